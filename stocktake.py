@@ -56,8 +56,8 @@ from publisher.logs import configure_logging
 from publisher.pages.branding import DEMO_NAME, NAME, NO_CONTACT, check_logo
 from publisher.portal.source_preview import MEMORY, PreviewRunner
 from publisher.releases.schedule import trigger
-from publisher.store.external.endpoint import StoreURLs, given
-from publisher.store.process import end_with_parent
+from publisher.store.external.endpoint import StoreURLs, parse_settings
+from publisher.store.process import exit_with_parent
 from shapes.validate import EngineName
 from vocab.iris import BASE, is_web
 
@@ -200,7 +200,7 @@ def configure(
     """Check the settings before any command runs."""
     configure_logging()
     if parent:
-        end_with_parent(parent, _STOP_TIMEOUT)
+        exit_with_parent(parent, _STOP_TIMEOUT)
     for variable in sorted(os.environ):
         if variable.startswith("STOCKTAKE_") and variable not in Settings.VARIABLES:
             raise typer.BadParameter(f"unknown setting {variable}; known settings: {', '.join(Settings.VARIABLES)}")
@@ -338,7 +338,7 @@ def _hub(url: str) -> str:
 
 def _external_store(sparql_url: str, update: str, graphs: str) -> StoreURLs | None:
     try:
-        return given(sparql_url, update, graphs)
+        return parse_settings(sparql_url, update, graphs)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
 

@@ -1,4 +1,4 @@
-"""Limits: what one question, one client and the line of all may take; every number that stands between readers."""
+"""Limits of queries, clients, the queue and exports."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Packed files: gzip whose bytes depend on what is in them alone, compressed beside the work that makes it."""
+"""Write gzip files that are the same for the same content, compressed in a thread of their own."""
 
 from __future__ import annotations
 
@@ -21,6 +21,6 @@ def gzip_writer(path: Path) -> Iterator[BinaryIO]:
 
 
 def gzip_lines(path: Path) -> Iterator[bytes]:
-    """Give the lines of a gzip file with their ends."""
+    """Return the lines of a gzip file with their ends."""
     with igzip.open(path, "rb") as file:
         yield from file

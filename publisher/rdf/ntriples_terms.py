@@ -1,4 +1,4 @@
-"""Lexical forms: a term of canonical N-Triples taken apart without a parser, as fast as a release of millions of them needs.
+"""Split terms of canonical N-Triples without a parser, fast enough for releases of millions of them.
 
 Source: https://www.w3.org/TR/n-triples/#canonical-ntriples
 """
@@ -25,13 +25,13 @@ class Value(NamedTuple):
 
 
 def split_triple(triple: bytes) -> tuple[bytes, bytes, bytes]:
-    """Part ``<s> <p> o`` into its terms."""
+    """Split ``<s> <p> o`` into its terms."""
     subject, predicate, value = triple.split(b" ", 2)
     return subject, predicate, value
 
 
 def split_literal(term: bytes) -> tuple[bytes, bytes]:
-    """Part a literal into its text as a JSON string and what follows the text.
+    """Split a literal into its text as a JSON string and what follows the text.
 
     The escapes of canonical N-Triples are all JSON's too (https://www.rfc-editor.org/rfc/rfc8259#section-7).
 

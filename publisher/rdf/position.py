@@ -1,4 +1,4 @@
-"""Positions: at which entry of the journal something stands that follows it, in a small file of its folder."""
+"""Read and write the number of the last journal entry that an index holds, a small file in its folder."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ NAME = "position"
 
 
 def read_position(folder: Path) -> int:
-    """Tell at which entry of the journal what *folder* shows stands, -1 where it shows nothing."""
+    """Return the number of the journal entry that *folder* shows, -1 where it shows nothing."""
     try:
         return int((folder / NAME).read_text())
     except (FileNotFoundError, ValueError):
@@ -16,5 +16,5 @@ def read_position(folder: Path) -> int:
 
 
 def write_position(folder: Path, entry: int) -> None:
-    """Tell that what *folder* shows stands at the journal's entry number *entry*."""
+    """Record that *folder* shows the journal up to entry number *entry*."""
     (folder / NAME).write_text(str(entry))

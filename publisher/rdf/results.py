@@ -1,4 +1,4 @@
-"""Terms: what a query's JSON answer holds, as pages use it."""
+"""Parse SPARQL results in JSON; write IRIs as N-Triples terms."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Term:
 
     @property
     def is_iri(self) -> bool:
-        """Tell whether it is an IRI."""
+        """Return whether it is an IRI."""
         return self.kind == "uri"
 
 
@@ -44,7 +44,7 @@ def _term(cell: dict[str, str]) -> Term:
 
 
 def is_iri(text: str) -> bool:
-    """Tell whether *text* is an absolute IRI, of whatever scheme, that can name a graph.
+    """Return whether *text* is an absolute IRI, of whatever scheme, that can name a graph.
 
     >>> is_iri("urn:x:y"), is_iri("record/demo/1"), is_iri("http://a b/")
     (True, False, False)

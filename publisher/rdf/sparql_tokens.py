@@ -1,4 +1,4 @@
-"""Tokens: a SPARQL query cut as its grammar says, so that nothing within a string, a comment or an IRI is taken for more.
+"""Split a SPARQL query into the tokens of its grammar; strings, comments and IRIs are single tokens.
 
 Source: https://www.w3.org/TR/sparql11-query/#sparqlGrammar
 """
@@ -37,16 +37,16 @@ class Token(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Give the place behind it."""
+        """Return the offset after the token."""
         return self.start + len(self.text)
 
     def word(self) -> str:
-        """Give a keyword in capitals, "" of all else."""
+        """Return a keyword in capitals, "" of all else."""
         return self.text.upper() if self.kind == "word" else ""
 
 
 def tokenize(query: str) -> list[Token]:
-    """Cut *query*; white space and comments are left out."""
+    """Return the tokens of *query* without white space and comments."""
     found, place = [], 0
     while match := _TOKEN.match(query, place):
         kind, text = match.lastgroup or "other", match.group()
@@ -65,7 +65,7 @@ def _undotted(name: str) -> str:
 
 
 def string_value(string: str) -> str:
-    """Give what a string token says.
+    """Return the value of a string token.
 
     >>> string_value(r'"a\\tb\\u0041"')
     'a\\tbA'
@@ -83,7 +83,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def line_and_column(query: str, place: int) -> tuple[int, int]:
-    """Give line and column of *place* in *query*; both count from 1."""
+    """Return line and column of *place* in *query*; both count from 1."""
     before = query[:place]
     return before.count("\n") + 1, place - (before.rfind("\n") + 1) + 1
 

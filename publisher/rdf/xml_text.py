@@ -1,4 +1,4 @@
-"""Well-formed: what XML cannot hold, not even escaped, is written as U+FFFD (https://www.w3.org/TR/xml/#charsets)."""
+"""Replace characters that XML does not allow by U+FFFD (https://www.w3.org/TR/xml/#charsets)."""
 
 from __future__ import annotations
 

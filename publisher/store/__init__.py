@@ -1,1 +1,1 @@
-"""The RDF store: loading, snapshots, and the query service."""
+"""Loading, snapshots, and the query service."""

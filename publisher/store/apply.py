@@ -1,4 +1,4 @@
-"""Application: how a journal entry gets into a store; doing it again, in part or in whole, changes nothing.
+"""Apply journal entries to a store; applying one again, in part or in whole, changes nothing.
 
 The engine's union of all graphs gives a triple once for each graph that holds it, and so wrong counts: an organization's
 name stands in every record that names it. So each triple is kept in the default graph too, once, as the merge of all
@@ -16,7 +16,7 @@ from typing import NamedTuple
 
 from pyoxigraph import DefaultGraph, NamedNode, Quad, QuerySolutions, RdfFormat, Store, parse
 
-from publisher.store.thread_priority import step_back
+from publisher.store.thread_priority import lower_merge_priority
 
 BATCH = 1_000  # quads a transaction: a single one of 400,000 took twice as long and 1.8 GB
 LARGE = 50_000  # additions in a row from which a bulk load pays: it writes files of its own
@@ -81,10 +81,10 @@ def _load(store: Store, lines: Iterator[bytes]) -> int:
                 if len(running) == THREADS:
                     running.popleft().result()
                 running.append(threads.submit(load, text))
-            step_back()
+            lower_merge_priority()
         while running:
             running.popleft().result()
-    step_back()  # the last of them may have been made by the last load
+    lower_merge_priority()  # the last of them may have been made by the last load
     return loaded
 
 
@@ -109,7 +109,7 @@ def _discard(store: Store, quad: Quad) -> bool:
 
 
 def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad]) -> bool:
-    """Make *quads* all that *graph* holds; tell whether that changed anything."""
+    """Make *quads* all that *graph* holds; return whether that changed anything."""
     old, new = set(store.quads_for_pattern(None, None, None, graph)), {quad for quad in quads if quad.graph_name == graph}
     for quad in old - new:
         _discard(store, quad)
@@ -117,34 +117,34 @@ def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad]) -> bool
     return old != new
 
 
-def unmerged(store: Store) -> Iterator[Quad]:
-    """Give the triples of graphs that the merge lacks, some twice."""
+def unmerged_quads(store: Store) -> Iterator[Quad]:
+    """Return the triples of graphs that the merge lacks, some twice."""
     for quad in store.quads_for_pattern(None, None, None, None):
         if quad.graph_name != _DEFAULT and (merged := Quad(*quad.triple)) not in store:
             yield merged
 
 
-def orphans(store: Store) -> Iterator[Quad]:
-    """Give the triples of the merge that no graph holds."""
+def stale_quads(store: Store) -> Iterator[Quad]:
+    """Return the triples of the merge that no graph holds."""
     for quad in store.quads_for_pattern(None, None, None, _DEFAULT):
         if all(other.graph_name == _DEFAULT for other in store.quads_for_pattern(quad.subject, quad.predicate, quad.object, None)):
             yield quad
 
 
-def remerge(store: Store) -> None:
+def rebuild_default_graph(store: Store) -> None:
     """Make the default graph the merge of all graphs again."""
-    store.extend(set(unmerged(store)))
-    for quad in list(orphans(store)):
+    store.extend(set(unmerged_quads(store)))
+    for quad in list(stale_quads(store)):
         store.remove(quad)
 
 
 def digest(store: Store, graph: NamedNode) -> str:
-    """Give a digest of what *graph* holds, the same wherever it holds the same."""
+    """Return a digest of what *graph* holds, the same wherever it holds the same."""
     return digest_of(store.quads_for_pattern(None, None, None, graph))
 
 
 def digest_of(quads: Iterable[Quad]) -> str:
-    """Give a digest of the quads of a graph, whatever their order."""
+    """Return a digest of the quads of a graph, whatever their order."""
     lines = sorted(str(quad.triple) for quad in quads)
     return blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 

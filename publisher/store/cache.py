@@ -1,4 +1,4 @@
-"""Cache: whole answers of the snapshot that is shown. It is exact, since what is shown changes only with the snapshot."""
+"""Cache of whole responses of the current snapshot. It is exact, since data change only with the snapshot."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Cache:
         self._names: OrderedDict[bytes, bytes] = OrderedDict()
 
     def get(self, version: str, key: bytes) -> Entry | None:
-        """Give the answer to *key* in the snapshot *version*, None where it is not held."""
+        """Return the answer to *key* in the snapshot *version*, None if it is not cached."""
         self._show(version)
         entry = self._entries.get(key)
         if entry:
@@ -53,7 +53,7 @@ class Cache:
             self._drop(next(iter(self._entries)))
 
     def known(self, version: str, name: bytes) -> Entry | None:
-        """Give the answer to the request *name*, if one that was put in the same bytes was answered from here."""
+        """Return the answer to the request *name*, if one that was put in the same bytes was answered from here."""
         key = self._names.get(name) if version == self._version else None
         return self.get(version, key) if key else None
 
@@ -76,7 +76,7 @@ class Cache:
 
 
 def digest(*parts: bytes) -> bytes:
-    """Give a short name for *parts*; no two lists of parts share one."""
+    """Return a short name for *parts*; no two lists of parts share one."""
     seed = blake2b(digest_size=16)
     for part in parts:
         seed.update(len(part).to_bytes(8, "big"))

@@ -1,4 +1,4 @@
-"""Resources: what is said of one thing, as a page shows it and as RDF tells it."""
+"""The statements about one thing, for pages and for RDF."""
 
 from __future__ import annotations
 
@@ -60,31 +60,31 @@ class Description:
     spaces: Mapping[str, str]
 
     def all(self, name: str, subject: str | None = None) -> list[Term]:
-        """Give the values of the property *name*, such as ``dct:title``, of *subject* or of the thing itself."""
+        """Return the values of the property *name*, such as ``dct:title``, of *subject* or of the thing itself."""
         about, predicate = subject or self.iri, self.expand(name)
         return [it.object for it in self.statements if it.subject == about and it.predicate == predicate]
 
     def one(self, name: str, subject: str | None = None) -> Term | None:
-        """Give the first value of the property *name*, None where there is none."""
+        """Return the first value of the property *name*, None where there is none."""
         return next(iter(self.all(name, subject)), None)
 
     def subjects(self, name: str, value: str) -> list[str]:
-        """Give what has the IRI *value* for the property *name*."""
+        """Return what has the IRI *value* for the property *name*."""
         predicate = self.expand(name)
         return [it.subject for it in self.statements if it.predicate == predicate and it.object.is_iri and it.object.value == value]
 
     def name(self, value: str | Term) -> str:
-        """Give the English name of what an IRI names, or its last part."""
+        """Return the English name of what an IRI names, or its last part."""
         text = str(value)
         return self.names.get(text) or self.short(text)
 
     def expand(self, name: str) -> str:
-        """Give the IRI of a prefixed name."""
+        """Return the IRI of a prefixed name."""
         prefix, _, local = name.partition(":")
         return self.spaces[prefix] + local
 
     def short(self, text: str) -> str:
-        """Give an IRI as a prefixed name where a prefix fits."""
+        """Return an IRI as a prefixed name where a prefix fits."""
         for prefix, space in self.spaces.items():
             if text.startswith(space) and "/" not in text[len(space) :]:
                 return f"{prefix}:{text[len(space) :]}"
@@ -92,7 +92,7 @@ class Description:
 
 
 def namespaces(iris: Iris) -> dict[str, str]:
-    """Give the namespaces that pages use, our own first."""
+    """Return the namespaces that pages use, our own first."""
     return {"wsis": iris.ns, **NAMESPACES}
 
 
@@ -111,7 +111,7 @@ async def describe_thing(service: QueryService, thing: str) -> Description:
 
 
 async def replacements(service: QueryService, record: str) -> dict[str, Row]:
-    """Give what replaced a record that is gone, by the heir's record: what that is about and its title."""
+    """Return what replaced a record that is gone, by the heir's record: what that is about and its title."""
     rows = await service.rows(query("heir"), {"record": iri(record)})
     found: dict[str, Row] = {}
     for row in rows:
@@ -128,7 +128,7 @@ def _statements(rows: Iterable[Row]) -> tuple[Statement, ...]:
 
 
 def prefer_english(rows: Iterable[Row], thing: str = "thing", name: str = "name") -> dict[str, str]:
-    """Give each thing one name: the English one, else one of no language, else any."""
+    """Return one name for each thing: the English one, else one of no language, else any."""
     rank = {"en": 0, None: 1}
     ordered = sorted((row for row in rows if name in row), key=lambda row: (rank.get(row[name].language, 2), row[name].value))
     found: dict[str, str] = {}
@@ -138,7 +138,7 @@ def prefer_english(rows: Iterable[Row], thing: str = "thing", name: str = "name"
 
 
 def to_triples(it: Description) -> Iterator[Triple]:
-    """Give the statements as the engine's triples."""
+    """Return the statements as the engine's triples."""
     return (Triple(NamedNode(s.subject), NamedNode(s.predicate), _node(s.object)) for s in it.statements)
 
 

@@ -1,4 +1,4 @@
-"""Follower: the one process that writes the store; it applies what the journal brings and shows it by a new snapshot.
+"""The one process that writes the store: it applies journal entries and publishes snapshots.
 
 Kill it at any point: what it had not finished it does again, and doing it again changes nothing. It ends when its
 standard input is closed.
@@ -30,10 +30,10 @@ from publisher.errors import StoreBusy
 from publisher.facets.updater import FacetUpdater as Tables
 from publisher.logs import configure_logging
 from publisher.search.updater import SearchUpdater
-from publisher.store.apply import apply, count, digest, remerge, replace_graph, rows_of
+from publisher.store.apply import apply, count, digest, rebuild_default_graph, replace_graph, rows_of
 from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot, newest_snapshot, prune
 from publisher.store.status_watcher import StatusFile
-from publisher.store.thread_priority import step_aside
+from publisher.store.thread_priority import lower_thread_priority
 from vocab.iris import Iris
 
 PAUSE = 0.25  # seconds between looks at the journal
@@ -47,11 +47,11 @@ log = structlog.get_logger(room="follower")
 
 
 def silent(_reason: str) -> None:
-    """Report to nobody."""
+    """Ignore the report."""
 
 
 @dataclass(frozen=True, slots=True)
-class Mark:
+class Checkpoint:
     """How far the store is: *quads* None while an entry is being applied, when the number is not known.
 
     *rough*: something was loaded in bulk since the store was last optimized.
@@ -80,23 +80,23 @@ class Follower:
         report: Callable[[str], None] = silent,
     ) -> None:
         self._journal, self._folder, self._graph, self._now = journal, folder, NamedNode(status_graph), now
-        self._tidings = StatusFile(status, Iris(status_graph.removesuffix("status")).ns, journal.store)
+        self._status_file = StatusFile(status, Iris(status_graph.removesuffix("status")).ns, journal.store)
         self._listed: int | None = None  # when the journal's folder was last changed, if that was long enough ago
         self.snapshots = folder / "snapshots"
         self.snapshots.mkdir(parents=True, exist_ok=True)
-        self._lock = alone(folder / "lock", report)
+        self._lock = writer_lock(folder / "lock", report)
         self._mark_file = folder / "position.json"
         self.mark = self._read_mark()
         if not self._continues():
             log.warning("journal was replaced; rebuilding the store", position=self.mark.position)
             self._forget()
         self.store = self._open()
-        self._aside = ThreadPoolExecutor(1, "aside", step_aside)
+        self._aside = ThreadPoolExecutor(1, "aside", lower_thread_priority)
         self._texts = SearchUpdater(folder / "text", journal, status_graph.removesuffix("status"))
         self._tables = Tables(folder / "tables", journal, status_graph.removesuffix("status"))
 
     def step(self) -> Snapshot | None:
-        """Apply what is new; give the new snapshot, None where nothing was new."""
+        """Apply what is new; return the new snapshot, None where nothing was new."""
         changed = self._catch_up()
         changed = self._show_status() or changed
         # Tables and texts wait until what was loaded in bulk is shown and smooth: they take about as long as the load.
@@ -116,23 +116,23 @@ class Follower:
         return snapshot
 
     def _look_beside(self, seconds: float) -> None:
-        """Let tables and texts follow, in a thread of its own: who reads does not wait for them."""
+        """Update facets and search index in a separate thread, so that readers do not wait."""
         self._tables.step(self.store, self.mark.position, self.mark.entry, ATTENTION)
         self._texts.step(self.store, self.mark.position, self.mark.entry, seconds)
 
-    def mend(self, wanted: Mapping[NamedNode, set[Quad]]) -> Snapshot:
-        """Make graphs what is wanted, and the default graph the merge of all, and show it."""
+    def repair(self, wanted: Mapping[NamedNode, set[Quad]]) -> Snapshot:
+        """Replace graphs, rebuild the default graph, and publish a snapshot."""
         self._write_mark(replace(self.mark, quads=None))
         for graph, quads in wanted.items():
             replace_graph(self.store, graph, quads)
-        remerge(self.store)
+        rebuild_default_graph(self.store)
         self._keep(replace(self.mark, quads=self._measure()))
         at, status = self.mark, digest(self.store, self._graph)
         beside = ProjectionPaths(self._texts.shown, self._tables.shown)
         return create_snapshot(self.snapshots, self.store, at.position, at.entry, self._count(), status, beside)
 
     def close(self) -> None:
-        """Let the store go."""
+        """Close the store and release the lock."""
         self._aside.shutdown()
         self._texts.close()
         self._tables.close()
@@ -149,7 +149,7 @@ class Follower:
                 self._write_mark(replace(self.mark, quads=None))
             grown = apply(self.store, rows_of(entry.lines()))
             quads = quads + grown.quads if quads is not None else None
-            self.mark = Mark(entry.number, entry.id, None, self.mark.rough or grown.bulk)
+            self.mark = Checkpoint(entry.number, entry.id, None, self.mark.rough or grown.bulk)
             if time.monotonic() - since > CHECKPOINT:
                 self._keep(self.mark)
                 since = time.monotonic()
@@ -167,13 +167,13 @@ class Follower:
         self.store.optimize()
         self._keep(replace(self.mark, rough=False))
 
-    def _keep(self, mark: Mark) -> None:
+    def _keep(self, mark: Checkpoint) -> None:
         self.store.flush()
         self._write_mark(mark)
 
     def _show_status(self) -> bool:
         at = self._now()
-        told = self._tidings.read(at) if self._tidings.due(at) else None
+        told = self._status_file.read(at) if self._status_file.due(at) else None
         return told is not None and replace_graph(self.store, self._graph, told)
 
     def _count(self) -> int:
@@ -202,16 +202,16 @@ class Follower:
     def _forget(self) -> None:
         self._mark_file.unlink(missing_ok=True)
         shutil.rmtree(self._folder / "store", ignore_errors=True)
-        self.mark = Mark()
+        self.mark = Checkpoint()
 
-    def _read_mark(self) -> Mark:
+    def _read_mark(self) -> Checkpoint:
         try:
-            return Mark(**json.loads(self._mark_file.read_text()))
+            return Checkpoint(**json.loads(self._mark_file.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             shutil.rmtree(self._folder / "store", ignore_errors=True)
-            return Mark()
+            return Checkpoint()
 
-    def _write_mark(self, mark: Mark) -> None:
+    def _write_mark(self, mark: Checkpoint) -> None:
         part = self._mark_file.with_suffix(".part")
         with part.open("w") as file:
             json.dump(asdict(mark), file)
@@ -221,8 +221,8 @@ class Follower:
         self.mark = mark
 
 
-def alone(path: Path, report: Callable[[str], None] = silent) -> TextIO:
-    """Wait until no other process writes this store; the file that is given keeps others waiting until it is closed.
+def writer_lock(path: Path, report: Callable[[str], None] = silent) -> TextIO:
+    """Wait until no other process writes this store; the returned file holds the lock until it is closed.
 
     While it waits, *report* is given the reason, with the process that is at work.
     """
@@ -265,11 +265,11 @@ def _holder(path: Path) -> str:
 
 
 def report(reason: str) -> None:
-    """Tell the server, by standard output, why the store does not follow the journal; "" where it does."""
+    """Report to the server, on standard output, why the store does not follow the journal; "" where it does."""
     print(json.dumps({"reason": reason}), flush=True)
 
 
-def leave_at_end_of_input() -> None:
+def exit_at_end_of_input() -> None:
     """End this process when its standard input is closed, as it is when its parent ends."""
     while sys.stdin.buffer.read(1):
         pass
@@ -280,7 +280,7 @@ def main() -> None:
     """Run a follower: arguments are the journal's folder, the store's, the status file and the status graph's IRI."""
     journal, folder, status, graph = sys.argv[1:5]
     configure_logging()
-    threading.Thread(target=leave_at_end_of_input, daemon=True).start()
+    threading.Thread(target=exit_at_end_of_input, daemon=True).start()
     try:
         _follow(Follower(Journal(Path(journal)), Path(folder), Path(status), graph, report=report))
     except OSError as error:  # a full disk, a folder of another user: nothing to mend here, and started again it goes on

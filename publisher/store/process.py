@@ -1,4 +1,4 @@
-"""Process: how a module of this package is started as a process of its own."""
+"""Start a module of the publisher as a process."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ _ROOT = Path(__file__).resolve().parents[2]
 
 
 def command(module: str, *arguments: str) -> list[str]:
-    """Give the command line that runs *module* with this interpreter."""
+    """Return the command line that runs *module* with this interpreter."""
     return [sys.executable, "-m", module, *arguments]
 
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give this process's environment and *more*; the packages beside this one are found in it, installed or not."""
+    """Return the environment for a subprocess: ours and *more*, with the packages on PYTHONPATH."""
     known = os.environ.get("PYTHONPATH")
     return {**_MALLOC, **os.environ, **(more or {}), "PYTHONPATH": f"{_ROOT}{os.pathsep}{known}" if known else str(_ROOT)}
 
 
-def end_with_parent(parent: int, grace: float = 0.0) -> None:
+def exit_with_parent(parent: int, grace: float = 0.0) -> None:
     """End this process when the process *parent* has ended, however that ended.
 
     A thread looks each second. With *grace* the process first gets SIGTERM, and has so many seconds to end by itself.

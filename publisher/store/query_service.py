@@ -1,4 +1,4 @@
-"""Store: the store that answers now; an index of the journal, thrown away and rebuilt at will."""
+"""Answer queries from the newest snapshot of the store, which is rebuilt from the journal at any time."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ class QueryService:
         await self._own.close()
 
     async def wait_until_current(self) -> Snapshot:
-        """Wait until the store shows all that the journal holds."""
+        """Wait until the store holds every journal entry."""
         await self._shown.wait()
         while await asyncio.to_thread(lambda: self.lag):
             await asyncio.sleep(PAUSE)
@@ -118,26 +118,26 @@ class QueryService:
 
     @property
     def current(self) -> Snapshot:
-        """Give the snapshot that answers now; raise NotReady before the first."""
+        """Return the current snapshot; raise NotReady before the first."""
         if self.snapshot is None:
             raise NotReady(self.starting)
         return self.snapshot
 
     def snapshot_of(self, answer: Answer) -> Snapshot | None:
-        """Give the snapshot that gives *answer*, None where it has long been replaced."""
+        """Return the snapshot that *answer* comes from, None if it was replaced twice since."""
         return self._known.get(answer.snapshot)
 
     def latest_position(self, by: Snapshot) -> int:
-        """Give the number of the last entry of which an answer that was made *by* a snapshot, and is there now, may hold anything.
+        """Return the number of the last entry that an answer from the snapshot *by* may contain data of.
 
-        Our own snapshots never change; a store elsewhere may have taken in all that the journal holds by now.
+        Snapshots of the embedded store never change; an external store may hold all of the journal by now.
         """
         head = self.journal.head if self._told else None
         return max(by.position, head.number if head else 0)
 
     @property
     def is_consistent(self) -> bool:
-        """Tell whether what is shown is one state; a store elsewhere may show a part of the next while that is taken in."""
+        """Return whether the data are one state; an external store may show part of an entry that is being applied."""
         return self.snapshot is not None and not self.snapshot.taking
 
     @property
@@ -158,21 +158,21 @@ class QueryService:
         return max(lag, of.head - self.snapshot.position if of and self.snapshot else 0)
 
     async def query(self, question: QueryRequest, seconds: float | None = None, client: str = "") -> Answer:
-        """Put a reader's question, whose cost *client* bears; *seconds* may shorten the time limit. Raises PublisherError."""
+        """Run a query for *client*, whose quota it uses; *seconds* may shorten the time limit. Raises PublisherError."""
         return await self._public.ask(question, seconds, client)
 
     async def check(self, question: QueryRequest) -> None:
-        """Raise QueryError where *question* is none, without answering it."""
+        """Raise QueryError if *question* is not a valid query; nothing is evaluated."""
         await self._whole(replace(question, check=True))
 
     async def release(self, release: int, texts: bool = False) -> Snapshot:
-        """Give what answers for a release, with its index of texts where *texts* are searched. Raises ReleaseError and NotReady."""
+        """Return the snapshot of a release, with its search index if *texts*. Raises ReleaseError and NotReady."""
         return await self.releases.at(release, texts)
 
     async def rows(self, query: str, bindings: Mapping[str, str] | None = None) -> list[Row]:
-        """Answer a question of our own as a list of rows; kept until the snapshot changes.
+        """Run an internal query and return its rows, cached until the snapshot changes.
 
-        *bindings* are N-Triples terms by variable, which must stand in the projection.
+        *bindings* are N-Triples terms by variable, which must be in the projection.
         """
         key = (query, tuple(sorted((bindings or {}).items())))
         if key not in self._answers:
@@ -187,11 +187,11 @@ class QueryService:
         return self._answers[key]
 
     async def graph(self, query: str, suffix: str) -> bytes:
-        """Answer a question of our own that gives a graph, in the format of *suffix*."""
+        """Run an internal CONSTRUCT query and return the graph in the format of *suffix*."""
         return await self._whole(QueryRequest(query, graph=suffix, base=self.iris.base))
 
     async def query_internal(self, question: QueryRequest) -> tuple[bytes, Snapshot | None]:
-        """Answer a large question of our own, whole, and tell which snapshot did (as ``snapshot_of``); unlike ``rows`` it is not kept."""
+        """Run a large internal query; return the whole answer and its snapshot (as ``snapshot_of``), uncached."""
         answer = await self._own.ask(question)
         try:
             return b"".join([chunk async for chunk in answer.chunks()]), self.snapshot_of(answer)
@@ -202,7 +202,7 @@ class QueryService:
         return (await self.query_internal(question))[0]
 
     async def refresh(self) -> None:
-        """Show the newest snapshot now, whichever process made it; the store does so by itself within a moment."""
+        """Switch to the newest snapshot now; the service also does so by itself within a moment."""
         async with self._looking:  # who began first would else show an older one last
             snapshot = newest_snapshot(self._snapshots)
             if snapshot is None or snapshot == self.snapshot:
@@ -243,7 +243,7 @@ class QueryService:
             yield self._probe(endpoint_of(self._elsewhere.query))
 
     async def _probe(self, address: Endpoint) -> None:
-        """Ask the external store again and again whether it answers, so that ``/health`` says so from memory."""
+        """Probe the external store repeatedly, so that ``/health`` reports its state without a query."""
         outage = Outage("SPARQL store does not answer", "SPARQL store answers again")
         auth = (address.user, address.password) if address.user else None
         async with httpx.AsyncClient(timeout=PROBE_TIMEOUT, trust_env=False, auth=auth) as client:
@@ -267,7 +267,7 @@ class QueryService:
         yield self._keep_running(command(HISTORY, *history))
 
     def _local(self, reason: str) -> str:
-        """Name files by their place in the data folder: the machine's folders are no visitor's business."""
+        """Shorten file names to paths in the data folder, since the reason is public."""
         return reason.replace(f"{self.data.resolve()}/", "").replace(f"{self.data}/", "")
 
     async def _keep_running(self, line: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""Snapshots: the finished states of the store, each a folder that is never changed once it has its name."""
+"""Immutable snapshots of the store, each a folder that never changes once it has its name."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class Snapshot:
 
     *status* is a digest of the status graph, which changes without an entry. *modified* are whole seconds since 1970 when what is
     shown last changed; a later state has a later second, even where two were made in one. *text* is the number of the last entry that
-    the text index beside the store knows, -1 where there is none; *tables* is that of the tables. Of a store elsewhere, *taking* is the
+    the text index beside the store knows, -1 where there is none; *tables* is that of the tables. Of an external store, *taking* is the
     number of the entry that is being taken in, 0 where none is: answers may then hold a part of what it brings.
     """
 
@@ -55,7 +55,7 @@ class Snapshot:
 
 
 def newest_snapshot(folder: Path) -> Snapshot | None:
-    """Give the newest snapshot in *folder*, None while there is none."""
+    """Return the newest snapshot in *folder*, None while there is none."""
     numbers = _numbers(folder)
     return _read(folder, numbers[-1]) if numbers else None
 

@@ -1,4 +1,4 @@
-"""Tides: what the status graph tells of each source, and how fresh that makes it at a given instant."""
+"""Compute the freshness of each source from the status graph."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from vocab.freshness import Freshness, FreshnessInputs, freshness, next_change
 from vocab.provenance import check_source_status
 
 
-def marks(told: Mapping[str, str]) -> FreshnessInputs:
+def freshness_inputs(told: Mapping[str, str]) -> FreshnessInputs:
     """Read the marks of a source from the values of our terms, by the terms' names."""
     return FreshnessInputs(
-        success=moment(told.get("lastSuccess")),
+        success=parse_time(told.get("lastSuccess")),
         failures=int(told.get("consecutiveFailures", "0")),
-        late_from=moment(told.get("lateFrom")),
-        frozen_from=moment(told.get("frozenFrom")),
+        late_from=parse_time(told.get("lateFrom")),
+        frozen_from=parse_time(told.get("frozenFrom")),
         held="hold" in told,
         retired=told.get("freshness", "").endswith(f"#{Freshness.RETIRED.value}"),
     )
 
 
-def moment(text: str | None) -> datetime | None:
+def parse_time(text: str | None) -> datetime | None:
     """Read a time of the status graph, None where there is none."""
     return datetime.fromisoformat(text) if text else None
 
@@ -37,8 +37,8 @@ def terms_by_subject(statements: Iterable[tuple[str, str, str]], ns: str) -> dic
     return found
 
 
-def restated(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], datetime | None]:
-    """Tell the freshness of every source as it is at *at*; give the quads, and the next instant at which that changes.
+def recompute(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], datetime | None]:
+    """Return the status quads with the freshness of every source at *at*, and the time of the next change.
 
     Raises ValueError where a time or a number cannot be read.
     """
@@ -47,7 +47,7 @@ def restated(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], d
     term = NamedNode(f"{ns}freshness")
     for values in told.values():
         check_source_status(values)
-    now = {source: marks(values) for source, values in told.items() if "freshness" in values}
+    now = {source: freshness_inputs(values) for source, values in told.items() if "freshness" in values}
     out = {
         Quad(quad.subject, term, NamedNode(ns + freshness(now[_text(quad.subject)], at).value), quad.graph_name)
         if quad.predicate == term

@@ -1,4 +1,4 @@
-"""Standings: how each source fares, as pages, answers and headers tell it."""
+"""The status of each source, for pages, responses and headers."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from publisher.rdf.results import iri
 from publisher.store.descriptions import Description, prefer_english
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
-from publisher.store.source_freshness import marks, terms_by_subject
+from publisher.store.source_freshness import freshness_inputs, terms_by_subject
 from vocab.freshness import Freshness, FreshnessInputs, freshness, next_change
 
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """How a source fares: *told* are the values of the status graph by the names of our terms, *withheld* is of its last run."""
+    """The status of a source: *told* are the values of the status graph by the names of our terms, *withheld* is of its last run."""
 
     iri: str
     name: str
@@ -30,21 +30,21 @@ class SourceStatus:
     marks: FreshnessInputs
 
     def state(self, at: datetime) -> Freshness:
-        """Tell how fresh the source is at *at*."""
+        """Return the freshness of the source at *at*."""
         return freshness(self.marks, at)
 
     def run(self, term: str) -> str | None:
-        """Give the id of the run that *term* names."""
+        """Return the id of the run that *term* names."""
         return self.told[term].rpartition("/run/")[2] if term in self.told else None
 
     @property
     def last_full_harvest(self) -> str | None:
-        """Give when its last complete sweep began, in which all that is published was met."""
+        """Return when its last full harvest began."""
         return self.told.get("lastSweep")
 
 
 def last_confirmed(standing: SourceStatus | None, it: Description, record: str) -> str | None:
-    """Give when a record was last known to be at its source: in a complete sweep, or when a run last wrote it.
+    """Return when a record was last known to be at its source: in a full harvest, or when a run last wrote it.
 
     None where it has vanished or is gone, or where nothing tells.
     """
@@ -57,12 +57,12 @@ def last_confirmed(standing: SourceStatus | None, it: Description, record: str) 
 
 
 def clock() -> datetime:
-    """Give the time in UTC, in whole seconds."""
+    """Return the time in UTC, in whole seconds."""
     return datetime.now(UTC).replace(microsecond=0)
 
 
 async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:
-    """Give how each source fares, by its name, in the order of the names."""
+    """Return the status of each source, by name, sorted by name."""
     bound = {"graph": iri(service.iris.status)}
     found = await service.rows(query("graph"), bound)
     told = terms_by_subject(((row["subject"].value, row["predicate"].value, row["object"].value) for row in found), service.iris.ns)
@@ -70,7 +70,9 @@ async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:
     withheld = {row["source"].value: int(row["withheld"].value) for row in await service.rows(query("last-withheld"))}
     start = service.iris.source("")
     return {
-        (name := source.removeprefix(start)): SourceStatus(source, name, titles.get(source), values, withheld.get(source), marks(values))
+        (name := source.removeprefix(start)): SourceStatus(
+            source, name, titles.get(source), values, withheld.get(source), freshness_inputs(values)
+        )
         for source, values in sorted(told.items())
         if source.startswith(start)
     }
@@ -83,7 +85,7 @@ def count_by_state(found: Mapping[str, SourceStatus], at: datetime) -> dict[Fres
 
 
 def next_status_change(found: Mapping[str, SourceStatus], at: datetime) -> datetime | None:
-    """Give when the state of some source may change next by time alone."""
+    """Return when the state of some source may change next by time alone."""
     return min((turn for it in found.values() if (turn := next_change(it.marks, at))), default=None)
 
 
@@ -97,7 +99,7 @@ class DataVersion:
 
 
 def data_version(service: QueryService) -> DataVersion | None:
-    """Give the newest entry that is shown; None before the first."""
+    """Return the newest entry that is shown; None before the first."""
     shown = service.snapshot
     return _place(service.journal.folder, shown.position) if shown and shown.position else None
 

@@ -1,4 +1,4 @@
-"""Tidings: the status file beside the journal, read when it was replaced or when time alone changes what it tells."""
+"""Watch `status.nq`; re-read it when replaced, or when a source's freshness is due to change."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pyoxigraph import Quad, RdfFormat, parse
 
 from journal.errors import JournalWriteError
 from journal.store import Store
-from publisher.store.source_freshness import restated
+from publisher.store.source_freshness import recompute
 
 EVERY = 2.0  # seconds between two looks into a store
 
@@ -32,23 +32,23 @@ class StatusFile:
         self._seen: _Look | None = None  # what the file was when it was last read
 
     def due(self, at: datetime) -> bool:
-        """Tell whether there is something else to tell at the instant *at* than when it was read last."""
+        """Return whether the status at *at* may differ from the one last read."""
         self._fetch()
         found = self._look()
         return found is not None and (found != self._seen or (self._turn is not None and at >= self._turn))
 
     def read(self, at: datetime) -> set[Quad] | None:
-        """Give what is to be told at the instant *at*; None where the file cannot be read, and what was told last stays."""
+        """Return the status quads at *at*; None if the file cannot be read, then the previous ones stay."""
         self._seen = self._look()
         try:
-            told, self._turn = restated(parse(self._path.read_bytes(), RdfFormat.N_QUADS), self._ns, at)
+            told, self._turn = recompute(parse(self._path.read_bytes(), RdfFormat.N_QUADS), self._ns, at)
         except (SyntaxError, ValueError, FileNotFoundError) as error:
             log.warning("status file cannot be read; keeping the previous status", error=str(error))
             return None
         return told
 
     def _fetch(self) -> None:
-        """Take over what another machine has told; while the store does not answer, the last word stays."""
+        """Fetch the status file from the shared store; while that does not answer, the last one stays."""
         if self._store is None or monotonic() - self._fetched < EVERY:
             return
         self._fetched, part = monotonic(), self._path.with_suffix(".coming")

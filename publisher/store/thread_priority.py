@@ -1,4 +1,4 @@
-"""Housekeeping: the store's engine merges its files in threads of its own, which step back for what people wait for."""
+"""Lower the priority of the engine's merging threads, so that queries are not delayed."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ _THREADS = "rocksdb:low"  # what RocksDB calls them
 
 
 def threads() -> list[int]:
-    """Give the numbers of the engine's merging threads in this process; none where the system does not tell (only Linux does)."""
+    """Return the numbers of the engine's merging threads in this process; none where the system does not tell (only Linux does)."""
     return [int(task.name) for task in _TASKS.glob("[0-9]*") if _named(task).startswith(_THREADS)]
 
 
-def step_back(nice: int = NICE) -> None:
+def lower_merge_priority(nice: int = NICE) -> None:
     """Let the merging threads that there are by now go on at low priority, for good; the engine makes them as it needs them."""
     for thread in threads():
         raise_nice(thread, nice)
 
 
-def step_aside() -> None:
+def lower_thread_priority() -> None:
     """Let the thread that asks go on at low priority, for good, and those that it starts; where threads have no priority, nothing."""
     if sys.platform == "linux":
         raise_nice(threading.get_native_id(), NICE)

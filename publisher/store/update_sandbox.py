@@ -1,4 +1,4 @@
-"""Scratch: stores to try updates on; small, private to those with a key, gone after an hour, and never what is published."""
+"""Temporary stores to try updates on: small, behind a key, removed after an hour, never published."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ QUADS = 200_000
 
 
 class Sandbox:
-    """One store and the scribe that holds it; one question or update at a time."""
+    """One store and its worker process; one query or update at a time."""
 
     def __init__(self, folder: Path, limits: Limits, ends: float) -> None:
         self.name = folder.name
@@ -34,7 +34,7 @@ class Sandbox:
         self._worker: Worker | None = None
 
     async def ask(self, question: QueryRequest, seconds: float | None = None) -> Answer:
-        """Put a question; the store is free again when the answer is closed."""
+        """Run a query; the store is free again when the answer is closed."""
         worker, ticket = await self._take(seconds)
         try:
             await worker.ask(question)
@@ -60,7 +60,7 @@ class Sandbox:
             ticket.close(whole)
 
     async def close(self) -> None:
-        """Let the store go."""
+        """Stop the worker and delete the store."""
         if self._worker:
             await self._worker.stop()
         shutil.rmtree(self._folder, ignore_errors=True)
@@ -114,21 +114,21 @@ class Sandboxes:
         return made
 
     async def find(self, name: str) -> Sandbox | None:
-        """Give the store *name*; None where there is none, or none any more."""
+        """Return the store *name*; None if there is none."""
         await self.expire()
         return self._held.get(name)
 
     async def remove(self, name: str) -> None:
-        """Let the store *name* go."""
+        """Delete the store *name*."""
         if gone := self._held.pop(name, None):
             await gone.close()
 
     async def expire(self) -> None:
-        """Let go what is too old."""
+        """Delete stores that are too old."""
         for name in [name for name, store in self._held.items() if store.ends <= self._now()]:
             await self.remove(name)
 
     async def close(self) -> None:
-        """Let all go."""
+        """Delete all stores."""
         for name in list(self._held):
             await self.remove(name)

@@ -31,8 +31,8 @@ from publisher.store.external.writer import Writer
 from publisher.store.external.writer_lease import LEASE
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
-from publisher.store.verification.expected_counts import compare, mend
-from publisher.store.verification.external_store import Elsewhere
+from publisher.store.verification.expected_counts import compare, repair
+from publisher.store.verification.external_store import ExternalStore
 from vocab.iris import BASE
 
 ENGINES = ("oxigraph", "virtuoso")
@@ -236,7 +236,7 @@ async def test_the_engines_own_language_is_not_let_in(elsewhere: QueryService) -
 def test_the_store_is_what_the_journal_says_and_what_was_spoilt_is_mended(followed: Engine, data: Path) -> None:
     journal = Journal(data / "journal")
     later = datetime.now(UTC) + timedelta(seconds=6 * LEASE)
-    store = Elsewhere(followed.address, journal, IRIS, now=lambda: later)
+    store = ExternalStore(followed.address, journal, IRIS, now=lambda: later)
     client = Client(followed.address.query)
     writer = Writer(followed.address, client.dialect())
     record, label = f"{BASE}record/demo/3", "http://www.w3.org/2000/01/rdf-schema#label"
@@ -247,7 +247,7 @@ def test_the_store_is_what_the_journal_says_and_what_was_spoilt_is_mended(follow
     writer.update(f'INSERT DATA {{ GRAPH <{BASE}record/nobody/1> {{ <{BASE}x> <{label}> "strayed" }} }}')
     writer.update(f'INSERT DATA {{ GRAPH <{BASE}record/demo/4> {{ <{BASE}x> <{label}> "astray" }} }}')
     spoilt = compare(journal, store)
-    mend(journal, store, spoilt)
+    repair(journal, store, spoilt)
     after = compare(journal, store)
     for it in (store, writer, client):
         it.close()
@@ -276,7 +276,7 @@ def test_what_changes_is_taken_in_and_stays_and_who_asks_meanwhile_is_told(
 
     follower = Follower(engine.address, journal, service, data / "status.nq", IRIS.status, now=now, wait=lambda _: None)
     follower.step()
-    before = follower.tenure.read(later)
+    before = follower.lease.read(later)
     changed = [row for number in range(500, 520) for row in record_rows("demo", plain(number))]
     rows = [*changed, *(f"D {row[2:]}" for row in record_rows("demo", plain(7)))]
     journal.append(rows, run="run-9", time=WHEN)

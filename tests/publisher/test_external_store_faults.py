@@ -29,10 +29,10 @@ from journal.journal import Journal
 from publisher.store.external.client import Client
 from publisher.store.external.state import ASK, read
 from publisher.store.external.writer import Writer
-from publisher.store.external.writer_lease import LEASE, Tenure
+from publisher.store.external.writer_lease import LEASE, WriterLease
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.verification.expected_counts import compare
-from publisher.store.verification.external_store import Elsewhere
+from publisher.store.verification.external_store import ExternalStore
 
 WHEN = datetime(2026, 4, 1, tzinfo=UTC)
 OVER_EACH = pytest.mark.parametrize("name", ["oxigraph", "virtuoso"])
@@ -85,7 +85,7 @@ class Site:
         """Compare the store with the journal, graph by graph."""
         later = datetime.now(UTC) + timedelta(seconds=6 * LEASE)
         journal = Journal(self.data / "journal")
-        store = Elsewhere(self.engine.address, journal, IRIS, now=lambda: later)
+        store = ExternalStore(self.engine.address, journal, IRIS, now=lambda: later)
         try:
             return compare(journal, store)
         finally:
@@ -127,7 +127,7 @@ def test_a_fresh_database_of_virtuoso_counts_as_empty(world: Path, tmp_path: Pat
         writer = Writer(engine.address, client.dialect())
         folder = "<http://localhost:8890/DAV/home/> <http://www.openlinksw.com/schemas/DAV#ownerUser> <mailto:somebody@example.domain>"
         writer.update(f"INSERT DATA {{ GRAPH <http://localhost:8890/DAV/> {{ {folder} }} }}")
-        tenure = Tenure(client, writer, Journal(world / "journal"), "test")
+        tenure = WriterLease(client, writer, Journal(world / "journal"), "test")
 
         assert tenure.read(WHEN).position == 0
         assert "http://localhost:8890/DAV/" in client.dialect().hidden

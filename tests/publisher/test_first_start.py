@@ -14,7 +14,7 @@ import pytest
 from publisher.app import SiteOptions, create_app
 from publisher.pages.branding import Branding
 from publisher.portal.first_start import FirstStart
-from publisher.store.follower import alone
+from publisher.store.follower import writer_lock
 from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
@@ -116,7 +116,7 @@ def test_a_follower_that_waits_for_another_one_reports_which(tmp_path: Path) -> 
     try:
         assert other.stdout is not None
         other.stdout.readline()
-        alone(tmp_path / "lock", report).close()
+        writer_lock(tmp_path / "lock", report).close()
     finally:
         other.kill()
         other.wait()

@@ -9,9 +9,9 @@ import pytest
 from pyoxigraph import Literal, NamedNode, Quad, QueryResultsFormat, Store
 
 from publisher.store.external import remote_quads
-from publisher.store.external.client import Refused
+from publisher.store.external.client import EndpointError
 from publisher.store.external.engine_quirks import STANDARD
-from publisher.store.external.remote_quads import Facts
+from publisher.store.external.remote_quads import RemoteQuads
 
 GRAPHS = [f"http://graph.example/{number}" for number in range(250)]
 
@@ -35,14 +35,14 @@ class Endpoint:
     def ask(self, query: str, accept: str) -> Answer:
         self.asked += 1
         if query.count("<http://graph.example/") > self.most:
-            raise Refused("StoreFailure", "the store gives only a part of the rows")
+            raise EndpointError("StoreFailure", "the store gives only a part of the rows")
         told = self.store.query(query).serialize(format=QueryResultsFormat.JSON)
         assert told
         return Answer(told)
 
 
 def read(endpoint: Endpoint) -> list[set[Quad]]:
-    known = Facts(endpoint, STANDARD)
+    known = RemoteQuads(endpoint, STANDARD)
     known.expect(GRAPHS, ())
     return [set(known.quads_for_pattern(None, None, None, NamedNode(graph))) for graph in GRAPHS]
 
@@ -59,7 +59,7 @@ def test_graphs_that_are_expected_are_asked_for_together_and_fewer_where_the_sto
 
 def test_a_graph_that_nobody_expected_is_asked_for_by_itself():
     endpoint = Endpoint()
-    known = Facts(endpoint, STANDARD)
+    known = RemoteQuads(endpoint, STANDARD)
 
     found = set(known.quads_for_pattern(None, None, None, NamedNode(GRAPHS[7])))
 
@@ -67,5 +67,5 @@ def test_a_graph_that_nobody_expected_is_asked_for_by_itself():
 
 
 def test_a_store_that_gives_not_even_one_graph_whole_says_so():
-    with pytest.raises(Refused):
+    with pytest.raises(EndpointError):
         read(Endpoint(0))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from publisher.errors import PublisherError, ReportError
 from publisher.portal.report.builder import build_report
-from publisher.store.process import command, end_with_parent, environment
+from publisher.store.process import command, environment, exit_with_parent
 from vocab.iris import Iris
 
 
@@ -24,7 +24,7 @@ def build_in_process(data: Path, base: str, number: int, language: str = "en") -
 def main() -> None:
     """Make a report: arguments are the data folder, our base, the release's number, the language and the parent's process id."""
     data, base, number, language, parent = sys.argv[1:]
-    end_with_parent(int(parent))
+    exit_with_parent(int(parent))
     try:
         build_report(Path(data), Iris(base), int(number), language, {})
     except (PublisherError, OSError) as error:

@@ -1,4 +1,4 @@
-"""Client: one connection to a store elsewhere, kept open; questions by POST, answers read as they come."""
+"""HTTP client of an external store: one open connection, queries by POST, streamed responses."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from dataclasses import replace
 from urllib.parse import urlencode, urlsplit
 
 from publisher.store.external.endpoint import endpoint_of
-from publisher.store.external.engine_quirks import TROUBLES, Dialect, of
+from publisher.store.external.engine_quirks import ENGINE_ERRORS, Dialect, dialect_of
 
 TABLE, TRIPLES = "application/sparql-results+json", "application/n-triples"
 _HEAD = 2_000  # bytes of an error's text that are read
-PATIENCE = 3_600.0  # seconds of silence: the pool ends a reader long before
+SILENCE_TIMEOUT = 3_600.0  # seconds of silence: the pool ends a reader long before
 
 
-class Refused(Exception):
+class EndpointError(Exception):
     """The store did not answer: *reason* is its name in ``publisher.errors``."""
 
     def __init__(self, reason: str, message: str) -> None:
@@ -34,24 +34,26 @@ class Client:
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.host = parts.netloc
         self._path = parts.path + (f"?{parts.query}" if parts.query else "")
-        self._connection = kind(parts.netloc, timeout=PATIENCE)
+        self._connection = kind(parts.netloc, timeout=SILENCE_TIMEOUT)
         self._headers = {"Content-Type": "application/x-www-form-urlencoded"}
         if at.user:
             self._headers["Authorization"] = "Basic " + b64encode(f"{at.user}:{at.password}".encode()).decode()
         self._open: http.client.HTTPResponse | None = None
 
-    def dialect(self, seconds: float = PATIENCE) -> Dialect:
-        """Return how the engine is spoken to. Raises Refused."""
+    def dialect(self, seconds: float = SILENCE_TIMEOUT) -> Dialect:
+        """Return how the engine is spoken to. Raises EndpointError."""
         answer = self.ask("ASK { }", TABLE, seconds=seconds)
         answer.read()
-        dialect = of(answer.headers.get("Server", ""))
+        dialect = dialect_of(answer.headers.get("Server", ""))
         if dialect.engine_graphs:
             graphs = (row["graph"] for row in self.rows(dialect.engine_graphs, seconds))
             dialect = replace(dialect, aside=(*dialect.aside, *sorted(graphs)))
         return dialect
 
-    def ask(self, query: str, accept: str, more: Sequence[tuple[str, str]] = (), *, seconds: float = PATIENCE) -> http.client.HTTPResponse:
-        """Send a query and return the response, a file to read. Raises Refused, also where the store is silent for *seconds*."""
+    def ask(
+        self, query: str, accept: str, more: Sequence[tuple[str, str]] = (), *, seconds: float = SILENCE_TIMEOUT
+    ) -> http.client.HTTPResponse:
+        """Send a query and return the response, a file to read. Raises EndpointError, also where the store is silent for *seconds*."""
         if self._open:
             self._open.close()  # what was not read of the last one
             if not self._open.isclosed():
@@ -75,16 +77,16 @@ class Client:
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
                 if not again or isinstance(error, (ConnectionRefusedError, TimeoutError)):
-                    raise Refused("NotReady", f"the store at {self.host} does not answer ({error}); ask again in a moment") from error
+                    raise EndpointError("NotReady", f"the store at {self.host} does not answer ({error}); ask again in a moment") from error
         raise AssertionError("unreachable")
 
-    def rows(self, query: str, seconds: float = PATIENCE) -> list[dict[str, str]]:
-        """Return the values of an answer by variable. Raises Refused, also where the answer breaks off or is silent for *seconds*."""
+    def rows(self, query: str, seconds: float = SILENCE_TIMEOUT) -> list[dict[str, str]]:
+        """Return the values of an answer by variable. Raises EndpointError, also where the answer breaks off or is silent for *seconds*."""
         try:
             rows = json.load(self.ask(query, TABLE, seconds=seconds))["results"]["bindings"]
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._connection.close()
-            raise Refused("NotReady", f"the answer of the store at {self.host} broke off ({error}); ask again in a moment") from error
+            raise EndpointError("NotReady", f"the answer of the store at {self.host} broke off ({error}); ask again in a moment") from error
         return [{name: cell["value"] for name, cell in row.items()} for row in rows]
 
     def close(self) -> None:
@@ -92,17 +94,19 @@ class Client:
         self._connection.close()
 
 
-def whole(found: http.client.HTTPResponse, dialect: Dialect) -> http.client.HTTPResponse:
-    """Give an answer of which nothing may be missing; raises Refused where the store has ended it early."""
+def require_complete(found: http.client.HTTPResponse, dialect: Dialect) -> http.client.HTTPResponse:
+    """Return the response if it is complete; raises EndpointError where the store has ended it early."""
     most = found.headers.get(dialect.cap) if dialect.cap else None
     if most or (dialect.broken and found.headers.get(dialect.broken)):
-        raise Refused("StoreFailure", f"the store returned only {most or 'some'} rows; raise its limits (docs/how-to/external-store.md)")
+        raise EndpointError(
+            "StoreFailure", f"the store returned only {most or 'some'} rows; raise its limits (docs/how-to/external-store.md)"
+        )
     return found
 
 
-def _refused(status: int, text: str, host: str) -> Refused:
+def _refused(status: int, text: str, host: str) -> EndpointError:
     said = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    for trouble in TROUBLES:
+    for trouble in ENGINE_ERRORS:
         if trouble.mark.search(text):
-            return Refused(trouble.reason, f"{trouble.advice} ({said})" if trouble.advice else said)
-    return Refused("QueryError" if status < 500 else "StoreFailure", f"the store at {host} answers {status}: {said}")
+            return EndpointError(trouble.reason, f"{trouble.advice} ({said})" if trouble.advice else said)
+    return EndpointError("QueryError" if status < 500 else "StoreFailure", f"the store at {host} answers {status}: {said}")

@@ -1,4 +1,4 @@
-"""Addresses: where the store lies that is to answer."""
+"""URLs of an external SPARQL store."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ class StoreURLs:
         return f"elsewhere-{blake2b(endpoint_of(self.query).url.encode(), digest_size=4).hexdigest()}"
 
     def environment(self) -> dict[str, str]:
-        """Give the variables by which a process of ours is told the same."""
+        """Return the same settings as environment variables for a subprocess."""
         return {QUERY: self.query, UPDATE: self.update, GRAPHS: self.graphs}
 
 
-def given(query: str, update: str = "", graphs: str = "") -> StoreURLs | None:
+def parse_settings(query: str, update: str = "", graphs: str = "") -> StoreURLs | None:
     """Read the settings; None where the store is our own. Raises ValueError with what is wrong.
 
-    >>> given("http://127.0.0.1:7878/query", "http://127.0.0.1:7878/update").update
+    >>> parse_settings("http://127.0.0.1:7878/query", "http://127.0.0.1:7878/update").update
     'http://127.0.0.1:7878/update'
     """
     for name, url in ((QUERY, query), (UPDATE, update), (GRAPHS, graphs)):
@@ -56,7 +56,7 @@ def given(query: str, update: str = "", graphs: str = "") -> StoreURLs | None:
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> StoreURLs:
     """Read what ``StoreURLs.environment`` wrote; raises ValueError where there is none."""
-    found = given(*(environment.get(name, "") for name in (QUERY, UPDATE, GRAPHS)))
+    found = parse_settings(*(environment.get(name, "") for name in (QUERY, UPDATE, GRAPHS)))
     if found is None:
         raise ValueError(f"{QUERY} is not set")
     return found

@@ -1,4 +1,4 @@
-"""Dialects: where an engine is not as SPARQL 1.1 says, and what is done about it."""
+"""Where engines differ from SPARQL 1.1, and how we work around it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ STATE = "urn:stocktake:store"  # the graph that tells how far the store is
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """How an engine is spoken to.
+    """What is special about an engine.
 
     *merged* is the graph with the merge of all graphs, "" where that is the default graph. *aside* are graphs of the engine's own, which
     nobody asked for. *cap* is the header that tells after how many rows the engine ended an answer, *broken* the one that it sends with a
@@ -30,7 +30,7 @@ class Dialect:
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """Give the graphs that ``GRAPH ?g`` must not find."""
+        """Return the graphs that ``GRAPH ?g`` must not find."""
         return (STATE, *((self.merged,) if self.merged else ()), *self.aside)
 
 
@@ -54,18 +54,18 @@ VIRTUOSO = Dialect(
 )
 
 
-def of(server: str) -> Dialect:
-    """Tell the dialect by the Server header of an engine's answer.
+def dialect_of(server: str) -> Dialect:
+    """Return the dialect that fits the Server header of an engine's answer.
 
-    >>> of("Virtuoso/07.20.3239 (Linux) x86_64-pc-linux-gnu").name, of("Oxigraph/0.5").name
+    >>> dialect_of("Virtuoso/07.20.3239 (Linux) x86_64-pc-linux-gnu").name, dialect_of("Oxigraph/0.5").name
     ('virtuoso', 'standard')
     """
     return VIRTUOSO if server.startswith("Virtuoso") else STANDARD
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
-    """What an engine says when it cannot answer.
+class EngineErrorPattern:
+    """A message of an engine, and the error it means.
 
     *mark* is in its message, *reason* is its name in ``publisher.errors``, *advice* is ours.
     """
@@ -75,21 +75,23 @@ class Trouble:
     advice: str
 
 
-TROUBLES = (
-    Trouble(re.compile(r"SR353"), "RowLimit", "this store does not sort so many rows; ask for fewer by LIMIT, or sort them yourself"),
-    Trouble(
+ENGINE_ERRORS = (
+    EngineErrorPattern(
+        re.compile(r"SR353"), "RowLimit", "this store does not sort so many rows; ask for fewer by LIMIT, or sort them yourself"
+    ),
+    EngineErrorPattern(
         re.compile(r"22007|DT00\d|Function (year|month|day|hours|minutes|seconds) needs"),
         "QueryError",
         "this store stops where a single value is no date; leave such values out by a FILTER, or take the year by SUBSTR(STR(?date), 1, 4)",
     ),
-    Trouble(
+    EngineErrorPattern(
         re.compile(r"S1T00|42000 .*estimated execution time|[Tt]imeout"),
         "TimeLimit",
         "this store stopped the query at its own limit of time",
     ),
-    Trouble(re.compile(r"SP031.*Unknown function"), "QueryError", "this store does not know a function of the query"),
-    Trouble(re.compile(r"FRVEC|MaxQueryMem|memory exhausted|out of memory"), "MemoryLimit", ""),
-    Trouble(
+    EngineErrorPattern(re.compile(r"SP031.*Unknown function"), "QueryError", "this store does not know a function of the query"),
+    EngineErrorPattern(re.compile(r"FRVEC|MaxQueryMem|memory exhausted|out of memory"), "MemoryLimit", ""),
+    EngineErrorPattern(
         re.compile(r"D1CTX|MaxConstructTriples|RDFXX|result set.* limit"),
         "RowLimit",
         "this store does not return so many triples; narrow the query, or ask the operator to raise MaxConstructTriples in virtuoso.ini",

@@ -1,4 +1,4 @@
-"""Follower: the one process that brings a store elsewhere level with the journal, and tells by snapshots how far it is.
+"""The process that loads the journal into an external store and records its position in snapshots.
 
 Kill it at any point: what it had not finished it does again, and doing it again changes nothing. An entry that one update can hold is seen
 wholly or not at all; of a larger one readers may see a part, so a snapshot that says so is shown before it begins. Several may
@@ -33,16 +33,16 @@ from publisher.logs import configure_logging
 from publisher.search.updater import SearchUpdater
 from publisher.store.apply import digest_of, rows_of
 from publisher.store.external import update_batches
-from publisher.store.external.client import Client, Refused
+from publisher.store.external.client import Client, EndpointError
 from publisher.store.external.endpoint import StoreURLs, from_environment
-from publisher.store.external.remote_quads import Facts
+from publisher.store.external.remote_quads import RemoteQuads
 from publisher.store.external.state import State
 from publisher.store.external.writer import Writer
-from publisher.store.external.writer_lease import SILENCE, Tenure
-from publisher.store.follower import ATTENTION, GLANCE, alone, leave_at_end_of_input, report, silent
+from publisher.store.external.writer_lease import SILENCE, WriterLease
+from publisher.store.follower import ATTENTION, GLANCE, exit_at_end_of_input, report, silent, writer_lock
 from publisher.store.snapshots import ProjectionPaths, Snapshot, newest_snapshot, prune, register_external
 from publisher.store.status_watcher import StatusFile
-from publisher.store.thread_priority import step_aside
+from publisher.store.thread_priority import lower_thread_priority
 from vocab.iris import Iris
 
 PAUSE = 0.5  # seconds between looks at the journal
@@ -70,17 +70,17 @@ class Follower:
         report: Callable[[str], None] = silent,
     ) -> None:
         self._journal, self._graph, self._now, self._wait = journal, NamedNode(status_graph), now, wait
-        self._tidings = StatusFile(status, Iris(status_graph.removesuffix("status")).ns, journal.store)
+        self._status_file = StatusFile(status, Iris(status_graph.removesuffix("status")).ns, journal.store)
         self.snapshots = folder / "snapshots"
         self.snapshots.mkdir(parents=True, exist_ok=True)
         self._last = State()
         with ExitStack() as opened:  # what was opened is closed where the next step fails, so that a new follower can lock the folder
-            opened.enter_context(alone(folder / "lock", report))
+            opened.enter_context(writer_lock(folder / "lock", report))
             self._client = opened.enter_context(closing(Client(address.query)))
             dialect = self._client.dialect(SILENCE)
             self.writer = opened.enter_context(closing(Writer(address, dialect)))
-            self.tenure = Tenure(self._client, self.writer, journal, named(folder))
-            self._facts = Facts(self._client, dialect)
+            self.lease = WriterLease(self._client, self.writer, journal, writer_name(folder))
+            self._facts = RemoteQuads(self._client, dialect)
             self._status = set(self._facts.graph(self._graph))
             self._tables = opened.enter_context(
                 closing(Tables(folder / "tables", journal, status_graph.removesuffix("status"), self._facts.expect))
@@ -88,12 +88,12 @@ class Follower:
             self._texts = opened.enter_context(
                 closing(SearchUpdater(folder / "text", journal, status_graph.removesuffix("status"), self._facts.look_up))
             )
-            self._aside = opened.enter_context(ThreadPoolExecutor(1, "aside", step_aside))
+            self._aside = opened.enter_context(ThreadPoolExecutor(1, "aside", lower_thread_priority))
             self._opened = opened.pop_all()
 
     def step(self) -> Snapshot | None:
-        """Take in what is new; give the new snapshot, None where nothing was new."""
-        before = self.tenure.read(self._now())
+        """Load what is new; return the new snapshot, None where nothing was new."""
+        before = self.lease.read(self._now())
         if before.position < self._last.position:
             raise StoreFailure(f"the store went back from entry {self._last.position} to {before.position}; it is loaded again from there")
         state = self._last = self._catch_up(before)
@@ -112,7 +112,7 @@ class Follower:
 
     def _catch_up(self, state: State) -> State:
         head = self._journal.head
-        if head is None or head.number <= state.position or not self.tenure.claim(self._now()):
+        if head is None or head.number <= state.position or not self.lease.claim(self._now()):
             return state
         if newest_snapshot(self.snapshots):
             self._show(replace(state, taking=head.number))
@@ -123,25 +123,25 @@ class Follower:
         return state
 
     def _take(self, entry: Entry, state: State) -> State:
-        self.tenure.tell(replace(state, taking=entry.number), self._now())
+        self.lease.tell(replace(state, taking=entry.number), self._now())
         quads, left_out = state.quads, self.writer.left_out
-        for run in update_batches.runs(rows_of(entry.lines()), update_batches.BULK):
-            self.tenure.renew(self._now())
+        for run in update_batches.quad_runs(rows_of(entry.lines()), update_batches.BULK):
+            self.lease.renew(self._now())
             (self.writer.add if run.added else self.writer.remove)(run.quads)
             quads += len(run.quads) if run.added else -len(run.quads)
         state = State(entry.number, entry.id, quads - (self.writer.left_out - left_out))
-        self.tenure.tell(state, self._now())
+        self.lease.tell(state, self._now())
         return state
 
     def _show_status(self) -> bool:
         at = self._now()
-        if not self._tidings.due(at):
+        if not self._status_file.due(at):
             return False
-        if not self.tenure.claim(at):
+        if not self.lease.claim(at):
             held = set(self._facts.graph(self._graph))
             changed, self._status = held != self._status, held
             return changed
-        new = self._tidings.read(at)
+        new = self._status_file.read(at)
         if new is None:
             return False
         changed = new != self._status
@@ -166,7 +166,7 @@ class Follower:
         return shown
 
 
-def named(folder: Path) -> str:
+def writer_name(folder: Path) -> str:
     """Name who writes: a follower that is started again in the same folder, which its lock keeps for one, goes on at once."""
     return f"{socket.gethostname()}-{blake2b(str(folder.resolve()).encode(), digest_size=6).hexdigest()}"
 
@@ -179,7 +179,7 @@ def main() -> None:
     """Run a follower: arguments are the journal's folder, the store's, the status file and the status graph's IRI."""
     journal, folder, status, graph = sys.argv[1:5]
     configure_logging()
-    threading.Thread(target=leave_at_end_of_input, daemon=True).start()
+    threading.Thread(target=exit_at_end_of_input, daemon=True).start()
     outage = Outage("SPARQL store cannot be updated; retrying", "SPARQL store is updated again")
     while True:
         try:
@@ -187,7 +187,7 @@ def main() -> None:
                 Follower(from_environment(), Journal(Path(journal)), Path(folder), Path(status), graph, report=report)
             ) as follower:
                 if outage.failures:
-                    follower.tenure.read(datetime.now(UTC))  # raises where the store still fails
+                    follower.lease.read(datetime.now(UTC))  # raises where the store still fails
                     report("the store answers again; the journal is being loaded into it")
                 while True:
                     follower.step()
@@ -195,7 +195,15 @@ def main() -> None:
                         outage.over()
                         report("")
                     time.sleep(PAUSE)
-        except (JournalError, PublisherError, Refused, OSError, HTTPException, SyntaxError, ValueError) as error:  # an answer broke off
+        except (
+            JournalError,
+            PublisherError,
+            EndpointError,
+            OSError,
+            HTTPException,
+            SyntaxError,
+            ValueError,
+        ) as error:  # an answer broke off
             outage.failed(str(error))
             report(f"the store cannot follow the journal: {error}")
             time.sleep(_AGAIN)

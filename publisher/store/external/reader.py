@@ -30,27 +30,27 @@ from pyoxigraph import (
     parse_query_results,
 )
 
-from publisher.store.external.client import TABLE, TRIPLES, Client, Refused
+from publisher.store.external.client import TABLE, TRIPLES, Client, EndpointError
 from publisher.store.external.endpoint import from_environment
 from publisher.store.external.engine_quirks import Dialect
-from publisher.store.external.variable_binding import bind, without
-from publisher.store.external.virtuoso_literals import Points
-from publisher.store.process import end_with_parent
-from publisher.store.workers.dataset import form, merged, named_by, names_graphs, patterns
+from publisher.store.external.variable_binding import bind, hide_graphs
+from publisher.store.external.virtuoso_literals import RepairedLines
+from publisher.store.process import exit_with_parent
+from publisher.store.workers.dataset import graph_patterns, named_by, names_graphs, query_form, union
 from publisher.store.workers.ipc_protocol import Kind, pack, read
 from publisher.store.workers.process_limits import limit_memory
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import (
+    FrameWriter,
     OpenSnapshot,
-    Outlet,
-    Refusal,
+    QueryFailure,
     Result,
     answer,
     answer_graph,
     ask,
+    error_name,
     evaluate,
     in_written_order,
-    reason,
 )
 from publisher.store.workers.service_detection import tokens
 
@@ -59,10 +59,10 @@ _NOWHERE = "urn:stocktake:none"  # a graph that holds nothing
 _ALL = "CONSTRUCT {{ ?s ?p ?o }} {{ GRAPH <{}> {{ ?s ?p ?o }} }}"
 
 
-YES, NO = "ASK {}", "ASK { FILTER(false) }"
+TRUE_QUERY, FALSE_QUERY = "ASK {}", "ASK { FILTER(false) }"
 
 
-class Asking:
+class ExternalQueries:
     """Where the questions go."""
 
     def __init__(self, client: Client) -> None:
@@ -70,31 +70,31 @@ class Asking:
         self._dialect: Dialect | None = None
 
     def answer(self, question: QueryRequest, connection: socket.socket) -> None:
-        """Answer *question*; raises Refusal and Refused."""
+        """Answer *question*; raises QueryFailure and EndpointError."""
         if _OWN.search(_bare(question.text)):
-            raise Refusal("QueryError", "functions and pragmas of the store's own are not answered here")
+            raise QueryFailure("QueryError", "functions and pragmas of the store's own are not answered here")
         evaluate(Store(), QueryRequest(question.text, base=question.base, bindings=question.bindings, inserted=question.inserted))
         if question.check:
-            return Outlet(connection, "").end()
+            return FrameWriter(connection, "").end()
         question = replace(question, text=in_written_order(question.text, question.base))
         default, named = named_by(question)
         if default and len(default) > 1:  # a merge is what few engines make of them: they are fetched and asked here
-            return answer(ask(merged(self._held, default, named or []), question), question, connection)
-        kind = form(question.text)
+            return answer(ask(union(self._held, default, named or []), question), question, connection)
+        kind = query_form(question.text)
         if kind in ("construct", "describe"):
             return answer_graph(_triples(self._mended(self._asked(question, TRIPLES))), question, connection)
         found = self._asked(question, TABLE)
         most = _capped(found, self._known())
         result: Result = parse_query_results(self._mended(found), QueryResultsFormat.JSON)
         if kind == "ask" and isinstance(result, QuerySolutions):  # Virtuoso answers a number in a table
-            result = evaluate(Store(), QueryRequest(YES if any(str(row[0].value) == "1" for row in result) else NO))
+            result = evaluate(Store(), QueryRequest(TRUE_QUERY if any(str(row[0].value) == "1" for row in result) else FALSE_QUERY))
         answer(result, question if most is None else _fewer(question, most), connection)
 
     def _asked(self, question: QueryRequest, accept: str) -> http.client.HTTPResponse:
         dialect = self._known()
         text = bind(question.text, question.bindings)
         if question.named_graphs is None and not names_graphs(text):
-            text = without(text, dialect.hidden)
+            text = hide_graphs(text, dialect.hidden)
         base = f"BASE <{question.base}>\n" if question.base and not _based(text) else ""
         return self._client.ask(base + text, accept, list(_dataset(question, text, dialect)))
 
@@ -104,7 +104,7 @@ class Asking:
         return self._dialect
 
     def _mended(self, found: http.client.HTTPResponse) -> IO[bytes]:
-        return cast(IO[bytes], Points(found) if self._known().merged else found)  # only ``read`` is asked of it
+        return cast(IO[bytes], RepairedLines(found) if self._known().merged else found)  # only ``read`` is asked of it
 
     def _held(self, graph: NamedNode) -> Iterator[Quad]:
         found = self._client.ask(_ALL.format(graph.value), TRIPLES)
@@ -113,7 +113,7 @@ class Asking:
 
 
 def _based(text: str) -> bool:
-    """Tell whether a query begins with a base of its own: Virtuoso takes one, and only as the first word."""
+    """Return whether a query begins with a base of its own: Virtuoso takes one, and only as the first word."""
     first = next((token for token in tokens(text) if token.kind != "comment" and not token.text.isspace()), None)
     return first is not None and first.kind == "word" and first.text.lower() == "base"
 
@@ -124,16 +124,16 @@ def _bare(text: str) -> str:
 
 
 def _dataset(question: QueryRequest, text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
-    """Give the parameters that name the graphs."""
+    """Return the parameters that name the graphs."""
     if question.default_graphs is not None or question.named_graphs is not None:
         yield from (("default-graph-uri", graph) for graph in question.default_graphs or (_NOWHERE,))
         yield from (("named-graph-uri", graph) for graph in question.named_graphs or (_NOWHERE,))
     elif dialect.merged and not names_graphs(text):
         yield "default-graph-uri", dialect.merged
         # Where the default graph is named, Virtuoso finds any graph by a variable, but by an address only one that is named too.
-        named, variable = patterns(text, question.base)
+        named, variable = graph_patterns(text, question.base)
         if named and variable:
-            raise Refusal("QueryError", "this store cannot be asked of GRAPH with an address and GRAPH with a variable in one query")
+            raise QueryFailure("QueryError", "this store cannot be asked of GRAPH with an address and GRAPH with a variable in one query")
         yield from (("named-graph-uri", graph) for graph in named)
 
 
@@ -142,9 +142,9 @@ def _triples(found: IO[bytes]) -> Iterator[Triple]:
 
 
 def _capped(found: http.client.HTTPResponse, dialect: Dialect) -> int | None:
-    """Give the most rows that may be told as they are where the store itself has ended the answer early; None: it is whole."""
+    """Return the most rows that may be told as they are where the store itself has ended the answer early; None: it is whole."""
     if dialect.broken and (state := found.headers.get(dialect.broken)):
-        raise Refusal("TimeLimit", f"this store stopped the query at its own limit ({state}); narrow it, or put it as an export")
+        raise QueryFailure("TimeLimit", f"this store stopped the query at its own limit ({state}); narrow it, or put it as an export")
     cap = found.headers.get(dialect.cap) if dialect.cap else None
     return max(0, int(cap) - 1) if cap else None
 
@@ -166,14 +166,14 @@ class _Folder:
         os.close(self._lock)
 
 
-def opened(path: str) -> _Folder | OpenSnapshot:
+def open_snapshot(path: str) -> _Folder | OpenSnapshot:
     """Open a snapshot: a release has a store of its own here."""
     return OpenSnapshot(path) if (Path(path) / "store").is_dir() else _Folder(path)
 
 
-def attend(connection: socket.socket) -> None:
+def serve(connection: socket.socket) -> None:
     """Answer question after question until the other side closes."""
-    frames, asking = connection.makefile("rb"), Asking(Client(from_environment().query))
+    frames, asking = connection.makefile("rb"), ExternalQueries(Client(from_environment().query))
     folder: _Folder | OpenSnapshot | None = None
     while frame := read(frames):
         kind, payload = frame
@@ -181,24 +181,24 @@ def attend(connection: socket.socket) -> None:
             if kind is Kind.OPEN:
                 if folder:
                     folder.close()
-                folder = opened(payload.decode())
+                folder = open_snapshot(payload.decode())
                 connection.sendall(pack(Kind.END))
             elif isinstance(folder, OpenSnapshot):
                 question = QueryRequest.unpack(payload)
                 answer(evaluate(folder.store, question), question, connection)
             else:
                 asking.answer(QueryRequest.unpack(payload), connection)
-        except Refusal as refusal:
-            _tell(connection, refusal.payload)
-        except Refused as refused:
-            _tell(connection, {"reason": refused.reason, "message": str(refused)})
+        except QueryFailure as refusal:
+            _send_error(connection, refusal.payload)
+        except EndpointError as refused:
+            _send_error(connection, {"reason": refused.reason, "message": str(refused)})
         except MemoryError:
-            _tell(connection, {"reason": "MemoryLimit", "message": ""})
+            _send_error(connection, {"reason": "MemoryLimit", "message": ""})
         except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
-            _tell(connection, {"reason": reason(error), "message": str(error)})
+            _send_error(connection, {"reason": error_name(error), "message": str(error)})
 
 
-def _tell(connection: socket.socket, told: Mapping[str, object]) -> None:
+def _send_error(connection: socket.socket, told: Mapping[str, object]) -> None:
     connection.sendall(pack(Kind.FAULT, json.dumps(told).encode()))
 
 
@@ -207,8 +207,8 @@ def main() -> None:
     handle, memory, parent = (int(text) for text in sys.argv[1:4])
     connection = socket.socket(fileno=handle)
     limit_memory(memory)
-    end_with_parent(parent)
-    attend(connection)
+    exit_with_parent(parent)
+    serve(connection)
 
 
 if __name__ == "__main__":

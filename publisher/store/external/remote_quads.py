@@ -1,4 +1,4 @@
-"""Facts: what a store elsewhere holds, for those who read our own quad by quad; looked up a subject or a page of them at a time."""
+"""Read quads from an external store with the interface of the embedded one, many subjects a query."""
 
 from __future__ import annotations
 
@@ -8,9 +8,9 @@ from typing import IO, cast
 
 from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Quad, QueryResultsFormat, QuerySolutions, Triple, parse_query_results
 
-from publisher.store.external.client import TABLE, Client, Refused, whole
+from publisher.store.external.client import TABLE, Client, EndpointError, require_complete
 from publisher.store.external.engine_quirks import Dialect
-from publisher.store.external.virtuoso_literals import Points
+from publisher.store.external.virtuoso_literals import RepairedLines
 
 KEPT = 20_000  # subjects that are remembered
 PAGE = 500  # subjects a question
@@ -22,7 +22,7 @@ _GRAPHS = """SELECT DISTINCT ?graph {{ GRAPH ?graph {{ ?s ?p ?o }}
 Term = NamedNode | BlankNode | Literal | Triple
 
 
-class Facts:
+class RemoteQuads:
     """Read the store that *client* asks, an engine of *dialect*; forget what is known when it changes."""
 
     def __init__(self, client: Client, dialect: Dialect) -> None:
@@ -34,13 +34,13 @@ class Facts:
         self._at_once = GRAPHS
 
     def forget(self) -> None:
-        """Take nothing for known any more."""
+        """Clear all that was read."""
         self._known.clear()
         self._coming.clear()
         self._brought.clear()
 
     def expect(self, graphs: Iterable[str], subjects: Iterable[str]) -> None:
-        """Be told of *graphs* that will be read once each, and *subjects*, so that many are asked for at once."""
+        """Announce *graphs* that will be read once each, and *subjects*, so that one query fetches many."""
         self._brought.clear()
         self._coming = dict.fromkeys(graphs)
         self.look_up(subjects)
@@ -53,7 +53,7 @@ class Facts:
         graph: NamedNode | BlankNode | DefaultGraph | None = None,
         /,
     ) -> Iterator[Quad]:
-        """Give what a store of our own would; of the merge of all graphs by subject or by predicate, and all that a named graph holds."""
+        """Return what a store of our own would; of the merge of all graphs by subject or by predicate, and all that a named graph holds."""
         if isinstance(graph, NamedNode):
             yield from self.graph(graph)
         elif subject is None:
@@ -79,7 +79,7 @@ class Facts:
             self._known.popitem(last=False)
 
     def graph(self, graph: NamedNode) -> Iterator[Quad]:
-        """Give all that a named graph holds."""
+        """Return all that a named graph holds."""
         if graph.value in self._coming:
             self._bring()
         if graph.value in self._brought:
@@ -99,7 +99,7 @@ class Facts:
                 for row in rows:
                     page[row["g"].value].append(Quad(row["s"], row["p"], row["o"], row["g"]))
                 break
-            except Refused:
+            except EndpointError:
                 if self._at_once == 1:
                     raise
                 self._at_once = max(1, self._at_once // 4)
@@ -108,7 +108,7 @@ class Facts:
             del self._coming[name]
 
     def _with(self, predicate: NamedNode, object: Term | None) -> Iterator[Quad]:
-        """Give all with one predicate, a page of subjects at a time, which are looked up whole: they are what is asked for next."""
+        """Return all with one predicate, a page of subjects at a time, which are looked up whole: they are what is asked for next."""
         before, after = self._where
         last, value = "", str(object or "?o")
         while True:
@@ -123,7 +123,7 @@ class Facts:
             last = page[-1]
 
     def named_graphs(self) -> Iterator[NamedNode]:
-        """Give the graphs that are ours, a page of them at a time."""
+        """Return the graphs that are ours, a page of them at a time."""
         last, hidden = "", ", ".join(f"<{graph}>" for graph in self._dialect.hidden)
         while page := self._client.rows(_GRAPHS.format(last=last, hidden=hidden, page=PAGE * 2)):
             yield from (NamedNode(row["graph"]) for row in page)
@@ -133,8 +133,8 @@ class Facts:
         return [Quad(row["s"], row["p"], row["o"], _DEFAULT) for row in self._rows(query)]
 
     def _rows(self, query: str) -> QuerySolutions:
-        told = whole(self._client.ask(query, TABLE), self._dialect)
-        lines = cast(IO[bytes], Points(told) if self._dialect.merged else told)  # only ``read`` is asked of it
+        told = require_complete(self._client.ask(query, TABLE), self._dialect)
+        lines = cast(IO[bytes], RepairedLines(told) if self._dialect.merged else told)  # only ``read`` is asked of it
         found = parse_query_results(lines, QueryResultsFormat.JSON)
         assert isinstance(found, QuerySolutions)
         return found

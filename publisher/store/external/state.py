@@ -1,4 +1,4 @@
-"""State: how far a store elsewhere is, told by a small graph in it, so that whoever comes next goes on from there."""
+"""The position of an external store, kept in a small graph in it."""
 
 from __future__ import annotations
 
@@ -28,10 +28,10 @@ ASK = f"SELECT ?name ?value {{ GRAPH <{STATE}> {{ <{STATE}> ?name ?value }} }}"
 ANY = "SELECT ?graph { GRAPH ?graph { ?s ?p ?o } } LIMIT 1"
 
 
-def read(rows: Iterable[tuple[str, str]]) -> State | None:
+def parse_state(rows: Iterable[tuple[str, str]]) -> State | None:
     """Read names and values; None where there are none.
 
-    >>> read([(f"{STATE}#position", "3"), (f"{STATE}#entry", "ab")]).position
+    >>> parse_state([(f"{STATE}#position", "3"), (f"{STATE}#entry", "ab")]).position
     3
     """
     told = {name.removeprefix(f"{STATE}#"): value for name, value in rows}
@@ -41,8 +41,8 @@ def read(rows: Iterable[tuple[str, str]]) -> State | None:
     return State(entry=told.get("entry", ""), writer=told.get("writer", ""), until=float(told.get("until", "0")), **numbers)
 
 
-def update(state: State) -> str:
-    """Write the update that makes *state* the one that is told."""
+def state_update(state: State) -> str:
+    """Return the SPARQL update that stores *state*."""
     told = {
         "position": state.position,
         "entry": state.entry,

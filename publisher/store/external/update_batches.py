@@ -1,4 +1,4 @@
-"""Patches: a journal entry's rows as updates that an endpoint takes, each a bounded transaction that may be done again."""
+"""Write the rows of a journal entry as SPARQL updates of bounded size that may be repeated."""
 
 from __future__ import annotations
 
@@ -16,21 +16,21 @@ BULK = 50_000  # quads a load
 Quad = tuple[str, str]  # a triple as N-Triples without its dot, and the graph's IRI in its brackets
 
 
-class Run(NamedTuple):
+class QuadRun(NamedTuple):
     """Quads that are added, or taken out, one after the other."""
 
     added: bool
     quads: list[bytes]
 
 
-def runs(rows: Iterable[bytes], most: int) -> Iterator[Run]:
+def quad_runs(rows: Iterable[bytes], most: int) -> Iterator[QuadRun]:
     """Cut a patch's rows into what is taken out and then what is added, of at most *most* quads in all; each quad is a line of N-Quads.
 
     A journal takes out only what is there and adds only what is not, so a quad that goes and comes within a cut stays as it was.
     Row by row, a record's old and new lines would be an update each.
 
-    >>> list(runs([b"D old .", b"A new .", b"A both .", b"D both ."], 10))
-    [Run(added=False, quads=[b'old .']), Run(added=True, quads=[b'new .'])]
+    >>> list(quad_runs([b"D old .", b"A new .", b"A both .", b"D both ."], 10))
+    [QuadRun(added=False, quads=[b'old .']), QuadRun(added=True, quads=[b'new .'])]
     """
     held: dict[bytes, bool] = {}
     for row in rows:
@@ -45,10 +45,10 @@ def runs(rows: Iterable[bytes], most: int) -> Iterator[Run]:
     yield from _sorted(held)
 
 
-def _sorted(held: dict[bytes, bool]) -> Iterator[Run]:
+def _sorted(held: dict[bytes, bool]) -> Iterator[QuadRun]:
     for added in (False, True):
         if quads := [line for line, it in held.items() if it is added]:
-            yield Run(added, quads)
+            yield QuadRun(added, quads)
 
 
 def batches(lines: Iterable[bytes], most: int = BATCH, room: int = ROOM) -> Iterator[list[bytes]]:
@@ -65,10 +65,10 @@ def batches(lines: Iterable[bytes], most: int = BATCH, room: int = ROOM) -> Iter
         yield held
 
 
-def quad(line: bytes) -> Quad:
+def split_quad(line: bytes) -> Quad:
     """Take a line of N-Quads apart.
 
-    >>> quad(b'<x:s> <x:p> "o" <x:g> .')
+    >>> split_quad(b'<x:s> <x:p> "o" <x:g> .')
     ('<x:s> <x:p> "o"', '<x:g>')
     """
     text = line.decode().rstrip().removesuffix(".").rstrip()
@@ -76,14 +76,14 @@ def quad(line: bytes) -> Quad:
     return triple, graph
 
 
-def added(lines: Iterable[bytes], merged: str) -> str:
+def insert_update(lines: Iterable[bytes], merged: str) -> str:
     """Write the update that adds quads, each to its graph and to the merge."""
     return f"INSERT DATA {{\n{_graphs(lines, merged)}}}"
 
 
-def removed(lines: list[bytes], merged: str) -> str:
+def delete_update(lines: list[bytes], merged: str) -> str:
     """Write the update that takes quads out; what another graph still holds comes back into the merge in the same transaction."""
-    pairs = {" ".join(quad(line)[0].split(" ", 2)[:2]) for line in lines}
+    pairs = {" ".join(split_quad(line)[0].split(" ", 2)[:2]) for line in lines}
     into = _into(merged, "?s ?p ?o .")
     left = f"VALUES (?s ?p) {{ {' '.join(f'({pair})' for pair in sorted(pairs))} }}"
     others = f"GRAPH ?g {{ ?s ?p ?o }} FILTER(?g NOT IN (<{MERGE}>, <{STATE}>))"
@@ -91,7 +91,7 @@ def removed(lines: list[bytes], merged: str) -> str:
 
 
 def _graphs(lines: Iterable[bytes], merged: str) -> str:
-    found = sorted((graph, triple) for triple, graph in map(quad, lines))
+    found = sorted((graph, triple) for triple, graph in map(split_quad, lines))
     told = [f"GRAPH {graph} {{ {' '.join(f'{triple} .' for _, triple in group)} }}\n" for graph, group in groupby(found, lambda it: it[0])]
     return "".join([*told, _into(merged, " ".join(f"{triple} ." for triple in sorted({triple for _, triple in found}))), "\n"])
 

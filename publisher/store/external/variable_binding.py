@@ -1,4 +1,4 @@
-"""Bound: what a query's text is given for engines that take a text and nothing else.
+"""Put values for variables, and filters for hidden graphs, into the text of a query.
 
 Values in the place of variables are for our own queries: the variables stand in the projection, and nothing in the text binds them.
 """
@@ -40,10 +40,10 @@ def _told(found: Iterable[Token], bindings: Mapping[str, str]) -> Iterator[str]:
             yield f"({value} AS {token.text})"
 
 
-def without(query: str, graphs: Iterable[str]) -> str:
+def hide_graphs(query: str, graphs: Iterable[str]) -> str:
     """Keep *graphs* from being found by ``GRAPH ?g``: each such pattern gets a group of its own with a filter.
 
-    >>> without("SELECT ?g { GRAPH ?g { ?s ?p ?o } }", ["x:merge"])
+    >>> hide_graphs("SELECT ?g { GRAPH ?g { ?s ?p ?o } }", ["x:merge"])
     'SELECT ?g { { GRAPH ?g { ?s ?p ?o } FILTER(?g NOT IN (<x:merge>)) } }'
     """
     hidden = ", ".join(f"<{graph}>" for graph in graphs)
@@ -62,7 +62,7 @@ def without(query: str, graphs: Iterable[str]) -> str:
 
 
 def _named(told: list[Token], place: int) -> str:
-    """Give the variable of the pattern GRAPH that begins at *place*, "" where none does."""
+    """Return the variable of the pattern GRAPH that begins at *place*, "" where none does."""
     if told[place].kind != "word" or told[place].text.lower() != "graph":
         return ""
     after = (token for token in told[place + 1 :] if token.kind != "comment" and not token.text.isspace())

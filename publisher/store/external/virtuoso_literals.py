@@ -20,37 +20,37 @@ class _File(Protocol):
     def readline(self, limit: int = -1, /) -> bytes: ...
 
 
-class Points:
+class RepairedLines:
     """Read *found*, whose rows or statements stand in lines, with its points as they were."""
 
     def __init__(self, found: _File) -> None:
         self._found, self._rest = found, b""
 
     def read(self, size: int = -1) -> bytes:
-        """Give at most *size* bytes, nothing at the end."""
+        """Return at most *size* bytes, nothing at the end."""
         while size < 0 or len(self._rest) < size:
             line = self._found.readline()
             if not line:
                 break
-            self._rest += mended(line)
+            self._rest += repair_line(line)
         size = len(self._rest) if size < 0 else size
         given, self._rest = self._rest[:size], self._rest[size:]
         return given
 
 
-def mended(line: bytes) -> bytes:
+def repair_line(line: bytes) -> bytes:
     """Write the points of a line as they were.
 
-    >>> mended(b'"POINT(37.989898681641 2.3283998966217)"^^<http://www.openlinksw.com/schemas/virtrdf#Geometry> .')
+    >>> repair_line(b'"POINT(37.989898681641 2.3283998966217)"^^<http://www.openlinksw.com/schemas/virtrdf#Geometry> .')
     b'"POINT(37.9899 2.3284)"^^<http://www.opengis.net/ont/geosparql#wktLiteral> .'
-    >>> mended(b'<x:s> <x:p> "1"^^<http://www.w3.org/2001/XMLSchema#boolean> .')
+    >>> repair_line(b'<x:s> <x:p> "1"^^<http://www.w3.org/2001/XMLSchema#boolean> .')
     b'<x:s> <x:p> "true"^^<http://www.w3.org/2001/XMLSchema#boolean> .'
     """
     if _BOOLEAN in line:
         line = _TRUTH.sub(_true, line)
     if _OWN not in line and _WKT not in line:  # where it writes N-Triples, the type is ours, and the numbers are not
         return line
-    return _POINT.sub(lambda it: b"POINT(%s %s)" % (shortest(it[1]), shortest(it[2])), line.replace(_OWN, _WKT))
+    return _POINT.sub(lambda it: b"POINT(%s %s)" % (shortest_decimal(it[1]), shortest_decimal(it[2])), line.replace(_OWN, _WKT))
 
 
 def _true(it: re.Match[bytes]) -> bytes:
@@ -58,10 +58,10 @@ def _true(it: re.Match[bytes]) -> bytes:
     return before + (b"true" if number == b"1" else b"false") + after
 
 
-def shortest(text: bytes) -> bytes:
+def shortest_decimal(text: bytes) -> bytes:
     """Return the shortest plain decimal that is the same number in 32 bits.
 
-    >>> shortest(b"2.3283998966217"), shortest(b"80"), shortest(b"1e-05")
+    >>> shortest_decimal(b"2.3283998966217"), shortest_decimal(b"80"), shortest_decimal(b"1e-05")
     (b'2.3284', b'80', b'0.00001')
     """
     wanted = struct.pack("f", float(text))

@@ -1,4 +1,4 @@
-"""Writer: what changes a store elsewhere: SPARQL Update through SPARQLWrapper, whole loads by the Graph Store Protocol.
+"""Write to an external store: SPARQL Update through SPARQLWrapper, bulk loads by the Graph Store Protocol.
 
 One at a time and in order: two loads at once have lost half of their data in Virtuoso, without a word.
 """
@@ -41,7 +41,7 @@ class Writer:
         self._http.close()
 
     def update(self, text: str) -> None:
-        """Put an update; raises StoreFailure where the store refuses it, NotReady where it does not answer."""
+        """Send an update; raises StoreFailure where the store refuses it, NotReady where it does not answer."""
         wrapper = SPARQLWrapper(self._update.url, updateEndpoint=self._update.url)
         wrapper.setMethod(POST)
         wrapper.setTimeout(SECONDS)
@@ -59,11 +59,11 @@ class Writer:
     def add(self, lines: list[bytes]) -> None:
         """Add quads, lines of N-Quads; doing it again changes nothing."""
         if len(lines) < update_batches.LARGE or not self._graphs or not self._load(lines):
-            self._in_batches(lines, update_batches.added)
+            self._in_batches(lines, update_batches.insert_update)
 
     def remove(self, lines: list[bytes]) -> None:
         """Take quads out."""
-        self._in_batches(lines, update_batches.removed)
+        self._in_batches(lines, update_batches.delete_update)
 
     def _in_batches(self, lines: list[bytes], write: Callable[[list[bytes], str], str]) -> None:
         for batch in update_batches.batches(lines):

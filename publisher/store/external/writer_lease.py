@@ -1,4 +1,4 @@
-"""Tenure: who may write to a store elsewhere, and how far it says that it is; kept in the store itself, so that all who write see it."""
+"""The lease of the one process that may write to an external store, kept in that store with its position."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from journal.journal import Journal
 from publisher.errors import StoreFailure
 from publisher.store.external.client import Client
 from publisher.store.external.engine_quirks import STATE
-from publisher.store.external.state import ANY, ASK, State, read, update
-from publisher.store.external.variable_binding import without
+from publisher.store.external.state import ANY, ASK, State, parse_state, state_update
+from publisher.store.external.variable_binding import hide_graphs
 from publisher.store.external.writer import Writer
 
 SILENCE = 30.0  # seconds without an answer to a small question, after which the store counts as down
@@ -21,7 +21,7 @@ WHERE {{ GRAPH <{state}> {{ <{state}> <{state}#writer> ?writer ; <{state}#until>
   FILTER(STR(?writer) = "{name}" || STR(?until) < "{now}") }}"""
 
 
-class Tenure:
+class WriterLease:
     """The state of the store that *client* asks and *writer* changes, which is to follow *journal*; *name* is whose tenure this is."""
 
     def __init__(self, client: Client, writer: Writer, journal: Journal, name: str) -> None:
@@ -32,18 +32,18 @@ class Tenure:
         """Read how far the store is; one that is empty is made ours. Raises StoreFailure if it holds other data."""
         found = self._read()
         if found is None:
-            if self._client.rows(without(ANY, self._client.dialect(SILENCE).hidden), SILENCE):
+            if self._client.rows(hide_graphs(ANY, self._client.dialect(SILENCE).hidden), SILENCE):
                 raise StoreFailure(
                     "the store contains other data; use an empty one, or replace its content: stocktake store rebuild --whole"
                 )
             found = State()
-            self._writer.update(update(found))
+            self._writer.update(state_update(found))
         if found.position and not self._continues(found):
             raise StoreFailure("the external store belongs to another journal; rebuild it with stocktake store rebuild --whole")
         return replace(found, writer="", until=0.0)
 
     def claim(self, now: datetime) -> bool:
-        """Tell whether we may write now, and for LEASE seconds from now on; the comparison is the store's, within one update."""
+        """Return whether we may write now, and for LEASE seconds from now on; the comparison is the store's, within one update."""
         if now.timestamp() < self._until - LEASE / 2:
             return True
         until = now.timestamp() + LEASE
@@ -55,17 +55,17 @@ class Tenure:
         return held
 
     def renew(self, now: datetime) -> None:
-        """Hold on; raises StoreFailure where another has taken over meanwhile."""
+        """Renew the lease; raises StoreFailure if another process holds it."""
         if not self.claim(now):
             raise StoreFailure("another publisher writes to the store now; this one watches")
 
     def tell(self, state: State, now: datetime) -> None:
-        """Make *state* the one that the store tells. Raises StoreFailure as ``renew``."""
+        """Write *state* to the store. Raises StoreFailure as ``renew``."""
         self.renew(now)
-        self._writer.update(update(replace(state, writer=self._name, until=self._until)))
+        self._writer.update(state_update(replace(state, writer=self._name, until=self._until)))
 
     def _read(self) -> State | None:
-        return read([(row["name"], row["value"]) for row in self._client.rows(ASK, SILENCE)])
+        return parse_state([(row["name"], row["value"]) for row in self._client.rows(ASK, SILENCE)])
 
     def _continues(self, state: State) -> bool:
         entry = next(iter(self._journal.entries(after=state.position - 1)), None)

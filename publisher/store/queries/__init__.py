@@ -1,4 +1,4 @@
-"""Queries: the questions that our own pages ask, each in a file of its own; values are bound, never pasted."""
+"""The SPARQL queries of the pages, one a file; values are bound, never pasted."""
 
 from __future__ import annotations
 
@@ -10,5 +10,5 @@ _HERE = Path(__file__).parent
 
 @cache
 def query(name: str) -> str:
-    """Give the text of the query *name*."""
+    """Return the text of the query *name*."""
     return (_HERE / f"{name}.rq").read_text()

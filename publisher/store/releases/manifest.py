@@ -1,4 +1,4 @@
-"""Release: what its manifest tells, and where releases lie."""
+"""Read and write the manifests of releases."""
 
 from __future__ import annotations
 
@@ -56,11 +56,11 @@ class Release:
 
     @property
     def day(self) -> str:
-        """Give the day on which it was cut."""
+        """Return the day on which it was cut."""
         return self.issued[:10]
 
     def file(self, name: str) -> File | None:
-        """Give one of its files."""
+        """Return one of its files."""
         return next((file for file in self.files if file.name == name), None)
 
 
@@ -84,18 +84,18 @@ def release_numbers(releases: Path) -> list[int]:
 
 
 def newest_release(releases: Path) -> Release | None:
-    """Give the newest release, None while there is none."""
+    """Return the newest release, None while there is none."""
     found = release_numbers(releases)
     return read_manifest(releases / str(found[-1])) if found else None
 
 
 def list_releases(releases: Path) -> list[Release]:
-    """Give all releases, the newest first."""
+    """Return all releases, the newest first."""
     return [read_manifest(releases / str(number)) for number in reversed(release_numbers(releases))]
 
 
 def get_release(releases: Path, number: int) -> Release | None:
-    """Give release *number*, None where there is none."""
+    """Return release *number*, None where there is none."""
     try:
         return read_manifest(releases / str(number))
     except FileNotFoundError:

@@ -1,4 +1,4 @@
-"""Pinned: the releases that can be asked, as snapshots; one that has no store yet gets it in a process, one release at a time."""
+"""Snapshots of releases for queries; a missing store is built in a subprocess, one release at a time."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class OpenReleases:
         self._turn = asyncio.Semaphore(1)
 
     def release(self, number: int) -> Release:
-        """Give release *number*; raise ReleaseNotFound where there is none, Withdrawn where its files are no longer kept."""
+        """Return release *number*; raise ReleaseNotFound where there is none, Withdrawn where its files are no longer kept."""
         found = get_release(self._data / "releases", number)
         if found is None:
             raise ReleaseNotFound(f"there is no release {number}; /releases/ lists them")
@@ -41,7 +41,7 @@ class OpenReleases:
         return found
 
     async def at(self, number: int, texts: bool = False) -> Snapshot:
-        """Give what answers for release *number*; with *texts* its index of texts is there too.
+        """Return the snapshot of release *number*, with its search index if *texts*.
 
         Raises ReleaseNotFound, Withdrawn, and NotReady while it is loaded for queries.
         """
@@ -78,7 +78,7 @@ class OpenReleases:
             log.error("release store could not be built", release=it.number, code=code)
 
     async def close(self) -> None:
-        """End what is under way."""
+        """Cancel the builds that are running."""
         for task in list(self._making.values()):
             task.cancel()
         await asyncio.gather(*self._making.values(), return_exceptions=True)

@@ -1,4 +1,4 @@
-"""Shelving: a release gets a store that is asked again; kept from the snapshot that showed it, or made from its N-Quads.
+"""Stores of releases, copied from a snapshot or built from the release's N-Quads.
 
 Both hold the same quads, without the status graph, and the engine gives them in the order of their own bytes, whatever they came from:
 so the same question has the same answer, byte for byte. It runs as a process: what it makes is there or not.
@@ -25,7 +25,7 @@ from publisher.rdf.gzip_files import gzip_lines
 from publisher.search.index import is_current
 from publisher.search.updater import SearchUpdater, link_published
 from publisher.store.apply import BULK, THREADS, replace_graph
-from publisher.store.process import end_with_parent
+from publisher.store.process import exit_with_parent
 from publisher.store.releases.manifest import Release, get_release
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from vocab.iris import Iris
@@ -35,12 +35,12 @@ _LOOK = 60.0  # seconds of work on the index of texts at once
 
 
 def store_folder(data: Path, number: int) -> Path:
-    """Give where the store of a release is kept."""
+    """Return the folder of the store of a release."""
     return data / "store" / "releases" / str(number)
 
 
 def find_store(data: Path, it: Release) -> Snapshot | None:
-    """Give the store of a release as a snapshot; None where it is not there, or was made by another engine or from another journal."""
+    """Return the store of a release as a snapshot; None where it is not there, or was made by another engine or from another journal."""
     folder = store_folder(data, it.number)
     try:
         about = json.loads((folder / _ABOUT).read_text())
@@ -144,7 +144,7 @@ def _name(part: Path, folder: Path, it: Release) -> None:
 def main() -> None:
     """Put a release in the store: arguments are the data folder, its number, our base, the parent's number, ``texts`` for an index."""
     data, number, base = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
-    end_with_parent(int(sys.argv[4]))
+    exit_with_parent(int(sys.argv[4]))
     it = get_release(data / "releases", number)
     if it is None or it.withdrawn:
         sys.exit(f"release {number} is not here")

@@ -14,13 +14,13 @@ from rich.console import Console
 
 from journal.journal import Journal
 from publisher.errors import PublisherError
-from publisher.store.external.client import Refused
+from publisher.store.external.client import EndpointError
 from publisher.store.external.endpoint import StoreURLs
 from publisher.store.external.follower import Follower
 from publisher.store.follower import require_unlocked
-from publisher.store.verification.expected_counts import Fault, Held, compare, mend
-from publisher.store.verification.external_store import Elsewhere
-from publisher.store.verification.local_store import Own, anew
+from publisher.store.verification.expected_counts import AuditTarget, Difference, compare, repair
+from publisher.store.verification.external_store import ExternalStore
+from publisher.store.verification.local_store import LocalStore, rebuild_local
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="Check or rebuild the RDF store.")
@@ -29,10 +29,10 @@ SHOWN = 50  # faults that are listed as lines
 
 
 class Settings(Protocol):
-    """What these commands need of the front door's settings."""
+    """The settings that these commands need."""
 
     @property
-    def data(self) -> Path: ...  # noqa: D102 - the front door's Settings say what each is
+    def data(self) -> Path: ...  # noqa: D102 - described in stocktake.py
     @property
     def base(self) -> str: ...  # noqa: D102
     @property
@@ -63,7 +63,7 @@ def rebuild(
         if whole or (settings.elsewhere is None and not (settings.data / "store" / "snapshots").exists()):
             _anew(settings, journal)
         with _held(settings) as held:
-            mend(journal, held, faults) if (faults := compare(journal, held, _progress)) else None
+            repair(journal, held, faults) if (faults := compare(journal, held, _progress)) else None
         with _held(settings) as held:
             position, left = held.position, compare(journal, held, _progress)
     _print(position, left, as_json=as_json, mended=[it for it in faults if it not in left])
@@ -74,11 +74,11 @@ def rebuild(
 def _anew(settings: Settings, journal: Journal) -> None:
     iris = Iris(settings.base)
     if settings.elsewhere is None:
-        anew(settings.data, iris)
+        rebuild_local(settings.data, iris)
         return
     folder = settings.data / "store" / settings.elsewhere.folder
     require_unlocked(folder / "lock")
-    store = Elsewhere(settings.elsewhere, journal, iris)
+    store = ExternalStore(settings.elsewhere, journal, iris)
     store.empty()
     store.close()
     follower = Follower(settings.elsewhere, journal, folder, settings.data / "status.nq", iris.status)
@@ -87,12 +87,12 @@ def _anew(settings: Settings, journal: Journal) -> None:
 
 
 @contextmanager
-def _held(settings: Settings) -> Iterator[Held]:
+def _held(settings: Settings) -> Iterator[AuditTarget]:
     iris = Iris(settings.base)
     if settings.elsewhere is None:
-        yield Own(settings.data, iris)
+        yield LocalStore(settings.data, iris)
         return
-    store = Elsewhere(settings.elsewhere, Journal(settings.data / "journal"), iris)
+    store = ExternalStore(settings.elsewhere, Journal(settings.data / "journal"), iris)
     try:
         yield store
     finally:
@@ -101,10 +101,10 @@ def _held(settings: Settings) -> Iterator[Held]:
 
 @contextmanager
 def _told() -> Iterator[None]:
-    """Tell a trouble in one line, with exit code 1."""
+    """Print an error in one line and exit with code 1."""
     try:
         yield
-    except (PublisherError, Refused) as error:
+    except (PublisherError, EndpointError) as error:
         Console(stderr=True).print(str(error), style="red", markup=False, highlight=False)
         raise typer.Exit(1) from error
 
@@ -113,7 +113,7 @@ def _progress(step: str) -> None:
     Console(stderr=True).print(f"{step} ...", style="dim", highlight=False)
 
 
-def _print(position: int, faults: list[Fault], *, as_json: bool, mended: list[Fault] | None = None) -> None:
+def _print(position: int, faults: list[Difference], *, as_json: bool, mended: list[Difference] | None = None) -> None:
     if as_json:
         told = {"position": position, "faults": [asdict(it) for it in faults]}
         print(json.dumps(told if mended is None else {**told, "mended": [asdict(it) for it in mended]}, indent=2))

@@ -1,4 +1,4 @@
-"""Tallies: what each graph holds, as a number of quads and a sum of their digests, so that a million graphs fit in memory."""
+"""Expected content of each graph: number of quads and sum of their digests, so that a million graphs fit in memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Tally(NamedTuple):
     digest: int = 0
 
     def changed(self, quad: Quad, by: int) -> Tally:
-        """Give the tally with *quad* added (by 1) or taken out (by -1)."""
+        """Return the tally with *quad* added (by 1) or taken out (by -1)."""
         one = int.from_bytes(blake2b(str(quad).encode(), digest_size=16).digest())
         return Tally(self.quads + by, (self.digest + by * one) % _ROUND)
 
@@ -33,7 +33,7 @@ Tallies = dict[str, Tally]
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Difference:
     """What differs in a graph: quads that are missing, and such as the journal does not have. Graph "" is the merge of all."""
 
     graph: str
@@ -41,28 +41,28 @@ class Fault:
     added: int
 
 
-class Held(Protocol):
-    """A store that can be compared and mended."""
+class AuditTarget(Protocol):
+    """A store that can be verified and repaired."""
 
     @property
     def position(self) -> int:
-        """Give the number of the last entry that is wholly in it."""
+        """Return the number of the last entry that is wholly in it."""
 
-    def tallies(self) -> Tallies:
-        """Give what each graph holds, but for those that are not the journal's."""
+    def counts(self) -> Tallies:
+        """Return what each graph holds, but for those that are not the journal's."""
 
     def graph(self, graph: str) -> set[Quad]:
-        """Give what one graph holds."""
+        """Return what one graph holds."""
 
-    def unmerged(self) -> Fault | None:
+    def unmerged(self) -> Difference | None:
         """Compare the merge of all graphs with the graphs; None where it is right."""
 
-    def mend(self, wanted: dict[str, set[Quad]]) -> None:
+    def repair(self, wanted: dict[str, set[Quad]]) -> None:
         """Make each graph what is wanted, and the merge too."""
 
 
-def told(journal: Journal, position: int) -> Tallies:
-    """Give what each graph holds by the journal, up to the entry *position*."""
+def expected_counts(journal: Journal, position: int) -> Tallies:
+    """Return what each graph holds by the journal, up to the entry *position*."""
     found: Tallies = {}
     for quad, by in _changes(journal, position, lambda _: True):
         graph = _graph(quad)
@@ -74,35 +74,35 @@ def told(journal: Journal, position: int) -> Tallies:
     return found
 
 
-def wanted(journal: Journal, position: int, graphs: Iterable[str]) -> dict[str, set[Quad]]:
-    """Give what some graphs hold by the journal."""
+def expected_quads(journal: Journal, position: int, graphs: Iterable[str]) -> dict[str, set[Quad]]:
+    """Return what some graphs hold by the journal."""
     held: dict[str, set[Quad]] = {graph: set() for graph in graphs}
     for quad, by in _changes(journal, position, lambda row: row.rpartition(b" <")[2].rstrip(b" .\n")[:-1].decode() in held):
         (held[_graph(quad)].add if by > 0 else held[_graph(quad)].discard)(quad)
     return held
 
 
-def compare(journal: Journal, held: Held, progress: Callable[[str], None] = lambda _: None) -> list[Fault]:
+def compare(journal: Journal, held: AuditTarget, progress: Callable[[str], None] = lambda _: None) -> list[Difference]:
     """Compare a store with the journal, graph by graph; *progress* receives the name of each step as it begins."""
     position = held.position
     progress(f"reading the journal up to entry {position:,}")
-    ours = told(journal, position)
+    ours = expected_counts(journal, position)
     progress("reading the store")
-    theirs = held.tallies()
+    theirs = held.counts()
     progress("comparing")
     different = sorted(graph for graph in {*ours, *theirs} if ours.get(graph) != theirs.get(graph))
-    right = wanted(journal, position, different)
+    right = expected_quads(journal, position, different)
     faults = []
     for graph in different:
         there = held.graph(graph)
-        faults.append(Fault(graph, len(right[graph] - there), len(there - right[graph])))
+        faults.append(Difference(graph, len(right[graph] - there), len(there - right[graph])))
     merge = held.unmerged()
     return [*faults, merge] if merge else faults
 
 
-def mend(journal: Journal, held: Held, faults: Iterable[Fault]) -> None:
-    """Make the graphs that differ what the journal says."""
-    held.mend(wanted(journal, held.position, [it.graph for it in faults if it.graph]))
+def repair(journal: Journal, held: AuditTarget, faults: Iterable[Difference]) -> None:
+    """Replace the graphs that differ by their state in the journal."""
+    held.repair(expected_quads(journal, held.position, [it.graph for it in faults if it.graph]))
 
 
 def _changes(journal: Journal, position: int, concerns: Callable[[bytes], bool]) -> Iterator[tuple[Quad, int]]:

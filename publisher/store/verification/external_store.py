@@ -1,4 +1,4 @@
-"""Elsewhere: a store at another address, compared page by page and mended by updates."""
+"""An external store as an audit target: read page by page, repaired by updates."""
 
 from __future__ import annotations
 
@@ -12,39 +12,39 @@ from publisher.errors import StoreFailure
 from publisher.store.external.client import Client
 from publisher.store.external.endpoint import StoreURLs
 from publisher.store.external.engine_quirks import STATE
-from publisher.store.external.follower import named
-from publisher.store.external.remote_quads import Facts
-from publisher.store.external.state import ASK, State, read, update
+from publisher.store.external.follower import writer_name
+from publisher.store.external.remote_quads import RemoteQuads
+from publisher.store.external.state import ASK, State, parse_state, state_update
 from publisher.store.external.writer import Writer
-from publisher.store.external.writer_lease import Tenure
-from publisher.store.verification.expected_counts import Fault, Tallies, Tally
+from publisher.store.external.writer_lease import WriterLease
+from publisher.store.verification.expected_counts import Difference, Tallies, Tally
 from vocab.iris import Iris
 
 _COUNT = "SELECT (COUNT(*) AS ?quads) {{ {found} }}"
 
 
-class Elsewhere:
-    """The store at *address*, which follows *journal*; raises NotReady, Refused, and StoreFailure where it holds something else."""
+class ExternalStore:
+    """The store at *address*, which follows *journal*; raises NotReady, EndpointError, and StoreFailure where it holds something else."""
 
     def __init__(self, address: StoreURLs, journal: Journal, iris: Iris, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self._client = Client(address.query)
         self._dialect = self._client.dialect()
-        self._facts = Facts(self._client, self._dialect)
+        self._facts = RemoteQuads(self._client, self._dialect)
         self._writer = Writer(address, self._dialect)
         self._status, self._now = iris.status, now
-        self._tenure = Tenure(self._client, self._writer, journal, named(journal.folder))
+        self._tenure = WriterLease(self._client, self._writer, journal, writer_name(journal.folder))
 
     @property
     def position(self) -> int:
-        """Give the number of the last entry that is wholly in it."""
+        """Return the number of the last entry that is wholly in it."""
         return self._tenure.read(self._now()).position
 
     def graphs(self) -> Iterator[str]:
-        """Give all graphs but the engine's own, the merge and the one that tells the state."""
+        """Return all graphs but the engine's own, the merge and the one that tells the state."""
         return (graph.value for graph in self._facts.named_graphs() if graph.value != self._status)
 
-    def tallies(self) -> Tallies:
-        """Give what each graph holds."""
+    def counts(self) -> Tallies:
+        """Return what each graph holds."""
         found: Tallies = {}
         for graph in self.graphs():
             tally = Tally()
@@ -54,10 +54,10 @@ class Elsewhere:
         return found
 
     def graph(self, graph: str) -> set[Quad]:
-        """Give what one graph holds."""
+        """Return what one graph holds."""
         return set(self._facts.graph(NamedNode(graph)))
 
-    def unmerged(self) -> Fault | None:
+    def unmerged(self) -> Difference | None:
         """Compare the merge with the graphs."""
         merged, named = self._patterns()
         hidden = ", ".join(f"<{graph}>" for graph in self._dialect.hidden)
@@ -65,12 +65,12 @@ class Elsewhere:
         missing = self._count(f"{distinct} FILTER NOT EXISTS {{ {merged} }}")
         inner = named.replace("?graph", "?other")
         added = self._count(f"{merged} FILTER NOT EXISTS {{ {inner} FILTER(?other NOT IN ({hidden})) }}")
-        return Fault("", missing, added) if missing or added else None
+        return Difference("", missing, added) if missing or added else None
 
-    def mend(self, wanted: dict[str, set[Quad]]) -> None:
+    def repair(self, wanted: dict[str, set[Quad]]) -> None:
         """Make each graph what is wanted, and the merge of what they hold. Raises StoreFailure where another publisher writes."""
         if not self._tenure.claim(self._now()):
-            raise StoreFailure("another publisher writes to the store; end it, then mend the store")
+            raise StoreFailure("another publisher writes to the store; stop it, then repair the store")
         for graph, quads in wanted.items():
             held = self.graph(graph)
             self._writer.remove(_lines(held - quads))
@@ -88,11 +88,11 @@ class Elsewhere:
             self._writer.update(f"DROP SILENT GRAPH <{graph}>")
         merge = f"GRAPH <{self._dialect.merged}>" if self._dialect.merged else "DEFAULT"
         self._writer.update(f"DROP SILENT {merge}")
-        self._writer.update(update(State()))
-        assert read([(row["name"], row["value"]) for row in self._client.rows(ASK)])
+        self._writer.update(state_update(State()))
+        assert parse_state([(row["name"], row["value"]) for row in self._client.rows(ASK)])
 
     def close(self) -> None:
-        """Let the store go."""
+        """Close the connections."""
         self._writer.close()
         self._client.close()
 

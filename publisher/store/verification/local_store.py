@@ -1,4 +1,4 @@
-"""Own: our own store, compared as it is shown and mended by its follower."""
+"""The embedded store as an audit target: its newest snapshot is verified, its follower repairs it."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from pyoxigraph import NamedNode, Quad, Store
 
 from journal.journal import Journal
 from publisher.errors import NotReady
-from publisher.store.apply import orphans, unmerged
+from publisher.store.apply import stale_quads, unmerged_quads
 from publisher.store.follower import Follower, require_unlocked
 from publisher.store.snapshots import newest_snapshot
-from publisher.store.verification.expected_counts import Fault, Tallies, Tally
+from publisher.store.verification.expected_counts import Difference, Tallies, Tally
 from vocab.iris import Iris
 
 
-class Own:
+class LocalStore:
     """The newest snapshot of the store under *data*; raises NotReady where there is none."""
 
     def __init__(self, data: Path, iris: Iris) -> None:
@@ -29,8 +29,8 @@ class Own:
         self.position = shown.position
         self._store = Store.read_only(str(Path(shown.path) / "store"))
 
-    def tallies(self) -> Tallies:
-        """Give what each graph holds, but for the status graph."""
+    def counts(self) -> Tallies:
+        """Return what each graph holds, but for the status graph."""
         found: Tallies = {}
         for quad in self._store.quads_for_pattern(None, None, None, None):
             if isinstance(quad.graph_name, NamedNode) and quad.graph_name.value != self._iris.status:
@@ -39,22 +39,22 @@ class Own:
         return found
 
     def graph(self, graph: str) -> set[Quad]:
-        """Give what one graph holds."""
+        """Return what one graph holds."""
         return set(self._store.quads_for_pattern(None, None, None, NamedNode(graph)))
 
-    def unmerged(self) -> Fault | None:
+    def unmerged(self) -> Difference | None:
         """Compare the default graph with the merge of all."""
-        missing, added = (sum(1 for _ in them) for them in (unmerged(self._store), orphans(self._store)))
-        return Fault("", missing, added) if missing or added else None
+        missing, added = (sum(1 for _ in them) for them in (unmerged_quads(self._store), stale_quads(self._store)))
+        return Difference("", missing, added) if missing or added else None
 
-    def mend(self, wanted: dict[str, set[Quad]]) -> None:
+    def repair(self, wanted: dict[str, set[Quad]]) -> None:
         """Make each graph what is wanted, and the merge too. Raises StoreBusy where a server follows the journal."""
         with _follower(self._data, self._iris) as follower:
-            follower.mend({NamedNode(graph): quads for graph, quads in wanted.items()})
+            follower.repair({NamedNode(graph): quads for graph, quads in wanted.items()})
 
 
-def anew(data: Path, iris: Iris) -> int:
-    """Throw the store away and make it anew from the journal; give the entry at which it stands. Raises StoreBusy as ``Own.mend``."""
+def rebuild_local(data: Path, iris: Iris) -> int:
+    """Delete the store and rebuild it from the journal; return its position. Raises StoreBusy as ``LocalStore.repair``."""
     folder = data / "store"
     folder.mkdir(parents=True, exist_ok=True)
     require_unlocked(folder / "lock")

@@ -1,1 +1,1 @@
-"""Query workers: the processes that evaluate queries, and their scheduling."""
+"""The processes that evaluate queries, and their scheduling."""

@@ -1,4 +1,4 @@
-"""Line: who is at work and who waits, counted exactly; the client with the least at work goes first."""
+"""Queue of queries before the workers; the client with the fewest running queries goes first."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ class AdmissionQueue:
 
     @property
     def waiting(self) -> int:
-        """Count those who wait."""
+        """Count the waiting queries."""
         return len(self._waiting)
 
     async def enter(self, client: str) -> None:
-        """Take a place; raise StoreBusy where the line is full or too slow, TooManyQueries where this client fills too much of it."""
+        """Wait for a worker; raise StoreBusy if the queue is full or too slow, TooManyQueries if this client has too many waiting."""
         if self.free and self._may(client):
             return self._take(client)
         self._refuse(client)
@@ -46,11 +46,11 @@ class AdmissionQueue:
             raise
 
     def leave(self, client: str) -> None:
-        """Give the place back."""
+        """Leave the worker to the next query."""
         self.ended(client)
-        self.lend()
+        self.release_temporarily()
 
-    def lend(self) -> None:
+    def release_temporarily(self) -> None:
         """Let another have the place while this client's question goes on beside the others."""
         self.free += 1
         self._call()
@@ -77,7 +77,7 @@ class AdmissionQueue:
             raise StoreBusy(f"all {self._size} readers are at work and {len(self._waiting)} queries wait; ask again in a moment")
 
     def _call(self) -> None:
-        """Give the free places to those in the line."""
+        """Give the free workers to waiting queries."""
         while self.free:
             able = [place for place in self._waiting if self._may(place[0]) and not place[1].done()]
             if not able:

@@ -1,4 +1,4 @@
-"""Dataset: the graphs that a question is asked of, by FROM or by the protocol, as SPARQL means them.
+"""The RDF dataset of a query, by FROM clauses or protocol parameters.
 
 Several default graphs are merged: a triple that two of them hold is there once (https://www.w3.org/TR/sparql11-query/#unnamedGraph).
 The engine gives it once for each graph, so the merge is made here, in memory, whose limit holds for it too.
@@ -30,15 +30,15 @@ class Dataset(NamedTuple):
 
 
 def dataset(store: Store, question: QueryRequest) -> Dataset:
-    """Give what *question* is asked of."""
+    """Return the dataset of *question*."""
     default, named = named_by(question)
     if default is None or len(default) < 2:
         return Dataset(store, None if default is None else [*default], None if named is None else [*named])
-    return merged(lambda graph: store.quads_for_pattern(None, None, None, graph), default, named or [])
+    return union(lambda graph: store.quads_for_pattern(None, None, None, graph), default, named or [])
 
 
 def named_by(question: QueryRequest) -> tuple[list[NamedNode] | None, list[NamedNode] | None]:
-    """Give the default graphs and the named ones by protocol or, where the text names several default graphs, by FROM; None: not told."""
+    """Return the default graphs and the named ones by protocol or, where the text names several default graphs, by FROM; None: not told."""
     default = None if question.default_graphs is None else [NamedNode(iri) for iri in question.default_graphs]
     named = None if question.named_graphs is None else [NamedNode(iri) for iri in question.named_graphs]
     if default is None and _SEVERAL.search(question.text) and (told := _told(question)):
@@ -46,7 +46,7 @@ def named_by(question: QueryRequest) -> tuple[list[NamedNode] | None, list[Named
     return default, named
 
 
-def merged(quads: Callable[[NamedNode], Iterable[Quad]], default: list[NamedNode], named: list[NamedNode]) -> Dataset:
+def union(quads: Callable[[NamedNode], Iterable[Quad]], default: list[NamedNode], named: list[NamedNode]) -> Dataset:
     """Merge the graphs *default* beside those *named* in a store of their own; *quads* gives what a graph holds."""
     held = Store()
     for graph in default:
@@ -56,20 +56,20 @@ def merged(quads: Callable[[NamedNode], Iterable[Quad]], default: list[NamedNode
     return Dataset(held, [DefaultGraph()], [*named])
 
 
-def form(text: str) -> str:
-    """Tell which form a query has; "" where that cannot be seen.
+def query_form(text: str) -> str:
+    """Return which form a query has; "" where that cannot be seen.
 
-    >>> form("PREFIX select: <x:> CONSTRUCT WHERE { ?s select:p ?o }")
+    >>> query_form("PREFIX select: <x:> CONSTRUCT WHERE { ?s select:p ?o }")
     'construct'
     """
     words = (token.text.lower() for token in tokens(text) if token.kind == "word")
     return next((word for word in words if word in _FORMS), "")
 
 
-def patterns(text: str, base: str | None = None) -> tuple[list[str], bool]:
-    """Give the graphs that a query's patterns GRAPH name, and whether there are such of variables.
+def graph_patterns(text: str, base: str | None = None) -> tuple[list[str], bool]:
+    """Return the graphs that a query's patterns GRAPH name, and whether there are such of variables.
 
-    >>> patterns("PREFIX x: <http://x.org/> SELECT * { GRAPH x:g { ?s ?p ?o } GRAPH ?g { ?s a ?t } }")
+    >>> graph_patterns("PREFIX x: <http://x.org/> SELECT * { GRAPH x:g { ?s ?p ?o } GRAPH ?g { ?s a ?t } }")
     (['http://x.org/g'], True)
     """
     told = [token for token in tokens(text) if token.kind != "comment" and not token.text.isspace()]
@@ -81,7 +81,7 @@ def patterns(text: str, base: str | None = None) -> tuple[list[str], bool]:
 
 
 def names_graphs(text: str) -> bool:
-    """Tell whether a query names the graphs that it asks, by FROM."""
+    """Return whether a query names the graphs that it asks, by FROM."""
     found = _clauses(text)
     return found is not None and bool(found[1] or found[2])
 
@@ -116,7 +116,7 @@ def _node(term: object) -> NamedNode:
 
 
 def _clauses(text: str) -> tuple[str, list[str], list[str]] | None:
-    """Give the prologue, and what stands after FROM and after FROM NAMED outside of braces."""
+    """Return the prologue, and what stands after FROM and after FROM NAMED outside of braces."""
     told = [token for token in tokens(text) if token.kind != "comment" and not token.text.isspace()]
     start = next((token.start for token in told if token.kind == "word" and token.text.lower() in _FORMS), None)
     if start is None:

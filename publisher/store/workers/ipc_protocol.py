@@ -1,4 +1,4 @@
-"""Frames: how server and reader talk over one socket: a letter, a length, then so many bytes."""
+"""Frames between the server and a query worker: a letter, a length, then that many bytes."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SIZE = 64 * 1024  # bytes of a data frame: large enough that the crossing costs 
 
 
 class Kind(Enum):
-    """What a frame is."""
+    """The kind of a frame."""
 
     OPEN = b"O"  # to the reader: open this snapshot
     ASK = b"A"  # to the reader: a question
-    WRITE = b"W"  # to a scribe: an update
+    WRITE = b"W"  # to a sandbox worker: an update
     HEAD = b"H"  # the answer's format begins
     DATA = b"D"
     CUT = b"C"  # the answer ends early, at the limit that the payload tells; END follows

@@ -1,4 +1,4 @@
-"""Pool: readers that wait for questions, with warm spares, so that the end of one is not felt.
+"""Pool of query workers, with warm spares that replace those that end.
 
 A question that takes long is set aside while others wait: it gives its place to the next in the line, so that a few that run away never
 keep the many that are quick. One that takes very long goes on at low priority.
@@ -111,7 +111,7 @@ class Pool:
         return Answer(payload.decode(), worker, ticket)
 
     def _state(self, question: QueryRequest) -> str:
-        """Give the snapshot to ask: while it changes, a question that was put together from the one is not asked of the other."""
+        """Return the snapshot to ask: while it changes, a question that was put together from the one is not asked of the other."""
         if question.snapshot and Path(question.snapshot).is_dir():
             return question.snapshot
         if question.release is not None:
@@ -126,11 +126,11 @@ class Pool:
             return self._look_later(worker, ticket)
         ticket.aside = True
         self._aside.add(worker)
-        self.line.lend()
+        self.line.release_temporarily()
         self._keep(self._fill())
 
     def _next(self) -> Worker | None:
-        """Give a waiting reader; one that died while it waited is replaced."""
+        """Return a waiting reader; one that died while it waited is replaced."""
         while self._idle:
             worker = self._idle.popleft()
             if worker.process.returncode is None:
@@ -154,9 +154,9 @@ class Pool:
         self._aside.discard(worker)
 
     def _lend(self, ticket: QueryDeadline) -> None:
-        """Give the place to another, unless that was done already."""
+        """Release the place, unless it was released before."""
         if not ticket.aside:
-            self.line.lend()
+            self.line.release_temporarily()
 
     def _retire(self, worker: Worker) -> None:
         worker.kill()

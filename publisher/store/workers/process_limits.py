@@ -1,4 +1,4 @@
-"""Sandbox: what a reader process may not do: open a socket, or take more memory than it is given.
+"""Limits of a worker process: no sockets, and at most a given amount of memory.
 
 The kernel refuses sockets by a seccomp filter (https://docs.kernel.org/userspace-api/seccomp_filter.html): the engine
 would follow SERVICE out to the network, and ``federation`` alone should not be all that stands before it.
@@ -26,7 +26,7 @@ class _Program(ctypes.Structure):
 
 
 def refuse_sockets() -> bool:
-    """Let this process open no more sockets; tell whether the system can (Linux on a known processor)."""
+    """Let this process open no more sockets; return whether the system can (Linux on a known processor)."""
     number = _SOCKET.get(platform.machine())
     if sys.platform != "linux" or number is None:
         return False

@@ -1,4 +1,4 @@
-"""Ticket: a question at work: whose it is, since when, and what is to happen at its end."""
+"""A running query: its client, time limit, timers, and the callback at its end."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True, eq=False)
 class QueryDeadline:
-    """*limit* is the seconds it may take, *now* the clock, *at_end* is told whether the answer was read whole.
+    """*limit* is the seconds it may take, *now* the clock, *at_end* is called with whether the answer was read to its end.
 
     *aside*: it went on for so long that its place was given to another.
     """
@@ -28,11 +28,11 @@ class QueryDeadline:
 
     @property
     def seconds(self) -> float:
-        """Tell how long it has been at work."""
+        """Return the seconds since it began."""
         return (self.now() if self.ended is None else self.ended) - self.began
 
     def close(self, whole: bool) -> None:
-        """End it."""
+        """End the query and cancel its timers."""
         self.ended = self.now()
         for timer in self.timers.values():
             timer.cancel()

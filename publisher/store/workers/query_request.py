@@ -1,4 +1,4 @@
-"""Question: a query with all that its evaluation needs, as it crosses to a reader."""
+"""A query with all that a worker needs to evaluate it."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class QueryRequest:
 
     @property
     def volatile(self) -> bool:
-        """Tell whether the answer may differ each time, whatever the store holds; in doubt, yes.
+        """Return whether the answer may differ each time, whatever the store holds; in doubt, yes.
 
         >>> QueryRequest("SELECT (NOW () AS ?now) {}").volatile, QueryRequest("SELECT ?now {}").volatile
         (True, False)

@@ -1,4 +1,4 @@
-"""Budget: the seconds of evaluation that one client may take, as a bucket that fills again while it waits."""
+"""Limit the evaluation time of each client by a token bucket."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class RateLimitStatus:
     full: float
 
     def headers(self) -> dict[str, str]:
-        """Tell it as the IETF's draft does: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ (10)."""
+        """Return the headers of the IETF draft: https://datatracker.ietf.org/doc/draft-ietf-httpapi-ratelimit-headers/ (10)."""
         return {
             "RateLimit-Policy": f'"{_NAME}";q={self.quota:.0f};w={self.window:.0f};qu="seconds"',
             "RateLimit": f'"{_NAME}";r={max(0, int(self.left))};t={ceil(self.full)}',
@@ -42,7 +42,7 @@ class RateLimiter:
         self._spent: dict[str, tuple[float, float]] = {}  # by client: seconds spent, and when that was so
 
     def account(self, client: str) -> RateLimitStatus | None:
-        """Give a client's account; None where there is no budget, or no client (our own questions)."""
+        """Return the status of a client; None where there is no budget, or no client (our own questions)."""
         if not self._quota or not client:
             return None
         spent = self._owed(client)
@@ -73,7 +73,7 @@ class RateLimiter:
 
 
 def client_of(address: str) -> str:
-    """Give the client that an address stands for: an IPv6 client has a whole /64 and would else have as many budgets as it likes.
+    """Return the client that an address stands for: an IPv6 client has a whole /64 and would else have as many budgets as it likes.
 
     >>> client_of("2001:db8::17"), client_of("192.0.2.1"), client_of("::ffff:192.0.2.1")
     ('2001:db8::/64', '192.0.2.1', '192.0.2.1')

@@ -1,4 +1,4 @@
-"""Reader: a worker process that opens a snapshot read-only and answers one question at a time, in frames.
+"""A query worker: opens a snapshot read-only and answers one query at a time, in frames.
 
 It is started by ``pool`` with one end of a socket and runs until that is closed; ``pool`` kills it at a time limit.
 """
@@ -20,7 +20,7 @@ from publisher.formats import GRAPHS, TABLES
 from publisher.rdf.sparql_tokens import tokenize
 from publisher.rdf.xml_text import replace_invalid_characters
 from publisher.search.position_mapping import original_column
-from publisher.store.process import end_with_parent
+from publisher.store.process import exit_with_parent
 from publisher.store.workers.dataset import Dataset, dataset
 from publisher.store.workers.ipc_protocol import SIZE, Kind, pack, pack_header, read
 from publisher.store.workers.process_limits import limit_memory, refuse_sockets
@@ -35,7 +35,7 @@ _UNKNOWN = "The custom function"  # how the engine's message begins where a quer
 _SETS = re.compile(r"\[[^\[\]]*\](?:,\s*|\s*\|\s*)?|'\\u\S+")
 
 
-class Refusal(Exception):
+class QueryFailure(Exception):
     """The answer stops here: a reason by its name in ``publisher.errors``."""
 
     def __init__(self, reason: str, message: str = "", **more: int) -> None:
@@ -43,7 +43,7 @@ class Refusal(Exception):
         self.payload = {"reason": reason, "message": message, **more}
 
 
-class Full(Exception):
+class RowLimitReached(Exception):
     """The answer has its most rows and another would follow."""
 
 
@@ -57,12 +57,12 @@ class OpenSnapshot:
         self.store = Store.read_only(str(Path(path) / "store"))
 
     def close(self) -> None:
-        """Let the folder go."""
+        """Close the store and release the lock."""
         del self.store
         os.close(self._lock)
 
 
-class Outlet:
+class FrameWriter:
     """A file to write an answer to: it leaves in frames as it grows, each after a whole row; at most *most* rows leave."""
 
     def __init__(self, connection: socket.socket, suffix: str, most: int | None = None) -> None:
@@ -74,7 +74,7 @@ class Outlet:
         self._due, self._full = SIZE, False
 
     def write(self, data: bytes) -> int:
-        """Take *data*; raise Full above the most rows. What the writer still hands over then is not taken."""
+        """Take *data*; raise RowLimitReached above the most rows. What the writer still hands over then is not taken."""
         if self._full:
             return len(data)
         self._data += data
@@ -97,14 +97,14 @@ class Outlet:
         self._send()
 
     def _counted(self, rows: Rows) -> tuple[bytes, int]:
-        """Give the data clear for counting, and its marks; where it has a row too many, leave only what comes before and raise Full."""
+        """Return the cleared data and the number of marks; at a row too many, keep the rows before it and raise RowLimitReached."""
         clear = rows.clear(bytes(self._data))
         marks = clear.count(rows.mark)
         if self._most is not None and self._marks + marks + rows.more > self._most:
             last = self._most - rows.more + (rows.before)  # the mark at which the last row ends
-            del self._data[rows.nth(clear, last - self._marks) :]
+            del self._data[rows.boundary_at(clear, last - self._marks) :]
             self._full = True
-            raise Full
+            raise RowLimitReached
         return clear, marks
 
     def _push(self, border: int) -> None:
@@ -118,7 +118,7 @@ class Outlet:
         self._waiting = []
 
     def end(self, rows: int | None = None, cut: Truncation | None = None) -> None:
-        """Send what waits and the end, together; *rows* where they are not counted here. Raises Full as ``write`` does."""
+        """Send what waits and the end, together; *rows* where they are not counted here. Raises RowLimitReached as ``write`` does."""
         if rows is None and cut is None and self._rows:
             marks = self._marks + self._counted(self._rows)[1]
             rows = 0 if self._data.endswith(b'"bindings":[]}}') else max(0, marks + self._rows.more)
@@ -129,11 +129,11 @@ class Outlet:
         self._send()
 
     def writable(self) -> bool:
-        """Say yes, as files do."""
+        """Return True, as files do."""
         return True
 
 
-def term(text: str) -> NamedNode | Literal:
+def parse_term(text: str) -> NamedNode | Literal:
     """Read one N-Triples term, an IRI or a literal."""
     quad = next(iter(parse(f"<x:s> <x:p> {text} .", RdfFormat.N_TRIPLES)))
     value: NamedNode | Literal = quad.object
@@ -141,22 +141,22 @@ def term(text: str) -> NamedNode | Literal:
 
 
 def evaluate(store: Store, question: QueryRequest) -> Result:
-    """Ask *store*; raise Refusal where the query is no query."""
+    """Ask *store*; raise QueryFailure where the query is no query."""
     return ask(dataset(store, question), question)
 
 
 def ask(asked: Dataset, question: QueryRequest) -> Result:
-    """Put *question* to the graphs of a store; raise Refusal where it is none."""
+    """Put *question* to the graphs of a store; raise QueryFailure where it is none."""
     try:
         return asked.store.query(
             in_written_order(question.text, question.base),
             base_iri=question.base,
             default_graph=asked.default,
             named_graphs=asked.named,
-            substitutions={Variable(name): term(text) for name, text in question.bindings.items()} or None,
+            substitutions={Variable(name): parse_term(text) for name, text in question.bindings.items()} or None,
         )
     except SyntaxError as error:
-        raise fault(str(error), question.inserted) from error
+        raise parse_engine_error(str(error), question.inserted) from error
 
 
 def in_written_order(text: str, base: str | None = None) -> str:
@@ -186,13 +186,13 @@ def in_written_order(text: str, base: str | None = None) -> str:
     return before + ("" if before[-1:].isspace() else " ") + columns + ("" if after[:1].isspace() else " ") + after
 
 
-def fault(message: str, inserted: tuple[tuple[int, int, int], ...] = ()) -> Refusal:
+def parse_engine_error(message: str, inserted: tuple[tuple[int, int, int], ...] = ()) -> QueryFailure:
     """Read the engine's message about the grammar; *inserted* is what was put into the text before."""
     match = _PLACE.match(message)
     if match is None:
-        return Refusal("QuerySyntaxError", message)
+        return QueryFailure("QuerySyntaxError", message)
     line, column = int(match[1]), int(match[2])
-    return Refusal("QuerySyntaxError", _readable(match[3]), line=line, column=original_column(line, column, inserted))
+    return QueryFailure("QuerySyntaxError", _readable(match[3]), line=line, column=original_column(line, column, inserted))
 
 
 def _readable(expected: str) -> str:
@@ -207,13 +207,13 @@ def answer(result: Result, question: QueryRequest, connection: socket.socket) ->
     if isinstance(result, QueryTriples):
         return answer_graph(result, question, connection)
     if question.table is None:
-        raise Refusal("NoFormat", "the answer is a table, and no format of tables was asked for")
+        raise QueryFailure("NoFormat", "the answer is a table, and no format of tables was asked for")
     bounded = isinstance(result, QuerySolutions)  # a yes or no has no rows
-    out = Outlet(connection, question.table, question.rows if bounded else None)
+    out = FrameWriter(connection, question.table, question.rows if bounded else None)
     try:
         result.serialize(out, TABLES[question.table].writer)  # type: ignore[arg-type]  # it needs only write
         return out.end(rows=None if bounded else 1)
-    except Full:
+    except RowLimitReached:
         most = question.rows or 0
         return out.end(rows=most, cut=Truncation(LimitKind.ROWS, most))
 
@@ -221,8 +221,8 @@ def answer(result: Result, question: QueryRequest, connection: socket.socket) ->
 def answer_graph(result: Iterable[Triple], question: QueryRequest, connection: socket.socket) -> None:
     """Write triples in the format of graphs that was asked for."""
     if question.graph is None:
-        raise Refusal("NoFormat", "the answer is a graph, and no format of graphs was asked for")
-    out, passed = Outlet(connection, question.graph), 0
+        raise QueryFailure("NoFormat", "the answer is a graph, and no format of graphs was asked for")
+    out, passed = FrameWriter(connection, question.graph), 0
     cut: Truncation | None = None
 
     def limited() -> Iterator[Triple]:
@@ -250,8 +250,8 @@ PREFIXES = {
 }
 
 
-def attend(connection: socket.socket) -> None:
-    """Answer question after question until the other side closes."""
+def serve(connection: socket.socket) -> None:
+    """Answer queries until the other side closes the socket."""
     frames = connection.makefile("rb")
     snapshot: OpenSnapshot | None = None
     while frame := read(frames):
@@ -266,31 +266,31 @@ def attend(connection: socket.socket) -> None:
                 question = QueryRequest.unpack(payload)
                 if question.check:
                     evaluate(Store(), question)
-                    Outlet(connection, "").end()
+                    FrameWriter(connection, "").end()
                 else:
                     answer(evaluate(snapshot.store, question), question, connection)
-        except Refusal as refusal:
+        except QueryFailure as refusal:
             connection.sendall(pack(Kind.FAULT, json.dumps(refusal.payload).encode()))
         except MemoryError:
             connection.sendall(pack(Kind.FAULT, b'{"reason": "MemoryLimit", "message": "the query was stopped at its memory limit"}'))
         except (OSError, RuntimeError, ValueError) as error:
-            connection.sendall(pack(Kind.FAULT, json.dumps({"reason": reason(error), "message": str(error)}).encode()))
+            connection.sendall(pack(Kind.FAULT, json.dumps({"reason": error_name(error), "message": str(error)}).encode()))
 
 
-def reason(error: Exception) -> str:
+def error_name(error: Exception) -> str:
     """Name what the engine's *error* is by its name in ``publisher.errors``."""
     return "QueryError" if str(error).startswith(_UNKNOWN) else "StoreFailure"
 
 
-def begin(arguments: list[str]) -> socket.socket:
+def start_worker(arguments: list[str]) -> socket.socket:
     """Become a worker: *arguments* are the socket's number, the memory limit in bytes and the parent's process id."""
     handle, memory, parent = (int(text) for text in arguments)
     refuse_sockets()
     connection = socket.socket(fileno=handle)
     limit_memory(memory)
-    end_with_parent(parent)
+    exit_with_parent(parent)
     return connection
 
 
 if __name__ == "__main__":
-    attend(begin(sys.argv[1:4]))
+    serve(start_worker(sys.argv[1:4]))

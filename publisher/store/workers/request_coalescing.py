@@ -1,4 +1,4 @@
-"""Flight: one evaluation of a question; requests that ask the same at the same time wait for it together."""
+"""Share one evaluation between identical requests that arrive at the same time."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class SharedResponse:
         self._rest: AsyncIterator[bytes] | None = None
         self.task = asyncio.create_task(self._fly(asking, land))
 
-    def board(self) -> None:
-        """Wait for it too."""
+    def join(self) -> None:
+        """Join as another reader."""
         self._riders += 1
 
     def close(self) -> None:
-        """Leave it; where nobody is left it is ended."""
+        """Leave; after the last reader the query is stopped."""
         self._riders -= 1
         if self._riders == 0:
             self.task.cancel()
@@ -53,7 +53,7 @@ class SharedResponse:
             self.task.result()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the answer from its first byte, as it comes; for the one that began it."""
+        """Return the answer from its first byte, as it comes; for the one that began it."""
         place = 0
         while not self.over or place < len(self._parts):
             if place == len(self._parts):
@@ -92,16 +92,16 @@ class SharedResponse:
 
 
 class SharedResponses:
-    """The flights that are under way, by what they answer."""
+    """The running evaluations by request key."""
 
     def __init__(self) -> None:
         self._flying: dict[Hashable, SharedResponse] = {}
 
     def join(self, key: Hashable, start: Callable[[], SharedResponse]) -> tuple[SharedResponse, bool]:
-        """Give the flight of *key*, and whether it was begun for this request."""
+        """Return the shared response of *key*, and whether this request started it."""
         flight = self._flying.get(key)
         if flight and not flight.over:
-            flight.board()
+            flight.join()
             return flight, False
         begun = self._flying[key] = start()
         begun.task.add_done_callback(lambda _task: self._land(key, begun))

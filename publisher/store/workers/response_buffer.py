@@ -1,4 +1,4 @@
-"""Spool: an answer between the reader that makes it and the client that takes it, so that a slow client does not hold a reader.
+"""Buffer between a query worker and a client, so that a slow client does not occupy a worker.
 
 A little is kept in memory, more in a file without a name; when all files together hold the most, the reader has to wait.
 """
@@ -16,10 +16,10 @@ MEMORY = 1 << 20  # bytes of one answer that wait in memory: a client that reads
 
 @dataclass(slots=True)
 class DiskQuota:
-    """What the spools of all answers may hold on the disk: *most* bytes, of which *held* are taken."""
+    """Disk space for the buffers of all responses, in bytes."""
 
-    most: int = 2 << 30
-    held: int = 0
+    limit: int = 2 << 30
+    used: int = 0
 
 
 class ResponseBuffer:
@@ -47,12 +47,12 @@ class ResponseBuffer:
         self._changed.set()
 
     def end(self) -> None:
-        """Say that nothing follows."""
+        """Mark the end of the response."""
         self._ended = True
         self._changed.set()
 
     async def get(self) -> bytes | None:
-        """Give the next chunk, None at the end."""
+        """Return the next chunk, None at the end."""
         while not self._chunks and not self._lengths:
             if self._ended:
                 return None
@@ -66,15 +66,15 @@ class ResponseBuffer:
         return self._fetch()
 
     def close(self) -> None:
-        """Let the file go."""
-        self._room.held -= self._size
+        """Delete the file."""
+        self._room.used -= self._size
         self._size = 0
         if self._file:
             self._file.close()
 
     def _fits(self, chunk: bytes) -> bool:
         inside = not self._lengths and self._memory + len(chunk) <= MEMORY
-        return inside or self._room.held + len(chunk) <= self._room.most or not (self._chunks or self._lengths)
+        return inside or self._room.used + len(chunk) <= self._room.limit or not (self._chunks or self._lengths)
 
     def _store(self, chunk: bytes) -> None:
         self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the spool
@@ -82,7 +82,7 @@ class ResponseBuffer:
         self._file.write(chunk)
         self._lengths.append(len(chunk))
         self._size += len(chunk)
-        self._room.held += len(chunk)
+        self._room.used += len(chunk)
 
     def _fetch(self) -> bytes:
         assert self._file
@@ -91,6 +91,6 @@ class ResponseBuffer:
         self._read += len(chunk)
         if not self._lengths:  # the client has caught up
             self._file.truncate(0)
-            self._room.held -= self._size
+            self._room.used -= self._size
             self._read = self._size = 0
         return chunk

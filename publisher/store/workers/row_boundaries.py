@@ -1,4 +1,4 @@
-"""Rows: where a row of an answer ends in its text, so that what is sent ends with a whole row and rows are counted as they pass."""
+"""Find the ends of rows in a serialized result, to send whole rows and count them."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ class Rows:
     clear: Callable[[bytes], bytes] = bytes
 
     def border(self, clear: bytes) -> int:
-        """Give the place of the last border between two rows, 0 where there is none."""
+        """Return the place of the last border between two rows, 0 where there is none."""
         place = clear.rfind(self.mark)
         return max(0, place) if self.before else place + len(self.mark) if place >= 0 else 0
 
-    def nth(self, clear: bytes, number: int) -> int:
-        """Give the place of the border at mark *number*, counted from 1; 0 is the text's begin."""
+    def boundary_at(self, clear: bytes, number: int) -> int:
+        """Return the place of the border at mark *number*, counted from 1; 0 is the text's begin."""
         if not number:
             return 0
         place = -1

@@ -1,4 +1,4 @@
-"""Federation: find SERVICE in a query and LOAD in an update, so that they are refused before anything is asked of another host.
+"""Find SERVICE in a query and LOAD in an update, so that they are refused before anything is asked of another host.
 
 The engine's grammar knows no word boundaries: it takes ``1service<x>{``, and ``servicex:y{`` or even ``service:y{``
 where no triple can stand. So a clause is looked for in the raw text, strings and comments included: the letters
@@ -55,7 +55,7 @@ class _Gaps:
         self._after_line: dict[int, int] = {}
 
     def end(self, place: int) -> int:
-        """Give the place of the first character after *place* that is neither white space nor in a comment."""
+        """Return the place of the first character after *place* that is neither white space nor in a comment."""
         passed = []
         place = self._space(place)
         while self._text.startswith("#", place):
@@ -85,7 +85,7 @@ def _candidates(query: str) -> list[int]:
 
 
 def _opens(query: str, gaps: _Gaps, word: re.Match[str]) -> bool:
-    """Tell whether an address and a brace follow the letters *service*."""
+    """Return whether an address and a brace follow the letters *service*."""
     place = gaps.end(word.end())
     if ":" in word["rest"] and query.startswith("{", place):
         return True
@@ -107,7 +107,7 @@ def tokens(query: str) -> list[Token]:
 
 
 def _doubtful(tokens: list[Token]) -> bool:
-    """Tell whether some ``<`` may be an operator as well as the start of an IRI, which would shift all that follows."""
+    """Return whether some ``<`` may be an operator as well as the start of an IRI, which would shift all that follows."""
     return any(token.kind == "iri" and not _SURE.match(token.text) for token in tokens)
 
 
@@ -125,7 +125,7 @@ def _harmless(place: int, tokens: list[Token]) -> bool:
 
 
 def uses_service(query: str) -> bool:
-    """Tell whether *query* may hold a SERVICE clause; in doubt, yes.
+    """Return whether *query* may hold a SERVICE clause; in doubt, yes.
 
     >>> uses_service("SELECT * { SERVICE <http://example.org/> { ?s ?p ?o } }")
     True

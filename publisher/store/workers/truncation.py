@@ -1,4 +1,4 @@
-"""Cut: an answer that ends early at a limit, and how each format tells it.
+"""Results that end early at a limit, and how each format marks this.
 
 What was sent ends after a whole row. Then the document is closed and marked where its format has a place for a mark that no reader
 trips over: a member of its own in JSON, a processing instruction in XML and RDF/XML, a comment in Turtle and N-Triples.
@@ -48,10 +48,10 @@ class Truncation:
         return cls(LimitKind(name), value)
 
 
-def ending(suffix: str, cut: Truncation) -> bytes | None:
-    """Give the bytes that close and mark a document of the format *suffix* after a whole row; None where it has no place for a mark.
+def closing_bytes(suffix: str, cut: Truncation) -> bytes | None:
+    """Return the bytes that close and mark a document of the format *suffix* after a whole row; None where it has no place for a mark.
 
-    >>> ending("json", Truncation(LimitKind.ROWS, 2))
+    >>> closing_bytes("json", Truncation(LimitKind.ROWS, 2))
     b']},"truncated":{"rows": 2}}'
     """
     mark = f"stocktake-truncated {cut.field}"

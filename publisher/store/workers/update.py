@@ -1,4 +1,4 @@
-"""Update: a SPARQL update as it crosses to a scribe, and the graphs that the protocol names for it.
+"""A SPARQL update for a sandbox worker, and the graphs that the protocol names for it.
 
 Source: https://www.w3.org/TR/sparql11-protocol/#update-operation
 """
@@ -33,7 +33,7 @@ class Update:
 
 
 def using(text: str, default: tuple[str, ...], named: tuple[str, ...]) -> str:
-    """Give the update with the graphs of ``using-graph-uri`` and ``using-named-graph-uri`` put in as its clauses USING.
+    """Return the update with the graphs of ``using-graph-uri`` and ``using-named-graph-uri`` put in as its clauses USING.
 
     Raises QueryError where it has USING or WITH itself (section 2.2.3).
 
@@ -60,7 +60,7 @@ def using(text: str, default: tuple[str, ...], named: tuple[str, ...]) -> str:
 
 
 def _outside(text: str) -> Iterator[tuple[Token, int]]:
-    """Give the words outside of braces, each with where the first group after it ends."""
+    """Return the words outside of braces, each with where the first group after it ends."""
     found = [token for token in tokens(text) if token.kind != "comment"]
     depth, closings, words = 0, [], []
     for token in found:

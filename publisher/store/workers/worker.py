@@ -1,4 +1,4 @@
-"""Worker: the server's side of one reader process."""
+"""The server's side of one worker process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from publisher.store.thread_priority import raise_nice
 from publisher.store.workers.ipc_protocol import TOP, Kind, pack, read_header
 from publisher.store.workers.query_deadline import QueryDeadline
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.truncation import LimitKind, Truncation, ending
+from publisher.store.workers.truncation import LimitKind, Truncation, closing_bytes
 from publisher.store.workers.update import Update
 
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -61,43 +61,43 @@ class Worker:
         return worker
 
     async def open(self, snapshot: str) -> None:
-        """Let it open *snapshot*, a folder; at once where it is open."""
+        """Open *snapshot*, a folder, unless it is open already."""
         if snapshot != self.snapshot:
             await self._send(Kind.OPEN, snapshot.encode())
             await self.frame()
             self.snapshot = snapshot
 
     async def ask(self, question: QueryRequest) -> None:
-        """Put a question; its answer comes by ``frame``."""
+        """Send a query; read the answer by ``frame``."""
         await self._send(Kind.ASK, question.pack())
 
     async def write(self, update: Update) -> None:
-        """Put an update to a scribe; how it went comes by ``frame``."""
+        """Send an update to a sandbox worker; read its result by ``frame``."""
         await self._send(Kind.WRITE, update.pack())
 
     async def frame(self) -> tuple[Kind, bytes]:
-        """Give the next frame of the answer; raise the error that it tells, or that the reader's end means."""
+        """Return the next frame of the answer; raise the error that it tells, or that the reader's end means."""
         try:
             kind, length = read_header(await self._stream.readexactly(TOP))
             payload = await self._stream.readexactly(length) if length else b""
         except (asyncio.IncompleteReadError, ConnectionError) as error:
             raise await self._ending() from error
         if kind is Kind.FAULT:
-            raise fault(payload)
+            raise parse_fault(payload)
         return kind, payload
 
     def kill(self) -> None:
-        """Kill it now."""
+        """Kill the process."""
         if self.process.returncode is None:
             self.process.kill()
 
     def expire(self) -> None:
-        """Kill it because its time is over."""
+        """Kill the process because its time limit is reached."""
         self.late = True
         self.kill()
 
     def spent(self) -> float:
-        """Tell the seconds of processor time that it has taken; where the system does not tell, those of the clock."""
+        """Return the seconds of processor time that it has taken; where the system does not tell, those of the clock."""
         try:
             stat = Path(f"/proc/{self.process.pid}/stat").read_bytes()
         except OSError:
@@ -142,7 +142,7 @@ class Worker:
         return StoreFailure(f"a reader ended with code {code}")
 
 
-def fault(payload: bytes) -> PublisherError:
+def parse_fault(payload: bytes) -> PublisherError:
     """Read a fault frame as the error that it names."""
     it = json.loads(payload)
     if it["reason"] == "QuerySyntaxError":
@@ -171,7 +171,7 @@ class Answer:
 
     @property
     def seconds(self) -> float:
-        """Tell how many seconds its evaluation has taken so far; in all, once it is closed."""
+        """Return how many seconds its evaluation has taken so far; in all, once it is closed."""
         return self._ticket.seconds
 
     @property
@@ -180,7 +180,7 @@ class Answer:
         return self._ticket.client
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Give the bytes in pieces of about 64 KiB; raise LimitError where the answer ends early at a limit."""
+        """Return the bytes in pieces of about 64 KiB; raise LimitError where the answer ends early at a limit."""
         while not self._closed:
             kind, payload = await self._worker.frame()
             if kind is Kind.END:
@@ -195,7 +195,7 @@ class Answer:
                 yield payload
 
     async def marked_chunks(self) -> AsyncIterator[bytes]:
-        """Give the bytes in pieces; an answer that ends early ends with a mark where its format has a place for one.
+        """Return the bytes in pieces; an answer that ends early ends with a mark where its format has a place for one.
 
         Look at *cut* and *marked* then. Raises LimitError only where not a byte has been given.
         """
@@ -206,7 +206,7 @@ class Answer:
             self.cut = self.cut or (self._broken_off(error) if self._sent else None)
             if self.cut is None:
                 raise
-            mark = ending(self.suffix, self.cut)
+            mark = closing_bytes(self.suffix, self.cut)
             self.marked = mark is not None
             if mark:
                 yield mark
@@ -217,7 +217,7 @@ class Answer:
         return Truncation(LimitKind.MEMORY, self._worker.memory)
 
     def close(self, *, whole: bool = False) -> None:
-        """Give the reader back, or end it where the answer was not read to its end."""
+        """Return the reader back, or end it where the answer was not read to its end."""
         if not self._closed:
             self._closed = True
             self._ticket.close(whole)

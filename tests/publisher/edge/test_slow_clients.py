@@ -37,7 +37,7 @@ async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve) -> None:
     answer = await served.ask("ASK { <https://x.org/s1> ?p ?o }")
 
     def all_stored() -> bool:
-        return line.free == 1 and not line.waiting and served.service.disk_quota.held > len(slow) * MEMORY
+        return line.free == 1 and not line.waiting and served.service.disk_quota.used > len(slow) * MEMORY
 
     await wait_until_async(
         all_stored, "a free reader, and the answers of the three stored for them", output=lambda: f"{served.service.disk_quota}"
@@ -53,7 +53,7 @@ async def test_a_client_that_takes_nothing_is_left_and_its_answer_let_go(serve) 
     reader = await unread(served, LARGE)
     await wait_until_async(lambda: state.connections, "the client to be connected", pause=0)
     await wait_until_async(lambda: not state.connections, "the client to be left")
-    await wait_until_async(lambda: served.service.disk_quota.held == 0, "its answer to be let go")
+    await wait_until_async(lambda: served.service.disk_quota.used == 0, "its answer to be let go")
 
     with pytest.raises((ConnectionError, asyncio.IncompleteReadError)):
         await reader.readexactly(1 << 30)
@@ -117,12 +117,12 @@ async def test_a_spool_gives_back_what_it_was_given_in_order() -> None:
         rest.append(chunk)
 
     assert [*first, *rest] == chunks
-    assert room.held == 0
+    assert room.used == 0
     spool.close()
 
 
 async def test_a_full_room_makes_the_reader_wait_until_the_client_has_taken() -> None:
-    spool = ResponseBuffer(DiskQuota(most=MEMORY))
+    spool = ResponseBuffer(DiskQuota(limit=MEMORY))
     await spool.put(b"a" * MEMORY)
     await spool.put(b"b" * MEMORY)
 
