@@ -289,9 +289,9 @@ def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(deed: s
     pool = ProcessExecutor(1, Limits(memory=1 << 30, seconds=1, silence=3))
     bounded = WorkerPool(BASE, process_locally=local, is_isolated=True, connect=lambda: pool, record_count=10_000)
     try:
-        assert bounded.work(create_processor(task), cases).drafts() == withheld
+        assert bounded.submit(create_processor(task), cases).results() == withheld
         with pytest.raises(ValidationCrashError):
-            WorkerPool(BASE, connect=lambda: pool, record_count=10_000).submit(create_processor(task), cases).drafts()
+            WorkerPool(BASE, connect=lambda: pool, record_count=10_000).submit(create_processor(task), cases).results()
     finally:
         pool.close()
 
