@@ -162,7 +162,7 @@ def schedule(context: typer.Context) -> None:
         stopping = threading.Event()
         outage = Outage("requested runs cannot be read", "requested runs are read again")
         if means.ledger.is_shared:
-            queue = import_optional("harvesters.queue.enqueue", "postgresql").Deferring(means, settings.ledger, stopping)
+            queue = import_optional("harvesters.queue.enqueue", "postgresql").RunEnqueuer(means, settings.ledger, stopping)
             queue.prepare()
             run, errand, go_on = queue.enqueue_due, queue.enqueue_requested, queue.enqueue_resumed
         else:
@@ -202,7 +202,9 @@ def worker(
         _prepare_collectors(means)
         publish_vocabularies.publish(means)
         with reduced_gc():
-            import_optional("harvesters.queue.worker", "postgresql").work(means, settings.ledger, settings.sources, concurrency, heartbeat)
+            import_optional("harvesters.queue.worker", "postgresql").run_worker(
+                means, settings.ledger, settings.sources, concurrency, heartbeat
+            )
 
 
 def _exit_on_sigterm() -> None:

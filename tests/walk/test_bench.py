@@ -98,4 +98,4 @@ def test_other_code_refuses_a_parcel():
 
 def test_a_scheduler_that_does_not_answer_is_told_before_anything_begins():
     with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 .*unset STOCKTAKE_DASK"):
-        WorkerPool(BASE, dask="tcp://127.0.0.1:1").ask()
+        WorkerPool(BASE, dask="tcp://127.0.0.1:1").check_cluster()

@@ -188,7 +188,7 @@ def test_a_source_is_checked_and_tried_by_its_name(environment: dict[str, str], 
         unknown = RUN.invoke(app, ["sources", command, "nobody"], env=environment)
 
     assert named.exit_code == 0
-    assert ("demo-ckan" if command == "check" else '"claimed":60') in named.stdout
+    assert ("demo-ckan" if command == "check" else '"reported_total":60') in named.stdout
     assert unknown.exit_code == 2
     assert "demo-ckan" in " ".join(unknown.stderr.split())
 

@@ -31,7 +31,7 @@ def test_a_record_that_breaks_a_rule_is_told_with_its_reason_and_the_others_go_o
 
     assert [it.outcome for it in told.records] == ["withheld", "published"]
     assert "title" in told.records[0].reason
-    assert told.records[1].remarks
+    assert told.records[1].warnings
 
 
 def test_what_goes_wrong_is_told_beside_what_had_come(source, registry):

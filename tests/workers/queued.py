@@ -18,7 +18,7 @@ def put(ledger: str, *sources: str, at: int = 1) -> list[bool]:
     async def all_of_them() -> list[bool]:
         app = create_app(ledger)
         async with app.open_async():
-            return [await JobQueue(app).due(source, at) for source in sources]
+            return [await JobQueue(app).enqueue_due(source, at) for source in sources]
 
     book = Ledger(ledger)
     create_tables(create_app(ledger), book)

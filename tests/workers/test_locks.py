@@ -73,7 +73,7 @@ def test_two_workers_take_turns_at_a_host(books: list[Ledger]) -> None:
     paces = [SharedRateLimiter(book, waits.append) for book in books]
 
     for number in range(4):
-        paces[number % 2].turn("registry.example", 10)
+        paces[number % 2].acquire("registry.example", 10)
 
     assert [round(wait) for wait in waits] == [10, 20, 30]
 
@@ -81,7 +81,7 @@ def test_two_workers_take_turns_at_a_host(books: list[Ledger]) -> None:
 def test_a_host_that_asks_for_time_is_left_alone_by_all(books: list[Ledger]) -> None:
     waits: list[float] = []
 
-    SharedRateLimiter(books[0], waits.append).hold("registry.example", 100)
-    SharedRateLimiter(books[1], waits.append).turn("registry.example", 1)
+    SharedRateLimiter(books[0], waits.append).block_host("registry.example", 100)
+    SharedRateLimiter(books[1], waits.append).acquire("registry.example", 1)
 
     assert [round(wait) for wait in waits] == [100]

@@ -47,9 +47,9 @@ def test_two_schedules_queue_a_due_run_once(house, ledger, tmp_path):
         schedules[0].prepare()
 
         for it in schedules:
-            it.harvest(source)
+            it.enqueue_due(source)
         house.rows("DELETE FROM procrastinate_jobs RETURNING id")  # as when a worker has done it already
-        schedules[1].harvest(source)
+        schedules[1].enqueue_due(source)
 
     assert house.rows("SELECT id FROM procrastinate_jobs") == []
     assert len(house.rows("SELECT id FROM procrastinate_periodic_defers")) == 1
@@ -61,7 +61,7 @@ def test_a_worker_does_what_is_due_and_what_a_person_asked_for(house, ledger):
     put(ledger, "a")
     with open_context(house.data, ledger, BASE, "desk@example.org", frozenset()) as means:
         number = means.ledger.request_run("b", True, "ann", AT)
-        RunEnqueuer(means, ledger).errand(next(it for it in means.ledger.waiting_requests() if it.id == number))
+        RunEnqueuer(means, ledger).enqueue_requested(next(it for it in means.ledger.waiting_requests() if it.id == number))
     house.start("worker", "--heartbeat", BEAT)
 
     house.settle("a", "b")
