@@ -43,18 +43,18 @@ EXPOSED_HEADERS = [
 
 
 class AnyPathConvertor(PathConvertor):
-    """The rest of a path, whatever stands in it: a registry's key may hold a line's end, percent-encoded."""
+    """The rest of a path, any characters included: a registry's key may contain a percent-encoded line break."""
 
     regex = "(?s:.*)"
 
 
 @dataclass(frozen=True, slots=True)
 class SiteOptions:
-    """What an operator configures of this host.
+    """The operators' options for this site.
 
-    *branding* is its name, logo and contact, *hub* the URL of a WebSub hub that is notified of changes ("" for none), *allow* the hosts
-    on private networks that may be contacted. *preview_runner* tests the source definitions that visitors write; None: no tests.
-    *url* is the public scheme and authority, with which the links in feeds, sitemaps, OAI-PMH and LDES begin; "": taken from each request.
+    *branding*: name, logo and contact. *hub*: URL of a WebSub hub, "" for none. *allow*: hosts that may have private addresses.
+    *preview_runner*: runs previews of proposed sources; None: the wizard only writes the definition. *url*: public scheme and
+    authority, with which links in feeds, sitemaps, OAI-PMH and LDES begin; "": taken from each request.
     """
 
     branding: Branding = PLAIN
@@ -68,12 +68,12 @@ DEFAULT_OPTIONS = SiteOptions()
 
 
 def no_peer(request: Request) -> bool:
-    """Permit nothing."""
+    """Permit no request: no operator is known."""
     return False
 
 
 def create_app(service: QueryService, permit: Callable[[Request], bool] = no_peer, site: SiteOptions = DEFAULT_OPTIONS) -> FastAPI:
-    """Make the app that answers from *service*, which is opened and closed with it; *permit* tells whether an operator asks."""
+    """Return the app that serves *service*, which opens and closes with it. *permit* returns whether a request is an operator's."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -112,13 +112,13 @@ def create_app(service: QueryService, permit: Callable[[Request], bool] = no_pee
     )
     app.add_middleware(
         SecurityMiddleware, budget=service.rate_limiter, url=site.url
-    )  # the outermost, so that it marks what the others answer
+    )  # outermost, so that it adds headers to the responses of all others
     return app
 
 
 @asynccontextmanager
 async def _notifying_hub(service: QueryService, site: SiteOptions) -> AsyncIterator[None]:
-    """Tell the hub, if there is one, of each commit."""
+    """Notify the hub, if there is one, of each commit."""
     if not site.hub:
         yield
         return

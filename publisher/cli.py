@@ -1,4 +1,4 @@
-"""The right wing's commands: dump, query; and how an app is served."""
+"""The publisher's commands (dump, release, report, query), and how the app is served."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ _err = Console(stderr=True)
 
 
 class Settings(Protocol):
-    """What this wing needs of the front door's settings."""
+    """The settings that these commands need."""
 
     @property
-    def data(self) -> Path: ...  # noqa: D102 - the front door's Settings say what each is
+    def data(self) -> Path: ...  # noqa: D102 - documented in stocktake.Settings
     @property
     def base(self) -> str: ...  # noqa: D102
     @property
@@ -75,7 +75,7 @@ class Settings(Protocol):
 def build_site(
     settings: Settings, url: str, permit: Callable[[Request], bool] = no_peer, preview_runner: PreviewRunner | None = None
 ) -> FastAPI:
-    """Make the app of all that the public reads at *url*; *permit* tells whether an operator asks, *preview_runner* tests new sources."""
+    """Return the public app at *url*. *permit* returns whether a request is an operator's; *preview_runner* runs source previews."""
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, settings.demo)
     about = SiteOptions(branding, settings.hub, settings.allow_hosts, preview_runner, url)
@@ -83,7 +83,7 @@ def build_site(
 
 
 def serve(served: ASGIApp, settings: Settings, host: str, port: int) -> None:
-    """Answer requests at an address until the process is asked to end."""
+    """Serve at an address until SIGINT or SIGTERM."""
     run(create_config(served, host, port, settings.proxies))
 
 
@@ -106,10 +106,10 @@ def release(
     settings: Settings = context.obj
     if every:
         _check_cron(every)
-        schedule.follow(every, newest_release(settings.data / "releases"), lambda: _cut(settings, keep, json))
+        schedule.follow(every, newest_release(settings.data / "releases"), lambda: _make_release(settings, keep, json))
         return
     try:
-        _cut(settings, keep, json)
+        _make_release(settings, keep, json)
     except PublisherError as error:
         _fail(str(error))
 
@@ -118,36 +118,36 @@ def _check_cron(every: str) -> None:
     try:
         schedule.trigger(every)
     except ValueError as error:
-        raise typer.BadParameter(f"--every is {every!r}, no cron line of five fields: {error}") from error
+        raise typer.BadParameter(f"--every {every!r} is not a cron expression of five fields: {error}") from error
 
 
-def _cut(settings: Settings, keep: int, json: bool) -> Release:
-    """Cut a release, put it in the store, and let go of the files of old ones; print what was done."""
+def _make_release(settings: Settings, keep: int, json: bool) -> Release:
+    """Make a release and its queryable store, delete the files of old releases, and print what was done."""
     now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
     object_store.download(settings.data)
-    made = build_release(settings.data, iris, now, lambda step: _err.print(f"{step} ...", style="dim"))
-    object_store.upload(settings.data, made.number)
-    release_stores.keep_current(settings.data, made, iris)
+    result = build_release(settings.data, iris, now, lambda step: _err.print(f"{step} ...", style="dim"))
+    object_store.upload(settings.data, result.number)
+    release_stores.keep_current(settings.data, result, iris)
     gone = retention.apply_retention(folder, keep, now)
-    release_stores.remove_stores(settings.data, (it.number for it in list_releases(folder) if not it.withdrawn))
+    release_stores.remove_stores(settings.data, (old_release.number for old_release in list_releases(folder) if not old_release.withdrawn))
     if json:
-        print(to_json(made))
+        print(to_json(result))
     else:
-        print(f"release {made.number} of journal entry {made.position}: {folder / str(made.number)}")
+        print(f"release {result.number} of journal entry {result.position}: {folder / str(result.number)}")
     _err.print("report ...", style="dim")
-    _report(settings, made.number)
+    _report(settings, result.number)
     if not json:
-        for it in gone:
-            print(f"release {it.number}: its files are removed, by --keep {keep}")
-    return made
+        for old_release in gone:
+            print(f"release {old_release.number}: files deleted (--keep {keep})")
+    return result
 
 
 def _report(settings: Settings, number: int) -> None:
-    """Make the report of a release that was cut; where it cannot be made the release stands all the same."""
+    """Make the report of a new release; a failure is printed and leaves the release as it is."""
     try:
         build_in_process(settings.data, settings.base, number)
     except PublisherError as error:
-        _err.print(f"the report of release {number} was not made: {error}", style="yellow", markup=False, highlight=False)
+        _err.print(f"report of release {number} failed: {error}", style="yellow", markup=False, highlight=False)
 
 
 @app.command()
@@ -163,15 +163,15 @@ def report(
 ) -> None:
     """Write the stocktaking report of a release as HTML and PDF."""
     settings: Settings = context.obj
-    asked = {"year": year, "region": region, "line": action_line, "goal": goal, "country": country}
+    filters = {"year": year, "region": region, "line": action_line, "goal": goal, "country": country}
     try:
-        made = reporting.build_report(
-            settings.data, Iris(settings.base), number, language, {facet: code for facet, code in asked.items() if code}
+        result = reporting.build_report(
+            settings.data, Iris(settings.base), number, language, {facet: code for facet, code in filters.items() if code}
         )
     except PublisherError as error:
         _fail(str(error))
-    for file in (*made.files, reporting.NUMBERS):
-        print(settings.data / "reports" / made.name / file)
+    for file in (*result.files, reporting.NUMBERS):
+        print(settings.data / "reports" / result.name / file)
 
 
 @app.command()
@@ -184,13 +184,13 @@ def query(
     """Run a SPARQL query on the published data, without a server."""
     settings: Settings = context.obj
     if form and form not in TABLES and form not in GRAPHS:
-        raise typer.BadParameter(f"no format {form!r}; there are {', '.join([*TABLES, *GRAPHS])}")
+        raise typer.BadParameter(f"unknown format {form!r}; available: {', '.join([*TABLES, *GRAPHS])}")
     text = file.read_text(encoding="utf-8")
     if uses_service(text):
-        _fail("SERVICE is refused: ask the other endpoint yourself and join the answers")
+        _fail("SERVICE is not supported: query the other endpoint yourself and join the results")
     table, graph = (form if form in TABLES else None, form if form in GRAPHS else None) if form else ("tsv", "ttl")
     try:
-        asyncio.run(_answer(settings, QueryRequest(text, table, graph, settings.base), seconds))
+        asyncio.run(_run_query(settings, QueryRequest(text, table, graph, settings.base), seconds))
     except NoFormat as error:
         kinds = "a table (SELECT, ASK)", TABLES, "a graph (CONSTRUCT, DESCRIBE)", GRAPHS
         kind, formats, *_ = kinds if table is None else kinds[2:]
@@ -201,7 +201,7 @@ def query(
         _fail(str(error))
 
 
-async def _answer(settings: Settings, question: QueryRequest, seconds: float) -> None:
+async def _run_query(settings: Settings, question: QueryRequest, seconds: float) -> None:
     async with QueryService(
         settings.data, Iris(settings.base), Limits(seconds=seconds), readers=1, elsewhere=settings.elsewhere
     ) as service:

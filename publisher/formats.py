@@ -1,4 +1,4 @@
-"""Formats: media type, suffix and writer of every graph and table that we answer with."""
+"""The formats of graphs and tables: media type, file suffix and serializer of each."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pyoxigraph import QueryResultsFormat, RdfFormat
 
 @dataclass(frozen=True, slots=True)
 class Format:
-    """One row: *media* is sent as Content-Type, *aliases* are also understood in Accept."""
+    """A format: *media* is sent as Content-Type, *aliases* are also accepted in Accept."""
 
     suffix: str
     label: str
@@ -19,14 +19,14 @@ class Format:
 
 @dataclass(frozen=True, slots=True)
 class GraphFormat(Format):
-    """A way to write triples."""
+    """A serialization of triples."""
 
     writer: RdfFormat = RdfFormat.TURTLE
 
 
 @dataclass(frozen=True, slots=True)
 class TableFormat(Format):
-    """A way to write solutions."""
+    """A serialization of query solutions."""
 
     writer: QueryResultsFormat = QueryResultsFormat.JSON
 
@@ -48,15 +48,15 @@ _TABLES = (
 
 GRAPHS: dict[str, GraphFormat] = {row.suffix: row for row in _GRAPHS}
 TABLES: dict[str, TableFormat] = {row.suffix: row for row in _TABLES}
-# In which forms a resource is told, a page apart: application/json is ours here, not an alias of JSON-LD.
+# The data formats of a resource: here application/json is our plain JSON, not an alias of JSON-LD.
 DATA_FORMATS: dict[str, Format] = {**{row.suffix: row for row in _GRAPHS}, "json": JSON}
 FORMATS: dict[str, Format] = {**DATA_FORMATS, "html": HTML}
 
 
-def media_types(row: Format) -> tuple[str, ...]:
-    """Give every media type that asks for *row*, its own first, without parameters.
+def media_types(entry: Format) -> tuple[str, ...]:
+    """Return every media type that selects *entry*, its own first, without parameters.
 
-    >>> names(GRAPHS["ttl"])
+    >>> media_types(GRAPHS["ttl"])
     ('text/turtle', 'application/x-turtle')
     """
-    return (row.media.partition(";")[0], *row.aliases)
+    return (entry.media.partition(";")[0], *entry.aliases)

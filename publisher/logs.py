@@ -1,6 +1,6 @@
-"""Logs: each event is one line on standard error, whatever its fields hold; only the traceback of a fault of ours has lines of its own.
+"""Write each log event as one line on standard error. Only tracebacks of our own errors take more lines.
 
-What libraries log from a warning on comes the same way. An error that repeats is logged once, then counted.
+Warnings and errors of libraries are written the same way. A repeated error is logged once, then counted.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from dataclasses import dataclass, field
 import structlog
 from structlog.typing import EventDict, WrappedLogger
 
-REPEAT_WINDOW = 600.0  # seconds in which an error that repeats is counted
-_MAX_COUNTED = 1000  # errors that are counted at once
+REPEAT_WINDOW = 600.0  # seconds in which a repeated error is only counted
+_MAX_COUNTED = 1000  # distinct errors counted at the same time
 _COUNTED = {"warning", "error", "critical"}
 
 _BREAKS = re.compile(r"[\r\n\u2028\u2029\x0b\x0c\x85]")
-# What moves a terminal's cursor or turns the order of what follows.
+# Control characters that move a terminal's cursor or change text direction.
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
 def configure_logging() -> None:
-    """Leave standard output to results; the stream is looked up at each line, since tests replace it."""
+    """Configure logging to standard error; standard output is for results. The stream is looked up at each line, since tests replace it."""
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
@@ -47,7 +47,7 @@ def configure_logging() -> None:
 
 @dataclass(slots=True)
 class RepeatFilter:
-    """Drop a warning or an error that was logged within *window* seconds; the next one after that says how often it was *repeated*."""
+    """Drop a warning or error that was logged within *window* seconds; the next one after that has the count as *repeated*."""
 
     window: float = REPEAT_WINDOW
     clock: Callable[[], float] = time.monotonic
@@ -71,8 +71,8 @@ class RepeatFilter:
 
 def render_exception(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
     """Replace ``exc_info`` by the traceback's text, as ``exception``."""
-    found = event.pop("exc_info", None)
-    error = sys.exc_info()[1] if found is True else found[1] if isinstance(found, tuple) else found
+    exc_info = event.pop("exc_info", None)
+    error = sys.exc_info()[1] if exc_info is True else exc_info[1] if isinstance(exc_info, tuple) else exc_info
     return {**event, "exception": "".join(traceback.format_exception(error))} if isinstance(error, BaseException) else event
 
 
@@ -95,13 +95,13 @@ def _one_line(text: str) -> str:
     return " ".join(part for part in map(str.strip, parts) if part) if len(parts) > 1 else text
 
 
-def escape_fields(logger: WrappedLogger, name: str, told: EventDict) -> EventDict:
-    """Write line breaks as spaces, and what a terminal would obey as an escape.
+def escape_fields(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Replace line breaks by spaces and control characters by visible escapes.
 
-    >>> visible(None, "", {"event": "a\\r\\x1b[31m", "reason": "refused\\n\\tis it running?", "rows": 3})
+    >>> escape_fields(None, "", {"event": "a\\r\\x1b[31m", "reason": "refused\\n\\tis it running?", "rows": 3})
     {'event': 'a <U+001B>[31m', 'reason': 'refused is it running?', 'rows': 3}
     """
-    return {key: value if isinstance(value, int | float | None) else _escaped(_one_line(str(value))) for key, value in told.items()}
+    return {key: value if isinstance(value, int | float | None) else _escaped(_one_line(str(value))) for key, value in event.items()}
 
 
 def _escaped(text: str) -> str:
@@ -109,17 +109,17 @@ def _escaped(text: str) -> str:
 
 
 class LibraryHandler(logging.Handler):
-    """Log what libraries say as our own events: one line each, with the cause and without the library's traceback."""
+    """Log library records as our own events: one line each, with the cause and without the library's traceback."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Log a record; one of a task that was cancelled says nothing."""
+        """Log a record, except for cancelled tasks."""
         error = record.exc_info[1] if record.exc_info else None
         if isinstance(error, asyncio.CancelledError):
             return
         ours = error is not None and record.levelno >= logging.ERROR and _is_own_error(error)
         reason = {"reason": f"{type(error).__name__}: {error}"} if error else {}
         log = structlog.get_logger(library=record.name)
-        log.log(record.levelno, record.getMessage() or "an error of a library", **reason, **({"exc_info": error} if ours else {}))
+        log.log(record.levelno, record.getMessage() or "library error", **reason, **({"exc_info": error} if ours else {}))
 
 
 def _is_own_error(error: BaseException) -> bool:

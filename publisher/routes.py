@@ -1,4 +1,4 @@
-"""All routers of the publisher, in the order in which they are matched."""
+"""All routers of the publisher, in matching order."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CKAN: holdings as the packages of a CKAN portal, searched as its Action API does, so that other portals harvest them without code.
+"""Datasets as the packages of a CKAN portal, with the search of its Action API, so that CKAN harvesters need no new code.
 
 Source: https://docs.ckan.org/en/latest/api/#module-ckan.logic.action.get
 """
@@ -40,31 +40,31 @@ class PackageSearch(NamedTuple):
     rows: int = ROWS
 
 
-def packages(it: Catalog) -> list[Json]:
-    """Give every holding as a package."""
-    return [package(one, it.contact) for one in it.all]
+def packages(catalog: Catalog) -> list[Json]:
+    """Return every holding as a package."""
+    return [package(dataset, catalog.contact) for dataset in catalog.all]
 
 
-def package(it: Dataset, contact: str = "") -> Json:
-    """Give a holding as a package; ids are made from addresses, so that they stay."""
-    created, modified = (time.removesuffix("Z") for time in (it.issued, it.modified))  # CKAN's times are UTC and do not say so
-    ident = _id(it.iri)
+def package(dataset: Dataset, contact: str = "") -> Json:
+    """Return a holding as a package; ids are made from addresses, so that they stay."""
+    created, modified = (time.removesuffix("Z") for time in (dataset.issued, dataset.modified))  # CKAN's times are UTC and do not say so
+    ident = _id(dataset.iri)
     words = [word.replace("/", " ") for word in KEYWORDS]
     return {
         "id": ident,
-        "name": it.name.lower(),
-        "title": it.title,
-        "notes": it.about,
-        "url": it.page,
-        "version": it.version,
+        "name": dataset.name.lower(),
+        "title": dataset.title,
+        "notes": dataset.about,
+        "url": dataset.page,
+        "version": dataset.version,
         "type": "dataset",
         "state": "active",
         "private": False,
-        "isopen": it.licence is not None and "creativecommons.org" in it.licence,
-        "license_id": it.licence,
-        "license_title": it.licence,
-        "license_url": it.licence,
-        "author": it.publisher,
+        "isopen": dataset.licence is not None and "creativecommons.org" in dataset.licence,
+        "license_id": dataset.licence,
+        "license_title": dataset.licence,
+        "license_url": dataset.licence,
+        "author": dataset.publisher,
         "author_email": None,
         "maintainer": None,
         "maintainer_email": contact or None,
@@ -75,68 +75,79 @@ def package(it: Dataset, contact: str = "") -> Json:
         "groups": [],
         "tags": [{"name": word, "display_name": word, "state": "active", "vocabulary_id": None} for word in words],
         "num_tags": len(words),
-        "extras": [{"key": key, "value": value} for key, value in _extras(it)],
-        "resources": [_resource(it, ident, place, copy) for place, copy in enumerate(it.copies)],
-        "num_resources": len(it.copies),
+        "extras": [{"key": key, "value": value} for key, value in _extras(dataset)],
+        "resources": [_resource(dataset, ident, place, distribution) for place, distribution in enumerate(dataset.distributions)],
+        "num_resources": len(dataset.distributions),
     }
 
 
-def _extras(it: Dataset) -> Iterable[tuple[str, str]]:
-    """Give what CKAN has no field for, by the keys of its extension for DCAT."""
-    told = {"uri": it.iri, "identifier": it.iri, "issued": it.issued, "modified": it.modified, "publisher_name": it.publisher}
-    told |= {"version_of": it.previous or "", "frequency": "continuous" if it.kind in (DatasetKind.LIVING, DatasetKind.SHARE) else ""}
-    return ((key, value) for key, value in told.items() if value)
+def _extras(dataset: Dataset) -> Iterable[tuple[str, str]]:
+    """Return what CKAN has no field for, by the keys of its extension for DCAT."""
+    extras = {
+        "uri": dataset.iri,
+        "identifier": dataset.iri,
+        "issued": dataset.issued,
+        "modified": dataset.modified,
+        "publisher_name": dataset.publisher,
+    }
+    extras |= {
+        "version_of": dataset.previous or "",
+        "frequency": "continuous" if dataset.kind in (DatasetKind.CURRENT, DatasetKind.SOURCE) else "",
+    }
+    return ((key, value) for key, value in extras.items() if value)
 
 
-def _resource(it: Dataset, package_id: str, place: int, copy: Distribution) -> Json:
+def _resource(dataset: Dataset, package_id: str, place: int, distribution: Distribution) -> Json:
     return {
-        "id": _id(f"{it.iri} {copy.name}"),
+        "id": _id(f"{dataset.iri} {distribution.name}"),
         "package_id": package_id,
         "position": place,
-        "name": copy.name,
-        "description": copy.title,
-        "url": copy.url,
-        "format": _FORMATS.get(copy.media, copy.media),
-        "mimetype": copy.packed or copy.media,
-        "mimetype_inner": copy.media if copy.packed else None,
-        "size": copy.bytes,
-        "hash": f"sha256:{copy.sha256}" if copy.sha256 else "",
-        "created": it.issued.removesuffix("Z"),
-        "last_modified": it.modified.removesuffix("Z"),
+        "name": distribution.name,
+        "description": distribution.title,
+        "url": distribution.url,
+        "format": _FORMATS.get(distribution.media, distribution.media),
+        "mimetype": distribution.compression or distribution.media,
+        "mimetype_inner": distribution.media if distribution.compression else None,
+        "size": distribution.bytes,
+        "hash": f"sha256:{distribution.sha256}" if distribution.sha256 else "",
+        "created": dataset.issued.removesuffix("Z"),
+        "last_modified": dataset.modified.removesuffix("Z"),
         "state": "active",
-        "resource_type": None if copy.file else "api",
+        "resource_type": None if distribution.is_download else "api",
     }
 
 
-def search_packages(found: list[Json], asked: PackageSearch) -> Json:
+def search_packages(candidates: list[Json], search: PackageSearch) -> Json:
     """Answer a search; raises ValueError where its order is none."""
-    fitting = [it for it in found if _fits(it, asked)]
-    for name, down in reversed(_orders(asked.sort)):
-        fitting.sort(key=lambda it: str(it[name]), reverse=down)
-    shown = fitting[asked.start : asked.start + min(asked.rows, MAX_ROWS)]
-    return {"count": len(fitting), "sort": asked.sort or "metadata_modified desc", "facets": {}, "search_facets": {}, "results": shown}
+    matches = [dataset for dataset in candidates if _fits(dataset, search)]
+    for name, down in reversed(_orders(search.sort)):
+        matches.sort(key=lambda dataset: str(dataset[name]), reverse=down)
+    page = matches[search.start : search.start + min(search.rows, MAX_ROWS)]
+    return {"count": len(matches), "sort": search.sort or "metadata_modified desc", "facets": {}, "search_facets": {}, "results": page}
 
 
 def _orders(text: str) -> list[tuple[str, bool]]:
     orders = []
     for part in (text or "metadata_modified desc").split(","):
-        name, _, way = part.strip().partition(" ")
+        name, _, direction = part.strip().partition(" ")
         if name == "score":  # all fit alike
             continue
-        if name not in _SORTS or way.strip() not in ("", "asc", "desc"):
+        if name not in _SORTS or direction.strip() not in ("", "asc", "desc"):
             raise ValueError(f"sort is by {', '.join(_SORTS)}, asc or desc")
-        orders.append((name, way.strip() == "desc"))
+        orders.append((name, direction.strip() == "desc"))
     return orders
 
 
-def _fits(it: Mapping[str, object], asked: PackageSearch) -> bool:
-    text = " ".join(str(it[name]) for name in ("id", "name", "title", "notes", "author", "tags")).lower()
-    filters = " ".join((asked.q, asked.fq))
+def _fits(package: Mapping[str, object], search: PackageSearch) -> bool:
+    text = " ".join(str(package[name]) for name in ("id", "name", "title", "notes", "author", "tags")).lower()
+    filters = " ".join((search.q, search.fq))
     for match in _RANGE.finditer(filters):
         since, until = (end.removesuffix("Z") for end in match.groups())
-        if not (since == "*" or since <= str(it["metadata_modified"])) or not (until == "*" or str(it["metadata_modified"]) <= until):
+        if not (since == "*" or since <= str(package["metadata_modified"])) or not (
+            until == "*" or str(package["metadata_modified"]) <= until
+        ):
             return False
-    words = _RANGE.sub("", asked.q).replace("*:*", "").lower().split()
+    words = _RANGE.sub("", search.q).replace("*:*", "").lower().split()
     return all(word.strip('"') in text for word in words)
 
 

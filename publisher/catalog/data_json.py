@@ -1,4 +1,4 @@
-"""POD: holdings as a data.json, by the Project Open Data Metadata Schema 1.1.
+"""Serialize datasets as data.json, by the Project Open Data Metadata Schema 1.1.
 
 Source: https://resources.data.gov/resources/dcat-us/ (which is the same schema under its later name).
 """
@@ -12,7 +12,7 @@ Json = dict[str, object]
 SCHEMA = "https://project-open-data.cio.gov/v1.1/schema"
 
 
-def data_json(it: Catalog, base: str) -> Json:
+def data_json(catalog: Catalog, base: str) -> Json:
     """Tell all holdings; one without an address of mail has its contact's page in its place."""
     return {
         "@context": f"{SCHEMA}/catalog.jsonld",
@@ -20,37 +20,39 @@ def data_json(it: Catalog, base: str) -> Json:
         "@type": "dcat:Catalog",
         "conformsTo": SCHEMA,
         "describedBy": f"{SCHEMA}/catalog.json",
-        "dataset": [_dataset(one, it.contact) for one in it.all],
+        "dataset": [_dataset(dataset, catalog.contact) for dataset in catalog.all],
     }
 
 
-def _dataset(it: Dataset, contact: str) -> Json:
-    told: Json = {
+def _dataset(dataset: Dataset, contact: str) -> Json:
+    document: Json = {
         "@type": "dcat:Dataset",
-        "identifier": it.iri,
-        "title": it.title,
-        "description": it.about,
+        "identifier": dataset.iri,
+        "title": dataset.title,
+        "description": dataset.about,
         "keyword": list(KEYWORDS),
-        "issued": it.issued,
-        "modified": it.modified,
-        "publisher": {"@type": "org:Organization", "name": it.publisher},
+        "issued": dataset.issued,
+        "modified": dataset.modified,
+        "publisher": {"@type": "org:Organization", "name": dataset.publisher},
         "contactPoint": {"@type": "vcard:Contact", "fn": TITLE, **({"hasEmail": f"mailto:{contact}"} if contact else {})},
         "accessLevel": "public",
         "language": ["en"],
-        "landingPage": it.page,
-        "distribution": [_distribution(copy) for copy in it.copies],
+        "landingPage": dataset.page,
+        "distribution": [_distribution(copy) for copy in dataset.distributions],
     }
-    told |= {"license": it.licence} if it.licence else {}
-    told |= (
-        {"temporal": f"{it.since}/{it.issued if it.kind in (DatasetKind.RELEASE, DatasetKind.DUMP) else it.modified}"} if it.since else {}
-    )
-    return told | (
-        {"accrualPeriodicity": "R/PT1S"} if it.kind in (DatasetKind.LIVING, DatasetKind.SHARE) else {"accrualPeriodicity": "irregular"}
+    document |= {"license": dataset.licence} if dataset.licence else {}
+    if dataset.coverage_start:
+        end = dataset.issued if dataset.kind in (DatasetKind.RELEASE, DatasetKind.DUMP) else dataset.modified
+        document["temporal"] = f"{dataset.coverage_start}/{end}"
+    return document | (
+        {"accrualPeriodicity": "R/PT1S"}
+        if dataset.kind in (DatasetKind.CURRENT, DatasetKind.SOURCE)
+        else {"accrualPeriodicity": "irregular"}
     )
 
 
-def _distribution(it: Distribution) -> Json:
-    told: Json = {"@type": "dcat:Distribution", "title": it.name, "description": it.title}
-    if it.file:
-        return told | {"downloadURL": it.url, "mediaType": it.packed or it.media}
-    return told | {"accessURL": it.url, "format": "API"}
+def _distribution(distribution: Distribution) -> Json:
+    document: Json = {"@type": "dcat:Distribution", "title": distribution.name, "description": distribution.title}
+    if distribution.is_download:
+        return document | {"downloadURL": distribution.url, "mediaType": distribution.compression or distribution.media}
+    return document | {"accessURL": distribution.url, "format": "API"}

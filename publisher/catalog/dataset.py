@@ -1,4 +1,4 @@
-"""Holding: something that can be had as a whole, and the ways to have it."""
+"""Datasets and their distributions."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ KEYWORDS = ("WSIS", "action lines", "Sustainable Development Goals", "SDG", "dig
 class DatasetKind(Enum):
     """What a holding is: all as it is now, all as it was at a release or a dump, or what one registry has."""
 
-    LIVING = "living"
+    CURRENT = "living"
     RELEASE = "release"
     DUMP = "dump"
-    SHARE = "share"
+    SOURCE = "share"
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,8 +33,8 @@ class Distribution:
     title: str
     url: str
     media: str
-    packed: str = ""
-    file: bool = False
+    compression: str = ""
+    is_download: bool = False
     bytes: int | None = None
     sha256: str = ""
 
@@ -54,8 +54,8 @@ class Dataset:
     page: str
     issued: str
     modified: str
-    copies: tuple[Distribution, ...]
-    since: str
+    distributions: tuple[Distribution, ...]
+    coverage_start: str
     publisher: str = TITLE
     licence: str | None = None
     version: str | None = None
@@ -84,18 +84,18 @@ class CatalogSource:
 class Catalog:
     """All holdings and the registries behind them; *contact* is an address of mail, "" where none is told."""
 
-    living: Dataset
-    kept: tuple[Dataset, ...]
-    shares: tuple[Dataset, ...]
+    current: Dataset
+    snapshots: tuple[Dataset, ...]
+    source_datasets: tuple[Dataset, ...]
     sources: tuple[CatalogSource, ...]
     contact: str = ""
 
     @property
     def all(self) -> tuple[Dataset, ...]:
-        """Give all, the living one first, the releases or dumps newest first, then the shares by name."""
-        return (self.living, *self.kept, *self.shares)
+        """Return all, the living one first, the releases or dumps newest first, then the shares by name."""
+        return (self.current, *self.snapshots, *self.source_datasets)
 
     @property
     def releases(self) -> tuple[Dataset, ...]:
-        """Give the releases, the newest first."""
-        return tuple(it for it in self.kept if it.kind is DatasetKind.RELEASE)
+        """Return the releases, the newest first."""
+        return tuple(dataset for dataset in self.snapshots if dataset.kind is DatasetKind.RELEASE)

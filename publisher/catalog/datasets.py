@@ -1,4 +1,4 @@
-"""Holdings: what can be had here now, drawn up once for all that list it: the living dataset, what is kept, each registry's share."""
+"""Load the datasets of this installation: the current data, releases or dumps, and the data of each registry."""
 
 from __future__ import annotations
 
@@ -23,47 +23,53 @@ _MAIL = re.compile(r"[^@\s<>]+@[^@\s<>]+\.[^@\s<>]+\Z")
 
 
 async def load_catalog(service: QueryService, contact: str = "") -> Catalog:
-    """Draw up what can be had now."""
+    """Load what can be had now."""
     sources = await _sources(service)
     licence = _common_licence(sources)
     first = service.journal.entry(1)
-    shown = data_version(service)
-    begun = f"{first.time:%Y-%m-%dT%H:%M:%SZ}" if first else "1970-01-01T00:00:00Z"
-    of = mirror_origin.read(service.journal.folder)
-    living = _current_dataset(
-        service.iris, begun, (shown.time if shown else None) or begun, licence, [it.iri for it in sources] + ([of.url] if of else [])
+    version = data_version(service)
+    started = f"{first.time:%Y-%m-%dT%H:%M:%SZ}" if first else "1970-01-01T00:00:00Z"
+    origin = mirror_origin.read(service.journal.folder)
+    current = _current_dataset(
+        service.iris,
+        started,
+        (version.time if version else None) or started,
+        licence,
+        [source.iri for source in sources] + ([origin.url] if origin else []),
     )
-    had = await asyncio.to_thread(release_datasets, service.data, service.iris, begun, licence)
-    return Catalog(living, had, tuple(_source_dataset(it, service.iris, begun) for it in sources), sources, contact)
+    snapshots = await asyncio.to_thread(release_datasets, service.data, service.iris, started, licence)
+    return Catalog(current, snapshots, tuple(_source_dataset(source, service.iris, started) for source in sources), sources, contact)
 
 
 async def _sources(service: QueryService) -> tuple[CatalogSource, ...]:
-    fare, counts = await source_statuses(service), await service.rows(query("source-counts"))
+    statuses, counts = await source_statuses(service), await service.rows(query("source-counts"))
     records = {row["source"].value: int(row["records"].value) for row in counts}
-    found: dict[str, CatalogSource] = {}
+    results: dict[str, CatalogSource] = {}
     for row in await service.rows(query("catalogued")):
         iri = row["source"].value
         name = iri.removeprefix(service.iris.source(""))
-        found.setdefault(iri, _source(row, name, records.get(iri, 0), fare.get(name)))
-    return tuple(found.values())
+        results.setdefault(iri, _source(row, name, records.get(iri, 0), statuses.get(name)))
+    return tuple(results.values())
 
 
 def _source(row: Row, name: str, records: int, standing: SourceStatus | None) -> CatalogSource:
-    told = {key: term.value for key, term in row.items()}
+    document = {key: term.value for key, term in row.items()}
     changed = (standing.told.get("lastChange") or standing.told.get("lastSuccess") or "") if standing else ""
-    licence = told.get("licence", "")
+    licence = document.get("licence", "")
     known = licence if is_web(licence) else None
     published = int(standing.told.get("publishedRecords", records)) if standing else records  # without what is gone
-    return CatalogSource(told["source"], name, told["title"], told.get("publisher"), known, told.get("endpoint"), published, changed)
+    return CatalogSource(
+        document["source"], name, document["title"], document.get("publisher"), known, document.get("endpoint"), published, changed
+    )
 
 
 def _common_licence(sources: tuple[CatalogSource, ...]) -> str | None:
-    """Give the licence of all sources, None where they have several, or one has none."""
-    licences = {it.licence for it in sources}
+    """Return the licence of all sources, None where they have several, or one has none."""
+    licences = {source.licence for source in sources}
     return next(iter(licences)) if len(licences) == 1 else None
 
 
-def _current_dataset(iris: Iris, begun: str, modified: str, licence: str | None, sources: Iterable[str]) -> Dataset:
+def _current_dataset(iris: Iris, started: str, modified: str, licence: str | None, sources: Iterable[str]) -> Dataset:
     base = iris.base
     copies = (
         Distribution("sparql", "SPARQL endpoint", f"{base}sparql", _RESULTS),
@@ -72,40 +78,43 @@ def _current_dataset(iris: Iris, begun: str, modified: str, licence: str | None,
     iri = f"{base}.well-known/void#dataset"
     name = "wsis-stocktaking"
     return Dataset(
-        DatasetKind.LIVING, name, iri, TITLE, ABOUT, base, begun, modified, copies, begun, licence=licence, sources=tuple(sources)
+        DatasetKind.CURRENT, name, iri, TITLE, ABOUT, base, started, modified, copies, started, licence=licence, sources=tuple(sources)
     )
 
 
-def _source_dataset(it: CatalogSource, iris: Iris, begun: str) -> Dataset:
-    base, asked = iris.base, quote(query("share").replace("<source>", f"<{it.iri}>"), safe="")
+def _source_dataset(source: CatalogSource, iris: Iris, started: str) -> Dataset:
+    base, params = iris.base, quote(query("share").replace("<source>", f"<{source.iri}>"), safe="")
     copies = (
-        Distribution("csv", "Its records as CSV", f"{base}sparql?query={asked}&format=csv", "text/csv", file=True),
-        Distribution("json", "Its records as JSON, a page at a time", f"{base}things.json?source={it.name}", "application/json", file=True),
+        Distribution("csv", "Its records as CSV", f"{base}sparql?query={params}&format=csv", "text/csv", is_download=True),
+        Distribution(
+            "json", "Its records as JSON, a page at a time", f"{base}things.json?source={source.name}", "application/json", is_download=True
+        ),
         Distribution("sparql", "SPARQL endpoint", f"{base}sparql", _RESULTS),
     )
     about = (
-        f"What {it.title} publishes, harvested and translated: {it.records} records, by WSIS action line and Sustainable Development Goal."
+        f"What {source.title} publishes, harvested and translated: {source.records} records, "
+        "by WSIS action line and Sustainable Development Goal."
     )
-    name, by = f"wsis-stocktaking-source-{it.name}"[:100], it.publisher or it.title
-    changed = it.changed or begun
+    name, by = f"wsis-stocktaking-source-{source.name}"[:100], source.publisher or source.title
+    changed = source.changed or started
     return Dataset(
-        DatasetKind.SHARE,
+        DatasetKind.SOURCE,
         name,
-        f"{it.iri}#records",
-        it.title,
+        f"{source.iri}#records",
+        source.title,
         about,
-        it.iri,
-        begun,
+        source.iri,
+        started,
         changed,
         copies,
-        begun,
+        started,
         by,
-        it.licence,
-        sources=(it.iri,),
+        source.licence,
+        sources=(source.iri,),
     )
 
 
 def contact_email(request: Request) -> str:
-    """Give the address of mail at which the operators are reached, "" where they tell none."""
+    """Return the address of mail at which the operators are reached, "" where they tell none."""
     contact = str(getattr(request.app.state, "contact", "")).removeprefix("mailto:")
     return contact if _MAIL.match(contact) else ""

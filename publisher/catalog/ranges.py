@@ -1,4 +1,4 @@
-"""Ranges: what DCAT-AP wants to be told of each thing that a catalogue points to: its class, and the list that a code is of.
+"""Add the classes that DCAT-AP requires of the resources that a catalogue points to.
 
 Source: https://semiceu.github.io/DCAT-AP/releases/3.0.0/ (the properties' ranges and controlled vocabularies).
 """
@@ -42,11 +42,11 @@ _RANGES = {
 
 
 def with_types(statements: Iterable[Statement]) -> Iterator[Statement]:
-    """Give *statements*, and the class of each thing that they point to; of a code of the European Union's lists also its list."""
-    for it in statements:
-        yield it
-        if it.predicate in _RANGES:
-            yield Statement(it.object.value, f"{RDF}type", Term(_RANGES[it.predicate]))
-            scheme, _, code = it.object.value.removeprefix(AUTHORITY).partition("/")
-            if code and it.object.value.startswith(AUTHORITY):
-                yield Statement(it.object.value, f"{SKOS}inScheme", Term(AUTHORITY + scheme))
+    """Return *statements*, and the class of each thing that they point to; of a code of the European Union's lists also its list."""
+    for statement in statements:
+        yield statement
+        if statement.predicate in _RANGES:
+            yield Statement(statement.object.value, f"{RDF}type", Term(_RANGES[statement.predicate]))
+            scheme, _, code = statement.object.value.removeprefix(AUTHORITY).partition("/")
+            if code and statement.object.value.startswith(AUTHORITY):
+                yield Statement(statement.object.value, f"{SKOS}inScheme", Term(AUTHORITY + scheme))

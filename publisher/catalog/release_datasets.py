@@ -1,4 +1,4 @@
-"""Kept: the releases whose files are there, and before the first the dumps, as holdings."""
+"""Releases as datasets or, before the first release, dumps."""
 
 from __future__ import annotations
 
@@ -25,50 +25,52 @@ _MEDIA = {
 }
 
 
-def release_datasets(data: Path, iris: Iris, begun: str, licence: str | None) -> tuple[Dataset, ...]:
-    """Give what is kept of all that was published since *begun*, the newest first; *licence* is that of all, if they share one."""
-    found = [it for it in releases(data / "releases") if it.withdrawn is None]
-    return tuple(release_dataset(it, iris, begun) for it in found) or tuple(_dump_datasets(data / "dumps", iris, begun, licence))
+def release_datasets(data: Path, iris: Iris, started: str, licence: str | None) -> tuple[Dataset, ...]:
+    """Return what is kept of all that was published since *begun*, the newest first; *licence* is that of all, if they share one."""
+    available = [release for release in releases(data / "releases") if release.withdrawn is None]
+    return tuple(release_dataset(release, iris, started) for release in available) or tuple(
+        _dump_datasets(data / "dumps", iris, started, licence)
+    )
 
 
-def release_dataset(it: Release, iris: Iris, begun: str = "") -> Dataset:
-    """Give a release as a holding; it began with the first entry of the journal, at *begun*, "" where that is not asked."""
-    base, licences = iris.base, [licence for licence in citation.licences(it) if is_web(licence)]
+def release_dataset(release: Release, iris: Iris, started: str = "") -> Dataset:
+    """Return a release as a holding; it began with the first entry of the journal, at *begun*, "" where that is not asked."""
+    base, licences = iris.base, [licence for licence in citation.licences(release) if is_web(licence)]
     copies = tuple(
         Distribution(
             file.name,
             file.says or file.name,
-            f"{base}releases/{it.number}/{file.name}",
+            f"{base}releases/{release.number}/{file.name}",
             *_kinds(file.name, file.media),
-            file=True,
+            is_download=True,
             bytes=file.bytes,
             sha256=file.sha256,
         )
-        for file in it.files
+        for file in release.files
     )
     return Dataset(
         DatasetKind.RELEASE,
-        f"wsis-stocktaking-release-{it.number}",
-        it.iri,
-        citation.title(it),
-        f"{citation.ABSTRACT} All that was published on {it.day}, after journal entry {it.position}.",
-        f"{base}releases/{it.number}/",
-        it.issued,
-        it.issued,
-        () if it.withdrawn else copies,
-        begun,
+        f"wsis-stocktaking-release-{release.number}",
+        release.iri,
+        citation.title(release),
+        f"{citation.ABSTRACT} All that was published on {release.day}, after journal entry {release.position}.",
+        f"{base}releases/{release.number}/",
+        release.issued,
+        release.issued,
+        () if release.withdrawn else copies,
+        started,
         licence=licences[0] if len(licences) == 1 else None,
-        version=str(it.number),
-        previous=iris.release(it.previous) if it.previous is not None else None,
-        sources=tuple(iris.source(source.name) for source in it.sources),
+        version=str(release.number),
+        previous=iris.release(release.previous) if release.previous is not None else None,
+        sources=tuple(iris.source(source.name) for source in release.sources),
     )
 
 
-def _dump_datasets(folder: Path, iris: Iris, begun: str, licence: str | None) -> Iterator[Dataset]:
+def _dump_datasets(folder: Path, iris: Iris, started: str, licence: str | None) -> Iterator[Dataset]:
     files = list_dumps(folder) if folder.is_dir() else []
     for number in dict.fromkeys(match[1] for file in files if (match := NAME.match(file.name))):
         own = [file for file in files if file.name.startswith(f"stocktake-{number}.")]
-        made = max(file.created for file in own)
+        issued = max(file.created for file in own)
         yield Dataset(
             DatasetKind.DUMP,
             f"wsis-stocktaking-dump-{number}",
@@ -76,10 +78,10 @@ def _dump_datasets(folder: Path, iris: Iris, begun: str, licence: str | None) ->
             f"{TITLE}, dump of journal entry {number}",
             f"All that was published after journal entry {number}, whole.",
             f"{iris.base}dumps/",
-            made,
-            made,
+            issued,
+            issued,
             tuple(_copy(file, iris) for file in own),
-            begun,
+            started,
             licence=licence,
             version=number,
         )
@@ -90,7 +92,7 @@ def _copy(file: DumpFile, iris: Iris) -> Distribution:
 
 
 def _kinds(name: str, media: str) -> tuple[str, str]:
-    """Give the media types of a file's content and of its packing, "" for none.
+    """Return the media types of a file's content and of its packing, "" for none.
 
     >>> _kinds("stocktake-3.gone.csv.gz", ""), _kinds("CITATION.cff", "application/yaml")
     (('text/csv', 'application/gzip'), ('application/yaml', ''))

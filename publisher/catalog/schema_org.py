@@ -1,4 +1,4 @@
-"""Markup: a holding in the words of schema.org, for search engines of data sets.
+"""Describe a dataset with schema.org terms, for dataset search engines.
 
 Source: https://developers.google.com/search/docs/appearance/structured-data/dataset
 """
@@ -10,28 +10,33 @@ from publisher.catalog.dataset import KEYWORDS, TITLE, Dataset, Distribution
 Json = dict[str, object]
 
 
-def dataset_markup(it: Dataset) -> Json:
-    """Tell of a holding as a data set with its downloads."""
-    told: Json = {
+def dataset_markup(dataset: Dataset) -> Json:
+    """Describe a holding as a data set with its downloads."""
+    markup: Json = {
         "@type": "Dataset",
-        "@id": it.iri,
-        "identifier": it.iri,
-        "name": it.title,
-        "description": it.about,
-        "url": it.page,
-        "datePublished": it.issued,
-        "dateModified": it.modified,
-        "version": it.version,
-        "license": it.licence,
+        "@id": dataset.iri,
+        "identifier": dataset.iri,
+        "name": dataset.title,
+        "description": dataset.about,
+        "url": dataset.page,
+        "datePublished": dataset.issued,
+        "dateModified": dataset.modified,
+        "version": dataset.version,
+        "license": dataset.licence,
         "keywords": list(KEYWORDS),
         "isAccessibleForFree": True,
         "creator": {"@type": "Organization", "name": TITLE},
-        "isBasedOn": list(it.sources),
-        "distribution": [_download(copy) for copy in it.copies if copy.file],
+        "isBasedOn": list(dataset.sources),
+        "distribution": [_download(distribution) for distribution in dataset.distributions if distribution.is_download],
     }
-    return {key: value for key, value in told.items() if value}
+    return {key: value for key, value in markup.items() if value}
 
 
-def _download(it: Distribution) -> Json:
-    told: Json = {"@type": "DataDownload", "name": it.name, "contentUrl": it.url, "encodingFormat": it.packed or it.media}
-    return told | ({"contentSize": f"{it.bytes} B", "sha256": it.sha256} if it.bytes is not None else {})
+def _download(distribution: Distribution) -> Json:
+    markup: Json = {
+        "@type": "DataDownload",
+        "name": distribution.name,
+        "contentUrl": distribution.url,
+        "encodingFormat": distribution.compression or distribution.media,
+    }
+    return markup | ({"contentSize": f"{distribution.bytes} B", "sha256": distribution.sha256} if distribution.bytes is not None else {})

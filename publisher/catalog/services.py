@@ -1,4 +1,4 @@
-"""Services: the ways to ask us that keep to a standard, as a catalogue lists them."""
+"""The standard APIs that a catalogue lists."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Service(NamedTuple):
     path: str
     title: str
     about: str
-    described: str
+    description_path: str
     standards: tuple[str, ...]
 
 
@@ -93,10 +93,10 @@ SERVICES = (
 
 
 def available_services(app: Starlette) -> tuple[Service, ...]:
-    """Give the services that *app* answers, so that none is listed that is not there."""
-    return tuple(it for it in SERVICES if _answers(app, f"/{it.path}"))
+    """Return the services that *app* answers, so that none is listed that is not there."""
+    return tuple(service for service in SERVICES if _is_served(app, f"/{service.path}"))
 
 
-def _answers(app: Starlette, path: str) -> bool:
+def _is_served(app: Starlette, path: str) -> bool:
     scope = {"type": "http", "method": "GET", "path": path, "root_path": "", "headers": []}
     return any(route.matches(scope)[0] is Match.FULL for route in app.routes)

@@ -1,1 +1,1 @@
-"""Feeds: what Atom, ActivityStreams, iCalendar, sitemaps and OAI-PMH tell of a record, and how its sets are called."""
+"""Atom, ActivityStreams, iCalendar, sitemaps, OAI-PMH and LDES feeds of records."""

@@ -1,5 +1,5 @@
-"""Atom: changes as a feed (https://www.rfc-editor.org/rfc/rfc4287), in archives that never change (https://www.rfc-editor.org/rfc/rfc5005,
-section 4); what is gone is told as a deleted entry (https://www.rfc-editor.org/rfc/rfc6721).
+"""Atom feeds of changes (https://www.rfc-editor.org/rfc/rfc4287) with archives that never change (https://www.rfc-editor.org/rfc/rfc5005,
+section 4). Deletions are deleted entries (https://www.rfc-editor.org/rfc/rfc6721).
 """
 
 from __future__ import annotations
@@ -41,23 +41,23 @@ class Feed:
     author: str = NAME
 
 
-def write_feed(it: Feed, host: str, iris: Iris, changes: Sequence[Change], states: Sequence[RecordState]) -> bytes:
+def write_feed(feed: Feed, host: str, iris: Iris, changes: Sequence[Change], states: Sequence[RecordState]) -> bytes:
     """Write a feed; *changes* stand in the order in which they are told."""
     entries = (_entry(change, state, host, iris) for change, state in zip(changes, states, strict=True))
-    return "\n".join((_HEAD + "\n".join(_head(it)), *entries, "</feed>\n")).encode()
+    return "\n".join((_HEAD + "\n".join(_head(feed)), *entries, "</feed>\n")).encode()
 
 
-def _head(it: Feed) -> Iterator[str]:
-    yield element("id", it.id)
-    yield element("title", it.title)
-    yield element("updated", instant(it.updated))
-    yield f"<author>{element('name', it.author)}</author>"
-    yield empty("link", rel="self", type=MEDIA, href=it.url)
-    yield empty("link", rel="alternate", type="text/html", href=it.page)
-    if it.archive:
+def _head(feed: Feed) -> Iterator[str]:
+    yield element("id", feed.id)
+    yield element("title", feed.title)
+    yield element("updated", instant(feed.updated))
+    yield f"<author>{element('name', feed.author)}</author>"
+    yield empty("link", rel="self", type=MEDIA, href=feed.url)
+    yield empty("link", rel="alternate", type="text/html", href=feed.page)
+    if feed.archive:
         yield "<fh:archive/>"
-        yield empty("link", rel="current", type=MEDIA, href=it.current)
-    yield from (empty("link", rel=rel, href=href) for rel, href in it.links)
+        yield empty("link", rel="current", type=MEDIA, href=feed.current)
+    yield from (empty("link", rel=rel, href=href) for rel, href in feed.links)
 
 
 def _entry(change: Change, state: RecordState, host: str, iris: Iris) -> str:
@@ -68,31 +68,33 @@ def _entry(change: Change, state: RecordState, host: str, iris: Iris) -> str:
     return f"<entry>{''.join(_entry_elements(change, state, read_metadata(change, state, iris), host, iris))}</entry>"
 
 
-def _entry_elements(change: Change, state: RecordState, it: RecordMetadata, host: str, iris: Iris) -> Iterator[str]:
+def _entry_elements(change: Change, state: RecordState, metadata: RecordMetadata, host: str, iris: Iris) -> Iterator[str]:
     first = state.one(f"{DCT}issued", state.graph)
-    title = preferred_text(it.titles)
+    title = preferred_text(metadata.titles)
     yield element("id", state.graph)
-    yield element("title", it.name, xml_lang=title.language if title else None)
+    yield element("title", metadata.name, xml_lang=title.language if title else None)
     yield element("updated", instant(change.stamp))
     if first:
         yield element("published", first.value)
-    authors = [text.value for text in it.leads] or [it.source]
+    authors = [text.value for text in metadata.leads] or [metadata.source]
     yield from (f"<author>{element('name', name)}</author>" for name in authors)
     yield empty("link", rel="alternate", type=HTML.media.partition(";")[0], href=f"{host}/page/{change.thing}")
-    for row in GRAPHS.values():
-        yield empty("link", rel="alternate", type=row.media.partition(";")[0], href=f"{host}/data/{change.thing}.{row.suffix}")
-    yield from _categories(change, it, iris)
-    summary = preferred_text(it.descriptions)
+    for graph_format in GRAPHS.values():
+        yield empty(
+            "link", rel="alternate", type=graph_format.media.partition(";")[0], href=f"{host}/data/{change.thing}.{graph_format.suffix}"
+        )
+    yield from _categories(change, metadata, iris)
+    summary = preferred_text(metadata.descriptions)
     if summary:
         yield element("summary", summary.value, xml_lang=summary.language)
-    if it.licence:
-        yield element("rights", it.licence)
+    if metadata.licence:
+        yield element("rights", metadata.licence)
 
 
-def _categories(change: Change, it: RecordMetadata, iris: Iris) -> Iterable[str]:
-    names = {bears.iri: bears.name for bears in (*it.concepts, *it.countries)}
+def _categories(change: Change, metadata: RecordMetadata, iris: Iris) -> Iterable[str]:
+    names = {bears.iri: bears.name for bears in (*metadata.concepts, *metadata.countries)}
     for leaf in change.leaves:
         about = set_concept(leaf, iris) or leaf
         basis = leaf.rpartition(":")[2]
-        told = f" ({basis})" if basis in _BASES else ""
-        yield empty("category", term=leaf, scheme=about, label=names.get(about, leaf) + told)
+        suffix = f" ({basis})" if basis in _BASES else ""
+        yield empty("category", term=leaf, scheme=about, label=names.get(about, leaf) + suffix)

@@ -1,4 +1,4 @@
-"""Card: a record as catalogues know it: titles, people, places, dates and subjects, read from what its graph held."""
+"""The metadata of a record for catalogues: titles, people, places, dates and subjects, read from its graph."""
 
 from __future__ import annotations
 
@@ -67,9 +67,9 @@ class RecordMetadata:
 
     @property
     def name(self) -> str:
-        """Give its title, the English one where there is one; its address where there is none."""
-        found = preferred_text(self.titles)
-        return found.value if found else self.topic
+        """Return its title, the English one where there is one; its address where there is none."""
+        title = preferred_text(self.titles)
+        return title.value if title else self.topic
 
 
 def read_metadata(change: Change, state: RecordState, iris: Iris) -> RecordMetadata:
@@ -83,43 +83,43 @@ def read_metadata(change: Change, state: RecordState, iris: Iris) -> RecordMetad
         source=change.name.partition("/")[0],
         titles=tuple(state.all(f"{DCT}title", gone)),
         descriptions=tuple(state.all(f"{DCT}description") or state.all(f"{SIOC}content")),
-        leads=_named(state, f"{DCT}publisher", f"{DCT}creator"),
-        partners=_named(state, f"{ns}partner"),
-        funders=_named(state, f"{SCHEMA}funder"),
-        concepts=_concepts((it for name in _CLAIMED for it in state.all(ns + name)), iris),
+        leads=_names(state, f"{DCT}publisher", f"{DCT}creator"),
+        partners=_names(state, f"{ns}partner"),
+        funders=_names(state, f"{SCHEMA}funder"),
+        concepts=_concepts((term for name in _CLAIMED for term in state.all(ns + name)), iris),
         countries=_concepts(state.all(f"{DCT}spatial"), iris),
         subjects=tuple(state.all(f"{DCT}subject")),
-        pages=tuple(it.value for it in state.all(f"{FOAF}page", gone) if it.is_iri),
-        identifiers=tuple(it.value for it in state.all(f"{DCT}identifier")),
-        languages=tuple(it.value for it in state.all(f"{DCT}language")),
+        pages=tuple(term.value for term in state.all(f"{FOAF}page", gone) if term.is_iri),
+        identifiers=tuple(term.value for term in state.all(f"{DCT}identifier")),
+        languages=tuple(term.value for term in state.all(f"{DCT}language")),
         licence=_text(state.one(f"{DCT}license")),
         issued=_text(state.one(f"{DCT}issued")),
         modified=_text(state.one(f"{DCT}modified")),
         start=state.one(f"{SCHEMA}startDate"),
         end=state.one(f"{SCHEMA}endDate"),
         venue=preferred_text(state.all(f"{ns}venue")),
-        cancelled=any(it.value == f"{SCHEMA}EventCancelled" for it in state.all(f"{SCHEMA}eventStatus")),
+        cancelled=any(term.value == f"{SCHEMA}EventCancelled" for term in state.all(f"{SCHEMA}eventStatus")),
         places=tuple(_points(state)),
     )
 
 
-def _text(it: Term | None) -> str | None:
-    return it.value if it else None
+def _text(term: Term | None) -> str | None:
+    return term.value if term else None
 
 
-def _named(state: RecordState, *properties: str) -> tuple[Term, ...]:
-    """Give the names of organizations, or the texts that stand in their place."""
-    found = (it for name in properties for it in state.all(name))
-    named = (preferred_text(state.all(f"{SKOS}prefLabel", it.value)) if it.is_iri else it for it in found)
-    return tuple(it for it in named if it)
+def _names(state: RecordState, *properties: str) -> tuple[Term, ...]:
+    """Return the names of organizations, or the texts that stand in their place."""
+    terms = (term for name in properties for term in state.all(name))
+    named = (preferred_text(state.all(f"{SKOS}prefLabel", term.value)) if term.is_iri else term for term in terms)
+    return tuple(term for term in named if term)
 
 
-def _concepts(found: Iterable[Term], iris: Iris) -> tuple[NamedConcept, ...]:
-    return tuple(dict.fromkeys(NamedConcept(it.value, label(it.value, "en", iris.base) or it.value) for it in found if it.is_iri))
+def _concepts(terms: Iterable[Term], iris: Iris) -> tuple[NamedConcept, ...]:
+    return tuple(dict.fromkeys(NamedConcept(term.value, label(term.value, "en", iris.base) or term.value) for term in terms if term.is_iri))
 
 
 def _points(state: RecordState) -> Iterable[GeoPoint]:
-    for it in state.all(f"{SCHEMA}location"):
-        latitude, longitude = state.one(f"{WGS}lat", it.value), state.one(f"{WGS}long", it.value)
+    for term in state.all(f"{SCHEMA}location"):
+        latitude, longitude = state.one(f"{WGS}lat", term.value), state.one(f"{WGS}long", term.value)
         if latitude and longitude:
-            yield GeoPoint(latitude.value, longitude.value, _text(preferred_text(state.all(f"{RDFS}label", it.value))))
+            yield GeoPoint(latitude.value, longitude.value, _text(preferred_text(state.all(f"{RDFS}label", term.value))))

@@ -1,4 +1,4 @@
-"""Sets: what the sets of records are called for people, and where each has its feed."""
+"""Titles, concepts and feed addresses of the sets of records."""
 
 from __future__ import annotations
 
@@ -19,21 +19,21 @@ _BASIS = {"declared": "stated by the registry", "crosswalked": "translated from 
 
 
 def set_concept(name: str, iris: Iris) -> str | None:
-    """Give the IRI of the concept, country or registry of a set, None where it has none.
+    """Return the IRI of the concept, country or registry of a set, None where it has none.
 
-    >>> concept("goal:3:declared", Iris()), concept("kind:event", Iris())
+    >>> set_concept("goal:3:declared", Iris()), set_concept("kind:event", Iris())
     ('http://metadata.un.org/sdg/3', None)
     """
     family, _, rest = name.partition(":")
     code = rest.partition(":")[0]
-    of = {"line": iris.concept("action-line", code), "goal": _GOAL + code, "country": _AREA + code, "source": iris.source(code)}
-    return of.get(family) if code else None
+    concepts = {"line": iris.concept("action-line", code), "goal": _GOAL + code, "country": _AREA + code, "source": iris.source(code)}
+    return concepts.get(family) if code else None
 
 
 def set_title(name: str, iris: Iris) -> str:
     """Name a set in English.
 
-    >>> title("goal:3:declared", Iris())
+    >>> set_title("goal:3:declared", Iris())
     'Goal 3: Ensure healthy lives and promote well-being for all at all ages (stated by the registry)'
     """
     family, _, rest = name.partition(":")
@@ -46,7 +46,7 @@ def set_title(name: str, iris: Iris) -> str:
 
 
 def about(iri: str, iris: Iris) -> str | None:
-    """Give the set of what bears a concept, country or goal or comes from a registry, None where there is no feed of it.
+    """Return the set of what bears a concept, country or goal or comes from a registry, None where there is no feed of it.
 
     >>> about("http://metadata.un.org/sdg/codes/geoArea/404", Iris()), about("http://metadata.un.org/sdg/3.8", Iris())
     ('country:404', None)
@@ -58,15 +58,15 @@ def about(iri: str, iris: Iris) -> str | None:
 
 
 def links(host: str, iri: str, iris: Iris) -> list[Link]:
-    """Give the link from the page of *iri* to its feed, none where there is no feed of it."""
-    of = about(iri, iris)
-    return [typed_link("alternate", f"{host}{feed_path(of)}.atom", "application/atom+xml")] if of else []
+    """Return the link from the page of *iri* to its feed, none where there is no feed of it."""
+    concepts = about(iri, iris)
+    return [typed_link("alternate", f"{host}{feed_path(concepts)}.atom", "application/atom+xml")] if concepts else []
 
 
 def feed_path(name: str) -> str:
-    """Give the path of a set's feed, without its suffix.
+    """Return the path of a set's feed, without its suffix.
 
-    >>> path("all"), path("goal:3")
+    >>> feed_path("all"), feed_path("goal:3")
     ('/feeds/all', '/feeds/goal/3')
     """
     return "/feeds/" + name.replace(":", "/")

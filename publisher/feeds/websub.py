@@ -1,4 +1,4 @@
-"""Hub: a WebSub hub is told of each commit, once harvesters are; it tells those who have asked it to.
+"""Notify a WebSub hub of each commit.
 
 Source: https://www.w3.org/TR/websub/ (section 7). Who subscribes, and where deliveries go, is the hub's business: we ask no address but
 the hub's own. How far it was told stands in a file, so that no change is passed over when we or the hub are down for a while.
@@ -53,15 +53,15 @@ class WebSubNotifier:
         horizon = await asyncio.to_thread(change_reader.read_watermark, self._service.history, time.time())
         if horizon is None or self._service.snapshot is None or self._service.snapshot.position < horizon.entry:
             return 0
-        entry = await asyncio.to_thread(self._told)
+        entry = await asyncio.to_thread(self._last_entry)
         if entry is None:  # it was never told of anything: what is there already is no news
-            await asyncio.to_thread(self._keep, horizon.entry)
+            await asyncio.to_thread(self._save, horizon.entry)
             return 0
-        feeds = await asyncio.to_thread(self._changed, entry, horizon.entry) if entry < horizon.entry else []
+        feeds = await asyncio.to_thread(self._changed_feeds, entry, horizon.entry) if entry < horizon.entry else []
         for start in range(0, len(feeds), BATCH_SIZE):
             await self._publish(feeds[start : start + BATCH_SIZE])
         if entry != horizon.entry:
-            await asyncio.to_thread(self._keep, horizon.entry)
+            await asyncio.to_thread(self._save, horizon.entry)
         return len(feeds)
 
     async def _publish(self, feeds: Sequence[str]) -> None:
@@ -69,24 +69,24 @@ class WebSubNotifier:
         headers = {"Content-Type": "application/x-www-form-urlencoded"}
         (await self._client.post(self._hub, content=urlencode(form), headers=headers)).raise_for_status()
 
-    def _changed(self, after: int, upto: int) -> list[str]:
-        """Give the paths of the feeds in which anything changed, without the first slash."""
+    def _changed_feeds(self, after: int, upto: int) -> list[str]:
+        """Return the paths of the feeds in which anything changed, without the first slash."""
         with change_reader.open_log(self._service.history) as file:
-            found = change_reader.changed_sets(file, after, upto) if file else set[str]()
-        return [f"{feed_path(name)[1:]}.atom" for name in sorted(_with_feeds(found))]
+            changed = change_reader.changed_sets(file, after, upto) if file else set[str]()
+        return [f"{feed_path(name)[1:]}.atom" for name in sorted(_with_feeds(changed))]
 
-    def _told(self) -> int | None:
+    def _last_entry(self) -> int | None:
         try:
             return int(json.loads(self._file.read_bytes())["entry"])
         except (FileNotFoundError, ValueError, KeyError, TypeError):
             return None
 
-    def _keep(self, entry: int) -> None:
+    def _save(self, entry: int) -> None:
         part = self._file.with_suffix(".part")
         part.write_text(json.dumps({"entry": entry}))
         part.replace(self._file)
 
 
 def _with_feeds(sets: set[str]) -> Iterator[str]:
-    """Give those of *sets* that have feeds."""
+    """Return those of *sets* that have feeds."""
     return (name for name in sets if name == change_reader.ALL or (":" in name and name.partition(":")[0] in FEED_FAMILIES))

@@ -1,4 +1,4 @@
-"""Markup: XML that is written as text, since a page of a feed has thousands of elements."""
+"""Write XML as text, since a page of a feed has thousands of elements."""
 
 from __future__ import annotations
 
@@ -37,5 +37,5 @@ def instant(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _attributes(given: dict[str, str | None]) -> str:
-    return "".join(f" {name.replace('_', ':')}={quoteattr(clean(value))}" for name, value in given.items() if value is not None)
+def _attributes(attributes: dict[str, str | None]) -> str:
+    return "".join(f" {name.replace('_', ':')}={quoteattr(clean(value))}" for name, value in attributes.items() if value is not None)

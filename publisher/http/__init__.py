@@ -1,1 +1,1 @@
-"""HTTP: what is asked for, in which form it is given, and what every answer tells beside it."""
+"""HTTP: content negotiation, conditional requests, caching and headers of every response."""

@@ -1,4 +1,4 @@
-"""Accept: the header in which a reader says what it takes, read as RFC 9110 writes it.
+"""Parse the Accept header.
 
 Source: https://www.rfc-editor.org/rfc/rfc9110 sections 5.6.6 (parameters), 12.4.2 (q-values) and 12.5.1 (Accept).
 """
@@ -11,15 +11,15 @@ from typing import NamedTuple
 
 _TOKEN = r"[!#$%&'*+.^_`|~\w-]+"
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
-_PART = re.compile(rf"(?:{_QUOTED}|[^,\"])+")  # up to the next comma that stands in no quotes
+_PART = re.compile(rf"(?:{_QUOTED}|[^,\"])+")  # up to the next comma outside quotes
 _RANGE = re.compile(rf"\s*({_TOKEN})/({_TOKEN})\s*((?:;.*)?)\Z", re.ASCII | re.DOTALL)
 _PARAMETER = re.compile(rf";\s*({_TOKEN})\s*=\s*({_QUOTED}|{_TOKEN})", re.ASCII)
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
-_IGNORED_PARAMETERS = {"charset"}  # all that we write is UTF-8
+_IGNORED_PARAMETERS = {"charset"}  # every response is UTF-8
 
 
 class MediaRange(NamedTuple):
-    """A media range, such as ``text/*;q=0.3``; *parameters* are those that narrow it."""
+    """A media range, such as ``text/*;q=0.3``; *parameters* exclude q."""
 
     kind: str
     subtype: str
@@ -28,31 +28,31 @@ class MediaRange(NamedTuple):
 
     @property
     def precision(self) -> int:
-        """Tell how narrow it is: the most precise range that fits decides."""
+        """Return how specific the range is. The most specific range that matches decides."""
         return (self.kind != "*") + (self.subtype != "*") + len(self.parameters)
 
-    def fits(self, kind: str, subtype: str, parameters: frozenset[tuple[str, str]]) -> bool:
-        """Tell whether a media type lies in it."""
+    def includes(self, kind: str, subtype: str, parameters: frozenset[tuple[str, str]]) -> bool:
+        """Return whether the range includes a media type."""
         return self.kind in ("*", kind) and self.subtype in ("*", subtype) and self.parameters <= parameters
 
 
 @lru_cache(maxsize=512)
 def parse_accept(accept: str) -> tuple[MediaRange, ...]:
-    """Read an Accept header; what is no media range is passed over, and a q-value that is none counts as 1.
+    """Parse an Accept header. Invalid media ranges are skipped; an invalid q-value counts as 1.
 
-    >>> [(it.subtype, it.quality) for it in wishes('text/html, text/*;q=0.3, nonsense, */*;q=2')]
+    >>> [(item.subtype, item.quality) for item in parse_accept('text/html, text/*;q=0.3, nonsense, */*;q=2')]
     [('html', 1.0), ('*', 0.3), ('*', 1.0)]
     """
     return tuple(_parse_range(match) for part in _PART.findall(accept) if (match := _RANGE.match(part)))
 
 
 def parse_parameters(text: str) -> dict[str, str]:
-    """Read the parameters of a media type, their names in small letters, their values without quotes."""
+    """Parse the parameters of a media type: names in lower case, values without quotes."""
     return {name.lower(): re.sub(r"\\(.)", r"\1", value[1:-1]) if value[0] == '"' else value for name, value in _PARAMETER.findall(text)}
 
 
 def _parse_range(match: re.Match[str]) -> MediaRange:
-    told = parse_parameters(match[3])
-    stated = told.pop("q", "1")
-    narrowing = frozenset((name, value) for name, value in told.items() if name not in _IGNORED_PARAMETERS)
-    return MediaRange(match[1].lower(), match[2].lower(), float(stated) if _QUALITY.match(stated) else 1.0, narrowing)
+    params = parse_parameters(match[3])
+    quality_text = params.pop("q", "1")
+    narrowing = frozenset((name, value) for name, value in params.items() if name not in _IGNORED_PARAMETERS)
+    return MediaRange(match[1].lower(), match[2].lower(), float(quality_text) if _QUALITY.match(quality_text) else 1.0, narrowing)

@@ -1,4 +1,4 @@
-"""Conditional requests: what a client holds already is not sent again.
+"""Evaluate conditional requests with validators derived from a snapshot of the store.
 
 Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.8 (validators) and 13 (conditions).
 """
@@ -18,21 +18,21 @@ import pyoxigraph
 from publisher.store.snapshots import Snapshot
 
 _TAG = re.compile(r'(?:W/)?("[^"]*")')
-_WRITER = pyoxigraph.__version__  # another engine may write the same answer in other bytes
+_WRITER = pyoxigraph.__version__  # another engine may serialize the same result differently
 SAFE_METHODS = ("GET", "HEAD")
 
 
-def entity_tag(snapshot: Snapshot, asked: bytes) -> str:
-    """Give the entity tag of the answer to the question *asked*, whole with format and dataset, from *snapshot*.
+def entity_tag(snapshot: Snapshot, request_key: bytes) -> str:
+    """Return the entity tag of a response from *generation*; *request_key* identifies query, format and dataset.
 
-    It is weak: evaluated again, an answer may name its blank nodes otherwise.
+    The tag is weak: another evaluation may label blank nodes differently.
     """
-    seed = b"\0".join((_WRITER.encode(), snapshot.version.encode(), asked))
+    seed = b"\0".join((_WRITER.encode(), snapshot.version.encode(), request_key))
     return f'W/"{snapshot.position}-{blake2b(seed, digest_size=12).hexdigest()}"'
 
 
 def last_modified(snapshot: Snapshot) -> str | None:
-    """Give when what *snapshot* shows last changed as an HTTP date; None while that second is not over or not known."""
+    """Return when the data of *snapshot* last changed, as an HTTP date; None if unknown or if that second is not over."""
     return _http_date(snapshot.modified) if 0 < snapshot.modified < time.time() else None
 
 
@@ -48,12 +48,12 @@ def matches_etag(headers: Mapping[str, str], etag: str) -> bool:
 
 
 def evaluate_conditions(method: str, headers: Mapping[str, str], etag: str, snapshot: Snapshot) -> HTTPStatus | None:
-    """Tell the status that *headers* ask for where the client holds the answer already: 304, or 412 to a POST; None: answer in full.
+    """Return 304, or 412 to a POST, if *headers* show that the client has the current response; None to send it in full.
 
     Section 13.2.2: If-Modified-Since counts only without If-None-Match, and only for GET and HEAD.
     """
-    if (held := headers.get("if-none-match")) is not None:
-        if etag.removeprefix("W/") not in _TAG.findall(held):
+    if (if_none_match := headers.get("if-none-match")) is not None:
+        if etag.removeprefix("W/") not in _TAG.findall(if_none_match):
             return None
         return HTTPStatus.NOT_MODIFIED if method in SAFE_METHODS else HTTPStatus.PRECONDITION_FAILED
     since = _parse_http_date(headers.get("if-modified-since")) if method in SAFE_METHODS else None
@@ -65,4 +65,4 @@ def _parse_http_date(date: str | None) -> float | None:
     try:
         return parsedate_to_datetime(date).timestamp() if date else None
     except (ValueError, TypeError):
-        return None  # section 13.1.3: a date that is none is ignored
+        return None  # section 13.1.3: an invalid date is ignored

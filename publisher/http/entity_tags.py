@@ -1,4 +1,4 @@
-"""Entity tags for answers whose routes set none, so that what a client holds is not sent again.
+"""Add entity tags to responses whose routes set none, and answer 304 where a tag matches.
 
 Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.8.3 (ETag) and 13.1.2 (If-None-Match).
 """
@@ -21,16 +21,16 @@ _BODY_HEADERS = ("content-length", "content-type", "content-encoding")
 
 
 class ETagMiddleware:
-    """Give each whole answer to GET and HEAD the hash of its body as ETag, and answer 304 to a client that holds it.
+    """Set the hash of the body as ETag of complete responses to GET and HEAD, and answer 304 to a client that has it.
 
-    Answers that have an ETag, must not be stored, or come in parts are let through as they are.
+    Responses that have an ETag, must not be stored, or are streamed pass unchanged.
     """
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as the app does."""
+        """Pass the request to the app."""
         if scope["type"] != "http" or scope["method"] not in SAFE_METHODS:
             return await self._app(scope, receive, send)
         waiting: list[Message] = []
@@ -55,7 +55,7 @@ def _needs_etag(start: Message) -> bool:
 
 
 def _set_etag(scope: Scope, start: Message, last: Message) -> Message:
-    """Set the ETag of the answer that *start* and *last* are; return what is to be sent as its body."""
+    """Set the ETag of the response *start* with the body *last*; return the body message to send."""
     headers = MutableHeaders(raw=start["headers"])
     headers["ETag"] = f'"{blake2b(last.get("body", b""), digest_size=12).hexdigest()}"'
     headers.setdefault("Cache-Control", "no-cache")
@@ -68,13 +68,13 @@ def _set_etag(scope: Scope, start: Message, last: Message) -> Message:
 
 
 def send_file(request: Request, path: Path, media: str, headers: Mapping[str, str] | None = None) -> Response:
-    """Return an answer with the file at *path*, in parts where the client asks for them; 304 where it holds the file.
+    """Return a response with the file at *path*, or the requested ranges of it; 304 if the client has the file.
 
-    Its ETag is made from size and time of change where *headers* have none.
+    Without an ETag in *headers*, size and modification time make one.
     """
     response = FileResponse(path, media_type=media, headers=dict(headers or {}), stat_result=path.stat())
     response.headers.setdefault("Cache-Control", "no-cache")
     if not matches_etag(request.headers, response.headers["etag"]):
         return response
-    kept = {name: text for name, text in response.headers.items() if name not in _BODY_HEADERS and name != "accept-ranges"}
-    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=kept)
+    remaining = {name: text for name, text in response.headers.items() if name not in _BODY_HEADERS and name != "accept-ranges"}
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=remaining)

@@ -1,4 +1,4 @@
-"""The Host of a request: checked, and never written into an answer.
+"""Check the Host header of requests, and keep it out of responses.
 
 Sources: https://www.rfc-editor.org/rfc/rfc9112 section 3.2 (Host), https://www.rfc-editor.org/rfc/rfc3986 section 3.2.2 (its form).
 """
@@ -19,13 +19,13 @@ _HOST = re.compile(rb"(?:[A-Za-z0-9._~!$&'()*+,;=%-]+|\[[0-9A-Fa-f:.]+\])(?::[0-
 
 
 class HostCheck:
-    """Answer 400 to a request that names no host, several, or none that can be one; HTTP/1.0 need not name one."""
+    """Answer 400 to a request with no Host, several, or an invalid one; HTTP/1.0 requests need none."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Check a request before any route is looked for."""
+        """Check a request before routing."""
         if scope["type"] == "http" and not _is_valid(scope):
             detail = "A request names the host that it is for in one header Host (RFC 9112, section 3.2)"
             status = HTTPStatus.BAD_REQUEST
@@ -43,7 +43,7 @@ def _is_valid(scope: Scope) -> bool:
 def with_public_host(scope: Mapping[str, Any], url: str) -> dict[str, Any]:
     """Return the scope of a request as if it had been sent to *url*, scheme and authority, whatever Host it named.
 
-    So a link that a route makes of its request begins with *url*: a client cannot have others told to go elsewhere.
+    Links that a route builds from its request begin with *url*, so a client cannot inject another host into cached pages.
     """
     parts = urlsplit(url)
     headers = [(name, value) for name, value in scope["headers"] if name != b"host"]
@@ -51,7 +51,7 @@ def with_public_host(scope: Mapping[str, Any], url: str) -> dict[str, Any]:
 
 
 def own_path(location: str, url: str) -> str | None:
-    """Return the path of a redirect to *url* itself, so that a client stays at the address that it used; None for any other.
+    """Return the path of a redirect to *url* itself, so that the client stays on the host that it used; None for other targets.
 
     >>> own_path("https://a.example/dumps/", "https://a.example"), own_path("https://a.example//b.example/", "https://a.example")
     ('/dumps/', None)

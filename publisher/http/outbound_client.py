@@ -1,6 +1,6 @@
-"""Outward: the publisher's one way to ask another host, which never leads to a private network.
+"""The HTTP client for requests to other hosts; it refuses private networks.
 
-The name is looked up once, every address that it has must be one of the open internet, and the connection goes to just that address.
+The host is resolved once, all its addresses must be public, and the connection goes to the address that was checked.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import httpx
 
 from vocab.addresses import is_public
 
-Resolve = Callable[[str, int], Awaitable[list[str]]]  # IP addresses of a host; raises OSError
-TIMEOUT_SECONDS = 10.0  # for an answer
+Resolve = Callable[[str, int], Awaitable[list[str]]]  # returns the IP addresses of a host; raises OSError
+TIMEOUT_SECONDS = 10.0  # for a response
 
 
 class PrivateAddressError(httpcore.ConnectError):
-    """The host lies off the open internet, and the operators have not named it among those that may."""
+    """The host has a private address and is not in STOCKTAKE_ALLOW_HOSTS."""
 
 
 async def resolve_host(host: str, port: int) -> list[str]:
-    """Ask the system for the addresses of *host*."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)
-    return [str(it[4][0]) for it in found]
+    """Resolve *host* with the system's resolver."""
+    addresses = await asyncio.get_running_loop().getaddrinfo(host, port, type=1)
+    return [str(info[4][0]) for info in addresses]
 
 
 class _PublicAddressBackend(httpcore.AsyncNetworkBackend):
@@ -41,20 +41,21 @@ class _PublicAddressBackend(httpcore.AsyncNetworkBackend):
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
     ) -> httpcore.AsyncNetworkStream:
         try:
-            found = list(dict.fromkeys(await self._resolve(host, port)))
+            addresses = list(dict.fromkeys(await self._resolve(host, port)))
         except OSError as error:
             raise httpcore.ConnectError(f"{host} has no address: {error}") from error
-        inside = [address for address in found if not is_public(address)]
-        if not found or (inside and host not in self._allow):
-            raise PrivateAddressError(f"{host} is at {', '.join(inside) or 'no address'}; name it in STOCKTAKE_ALLOW_HOSTS if you trust it")
-        return await self._dial.connect_tcp(found[0], port, timeout, local_address, socket_options)
+        private = [address for address in addresses if not is_public(address)]
+        if not addresses or (private and host not in self._allow):
+            reason = f"has the private address {', '.join(private)}" if private else "has no address"
+            raise PrivateAddressError(f"{host} {reason}; add it to STOCKTAKE_ALLOW_HOSTS if you trust it")
+        return await self._dial.connect_tcp(addresses[0], port, timeout, local_address, socket_options)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
 
 
 class _Transport(httpx.AsyncHTTPTransport):
-    """httpx's own transport over a pool whose connections are checked; httpx has no public way to hand a backend in."""
+    """httpx's transport with a connection pool that checks addresses. httpx has no public option for a network backend."""
 
     def __init__(self, guard: _PublicAddressBackend) -> None:
         super().__init__(trust_env=False)
@@ -62,7 +63,7 @@ class _Transport(httpx.AsyncHTTPTransport):
 
 
 def create_client(allow: frozenset[str] = frozenset(), resolve: Resolve = resolve_host) -> httpx.AsyncClient:
-    """Give a client that asks hosts of the open internet, and those in *allow*; it follows no redirect. *resolve* is handed in by tests."""
+    """Return a client for public hosts and those in *allow*. It follows no redirects. Tests pass *resolve*."""
     return httpx.AsyncClient(
         transport=_Transport(_PublicAddressBackend(allow, resolve)), timeout=TIMEOUT_SECONDS, follow_redirects=False, trust_env=False
     )

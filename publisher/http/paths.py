@@ -1,4 +1,4 @@
-"""Addresses: which thing a request's path names; percent-encoded slashes in keys survive, since the raw path is read."""
+"""Parse request paths. The raw path is read, so that percent-encoded slashes in keys survive."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from vocab.iris import KINDS, encode
 
 
 def path_segments(request: Request) -> list[str]:
-    """Give the parts of the raw path after the first, each percent-encoded as our IRIs are.
+    """Return the segments of the raw path after the first, percent-encoded as our IRIs are.
 
-    A client may encode more than we do, or less; both find the same thing.
+    Clients may encode more or fewer characters; both find the same thing.
     """
     raw: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     try:
         path = raw.partition(b"?")[0].decode().removeprefix(request.scope.get("root_path", ""))
         return [encode(unquote(part, errors="strict")) for part in path.strip("/").split("/")[1:]]
     except UnicodeDecodeError as error:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "The address is not in UTF-8") from error
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, "The path is not valid UTF-8") from error
 
 
 def parse_thing_path(parts: list[str]) -> tuple[str, str, str]:
-    """Give kind, source and key of a path ``{kind}/{source}/{key}``; raise Refused where it is none."""
+    """Return kind, source and key of a path ``{kind}/{source}/{key}``; raises HTTPProblem (404) for any other path."""
     if len(parts) != 3 or parts[0] not in KINDS or not all(parts):
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"An address is {{kind}}/{{source}}/{{key}}, and a kind is one of {', '.join(KINDS)}")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The path must be {{kind}}/{{source}}/{{key}}; kinds: {', '.join(KINDS)}")
     return parts[0], parts[1], parts[2]
 
 
 def split_suffix(key: str) -> tuple[str, str | None]:
-    """Part a key from the suffix of a format.
+    """Split a key from a format suffix.
 
-    >>> without_suffix("a.b.ttl"), without_suffix("a.b")
+    >>> split_suffix("a.b.ttl"), split_suffix("a.b")
     (('a.b', 'ttl'), ('a.b', None))
     """
     stem, dot, suffix = key.rpartition(".")

@@ -28,7 +28,7 @@ from publisher.http.negotiation import quality
 
 MEDIA = "application/problem+json"
 
-# The first row that fits is told; the tree of errors is walked from its leaves.
+# The first matching row counts: subclasses before their base classes.
 _STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
     (QuerySyntaxError, HTTPStatus.BAD_REQUEST, "Syntax error"),
     (LoadRefused, HTTPStatus.BAD_REQUEST, "LOAD is not supported"),
@@ -52,7 +52,7 @@ EXPORTS = '</exports>; rel="related"; title="run the query as an export"'
 
 
 class HTTPProblem(Exception):
-    """A request that is answered by a problem; *headers* go with it."""
+    """An error that is sent as problem details, with *headers*."""
 
     def __init__(self, status: HTTPStatus, detail: str, headers: dict[str, str] | None = None) -> None:
         super().__init__(detail)
@@ -60,15 +60,17 @@ class HTTPProblem(Exception):
         self.headers = headers or {}
 
 
-def problem_response(status: HTTPStatus, title: str, detail: str, headers: dict[str, str] | None = None, **more: int | None) -> Response:
-    """Write a problem; *more* are members of its own, such as line and column, left out where None."""
-    told = {"type": "about:blank", "title": title, "status": int(status), "detail": detail}
-    told |= {name: value for name, value in more.items() if value is not None}
-    return Response(json.dumps(told), status, headers, MEDIA)
+def problem_response(
+    status: HTTPStatus, title: str, detail: str, headers: dict[str, str] | None = None, **extensions: int | None
+) -> Response:
+    """Return a response with problem details; *extensions* are extra members, such as line and column, omitted if None."""
+    members = {"type": "about:blank", "title": title, "status": int(status), "detail": detail}
+    members |= {name: value for name, value in extensions.items() if value is not None}
+    return Response(json.dumps(members), status, headers, MEDIA)
 
 
 def describe_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, str]]:
-    """Give status, title and headers of the problem that *error* is."""
+    """Return status, title and headers of the problem details for *error*."""
     status, title = next((status, title) for kind, status, title in _STATUS if isinstance(error, kind))
     headers = {COST: f"{error.seconds:.3f}"}
     if isinstance(error, QuotaExceeded):

@@ -1,4 +1,4 @@
-"""Representation: the form in which a resource is told, chosen by suffix or by Accept, with validators that are exact.
+"""Choose a representation by suffix or Accept, and send it with exact validators.
 
 Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.7 (Content-Location), 8.8 (validators), 12 (negotiation), 13 (conditions)
 and 15.5.7 (406).
@@ -26,29 +26,29 @@ _TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 @dataclass(frozen=True, slots=True)
 class ResourceURLs:
-    """Where the forms of a resource lie: *stem* is the path to which a suffix is added, *page* that of the page where it is another.
+    """The URLs of a resource's representations: *stem* is the path before the suffix, *page* the path of the page if it differs.
 
-    *query* stands behind it all, such as ``?iri=...``; then the form stands in it too, since a suffix cannot.
+    *query*, such as ``?iri=...``, follows the path; then the format is a parameter of the query and not a suffix.
     """
 
     stem: str
     page: str = ""
     query: str = ""
 
-    def form(self, row: Format) -> str:
-        """Give the address of the form *row*."""
-        if row.suffix == "html" and self.page:
+    def form(self, data_format: Format) -> str:
+        """Return the URL of the representation in *data_format*."""
+        if data_format.suffix == "html" and self.page:
             return self.page
-        return f"{self.stem}{self.query}&format={row.suffix}" if self.query else f"{self.stem}.{row.suffix}"
+        return f"{self.stem}{self.query}&format={data_format.suffix}" if self.query else f"{self.stem}.{data_format.suffix}"
 
     def alternates(self, rel: str = "alternate", rows: Iterable[Format] = FORMATS.values()) -> list[Link]:
-        """Give links to all forms."""
-        return [typed_link(rel, self.form(row), row.media) for row in rows]
+        """Return links to all representations."""
+        return [typed_link(rel, self.form(data_format), data_format.media) for data_format in rows]
 
 
 @dataclass(frozen=True, slots=True)
 class Representation:
-    """What is answered; *modified* are seconds since 1970, None where not known, *negotiated*: by Accept, not by the address."""
+    """A response body with its metadata. *modified*: seconds since 1970, None if unknown; *negotiated*: chosen by Accept, not by URL."""
 
     body: bytes
     media: str
@@ -59,53 +59,53 @@ class Representation:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-def negotiate_format(request: Request, place: ResourceURLs, suffix: str | None) -> Format:
-    """Choose the form in which *request* wants a resource: by suffix, by ``?format=``, else by Accept.
+def negotiate_format(request: Request, urls: ResourceURLs, suffix: str | None) -> Format:
+    """Return the format for *request*: by suffix, by ``?format=``, else by Accept.
 
-    Raises Refused with the list of what there is where nothing fits.
+    Raises HTTPProblem (406) with the available formats if none matches.
     """
-    named = suffix or request.query_params.get("format")
-    row = FORMATS.get(named) if named else choose_format(request.headers.get("accept"), DATA_FORMATS.values())
-    if row is None:
-        there = ", ".join(f"{place.form(row)} ({row.media.partition(';')[0]})" for row in FORMATS.values())
-        told = {"Link": link_header(place.alternates()), "Vary": "Accept"}
-        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, f"None of the formats you asked for is available. Available: {there}", told)
-    return row
+    requested = suffix or request.query_params.get("format")
+    data_format = FORMATS.get(requested) if requested else choose_format(request.headers.get("accept"), DATA_FORMATS.values())
+    if data_format is None:
+        available = ", ".join(f"{urls.form(data_format)} ({data_format.media.partition(';')[0]})" for data_format in FORMATS.values())
+        headers = {"Link": link_header(urls.alternates()), "Vary": "Accept"}
+        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, f"No available format matches your request. Available: {available}", headers)
+    return data_format
 
 
 def is_negotiated(request: Request, suffix: str | None) -> bool:
-    """Tell whether the header Accept has chosen, and no address has."""
+    """Return whether Accept decides the format, and neither suffix nor parameter."""
     return not suffix and "format" not in request.query_params
 
 
-def build_response(request: Request, it: Representation) -> Response:
-    """Answer with *it*, or 304 where the client has it already; to HEAD with the same headers and no body."""
-    etag = f'"{blake2b(it.body, digest_size=12).hexdigest()}"'
-    headers = {"ETag": etag, "Cache-Control": "public, no-cache", **it.headers}
-    if it.negotiated:
+def build_response(request: Request, representation: Representation) -> Response:
+    """Return a response with *representation*, or 304 if the client has it; HEAD gets the same headers without body."""
+    etag = f'"{blake2b(representation.body, digest_size=12).hexdigest()}"'
+    headers = {"ETag": etag, "Cache-Control": "public, no-cache", **representation.headers}
+    if representation.negotiated:
         headers["Vary"] = ", ".join(dict.fromkeys(filter(None, ("Accept", headers.get("Vary")))))
-    if links := link_header(it.links):
+    if links := link_header(representation.links):
         headers["Link"] = links
-    if it.modified is not None:
-        headers["Last-Modified"] = formatdate(it.modified, usegmt=True)
-    if it.status is HTTPStatus.OK and _not_modified(request, etag, it.modified):
+    if representation.modified is not None:
+        headers["Last-Modified"] = formatdate(representation.modified, usegmt=True)
+    if representation.status is HTTPStatus.OK and _not_modified(request, etag, representation.modified):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
-    headers |= {"Content-Type": it.media, "Content-Length": str(len(it.body))}
-    return Response(b"" if request.method == "HEAD" else it.body, it.status, headers)
+    headers |= {"Content-Type": representation.media, "Content-Length": str(len(representation.body))}
+    return Response(b"" if request.method == "HEAD" else representation.body, representation.status, headers)
 
 
 def see_other(request: Request, path: str, links: Iterable[Link] = (), vary: str = "Accept") -> Response:
-    """Answer 303: the resource is told at *path* of this host."""
+    """Return 303: the resource is described at *path* of this host."""
     headers = {"Link": link_header(links), "Vary": vary}
     root = request.scope.get("root_path", "")
     return RedirectResponse(root + path, HTTPStatus.SEE_OTHER, {name: text for name, text in headers.items() if text})
 
 
 def _not_modified(request: Request, etag: str, modified: int | None) -> bool:
-    """Tell whether the client holds what would be sent.
+    """Return whether the client has the current representation.
 
-    A date counts only where it is the one that we told, not a later one: a run's time is when it began, and what it
-    changed was published later.
+    A date counts only if it equals Last-Modified: a run's time is its start, and its
+    changes were published later.
     """
     if (known := request.headers.get("if-none-match")) is not None:
         return known.strip() == "*" or etag in _TAG.findall(known)
@@ -113,4 +113,4 @@ def _not_modified(request: Request, etag: str, modified: int | None) -> bool:
     try:
         return modified is not None and since is not None and int(parsedate_to_datetime(since).timestamp()) == modified
     except (ValueError, TypeError):
-        return False  # section 13.1.3: a date that is none is ignored
+        return False  # section 13.1.3: an invalid date is ignored

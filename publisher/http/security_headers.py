@@ -1,4 +1,4 @@
-"""Edge: what every answer tells a browser to keep to, and what every request must keep to, before any outlet hears of it."""
+"""Add security headers to every response, and reject requests over the limits of size and time."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from publisher.http.host import own_path, with_public_host
 from publisher.http.problems import COST, problem_response
 from publisher.store.workers.rate_limit import RateLimiter, client_of
 
-# Nothing is loaded from another host, no script in a page runs, and no other site may frame a page.
+# Load nothing from other hosts, run no inline scripts, and forbid framing.
 CONTENT_SECURITY_POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; connect-src 'self'; "
     "manifest-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
@@ -22,17 +22,17 @@ CONTENT_SECURITY_POLICY = (
 _HEADERS = {
     "Content-Security-Policy": CONTENT_SECURITY_POLICY,
     "X-Content-Type-Options": "nosniff",
-    "Referrer-Policy": "same-origin",  # a query stands in the address
+    "Referrer-Policy": "same-origin",  # the URL may contain a query
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "cross-origin",  # the data is for everyone
     "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
 }
-_HSTS = "max-age=31536000"  # a year; without includeSubDomains, which is not ours to say
-MAX_QUERY_STRING = 48 << 10  # bytes of a query string, well below what the connection's parser can count to: what is longer is put by POST
+_HSTS = "max-age=31536000"  # a year; includeSubDomains is the operator's decision
+MAX_QUERY_STRING = 48 << 10  # bytes of a query string, well below the parser's limit; longer queries need POST
 MAX_BODY = 1 << 20  # bytes: a query of 256 KiB is at most 768 KiB when it is percent-encoded
-BODY_TIMEOUT = 30.0  # for all of it
-DRAIN_BYTES, DRAIN_SECONDS = 16 << 20, 5.0  # bytes and seconds of a body too large that are still taken, and thrown away
+BODY_TIMEOUT = 30.0  # for the complete body
+DRAIN_BYTES, DRAIN_SECONDS = 16 << 20, 5.0  # bytes and seconds in which the rest of a too large body is read and discarded
 _QUERY_PATHS = ("/sparql", "/exports")
 
 
@@ -43,16 +43,16 @@ class _RequestRejected(Exception):
 
 
 class SecurityMiddleware:
-    """The outermost layer of the app. *budget* tells what a client has left.
+    """The outermost middleware. *budget* tracks the evaluation seconds of clients.
 
-    *url* is where the public reaches us, with which absolute links begin; "": where a request says, for callers in this process.
+    *url* is the public URL with which absolute links begin; "": taken from the request, for callers in this process.
     """
 
     def __init__(self, app: ASGIApp, budget: RateLimiter, url: str = "") -> None:
         self._app, self._budget, self._url = app, budget, url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request, or refuse it."""
+        """Pass the request to the app, or reject it."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         if self._url:
@@ -75,7 +75,7 @@ class SecurityMiddleware:
             if not started:
                 await problem_response(stop.status, stop.status.phrase, str(stop), {"Connection": "close"})(scope, receive, sending)
         except ClientDisconnect:
-            pass  # it left before it had asked
+            pass  # the client disconnected before its request was complete
 
     def _mark(self, scope: Scope, headers: MutableHeaders) -> None:
         for name, value in _HEADERS.items():
@@ -96,15 +96,15 @@ class SecurityMiddleware:
 def _check_size(scope: Scope) -> None:
     if len(scope["query_string"]) > MAX_QUERY_STRING:
         raise _RequestRejected(
-            HTTPStatus.REQUEST_URI_TOO_LONG, f"The parameters have more than {MAX_QUERY_STRING} bytes; put them by POST as a form"
+            HTTPStatus.REQUEST_URI_TOO_LONG, f"The query string is longer than {MAX_QUERY_STRING} bytes; send it by POST as a form"
         )
     length = Headers(scope=scope).get("content-length", "")
     if length.isdecimal() and int(length) > MAX_BODY:
-        raise _RequestRejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request has at most {MAX_BODY} bytes")
+        raise _RequestRejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request body is larger than {MAX_BODY} bytes")
 
 
 class _LimitedBody:
-    """A request's body, in its bounds of size and time; what comes after it (that the client is gone) is let through."""
+    """Receive a request body within limits of size and time. Later messages (disconnect) pass unchanged."""
 
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
@@ -119,15 +119,17 @@ class _LimitedBody:
             async with asyncio.timeout_at(self._until):
                 message = await self._receive()
         except TimeoutError as error:
-            raise _RequestRejected(HTTPStatus.REQUEST_TIMEOUT, f"A request is sent within {BODY_TIMEOUT:g} seconds") from error
+            raise _RequestRejected(
+                HTTPStatus.REQUEST_TIMEOUT, f"The request body was not received within {BODY_TIMEOUT:g} seconds"
+            ) from error
         self._size += len(message.get("body", b""))
         self._ended = not message.get("more_body", False)
         if self._size > MAX_BODY:
-            raise _RequestRejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"A request has at most {MAX_BODY} bytes")
+            raise _RequestRejected(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"The request body is larger than {MAX_BODY} bytes")
         return message
 
     async def drain(self) -> None:
-        """Take what is still sent, in bounds: a connection that is closed while its client sends loses the answer."""
+        """Discard the rest of the body, within limits: a client loses the response if the connection closes while it sends."""
         with suppress(TimeoutError):
             async with asyncio.timeout(DRAIN_SECONDS):
                 while not self._ended and self._size < DRAIN_BYTES:

@@ -1,4 +1,4 @@
-"""Server: how the app is put on the network."""
+"""Configure and run uvicorn."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from starlette.types import ASGIApp
 from publisher.http.host import HostCheck
 from publisher.http.uvicorn_protocol import LimitedConnection
 
-MAX_CONNECTIONS = 1000  # at once: each takes a file handle, of which a process has 1024 unless it is told otherwise
-SHUTDOWN_SECONDS = 3  # seconds that answers under way get when the server is asked to end
+MAX_CONNECTIONS = 1000  # concurrent; each takes one of the 1,024 file handles that a process has by default
+SHUTDOWN_SECONDS = 3  # for running responses to finish at shutdown
 
 
 def create_config(
     app: ASGIApp, host: str, port: int, proxies: str = "", connection: type[LimitedConnection] = LimitedConnection
 ) -> uvicorn.Config:
-    """Give the server's settings. Of *proxies*, addresses or networks, the word is taken for whom they ask; else nobody's is."""
+    """Return the server's configuration. *proxies*: addresses or networks whose X-Forwarded-For is trusted; "" trusts none."""
     return uvicorn.Config(
         HostCheck(app),
         host=host,
@@ -27,7 +27,7 @@ def create_config(
         log_level="warning",
         access_log=False,
         server_header=False,
-        proxy_headers=bool(proxies),  # else anyone could speak for any address
+        proxy_headers=bool(proxies),  # else any client could claim any address
         forwarded_allow_ips=proxies or "",
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
@@ -35,9 +35,9 @@ def create_config(
 
 
 def run(config: uvicorn.Config) -> None:
-    """Serve until SIGINT or SIGTERM; end with exit code 3 where it cannot begin."""
+    """Serve until SIGINT or SIGTERM; exit with code 3 if the server cannot start."""
     server = uvicorn.Server(config)
-    with suppress(KeyboardInterrupt):  # uvicorn raises it again once all is closed
+    with suppress(KeyboardInterrupt):  # uvicorn raises it again after shutdown
         server.run()
     if not server.started:
         sys.exit(3)

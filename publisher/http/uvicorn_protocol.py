@@ -1,7 +1,7 @@
-"""Connection: what the server asks of a client's connection: that it speaks and listens in time, and how long a head may be.
+"""The connection protocol of the server: limits on request heads and on read and write times, and trailer fields.
 
-uvicorn bounds neither a request's head nor the time that a client takes to send or to take bytes, and sends no trailer fields
-(RFC 9110, section 6.5); this adds both to its protocol on httptools.
+uvicorn limits neither a request's head nor the time that a client takes to send or read, and sends no trailer fields
+(RFC 9110, section 6.5). This module adds both to its httptools protocol.
 """
 
 from __future__ import annotations
@@ -16,101 +16,101 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 log = structlog.get_logger(room="connection")
 
-MAX_URL = 65_535  # bytes, which is what the parser can count to
+MAX_URL = 65_535  # bytes: the parser's limit
 MAX_HEAD = 128 << 10  # bytes of address and headers
-HEAD_TIMEOUT = 10.0  # seconds for them
-BODY_TIMEOUT = 30.0  # seconds for a body: a query of 256 KiB over the slowest line that anyone asks from
-READ_TIMEOUT = 30.0  # seconds in which a client takes what it was sent last, at most 64 KiB
+HEAD_TIMEOUT = 10.0  # seconds
+BODY_TIMEOUT = 30.0  # seconds: enough for a query of 256 KiB over a very slow line
+READ_TIMEOUT = 30.0  # seconds in which a client must read the last chunk, at most 64 KiB
 _URI_TOO_LONG = b"HTTP/1.1 414 URI Too Long\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _REQUEST_TIMEOUT = b"HTTP/1.1 408 Request Timeout\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 _HEADERS_TOO_LARGE = b"HTTP/1.1 431 Request Header Fields Too Large\r\ncontent-length: 0\r\nconnection: close\r\n\r\n"
 
 
 class LimitedConnection(HttpToolsProtocol):
-    """One connection. The times are the class's, so that a test can shorten them."""
+    """A connection with limits. The timeouts are class attributes, so that tests can shorten them in a subclass."""
 
-    send_head, send_body, take = HEAD_TIMEOUT, BODY_TIMEOUT, READ_TIMEOUT
+    head_timeout, body_timeout, read_timeout = HEAD_TIMEOUT, BODY_TIMEOUT, READ_TIMEOUT
     _timer: asyncio.TimerHandle | None = None
     _length = 0
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Wait for a head."""
+        """Start the timeout of the first head."""
         super().connection_made(transport)
-        self._within(self.send_head, self._late)
+        self._set_timer(self.head_timeout, self._on_timeout)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget it."""
-        self._within(None)
+        """Cancel the timeout."""
+        self._set_timer(None)
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Take bytes, unless the head grows too long."""
+        """Parse bytes; reject a head that is too long."""
         super().data_received(data)
         if self._too_long and not self.transport.is_closing():
-            self._end(_URI_TOO_LONG if len(self.url) > MAX_URL else _HEADERS_TOO_LARGE)
+            self._close_with(_URI_TOO_LONG if len(self.url) > MAX_URL else _HEADERS_TOO_LARGE)
 
     def on_message_begin(self) -> None:
-        """Begin a head."""
+        """Start the timeout of a head."""
         super().on_message_begin()
         self._length = 0
-        self._within(self.send_head, self._late)
+        self._set_timer(self.head_timeout, self._on_timeout)
 
     def on_url(self, url: bytes) -> None:
-        """Take a part of the address."""
+        """Count the bytes of the URL."""
         super().on_url(url)
         self._length += len(url)
 
     def on_header(self, name: bytes, value: bytes) -> None:
-        """Take a header."""
+        """Count the bytes of a header."""
         super().on_header(name, value)
         self._length += len(name) + len(value)
 
     def on_headers_complete(self) -> None:
-        """Wait for the body."""
+        """Start the timeout of the body."""
         if not self._too_long:
             super().on_headers_complete()
-        self._within(self.send_body, self._late)
+        self._set_timer(self.body_timeout, self._on_timeout)
 
     def on_message_complete(self) -> None:
-        """Have it all."""
-        self._within(None)
+        """Cancel the timeout: the request is complete."""
+        self._set_timer(None)
         if not self._too_long:
             super().on_message_complete()
 
     def timeout_keep_alive_handler(self) -> None:
-        """Close what nobody uses; a client that never takes its last bytes cannot hold it open."""
+        """Close an idle connection; abort it later if the client never reads its last bytes."""
         super().timeout_keep_alive_handler()
-        self.loop.call_later(self.take, self.transport.abort)
+        self.loop.call_later(self.read_timeout, self.transport.abort)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
-        super()._start_asgi_task(cycle, _TrailerApp(cycle, app, self.take))
+        super()._start_asgi_task(cycle, _TrailerApp(cycle, app, self.read_timeout))
 
     @property
     def _too_long(self) -> bool:
         return self._length > MAX_HEAD or (self._length > 0 and len(self.url) > MAX_URL)
 
-    def _within(self, seconds: float | None, act: Callable[[], None] | None = None) -> None:
+    def _set_timer(self, seconds: float | None, callback: Callable[[], None] | None = None) -> None:
         if self._timer:
             self._timer.cancel()
-        self._timer = self.loop.call_later(seconds, act) if seconds is not None and act else None
+        self._timer = self.loop.call_later(seconds, callback) if seconds is not None and callback else None
 
-    def _late(self) -> None:
+    def _on_timeout(self) -> None:
         log.warning("closing connection: request read timed out", client=self.client[0] if self.client else "")
-        self._end(_REQUEST_TIMEOUT)
+        self._close_with(_REQUEST_TIMEOUT)
 
-    def _end(self, told: bytes) -> None:
+    def _close_with(self, response: bytes) -> None:
         if self.cycle is None or self.cycle.response_complete:
-            self.transport.write(told)
+            self.transport.write(response)
             self.transport.close()
         else:
             self.transport.abort()
 
 
 class _TrailerApp:
-    """The app of one request, whose messages may end with trailer fields, and wait for the client only so long."""
+    """The app of one request. It sends trailer fields and waits a limited time for a slow client."""
 
-    def __init__(self, cycle: RequestResponseCycle, app: ASGI3Application, take: float) -> None:
-        self._cycle, self._app, self._take = cycle, app, take
+    def __init__(self, cycle: RequestResponseCycle, app: ASGI3Application, read_timeout: float) -> None:
+        self._cycle, self._app, self._read_timeout = cycle, app, read_timeout
         self._trailers = False
 
     async def __call__(self, scope: Any, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
@@ -124,23 +124,23 @@ class _TrailerApp:
     async def _send(self, message: ASGISendEvent, send: ASGISendCallable) -> None:
         if self._cycle.flow.write_paused and not self._cycle.disconnected:
             try:
-                async with asyncio.timeout(self._take):
+                async with asyncio.timeout(self._read_timeout):
                     await self._cycle.flow.drain()
             except TimeoutError:
                 log.warning("closing connection: client read too slowly", client=(self._cycle.scope["client"] or [""])[0])
                 self._cycle.disconnected = True
-                self._cycle.message_event.set()  # who waits for the client hears that it is gone
+                self._cycle.message_event.set()  # wakes tasks that wait for a disconnect
                 self._cycle.transport.abort()
         if message["type"] == "http.response.start":
             self._trailers = message.get("trailers", False)
         if message["type"] == "http.response.trailers":
             return self._end(message["headers"])
         if message["type"] == "http.response.body" and self._trailers and not message.get("more_body", False):
-            message = {**message, "more_body": True}  # the end follows with the trailers
+            message = {**message, "more_body": True}  # the trailers end the body
         await send(message)
 
     def _end(self, fields: Any) -> None:
-        """End a body in chunks by its trailer section (RFC 9112, section 7.1.2)."""
+        """End a chunked body with its trailer section (RFC 9112, section 7.1.2)."""
         cycle = self._cycle
         if cycle.disconnected:
             return

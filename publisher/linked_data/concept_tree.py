@@ -1,4 +1,4 @@
-"""Nesting: a scheme's concepts in the order of their notations, each below its broader one."""
+"""Order the concepts of a scheme as a tree."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ from publisher.rdf.results import Row
 
 
 def concept_tree(rows: list[Row]) -> list[tuple[int, Row]]:
-    """Give the concepts in the order of their notations, each below its broader one, with its depth."""
+    """Return the concepts with their depth, ordered by notation, each below its broader concept."""
     known = {row["concept"].value for row in rows}
     below: dict[str | None, list[Row]] = {}
     for row in sorted(rows, key=_sort_key):
         parent = row["broader"].value if "broader" in row and row["broader"].value in known else None
         below.setdefault(parent, []).append(row)
-    out: list[tuple[int, Row]] = []
+    ordered: list[tuple[int, Row]] = []
     waiting = [(0, row) for row in reversed(below.get(None, []))]
     seen: set[str] = set()
     while waiting:
         depth, row = waiting.pop()
         if row["concept"].value not in seen:
             seen.add(row["concept"].value)
-            out.append((depth, row))
+            ordered.append((depth, row))
             waiting += [(depth + 1, child) for child in reversed(below.get(row["concept"].value, []))]
-    return out
+    return ordered
 
 
 def _sort_key(row: Row) -> tuple[list[tuple[int, str]], str]:
-    """Order 4 before 10, and 4.2 before 4.a."""
+    """Return a key that sorts 4 before 10 and 4.2 before 4.a."""
     notation = row["notation"].value if "notation" in row else ""
     parts = "".join(char if char.isdigit() else f" {char} " for char in notation).split()
     return [(int(part), "") if part.isdigit() else (1 << 30, part) for part in parts], row["name"].value

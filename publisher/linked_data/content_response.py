@@ -1,4 +1,4 @@
-"""Telling: a description in the form that a request wants, with its links and validators."""
+"""Respond with a description in the negotiated format, with its links and validators."""
 
 from __future__ import annotations
 
@@ -23,47 +23,49 @@ RenderPage = Callable[[], Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Resource:
-    """What is told: *it*, at *place*; *graph* is that which holds all of its data, "" where several do.
+    """A described resource at *urls*; *graph* is the graph with all of its data, "" if there are several.
 
-    *plain* is its JSON where that is not the one of our context.
+    *plain* is its JSON if that does not follow our context.
     """
 
-    it: Description
-    place: ResourceURLs
+    description: Description
+    urls: ResourceURLs
     status: HTTPStatus = HTTPStatus.OK
     graph: str = ""
     links: tuple[Link, ...] = ()
     plain: bytes | None = None
 
 
-async def respond(request: Request, service: QueryService, subject: Resource, suffix: str | None, show: RenderPage) -> Response:
-    """Tell *subject* in the form that *request* wants; *show* makes its page."""
-    row = negotiate_format(request, subject.place, suffix)
+async def respond(request: Request, service: QueryService, resource: Resource, suffix: str | None, render_page: RenderPage) -> Response:
+    """Return *resource* in the negotiated format; *render_page* renders its page."""
+    data_format = negotiate_format(request, resource.urls, suffix)
     negotiated = is_negotiated(request, suffix)
-    if row is HTML:
-        body = bytes((await show()).body)
+    if data_format is HTML:
+        body = bytes((await render_page()).body)
     else:
-        body = subject.plain if row is JSON and subject.plain is not None else serialize(subject.it, row, service)
-    headers = {"Content-Location": subject.place.form(row)} if negotiated else {}
-    modified = await _last_modified(service, "" if row is HTML else subject.graph)
-    links = (*subject.links, *subject.place.alternates(rows=other_formats(row)))
-    return build_response(request, Representation(body, row.media, subject.status, modified, negotiated, links, headers))
+        body = (
+            resource.plain if data_format is JSON and resource.plain is not None else serialize(resource.description, data_format, service)
+        )
+    headers = {"Content-Location": resource.urls.form(data_format)} if negotiated else {}
+    modified = await _last_modified(service, "" if data_format is HTML else resource.graph)
+    links = (*resource.links, *resource.urls.alternates(rows=other_formats(data_format)))
+    return build_response(request, Representation(body, data_format.media, resource.status, modified, negotiated, links, headers))
 
 
-def serialize(it: Description, row: Format, service: QueryService) -> bytes:
-    """Write *it* as data in the form *row*."""
-    return plain_json(it, service.iris) if row is JSON else serialize_description(it, GRAPHS[row.suffix])
+def serialize(description: Description, data_format: Format, service: QueryService) -> bytes:
+    """Serialize *description* in *data_format*."""
+    return plain_json(description, service.iris) if data_format is JSON else serialize_description(description, GRAPHS[data_format.suffix])
 
 
-def other_formats(row: Format, rows: Iterable[Format] = FORMATS.values()) -> list[Format]:
-    """Give the other forms."""
-    return [it for it in rows if it is not row]
+def other_formats(data_format: Format, rows: Iterable[Format] = FORMATS.values()) -> list[Format]:
+    """Return the other formats."""
+    return [candidate for candidate in rows if candidate is not data_format]
 
 
 async def _last_modified(service: QueryService, graph: str) -> int | None:
-    """Give when *graph* last changed, by the entries that touched it; for "", when anything that is shown did."""
+    """Return when *graph* last changed; for "", when anything in the snapshot did. None if unknown."""
     if not graph:
-        shown = service.current.modified
-        return shown if 0 < shown < int(time.time()) else None
-    found = await read_history(service, graph)
-    return found[-1].time if found else None
+        modified = service.current.modified
+        return modified if 0 < modified < int(time.time()) else None
+    changes = await read_history(service, graph)
+    return changes[-1].time if changes else None

@@ -1,6 +1,6 @@
-"""Lists: what there is, a page at a time, sorted; a page goes on after what was shown, so that nothing is counted from the start.
+"""Sorted lists of things, read a page at a time from a cursor, so that nothing is counted from the start.
 
-A cursor holds the key and the address of the last thing shown: what comes or goes meanwhile moves no other thing to another page.
+A cursor holds the sort key and the IRI of the last thing shown, so that additions and deletions move no other thing to another page.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ PAGE_SIZE = 50  # things a page
 
 
 class SortOrder(Enum):
-    """By what a list is sorted."""
+    """The sort orders of a list."""
 
     TITLE = "title"  # English titles first, then those in other languages
     NEWEST = "newest"
@@ -40,12 +40,12 @@ class SortOrder(Enum):
 
 
 class ListDefinition(NamedTuple):
-    """A list: the patterns of its members ?thing, of their titles ?name, and of what is told of each; the first order is the default."""
+    """A list: the patterns of its members ?thing, their titles ?name and their details; the first order is the default."""
 
     members: str
     titles: str
     details: str
-    tied: bool = False  # whether it is told by which property a member has ?about
+    tied: bool = False  # whether the property that links a member to ?about is shown
     orders: tuple[SortOrder, ...] = (SortOrder.TITLE, SortOrder.NEWEST, SortOrder.ADDRESS)
 
 
@@ -88,7 +88,7 @@ _KEYS = {
 
 @dataclass(frozen=True, slots=True)
 class ListPage:
-    """A page of a list; *after* and *before* are the cursors of the next and the previous page, None where there is none."""
+    """A page of a list; *after* and *before* are the cursors of the next and previous page, None at the ends."""
 
     rows: list[Row]
     order: SortOrder
@@ -97,12 +97,12 @@ class ListPage:
     before: str | None
 
     def address(self, path: str, **cursor: str) -> str:
-        """Give the address of another page of the list at *path*."""
-        told = {**({} if self.order is self.orders[0] else {"sort": self.order.value}), **cursor}
-        return f"{path}{'&' if '?' in path else '?'}{urlencode(told)}"
+        """Return the URL of another page of the list at *path*."""
+        bindings = {**({} if self.order is self.orders[0] else {"sort": self.order.value}), **cursor}
+        return f"{path}{'&' if '?' in path else '?'}{urlencode(bindings)}"
 
     def links(self, path: str) -> list[Link]:
-        """Give the links to its neighbours (https://www.rfc-editor.org/rfc/rfc8288)."""
+        """Return the links to the next and previous page (https://www.rfc-editor.org/rfc/rfc8288)."""
         return [
             *([Link("next", self.address(path, after=self.after))] if self.after else []),
             *([Link("prev", self.address(path, before=self.before))] if self.before else []),
@@ -110,77 +110,79 @@ class ListPage:
 
 
 async def load_page(request: Request, service: QueryService, name: str, about: str = "") -> ListPage:
-    """Give the page of the list *name*, of what *about* has, that *request* asks for by ``sort``, ``after`` and ``before``.
+    """Return the page of the list *name* about *about*, by the parameters ``sort``, ``after`` and ``before``.
 
-    Raises Refused for an order or a cursor that is none.
+    Raises HTTPProblem (400) for an unknown order or an invalid cursor.
     """
-    it, asked = LISTS[name], request.query_params
-    order = next((order for order in it.orders if order.value == asked.get("sort", it.orders[0].value)), None)
+    definition, params = LISTS[name], request.query_params
+    order = next((order for order in definition.orders if order.value == params.get("sort", definition.orders[0].value)), None)
     if order is None:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"sort is one of {', '.join(order.value for order in it.orders)}")
-    back = "before" in asked
-    cursor = asked.get("before") or asked.get("after")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"sort must be one of {', '.join(order.value for order in definition.orders)}")
+    back = "before" in params
+    cursor = params.get("before") or params.get("after")
     upward = (order is not SortOrder.NEWEST) != back
     key, address = _parse_cursor(cursor) if cursor else ("", "") if upward else (LAST, LAST)
-    wish = _as_filter(name, about, service)
-    tables = open_facet_index(service.current.path) if wish else None
-    if wish and tables:
-        pairs = await asyncio.to_thread(tables.list_after, wish, order.value, upward, key, address, PAGE_SIZE + 1)
-        found = await _detail_rows(pairs, it, about, service)
+    filters = _as_filter(name, about, service)
+    tables = open_facet_index(service.current.path) if filters else None
+    if filters and tables:
+        pairs = await asyncio.to_thread(tables.list_after, filters, order.value, upward, key, address, PAGE_SIZE + 1)
+        rows = await _detail_rows(pairs, definition, about, service)
     else:
-        found = await service.rows(_query_text(it, order, upward), _bindings(about, key, address))
-    return _build_page(_one_row_each(found, upward), order, it.orders, back, bool(cursor))
+        rows = await service.rows(_query_text(definition, order, upward), _bindings(about, key, address))
+    return _build_page(_one_row_each(rows, upward), order, definition.orders, back, bool(cursor))
 
 
 def _as_filter(name: str, about: str, service: QueryService) -> Filter | None:
-    """Give what a list holds as the tables know it, None of a list that they do not hold."""
+    """Return the list as a filter of the facet index, None if the index does not cover it."""
     if name == "organization":
         return Filter(party=about)
     if name == "source":
         of_records = tuple(kind for kind in KINDS if kind != "organization")
         return Filter((("kind", of_records), ("source", (about.removeprefix(f"{service.iris.base}source/"),))))
-    at = facet_of_concept(about, service.iris) if name == "concept" else None
-    return Filter(((at[0], (at[1],)),), tuple(Basis)) if at else None
+    facet_code = facet_of_concept(about, service.iris) if name == "concept" else None
+    return Filter(((facet_code[0], (facet_code[1],)),), tuple(Basis)) if facet_code else None
 
 
-async def _detail_rows(pairs: list[tuple[str, str]], it: ListDefinition, about: str, service: QueryService) -> list[Row]:
-    """Give the rows of things whose keys are known."""
-    text = query("listing-of").replace("THINGS", " ".join(iri(thing) for thing, _ in pairs)).replace("DETAILS", it.details)
+async def _detail_rows(pairs: list[tuple[str, str]], definition: ListDefinition, about: str, service: QueryService) -> list[Row]:
+    """Return the detail rows of things with known sort keys."""
+    text = query("listing-of").replace("THINGS", " ".join(iri(thing) for thing, _ in pairs)).replace("DETAILS", definition.details)
     rows = await service.rows(text, {"about": iri(about)}) if pairs else []
     keys = dict(pairs)
     return [row | {"key": Term(keys[row["thing"].value], "literal")} for row in rows]
 
 
 def _build_page(rows: list[Row], order: SortOrder, orders: tuple[SortOrder, ...], back: bool, moved: bool) -> ListPage:
-    more, shown = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
-    shown = shown[::-1] if back else shown
-    if not shown:
+    more, page_rows = len(rows) > PAGE_SIZE, rows[:PAGE_SIZE]
+    page_rows = page_rows[::-1] if back else page_rows
+    if not page_rows:
         return ListPage([], order, orders, None, None)
     onward, backward = (True, more) if back else (more, moved)
-    return ListPage(shown, order, orders, format_cursor(shown[-1]) if onward else None, format_cursor(shown[0]) if backward else None)
+    return ListPage(
+        page_rows, order, orders, format_cursor(page_rows[-1]) if onward else None, format_cursor(page_rows[0]) if backward else None
+    )
 
 
 def _one_row_each(rows: list[Row], upward: bool) -> list[Row]:
-    """Give one row for each thing, in order, with the English title where there is one."""
+    """Return one row for each thing, in order, with the English title if there is one."""
     ranked = sorted(rows, key=lambda row: "title" in row and row["title"].language == "en")
-    kept = {row["thing"].value: row for row in ranked}
-    return sorted(kept.values(), key=lambda row: (row["key"].value, row["thing"].value), reverse=not upward)
+    by_thing = {row["thing"].value: row for row in ranked}
+    return sorted(by_thing.values(), key=lambda row: (row["key"].value, row["thing"].value), reverse=not upward)
 
 
 def _bindings(about: str, key: str, address: str) -> dict[str, str]:
-    told = {"since": literal(key), "after": literal(address)}
-    return told | ({"about": iri(about)} if about else {})
+    bindings = {"since": literal(key), "after": literal(address)}
+    return bindings | ({"about": iri(about)} if about else {})
 
 
-def _query_text(it: ListDefinition, order: SortOrder, upward: bool) -> str:
+def _query_text(definition: ListDefinition, order: SortOrder, upward: bool) -> str:
     newest = "?dated foaf:primaryTopic ?thing ; dct:modified ?changed ."
-    keyed = {SortOrder.TITLE: it.titles, SortOrder.NEWEST: newest, SortOrder.ADDRESS: ""}[order]
+    keyed = {SortOrder.TITLE: definition.titles, SortOrder.NEWEST: newest, SortOrder.ADDRESS: ""}[order]
     parts = {
-        "PATTERN": f"{it.members} {keyed}",
+        "PATTERN": f"{definition.members} {keyed}",
         "KEY": _KEYS[order],
         "COMPARES": ">" if upward else "<",
         "ORDER(": "ASC(" if upward else "DESC(",
-        "DETAILS": ("?thing ?property ?about . " if it.tied else "") + it.details,
+        "DETAILS": ("?thing ?property ?about . " if definition.tied else "") + definition.details,
     }
     text = query("listing")
     for name, part in parts.items():
@@ -189,7 +191,7 @@ def _query_text(it: ListDefinition, order: SortOrder, upward: bool) -> str:
 
 
 def format_cursor(row: Row) -> str:
-    """Write the place of a row as a cursor."""
+    """Return the cursor of a row."""
     return urlsafe_b64encode(orjson.dumps([row["key"].value, row["thing"].value])).decode().rstrip("=")
 
 
@@ -198,4 +200,4 @@ def _parse_cursor(cursor: str) -> tuple[str, str]:
         key, address = orjson.loads(urlsafe_b64decode(cursor + "=" * (-len(cursor) % 4)))
         return str(key), str(address)
     except (binascii.Error, ValueError) as error:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "The cursor is none of ours; begin again without it") from error
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Invalid cursor; start again without it") from error

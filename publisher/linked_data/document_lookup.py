@@ -1,4 +1,4 @@
-"""Named: the document that stands at its own address, with the suffix of a format or without."""
+"""Look up the document of a request path, with or without a format suffix."""
 
 from __future__ import annotations
 
@@ -16,31 +16,31 @@ from publisher.store.query_service import QueryService
 
 
 class Document(NamedTuple):
-    """A document, where its forms lie, and the suffix by which it was asked for."""
+    """A document, its URLs, and the requested format suffix."""
 
-    it: Description
-    place: ResourceURLs
+    description: Description
+    urls: ResourceURLs
     suffix: str | None
 
     @property
     def name(self) -> str:
-        """Give its address without the base."""
-        return self.place.stem[1:]
+        """Return its path without the base."""
+        return self.urls.stem[1:]
 
 
 Describe = Callable[[QueryService, str], Awaitable[Description]]
 
 
 async def find_document(request: Request, service: QueryService, describe: Describe, depth: int) -> Document:
-    """Find the document at a path of *depth* parts, as it is or else without its suffix; raise Refused (404) where there is none."""
+    """Return the document at a path of *depth* segments, else that without the suffix; raises HTTPProblem (404) if there is none."""
     first = request.url.path.removeprefix(request.scope.get("root_path", "")).strip("/").partition("/")[0]
     parts = [first, *path_segments(request)]
     name = "/".join(parts)
     if len(parts) != depth or not all(parts):
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such address")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, "Not found")
     stem, suffix = split_suffix(name)
-    for tried, end in ((name, None), *([(stem, suffix)] if suffix else [])):
-        it = await describe(service, service.iris.base + tried)
-        if it.statements:
-            return Document(it, ResourceURLs(f"/{tried}"), end)
+    for candidate, end in ((name, None), *([(stem, suffix)] if suffix else [])):
+        description = await describe(service, service.iris.base + candidate)
+        if description.statements:
+            return Document(description, ResourceURLs(f"/{candidate}"), end)
     raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This record doesn't exist: {service.iris.base}{name}")

@@ -1,4 +1,4 @@
-"""Context: the names by which our JSON tells properties and classes, as a JSON-LD context, and the frames that nest it.
+"""The JSON-LD context of our JSON, and the frames that nest it.
 
 Sources: https://www.w3.org/TR/json-ld11/#the-context and https://www.w3.org/TR/json-ld11-framing/.
 """
@@ -17,7 +17,7 @@ CONTEXT_PATH = "context.jsonld"  # below the base
 
 
 class ValueKind(Enum):
-    """What the values of a name are: the datatype that its definition tells, and its container."""
+    """The values of a term: datatype and container of its definition."""
 
     TEXT = (None, "@language")  # one or more by language, "@none" where it has none
     STRINGS = (None, "@set")  # without a language; always a list
@@ -34,29 +34,29 @@ class ValueKind(Enum):
 
     @property
     def datatype(self) -> str | None:
-        """Give the datatype of its values, ``@id`` of links."""
+        """Return the datatype of the values, ``@id`` for links."""
         datatype, _ = self.value
         return str(datatype) if datatype else None
 
     @property
     def definition(self) -> dict[str, str]:
-        """Give what it adds to the definition of a name."""
+        """Return its part of a term definition."""
         return {key: text for key, text in zip(("@type", "@container"), self.value, strict=True) if text}
 
 
 class TermDefinition(NamedTuple):
-    """A name of our JSON: *property* is prefixed; *nested*: what it points to stands inside; *back*: it points the other way."""
+    """A term of our JSON. *property* is prefixed; *nested*: the object is embedded; *inverse*: the property points the other way."""
 
     name: str
     property: str
     kind: ValueKind
     nested: bool = False
-    back: bool = False
+    inverse: bool = False
 
 
 T, S, L, LS = ValueKind.TEXT, ValueKind.STRINGS, ValueKind.LINK, ValueKind.LINKS
 
-# In the order in which the JSON tells them. Where a property stands twice, the value decides by its kind.
+# In the order of the JSON. If a property has two terms, the kind of value decides.
 TERMS = (
     TermDefinition("title", "dct:title", T),
     TermDefinition("name", "skos:prefLabel", T),
@@ -93,7 +93,7 @@ TERMS = (
         for basis in ("crosswalked", "suggested")
         for concept in ("ActionLine", "Goal", "Target")
     ),
-    TermDefinition("claims", "wsis:classified", LS, nested=True, back=True),
+    TermDefinition("claims", "wsis:classified", LS, nested=True, inverse=True),
     TermDefinition("concept", "wsis:concept", L),
     TermDefinition("basis", "wsis:basis", L),
     TermDefinition("sourceWord", "wsis:sourceWord", ValueKind.STRING),
@@ -134,9 +134,9 @@ TERMS = (
     TermDefinition("linkGoal", "wsis:linkGoal", L),
     TermDefinition("linkTarget", "wsis:linkTarget", L),
     TermDefinition("linkStatus", "wsis:linkStatus", L),
-    TermDefinition("record", "foaf:primaryTopic", L, nested=True, back=True),
+    TermDefinition("record", "foaf:primaryTopic", L, nested=True, inverse=True),
     TermDefinition("topic", "foaf:primaryTopic", L, nested=True),
-    TermDefinition("registry", "dcat:record", L, nested=True, back=True),
+    TermDefinition("registry", "dcat:record", L, nested=True, inverse=True),
     TermDefinition("state", "adms:status", L),
     TermDefinition("vanishedSince", "wsis:vanishedSince", ValueKind.TIME),
     TermDefinition("goneSince", "prov:invalidatedAtTime", ValueKind.TIME),
@@ -160,12 +160,12 @@ TERMS = (
     TermDefinition("outcome", "wsis:outcome", ValueKind.STRING),
     TermDefinition("sweep", "wsis:sweep", ValueKind.BOOLEAN),
     TermDefinition("journalEntry", "wsis:journalEntry", ValueKind.INTEGER),
-    TermDefinition("measurements", "prov:wasGeneratedBy", LS, nested=True, back=True),
+    TermDefinition("measurements", "prov:wasGeneratedBy", LS, nested=True, inverse=True),
     TermDefinition("metric", "dqv:isMeasurementOf", L),
     TermDefinition("value", "dqv:value", ValueKind.INTEGER),
     TermDefinition("computedOn", "dqv:computedOn", L),
-    TermDefinition("concepts", "skos:inScheme", LS, nested=True, back=True),
-    TermDefinition("terms", "rdfs:isDefinedBy", LS, nested=True, back=True),
+    TermDefinition("concepts", "skos:inScheme", LS, nested=True, inverse=True),
+    TermDefinition("terms", "rdfs:isDefinedBy", LS, nested=True, inverse=True),
 )
 
 CLASSES = {
@@ -188,17 +188,17 @@ CLASSES = {
 }
 
 Frame = dict[str, object]
-_OMITTED: Frame = {"@omitDefault": True}  # a processor looks for it at each property, not only atop
+_OMITTED: Frame = {"@omitDefault": True}  # processors look for it at each property, not only at the top
 _NEVER: Frame = {"@embed": "@never", **_OMITTED}
 _TEXTS = {it.name: it.property for it in TERMS if it.kind is ValueKind.TEXT}
 
 
 def _only(*names: str, **nested: Frame) -> Frame:
-    """Frame a node with these names alone, or its statement that points back to where it stands would be told twice."""
+    """Return a frame with these terms alone; otherwise the inverse statement would appear twice."""
     return {"@explicit": True, **_OMITTED, **dict.fromkeys(names, _OMITTED), **nested}
 
 
-# What each class that has a frame holds inside.
+# The embedded nodes of each class that has a frame.
 _REGISTRY = _only()
 _TOMBSTONE = ("title", "page", "documentType", "vanishedSince", "goneSince", "goneBy", "reason", "replacedBy")
 _RECORD = ("identifier", "issuedAt", "modifiedAt", "state", "run", "mapping", "digest", "remarks")
@@ -223,28 +223,28 @@ FRAMES: dict[str, Frame] = {
 
 
 def jsonld_context(iris: Iris) -> dict[str, object]:
-    """Give the context, to stand under ``@context``; it has no prefixes, so that what has no name of ours is told by its whole address."""
-    known = namespaces(iris)
-    told: dict[str, object] = {"@version": 1.1, "id": "@id", "type": "@type", "included": "@included"}
-    told |= {name: _whole(property_, known) for name, property_ in CLASSES.items()}
-    for it in TERMS:
-        told[it.name] = {"@reverse" if it.back else "@id": _whole(it.property, known), **it.kind.definition}
-    return told
+    """Return the value of ``@context``. It has no prefixes, so that properties without a term keep their full IRI."""
+    prefixes = namespaces(iris)
+    definitions: dict[str, object] = {"@version": 1.1, "id": "@id", "type": "@type", "included": "@included"}
+    definitions |= {name: _expand(property_, prefixes) for name, property_ in CLASSES.items()}
+    for term in TERMS:
+        definitions[term.name] = {"@reverse" if term.inverse else "@id": _expand(term.property, prefixes), **term.kind.definition}
+    return definitions
 
 
-def _whole(name: str, known: Mapping[str, str]) -> str:
+def _expand(name: str, prefixes: Mapping[str, str]) -> str:
     prefix, _, local = name.partition(":")
-    return known[prefix] + local
+    return prefixes[prefix] + local
 
 
 def jsonld_frame(name: str, iris: Iris) -> Frame:
-    """Give the frame of the class *name*, one of FRAMES."""
+    """Return the frame of the class *name*, a key of FRAMES."""
     return {"@context": iris.base + CONTEXT_PATH, "@type": name, **_OMITTED, **_addressed(FRAMES[name], namespaces(iris))}
 
 
-def _addressed(told: Frame, known: Mapping[str, str]) -> Frame:
-    """Call texts by their properties: under the name of a map of languages no frame could stand."""
+def _addressed(definitions: Frame, prefixes: Mapping[str, str]) -> Frame:
+    """Replace terms of texts by their properties: a frame cannot contain a language map."""
     return {
-        _whole(_TEXTS[name], known) if name in _TEXTS else name: _addressed(value, known) if isinstance(value, dict) else value
-        for name, value in told.items()
+        _expand(_TEXTS[name], prefixes) if name in _TEXTS else name: _addressed(value, prefixes) if isinstance(value, dict) else value
+        for name, value in definitions.items()
     }

@@ -1,4 +1,4 @@
-"""Tidy: a description as nested JSON, whose names are those of our context; expanded as JSON-LD it is the same triples."""
+"""Serialize a description as nested JSON with the terms of our context. Expanded as JSON-LD it has the same triples."""
 
 from __future__ import annotations
 
@@ -21,20 +21,20 @@ _PLAIN = (ValueKind.STRING, ValueKind.STRINGS)
 _LISTS = (ValueKind.STRINGS, ValueKind.LINKS)
 
 
-def plain_json(it: Description, iris: Iris) -> bytes:
-    """Write *it* as JSON: the thing outermost, its parts inside, what hangs on neither under ``included``."""
-    return orjson.dumps({"@context": iris.base + CONTEXT_PATH, **_Tree(it, iris).whole()}, option=orjson.OPT_INDENT_2)
+def plain_json(description: Description, iris: Iris) -> bytes:
+    """Serialize *description* as JSON: the thing outermost, its parts nested, everything else under ``included``."""
+    return orjson.dumps({"@context": iris.base + CONTEXT_PATH, **_Tree(description, iris).to_json()}, option=orjson.OPT_INDENT_2)
 
 
 @lru_cache(maxsize=8)
 def _names(iris: Iris) -> dict[str, list[TermDefinition]]:
-    """Give the names of each property, by its IRI."""
-    found: dict[str, list[TermDefinition]] = {}
+    """Return the terms of each property, by IRI."""
+    by_property: dict[str, list[TermDefinition]] = {}
     known = namespaces(iris)
-    for it in TERMS:
-        prefix, _, local = it.property.partition(":")
-        found.setdefault(known[prefix] + local, []).append(it)
-    return found
+    for term in TERMS:
+        prefix, _, local = term.property.partition(":")
+        by_property.setdefault(known[prefix] + local, []).append(term)
+    return by_property
 
 
 @lru_cache(maxsize=8)
@@ -44,69 +44,76 @@ def _classes(iris: Iris) -> dict[str, str]:
 
 
 class _Tree:
-    """What of a description is not yet written, and what is."""
+    """A description that is being serialized, with the statements that are written so far."""
 
-    def __init__(self, it: Description, iris: Iris) -> None:
-        self._root, self._names, self._classes = it.iri, _names(iris), _classes(iris)
-        self._of: dict[str, list[Statement]] = {}
-        self._to: dict[tuple[str, str], list[Statement]] = {}
-        for told in it.statements:
-            self._of.setdefault(told.subject, []).append(told)
-            if told.object.is_iri:
-                self._to.setdefault((told.predicate, told.object.value), []).append(told)
+    def __init__(self, description: Description, iris: Iris) -> None:
+        self._root, self._names, self._classes = description.iri, _names(iris), _classes(iris)
+        self._by_subject: dict[str, list[Statement]] = {}
+        self._by_object: dict[tuple[str, str], list[Statement]] = {}
+        for statement in description.statements:
+            self._by_subject.setdefault(statement.subject, []).append(statement)
+            if statement.object.is_iri:
+                self._by_object.setdefault((statement.predicate, statement.object.value), []).append(statement)
         self._written: set[Statement] = set()
-        self._begun: set[str] = set()
+        self._visited: set[str] = set()
 
-    def whole(self) -> Node:
+    def to_json(self) -> Node:
         root = self._node(self._root)
-        rest = [self._node(subject) for subject in self._of if subject not in self._begun]
+        rest = [self._node(subject) for subject in self._by_subject if subject not in self._visited]
         return root | ({"included": rest} if rest else {})
 
     def _node(self, subject: str) -> Node:
-        self._begun.add(subject)
+        self._visited.add(subject)
         members: dict[str, Json] = {}
-        types = [self._class(it.object.value) for it in self._of.get(subject, ()) if it.predicate == _TYPE and it.object.is_iri]
+        types = [
+            self._class(statement.object.value)
+            for statement in self._by_subject.get(subject, ())
+            if statement.predicate == _TYPE and statement.object.is_iri
+        ]
         groups = self._grouped(subject)
         for name in TERMS:
-            if name.back:
-                self._back(members, name, subject)
+            if name.inverse:
+                self._add_inverse(members, name, subject)
             elif name.name in groups:
                 members[name.name] = self._values(name, groups[name.name])
-        others = {key: _one([self._loose(it) for it in groups[key]]) for key in sorted(groups.keys() - {name.name for name in TERMS})}
-        return {"id": subject, **({"type": _one(types)} if types else {}), **members, **others}
+        others = {
+            key: _single_or_list([self._expanded_value(statement) for statement in groups[key]])
+            for key in sorted(groups.keys() - {name.name for name in TERMS})
+        }
+        return {"id": subject, **({"type": _single_or_list(types)} if types else {}), **members, **others}
 
     def _grouped(self, subject: str) -> dict[str, list[Term]]:
-        """Give the objects by the name that tells them, or by the property where no name fits."""
+        """Return the objects by term, or by property IRI if no term fits."""
         groups: dict[str, list[Term]] = {}
-        for it in self._of.get(subject, ()):
-            if it not in self._written and not (it.predicate == _TYPE and it.object.is_iri):
-                self._written.add(it)
-                groups.setdefault(self._named(it), []).append(it.object)
+        for statement in self._by_subject.get(subject, ()):
+            if statement not in self._written and not (statement.predicate == _TYPE and statement.object.is_iri):
+                self._written.add(statement)
+                groups.setdefault(self._term_name(statement), []).append(statement.object)
         return groups
 
-    def _named(self, it: Statement) -> str:
-        names = (name for name in self._names.get(it.predicate, ()) if not name.back and _fits(name.kind, it.object))
-        return next((name.name for name in names), None) or it.predicate
+    def _term_name(self, statement: Statement) -> str:
+        names = (name for name in self._names.get(statement.predicate, ()) if not name.inverse and _fits(name.kind, statement.object))
+        return next((name.name for name in names), None) or statement.predicate
 
-    def _back(self, members: dict[str, Json], name: TermDefinition, subject: str) -> None:
+    def _add_inverse(self, members: dict[str, Json], name: TermDefinition, subject: str) -> None:
         predicate = next(iri for iri, known in self._names.items() if name in known)
-        found = [it for it in self._to.get((predicate, subject), ()) if it.subject not in self._begun]
-        self._written.update(found)
-        nodes = [_link(self._node(it.subject)) for it in found if it.subject not in self._begun]
+        statements = [statement for statement in self._by_object.get((predicate, subject), ()) if statement.subject not in self._visited]
+        self._written.update(statements)
+        nodes = [_link(self._node(statement.subject)) for statement in statements if statement.subject not in self._visited]
         if nodes:
-            members[name.name] = nodes if name.kind is ValueKind.LINKS else _one(nodes)
+            members[name.name] = nodes if name.kind is ValueKind.LINKS else _single_or_list(nodes)
 
     def _values(self, name: TermDefinition, terms: list[Term]) -> Json:
         if name.kind is ValueKind.TEXT:
             return _by_language(terms)
         values = [self._linked(term.value, name.nested) if term.is_iri else _native(name.kind, term.value) for term in terms]
-        return values if name.kind in _LISTS else _one(values)
+        return values if name.kind in _LISTS else _single_or_list(values)
 
     def _linked(self, iri: str, nested: bool) -> Json:
-        return _link(self._node(iri)) if nested and iri in self._of and iri not in self._begun else iri
+        return _link(self._node(iri)) if nested and iri in self._by_subject and iri not in self._visited else iri
 
-    def _loose(self, term: Term) -> Json:
-        """Write a value under a property that has no name of ours for it."""
+    def _expanded_value(self, term: Term) -> Json:
+        """Return the expanded form of a value whose property has no term for it."""
         if term.is_iri:
             return {"id": term.value}
         if term.language:
@@ -133,7 +140,7 @@ _BOOLEANS = {"true": True, "false": False}
 
 
 def _canonical(text: str) -> bool:
-    """Tell whether a number of JSON says the same integer in the same digits, for every reader (RFC 8259, section 6)."""
+    """Return whether a JSON number represents the integer exactly for every parser (RFC 8259, section 6)."""
     return text.removeprefix("-").isdecimal() and str(int(text)) == text and abs(int(text)) < 1 << 53
 
 
@@ -144,16 +151,16 @@ def _native(kind: ValueKind, text: str) -> Json:
 
 
 def _link(node: Node) -> Json:
-    """Give a node of which nothing else is told as its address."""
+    """Return the IRI of a node that has no other member, else the node."""
     return node["id"] if len(node) == 1 else node
 
 
 def _by_language(terms: Iterable[Term]) -> Json:
-    found: dict[str, list[str]] = {}
+    by_language: dict[str, list[str]] = {}
     for term in terms:
-        found.setdefault(term.language or "@none", []).append(term.value)
-    return {language: _one(texts) for language, texts in sorted(found.items())}
+        by_language.setdefault(term.language or "@none", []).append(term.value)
+    return {language: _single_or_list(texts) for language, texts in sorted(by_language.items())}
 
 
-def _one(values: Sequence[Json]) -> Json:
+def _single_or_list(values: Sequence[Json]) -> Json:
     return values[0] if len(values) == 1 else values

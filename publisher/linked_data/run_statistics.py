@@ -1,4 +1,4 @@
-"""Accounts: a run's account, read back from its statements, for pages and as JSON."""
+"""Read the statistics of a run from its statements, for pages and as JSON."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from vocab.run_statistics import METRICS
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """One number of an account; *name* is the JSON's, *metric* the IRI of what is counted."""
+    """One count of a run; *name* is its JSON key, *metric* the IRI of what is counted."""
 
     name: str
     metric: str
@@ -19,45 +19,47 @@ class Count:
 
 @dataclass(frozen=True, slots=True)
 class RunStatistics:
-    """What a run's statements tell; *network* counts the outcomes of its requests."""
+    """The statistics of a run; *network* counts its requests by outcome."""
 
     counts: tuple[Count, ...]
     network: dict[str, int]
 
 
-def read_statistics(it: Description) -> RunStatistics:
-    """Read the account of the run that *it* describes."""
+def read_statistics(description: Description) -> RunStatistics:
+    """Read the statistics of the run that *description* describes."""
     counts = [
-        Count(name, it.expand(f"wsis:{term}"), int(value.value)) for name, term in METRICS.items() if (value := it.one(f"wsis:{term}"))
+        Count(name, description.expand(f"wsis:{term}"), int(value.value))
+        for name, term in METRICS.items()
+        if (value := description.one(f"wsis:{term}"))
     ]
-    parts = it.subjects("dqv:isMeasurementOf", it.expand("wsis:requests"))
+    parts = description.subjects("dqv:isMeasurementOf", description.expand("wsis:requests"))
     network = {
         name.value: int(value.value)
         for part in parts
-        if (name := it.one("wsis:networkOutcome", part)) and (value := it.one("dqv:value", part))
+        if (name := description.one("wsis:networkOutcome", part)) and (value := description.one("dqv:value", part))
     }
     return RunStatistics(tuple(counts), network)
 
 
-def statistics_json(it: Description) -> dict[str, object]:
-    """Give a run's account as JSON; what it does not tell is null."""
-    told = read_statistics(it)
-    used = it.one("prov:used")
+def statistics_json(description: Description) -> dict[str, object]:
+    """Return a run's statistics as JSON; missing values are null."""
+    statistics = read_statistics(description)
+    used = description.one("prov:used")
     return {
-        "run": it.iri.rpartition("/run/")[2],
-        "iri": it.iri,
+        "run": description.iri.rpartition("/run/")[2],
+        "iri": description.iri,
         "source": used.value.rpartition("/source/")[2] if used else None,
-        "outcome": _text(it, "wsis:outcome"),
-        "sweep": _text(it, "wsis:sweep") == "true" if it.one("wsis:sweep") else None,
-        "started": _text(it, "prov:startedAtTime"),
-        "ended": _text(it, "prov:endedAtTime"),
-        "reason": _text(it, "wsis:reason"),
-        "entry": int(entry.value) if (entry := it.one("wsis:journalEntry")) else None,
-        "counts": dict.fromkeys(METRICS) | {count.name: count.value for count in told.counts},
-        "network": told.network,
+        "outcome": _text(description, "wsis:outcome"),
+        "sweep": _text(description, "wsis:sweep") == "true" if description.one("wsis:sweep") else None,
+        "started": _text(description, "prov:startedAtTime"),
+        "ended": _text(description, "prov:endedAtTime"),
+        "reason": _text(description, "wsis:reason"),
+        "entry": int(entry.value) if (entry := description.one("wsis:journalEntry")) else None,
+        "counts": dict.fromkeys(METRICS) | {count.name: count.value for count in statistics.counts},
+        "network": statistics.network,
     }
 
 
-def _text(it: Description, name: str) -> str | None:
-    found = it.one(name)
-    return found.value if found else None
+def _text(description: Description, name: str) -> str | None:
+    term = description.one(name)
+    return term.value if term else None

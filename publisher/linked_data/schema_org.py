@@ -1,4 +1,4 @@
-"""Markup: what a page is about in the words of schema.org, as a block of JSON-LD for search engines.
+"""Describe the subject of a page with schema.org terms, as a JSON-LD block for search engines.
 
 Sources: https://schema.org/docs/full.html; https://www.w3.org/TR/json-ld11/#embedding-json-ld-in-html-documents. The block is data, not
 a script, so that a policy without scripts lets it stand.
@@ -19,7 +19,7 @@ Json = dict[str, object]
 
 _ESCAPES = {ord("<"): "\\u003c", ord(">"): "\\u003e", ord("&"): "\\u0026"}
 _TYPES = SCHEMA_TYPES | {"document": "Article"}
-# What a property of ours is called for each kind: schema.org has a project among the organizations.
+# schema.org properties for ours, by kind. In schema.org a project is an organization.
 _DATES = {
     "initiative": {"foundingDate": "schema:startDate", "dissolutionDate": "schema:endDate"},
     "event": {"startDate": "schema:startDate", "endDate": "schema:endDate"},
@@ -36,70 +36,82 @@ _PARTIES = {
 _WHERE = {"initiative": "areaServed", "event": "location", "organization": "address"}
 
 
-def jsonld_block(told: Json) -> Markup:
-    """Write the block's text; no text from a registry can end it."""
-    return Markup(json.dumps({"@context": "https://schema.org/", **told}).translate(_ESCAPES))
+def jsonld_block(markup: Json) -> Markup:
+    """Return the text of the block, escaped so that no registry text can end it."""
+    return Markup(json.dumps({"@context": "https://schema.org/", **markup}).translate(_ESCAPES))
 
 
-def thing_markup(it: Description, kind: str, licence: str | None) -> Json:
-    """Tell of an initiative, event, document, post or organization."""
+def thing_markup(description: Description, kind: str, licence: str | None) -> Json:
+    """Describe an initiative, event, document, post or organization."""
     name = "skos:prefLabel" if kind == "organization" else "dct:title"
-    told: Json = {"@type": _TYPES[kind], "@id": it.iri, "name": _texts(it.all(name))}
-    told |= {"description": _texts(it.all("dct:description") + it.all("sioc:content")), "identifier": _values(it, "dct:identifier")}
-    told |= {"url": _links(it, "foaf:page") + _links(it, "foaf:homepage"), "keywords": _texts(it.all("dct:subject"))}
-    told |= {key: _values(it, property_) for key, property_ in _DATES.get(kind, {}).items()}
-    told |= {key: [_party(it, term) for term in it.all(property_)] for key, property_ in _PARTIES.get(kind, {}).items()}
+    markup: Json = {"@type": _TYPES[kind], "@id": description.iri, "name": _texts(description.all(name))}
+    markup |= {
+        "description": _texts(description.all("dct:description") + description.all("sioc:content")),
+        "identifier": _values(description, "dct:identifier"),
+    }
+    markup |= {
+        "url": _links(description, "foaf:page") + _links(description, "foaf:homepage"),
+        "keywords": _texts(description.all("dct:subject")),
+    }
+    markup |= {key: _values(description, property_) for key, property_ in _DATES.get(kind, {}).items()}
+    markup |= {key: [_party(description, term) for term in description.all(property_)] for key, property_ in _PARTIES.get(kind, {}).items()}
     if kind in _WHERE:
-        told |= {_WHERE[kind]: [{"@type": "Country", "name": it.name(term)} for term in it.all("dct:spatial")]}
+        markup |= {_WHERE[kind]: [{"@type": "Country", "name": description.name(term)} for term in description.all("dct:spatial")]}
     else:
-        told |= {"author": _values(it, "dct:creator"), "license": _links(it, "dct:license") or licence}
-    return _compact(told)
+        markup |= {"author": _values(description, "dct:creator"), "license": _links(description, "dct:license") or licence}
+    return _compact(markup)
 
 
-def source_markup(it: Description, records: int | None, host: str) -> Json:
-    """Tell of a registry as a data set that can be had here."""
-    told: Json = {"@type": "Dataset", "@id": it.iri, "name": _texts(it.all("dct:title"))}
-    title = it.one("dct:title")
-    about = f"Records of {title.value if title else it.iri}, harvested and published as linked data by WSIS action line and goal."
-    told |= {"description": _texts(it.all("dct:description")) or about, "license": _links(it, "dct:license")}
-    told |= {"creator": [{"@type": "Organization", "name": term.value} for term in it.all("dct:publisher")], "url": it.iri}
-    told |= {"size": f"{records} records" if records else None, "isAccessibleForFree": True}
-    told |= {"includedInDataCatalog": {"@type": "DataCatalog", "name": "WSIS Stocktaking", "url": f"{host}/"}}
-    return _compact(told)
+def source_markup(description: Description, records: int | None, host: str) -> Json:
+    """Describe a registry as a dataset published here."""
+    markup: Json = {"@type": "Dataset", "@id": description.iri, "name": _texts(description.all("dct:title"))}
+    title = description.one("dct:title")
+    about = f"Records of {title.value if title else description.iri}, harvested and published as linked data by WSIS action line and goal."
+    markup |= {"description": _texts(description.all("dct:description")) or about, "license": _links(description, "dct:license")}
+    markup |= {
+        "creator": [{"@type": "Organization", "name": term.value} for term in description.all("dct:publisher")],
+        "url": description.iri,
+    }
+    markup |= {"size": f"{records} records" if records else None, "isAccessibleForFree": True}
+    markup |= {"includedInDataCatalog": {"@type": "DataCatalog", "name": "WSIS Stocktaking", "url": f"{host}/"}}
+    return _compact(markup)
 
 
-def concept_markup(it: Description) -> Json:
-    """Tell of a concept as a defined term."""
-    told: Json = {"@type": "DefinedTerm", "@id": it.iri, "name": _texts(it.all("skos:prefLabel"))}
-    told |= {"termCode": _values(it, "skos:notation"), "description": _texts(it.all("skos:definition"))}
-    told |= {"inDefinedTermSet": [term.value for term in it.all("skos:inScheme")], "sameAs": _links(it, "skos:exactMatch")}
-    return _compact(told)
+def concept_markup(description: Description) -> Json:
+    """Describe a concept as a defined term."""
+    markup: Json = {"@type": "DefinedTerm", "@id": description.iri, "name": _texts(description.all("skos:prefLabel"))}
+    markup |= {"termCode": _values(description, "skos:notation"), "description": _texts(description.all("skos:definition"))}
+    markup |= {
+        "inDefinedTermSet": [term.value for term in description.all("skos:inScheme")],
+        "sameAs": _links(description, "skos:exactMatch"),
+    }
+    return _compact(markup)
 
 
-def scheme_markup(it: Description) -> Json:
-    """Tell of a concept scheme as a set of defined terms."""
-    told: Json = {"@type": "DefinedTermSet", "@id": it.iri, "name": _texts(it.all("dct:title"))}
-    return _compact(told | {"description": _texts(it.all("dct:description")), "url": it.iri})
+def scheme_markup(description: Description) -> Json:
+    """Describe a concept scheme as a set of defined terms."""
+    markup: Json = {"@type": "DefinedTermSet", "@id": description.iri, "name": _texts(description.all("dct:title"))}
+    return _compact(markup | {"description": _texts(description.all("dct:description")), "url": description.iri})
 
 
-def _party(it: Description, term: Term) -> Json:
-    name = it.one("skos:prefLabel", term.value)
-    told: Json = {"@type": "Organization", "name": name.value if name else it.name(term)}
-    return told | ({"@id": term.value} if term.is_iri else {})
+def _party(description: Description, term: Term) -> Json:
+    name = description.one("skos:prefLabel", term.value)
+    markup: Json = {"@type": "Organization", "name": name.value if name else description.name(term)}
+    return markup | ({"@id": term.value} if term.is_iri else {})
 
 
 def _texts(terms: list[Term]) -> list[object]:
-    return [{"@value": it.value, "@language": it.language} if it.language else it.value for it in terms]
+    return [{"@value": term.value, "@language": term.language} if term.language else term.value for term in terms]
 
 
-def _values(it: Description, name: str) -> list[object]:
-    return [term.value for term in it.all(name)]
+def _values(description: Description, name: str) -> list[object]:
+    return [term.value for term in description.all(name)]
 
 
-def _links(it: Description, name: str) -> list[str]:
-    return [term.value for term in it.all(name) if term.is_iri and is_web(term.value)]
+def _links(description: Description, name: str) -> list[str]:
+    return [term.value for term in description.all(name) if term.is_iri and is_web(term.value)]
 
 
-def _compact(told: Json) -> Json:
-    """Leave out what is empty, and give what stands alone without its list."""
-    return {key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in told.items() if value}
+def _compact(markup: Json) -> Json:
+    """Omit empty values and unwrap lists of one value."""
+    return {key: value[0] if isinstance(value, list) and len(value) == 1 else value for key, value in markup.items() if value}

@@ -1,4 +1,4 @@
-"""Signposts: typed links by which a machine finds its way from a page to its data, licence and authors, and back.
+"""Typed links from a page to its data, licence and authors, and back.
 
 Source: https://signposting.org/FAIR/ (level 2: the links stand in the header, and all of them in a set of links of its own).
 """
@@ -15,7 +15,7 @@ from publisher.store.descriptions import Description
 from vocab.iris import is_web
 from vocab.terms import SCHEMA
 
-# What each kind is to a search engine or a reader of signposts.
+# The schema.org type of each kind.
 SCHEMA_TYPES = {
     "initiative": "Project",
     "event": "Event",
@@ -28,9 +28,9 @@ _AUTHORS = ("dct:creator", "dct:publisher")
 
 @dataclass(frozen=True, slots=True)
 class SignpostedThing:
-    """A thing and where it stands: *host* is where we answer, *path* what follows ``/id/``, *record* its record's IRI, if it has one."""
+    """A thing with its location: *host* is our URL, *path* follows ``/id/``, *record* is its record's IRI, if it has one."""
 
-    it: Description
+    description: Description
     host: str
     path: str
     record: str | None
@@ -38,63 +38,63 @@ class SignpostedThing:
     licence: str | None = None
 
     @property
-    def place(self) -> ResourceURLs:
-        """Give where its forms lie, as paths of this host."""
+    def urls(self) -> ResourceURLs:
+        """Return the URLs of its representations, as paths of this host."""
         return ResourceURLs(f"/data/{self.path}", f"/page/{self.path}")
 
     @property
     def kind(self) -> str:
-        """Give its kind, such as ``event``."""
+        """Return its kind, such as ``event``."""
         return self.path.partition("/")[0]
 
 
-def page_links(it: SignpostedThing) -> list[Link]:
-    """Give the links of a thing's page: what to cite, where its data lies, what it is, its licence and authors."""
-    place, terms = _absolute(it), it.it
-    licence = next((term.value for term in terms.all("dct:license") if term.is_iri), it.licence)
+def page_links(thing: SignpostedThing) -> list[Link]:
+    """Return the links of a thing's page: citation, data, type, licence and authors."""
+    urls, terms = _absolute(thing), thing.description
+    licence = next((term.value for term in terms.all("dct:license") if term.is_iri), thing.licence)
     authors = dict.fromkeys(term.value for name in _AUTHORS for term in terms.all(name) if term.is_iri)
     return [
         Link("cite-as", terms.iri),
         Link("type", f"{SCHEMA}AboutPage"),
-        Link("type", SCHEMA + SCHEMA_TYPES[it.kind]),
-        *place.alternates("describedby", DATA_FORMATS.values()),
+        Link("type", SCHEMA + SCHEMA_TYPES[thing.kind]),
+        *urls.alternates("describedby", DATA_FORMATS.values()),
         *([Link("license", licence)] if licence else []),
         *(Link("author", author) for author in authors),
-        *(Link("item", page) for page in _items(it)),
-        Link("collection", f"{it.host}/source/{it.path.split('/')[1]}", (("type", HTML.media.partition(";")[0]),)),
-        *linkset_links(it),
-        *(memento_links(it.host, it.record.removeprefix(it.base)) if it.record else ()),
+        *(Link("item", page) for page in _items(thing)),
+        Link("collection", f"{thing.host}/source/{thing.path.split('/')[1]}", (("type", HTML.media.partition(";")[0]),)),
+        *linkset_links(thing),
+        *(memento_links(thing.host, thing.record.removeprefix(thing.base)) if thing.record else ()),
     ]
 
 
-def data_links(it: SignpostedThing) -> list[Link]:
-    """Give the links of a thing's data: back to its page, and to the set of links."""
+def data_links(thing: SignpostedThing) -> list[Link]:
+    """Return the links of a thing's data: to its page and its link set."""
     return [
-        typed_link("describes", _absolute(it).form(HTML), HTML.media),
-        *linkset_links(it),
-        *(memento_links(it.host, it.record.removeprefix(it.base)) if it.record else ()),
+        typed_link("describes", _absolute(thing).form(HTML), HTML.media),
+        *linkset_links(thing),
+        *(memento_links(thing.host, thing.record.removeprefix(thing.base)) if thing.record else ()),
     ]
 
 
-def linkset_links(it: SignpostedThing) -> list[Link]:
-    """Give the links to the set of links, in both of its forms."""
-    where = f"{it.host}/linkset/{it.path}"
-    return [typed_link("linkset", f"{where}.json", LINKSET_JSON), typed_link("linkset", f"{where}.txt", LINKSET_TEXT)]
+def linkset_links(thing: SignpostedThing) -> list[Link]:
+    """Return the links to the link set, in both formats."""
+    linkset_url = f"{thing.host}/linkset/{thing.path}"
+    return [typed_link("linkset", f"{linkset_url}.json", LINKSET_JSON), typed_link("linkset", f"{linkset_url}.txt", LINKSET_TEXT)]
 
 
-def linkset(it: SignpostedThing) -> list[Link]:
-    """Give all links of a thing, each with its anchor: those of its page, then those back from its data and its contents."""
-    place = _absolute(it)
-    page = place.form(HTML)
-    out = [link._replace(anchor=page) for link in page_links(it) if link.rel != "linkset"]
-    for row in DATA_FORMATS.values():
-        out.append(typed_link("describes", page, HTML.media)._replace(anchor=place.form(row)))
-    out += [typed_link("collection", page, HTML.media)._replace(anchor=item) for item in _items(it)]
+def linkset(thing: SignpostedThing) -> list[Link]:
+    """Return all links of a thing with their anchors: from its page, then from its data and its contents."""
+    urls = _absolute(thing)
+    page = urls.form(HTML)
+    out = [link._replace(anchor=page) for link in page_links(thing) if link.rel != "linkset"]
+    for data_format in DATA_FORMATS.values():
+        out.append(typed_link("describes", page, HTML.media)._replace(anchor=urls.form(data_format)))
+    out += [typed_link("collection", page, HTML.media)._replace(anchor=item) for item in _items(thing)]
     return out
 
 
 def memento_links(host: str, graph: str) -> Iterable[Link]:
-    """Give the links from what shows a graph to its past (https://www.rfc-editor.org/rfc/rfc7089, section 4)."""
+    """Return the links from a graph to its past states (https://www.rfc-editor.org/rfc/rfc7089, section 4)."""
     return (
         Link("original", f"{host}/{graph}"),
         Link("timegate", f"{host}/timegate/{graph}"),
@@ -102,9 +102,9 @@ def memento_links(host: str, graph: str) -> Iterable[Link]:
     )
 
 
-def _absolute(it: SignpostedThing) -> ResourceURLs:
-    return ResourceURLs(it.host + it.place.stem, it.host + it.place.page)
+def _absolute(thing: SignpostedThing) -> ResourceURLs:
+    return ResourceURLs(thing.host + thing.urls.stem, thing.host + thing.urls.page)
 
 
-def _items(it: SignpostedThing) -> list[str]:
-    return list(dict.fromkeys(term.value for term in it.it.all("foaf:page") if term.is_iri and is_web(term.value)))
+def _items(thing: SignpostedThing) -> list[str]:
+    return list(dict.fromkeys(term.value for term in thing.description.all("foaf:page") if term.is_iri and is_web(term.value)))

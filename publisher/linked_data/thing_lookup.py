@@ -1,4 +1,4 @@
-"""Finding: which thing an address names, with the suffix of a format or without; a key may itself end like one."""
+"""Look up the thing of a request path, with or without a format suffix. A key may itself end like a suffix."""
 
 from __future__ import annotations
 
@@ -15,54 +15,54 @@ from publisher.store.query_service import QueryService
 
 @dataclass(frozen=True, slots=True)
 class ThingDocument:
-    """A thing: its IRI, what follows ``/id/`` in it, and its record's IRI; None of an organization, which has no record of its own."""
+    """A thing: its IRI, the path after ``/id/``, and its record's IRI; None for organizations, which have no record of their own."""
 
-    address: str
+    iri: str
     path: str
     record: str | None
     gone: bool
 
     @property
     def status(self) -> HTTPStatus:
-        """Give the status with which it is answered."""
+        """Return the HTTP status: 410 for a deleted thing."""
         return HTTPStatus.GONE if self.gone else HTTPStatus.OK
 
     async def describe(self, service: QueryService) -> Description:
-        """Describe it."""
-        return await (describe_graph(service, self.record, self.address) if self.record else describe_thing(service, self.address))
+        """Return its description."""
+        return await (describe_graph(service, self.record, self.iri) if self.record else describe_thing(service, self.iri))
 
     async def licence(self, service: QueryService) -> str | None:
-        """Give the licence under which its registry gives what it has, as an IRI; None where it tells none."""
+        """Return the licence of its registry as an IRI, None if it states none."""
         return await licence_of(service, self.path.split("/")[1])
 
 
 async def licence_of(service: QueryService, source: str) -> str | None:
-    """Give the licence of a registry as an IRI, None where it tells none."""
+    """Return the licence of a registry as an IRI, None if it states none."""
     rows = await service.rows(query("sources"))
     named = (row["licence"] for row in rows if row["source"].value == service.iris.source(source) and "licence" in row)
     return next((term.value for term in named if term.is_iri), None)
 
 
 async def find_thing(service: QueryService, parts: list[str]) -> tuple[ThingDocument, str | None]:
-    """Find the thing of a path, as it is or else without its suffix; raise Refused (404) where there is none."""
-    if found := await _lookup(service, parts):
-        return found, None
+    """Return the thing of a path, else that without the suffix; raises HTTPProblem (404) if there is none."""
+    if document := await _lookup(service, parts):
+        return document, None
     *before, last = parts
     key, suffix = split_suffix(last)
-    if suffix and (found := await _lookup(service, [*before, key])):
-        return found, suffix
+    if suffix and (document := await _lookup(service, [*before, key])):
+        return document, suffix
     raise _not_found(service, parts)
 
 
 async def find_thing_by_suffix(service: QueryService, parts: list[str]) -> tuple[ThingDocument, str | None]:
-    """Find the thing of a path without its suffix, or else as it is; raise Refused (404) where there is none."""
+    """Return the thing of a path without the suffix, else that with it; raises HTTPProblem (404) if there is none."""
     parse_thing_path(parts)
     *before, last = parts
     key, suffix = split_suffix(last)
-    if suffix and (found := await _lookup(service, [*before, key])):
-        return found, suffix
-    if found := await _lookup(service, parts):
-        return found, None
+    if suffix and (document := await _lookup(service, [*before, key])):
+        return document, suffix
+    if document := await _lookup(service, parts):
+        return document, None
     raise _not_found(service, parts)
 
 
@@ -73,11 +73,11 @@ def _not_found(service: QueryService, parts: list[str]) -> HTTPProblem:
 async def _lookup(service: QueryService, parts: list[str]) -> ThingDocument | None:
     kind, source, key = parse_thing_path(parts)
     path = f"{kind}/{source}/{key}"
-    address = f"{service.iris.base}id/{path}"
+    iri_ = f"{service.iris.base}id/{path}"
     if kind == "organization":
-        return ThingDocument(address, path, None, False) if await service.rows(query("about"), {"subject": iri(address)}) else None
+        return ThingDocument(iri_, path, None, False) if await service.rows(query("about"), {"subject": iri(iri_)}) else None
     record = f"{service.iris.base}record/{source}/{key}"
     state = await service.rows(query("state"), {"record": iri(record)})
-    if not any("thing" not in row or row["thing"].value == address for row in state):
+    if not any("thing" not in row or row["thing"].value == iri_ for row in state):
         return None
-    return ThingDocument(address, path, record, any(row["status"].value == f"{service.iris.ns}gone" for row in state))
+    return ThingDocument(iri_, path, record, any(row["status"].value == f"{service.iris.ns}gone" for row in state))

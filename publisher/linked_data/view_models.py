@@ -1,4 +1,4 @@
-"""Views: what the page of an initiative, event, document or post shows, drawn from its record's statements."""
+"""The data that the page of an initiative, event, document or post shows, read from its record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _SEVERITY = {"Violation": "violation", "Warning": "warning", "Info": "info"}
 
 
 class Claim(NamedTuple):
-    """A concept that the thing is tied to, and how; *word* and *confidence* None where nothing tells."""
+    """A concept assigned to the thing, and its basis; *word* and *confidence* are None if unknown."""
 
     concept: Term
     basis: str
@@ -51,7 +51,7 @@ class MapPoint(NamedTuple):
 
 
 class ValidationNote(NamedTuple):
-    """What the judges said; *path* is the property that it is about."""
+    """A validation result; *path* is the property concerned."""
 
     message: str
     severity: str
@@ -60,7 +60,7 @@ class ValidationNote(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class ThingView:
-    """What a page shows of a thing, next to its description."""
+    """The data that a page shows besides the description."""
 
     claims: tuple[tuple[str, tuple[Claim, ...]], ...]
     parties: tuple[Party, ...]
@@ -69,57 +69,65 @@ class ThingView:
     remarks: tuple[ValidationNote, ...]
 
 
-def build_view(it: Description, record: str) -> ThingView:
-    """Draw the view of the thing from its record's statements."""
+def build_view(description: Description, record: str) -> ThingView:
+    """Build the view of a thing from its record's statements."""
     return ThingView(
-        claims=tuple((title, claims) for title, name in _CLAIMS if (claims := tuple(_claims(it, name)))),
-        parties=tuple(_party(it, role, term) for role, name in _ROLES for term in it.all(name)),
+        claims=tuple((title, claims) for title, name in _CLAIMS if (claims := tuple(_claims(description, name)))),
+        parties=tuple(_party(description, role, term) for role, name in _ROLES for term in description.all(name)),
         prizes=tuple(
-            Prize(it.one("wsis:prizeCategory", part.value), it.one("wsis:prizeStage", part.value), it.one("wsis:prizeYear", part.value))
-            for part in it.all("vivo:relatedBy")
+            Prize(
+                description.one("wsis:prizeCategory", part.value),
+                description.one("wsis:prizeStage", part.value),
+                description.one("wsis:prizeYear", part.value),
+            )
+            for part in description.all("vivo:relatedBy")
         ),
-        places=tuple(_point(it, part.value) for part in it.all("schema:location")),
-        remarks=tuple(_note(it, part.value) for part in it.all("wsis:result", record)),
+        places=tuple(_point(description, part.value) for part in description.all("schema:location")),
+        remarks=tuple(_note(description, part.value) for part in description.all("wsis:result", record)),
     )
 
 
-def _claims(it: Description, name: str) -> list[Claim]:
-    found = []
+def _claims(description: Description, name: str) -> list[Claim]:
+    claims = []
     for prefix, basis in _BASES:
         term = f"wsis:{prefix}{name[0].upper()}{name[1:]}" if prefix else f"wsis:{name}"
-        found += [_claim(it, concept, basis) for concept in it.all(term)]
-    return found
+        claims += [_claim(description, concept, basis) for concept in description.all(term)]
+    return claims
 
 
-def _claim(it: Description, concept: Term, basis: str) -> Claim:
-    for part in it.subjects("wsis:concept", concept.value) if concept.is_iri else ():
-        stated = it.one("wsis:basis", part)
+def _claim(description: Description, concept: Term, basis: str) -> Claim:
+    for part in description.subjects("wsis:concept", concept.value) if concept.is_iri else ():
+        stated = description.one("wsis:basis", part)
         if stated and stated.value.endswith(basis):
-            word, confidence = it.one("wsis:sourceWord", part), it.one("wsis:confidence", part)
+            word, confidence = description.one("wsis:sourceWord", part), description.one("wsis:confidence", part)
             return Claim(concept, basis, word.value if word else None, float(confidence.value) if confidence else None)
     return Claim(concept, basis, None, None)
 
 
-def _party(it: Description, role: str, term: Term) -> Party:
+def _party(description: Description, role: str, term: Term) -> Party:
     who = term.value
     if not term.is_iri:
         return Party(role, term, term, None, None, None)
     return Party(
         role,
         term,
-        it.one("skos:prefLabel", who),
-        it.one("org:classification", who),
-        it.one("dct:spatial", who),
-        it.one("foaf:homepage", who),
+        description.one("skos:prefLabel", who),
+        description.one("org:classification", who),
+        description.one("dct:spatial", who),
+        description.one("foaf:homepage", who),
     )
 
 
-def _point(it: Description, part: str) -> MapPoint:
-    latitude, longitude = it.one("wgs:lat", part), it.one("wgs:long", part)
-    return MapPoint(it.one("rdfs:label", part), latitude.value if latitude else "", longitude.value if longitude else "")
+def _point(description: Description, part: str) -> MapPoint:
+    latitude, longitude = description.one("wgs:lat", part), description.one("wgs:long", part)
+    return MapPoint(description.one("rdfs:label", part), latitude.value if latitude else "", longitude.value if longitude else "")
 
 
-def _note(it: Description, part: str) -> ValidationNote:
-    message, severity, path = it.one("sh:resultMessage", part), it.one("sh:resultSeverity", part), it.one("sh:resultPath", part)
+def _note(description: Description, part: str) -> ValidationNote:
+    message, severity, path = (
+        description.one("sh:resultMessage", part),
+        description.one("sh:resultSeverity", part),
+        description.one("sh:resultPath", part),
+    )
     word = severity.value.rpartition("#")[2] if severity else "Info"
-    return ValidationNote(message.value if message else "", _SEVERITY.get(word, "info"), it.short(path.value) if path else None)
+    return ValidationNote(message.value if message else "", _SEVERITY.get(word, "info"), description.short(path.value) if path else None)

@@ -1,1 +1,1 @@
-"""SPARQL: what a request asks by the protocol, how it is answered, and what is too large to wait for."""
+"""SPARQL: protocol, responses, exports and example queries."""

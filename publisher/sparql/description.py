@@ -1,4 +1,4 @@
-"""Service description: what the endpoint is and does, true in every number (https://www.w3.org/TR/sparql11-service-description/)."""
+"""The service description of the endpoint (https://www.w3.org/TR/sparql11-service-description/). Every number in it is counted."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAMES = {
     "rdf": "RDF_XML",
 }
 _GEOF = "http://www.opengis.net/def/function/geosparql/"
-# What is tested to give the values of its specification; the engine may know more.
+# Functions tested against their specification; the engine may support more.
 FUNCTIONS = tuple(f"{_GEOF}{name}" for name in ("asGeoJSON", "distance", "sfContains", "sfIntersects", "sfWithin"))
 PROPERTIES = ("http://jena.apache.org/text#query",)
 LATERAL = "https://github.com/w3c/sparql-dev/blob/main/SEP/SEP-0006/sep-0006.md"
@@ -34,8 +34,8 @@ LATERAL = "https://github.com/w3c/sparql-dev/blob/main/SEP/SEP-0006/sep-0006.md"
 PREFIXES = {"sd": "http://www.w3.org/ns/sparql-service-description#", "void": "http://rdfs.org/ns/void#"}
 
 
-async def service_description(service: QueryService, row: GraphFormat) -> bytes:
-    """Describe the endpoint in the format *row*; a number that takes longer to count than a query may is left out."""
+async def service_description(service: QueryService, graph_format: GraphFormat) -> bytes:
+    """Return the service description in *graph_format*. Counts that exceed the query limits are left out."""
     numbers = await _numbers(service)
     formats = " , ".join(f"<{_FORMATS}{_NAMES[suffix]}>" for suffix in [*TABLES, *GRAPHS])
     text = f"""
@@ -60,7 +60,7 @@ async def service_description(service: QueryService, row: GraphFormat) -> bytes:
             sd:defaultGraph <.well-known/void#default-graph> .
         <.well-known/void#default-graph> {_numbers_turtle(numbers, "void:triples")} a sd:Graph, void:Dataset .
         """
-    return write_turtle(text, service.iris, row)
+    return write_turtle(text, service.iris, graph_format)
 
 
 def _list(iris: tuple[str, ...]) -> str:
@@ -68,9 +68,9 @@ def _list(iris: tuple[str, ...]) -> str:
 
 
 def _limits(limits: Limits) -> str:
-    """Tell the limits of a query by anyone, in the words of our ontology; one that is not set is not told."""
+    """Return the public query limits as Turtle, with the terms of our ontology; unset limits are omitted."""
     budget = limits.budget if limits.budget else None
-    told = {
+    values = {
         "queryTimeLimit": limits.seconds,
         "queryMemoryLimit": limits.memory,
         "queryRowLimit": limits.rows,
@@ -78,7 +78,7 @@ def _limits(limits: Limits) -> str:
         "queryBudget": budget,
         "queryBudgetWindow": limits.window if budget else None,
     }
-    return " ".join(f"wsis:{name} {value} ;" for name, value in told.items() if value is not None)
+    return " ".join(f"wsis:{name} {value} ;" for name, value in values.items() if value is not None)
 
 
 def _numbers_turtle(numbers: dict[str, int], *names: str) -> str:
@@ -86,14 +86,14 @@ def _numbers_turtle(numbers: dict[str, int], *names: str) -> str:
 
 
 async def _numbers(service: QueryService) -> dict[str, int]:
-    """Count what is shown; the counts are kept until it changes."""
+    """Return the counts of the current snapshot."""
     return {name: number async for name, number in _count(service)}
 
 
 async def _count(service: QueryService) -> AsyncIterator[tuple[str, int]]:
     try:
         properties = await service.rows(query("void-properties"))
-        yield "void:triples", sum(int(row["triples"].value) for row in properties)
+        yield "void:triples", sum(int(graph_format["triples"].value) for graph_format in properties)
         yield "void:properties", len(properties)
         yield "void:classes", len(await service.rows(query("void-classes")))
         yield "wsis:namedGraphs", int((await service.rows(query("named-graphs")))[0]["graphs"].value)
@@ -101,7 +101,7 @@ async def _count(service: QueryService) -> AsyncIterator[tuple[str, int]]:
         return
 
 
-def write_turtle(turtle: str, iris: Iris, row: GraphFormat) -> bytes:
-    """Write *turtle*, whose relative IRIs stand under the base, in the format *row*."""
+def write_turtle(turtle: str, iris: Iris, graph_format: GraphFormat) -> bytes:
+    """Serialize *turtle*, with IRIs relative to the base, in *graph_format*."""
     triples = (quad.triple for quad in parse(turtle, RdfFormat.TURTLE, base_iri=iris.base))
-    return serialize(triples, format=row.writer, prefixes=PREFIXES) or b""
+    return serialize(triples, format=graph_format.writer, prefixes=PREFIXES) or b""

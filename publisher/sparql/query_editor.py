@@ -1,4 +1,4 @@
-"""Editor: what the query page is given beside its form: its scripts, the releases, and the words that can be completed."""
+"""The data of the query page: its scripts, releases, examples, and the terms that can be completed."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from vocab.iris import Iris
 
 log = structlog.get_logger(room="editor")
 
-BUNDLE_FOLDER = PACKAGE_FOLDER / "static" / "query"  # made by hatch_build.py where npm is there
-MAX_LABEL = 120  # characters of a concept's name that are shown: targets are whole sentences
-DEFAULT_EXAMPLE = "initiatives-by-goal"  # the example that the page begins with
+BUNDLE_FOLDER = PACKAGE_FOLDER / "static" / "query"  # built by hatch_build.py if npm is available
+MAX_LABEL = 120  # characters shown of a concept's name: targets are whole sentences
+DEFAULT_EXAMPLE = "initiatives-by-goal"  # shown when no example is requested
 _MORE = {
     "geof": "http://www.opengis.net/def/function/geosparql/",
     "text": "http://jena.apache.org/text#",
@@ -34,39 +34,39 @@ _MORE = {
 
 @dataclass(frozen=True, slots=True)
 class EditorState:
-    """The example that the form holds, whether it was asked for, all examples, and the releases' numbers, the newest first.
+    """The example in the form, whether it was requested, all examples, and the releases' numbers, newest first.
 
-    *runs*: the page runs the query when it is opened, since it is one of our own.
+    *run_on_open*: the page runs the query when it opens, which it does for our own examples only.
     """
 
-    chosen: Example
-    named: bool
-    runs: bool
+    example: Example
+    requested: bool
+    run_on_open: bool
     examples: tuple[Example, ...]
     releases: tuple[int, ...]
 
 
 def is_built(folder: Path = BUNDLE_FOLDER) -> bool:
-    """Tell whether the scripts are there; where they are not, the log says what to do."""
-    there = all((folder / name).exists() for name in ("query.js", "query.css", "worker.js"))
-    if not there:
+    """Return whether the scripts are built; if not, log how to build them."""
+    built = all((folder / name).exists() for name in ("query.js", "query.css", "worker.js"))
+    if not built:
         log.warning("query editor not built; the query page is a plain form. To build it, install Node.js with npm and reinstall stocktake")
-    return there
+    return built
 
 
 def prefixes(iris: Iris) -> dict[str, str]:
-    """Give the prefixes that the editor knows."""
+    """Return the prefixes that the editor completes."""
     lines = {"line": f"{iris.base}scheme/action-line/"}
     return dict(sorted({**namespaces(iris), **_MORE, **lines}.items()))
 
 
 async def completions(service: QueryService) -> dict[str, object]:
-    """Give prefixes, and by kind the addresses that can be completed with their names."""
-    found: dict[str, dict[str, str]] = {"classes": {}, "properties": {}, "concepts": {}}
+    """Return the prefixes, and by kind the IRIs to complete with their labels."""
+    words: dict[str, dict[str, str]] = {"classes": {}, "properties": {}, "concepts": {}}
     for row in await service.rows(query("words")):
-        kind, iri = found[row["kind"].value], row["iri"].value
+        kind, iri = words[row["kind"].value], row["iri"].value
         kind[iri] = kind.get(iri) or _label(row)
-    listed = {kind: [{"iri": iri, "label": label} for iri, label in sorted(them.items())] for kind, them in found.items()}
+    listed = {kind: [{"iri": iri, "label": label} for iri, label in sorted(labels.items())] for kind, labels in words.items()}
     return {"prefixes": prefixes(service.iris), **listed}
 
 
@@ -77,7 +77,7 @@ def _label(row: Row) -> str:
 
 
 def script_texts() -> dict[str, str]:
-    """Return the texts of the page's scripts in the language of the visit, by their English text."""
+    """Return the texts of the page's scripts in the request's language, by their English text."""
     return {
         "Add a new tab": _("Add a new tab"),
         "Add tab": _("Add tab"),
@@ -149,13 +149,13 @@ def script_texts() -> dict[str, str]:
     }
 
 
-def initial_view(it: Example) -> str:
-    """Return the view of the query page that an example's answer opens in, "" where the page chooses."""
-    return "map" if "map" in it.keywords else ""
+def initial_view(example: Example) -> str:
+    """Return the view that shows an example's results first, "" for the page's default."""
+    return "map" if "map" in example.keywords else ""
 
 
 def editor_for_example(service: QueryService, name: str | None) -> EditorState:
-    """Give what the page shows; *name* is the example that the form begins with. Raises KeyError where there is none of that name."""
+    """Return the state of the page for the example *name*, None for the default. Raises KeyError if there is no such example."""
     chosen = example(service.iris, name or DEFAULT_EXAMPLE)
     if chosen is None:
         raise KeyError(name)
@@ -163,13 +163,13 @@ def editor_for_example(service: QueryService, name: str | None) -> EditorState:
 
 
 def editor_for_query(service: QueryService, text: str) -> EditorState:
-    """Give what the page shows where another page has led to it with the query *text*, which is asked by who reads it, not by us."""
+    """Return the state of the page for the query *text* of another page's link. The reader runs it, not the page."""
     title, about = "The query behind the numbers", "It is that of the page you come from. Ask it as it is, or change it."
-    one = Example("shown", "", "select", title, about, (), text, 0)
-    return EditorState(one, True, False, examples(service.iris), _releases(service.data / "releases"))
+    query_example = Example("shown", "", "select", title, about, (), text, 0)
+    return EditorState(query_example, True, False, examples(service.iris), _releases(service.data / "releases"))
 
 
 def _releases(folder: Path) -> tuple[int, ...]:
-    """List the releases that are there whole: their manifest is there."""
+    """Return the numbers of complete releases, those with a manifest."""
     names = (path.parent.name for path in folder.glob("*/release.json"))
     return tuple(sorted((int(name) for name in names if name.isdecimal()), reverse=True))

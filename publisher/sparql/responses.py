@@ -1,4 +1,4 @@
-"""Answering: a question's way to an HTTP response: held by the client, held by us, under way already, or evaluated."""
+"""Respond to a query: from the client's cache, from ours, from an identical query that is running, or by running it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.request_coalescing import SharedResponse
 from publisher.store.workers.worker import Answer
 
-# How an answer came to be, by https://www.rfc-editor.org/rfc/rfc9211
+# Values of Cache-Status (https://www.rfc-editor.org/rfc/rfc9211)
 _HIT, _SHARED, _MISS, _BYPASS = (f"stocktake; {how}" for how in ("hit", "fwd=miss; collapsed", "fwd=miss", "fwd=bypass"))
 
 
 @dataclass(frozen=True, slots=True)
 class _PendingQuery:
-    """A question that was put, and what its answer is kept by; *of* is the release that it is asked of, None of what is shown."""
+    """A query and its cache keys; *release* is the release that it queries, None for current data."""
 
     request: Request
     service: QueryService
     question: QueryRequest
     seconds: float | None
     packed: bytes
-    of: Snapshot | None
+    release: Snapshot | None
 
     @property
     def key(self) -> bytes:
@@ -41,22 +41,22 @@ class _PendingQuery:
 
     @property
     def shown(self) -> Snapshot:
-        return self.of or self.service.current
+        return self.release or self.service.current
 
     @property
-    def kept(self) -> tuple[Cache, str]:
-        """Give where its answer is kept, and the version there; the key tells one release from another."""
-        return (self.service.releases.cache, "releases") if self.of else (self.service.cache, self.shown.version)
+    def cache_and_version(self) -> tuple[Cache, str]:
+        """Return the cache and the version in it. For releases the key alone distinguishes them."""
+        return (self.service.releases.cache, "releases") if self.release else (self.service.cache, self.shown.version)
 
-    async def fresh(self) -> Answer:
+    async def evaluate(self) -> Answer:
         return await self.service.query(self.question, self.seconds, client_address(self.request))
 
-    def land(self, answer: Answer, body: bytes) -> Entry:
-        snapshot = self.of or self.service.snapshot_of(answer)
+    def store(self, answer: Answer, body: bytes) -> Entry:
+        snapshot = self.release or self.service.snapshot_of(answer)
         if snapshot is None or answer.cut:
             return Entry(answer.suffix, "", body, answer.seconds, answer.cut)
         entry = Entry(answer.suffix, entity_tag(snapshot, self.packed), body, answer.seconds)
-        cache, version = self.kept if self.of else (self.service.cache, snapshot.version)
+        cache, version = self.cache_and_version if self.release else (self.service.cache, snapshot.version)
         cache.put(version, self.key, entry)
         return entry
 
@@ -67,106 +67,108 @@ async def answer_query(
     question: QueryRequest,
     seconds: float | None = None,
     name: bytes | None = None,
-    of: Snapshot | None = None,
+    release: Snapshot | None = None,
 ) -> Response:
-    """Answer *question* to *request*; *seconds* may shorten the time limit. Raises PublisherError and Refused.
+    """Return the response to *question*; *seconds* may shorten the time limit. Raises PublisherError and HTTPProblem.
 
-    *name* is a digest of the request; what is put in the same bytes again is then answered by ``repeated``. *of* is the release that the
-    question is asked of.
+    *name* is a digest of the request, under which ``cached_response`` finds the response. *release* is the release to query, None for
+    current data.
     """
-    if question.volatile or not (of or service.is_consistent):
+    if question.volatile or not (release or service.is_consistent):
         answer = await run_query(request, service, question, seconds)
-        told = {"Content-Type": media_type(answer.suffix), "Vary": "Accept", "Cache-Control": "no-store", "Cache-Status": _BYPASS}
-        return await send_answer(answer, told, service.disk_quota)
-    # White space at the ends means nothing, so it makes no other answer; it only moves the place of a fault.
+        headers = {"Content-Type": media_type(answer.suffix), "Vary": "Accept", "Cache-Control": "no-store", "Cache-Status": _BYPASS}
+        return await send_answer(answer, headers, service.disk_quota)
+    # Surrounding white space does not change the result; it only moves the position of a syntax error.
     packed = replace(question, text=question.text.strip(" \t\r\n")).pack()
-    asked = _PendingQuery(request, service, question, seconds, packed, of)
-    shown, (cache, version) = asked.shown, asked.kept
-    etag = entity_tag(shown, packed)
-    if done := _unchanged(request, etag, shown):
-        return done
-    entry = cache.get(version, asked.key)
-    response = _complete(request, entry, shown, _HIT) if entry else await _coalesced(asked)
+    pending = _PendingQuery(request, service, question, seconds, packed, release)
+    current, (cache, version) = pending.shown, pending.cache_and_version
+    etag = entity_tag(current, packed)
+    if response := _unchanged(request, etag, current):
+        return response
+    entry = cache.get(version, pending.key)
+    response = _complete(request, entry, current, _HIT) if entry else await _coalesced(pending)
     if name:
-        service.cache.name(shown.version, name, asked.key)
+        service.cache.name(current.version, name, pending.key)
     return response
 
 
 def cached_response(request: Request, service: QueryService, name: bytes) -> Response | None:
-    """Answer a request that was put before in the same bytes, without reading it; None where its answer is not held."""
-    shown = service.snapshot
-    if shown is None:
+    """Return the cached response to an identical earlier request, without parsing it; None if there is none."""
+    current = service.snapshot
+    if current is None:
         return None
-    entry = service.cache.known(shown.version, name)
-    return (_unchanged(request, entry.etag, shown) or _complete(request, entry, shown, _HIT)) if entry else None
+    entry = service.cache.known(current.version, name)
+    return (_unchanged(request, entry.etag, current) or _complete(request, entry, current, _HIT)) if entry else None
 
 
-def with_validators(request: Request, response: Response, shown: Snapshot, seed: bytes) -> Response:
-    """Give *response*, made from *shown* and told apart by *seed*, with its validators; 304 where the client holds it."""
-    etag = entity_tag(shown, seed)
-    response.headers.update(_validators(etag, shown))
-    return _unchanged(request, etag, shown) or response
+def with_validators(request: Request, response: Response, current: Snapshot, seed: bytes) -> Response:
+    """Add validators to *response*, made from the snapshot *current* and identified by *seed*; 304 if the client has it."""
+    etag = entity_tag(current, seed)
+    response.headers.update(_validators(etag, current))
+    return _unchanged(request, etag, current) or response
 
 
 def media_type(suffix: str) -> str:
-    """Give the media type of the format *suffix*."""
+    """Return the media type of the format *suffix*."""
     return (TABLES.get(suffix) or GRAPHS[suffix]).media
 
 
-async def _coalesced(asked: _PendingQuery) -> Response:
-    flights, shown = asked.service.shared_responses, asked.shown
-    key = (shown.version, asked.question.pack(), asked.seconds)
-    flight, first = flights.join(key, lambda: SharedResponse(asked.fresh(), asked.land))
+async def _coalesced(pending: _PendingQuery) -> Response:
+    flights, current = pending.service.shared_responses, pending.shown
+    key = (current.version, pending.question.pack(), pending.seconds)
+    flight, first = flights.join(key, lambda: SharedResponse(pending.evaluate(), pending.store))
     streams = False
     try:
-        await cancel_on_disconnect(asked.request, flight.until(SIZE // 2 if first else None))
+        await cancel_on_disconnect(pending.request, flight.until(SIZE // 2 if first else None))
         if flight.entry:
-            return _complete(asked.request, flight.entry, _snapshot(asked, flight), _MISS if first else _SHARED)
+            return _complete(pending.request, flight.entry, _snapshot(pending, flight), _MISS if first else _SHARED)
         streams = first
         if first:
-            return _streamed(asked, flight)
+            return _streamed(pending, flight)
     finally:
         if not streams:
             flight.close()
-    answer = await run_query(asked.request, asked.service, asked.question, asked.seconds)  # it was too large to wait for
+    answer = await run_query(
+        pending.request, pending.service, pending.question, pending.seconds
+    )  # the shared response was too large to wait for
     return await send_answer(
-        answer, _headers(answer.suffix, asked, asked.of or asked.service.snapshot_of(answer)), asked.service.disk_quota
+        answer, _headers(answer.suffix, pending, pending.release or pending.service.snapshot_of(answer)), pending.service.disk_quota
     )
 
 
-def _streamed(asked: _PendingQuery, flight: SharedResponse) -> Response:
+def _streamed(pending: _PendingQuery, flight: SharedResponse) -> Response:
     assert flight.answer
-    headers = _headers(flight.answer.suffix, asked, _snapshot(asked, flight))
-    return StreamedAnswer(flight.chunks(), flight, flight.answer, headers, asked.service.disk_quota)
+    headers = _headers(flight.answer.suffix, pending, _snapshot(pending, flight))
+    return StreamedAnswer(flight.chunks(), flight, flight.answer, headers, pending.service.disk_quota)
 
 
-def _snapshot(asked: _PendingQuery, flight: SharedResponse) -> Snapshot | None:
-    return asked.of or (asked.service.snapshot_of(flight.answer) if flight.answer else None)
+def _snapshot(pending: _PendingQuery, flight: SharedResponse) -> Snapshot | None:
+    return pending.release or (pending.service.snapshot_of(flight.answer) if flight.answer else None)
 
 
-def _headers(suffix: str, asked: _PendingQuery, snapshot: Snapshot | None) -> dict[str, str]:
-    etag = entity_tag(snapshot, asked.packed) if snapshot else ""
+def _headers(suffix: str, pending: _PendingQuery, snapshot: Snapshot | None) -> dict[str, str]:
+    etag = entity_tag(snapshot, pending.packed) if snapshot else ""
     return {"Content-Type": media_type(suffix), "Cache-Status": _MISS, **_validators(etag, snapshot)}
 
 
 def _validators(etag: str, snapshot: Snapshot | None) -> dict[str, str]:
-    told = {"Vary": "Accept", "Cache-Control": "public, no-cache"}
+    headers = {"Vary": "Accept", "Cache-Control": "public, no-cache"}
     if etag:
-        told["ETag"] = etag
+        headers["ETag"] = etag
     if snapshot and (date := last_modified(snapshot)):
-        told["Last-Modified"] = date
-    return told
+        headers["Last-Modified"] = date
+    return headers
 
 
-def _unchanged(request: Request, etag: str, shown: Snapshot) -> Response | None:
-    status = evaluate_conditions(request.method, request.headers, etag, shown)
+def _unchanged(request: Request, etag: str, current: Snapshot) -> Response | None:
+    status = evaluate_conditions(request.method, request.headers, etag, current)
     if status is HTTPStatus.PRECONDITION_FAILED:
-        raise HTTPProblem(status, "The answer is the one that If-None-Match names")
-    return Response(status_code=status, headers=_validators(etag, shown)) if status else None
+        raise HTTPProblem(status, "The response matches If-None-Match")
+    return Response(status_code=status, headers=_validators(etag, current)) if status else None
 
 
 def _complete(request: Request, entry: Entry, snapshot: Snapshot | None, how: str) -> Response:
     headers = {"Content-Type": media_type(entry.suffix), "Cache-Status": how, **_validators(entry.etag, snapshot)}
     headers["Content-Length"] = str(len(entry.body))
-    headers |= cost_headers(entry.seconds if how is _MISS else 0.0, entry.cut)  # what is held costs nothing
+    headers |= cost_headers(entry.seconds if how is _MISS else 0.0, entry.cut)  # a cached response costs nothing
     return Response(b"" if request.method == "HEAD" else entry.body, headers=headers)

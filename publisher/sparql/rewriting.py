@@ -1,4 +1,4 @@
-"""Rewriting: what is put in place of properties that the store does not hold, before a question is asked."""
+"""Rewrite full-text search properties before a query runs."""
 
 from __future__ import annotations
 
@@ -15,38 +15,38 @@ from publisher.store.workers.query_request import QueryRequest
 TEXT_HEADER = "Stocktake-Text"
 
 
-async def rewrite(service: QueryService, question: QueryRequest, shown: Snapshot | None = None) -> QueryRequest:
-    """Give the question that is really asked of *shown*, or of what is shown now; *question* itself where nothing is to be put in.
+async def rewrite(service: QueryService, question: QueryRequest, current: Snapshot | None = None) -> QueryRequest:
+    """Return the rewritten query for the snapshot *current* or the newest; *question* itself if nothing needs rewriting.
 
-    Answers are kept by what is given here, so it holds all that the answer depends on beside the snapshot. Raises
-    QuerySyntaxError where a search is not written as it should be, NotReady while there is no index of texts.
+    The result is the cache key, so it holds everything that the response depends on besides the snapshot. Raises
+    QuerySyntaxError if a search is malformed, NotReady while there is no text index.
     """
     if not texts.has_search(question.text):
         return question
-    shown = shown or service.current
-    done = await asyncio.to_thread(_rewritten, question.text, shown)
-    if not done.inserted:
+    current = current or service.current
+    rewritten = await asyncio.to_thread(_rewritten, question.text, current)
+    if not rewritten.inserted:
         return question
-    return replace(question, text=done.text, inserted=done.inserted, note=_note(done, shown), snapshot=shown.path)
+    return replace(question, text=rewritten.text, inserted=rewritten.inserted, note=_note(rewritten, current), snapshot=current.path)
 
 
 async def await_indexes(service: QueryService, question: QueryRequest) -> None:
-    """Wait until all that the journal holds is shown, and where *question* searches texts until they are looked up too."""
+    """Wait until the store, and for full-text queries the text index too, has applied the whole journal."""
     await service.wait_until_current()
     while texts.has_search(question.text) and service.current.text != service.current.position:
         await asyncio.sleep(PAUSE)
 
 
-def _rewritten(text: str, shown: Snapshot) -> texts.Rewritten:
-    search = open_searcher(shown.path)
+def _rewritten(text: str, current: Snapshot) -> texts.Rewritten:
+    search = open_searcher(current.path)
     if search is None:
-        raise NotReady("the index of texts is being made; ask again in a moment")
+        raise NotReady("the text index is being built; try again in a moment")
     return texts.rewrite(text, search)
 
 
-def _note(done: texts.Rewritten, shown: Snapshot) -> str:
-    """Write the header field that tells what a search did not do, a dictionary by https://www.rfc-editor.org/rfc/rfc9651."""
-    told = [f"cut={texts.MAX_RESULTS}"] if done.truncated else []
-    told += ["similar"] if done.fuzzy else []
-    told += [f"position={shown.text}"] if shown.text != shown.position else []
-    return ", ".join(told)
+def _note(rewritten: texts.Rewritten, current: Snapshot) -> str:
+    """Return the header field that reports limits of a search, a dictionary by https://www.rfc-editor.org/rfc/rfc9651."""
+    parts = [f"cut={texts.MAX_RESULTS}"] if rewritten.truncated else []
+    parts += ["similar"] if rewritten.fuzzy else []
+    parts += [f"position={current.text}"] if current.text != current.position else []
+    return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Streaming: an answer on its way to the client; one that ends early says so, or the connection is cut: never a part that looks whole."""
+"""Stream a response. One that ends early says so, or the connection is closed: a partial response never looks complete."""
 
 from __future__ import annotations
 
@@ -25,20 +25,20 @@ log = structlog.get_logger(room="streaming")
 
 Result = TypeVar("Result")
 
-DISCONNECT_CHECK_DELAY = 0.05  # seconds before it is worth a task to look whether the client is still there
+DISCONNECT_CHECK_DELAY = 0.05  # seconds before a task watches for a disconnect
 
 
 class Closable(Protocol):
-    """What is let go when the response has ended, whole or not."""
+    """A resource that is closed when the response ends, complete or not."""
 
     def close(self) -> None: ...  # noqa: D102
 
 
 class StreamedAnswer(Response):
-    """A response in pieces; what it cost, and whether it ended early, follows in trailer fields.
+    """A streamed response. Trailer fields report its cost and whether it ended early.
 
-    Where an error ends it, or it ends early with no mark in its text and the client reads no trailers, its end is not sent, so that
-    the server cuts the connection.
+    After an error, or a truncation that neither the format nor trailers can report, the end is not sent, so that
+    the server closes the connection.
     """
 
     def __init__(self, rest: AsyncIterator[bytes], closing: Closable, answer: Answer, headers: dict[str, str], room: DiskQuota) -> None:
@@ -48,34 +48,34 @@ class StreamedAnswer(Response):
         self._spool = ResponseBuffer(room)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Send it, until it ends or the client is gone; to HEAD no more than how it begins."""
+        """Send the response until it ends or the client disconnects; to HEAD only the headers."""
         if scope["method"] == "HEAD":
             self._closing.close()
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             return await send({"type": "http.response.body", "body": b"", "more_body": False})
         reading = asyncio.ensure_future(self._read())
         sending = asyncio.ensure_future(self._send(reading, send, *_trailer_support(scope)))
-        gone = asyncio.ensure_future(_wait_for_disconnect(receive))
+        disconnected = asyncio.ensure_future(_wait_for_disconnect(receive))
         try:
-            await asyncio.wait({sending, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({sending, disconnected}, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            for task in (reading, sending, gone):
+            for task in (reading, sending, disconnected):
                 task.cancel()
-            await asyncio.gather(reading, sending, gone, return_exceptions=True)
+            await asyncio.gather(reading, sending, disconnected, return_exceptions=True)
             self._spool.close()
             self._closing.close()
 
     async def _read(self) -> None:
-        """Take the answer as fast as it comes."""
+        """Read the result as fast as it arrives."""
         try:
             async for chunk in self._rest:
                 await self._spool.put(chunk)
         finally:
             self._spool.end()
 
-    async def _send(self, reading: asyncio.Future[None], send: Send, able: bool, asked: bool) -> None:
+    async def _send(self, reading: asyncio.Future[None], send: Send, supported: bool, client_accepts: bool) -> None:
         start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
-        if able:
+        if supported:
             start |= {"headers": [*self.raw_headers, (b"trailer", f"{FIELD}, {COST}".encode())], "trailers": True}
         await send(start)
         while (chunk := await self._spool.get()) is not None:
@@ -85,39 +85,39 @@ class StreamedAnswer(Response):
         except PublisherError as error:
             log.warning("response aborted", reason=str(error))
             return
-        if (cut := self._answer.cut) and not (self._answer.marked or asked):
+        if (cut := self._answer.cut) and not (self._answer.marked or client_accepts):
             log.warning("response aborted: truncated, and the format has no place for a marker", cut=cut.field)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
-        if able:
-            told = {**({FIELD: cut.field} if cut else {}), COST: format_cost(self._answer.seconds)}
-            fields = [(name.lower().encode(), value.encode()) for name, value in told.items()]
+        if supported:
+            values = {**({FIELD: cut.field} if cut else {}), COST: format_cost(self._answer.seconds)}
+            fields = [(name.lower().encode(), value.encode()) for name, value in values.items()]
             await send({"type": "http.response.trailers", "headers": fields, "more_trailers": False})
 
 
 def _trailer_support(scope: Scope) -> tuple[bool, bool]:
-    """Tell whether the server can send trailer fields, and whether the client said that it reads them (TE: trailers)."""
-    able = "http.response.trailers" in (scope.get("extensions") or {}) and scope.get("http_version") == "1.1"
-    wishes = b",".join(value for name, value in scope["headers"] if name == b"te").lower().split(b",")
-    return able, able and any(wish.partition(b";")[0].strip() == b"trailers" for wish in wishes)
+    """Return whether the server can send trailer fields, and whether the client accepts them (TE: trailers)."""
+    supported = "http.response.trailers" in (scope.get("extensions") or {}) and scope.get("http_version") == "1.1"
+    tokens = b",".join(value for name, value in scope["headers"] if name == b"te").lower().split(b",")
+    return supported, supported and any(token.partition(b";")[0].strip() == b"trailers" for token in tokens)
 
 
 def format_cost(seconds: float) -> str:
-    """Write what an answer cost.
+    """Format the cost of a query in seconds.
 
-    >>> cost(0.12345)
+    >>> format_cost(0.12345)
     '0.123'
     """
     return f"{seconds:.3f}"
 
 
 def client_address(request: Request) -> str:
-    """Tell which client asks, by its address."""
+    """Return the client's address, as rate limits count it."""
     return client_of(request.client.host) if request.client else ""
 
 
 def cost_headers(seconds: float, cut: Truncation | None = None) -> dict[str, str]:
-    """Give the headers of an answer that is ready before its first byte leaves: what it cost, and where it was cut."""
+    """Return the headers for cost and truncation of a response that is complete before it is sent."""
     return {COST: format_cost(seconds), **({FIELD: cut.field, "Link": EXPORTS} if cut else {})}
 
 
@@ -127,28 +127,28 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 
 async def run_query(request: Request, service: QueryService, question: QueryRequest, seconds: float | None = None) -> Answer:
-    """Ask the store; where the client leaves before the answer begins, the query is stopped."""
+    """Run the query; it is cancelled if the client disconnects before the response starts."""
     return await cancel_on_disconnect(request, service.query(question, seconds, client_address(request)))
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[object, object, Result]) -> Result:
-    """Wait for *work*; where the client leaves before it is done, it is cancelled, and the request with it."""
-    asking = asyncio.ensure_future(work)
+    """Await *work*; cancel it and the request if the client disconnects first."""
+    task = asyncio.ensure_future(work)
     try:
-        await asyncio.wait({asking}, timeout=DISCONNECT_CHECK_DELAY)
-        if not asking.done():
-            gone = asyncio.ensure_future(_wait_for_disconnect(request.receive))
-            await asyncio.wait({asking, gone}, return_when=asyncio.FIRST_COMPLETED)
-            gone.cancel()
-        if not asking.done():
+        await asyncio.wait({task}, timeout=DISCONNECT_CHECK_DELAY)
+        if not task.done():
+            disconnected = asyncio.ensure_future(_wait_for_disconnect(request.receive))
+            await asyncio.wait({task, disconnected}, return_when=asyncio.FIRST_COMPLETED)
+            disconnected.cancel()
+        if not task.done():
             raise asyncio.CancelledError
-        return asking.result()
+        return task.result()
     finally:
-        asking.cancel()
+        task.cancel()
 
 
 async def send_answer(answer: Answer, headers: dict[str, str], room: DiskQuota) -> Response:
-    """Send *answer*: at once where one frame holds it, else in pieces."""
+    """Return *answer* as one response if it fits in a frame, else streamed."""
     chunks = answer.marked_chunks()
     try:
         first = await anext(chunks, b"")

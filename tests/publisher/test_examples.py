@@ -33,7 +33,7 @@ def test_there_are_at_least_25_with_names_and_places_of_their_own():
 async def test_an_example_answers_something(it, service):
     (outcome,) = [outcome async for outcome in run_examples(service, [it])]
 
-    assert outcome.trouble == ""
+    assert outcome.error == ""
     assert outcome.rows > 0
 
 
@@ -72,9 +72,9 @@ async def test_one_that_fails_or_answers_nothing_is_not_good(service: QueryServi
 
     outcomes = [outcome async for outcome in run_examples(service, [wrong, empty])]
 
-    assert [it.good for it in outcomes] == [False, False]
-    assert outcomes[0].trouble
-    assert ExampleOutcome(THEM[0], 1, 0.1).good
+    assert [it.passed for it in outcomes] == [False, False]
+    assert outcomes[0].error
+    assert ExampleOutcome(THEM[0], 1, 0.1).passed
 
 
 def _fields(it: object) -> dict[str, object]:

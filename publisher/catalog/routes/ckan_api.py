@@ -1,4 +1,4 @@
-"""Portals: what can be had here, as a CKAN portal lists it and as a data.json, so that portals of either kind pick us up."""
+"""The catalogue as a CKAN portal and as data.json, for portals that harvest either."""
 
 from __future__ import annotations
 
@@ -21,22 +21,22 @@ _ACTIONS = ("package_list", "package_search", "package_show", "status_show")
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/data.json`` and of CKAN's Action API."""
+    """Return the routes of ``/data.json`` and of CKAN's Action API."""
     routes = APIRouter()
 
     async def pod(request: Request) -> Response:
-        told = data_json(await load_catalog(service, contact_email(request)), service.iris.base)
-        return build_response(request, Representation(orjson.dumps(told, option=orjson.OPT_INDENT_2), "application/json"))
+        document = data_json(await load_catalog(service, contact_email(request)), service.iris.base)
+        return build_response(request, Representation(orjson.dumps(document, option=orjson.OPT_INDENT_2), "application/json"))
 
     async def action(request: Request) -> Response:
         name = request.path_params["action"]
         try:
-            asked = await _asked(request)
-            result = _result(name, asked, packages(await load_catalog(service, contact_email(request))))
+            params = await _read_parameters(request)
+            result = _result(name, params, packages(await load_catalog(service, contact_email(request))))
         except (ValueError, TypeError) as error:
-            return _failed(HTTPStatus.CONFLICT, "Validation Error", str(error))
+            return _error_response(HTTPStatus.CONFLICT, "Validation Error", str(error))
         except LookupError as error:
-            return _failed(HTTPStatus.NOT_FOUND, "Not Found Error", str(error.args[0]))
+            return _error_response(HTTPStatus.NOT_FOUND, "Not Found Error", str(error.args[0]))
         help_ = f"{service.iris.base}api/3/action/help_show?name={name}"
         return build_response(request, Representation(orjson.dumps({"help": help_, "success": True, "result": result}), "application/json"))
 
@@ -46,43 +46,43 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     return routes
 
 
-async def _asked(request: Request) -> Mapping[str, object]:
+async def _read_parameters(request: Request) -> Mapping[str, object]:
     """Read what is asked, from the address or, as CKAN's own clients send it, from a body of JSON; raises ValueError."""
-    told: dict[str, object] = dict(request.query_params)
+    params: dict[str, object] = dict(request.query_params)
     if request.method == "POST" and (body := await request.body()):
-        given = orjson.loads(body)
-        if not isinstance(given, dict):
+        payload = orjson.loads(body)
+        if not isinstance(payload, dict):
             raise ValueError("the body is an object of JSON")
-        told |= given
-    return told
+        params |= payload
+    return params
 
 
-def _result(action: str, asked: Mapping[str, object], found: list[Json]) -> object:
+def _result(action: str, params: Mapping[str, object], candidates: list[Json]) -> object:
     """Answer one of CKAN's actions; raises LookupError and ValueError."""
     if action == "package_search":
-        q, fq, sort = (str(asked.get(name) or "") for name in ("q", "fq", "sort"))
-        return search_packages(found, PackageSearch(q, fq, sort, *_window(asked, "start", "rows", ROWS)))
+        q, fq, sort = (str(params.get(name) or "") for name in ("q", "fq", "sort"))
+        return search_packages(candidates, PackageSearch(q, fq, sort, *_window(params, "start", "rows", ROWS)))
     if action == "package_list":
-        start, rows = _window(asked, "offset", "limit", len(found))
-        return sorted(str(it["name"]) for it in found)[start : start + rows]
+        start, rows = _window(params, "offset", "limit", len(candidates))
+        return sorted(str(package["name"]) for package in candidates)[start : start + rows]
     if action == "package_show":
-        for it in found:
-            if asked.get("id") in (it["name"], it["id"]):
-                return it
-        raise LookupError(f"There is no package {asked.get('id')}")
+        for package in candidates:
+            if params.get("id") in (package["name"], package["id"]):
+                return package
+        raise LookupError(f"There is no package {params.get('id')}")
     if action == "status_show":
-        return {"ckan_version": "2.10.0", "site_title": found[0]["title"], "extensions": []}
+        return {"ckan_version": "2.10.0", "site_title": candidates[0]["title"], "extensions": []}
     raise LookupError(f"There are the actions {', '.join(_ACTIONS)}")
 
 
-def _window(asked: Mapping[str, object], first: str, most: str, otherwise: int) -> tuple[int, int]:
-    start, rows = int(str(asked.get(first, 0))), int(str(asked.get(most, otherwise)))
+def _window(params: Mapping[str, object], first: str, most: str, otherwise: int) -> tuple[int, int]:
+    start, rows = int(str(params.get(first, 0))), int(str(params.get(most, otherwise)))
     if start < 0 or rows < 0:
         raise ValueError(f"{first} and {most} are numbers from 0")
     return start, rows
 
 
-def _failed(status: HTTPStatus, kind: str, told: str) -> Response:
+def _error_response(status: HTTPStatus, kind: str, message: str) -> Response:
     """Tell an error as CKAN does."""
-    body = orjson.dumps({"success": False, "error": {"__type": kind, "message": told}})
+    body = orjson.dumps({"success": False, "error": {"__type": kind, "message": message}})
     return Response(body, status, media_type="application/json")

@@ -1,4 +1,4 @@
-"""Dumps: the files that ``stocktake dump`` made, listed and served, in parts where the client asks for parts."""
+"""``/dumps/``: the files written by ``stocktake dump``; range requests are supported."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from publisher.store.query_service import QueryService
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/dumps/``."""
+    """Return the routes of ``/dumps/``."""
     routes = APIRouter()
     folder = service.data / "dumps"
 

@@ -1,4 +1,4 @@
-"""Journal: the log of changes in the open, so that anyone can follow it, check it and rebuild any state from it."""
+"""``/journal/``: the journal of changes, from which anyone can verify the data and rebuild any state."""
 
 from __future__ import annotations
 
@@ -43,16 +43,16 @@ class EntrySummary:
     bytes: int
     tally: RowCounts
 
-    def told(self) -> dict[str, object]:
-        """Give it for JSON."""
-        it, count = self.entry, self.tally
+    def to_json(self) -> dict[str, object]:
+        """Return it for JSON."""
+        entry, count = self.entry, self.tally
         return {
-            **_head(it),
+            **_head(entry),
             "bytes": self.bytes,
             "plain_bytes": count.size,
             "added": count.added,
             "removed": count.removed,
-            "patch": f"/journal/{it.number}",
+            "patch": f"/journal/{entry.number}",
         }
 
 
@@ -67,32 +67,35 @@ class EntryPage:
 
     @property
     def next(self) -> str | None:
-        """Give where the list goes on, None at its end."""
+        """Return where the list goes on, None at its end."""
         last = self.lines[-1].entry.number if self.lines else 1
         return f"/journal/?before={last}&per={self.per}" if last > 1 else None
 
     @property
     def previous(self) -> str | None:
-        """Give where the page of newer entries is, None where this is the newest."""
+        """Return where the page of newer entries is, None where this is the newest."""
         return f"/journal/?before={min(self.before + self.per, self.total + 1)}&per={self.per}" if self.before <= self.total else None
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/journal/``."""
+    """Return the routes of ``/journal/``."""
     routes = APIRouter()
 
     async def listing(request: Request) -> Response:
-        row = _wanted(request)
+        chosen_format = _negotiate(request)
         with _journal_errors():
-            found = await asyncio.to_thread(_entry_page, service, request)
-        of = mirror_origin.read(service.journal.folder)
-        links = [f'<{address}>; rel="{name}"' for name, address in (("next", found.next), ("prev", found.previous)) if address]
+            entry_page = await asyncio.to_thread(_entry_page, service, request)
+        mirror = mirror_origin.read(service.journal.folder)
+        links = [f'<{address}>; rel="{name}"' for name, address in (("next", entry_page.next), ("prev", entry_page.previous)) if address]
         headers = {"Vary": "Accept", "Cache-Control": "no-cache", **({"Link": ", ".join(links)} if links else {})}
-        if isinstance(row, GraphFormat):
-            return Response(serialize_description(_described(found, service.iris), row), headers={"Content-Type": row.media, **headers})
-        if row is not None:
-            return JSONResponse(_json(found, service.iris.base, of), headers=headers)
-        response = pages.page("journal.html", sheet=found, origin=of, formats=_FORMATS.values())
+        if isinstance(chosen_format, GraphFormat):
+            return Response(
+                serialize_description(_describe_page(entry_page, service.iris), chosen_format),
+                headers={"Content-Type": chosen_format.media, **headers},
+            )
+        if chosen_format is not None:
+            return JSONResponse(_json(entry_page, service.iris.base, mirror), headers=headers)
+        response = pages.page("journal.html", sheet=entry_page, origin=mirror, formats=_FORMATS.values())
         response.headers.update(headers)
         return response
 
@@ -104,17 +107,17 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
         if etag in request.headers.get("if-none-match", ""):
             return Response(None, HTTPStatus.NOT_MODIFIED, headers)
-        told = _head(newest) if newest else {"number": 0, "id": None, "previous": None, "run": None, "time": None}
-        return JSONResponse({"base": service.iris.base, **told}, headers=headers)
+        document = _head(newest) if newest else {"number": 0, "id": None, "previous": None, "run": None, "time": None}
+        return JSONResponse({"base": service.iris.base, **document}, headers=headers)
 
     async def entry(request: Request) -> Response:
         name = request.path_params["name"]
         match = _NAME.match(name)
         with _journal_errors():
-            found = await asyncio.to_thread(service.journal.entry, int(match[1])) if match else None
-            if match is None or found is None:
+            stored_entry = await asyncio.to_thread(service.journal.entry, int(match[1])) if match else None
+            if match is None or stored_entry is None:
                 raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
-            return await asyncio.to_thread(send, request, found, packed=match[2] is not None)
+            return await asyncio.to_thread(send, request, stored_entry, packed=match[2] is not None)
 
     for path, endpoint in (("/journal/", listing), ("/journal/head", head), ("/journal/{name}", entry)):
         routes.add_route(path, endpoint, methods=["GET", "HEAD"])
@@ -129,15 +132,19 @@ def _journal_errors() -> Iterator[None]:
         raise HTTPProblem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
 
 
-def _wanted(request: Request) -> Format | None:
+def _negotiate(request: Request) -> Format | None:
     """Choose the format, None for the page."""
     accept, suffix = request.headers.get("accept"), request.query_params.get("format")
     if suffix is None and wants_html(accept, _FORMATS.values()):
         return None
-    row = _FORMATS.get(suffix) if suffix else best_match(accept, _FORMATS.values())
-    if row is None:
-        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "The list is given as " + ", ".join(row.media for row in _FORMATS.values()))
-    return row
+    chosen_format = _FORMATS.get(suffix) if suffix else best_match(accept, _FORMATS.values())
+    if chosen_format is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_ACCEPTABLE,
+            "No available format matches your Accept header. Available: "
+            + ", ".join(chosen_format.media for chosen_format in _FORMATS.values()),
+        )
+    return chosen_format
 
 
 def _entry_page(service: QueryService, request: Request) -> EntryPage:
@@ -146,7 +153,7 @@ def _entry_page(service: QueryService, request: Request) -> EntryPage:
     before, per = _number(request, "before", total + 1), min(_number(request, "per", PAGE_SIZE), MAX_PAGE_SIZE)
     numbers = range(min(before, total + 1) - 1, 0, -1)[:per]
     entries = [entry for number in numbers if (entry := service.journal.entry(number))]
-    return EntryPage(tuple(EntrySummary(it, it.path.stat().st_size, count_rows(it)) for it in entries), before, per, total)
+    return EntryPage(tuple(EntrySummary(entry, entry.path.stat().st_size, count_rows(entry)) for entry in entries), before, per, total)
 
 
 def _number(request: Request, name: str, otherwise: int) -> int:
@@ -156,31 +163,39 @@ def _number(request: Request, name: str, otherwise: int) -> int:
     return int(text) if text else otherwise
 
 
-def _head(it: Entry) -> dict[str, object]:
-    return {"number": it.number, "id": it.id, "previous": it.previous, "run": it.run, "time": f"{it.time:%Y-%m-%dT%H:%M:%SZ}"}
+def _head(entry: Entry) -> dict[str, object]:
+    return {
+        "number": entry.number,
+        "id": entry.id,
+        "previous": entry.previous,
+        "run": entry.run,
+        "time": f"{entry.time:%Y-%m-%dT%H:%M:%SZ}",
+    }
 
 
-def _json(sheet: EntryPage, base: str, of: mirror_origin.Origin | None) -> dict[str, object]:
-    entries = [line.told() for line in sheet.lines]
-    links = {"next": sheet.next, "previous": sheet.previous}
-    return {"base": base, "mirror_of": of.url if of else None, "total": sheet.total, "entries": entries, **links}
+def _json(entry_page: EntryPage, base: str, mirror: mirror_origin.Origin | None) -> dict[str, object]:
+    entries = [line.to_json() for line in entry_page.lines]
+    links = {"next": entry_page.next, "previous": entry_page.previous}
+    return {"base": base, "mirror_of": mirror.url if mirror else None, "total": entry_page.total, "entries": entries, **links}
 
 
-def _described(sheet: EntryPage, iris: Iris) -> Description:
+def _describe_page(entry_page: EntryPage, iris: Iris) -> Description:
     about = f"{iris.base}journal/"
-    return Description(about, tuple(one for line in sheet.lines for one in _statements(line, about, iris)), {}, namespaces(iris))
+    return Description(
+        about, tuple(statement for line in entry_page.lines for statement in _statements(line, about, iris)), {}, namespaces(iris)
+    )
 
 
 def _statements(line: EntrySummary, about: str, iris: Iris) -> Iterator[Statement]:
-    it, count = line.entry, line.tally
-    its, time = f"{about}{it.number}", f"{it.time:%Y-%m-%dT%H:%M:%SZ}"
-    yield Statement(about, f"{DCT}hasPart", Term(its))
-    yield Statement(its, f"{RDF}type", Term(f"{PROV}Entity"))
-    yield Statement(its, f"{DCT}identifier", Term(it.id, "literal"))
-    yield Statement(its, f"{DCT}issued", Term(time, "literal", None, f"{XSD}dateTime"))
-    yield Statement(its, f"{PROV}wasGeneratedBy", Term(iris.run(it.run)))
-    if it.previous:
-        yield Statement(its, f"{PROV}wasDerivedFrom", Term(f"{about}{it.number - 1}"))
-    yield Statement(its, f"{DCAT}mediaType", Term("https://www.iana.org/assignments/media-types/application/rdf-patch"))
+    entry, count = line.entry, line.tally
+    entry_iri, time = f"{about}{entry.number}", f"{entry.time:%Y-%m-%dT%H:%M:%SZ}"
+    yield Statement(about, f"{DCT}hasPart", Term(entry_iri))
+    yield Statement(entry_iri, f"{RDF}type", Term(f"{PROV}Entity"))
+    yield Statement(entry_iri, f"{DCT}identifier", Term(entry.id, "literal"))
+    yield Statement(entry_iri, f"{DCT}issued", Term(time, "literal", None, f"{XSD}dateTime"))
+    yield Statement(entry_iri, f"{PROV}wasGeneratedBy", Term(iris.run(entry.run)))
+    if entry.previous:
+        yield Statement(entry_iri, f"{PROV}wasDerivedFrom", Term(f"{about}{entry.number - 1}"))
+    yield Statement(entry_iri, f"{DCAT}mediaType", Term("https://www.iana.org/assignments/media-types/application/rdf-patch"))
     for name, value in ((f"{DCAT}byteSize", line.bytes), (f"{iris.ns}quadsAdded", count.added), (f"{iris.ns}quadsRemoved", count.removed)):
-        yield Statement(its, name, Term(str(value), "literal", None, f"{XSD}integer"))
+        yield Statement(entry_iri, name, Term(str(value), "literal", None, f"{XSD}integer"))

@@ -1,4 +1,4 @@
-"""OpenAPI: ``/openapi.json``, which describes what can be read as JSON to programs (https://spec.openapis.org/oas/v3.1.0)."""
+"""``/openapi.json``: the OpenAPI description of the JSON API (https://spec.openapis.org/oas/v3.1.0)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ MEDIA = "application/json"
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of ``/openapi.json``."""
+    """Return the route of ``/openapi.json``."""
     routes = APIRouter()
 
     async def openapi(request: Request) -> Response:
@@ -34,9 +34,9 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
 
 def openapi_description(host: str) -> dict[str, Any]:
-    """Give the description of this version at the address *host*."""
-    told = _read()
-    return {**told, "info": {**told["info"], "version": version("stocktake")}, "servers": [{"url": host}]}
+    """Return the description of this version at the address *host*."""
+    description = _read()
+    return {**description, "info": {**description["info"], "version": version("stocktake")}, "servers": [{"url": host}]}
 
 
 @cache

@@ -1,4 +1,4 @@
-"""VoID: the dataset, described for machines (https://www.w3.org/TR/void/), with the numbers of the newest release."""
+"""``/.well-known/void``: the VoID description of the dataset (https://www.w3.org/TR/void/), with the numbers of the newest release."""
 
 from __future__ import annotations
 
@@ -32,15 +32,15 @@ _FORMATS = "http://www.w3.org/ns/formats/"
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of ``/.well-known/void``."""
+    """Return the route of ``/.well-known/void``."""
     routes = APIRouter()
 
     async def void(request: Request) -> Response:
-        row = best_match(request.headers.get("accept"), GRAPHS.values()) or GRAPHS["ttl"]
+        chosen_format = best_match(request.headers.get("accept"), GRAPHS.values()) or GRAPHS["ttl"]
         if not service.snapshot:
             raise HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, "No snapshot is up yet")
-        told = await describe(service)
-        return build_response(request, Representation(serialize_description(told, row), row.media, negotiated=True))
+        triples = await describe(service)
+        return build_response(request, Representation(serialize_description(triples, chosen_format), chosen_format.media, negotiated=True))
 
     routes.add_route("/.well-known/void", void, methods=["GET", "HEAD"])
     return routes
@@ -48,47 +48,49 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
 async def describe(service: QueryService) -> Description:
     """Describe the dataset: by the numbers of the newest release that has them, before it by those of what is shown."""
-    dataset, of = f"{service.iris.base}.well-known/void#dataset", await asyncio.to_thread(_newest, service)
-    told = list(_dataset(service, dataset, of))
-    if of:
-        told += parse_statements((service.data / "releases" / str(of.number) / NAME).read_bytes())
+    dataset, release = f"{service.iris.base}.well-known/void#dataset", await asyncio.to_thread(_newest_release, service)
+    triples = list(_dataset(service, dataset, release))
+    if release:
+        triples += parse_statements((service.data / "releases" / str(release.number) / NAME).read_bytes())
     else:
-        told += void_statements(await _counted(service), service.iris, namespaces(service.iris))
-    return Description(dataset, tuple(sorted(dict.fromkeys(told), key=lambda it: it.subject != dataset)), {}, namespaces(service.iris))
+        triples += void_statements(await _count(service), service.iris, namespaces(service.iris))
+    return Description(dataset, tuple(sorted(dict.fromkeys(triples), key=lambda it: it.subject != dataset)), {}, namespaces(service.iris))
 
 
-def _newest(service: QueryService) -> Release | None:
-    return next((it for it in releases(service.data / "releases") if not it.withdrawn and it.file(NAME)), None)
+def _newest_release(service: QueryService) -> Release | None:
+    return next((item for item in releases(service.data / "releases") if not item.withdrawn and item.file(NAME)), None)
 
 
-async def _counted(service: QueryService) -> VoidCounts:
+async def _count(service: QueryService) -> VoidCounts:
     """Count what is shown; links are left out where counting them takes longer than a query may."""
-    properties, classes, kinds = await asyncio.gather(*(service.rows(query(it)) for it in ("void-properties", "void-classes", "kinds")))
-    told = VoidCounts(
-        triples=sum(int(row["triples"].value) for row in properties),
-        entities=sum(int(row["things"].value) for row in kinds),
-        properties=Counter({row["property"].value: int(row["triples"].value) for row in properties}),
-        classes=Counter({row["class"].value: int(row["entities"].value) for row in classes}),
+    properties, classes, kinds = await asyncio.gather(*(service.rows(query(item)) for item in ("void-properties", "void-classes", "kinds")))
+    numbers = VoidCounts(
+        triples=sum(int(chosen_format["triples"].value) for chosen_format in properties),
+        entities=sum(int(chosen_format["things"].value) for chosen_format in kinds),
+        properties=Counter({chosen_format["property"].value: int(chosen_format["triples"].value) for chosen_format in properties}),
+        classes=Counter({chosen_format["class"].value: int(chosen_format["entities"].value) for chosen_format in classes}),
     )
     try:
         links = await service.rows(query("void-links").replace("SPACES", " ".join(f'"{space}"' for space in TARGETS)))
     except LimitError:
-        return told
-    told.links = Counter({(row["property"].value, row["space"].value): int(row["triples"].value) for row in links})
-    return _each_once(told)
+        return numbers
+    numbers.links = Counter(
+        {(chosen_format["property"].value, chosen_format["space"].value): int(chosen_format["triples"].value) for chosen_format in links}
+    )
+    return _each_once(numbers)
 
 
-def _each_once(told: VoidCounts) -> VoidCounts:
+def _each_once(numbers: VoidCounts) -> VoidCounts:
     """Count a link where its address fits best: areas have addresses among those of the goals."""
-    for (name, space), count in list(told.links.items()):
+    for (name, space), count in list(numbers.links.items()):
         for wider in TARGETS:
             if wider != space and space.startswith(wider):
-                told.links[name, wider] -= count
-    told.links = +told.links
-    return told
+                numbers.links[name, wider] -= count
+    numbers.links = +numbers.links
+    return numbers
 
 
-def _dataset(service: QueryService, dataset: str, of: Release | None) -> Iterator[Statement]:
+def _dataset(service: QueryService, dataset: str, release: Release | None) -> Iterator[Statement]:
     base = service.iris.base
     yield Statement(dataset, f"{DCT}title", Term("WSIS Stocktaking", "literal", "en"))
     yield Statement(dataset, f"{FOAF}homepage", Term(base))
@@ -97,10 +99,10 @@ def _dataset(service: QueryService, dataset: str, of: Release | None) -> Iterato
     yield Statement(dataset, f"{VOID}vocabulary", Term(service.iris.ns))
     for name in ("Turtle", "N-Triples", "JSON-LD", "RDF_XML"):
         yield Statement(dataset, f"{VOID}feature", Term(_FORMATS + name))
-    if of:
-        yield Statement(dataset, f"{DCT}hasVersion", Term(of.iri))
-        for kept in of.files:
-            if kept.name.startswith("stocktake-"):
-                yield Statement(dataset, f"{VOID}dataDump", Term(f"{base}releases/{of.number}/{kept.name}"))
-    for file in (it for it in list_dumps(service.data / "dumps") if ".gone." not in it.name):
+    if release:
+        yield Statement(dataset, f"{DCT}hasVersion", Term(release.iri))
+        for file_entry in release.files:
+            if file_entry.name.startswith("stocktake-"):
+                yield Statement(dataset, f"{VOID}dataDump", Term(f"{base}releases/{release.number}/{file_entry.name}"))
+    for file in (item for item in list_dumps(service.data / "dumps") if ".gone." not in item.name):
         yield Statement(dataset, f"{VOID}dataDump", Term(f"{base}dumps/{file.name}"))

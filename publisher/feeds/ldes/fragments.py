@@ -1,4 +1,4 @@
-"""Fragments: the stream cut by time: months, days, and pages of a day, which are full or belong to a day that is over, or are the last.
+"""Fragment the event stream by time into months, days and pages.
 
 Every fragment but the last of each kind is closed: nothing can be added to it any more, since the stamps of entries never go back. So
 it is the same for ever, in every copy of the journal.
@@ -39,28 +39,28 @@ class Day:
         return (self.last - self.after) // PAGE_SIZE + 1
 
     def page(self, number: int) -> tuple[int, int]:
-        """Give the numbers that page *number*, counted from 1, lies above and goes up to."""
+        """Return the numbers that page *number*, counted from 1, lies above and goes up to."""
         after = self.after + (number - 1) * PAGE_SIZE
         return after, min(after + PAGE_SIZE, self.last)
 
     def closed(self, number: int) -> bool:
-        """Tell whether nothing can be added to a page."""
+        """Return whether nothing can be added to a page."""
         return self.over or number < self.pages
 
 
-def days(found: Sequence[tuple[int, int]]) -> list[Day]:
-    """Give the days of *found*: pairs of a day, counted from 1970, and the number of its last change."""
-    afters = [0, *(last for _, last in found)]
-    return [Day(_span(day), afters[place], last, place + 1 < len(found)) for place, (day, last) in enumerate(found)]
+def days(changed_days: Sequence[tuple[int, int]]) -> list[Day]:
+    """Return the days of *found*: pairs of a day, counted from 1970, and the number of its last change."""
+    afters = [0, *(last for _, last in changed_days)]
+    return [Day(_span(day), afters[place], last, place + 1 < len(changed_days)) for place, (day, last) in enumerate(changed_days)]
 
 
-def months(found: Sequence[Day]) -> dict[str, list[Day]]:
-    """Give the days by month, such as ``2026-03``."""
-    return {name: list(those) for name, those in groupby(found, key=lambda it: it.span.name[:7])}
+def months(changed_days: Sequence[Day]) -> dict[str, list[Day]]:
+    """Return the days by month, such as ``2026-03``."""
+    return {name: list(month_days) for name, month_days in groupby(changed_days, key=lambda it: it.span.name[:7])}
 
 
 def month(name: str) -> Span:
-    """Give the span of a month.
+    """Return the span of a month.
 
     >>> month("1970-12")
     Span(name='1970-12', begin=28857600, end=31536000)

@@ -1,4 +1,4 @@
-"""Tree: the stream's fragments and members as quads, by the TREE hypermedia specification (https://w3id.org/tree/specification).
+"""Write fragments and members of the event stream as quads, by the TREE specification (https://w3id.org/tree/specification).
 
 A member is a version of a record: what is told of the version stands in the default graph, what the record's graph held after that
 entry in a graph that has the version's name.
@@ -25,8 +25,8 @@ class Relation:
     """A link to another fragment, whose members' times are at least *least* and below *below* (None: whatever comes)."""
 
     node: str
-    least: int
-    below: int | None = None
+    from_time: int
+    to_time: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,42 +43,44 @@ class Stream:
 
     def described(self, *views: str) -> Iterator[str]:
         """Describe the stream; *views* are the addresses of root nodes, or of the node in which this stands."""
-        its = f"<{self.iri}>"
-        yield f"{its} {_A} <{LDES}EventStream> ."
-        yield f"{its} {_A} <{TREE}Collection> ."
-        yield f"{its} <{DCT}title> {literal('WSIS Stocktaking: every change of every record', 'en')} ."
-        yield from (f"{its} <{TREE}view> <{view}> ." for view in views)
-        yield f"{its} <{TREE}shape> <{self.host}/ldes/shape> ."
+        subject = f"<{self.iri}>"
+        yield f"{subject} {_A} <{LDES}EventStream> ."
+        yield f"{subject} {_A} <{TREE}Collection> ."
+        yield f"{subject} <{DCT}title> {literal('WSIS Stocktaking: every change of every record', 'en')} ."
+        yield from (f"{subject} <{TREE}view> <{view}> ." for view in views)
+        yield f"{subject} <{TREE}shape> <{self.host}/ldes/shape> ."
         yield f"<{self.host}/ldes/shape> {_A} <{SH}NodeShape> ."
-        yield f"{its} <{LDES}timestampPath> {_TIME} ."
-        yield f"{its} <{LDES}versionOfPath> <{DCT}isVersionOf> ."
-        yield f"{its} <{LDES}sequencePath> <{SCHEMA}position> ."
+        yield f"{subject} <{LDES}timestampPath> {_TIME} ."
+        yield f"{subject} <{LDES}versionOfPath> <{DCT}isVersionOf> ."
+        yield f"{subject} <{LDES}sequencePath> <{SCHEMA}position> ."
         for name, deed in (("Create", ChangeType.NEW), ("Update", ChangeType.CHANGED), ("Delete", ChangeType.GONE)):
-            yield f"{its} <{LDES}version{name}Path> {_A} ."
-            yield f"{its} <{LDES}version{name}Object> <{_DEEDS[deed]}> ."
+            yield f"{subject} <{LDES}version{name}Path> {_A} ."
+            yield f"{subject} <{LDES}version{name}Object> <{_DEEDS[deed]}> ."
 
     def node(self, path: str, relations: Iterator[Relation]) -> Iterator[str]:
         """Describe the node at *path* and its *relations*."""
-        its = f"{self.host}{path}"
-        yield f"<{its}> {_A} <{TREE}Node> ."
-        for number, it in enumerate(relations, 1):
-            bounds = [("GreaterThanOrEqualToRelation", it.least)] + ([("LessThanRelation", it.below)] if it.below is not None else [])
+        subject = f"{self.host}{path}"
+        yield f"<{subject}> {_A} <{TREE}Node> ."
+        for number, relation in enumerate(relations, 1):
+            bounds = [("GreaterThanOrEqualToRelation", relation.from_time)] + (
+                [("LessThanRelation", relation.to_time)] if relation.to_time is not None else []
+            )
             for kind, value in bounds:
-                link = f"<{its}#{kind}-{number}>"
-                yield f"<{its}> <{TREE}relation> {link} ."
+                link = f"<{subject}#{kind}-{number}>"
+                yield f"<{subject}> <{TREE}relation> {link} ."
                 yield f"{link} {_A} <{TREE}{kind}> ."
-                yield f"{link} <{TREE}node> <{self.host}{it.node}> ."
+                yield f"{link} <{TREE}node> <{self.host}{relation.node}> ."
                 yield f"{link} <{TREE}path> {_TIME} ."
                 yield f'{link} <{TREE}value> "{instant(value)}"^^<{XSD}dateTime> .'
 
-    def member(self, it: Change, state: RecordState) -> Iterator[str]:
+    def member(self, change: Change, state: RecordState) -> Iterator[str]:
         """Write a member."""
-        version = f"<{self.base}{path(it)}>"
+        version = f"<{self.base}{path(change)}>"
         yield f"<{self.iri}> <{TREE}member> {version} ."
-        yield f"{version} {_A} <{_DEEDS[it.change_type]}> ."
-        yield f"{version} <{DCT}isVersionOf> <{self.base}{it.graph}> ."
-        yield f'{version} {_TIME} "{instant(it.stamp)}"^^<{XSD}dateTime> .'
-        yield f'{version} <{SCHEMA}position> "{it.number}"^^<{XSD}integer> .'
+        yield f"{version} {_A} <{_DEEDS[change.change_type]}> ."
+        yield f"{version} <{DCT}isVersionOf> <{self.base}{change.graph}> ."
+        yield f'{version} {_TIME} "{instant(change.stamp)}"^^<{XSD}dateTime> .'
+        yield f'{version} <{SCHEMA}position> "{change.number}"^^<{XSD}integer> .'
         yield from (f"{line} {version} ." for line in state.lines())
 
     def latest(self, view: str) -> Iterator[str]:
@@ -91,8 +93,8 @@ class Stream:
 
     def shape(self) -> Iterator[str]:
         """Write the shape that every member has had and will have."""
-        its = f"<{self.host}/ldes/shape>"
-        yield f"{its} {_A} <{SH}NodeShape> ."
+        subject = f"<{self.host}/ldes/shape>"
+        yield f"{subject} {_A} <{SH}NodeShape> ."
         properties = (
             (f"{DCT}isVersionOf", "nodeKind", f"<{SH}IRI>"),
             (f"{PROV}generatedAtTime", "datatype", f"<{XSD}dateTime>"),
@@ -100,13 +102,13 @@ class Stream:
         )
         for number, (name, kind, value) in enumerate(properties, 1):
             its_property = f"<{self.host}/ldes/shape#property-{number}>"
-            yield f"{its} <{SH}property> {its_property} ."
+            yield f"{subject} <{SH}property> {its_property} ."
             yield f"{its_property} <{SH}path> <{name}> ."
             yield f"{its_property} <{SH}{kind}> {value} ."
             yield f'{its_property} <{SH}minCount> "1"^^<{XSD}integer> .'
             yield f'{its_property} <{SH}maxCount> "1"^^<{XSD}integer> .'
 
 
-def path(it: Change) -> str:
-    """Give the path of a version, without the first slash."""
-    return f"ldes/version/{it.entry}/{it.name}"
+def path(change: Change) -> str:
+    """Return the path of a version, without the first slash."""
+    return f"ldes/version/{change.entry}/{change.name}"

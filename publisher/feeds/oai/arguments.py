@@ -1,4 +1,4 @@
-"""Arguments: what a request may say for each verb, and what its dates mean (sections 3.1.1, 3.3 and 4)."""
+"""Parse and check the arguments of each verb (sections 3.1.1, 3.3 and 4)."""
 
 from __future__ import annotations
 
@@ -35,36 +35,36 @@ _DAY, _SECOND = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII), re.compile(r"\d{4}-\
 
 def parse_arguments(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
     """Read a request's arguments, its verb among them; raises OaiError where they are not those of its verb."""
-    given: dict[str, str] = {}
+    arguments: dict[str, str] = {}
     for name, value in pairs:
-        if name in given:
+        if name in arguments:
             raise OaiError("badVerb" if name == "verb" else "badArgument", f"{name} is given more than once")
-        given[name] = value
-    verb = VERBS.get(given.get("verb", ""))
+        arguments[name] = value
+    verb = VERBS.get(arguments.get("verb", ""))
     if verb is None:
         raise OaiError("badVerb", f"The verb is one of {', '.join(VERBS)}")
-    names = set(given) - {"verb"}
+    names = set(arguments) - {"verb"}
     if verb.resumes and "resumptionToken" in names:
         if len(names) > 1:
             raise OaiError("badArgument", "With a resumptionToken there is no other argument")
-        return given
+        return arguments
     if unknown := sorted(names - verb.must - verb.may):
-        raise OaiError("badArgument", f"{given['verb']} has no argument {', '.join(unknown)}")
+        raise OaiError("badArgument", f"{arguments['verb']} has no argument {', '.join(unknown)}")
     if missing := sorted(verb.must - names):
-        raise OaiError("badArgument", f"{given['verb']} needs {', '.join(missing)}")
-    if not all(given.values()):
+        raise OaiError("badArgument", f"{arguments['verb']} needs {', '.join(missing)}")
+    if not all(arguments.values()):
         raise OaiError("badArgument", "An argument is empty")
-    if not _PREFIX.match(given.get("metadataPrefix", "oai_dc")):
-        raise OaiError("badArgument", f"{given['metadataPrefix']!r} cannot be the prefix of a format")
-    if not SET.match(given.get("set", "all")):
-        raise OaiError("badArgument", f"{given['set']!r} cannot be the name of a set")
-    return given
+    if not _PREFIX.match(arguments.get("metadataPrefix", "oai_dc")):
+        raise OaiError("badArgument", f"{arguments['metadataPrefix']!r} cannot be the prefix of a format")
+    if not SET.match(arguments.get("set", "all")):
+        raise OaiError("badArgument", f"{arguments['set']!r} cannot be the name of a set")
+    return arguments
 
 
 def parse_bounds(since: str | None, until: str | None) -> tuple[int | None, int | None]:
     """Read the arguments ``from`` and ``until`` as the first second that counts and the first that does not; raises OaiError.
 
-    >>> bounds("1970-01-01", "1970-01-01"), bounds(None, "1970-01-01T00:00:09Z")
+    >>> parse_bounds("1970-01-01", "1970-01-01"), parse_bounds(None, "1970-01-01T00:00:09Z")
     ((0, 86400), (None, 10))
     """
     first, last = _parse_date(since), _parse_date(until)

@@ -1,4 +1,4 @@
-"""What a harvester can do wrong, with the protocol's own codes (section 3.6)."""
+"""Errors of a harvester's request, with the protocol's codes (section 3.6)."""
 
 from __future__ import annotations
 

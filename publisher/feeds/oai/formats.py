@@ -1,4 +1,4 @@
-"""Formats: the forms in which OAI-PMH gives a record."""
+"""The metadata formats of OAI-PMH."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def _from_metadata(write: Callable[[RecordMetadata], str]) -> Write:
 
 def _rdf(change: Change, state: RecordState, iris: Iris) -> str:
     """Write all that the record's graph holds as RDF/XML."""
-    triples = (Triple(NamedNode(s), NamedNode(p), _node(o)) for s, p, o in sorted(state.statements, key=_order))
-    told = serialize(triples, format=RdfFormat.RDF_XML, prefixes={**PREFIXES, "wsis": iris.ns}) or b""
-    return replace_invalid_characters(told).decode().partition("?>")[2].lstrip()
+    triples = (Triple(NamedNode(s), NamedNode(p), _node(o)) for s, p, o in sorted(state.statements, key=_sort_key))
+    data = serialize(triples, format=RdfFormat.RDF_XML, prefixes={**PREFIXES, "wsis": iris.ns}) or b""
+    return replace_invalid_characters(data).decode().partition("?>")[2].lstrip()
 
 
-def _order(it: tuple[str, str, Term]) -> tuple[str, str, str, str]:
-    subject, predicate, value = it
+def _sort_key(statement: tuple[str, str, Term]) -> tuple[str, str, str, str]:
+    subject, predicate, value = statement
     return subject, predicate, value.value, value.language or ""
 
 

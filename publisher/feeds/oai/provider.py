@@ -1,4 +1,4 @@
-"""Provider: the six verbs, answered from the log of changes and, for what records hold, from the store.
+"""Answer the six verbs from the change log and, for the content of records, from the store.
 
 A list is the state of one place in the journal from its first page to its last: what is committed meanwhile neither hides a record nor
 gives it twice. Each page has a token that tells all that the next needs.
@@ -40,18 +40,18 @@ class Provider:
     key: bytes
     name: str = NAME
 
-    async def answer(self, asked: dict[str, str]) -> str:
-        """Give the element that answers the verb of *asked*; raises OaiError and PublisherError."""
-        verb = asked["verb"]
+    async def answer(self, arguments: dict[str, str]) -> str:
+        """Return the element that answers the verb of *asked*; raises OaiError and PublisherError."""
+        verb = arguments["verb"]
         if verb == "Identify":
             return await self._identify()
         if verb == "ListMetadataFormats":
-            return await self._formats(asked.get("identifier"))
+            return await self._formats(arguments.get("identifier"))
         if verb == "ListSets":
-            return await self._sets(asked.get("resumptionToken"))
+            return await self._sets(arguments.get("resumptionToken"))
         if verb == "GetRecord":
-            return await self._record(asked["identifier"], asked["metadataPrefix"])
-        return await self._list(asked)
+            return await self._record(arguments["identifier"], arguments["metadataPrefix"])
+        return await self._list(arguments)
 
     async def _identify(self) -> str:
         await wait_until_current(self.service)
@@ -76,8 +76,10 @@ class Provider:
         if identifier is not None:
             await self._change(identifier)
         rows = (
-            element("metadataPrefix", prefix) + element("schema", it.schema) + element("metadataNamespace", it.namespace)
-            for prefix, it in FORMATS.items()
+            element("metadataPrefix", prefix)
+            + element("schema", metadata_format.schema)
+            + element("metadataNamespace", metadata_format.namespace)
+            for prefix, metadata_format in FORMATS.items()
         )
         return _wrap("ListMetadataFormats", "metadataFormat", rows)
 
@@ -90,10 +92,12 @@ class Provider:
             with change_reader.open_log(self.service.history) as file:
                 return change_reader.set_names(file) if file else []
 
-        found, titles = await asyncio.to_thread(names), await self._registries()
-        if not found:
+        set_names, titles = await asyncio.to_thread(names), await self._registries()
+        if not set_names:
             raise OaiError("noSetHierarchy", "There are no sets before the first record")
-        named = (element("setSpec", name) + element("setName", titles.get(name) or set_title(name, self.service.iris)) for name in found)
+        named = (
+            element("setSpec", name) + element("setName", titles.get(name) or set_title(name, self.service.iris)) for name in set_names
+        )
         return _wrap("ListSets", "set", named)
 
     async def _registries(self) -> dict[str, str]:
@@ -104,8 +108,8 @@ class Provider:
     async def _record(self, identifier: str, prefix: str) -> str:
         _check_prefix(prefix)
         change = await self._change(identifier)
-        told = await self._told([change], prefix)
-        return f"<GetRecord>{''.join(told)}</GetRecord>"
+        records = await self._records_of([change], prefix)
+        return f"<GetRecord>{''.join(records)}</GetRecord>"
 
     async def _change(self, identifier: str) -> change_reader.Change:
         horizon = await wait_until_current(self.service)
@@ -115,54 +119,67 @@ class Provider:
             with change_reader.open_log(self.service.history) as file:
                 return change_reader.latest_change(file, name, horizon.place) if file and name != identifier else None
 
-        found = await asyncio.to_thread(find)
-        if found is None:
+        change = await asyncio.to_thread(find)
+        if change is None:
             raise OaiError("idDoesNotExist", f"There is no record {identifier}")
-        return found
+        return change
 
-    async def _list(self, asked: dict[str, str]) -> str:
-        text, verb = asked.get("resumptionToken"), asked["verb"]
-        token = await self._resumed(text, verb) if text is not None else await self._begun(asked)
+    async def _list(self, arguments: dict[str, str]) -> str:
+        text, verb = arguments.get("resumptionToken"), arguments["verb"]
+        token = await self._resumed_token(text, verb) if text is not None else await self._new_token(arguments)
         most = RECORDS_PER_PAGE if verb == "ListRecords" else HEADERS_PER_PAGE
 
         def page() -> list[change_reader.Change]:
             with change_reader.open_log(self.service.history) as file:
-                return change_reader.changes(file, token.of, token.after, token.last, most, token.place) if file else []
+                return change_reader.changes(file, token.set_name, token.after, token.last, most, token.place) if file else []
 
-        found = await asyncio.to_thread(page)
-        rows = await self._told(found, token.prefix) if verb == "ListRecords" else map(self._header, found)
-        return f"<{verb}>{''.join(rows)}{self._next(token, found, first=text is None)}</{verb}>"
+        page_changes = await asyncio.to_thread(page)
+        rows = await self._records_of(page_changes, token.prefix) if verb == "ListRecords" else map(self._header, page_changes)
+        return f"<{verb}>{''.join(rows)}{self._next(token, page_changes, first=text is None)}</{verb}>"
 
-    def _next(self, token: tokens.ResumptionToken, found: Sequence[change_reader.Change], first: bool) -> str:
-        done = token.done + len(found)
-        told = {"completeListSize": str(token.total), "cursor": str(token.done)}
-        if done < token.total and found:
-            return element("resumptionToken", tokens.write_token(replace(token, after=found[-1].number, done=done), self.key), **told)
-        return "" if first else empty("resumptionToken", **told)  # section 3.5: the last page of several has an empty one
+    def _next(self, token: tokens.ResumptionToken, page_changes: Sequence[change_reader.Change], first: bool) -> str:
+        done = token.done + len(page_changes)
+        attributes = {"completeListSize": str(token.total), "cursor": str(token.done)}
+        if done < token.total and page_changes:
+            return element(
+                "resumptionToken", tokens.write_token(replace(token, after=page_changes[-1].number, done=done), self.key), **attributes
+            )
+        return "" if first else empty("resumptionToken", **attributes)  # section 3.5: the last page of several has an empty one
 
-    async def _begun(self, asked: dict[str, str]) -> tokens.ResumptionToken:
-        _check_prefix(asked["metadataPrefix"])
-        since, until = parse_bounds(asked.get("from"), asked.get("until"))
-        of = asked.get("set", change_reader.ALL)
+    async def _new_token(self, arguments: dict[str, str]) -> tokens.ResumptionToken:
+        _check_prefix(arguments["metadataPrefix"])
+        since, until = parse_bounds(arguments.get("from"), arguments.get("until"))
+        set_name = arguments.get("set", change_reader.ALL)
         horizon = await wait_until_current(self.service)
 
         def begin() -> tuple[int, int, int]:
             with change_reader.open_log(self.service.history) as file:
                 if file is None:
                     return 0, 0, 0
-                after = change_reader.last_number(file, of, change_reader.last_announced_before(file, since)) if since is not None else 0
+                after = (
+                    change_reader.last_number(file, set_name, change_reader.last_announced_before(file, since)) if since is not None else 0
+                )
                 end = horizon.place if until is None else min(horizon.place, change_reader.last_announced_before(file, until))
-                last = change_reader.last_number(file, of, end)
-                return after, last, change_reader.count(file, of, after, last, horizon.place)
+                last = change_reader.last_number(file, set_name, end)
+                return after, last, change_reader.count(file, set_name, after, last, horizon.place)
 
         after, last, total = await asyncio.to_thread(begin)
         if not total:
             raise OaiError("noRecordsMatch", "No record is in this set and in these bounds of time")
         return tokens.ResumptionToken(
-            asked["verb"], asked["metadataPrefix"], of, after, last, horizon.place, horizon.entry, await self._id(horizon.entry), 0, total
+            arguments["verb"],
+            arguments["metadataPrefix"],
+            set_name,
+            after,
+            last,
+            horizon.place,
+            horizon.entry,
+            await self._id(horizon.entry),
+            0,
+            total,
         )
 
-    async def _resumed(self, text: str, verb: str) -> tokens.ResumptionToken:
+    async def _resumed_token(self, text: str, verb: str) -> tokens.ResumptionToken:
         token = tokens.read_token(text, verb, self.key)
         _check_prefix(token.prefix)
         horizon = await wait_until_current(self.service)
@@ -173,36 +190,37 @@ class Provider:
         return token
 
     async def _id(self, entry: int) -> str:
-        found = await asyncio.to_thread(self.service.journal.entry, entry)
-        return found.id[:16] if found else ""
+        journal_entry = await asyncio.to_thread(self.service.journal.entry, entry)
+        return journal_entry.id[:16] if journal_entry else ""
 
-    async def _told(self, found: Sequence[change_reader.Change], prefix: str) -> list[str]:
-        alive = [it for it in found if it.change_type is not change_reader.ChangeType.GONE]
-        held = dict(zip((it.place for it in alive), await read_states(self.service, alive), strict=True))
-        return await asyncio.to_thread(lambda: list(self._records(found, held, prefix)))
+    async def _records_of(self, page_changes: Sequence[change_reader.Change], prefix: str) -> list[str]:
+        alive = [change for change in page_changes if change.change_type is not change_reader.ChangeType.GONE]
+        states_by_place = dict(zip((change.place for change in alive), await read_states(self.service, alive), strict=True))
+        return await asyncio.to_thread(lambda: list(self._records(page_changes, states_by_place, prefix)))
 
-    def _records(self, found: Sequence[change_reader.Change], held: dict[int, RecordState], prefix: str) -> Iterator[str]:
+    def _records(self, page_changes: Sequence[change_reader.Change], states_by_place: dict[int, RecordState], prefix: str) -> Iterator[str]:
         write = FORMATS[prefix].write
-        for it in found:
-            state = held.get(it.place)
-            metadata = f"<metadata>{write(it, state, self.service.iris)}</metadata>" if state else ""
-            yield f"<record>{self._header(it)}{metadata}</record>"
+        for change in page_changes:
+            state = states_by_place.get(change.place)
+            metadata = f"<metadata>{write(change, state, self.service.iris)}</metadata>" if state else ""
+            yield f"<record>{self._header(change)}{metadata}</record>"
 
-    def _header(self, it: change_reader.Change) -> str:
-        return header(it, self.service.iris.base)
+    def _header(self, change: change_reader.Change) -> str:
+        return header(change, self.service.iris.base)
 
 
-def header(it: change_reader.Change, base: str) -> str:
+def header(change: change_reader.Change, base: str) -> str:
     """Write a record's header."""
-    status = ' status="deleted"' if it.change_type is change_reader.ChangeType.GONE else ""
-    sets = "".join(element("setSpec", name) for name in it.sets if ":" in name)
-    return f"<header{status}>{element('identifier', base + it.graph)}{element('datestamp', instant(it.announced_at or 0))}{sets}</header>"
+    status = ' status="deleted"' if change.change_type is change_reader.ChangeType.GONE else ""
+    sets = "".join(element("setSpec", name) for name in change.sets if ":" in name)
+    identifier, datestamp = element("identifier", base + change.graph), element("datestamp", instant(change.announced_at or 0))
+    return f"<header{status}>{identifier}{datestamp}{sets}</header>"
 
 
 def admin_email(contact: str, base: str) -> str:
-    """Give the e-mail address in *contact*, else the one that every host should have (RFC 2142, section 5)."""
-    found = contact.removeprefix("mailto:")
-    return found if "@" in found and "." in found.partition("@")[2] and " " not in found else f"postmaster@{urlsplit(base).hostname}"
+    """Return the e-mail address in *contact*, else the one that every host should have (RFC 2142, section 5)."""
+    email = contact.removeprefix("mailto:")
+    return email if "@" in email and "." in email.partition("@")[2] and " " not in email else f"postmaster@{urlsplit(base).hostname}"
 
 
 def _check_prefix(prefix: str) -> None:

@@ -1,4 +1,4 @@
-"""Tokens: where a list goes on, told by the token alone, so that no server remembers a harvest.
+"""Resumption tokens, which hold all that the next page needs, so that the server keeps no state.
 
 A token outlives restarts and releases, and every publisher of the journal takes it: it names places in the journal, which never move. Its
 seal is no sealed. It keeps out what was cut short or is of another journal; who makes a token up reads what anybody may read.
@@ -30,7 +30,7 @@ class ResumptionToken:
 
     verb: str
     prefix: str
-    of: str
+    set_name: str
     after: int
     last: int
     place: int
@@ -41,22 +41,22 @@ class ResumptionToken:
 
 
 def signing_key(journal: Journal) -> bytes:
-    """Give what the tokens of *journal* are sealed with, which is the same wherever it is published."""
+    """Return what the tokens of *journal* are sealed with, which is the same wherever it is published."""
     first = journal.entry(1)
     return first.id.encode() if first else b""
 
 
-def write_token(token: ResumptionToken, sealed: bytes) -> str:
+def write_token(token: ResumptionToken, secret: bytes) -> str:
     """Write a token for the address."""
-    told = orjson.dumps(astuple(token))
-    return urlsafe_b64encode(_signature(told, sealed) + told).decode().rstrip("=")
+    payload = orjson.dumps(astuple(token))
+    return urlsafe_b64encode(_signature(payload, secret) + payload).decode().rstrip("=")
 
 
-def read_token(text: str, verb: str, sealed: bytes) -> ResumptionToken:
+def read_token(text: str, verb: str, secret: bytes) -> ResumptionToken:
     """Read a token that was given for *verb*; raises OaiError where it is none of ours."""
     try:
         data = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
-        if hmac.compare_digest(data[:_SIGNATURE_BYTES], _signature(data[_SIGNATURE_BYTES:], sealed)):
+        if hmac.compare_digest(data[:_SIGNATURE_BYTES], _signature(data[_SIGNATURE_BYTES:], secret)):
             token = ResumptionToken(*orjson.loads(data[_SIGNATURE_BYTES:]))
             if token.verb == verb and _is_valid(token):
                 return token
@@ -66,10 +66,10 @@ def read_token(text: str, verb: str, sealed: bytes) -> ResumptionToken:
 
 
 def _is_valid(token: ResumptionToken) -> bool:
-    """Tell whether a token has texts and numbers where they belong."""
-    values = [(it.type, getattr(token, it.name)) for it in fields(token)]
+    """Return whether a token has texts and numbers where they belong."""
+    values = [(item.type, getattr(token, item.name)) for item in fields(token)]
     return all(isinstance(value, str) if kind == "str" else type(value) is int and 0 <= value < _MAX_NUMBER for kind, value in values)
 
 
-def _signature(told: bytes, sealed: bytes) -> bytes:
-    return hmac.new(sealed, told, hashlib.sha256).digest()[:_SIGNATURE_BYTES]
+def _signature(payload: bytes, secret: bytes) -> bytes:
+    return hmac.new(secret, payload, hashlib.sha256).digest()[:_SIGNATURE_BYTES]

@@ -1,4 +1,4 @@
-"""Activities: every change as an ActivityStreams 2 collection, whose pages go from the oldest on and never change once they are full.
+"""``/activities``: every change as an ActivityStreams 2 collection. Pages are ordered from the oldest; a full page never changes.
 
 Sources: https://www.w3.org/TR/activitystreams-core/ and https://iiif.io/api/discovery/1.0/ (from which readers of such collections know
 to begin at the last page and to go back until they meet what they have).
@@ -36,12 +36,12 @@ _TYPES = {"initiative": "Article", "event": "Event", "document": "Document", "po
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/activities``."""
+    """Return the routes of ``/activities``."""
     routes = APIRouter()
 
     async def collection(request: Request) -> Response:
         size, host = await _size(), origin(request)
-        told = {
+        document = {
             "@context": _CONTEXT,
             "id": f"{host}/activities",
             "type": "OrderedCollection",
@@ -50,17 +50,17 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             "first": f"{host}/activities/1",
             "last": f"{host}/activities/{max(1, -(-size // PAGE_SIZE))}",
         }
-        return _tell(request, told, _SOON)
+        return _json_response(request, document, _SOON)
 
     async def page(request: Request) -> Response:
         size, text = await _size(), request.path_params["number"]
         if not (text.isascii() and text.isdecimal() and text[0] != "0" and int(text[:10]) <= size // PAGE_SIZE + 1):
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The collection has no page {text}")
         number, host = int(text), origin(request)
-        found = await asyncio.to_thread(_changes, (number - 1) * PAGE_SIZE, min(number * PAGE_SIZE, size))
-        held = await read_states(service, found)
+        page_changes = await asyncio.to_thread(_changes, (number - 1) * PAGE_SIZE, min(number * PAGE_SIZE, size))
+        record_states = await read_states(service, page_changes)
         full = number * PAGE_SIZE <= size
-        told = {
+        document = {
             "@context": _CONTEXT,
             "id": f"{host}/activities/{number}",
             "type": "OrderedCollectionPage",
@@ -68,9 +68,9 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             "startIndex": (number - 1) * PAGE_SIZE,
             **({"prev": f"{host}/activities/{number - 1}"} if number > 1 else {}),
             **({"next": f"{host}/activities/{number + 1}"} if full else {}),
-            "orderedItems": activities(found, held, host, service.iris),
+            "orderedItems": activities(page_changes, record_states, host, service.iris),
         }
-        return _tell(request, told, _FOR_EVER if full else _SOON)
+        return _json_response(request, document, _FOR_EVER if full else _SOON)
 
     async def _size() -> int:
         horizon = await wait_until_current(service)
@@ -90,24 +90,26 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     return routes
 
 
-def activities(found: Sequence[change_reader.Change], held: Sequence[RecordState], host: str, iris: Iris) -> list[dict[str, object]]:
+def activities(
+    page_changes: Sequence[change_reader.Change], record_states: Sequence[RecordState], host: str, iris: Iris
+) -> list[dict[str, object]]:
     """Tell changes as activities."""
-    return [_activity(change, state, host, iris) for change, state in zip(found, held, strict=True)]
+    return [_activity(change, state, host, iris) for change, state in zip(page_changes, record_states, strict=True)]
 
 
 def _activity(change: change_reader.Change, state: RecordState, host: str, iris: Iris) -> dict[str, object]:
-    it, when = read_metadata(change, state, iris), instant(change.stamp)
+    metadata, when = read_metadata(change, state, iris), instant(change.stamp)
     kind = _TYPES.get(change.kind, "Object")
     gone = {"type": "Tombstone", "formerType": kind, "deleted": when}
-    names = {text.language or "und": text.value for text in it.titles}
+    names = {text.language or "und": text.value for text in metadata.titles}
     return {
         "id": f"{iris.base}ldes/version/{change.entry}/{change.name}",
         "type": _DEEDS[change.change_type],
-        "actor": {"id": iris.source(it.source), "type": "Organization", "name": it.source},
+        "actor": {"id": iris.source(metadata.source), "type": "Organization", "name": metadata.source},
         "published": when,
         "endTime": when,
         "object": {
-            "id": it.topic,
+            "id": metadata.topic,
             **(gone if change.change_type is change_reader.ChangeType.GONE else {"type": kind}),
             **({"nameMap": names} if names else {}),
             "url": f"{host}/page/{change.thing}",
@@ -115,5 +117,5 @@ def _activity(change: change_reader.Change, state: RecordState, host: str, iris:
     }
 
 
-def _tell(request: Request, told: dict[str, object], cache: str) -> Response:
-    return build_response(request, Representation(orjson.dumps(told), MEDIA, headers={"Cache-Control": cache}))
+def _json_response(request: Request, document: dict[str, object], cache: str) -> Response:
+    return build_response(request, Representation(orjson.dumps(document), MEDIA, headers={"Cache-Control": cache}))

@@ -1,4 +1,4 @@
-"""Feeds: Atom feeds of all changes and by action line, goal, country and registry, and a calendar of the events.
+"""``/feeds/``: Atom feeds of all changes and by action line, goal, country and registry, and a calendar of events.
 
 Sources: https://www.rfc-editor.org/rfc/rfc4287 (Atom), https://www.rfc-editor.org/rfc/rfc5005 (archives),
 https://www.w3.org/TR/websub/ (hubs) and https://www.rfc-editor.org/rfc/rfc5545 (iCalendar).
@@ -31,67 +31,69 @@ _CODED = "/feeds/{family}/{code}.atom"
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/feeds/``."""
+    """Return the routes of ``/feeds/``."""
     routes = APIRouter()
 
     async def everything(request: Request) -> Response:
         return await _feed(request, change_reader.ALL)
 
     async def one(request: Request) -> Response:
-        given = request.path_params
-        if given["family"] not in FEED_FAMILIES:
+        params = request.path_params
+        if params["family"] not in FEED_FAMILIES:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There are feeds by {', '.join(FEED_FAMILIES)}, and /feeds/all.atom")
-        return await _feed(request, ":".join(given[name] for name in ("family", "code", "basis") if name in given))
+        return await _feed(request, ":".join(params[name] for name in ("family", "code", "basis") if name in params))
 
-    async def _feed(request: Request, of: str) -> Response:
+    async def _feed(request: Request, set_name: str) -> Response:
         horizon = await wait_until_current(service)
-        size = await asyncio.to_thread(_size, of, horizon.place)
-        if not size and of != change_reader.ALL:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"No record was ever in {of}; the feeds that there are stand in /oai?verb=ListSets")
+        size = await asyncio.to_thread(_size, set_name, horizon.place)
+        if not size and set_name != change_reader.ALL:
+            raise HTTPProblem(
+                HTTPStatus.NOT_FOUND, f"No record was ever in {set_name}; the feeds that there are stand in /oai?verb=ListSets"
+            )
         number = _archive(request, size // atom.PAGE_SIZE)
-        found = await asyncio.to_thread(_changes, of, number, size)
-        held = await read_states(service, found)
-        it = _described(request, of, number, size, found)
-        body = await asyncio.to_thread(atom.write_feed, it, origin(request), service.iris, found, held)
+        feed_changes = await asyncio.to_thread(_changes, set_name, number, size)
+        record_states = await read_states(service, feed_changes)
+        feed = _described(request, set_name, number, size, feed_changes)
+        body = await asyncio.to_thread(atom.write_feed, feed, origin(request), service.iris, feed_changes, record_states)
         hub = request.app.state.hub
-        links = [Link("self", it.url), *([Link("hub", hub)] if hub else [])]
+        links = [Link("self", feed.url), *([Link("hub", hub)] if hub else [])]
         return build_response(
             request, Representation(body, atom.MEDIA, links=links, headers={"Cache-Control": _FOR_EVER if number else _SOON})
         )
 
-    def _described(request: Request, of: str, number: int, size: int, found: list[change_reader.Change]) -> atom.Feed:
-        host, hub, where = origin(request), request.app.state.hub, f"{feed_path(of)}.atom"
+    def _described(request: Request, set_name: str, number: int, size: int, feed_changes: list[change_reader.Change]) -> atom.Feed:
+        host, hub, path = origin(request), request.app.state.hub, f"{feed_path(set_name)}.atom"
         # A hub knows a feed by one address, whichever host the feed was got from.
-        current = f"{service.iris.base}{where[1:]}" if hub else host + where
+        current = f"{service.iris.base}{path[1:]}" if hub else host + path
         before = number - 1 if number else size // atom.PAGE_SIZE
-        links = [("prev-archive", f"{host}{where}?archive={before}")] if before else []
+        links = [("prev-archive", f"{host}{path}?archive={before}")] if before else []
         links += [("hub", hub)] if hub else []
-        about = set_concept(of, service.iris)
+        about = set_concept(set_name, service.iris)
         return atom.Feed(
-            id=f"{service.iris.base}{feed_path(of)[1:]}",
+            id=f"{service.iris.base}{feed_path(set_name)[1:]}",
             author=pages.branding.name,
-            title=pages.branding.name + (f": {set_title(of, service.iris)}" if of != change_reader.ALL else ""),
-            url=f"{host}{where}?archive={number}" if number else current,
-            current=host + where,
+            title=pages.branding.name + (f": {set_title(set_name, service.iris)}" if set_name != change_reader.ALL else ""),
+            url=f"{host}{path}?archive={number}" if number else current,
+            current=host + path,
             page=host + (pages.path(about) if about else "/"),
-            updated=max((it.stamp for it in found), default=0),
+            updated=max((change.stamp for change in feed_changes), default=0),
             archive=bool(number),
             links=tuple(links),
         )
 
-    def _size(of: str, place: int) -> int:
+    def _size(set_name: str, place: int) -> int:
         with change_reader.open_log(service.history) as file:
-            return change_reader.last_number(file, of, place) if file else 0
+            return change_reader.last_number(file, set_name, place) if file else 0
 
-    def _changes(of: str, number: int, size: int) -> list[change_reader.Change]:
-        """Give the changes of an archive in their order, or of the feed itself (0) the newest of each record first."""
+    def _changes(set_name: str, number: int, size: int) -> list[change_reader.Change]:
+        """Return the changes of an archive in their order, or of the feed itself (0) the newest of each record first."""
         with change_reader.open_log(service.history) as file:
             if file is None:
                 return []
             if number:
-                return change_reader.changes(file, of, (number - 1) * atom.PAGE_SIZE, number * atom.PAGE_SIZE, atom.PAGE_SIZE)
-            found = change_reader.newest_changes(file, of, size, atom.PAGE_SIZE)
-            return list({it.name: it for it in reversed(found)}.values())[::-1]
+                return change_reader.changes(file, set_name, (number - 1) * atom.PAGE_SIZE, number * atom.PAGE_SIZE, atom.PAGE_SIZE)
+            feed_changes = change_reader.newest_changes(file, set_name, size, atom.PAGE_SIZE)
+            return list({change.name: change for change in reversed(feed_changes)}.values())[::-1]
 
     async def events(request: Request) -> Response:
         horizon = await wait_until_current(service)
@@ -104,29 +106,29 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     async def _calendar(host: str, place: int) -> AsyncIterator[bytes]:
         yield calendar.write_header(f"{service.iris.base}feeds/events", pages.branding.name)
         after = 0
-        while found := await asyncio.to_thread(_latest, after, place):
-            alive = [it for it in found if it.change_type is not change_reader.ChangeType.GONE]
+        while feed_changes := await asyncio.to_thread(_latest, after, place):
+            alive = [change for change in feed_changes if change.change_type is not change_reader.ChangeType.GONE]
             for change, state in zip(alive, await read_states(service, alive), strict=True):
                 yield calendar.write_event(change, state, host, service.iris)
-            after = found[-1].number
+            after = feed_changes[-1].number
         yield calendar.END
 
     def _latest(after: int, place: int) -> list[change_reader.Change]:
         with change_reader.open_log(service.history) as file:
             return change_reader.changes(file, _EVENTS, after, place, BATCH, place) if file else []
 
-    for where, endpoint in (
+    for path, endpoint in (
         ("/feeds/events.ics", events),
         ("/feeds/all.atom", everything),
         (_CODED, one),
         ("/feeds/{family}/{code}/{basis}.atom", one),
     ):
-        routes.add_route(where, endpoint, methods=["GET", "HEAD"])
+        routes.add_route(path, endpoint, methods=["GET", "HEAD"])
     return routes
 
 
 def _archive(request: Request, last: int) -> int:
-    """Give the number of the archive that is asked for, 0 where it is the feed itself."""
+    """Return the number of the archive that is asked for, 0 where it is the feed itself."""
     text = request.query_params.get("archive")
     if text is None:
         return 0

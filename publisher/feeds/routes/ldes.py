@@ -1,4 +1,4 @@
-"""LDES: ``/ldes``, every change of every record as an event stream that clients replicate and then follow.
+"""``/ldes``: every change of every record as an event stream that clients replicate and then follow.
 
 Sources: https://w3id.org/ldes/specification (1.0) and https://w3id.org/tree/specification.
 """
@@ -44,43 +44,43 @@ _NUMBER = re.compile(r"[1-9]\d{0,8}\Z", re.ASCII)
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/ldes``."""
+    """Return the routes of ``/ldes``."""
     routes = APIRouter()
 
     async def stream(request: Request) -> Response:
-        it = _stream(request)
-        views = (f"{it.host}/ldes/time", f"{it.host}/ldes/latest")
-        return await _tell(request, [*it.described(*views), *it.latest(views[1])])
+        event_stream = _stream(request)
+        views = (f"{event_stream.host}/ldes/time", f"{event_stream.host}/ldes/latest")
+        return await _respond(request, [*event_stream.described(*views), *event_stream.latest(views[1])])
 
     async def shape(request: Request) -> Response:
-        return await _tell(request, _stream(request).shape())
+        return await _respond(request, _stream(request).shape())
 
     async def time(request: Request) -> Response:
         spans = (month(name) for name in months(await _days()))
-        return await _node(request, "/ldes/time", (Relation(f"/ldes/time/{it.name}", it.begin, it.end) for it in spans))
+        return await _node(request, "/ldes/time", (Relation(f"/ldes/time/{span.name}", span.begin, span.end) for span in spans))
 
     async def by_month(request: Request) -> Response:
         name, known = request.path_params["month"], months(await _days())
         if name not in known:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Nothing changed in {name}")
         spans = (day.span for day in known[name])
-        relations = (Relation(f"/ldes/time/{it.name}/1", it.begin, it.end) for it in spans)
+        relations = (Relation(f"/ldes/time/{span.name}/1", span.begin, span.end) for span in spans)
         return await _node(request, f"/ldes/time/{name}", relations, closed=name != list(known)[-1])
 
     async def page(request: Request) -> Response:
         name, number = request.path_params["day"], request.path_params["page"]
-        day = next((it for it in await _days() if it.span.name == name), None)
+        day = next((day for day in await _days() if day.span.name == name), None)
         if day is None or not _NUMBER.match(number) or int(number) > day.pages:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The stream has no page {name}/{number}")
         return await _page(request, day, int(number))
 
     async def _page(request: Request, day: Day, number: int) -> Response:
         after, last = day.page(number)
-        found = await asyncio.to_thread(_changes, after, last, None)
-        least = found[-1].stamp if found else day.span.begin
+        page_changes = await asyncio.to_thread(_changes, after, last, None)
+        least = page_changes[-1].stamp if page_changes else day.span.begin
         onward = [Relation(f"/ldes/time/{day.span.name}/{number + 1}", least, day.span.end)] if number < day.pages else []
         path = f"/ldes/time/{day.span.name}/{number}"
-        return await _node(request, path, iter(onward), found, closed=day.closed(number))
+        return await _node(request, path, iter(onward), page_changes, closed=day.closed(number))
 
     async def latest(request: Request) -> Response:
         text = request.path_params.get("after", "")
@@ -89,32 +89,38 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         horizon, least = await wait_until_current(service), request.query_params.get("entry", "")
         if _NUMBER.match(least) and int(least) > horizon.entry:  # another publisher, which is ahead, has linked this page
             raise NotReady(f"the page before was of journal entry {least}, this copy is only at {horizon.entry}; ask again in a moment")
-        found = await asyncio.to_thread(_changes, int(text or 0), horizon.place, horizon.place)
-        onward = [Relation(f"/ldes/latest/{found[-1].number}?entry={horizon.entry}", found[-1].stamp)] if len(found) == PAGE_SIZE else []
+        page_changes = await asyncio.to_thread(_changes, int(text or 0), horizon.place, horizon.place)
+        onward = (
+            [Relation(f"/ldes/latest/{page_changes[-1].number}?entry={horizon.entry}", page_changes[-1].stamp)]
+            if len(page_changes) == PAGE_SIZE
+            else []
+        )
         path = "/ldes/latest" + (f"/{text}" if text else "") + (f"?entry={least}" if _NUMBER.match(least) else "")
-        return await _node(request, path, iter(onward), found, more=_stream(request).latest(f"{origin(request)}{path}"))
+        return await _node(request, path, iter(onward), page_changes, more=_stream(request).latest(f"{origin(request)}{path}"))
 
     async def version(request: Request) -> Response:
         _, entry, *record = path_segments(request) + [""] * 2  # of an address that is too short, what is missing is empty
         horizon = await wait_until_current(service)
-        found = await asyncio.to_thread(_one, "/".join(record[:-2]), entry, horizon.place)
-        if found is None:
+        page_changes = await asyncio.to_thread(_one, "/".join(record[:-2]), entry, horizon.place)
+        if page_changes is None:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such version; the pages of /ldes name them")
-        (state,) = await read_states(service, [found])
-        return await _tell(request, _stream(request).member(found, state), _FOR_EVER)
+        (state,) = await read_states(service, [page_changes])
+        return await _respond(request, _stream(request).member(page_changes, state), _FOR_EVER)
 
     async def _node(
         request: Request,
         path: str,
         relations: Iterator[Relation],
-        found: list[change_reader.Change] | None = None,
+        page_changes: list[change_reader.Change] | None = None,
         closed: bool = False,
         more: Iterable[str] = (),
     ) -> Response:
-        it, held = _stream(request), await read_states(service, found or [])
-        members = (line for change, state in zip(found or [], held, strict=True) for line in it.member(change, state))
-        told = [*it.described(it.host + path), *it.node(path, relations), *more, *members]
-        return await _tell(request, told, _FOR_EVER if closed else _SOON)
+        event_stream, record_states = _stream(request), await read_states(service, page_changes or [])
+        members = (
+            line for change, state in zip(page_changes or [], record_states, strict=True) for line in event_stream.member(change, state)
+        )
+        statements = [*event_stream.described(event_stream.host + path), *event_stream.node(path, relations), *more, *members]
+        return await _respond(request, statements, _FOR_EVER if closed else _SOON)
 
     async def _days() -> list[Day]:
         horizon = await wait_until_current(service)
@@ -150,17 +156,19 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     return routes
 
 
-async def _tell(request: Request, lines: Iterable[str], cache: str = _SOON) -> Response:
+async def _respond(request: Request, lines: Iterable[str], cache: str = _SOON) -> Response:
     named = request.query_params.get("format")
-    row = _FORMS.get(named) if named else best_match(request.headers.get("accept"), _FORMS.values())
-    if row is None:
-        there = ", ".join(it.media for it in _FORMS.values())
-        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, f"The stream is told as {there}", {"Vary": "Accept"})
-    body = await asyncio.to_thread(_written, "".join(f"{line}\n" for line in lines).encode(), row)
-    return build_response(request, Representation(body, row.media, negotiated=named is None, headers={"Cache-Control": cache}))
+    chosen_format = _FORMS.get(named) if named else best_match(request.headers.get("accept"), _FORMS.values())
+    if chosen_format is None:
+        available = ", ".join(graph_format.media for graph_format in _FORMS.values())
+        raise HTTPProblem(
+            HTTPStatus.NOT_ACCEPTABLE, f"No available format matches your Accept header. Available: {available}", {"Vary": "Accept"}
+        )
+    body = await asyncio.to_thread(_serialize, "".join(f"{line}\n" for line in lines).encode(), chosen_format)
+    return build_response(request, Representation(body, chosen_format.media, negotiated=named is None, headers={"Cache-Control": cache}))
 
 
-def _written(quads: bytes, row: GraphFormat) -> bytes:
-    if row.writer == RdfFormat.N_QUADS:
+def _serialize(quads: bytes, chosen_format: GraphFormat) -> bytes:
+    if chosen_format.writer == RdfFormat.N_QUADS:
         return quads
-    return serialize(parse(quads, RdfFormat.N_QUADS, lenient=True), format=row.writer, prefixes=_PREFIXES) or b""
+    return serialize(parse(quads, RdfFormat.N_QUADS, lenient=True), format=chosen_format.writer, prefixes=_PREFIXES) or b""

@@ -1,4 +1,4 @@
-"""OAI-PMH: ``/oai``, by which repositories and aggregators harvest all records, or those of a set.
+"""``/oai``: OAI-PMH for repositories and aggregators that harvest all records or a set.
 
 Source: https://www.openarchives.org/OAI/openarchivesprotocol.html (2.0).
 """
@@ -31,22 +31,22 @@ _UNECHOED = ("badVerb", "badArgument")  # section 3.6: their request element has
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of ``/oai``."""
+    """Return the route of ``/oai``."""
     routes = APIRouter()
 
     async def oai(request: Request) -> Response:
         url = origin(request) + "/oai"
-        sealed = await asyncio.to_thread(tokens.signing_key, service.journal)
-        provider = Provider(service, url, admin_email(request.app.state.contact, service.iris.base), sealed, pages.branding.name)
-        at, asked = int(time.time()), dict[str, str]()
+        secret = await asyncio.to_thread(tokens.signing_key, service.journal)
+        provider = Provider(service, url, admin_email(request.app.state.contact, service.iris.base), secret, pages.branding.name)
+        timestamp, arguments = int(time.time()), dict[str, str]()
         try:
-            asked = parse_arguments(await _pairs(request))
-            told = await provider.answer(asked)
+            arguments = parse_arguments(await _pairs(request))
+            answer = await provider.answer(arguments)
         except OaiError as error:
-            told = element("error", str(error), code=error.code)
-            asked = {} if error.code in _UNECHOED else asked
-        echo = element("request", url, **asked)
-        body = f"{_HEAD}{element('responseDate', instant(at))}{echo}{told}</OAI-PMH>\n"
+            answer = element("error", str(error), code=error.code)
+            arguments = {} if error.code in _UNECHOED else arguments
+        echo = element("request", url, **arguments)
+        body = f"{_HEAD}{element('responseDate', instant(timestamp))}{echo}{answer}</OAI-PMH>\n"
         return Response(body.encode(), headers={"Content-Type": "text/xml; charset=utf-8", "Cache-Control": "no-cache"})
 
     async def _pairs(request: Request) -> list[tuple[str, str]]:

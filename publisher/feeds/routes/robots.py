@@ -1,4 +1,4 @@
-"""Robots: what crawlers are told of us: the addresses of all pages, which of them to leave alone, and whom to tell of a weakness.
+"""Sitemaps, ``/robots.txt`` and ``/.well-known/security.txt``.
 
 Sources: https://www.sitemaps.org/protocol.html, https://www.rfc-editor.org/rfc/rfc9309 (robots.txt) and
 https://www.rfc-editor.org/rfc/rfc9116 (security.txt).
@@ -33,7 +33,7 @@ _KEPT = timedelta(days=180)  # RFC 9116 wants less than a year
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/sitemap.xml``, ``/robots.txt`` and ``/.well-known/security.txt``."""
+    """Return the routes of ``/sitemap.xml``, ``/robots.txt`` and ``/.well-known/security.txt``."""
     routes = APIRouter()
 
     async def index(request: Request) -> Response:
@@ -43,9 +43,9 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             with change_reader.open_log(service.history) as file:
                 return change_reader.slices(file, horizon.place) if file else []
 
-        found = await asyncio.to_thread(read)
-        rows = (element("loc", f"{host}/sitemap-{number}.xml") + element("lastmod", instant(stamp)) for number, stamp in found)
-        return _tell(request, "sitemapindex", "sitemap", rows)
+        slices = await asyncio.to_thread(read)
+        rows = (element("loc", f"{host}/sitemap-{number}.xml") + element("lastmod", instant(stamp)) for number, stamp in slices)
+        return _sitemap_response(request, "sitemapindex", "sitemap", rows)
 
     async def part(request: Request) -> Response:
         horizon, text = await wait_until_current(service), request.path_params["number"]
@@ -55,12 +55,12 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             with change_reader.open_log(service.history) as file:
                 return change_reader.slice_records(file, number, horizon.place) if file and number else []
 
-        found = await asyncio.to_thread(read)
-        if not found:
+        slices = await asyncio.to_thread(read)
+        if not slices:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no sitemap {text}; /sitemap.xml lists them")
         host = origin(request)
-        rows = (element("loc", f"{host}/page/{thing}") + element("lastmod", instant(stamp)) for thing, stamp in found)
-        return _tell(request, "urlset", "url", rows)
+        rows = (element("loc", f"{host}/page/{thing}") + element("lastmod", instant(stamp)) for thing, stamp in slices)
+        return _sitemap_response(request, "urlset", "url", rows)
 
     async def robots(request: Request) -> Response:
         barred = (f"Disallow: {path}" for path in _ALONE)
@@ -100,7 +100,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     return routes
 
 
-def _tell(request: Request, whole: str, each: str, rows: Iterable[str]) -> Response:
-    inner = "".join(f"<{each}>{row}</{each}>\n" for row in rows)
+def _sitemap_response(request: Request, whole: str, each: str, rows: Iterable[str]) -> Response:
+    inner = "".join(f"<{each}>{entry}</{each}>\n" for entry in rows)
     body = f'<?xml version="1.0" encoding="UTF-8"?>\n<{whole} xmlns="{_NAMESPACE}">\n{inner}</{whole}>\n'
     return build_response(request, Representation(body.encode(), _XML, headers=_SOON))

@@ -1,4 +1,4 @@
-"""Health: whether the store answers, what it shows and how far it is behind the journal."""
+"""``/health``: whether the store answers, which snapshot it serves and how far it is behind the journal."""
 
 from __future__ import annotations
 
@@ -17,31 +17,38 @@ from publisher.store.query_service import QueryService
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/health``."""
+    """Return the routes of ``/health``."""
     routes = APIRouter()
 
     async def health(request: Request) -> Response:
-        shown, more = service.snapshot, dict[str, object]()
+        snapshot, more = service.snapshot, dict[str, object]()
         try:
-            of = mirror_origin.read(service.journal.folder)
-            # An object store is asked in the background: while it is down, an answer would take as long as its time limits.
+            origin = mirror_origin.read(service.journal.folder)
+            # An object store is checked in the background: while it is down, a response would take as long as its timeouts.
             lag = service.behind if service.journal.store else await asyncio.to_thread(lambda: service.delay)
-        except JournalError as error:  # what is shown is answered from, whatever the journal is like now
-            of, lag = None, service.behind
+        except JournalError as error:  # the snapshot is served even if the journal is damaged
+            origin, lag = None, service.behind
             more["journal"] = {"trouble": str(error).replace(f"{service.data}/", "")}
-        more |= {"mirror": asdict(of)} if of else {}
+        more |= {"mirror": asdict(origin)} if origin else {}
         more |= {"store": {"trouble": service.journal.store_error}} if service.journal.store else {}
         more |= {"sparql_store": {"error": service.store_failure}} if service.store_failure else {}
         headers = {"Cache-Control": "no-store"}
-        if shown is None:
+        if snapshot is None:
             starting = {"status": "starting", "reason": service.starting, "position": 0, "quads": 0, "lag": lag, **more}
             return JSONResponse(starting, HTTPStatus.SERVICE_UNAVAILABLE, headers)
         more |= {"reason": service.reason} if service.reason else {}
         if steps := await request.app.state.start.steps():
             more["start"] = {step.name: step.state.value for step in steps}
-        status = "degraded" if "journal" in more or "reason" in more or (of and of.refused) else "ok"
-        answer = {"status": status, "position": shown.position, "quads": shown.quads, "lag": lag, "snapshot": shown.number, **more}
-        if service.store_failure:  # every query fails until it answers again
+        status = "degraded" if "journal" in more or "reason" in more or (origin and origin.refused) else "ok"
+        answer = {
+            "status": status,
+            "position": snapshot.position,
+            "quads": snapshot.quads,
+            "lag": lag,
+            "snapshot": snapshot.number,
+            **more,
+        }
+        if service.store_failure:  # every query fails until the store answers again
             return JSONResponse({**answer, "status": "unavailable"}, HTTPStatus.SERVICE_UNAVAILABLE, headers)
         return JSONResponse(answer, headers=headers)
 

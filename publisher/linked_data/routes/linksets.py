@@ -1,4 +1,4 @@
-"""Linksets: all links of a thing's page, its data and its contents, at one address.
+"""``/linkset/``: all links of a thing's page, data and contents at one address.
 
 Sources: https://signposting.org/FAIR/ (level 2), https://www.rfc-editor.org/rfc/rfc9264.
 """
@@ -26,23 +26,24 @@ _FORMS = {"json": Format("json", "JSON", LINKSET_JSON, ("application/json",)), "
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of the sets of links."""
+    """Return the route of the sets of links."""
     routes = APIRouter()
 
     async def links(request: Request) -> Response:
-        found, suffix = await _found(request)
-        row = _FORMS[suffix] if suffix else best_match(request.headers.get("accept"), _FORMS.values())
-        if row is None:
+        document, suffix = await _found(request)
+        chosen_format = _FORMS[suffix] if suffix else best_match(request.headers.get("accept"), _FORMS.values())
+        if chosen_format is None:
             raise HTTPProblem(
                 HTTPStatus.NOT_ACCEPTABLE,
-                f"There is /linkset/{found.path}.json ({LINKSET_JSON}) and .txt ({LINKSET_TEXT})",
+                "No available format matches your Accept header. Available: "
+                f"/linkset/{document.path}.json ({LINKSET_JSON}), /linkset/{document.path}.txt ({LINKSET_TEXT})",
                 {"Vary": "Accept"},
             )
-        it, licence = await found.describe(service), await found.licence(service)
-        told = linkset(SignpostedThing(it, origin(request), found.path, found.record, service.iris.base, licence))
-        where = {} if suffix else {"Content-Location": f"/linkset/{found.path}.{row.suffix}"}
-        body = linkset_json(told) if row.media == LINKSET_JSON else linkset_text(told)
-        return build_response(request, Representation(body, row.media, found.status, negotiated=not suffix, headers=where))
+        description, licence = await document.describe(service), await document.licence(service)
+        link_list = linkset(SignpostedThing(description, origin(request), document.path, document.record, service.iris.base, licence))
+        headers = {} if suffix else {"Content-Location": f"/linkset/{document.path}.{chosen_format.suffix}"}
+        body = linkset_json(link_list) if chosen_format.media == LINKSET_JSON else linkset_text(link_list)
+        return build_response(request, Representation(body, chosen_format.media, document.status, negotiated=not suffix, headers=headers))
 
     async def _found(request: Request) -> tuple[ThingDocument, str | None]:
         parts = path_segments(request)

@@ -1,4 +1,4 @@
-"""Records: what one registry says of one thing, with where it came from and how it changed."""
+"""``/record/``: what one registry publishes about one thing, with its provenance and changes."""
 
 from __future__ import annotations
 
@@ -23,44 +23,62 @@ from publisher.store.source_status import clock, last_confirmed, source_statuses
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of the records."""
+    """Return the route of the records."""
     routes = APIRouter()
 
     async def record(request: Request) -> Response:
-        found = await find_document(request, service, describe_graph, 3)
-        status = HTTPStatus.GONE if _gone(found) else HTTPStatus.OK
-        subject = Resource(found.it, found.place, status, found.it.iri, tuple(await _links(request, found)))
-        return await respond(request, service, subject, found.suffix, lambda: _show(found))
+        document = await find_document(request, service, describe_graph, 3)
+        status = HTTPStatus.GONE if _is_gone(document) else HTTPStatus.OK
+        subject = Resource(document.description, document.urls, status, document.description.iri, tuple(await _links(request, document)))
+        return await respond(request, service, subject, document.suffix, lambda: _show(document))
 
-    async def _links(request: Request, found: Document) -> list[Link]:
-        host, licence = origin(request), await licence_of(service, _source(found))
-        topics = [term.value.removeprefix(f"{service.iris.base}id/") for term in found.it.all("foaf:primaryTopic")]
+    async def _links(request: Request, document: Document) -> list[Link]:
+        host, licence = origin(request), await licence_of(service, _source(document))
+        topics = [term.value.removeprefix(f"{service.iris.base}id/") for term in document.description.all("foaf:primaryTopic")]
         return [
-            Link("cite-as", found.it.iri),
+            Link("cite-as", document.description.iri),
             *([Link("license", licence)] if licence else []),
-            Link("collection", f"{host}/source/{_source(found)}"),
+            Link("collection", f"{host}/source/{_source(document)}"),
             *(typed_link("describes", f"{host}/page/{topic}", HTML.media) for topic in topics),
-            *memento_links(host, found.name),
+            *memento_links(host, document.name),
         ]
 
-    async def _show(found: Document) -> Response:
-        it = found.it
-        past = await read_history(service, it.iri)
-        told, graphs = recent_changes(past or (), it, service.iris), DATA_FORMATS.values()
-        standing, at = (await source_statuses(service)).get(_source(found)), clock()
-        if _gone(found):
-            heirs = await replacements(service, it.iri)
-            return pages.page("gone.html", it=it, record=it.iri, heirs=heirs, standing=standing, at=at, graphs=graphs, changes=told)
-        known = last_confirmed(standing, it, it.iri)
-        return pages.page("resource.html", it=it, confirmed=known, standing=standing, at=at, place=found.place, graphs=graphs, changes=told)
+    async def _show(document: Document) -> Response:
+        description = document.description
+        graph_history = await read_history(service, description.iri)
+        change_list, graphs = recent_changes(graph_history or (), description, service.iris), DATA_FORMATS.values()
+        standing, now = (await source_statuses(service)).get(_source(document)), clock()
+        if _is_gone(document):
+            replacing = await replacements(service, description.iri)
+            return pages.page(
+                "gone.html",
+                it=description,
+                record=description.iri,
+                heirs=replacing,
+                standing=standing,
+                at=now,
+                graphs=graphs,
+                changes=change_list,
+            )
+        known = last_confirmed(standing, description, description.iri)
+        return pages.page(
+            "resource.html",
+            it=description,
+            confirmed=known,
+            standing=standing,
+            at=now,
+            place=document.urls,
+            graphs=graphs,
+            changes=change_list,
+        )
 
     routes.add_route("/record/{rest:path}", record, methods=["GET", "HEAD"])
     return routes
 
 
-def _source(found: Document) -> str:
-    return found.name.split("/")[1]
+def _source(document: Document) -> str:
+    return document.name.split("/")[1]
 
 
-def _gone(found: Document) -> bool:
-    return any(term.value == found.it.expand("wsis:gone") for term in found.it.all("adms:status"))
+def _is_gone(document: Document) -> bool:
+    return any(term.value == document.description.expand("wsis:gone") for term in document.description.all("adms:status"))

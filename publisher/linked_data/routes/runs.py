@@ -1,4 +1,4 @@
-"""Runs: when, of which source, and its account."""
+"""``/run/``: the time, source and statistics of a run."""
 
 from __future__ import annotations
 
@@ -20,26 +20,43 @@ from publisher.store.query_service import QueryService
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of the runs."""
+    """Return the route of the runs."""
     routes = APIRouter()
 
     async def run(request: Request) -> Response:
-        found = await find_document(request, service, of_run, 2)
-        plain = orjson.dumps(statistics_json(found.it), option=orjson.OPT_INDENT_2)
-        subject = Resource(found.it, found.place, graph=found.it.iri, links=(Link("cite-as", found.it.iri),), plain=plain)
-        return await respond(request, service, subject, found.suffix, lambda: _show(found))
+        document = await find_document(request, service, of_run, 2)
+        plain = orjson.dumps(statistics_json(document.description), option=orjson.OPT_INDENT_2)
+        subject = Resource(
+            document.description,
+            document.urls,
+            graph=document.description.iri,
+            links=(Link("cite-as", document.description.iri),),
+            plain=plain,
+        )
+        return await respond(request, service, subject, document.suffix, lambda: _show(document))
 
-    async def _show(found: Document) -> Response:
-        return pages.page("run.html", it=found.it, account=read_statistics(found.it), graphs=DATA_FORMATS.values(), place=found.place)
+    async def _show(document: Document) -> Response:
+        return pages.page(
+            "run.html",
+            it=document.description,
+            account=read_statistics(document.description),
+            graphs=DATA_FORMATS.values(),
+            place=document.urls,
+        )
 
     routes.add_route("/run/{rest:path}", run, methods=["GET", "HEAD"])
     return routes
 
 
 async def of_run(service: QueryService, run: str) -> Description:
-    """Describe a run: from its own graph, or from the status graph where it wrote no journal entry."""
-    told = await describe_graph(service, run)
-    if told.statements:
-        return told
+    """Return the description of a run: from its own graph, or from the status graph if it wrote no journal entry."""
+    description = await describe_graph(service, run)
+    if description.statements:
+        return description
     status = await describe_graph(service, service.iris.status, run)
-    return replace(status, statements=tuple(it for it in status.statements if it.subject == run or it.subject.startswith(f"{run}#")))
+    return replace(
+        status,
+        statements=tuple(
+            statement for statement in status.statements if statement.subject == run or statement.subject.startswith(f"{run}#")
+        ),
+    )

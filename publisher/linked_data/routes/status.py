@@ -1,4 +1,4 @@
-"""Status: how every source fares and how far the store is, as a page, as JSON, and as the status graph itself."""
+"""``/status``: the state of each source and of the store, as a page, as JSON, and as the status graph."""
 
 from __future__ import annotations
 
@@ -25,38 +25,38 @@ from publisher.store.source_status import DataVersion, SourceStatus, clock, coun
 
 _JSON = Format("json", "JSON", "application/json")
 _FORMATS: dict[str, Format] = {"json": _JSON, **GRAPHS}
-_FRESH = {"Vary": "Accept", "Cache-Control": "no-store"}  # it turns with the clock, so no copy stays true
+_FRESH = {"Vary": "Accept", "Cache-Control": "no-store"}  # the state depends on the clock
 
 
 class QuadTotals(NamedTuple):
-    """Whether the store holds as many quads as the account of its newest run says; None where no account says."""
+    """The number of quads in the store, and that reported by the newest run; None if no run reports it."""
 
-    held: int
-    told: int | None
+    stored: int
+    reported: int | None
 
     @property
     def agrees(self) -> bool | None:
-        """Tell whether both are the same."""
-        return None if self.told is None else self.held == self.told
+        """Return whether both are equal, None if unknown."""
+        return None if self.reported is None else self.stored == self.reported
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/status``."""
+    """Return the routes of ``/status``."""
     routes = APIRouter()
 
     async def status(request: Request) -> Response:
-        row = _wanted(request)
-        if isinstance(row, GraphFormat):
-            told = await describe_graph(service, service.iris.status)
-            return Response(serialize_description(told, row), headers={"Content-Type": row.media, **_FRESH})
-        at, found, shown, quads = clock(), await source_statuses(service), data_version(service), await _quad_totals(service)
-        of = mirror_origin.read(service.journal.folder)
-        if row is not None:
-            return JSONResponse(_json(service, at, found, shown, quads, of), headers=_FRESH)
-        sources = [(it, it.state(at).value) for it in found.values()]
-        counts, formats = count_by_state(found, at), _FORMATS.values()
+        chosen_format = _negotiate(request)
+        if isinstance(chosen_format, GraphFormat):
+            description = await describe_graph(service, service.iris.status)
+            return Response(serialize_description(description, chosen_format), headers={"Content-Type": chosen_format.media, **_FRESH})
+        now, statuses, version, quads = clock(), await source_statuses(service), data_version(service), await _quad_totals(service)
+        origin = mirror_origin.read(service.journal.folder)
+        if chosen_format is not None:
+            return JSONResponse(_json(service, now, statuses, version, quads, origin), headers=_FRESH)
+        sources = [(source_status, source_status.state(now).value) for source_status in statuses.values()]
+        counts, formats = count_by_state(statuses, now), _FORMATS.values()
         response = pages.page(
-            "status.html", origin=of, at=at, sources=sources, counts=counts, lag=service.lag, quads=quads, formats=formats
+            "status.html", origin=origin, at=now, sources=sources, counts=counts, lag=service.lag, quads=quads, formats=formats
         )
         response.headers.update(_FRESH)
         return response
@@ -66,62 +66,71 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     return routes
 
 
-def _wanted(request: Request) -> Format | None:
-    """Choose the format, None for the page; the path's suffix counts more than ``format=``, and that more than Accept."""
+def _negotiate(request: Request) -> Format | None:
+    """Return the format, None for the page: by path suffix, then ``format=``, then Accept."""
     accept, suffix = request.headers.get("accept"), request.query_params.get("format")
     if request.url.path.endswith(".json"):
         return _JSON
     if suffix is None and wants_html(accept, _FORMATS.values()):
         return None
-    row = _FORMATS.get(suffix) if suffix else best_match(accept, _FORMATS.values())
-    if row is None:
-        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "The status is given as " + ", ".join(row.media for row in _FORMATS.values()))
-    return row
+    chosen_format = _FORMATS.get(suffix) if suffix else best_match(accept, _FORMATS.values())
+    if chosen_format is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_ACCEPTABLE,
+            "No available format matches your Accept header. Available: "
+            + ", ".join(chosen_format.media for chosen_format in _FORMATS.values()),
+        )
+    return chosen_format
 
 
 async def _quad_totals(service: QueryService) -> QuadTotals:
-    shown = data_version(service)
-    rows = await service.rows(query("quads-told"), {"run": iri(service.iris.run(shown.run))}) if shown and shown.run else []
+    version = data_version(service)
+    rows = await service.rows(query("quads-told"), {"run": iri(service.iris.run(version.run))}) if version and version.run else []
     return QuadTotals(service.current.quads, int(rows[0]["quads"].value) if rows else None)
 
 
 def _json(
-    service: QueryService, at: datetime, found: dict[str, SourceStatus], shown: DataVersion | None, quads: QuadTotals, of: Origin | None
+    service: QueryService,
+    now: datetime,
+    statuses: dict[str, SourceStatus],
+    version: DataVersion | None,
+    quads: QuadTotals,
+    origin: Origin | None,
 ) -> dict[str, object]:
     store = {
-        **(asdict(shown) if shown else {"position": 0, "time": None, "run": None}),
+        **(asdict(version) if version else {"position": 0, "time": None, "run": None}),
         "lag": service.lag,
-        "quads": quads.held,
-        "quads_by_account": quads.told,
+        "quads": quads.stored,
+        "quads_by_account": quads.reported,
         "agrees": quads.agrees,
     }
-    sources = [_source(it, at) for it in found.values()]
-    counts = {state.value: count for state, count in count_by_state(found, at).items()}
-    mirror = asdict(of) if of else None
-    return {"at": f"{at:%Y-%m-%dT%H:%M:%SZ}", "mirror": mirror, "store": store, "states": counts, "sources": sources}
+    sources = [_source(source_status, now) for source_status in statuses.values()]
+    counts = {state.value: count for state, count in count_by_state(statuses, now).items()}
+    mirror = asdict(origin) if origin else None
+    return {"at": f"{now:%Y-%m-%dT%H:%M:%SZ}", "mirror": mirror, "store": store, "states": counts, "sources": sources}
 
 
-def _source(it: SourceStatus, at: datetime) -> dict[str, object]:
-    told = it.told
+def _source(source_status: SourceStatus, now: datetime) -> dict[str, object]:
+    values = source_status.told
     return {
-        "source": it.name,
-        "iri": it.iri,
-        "title": it.title,
-        "state": it.state(at).value,
-        "last_attempt": told.get("lastAttempt"),
-        "last_success": told.get("lastSuccess"),
-        "consecutive_failures": it.marks.failures,
-        "next_due": told.get("nextDue"),
-        "late_from": told.get("lateFrom"),
-        "frozen_from": told.get("frozenFrom"),
-        "last_sweep": it.last_full_harvest,
-        "last_change": told.get("lastChange"),
-        "published": int(told.get("publishedRecords", "0")),
-        "vanished": int(told.get("missingRecords", "0")),
-        "withheld": it.withheld,
-        "last_run": it.run("lastRun"),
-        "last_outcome": told.get("lastOutcome"),
-        "last_reason": told.get("lastReason"),
-        "held_plan": it.run("heldPlan"),
-        "hold": told.get("hold"),
+        "source": source_status.name,
+        "iri": source_status.iri,
+        "title": source_status.title,
+        "state": source_status.state(now).value,
+        "last_attempt": values.get("lastAttempt"),
+        "last_success": values.get("lastSuccess"),
+        "consecutive_failures": source_status.marks.failures,
+        "next_due": values.get("nextDue"),
+        "late_from": values.get("lateFrom"),
+        "frozen_from": values.get("frozenFrom"),
+        "last_sweep": source_status.last_full_harvest,
+        "last_change": values.get("lastChange"),
+        "published": int(values.get("publishedRecords", "0")),
+        "vanished": int(values.get("missingRecords", "0")),
+        "withheld": source_status.withheld,
+        "last_run": source_status.run("lastRun"),
+        "last_outcome": values.get("lastOutcome"),
+        "last_reason": values.get("lastReason"),
+        "held_plan": source_status.run("heldPlan"),
+        "hold": values.get("hold"),
     }

@@ -46,8 +46,8 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         if len(path_segments(request)) > 1:
             return await _tell(request, await find_document(request, service, describe_thing, 3))
         found = await find_document(request, service, describe_graph, 2)
-        links = (Link("cite-as", found.it.iri), Link("type", f"{SCHEMA}DefinedTermSet"))
-        subject = Resource(found.it, found.place, graph=found.it.iri, links=links)
+        links = (Link("cite-as", found.description.iri), Link("type", f"{SCHEMA}DefinedTermSet"))
+        subject = Resource(found.description, found.urls, graph=found.description.iri, links=links)
         return await respond(request, service, subject, found.suffix, lambda: _scheme(found))
 
     async def concept(request: Request) -> Response:
@@ -61,40 +61,40 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         return await _tell(request, Document(description, ResourceURLs("/concept", query=f"?iri={quote(wanted, safe=':/')}"), None))
 
     async def _tell(request: Request, found: Document) -> Response:
-        things = await load_page(request, service, "concept", found.it.iri)
-        where = origin(request) + found.place.stem + found.place.query
-        fed = feed_links(origin(request), found.it.iri, service.iris) if things.rows else []
-        links = (Link("cite-as", found.it.iri), Link("type", f"{SCHEMA}DefinedTerm"), *things.links(where), *fed)
-        subject = Resource(found.it, found.place, links=links)
+        things = await load_page(request, service, "concept", found.description.iri)
+        where = origin(request) + found.urls.stem + found.urls.query
+        fed = feed_links(origin(request), found.description.iri, service.iris) if things.rows else []
+        links = (Link("cite-as", found.description.iri), Link("type", f"{SCHEMA}DefinedTerm"), *things.links(where), *fed)
+        subject = Resource(found.description, found.urls, links=links)
         return await respond(request, service, subject, found.suffix, lambda: _concept(request, found, things))
 
     async def _scheme(found: Document) -> Response:
-        bound = {"scheme": iri(found.it.iri)}
+        bound = {"scheme": iri(found.description.iri)}
         concepts, tables = await service.rows(query("scheme-concepts"), bound), open_facet_index(service.current.path)
         counts = await asyncio.to_thread(tables.counts, make_filter(*Basis, kind="initiative")) if tables else {}
-        facets = [facet for facet in FACETS.values() if found.it.iri == service.iris.scheme(facet.scheme)]
+        facets = [facet for facet in FACETS.values() if found.description.iri == service.iris.scheme(facet.scheme)]
         things = {facet.iri(code, service.iris): number for facet in facets for code, number in counts.get(facet.name, {}).items()}
         return pages.page(
             "scheme.html",
-            it=found.it,
+            it=found.description,
             concepts=concept_tree(concepts),
             things=things,
             graphs=DATA_FORMATS.values(),
-            place=found.place,
-            block=jsonld_block(scheme_markup(found.it)),
+            place=found.urls,
+            block=jsonld_block(scheme_markup(found.description)),
         )
 
     async def _concept(request: Request, found: Document, things: ListPage) -> Response:
-        matrix = await service.rows(query("matrix"), {"concept": iri(found.it.iri)})
-        told = jsonld_block(concept_markup(found.it))
-        figures = await _figures(request, found.it.iri)
+        matrix = await service.rows(query("matrix"), {"concept": iri(found.description.iri)})
+        told = jsonld_block(concept_markup(found.description))
+        figures = await _figures(request, found.description.iri)
         return pages.page(
             "concept.html",
-            it=found.it,
+            it=found.description,
             listed=things,
             matrix=matrix,
             graphs=DATA_FORMATS.values(),
-            place=found.place,
+            place=found.urls,
             block=told,
             about=figures,
         )

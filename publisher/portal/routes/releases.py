@@ -121,7 +121,10 @@ def _links(request: Request, release: Release, iris: Iris) -> list[Link]:
         Link("type", f"{SCHEMA}Dataset"),
         *_place(release).alternates("describedby", DATA_FORMATS.values()),
         *([Link("license", holding.licence)] if holding.licence else []),
-        *(typed_link("item", f"{host}/{copy.url.removeprefix(iris.base)}", copy.packed or copy.media) for copy in holding.copies),
+        *(
+            typed_link("item", f"{host}/{copy.url.removeprefix(iris.base)}", copy.compression or copy.media)
+            for copy in holding.distributions
+        ),
         Link("collection", f"{host}/releases/"),
     ]
 

@@ -38,17 +38,17 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
     async def source(request: Request) -> Response:
         found = await find_document(request, service, describe_graph, 2)
-        things = await load_page(request, service, "source", found.it.iri)
+        things = await load_page(request, service, "source", found.description.iri)
         subject = Resource(
-            found.it,
-            found.place,
-            graph=found.it.iri,
-            links=(*_links(request, found, things), *feed_links(origin(request), found.it.iri, service.iris)),
+            found.description,
+            found.urls,
+            graph=found.description.iri,
+            links=(*_links(request, found, things), *feed_links(origin(request), found.description.iri, service.iris)),
         )
         return await respond(request, service, subject, found.suffix, lambda: _show(request, found, things))
 
     async def _show(request: Request, found: Document, things: ListPage) -> Response:
-        description = found.it
+        description = found.description
         standing = (await source_statuses(service)).get(found.name.removeprefix("source/"))
         state, known = (standing.state(clock()).value, standing.last_full_harvest) if standing else (None, None)
         count = int(standing.told.get("publishedRecords", 0)) if standing else None
@@ -60,7 +60,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             confirmed=known,
             listed=things,
             graphs=DATA_FORMATS.values(),
-            place=found.place,
+            place=found.urls,
             block=jsonld_block(source_markup(description, count, origin(request))),
             about=await _figures(found.name.removeprefix("source/")),
             name=found.name.removeprefix("source/"),
@@ -99,7 +99,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
 
 def _links(request: Request, found: Document, things: ListPage) -> list[Link]:
-    host, description = origin(request), found.it
+    host, description = origin(request), found.description
     licence = next((term.value for term in description.all("dct:license") if term.is_iri), None)
     items = [f"{host}/page/{row['thing'].value.partition('/id/')[2]}" for row in things.rows]
     return [
@@ -107,6 +107,6 @@ def _links(request: Request, found: Document, things: ListPage) -> list[Link]:
         Link("type", f"{SCHEMA}Dataset"),
         *([Link("license", licence)] if licence else []),
         *(Link("item", item) for item in items),
-        *things.links(f"{host}{found.place.stem}"),
+        *things.links(f"{host}{found.urls.stem}"),
         *memento_links(host, found.name),
     ]

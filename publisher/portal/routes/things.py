@@ -51,8 +51,8 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
     async def identify(request: Request) -> Response:
         found, suffix = await find_thing(service, path_segments(request))
-        signed = SignpostedThing(Description(found.address, (), {}, {}), origin(request), found.path, found.record, service.iris.base)
-        return see_other(request, signed.place.form(negotiate_format(request, signed.place, suffix)), vary="" if suffix else "Accept")
+        signed = SignpostedThing(Description(found.iri, (), {}, {}), origin(request), found.path, found.record, service.iris.base)
+        return see_other(request, signed.urls.form(negotiate_format(request, signed.urls, suffix)), vary="" if suffix else "Accept")
 
     async def data(request: Request) -> Response:
         found, suffix = await find_thing_by_suffix(service, path_segments(request))
@@ -73,11 +73,11 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     async def _tell(request: Request, found: ThingDocument, suffix: str | None, links: Links) -> Response:
         description = await found.describe(service)
         signed = SignpostedThing(description, origin(request), found.path, found.record, service.iris.base, await found.licence(service))
-        subject = Resource(description, signed.place, found.status, found.record or "", tuple(links(signed)))
+        subject = Resource(description, signed.urls, found.status, found.record or "", tuple(links(signed)))
         return await respond(request, service, subject, suffix, lambda: _show(request, found, signed))
 
     async def _show(request: Request, found: ThingDocument, signed: SignpostedThing) -> Response:
-        description, graphs = signed.it, DATA_FORMATS.values()
+        description, graphs = signed.description, DATA_FORMATS.values()
         if found.gone:
             record, standing = found.record or "", (await source_statuses(service)).get(found.path.split("/")[1])
             past = recent_changes(await read_history(service, record) or (), replace(description, iri=record), service.iris)
@@ -88,10 +88,10 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             )
         told = jsonld_block(thing_markup(description, signed.kind, signed.licence))
         if found.record is None:
-            things = await load_page(request, service, "organization", found.address)
-            figures = await _figures(found.address)
+            things = await load_page(request, service, "organization", found.iri)
+            figures = await _figures(found.iri)
             return pages.page(
-                "organization.html", it=description, listed=things, graphs=graphs, place=signed.place, block=told, about=figures
+                "organization.html", it=description, listed=things, graphs=graphs, place=signed.urls, block=told, about=figures
             )
         standing = (await source_statuses(service)).get(found.path.split("/")[1])
         past = recent_changes(await read_history(service, found.record) or (), replace(description, iri=found.record), service.iris)
@@ -101,14 +101,14 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             kind=signed.kind,
             record=found.record,
             graphs=graphs,
-            place=signed.place,
+            place=signed.urls,
             block=told,
             view=build_view(description, found.record),
             standing=standing,
             at=clock(),
             confirmed=last_confirmed(standing, description, found.record),
             changes=past,
-            related=await _related(found.address, description),
+            related=await _related(found.iri, description),
             map=_places(description, build_view(description, found.record)),
         )
 

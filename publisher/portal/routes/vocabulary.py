@@ -38,7 +38,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
     async def whole(request: Request) -> Response:
         found = await find_document(request, service, describe_graph, 1)
-        return await _tell(request, found, found.it.iri)
+        return await _tell(request, found, found.description.iri)
 
     async def part(request: Request) -> Response:
         """Answer for a link or a version of the matrix."""
@@ -46,11 +46,11 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         return await _tell(request, await find_document(request, service, describe_thing, depth), "")
 
     async def _tell(request: Request, found: Document, graph: str) -> Response:
-        subject = Resource(found.it, found.place, graph=graph, links=(Link("cite-as", found.it.iri),))
+        subject = Resource(found.description, found.urls, graph=graph, links=(Link("cite-as", found.description.iri),))
         return await respond(request, service, subject, found.suffix, lambda: _show(request, found))
 
     async def _show(request: Request, found: Document) -> Response:
-        if found.it.iri == f"{service.iris.base}matrix" and (tables := open_facet_index(service.current.path)):
+        if found.description.iri == f"{service.iris.base}matrix" and (tables := open_facet_index(service.current.path)):
             filters, names = parse_filters(request.query_params).with_codes("kind", "initiative"), FacetLabels(service.iris)
             whole = await asyncio.to_thread(count_matrix, tables, filters, names, await official_links(service))
             bases = [(basis.value, basis_title(basis.value), basis in filters.bases) for basis in Basis]
@@ -60,17 +60,17 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             sparse = both.part * SPARSE < both.all  # then the sides of the matrix say more than it does
             return pages.page(
                 "matrix.html",
-                it=found.it,
+                it=found.description,
                 matrix=whole,
                 bases=bases,
                 query=query_page_url(whole.query),
                 graphs=DATA_FORMATS.values(),
-                place=found.place,
+                place=found.urls,
                 coverage=[one.text for one in covered.values()],
                 missing=[empty_chart_hint(facet) for facet in ("line", "goal") if not covered[facet,].part] if both.all else [],
                 sides=await asyncio.to_thread(facet_panels, tables, filters, ("line", "goal"), names) if sparse else [],
             )
-        return pages.page("resource.html", it=found.it, graphs=DATA_FORMATS.values(), place=found.place, changes=[])
+        return pages.page("resource.html", it=found.description, graphs=DATA_FORMATS.values(), place=found.urls, changes=[])
 
     async def words(request: Request) -> Response:
         return build_response(request, Representation(_json({"@context": jsonld_context(service.iris)}), _LD))

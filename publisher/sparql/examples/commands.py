@@ -1,4 +1,4 @@
-"""The commands of the examples: list them, run them."""
+"""Commands that list and run the example queries."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 class Settings(Protocol):
-    """What these commands need of the front door's settings."""
+    """The settings that these commands need."""
 
     @property
-    def data(self) -> Path: ...  # noqa: D102 - the front door's Settings say what each is
+    def data(self) -> Path: ...  # noqa: D102 - documented in stocktake.Settings
     @property
     def base(self) -> str: ...  # noqa: D102
     @property
@@ -40,13 +40,13 @@ class Settings(Protocol):
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """List the example queries."""
     settings: Settings = context.obj
-    them = examples(Iris(settings.base))
+    all_examples = examples(Iris(settings.base))
     if as_json:
-        print(json.dumps([_told(it) | {"query": it.text} for it in them], indent=2, ensure_ascii=False))
+        print(json.dumps([_describe(item) | {"query": item.text} for item in all_examples], indent=2, ensure_ascii=False))
         return
     table = Table("name", "kind", "title", "keywords", box=None)
-    for it in them:
-        table.add_row(it.name, it.kind, it.title, ", ".join(it.keywords))
+    for item in all_examples:
+        table.add_row(item.name, item.kind, item.title, ", ".join(item.keywords))
     Console().print(table)
 
 
@@ -58,35 +58,42 @@ def run(
 ) -> None:
     """Run the example queries. Exit code 1 if one fails or returns no rows."""
     settings: Settings = context.obj
-    known = {it.name: it for it in examples(Iris(settings.base))}
+    known = {item.name: item for item in examples(Iris(settings.base))}
     if unknown := [name for name in names or () if name not in known]:
-        raise typer.BadParameter(f"no example {unknown[0]!r}; stocktake examples list names them")
+        raise typer.BadParameter(f"unknown example {unknown[0]!r}; `stocktake examples list` shows all")
     chosen = [known[name] for name in names] if names else list(known.values())
     outcomes = asyncio.run(_run(settings, chosen, quiet=as_json))
     if as_json:
-        print(json.dumps([_outcome(it) for it in outcomes], indent=2, ensure_ascii=False))
-    bad = [it.example.name for it in outcomes if not it.good]
+        print(json.dumps([_outcome(item) for item in outcomes], indent=2, ensure_ascii=False))
+    bad = [item.example.name for item in outcomes if not item.passed]
     if bad:
-        Console(stderr=True).print(f"{len(bad)} of {len(outcomes)} failed or answered nothing: {', '.join(bad)}", style="red", markup=False)
+        Console(stderr=True).print(f"{len(bad)} of {len(outcomes)} failed or returned no rows: {', '.join(bad)}", style="red", markup=False)
         raise typer.Exit(1)
 
 
 async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> list[ExampleOutcome]:
-    found = []
+    outcomes = []
     async with QueryService(settings.data, Iris(settings.base), read(settings.limits), readers=1, elsewhere=settings.elsewhere) as service:
-        async for it in run_examples(service, chosen):
-            found.append(it)
+        async for item in run_examples(service, chosen):
+            outcomes.append(item)
             if not quiet:
-                mark = "ok  " if it.good else "FAIL"
-                print(f"{mark} {it.rows:>7} rows {it.seconds:>8.3f} s  {it.example.name}  {it.trouble}".rstrip(), flush=True)
-        write_durations(settings.data, found, service.current.position)
-    return found
+                mark = "ok  " if item.passed else "FAIL"
+                print(f"{mark} {item.rows:>7} rows {item.seconds:>8.3f} s  {item.example.name}  {item.error}".rstrip(), flush=True)
+        write_durations(settings.data, outcomes, service.current.position)
+    return outcomes
 
 
-def _told(it: Example) -> dict[str, object]:
-    return {"name": it.name, "iri": it.iri, "kind": it.kind, "title": it.title, "comment": it.comment, "keywords": list(it.keywords)}
+def _describe(item: Example) -> dict[str, object]:
+    return {
+        "name": item.name,
+        "iri": item.iri,
+        "kind": item.kind,
+        "title": item.title,
+        "comment": item.comment,
+        "keywords": list(item.keywords),
+    }
 
 
-def _outcome(it: ExampleOutcome) -> dict[str, object]:
-    told = {"name": it.example.name, "kind": it.example.kind, "rows": it.rows, "seconds": round(it.seconds, 4)}
-    return {**told, "ok": it.good, **({"trouble": it.trouble} if it.trouble else {})}
+def _outcome(outcome: ExampleOutcome) -> dict[str, object]:
+    document = {"name": outcome.example.name, "kind": outcome.example.kind, "rows": outcome.rows, "seconds": round(outcome.seconds, 4)}
+    return {**document, "ok": outcome.passed, **({"trouble": outcome.error} if outcome.error else {})}

@@ -1,4 +1,4 @@
-"""Times: how long each example took and what it gave when it was last run here, kept so that the pages can tell."""
+"""Store how long each example query took when it last ran here."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ FILE = "examples.json"  # in the data folder
 
 @dataclass(frozen=True, slots=True)
 class Duration:
-    """What an example took: *seconds* to the last byte of *rows* rows, of journal entry *position*."""
+    """The last run of an example: *seconds* to the last byte of *rows* rows, at journal entry *position*."""
 
     seconds: float
     rows: int
@@ -22,21 +22,21 @@ class Duration:
 
 
 def read_durations(data: Path) -> dict[str, Duration]:
-    """Read what is kept in the data folder, by the examples' names; nothing where none was run, or the file cannot be read."""
+    """Read the durations in the data folder by example name; empty if there are none or the file is invalid."""
     try:
-        told = json.loads((data / FILE).read_bytes())
-        return {name: Duration(**it) for name, it in told.items()}
+        stored = json.loads((data / FILE).read_bytes())
+        return {name: Duration(**entry) for name, entry in stored.items()}
     except (FileNotFoundError, ValueError, TypeError, AttributeError):
         return {}
 
 
 def write_durations(data: Path, outcomes: Iterable[ExampleOutcome], position: int) -> None:
-    """Keep the times of *outcomes* at journal entry *position* beside those of other examples; what was not good loses its own."""
+    """Store the durations of *outcomes* at journal entry *position*; a failed example loses its earlier one."""
     known = read_durations(data)
-    for it in outcomes:
-        known.pop(it.example.name, None)
-        if it.good:
-            known[it.example.name] = Duration(round(it.seconds, 4), it.rows, position)
+    for entry in outcomes:
+        known.pop(entry.example.name, None)
+        if entry.passed:
+            known[entry.example.name] = Duration(round(entry.seconds, 4), entry.rows, position)
     part = data / f"{FILE}.part"
-    part.write_text(json.dumps({name: asdict(it) for name, it in sorted(known.items())}, indent=1), encoding="utf-8")
+    part.write_text(json.dumps({name: asdict(entry) for name, entry in sorted(known.items())}, indent=1), encoding="utf-8")
     part.replace(data / FILE)

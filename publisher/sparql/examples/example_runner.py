@@ -1,4 +1,4 @@
-"""Trial: every example is put to the store as a reader would put it, timed, and its rows counted."""
+"""Run the example queries, time them and count their rows."""
 
 from __future__ import annotations
 
@@ -15,42 +15,42 @@ from publisher.store.query_service import QueryService
 
 @dataclass(frozen=True, slots=True)
 class ExampleOutcome:
-    """How an example fared: *rows* (of a graph triples; 1 for yes, 0 for no), *seconds* to the last byte, *trouble* if any."""
+    """The outcome of an example: *rows* (triples of a graph; 1 or 0 for ASK), *seconds* to the last byte, *error* if any."""
 
     example: Example
     rows: int
     seconds: float
-    trouble: str = ""
+    error: str = ""
 
     @property
-    def good(self) -> bool:
-        """Tell whether it answered something."""
-        return not self.trouble and self.rows > 0
+    def passed(self) -> bool:
+        """Return whether the query succeeded with at least one row."""
+        return not self.error and self.rows > 0
 
 
-async def run_examples(service: QueryService, them: Sequence[Example]) -> AsyncIterator[ExampleOutcome]:
-    """Put the examples one after the other, after all that the journal holds is shown."""
-    for it in them:
-        await await_indexes(service, it.question(service.iris.base))
+async def run_examples(service: QueryService, chosen: Sequence[Example]) -> AsyncIterator[ExampleOutcome]:
+    """Run the examples in turn, once the store is up to date with the journal."""
+    for example in chosen:
+        await await_indexes(service, example.question(service.iris.base))
         began = time.perf_counter()
         try:
-            data = await _answered(service, it)
+            data = await _answered(service, example)
         except PublisherError as error:
-            yield ExampleOutcome(it, 0, time.perf_counter() - began, str(error))
+            yield ExampleOutcome(example, 0, time.perf_counter() - began, str(error))
         else:
-            yield ExampleOutcome(it, _rows(it, data), time.perf_counter() - began)
+            yield ExampleOutcome(example, _rows(example, data), time.perf_counter() - began)
 
 
-async def _answered(service: QueryService, it: Example) -> bytes:
-    answer = await service.query(await rewrite(service, it.question(service.iris.base, service.limits.rows)))
+async def _answered(service: QueryService, example: Example) -> bytes:
+    answer = await service.query(await rewrite(service, example.question(service.iris.base, service.limits.rows)))
     try:
         return b"".join([chunk async for chunk in answer.chunks()])
     finally:
         answer.close()
 
 
-def _rows(it: Example, data: bytes) -> int:
-    if it.kind == "construct":
+def _rows(example: Example, data: bytes) -> int:
+    if example.kind == "construct":
         return data.count(b"\n")
-    told = json.loads(data)
-    return int(told["boolean"]) if it.kind == "ask" else len(told["results"]["bindings"])
+    document = json.loads(data)
+    return int(document["boolean"]) if example.kind == "ask" else len(document["results"]["bindings"])

@@ -1,4 +1,4 @@
-"""SPARQL: the endpoint, by the SPARQL 1.1 Protocol (https://www.w3.org/TR/sparql11-protocol/#query-operation)."""
+"""``/sparql``: the endpoint of the SPARQL 1.1 Protocol (https://www.w3.org/TR/sparql11-protocol/#query-operation)."""
 
 from __future__ import annotations
 
@@ -28,66 +28,64 @@ from publisher.store.query_service import QueryService
 
 
 class AppHandler:
-    """A handler as an app of its own: what the framework puts around a function costs more than an answer that is held."""
+    """A handler as an ASGI app: the framework's wrapper costs more than sending a cached response."""
 
     def __init__(self, handle: Callable[[Request], Awaitable[Response]]) -> None:
         self._handle = handle
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer a request."""
+        """Handle a request."""
         response = await self._handle(Request(scope, receive, send))
         await response(scope, receive, send)
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/sparql``."""
+    """Return the routes of ``/sparql``."""
     routes = APIRouter()
     scripts = is_built()
 
     async def sparql(request: Request) -> Response:
         data = await read_body(request)
-        name = _name(request, data)
+        name = _request_digest(request, data)
         if response := cached_response(request, service, name):
             return response
-        asked_for = read_parameters(request, data)
-        if request.method != "POST" and not asked_for.keys() - {"example", "show", "lang"}:
-            return await _introduction(
-                request, service, pages, scripts, single_value(asked_for, "example"), single_value(asked_for, "show")
-            )
-        asked = parse_request(asked_for, request.headers.get("accept"), service.iris.base, service.limits.rows)
-        if (number := parse_release(single_value(asked_for, "release"))) is not None:
-            return await _of_release(request, service, asked, number)
-        question = await rewrite(service, asked.question)
-        response = await answer_query(request, service, question, asked.seconds, name if question is asked.question else None)
+        params = read_parameters(request, data)
+        if request.method != "POST" and not params.keys() - {"example", "show", "lang"}:
+            return await _introduction(request, service, pages, scripts, single_value(params, "example"), single_value(params, "show"))
+        parsed = parse_request(params, request.headers.get("accept"), service.iris.base, service.limits.rows)
+        if (number := parse_release(single_value(params, "release"))) is not None:
+            return await _of_release(request, service, parsed, number)
+        question = await rewrite(service, parsed.question)
+        response = await answer_query(request, service, question, parsed.seconds, name if question is parsed.question else None)
         if question.note:
             response.headers[TEXT_HEADER] = question.note
         return response
 
     async def completion(request: Request) -> Response:
-        shown = service.current
+        current = service.current
         body = json.dumps(await completions(service), ensure_ascii=False, separators=(",", ":"))
-        return with_validators(request, Response(body, media_type="application/json"), shown, b"words")
+        return with_validators(request, Response(body, media_type="application/json"), current, b"words")
 
-    routes.add_route("/sparql", AppHandler(sparql), methods=["GET", "HEAD", "POST"])  # type: ignore[arg-type]  # it takes apps too
+    routes.add_route("/sparql", AppHandler(sparql), methods=["GET", "HEAD", "POST"])  # type: ignore[arg-type]  # an ASGI app is allowed too
     routes.add_route("/sparql/words", completion, methods=["GET", "HEAD"])
     return routes
 
 
-async def _of_release(request: Request, service: QueryService, asked: SparqlRequest, number: int) -> Response:
-    """Answer from a release as it was answered on the day it was cut."""
-    of = await service.release(number, has_search(asked.question.text))
-    question = await rewrite(service, replace(asked.question, snapshot=of.path, release=number), of)
-    response = await answer_query(request, service, question, asked.seconds, of=of)
-    response.headers.update({RELEASE_HEADER: str(number), "Stocktake-Position": str(of.position)})
+async def _of_release(request: Request, service: QueryService, parsed: SparqlRequest, number: int) -> Response:
+    """Return the results on the data of a release."""
+    pinned = await service.release(number, has_search(parsed.question.text))
+    question = await rewrite(service, replace(parsed.question, snapshot=pinned.path, release=number), pinned)
+    response = await answer_query(request, service, question, parsed.seconds, release=pinned)
+    response.headers.update({RELEASE_HEADER: str(number), "Stocktake-Position": str(pinned.position)})
     if question.note:
         response.headers[TEXT_HEADER] = question.note
     return response
 
 
-def _name(request: Request, data: bytes) -> bytes:
-    """Name all in the request that its answer depends on; a POST and a GET are never taken for each other."""
-    told = (request.headers.get(header, "").encode("latin-1") for header in ("accept", "content-type"))
-    return digest(b"POST" if request.method == "POST" else b"GET", request.scope["query_string"], data, *told)
+def _request_digest(request: Request, data: bytes) -> bytes:
+    """Return a digest of everything in the request that the response depends on, the method included."""
+    header_values = (request.headers.get(header, "").encode("latin-1") for header in ("accept", "content-type"))
+    return digest(b"POST" if request.method == "POST" else b"GET", request.scope["query_string"], data, *header_values)
 
 
 async def _introduction(
@@ -96,12 +94,12 @@ async def _introduction(
     accept = request.headers.get("accept")
     if wants_html(accept, GRAPHS.values()):
         try:
-            told = editor_for_query(service, text) if text else editor_for_example(service, example)
+            editor = editor_for_query(service, text) if text else editor_for_example(service, example)
         except KeyError as error:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no example {example}; /examples lists them") from error
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Example {example} not found; see /examples") from error
         return pages.page(
             "sparql.html",
-            it=told,
+            it=editor,
             scripts=scripts,
             texts=script_texts(),
             view=initial_view,
@@ -109,12 +107,14 @@ async def _introduction(
             tables=TABLES.values(),
             graphs=GRAPHS.values(),
         )
-    row = best_match(accept, GRAPHS.values())
-    if row is None:
+    graph_format = best_match(accept, GRAPHS.values())
+    if graph_format is None:
         raise HTTPProblem(
-            HTTPStatus.NOT_ACCEPTABLE, "The service description is given as " + ", ".join(row.media for row in GRAPHS.values())
+            HTTPStatus.NOT_ACCEPTABLE,
+            "No available format matches your Accept header. Available: "
+            + ", ".join(graph_format.media for graph_format in GRAPHS.values()),
         )
     current = service.current
-    body = await service_description(service, row)
-    seed = f"service {row.suffix} {service.limits}".encode()  # the limits are set when the server starts
-    return with_validators(request, Response(body, headers={"Content-Type": row.media}), current, seed)
+    body = await service_description(service, graph_format)
+    seed = f"service {graph_format.suffix} {service.limits}".encode()  # limits are fixed when the server starts
+    return with_validators(request, Response(body, headers={"Content-Type": graph_format.media}), current, seed)

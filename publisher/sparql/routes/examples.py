@@ -1,4 +1,4 @@
-"""Examples: queries to begin with, as a page and as RDF, all together and each at its own address."""
+"""``/examples``: the example queries as a page and as RDF, all together or one at a time."""
 
 from __future__ import annotations
 
@@ -22,27 +22,31 @@ _PREFIXES = {"rdfs": RDFS, "schema": SCHEMA, "sh": SH}
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/examples``."""
+    """Return the routes of ``/examples``."""
     routes = APIRouter()
 
     async def all_of_them(request: Request) -> Response:
         return _answer(request, examples(service.iris), None)
 
     async def one(request: Request) -> Response:
-        found = example(service.iris, request.path_params["name"])
-        if found is None:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such example; /examples lists them")
-        return _answer(request, (found,), found.name)
+        chosen = example(service.iris, request.path_params["name"])
+        if chosen is None:
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "Example not found; see /examples")
+        return _answer(request, (chosen,), chosen.name)
 
-    def _answer(request: Request, them: tuple[Example, ...], name: str | None) -> Response:
+    def _answer(request: Request, listed: tuple[Example, ...], name: str | None) -> Response:
         suffix, accept = request.query_params.get("format"), request.headers.get("accept")
         if suffix is None and wants_html(accept, GRAPHS.values()):
-            return pages.page("examples.html", examples=them, only=name, times=read_durations(service.data), graphs=GRAPHS.values())
-        row = GRAPHS.get(suffix) if suffix else best_match(accept, GRAPHS.values())
-        if row is None:
-            raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "Examples are given as " + ", ".join(row.media for row in GRAPHS.values()))
-        told = serialize(triples(service.iris, name), format=row.writer, prefixes=_PREFIXES) or b""
-        return Response(told, headers={"Content-Type": row.media, "Vary": "Accept"})
+            return pages.page("examples.html", examples=listed, only=name, times=read_durations(service.data), graphs=GRAPHS.values())
+        graph_format = GRAPHS.get(suffix) if suffix else best_match(accept, GRAPHS.values())
+        if graph_format is None:
+            raise HTTPProblem(
+                HTTPStatus.NOT_ACCEPTABLE,
+                "No available format matches your Accept header. Available: "
+                + ", ".join(graph_format.media for graph_format in GRAPHS.values()),
+            )
+        body = serialize(triples(service.iris, name), format=graph_format.writer, prefixes=_PREFIXES) or b""
+        return Response(body, headers={"Content-Type": graph_format.media, "Vary": "Accept"})
 
     routes.add_route("/examples", all_of_them, methods=["GET", "HEAD"])
     routes.add_route("/examples/{name}", one, methods=["GET", "HEAD"])

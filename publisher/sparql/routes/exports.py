@@ -1,4 +1,4 @@
-"""Exports: a query too large to wait for is put into a queue and its result fetched as a file, within a day."""
+"""``/exports``: queue a query too large to wait for, and fetch its result as a file within a day."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from publisher.sparql.streaming import client_address
 from publisher.store.query_service import QueryService
 
 _NEVER_KEPT = {"Cache-Control": "no-store", "Vary": "Accept"}
-_JSON = (TABLES["json"],)  # what a client gets that asks for JSON or for nothing
+_JSON = (TABLES["json"],)  # the default format
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the routes of ``/exports``; while they are served, the exports are answered."""
+    """Return the routes of ``/exports``; the exporter runs while they are served."""
     exports = ExportQueue(service.data / "exports", service.limits)
     exporter = Exporter(service, exports)
 
@@ -40,42 +40,42 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
     routes = APIRouter(lifespan=working)
 
-    def found(request: Request) -> Export:
+    def find_export(request: Request) -> Export:
         export = exports.get(request.path_params["name"])
         if export is None:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such export; it may have been deleted, as all are a day after they end")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "Export not found. Exports are deleted a day after they end")
         return export
 
     async def start(request: Request) -> Response:
         if request.method == "POST":
-            return await _put(request, service, exports)
+            return await _submit(request, service, exports)
         if wants_html(request.headers.get("accept"), _JSON):
             return pages.page("exports.html", limits=service.limits, tables=TABLES.values(), graphs=GRAPHS.values())
         waiting = sum(export.open for export in exports.all())
         return JSONResponse({"waiting": waiting, "limits": _limits(service)}, headers=_NEVER_KEPT)
 
     async def one(request: Request) -> Response:
-        export = found(request)
+        export = find_export(request)
         if request.method == "DELETE":
             return delete(export)
         if wants_html(request.headers.get("accept"), _JSON):
-            response: Response = pages.page("export.html", export=export, query=export.asks.text, ahead=exports.ahead(export))
+            response: Response = pages.page("export.html", export=export, query=export.query.text, ahead=exports.ahead(export))
         else:
-            response = JSONResponse(_told(export, exports))
+            response = JSONResponse(_describe(export, exports))
         response.headers.update(_NEVER_KEPT | ({"Retry-After": "2"} if export.open else {}))
         return response
 
     async def drop(request: Request) -> Response:
-        delete(found(request))
+        delete(find_export(request))
         return RedirectResponse("/exports", HTTPStatus.SEE_OTHER)
 
     def delete(export: Export) -> Response:
-        exports.drop(export.id)
+        exports.delete(export.id)
         exporter.stop(export.id)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def result(request: Request) -> Response:
-        return _file(found(request), exports)
+        return _file(find_export(request), exports)
 
     routes.add_route("/exports", start, methods=["GET", "HEAD", "POST"])
     routes.add_route("/exports/{name}", one, methods=["GET", "HEAD", "DELETE"])
@@ -84,29 +84,29 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     return routes
 
 
-async def _put(request: Request, service: QueryService, exports: ExportQueue) -> Response:
-    given = read_parameters(request, await read_body(request))
+async def _submit(request: Request, service: QueryService, exports: ExportQueue) -> Response:
+    params = read_parameters(request, await read_body(request))
     page = wants_html(request.headers.get("accept"), _JSON)
-    asked = parse_request(given, None if page else request.headers.get("accept"), service.iris.base, None).question
-    await service.check(asked)
-    export = exports.add(asked, client_address(request))
-    where = f"/exports/{export.id}"
+    query = parse_request(params, None if page else request.headers.get("accept"), service.iris.base, None).question
+    await service.check(query)
+    export = exports.add(query, client_address(request))
+    location = f"/exports/{export.id}"
     if page:
-        return RedirectResponse(where, HTTPStatus.SEE_OTHER)
-    return JSONResponse(_told(export, exports), HTTPStatus.ACCEPTED, {"Location": where, "Retry-After": "2", **_NEVER_KEPT})
+        return RedirectResponse(location, HTTPStatus.SEE_OTHER)
+    return JSONResponse(_describe(export, exports), HTTPStatus.ACCEPTED, {"Location": location, "Retry-After": "2", **_NEVER_KEPT})
 
 
-def _told(export: Export, exports: ExportQueue) -> dict[str, object]:
-    told: dict[str, object] = {"id": export.id, "state": export.state.value, "query": export.asks.text, "asked": export.asked}
+def _describe(export: Export, exports: ExportQueue) -> dict[str, object]:
+    document: dict[str, object] = {"id": export.id, "state": export.state.value, "query": export.query.text, "asked": export.asked}
     if export.state is ExportState.QUEUED:
-        told["ahead"] = exports.ahead(export)
+        document["ahead"] = exports.ahead(export)
     more = {name: getattr(export, name) for name in ("began", "ended", "expires", "position", "rows", "sha256", "reason")}
-    told |= {name: value for name, value in more.items() if value is not None}
+    document |= {name: value for name, value in more.items() if value is not None}
     if export.state in (ExportState.RUNNING, ExportState.DONE):
-        told["size"] = export.size
+        document["size"] = export.size
     if export.state is ExportState.DONE:
-        told |= {"result": f"/exports/{export.id}/result", "media": _media(export)}
-    return told
+        document |= {"result": f"/exports/{export.id}/result", "media": _media(export)}
+    return document
 
 
 def _media(export: Export) -> str:
@@ -117,7 +117,7 @@ def _media(export: Export) -> str:
 def _file(export: Export, exports: ExportQueue) -> Response:
     if export.state is not ExportState.DONE:
         raise HTTPProblem(
-            HTTPStatus.CONFLICT, f"The export is {export.state.value}; there is no result", {"Retry-After": "2"} if export.open else {}
+            HTTPStatus.CONFLICT, f"The export is {export.state.value} and has no result", {"Retry-After": "2"} if export.open else {}
         )
     headers = {"Cache-Control": "private, no-cache", "ETag": f'"{export.sha256}"'}
     name = f"export-{export.id[:8]}.{export.suffix}"

@@ -1,4 +1,4 @@
-"""Graphs: the SPARQL 1.1 Graph Store HTTP Protocol, for reading (https://www.w3.org/TR/sparql11-http-rdf-update/#http-get)."""
+"""``/rdf-graph-store``: the SPARQL 1.1 Graph Store HTTP Protocol, read-only (https://www.w3.org/TR/sparql11-http-rdf-update/#http-get)."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _HELD = "SELECT ?graph { GRAPH ?graph { ?s ?p ?o } } LIMIT 1"
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Give the route of ``/rdf-graph-store``."""
+    """Return the route of ``/rdf-graph-store``."""
     routes = APIRouter()
 
     async def graph_store(request: Request) -> Response:
-        named, form = _asked(request)
+        named, form = _read_parameters(request)
         if named and not await service.rows(_HELD, {"graph": iri(named)}):
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no graph {named}")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Graph {named} not found")
         default, others = ((named,), ()) if named else (None, None)
         return await answer_query(
             request, service, QueryRequest(_ALL, None, form, service.iris.base, default, others, rows=service.limits.rows)
@@ -39,17 +39,21 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     return routes
 
 
-def _asked(request: Request) -> tuple[str | None, str]:
-    """Give the graph that is asked for, None for the default one, and the suffix of its format."""
-    given = parse_form(request.scope["query_string"])
-    single_value(given, "graph")
-    named = graph_parameters(given, "graph")
-    if ("default" in given) is (named is not None):
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Ask for one graph: ?default or ?graph=IRI")
-    suffix = single_value(given, "format")
+def _read_parameters(request: Request) -> tuple[str | None, str]:
+    """Return the requested graph, None for the default graph, and the format's suffix."""
+    params = parse_form(request.scope["query_string"])
+    single_value(params, "graph")
+    named = graph_parameters(params, "graph")
+    if ("default" in params) is (named is not None):
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Specify one graph: ?default or ?graph=IRI")
+    suffix = single_value(params, "format")
     if suffix and suffix not in GRAPHS:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"No format {suffix!r}; there are {', '.join(GRAPHS)}")
-    row = GRAPHS[suffix] if suffix else best_match(request.headers.get("accept"), GRAPHS.values())
-    if row is None:
-        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "Graphs are given as " + ", ".join(row.media for row in GRAPHS.values()))
-    return named[0] if named else None, row.suffix
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"Unknown format {suffix!r}; available: {', '.join(GRAPHS)}")
+    graph_format = GRAPHS[suffix] if suffix else best_match(request.headers.get("accept"), GRAPHS.values())
+    if graph_format is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_ACCEPTABLE,
+            "No available format matches your Accept header. Available: "
+            + ", ".join(graph_format.media for graph_format in GRAPHS.values()),
+        )
+    return named[0] if named else None, graph_format.suffix

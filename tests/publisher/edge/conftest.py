@@ -36,7 +36,7 @@ class Quiet(uvicorn.Server):
 class Hasty(LimitedConnection):
     """A connection with less patience."""
 
-    send_head, send_body, take = 0.3, 0.3, 0.5
+    head_timeout, body_timeout, read_timeout = 0.3, 0.3, 0.5
 
 
 @dataclass

@@ -150,13 +150,13 @@ async def test_what_was_at_work_when_the_server_died_is_put_back_but_not_for_eve
 async def test_a_result_is_deleted_a_day_after_it_ended(exports: ExportQueue, clock: list[datetime]) -> None:
     export = exports.add(ASK, "a")
     waiting = exports.add(ASK, "b")
-    exports.save(replace(export, state=ExportState.DONE, ended=exports.stamp()))
+    exports.save(replace(export, state=ExportState.DONE, ended=exports.timestamp()))
 
     clock[0] += RETENTION - timedelta(seconds=1)
-    exports.sweep()
+    exports.delete_expired()
     before = exports.get(export.id)
     clock[0] += timedelta(seconds=1)
-    exports.sweep()
+    exports.delete_expired()
 
     assert (before is not None, exports.get(export.id), exports.get(waiting.id)) == (True, None, waiting)
 
@@ -165,7 +165,7 @@ async def test_a_result_is_deleted_a_day_after_it_ended(exports: ExportQueue, cl
 async def test_no_name_leads_out_of_the_folder(exports: ExportQueue, name: str) -> None:
     exports.add(ASK, "a")
 
-    exports.drop(name)
+    exports.delete(name)
 
     assert exports.get(name) is None
     assert len(exports.all()) == 1

@@ -97,7 +97,7 @@ async def test_too_much_is_refused_before_it_is_read(serve) -> None:
     told = await served.client.post("/sparql", content=b"a" * (1 << 20) + b"a", headers={"Content-Type": "application/sparql-query"})
 
     assert (address.status_code, beyond[:12], told.status_code) == (414, b"HTTP/1.1 414", 413)
-    assert "put them by POST" in address.json()["detail"]
+    assert "send it by POST" in address.json()["detail"]
     assert told.headers["x-content-type-options"] == "nosniff"
 
 

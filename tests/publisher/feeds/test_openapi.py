@@ -17,6 +17,8 @@ from starlette.routing import Match
 
 from publisher.app import create_app
 from publisher.catalog.routes.openapi import openapi_description
+from publisher.portal.routes.suggest import LONGEST
+from publisher.search.query_parser import MAX_LENGTH
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
@@ -61,6 +63,13 @@ def test_the_description_tells_the_host_and_the_version(still: Still) -> None:
 
     assert told == openapi_description(str(still[1].base_url).rstrip("/"))
     assert re.match(r"\d+\.\d+\.\d+", told["info"]["version"])
+
+
+@pytest.mark.parametrize(("path", "limit"), [("/search", MAX_LENGTH), ("/suggest", LONGEST)])
+def test_length_limit_of_q_is_the_one_the_server_enforces(path: str, limit: int) -> None:
+    parameters = openapi_description("http://localhost")["paths"][path]["get"]["parameters"]
+
+    assert [item["schema"]["maxLength"] for item in parameters if item["name"] == "q"] == [limit]
 
 
 @pytest.mark.parametrize(("path", "known"), KNOWN.items(), ids=KNOWN)
