@@ -15,13 +15,13 @@ _PAGE = f"{p.PAGE}<"
 
 
 def content_fingerprint(statements: Sequence[str], thing: str, record: str, source: str, key: str) -> int:
-    """Give the likeness of a sorted description, a signed number of 64 bits: of what it says of the *thing* itself, its key left out.
+    """Return the fingerprint of a sorted description, a signed number of 64 bits, without the key of the *thing*.
 
     *thing* and *record* are their addresses. Sources are alike, and so are http and https.
 
     >>> one = ["<b:s/a1> <p:page> <https://x.example/a1>", "<b:s/a1> <p:title> 'A'"]
     >>> other = ["<b:s/b2345> <p:page> <http://x.example/a1>", "<b:s/b2345> <p:title> 'A'"]
-    >>> likeness(one, "b:s/a1", "", "s", "a1") == likeness(other, "b:s/b2345", "", "s", "b2345")
+    >>> content_fingerprint(one, "b:s/a1", "", "s", "a1") == content_fingerprint(other, "b:s/b2345", "", "s", "b2345")
     True
     """
     its = f"<{thing}> "

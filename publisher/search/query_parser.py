@@ -66,7 +66,7 @@ class Topics(Protocol):
 
 
 class Clause(NamedTuple):
-    """A part of a search: *row* means in a row, *begin* that the last word may go on, *no* that it must not be found."""
+    """A part of a search. The words of a phrase stand next to each other; a prefix may continue; a negated clause must not match."""
 
     words: tuple[tuple[str, bool], ...]
     is_phrase: bool
@@ -77,7 +77,7 @@ class Clause(NamedTuple):
 def parse_clauses(text: str) -> list[list[Clause]]:
     """Read what was typed: clauses that must all be found, each with its alternatives.
 
-    >>> [[(clause.words[0][0], clause.no) for clause in group] for group in parse_clauses("water -fire OR school")]
+    >>> [[(clause.words[0][0], clause.is_negated) for clause in group] for group in parse_clauses("water -fire OR school")]
     [[('water', False)], [('fire', True), ('school', False)]]
     """
     found: list[list[Clause]] = []
