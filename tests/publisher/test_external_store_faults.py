@@ -27,7 +27,7 @@ from waiting import WITHIN, wait_until
 from benchmarks.engines import Engine, free_port, missing, started
 from journal.journal import Journal
 from publisher.store.external.client import Client
-from publisher.store.external.state import ASK, read
+from publisher.store.external.state import ASK, parse_state
 from publisher.store.external.writer import Writer
 from publisher.store.external.writer_lease import LEASE, WriterLease
 from publisher.store.snapshots import newest_snapshot
@@ -76,7 +76,7 @@ class Site:
         """Return the number of the entry that the store itself says it holds, 0 where it is empty."""
         client = Client(self.engine.address.query)
         try:
-            state = read([(row["name"], row["value"]) for row in client.rows(ASK)])
+            state = parse_state([(row["name"], row["value"]) for row in client.rows(ASK)])
         finally:
             client.close()
         return state.position if state else 0

@@ -17,6 +17,7 @@ from pyoxigraph import NamedNode, RdfFormat, Store
 
 from journal.journal import Journal
 from publisher.app import create_app
+from publisher.rdf.gzip_files import gzip_lines
 from publisher.releases import retention
 from publisher.releases.builder import build_release
 from publisher.store.query_service import QueryService
@@ -178,7 +179,7 @@ async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient, path: s
 
 async def test_a_query_of_a_release_gives_what_was_published_then(client: httpx.AsyncClient, released: Path) -> None:
     quads = Store()
-    quads.bulk_load(b"".join(release_stores.unpacked(released / "releases/2/stocktake-2.nq.gz")), RdfFormat.N_QUADS)
+    quads.bulk_load(b"".join(gzip_lines(released / "releases/2/stocktake-2.nq.gz")), RdfFormat.N_QUADS)
     triples = {it.triple for it in quads}
 
     counts = {number: int((await pinned(client, number, COUNT)).text.split()[1]) for number in (2, 3)}

@@ -127,7 +127,7 @@ def undisturbed(drivers: list[Driver], tmp_path_factory: pytest.TempPathFactory)
     for deed in deeds.ORDER:
         shutil.copytree(home, it.folder / deed)
         it.calls[deed] = drivers[0].finish(deed, home).calls
-        it.published_after[deed] = drivers[0].held(home)
+        it.after[deed] = drivers[0].held(home)
     return it
 
 
