@@ -101,7 +101,7 @@ async def test_name_logo_and_contact_of_an_installation_are_on_its_pages(service
 
 
 def test_a_follower_that_waits_for_another_one_reports_which(tmp_path: Path) -> None:
-    code = "from pathlib import Path; import sys; from publisher.store.follower import alone; held = alone(Path(sys.argv[1]))"
+    code = "from pathlib import Path; import sys; from publisher.store.follower import writer_lock; held = writer_lock(Path(sys.argv[1]))"
     code += "; print(1, flush=True); input()"
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True
