@@ -65,7 +65,7 @@ def test_the_description_tells_the_host_and_the_version(still: Still) -> None:
     assert re.match(r"\d+\.\d+\.\d+", told["info"]["version"])
 
 
-@pytest.mark.parametrize(("path", "limit"), [("/search", MAX_LENGTH), ("/suggest", LONGEST)])
+@pytest.mark.parametrize(("path", "limit"), [("/search", MAX_LENGTH), ("/search/suggest", LONGEST)])
 def test_length_limit_of_q_is_the_one_the_server_enforces(path: str, limit: int) -> None:
     parameters = openapi_description("http://localhost")["paths"][path]["get"]["parameters"]
 
