@@ -36,14 +36,14 @@ _KILLED = """
 import os, signal, sys
 from datetime import UTC, datetime
 from pathlib import Path
-from publisher.releases.builder import make
+from publisher.releases.builder import build_release
 from vocab.iris import Iris
 
 def watch(stage):
     if stage == sys.argv[2]:
         os.kill(os.getpid(), signal.SIGKILL)
 
-make(Path(sys.argv[1]), Iris(), datetime(2026, 4, 1, tzinfo=UTC), watch)
+build_release(Path(sys.argv[1]), Iris(), datetime(2026, 4, 1, tzinfo=UTC), watch)
 """
 
 
