@@ -293,7 +293,7 @@ def test_a_gap_in_the_store_is_not_filled(tmp_path, url):
 def test_a_bucket_that_is_not_there_is_named(tmp_path, url):
     one = journal(tmp_path / "1", "s3://no-such-bucket/stocktake")
 
-    with pytest.raises(JournalWriteError, match="make the bucket first"):
+    with pytest.raises(JournalWriteError, match="create the bucket first"):
         one.append([ONE], run="a.1", time=NOW)
 
 
