@@ -58,6 +58,7 @@ def test_a_worker_that_is_cut_off_commits_nothing_and_another_takes_its_run_up(h
     registry.gate.set()
     house.start(*words)
     house.settle("a")
+    ip("link", "set", apart, "up")  # until then it waits for the database
 
     assert cut_off.wait(WITHIN) == LOCK_LOST_EXIT, house.told(0)
     assert committed(house)["a"] == 1
