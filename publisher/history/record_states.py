@@ -14,22 +14,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import orjson
-from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, Store, parse
+from pyoxigraph import NamedNode, Quad, RdfFormat, Store, parse
 
 from publisher.errors import NotReady
 from publisher.history.change_reader import Change, Watermark, read_watermark
 from publisher.history.graph_changes import NAME, short, unpacked
-from publisher.rdf.results import Term, iri
+from publisher.rdf.results import Term, from_node, iri, to_node
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.workers.query_request import QueryRequest
-from vocab.terms import DCT, FOAF, XSD, literal
+from vocab.terms import DCT, FOAF, literal
 
 BATCH = 250  # records asked of the store at once: some 2 MB of answer
 PATIENCE = 10.0  # seconds that a harvester waits for the store or the history to catch up before it is sent away
 _PAUSE = 0.05
 _TOPIC = f"{FOAF}primaryTopic"
-_STRING = f"{XSD}string"
 _LATER = "SELECT entry, rows FROM touch WHERE graph = ? AND entry > ? AND entry <= ? ORDER BY entry DESC"
 
 
@@ -156,30 +155,16 @@ def _state(graph: str, now: Mapping[str, list[tuple[str, str, Term]]], later: Se
 def _undo(held: Iterable[tuple[str, str, Term]], later: Sequence[str]) -> Iterator[tuple[str, str, Term]]:
     """Undo *later*, the rows of changes, the last change first."""
     store = Store()
-    store.extend(Quad(NamedNode(s), NamedNode(p), _node(o)) for s, p, o in held)
+    store.extend(Quad(NamedNode(s), NamedNode(p), to_node(o)) for s, p, o in held)
     for rows in later:
         for it in _rows(rows, "A"):
             store.remove(it)
         store.extend(_rows(rows, "D"))
     for quad in store:
         assert isinstance(quad.subject, NamedNode)
-        yield quad.subject.value, quad.predicate.value, _to_term(quad.object)
+        yield quad.subject.value, quad.predicate.value, from_node(quad.object)
 
 
 def _rows(rows: str, sign: str) -> Iterator[Quad]:
     text = "".join(f"{row[2:]} .\n" for row in rows.split("\n") if row.startswith(sign))
     return iter(parse(text.encode(), RdfFormat.N_TRIPLES, lenient=True))
-
-
-def _node(term: Term) -> NamedNode | Literal:
-    if term.is_iri:
-        return NamedNode(term.value)
-    return Literal(term.value, language=term.language, datatype=NamedNode(term.datatype) if term.datatype and not term.language else None)
-
-
-def _to_term(node: object) -> Term:
-    if isinstance(node, Literal):
-        typed = node.datatype.value if not node.language and node.datatype.value != _STRING else None
-        return Term(node.value, "literal", node.language, typed)
-    assert isinstance(node, NamedNode)  # nothing that we publish has blank nodes
-    return Term(node.value)

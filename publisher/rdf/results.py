@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 
-from pyoxigraph import NamedNode
+from pyoxigraph import Literal, NamedNode
 
-from vocab.terms import literal
+from vocab.terms import XSD, literal
+
+_STRING = f"{XSD}string"
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,3 +75,19 @@ def _escape(char: str) -> str:
 
 
 __all__ = ["Row", "Term", "iri", "is_iri", "literal", "parse_rows"]
+
+
+def to_node(term: Term) -> NamedNode | Literal:
+    """Return *term*, an IRI or a literal, as the engine's node."""
+    if term.is_iri:
+        return NamedNode(term.value)
+    return Literal(term.value, language=term.language, datatype=NamedNode(term.datatype) if term.datatype and not term.language else None)
+
+
+def from_node(node: object) -> Term:
+    """Return the engine's *node* as a term; published data have no blank nodes."""
+    if isinstance(node, Literal):
+        datatype = node.datatype.value if not node.language and node.datatype.value != _STRING else None
+        return Term(node.value, "literal", node.language, datatype)
+    assert isinstance(node, NamedNode)
+    return Term(node.value)

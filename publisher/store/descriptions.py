@@ -7,17 +7,15 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
-from pyoxigraph import Literal, NamedNode, Triple, serialize
+from pyoxigraph import NamedNode, Triple, serialize
 
 from publisher.formats import GraphFormat
-from publisher.rdf.results import Row, Term, iri
+from publisher.rdf.results import Row, Term, from_node, iri, to_node
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.workers.reader import PREFIXES
 from vocab.iris import Iris
-from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, WGS, XSD
-
-_STRING = f"{XSD}string"
+from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, WGS
 
 
 class Statement(NamedTuple):
@@ -139,29 +137,15 @@ def prefer_english(rows: Iterable[Row], thing: str = "thing", name: str = "name"
 
 def to_triples(it: Description) -> Iterator[Triple]:
     """Return the statements as the engine's triples."""
-    return (Triple(NamedNode(s.subject), NamedNode(s.predicate), _node(s.object)) for s in it.statements)
+    return (Triple(NamedNode(s.subject), NamedNode(s.predicate), to_node(s.object)) for s in it.statements)
 
 
 def with_triples(found: Iterable[Triple], about: Description) -> Description:
     """Describe the same thing as *about* by other triples; its names stay."""
-    rows = ({"subject": _term(it.subject), "predicate": _term(it.predicate), "object": _term(it.object)} for it in found)
+    rows = ({"subject": from_node(it.subject), "predicate": from_node(it.predicate), "object": from_node(it.object)} for it in found)
     return replace(about, statements=_statements(rows))
 
 
 def serialize_description(it: Description, row: GraphFormat) -> bytes:
     """Write the statements as RDF in the format *row*."""
     return serialize(to_triples(it), format=row.writer, prefixes={**PREFIXES, "wsis": it.spaces["wsis"]}) or b""
-
-
-def _node(term: Term) -> NamedNode | Literal:
-    if term.is_iri:
-        return NamedNode(term.value)
-    return Literal(term.value, language=term.language, datatype=NamedNode(term.datatype) if term.datatype and not term.language else None)
-
-
-def _term(node: object) -> Term:
-    if isinstance(node, Literal):
-        typed = node.datatype.value if not node.language and node.datatype.value != _STRING else None
-        return Term(node.value, "literal", node.language, typed)
-    assert isinstance(node, NamedNode)  # nothing that we publish has blank nodes
-    return Term(node.value)
