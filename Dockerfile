@@ -21,6 +21,7 @@ COPY shapes shapes
 COPY journal journal
 COPY harvesters harvesters
 COPY publisher publisher
+COPY demo demo
 COPY docs docs
 COPY CHANGELOG.md ./
 COPY --from=scripts /bundle publisher/static/query

@@ -37,13 +37,13 @@ import harvesters.admin.cli
 import harvesters.cli
 import publisher.cli
 import shapes.cli
+from demo.folder import DemoFolder, FolderInUseError, is_demo, is_free, next_free
+from demo.registries import SIZE, Demo
+from demo.source_definitions import write_sources
 from harvesters.admin.app import create_admin
 from harvesters.admin.auth import is_operator
 from harvesters.admin.context import AdminContext
 from harvesters.commands import mirror as mirroring
-from harvesters.demo.folder import DemoFolder, FolderInUseError, is_demo, is_free, next_free
-from harvesters.demo.registries import SIZE, Demo
-from harvesters.demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
 from harvesters.mirror import LARGEST, follow, sync
 from harvesters.network.retry import install_retry_logging

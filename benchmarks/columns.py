@@ -34,8 +34,8 @@ from benchmarks.rdflib_server import rdflib_endpoint, share
 from benchmarks.result_table import Aim, Json, Line, err
 from benchmarks.sparql import SMALL, natively, queries
 from benchmarks.update_latency import SHOWN, WAIT, changed
-from harvesters.demo.registries import Demo
-from harvesters.demo.source_definitions import write_sources
+from demo.registries import Demo
+from demo.source_definitions import write_sources
 from publisher.store.external.engine_quirks import MERGE
 from publisher.store.snapshots import newest_snapshot
 

@@ -24,8 +24,8 @@ import typer
 
 from benchmarks.processes import Watch, until
 from benchmarks.result_table import Aim, Json, Line, err, show
-from harvesters.demo.registries import Demo
-from harvesters.demo.source_definitions import write_sources
+from demo.registries import Demo
+from demo.source_definitions import write_sources
 from journal.journal import Journal
 from publisher.rdf import position
 

@@ -15,9 +15,9 @@ from typing import Annotated
 import typer
 
 from benchmarks.result_table import Aim, Json, Line, err, show, timed
+from demo.registries import Demo
+from demo.source_definitions import write_sources
 from harvesters.cli import harvest_all
-from harvesters.demo.registries import Demo
-from harvesters.demo.source_definitions import write_sources
 from harvesters.pipeline.isolation import Collectors
 from harvesters.runs.context import open_context
 from harvesters.source import load_all

@@ -27,8 +27,8 @@ from benchmarks.end_to_end import count, ready, settings
 from benchmarks.model import KEPT, Costs, kept, predicted
 from benchmarks.processes import Watch, below, fresh_peak
 from benchmarks.result_table import Aim, Json, Line, err, show
-from harvesters.demo.registries import Demo
-from harvesters.demo.source_definitions import write_sources
+from demo.registries import Demo
+from demo.source_definitions import write_sources
 from journal.journal import Journal
 from publisher.store.snapshots import newest_snapshot
 

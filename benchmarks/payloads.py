@@ -11,8 +11,8 @@ from typing import Any
 import orjson
 
 from benchmarks.rdflib_mapping import built
-from harvesters.demo.record_index import RecordIndex
-from harvesters.demo.scenario import Fault, ScenarioState, registries
+from demo.record_index import RecordIndex
+from demo.scenario import Fault, ScenarioState, registries
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record
 from harvesters.source import Source

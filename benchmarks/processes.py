@@ -21,7 +21,7 @@ _ROLES = {
     "publisher.portal.report.process": "report",
     "spawn_main": "judges",
     "resource_tracker": "judges",
-    "harvesters.demo": "registry",
+    "demo": "registry",
     " harvest ": "harvester",
     "benchmarks.stages": "harvester",
     " dump": "dump",

@@ -20,8 +20,8 @@ import typer
 from benchmarks.end_to_end import harvested, ready, served, settled
 from benchmarks.processes import until
 from benchmarks.result_table import Json, Line, err, show
-from harvesters.demo.registries import Demo
-from harvesters.demo.source_definitions import write_sources
+from demo.registries import Demo
+from demo.source_definitions import write_sources
 from vocab.iris import BASE
 
 _PREFIXES = f"PREFIX wsis: <{BASE}ns#> PREFIX dct: <http://purl.org/dc/terms/> "

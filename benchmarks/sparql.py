@@ -22,8 +22,8 @@ from benchmarks.end_to_end import harvested, ready, served, settings, settled
 from benchmarks.endpoint import Endpoint, loaded, peer, rows
 from benchmarks.processes import until
 from benchmarks.result_table import Aim, Json, Line, Pair, err, pairs, show, timed
-from harvesters.demo.registries import Demo
-from harvesters.demo.source_definitions import write_sources
+from demo.registries import Demo
+from demo.source_definitions import write_sources
 from vocab.iris import BASE
 
 _ROWS = "rows"  # the query with 100,000 rows; the others are the small ones

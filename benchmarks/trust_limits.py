@@ -27,9 +27,9 @@ from benchmarks.crash_recovery import Killed, Work, kill
 from benchmarks.feed import Feed, keys
 from benchmarks.harvest_setup import NAME, office
 from benchmarks.result_table import Json, err
-from harvesters.demo.registries import Demo
-from harvesters.demo.scenario import Fault, expected_counts
-from harvesters.demo.source_definitions import write_sources
+from demo.registries import Demo
+from demo.scenario import Fault, expected_counts
+from demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Run, State
 from harvesters.runs import plan_decisions

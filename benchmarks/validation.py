@@ -11,7 +11,7 @@ import typer
 
 from benchmarks.payloads import payloads, reader, records, statements
 from benchmarks.result_table import Aim, Json, Line, pairs, show
-from harvesters.demo.scenario import Fault
+from demo.scenario import Fault
 from shapes.batch import BATCH_SIZE
 from shapes.validate import validate_many
 

@@ -20,8 +20,8 @@ from processes import started, wait_for_url
 from typer.testing import CliRunner
 from waiting import wait_until
 
-from harvesters.demo.registries import Demo
-from harvesters.demo.source_definitions import write_sources
+from demo.registries import Demo
+from demo.source_definitions import write_sources
 from stocktake import app
 
 ROOT = Path(__file__).parents[2]

@@ -9,9 +9,9 @@ from typing import Any
 import httpx
 import pytest
 
-from harvesters.demo.app import DemoState, create_app
-from harvesters.demo.registries import Demo
-from harvesters.demo.scenario import Fault, ScenarioState, registries
+from demo.app import DemoState, create_app
+from demo.registries import Demo
+from demo.scenario import Fault, ScenarioState, registries
 
 SIZE, SEED, PAGE = 600, 3, 50
 RECORD_FAULTS = frozenset({Fault.DATES, Fault.TITLES, Fault.COUNTRIES, Fault.DELETIONS})

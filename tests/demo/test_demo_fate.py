@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from harvesters.demo.scenario import Fault, ScenarioState, expected_counts, record_histories, registries, serialize_record
+from demo.scenario import Fault, ScenarioState, expected_counts, record_histories, registries, serialize_record
 
 REGISTRY = registries(1000, 1, ["oai"])[0]
 

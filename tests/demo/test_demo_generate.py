@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from harvesters.demo.generate import generate_record
-from harvesters.demo.phrases import LANGUAGES, countries, phrases
+from demo.generate import generate_record
+from demo.phrases import LANGUAGES, countries, phrases
 
 
 def test_a_record_is_the_same_whenever_it_is_made() -> None:

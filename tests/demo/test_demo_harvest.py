@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from harvesters.demo.registries import Demo
-from harvesters.demo.scenario import SHARES, expected_counts
-from harvesters.demo.source_definitions import write_sources
+from demo.registries import Demo
+from demo.scenario import SHARES, expected_counts
+from demo.source_definitions import write_sources
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import DeletedRecord, Record
 from harvesters.protocols.registry import PROTOCOLS

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harvesters.demo.scenario import Fault, expected_counts
+from demo.scenario import Fault, expected_counts
 
 COUNTS = expected_counts(600, 3)
 

@@ -10,8 +10,8 @@ from lxml import etree
 from oaipmh_scythe import Scythe
 from sickle import Sickle  # type: ignore[import-untyped]  # it ships no types
 
-from harvesters.demo.registries import Demo
-from harvesters.demo.scenario import Fault, expected_counts
+from demo.registries import Demo
+from demo.scenario import Fault, expected_counts
 
 NS = {"o": "http://www.openarchives.org/OAI/2.0/"}
 COUNTS = expected_counts(600, 3)["oai"]

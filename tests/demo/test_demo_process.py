@@ -8,8 +8,8 @@ from pathlib import Path
 import httpx
 import pytest
 
-from harvesters.demo.registries import SHARES, Demo, Fault, expected_counts
-from harvesters.demo.source_definitions import write_sources
+from demo.registries import SHARES, Demo, Fault, expected_counts
+from demo.source_definitions import write_sources
 from harvesters.source import load
 
 
@@ -42,7 +42,7 @@ def test_nobody_listens_after_the_stop() -> None:
 
 
 def test_a_demo_that_cannot_start_says_how_to_look() -> None:
-    with pytest.raises(RuntimeError, match=r"did not start; try by hand: .*harvesters\.demo\.registries"):
+    with pytest.raises(RuntimeError, match=r"did not start; try by hand: .*demo\.registries"):
         Demo(10, 1, (), only=["opac"]).start()
 
 

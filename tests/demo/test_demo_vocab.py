@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from harvesters.demo.generate import generate_record
+from demo.generate import generate_record
 from vocab.crosswalks import Crosswalks
 from vocab.iris import Iris
 

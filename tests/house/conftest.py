@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("vocab", "shapes", "journal", "harvesters", "publisher", "stocktake")
+ROOMS = ("vocab", "shapes", "journal", "harvesters", "publisher", "demo", "stocktake")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
-OURS = {"vocab", "shapes", "journal", "harvesters", "publisher", "stocktake", "benchmarks"}
+OURS = {"vocab", "shapes", "journal", "harvesters", "publisher", "demo", "stocktake", "benchmarks"}
 # Brought by what it names, which promises it as a part of itself.
 BROUGHT = {"pydantic": "fastapi", "click": "typer", "markupsafe": "jinja2", "boto3": "moto"}
 # Never imported by name: uvicorn finds them by itself.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from demo.source_definitions import write_sources
 from harvesters.compatibility import check_compatible
-from harvesters.demo.source_definitions import write_sources
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load

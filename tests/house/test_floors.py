@@ -13,7 +13,8 @@ BELOW: Mapping[str, set[str]] = {
     "journal": {"vocab"},
     "harvesters": {"vocab", "shapes", "journal"},
     "publisher": {"vocab", "shapes", "journal"},
-    "stocktake": {"vocab", "shapes", "journal", "harvesters", "publisher"},
+    "demo": {"vocab"},  # it writes OAI-PMH by the specification, not with the code that it is to test
+    "stocktake": {"vocab", "shapes", "journal", "harvesters", "publisher", "demo"},
 }
 # From the lowest step to the highest. What stands on no step may stand anywhere, but leads no import upward.
 STAIRS = {
@@ -132,18 +133,6 @@ def test_doors_of_one_row_do_not_import_each_other(house, row):
 
     assert doors, f"{row} has no doors"
     assert entangled == []
-
-
-def test_the_demo_stands_on_the_vocabulary_alone(house):
-    wrong = [
-        f"{module} imports {other}"
-        for module, others in house.imports.items()
-        if module.startswith("harvesters.demo")
-        for other in others
-        if _room(other) != "vocab" and not other.startswith("harvesters.demo")
-    ]
-
-    assert wrong == []
 
 
 def test_every_module_says_its_trade_in_its_first_line(house):

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("vocab", "shapes", "journal", "harvesters", "publisher", "stocktake.py")
+ROOMS = ("vocab", "shapes", "journal", "harvesters", "publisher", "demo", "stocktake.py")
 
 
 @pytest.fixture(scope="module")

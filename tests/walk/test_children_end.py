@@ -162,7 +162,7 @@ def test_children_of_a_serving_mirror_end_with_it(tmp_path: Path) -> None:
 def test_children_of_the_demo_end_with_it(tmp_path: Path) -> None:
     words = ("demo", "--size", "300", "--port", str(free_port()), "--registries-port", "0")
 
-    check_children_end(start(tmp_path, *words), "harvesters.demo.registries", "schedule", "serve", *READERS)
+    check_children_end(start(tmp_path, *words), "demo.registries", "schedule", "serve", *READERS)
 
 
 def test_worker_processes_of_a_harvest_end_with_it(tmp_path: Path, registry: str) -> None:

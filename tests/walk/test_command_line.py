@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from harvesters.demo.registries import Demo
-from harvesters.demo.source_definitions import write_sources
+from demo.registries import Demo
+from demo.source_definitions import write_sources
 from publisher.store.external.endpoint import StoreURLs
 from stocktake import Settings, app
 

@@ -17,7 +17,7 @@ from processes import Process
 from typer.testing import CliRunner
 from waiting import WITHIN, wait_until
 
-from harvesters.demo.folder import is_free, next_free
+from demo.folder import is_free, next_free
 from stocktake import app
 
 PATIENCE = 400  # seconds until the demo must be whole: it takes 30 on an idle machine

@@ -16,9 +16,9 @@ import pytest
 import stamina
 from typer.testing import CliRunner
 
-from harvesters.demo.registries import Demo
-from harvesters.demo.scenario import Fault
-from harvesters.demo.source_definitions import write_sources
+from demo.registries import Demo
+from demo.scenario import Fault
+from demo.source_definitions import write_sources
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Run, State
 from harvesters.network.rate_limit import LocalRateLimiter

@@ -15,8 +15,8 @@ import pytest
 from processes import end_with_parent
 from waiting import WITHIN
 
-from harvesters.demo.registries import Demo
-from harvesters.demo.source_definitions import write_sources
+from demo.registries import Demo
+from demo.source_definitions import write_sources
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest

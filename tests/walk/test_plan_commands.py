@@ -10,8 +10,8 @@ import pytest
 from click.testing import Result
 from typer.testing import CliRunner
 
-from harvesters.demo.registries import Demo
-from harvesters.demo.source_definitions import write_sources
+from demo.registries import Demo
+from demo.source_definitions import write_sources
 from harvesters.errors import PlanError
 from harvesters.source import load
 from stocktake import app

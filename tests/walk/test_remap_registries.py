@@ -7,8 +7,8 @@ from dataclasses import replace
 import httpx
 import pytest
 
-from harvesters.demo.registries import SHARES, Demo
-from harvesters.demo.source_definitions import write_sources
+from demo.registries import SHARES, Demo
+from demo.source_definitions import write_sources
 from harvesters.ledger.models import SEEN, Outcome, State
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest

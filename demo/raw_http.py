@@ -10,7 +10,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from harvesters.demo.scenario import Fault
+from demo.scenario import Fault
 
 _HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\n"
 _BYTE_INTERVAL = 0.02  # seconds between two bytes of a slow response

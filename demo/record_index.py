@@ -8,9 +8,9 @@ from array import array
 from collections.abc import Iterator, Sequence
 from itertools import pairwise
 
-from harvesters.demo import serializers
-from harvesters.demo.generate import generate_record
-from harvesters.demo.scenario import Registry, ScenarioState, record_histories, serialize_record
+from demo import serializers
+from demo.generate import generate_record
+from demo.scenario import Registry, ScenarioState, record_histories, serialize_record
 
 _ALWAYS = 1 << 40  # seconds; later than any datestamp
 

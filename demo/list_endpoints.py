@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import orjson
 
-from harvesters.demo.record_index import RecordIndex
-from harvesters.demo.scenario import Fault
-from harvesters.demo.serializers import COLUMNS, csv_line
+from demo.record_index import RecordIndex
+from demo.scenario import Fault
+from demo.serializers import COLUMNS, csv_line
 
 _MAX_PAGE_SIZE = 1000  # records a page, whatever is asked
 

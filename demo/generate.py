@@ -10,7 +10,7 @@ import struct
 from hashlib import blake2b
 from typing import TypedDict
 
-from harvesters.demo.phrases import Country, Phrases, countries, phrases
+from demo.phrases import Country, Phrases, countries, phrases
 
 _RANDOM_STRUCT = struct.Struct("<40B12H")  # 40 small and 12 large numbers: the 64 bytes of one hash
 _LICENCES = (

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime, timedelta
 from email.utils import format_datetime
 
-from harvesters.demo.scenario import Fault
+from demo.scenario import Fault
 
 ErrorResponse = tuple[int, Mapping[str, str], str, bytes]  # status, headers, media type, body
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 
-from harvesters.demo.generate import Project, generate_record, random_values
+from demo.generate import Project, generate_record, random_values
 
 _FIRST = int(datetime(2023, 1, 1, tzinfo=UTC).timestamp())  # the oldest datestamp of the demo
 _SPAN = 900 * 86400  # seconds; the period of the first version's modification dates

@@ -45,7 +45,7 @@ class Phrases:
 
 
 def _read(name: str) -> str:
-    return files("harvesters.demo").joinpath(name).read_text(encoding="utf-8")
+    return files("demo").joinpath(name).read_text(encoding="utf-8")
 
 
 @cache

@@ -11,8 +11,8 @@ from datetime import UTC, datetime
 
 import orjson
 
-from harvesters.demo.record_index import RecordIndex
-from harvesters.demo.scenario import Fault
+from demo.record_index import RecordIndex
+from demo.scenario import Fault
 
 _MAX_ROWS = 1000  # ckan.search.rows_max
 _RANGE = re.compile(r"\s*metadata_modified:\s*([\[{])\s*(\S+)\s+TO\s+(\S+?)\s*([\]}])\s*\Z")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from pathlib import Path
 
-from harvesters.demo.folder import MARK
+from demo.folder import MARK
 
 
 def write_sources(url: str, folder: Path, only: tuple[str, ...] = ()) -> list[Path]:
@@ -15,11 +15,11 @@ def write_sources(url: str, folder: Path, only: tuple[str, ...] = ()) -> list[Pa
     """
     folder.mkdir(parents=True, exist_ok=True)
     (folder / MARK).touch()  # marks the data harvested from these sources as demonstration data
-    package = files("harvesters.demo")
+    package = files("demo")
     fields = package.joinpath("fields.toml").read_text(encoding="utf-8")
     host = url.partition("://")[2].rstrip("/")
     written = []
-    for definition in sorted(package.joinpath("cards").iterdir(), key=lambda entry: entry.name):
+    for definition in sorted(package.joinpath("sources").iterdir(), key=lambda entry: entry.name):
         if not definition.name.endswith(".toml") or (only and definition.name[5:-5] not in only):
             continue
         text = definition.read_text(encoding="utf-8").replace("{host}", host)

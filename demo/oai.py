@@ -10,9 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
-from harvesters.demo.record_index import RecordIndex
-from harvesters.demo.scenario import Fault, format_time
-from harvesters.demo.serializers import OAI_ID, xml
+from demo.record_index import RecordIndex
+from demo.scenario import Fault, format_time
+from demo.serializers import OAI_ID, xml
 
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/"'

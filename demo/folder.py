@@ -11,7 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TextIO
 
-MARK = "demo.json"  # in the data folder and beside the cards, for good: whoever serves or harvests these shows the banner
+MARK = "demo.json"  # stays in the data folder and in the folder of source definitions: their portal shows the banner
 
 
 class FolderInUseError(Exception):

@@ -19,11 +19,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from harvesters.demo import ckan, list_endpoints, oai
-from harvesters.demo.error_responses import ERROR_FAULTS, error_response, robots
-from harvesters.demo.raw_http import SCRIPTS, RawResponse
-from harvesters.demo.record_index import RecordIndex
-from harvesters.demo.scenario import Fault, Registry, ScenarioState
+from demo import ckan, list_endpoints, oai
+from demo.error_responses import ERROR_FAULTS, error_response, robots
+from demo.raw_http import SCRIPTS, RawResponse
+from demo.record_index import RecordIndex
+from demo.scenario import Fault, Registry, ScenarioState
 
 Headers = Mapping[str, str]
 

@@ -1,6 +1,6 @@
 """Run the demo in a process of its own, and start, change and stop it.
 
-Run it by hand: ``python -m harvesters.demo.registries --port 8765 --size 4000 --seed 1``
+Run it by hand: ``python -m demo.registries --port 8765 --size 4000 --seed 1``
 """
 
 from __future__ import annotations
@@ -23,10 +23,10 @@ from urllib.request import Request, urlopen
 
 import uvicorn
 
-from harvesters.demo.app import DemoState, create_app
-from harvesters.demo.raw_http import RawProtocol
-from harvesters.demo.scenario import DEFAULT, SHARES, Counts, Fault, ScenarioState, expected_counts, registries
-from harvesters.demo.source_definitions import write_sources
+from demo.app import DemoState, create_app
+from demo.raw_http import RawProtocol
+from demo.scenario import DEFAULT, SHARES, Counts, Fault, ScenarioState, expected_counts, registries
+from demo.source_definitions import write_sources
 
 __all__ = ["DEFAULT", "SHARES", "Counts", "Demo", "Fault", "expected_counts"]
 
@@ -53,7 +53,7 @@ class Demo:
 
     def start(self) -> Demo:
         """Start the child and wait until it responds; raises RuntimeError if it does not start."""
-        command = [sys.executable, "-m", "harvesters.demo.registries", "--attached", f"--port={self.port}", f"--size={self.size}"]
+        command = [sys.executable, "-m", "demo.registries", "--attached", f"--port={self.port}", f"--size={self.size}"]
         command += [f"--seed={self.seed}", f"--page={self.page}", f"--version={self.version}"]
         command += [f"--faults={','.join(sorted(self.faults))}", f"--only={','.join(self.only)}"]
         self._child = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, start_new_session=True)
@@ -114,7 +114,7 @@ class Demo:
 
 
 def _arguments(words: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="python -m harvesters.demo.registries", description="Serve simulated registries.")
+    parser = argparse.ArgumentParser(prog="python -m demo.registries", description="Serve simulated registries.")
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
     parser.add_argument("--port", type=int, default=0, help="0: a free one; the first line printed names it")
     parser.add_argument("--size", type=int, default=SIZE, help="records in all")

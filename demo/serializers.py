@@ -9,9 +9,9 @@ from uuid import UUID
 
 import orjson
 
-from harvesters.demo.generate import Project
-from harvesters.demo.phrases import LANGUAGES
-from harvesters.demo.scenario import Fault, RecordHistory, format_time
+from demo.generate import Project
+from demo.phrases import LANGUAGES
+from demo.scenario import Fault, RecordHistory, format_time
 
 OAI_ID = "oai:demo.example.org:"
 _DC_HEAD = (
