@@ -7,8 +7,8 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-# NOW(), RAND(), UUID() and STRUUID(), with what may stand before the bracket; one in a comment or a string counts too.
-_VOLATILE = re.compile(r"(?:now|rand|uuid)(?:\s|#[^\r\n]*)*+\(", re.IGNORECASE)
+# NOW(), RAND(), UUID() and STRUUID(), also with a comment before the bracket; one in a comment or a string counts too.
+_VOLATILE = re.compile(r"(?:now|rand|uuid)\s*+[#(]", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
