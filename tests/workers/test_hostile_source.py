@@ -1,0 +1,43 @@
+"""A source that kills the processes that read its answers costs itself alone, on a worker too."""
+
+from __future__ import annotations
+
+import os
+import signal
+from contextlib import suppress
+from pathlib import Path
+
+from queued import BEAT, committed, put
+
+from harvesters.ledger.models import State
+
+
+def _children(pid: int) -> list[int]:
+    with suppress(OSError):
+        tasks = Path(f"/proc/{pid}/task").glob("*/children")
+        return [int(child) for task in tasks for child in task.read_text().split()]
+    return []
+
+
+def test_worker_gives_up_a_run_whose_reader_keeps_dying_and_goes_on(house, ledger, registry):
+    registry.projects = 350  # in pages of ten: more than the processes that one run may lose
+    house.card("bad")
+    house.card("good")
+    put(ledger, "bad", "good")
+    serve_page = registry.page
+
+    def kill_reader(source: str, number: int) -> bytes:
+        if source == "bad":
+            for reader in [it for child in _children(worker.pid) for it in _children(child)]:
+                with suppress(ProcessLookupError):
+                    os.kill(reader, signal.SIGKILL)
+        return serve_page(source, number)
+
+    registry.page = kill_reader
+    worker = house.start("worker", "--heartbeat", BEAT, "--concurrency", "1")
+    house.wait_until(lambda: committed(house)["good"] == 1 and not house.rows("SELECT id FROM procrastinate_jobs"), "the good run")
+
+    (bad,) = house.rows("SELECT state, reason FROM run WHERE source = 'bad'")
+    assert bad[0] == State.FAILED.value
+    assert "has exited 31 times in this run" in bad[1]
+    assert worker.poll() is None
