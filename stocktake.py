@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import pwd
@@ -624,6 +625,12 @@ def main() -> None:
             raise
         _err.print(f"{error.filename}: {error.strerror}; run as its owner, or change the owner", style="red", markup=False)
         sys.exit(2)
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        _err.print(f"{where}{error.strerror}; free space, then run the command again", style="red", markup=False)
+        sys.exit(1)
     except (HarvestError, JournalError) as error:
         _err.print(str(error), style="red", markup=False, soft_wrap=True)
         sys.exit(error.exit_code if isinstance(error, HarvestError) else 1)

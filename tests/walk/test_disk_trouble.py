@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import subprocess
+import sys
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -312,3 +314,10 @@ def test_records_that_end_every_process_fail_the_run_with_the_cure(source: Sourc
         harvest(source, replace(means, pool=bench))
 
     assert means.ledger.runs("projects")[0].state is State.FAILED
+
+
+def test_command_whose_output_meets_a_full_disk_says_so_in_one_line() -> None:
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run([sys.executable, "-m", "stocktake", "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (1, "No space left on device; free space, then run the command again\n")
