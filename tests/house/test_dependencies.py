@@ -1,4 +1,4 @@
-"""The dependencies: whatever is imported is declared, and what is declared for the program is imported by it."""
+"""Every imported package is a declared dependency, and the program imports each dependency that is declared for it."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from collections.abc import Iterable
 from importlib.metadata import packages_distributions
 from pathlib import Path
 
+from codebase import Codebase
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
 ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OURS = {"vocab", "shapes", "journal", "harvesters", "publisher", "demo", "stocktake", "benchmarks"}
-# Brought by what it names, which promises it as a part of itself.
-BROUGHT = {"pydantic": "fastapi", "click": "typer", "markupsafe": "jinja2", "boto3": "moto"}
-# Never imported by name: uvicorn finds them by itself.
-UNSEEN = {"uvloop", "httptools"}
+# Packages that another one installs and documents as a part of itself.
+BUNDLED = {"pydantic": "fastapi", "click": "typer", "markupsafe": "jinja2", "boto3": "moto"}
+# Never imported by name: uvicorn imports them.
+IMPLICIT = {"uvloop", "httptools"}
 
 
 def _declared(texts: Iterable[str]) -> set[str]:
@@ -37,22 +38,22 @@ def _imported(trees: Iterable[ast.Module]) -> set[str]:
 
 def _distributions(modules: set[str]) -> set[str]:
     known = packages_distributions()
-    return {BROUGHT.get(module) or canonicalize_name(known.get(module, [module])[0]) for module in modules}
+    return {BUNDLED.get(module) or canonicalize_name(known.get(module, [module])[0]) for module in modules}
 
 
-def test_what_the_program_imports_is_declared(house):
-    imported = _distributions(_imported(house.trees.values()) - OURS)
+def test_what_the_program_imports_is_declared(codebase: Codebase) -> None:
+    imported = _distributions(_imported(codebase.trees.values()) - OURS)
 
     assert imported - _declared([*PROJECT["dependencies"], *EXTRAS]) == set()
 
 
-def test_what_is_declared_for_the_program_is_imported(house):
-    imported = _distributions(_imported(house.trees.values()) - OURS)
+def test_what_is_declared_for_the_program_is_imported(codebase: Codebase) -> None:
+    imported = _distributions(_imported(codebase.trees.values()) - OURS)
 
-    assert _declared(PROJECT["dependencies"]) - imported - UNSEEN == set()
+    assert _declared(PROJECT["dependencies"]) - imported - IMPLICIT == set()
 
 
-def test_what_the_tests_import_is_declared():
+def test_what_the_tests_import_is_declared() -> None:
     files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
     beside = {file.stem for file in files}
     imported = _distributions(_imported(ast.parse(file.read_bytes()) for file in files) - OURS - beside)

@@ -17,8 +17,9 @@ from harvesters.mappings.fields import FIELDS
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Limits, Source
-from publisher.app import ROUTERS, create_app
+from publisher.app import create_app
 from publisher.formats import GRAPHS, TABLES
+from publisher.routes import ROUTERS
 from publisher.store.query_service import QueryService
 from shapes.rules import rules
 from stocktake import Settings, app

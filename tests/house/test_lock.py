@@ -1,4 +1,4 @@
-"""The locks: what is installed is exactly what was tried, from wherever it comes."""
+"""The lock files pin every dependency by version and hash, and name no package index."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
 EXTRAS = PROJECT["optional-dependencies"]
-WANTED = {
+REQUIRED = {
     "requirements.lock": [*PROJECT["dependencies"], *EXTRAS["postgresql"], *EXTRAS["dev"], *BUILD],
     "requirements-run.lock": [*PROJECT["dependencies"], *EXTRAS["postgresql"], *EXTRAS["dask"], *EXTRAS["s3"]],
     "requirements-build.lock": [*BUILD, *(name for name in EXTRAS["dev"] if name.startswith(("furo", "myst-parser", "sphinx")))],
@@ -35,15 +35,15 @@ def _pins(lock: str) -> dict[str, str]:
     return {canonicalize_name(match["name"]): match["version"] for match in matches if match}
 
 
-@pytest.mark.parametrize("lock", WANTED)
-def test_every_row_is_one_version_with_its_hashes(lock):
+@pytest.mark.parametrize("lock", REQUIRED)
+def test_every_row_is_one_version_with_its_hashes(lock: str) -> None:
     unlocked = [row[:80] for row in _rows(lock) if not _PIN.fullmatch(row)]
 
     assert unlocked == []
 
 
-@pytest.mark.parametrize("lock", WANTED)
-def test_the_lock_names_no_address_and_no_path(lock):
+@pytest.mark.parametrize("lock", REQUIRED)
+def test_the_lock_names_no_address_and_no_path(lock: str) -> None:
     text = (ROOT / lock).read_text(encoding="utf-8")
 
     addresses = re.findall(r"\w+://\S+|--(?:extra-)?index-url|--find-links|--trusted-host|\bfile:|(?<![\w.])/\w+", text)
@@ -51,19 +51,19 @@ def test_the_lock_names_no_address_and_no_path(lock):
     assert addresses == []
 
 
-@pytest.mark.parametrize("lock", WANTED)
-def test_every_dependency_is_locked_within_its_range(lock):
+@pytest.mark.parametrize("lock", REQUIRED)
+def test_every_dependency_is_locked_within_its_range(lock: str) -> None:
     pins = _pins(lock)
 
-    outside = [
-        text for text in WANTED[lock] if not Requirement(text).specifier.contains(pins.get(canonicalize_name(Requirement(text).name), "0"))
-    ]
+    required = [Requirement(text) for text in REQUIRED[lock]]
+
+    outside = [item.name for item in required if not item.specifier.contains(pins.get(canonicalize_name(item.name), "0"))]
 
     assert outside == []
 
 
 @pytest.mark.parametrize("lock", ["requirements-run.lock", "requirements-build.lock"])
-def test_the_locks_agree(lock):
+def test_the_locks_agree(lock: str) -> None:
     all_pins, pins = _pins("requirements.lock"), _pins(lock)
 
     differing = {name for name, version in pins.items() if all_pins.get(name) != version}

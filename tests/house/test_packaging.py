@@ -1,20 +1,21 @@
-"""The wheel: it carries every module and every data file, and nothing else."""
+"""The wheel contains every module and data file of the program, and nothing else."""
 
 from __future__ import annotations
 
 import subprocess
 import sys
 import zipfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).parents[2]
-ROOMS = ("vocab", "shapes", "journal", "harvesters", "publisher", "demo", "stocktake.py")
+PACKAGES = ("vocab", "shapes", "journal", "harvesters", "publisher", "demo", "stocktake.py")
 
 
 @pytest.fixture(scope="module")
-def wheel(tmp_path_factory) -> zipfile.ZipFile:
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Iterator[zipfile.ZipFile]:
     folder = tmp_path_factory.mktemp("wheel")
     command = [sys.executable, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder)]
     subprocess.run(command, cwd=ROOT, check=True, capture_output=True, timeout=120)
@@ -24,23 +25,24 @@ def wheel(tmp_path_factory) -> zipfile.ZipFile:
 
 
 def _tracked() -> set[str]:
-    done = subprocess.run(["git", "ls-files", "-z", "--", *ROOMS], cwd=ROOT, check=True, capture_output=True, text=True)
+    done = subprocess.run(["git", "ls-files", "-z", "--", *PACKAGES], cwd=ROOT, check=True, capture_output=True, text=True)
     return {name for name in done.stdout.split("\0") if name and (ROOT / name).exists()}
 
 
-def test_every_file_of_the_rooms_is_in_the_wheel(wheel):
+def test_every_file_of_the_packages_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     missing = _tracked() - set(wheel.namelist())
 
     assert missing == set()
 
 
-def test_nothing_but_the_rooms_is_in_the_wheel(wheel):
-    foreign = {name for name in wheel.namelist() if not name.startswith((*(f"{room}/" for room in ROOMS), "stocktake.py", "stocktake-"))}
+def test_nothing_else_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
+    prefixes = (*(f"{package}/" for package in PACKAGES), "stocktake.py", "stocktake-")
+    foreign = {name for name in wheel.namelist() if not name.startswith(prefixes)}
 
     assert foreign == set()
 
 
-def test_the_wheel_brings_the_command_and_the_licence(wheel):
+def test_the_wheel_contains_the_command_and_the_licence(wheel: zipfile.ZipFile) -> None:
     (entries,) = (wheel.read(name).decode() for name in wheel.namelist() if name.endswith("entry_points.txt"))
 
     assert "stocktake = stocktake:main" in entries

@@ -1,4 +1,4 @@
-"""Patterns: no regular expression of the program takes more than linear time, whatever a registry or a visitor sends."""
+"""No regular expression of the program takes more than linear time, whatever a registry or a visitor sends."""
 
 from __future__ import annotations
 
@@ -6,16 +6,13 @@ import json
 import subprocess
 import sys
 from dataclasses import asdict
-from pathlib import Path
-
-import pytest
-
-sys.path.insert(0, str(Path(__file__).parent))  # where `patterns` lies
 
 import patterns
+import pytest
+from codebase import Codebase
 
-# Patterns that are known only when the program runs, and whose they are.
-RUNNING = {
+# Patterns that are known only when the program runs, and where they come from.
+DYNAMIC = {
     "harvesters.option_schema": "the operator's, from a source definition",
     "harvesters.protocols.files.harvest": "the operator's, from a source definition",
     "harvesters.network.bot_protection": "a table of our own",
@@ -26,29 +23,29 @@ PARTS = 4
 
 
 @pytest.mark.parametrize("part", range(PARTS))
-def test_every_pattern_of_the_program_is_linear_on_pumped_strings(house, part):
-    found, _ = patterns.patterns(house.trees)
-    lines = "".join(json.dumps(asdict(it)) + "\n" for it in found[part::PARTS])
+def test_every_pattern_of_the_program_is_linear_on_pumped_strings(codebase: Codebase, part: int) -> None:
+    matches, _ = patterns.patterns(codebase.trees)
+    lines = "".join(json.dumps(asdict(pattern)) + "\n" for pattern in matches[part::PARTS])
 
     done = subprocess.run([sys.executable, patterns.__file__], input=lines, capture_output=True, text=True, timeout=600)
     answers = dict(json.loads(line) for line in done.stdout.splitlines())
 
     assert done.returncode == 0, done.stderr
-    assert len(answers) == len({it.place for it in found[part::PARTS]})
+    assert len(answers) == len({pattern.place for pattern in matches[part::PARTS]})
     assert {place: slow for place, slow in answers.items() if slow} == {}
 
 
-def test_every_pattern_of_the_program_is_found(house):
-    found, unknown = patterns.patterns(house.trees)
+def test_every_pattern_of_the_program_is_found(codebase: Codebase) -> None:
+    matches, unknown = patterns.patterns(codebase.trees)
 
-    assert len(found) > 100
-    assert {place.rpartition(":")[0] for place in unknown} <= set(RUNNING)
+    assert len(matches) > 100
+    assert {place.rpartition(":")[0] for place in unknown} <= set(DYNAMIC)
 
 
 @pytest.mark.parametrize(
     "text", [r"(?m)^\s*(?:GRAPH\s+)?(?:<[^<>\s]*>|_:\w+|\w*:\w*)?\s*\{\s*$", r"[ \t\xa0]*\n\s*", r"<([^>]*)>\s*;[^<]*\brel", r"(a+)+b"]
 )
-def test_a_backtracking_trap_is_caught(text):
+def test_a_backtracking_trap_is_caught(text: str) -> None:
     line = json.dumps(asdict(patterns.Pattern("a", text, False, 0, ("search",))))
 
     done = subprocess.run([sys.executable, patterns.__file__], input=line, capture_output=True, text=True, timeout=120)

@@ -37,8 +37,8 @@ def run(folder: Path, *options: str, **files: str) -> Process:
         (folder / f"test_{name}.py").write_text(text)
     line = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "pytest_processes", "-p", "no:cacheprovider"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    settings = {"cwd": ROOT, "env": {**environment, "PYTHONPATH": str(ROOT / "tests" / "support")}}
-    return Process([*line, "--basetemp", str(folder / "temporary"), *options, str(folder)], **settings)
+    environment["PYTHONPATH"] = str(ROOT / "tests" / "support")
+    return Process([*line, "--basetemp", str(folder / "temporary"), *options, str(folder)], cwd=ROOT, env=environment)
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])

@@ -54,7 +54,7 @@ def patterns(trees: Mapping[str, ast.Module]) -> tuple[list[Pattern], list[str]]
                 unknown.append(place)
                 continue
             maker = _maker(call)
-            here = {it for name in names.get(id(call), ()) for it in used[module].get(name) or anywhere.get(name, ())}
+            here = {method for name in names.get(id(call), ()) for method in used[module].get(name) or anywhere.get(name, set())}
             methods = tuple(sorted(here)) if maker == "compile" else (maker,)
             text = pattern.pattern.decode("latin-1") if isinstance(pattern.pattern, bytes) else pattern.pattern
             found.append(Pattern(place, text, isinstance(pattern.pattern, bytes), pattern.flags, methods or ("search",)))
@@ -73,7 +73,7 @@ def _targets(node: ast.Assign) -> tuple[str, ...]:
 
 def _unpacked(tree: ast.Module) -> dict[int, tuple[str, ...]]:
     """Return the names of ``A, B = re.compile(...), re.compile(...)``."""
-    named = {}
+    named: dict[int, tuple[str, ...]] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.Assign) and isinstance(node.value, ast.Tuple) and isinstance(node.targets[0], ast.Tuple):
             for name, value in zip(node.targets[0].elts, node.value.elts, strict=False):

@@ -1,0 +1,69 @@
+"""What a contributor can add (a protocol, a mapping, a source definition) comes with its tests."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from demo.source_definitions import write_sources
+from harvesters.compatibility import check_compatible
+from harvesters.mappings.registry import MAPPINGS
+from harvesters.protocols.registry import PROTOCOLS
+from harvesters.source import load
+
+ROOT = Path(__file__).parents[2]
+TESTS = ROOT / "tests"
+TEST_DEFINITIONS = sorted(TESTS.rglob("cards/*.toml"))
+DEFINITIONS = sorted([*(ROOT / "sources").glob("*.toml"), *TEST_DEFINITIONS])
+
+
+def _demo_definitions(folder: Path) -> list[Path]:
+    return [*write_sources("http://127.0.0.1:1", folder)]
+
+
+def _accepts_payload(file: Path) -> bool:
+    protocol, mapping = check_compatible(load(file))
+    return protocol.payload_type in mapping.accepts
+
+
+@pytest.mark.parametrize("file", DEFINITIONS, ids=lambda file: file.stem)
+def test_every_source_definition_is_valid(file: Path) -> None:
+    assert _accepts_payload(file)
+
+
+@pytest.mark.parametrize("file", TEST_DEFINITIONS, ids=lambda file: file.stem)
+def test_every_source_definition_has_its_test(file: Path) -> None:
+    texts = "\n".join(module.read_text(encoding="utf-8") for module in sorted((TESTS / "harvesters").rglob("*.py")))
+
+    assert re.search(rf"\b{re.escape(file.stem)}\b", texts)
+
+
+def test_every_source_definition_of_the_demo_is_valid(tmp_path: Path) -> None:
+    invalid = [file.name for file in _demo_definitions(tmp_path) if not _accepts_payload(file)]
+
+    assert invalid == []
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_is_used_by_the_demo_or_by_recorded_responses(name: str, tmp_path: Path) -> None:
+    assert name in {load(file).protocol for file in [*_demo_definitions(tmp_path), *DEFINITIONS]}
+
+
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_every_protocol_has_its_test_module(name: str) -> None:
+    assert (TESTS / "harvesters" / f"test_{name.replace('-', '_')}.py").exists()
+
+
+@pytest.mark.parametrize("name", MAPPINGS)
+def test_every_mapping_has_a_recorded_reply_with_its_expected_output(name: str) -> None:
+    folder = TESTS / "harvesters" / "replies" / name
+
+    assert load(folder / "card.toml").mapping == name
+    assert (folder / "expected.nt").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", MAPPINGS)
+def test_every_mapping_is_used_by_a_source_definition(name: str) -> None:
+    assert name in {load(file).mapping for file in DEFINITIONS}

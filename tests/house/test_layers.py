@@ -1,0 +1,177 @@
+"""The layers: which package may import which, so that each can be read, tested and moved alone."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+
+import pytest
+from codebase import Codebase
+
+ALLOWED: Mapping[str, set[str]] = {
+    "vocab": set(),
+    "shapes": {"vocab"},
+    "journal": {"vocab"},
+    "harvesters": {"vocab", "shapes", "journal"},
+    "publisher": {"vocab", "shapes", "journal"},
+    "stocktake": {"vocab", "shapes", "journal", "harvesters", "publisher", "demo"},
+    "demo": {"vocab"},  # it writes OAI-PMH by the specification, not with the code that it tests
+}
+# From the lowest layer to the highest. A module belongs to the longest listed name: payloads.graph is below
+# page_model, the rest of payloads above it.
+LAYERS: Mapping[str, tuple[set[str], ...]] = {
+    "vocab": (
+        {"addresses", "freshness", "initiative", "iris", "normalization"},
+        {"terms"},
+        {"properties", "run_statistics", "schemes", "tombstone"},
+        {"action_lines", "describe", "label_index", "provenance"},
+        {"countries", "goals"},
+        {"crosswalks"},
+    ),
+    "shapes": ({"batch", "examples", "result"}, {"engines", "rules"}, {"validate"}, {"cli"}),
+    "journal": ({"errors", "outage"}, {"entry", "mirror_origin", "store"}, {"row_counts", "verification"}, {"journal"}),
+    "harvesters": (
+        {"errors", "quiet_hours"},
+        {"source", "optional_dependency", "parsing"},
+        {"option_schema", "payloads.graph"},
+        {"page_model"},
+        {"network"},
+        {"payloads", "archive", "ledger"},
+        {"protocols", "mappings", "mirror", "replay"},
+        {"compatibility"},
+        {"pipeline"},
+        {"runs"},
+        {"queue", "admin", "commands"},
+        {"cli"},
+    ),
+    "publisher": (
+        {"errors", "formats", "limits", "logs", "openapi"},
+        {"languages", "rdf"},
+        {"search"},
+        {"facets"},
+        {"store"},
+        {"http"},
+        {"pages", "history", "releases"},
+        {"sparql", "linked_data", "feeds", "catalog"},
+        {"portal"},
+        {"routes"},
+        {"app"},
+        {"cli"},
+    ),
+}
+REGISTRIES = {"harvesters.protocols": "collect", "harvesters.mappings": "build_mapper"}  # and the function that each entry has
+VAGUE = {"utils", "util", "common", "core", "helpers", "helper", "base", "manager", "misc", "lib"}
+
+
+def _package(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def _unit(module: str) -> str | None:
+    """Return the longest listed name that *module* belongs to, or None if no layer lists it."""
+    names = set().union(*LAYERS.get(_package(module), ()))
+    parts = module.split(".")[1:]
+    return next((name for end in range(len(parts), 0, -1) if (name := ".".join(parts[:end])) in names), None)
+
+
+def _layer(module: str) -> int:
+    return next(number for number, names in enumerate(LAYERS[_package(module)]) if _unit(module) in names)
+
+
+def _imports_in_functions(tree: ast.Module) -> Iterator[ast.stmt]:
+    functions = (node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda))
+    return (node for function in functions for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom))
+
+
+def _functions(tree: ast.Module) -> set[str]:
+    return {node.name for node in tree.body if isinstance(node, ast.FunctionDef)}
+
+
+def test_packages_import_only_those_that_they_may(codebase: Codebase) -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module, others in codebase.imports.items()
+        for other in others
+        if _package(other) != _package(module) and _package(other) not in ALLOWED[_package(module)]
+    ]
+
+    assert wrong == []
+
+
+def test_every_module_is_in_a_layer(codebase: Codebase) -> None:
+    modules = {module for module in codebase.imports if "." in module and _package(module) in LAYERS}
+
+    unlisted = sorted(module for module in modules if _unit(module) is None)
+
+    assert unlisted == [], "add the package or module to a layer of LAYERS"
+
+
+def test_every_listed_name_exists(codebase: Codebase) -> None:
+    listed = {f"{package}.{name}" for package, layers in LAYERS.items() for layer in layers for name in layer}
+
+    assert listed - set(codebase.imports) == set()
+
+
+def test_imports_lead_to_lower_layers_only(codebase: Codebase) -> None:
+    wrong = [
+        f"{module} imports {other}"
+        for module, others in codebase.imports.items()
+        for other in others
+        if "." in module
+        and "." in other
+        and _package(module) in LAYERS
+        and _package(other) == _package(module)
+        and _unit(other) != _unit(module)
+        and _layer(other) >= _layer(module)
+    ]
+
+    assert wrong == []
+
+
+def test_no_import_cycle(codebase: Codebase) -> None:
+    cycles = [module for module in codebase.imports if module in codebase.reachable(module)]
+
+    assert cycles == []
+
+
+def test_no_import_inside_a_function(codebase: Codebase) -> None:
+    inner = [f"{module}:{node.lineno}" for module, tree in codebase.trees.items() for node in _imports_in_functions(tree)]
+
+    assert inner == []
+
+
+def test_no_module_has_a_vague_name(codebase: Codebase) -> None:
+    vague = [module for module in codebase.imports if VAGUE & set(module.split("."))]
+
+    assert vague == []
+
+
+@pytest.mark.parametrize("registry", REGISTRIES)
+def test_entries_of_a_registry_do_not_import_each_other(codebase: Codebase, registry: str) -> None:
+    function = REGISTRIES[registry]
+    entries = {module for module, tree in codebase.trees.items() if module.startswith(f"{registry}.") and function in _functions(tree)}
+
+    entangled = {entry: others for entry in entries if (others := codebase.reachable(entry) & (entries - {entry}))}
+
+    assert entries, f"{registry} has no module with {function}"
+    assert entangled == {}
+
+
+def test_every_module_has_a_docstring(codebase: Codebase) -> None:
+    missing = [module for module, tree in codebase.trees.items() if not ast.get_docstring(tree) and "migrations" not in module]
+
+    assert missing == []
+
+
+def _catches_everything(node: ast.ExceptHandler) -> bool:
+    """Return whether *node* handles all exceptions and has no bare ``raise``."""
+    broad = node.type is None or (isinstance(node.type, ast.Name) and node.type.id in {"Exception", "BaseException"})
+    return broad and not any(isinstance(inner, ast.Raise) and inner.exc is None for inner in ast.walk(node))
+
+
+def test_the_program_has_at_most_one_broad_except(codebase: Codebase) -> None:
+    handlers = [(module, node) for module, tree in codebase.trees.items() for node in ast.walk(tree) if isinstance(node, ast.ExceptHandler)]
+
+    broad = [f"{module}:{node.lineno}" for module, node in handlers if _catches_everything(node)]
+
+    assert len(broad) <= 1, broad
