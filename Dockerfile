@@ -19,6 +19,7 @@ COPY pyproject.toml hatch_build.py README.md LICENSE stocktake.py ./
 COPY vocab vocab
 COPY shapes shapes
 COPY journal journal
+COPY languages languages
 COPY harvesters harvesters
 COPY publisher publisher
 COPY demo demo

@@ -15,6 +15,7 @@ from starlette.requests import Request
 from starlette.staticfiles import StaticFiles
 
 from journal.errors import JournalError
+from languages.request_locale import LocaleMiddleware
 from publisher.errors import PublisherError
 from publisher.feeds.websub import WebSubNotifier
 from publisher.http.entity_tags import ETagMiddleware
@@ -23,7 +24,6 @@ from publisher.http.outbound_client import create_client
 from publisher.http.page_cache import PageCacheMiddleware
 from publisher.http.problems import HTTPProblem
 from publisher.http.security_headers import SecurityMiddleware
-from publisher.languages.request_locale import LocaleMiddleware
 from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.error_handlers import ErrorHandlers
 from publisher.pages.templating import DOCUMENTATION, PACKAGE_FOLDER, Pages

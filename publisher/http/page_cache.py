@@ -20,7 +20,7 @@ from isal import igzip
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from publisher.languages.request_locale import current_locale
+from languages.request_locale import current_locale
 
 MAX_CACHE_BYTES = 64 << 20  # of all cached pages, compressed and not
 COMPRESSION_LEVEL = 2  # of isal's 0 to 3: 100 kB in about 1 ms, to a quarter of the size

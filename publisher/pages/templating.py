@@ -11,8 +11,8 @@ from urllib.parse import quote
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
-from publisher.languages.request_locale import LANGUAGES, current_locale
-from publisher.languages.translations import format_datetime, format_number, gettext, ngettext
+from languages.request_locale import LANGUAGES, current_locale
+from languages.translations import format_datetime, format_number, gettext, ngettext
 from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.escaping import ascii_host, finalize
 from publisher.rdf.results import Term

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from languages.translations import format_number
+from languages.translations import gettext as _
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.languages.translations import format_number
-from publisher.languages.translations import gettext as _
 from publisher.portal.facet_labels import facet_title
 
 _ALWAYS = ("kind", "source", "basis", "remark")  # facets that each thing has, or of which none is a good sign

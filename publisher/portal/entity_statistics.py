@@ -8,11 +8,11 @@ from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
 
+from languages.translations import gettext as _
 from publisher.facets import filter_query as asking
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.languages.translations import gettext as _
 from publisher.pages.charts.data_table import TABLE_FORMATS, VALUE, Column, DataTable, count_table
 from publisher.pages.charts.map import point_map
 from publisher.pages.charts.network import MOST, network_diagram

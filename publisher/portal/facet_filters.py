@@ -8,11 +8,11 @@ from typing import NamedTuple
 
 from starlette.datastructures import QueryParams
 
+from languages.request_locale import current_locale
 from publisher.errors import QueryError
 from publisher.facets import filter_query as asking
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
-from publisher.languages.request_locale import current_locale
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import query_page_url, sort_key
 from vocab.initiative import Basis

@@ -8,9 +8,9 @@ from functools import cache
 
 from babel import Locale
 
+from languages.request_locale import current_locale
+from languages.translations import gettext as _
 from publisher.facets.facets import FACETS
-from publisher.languages.request_locale import current_locale
-from publisher.languages.translations import gettext as _
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.schemes import Label, concepts, label

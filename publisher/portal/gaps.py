@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import NamedTuple
 
+from languages.translations import format_number
+from languages.translations import gettext as _
 from publisher.facets import filter_query as asking
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.languages.translations import format_number
-from publisher.languages.translations import gettext as _
 from publisher.pages.charts.data_table import Column, DataTable
 from publisher.portal.coverage import Coverage, coverage
 from publisher.portal.facet_labels import FacetLabels

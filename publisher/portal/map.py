@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from markupsafe import Markup
 
+from languages.translations import gettext as _
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.languages.translations import gettext as _
 from publisher.pages.charts import map
 from publisher.portal.facet_labels import FacetLabels
 

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from languages.translations import gettext as _
 from publisher.facets import filter_query as asking
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.languages.translations import gettext as _
 from publisher.pages.charts.data_table import Column, DataTable
 from publisher.pages.charts.heatmap import HeatmapLabel, heatmap
 from publisher.pages.charts.svg import shade, shade_ranges

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from languages.request_locale import current_locale
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex, ListItem
-from publisher.languages.request_locale import current_locale
 from publisher.search.searcher import open_searcher
 from publisher.search.snippet import best_text, build_marker
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from languages.request_locale import current_locale
+from languages.translations import gettext as _
 from publisher.facets.queries import FacetIndex
-from publisher.languages.request_locale import current_locale
-from publisher.languages.translations import gettext as _
 from publisher.pages.templating import Pages
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.topic_cards import common_topics, topic_cards

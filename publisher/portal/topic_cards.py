@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
+from languages.request_locale import current_locale
+from languages.translations import gettext as _
 from publisher.facets.facets import facet_of_concept
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.languages.request_locale import current_locale
-from publisher.languages.translations import gettext as _
 from publisher.portal.entity_statistics import PARTY
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.search_results import TopicCard

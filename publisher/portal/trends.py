@@ -6,10 +6,10 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
+from languages.translations import gettext as _
 from publisher.facets import filter_query as asking
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.languages.translations import gettext as _
 from publisher.pages.charts.bars import SERIES, column_chart
 from publisher.pages.charts.data_table import DataTable, count_table
 from publisher.portal.coverage import Coverage, coverage

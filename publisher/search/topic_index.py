@@ -15,8 +15,8 @@ from pathlib import Path
 
 import tantivy
 
-from publisher.languages.request_locale import LANGUAGES
-from publisher.languages.translations import load_translations
+from languages.request_locale import LANGUAGES
+from languages.translations import load_translations
 from publisher.search.analyzer import fold, tokens
 from publisher.search.index import TOPICS, SearchEntry, Texts, document, schema
 from publisher.search.query_parser import NamedTopics, SearchRequest, build_query, parse_clauses, word_query

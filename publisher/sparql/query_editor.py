@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from publisher.languages.translations import gettext as _
+from languages.translations import gettext as _
 from publisher.pages.templating import PACKAGE_FOLDER
 from publisher.rdf.results import Row
 from publisher.sparql.examples.example import Example, example, examples

@@ -9,8 +9,8 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
-from publisher.languages.request_locale import LANGUAGES, negotiate_language, use_language
-from publisher.languages.translations import FOLDER, format_datetime, load_translations
+from languages.request_locale import LANGUAGES, negotiate_language, use_language
+from languages.translations import FOLDER, format_datetime, load_translations
 
 PUBLISHER = Path(__file__).parents[2] / "publisher"
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]

@@ -13,8 +13,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
+from languages.request_locale import LocaleMiddleware
 from publisher.http.page_cache import PageCacheMiddleware
-from publisher.languages.request_locale import LocaleMiddleware
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 

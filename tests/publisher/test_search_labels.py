@@ -10,7 +10,7 @@ import httpx
 import pytest
 from pyoxigraph import RdfFormat, Store
 
-from publisher.languages.request_locale import LANGUAGES
+from languages.request_locale import LANGUAGES
 from publisher.search.index import SearchEntry, Writer
 from publisher.search.query_parser import SearchRequest
 from publisher.search.searcher import Searcher

@@ -14,8 +14,8 @@ from app_client import served
 from babel.messages.pofile import read_po
 from jinja2 import Environment, nodes
 
-from publisher.languages.request_locale import LANGUAGES
-from publisher.languages.translations import FOLDER
+from languages.request_locale import LANGUAGES
+from languages.translations import FOLDER
 
 TEMPLATES = Path(__file__).parents[2] / "publisher" / "templates"
 # Names, which are the same in every language, and what is typed as it stands.

@@ -12,9 +12,9 @@ from pathlib import Path
 import orjson
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from publisher.languages.request_locale import LANGUAGES, current_locale, use_language
-from publisher.languages.translations import format_date
-from publisher.languages.translations import gettext as _
+from languages.request_locale import LANGUAGES, current_locale, use_language
+from languages.translations import format_date
+from languages.translations import gettext as _
 from publisher.pages.charts.svg import stylesheet
 from publisher.pages.escaping import finalize
 from publisher.portal.facet_labels import FacetLabels

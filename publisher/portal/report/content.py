@@ -8,10 +8,10 @@ from datetime import date
 
 from markupsafe import Markup
 
+from languages.translations import format_date, format_number
+from languages.translations import gettext as _
 from publisher.facets import filter_query as asking
 from publisher.facets.filter_query import Filter
-from publisher.languages.translations import format_date, format_number
-from publisher.languages.translations import gettext as _
 from publisher.pages.charts.bars import Bar, bar_chart
 from publisher.portal import gaps as missing
 from publisher.portal.facet_labels import FacetLabels, facet_title

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from languages.request_locale import LANGUAGES
 from publisher.errors import ReportError
 from publisher.facets import filter_query as asking
 from publisher.facets.filter_query import Filter
-from publisher.languages.request_locale import LANGUAGES
 from publisher.portal.facet_labels import FacetLabels
 from vocab.countries import AREA, country
 

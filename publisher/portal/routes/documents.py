@@ -9,9 +9,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.translations import gettext as _
 from publisher.facets.filter_query import listing
 from publisher.http.problems import HTTPProblem
-from publisher.languages.translations import gettext as _
 from publisher.pages.dataset_response import dataset_response, format_links, require_facet_index
 from publisher.pages.templating import Pages
 from publisher.portal.data_lists import list_table

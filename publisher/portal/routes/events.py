@@ -9,9 +9,9 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.translations import month_names
 from publisher.facets.filter_query import listing
 from publisher.http.problems import HTTPProblem
-from publisher.languages.translations import month_names
 from publisher.pages.dataset_response import dataset_response, format_links, require_facet_index
 from publisher.pages.templating import Pages
 from publisher.portal.calendar import Month, parse_month, with_events

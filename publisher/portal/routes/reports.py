@@ -9,10 +9,10 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
+from languages.request_locale import LANGUAGES
 from publisher.http.entity_tags import send_file
 from publisher.http.negotiation import quality
 from publisher.http.problems import HTTPProblem
-from publisher.languages.request_locale import LANGUAGES
 from publisher.pages.templating import Pages
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
 from publisher.store.query_service import QueryService

@@ -12,6 +12,8 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.request_locale import current_locale, use_language
+from languages.translations import gettext as _
 from publisher.errors import NotReady
 from publisher.facets.facets import FACETS, facet_of_concept
 from publisher.facets.filter_query import Filter, listing
@@ -19,8 +21,6 @@ from publisher.facets.queries import ListItem
 from publisher.http.negotiation import best_match as wanted
 from publisher.http.negotiation import wants_html
 from publisher.http.problems import HTTPProblem
-from publisher.languages.request_locale import current_locale, use_language
-from publisher.languages.translations import gettext as _
 from publisher.pages.dataset_response import require_facet_index
 from publisher.pages.templating import Pages
 from publisher.portal.facet_filters import filter_groups

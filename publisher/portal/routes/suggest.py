@@ -12,12 +12,12 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.request_locale import current_locale
 from publisher.errors import NotReady, QuotaExceeded
 from publisher.formats import HTML, JSON
 from publisher.http.negotiation import choose_format
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.languages.request_locale import current_locale
 from publisher.pages.dataset_response import require_facet_index
 from publisher.pages.templating import Pages
 from publisher.portal.facet_labels import FacetLabels

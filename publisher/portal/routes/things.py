@@ -15,6 +15,7 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.translations import gettext
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import ListItem, open_facet_index
@@ -25,7 +26,6 @@ from publisher.http.links import Link, origin
 from publisher.http.negotiation import quality
 from publisher.http.paths import path_segments
 from publisher.http.representation import ResourceURLs, is_negotiated, negotiate_format, see_other
-from publisher.languages.translations import gettext
 from publisher.linked_data.content_response import Resource, respond
 from publisher.linked_data.cursor_lists import load_page
 from publisher.linked_data.schema_org import jsonld_block, thing_markup

@@ -13,7 +13,7 @@ from babel.messages.pofile import read_po
 from babel.numbers import format_decimal
 from babel.support import Translations
 
-from publisher.languages.request_locale import current_locale
+from languages.request_locale import current_locale
 
 _DAY = 10  # characters of a date
 FOLDER = Path(__file__).parent / "locale"
