@@ -38,6 +38,7 @@ import harvesters.admin.cli
 import harvesters.cli
 import publisher.cli
 import shapes.cli
+import vocab.cli
 from demo.folder import DemoFolder, FolderInUseError, is_demo, is_free, next_free
 from demo.registries import SIZE, Demo
 from demo.source_definitions import write_sources
@@ -156,6 +157,7 @@ app.add_typer(harvesters.cli.app)
 app.add_typer(publisher.cli.app)
 app.add_typer(harvesters.admin.cli.app, name="keys")
 app.add_typer(shapes.cli.app, name="shapes")
+app.add_typer(vocab.cli.app, name="vocabulary")
 
 
 def _option(variable: str, min: int | None = None, max: int | None = None) -> OptionInfo:

@@ -49,12 +49,13 @@ class Concept:
     matches: tuple[str, ...]
 
 
-def _read_files() -> Iterator[bytes]:
+def read_files() -> Iterator[tuple[str, bytes]]:
+    """Yield the name and the content of each Turtle file of the vocabulary, crosswalks last."""
     data = files("vocab") / "data"
     for folder in (data, data / "crosswalks"):
         for file in sorted(folder.iterdir(), key=lambda entry: entry.name):
             if file.name.endswith(".ttl"):
-                yield file.read_bytes()
+                yield file.name, file.read_bytes()
 
 
 def digest(base: str = BASE) -> str:
@@ -64,7 +65,7 @@ def digest(base: str = BASE) -> str:
     (True, False)
     """
     hasher = blake2b(f"{_VERSION} {base}".encode(), digest_size=16)
-    for text in _read_files():
+    for _, text in read_files():
         hasher.update(b"%d " % len(text) + text)
     return hasher.hexdigest()
 
@@ -78,7 +79,7 @@ def _graph(triples: list[Triple]) -> str:
 @lru_cache(maxsize=4)
 def _graphs(base: str) -> dict[str, tuple[Triple, ...]]:
     graphs: dict[str, tuple[Triple, ...]] = {}
-    for text in _read_files():
+    for _, text in read_files():
         triples = [quad.triple for quad in parse(text, format=RdfFormat.TURTLE, base_iri=base)]
         graphs[_graph(triples)] = tuple(triples)
     return graphs

@@ -44,20 +44,47 @@ def test_there_are_eighteen_leaf_lines_eight_of_them_under_c7() -> None:
     assert sum("C7-" in iri for iri in leaves) == 8
 
 
-@pytest.mark.parametrize(("kind", "count"), [("Goal", 17), ("Target", 169), ("Indicator", 240)])
-def test_all_goals_targets_and_indicators_are_there_in_six_languages(kind: str, count: int) -> None:
+def current(kind: str) -> list[Concept]:
+    """Return the concepts of a kind that the framework still has: retired ones have no number."""
+    return [concept for concept in of_kind(kind) if concept.notations]
+
+
+@pytest.mark.parametrize(("kind", "concepts_of_kind", "numbers"), [("Goal", 17, 17), ("Target", 169, 169), ("Indicator", 232, 248)])
+def test_the_framework_has_its_goals_targets_and_indicators(kind: str, concepts_of_kind: int, numbers: int) -> None:
+    kinds = current(kind)
+
+    assert len(kinds) == concepts_of_kind
+    assert sum(len(concept.notations) for concept in kinds) == numbers
+
+
+def test_no_number_is_of_a_retired_indicator() -> None:
+    numbers = {number for concept in of_kind("Indicator") for number in concept.notations}
+
+    assert numbers.isdisjoint({"1.a.3", "8.9.2", "11.c.1", "13.3.2", "17.6.2"})
+    assert numbers >= {"2.2.3", "3.d.2", "4.1.2", "10.4.2", "10.7.3", "10.7.4", "11.5.3", "13.2.2", "16.3.3"}
+
+
+def test_every_goal_is_labelled_in_six_languages_and_every_target_in_english() -> None:
     languages = preferred()
 
-    kinds = of_kind(kind)
+    assert [it.iri for it in of_kind("Goal") if languages[it.iri] != dict.fromkeys(SIX, 1)] == []
+    assert [it.iri for it in of_kind("Target") + of_kind("Indicator") if languages[it.iri]["en"] != 1] == []
 
-    assert len(kinds) == count
-    assert [it.iri for it in kinds if languages[it.iri] != dict.fromkeys(SIX, 1)] == []
+
+def test_every_retired_indicator_is_deprecated_and_what_replaces_it_is_current() -> None:
+    ((_, lines),) = [(graph, lines) for graph, lines in statements() if graph.endswith("/scheme/sdg")]
+    deprecated = {line.split(" ")[0].strip("<>") for line in lines if " <http://www.w3.org/2002/07/owl#deprecated> " in line}
+    replacements = {line.split(" ")[2].strip("<>") for line in lines if " <http://purl.org/dc/terms/isReplacedBy> " in line}
+
+    assert deprecated == {it.iri for it in of_kind("Indicator") if not it.notations}
+    assert len(deprecated) == 19
+    assert replacements <= {it.iri for it in current("Indicator")}
 
 
 def test_every_target_belongs_to_its_goal_and_every_indicator_to_its_targets() -> None:
     wrong = [
         (it.iri, parent)
-        for it in of_kind("Target") + of_kind("Indicator")
+        for it in current("Target") + current("Indicator")
         for parent in it.broader
         if parent.rpartition("/")[2] not in {code.rpartition(".")[0] for code in it.notations}
     ]

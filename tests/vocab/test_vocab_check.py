@@ -1,0 +1,155 @@
+"""``stocktake vocabulary check``: errors of files, with file, line and remedy."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from vocab.check import check_files
+from vocab.cli import app
+from vocab.schemes import read_files
+
+SCHEME = """@prefix dct: <http://purl.org/dc/terms/> .
+@prefix skos: <http://www.w3.org/2004/02/skos/core#> .
+
+<scheme/x> a skos:ConceptScheme ;
+    dct:source <https://example.org/list> .
+
+<scheme/x/one> a skos:Concept ;
+    skos:inScheme <scheme/x> ;
+    skos:prefLabel "Number of countries that had a strategy in 2015"@en .
+
+<scheme/x/two> a skos:Concept ;
+    skos:inScheme <scheme/x> ;
+    skos:prefLabel {label} .
+"""
+GOOD = SCHEME.format(label='"Two"@en')
+
+
+def check(text: str) -> list[tuple[int, str]]:
+    return [(problem.line, problem.message) for problem in check_files({"x.ttl": text.encode()})]
+
+
+def test_the_published_vocabulary_has_no_problem() -> None:
+    assert [str(problem) for problem in check_files(dict(read_files())) if problem.file != "areas.ttl"] == []
+
+
+def test_a_sound_file_has_no_problem() -> None:
+    assert check(GOOD) == []
+
+
+def test_a_scheme_without_source_is_reported_at_each_concept() -> None:
+    text = GOOD.replace(" ;\n    dct:source <https://example.org/list>", "")
+
+    assert check(text) == [(6, "scheme/x/one: no source"), (10, "scheme/x/two: no source")]
+
+
+def test_a_scheme_that_says_it_is_ours_needs_no_source() -> None:
+    assert check(GOOD.replace("dct:source <https://example.org/list>", "<http://www.w3.org/2000/01/rdf-schema#isDefinedBy> <ns>")) == []
+
+
+def test_an_undefined_broader_concept_is_reported() -> None:
+    text = GOOD.replace('"Two"@en', '"Two"@en ;\n    skos:broader <scheme/x/three>')
+
+    ((line, message),) = check(text)
+
+    assert line == 11
+    assert message.startswith("scheme/x/two: skos:broader leads to ")
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ('"Two"@en, "Second"@en', 'a second preferred label in "en"'),
+        ('"Zwei"@de', 'unknown language "de"'),
+        ('"Two"', "unknown label without a language"),
+        ('"number of countries that had a strategy in 2015"@en', "the preferred label of "),
+        ('"plotność lomu+B246"@en', "the reference of a spreadsheet's cell"),
+        ('"Subscriptions, by speed(5)"@en', "a footnote mark"),
+        ('"Subscriptions, by speed 5"@en', "a footnote mark"),
+        ('"Capacity (identical to the indicator proposed for 12.a.1 below)"@en', "a drafting note that names another indicator"),
+        ('"Électri\u00adcité"@fr', "a soft hyphen or a tatweel"),
+        ('"نسـبة السكان"@ar', "a soft hyphen or a tatweel"),
+        ('"Two  words"@en', "stray white space"),
+        ('"Tarifas en desarrolloPromedio de los aranceles que enfrentan los países menos adelantados"@es', "two texts without a space"),
+        ('"сообщениями по стратеги-ями"@ru', "a hyphen of a line's end"),
+        ('"e\u0301tat"@fr', "not in Unicode's NFC"),
+        ('"Правительство"@en', "letters that do not belong to the language (Cyrillic)"),
+        ('"Government"@ru', "no letters of the language"),
+        ('"開發國"@zh', "characters that are not Simplified Chinese (開發國)"),
+    ],
+)
+def test_a_wrong_label_is_reported_at_its_line(label: str, message: str) -> None:
+    found = check(SCHEME.format(label=label))
+
+    assert [line for line, _ in found] == [13]
+    assert message in found[0][1]
+
+
+def test_a_translation_with_other_years_is_reported() -> None:
+    text = GOOD.replace('in 2015"@en', 'in 2015"@en, "Nombre de pays qui avaient une stratégie en 2030"@fr')
+
+    assert ["years" in message for _, message in check(text)] == [True]
+
+
+def test_a_translation_far_shorter_than_its_sisters_is_reported() -> None:
+    rows = (
+        f"<scheme/x/{n}> a skos:Concept ; skos:inScheme <scheme/x> ; "
+        f'skos:prefLabel "Number {n} of countries that have a national strategy"@en, "{french} {n}"@fr .'
+        for n, french in enumerate(["Nombre de pays qui ont une stratégie nationale numéro"] * 25 + ["Tableau"], 10)
+    )
+
+    found = check(GOOD + "\n".join(rows))
+
+    assert [(line, "far longer or shorter" in message) for line, message in found] == [(39, True)]
+
+
+def test_a_file_that_is_not_turtle_is_reported_at_its_line() -> None:
+    ((line, message),) = check(
+        GOOD.replace('skos:inScheme <scheme/x> ;\n    skos:prefLabel "Two"', 'skos:inScheme <scheme/x> ;\n    "Two"')
+    )
+
+    assert line == 13
+    assert message.startswith("not Turtle: ")
+
+
+def run(*arguments: str | Path) -> tuple[int, str]:
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    return done.exit_code, done.output
+
+
+def test_the_command_refuses_a_bad_file_with_line_and_remedy(tmp_path: Path) -> None:
+    file = tmp_path / "x.ttl"
+    file.write_text(SCHEME.format(label='"Two"@en, "Second"@en'))
+
+    code, output = run("check", file)
+
+    assert code == 1
+    assert "x.ttl:13: " in output
+    assert "make it a skos:altLabel" in output
+
+
+def test_the_command_accepts_a_good_file(tmp_path: Path) -> None:
+    file = tmp_path / "x.ttl"
+    file.write_text(GOOD)
+
+    assert run("check", file) == (0, "0 problems in 1 file\n")
+
+
+def test_the_command_prints_json(tmp_path: Path) -> None:
+    file = tmp_path / "x.ttl"
+    file.write_text(SCHEME.format(label='"Zwei"@de'))
+
+    code, output = run("check", file, "--json")
+
+    assert (code, [problem["line"] for problem in json.loads(output)]) == (1, [13])
+
+
+def test_a_missing_file_is_named(tmp_path: Path) -> None:
+    code, output = run("check", tmp_path / "none.ttl")
+
+    assert code == 2
+    assert "none.ttl" in output

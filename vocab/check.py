@@ -1,0 +1,228 @@
+"""Check the Turtle files of the vocabulary: their structure, sources and labels.
+
+Each rule comes from an error that was found in published labels: the text of another concept, of another edition, of another script,
+or with the residue of a spreadsheet. SKOS integrity conditions: https://www.w3.org/TR/skos-reference/
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from math import log
+from statistics import median
+from typing import NamedTuple
+
+from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, parse
+
+from vocab.iris import BASE
+from vocab.terms import DCT, RDF, SKOS
+
+LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
+
+_MAX_LENGTH_FACTOR = 3.0  # of a label's length to the usual length of its sisters in the same language
+_MIN_COMPARED = 40  # characters of the English label; lengths of shorter ones say nothing
+_MIN_SISTERS = 20  # labels from which the usual length is known
+
+_OWL = "http://www.w3.org/2002/07/owl#"
+_TYPE = NamedNode(f"{RDF}type")
+_CONCEPT, _SCHEME, _ONTOLOGY = NamedNode(f"{SKOS}Concept"), NamedNode(f"{SKOS}ConceptScheme"), NamedNode(f"{_OWL}Ontology")
+_PREFERRED, _ALTERNATIVE = NamedNode(f"{SKOS}prefLabel"), NamedNode(f"{SKOS}altLabel")
+_SOURCE, _DEPRECATED = NamedNode(f"{DCT}source"), NamedNode(f"{_OWL}deprecated")
+_DEFINED_BY = NamedNode("http://www.w3.org/2000/01/rdf-schema#isDefinedBy")
+_HIERARCHY = tuple(NamedNode(f"{SKOS}{name}") for name in ("broader", "narrower", "topConceptOf", "hasTopConcept", "inScheme"))
+
+_YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
+_RESIDUES = (
+    (re.compile(r"\+[A-Z]{1,2}\d"), "the reference of a spreadsheet's cell"),
+    (re.compile(r"\(\d\)\Z|[^\W\d_]\s?\d\Z"), "a footnote mark"),
+    (re.compile(r"[\u00ad\u0640]"), "a soft hyphen or a tatweel"),
+    (re.compile(r"\s\s|\A\s|\s\Z|[\u0000-\u001f]"), "stray white space"),
+    (re.compile(r"[а-яё]-(?:ми|ями|нами|нных|вших|ющих|родировавших)\b"), "a hyphen of a line's end"),
+)
+_PARENTHESES = re.compile(r"[()（）]")
+_INDICATOR_NUMBER = re.compile(r"\b\d{1,2}[.-]\w{1,2}[.-]\w\b")
+_JOINED_WORDS = re.compile(r"[a-zà-ÿа-яё][A-ZÀ-ÞА-ЯЁ][a-zà-ÿа-яё]{3}")
+_MIN_SECOND_TEXT = 40  # characters after two joined words; a name such as "OpenCRVS" is shorter
+_SCRIPTS = {"ar": "ARABIC", "zh": "CJK", "ru": "CYRILLIC", "en": "LATIN", "fr": "LATIN", "es": "LATIN"}
+_LATIN_ALSO = frozenset(("ar", "zh", "ru"))  # their texts contain abbreviations in Latin letters
+
+
+class Problem(NamedTuple):
+    """An error in a file: where it is, its description and its remedy."""
+
+    file: str
+    line: int
+    message: str
+    remedy: str
+
+    def __str__(self) -> str:
+        """Return the problem as one line."""
+        return f"{self.file}:{self.line}: {self.message}; {self.remedy}"
+
+
+@dataclass(frozen=True, slots=True)
+class _File:
+    name: str
+    text: str
+    triples: tuple[Triple, ...]
+
+    def line_of(self, needle: str) -> int:
+        """Return the number of the first line that contains *needle*, or 1."""
+        position = self.text.find(needle)
+        return self.text.count("\n", 0, position) + 1 if position >= 0 else 1
+
+    def line_of_subject(self, iri: str, base: str) -> int:
+        """Return the line where the description of *iri* begins, or 1."""
+        name = iri.rpartition("#")[2].rpartition("/")[2]
+        for number, line in enumerate(self.text.splitlines(), 1):
+            subject = line.partition(" ")[0]
+            if subject in (f"<{iri}>", f"<{iri.removeprefix(base)}>") or (subject[:1] != "<" and subject.endswith(f":{name}")):
+                return number
+        return 1
+
+    def line_of_label(self, label: Literal) -> int:
+        """Return the line of a label."""
+        escaped = label.value.replace("\\", "\\\\").replace('"', '\\"')
+        return self.line_of(f'"{escaped}"@{label.language}' if label.language else f'"{escaped}"')
+
+
+def check_files(files: Mapping[str, bytes], base: str = BASE) -> list[Problem]:
+    """Return the problems of Turtle *files* (name to content), which are checked together, sorted by file and line.
+
+    >>> [problem.message for problem in check_files({"x.ttl": b"<a> <b>"})]
+    ['not Turtle: Unexpected end']
+    """
+    problems: list[Problem] = []
+    parsed: list[_File] = []
+    for name, content in files.items():
+        try:
+            triples = tuple(quad.triple for quad in parse(content, format=RdfFormat.TURTLE, base_iri=base))
+            parsed.append(_File(name, content.decode(), triples))
+        except UnicodeDecodeError as error:
+            problems.append(Problem(name, content.count(b"\n", 0, error.start) + 1, "not UTF-8", "save the file as UTF-8"))
+        except SyntaxError as error:
+            message = str(error.msg).rpartition(": ")[2].rstrip(".")
+            problems.append(Problem(name, error.lineno or 1, f"not Turtle: {message}", "correct the syntax"))
+    defined = {triple.subject.value for file in parsed for triple in file.triples if isinstance(triple.subject, NamedNode)}
+    for file in parsed:
+        problems += _check_structure(file, defined, base)
+        problems += _check_sources(file, base)
+        problems += _check_labels(file)
+    return sorted(set(problems))
+
+
+def _check_structure(file: _File, defined: set[str], base: str) -> Iterator[Problem]:
+    for subject, predicate, value in file.triples:
+        if isinstance(subject, BlankNode) or isinstance(value, BlankNode):
+            yield Problem(file.name, 1, "a blank node", "give the resource an IRI")
+        elif predicate in _HIERARCHY and isinstance(value, NamedNode) and value.value not in defined:
+            line = file.line_of_subject(str(getattr(subject, "value", "")), base)
+            name = predicate.value.removeprefix(SKOS)
+            yield Problem(file.name, line, f"{_short(subject, base)}: skos:{name} leads to {value.value}, which no file defines",
+                          "define that concept, or correct its IRI")  # fmt: skip
+
+
+def _check_sources(file: _File, base: str) -> Iterator[Problem]:
+    """Yield each scheme, ontology or concept that has no source and does not say that it is ours (rdfs:isDefinedBy)."""
+    sourced = {triple.subject for triple in file.triples if triple.predicate in (_SOURCE, _DEFINED_BY)}
+    whole = [t.subject for t in file.triples if t.predicate == _TYPE and t.object in (_SCHEME, _ONTOLOGY)]
+    if any(subject in sourced for subject in whole):
+        return
+    concepts = [t.subject for t in file.triples if t.predicate == _TYPE and t.object == _CONCEPT]
+    for subject in concepts or whole:
+        if subject not in sourced and isinstance(subject, NamedNode):
+            yield Problem(file.name, file.line_of_subject(subject.value, base), f"{_short(subject, base)}: no source",
+                          "add dct:source with the address of its text, or rdfs:isDefinedBy <ns> if it is ours")  # fmt: skip
+
+
+def _short(subject: object, base: str) -> str:
+    return str(getattr(subject, "value", subject)).removeprefix(base)
+
+
+def _check_labels(file: _File) -> Iterator[Problem]:
+    deprecated = {t.subject for t in file.triples if t.predicate == _DEPRECATED and getattr(t.object, "value", "") in ("true", "1")}
+    preferred: dict[tuple[str, str], Literal] = {}
+    shared: dict[tuple[str, str], str] = {}
+    for triple in file.triples:
+        label, subject = triple.object, triple.subject
+        if triple.predicate not in (_PREFERRED, _ALTERNATIVE) or not isinstance(label, Literal) or not isinstance(subject, NamedNode):
+            continue
+        iri, language, line = subject.value, label.language, file.line_of_label(label)
+        if language not in LANGUAGES:
+            name = f'language "{language}"' if language else "label without a language"
+            yield Problem(file.name, line, f'{iri}: unknown {name}: "{label.value}"', f"use one of {', '.join(LANGUAGES)}")
+            continue
+        for message in _faults(label.value, language):
+            yield Problem(file.name, line, f'{iri}: {message}: "{label.value}"@{language}', "correct the label, or leave it out")
+        if triple.predicate != _PREFERRED:
+            continue
+        if (iri, language) in preferred:
+            yield Problem(file.name, line, f'{iri}: a second preferred label in "{language}"', "make it a skos:altLabel")
+        preferred[iri, language] = label
+        other = shared.setdefault((label.value.casefold(), language), iri)
+        if other != iri and subject not in deprecated and NamedNode(other) not in deprecated:
+            yield Problem(file.name, line, f'{iri}: the preferred label of {other}: "{label.value}"@{language}',
+                          "label each concept by its own text")  # fmt: skip
+    yield from _check_translations(file, preferred)
+
+
+def _faults(text: str, language: str) -> Iterator[str]:
+    """Yield the description of each residue and each wrong script in a label."""
+    if unicodedata.normalize("NFC", text) != text:
+        yield "not in Unicode's NFC"
+    for pattern, description in _RESIDUES:
+        if pattern.search(text):
+            yield description
+    if any(_INDICATOR_NUMBER.search(part) for part in _PARENTHESES.split(text)[1::2]):
+        yield "a drafting note that names another indicator"
+    if any(len(text) - match.end() > _MIN_SECOND_TEXT for match in _JOINED_WORDS.finditer(text)):
+        yield "two texts without a space between them"
+    letters = [char for char in text if char.isalpha()]
+    scripts = {unicodedata.name(char, "").split("-")[0].split()[0] for char in letters}
+    expected = _SCRIPTS[language]
+    foreign = scripts - {expected, "MODIFIER", "FEMININE", "MASCULINE"} - ({"LATIN"} if language in _LATIN_ALSO else set())
+    if foreign:
+        yield f"letters that do not belong to the language ({', '.join(sorted(foreign)).title()})"
+    elif letters and expected not in scripts and len(letters) > 4:
+        yield "no letters of the language"
+    if language == "zh":
+        traditional = [char for char in letters if unicodedata.name(char, "").startswith("CJK") and not _is_simplified(char)]
+        if traditional:
+            yield f"characters that are not Simplified Chinese ({''.join(traditional)})"
+
+
+def _is_simplified(char: str) -> bool:
+    """Return whether a character belongs to GB 2312, which has no Traditional form."""
+    try:
+        return bool(char.encode("gb2312"))
+    except UnicodeEncodeError:
+        return False
+
+
+def _check_translations(file: _File, preferred: Mapping[tuple[str, str], Literal]) -> Iterator[Problem]:
+    """Yield each translation whose length or years differ from what the English label lets expect."""
+    ratios: dict[str, dict[str, float]] = {}
+    for (iri, language), label in preferred.items():
+        english = preferred.get((iri, "en"))
+        if language == "en" or english is None:
+            continue
+        if set(_YEAR.findall(label.value)) != set(_YEAR.findall(english.value)):
+            yield Problem(file.name, file.line_of_label(label), f'{iri}: years other than in the English label: "{label.value}"',
+                          "take the whole text of this concept, or leave the label out")  # fmt: skip
+        if len(english.value) >= _MIN_COMPARED and label.value:
+            ratios.setdefault(language, {})[iri] = log(len(label.value) / len(english.value))
+    for language, by_iri in ratios.items():
+        if len(by_iri) < _MIN_SISTERS:
+            continue
+        usual = median(by_iri.values())
+        for iri in _outliers(by_iri, usual):
+            label = preferred[iri, language]
+            message = f'{iri}: far longer or shorter than its sisters: "{label.value}"@{language}'
+            yield Problem(file.name, file.line_of_label(label), message,
+                          "take the whole text of this concept and no other, or leave the label out")  # fmt: skip
+
+
+def _outliers(ratios: Mapping[str, float], usual: float) -> Iterable[str]:
+    return [iri for iri, ratio in ratios.items() if abs(ratio - usual) > log(_MAX_LENGTH_FACTOR)]

@@ -1,0 +1,48 @@
+"""Define ``stocktake vocabulary``: check the Turtle files of the vocabulary."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from vocab.check import check_files
+from vocab.iris import BASE
+from vocab.schemes import read_files
+
+app = typer.Typer(no_args_is_help=True, help="The vocabulary: ontology, concept schemes and crosswalks.")
+
+Files = Annotated[list[Path] | None, typer.Argument(help="Turtle files to check with the vocabulary; none: the vocabulary itself.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object for each problem.")]
+Base = Annotated[str, typer.Option("--base", envvar="STOCKTAKE_BASE", help="Base of the IRIs.")]
+
+
+@app.callback()
+def vocabulary() -> None:
+    """Check the vocabulary."""
+
+
+@app.command()
+def check(files: Files = None, as_json: Json = False, base: Base = BASE) -> None:
+    """Check Turtle files of the vocabulary, FILES beside the published ones.
+
+    A file of the same name replaces the published one. Exit 0: no problem; 1: problems; 2: a file cannot be read.
+    """
+    contents = dict(read_files())
+    for file in files or ():
+        try:
+            contents[file.name] = file.read_bytes()
+        except OSError as error:
+            raise typer.BadParameter(f"{file}: {error.strerror}") from error
+    names = {file.name for file in files or ()}
+    problems = [problem for problem in check_files(contents, base) if not names or problem.file in names]
+    if as_json:
+        typer.echo(json.dumps([problem._asdict() for problem in problems], ensure_ascii=False, indent=2))
+    else:
+        for problem in problems:
+            typer.echo(str(problem))
+        checked = len(names) or len(contents)
+        typer.echo(f"{len(problems)} problem{'' if len(problems) == 1 else 's'} in {checked} file{'' if checked == 1 else 's'}")
+    raise typer.Exit(int(bool(problems)))
