@@ -140,6 +140,38 @@ def test_countries_have_the_codes_groups_and_formal_names_of_the_facts(store: St
         assert lldc == bool(row["Land Locked Developing Countries (LLDC)"])
 
 
+UNTERM = {"en": "English", "ar": "Arabic", "zh": "Chinese", "fr": "French", "ru": "Russian", "es": "Spanish"}
+
+
+def test_member_states_have_the_names_of_unterm_as_preferred_labels(store: Store, facts: Path) -> None:
+    given = {
+        (f"{AREA}{row['M49'].zfill(3)}", short_name(row[f"UNTERM {name} Short"]), language)
+        for row in rows(facts / "codelists" / "country-codes_country-codes.csv")
+        for language, name in UNTERM.items()
+        if row[f"UNTERM {name} Short"].strip()
+    }
+
+    told = {(iri, *name) for iri in concepts("area") for name in names(store, iri, "prefLabel")}
+
+    assert len(given) == 6 * 195
+    assert given - told == set()
+
+
+def short_name(text: str) -> str:
+    """Return a name of UNTERM without its article and its asterisks: "Bahamas (les)", "Niue **"."""
+    text = unicodedata.normalize("NFC", plain(text.replace("*", "")))
+    return re.sub(r"\s*\((?:l'|l’|le|la|les|el|los|las|the)\)$", "", text)
+
+
+def test_an_area_has_at_most_one_item_of_wikidata_and_of_geonames_and_shares_none(store: Store) -> None:
+    for prefix in ("http://www.wikidata.org/entity/", "https://sws.geonames.org/"):
+        items = [item for iri in concepts("area") for item in values(store, iri, f"{SKOS}exactMatch") if item.startswith(prefix)]
+        by_area = [sum(it.startswith(prefix) for it in values(store, iri, f"{SKOS}exactMatch")) for iri in concepts("area")]
+
+        assert len(items) == len(set(items))
+        assert max(by_area) == 1
+
+
 def test_every_number_of_m49_is_an_area_with_the_united_nations_name(store: Store, facts: Path) -> None:
     own = Store()
     own.load(path=str(facts / "sdg-kos" / "sdg-codes.ttl"), format=RdfFormat.TURTLE)
