@@ -24,10 +24,10 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "vocab": (
         {"addresses", "freshness", "initiative", "iris", "normalization"},
         {"terms"},
-        {"properties", "run_statistics", "schemes", "tombstone"},
+        {"check", "properties", "run_statistics", "schemes", "tombstone"},
         {"action_lines", "describe", "label_index", "provenance"},
         {"countries", "goals"},
-        {"crosswalks"},
+        {"cli", "crosswalks"},
     ),
     "shapes": ({"batch", "examples", "result"}, {"engines", "rules"}, {"validate"}, {"cli"}),
     "journal": ({"errors", "outage"}, {"entry", "mirror_origin", "store"}, {"row_counts", "verification"}, {"journal"}),
