@@ -402,12 +402,12 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     """Serve the published data (SPARQL, pages, linked data, dumps) and the admin pages."""
     settings: Settings = context.obj
     _check_port(host, port)
-    office = AdminContext(settings.data, settings.sources, settings.ledger, settings.base)
+    admin_context = AdminContext(settings.data, settings.sources, settings.ledger, settings.base, demo=settings.demo)
     url = public_address(settings, host, port)
     if host in _ALL_ADDRESSES and url == f"http://localhost:{port}":
         log.warning("no public URL is set; absolute links begin with the listening address", url=url, cure="set STOCKTAKE_PUBLIC_URL")
-    public = publisher.cli.build_site(settings, url, partial(is_operator, office), preview_runner(settings))
-    publisher.cli.serve(combine_apps(public, create_admin(office)), settings, host, port)
+    public = publisher.cli.build_site(settings, url, partial(is_operator, admin_context), preview_runner(settings))
+    publisher.cli.serve(combine_apps(public, create_admin(admin_context)), settings, host, port)
 
 
 def preview_runner(settings: Settings) -> PreviewRunner:
@@ -416,16 +416,16 @@ def preview_runner(settings: Settings) -> PreviewRunner:
     return PreviewRunner((*_command_line(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),), strict.environment())
 
 
-def combine_apps(public: FastAPI, desk: FastAPI) -> Starlette:
+def combine_apps(public: FastAPI, admin: FastAPI) -> Starlette:
     """Combine the public portal and the admin pages in one application. Each handles its own requests and errors."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with desk.router.lifespan_context(desk), public.router.lifespan_context(public):
+        async with admin.router.lifespan_context(admin), public.router.lifespan_context(public):
             yield
 
-    doors = [Route("/admin", lambda _: RedirectResponse("/admin/", 308)), Mount("/admin", desk), Mount("", public)]
-    return Starlette(routes=doors, lifespan=lifespan)
+    routes = [Route("/admin", lambda _: RedirectResponse("/admin/", 308)), Mount("/admin", admin), Mount("", public)]
+    return Starlette(routes=routes, lifespan=lifespan)
 
 
 @app.command()

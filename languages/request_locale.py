@@ -1,4 +1,4 @@
-"""Who reads now, in which language, and at which address; the middleware tells, the pages read it.
+"""The language and the address of the request that is being answered, set by a middleware and read by the templates.
 
 Sources: https://www.rfc-editor.org/rfc/rfc9110#section-12.5.4 (Accept-Language),
 https://www.rfc-editor.org/rfc/rfc4647#section-3.4 (lookup).
@@ -24,35 +24,36 @@ _YEAR = 31_536_000  # seconds that a choice is kept
 
 @dataclass(frozen=True, slots=True)
 class RequestLocale:
-    """A request as pages see it: the language, and the path with its query."""
+    """A request as templates see it: the language, the path, its query and the method."""
 
     language: str = "en"
     path: str = "/"
     query: str = ""
+    method: str = "GET"
 
     @property
     def direction(self) -> str:
-        """Return the direction in which its script is written."""
+        """Return the direction of the language's script."""
         return "rtl" if self.language == "ar" else "ltr"
 
     def url_with(self, **changed: str) -> str:
-        """Return the address of this page with other parameters; "" takes one away."""
-        told = [(name, value) for name, value in parse_qsl(self.query) if name not in changed]
-        told += [(name, value) for name, value in changed.items() if value]
-        return self.path + (f"?{urlencode(told)}" if told else "")
+        """Return the address of this page with these parameters replaced; the value "" removes one."""
+        parameters = [(name, value) for name, value in parse_qsl(self.query) if name not in changed]
+        parameters += [(name, value) for name, value in changed.items() if value]
+        return self.path + (f"?{urlencode(parameters)}" if parameters else "")
 
 
-_current: ContextVar[RequestLocale] = ContextVar("visit", default=RequestLocale())  # noqa: B039 - frozen
+_current: ContextVar[RequestLocale] = ContextVar("locale", default=RequestLocale())  # noqa: B039 - frozen
 
 
 def current_locale() -> RequestLocale:
-    """Return the visit that is being answered."""
+    """Return the locale of the request that is being answered."""
     return _current.get()
 
 
 @contextmanager
 def use_language(language: str, within: RequestLocale | None = None) -> Iterator[None]:
-    """Have what is made within the context told in a language, outside of any request or at the address of a visit."""
+    """Use a language within the context: outside of any request, or at the address of the request *within*."""
     token = _current.set(replace(within, language=language) if within else RequestLocale(language))
     try:
         yield
@@ -61,7 +62,7 @@ def use_language(language: str, within: RequestLocale | None = None) -> Iterator
 
 
 def negotiate_language(query: str, cookies: str, accept: str) -> str:
-    """Choose the language: by the address, else by what was chosen before, else by what the browser asks for, else English.
+    """Return the language: of the address, else of the cookie, else of the browser's Accept-Language, else English.
 
     >>> negotiate_language("lang=ar", "language=fr", "es")
     'ar'
@@ -70,19 +71,19 @@ def negotiate_language(query: str, cookies: str, accept: str) -> str:
     >>> negotiate_language("", "", "pt;q=0.9, es-MX;q=0.8, fr;q=0.1")
     'es'
     """
-    asked = dict(parse_qsl(query)).get(PARAMETER, "")
-    if asked in LANGUAGES:
-        return asked
-    kept = _language_cookie(cookies)
-    return kept if kept in LANGUAGES else _accepted_language(accept)
+    requested = dict(parse_qsl(query)).get(PARAMETER, "")
+    if requested in LANGUAGES:
+        return requested
+    stored = _language_cookie(cookies)
+    return stored if stored in LANGUAGES else _accepted_language(accept)
 
 
 def _language_cookie(cookies: str) -> str:
     try:
-        found = SimpleCookie(cookies).get(COOKIE)
+        cookie = SimpleCookie(cookies).get(COOKIE)
     except CookieError:
         return ""
-    return found.value if found else ""
+    return cookie.value if cookie else ""
 
 
 def _accepted_language(accept: str) -> str:
@@ -98,29 +99,30 @@ def _accepted_language(accept: str) -> str:
 
 
 class LocaleMiddleware:
-    """Tell the pages in which language they are read; keep a choice that the address makes."""
+    """Set the locale of each request; store a language that the address names in a cookie."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Answer as the app does."""
+        """Set the locale, then let the app answer."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
         headers, query = Headers(scope=scope), scope["query_string"].decode("latin-1")
         language = negotiate_language(query, headers.get("cookie", ""), headers.get("accept-language", ""))
-        token = _current.set(RequestLocale(language, scope["path"], query))
+        token = _current.set(RequestLocale(language, scope["path"], query, scope["method"]))
+        is_chosen = dict(parse_qsl(query)).get(PARAMETER) == language
 
-        async def tell(message: Message) -> None:
+        async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
-                told = MutableHeaders(scope=message)
-                _add_headers(told, language)
-                if dict(parse_qsl(query)).get(PARAMETER) == language and (_is_page(told) or message["status"] == HTTPStatus.NOT_MODIFIED):
-                    told.append("Set-Cookie", f"{COOKIE}={language}; Path=/; Max-Age={_YEAR}; SameSite=Lax")
+                headers = MutableHeaders(scope=message)
+                _add_headers(headers, language)
+                if is_chosen and (_is_page(headers) or message["status"] == HTTPStatus.NOT_MODIFIED):
+                    headers.append("Set-Cookie", f"{COOKIE}={language}; Path=/; Max-Age={_YEAR}; SameSite=Lax")
             await send(message)
 
         try:
-            await self._app(scope, receive, tell)
+            await self._app(scope, receive, send_with_headers)
         finally:
             _current.reset(token)
 

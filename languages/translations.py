@@ -1,4 +1,4 @@
-"""The words of the pages in each language, from the files that translators edit (gettext, by Babel)."""
+"""Translate the texts of the pages by the catalogues in ``locale`` (gettext, by Babel); write numbers and dates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ FOLDER = Path(__file__).parent / "locale"
 
 @cache
 def load_translations(language: str) -> Translations:
-    """Return the texts of a language. English texts are their own keys; its file names values of the data."""
+    """Return the catalogue of a language. English texts are the keys; the English file names values of the data."""
     file = FOLDER / f"{language}.po"
     if not file.exists():
         return Translations()
@@ -32,15 +32,13 @@ def load_translations(language: str) -> Translations:
 
 
 def gettext(text: str) -> str:
-    """Return a text of the pages in the language of the visit, in English where nobody has translated it."""
-    found: str = load_translations(current_locale().language).gettext(text)
-    return found
+    """Return a text in the language of the request, in English where there is no translation."""
+    return str(load_translations(current_locale().language).gettext(text))
 
 
 def ngettext(one: str, many: str, number: int) -> str:
-    """Return one of two texts by a number, in the language of the visit."""
-    found: str = load_translations(current_locale().language).ngettext(one, many, number)
-    return found
+    """Return the plural form of a text for *number*, in the language of the request."""
+    return str(load_translations(current_locale().language).ngettext(one, many, number))
 
 
 @cache
@@ -49,7 +47,7 @@ def _babel_locale(language: str) -> Locale:
 
 
 def format_number(value: int) -> str:
-    """Write a number as the language of the visit writes it; in English with thin gaps, which every reader understands alike."""
+    """Write a number as the language of the request does; in English with thin spaces between thousands."""
     language = current_locale().language
     if language == "en":
         return f"{value:,}".replace(",", "\u202f")
@@ -57,14 +55,14 @@ def format_number(value: int) -> str:
 
 
 def format_date(value: object) -> str:
-    """Write a date (``date`` of the standard library) as the language of the visit does."""
+    """Write a ``datetime.date`` as the language of the request does."""
     language = current_locale().language
-    width = "long" if language == "ar" else "medium"  # the medium one is digits alone, of which nobody can tell day from month
+    width = "long" if language == "ar" else "medium"  # the medium one has digits only, so that day and month look alike
     return str(dates.format_date(value, width, locale=_babel_locale(language)))  # type: ignore[arg-type]
 
 
 def format_datetime(text: str) -> str:
-    """Write a date or time of ISO 8601 as the language of the visit does, to the minute; in English, and where it is none, as it stands.
+    """Write an ISO 8601 date or time as the language of the request does, to the minute; English and other texts stay as they are.
 
     >>> format_datetime("2026-03-01T08:00:59Z"), format_datetime("2024")
     ('2026-03-01 08:00', '2024')
@@ -73,14 +71,14 @@ def format_datetime(text: str) -> str:
     if current_locale().language == "en":
         return plain
     try:
-        at = datetime.fromisoformat(text)
+        moment = datetime.fromisoformat(text)
     except ValueError:
         return plain
-    return f"{format_date(at)} {at:%H:%M}" if len(text) > _DAY else format_date(at)
+    return f"{format_date(moment)} {moment:%H:%M}" if len(text) > _DAY else format_date(moment)
 
 
 def month_names() -> dict[int, str]:
-    """Return the months' names."""
+    """Return the names of the months, by number, in the language of the request."""
     return {
         int(key): str(name)
         for key, name in dates.get_month_names("wide", context="stand-alone", locale=_babel_locale(current_locale().language)).items()

@@ -83,6 +83,7 @@ def create_app(service: QueryService, permit: Callable[[Request], bool] = no_pee
     register_url_convertor("path", AnyPathConvertor())
     app = FastAPI(title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
     app.state.permit, app.state.contact, app.state.hub = permit, site.branding.contact, site.hub
+    app.state.demo = site.branding.demo
     app.state.start = start = FirstStart(service, release=site.branding.demo)
     app.state.preview_runner = site.preview_runner
     pages = Pages(service.iris, lambda: data_version(service), site.branding)

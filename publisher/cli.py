@@ -125,7 +125,7 @@ def _make_release(settings: Settings, keep: int, json: bool) -> Release:
     """Make a release and its queryable store, delete the files of old releases, and print what was done."""
     now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
     object_store.download(settings.data)
-    result = build_release(settings.data, iris, now, lambda step: _err.print(f"{step} ...", style="dim"))
+    result = build_release(settings.data, iris, now, lambda step: _err.print(f"{step} ...", style="dim"), demo=settings.demo)
     object_store.upload(settings.data, result.number)
     release_stores.keep_current(settings.data, result, iris)
     gone = retention.apply_retention(folder, keep, now)

@@ -24,12 +24,12 @@ def request_run(context: AdminContext, key: Key, source: str, *, full: bool, sup
     Raises InvalidValue if the source is disabled, NotFound, and PlanError if a plan awaits approval and is not named.
     """
     if not context.source(source).enabled:
-        raise InvalidValue(f"{source} is disabled; set enabled = true in its source definition")
+        raise InvalidValue("%(source)s is disabled. Set enabled = true in its source definition.", source=source)
     now, ledger = context.now(), context.ledger
     plan_decisions.check_supersede(ledger, source, supersede or None)
     request_id = ledger.request_run(source, full, key.display_name, now)
     ledger.record_audit_entry(AuditEntry(now, key.display_name, ActionType.ASKED.value, source, note=_request_note(supersede, full=full)))
-    _log_action(key, ActionType.ASKED.value, source=source, errand=request_id)
+    _log_action(key, ActionType.ASKED.value, source=source, request=request_id)
     return get_run_request(context, request_id)
 
 
@@ -41,7 +41,7 @@ def get_run_request(context: AdminContext, request_id: int) -> RunRequest:
     """Return a run request by its number; raise NotFound."""
     request = context.ledger.run_request(request_id)
     if request is None:
-        raise NotFound(f"There is no queued run {request_id}.")
+        raise NotFound("There is no queued run %(number)s.", number=request_id)
     return request
 
 
@@ -86,7 +86,7 @@ def reject(context: AdminContext, key: Key, run: Run, reason: str) -> Run:
 def create_key(context: AdminContext, key: Key, name: str, allowed: Scope, days: int | None) -> tuple[Key, str]:
     """Create a key; return it and its token."""
     if not key_store.is_valid_name(name):
-        raise InvalidValue(f"The owner's name needs 1 to {key_store.MAX_NAME_LENGTH} visible characters.")
+        raise InvalidValue("The owner's name needs 1 to %(longest)s visible characters.", longest=key_store.MAX_NAME_LENGTH)
     created_key, token = key_store.create(context.ledger, name, allowed, context.now(), days)
     context.ledger.record_audit_entry(
         AuditEntry(context.now(), key.display_name, "key created", note=f"{created_key.display_name}, {allowed.label}")
@@ -105,7 +105,11 @@ def revoke_key(context: AdminContext, key: Key, key_id: str) -> Key:
 
 def _check_note(text: str) -> str:
     if len(text) > MAX_NOTE_LENGTH:
-        raise InvalidValue(f"A comment can have at most {MAX_NOTE_LENGTH:,} characters; this one has {len(text):,}.")
+        raise InvalidValue(
+            "A comment can have at most %(longest)s characters; this one has %(length)s.",
+            longest=f"{MAX_NOTE_LENGTH:,}",
+            length=f"{len(text):,}",
+        )
     return text.strip()
 
 

@@ -14,6 +14,7 @@ from harvesters.admin.context import AdminContext
 from harvesters.admin.pages import PACKAGE_DIR, Pages
 from harvesters.admin.problems import PROBLEM_JSON, install_error_handlers
 from harvesters.admin.security_middleware import SecurityMiddleware
+from languages.request_locale import LocaleMiddleware
 
 _PROBLEM_SCHEMA = {"type": "object", "properties": {"type": {}, "title": {}, "status": {"type": "integer"}, "detail": {"type": "string"}}}
 _ERROR_RESPONSES = {
@@ -46,14 +47,15 @@ def create_admin(context: AdminContext) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.office, app.state.pages = context, Pages()
+    app.state.context, app.state.pages = context, Pages(demo=context.demo)
     for part in (sources, plans, runs, audit_log, keys, page_routes, form_routes):
         app.include_router(part.routes)
     app.add_api_route("/style.css", _style, include_in_schema=False)
     install_error_handlers(app, app.state.pages)
+    app.add_middleware(LocaleMiddleware)
     app.add_middleware(SecurityMiddleware)
     return app
 
 
 def _style() -> FileResponse:
-    return FileResponse(PACKAGE_DIR / "static" / "desk.css", media_type="text/css")
+    return FileResponse(PACKAGE_DIR / "static" / "admin.css", media_type="text/css")

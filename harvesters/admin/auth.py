@@ -39,7 +39,7 @@ class User:
 
 def get_context(request: Request) -> AdminContext:
     """Return the context that the app was created with."""
-    context: AdminContext = request.app.state.office
+    context: AdminContext = request.app.state.context
     return context
 
 
@@ -58,7 +58,7 @@ def authenticate(request: Request, token: str) -> Key:
     key = key_store.check(context.ledger, token, context.now())
     if key is None:
         if seconds := context.throttle.retry_after(client):
-            raise RateLimited(f"Too many failed sign-ins from this address. Try again in {seconds} seconds.", seconds)
+            raise RateLimited("Too many failed sign-ins from this address. Try again in %(seconds)s seconds.", seconds=seconds)
         context.throttle.record_failure(client)
         raise Unauthenticated("Sign-in failed: the key is mistyped, revoked or expired.", token_sent=True)
     try:
@@ -74,7 +74,7 @@ def _authorize(request: Request, credentials: HTTPAuthorizationCredentials | Non
     key = authenticate(request, credentials.credentials)
     request.state.who = key.display_name
     if key.scope < scope:
-        raise InsufficientScope(f"A key with scope {scope.label} is required; yours has {key.scope.label}", scope.label)
+        raise InsufficientScope(scope.label, key.scope.label)
     return key
 
 
@@ -142,7 +142,7 @@ def check_csrf(user: User, csrf: str, scope: Scope) -> None:
 def require_scope(user: User, scope: Scope) -> None:
     """Refuse what the user's key does not allow."""
     if not user.allows(scope):
-        raise InsufficientScope(f"A key with scope {scope.label} is required; yours has {user.key.scope.label}", scope.label)
+        raise InsufficientScope(scope.label, user.key.scope.label)
 
 
 Reader = Annotated[Key, Depends(require_read)]

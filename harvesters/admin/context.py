@@ -37,7 +37,7 @@ def _now() -> datetime:
 class AdminContext:
     """The ledger, the sessions and the failed attempts; *source_dir* holds the source definitions.
 
-    *now* returns UTC in whole seconds, *clock* monotonic seconds.
+    *now* returns UTC in whole seconds, *clock* monotonic seconds. With *demo* each page says that its data are made up.
     """
 
     data: Path
@@ -47,6 +47,7 @@ class AdminContext:
     now: Callable[[], datetime] = _now
     clock: Callable[[], float] = time.monotonic
     lock_timeout: int = LOCK_TIMEOUT
+    demo: bool = False
     sessions: Sessions = field(init=False)
     throttle: Throttle = field(init=False)
     _ledger: Ledger | None = field(default=None, init=False)
@@ -96,12 +97,12 @@ class AdminContext:
         for source in self.sources():
             if source.name == name:
                 return source
-        raise NotFound("there is no source with that name and a valid source definition; GET /admin/sources lists them")
+        raise NotFound("There is no source with that name and a valid source definition. GET /admin/sources lists the sources.")
 
     def _load_sources(self) -> Iterator[Source | str]:
-        for card in sorted(self.source_dir.glob("*.toml")):
+        for definition in sorted(self.source_dir.glob("*.toml")):
             try:
-                yield load(card)
+                yield load(definition)
             except SourceDefinitionError as error:
                 yield str(error)
 

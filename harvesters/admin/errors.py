@@ -9,7 +9,8 @@ AdminError               reported to the client as a problem (RFC 9457)
 │   └── KeyNotFound
 ├── InvalidValue         422: a value is not allowed
 ├── RateLimited          429: too many invalid keys from one client
-└── (409, 503)           the harvesters' own PlanError, SourceLockedError and LedgerError, see ``problems``
+├── DatabaseUnavailable  503: in place of the harvester's LedgerError, which may name hosts and files
+└── (409)                the harvester's own PlanError and SourceLockedError, see ``problems``
 """
 
 from __future__ import annotations
@@ -18,14 +19,31 @@ from collections.abc import Mapping
 from http import HTTPStatus
 
 from harvesters.errors import HarvestError
+from languages.translations import gettext
 
 _BEARER = 'Bearer realm="stocktake"'  # RFC 6750, section 3
 
 
 class AdminError(HarvestError):
-    """A request that the admin app refuses; *headers* are added to the response."""
+    """A request that the admin app refuses; *headers* are added to the response.
+
+    *text* is an English text of the catalogues, *values* replace its ``%(name)s``. The API and the log have it in English,
+    pages in the language of the request.
+
+    >>> str(AdminError("There is no queued run %(number)s.", number=7))
+    'There is no queued run 7.'
+    """
 
     status = HTTPStatus.BAD_REQUEST
+
+    def __init__(self, text: str, **values: object) -> None:
+        super().__init__(text % values if values else text)
+        self._text, self._values = text, values
+
+    @property
+    def localized(self) -> str:
+        """Return the message in the language of the request."""
+        return gettext(self._text) % self._values if self._values else gettext(self._text)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -38,8 +56,8 @@ class Unauthenticated(AdminError):
 
     status = HTTPStatus.UNAUTHORIZED
 
-    def __init__(self, text: str, *, token_sent: bool) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, *, token_sent: bool, **values: object) -> None:
+        super().__init__(text, **values)
         self.token_sent = token_sent
 
     @property
@@ -53,18 +71,23 @@ class SessionRequired(Unauthenticated):
 
 
 class InsufficientScope(AdminError):
-    """The key is valid but does not allow this; *required_scope* would."""
+    """The key with the scope *actual* is valid but does not allow this; *required* would."""
 
     status = HTTPStatus.FORBIDDEN
 
-    def __init__(self, text: str, required_scope: str) -> None:
-        super().__init__(text)
-        self.required_scope = required_scope
+    def __init__(self, required: str, actual: str) -> None:
+        super().__init__("A key with the permission “%(needed)s” is required; yours has “%(yours)s”.", needed=required, yours=actual)
+        self._required, self._actual = required, actual
+
+    @property
+    def localized(self) -> str:
+        """Return the message in the language of the request, with the names of the scopes."""
+        return gettext(self._text) % {"needed": gettext(self._required), "yours": gettext(self._actual)}
 
     @property
     def headers(self) -> Mapping[str, str]:
         """Return the challenge that names the required scope."""
-        return {"WWW-Authenticate": f'{_BEARER}, error="insufficient_scope", scope="{self.required_scope}"'}
+        return {"WWW-Authenticate": f'{_BEARER}, error="insufficient_scope", scope="{self._required}"'}
 
 
 class CSRFError(AdminError):
@@ -89,13 +112,19 @@ class InvalidValue(AdminError):
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
+class DatabaseUnavailable(AdminError):
+    """The ledger is locked, missing or unreachable."""
+
+    status = HTTPStatus.SERVICE_UNAVAILABLE
+
+
 class RateLimited(AdminError):
     """Too many failed attempts; retry after *seconds*."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS
 
-    def __init__(self, text: str, seconds: int) -> None:
-        super().__init__(text)
+    def __init__(self, text: str, *, seconds: int) -> None:
+        super().__init__(text, seconds=seconds)
         self.seconds = seconds
 
     @property

@@ -35,7 +35,7 @@ async def read_form(request: Request) -> Mapping[str, str]:
     async for chunk in request.stream():
         received += chunk
         if len(received) > _MAX_FORM_BYTES:
-            raise InvalidValue(f"A form can have at most {_MAX_FORM_BYTES:,} bytes")
+            raise InvalidValue("A form can have at most %(longest)s bytes.", longest=f"{_MAX_FORM_BYTES:,}")
     try:
         return dict(
             parse_qsl(received.decode("ascii"), keep_blank_values=True, strict_parsing=bool(received), errors="strict", max_num_fields=20)
@@ -57,7 +57,7 @@ def sign_in(form: FormFields, request: Request, context: ContextDep) -> Response
     try:
         key = authenticate(request, form.get("key", "").strip())
     except Unauthenticated as error:
-        raise SessionRequired(str(error), token_sent=True) from error
+        raise SessionRequired("Sign-in failed: the key is mistyped, revoked or expired.", token_sent=True) from error
     if old := request.cookies.get(COOKIE):
         context.sessions.end(old)
     log.info("signed in", who=key.display_name)
@@ -126,7 +126,8 @@ def make_key(form: FormFields, request: Request, user: CurrentUser, context: Con
     check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
     allowed, days = parse_scope(form.get("scope", "")), form.get("days", "")
     if allowed is None or (days and not (days.isdecimal() and 1 <= int(days[:9]) <= actions.MAX_KEY_DAYS)):
-        raise InvalidValue(f"A key needs a scope, and expires after 1 to {actions.MAX_KEY_DAYS:,} days or never.")
+        longest = f"{actions.MAX_KEY_DAYS:,}"
+        raise InvalidValue("A key needs a permission, and expires after 1 to %(longest)s days or never.", longest=longest)
     _, token = actions.create_key(context, user.key, form.get("name", "").strip(), allowed, int(days) if days else None)
     return render_keys_page(request, user, context, token)
 

@@ -49,7 +49,7 @@ def get(ledger: Ledger, key_id: str) -> Key:
     """Return the key with this id; raise KeyNotFound, whose message does not repeat the id, since it may be a whole token."""
     key = find(ledger, key_id)
     if key is None:
-        raise KeyNotFound("there is no key with that id; `stocktake keys list` shows the ids")
+        raise KeyNotFound("There is no key with that identifier. `stocktake keys list` shows the identifiers.")
     return key
 
 

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.admin import key_store, pagination, plans, records
+from harvesters.admin import key_store, labels, pagination, plans, records
 from harvesters.admin.auth import ContextDep, CurrentUser, User, render_errors_as_pages, require_scope
 from harvesters.admin.context import AdminContext
 from harvesters.admin.keys import Scope
@@ -20,23 +18,6 @@ from vocab.iris import Iris
 
 _OVERVIEW_ROWS = 15  # of a list on the overview
 _PAGE_ROWS = 50  # of a list page
-# Explanations of the outcomes for the operator.
-MEANINGS: Mapping[Outcome, str] = {
-    Outcome.NEW: "not yet published",
-    Outcome.CHANGED: "published, with changes",
-    Outcome.UNCHANGED: "same as published",
-    Outcome.RETURNED: "were missing, now back",
-    Outcome.REIDENTIFIED: "known content with a new identifier",
-    Outcome.WITHHELD: "failed validation; the last good version stays",
-    Outcome.UNREADABLE: "could not be read; the last good version stays",
-    Outcome.DUPLICATE: "identifier seen twice in this run",
-    Outcome.DELETED: "deleted at the source; a tombstone remains",
-    Outcome.ABSENT: "deleted at the source, never published here",
-    Outcome.VANISHED: "missing at the source (kept online, marked)",
-    Outcome.MISSING: "still missing at the source (kept online, marked)",
-    Outcome.LOST: "missing beyond the grace period; a tombstone remains",
-    Outcome.REPLACED: "has a new identifier; a tombstone points to it",
-}
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 
@@ -56,7 +37,7 @@ def overview(request: Request, user: CurrentUser, context: ContextDep) -> Respon
         "sources": source_views(context),
         "wrong": context.invalid_sources(),
         "origin": context.origin(),
-        "errands": [item for item in context.ledger.run_requests() if item.run is None],
+        "requests": [item for item in context.ledger.run_requests() if item.run is None],
         "runs": pagination.list_runs(context.ledger, _OVERVIEW_ROWS).items,
     }
     return get_pages(request).render("overview.html", values)
@@ -83,7 +64,7 @@ def run(
         if chosen
         else records.Records([], None)
     )
-    values = {"plan": plan, "run": plan.run, "kinds": kinds, "meanings": MEANINGS, "limits": OVERRIDABLE_LIMITS}
+    values = {"plan": plan, "run": plan.run, "kinds": kinds, "limits": OVERRIDABLE_LIMITS, **labels.run_labels(context.base)}
     return get_pages(request).render("run.html", {"user": user, "chosen": chosen, "records": page, **values})
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -13,7 +12,10 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from harvesters.admin.keys import Scope
+from harvesters.admin.labels import ACTIONS
 from harvesters.admin.text_escaping import escape_value
+from languages.request_locale import LANGUAGES, current_locale
+from languages.translations import format_datetime, format_number, gettext, ngettext
 from vocab.iris import encode, is_web
 
 PACKAGE_DIR = Path(__file__).parent
@@ -23,9 +25,9 @@ POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-actio
 
 
 class Pages:
-    """Render templates."""
+    """Render templates in the language of the request; with *demo* each page says that its data are made up."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, demo: bool = False) -> None:
         self._templates = Environment(
             loader=FileSystemLoader(PACKAGE_DIR / "templates"),
             autoescape=True,
@@ -33,8 +35,17 @@ class Pages:
             trim_blocks=True,
             lstrip_blocks=True,
             finalize=escape_value,
+            extensions=["jinja2.ext.i18n"],
         )
-        self._templates.globals.update(is_web=is_web, when=_format_time, root=BASE_PATH, Scope=Scope, user=None)
+        self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
+        self._templates.globals.update(is_web=is_web, root=BASE_PATH, Scope=Scope, user=None, demo=demo, action_labels=ACTIONS)
+        self._templates.globals.update(
+            languages=LANGUAGES,
+            locale=current_locale,
+            language_link=_language_link,
+            format_number=format_number,
+            format_datetime=format_datetime,
+        )
         self._templates.filters.update(encode=encode, segment=_quote_segment, why=_short_reason)
 
     def render(self, template: str, values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> HTMLResponse:
@@ -65,8 +76,10 @@ def local_path(path: str) -> str:
     return path if safe and plain else BASE_PATH + "/"
 
 
-def _format_time(value: datetime | None) -> str:
-    return value.strftime("%Y-%m-%d %H:%M") if value else "–"
+def _language_link(language: str) -> str:
+    """Return the address of this page in *language*; that of the overview where this page answers a form."""
+    locale = current_locale()
+    return locale.url_with(lang=language) if locale.method == "GET" else f"{BASE_PATH}/?lang={language}"
 
 
 def _quote_segment(text: str) -> str:

@@ -51,7 +51,7 @@ def list_runs(ledger: Ledger, limit: int, after: str | None = None, source: str 
         if after is not None:
             started = connection.scalar(sa.select(c.started).where(c.id == after))
             if started is None:
-                raise NotFound("there is no run with that id to go on after")
+                raise NotFound("There is no such run to continue after.")
             query = query.where(sa.or_(c.started < started, sa.and_(c.started == started, c.id < after)))
         query = query.where(c.source == source) if source else query
         ids = connection.scalars(query.where(c.state == state.value) if state else query).all()
@@ -63,5 +63,5 @@ def get_run(ledger: Ledger, run_id: str) -> Run:
     """Return a run by its id; raise NotFound."""
     run = ledger.run(run_id)
     if run is None:
-        raise NotFound("there is no run with that id; GET /admin/runs lists them")
+        raise NotFound("There is no run with that identifier. GET /admin/runs lists the runs.")
     return run

@@ -73,13 +73,16 @@ def plan_view(context: AdminContext, run: Run) -> PlanView:
 def parse_override(context: AdminContext, limit: str, value: float, until: datetime) -> Override:
     """Check a requested override; raise InvalidValue."""
     if limit not in OVERRIDABLE_LIMITS:
-        raise InvalidValue(f"limit: use {', '.join(OVERRIDABLE_LIMITS)}")
+        raise InvalidValue("Unknown limit. Use one of: %(known)s.", known=", ".join(OVERRIDABLE_LIMITS))
     if value < 0 or (limit in SHARES and value > 1):
-        raise InvalidValue("value: write a share from 0 to 1, such as 0.6, or a number of records for expect")
+        raise InvalidValue("Use a share from 0 to 1, such as 0.6, or a number of records for expect.")
     if until.tzinfo is None:
-        raise InvalidValue("until: tell the zone, as in 2026-03-01T12:00:00Z")
+        raise InvalidValue("The time needs a time zone, as in 2026-03-01T12:00:00Z.")
     if not context.now() < until <= context.now() + MAX_OVERRIDE_AGE:
-        raise InvalidValue(f"until: use a time within {MAX_OVERRIDE_AGE.days} days; or change the limit in the source definition")
+        raise InvalidValue(
+            "An exception can last at most %(days)s days. To raise a limit for longer, change it in the source definition.",
+            days=MAX_OVERRIDE_AGE.days,
+        )
     return Override(limit, value, until)
 
 

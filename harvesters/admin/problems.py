@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from harvesters.admin.errors import AdminError, SessionRequired
+from harvesters.admin.errors import AdminError, DatabaseUnavailable, SessionRequired
 from harvesters.admin.pages import Pages
 from harvesters.errors import HarvestError, LedgerError, PlanError, SourceDefinitionError, SourceLockedError
 from journal.errors import JournalError
@@ -43,7 +43,7 @@ def install_error_handlers(app: FastAPI, pages: Pages) -> None:
         status, headers = _status(error)
         if isinstance(error, LedgerError):  # its text may name hosts and files, which must not be disclosed
             log.error("ledger unavailable", reason=str(error))
-            error = LedgerError("the ledger is locked, missing or out of reach; the log of the server says more")
+            error = DatabaseUnavailable("The database is locked, missing or unreachable. The server's log has details.")
         return _problem_response(request, pages, error, status, str(error), headers)
 
     async def on_wrong(request: Request, error: Exception) -> Response:
@@ -76,10 +76,14 @@ def _problem_response(
     if not getattr(request.state, "page", False):
         body = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": text}
         return JSONResponse(body, status, headers, PROBLEM_JSON)
+    localized = error.localized if isinstance(error, AdminError) else text
     if isinstance(error, SessionRequired):
-        response: Response = pages.render("sign-in.html", {"why": text, "path": pages.return_path(request)}, status)
+        values = {"why": localized, "failed": error.token_sent, "path": pages.return_path(request)}
+        response: Response = pages.render("sign-in.html", values, status)
     else:
-        response = pages.render("problem.html", {"title": status.phrase, "detail": text, "code": int(status)}, status)
+        language = None if isinstance(error, AdminError) else "en"  # messages of the harvester are not translated
+        values = {"title": status.phrase, "detail": localized, "detail_language": language, "code": int(status)}
+        response = pages.render("problem.html", values, status)
     response.headers.update(headers)
     return response
 

@@ -26,5 +26,5 @@ def escape_unsafe_text(text: str) -> str:
 
 
 def escape_value(value: Any) -> Any:
-    """Escape a template value unless it is markup already."""
-    return escape_unsafe_text(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
+    """Escape a template value; markup stays markup."""
+    return type(value)(escape_unsafe_text(value)) if isinstance(value, str) else value

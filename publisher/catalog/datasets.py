@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 from urllib.parse import quote
 
 from starlette.requests import Request
@@ -13,6 +14,7 @@ from journal import mirror_origin
 from publisher.catalog.dataset import ABOUT, TITLE, Catalog, CatalogSource, Dataset, DatasetKind, Distribution
 from publisher.catalog.release_datasets import release_datasets
 from publisher.rdf.results import Row
+from publisher.releases.citation import DEMO_NOTE, DEMO_PREFIX
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import SourceStatus, data_version, source_statuses
@@ -22,8 +24,8 @@ _RESULTS = "application/sparql-results+json"
 _MAIL = re.compile(r"[^@\s<>]+@[^@\s<>]+\.[^@\s<>]+\Z")
 
 
-async def load_catalog(service: QueryService, contact: str = "") -> Catalog:
-    """Load what can be had now."""
+async def load_catalog(service: QueryService, request: Request) -> Catalog:
+    """Return all datasets of this installation. Those of a demo installation say in their titles that the data are made up."""
     sources = await _sources(service)
     licence = _common_licence(sources)
     first = service.journal.entry(1)
@@ -38,7 +40,20 @@ async def load_catalog(service: QueryService, contact: str = "") -> Catalog:
         [source.iri for source in sources] + ([origin.url] if origin else []),
     )
     snapshots = await asyncio.to_thread(release_datasets, service.data, service.iris, started, licence)
-    return Catalog(current, snapshots, tuple(_source_dataset(source, service.iris, started) for source in sources), sources, contact)
+    shares = tuple(_source_dataset(source, service.iris, started) for source in sources)
+    catalog = Catalog(current, snapshots, shares, sources, _contact_email(request))
+    return _mark_demo(catalog) if getattr(request.app.state, "demo", False) else catalog
+
+
+def _mark_demo(catalog: Catalog) -> Catalog:
+    current, *others = (
+        dataset
+        if dataset.title.startswith(DEMO_PREFIX)
+        else replace(dataset, title=DEMO_PREFIX + dataset.title, about=f"{DEMO_NOTE} {dataset.about}")
+        for dataset in catalog.all
+    )
+    count = len(catalog.snapshots)
+    return replace(catalog, current=current, snapshots=tuple(others[:count]), source_datasets=tuple(others[count:]))
 
 
 async def _sources(service: QueryService) -> tuple[CatalogSource, ...]:
@@ -114,7 +129,7 @@ def _source_dataset(source: CatalogSource, iris: Iris, started: str) -> Dataset:
     )
 
 
-def contact_email(request: Request) -> str:
-    """Return the address of mail at which the operators are reached, "" where they tell none."""
+def _contact_email(request: Request) -> str:
+    """Return the e-mail address of the operators, "" if there is none."""
     contact = str(getattr(request.app.state, "contact", "")).removeprefix("mailto:")
     return contact if _MAIL.match(contact) else ""

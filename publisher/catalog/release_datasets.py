@@ -53,7 +53,7 @@ def release_dataset(release: Release, iris: Iris, started: str = "") -> Dataset:
         f"wsis-stocktaking-release-{release.number}",
         release.iri,
         citation.title(release),
-        f"{citation.ABSTRACT} All that was published on {release.day}, after journal entry {release.position}.",
+        f"{citation.abstract(release)} All that was published on {release.day}, after journal entry {release.position}.",
         f"{base}releases/{release.number}/",
         release.issued,
         release.issued,

@@ -45,8 +45,8 @@ SUMS = "SHA256SUMS"
 Progress = Callable[[str], None]  # told what is made next
 
 
-def build_release(data: Path, iris: Iris, now: datetime, watch: Progress = lambda _: None) -> Release:
-    """Cut the next release of the journal under *data*; *now* is when it is issued.
+def build_release(data: Path, iris: Iris, now: datetime, watch: Progress = lambda _: None, *, demo: bool = False) -> Release:
+    """Cut the next release of the journal under *data*; *now* is when it is issued. With *demo* its title says that the data are made up.
 
     Raises ReleaseError where the journal is empty or is that of the last release, or where another release is being cut.
     """
@@ -61,7 +61,7 @@ def build_release(data: Path, iris: Iris, now: datetime, watch: Progress = lambd
         before, head = newest_release(releases), _head(journal, newest_release(releases))
         number = before.number + 1 if before else 1
         issued = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-        made = Release(number, iris.release(number), head.number, head.id, issued, before.number if before else None, {}, {})
+        made = Release(number, iris.release(number), head.number, head.id, issued, before.number if before else None, {}, {}, demo=demo)
         made = _export_data(made, journal, iris, part, work, watch)
         made = _add_metadata(made, before, releases, part, watch)
         _sign(made, data / "signing", part, watch)

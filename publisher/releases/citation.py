@@ -11,6 +11,8 @@ ABSTRACT = (
     "Initiatives for the information society, gathered from public registries and published as linked data by WSIS action line and "
     "Sustainable Development Goal."
 )
+DEMO_PREFIX = "Demonstration data: "  # before the titles of what a demo installation publishes
+DEMO_NOTE = "Demonstration data: registries, projects and organizations are made up."
 _WORDS = ("WSIS", "SDG", "digital development", "linked data")
 # What the licences of sources are called in the list of SPDX and by Zenodo; others are told by their addresses.
 _LICENCES = {
@@ -21,8 +23,13 @@ _LICENCES = {
 
 
 def title(it: Release) -> str:
-    """Give a release its title."""
-    return f"{NAME}, release {it.number}"
+    """Return the title of a release."""
+    return f"{DEMO_PREFIX if it.demo else ''}{NAME}, release {it.number}"
+
+
+def abstract(it: Release) -> str:
+    """Return the abstract of a release."""
+    return f"{DEMO_NOTE} {ABSTRACT}" if it.demo else ABSTRACT
 
 
 def licences(it: Release) -> list[str]:
@@ -43,7 +50,7 @@ def cff(it: Release) -> str:
         "type": "dataset",
         "title": title(it),
         "authors": [{"name": NAME}],
-        "abstract": ABSTRACT,
+        "abstract": abstract(it),
         "version": str(it.number),
         "date-released": it.day,
         "url": it.iri,
@@ -85,7 +92,7 @@ def datacite(it: Release) -> dict[str, object]:
         "formats": sorted({file.media for file in it.files}),
         "version": str(it.number),
         "rightsList": [{"rightsUri": licence} for licence in licences(it) if licence.startswith("http")],
-        "descriptions": [{"description": ABSTRACT, "descriptionType": "Abstract", "lang": "en"}],
+        "descriptions": [{"description": abstract(it), "descriptionType": "Abstract", "lang": "en"}],
     }
 
 
@@ -103,7 +110,7 @@ def zenodo(it: Release) -> dict[str, object]:
         "upload_type": "dataset",
         "title": title(it),
         "creators": [{"name": NAME}],
-        "description": ABSTRACT,
+        "description": abstract(it),
         "publication_date": it.day,
         "access_right": "open",
         "license": names.pop() if len(names) == 1 else "other-open",

@@ -295,3 +295,11 @@ async def test_a_body_that_is_no_json_is_told(client: httpx.AsyncClient) -> None
     answer = await client.post("/api/3/action/package_show", content=b"nonsense")
 
     assert (answer.status_code, answer.json()["error"]["__type"]) == (409, "Validation Error")
+
+
+async def test_each_dataset_of_a_demo_installation_says_in_its_title_that_it_is_made_up(released: Path) -> None:
+    async with served(released, demo=True) as client:
+        datasets = (await client.get("/data.json")).json()["dataset"]
+
+    assert [dataset["title"] for dataset in datasets if dataset["title"].count("Demonstration data: ") != 1] == []
+    assert [dataset["title"] for dataset in datasets if not dataset["description"].startswith("Demonstration data: registries")] == []

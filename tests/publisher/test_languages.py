@@ -9,20 +9,34 @@ import pytest
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
+from harvesters.admin import labels
+from harvesters.admin.keys import Scope
+from harvesters.ledger.models import State
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
 
-PUBLISHER = Path(__file__).parents[2] / "publisher"
+ROOT = Path(__file__).parents[2]
+FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin")
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
+ERRORS = ("InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError")
+ERRORS_KEYWORDS = dict.fromkeys((*ERRORS, "DatabaseUnavailable"))  # of the admin pages; their first argument is translated
 
 
 @pytest.fixture(scope="module")
 def words() -> set[str]:
-    """Give all words of the pages."""
+    """Return all texts of the pages."""
     options = {"templates/**.html": {"trim_blocks": "true", "lstrip_blocks": "true"}}
-    found = extract_from_dir(str(PUBLISHER), method_map=METHODS, options_map=options, keywords=KEYWORDS)
-    return {message for _file, _line, message, _comments, _context in found if isinstance(message, str)}
+    keywords = {**KEYWORDS, **ERRORS_KEYWORDS}
+    messages = {
+        message
+        for folder in FOLDERS
+        for _file, _line, message, _comments, _context in extract_from_dir(str(folder), METHODS, options, keywords)
+        if isinstance(message, str)
+    }
+    tables = (labels.MEANINGS, labels.LIMITS, labels.ACTIONS)
+    scopes = {scope.label for scope in Scope}
+    return messages | {text for table in tables for text in table.values()} | {state.value for state in State} | scopes
 
 
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])

@@ -67,3 +67,16 @@ def test_zenodo_gets_all_that_a_deposit_must_have() -> None:
     must = {"upload_type", "publication_date", "title", "creators", "description", "access_right", "license"}
     assert must <= told.keys()
     assert all(told[name] for name in must)
+
+
+def test_each_citation_of_a_demo_release_says_that_its_data_are_made_up() -> None:
+    release = replace(RELEASE, demo=True)
+    title = "Demonstration data: WSIS Stocktaking, release 4"
+    note = "Demonstration data: registries, projects and organizations are made up."
+
+    cff, datacite, zenodo = yaml.safe_load(citation.cff(release)), citation.datacite(release), citation.zenodo(release)
+
+    assert [cff["title"], datacite["titles"][0]["title"], zenodo["title"]] == [title] * 3
+    assert cff["abstract"].startswith(note)
+    assert datacite["descriptions"][0]["description"].startswith(note)
+    assert zenodo["description"].startswith(note)

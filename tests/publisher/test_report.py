@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from publisher.releases import builder
 from publisher.releases.release_tables import rows_folder, tables_folder
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
-from publisher.store.releases.manifest import get_release
+from publisher.store.releases.manifest import get_release, write_manifest
 from stocktake import app
 from vocab.iris import Iris
 
@@ -198,3 +199,16 @@ async def test_reports_are_listed_and_served(data, report):
     assert "WSIS Stocktaking report" in whole.text
     assert printed.headers["content-type"] == "application/pdf"
     assert (none.status_code, other.status_code) == (404, 404)
+
+
+def test_a_report_of_a_demo_release_says_in_its_title_that_the_data_are_made_up(data: Path, tmp_path: Path) -> None:
+    shutil.copytree(data, tmp_path / "data")
+    folder = tmp_path / "data" / "releases" / "1"
+    release = get_release(folder.parent, 1)
+    assert release is not None
+    write_manifest(folder, replace(release, demo=True))
+
+    report = build_report(tmp_path / "data", IRIS, 1, "fr", {})
+
+    assert report.title.startswith("Données de démonstration: ")
+    assert "<title>Données de démonstration: " in files(tmp_path / "data", report.name)["report.html"].decode()

@@ -17,12 +17,13 @@ from jinja2 import Environment, nodes
 from languages.request_locale import LANGUAGES
 from languages.translations import FOLDER
 
-TEMPLATES = Path(__file__).parents[2] / "publisher" / "templates"
+ROOT = Path(__file__).parents[2]
+TEMPLATES = sorted(file for folder in ("publisher", "harvesters/admin") for file in (ROOT / folder / "templates").glob("*.html"))
 # Names, which are the same in every language, and what is typed as it stands.
 NAMES = {
     *("WSIS", "Stocktaking", "RDF", "XML", "JSON", "CSV", "SPARQL", "Turtle", "VoID", "Atom", "PDF", "SVG", "SHA", "gzip", "DataCite"),
     *("Zenodo", "CITATION", "cff", "release", "json", "CKAN", "IATI", "UTC", "SUMS", "stocktake", "sources", "check", "preview", "harvest"),
-    *("dry", "run", "minisign"),
+    *("dry", "run", "minisign", "stk"),
 }
 SHOWN = ("title", "alt", "aria-label", "placeholder", "data-label", "label")  # attributes that people read or hear
 SILENT = {"script", "style", "code", "pre", "textarea", "bdi", "time", "title"}
@@ -83,9 +84,9 @@ def _leaves(node: nodes.Node) -> list[nodes.Node]:
     return found
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in TEMPLATES.glob("*.html")))
-def test_a_template_holds_no_sentence_that_cannot_be_translated(name):
-    assert bare((TEMPLATES / name).read_text(encoding="utf-8")) == set()
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda file: f"{file.parents[1].name}-{file.stem}")
+def test_a_template_holds_no_sentence_that_cannot_be_translated(template):
+    assert bare(template.read_text(encoding="utf-8")) == set()
 
 
 def test_a_bare_sentence_in_a_template_is_found():

@@ -38,7 +38,7 @@ def create_key(body: KeyRequest, key: Administrator, context: ContextDep, respon
     """Create a key; the response holds its token, this once."""
     allowed = parse_scope(body.scope)
     if allowed is None:
-        raise InvalidValue(f"scope: use {', '.join(scope.label for scope in Scope)}")
+        raise InvalidValue("Unknown permission. Use one of: %(known)s.", known=", ".join(scope.label for scope in Scope))
     created_key, token = actions.create_key(context, key, body.name, allowed, body.days)
     response.headers["Location"] = f"/admin/keys/{created_key.id}"
     return NewKey(created_key.id, created_key.name, created_key.scope.label, created_key.expires, token)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from publisher.catalog.ckan import ROWS, Json, PackageSearch, packages, search_packages
 from publisher.catalog.data_json import data_json
-from publisher.catalog.datasets import contact_email, load_catalog
+from publisher.catalog.datasets import load_catalog
 from publisher.http.representation import Representation, build_response
 from publisher.pages.templating import Pages
 from publisher.store.query_service import QueryService
@@ -25,14 +25,14 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def pod(request: Request) -> Response:
-        document = data_json(await load_catalog(service, contact_email(request)), service.iris.base)
+        document = data_json(await load_catalog(service, request), service.iris.base)
         return build_response(request, Representation(orjson.dumps(document, option=orjson.OPT_INDENT_2), "application/json"))
 
     async def action(request: Request) -> Response:
         name = request.path_params["action"]
         try:
             params = await _read_parameters(request)
-            result = _result(name, params, packages(await load_catalog(service, contact_email(request))))
+            result = _result(name, params, packages(await load_catalog(service, request)))
         except (ValueError, TypeError) as error:
             return _error_response(HTTPStatus.CONFLICT, "Validation Error", str(error))
         except LookupError as error:

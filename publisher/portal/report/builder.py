@@ -53,7 +53,7 @@ def build_report(data: Path, iris: Iris, number: int | None, language: str, chos
         of = parse_scope(release.number, language, chosen, names)
         with open_report_data(data, release, iris) as it:
             parts, method = list(sections(it, of, names)), methods(it, of, iris.base)
-        files, title = _files(release, of, names, parts, method, iris), _title(of, names)
+        files, title = _files(release, of, names, parts, method, iris), _title(release, of, names)
     sizes = {file: len(content) for file, content in files.items()}
     told = Report(of.name, title, release.number, language, release.issued, dict(of.chosen), sizes)
     files[NUMBERS] = _report_json(told, parts)
@@ -62,7 +62,7 @@ def build_report(data: Path, iris: Iris, number: int | None, language: str, chos
 
 
 def _files(release: Release, of: Scope, names: FacetLabels, parts: list[Section], method: Sequence[str], iris: Iris) -> dict[str, bytes]:
-    title, lead = _title(of, names), _lead(release)
+    title, lead = _title(release, of, names), _lead(release)
     words = {"query": _("Query"), "methods": _("Methods"), "annex": _("Annex: queries")}
     told = {"title": title, "lead": lead, "parts": parts, "methods": method, "words": words, "visit": current_locale(), "of": of}
     page = _templates().get_template("report.html").render(**told, printed=PRINT, style=STYLE)
@@ -84,9 +84,10 @@ def _templates() -> Environment:
     )
 
 
-def _title(of: Scope, names: FacetLabels) -> str:
+def _title(release: Release, of: Scope, names: FacetLabels) -> str:
     narrowed = [names.name(facet, code) if facet != "year" else code for facet, code in of.chosen]
-    return ": ".join([_("WSIS Stocktaking report"), *([", ".join(narrowed)] if narrowed else [])])
+    demo = [_("Demonstration data")] if release.demo else []
+    return ": ".join([*demo, _("WSIS Stocktaking report"), *([", ".join(narrowed)] if narrowed else [])])
 
 
 def _lead(release: Release) -> str:

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.catalog.dataset import Catalog
-from publisher.catalog.datasets import contact_email, load_catalog
+from publisher.catalog.datasets import load_catalog
 from publisher.catalog.dcat import catalog_statements
 from publisher.catalog.services import Service, available_services
 from publisher.formats import DATA_FORMATS, FORMATS, HTML
@@ -33,7 +33,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         if suffix is not None and suffix not in FORMATS:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such address")
         row = negotiate_format(request, _PLACE, suffix)
-        found, services = await load_catalog(service, contact_email(request)), available_services(request.app)
+        found, services = await load_catalog(service, request), available_services(request.app)
         body = _page(found, services) if row is HTML else serialize(_described(found, services), row, service)
         negotiated = is_negotiated(request, suffix)
         headers = {"Content-Location": _PLACE.form(row)} if negotiated else {}

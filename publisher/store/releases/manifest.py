@@ -37,7 +37,8 @@ class Release:
     """Release *number*: the state after journal entry *position*, whose id is *entry*, cut at *issued* (UTC, to the second).
 
     *previous* is the release before. *counts* are of what is in it, *changes* of what is other than in the release before, by kind,
-    source and action line. *withdrawn* is when its files were removed by the policy, None while they are there.
+    source and action line. *withdrawn* is when its files were removed by the policy, None while they are there. *demo* marks the release
+    of a demo installation, whose data are made up; the manifest has it only where it is true.
     """
 
     number: int
@@ -53,6 +54,7 @@ class Release:
     key: str = ""  # the public key, as minisign takes it after -P
     withdrawn: str | None = None
     format: int = field(default=1)
+    demo: bool = False
 
     @property
     def day(self) -> str:
@@ -67,7 +69,8 @@ class Release:
 def write_manifest(folder: Path, it: Release) -> None:
     """Write the manifest into *folder*; it replaces the one that is there at once."""
     part = folder / f"{MANIFEST}.part"
-    part.write_text(json.dumps(asdict(it), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    fields = {name: value for name, value in asdict(it).items() if name != "demo" or value}
+    part.write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     part.replace(folder / MANIFEST)
 
 

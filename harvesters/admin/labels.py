@@ -1,0 +1,58 @@
+"""Name the states, counts, limits and actions that the admin pages show. Texts are English; the pages translate them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from harvesters.ledger.models import Outcome
+from harvesters.ledger.operator_actions import ActionType
+from languages.request_locale import current_locale
+from vocab.run_statistics import METRICS
+from vocab.schemes import label
+
+MEANINGS: Mapping[Outcome, str] = {
+    Outcome.NEW: "not yet published",
+    Outcome.CHANGED: "published, with changes",
+    Outcome.UNCHANGED: "same as published",
+    Outcome.RETURNED: "were missing, now back",
+    Outcome.REIDENTIFIED: "known content with a new identifier",
+    Outcome.WITHHELD: "failed validation; the last good version stays",
+    Outcome.UNREADABLE: "could not be read; the last good version stays",
+    Outcome.DUPLICATE: "identifier seen twice in this run",
+    Outcome.DELETED: "deleted at the source; a tombstone remains",
+    Outcome.ABSENT: "deleted at the source, never published here",
+    Outcome.VANISHED: "missing at the source (kept online, marked)",
+    Outcome.MISSING: "still missing at the source (kept online, marked)",
+    Outcome.LOST: "missing beyond the grace period; a tombstone remains",
+    Outcome.REPLACED: "has a new identifier; a tombstone points to it",
+}
+LIMITS: Mapping[str, str] = {
+    "expect": "Records expected (at least)",
+    "vanished": "Missing records (share)",
+    "changed": "Changed records (share)",
+    "reidentified": "Records with a new identifier (share)",
+    "withheld": "Withheld records (share)",
+    "sweeps": "Full harvests before removal",
+    "grace": "Days before removal",
+}
+ACTIONS: Mapping[str, str] = {
+    ActionType.HELD.value: "put on hold",
+    ActionType.RELEASED.value: "resumed",
+    ActionType.ASKED.value: "run requested",
+}  # those whose value is no label; "held" is also a state, with another meaning
+_MISSING = "missing records"
+
+
+def run_labels(base: str) -> Mapping[str, Mapping[Any, str]]:
+    """Return the labels of a run's page: of outcomes, their meanings, counts and limits.
+
+    Counts have the names of the ontology at *base*, in the language of the request where it has one.
+    """
+    counts = {name: _count_label(name, base) for name in METRICS}
+    outcomes = {outcome: counts.get(outcome.value, _MISSING) for outcome in Outcome}
+    return {"labels": outcomes, "meanings": MEANINGS, "count_labels": counts, "limit_labels": LIMITS}
+
+
+def _count_label(name: str, base: str) -> str:
+    return label(f"{base}ns#{METRICS[name]}", current_locale().language, base) or name.replace("_", " ")

@@ -1,0 +1,92 @@
+"""The admin pages in the six languages of the portal."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+from starlette.routing import Mount
+
+from harvesters.admin.app import create_admin
+from harvesters.ledger.models import Outcome
+from languages.request_locale import LANGUAGES
+
+from .conftest import bearer, draft
+from .test_admin_pages import PAGES, csrf, sign_in
+
+HEADINGS = {"en": "Overview", "fr": "Vue d’ensemble", "es": "Resumen", "ar": "نظرة عامة", "zh": "概览", "ru": "Обзор"}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_each_page_is_in_the_language_of_the_browser(client: httpx.AsyncClient, world: Any, language: str) -> None:
+    world.held((draft("a", Outcome.NEW),))
+    await sign_in(client, world.tokens["admin"])
+
+    answers = [await client.get(path, headers={"Accept-Language": language}) for path in PAGES]
+
+    assert [answer.headers["content-language"] for answer in answers] == [language] * len(PAGES)
+    assert f"<h1>{HEADINGS[language]}</h1>" in answers[0].text
+    direction = "rtl" if language == "ar" else "ltr"
+    assert all(f'<html lang="{language}" dir="{direction}">' in answer.text for answer in answers)
+
+
+async def test_a_chosen_language_is_kept_by_the_cookie_of_the_portal(client: httpx.AsyncClient, world: Any) -> None:
+    await sign_in(client, world.tokens["read"])
+
+    chosen = await client.get("/admin/?lang=es")
+    next_page = await client.get("/admin/page/runs")
+
+    assert "language=es; Path=/;" in chosen.headers["set-cookie"]
+    assert "<h1>Ejecuciones</h1>" in next_page.text
+
+
+async def test_a_page_links_to_itself_in_all_languages(client: httpx.AsyncClient, world: Any) -> None:
+    await sign_in(client, world.tokens["admin"])
+    form = {"csrf": await csrf(client), "name": "Ada", "scope": "read"}
+
+    page = await client.get("/admin/page/runs?source=projects")
+    answer = await client.post("/admin/page/keys", data=form)
+
+    assert all(f'href="/admin/page/runs?source=projects&amp;lang={tag}"' in page.text for tag in LANGUAGES)
+    assert all(f'href="/admin/?lang={tag}"' in answer.text for tag in LANGUAGES)
+
+
+async def test_a_refused_form_says_why_in_the_language_of_the_request(client: httpx.AsyncClient, world: Any) -> None:
+    await sign_in(client, world.tokens["read"])
+    form = {"csrf": await csrf(client)}
+
+    answer = await client.post("/admin/page/sources/projects/hold", data=form, headers={"Accept-Language": "fr"})
+
+    assert answer.status_code == 403
+    assert "<h1>Accès refusé</h1>" in answer.text
+    assert "Il faut une clé avec l’autorisation « exploitation » ; la vôtre a « lecture »." in answer.text
+
+
+async def test_a_failed_sign_in_is_marked_and_says_why_in_the_language_of_the_request(client: httpx.AsyncClient) -> None:
+    answer = await client.post("/admin/sign-in", data={"key": "stk_wrong"}, headers={"Accept-Language": "ru"})
+
+    assert answer.status_code == 401
+    assert "Вход не выполнен: ключ введён с ошибкой, отозван или истёк." in answer.text
+    assert 'aria-invalid="true"' in answer.text
+
+
+async def test_the_api_answers_in_english_whatever_the_browser_asks_for(client: httpx.AsyncClient, world: Any) -> None:
+    headers = {**bearer(world.tokens["read"]), "Accept-Language": "ar"}
+
+    answer = await client.get("/admin/runs/none.1", headers=headers)
+
+    assert answer.json()["detail"] == "There is no run with that identifier. GET /admin/runs lists the runs."
+
+
+@pytest.mark.parametrize(("demo", "banners"), [(True, 1), (False, 0)])
+async def test_a_demo_installation_says_so_on_each_admin_page(world: Any, demo: bool, banners: int) -> None:
+    app = Starlette(routes=[Mount("/admin", create_admin(replace(world.office, demo=demo)))])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin.example") as client:
+        signing_in = await client.get("/admin/")
+        await sign_in(client, world.tokens["admin"])
+        overview = await client.get("/admin/")
+
+    assert [page.text.count("Demonstration data") for page in (signing_in, overview)] == [banners] * 2
