@@ -16,7 +16,7 @@ Json = dict[str, object]
 
 ROWS, MAX_ROWS = 10, 1000  # packages an answer where nothing is said, and at most, as CKAN has them
 _SORTS = ("metadata_modified", "metadata_created", "name", "title", "id")
-_RANGE = re.compile(r"metadata_modified:\[(\S+) TO (\S+)\]")
+_RANGE = re.compile(r"metadata_modified:\[([^\s\[\]]+) TO ([^\s\[\]]+)\]")
 _FORMATS = {
     "application/n-quads": "N-Quads",
     "application/n-triples": "N-Triples",
