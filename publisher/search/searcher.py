@@ -16,6 +16,7 @@ from publisher.search.query_parser import SearchRequest, build_query, parse_clau
 from publisher.search.topic_index import TopicIndex, open_topics
 
 CACHED_MATCHES = 50  # searches that are kept
+SCORE_DIGITS = 4  # decimals that distinguish two scores; the engine sums 32-bit floats in any order
 ENTRIES = 1_000  # values of a list that are counted, at most
 
 
@@ -58,18 +59,22 @@ class Searcher:
     def find(
         self, request: SearchRequest, limit: int, offset: int = 0, *, newest: bool = False, with_entries: bool = True, similar: bool = True
     ) -> Hits:
-        """Find *limit* things from the place *offset* on; *told* gives what they are, not their IRIs and scores alone.
+        """Return *limit* results from *offset* on; without *with_entries* only their IRIs and scores.
 
-        Where nothing has the words, similar ones are taken for them, unless *similar* is False.
+        If nothing matches the words, similar words are searched, unless *similar* is False. Equal scores are ordered by
+        IRI: the engine orders them by their place in the index, which depends on when each document was written, so that
+        two publishers of one journal would page through them in two orders.
         """
         languages = [language for language, _ in self.values("language")]
         topics = self.topics if request.words else None
         exact = self._page(build_query(request, languages, topics=topics), limit, offset, newest)
         is_fuzzy = similar and _count(exact) == 0 and bool(parse_clauses(request.words))
         page = self._page(build_query(request, languages, fuzzy=True, topics=topics), limit, offset, newest) if is_fuzzy else exact
-        found = [(self._searcher.doc(address), 0.0 if newest else float(score)) for score, address in page.hits]
-        scores = tuple((str(document.get_first("thing")), score) for document, score in found)
-        entries = tuple(_entry(document) for document, _ in found) if with_entries else ()
+        documents = [(self._searcher.doc(address), float(score)) for score, address in page.hits]
+        rows = [(str(document.get_first("thing")), score, document) for document, score in documents]
+        rows.sort(key=lambda row: (-round(row[1], SCORE_DIGITS), row[0]))
+        scores = tuple((thing, 0.0 if newest else score) for thing, score, _ in rows)
+        entries = tuple(_entry(document) for *_, document in rows) if with_entries else ()
         return Hits(_count(page), scores, entries, is_fuzzy and _count(page) > 0)
 
     def matches(self, wish: SearchRequest, most: int) -> Matches:

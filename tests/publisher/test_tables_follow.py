@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -56,12 +57,11 @@ def follower(data: Path, folder: str = "store") -> Follower:
 
 
 def level(it: Follower) -> str:
-    """Step until nothing is new; give the newest snapshot's folder."""
-    made = it.step()
-    path = made.path if made else ""
-    while (found := it.step()) is not None:
-        path = found.path
-    it.close()
+    """Step until nothing is new, and close; return the newest snapshot's folder."""
+    path = ""
+    with closing(it):
+        while (shown := it.step()) is not None:
+            path = shown.path
     return path
 
 
@@ -94,10 +94,9 @@ def test_a_type_that_another_record_tells_of_an_organization_counts_for_all_that
 def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(data, monkeypatch, batches):
     whole = held(level(follower(data)))
     monkeypatch.setattr(updater, "WRITTEN", batches)
-    stopped = follower(data, "stopped")
-    stopped._catch_up()
-    stopped._tables._build(stopped.store, 1, stopped.mark.entry).__next__()  # put, and never kept
-    stopped.close()
+    with closing(follower(data, "stopped")) as stopped:
+        stopped._catch_up()
+        stopped._tables._build(stopped.store, 1, stopped.mark.entry).__next__()  # put, and never kept
 
     again = held(level(follower(data, "stopped")))
 

@@ -16,7 +16,7 @@ from waiting import wait_until
 
 from journal.journal import Journal
 from publisher.search.query_parser import SearchRequest
-from publisher.search.searcher import open_searcher
+from publisher.search.searcher import Searcher, open_searcher
 from publisher.sparql.rewriting import await_indexes, rewrite
 from publisher.store.follower import Follower
 from publisher.store.process import command, environment
@@ -150,6 +150,31 @@ def test_an_older_state_still_finds_what_it_held(tmp_path: Path, follower: Start
     new = shown(following)
 
     assert (found(old, "one"), found(new, "one")) == (["initiative/demo/1"], [])
+
+
+def test_equal_results_have_one_order_however_the_index_was_built(tmp_path: Path, follower: Start) -> None:
+    steps, whole = tmp_path / "steps", tmp_path / "whole"
+    for data in (steps, whole):
+        following = follower(data)
+        for key in ("7", "21", "3", "12"):
+            commit(data, key, [], told(key, f"Network {key}"))
+            if data == steps:
+                shown(following)
+        commit(data, "21", told("21", "Network 21"), told("21", "Network 21", at=LATER))
+        shown(following)
+
+    orders = [list(searched(data).matches(SearchRequest("network"), 10).scores) for data in (steps, whole)]
+
+    assert orders[0] == orders[1] == sorted(orders[0])
+    assert len(orders[0]) == 4
+
+
+def searched(data: Path) -> Searcher:
+    snapshot = newest_snapshot(data / "store" / "snapshots")
+    assert snapshot
+    search = open_searcher(snapshot.path)
+    assert search
+    return search
 
 
 MINISTRY = "https://x.org/id/organization/demo/ministry-of-health"
