@@ -27,7 +27,7 @@ from benchmarks.result_table import Aim, Json, Line, err, show
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 from journal.journal import Journal
-from publisher.rdf import position
+from publisher.projections import position
 
 RATE, MEMORY, AGAIN, GROWTH = 2500, 500, 10, 1.2  # the aims: records a second, MB, times cheaper, times more memory
 _PATIENCE = 1200.0  # seconds

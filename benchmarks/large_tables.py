@@ -22,7 +22,8 @@ from journal.journal import Journal
 from publisher.facets.bitmap_build import build_bitmaps
 from publisher.facets.database import Database
 from publisher.facets.facets import FACETS
-from publisher.store.follower import Follower
+from publisher.projections.journal_reader import JournalReader
+from publisher.store.embedded import open_runner
 from publisher.store.snapshots import newest_snapshot
 from vocab.describe import describe, quads
 from vocab.initiative import Claim, Document, Initiative, Post, Prize, Resource, Text
@@ -91,7 +92,7 @@ def _others(count: int) -> Iterator[Resource]:
 
 def _loaded(data: Path) -> None:
     journal = Journal(data / "journal")
-    follower, head = Follower(journal, data / "store", data / "status.nq", IRIS.status), journal.head
+    follower, head = open_runner(JournalReader(journal, IRIS.base), data / "store", data / "status.nq", IRIS.status), journal.head
     assert head
     try:
         while (made := newest_snapshot(follower.snapshots)) is None or made.text != head.number or made.tables != head.number:

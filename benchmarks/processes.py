@@ -16,7 +16,7 @@ _PAUSE = 0.1  # seconds between looks: a process that ends has lost no more than
 _MEMORY = 20  # looks at processor time for one at all memory, which the kernel counts page by page: 14 ms for ten processes
 _TICKS = os.sysconf("SC_CLK_TCK")
 _ROLES = {
-    "publisher.store.follower": "follower",
+    "publisher.follower": "follower",
     "publisher.store.workers.reader": "readers",
     "publisher.portal.report.process": "report",
     "spawn_main": "judges",

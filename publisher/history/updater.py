@@ -1,34 +1,26 @@
-"""Following: the process that reads each entry of the journal once and notes which graphs it touched.
+"""The projection of the journal into the change history: which graphs each entry changed, and how.
 
-An entry is noted in one transaction, with the position. Kill it at any point: it goes on where it was; throw the file away, or exchange
-the journal, and it is made anew. It works at low priority beside the follower of the store, and ends when its standard input is closed.
+An entry is recorded in one transaction with the position, so that after a crash it continues there. A file that is deleted,
+damaged or of another journal is rebuilt. It reads nothing but the journal.
 """
 
 from __future__ import annotations
 
 import fcntl
-import os
 import sqlite3
-import sys
-import threading
 import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import structlog
 
-from journal.entry import Entry
 from journal.errors import JournalError
-from journal.journal import Journal
 from publisher.history.change_writer import RECORD, ChangeWriter
 from publisher.history.graph_changes import FORMAT, NAME, SCHEMA, packed, short, unpacked
-from publisher.logs import configure_logging
+from publisher.projections.journal_reader import DecodedEntry, JournalCursor, JournalReader
 from publisher.store.snapshots import newest_snapshot
 
-PAUSE = 0.25  # seconds between looks at the journal
-SETTLED = 2_000_000_000  # nanoseconds after which a folder's time of change tells two changes apart on any file system
-LEAD = 2  # seconds from a snapshot to the moment when harvesters are told of it, within which every reader shows it
-NICENESS = 5  # how much its priority is below that of the others
+LEAD = 2  # seconds from a snapshot until harvesters are told of it, within which every reader shows it
 
 log = structlog.get_logger(room="history")
 
@@ -36,65 +28,65 @@ Rows = list[bytes]
 
 
 class HistoryUpdater:
-    """Keep the file in *folder* level with *journal*, whose graphs stand under *base*."""
+    """The change history in *folder*, of the journal of *reader*."""
 
-    def __init__(self, folder: Path, journal: Journal, base: str) -> None:
+    name = "history"
+    errors = (sqlite3.Error, OSError, JournalError)  # raised if it cannot be updated; opened again, it continues
+
+    def __init__(self, folder: Path, reader: JournalReader) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._lock = (folder / "lock").open("w")
         fcntl.flock(self._lock, fcntl.LOCK_EX)
-        self._path, self._journal, self._base = folder / NAME, journal, base
-        self._listed: int | None = None  # when the journal's folder was last changed, if that was long enough ago
+        self._path, self._reader, self._base = folder / NAME, reader, reader.base
+        self._cursor = JournalCursor(reader)
         self._file = self._open()
         if not self._continues():
             self._file.close()
-            self._reset()
+            self._delete_files()
             self._file = self._open()
 
     @property
     def position(self) -> int:
-        """Give the number of the last entry that is noted."""
-        found = self._file.execute("SELECT position FROM mark").fetchone()
-        return int(found[0]) if found else 0
+        """Return the number of the last entry that is recorded."""
+        row = self._file.execute("SELECT position FROM mark").fetchone()
+        return int(row[0]) if row else 0
 
     def step(self) -> int:
-        """Note the entries that are new; give their number."""
-        changed, done = self._journal.change_token, 0
-        if changed == self._listed:
-            return 0
-        for entry in self._journal.entries(after=self.position):
+        """Record the entries that are new; return how many there were."""
+        recorded = 0
+        for entry in self._cursor.entries(self.position):
             with self._file:
                 self._record_entry(entry)
-            done += 1
-        self._listed = changed if time.time_ns() - changed > SETTLED else None
-        return done
+            recorded += 1
+        return recorded
 
     def announce(self, snapshots: Path) -> None:
-        """Note when the entries that are noted and in a snapshot of the store are first told to harvesters (``log.horizon``).
+        """Record when the entries that are both recorded and in a snapshot are first announced to harvesters (``change_reader``).
 
-        What was in the journal before this file was made is told with the time when it came into the journal.
+        Entries that were in the journal before this file was created are announced with the time when they were written.
         """
         last, before = self._file.execute("SELECT MAX(entry), MAX(time) FROM shown").fetchone()
         current = newest_snapshot(snapshots)
         upto = min(self.position, current.position if current else 0)
-        if upto <= (last or 0) or (last is None and self.position < _head(self._journal)):
+        if upto <= (last or 0) or (last is None and self.position < self._head()):
             return
         now = int(time.time()) + LEAD
         with self._file:
-            for entry in self._journal.entries(after=last or 0):
+            for entry in self._reader.entries(last or 0):
                 if entry.number > upto:
                     break
-                before = max(before or 0, int(entry.path.stat().st_mtime) if last is None else now)
+                before = max(before or 0, int(entry.entry.path.stat().st_mtime) if last is None else now)
                 self._file.execute("INSERT INTO shown VALUES (?, ?)", (entry.number, before))
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file and release the lock."""
         self._file.close()
         self._lock.close()
 
-    def _record_entry(self, entry: Entry) -> None:
-        book = ChangeWriter(self._file, self._base)
+    def _record_entry(self, decoded: DecodedEntry) -> None:
+        entry, book = decoded.entry, ChangeWriter(self._file, self._base)
         book.begin()
-        for graph, rows in rows_by_graph(entry.lines()):
+        for graph, rows in rows_by_graph(decoded.rows()):
             name = short(graph, self._base)
             self._record_graph_change(name, entry.number, rows)
             if name.startswith(RECORD):
@@ -122,65 +114,33 @@ class HistoryUpdater:
             file.executescript(SCHEMA)
         except sqlite3.DatabaseError as error:
             log.warning("change history cannot be opened; rebuilding", error=str(error))
-            self._reset()
+            self._delete_files()
             file = sqlite3.connect(self._path)
             file.executescript(SCHEMA)
         return file
 
     def _continues(self) -> bool:
-        """Tell whether the file was made by this form of ours from this journal."""
-        found = self._file.execute("SELECT position, entry, format FROM mark").fetchone()
-        if found is None:
-            return True
-        at = next(iter(self._journal.entries(after=found[0] - 1)), None)
-        return at is not None and at.id == found[1] and found[2] == FORMAT
+        """Return whether the file was written in today's format from this journal."""
+        row = self._file.execute("SELECT position, entry, format FROM mark").fetchone()
+        return row is None or (row[2] == FORMAT and self._reader.contains(row[0], row[1]))
 
-    def _reset(self) -> None:
+    def _delete_files(self) -> None:
         for end in ("", "-wal", "-shm"):
             self._path.with_name(NAME + end).unlink(missing_ok=True)
 
-
-def _head(journal: Journal) -> int:
-    head = journal.head
-    return head.number if head else 0
+    def _head(self) -> int:
+        head = self._reader.journal.head
+        return head.number if head else 0
 
 
 def rows_by_graph(lines: Iterable[bytes]) -> Iterator[tuple[str, Rows]]:
-    """Give the rows of a patch by their graphs, ``A <s> <p> <o>`` each; a graph comes again where its rows stand apart."""
+    """Yield each graph with its rows ``A <s> <p> <o>``; a graph is repeated if its rows are in two places of the entry."""
     tail, rows = b"\0", Rows()  # no line ends so
     for line in lines:
-        if not line.endswith(tail) and line[:2] in (b"A ", b"D "):
+        if not line.endswith(tail):
             if rows:
                 yield tail[2:-4].decode(), rows
             tail, rows = line[line.rindex(b" <") :], []
-        if line[:2] in (b"A ", b"D "):
-            rows.append(line[: -len(tail)])
+        rows.append(line[: -len(tail)])
     if rows:
         yield tail[2:-4].decode(), rows
-
-
-def _leave_at_end_of_input() -> None:
-    while sys.stdin.buffer.read(1):
-        pass
-    os._exit(0)
-
-
-def main() -> None:
-    """Follow: arguments are the folder of the file, the journal's folder, the base of all IRIs and the folder of snapshots."""
-    folder, journal, base, snapshots = sys.argv[1:5]
-    configure_logging()
-    threading.Thread(target=_leave_at_end_of_input, daemon=True).start()
-    os.nice(NICENESS)
-    following = HistoryUpdater(Path(folder), Journal(Path(journal)), base)
-    while True:
-        try:
-            following.step()
-            following.announce(Path(snapshots))
-        except JournalError as error:
-            log.error("cannot read new journal entries", error=str(error))
-            time.sleep(10)
-        time.sleep(PAUSE)
-
-
-if __name__ == "__main__":
-    main()

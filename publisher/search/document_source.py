@@ -1,4 +1,4 @@
-"""Told: what a store says of a thing, as the index takes it."""
+"""Read what the search index stores of a thing from the RDF store."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime
 from functools import cache
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Quad, Triple
+from pyoxigraph import DefaultGraph, Literal, NamedNode
 
+from publisher.projections.quad_source import QuadSource
 from publisher.search.index import SearchEntry, Texts
 from vocab.iris import KINDS
 from vocab.terms import DCT, FOAF, ORG, RDF, SCHEMA, SIOC, SKOS
@@ -23,32 +24,15 @@ _TYPE, _MODIFIED, _TOPIC = NamedNode(f"{RDF}type"), NamedNode(f"{DCT}modified"),
 _DEFAULT_GRAPH = DefaultGraph()
 
 
-class QuadSource(Protocol):
-    """What is asked of a store, of our own or elsewhere."""
-
-    def quads_for_pattern(
-        self,
-        subject: NamedNode | BlankNode | Triple | None,
-        predicate: NamedNode | None,
-        object: NamedNode | BlankNode | Literal | Triple | None,
-        graph_name: NamedNode | BlankNode | DefaultGraph | None = None,
-        /,
-    ) -> Iterator[Quad]:
-        """Give the quads of a pattern."""
-
-    def named_graphs(self) -> Iterator[NamedNode | BlankNode]:
-        """Give the graphs that it holds."""
-
-
 def thing_iris(store: QuadSource, base: str) -> Iterator[str]:
-    """Give all things of the kinds that are looked up, some twice."""
+    """Yield all things of the indexed kinds, some twice."""
     for quad in store.quads_for_pattern(None, _TYPE, None, _DEFAULT_GRAPH):
         if isinstance(quad.subject, NamedNode) and parse_thing_iri(quad.subject.value, base):
             yield quad.subject.value
 
 
 def parse_thing_iri(thing: str, base: str) -> tuple[str, str, str] | None:
-    """Give kind, source and key of a thing's IRI, None where it is none of ours.
+    """Return kind, source and key of a thing's IRI, None if it is no thing of ours.
 
     >>> parse_thing_iri("https://x.org/id/event/demo/e1", "https://x.org/")
     ('event', 'demo', 'e1')
@@ -141,7 +125,7 @@ def _ordered(texts: Iterable[tuple[str, str | None]]) -> Texts:
 
 
 def record_iris(things: Iterable[str], base: str) -> Iterator[str]:
-    """Give the records of things of ours."""
+    """Yield the records of things of ours."""
     for thing in things:
         if found := parse_thing_iri(thing, base):
             yield f"{base}record/{found[1]}/{found[2]}"
@@ -155,26 +139,13 @@ def _modified(store: QuadSource, record: str) -> int:
     return 0
 
 
-def changed_subjects(lines: Iterable[bytes], base: str, size: int) -> Iterator[set[str]]:
-    """Give the things and records of which the rows of a patch say something, in sets of at most *size*; some come in two sets."""
-    ours = tuple(f"{sign} <{base}{word}/".encode() for sign in "AD" for word in ("id", "record"))
-    found: set[bytes] = set()
-    for line in lines:
-        if line.startswith(ours):
-            found.add(line[3 : line.index(b">")])
-            if len(found) >= size:
-                yield {iri.decode() for iri in found}
-                found.clear()
-    yield {iri.decode() for iri in found}
-
-
-def described_things(store: QuadSource, found: Iterable[str], base: str) -> set[str]:
-    """Give the things among what was found, and those whose records were found."""
-    given: set[str] = set()
-    for iri in found:
+def described_things(store: QuadSource, changed: Iterable[str], base: str) -> set[str]:
+    """Return the things among *changed*, and those whose records are."""
+    things: set[str] = set()
+    for iri in changed:
         if iri.startswith(f"{base}id/"):
-            given.add(iri)
+            things.add(iri)
         elif "#" not in iri:
             objects = (quad.object for quad in store.quads_for_pattern(NamedNode(iri), _TOPIC, None, _DEFAULT_GRAPH))
-            given.update(it.value for it in objects if isinstance(it, NamedNode))
-    return given
+            things.update(thing.value for thing in objects if isinstance(thing, NamedNode))
+    return things

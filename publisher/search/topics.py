@@ -10,7 +10,7 @@ from pathlib import Path
 import orjson
 from pyoxigraph import Literal, NamedNode
 
-from publisher.search.document_source import QuadSource
+from publisher.projections.quad_source import QuadSource
 from publisher.search.index import TOPICS, Texts
 from vocab.terms import SKOS
 
@@ -67,11 +67,6 @@ def read_topics(store: QuadSource, base: str) -> list[Topic]:
 
 def _ordered(texts: Iterable[tuple[str, str | None]]) -> Texts:
     return tuple(sorted(texts, key=lambda text: (text[1] or "", text[0])))
-
-
-def graph_endings(base: str) -> tuple[bytes, ...]:
-    """Return how a line of a patch ends that changes a scheme's graph."""
-    return tuple(f" <{base}scheme/{scheme}> .\n".encode() for scheme in SCHEMES)
 
 
 def write_topics(index: Path, topics: Iterable[Topic]) -> None:

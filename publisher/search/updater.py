@@ -1,10 +1,9 @@
-"""Following: the index goes after the store, entry by entry of the journal, and is shown where it has caught up.
+"""The projection of the journal into the search index.
 
-What an entry touches is read anew from the store. So doing it again changes nothing, and an index is whole once it has
-been through the journal as far as the store has. Kill it at any point: it goes on where it was last written.
-
-A thing is looked up by the names of the organizations that take part in it: where such a name changes, the things are read again. The
-labels of concepts are kept apart (``topics``), so that a changed label costs no more than reading the vocabulary.
+What an entry changed is read again from the store, so that applying it twice changes nothing: after a crash the index
+continues from its last commit. A thing is found by the names of the organizations that take part in it: if such a name
+changes, the things are read again. The labels of concepts are stored apart (``topics``), so that a changed label costs no
+more than reading the vocabulary.
 """
 
 from __future__ import annotations
@@ -20,12 +19,11 @@ from pathlib import Path
 
 import structlog
 
-from journal.journal import Journal
-from publisher.rdf import position
+from publisher.projections import position as position_file
+from publisher.projections.journal_reader import JournalReader
+from publisher.projections.quad_source import QuadSource
 from publisher.search.document_source import (
     Organization,
-    QuadSource,
-    changed_subjects,
     described_things,
     linked_things,
     organizations_of,
@@ -34,19 +32,19 @@ from publisher.search.document_source import (
     record_iris,
     thing_iris,
 )
-from publisher.search.index import BUILD_VERSION, Writer, is_current, link_files
+from publisher.search.index import BUILD_VERSION, Writer, link_files
 from publisher.search.searcher import Searcher
-from publisher.search.topics import graph_endings, read_topics, write_topics
+from publisher.search.topics import SCHEMES, read_topics, write_topics
 
-BATCH = 2_000  # things between looks at the clock: some 0.5 s
-COMMIT_INTERVAL = 20.0  # seconds of work after which the index is written, so that a crash does not throw all away
+BATCH = 2_000  # things read between two checks of the time: about 0.5 s
+COMMIT_INTERVAL = 20.0  # seconds of work after which the index is committed, so that a crash loses no more
 
 log = structlog.get_logger(room="text")
 
 
 @dataclass(frozen=True, slots=True)
 class Checkpoint:
-    """How far the index is: *position* and *entry* of the journal, *made* is by which form of ours and which tantivy."""
+    """The journal entry that the index holds, and the versions of our format and of tantivy that wrote it (*made*)."""
 
     position: int = 0
     entry: str = ""
@@ -54,101 +52,98 @@ class Checkpoint:
 
 
 class SearchUpdater:
-    """Keep the index in *folder* level with a store that follows *journal*; ``shown`` is a folder with the last level state.
+    """The search index in *folder*; the folder ``shown`` in it holds the last published state.
 
-    *ahead* is called with the subjects that the store will be asked for next; None for a store of our own, where that saves nothing.
+    *ahead* is called with the subjects that are read next, so that a remote store can fetch them together; None for an
+    embedded store.
     """
 
-    def __init__(self, folder: Path, journal: Journal, base: str, ahead: Callable[[Iterable[str]], None] | None = None) -> None:
+    name = "search"
+    errors: tuple[type[Exception], ...] = (ValueError, OSError)
+    snapshot_wait = 0.5
+
+    def __init__(self, folder: Path, reader: JournalReader, ahead: Callable[[Iterable[str]], None] | None = None) -> None:
         self.shown = folder / "shown"
-        self._folder, self._journal, self._base, self._ahead = folder, journal, base, ahead
+        self._folder, self._reader, self._base, self._ahead = folder, reader, reader.base, ahead
         self._index, self._checkpoint_file = folder / "index", folder / "position.json"
-        self.checkpoint = self._read_checkpoint()
-        if not self.checkpoint.position:
-            self._reset()
+        self._committed = self._read_checkpoint()
+        if not self.checkpoint:
+            self._delete_files()
         self._writer = self._open()
-        self._work: Iterator[None] | None = None
-        self._scheme_graphs = graph_endings(base)
+        self._vocabulary = {f"{self._base}scheme/{scheme}" for scheme in SCHEMES}
         self._labels_changed = False
 
-    def step(self, store: QuadSource, position: int, entry: str, seconds: float) -> bool:
-        """Work for about *seconds* toward *position*, where *store* is; tell whether the index is level with it and shown.
+    @property
+    def checkpoint(self) -> int:
+        """Return the number of the last entry that is committed, 0 if none is."""
+        return self._committed.position
 
-        Where the index cannot be written, it is made anew: the store goes on without it.
+    @property
+    def position(self) -> int:
+        """Return the number of the journal entry that the shown index holds, -1 if none is shown."""
+        return position_file.read_position(self.shown)
+
+    def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
+        """Commit the changes up to *position*, where *source* is; yield between batches.
+
+        The first index is built from all that *source* holds; what changes meanwhile is part of a later entry.
         """
-        try:
-            return self._step(store, position, entry, seconds)
-        except (ValueError, OSError) as error:
-            log.error("search index cannot be written; rebuilding", error=str(error))
-            self._work, self.checkpoint, self._labels_changed = None, Checkpoint(), False
-            self._writer.abandon()
-            self._reset()
-            self._writer = self._open()
-            return False
+        if self.checkpoint:
+            yield from self._apply_entries(source, position)
+            return
+        log.info("building search index", position=position)
+        self._writer.clear()
+        for batch in _batches(thing_iris(source, self._base)):
+            self._put_all(source, batch)
+            yield
+        write_topics(self._index, read_topics(source, self._base))
+        self._commit(Checkpoint(position, entry, BUILD_VERSION))
 
-    def _step(self, store: QuadSource, position: int, entry: str, seconds: float) -> bool:
-        until, before = time.monotonic() + seconds, self.checkpoint.position
-        while self.checkpoint.position < position:
-            if self._work is None:
-                self._work = self._change(store, position) if self.checkpoint.position else self._build(store, position, entry)
-            if next(self._work, self) is self:
-                self._work = None
-                if self.checkpoint.position == before:
-                    return False
-            elif time.monotonic() > until:
-                return False
-        if self.checkpoint.position == position and self.position != position:
-            self._show()
-        return self.checkpoint.position == position
+    def _apply_entries(self, source: QuadSource, position: int) -> Iterator[None]:
+        since, applied = time.monotonic(), self._committed
+        before = Searcher(self._index)
+        for entry in self._reader.entries(self.checkpoint):
+            if entry.number > position:
+                break
+            for changed in entry.changed(BATCH):
+                self._labels_changed = self._labels_changed or not self._vocabulary.isdisjoint(changed)
+                self._prefetch(changed)
+                things = described_things(source, changed, self._base)
+                self._put_all(source, things)
+                yield
+                for batch in _batches(self._things_of_renamed(source, before, things)):
+                    self._put_all(source, batch)
+                    yield
+            applied = Checkpoint(entry.number, entry.id, BUILD_VERSION)
+            if time.monotonic() - since > COMMIT_INTERVAL:
+                self._commit_all(source, applied)
+                since, before = time.monotonic(), Searcher(self._index)
+        self._commit_all(source, applied)
+
+    def show(self, seconds: float) -> None:
+        """Publish the committed index."""
+        part = self._folder / "shown.part"
+        self._writer.snapshot(part)
+        position_file.write_position(part, self.checkpoint)
+        shutil.rmtree(self.shown, ignore_errors=True)
+        part.rename(self.shown)
+
+    def reset(self) -> None:
+        """Delete the index, so that it is rebuilt."""
+        self._committed, self._labels_changed = Checkpoint(), False
+        self._writer.abandon()
+        self._delete_files()
+        self._writer = self._open()
 
     def close(self) -> None:
-        """Let the index go."""
-        self._work = None
+        """Close the index."""
         self._writer.close()
 
-    def _build(self, store: QuadSource, position: int, entry_id: str) -> Iterator[None]:
-        """Make the index from all that the store holds; what changes meanwhile is touched by later entries."""
-        log.info("search index ready", position=position)
-        self._writer.clear()
-        all_of_them = thing_iris(store, self._base)
-        while found := list(islice(all_of_them, BATCH)):
-            self._put_all(store, found)
-            yield
-        write_topics(self._index, read_topics(store, self._base))
-        self._commit(Checkpoint(position, entry_id, BUILD_VERSION))
-
-    def _change(self, store: QuadSource, position: int) -> Iterator[None]:
-        since, mark = time.monotonic(), self.checkpoint
-        before = Searcher(self._index)
-        for it in self._journal.entries(after=mark.position):
-            if it.number > position:
-                break
-            for found in changed_subjects(self._watch_vocabulary(it.lines()), self._base, BATCH):
-                self._prefetch(found)
-                changed = described_things(store, found, self._base)
-                self._put_all(store, changed)
-                yield
-                for batch in _batches(self._things_of_renamed(store, before, changed)):
-                    self._put_all(store, batch)
-                    yield
-            mark = Checkpoint(it.number, it.id, BUILD_VERSION)
-            if time.monotonic() - since > COMMIT_INTERVAL:
-                self._commit_all(store, mark)
-                since, before = time.monotonic(), Searcher(self._index)
-        self._commit_all(store, mark)
-
-    def _watch_vocabulary(self, lines: Iterable[bytes]) -> Iterator[bytes]:
-        """Yield *lines*, and note whether one of them changes the vocabulary."""
-        for line in lines:
-            if line.endswith(self._scheme_graphs):
-                self._labels_changed = True
-            yield line
-
     def _things_of_renamed(self, store: QuadSource, before: Searcher, changed: Iterable[str]) -> set[str]:
-        """Return the things that are to be read again, since an organization among *changed* has another name or class than *before*.
+        """Return the things to read again, since an organization among *changed* has another name or class than in *before*.
 
-        *before* is what was committed last. So an entry that is done again after a crash finds the same difference, or none where the
-        things were committed with it.
+        *before* is the last committed index. So an entry that is applied again after a crash finds the same difference,
+        or none if the things were committed with it.
         """
         organizations = sorted(thing for thing in changed if (parse_thing_iri(thing, self._base) or [""])[0] == "organization")
         renamed: set[str] = set()
@@ -173,59 +168,40 @@ class SearchUpdater:
         if self._ahead:
             self._ahead(subjects)
 
-    def _commit_all(self, store: QuadSource, mark: Checkpoint) -> None:
+    def _commit_all(self, source: QuadSource, checkpoint: Checkpoint) -> None:
         if self._labels_changed:
-            write_topics(self._index, read_topics(store, self._base))
-        self._commit(mark)
+            write_topics(self._index, read_topics(source, self._base))
+        self._commit(checkpoint)
         self._labels_changed = False
 
-    def _commit(self, mark: Checkpoint) -> None:
+    def _commit(self, checkpoint: Checkpoint) -> None:
         self._writer.commit()
         part = self._checkpoint_file.with_suffix(".part")
         with part.open("w") as file:
-            json.dump(asdict(mark), file)
+            json.dump(asdict(checkpoint), file)
             file.flush()
             os.fsync(file.fileno())
         part.replace(self._checkpoint_file)
-        self.checkpoint = mark
-
-    def _show(self) -> None:
-        part = self._folder / "shown.part"
-        self._writer.snapshot(part)
-        position.write_position(part, self.checkpoint.position)
-        shutil.rmtree(self.shown, ignore_errors=True)
-        part.rename(self.shown)
-
-    @property
-    def position(self) -> int:
-        """Give the entry of the journal at which the index that is shown stands, -1 where there is none."""
-        return position.read_position(self.shown)
-
-    def is_shown_in(self, snapshot: str) -> bool:
-        """Return whether the snapshot in the folder *snapshot* has the index as it is shown now, in today's format."""
-        folder = Path(snapshot) / "text"
-        return position.read_position(folder) == self.position and (self.position < 0 or is_current(folder))
+        self._committed = checkpoint
 
     def _open(self) -> Writer:
         try:
             return Writer(self._index)
         except (ValueError, OSError) as error:
             log.warning("search index cannot be opened; rebuilding", error=str(error))
-            self.checkpoint = Checkpoint()
-            self._reset()
+            self._committed = Checkpoint()
+            self._delete_files()
             return Writer(self._index)
 
     def _read_checkpoint(self) -> Checkpoint:
         try:
-            mark = Checkpoint(**json.loads(self._checkpoint_file.read_text()))
+            checkpoint = Checkpoint(**json.loads(self._checkpoint_file.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return Checkpoint()
-        if not (self._index / "meta.json").exists():
-            return Checkpoint()
-        at = next(iter(self._journal.entries(after=mark.position - 1)), None) if mark.position else None
-        return mark if at is not None and at.id == mark.entry and mark.made == BUILD_VERSION else Checkpoint()
+        is_usable = (self._index / "meta.json").exists() and checkpoint.made == BUILD_VERSION
+        return checkpoint if is_usable and self._reader.contains(checkpoint.position, checkpoint.entry) else Checkpoint()
 
-    def _reset(self) -> None:
+    def _delete_files(self) -> None:
         self._checkpoint_file.unlink(missing_ok=True)
         for name in ("index", "shown", "shown.part"):
             shutil.rmtree(self._folder / name, ignore_errors=True)
@@ -238,11 +214,11 @@ def _batches(found: Iterable[str]) -> Iterator[list[str]]:
 
 
 def link_published(shown: Path, folder: Path) -> int:
-    """Link the index that is shown into *folder*; give its position in the journal, -1 where there is none."""
-    found = position.read_position(shown)
-    if found < 0:
-        return found
+    """Link the published index into *folder*; return its position in the journal, -1 if there is none."""
+    position = position_file.read_position(shown)
+    if position < 0:
+        return position
     folder.mkdir(parents=True)
     link_files(shown, folder)
-    position.write_position(folder, found)
-    return found
+    position_file.write_position(folder, position)
+    return position

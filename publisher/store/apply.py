@@ -26,11 +26,6 @@ THREADS = 2  # bulk loads at once: a third faster than one after the other
 _DEFAULT = DefaultGraph()
 
 
-def rows_of(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Leave out the lines of a patch that are neither additions nor deletions."""
-    return (line for line in lines if line[:2] in (b"A ", b"D "))
-
-
 class Growth(NamedTuple):
     """How many quads a store has grown by, and whether some of them were loaded in bulk.
 

@@ -40,7 +40,7 @@ from vocab.iris import Iris
 log = structlog.get_logger(room="store")
 
 REMOTE = "publisher.store.external.reader"
-HISTORY = "publisher.history.updater"
+FOLLOWER = "publisher.follower"
 PAUSE = 0.2  # seconds between looks for a new snapshot
 LINE = 1_000  # questions of our own that may wait: as many as there may be connections
 RECKONING = 1.0  # seconds between counts of the entries that are not shown
@@ -70,8 +70,9 @@ class QueryService:
         self.iris = iris
         self.journal = Journal(data / "journal")
         self.limits = limits or Limits()
-        self.history = data / "store" / "history"  # the folder where publisher.history keeps what touched each graph
+        self.history = data / "store" / "history"  # the folder of the change history
         self.snapshot: Snapshot | None = None
+        self.projections: dict[str, dict[str, object]] = {}  # position and error of each, by its name
         self.reason = ""  # why the store does not follow the journal, "" where it does
         self.behind = 0  # how many entries are not shown yet, as it was within the last second
         self.awaited = 0  # how many of these are on their way; none where a mirror refused the next one
@@ -96,7 +97,7 @@ class QueryService:
 
     async def __aenter__(self) -> QueryService:
         await self.refresh()
-        works = (self._watch(), self._reckon(), *self._probes(), *(self._followers() if self._follow else []))
+        works = (self._watch(), self._reckon(), *self._probes(), *((self._keep_following(),) if self._follow else ()))
         self._tasks = [asyncio.create_task(work) for work in works]
         return self
 
@@ -259,33 +260,35 @@ class QueryService:
                     outage.over()
                 await asyncio.sleep(PROBE)
 
-    def _followers(self) -> Iterator[Coroutine[None, None, None]]:
-        journal = str(self.journal.folder)
-        follower = (journal, str(self._folder), str(self.data / "status.nq"), self.iris.status)
-        yield self._keep_running(command("publisher.store.external.follower" if self._told else "publisher.store.follower", *follower))
-        history = (str(self.history), journal, self.iris.base, str(self._snapshots))
-        yield self._keep_running(command(HISTORY, *history))
-
     def _local(self, reason: str) -> str:
         """Shorten file names to paths in the data folder, since the reason is public."""
         return reason.replace(f"{self.data.resolve()}/", "").replace(f"{self.data}/", "")
 
-    async def _keep_running(self, line: list[str]) -> None:
+    async def _keep_following(self) -> None:
+        """Run the process that updates all projections, and start it again when it ends."""
+        folders = (str(self.journal.folder), str(self._folder), str(self.data / "status.nq"), self.iris.status)
+        line = command(FOLLOWER, *folders, "--history", str(self.history), *(["--external"] if self._told else []))
+        pipe = asyncio.subprocess.PIPE
         while True:
-            pipe = asyncio.subprocess.PIPE
             process = await asyncio.create_subprocess_exec(*line, stdin=pipe, stdout=pipe, env=environment(self._told))
-            reports = line[2] != HISTORY  # only what writes the store decides whether pages can be shown
             try:
                 assert process.stdout is not None
-                async for said in process.stdout:
-                    with suppress(ValueError, KeyError, TypeError):
-                        self.reason = self._local(json.loads(said)["reason"]) if reports else self.reason
+                async for report in process.stdout:
+                    self._read_report(report)
                 code = await process.wait()
             except asyncio.CancelledError:
                 process.kill()
                 await process.wait()
                 raise
-            log.error("update process exited; restarting", module=line[2], code=code)
-            if reports and not self.reason:
+            log.error("update process exited; restarting", module=FOLLOWER, code=code)
+            if not self.reason:
                 self.reason = f"the follower ended with code {code} and is started again; the log says more"
             await asyncio.sleep(1)
+
+    def _read_report(self, line: bytes) -> None:
+        with suppress(ValueError, TypeError, AttributeError):
+            report = json.loads(line)
+            self.reason = self._local(report.get("reason", self.reason))
+            for name, progress in report.get("projections", {}).items():
+                error = {"error": self._local(progress["error"])} if "error" in progress else {}
+                self.projections[name] = {**progress, **error}

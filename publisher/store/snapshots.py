@@ -14,16 +14,23 @@ from typing import NamedTuple
 from pyoxigraph import Store
 
 from publisher.facets import updater as tables
+from publisher.projections.position import read_position
+from publisher.search.index import is_current
 from publisher.search.updater import link_published
 
 KEEP = 2  # the newest, and the one before it, which a reader may just be opening
 
 
 class ProjectionPaths(NamedTuple):
-    """The folders that show the text index and the tables, as they were when they were level last."""
+    """The folders of the published search index and facet tables."""
 
     text: Path
     tables: Path
+
+    @classmethod
+    def below(cls, folder: Path) -> ProjectionPaths:
+        """Return the paths in the folder of a store."""
+        return cls(folder / "text" / "shown", folder / "tables" / "shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +59,13 @@ class Snapshot:
         """Name all that is shown: two states with one version hold the same quads."""
         told = f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.tables}"
         return f"{told}-{self.number}" if self.taking else told
+
+
+def has_indexes(snapshot: Snapshot, paths: ProjectionPaths) -> bool:
+    """Return whether *snapshot* has the indexes as they are published now, the search index in today's format."""
+    position, folder = read_position(paths.text), Path(snapshot.path) / "text"
+    is_searchable = read_position(folder) == position and (position < 0 or is_current(folder))
+    return is_searchable and snapshot.tables == read_position(paths.tables)
 
 
 def newest_snapshot(folder: Path) -> Snapshot | None:

@@ -48,11 +48,13 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "publisher": (
         {"errors", "formats", "limits", "logs", "openapi"},
         {"rdf"},
+        {"projections"},
         {"search"},
         {"facets"},
         {"store"},
         {"http"},
         {"pages", "history", "releases"},
+        {"follower"},
         {"sparql", "linked_data", "feeds", "catalog"},
         {"portal"},
         {"routes"},

@@ -12,7 +12,9 @@ from pyoxigraph import Literal, NamedNode, Quad, Store
 from typer.testing import CliRunner, Result
 
 from journal.journal import Journal
-from publisher.store.follower import Follower
+from publisher.projections.journal_reader import JournalReader
+from publisher.store.embedded import EmbeddedStore, open_runner
+from publisher.store.runner import Runner
 from publisher.store.snapshots import newest_snapshot
 from stocktake import app
 from vocab.iris import BASE
@@ -32,16 +34,16 @@ def data(world: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-def _follower(data: Path) -> Follower:
-    return Follower(Journal(data / "journal"), data / "store", data / "status.nq", IRIS.status)
+def _follower(data: Path) -> Runner[EmbeddedStore]:
+    return open_runner(JournalReader(Journal(data / "journal"), IRIS.base), data / "store", data / "status.nq", IRIS.status)
 
 
 def _spoil(data: Path) -> None:
     """Take a quad of one graph away, and put one into the merge that no graph has; show that."""
     follower = _follower(data)
-    quad = next(follower.store.quads_for_pattern(None, None, None, RECORD))
-    follower.store.remove(quad)
-    follower.store.add(Quad(NamedNode("urn:x"), LABEL, Literal("astray")))
+    quad = next(follower.store.quads.quads_for_pattern(None, None, None, RECORD))
+    follower.store.quads.remove(quad)
+    follower.store.quads.add(Quad(NamedNode("urn:x"), LABEL, Literal("astray")))
     shutil.rmtree(follower.snapshots)
     follower.snapshots.mkdir()
     follower.step()

@@ -15,9 +15,10 @@ from pyoxigraph import DefaultGraph, RdfFormat, Store, parse
 
 from journal.journal import Journal
 from publisher.app import create_app
+from publisher.projections.journal_reader import rows_of
 from publisher.releases import dump as module
 from publisher.releases.dump import canonical_quads, write_dumps
-from publisher.store.apply import apply, rows_of
+from publisher.store.apply import apply
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 

@@ -24,9 +24,10 @@ from journal.journal import Journal
 from publisher.app import create_app
 from publisher.errors import StoreFailure
 from publisher.limits import Limits
+from publisher.projections.journal_reader import JournalReader
 from publisher.sparql.examples.example import examples
 from publisher.store.external.client import Client
-from publisher.store.external.follower import Follower
+from publisher.store.external.remote_store import open_external_runner
 from publisher.store.external.writer import Writer
 from publisher.store.external.writer_lease import LEASE
 from publisher.store.query_service import QueryService
@@ -131,7 +132,13 @@ def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def followed(engine: Engine, data: Path) -> Iterator[Engine]:
     """Give the engine with all that the journal holds, and its texts looked up."""
-    follower = Follower(engine.address, Journal(data / "journal"), data / "store" / engine.address.folder, data / "status.nq", IRIS.status)
+    follower = open_external_runner(
+        engine.address,
+        JournalReader(Journal(data / "journal"), IRIS.base),
+        data / "store" / engine.address.folder,
+        data / "status.nq",
+        IRIS.status,
+    )
     try:
 
         def is_level() -> bool:
@@ -274,9 +281,11 @@ def test_what_changes_is_taken_in_and_stays_and_who_asks_meanwhile_is_told(
             meanwhile.append(asyncio.run(_marks(tmp_path, engine)))
         return later
 
-    follower = Follower(engine.address, journal, service, data / "status.nq", IRIS.status, now=now, wait=lambda _: None)
+    follower = open_external_runner(
+        engine.address, JournalReader(journal, IRIS.base), service, data / "status.nq", IRIS.status, now=now, wait=lambda _: None
+    )
     follower.step()
-    before = follower.lease.read(later)
+    before = follower.store.lease.read(later)
     changed = [row for number in range(500, 520) for row in record_rows("demo", plain(number))]
     rows = [*changed, *(f"D {row[2:]}" for row in record_rows("demo", plain(7)))]
     journal.append(rows, run="run-9", time=WHEN)
@@ -316,7 +325,9 @@ def _undone(rows: list[str], journal: Path) -> int:
 
 def test_a_store_that_follows_another_journal_is_left_alone(engine: Engine, followed: Engine, tmp_path: Path) -> None:
     Journal(tmp_path / "journal").append([f"A <{BASE}a> <{BASE}b> <{BASE}c> <{BASE}d> ."], run="other", time=WHEN)
-    follower = Follower(engine.address, Journal(tmp_path / "journal"), tmp_path / "store", tmp_path / "none", IRIS.status)
+    follower = open_external_runner(
+        engine.address, JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "none", IRIS.status
+    )
 
     with pytest.raises(StoreFailure, match="another journal"):
         follower.step()

@@ -144,15 +144,17 @@ def test_a_store_that_answers_again_is_reported_before_it_is_loaded(world: Path,
     with started("oxigraph", tmp_path / "first", port=port) as engine:
         address = engine.address
     data = [str(path) for path in (world / "journal", tmp_path / "store", world / "status.nq")]
-    command = [sys.executable, "-m", "publisher.store.external.follower", *data, IRIS.status]
+    command = [sys.executable, "-m", "publisher.follower", *data, IRIS.status, "--external"]
     environment = {**os.environ, **address.environment()}
     follower = Process(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment)
     try:
         assert follower.stdout
-        reasons = [json.loads(follower.stdout.readline())["reason"]]
+        reports = (json.loads(line) for line in follower.stdout)
+        lines = (report["reason"] for report in reports if "reason" in report)
+        reasons = [next(lines)]
         with started("oxigraph", tmp_path / "store", port=port):
             while reasons[-1]:
-                reasons.append(json.loads(follower.stdout.readline())["reason"])
+                reasons.append(next(lines))
     finally:
         follower.discard()
 

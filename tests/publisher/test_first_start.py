@@ -14,9 +14,9 @@ import pytest
 from publisher.app import SiteOptions, create_app
 from publisher.pages.branding import Branding
 from publisher.portal.first_start import FirstStart
-from publisher.store.follower import writer_lock
 from publisher.store.process import command, environment
 from publisher.store.query_service import QueryService
+from publisher.store.writer_lock import writer_lock
 from vocab.iris import Iris
 
 HTML = {"Accept": "text/html"}
@@ -101,7 +101,9 @@ async def test_name_logo_and_contact_of_an_installation_are_on_its_pages(service
 
 
 def test_a_follower_that_waits_for_another_one_reports_which(tmp_path: Path) -> None:
-    code = "from pathlib import Path; import sys; from publisher.store.follower import writer_lock; held = writer_lock(Path(sys.argv[1]))"
+    code = (
+        "from pathlib import Path; import sys; from publisher.store.writer_lock import writer_lock; held = writer_lock(Path(sys.argv[1]))"
+    )
     code += "; print(1, flush=True); input()"
     other = subprocess.Popen(
         [sys.executable, "-c", code, str(tmp_path / "lock")], stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment(), text=True
@@ -130,7 +132,7 @@ async def test_a_follower_that_cannot_write_tells_its_server_why(tmp_path: Path)
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "snapshots").write_text("a file where a folder should be")
     line = command(
-        "publisher.store.follower", str(tmp_path / "journal"), str(tmp_path / "store"), str(tmp_path / "status.nq"), "https://x/status"
+        "publisher.follower", str(tmp_path / "journal"), str(tmp_path / "store"), str(tmp_path / "status.nq"), "https://x/status"
     )
 
     process = await asyncio.create_subprocess_exec(

@@ -77,7 +77,7 @@ def publishers(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
             for url in (second, third):
                 settle(url)
             with balanced(port, first, second, third) as balancer:
-                yield Publishers(first, second, third, balancer, one, child(process, "publisher.store.follower"))
+                yield Publishers(first, second, third, balancer, one, child(process, "publisher.follower"))
 
 
 def settle(url: str) -> None:

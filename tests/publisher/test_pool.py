@@ -15,7 +15,8 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.errors import MemoryLimit, NotReady, PublisherError, QuerySyntaxError, StoreFailure
-from publisher.store.follower import Follower
+from publisher.projections.journal_reader import JournalReader
+from publisher.store.embedded import open_runner
 from publisher.store.workers.pool import Limits, Pool
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.worker import Worker
@@ -26,7 +27,9 @@ COUNT = QueryRequest("SELECT (COUNT(*) AS ?n) { ?s ?p ?o }", table="csv")
 
 def snapshot(data: Path, number: int) -> str:
     Journal(data / "journal").append([f'A <https://x.org/s> <https://x.org/p> "{number}" <https://x.org/g> .'], run="r", time=WHEN)
-    following = Follower(Journal(data / "journal"), data / "store", data / "status.nq", "https://x.org/status")
+    following = open_runner(
+        JournalReader(Journal(data / "journal"), "https://x.org/"), data / "store", data / "status.nq", "https://x.org/status"
+    )
     shown = following.step()
     following.close()
     assert shown is not None

@@ -15,8 +15,10 @@ from pyoxigraph import NamedNode
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.store.follower import Follower
+from publisher.projections.journal_reader import JournalReader
+from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.query_service import QueryService
+from publisher.store.runner import Runner
 from publisher.store.workers.pool import Limits
 from vocab.describe import quads
 from vocab.freshness import FreshnessInputs
@@ -204,24 +206,24 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def follower(tmp_path: Path, clock: Clock) -> Iterator[Follower]:
+def follower(tmp_path: Path, clock: Clock) -> Iterator[Runner[EmbeddedStore]]:
     """Open a follower of a journal of one entry and a status file, by *clock*."""
     journal = Journal(tmp_path / "journal")
     journal.append(["A <https://x.org/s> <https://x.org/p> <https://x.org/o> <https://x.org/g> ."], run="r", time=NOW)
     marks = FreshnessInputs(success=NOW, late_from=NOW + 2 * DAY)
     lines = quads(describe_source_statuses([SourceStatus("demo", NOW, NOW, "committed", 1, None, marks)], IRIS, NOW), IRIS.status)
     (tmp_path / "status.nq").write_text("".join(f"{line}\n" for line in lines))
-    with closing(Follower(journal, tmp_path / "store", tmp_path / "status.nq", IRIS.status, clock)) as opened:
+    with closing(open_runner(JournalReader(journal, IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status, clock)) as opened:
         yield opened
 
 
-def shown(follower: Follower) -> set[str]:
+def shown(follower: Runner[EmbeddedStore]) -> set[str]:
     """Give the states that the store tells, by the graph and by the merge of all graphs."""
-    found = follower.store.quads_for_pattern(None, NamedNode(f"{IRIS.ns}freshness"), None, None)
+    found = follower.store.quads.quads_for_pattern(None, NamedNode(f"{IRIS.ns}freshness"), None, None)
     return {quad.object.value.rpartition("#")[2] for quad in found}
 
 
-def test_the_store_turns_a_source_late_at_its_instant_though_no_file_changed(follower: Follower, clock: Clock) -> None:
+def test_the_store_turns_a_source_late_at_its_instant_though_no_file_changed(follower: Runner[EmbeddedStore], clock: Clock) -> None:
     follower.step()
     before = shown(follower)
     clock.at = NOW + 2 * DAY - timedelta(seconds=1)
@@ -236,7 +238,7 @@ def test_the_store_turns_a_source_late_at_its_instant_though_no_file_changed(fol
     assert turned is not None
 
 
-def test_a_status_file_that_is_written_anew_with_the_same_makes_no_snapshot(follower: Follower, tmp_path: Path) -> None:
+def test_a_status_file_that_is_written_anew_with_the_same_makes_no_snapshot(follower: Runner[EmbeddedStore], tmp_path: Path) -> None:
     follower.step()
     text = (tmp_path / "status.nq").read_bytes()
     (tmp_path / "status.part").write_bytes(text)
@@ -246,7 +248,7 @@ def test_a_status_file_that_is_written_anew_with_the_same_makes_no_snapshot(foll
 
 
 @pytest.mark.parametrize("bad", ["no quads", f'<{IRIS.source("demo")}> <{IRIS.ns}lateFrom> "soon" <{IRIS.status}> .\n'])
-def test_a_status_file_that_cannot_be_read_changes_nothing(follower: Follower, tmp_path: Path, bad: str) -> None:
+def test_a_status_file_that_cannot_be_read_changes_nothing(follower: Runner[EmbeddedStore], tmp_path: Path, bad: str) -> None:
     follower.step()
     good = (tmp_path / "status.nq").read_text()
     (tmp_path / "status.nq").write_text(good.replace("\n", "\n" + bad, 1) if "soon" in bad else bad)

@@ -17,9 +17,11 @@ from pyoxigraph import DefaultGraph, RdfFormat, Store
 from waiting import wait_until
 
 from journal.journal import Journal
-from publisher.store.apply import BULK, LARGE, apply, rows_of
-from publisher.store.follower import Follower
+from publisher.projections.journal_reader import JournalReader, rows_of
+from publisher.store.apply import BULK, LARGE, apply
+from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.process import command, environment
+from publisher.store.runner import Runner
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.thread_priority import NICE, threads
 
@@ -36,12 +38,14 @@ def commit(data: Path, rows: Iterable[str], run: str = "r1") -> None:
 
 
 @pytest.fixture
-def follower() -> Iterator[Callable[[Path], Follower]]:
+def follower() -> Iterator[Callable[[Path], Runner[EmbeddedStore]]]:
     """Open followers; they are closed when the test ends."""
     with ExitStack() as opened:
 
-        def start(data: Path) -> Follower:
-            following = Follower(Journal(data / "journal"), data / "store", data / "status.nq", STATUS)
+        def start(data: Path) -> Runner[EmbeddedStore]:
+            following = open_runner(
+                JournalReader(Journal(data / "journal"), "https://example.org/"), data / "store", data / "status.nq", STATUS
+            )
             opened.callback(following.close)
             return following
 
@@ -57,7 +61,9 @@ def merged(store: Store) -> list[str]:
     return sorted(f"{quad.subject} {quad.object}" for quad in store.quads_for_pattern(None, None, None, DefaultGraph()))
 
 
-def test_additions_and_deletions_end_in_the_state_that_the_journal_says(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+def test_additions_and_deletions_end_in_the_state_that_the_journal_says(
+    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+) -> None:
     commit(tmp_path, (f"A {quad(n)}" for n in range(10)))
     commit(tmp_path, [f"D {quad(3)}", f"A {quad(11)}", f"D {quad(11)}", f"A {quad(12)}"])
 
@@ -66,10 +72,10 @@ def test_additions_and_deletions_end_in_the_state_that_the_journal_says(tmp_path
 
     assert snapshot is not None
     assert (snapshot.position, snapshot.quads) == (2, 10)
-    assert named(following.store) == {quad(n) for n in (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)}
+    assert named(following.store.quads) == {quad(n) for n in (0, 1, 2, 4, 5, 6, 7, 8, 9, 12)}
 
 
-def test_nothing_new_makes_no_snapshot(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+def test_nothing_new_makes_no_snapshot(tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]) -> None:
     commit(tmp_path, [f"A {quad(1)}"])
     following = follower(tmp_path)
     following.step()
@@ -79,34 +85,36 @@ def test_nothing_new_makes_no_snapshot(tmp_path: Path, follower: Callable[[Path]
     assert again is None
 
 
-def test_an_empty_journal_is_shown_as_an_empty_snapshot(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+def test_an_empty_journal_is_shown_as_an_empty_snapshot(tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]) -> None:
     snapshot = follower(tmp_path).step()
 
     assert snapshot is not None
     assert (snapshot.position, snapshot.quads) == (0, 0)
 
 
-def test_the_merge_of_all_graphs_holds_a_triple_of_two_graphs_once(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+def test_the_merge_of_all_graphs_holds_a_triple_of_two_graphs_once(
+    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+) -> None:
     commit(tmp_path, [f"A {quad(1, 1)}", f"A {quad(1, 2)}"])
     following = follower(tmp_path)
     following.step()
 
-    assert len(merged(following.store)) == 1
+    assert len(merged(following.store.quads)) == 1
 
 
-def test_the_merge_keeps_a_triple_until_the_last_graph_drops_it(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+def test_the_merge_keeps_a_triple_until_the_last_graph_drops_it(tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]) -> None:
     commit(tmp_path, [f"A {quad(1, 1)}", f"A {quad(1, 2)}"])
     following = follower(tmp_path)
     following.step()
 
     commit(tmp_path, [f"D {quad(1, 1)}"])
     following.step()
-    with_one = merged(following.store)
+    with_one = merged(following.store.quads)
     commit(tmp_path, [f"D {quad(1, 2)}"])
     following.step()
 
     assert len(with_one) == 1
-    assert merged(following.store) == []
+    assert merged(following.store.quads) == []
 
 
 def test_a_bulk_load_and_small_transactions_give_the_same_store(tmp_path: Path) -> None:
@@ -121,7 +129,7 @@ def test_a_bulk_load_and_small_transactions_give_the_same_store(tmp_path: Path) 
     assert set(bulk) == set(small)
 
 
-def test_a_bulk_load_goes_over_several_batches(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+def test_a_bulk_load_goes_over_several_batches(tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]) -> None:
     commit(tmp_path, (f"A {quad(n, 1)}" for n in range(BULK + 5)))
     following = follower(tmp_path)
 
@@ -168,11 +176,13 @@ def test_rows_applied_in_part_and_then_all_again_give_the_same_store(applied: in
 
 
 def _running(data: Path) -> Process:
-    line = command("publisher.store.follower", str(data / "journal"), str(data / "store"), str(data / "status.nq"), STATUS)
+    line = command("publisher.follower", str(data / "journal"), str(data / "store"), str(data / "status.nq"), STATUS)
     return Process(line, stdin=subprocess.PIPE, env=environment())
 
 
-def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(
+    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+) -> None:
     commit(tmp_path, (f"A {quad(n, n % 100)}" for n in range(60_000)))
     commit(tmp_path, (f"{op} {quad(n, n % 100)}" for n in range(0, 6_000, 3) for op in ("D", "A", "D")))
     folder = tmp_path / "store"
@@ -188,14 +198,16 @@ def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(tm
     for entry in Journal(tmp_path / "journal").entries():
         apply(undisturbed, rows_of(entry.lines()))
     shown = newest_snapshot(folder / "snapshots")
-    assert set(following.store) == set(undisturbed)
+    assert set(following.store.quads) == set(undisturbed)
     assert shown is not None
     assert shown.quads == 58_000
 
 
-def test_another_journal_makes_the_store_anew(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+def test_another_journal_makes_the_store_anew(tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]) -> None:
     commit(tmp_path, [f"A {quad(1)}"])
-    first = Follower(Journal(tmp_path / "journal"), tmp_path / "store", tmp_path / "status.nq", STATUS)
+    first = open_runner(
+        JournalReader(Journal(tmp_path / "journal"), "https://example.org/"), tmp_path / "store", tmp_path / "status.nq", STATUS
+    )
     first.step()
     first.close()
     for path in (tmp_path / "journal").iterdir():
@@ -205,16 +217,18 @@ def test_another_journal_makes_the_store_anew(tmp_path: Path, follower: Callable
     second = follower(tmp_path)
     second.step()
 
-    assert named(second.store) == {quad(2)}
+    assert named(second.store.quads) == {quad(2)}
 
 
-def test_the_status_file_is_shown_as_its_graph_and_is_not_counted(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+def test_the_status_file_is_shown_as_its_graph_and_is_not_counted(
+    tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]
+) -> None:
     commit(tmp_path, [f"A {quad(1)}"])
     line = f'<https://x.org/source> <https://x.org/outcome> "published" <{STATUS}> .'
     (tmp_path / "status.nq").write_text(line + "\n")
     following = follower(tmp_path)
     snapshot = following.step()
-    shown = named(following.store)
+    shown = named(following.store.quads)
 
     (tmp_path / "status.nq").write_text(line.replace("published", "held, again") + "\n")
     following.step()
@@ -222,10 +236,10 @@ def test_the_status_file_is_shown_as_its_graph_and_is_not_counted(tmp_path: Path
     assert snapshot is not None
     assert snapshot.quads == 1
     assert shown == {quad(1), line}
-    assert named(following.store) == {quad(1), line.replace("published", "held, again")}
+    assert named(following.store.quads) == {quad(1), line.replace("published", "held, again")}
 
 
-def test_old_snapshots_go_but_one_that_is_open_stays(tmp_path: Path, follower: Callable[[Path], Follower]) -> None:
+def test_old_snapshots_go_but_one_that_is_open_stays(tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]) -> None:
     commit(tmp_path, [f"A {quad(1)}"])
     following = follower(tmp_path)
     following.step()

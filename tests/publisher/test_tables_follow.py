@@ -14,7 +14,9 @@ from journal.journal import Journal
 from publisher.facets import updater
 from publisher.facets.filter_query import Filter, make_filter
 from publisher.facets.queries import open_facet_index
-from publisher.store.follower import Follower
+from publisher.projections.journal_reader import JournalReader
+from publisher.store.embedded import EmbeddedStore, open_runner
+from publisher.store.runner import Runner
 from vocab.describe import quads
 from vocab.initiative import Event, Initiative, Party, Role, Text
 from vocab.schemes import statements
@@ -52,11 +54,11 @@ def change(data: Path) -> None:
     Journal(data / "journal").append([*gone, *come], run="run-2", time=CHANGED)
 
 
-def follower(data: Path, folder: str = "store") -> Follower:
-    return Follower(Journal(data / "journal"), data / folder, data / "status.nq", IRIS.status)
+def follower(data: Path, folder: str = "store") -> Runner[EmbeddedStore]:
+    return open_runner(JournalReader(Journal(data / "journal"), IRIS.base), data / folder, data / "status.nq", IRIS.status)
 
 
-def level(it: Follower) -> str:
+def level(it: Runner[EmbeddedStore]) -> str:
     """Step until nothing is new, and close; return the newest snapshot's folder."""
     path = ""
     with closing(it):
@@ -94,9 +96,13 @@ def test_a_type_that_another_record_tells_of_an_organization_counts_for_all_that
 def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(data, monkeypatch, batches):
     whole = held(level(follower(data)))
     monkeypatch.setattr(updater, "WRITTEN", batches)
-    with closing(follower(data, "stopped")) as stopped:
-        stopped._catch_up()
-        stopped._tables._build(stopped.store, 1, stopped.mark.entry).__next__()  # put, and never kept
+    reader = JournalReader(Journal(data / "journal"), IRIS.base)
+    with (
+        closing(EmbeddedStore(reader, data / "stopped", data / "status.nq", IRIS.status)) as store,
+        closing(updater.FacetUpdater(data / "stopped" / "tables", reader)) as facets,
+    ):
+        state = store.update()
+        next(facets.advance(store.quads, state.position, state.entry))  # written, and never committed
 
     again = held(level(follower(data, "stopped")))
 

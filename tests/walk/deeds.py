@@ -32,10 +32,11 @@ from harvesters.runs.status_file import write_status as write_status
 from harvesters.source import Source, parse
 from journal.journal import Journal
 from publisher.history.updater import HistoryUpdater
+from publisher.projections.journal_reader import JournalReader
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.releases.signature import load_key
-from publisher.store.follower import Follower
+from publisher.store.embedded import open_runner
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from vocab.iris import BASE, Iris
 
@@ -91,14 +92,14 @@ def approve(home: Path, deed: str) -> None:
 
 def note(home: Path, deed: str) -> None:
     """Go on as the process does that notes what touched each graph."""
-    history = HistoryUpdater(home / "store" / "history", Journal(home / "journal"), BASE)
+    history = HistoryUpdater(home / "store" / "history", JournalReader(Journal(home / "journal"), BASE))
     history.step()
     history.close()
 
 
 def follow(home: Path, deed: str) -> None:
     at = NOON + timedelta(days=ORDER.index(deed))
-    follower = Follower(Journal(home / "journal"), home / "store", home / "status.nq", BASE + "status", lambda: at)
+    follower = open_runner(JournalReader(Journal(home / "journal"), BASE), home / "store", home / "status.nq", BASE + "status", lambda: at)
     while follower.step() is not None or not _is_level(newest_snapshot(follower.snapshots)):
         pass
     follower.close()

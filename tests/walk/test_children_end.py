@@ -129,7 +129,7 @@ def check_children_end(process: Process, *names: str) -> None:
         process.discard()
 
 
-READERS = ("publisher.store.workers.reader", "publisher.store.follower", "publisher.history.updater")
+READERS = ("publisher.store.workers.reader", "publisher.follower")
 
 
 def test_children_of_serve_end_with_it(tmp_path: Path) -> None:

@@ -46,6 +46,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             "quads": snapshot.quads,
             "lag": lag,
             "snapshot": snapshot.number,
+            "projections": service.projections,
             **more,
         }
         if service.store_failure:  # every query fails until the store answers again

@@ -13,6 +13,7 @@ import sys
 from collections import deque
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,8 @@ import pyoxigraph
 from pyoxigraph import NamedNode, RdfFormat, Store
 
 from journal.journal import Journal
+from publisher.projections.journal_reader import JournalReader
+from publisher.projections.projection import SlicedProjection
 from publisher.rdf.gzip_files import gzip_lines
 from publisher.search.index import is_current
 from publisher.search.updater import SearchUpdater, link_published
@@ -107,12 +110,12 @@ def create_text_index(data: Path, it: Release, iris: Iris) -> None:
     work = folder.with_name(f".text-{it.number}")
     shutil.rmtree(work, ignore_errors=True)
     store = Store.read_only(str(folder / "store"))
-    following = SearchUpdater(work, Journal(data / "journal"), iris.base)
-    while not following.step(store, it.position, it.entry, _LOOK):
-        pass
-    following.close()
+    updater = SearchUpdater(work, JournalReader(Journal(data / "journal"), iris.base))
+    with closing(SlicedProjection(updater)) as sliced:
+        while not sliced.step(store, it.position, it.entry, _LOOK):
+            pass
     shutil.rmtree(folder / ".text", ignore_errors=True)
-    link_published(following.shown, folder / ".text")
+    link_published(updater.shown, folder / ".text")
     shutil.rmtree(folder / "text", ignore_errors=True)  # one of an older format
     (folder / ".text").rename(folder / "text")
     shutil.rmtree(work)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -14,13 +14,14 @@ from rich.console import Console
 
 from journal.journal import Journal
 from publisher.errors import PublisherError
+from publisher.projections.journal_reader import JournalReader
 from publisher.store.external.client import EndpointError
 from publisher.store.external.endpoint import StoreURLs
-from publisher.store.external.follower import Follower
-from publisher.store.follower import require_unlocked
+from publisher.store.external.remote_store import open_external_runner
 from publisher.store.verification.expected_counts import AuditTarget, Difference, compare, repair
 from publisher.store.verification.external_store import ExternalStore
 from publisher.store.verification.local_store import LocalStore, rebuild_local
+from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="Check or rebuild the RDF store.")
@@ -81,9 +82,9 @@ def _anew(settings: Settings, journal: Journal) -> None:
     store = ExternalStore(settings.elsewhere, journal, iris)
     store.empty()
     store.close()
-    follower = Follower(settings.elsewhere, journal, folder, settings.data / "status.nq", iris.status)
-    follower.step()
-    follower.close()
+    reader = JournalReader(journal, iris.base)
+    with closing(open_external_runner(settings.elsewhere, reader, folder, settings.data / "status.nq", iris.status)) as runner:
+        runner.step()
 
 
 @contextmanager

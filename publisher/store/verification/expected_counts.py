@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from pyoxigraph import Quad, RdfFormat, parse
 
 from journal.journal import Journal
-from publisher.store.apply import rows_of
+from publisher.projections.journal_reader import rows_of
 
 _BATCH = 10_000  # rows read at once
 _ROUND = 1 << 128

@@ -12,8 +12,8 @@ from publisher.errors import StoreFailure
 from publisher.store.external.client import Client
 from publisher.store.external.endpoint import StoreURLs
 from publisher.store.external.engine_quirks import STATE
-from publisher.store.external.follower import writer_name
 from publisher.store.external.remote_quads import RemoteQuads
+from publisher.store.external.remote_store import writer_name
 from publisher.store.external.state import ASK, State, parse_state, state_update
 from publisher.store.external.writer import Writer
 from publisher.store.external.writer_lease import WriterLease

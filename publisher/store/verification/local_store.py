@@ -1,20 +1,21 @@
-"""The embedded store as an audit target: its newest snapshot is verified, its follower repairs it."""
+"""The embedded store as an audit target: its newest snapshot is verified; the store itself is repaired."""
 
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing
 from pathlib import Path
 
 from pyoxigraph import NamedNode, Quad, Store
 
 from journal.journal import Journal
 from publisher.errors import NotReady
+from publisher.projections.journal_reader import JournalReader
 from publisher.store.apply import stale_quads, unmerged_quads
-from publisher.store.follower import Follower, require_unlocked
+from publisher.store.embedded import EmbeddedStore, open_runner
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.verification.expected_counts import Difference, Tallies, Tally
+from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 
 
@@ -49,8 +50,9 @@ class LocalStore:
 
     def repair(self, wanted: dict[str, set[Quad]]) -> None:
         """Make each graph what is wanted, and the merge too. Raises StoreBusy where a server follows the journal."""
-        with _follower(self._data, self._iris) as follower:
-            follower.repair({NamedNode(graph): quads for graph, quads in wanted.items()})
+        require_unlocked(self._data / "store" / "lock")
+        with closing(EmbeddedStore(*_arguments(self._data, self._iris))) as store:
+            store.repair({NamedNode(graph): quads for graph, quads in wanted.items()})
 
 
 def rebuild_local(data: Path, iris: Iris) -> int:
@@ -60,16 +62,10 @@ def rebuild_local(data: Path, iris: Iris) -> int:
     require_unlocked(folder / "lock")
     (folder / "position.json").unlink(missing_ok=True)
     shutil.rmtree(folder / "store", ignore_errors=True)
-    with _follower(data, iris) as follower:
-        follower.step()
-        return follower.mark.position
+    with closing(open_runner(*_arguments(data, iris))) as runner:
+        runner.step()
+        return runner.position
 
 
-@contextmanager
-def _follower(data: Path, iris: Iris) -> Iterator[Follower]:
-    require_unlocked(data / "store" / "lock")
-    follower = Follower(Journal(data / "journal"), data / "store", data / "status.nq", iris.status)
-    try:
-        yield follower
-    finally:
-        follower.close()
+def _arguments(data: Path, iris: Iris) -> tuple[JournalReader, Path, Path, str]:
+    return JournalReader(Journal(data / "journal"), iris.base), data / "store", data / "status.nq", iris.status

@@ -14,6 +14,7 @@ from publisher.history import change_reader
 from publisher.history.change_reader import Change, ChangeType
 from publisher.history.graph_changes import NAME
 from publisher.history.updater import LEAD, HistoryUpdater
+from publisher.projections.journal_reader import JournalReader
 from publisher.store.snapshots import Snapshot
 
 RECORD = f"{IRIS.base}record/x/1"
@@ -31,7 +32,7 @@ def append(data: Path, *rows: str, graph: str = RECORD) -> None:
 
 
 def followed(data: Path) -> HistoryUpdater:
-    following = HistoryUpdater(data / "history", Journal(data / "journal"), IRIS.base)
+    following = HistoryUpdater(data / "history", JournalReader(Journal(data / "journal"), IRIS.base))
     following.step()
     return following
 

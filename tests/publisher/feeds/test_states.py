@@ -15,6 +15,7 @@ from journal.journal import Journal
 from publisher.history import change_reader
 from publisher.history.record_states import read_states
 from publisher.history.updater import HistoryUpdater
+from publisher.projections.journal_reader import JournalReader
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
 from publisher.store.workers.query_request import QueryRequest
@@ -53,7 +54,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     data = tmp_path_factory.mktemp("states")
     begin(data)
     move(data)
-    following = HistoryUpdater(data / "history", Journal(data / "journal"), IRIS.base)
+    following = HistoryUpdater(data / "history", JournalReader(Journal(data / "journal"), IRIS.base))
     following.step()
     following.close()
     return data

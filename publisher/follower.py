@@ -1,0 +1,196 @@
+"""The process that follows the journal and updates every projection of it: RDF store, facets, search and history.
+
+It reports to the server in lines of JSON on standard output: ``reason``, why the store does not follow the journal, "" if it
+does, and ``projections``, the position of each projection and its error. It ends when its standard input is closed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import time
+from collections.abc import Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from http.client import HTTPException
+from pathlib import Path
+from threading import Lock, Thread
+from typing import NoReturn
+
+import structlog
+
+from journal.errors import JournalError
+from journal.journal import Journal
+from journal.outage import Outage
+from publisher.errors import PublisherError
+from publisher.history.updater import HistoryUpdater
+from publisher.logs import configure_logging
+from publisher.projections.journal_reader import JournalReader
+from publisher.store.embedded import open_runner
+from publisher.store.external.client import EndpointError
+from publisher.store.external.endpoint import StoreURLs, from_environment
+from publisher.store.external.remote_store import open_external_runner
+from publisher.store.thread_priority import lower_thread_priority
+
+PAUSE = 0.25  # seconds between two checks of the journal
+EXTERNAL_PAUSE = 0.5  # the same for an external store, which each check asks for its position
+RETRY = 5.0  # seconds before what failed is tried again
+JOURNAL_RETRY = 10.0  # the same for an entry that cannot be read
+
+log = structlog.get_logger(room="follower")
+
+
+class Reports:
+    """Prints what has changed since the last report; threads share it."""
+
+    def __init__(self) -> None:
+        self._reason: str | None = None  # a process before this one may have reported a reason
+        self._projections: dict[str, Mapping[str, object]] = {}
+        self._lock = Lock()
+
+    def reason(self, reason: str) -> None:
+        """Report why the store does not follow the journal; "" if it does."""
+        if reason != self._reason:
+            self._reason = reason
+            self._print({"reason": reason})
+
+    def progress(self, projections: Mapping[str, Mapping[str, object]]) -> None:
+        """Report the positions and errors of *projections* by their names."""
+        if any(self._projections.get(name) != progress for name, progress in projections.items()):
+            self._projections |= projections
+            self._print({"projections": projections})
+
+    def _print(self, report: Mapping[str, object]) -> None:
+        with self._lock:
+            print(json.dumps(report), flush=True)
+
+
+class HistoryThread:
+    """Updates the change history in *folder* in a thread of its own, so that neither waits for the other; a failure is retried."""
+
+    def __init__(self, folder: Path, reader: JournalReader, snapshots: Path, reports: Reports) -> None:
+        self._folder, self._reader, self._snapshots, self._reports = folder, reader, snapshots, reports
+        self._thread: Thread | None = None
+        self._started = 0.0
+
+    def ensure_running(self) -> None:
+        """Start the thread, unless it runs or ended a moment ago."""
+        if (self._thread and self._thread.is_alive()) or time.monotonic() - self._started < RETRY:
+            return
+        self._started = time.monotonic()
+        self._thread = Thread(target=self._run, name=HistoryUpdater.name, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        lower_thread_priority()
+        name = HistoryUpdater.name
+        try:
+            with closing(HistoryUpdater(self._folder, self._reader)) as history:
+                while True:
+                    history.step()
+                    history.announce(self._snapshots)
+                    self._reports.progress({name: {"position": history.position}})
+                    time.sleep(PAUSE)
+        except HistoryUpdater.errors as error:
+            reason = f"{type(error).__name__}: {error}"
+            log.error("projection cannot be updated; retrying", projection=name, error=reason)
+            self._reports.progress({name: {"error": reason}})
+
+
+def follow_embedded(reader: JournalReader, options: argparse.Namespace, history: HistoryThread, reports: Reports) -> NoReturn:
+    """Keep the embedded store level with the journal; end the process with code 1 if the store cannot be written."""
+    try:
+        runner = open_runner(reader, options.store, options.status, options.graph, report=reports.reason)
+        history.ensure_running()
+        while True:
+            reason = ""
+            try:
+                runner.step()
+            except JournalError as error:
+                log.error("cannot read new journal entries", error=str(error))
+                reason = f"cannot read new journal entries: {error}"
+            reports.reason(reason)
+            reports.progress(runner.progress())
+            history.ensure_running()
+            time.sleep(JOURNAL_RETRY if reason else PAUSE)
+    except OSError as error:  # a full disk, a folder of another user: started again, the process continues
+        log.error("store cannot be written", error=str(error), cure="free disk space or fix the directory; updates then resume")
+        reports.reason(f"the store cannot be written: {error}")
+        time.sleep(RETRY)
+        os._exit(1)  # threads of the engine may hang on the same fault
+    except Exception as error:
+        reports.reason(f"the follower ended: {type(error).__name__}: {error}; the log says more")
+        raise
+
+
+def follow_external(
+    address: StoreURLs, reader: JournalReader, options: argparse.Namespace, history: HistoryThread, reports: Reports
+) -> NoReturn:
+    """Keep the external store level with the journal; after any failure it is opened again."""
+    outage = Outage("SPARQL store cannot be updated; retrying", "SPARQL store is updated again")
+    while True:
+        history.ensure_running()
+        try:
+            with closing(
+                open_external_runner(address, reader, options.store, options.status, options.graph, report=reports.reason)
+            ) as runner:
+                if outage.failures:
+                    runner.store.lease.read(datetime.now(UTC))  # raises if the store still fails
+                    reports.reason("the store answers again; the journal is being loaded into it")
+                while True:
+                    runner.step()
+                    if outage.failures:
+                        outage.over()
+                    reports.reason("")
+                    reports.progress(runner.progress())
+                    history.ensure_running()
+                    time.sleep(EXTERNAL_PAUSE)
+        except (
+            JournalError,
+            PublisherError,
+            EndpointError,
+            OSError,
+            HTTPException,
+            SyntaxError,
+            ValueError,
+        ) as error:  # a response broke off
+            outage.failed(str(error))
+            reports.reason(f"the store cannot follow the journal: {error}")
+            time.sleep(RETRY)
+
+
+def exit_at_end_of_input() -> NoReturn:
+    """End this process when its standard input is closed, as it is when its parent ends."""
+    while sys.stdin.buffer.read(1):
+        pass
+    os._exit(0)
+
+
+def parse_options(arguments: list[str]) -> argparse.Namespace:
+    """Parse the command line."""
+    parser = argparse.ArgumentParser(description="Follow the journal and update every projection of it.")
+    parser.add_argument("journal", type=Path, help="folder of the journal")
+    parser.add_argument("store", type=Path, help="folder of the store, its snapshots and indexes")
+    parser.add_argument("status", type=Path, help="status file")
+    parser.add_argument("graph", help="IRI of the status graph")
+    parser.add_argument("--history", type=Path, help="folder of the change history; default: history/ in the folder of the store")
+    parser.add_argument("--external", action="store_true", help="update the external store that the environment names")
+    return parser.parse_args(arguments)
+
+
+def main() -> None:
+    """Follow the journal until standard input is closed."""
+    options = parse_options(sys.argv[1:])
+    configure_logging()
+    Thread(target=exit_at_end_of_input, daemon=True).start()
+    reader, reports = JournalReader(Journal(options.journal), options.graph.removesuffix("status")), Reports()
+    history = HistoryThread(options.history or options.store / "history", reader, options.store / "snapshots", reports)
+    if options.external:
+        follow_external(from_environment(), reader, options, history, reports)
+    follow_embedded(reader, options, history, reports)
+
+
+if __name__ == "__main__":
+    main()

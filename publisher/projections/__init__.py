@@ -1,0 +1,1 @@
+"""What all projections of the journal share: decoded entries, and time slices."""

@@ -1,0 +1,128 @@
+"""Decode each journal entry once for all projections of a process."""
+
+from __future__ import annotations
+
+import time
+from collections import OrderedDict
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from threading import Lock
+
+from journal.entry import Entry
+from journal.journal import Journal
+
+SMALL = 2 << 20  # compressed bytes of an entry up to which its rows stay in memory: about 40 MB of rows
+SETTLED = 2_000_000_000  # nanoseconds after which a folder's modification time distinguishes two changes on any file system
+
+
+class DecodedEntry:
+    """One journal entry with its rows.
+
+    A small entry is decompressed once, by the first thread that reads its rows. A larger one is decompressed for each
+    reader, since its rows do not fit in memory and a shared stream would let the slowest reader delay the others.
+    """
+
+    def __init__(self, entry: Entry, base: str, small: int = SMALL) -> None:
+        self.entry, self.number, self.id = entry, entry.number, entry.id
+        self.size = entry.path.stat().st_size
+        self.is_small = self.size <= small
+        self._subjects = tuple(f"{sign} <{base}{path}/".encode() for sign in "AD" for path in ("id", "record"))
+        self._vocabulary = f"{base}scheme/".encode()
+        self._lock = Lock()
+        self._rows: tuple[bytes, ...] | None = None
+        self._changed: frozenset[str] | None = None
+
+    def rows(self) -> Iterator[bytes]:
+        """Yield the rows ``A <s> <p> <o> <g> .`` and ``D ...`` in order, with line ends.
+
+        Raises ChainError if the file is incomplete.
+        """
+        if not self.is_small:
+            return rows_of(self.entry.lines())
+        with self._lock:
+            if self._rows is None:
+                self._rows = tuple(rows_of(self.entry.lines()))
+        return iter(self._rows)
+
+    def changed(self, size: int) -> Iterator[set[str]]:
+        """Yield the IRIs of the things, records and vocabulary graphs that the rows change, in sets of at most *size*.
+
+        Of a large entry, sets may repeat an IRI.
+        """
+        if not self.is_small:
+            yield from self._scan(size)
+            return
+        if self._changed is None:
+            self._changed = frozenset(iri for found in self._scan(SMALL) for iri in found)
+        rest = iter(sorted(self._changed))
+        while batch := set(islice(rest, size)):
+            yield batch
+
+    def _scan(self, size: int) -> Iterator[set[str]]:
+        found: set[bytes] = set()
+        for row in self.rows():
+            if row.startswith(self._subjects):
+                found.add(row[3 : row.index(b">")])
+            elif (graph := row[row.rindex(b" <") + 2 : -4]).startswith(self._vocabulary):
+                found.add(graph)
+            if len(found) >= size:
+                yield {iri.decode() for iri in found}
+                found.clear()
+        if found:
+            yield {iri.decode() for iri in found}
+
+
+class JournalReader:
+    """Read *journal*, whose IRIs begin with *base*, for several projections and threads; the newest small entries stay decoded."""
+
+    def __init__(self, journal: Journal, base: str) -> None:
+        self.journal, self.base = journal, base
+        self._decoded: OrderedDict[int, DecodedEntry] = OrderedDict()  # in the order of their numbers, without gaps
+        self._lock = Lock()
+
+    def entries(self, after: int = 0) -> Iterator[DecodedEntry]:
+        """Yield the entries with numbers above *after*, in order; raises ChainError at a gap."""
+        while known := self._decoded.get(after + 1):
+            yield known
+            after += 1
+        for entry in self.journal.entries(after):
+            yield self._put(entry)
+
+    def contains(self, position: int, entry: str) -> bool:
+        """Return whether entry number *position* has the id *entry*; True at position 0, before the first entry."""
+        found = next(self.entries(position - 1), None) if position else None
+        return position == 0 or (found is not None and found.id == entry)
+
+    def _put(self, entry: Entry) -> DecodedEntry:
+        with self._lock:
+            if known := self._decoded.get(entry.number):
+                return known
+            decoded = DecodedEntry(entry, self.base)
+            if self._decoded and next(reversed(self._decoded)) != entry.number - 1:
+                self._decoded.clear()
+            if decoded.is_small:
+                self._decoded[entry.number] = decoded
+            while sum(it.size for it in self._decoded.values()) > SMALL:
+                self._decoded.popitem(last=False)
+            return decoded
+
+
+class JournalCursor:
+    """The place of one projection in the journal; a folder that has not changed is not listed again."""
+
+    def __init__(self, reader: JournalReader) -> None:
+        self._reader = reader
+        self._seen: int | None = None
+
+    def entries(self, after: int) -> Iterator[DecodedEntry]:
+        """Yield the entries with numbers above *after*; nothing if all were yielded and the folder is unchanged since."""
+        token = self._reader.journal.change_token
+        if token == self._seen:
+            return
+        yield from self._reader.entries(after)
+        self._seen = token if time.time_ns() - token > SETTLED else None
+
+
+def rows_of(lines: Iterable[bytes]) -> Iterator[bytes]:
+    """Yield the lines of a patch that are additions or deletions."""
+    return (line for line in lines if line[:2] in (b"A ", b"D "))

@@ -1,0 +1,186 @@
+"""The embedded RDF store: it applies journal entries and the status file, and creates snapshots."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import structlog
+from pyoxigraph import NamedNode, Quad, Store
+
+from publisher.facets.updater import FacetUpdater
+from publisher.projections.journal_reader import JournalCursor, JournalReader
+from publisher.search.updater import SearchUpdater
+from publisher.store.apply import apply, count, digest, rebuild_default_graph, replace_graph
+from publisher.store.runner import Runner, StoreState
+from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot
+from publisher.store.status_watcher import StatusFile
+from publisher.store.writer_lock import ignore_report, writer_lock
+from vocab.iris import Iris
+
+CHECKPOINT_INTERVAL = 5.0  # seconds of catching up after which the position is stored, so that a crash loses no more
+
+log = structlog.get_logger(room="follower")
+
+
+@dataclass(frozen=True, slots=True)
+class Checkpoint:
+    """The last journal entry in the store, and its number of *quads*: None while an entry is being applied.
+
+    *rough*: the store was bulk-loaded since it was last optimized.
+    """
+
+    position: int = 0
+    entry: str = ""
+    quads: int | None = 0
+    rough: bool = False
+
+
+class EmbeddedStore:
+    """The store in *folder*; it follows the journal of *reader*, and the file *status* in the graph *status_graph*.
+
+    The freshness of sources is computed again when time alone changes it, by the clock *now*. *report* is called with the
+    reason while another process holds the lock, and with "" afterwards.
+    """
+
+    def __init__(
+        self,
+        reader: JournalReader,
+        folder: Path,
+        status: Path,
+        status_graph: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        report: Callable[[str], None] = ignore_report,
+    ) -> None:
+        self._reader, self._folder, self._graph, self._now = reader, folder, NamedNode(status_graph), now
+        self._cursor = JournalCursor(reader)
+        self._status_file = StatusFile(status, Iris(status_graph.removesuffix("status")).ns, reader.journal.store)
+        self.snapshots, self.paths = folder / "snapshots", ProjectionPaths.below(folder)
+        self.snapshots.mkdir(parents=True, exist_ok=True)
+        self._lock = writer_lock(folder / "lock", report)
+        self._checkpoint_file = folder / "position.json"
+        self.checkpoint = self._read_checkpoint()
+        if not reader.contains(self.checkpoint.position, self.checkpoint.entry):
+            log.warning("journal was replaced; rebuilding the store", position=self.checkpoint.position)
+            self._forget()
+        self.quads = self._open()
+        self._status = digest(self.quads, self._graph)
+
+    def update(self) -> StoreState:
+        """Apply what is new in the journal and the status file.
+
+        After a bulk load the indexes wait until the store is shown and optimized: they take about as long as the load.
+        """
+        changed = self._apply_entries()
+        if self._apply_status():
+            changed, self._status = True, digest(self.quads, self._graph)
+        return StoreState(self.checkpoint.position, self.checkpoint.entry, self._status, changed, not self.checkpoint.rough)
+
+    def optimize(self) -> bool:
+        """Merge the files that bulk loads left, if there are any: queries are then five to twenty times faster.
+
+        For tens of millions of quads that takes minutes, so the loaded data are shown first.
+        """
+        if not self.checkpoint.rough:
+            return False
+        self.quads.optimize()
+        self._store_checkpoint(replace(self.checkpoint, rough=False))
+        return True
+
+    def create_snapshot(self) -> Snapshot:
+        """Create a snapshot of the store with the indexes as they are shown."""
+        if self.checkpoint.quads is None:
+            self._write_checkpoint(replace(self.checkpoint, quads=self._count_quads()))
+        at = self.checkpoint
+        return create_snapshot(self.snapshots, self.quads, at.position, at.entry, at.quads or 0, self._status, self.paths)
+
+    def repair(self, wanted: Mapping[NamedNode, set[Quad]]) -> Snapshot:
+        """Replace graphs, rebuild the default graph, and create a snapshot."""
+        self._write_checkpoint(replace(self.checkpoint, quads=None))
+        for graph, quads in wanted.items():
+            replace_graph(self.quads, graph, quads)
+        rebuild_default_graph(self.quads)
+        self._store_checkpoint(replace(self.checkpoint, quads=self._count_quads()))
+        return self.create_snapshot()
+
+    def close(self) -> None:
+        """Close the store and release the lock."""
+        del self.quads
+        self._lock.close()
+
+    def _apply_entries(self) -> bool:
+        before, quads, since = self.checkpoint.position, self.checkpoint.quads, time.monotonic()
+        for entry in self._cursor.entries(before):
+            if self.checkpoint.quads is not None:
+                self._write_checkpoint(replace(self.checkpoint, quads=None))
+            growth = apply(self.quads, entry.rows())
+            quads = quads + growth.quads if quads is not None else None
+            self.checkpoint = Checkpoint(entry.number, entry.id, None, self.checkpoint.rough or growth.bulk)
+            if time.monotonic() - since > CHECKPOINT_INTERVAL:
+                self._store_checkpoint(self.checkpoint)
+                since = time.monotonic()
+        if self.checkpoint.position == before:
+            return False
+        self._store_checkpoint(replace(self.checkpoint, quads=self._count_quads() if quads is None else quads))
+        return True
+
+    def _apply_status(self) -> bool:
+        at = self._now()
+        quads = self._status_file.read(at) if self._status_file.due(at) else None
+        return quads is not None and replace_graph(self.quads, self._graph, quads)
+
+    def _count_quads(self) -> int:
+        return count(self.quads, self._graph)
+
+    def _open(self) -> Store:
+        path = self._folder / "store"
+        try:
+            return Store(path)
+        except OSError as error:
+            log.warning("store cannot be opened; rebuilding", error=str(error))
+            self._forget()
+            return Store(path)
+
+    def _forget(self) -> None:
+        self._checkpoint_file.unlink(missing_ok=True)
+        shutil.rmtree(self._folder / "store", ignore_errors=True)
+        self.checkpoint = Checkpoint()
+
+    def _read_checkpoint(self) -> Checkpoint:
+        try:
+            return Checkpoint(**json.loads(self._checkpoint_file.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            shutil.rmtree(self._folder / "store", ignore_errors=True)
+            return Checkpoint()
+
+    def _store_checkpoint(self, checkpoint: Checkpoint) -> None:
+        self.quads.flush()
+        self._write_checkpoint(checkpoint)
+
+    def _write_checkpoint(self, checkpoint: Checkpoint) -> None:
+        part = self._checkpoint_file.with_suffix(".part")
+        with part.open("w") as file:
+            json.dump(asdict(checkpoint), file)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(self._checkpoint_file)
+        self.checkpoint = checkpoint
+
+
+def open_runner(
+    reader: JournalReader,
+    folder: Path,
+    status: Path,
+    status_graph: str,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    report: Callable[[str], None] = ignore_report,
+) -> Runner[EmbeddedStore]:
+    """Open the store in *folder* (as ``EmbeddedStore``) with its facets and search index."""
+    store = EmbeddedStore(reader, folder, status, status_graph, now, report)
+    return Runner(store, (FacetUpdater(folder / "tables", reader), SearchUpdater(folder / "text", reader)))

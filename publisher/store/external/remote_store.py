@@ -1,0 +1,162 @@
+"""The external RDF store: the journal is loaded into it, and its position is recorded in snapshots.
+
+An entry that fits into one update is seen whole or not at all. Of a larger one readers may see a part, so a snapshot that
+says so is shown before it begins. Several publishers may follow one store: the one that holds its lease writes.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+
+from pyoxigraph import NamedNode, Quad
+
+from publisher.errors import StoreFailure
+from publisher.facets.updater import FacetUpdater
+from publisher.projections.journal_reader import DecodedEntry, JournalReader
+from publisher.search.updater import SearchUpdater
+from publisher.store.apply import digest_of
+from publisher.store.external import update_batches
+from publisher.store.external.client import Client
+from publisher.store.external.endpoint import StoreURLs
+from publisher.store.external.remote_quads import RemoteQuads
+from publisher.store.external.state import State
+from publisher.store.external.writer import Writer
+from publisher.store.external.writer_lease import SILENCE, WriterLease
+from publisher.store.runner import Runner, StoreState
+from publisher.store.snapshots import ProjectionPaths, Snapshot, newest_snapshot, register_external
+from publisher.store.status_watcher import StatusFile
+from publisher.store.writer_lock import ignore_report, writer_lock
+from vocab.iris import Iris
+
+GRACE = 0.6  # seconds until every publisher shows that an entry is being applied: they look each 0.2 s
+
+
+class RemoteStore:
+    """The store at *address*, which follows the journal of *reader*, and the file *status* in the graph *status_graph*.
+
+    *folder* holds its lock, snapshots and indexes. Raises NotReady if the store does not answer, StoreFailure if it holds
+    other data.
+    """
+
+    def __init__(
+        self,
+        address: StoreURLs,
+        reader: JournalReader,
+        folder: Path,
+        status: Path,
+        status_graph: str,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        wait: Callable[[float], None] = time.sleep,
+        report: Callable[[str], None] = ignore_report,
+    ) -> None:
+        self._reader, self._graph, self._now, self._wait = reader, NamedNode(status_graph), now, wait
+        self._status_file = StatusFile(status, Iris(status_graph.removesuffix("status")).ns, reader.journal.store)
+        self.snapshots, self.paths = folder / "snapshots", ProjectionPaths.below(folder)
+        self.snapshots.mkdir(parents=True, exist_ok=True)
+        self._last = State()
+        with ExitStack() as opened:  # closed if the next step fails, so that a new process can lock the folder
+            opened.enter_context(writer_lock(folder / "lock", report))
+            client = opened.enter_context(closing(Client(address.query)))
+            dialect = client.dialect(SILENCE)
+            self.writer = opened.enter_context(closing(Writer(address, dialect)))
+            self.lease = WriterLease(client, self.writer, reader.journal, writer_name(folder))
+            self.quads = RemoteQuads(client, dialect)
+            self._status = set(self.quads.graph(self._graph))
+            self._opened = opened.pop_all()
+
+    def update(self) -> StoreState:
+        """Load what is new in the journal and the status file."""
+        before = self.lease.read(self._now())
+        if before.position < self._last.position:
+            raise StoreFailure(f"the store went back from entry {self._last.position} to {before.position}; it is loaded again from there")
+        self._last = self._load_entries(before)
+        changed = self._load_status() or self._last.position != before.position
+        return StoreState(self._last.position, self._last.entry, digest_of(self._status), changed)
+
+    def optimize(self) -> bool:
+        """Return False: the engine optimizes itself."""
+        return False
+
+    def create_snapshot(self) -> Snapshot:
+        """Record the state of the store in a snapshot, with the indexes as they are shown."""
+        return self._register(self._last)
+
+    def close(self) -> None:
+        """Close the connections and release the lock."""
+        self._opened.close()
+
+    def _load_entries(self, state: State) -> State:
+        head = self._reader.journal.head
+        if head is None or head.number <= state.position or not self.lease.claim(self._now()):
+            return state
+        if newest_snapshot(self.snapshots):
+            self._register(replace(state, taking=head.number))
+            self._wait(GRACE)
+        for entry in self._reader.entries(state.position):
+            state = self._load(entry, state)
+        self.quads.forget()
+        return state
+
+    def _load(self, entry: DecodedEntry, state: State) -> State:
+        self.lease.tell(replace(state, taking=entry.number), self._now())
+        quads, left_out = state.quads, self.writer.left_out
+        for run in update_batches.quad_runs(entry.rows(), update_batches.BULK):
+            self.lease.renew(self._now())
+            (self.writer.add if run.added else self.writer.remove)(run.quads)
+            quads += len(run.quads) if run.added else -len(run.quads)
+        state = State(entry.number, entry.id, quads - (self.writer.left_out - left_out))
+        self.lease.tell(state, self._now())
+        return state
+
+    def _load_status(self) -> bool:
+        at = self._now()
+        if not self._status_file.due(at):
+            return False
+        if not self.lease.claim(at):
+            stored = set(self.quads.graph(self._graph))
+            changed, self._status = stored != self._status, stored
+            return changed
+        new = self._status_file.read(at)
+        if new is None:
+            return False
+        changed = new != self._status
+        self.writer.remove(_lines(self._status - new))
+        self.writer.add(_lines(new - self._status))
+        self._status = new
+        return changed
+
+    def _register(self, state: State) -> Snapshot:
+        snapshot = Snapshot(0, state.position, state.entry, state.quads, "", digest_of(self._status), taking=state.taking)
+        return register_external(self.snapshots, snapshot, self.paths)
+
+
+def writer_name(folder: Path) -> str:
+    """Return a name of this writer: one that is started again in the same folder, which its lock protects, continues at once."""
+    return f"{socket.gethostname()}-{blake2b(str(folder.resolve()).encode(), digest_size=6).hexdigest()}"
+
+
+def _lines(quads: set[Quad]) -> list[bytes]:
+    return sorted(f"{quad} .\n".encode() for quad in quads)
+
+
+def open_external_runner(
+    address: StoreURLs,
+    reader: JournalReader,
+    folder: Path,
+    status: Path,
+    status_graph: str,
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    wait: Callable[[float], None] = time.sleep,
+    report: Callable[[str], None] = ignore_report,
+) -> Runner[RemoteStore]:
+    """Open the store at *address* (as ``RemoteStore``) with its facets and search index, which are in *folder*."""
+    store = RemoteStore(address, reader, folder, status, status_graph, now, wait, report)
+    facets = FacetUpdater(folder / "tables", reader, store.quads.expect)
+    return Runner(store, (facets, SearchUpdater(folder / "text", reader, store.quads.look_up)))
