@@ -13,14 +13,14 @@ PORT ?=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-# A browser, a Java and Jena, the independent reader of what we write; a database and networks of their own for the workers; a store that our
-# outlets also run on.
+# A browser; Java and Jena, an independent reader of our patches; a database, and network namespaces for the workers; a second RDF store.
 TEST_PACKAGES := chromium default-jre-headless libapache-jena-java postgresql iproute2 virtuoso-opensource
 
 SITE := publisher/static/docs/index.html
-PAGES := CHANGELOG.md $(shell find docs -name "*.md" -o -path "docs/site/*" -type f -o -name conf.py)
+PAGES := CHANGELOG.md stocktake.py publisher/limits.py publisher/facets/schema.py harvesters/source.py \
+	$(shell find docs harvesters/protocols harvesters/mappings harvesters/commands shapes/data -name "*.md" -o -path "docs/site/*" -type f -o -name "*.py" -o -name "*.ttl")
 
-# What the query page's scripts are made of.
+# Sources of the query page's scripts.
 QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)
 
 COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-config --quiet
@@ -33,7 +33,7 @@ run: $(INSTALLED) $(SITE)
 install: $(INSTALLED)
 
 test: $(INSTALLED)
-	@.ci/packages $(TEST_PACKAGES) || echo "Going on without them: the tests that need them say that they are skipped."
+	@.ci/packages $(TEST_PACKAGES) || echo "Continuing without them: the tests that need them are skipped, with the reason."
 	$(BIN)/python -m pytest -n 3 --dist loadscope --no-loadscope-reorder $(ARGS)
 
 nightly: $(INSTALLED)
@@ -51,25 +51,25 @@ bench: $(INSTALLED)
 
 docs: $(SITE)
 
-# Strict: a warning is an error, and so is a link that leads nowhere.
+# Strict: a warning is an error, and so is a link to nothing. Tables of the reference are generated from the program (docs/generated.py).
 $(SITE): $(PAGES) | $(INSTALLED)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html --doctree-dir build/doctrees docs publisher/static/docs
 	@touch $@
 
 # requirements.lock is for working here; the image is built with requirements-build.lock and runs requirements-run.lock.
-# They name no index address and no path, so that they work wherever the packages come from.
+# They name no package index and no path, so that they work with any index.
 lock: $(INSTALLED)
 	$(COMPILE) pyproject.toml --all-extras --upgrade --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra postgresql --extra dask --extra s3 --constraint requirements.lock --no-annotate --output-file requirements-run.lock
 	printf '%s\n' hatchling sphinx furo myst-parser | $(COMPILE) - --constraint requirements.lock --no-annotate --output-file requirements-build.lock
 
-# Where npm is missing and cannot be had, the query page is a plain form.
+# Without npm, the query page is a plain form.
 $(INSTALLED): requirements.lock pyproject.toml hatch_build.py .ci/install $(QUERY_PAGE) | $(BIN)/pip
-	@command -v npm >/dev/null || .ci/packages nodejs npm || echo "Going on without npm: the query page will be a plain form."
+	@command -v npm >/dev/null || .ci/packages nodejs npm || echo "Continuing without npm: the query page will be a plain form."
 	.ci/install
 	@touch $@
 
-# Debian keeps the part of Python that makes environments in a package of its own.
+# On Debian, the module venv is in a package of its own.
 $(BIN)/pip:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed: make PYTHON=..." >&2; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || .ci/packages python3-venv

@@ -1,14 +1,14 @@
-"""The docs: whatever a person can type, set, ask or meet has its heading or its row."""
+"""The documentation names all that a person can type, configure, request or read in a report; what is generated cannot be forgotten."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 import pytest
-import typer
+from generated import PageError, generate
 
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
@@ -16,51 +16,32 @@ from harvesters.errors import FetchError, HarvestError, WebPageError
 from harvesters.mappings.fields import FIELDS
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
-from harvesters.source import Limits, Source
 from publisher.app import create_app
 from publisher.formats import GRAPHS, TABLES
 from publisher.routes import ROUTERS
 from publisher.store.query_service import QueryService
-from shapes.rules import rules
-from stocktake import Settings, app
+from stocktake import Settings
 from vocab.iris import Iris
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
-ROOMS = {"protocols": PROTOCOLS, "mappings": MAPPINGS}
+PAGES = [*DOCS.rglob("*.md"), *ROOT.glob("*.md")]
+DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
+REGISTRIES: dict[str, Iterable[str]] = {"protocols": PROTOCOLS, "mappings": MAPPINGS}
 
 
 def _text(name: str) -> str:
     return (DOCS / name).read_text(encoding="utf-8")
 
 
-def _section(name: str, title: str) -> str:
-    """Give the text under the heading that names *title* in backticks, down to the next of its level or above; "" if there is none."""
-    match = re.search(rf"^(#+) `{re.escape(title)}`[^\n]*\n(.*?)(?=^#{{1,6}} |\Z)", _text(name), re.MULTILINE | re.DOTALL)
-    return match.group() if match else ""
-
-
 def _rows(name: str) -> set[str]:
-    """Give what stands in backticks in the first cell of the tables' rows."""
-    return {word for cell in re.findall(r"^\|([^|]*)\|", _text(name), re.MULTILINE) for word in re.findall(r"`([^`]+)`", cell)}
+    """Return what is in backticks in the first cells of a page's tables."""
+    first_cells = re.findall(r"^\|([^|]*)\|", _text(name), re.MULTILINE)
+    return {word for cell in first_cells for word in re.findall(r"`([^`]+)`", cell)}
 
 
-def _linked(name: str, room: str) -> set[str]:
-    """Give the pages of *room* that a page links by their names."""
-    return set(re.findall(rf"\[`([^`]+)`\]\({room}/\1\.md\)", _text(name)))
-
-
-def _commands(group: object, path: str) -> Iterator[tuple[str, list[str]]]:
-    """Give each command's words and its own long options."""
-    options = [option for parameter in group.params for option in parameter.opts if option.startswith("--") and option != "--help"]
-    if options or not hasattr(group, "commands"):
-        yield path, options
-    for name, command in getattr(group, "commands", {}).items():
-        yield from _commands(command, f"{path} {name}")
-
-
-def _paths(routes: Iterable[object]) -> Iterator[str]:
-    """Give the routes' paths without their converters; a router that was included holds its routes itself."""
+def _paths(routes: Iterable[Any]) -> Iterator[str]:
+    """Yield the routes' paths without their converters, also those of included routers."""
     for route in routes:
         included = getattr(route, "original_router", None)
         if included is not None:
@@ -69,129 +50,117 @@ def _paths(routes: Iterable[object]) -> Iterator[str]:
             yield re.sub(r":\w+\}", "}", route.path)
 
 
-COMMANDS = dict(_commands(typer.main.get_command(app), "stocktake"))
+@pytest.mark.parametrize("file", [*DOCS.rglob("*.md")], ids=lambda file: str(file.relative_to(DOCS)))
+def test_every_table_of_a_page_is_generated(file: Path) -> None:
+    page = str(file.relative_to(DOCS).with_suffix(""))
 
+    text = generate(page, file.read_text(encoding="utf-8"))
 
-@pytest.mark.parametrize("path", COMMANDS)
-def test_every_command_has_its_heading_and_every_option_its_word(path):
-    section = _section("reference/commands.md", path)
-
-    missing = [option for option in COMMANDS[path] if f"`{option}" not in section]
-
-    assert section, f"docs/reference/commands.md has no heading `{path}`"
-    assert missing == []
-
-
-def test_no_command_is_told_that_is_none():
-    told = set(re.findall(r"^#+ `(stocktake[^`]*)`", _text("reference/commands.md"), re.MULTILINE))
-
-    assert told - set(COMMANDS) == set()
-
-
-@pytest.mark.parametrize("variable", Settings.VARIABLES)
-def test_every_setting_has_its_heading(variable):
-    assert _section("reference/settings.md", variable)
-
-
-def test_no_setting_is_told_that_is_none():
-    told = {name for file in DOCS.rglob("*.md") for name in re.findall(r"STOCKTAKE_[A-Z_]+", file.read_text(encoding="utf-8"))}
-
-    assert told - set(Settings.VARIABLES) == set()
-
-
-@pytest.mark.parametrize("key", [item.name for kind in (Source, Limits) for item in fields(kind)])
-def test_every_key_of_a_card_has_its_row(key):
-    assert key in _rows("reference/sources.md")
+    assert "<!-- generated" not in text
+    assert "<!-- default" not in text
 
 
 @pytest.mark.parametrize(
-    ("page", "options"),
-    [(f"reference/{room}/{name}.md", row.options) for room, table in ROOMS.items() for name, row in table.items()],
-    ids=lambda given: given if isinstance(given, str) else "",
+    ("page", "old", "new"),
+    [
+        ("reference/commands", "## `stocktake dump`\n", ""),
+        ("reference/settings", "STOCKTAKE_HUB", "STOCKTAKE_HUT"),
+        ("reference/limits", "| `rows` |", "| `lines` |"),
+        ("reference/sources", "| `pause` |", "| `interval` |"),
+        ("reference/shapes", "rules Event", "rules Record"),
+        ("reference/releases", "## Tables", "<!-- generated: nothing -->"),
+    ],
 )
-def test_every_protocol_and_mapping_has_its_page_and_every_option_its_row(page, options):
-    text = _text(page) if (DOCS / page).exists() else ""
+def test_a_page_with_an_unknown_or_missing_name_ends_the_build(page: str, old: str, new: str) -> None:
+    text = _text(f"{page}.md").replace("STOCKTAKE_WEBSUB_HUB`\n", "STOCKTAKE_HUB`\n").replace(old, new)
 
-    missing = [key for key, option in options.items() if f"| `{key}` | {option.help} |" not in text]
-
-    assert text.startswith(f"# `{Path(page).stem}`\n"), f"docs/{page} is missing or has another heading"
-    assert missing == []
+    with pytest.raises(PageError, match=page):
+        generate(page, text)
 
 
-@pytest.mark.parametrize("room", ROOMS)
-def test_every_page_of_a_protocol_or_mapping_is_in_its_list(room):
-    pages = {file.stem for file in (DOCS / "reference" / room).glob("*.md")}
+def test_no_page_names_an_unknown_setting() -> None:
+    names = {name for file in DOCS.rglob("*.md") for name in re.findall(r"STOCKTAKE_[A-Z_]+", file.read_text(encoding="utf-8"))}
 
-    assert pages == set(ROOMS[room]) == _linked(f"reference/{room}.md", room) & set(ROOMS[room])
+    assert names - set(Settings.VARIABLES) == set()
 
 
-def test_the_readme_counts_protocols_and_mappings():
+@pytest.mark.parametrize("folder", REGISTRIES)
+def test_every_protocol_and_mapping_has_its_page(folder: str) -> None:
+    pages = {file.stem: file.read_text(encoding="utf-8") for file in (DOCS / "reference" / folder).glob("*.md")}
+
+    assert set(pages) == set(REGISTRIES[folder])
+    assert [name for name, text in pages.items() if not text.startswith(f"# `{name}`\n")] == []
+
+
+@pytest.mark.parametrize(
+    "file", [DOCS / "reference" / "protocols" / f"{name}.md" for name, row in PROTOCOLS.items() if row.options]
+    + [DOCS / "reference" / "mappings" / f"{name}.md" for name, row in MAPPINGS.items() if row.options], ids=lambda file: file.stem
+)  # fmt: skip
+def test_every_page_of_an_entry_with_options_lists_them(file: Path) -> None:
+    assert "<!-- generated: options -->" in file.read_text(encoding="utf-8")
+
+
+def test_the_readme_counts_protocols_and_mappings() -> None:
     text = (ROOT / "README.md").read_text(encoding="utf-8")
 
     assert f"from {len(PROTOCOLS)} kinds of interface" in text
     assert f"with {len(MAPPINGS)} [mappings]" in text
 
 
-def test_every_field_of_the_model_has_its_row():
-    assert set().union(*FIELDS.values()) - _rows("reference/mappings/fields.md") == set()
+def test_every_field_of_the_model_has_its_row() -> None:
+    names: set[str] = set().union(*FIELDS.values())
+
+    assert names - _rows("reference/mappings/fields.md") == set()
 
 
 def _outcomes(kind: type[HarvestError]) -> Iterator[str]:
     yield kind.outcome
-    for below in kind.__subclasses__():
-        yield from _outcomes(below)
+    for subclass in kind.__subclasses__():
+        yield from _outcomes(subclass)
 
 
-def test_every_outcome_of_a_request_has_its_row():
+def test_every_outcome_of_a_request_has_its_row() -> None:
     known = {"asked", "answered", "unchanged", "redirected", "retried", *_outcomes(FetchError), *_outcomes(WebPageError)}
 
     assert known - {FetchError.outcome} - _rows("explanation/harvesting.md") == set()
 
 
 @pytest.mark.parametrize("name", ROUTERS)
-def test_every_outlet_has_its_heading(name):
-    assert _section("reference/endpoints.md", name)
+def test_every_router_has_its_heading(name: str) -> None:
+    assert re.search(rf"^#+ `{re.escape(name)}`", _text("reference/endpoints.md"), re.MULTILINE)
 
 
-def test_every_endpoint_has_its_row_or_heading(tmp_path):
+def test_every_endpoint_has_its_row_or_heading(tmp_path: Path) -> None:
     paths = set(_paths(create_app(QueryService(tmp_path, Iris())).routes))
 
-    told = set(re.findall(r"`(/[^`\s]*)`", _text("reference/endpoints.md")))
+    documented = set(re.findall(r"`(/[^`\s]*)`", _text("reference/endpoints.md")))
 
     assert "/health" in paths
-    assert paths - told == set()
+    assert paths - documented == set()
 
 
-def test_every_address_of_the_desk_has_its_row(tmp_path):
-    desk = create_admin(AdminContext(tmp_path, tmp_path, "sqlite://", "https://example.org/"))
+def test_every_operation_of_the_admin_api_has_its_row(tmp_path: Path) -> None:
+    admin = create_admin(AdminContext(tmp_path, tmp_path, "sqlite://", "https://example.org/"))
 
-    asked = {f"{method.upper()} /admin{path}" for path, operations in desk.openapi()["paths"].items() for method in operations}
+    names = {f"{method.upper()} /admin{path}" for path, operations in admin.openapi()["paths"].items() for method in operations}
 
-    assert "GET /admin/plans" in asked
-    assert asked - _rows("reference/admin.md") == set()
+    assert "GET /admin/plans" in names
+    assert names - _rows("reference/admin.md") == set()
 
 
 @pytest.mark.parametrize("row", [*GRAPHS.values(), *TABLES.values()], ids=lambda row: row.label)
-def test_every_format_has_its_row(row):
+def test_every_format_has_its_row(row: Any) -> None:
     assert row.media.partition(";")[0] in _rows("reference/endpoints.md")
 
 
-@pytest.mark.parametrize("rule", rules().values(), ids=lambda rule: rule.name)
-def test_every_shape_has_its_row(rule):
-    assert rule.name in _rows("reference/shapes.md")
-
-
-@pytest.mark.parametrize("file", [*DOCS.rglob("*.md"), *ROOT.glob("*.md")], ids=lambda file: str(file.relative_to(ROOT)))
-def test_every_link_to_a_file_leads_to_one(file):
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: str(file.relative_to(ROOT)))
+def test_every_link_to_a_file_leads_to_one(file: Path) -> None:
     links = re.findall(r"\]\((?!https?:|#|mailto:)([^)#]+)", file.read_text(encoding="utf-8"))
 
     assert [link for link in links if not (file.parent / link).exists()] == []
 
 
-DECISIONS = sorted((DOCS / "decisions").glob("[0-9]*.md"))
-
-
-def test_no_two_decisions_have_the_same_number():
+def test_no_two_decisions_have_the_same_number() -> None:
     numbers = [int(file.name[:4]) for file in DECISIONS]
 
     assert len(numbers) == len(set(numbers))
@@ -199,7 +168,7 @@ def test_no_two_decisions_have_the_same_number():
 
 
 @pytest.mark.parametrize("file", DECISIONS, ids=lambda file: file.stem)
-def test_every_decision_begins_with_its_number_date_and_status(file):
+def test_every_decision_begins_with_its_number_date_and_status(file: Path) -> None:
     begin = rf"# {int(file.name[:4])}\. \S[^\n]*\n\n\d{{4}}-\d\d-\d\d, (proposed|accepted|superseded by \d+)\b"
 
     matches = re.match(begin, file.read_text(encoding="utf-8"))

@@ -1,0 +1,256 @@
+"""A Sphinx extension that writes reference tables from the program, so that they cannot be wrong.
+
+A page says where: ``<!-- generated: NAME -->`` on a line of its own is replaced by a table, ``<!-- default -->`` in a table's row by the
+default of the key that the row begins with. Below a heading that names a command or a setting, its help text and options are inserted.
+A page that names something unknown, or leaves something out, ends the build.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import MISSING, fields
+from pathlib import Path
+from typing import Any
+
+import typer.main
+from sphinx.application import Sphinx
+
+from harvesters.mappings.registry import MAPPINGS
+from harvesters.option_schema import Option
+from harvesters.page_model import Payload
+from harvesters.protocols.registry import PROTOCOLS
+from harvesters.source import Limits as HarvestLimits
+from harvesters.source import Source
+from publisher.facets.schema import TABLES
+from publisher.limits import Limits as QueryLimits
+from shapes.rules import rules
+from stocktake import Settings, app
+
+DOCS = Path(__file__).parent
+_MARK = re.compile(r"^<!-- generated: (.+?) -->$", re.MULTILINE)
+_DEFAULT = re.compile(r"^(\| `(\w+)` \|.*)<!-- default -->", re.MULTILINE)
+_DECISION = re.compile(r"# (\d+)\. (.+)\n+(\d{4}-\d\d-\d\d), (.+?)\.?\n")
+_PAYLOADS = {Payload.ROW: "rows", Payload.XML: "XML elements", Payload.GRAPH: "graphs"}
+_SIZES = {1 << 30: "GiB", 1 << 20: "MiB"}
+
+
+class PageError(ValueError):
+    """A page that names what the program does not have, or leaves out what it has."""
+
+
+def table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """Return a table in Markdown.
+
+    >>> print(table(("a", "b"), [("1", "x | y")]))
+    | a | b |
+    |---|---|
+    | 1 | x \\| y |
+    """
+    heads = [*head]
+    lines = [heads, ["---"] * len(heads), *([cell.replace("|", "\\|").replace("\n", " ") for cell in row] for row in rows)]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines).replace("| --- ", "|---").replace("--- |", "---|")
+
+
+def code(value: object) -> str:
+    """Return a value as code, and "none" for one that is missing or empty."""
+    if value is None or value is MISSING or value in ("", (), {}, []):
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, int) and (unit := next((size for size in _SIZES if value >= size and value % size == 0), None)):
+        return f"{value // unit} {_SIZES[unit]}"
+    if isinstance(value, int | float):
+        return f"{value:,.0f}" if value >= 1000 else f"{value:g}"
+    return f"`{value}`"
+
+
+def decisions() -> str:
+    """Return the table of decision records: number, title, date and status."""
+    rows = []
+    for file in sorted((DOCS / "decisions").glob("[0-9]*.md")):
+        match = _DECISION.match(file.read_text(encoding="utf-8"))
+        if match is None:
+            raise PageError(f"{file}: begin with '# NUMBER. TITLE', an empty line, and 'YYYY-MM-DD, accepted'")
+        number, title, date, status = match.groups()
+        rows.append((number, f"[{title}]({file.name})", date, status))
+    return table(("number", "title", "date", "status"), rows)
+
+
+def options(rows: Mapping[str, Option]) -> str:
+    """Return the table of a protocol's or a mapping's options."""
+    if not rows:
+        return "No options."
+    cells = ((f"`{name}`", row.help, "required" if row.required else code(row.default)) for name, row in rows.items())
+    return table(("option", "meaning", "default"), cells)
+
+
+def _first_sentence(folder: str, name: str) -> str:
+    """Return the first sentence of an entry's page."""
+    file = DOCS / "reference" / folder / f"{name}.md"
+    if not file.exists():
+        raise PageError(f"{file} is missing")
+    paragraph = file.read_text(encoding="utf-8").split("\n\n")[1].replace("\n", " ")
+    sentence = re.split(r"(?<=[.])(?= [A-Z])", paragraph)[0].removesuffix(".")
+    return re.sub(r"\[([^]]+)\]\([^)]+\)", r"\1", sentence)  # its links lead from another folder
+
+
+def protocols() -> str:
+    """Return the list of protocols."""
+    rows = [
+        (
+            f"[`{name}`](protocols/{name}.md)",
+            _first_sentence("protocols", name),
+            _PAYLOADS[protocol.payload_type] + (", or as the source definition says" if protocol.payload_type_for else ""),
+            "yes" if protocol.incremental else "no",
+        )
+        for name, protocol in PROTOCOLS.items()
+    ]
+    return table(("protocol", "reads", "yields", "can request changes only"), rows)
+
+
+def mappings() -> str:
+    """Return the list of mappings."""
+    rows = [
+        (
+            f"[`{name}`](mappings/{name}.md)",
+            _first_sentence("mappings", name),
+            ", ".join(word for payload, word in _PAYLOADS.items() if payload in mapping.accepts),
+            mapping.kind,
+        )
+        for name, mapping in MAPPINGS.items()
+    ]
+    return table(("mapping", "maps", "from", "to, by default"), rows)
+
+
+def rule_table(prefix: str) -> str:
+    """Return the rules whose names begin with *prefix*."""
+    rows = [
+        (f"`{rule.name}`", rule.message, str(rule.severity.value), rule.cure) for rule in rules().values() if rule.name.startswith(prefix)
+    ]
+    if not rows:
+        raise PageError(f"no rule begins with {prefix}")
+    return table(("rule", "message", "severity", "what to do"), rows)
+
+
+def column_tables() -> str:
+    """Return each table of a release with its columns."""
+    parts = []
+    for item in TABLES.values():
+        rows = [(f"`{column.name}`", column.kind.value, "" if column.required else "yes", column.description) for column in item.columns]
+        key = f" Key: {', '.join(f'`{name}`' for name in item.key)}." if item.key else ""
+        parts.append(
+            f"## `{item.name}`\n\nOne row: {item.row_description}.{key}\n\n{table(('column', 'type', 'may be empty', 'content'), rows)}"
+        )
+    return "\n\n".join(parts)
+
+
+def _commands(group: Any, path: str = "stocktake") -> Iterator[tuple[str, Any]]:
+    """Yield each command that does something, by the words that call it."""
+    if not hasattr(group, "commands"):
+        yield path, group
+    for name, command in getattr(group, "commands", {}).items():
+        yield from _commands(command, f"{path} {name}")
+
+
+def _command(path: str, command: Any) -> str:
+    """Return the help of a command: its sentence, its usage and its options."""
+    arguments = [parameter for parameter in command.params if not parameter.opts[0].startswith("-")]
+    flags = [parameter for parameter in command.params if parameter.opts[0].startswith("-") and parameter.opts[0] != "--help"]
+    usage = " ".join([path, *(_usage(parameter) for parameter in arguments), *(["[OPTIONS]"] if flags else [])])
+    rows = [(f"`{_usage(parameter)}`", parameter.help or "", "" if parameter.required else "none") for parameter in arguments]
+    rows += [(f"`{'`, `'.join([*flag.opts, *flag.secondary_opts])}`", flag.help or "", _flag_default(flag)) for flag in flags]
+    parts = [command.help.strip(), f"```text\n{usage}\n```", table(("argument or option", "meaning", "default"), rows) if rows else ""]
+    return "\n\n".join(filter(None, parts))
+
+
+def _usage(argument: Any) -> str:
+    name = (argument.metavar or argument.name).upper() + ("..." if argument.nargs == -1 else "")
+    return name if argument.required else f"[{name}]"
+
+
+def _flag_default(flag: Any) -> str:
+    if flag.required:
+        return "required"
+    return "" if flag.is_flag or "Default:" in flag.help or "(default:" in flag.help else code(flag.default)
+
+
+def _setting(variable: str) -> str:
+    """Return a setting's option, default and help."""
+    option = next(parameter for parameter in typer.main.get_command(app).params if parameter.envvar == variable)
+    text = Settings.VARIABLES[variable]
+    default = "" if "Default:" in text else f" Default: {code(option.default)}."
+    return f"Option `{option.opts[0]}`. {text}{default}"
+
+
+def _insert(source: str, page: str, texts: Mapping[str, str]) -> str:
+    """Insert each of *texts* below the heading that names it in backticks; raises PageError if headings and texts differ."""
+    named = re.findall(r"^## `([^`]+)`$", source, re.MULTILINE)
+    if missing := sorted(set(named) ^ set(texts)):
+        raise PageError(f"{page}: unknown or missing headings: {', '.join(missing)}")
+    return re.sub(r"^## `([^`]+)`$", lambda match: f"{match[0]}\n\n{texts[match[1]]}", source, flags=re.MULTILINE)
+
+
+def _fill_defaults(source: str, page: str, defaults: Mapping[str, object]) -> str:
+    """Replace ``<!-- default -->`` in the row of each key; raises PageError if a key has no such row."""
+    filled = {match[2] for match in _DEFAULT.finditer(source)}
+    if missing := sorted(filled ^ set(defaults)):
+        raise PageError(f"{page}: unknown or missing rows with a default: {', '.join(missing)}")
+    return _DEFAULT.sub(lambda match: match[1] + code(defaults[match[2]]), source)
+
+
+def _defaults(*kinds: Any) -> dict[str, object]:
+    """Return the defaults of the fields that have one."""
+    return {
+        item.name: item.default if item.default is not MISSING else ""
+        for kind in kinds
+        for item in fields(kind)
+        if item.default is not MISSING or item.default_factory is not MISSING
+    }
+
+
+TABLE_MAKERS: Mapping[str, Callable[[], str]] = {
+    "decisions": decisions,
+    "protocols": protocols,
+    "mappings": mappings,
+    "columns": column_tables,
+}
+
+
+def _generated(name: str, page: str) -> str:
+    kind, _, argument = name.partition(" ")
+    if kind == "rules":
+        return rule_table(argument)
+    if name == "options":
+        folder, _, entry = page.removeprefix("reference/").partition("/")
+        return options(PROTOCOLS[entry].options if folder == "protocols" else MAPPINGS[entry].options)
+    if name not in TABLE_MAKERS:
+        raise PageError(f"{page}: nothing is generated by the name {name!r}")
+    return TABLE_MAKERS[name]()
+
+
+def generate(page: str, source: str) -> str:
+    """Return the text of a page with all that is generated in it; raises PageError."""
+    if page == "reference/commands":
+        source = _insert(source, page, {path: _command(path, command) for path, command in _commands(typer.main.get_command(app))})
+    elif page == "reference/settings":
+        source = _insert(source, page, {variable: _setting(variable) for variable in Settings.VARIABLES})
+    elif page == "reference/limits":
+        source = _fill_defaults(source, page, _defaults(QueryLimits))
+    elif page == "reference/sources":
+        source = _fill_defaults(source, page, {name: value for name, value in _defaults(Source, HarvestLimits).items() if name != "limits"})
+    elif page == "reference/shapes":
+        prefixes = [name.removeprefix("rules ") for name in _MARK.findall(source)]
+        if left := [rule.name for rule in rules().values() if not rule.name.startswith(tuple(prefixes))]:
+            raise PageError(f"{page}: no table has the rules {', '.join(left)}")
+    return _MARK.sub(lambda match: _generated(match[1], page), source)
+
+
+def _read(sphinx: Sphinx, page: str, source: list[str]) -> None:
+    source[0] = generate(page, source[0])
+
+
+def setup(sphinx: Sphinx) -> dict[str, bool]:
+    """Connect what is done before a page is read."""
+    sphinx.connect("source-read", _read)
+    return {"parallel_read_safe": True}
