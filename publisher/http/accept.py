@@ -1,6 +1,6 @@
-"""Parse the Accept header.
+"""Parse the headers Accept and Accept-Encoding.
 
-Source: https://www.rfc-editor.org/rfc/rfc9110 sections 5.6.6 (parameters), 12.4.2 (q-values) and 12.5.1 (Accept).
+Source: https://www.rfc-editor.org/rfc/rfc9110 sections 5.6.6 (parameters), 12.4.2 (q-values), 12.5.1 and 12.5.3.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ _PART = re.compile(rf"(?:{_QUOTED}|[^,\"])+")  # up to the next comma outside qu
 _RANGE = re.compile(rf"\s*({_TOKEN})/({_TOKEN})\s*((?:;.*)?)\Z", re.ASCII | re.DOTALL)
 _PARAMETER = re.compile(rf";\s*({_TOKEN})\s*=\s*({_QUOTED}|{_TOKEN})", re.ASCII)
 _QUALITY = re.compile(r"(?:0(?:\.[0-9]{0,3})?|1(?:\.0{0,3})?)\Z")
+_CODING = re.compile(r"\s*+(gzip|x-gzip|\*)\s*+(?:;\s*+q\s*+=\s*+([0-9.]++)\s*+)?\Z", re.IGNORECASE)
 _IGNORED_PARAMETERS = {"charset"}  # every response is UTF-8
 
 
@@ -56,3 +57,17 @@ def _parse_range(match: re.Match[str]) -> MediaRange:
     quality_text = params.pop("q", "1")
     narrowing = frozenset((name, value) for name, value in params.items() if name not in _IGNORED_PARAMETERS)
     return MediaRange(match[1].lower(), match[2].lower(), float(quality_text) if _QUALITY.match(quality_text) else 1.0, narrowing)
+
+
+def accepts_gzip(accept_encoding: str | None) -> bool:
+    """Return whether the header Accept-Encoding allows gzip; None: it is absent.
+
+    >>> accepts_gzip("deflate, gzip;q=0.5"), accepts_gzip("gzip;q=0, *"), accepts_gzip("*"), accepts_gzip(None)
+    (True, False, True, False)
+    """
+    codings = {match[1].lower(): _positive(match[2]) for part in (accept_encoding or "").split(",") if (match := _CODING.match(part))}
+    return codings.get("gzip", codings.get("x-gzip", codings.get("*", False)))
+
+
+def _positive(quality_text: str | None) -> bool:
+    return quality_text is None or quality_text.strip("0.") != ""

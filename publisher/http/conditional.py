@@ -1,4 +1,4 @@
-"""Evaluate conditional requests with validators derived from a snapshot of the store.
+"""Evaluate conditional requests, the only place that reads If-None-Match and If-Modified-Since.
 
 Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.8 (validators) and 13 (conditions).
 """
@@ -41,10 +41,24 @@ def _http_date(seconds: int) -> str:
     return formatdate(seconds, usegmt=True)
 
 
-def matches_etag(headers: Mapping[str, str], etag: str) -> bool:
-    """Return whether the header If-None-Match names *etag*; weak and strong tags count as the same (section 13.1.2)."""
+def matches_etag(headers: Mapping[str, str], *etags: str) -> bool:
+    """Return whether the header If-None-Match is ``*`` or names one of *etags*.
+
+    Weak and strong tags count as the same (section 13.1.2).
+    """
     known = headers.get("if-none-match", "")
-    return known.strip() == "*" or etag.removeprefix("W/") in _TAG.findall(known)
+    return known.strip() == "*" or not {etag.removeprefix("W/") for etag in etags}.isdisjoint(_TAG.findall(known))
+
+
+def is_not_modified(headers: Mapping[str, str], *etags: str, modified: float | None) -> bool:
+    """Return whether the client has the response with one of *etags*, last changed at *modified*, in seconds since 1970.
+
+    A date counts only without If-None-Match (section 13.2.2), and only if it equals *modified*: the time of a run is its
+    start, and its changes were published later. None: unknown.
+    """
+    if "if-none-match" in headers:
+        return matches_etag(headers, *etags)
+    return modified is not None and parse_http_date(headers.get("if-modified-since")) == modified
 
 
 def evaluate_conditions(method: str, headers: Mapping[str, str], etag: str, snapshot: Snapshot) -> HTTPStatus | None:
@@ -52,17 +66,18 @@ def evaluate_conditions(method: str, headers: Mapping[str, str], etag: str, snap
 
     Section 13.2.2: If-Modified-Since counts only without If-None-Match, and only for GET and HEAD.
     """
-    if (if_none_match := headers.get("if-none-match")) is not None:
-        if etag.removeprefix("W/") not in _TAG.findall(if_none_match):
+    if "if-none-match" in headers:
+        if not matches_etag(headers, etag):
             return None
         return HTTPStatus.NOT_MODIFIED if method in SAFE_METHODS else HTTPStatus.PRECONDITION_FAILED
-    since = _parse_http_date(headers.get("if-modified-since")) if method in SAFE_METHODS else None
+    since = parse_http_date(headers.get("if-modified-since")) if method in SAFE_METHODS else None
     known = since is not None and last_modified(snapshot) is not None and snapshot.modified <= since
     return HTTPStatus.NOT_MODIFIED if known else None
 
 
-def _parse_http_date(date: str | None) -> float | None:
+def parse_http_date(date: str | None) -> float | None:
+    """Return an HTTP date in seconds since 1970; None if it is absent or invalid, and then ignored (section 13.1.3)."""
     try:
         return parsedate_to_datetime(date).timestamp() if date else None
     except (ValueError, TypeError):
-        return None  # section 13.1.3: an invalid date is ignored
+        return None

@@ -9,7 +9,6 @@ Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.4 (Content-Encoding), 
 from __future__ import annotations
 
 import asyncio
-import re
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
@@ -21,6 +20,8 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from languages.request_locale import current_locale
+from publisher.http.accept import accepts_gzip
+from publisher.http.conditional import is_not_modified, parse_http_date
 
 MAX_CACHE_BYTES = 64 << 20  # of all cached pages, compressed and not
 COMPRESSION_LEVEL = 2  # of isal's 0 to 3: 100 kB in about 1 ms, to a quarter of the size
@@ -29,8 +30,6 @@ CACHED_ROUTES = frozenset(
     ("", "search", "concept", "scheme", "source", "page", "matrix", "map", "trends", "gaps", "events", "documents", "posts", "prizes",
      "registries", "organizations", "things")
 )  # fmt: skip
-_ACCEPTS_GZIP = re.compile(r"(?:^|,)\s*+(?:gzip|\*)\s*+(?:;\s*+q=(?!0(?:\.0*+)?\s*+(?:,|$))[^,]*+)?(?:,|$)")
-_TAG = re.compile(r'(?:W/)?"([^"]*)"')
 _CONDITIONS = (b"if-none-match", b"if-modified-since")
 _GZIP_SUFFIX = "-gzip"  # suffix of the ETag of a compressed page: it is another representation
 
@@ -109,7 +108,7 @@ def _size(page: _CachedPage) -> int:
 
 async def _send_page(page: _CachedPage, request_headers: Headers, send: Send) -> None:
     headers = MutableHeaders(raw=list(page.headers))
-    compressed = page.compressed if _ACCEPTS_GZIP.search(request_headers.get("accept-encoding", "").lower()) else None
+    compressed = page.compressed if accepts_gzip(request_headers.get("accept-encoding")) else None
     if page.compressed is not None:
         headers.add_vary_header("Accept-Encoding")
     if compressed is not None:
@@ -127,12 +126,7 @@ async def _send_page(page: _CachedPage, request_headers: Headers, send: Send) ->
 
 
 def _not_modified(request_headers: Headers, response_headers: MutableHeaders) -> bool:
-    """Return whether the client has the page, compressed or not. A date counts only if it equals Last-Modified."""
-    if (known := request_headers.get("if-none-match")) is not None:
-        tag = _TAG.match(response_headers.get("etag", ""))
-        return tag is not None and (known.strip() == "*" or _without_gzip_suffix(tag[1]) in map(_without_gzip_suffix, _TAG.findall(known)))
-    return "last-modified" in response_headers and request_headers.get("if-modified-since") == response_headers["last-modified"]
-
-
-def _without_gzip_suffix(tag: str) -> str:
-    return tag.removesuffix(_GZIP_SUFFIX)
+    """Return whether the client has the page, compressed or not."""
+    tag = response_headers.get("etag", "")[:-1].removesuffix(_GZIP_SUFFIX)
+    etags = (f'{tag}"', f'{tag}{_GZIP_SUFFIX}"') if tag else ()
+    return is_not_modified(request_headers, *etags, modified=parse_http_date(response_headers.get("last-modified")))

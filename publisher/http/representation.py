@@ -6,10 +6,9 @@ and 15.5.7 (406).
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from email.utils import formatdate, parsedate_to_datetime
+from email.utils import formatdate
 from hashlib import blake2b
 from http import HTTPStatus
 
@@ -17,11 +16,10 @@ from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from publisher.formats import DATA_FORMATS, FORMATS, Format
+from publisher.http.conditional import is_not_modified
 from publisher.http.links import Link, link_header, typed_link
 from publisher.http.negotiation import choose_format
 from publisher.http.problems import HTTPProblem
-
-_TAG = re.compile(r'(?:W/)?("[^"]*")')
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +86,7 @@ def build_response(request: Request, representation: Representation) -> Response
         headers["Link"] = links
     if representation.modified is not None:
         headers["Last-Modified"] = formatdate(representation.modified, usegmt=True)
-    if representation.status is HTTPStatus.OK and _not_modified(request, etag, representation.modified):
+    if representation.status is HTTPStatus.OK and is_not_modified(request.headers, etag, modified=representation.modified):
         return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=headers)
     headers |= {"Content-Type": representation.media, "Content-Length": str(len(representation.body))}
     return Response(b"" if request.method == "HEAD" else representation.body, representation.status, headers)
@@ -99,18 +97,3 @@ def see_other(request: Request, path: str, links: Iterable[Link] = (), vary: str
     headers = {"Link": link_header(links), "Vary": vary}
     root = request.scope.get("root_path", "")
     return RedirectResponse(root + path, HTTPStatus.SEE_OTHER, {name: text for name, text in headers.items() if text})
-
-
-def _not_modified(request: Request, etag: str, modified: int | None) -> bool:
-    """Return whether the client has the current representation.
-
-    A date counts only if it equals Last-Modified: a run's time is its start, and its
-    changes were published later.
-    """
-    if (known := request.headers.get("if-none-match")) is not None:
-        return known.strip() == "*" or etag in _TAG.findall(known)
-    since = request.headers.get("if-modified-since")
-    try:
-        return modified is not None and since is not None and int(parsedate_to_datetime(since).timestamp()) == modified
-    except (ValueError, TypeError):
-        return False  # section 13.1.3: an invalid date is ignored

@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from publisher.http.host import own_path, with_public_host
 from publisher.http.problems import COST, problem_response
-from publisher.store.workers.rate_limit import RateLimiter, client_of
+from publisher.store.workers.rate_limit import RateLimiter, client_key
 
 # Load nothing from other hosts, run no inline scripts, and forbid framing.
 CONTENT_SECURITY_POLICY = (
@@ -85,7 +85,7 @@ class SecurityMiddleware:
         if scope["scheme"] == "https":
             headers.setdefault("Strict-Transport-Security", _HSTS)
         if scope["path"].startswith(_QUERY_PATHS):
-            client = client_of(scope["client"][0]) if scope.get("client") else ""
+            client = client_key(scope)
             account = self._budget.account(client)
             for name, value in (account.headers() if account else {}).items():
                 headers[name] = value

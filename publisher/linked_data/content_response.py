@@ -6,18 +6,24 @@ import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import NotRequired
 
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from publisher.formats import FORMATS, GRAPHS, HTML, JSON, Format
 from publisher.history.versions import read_history
+from publisher.http.endpoints import Documentation, WebAddress
 from publisher.http.links import Link
 from publisher.http.representation import Representation, ResourceURLs, build_response, is_negotiated, negotiate_format
 from publisher.linked_data.plain_json import plain_json
 from publisher.store.descriptions import Description, serialize_description
 from publisher.store.query_service import QueryService
 
+DescriptionJson = TypedDict("DescriptionJson", {"@context": WebAddress, "id": WebAddress, "type": NotRequired[str | list[str]]})
+DescriptionJson.__doc__ = "Nested JSON with texts by language. Its context makes it JSON-LD, with the same triples."
+GONE: Documentation = {410: {"model": DescriptionJson, "description": "Deleted at its source: what it was, since when and why"}}
 RenderPage = Callable[[], Awaitable[Response]]
 
 

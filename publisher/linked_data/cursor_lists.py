@@ -11,11 +11,11 @@ from base64 import urlsafe_b64decode, urlsafe_b64encode
 from dataclasses import dataclass
 from enum import Enum
 from http import HTTPStatus
-from typing import NamedTuple
+from typing import Annotated, NamedTuple
 from urllib.parse import urlencode
 
 import orjson
-from starlette.requests import Request
+from fastapi import Depends, Query
 
 from publisher.facets.facets import facet_of_concept
 from publisher.facets.filter_query import Filter
@@ -37,6 +37,26 @@ class SortOrder(Enum):
     TITLE = "title"  # English titles first, then those in other languages
     NEWEST = "newest"
     ADDRESS = "address"
+
+
+class ListParameters(NamedTuple):
+    """The parameters of a list; *after* and *before* are cursors, None if absent."""
+
+    sort: str | None
+    after: str | None
+    before: str | None
+
+
+async def read_list_parameters(
+    sort: Annotated[str | None, Query(description="The order", json_schema_extra={"enum": [order.value for order in SortOrder]})] = None,
+    after: Annotated[str | None, Query(description="The cursor of the next page, from the previous response")] = None,
+    before: Annotated[str | None, Query(description="The cursor of the previous page")] = None,
+) -> ListParameters:
+    """Return the parameters of a list. Which orders a list has is checked where it is read."""
+    return ListParameters(sort, after, before)
+
+
+ListCursor = Annotated[ListParameters, Depends(read_list_parameters)]
 
 
 class ListDefinition(NamedTuple):
@@ -109,17 +129,18 @@ class ListPage:
         ]
 
 
-async def load_page(request: Request, service: QueryService, name: str, about: str = "") -> ListPage:
-    """Return the page of the list *name* about *about*, by the parameters ``sort``, ``after`` and ``before``.
+async def load_page(parameters: ListParameters, service: QueryService, name: str, about: str = "") -> ListPage:
+    """Return the page of the list *name* about *about*.
 
     Raises HTTPProblem (400) for an unknown order or an invalid cursor.
     """
-    definition, params = LISTS[name], request.query_params
-    order = next((order for order in definition.orders if order.value == params.get("sort", definition.orders[0].value)), None)
+    definition = LISTS[name]
+    sort = definition.orders[0].value if parameters.sort is None else parameters.sort
+    order = next((order for order in definition.orders if order.value == sort), None)
     if order is None:
         raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"sort must be one of {', '.join(order.value for order in definition.orders)}")
-    back = "before" in params
-    cursor = params.get("before") or params.get("after")
+    back = parameters.before is not None
+    cursor = parameters.before or parameters.after
     upward = (order is not SortOrder.NEWEST) != back
     key, address = _parse_cursor(cursor) if cursor else ("", "") if upward else (LAST, LAST)
     filters = _as_filter(name, about, service)

@@ -4,6 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from typing_extensions import TypedDict
+
+from publisher.http.endpoints import Count as Number
+from publisher.http.endpoints import Instant, WebAddress
 from publisher.store.descriptions import Description
 from vocab.run_statistics import METRICS
 
@@ -25,6 +29,22 @@ class RunStatistics:
     network: dict[str, int]
 
 
+class RunJson(TypedDict):
+    """The statistics of a run; what it did not report is null."""
+
+    run: str
+    iri: WebAddress
+    source: str | None
+    outcome: str | None
+    sweep: bool | None
+    started: Instant | None
+    ended: Instant | None
+    reason: str | None
+    entry: Number | None
+    counts: dict[str, int | None]
+    network: dict[str, Number]
+
+
 def read_statistics(description: Description) -> RunStatistics:
     """Read the statistics of the run that *description* describes."""
     counts = [
@@ -41,7 +61,7 @@ def read_statistics(description: Description) -> RunStatistics:
     return RunStatistics(tuple(counts), network)
 
 
-def statistics_json(description: Description) -> dict[str, object]:
+def statistics_json(description: Description) -> RunJson:
     """Return a run's statistics as JSON; missing values are null."""
     statistics = read_statistics(description)
     used = description.one("prov:used")
@@ -55,7 +75,7 @@ def statistics_json(description: Description) -> dict[str, object]:
         "ended": _text(description, "prov:endedAtTime"),
         "reason": _text(description, "wsis:reason"),
         "entry": int(entry.value) if (entry := description.one("wsis:journalEntry")) else None,
-        "counts": dict.fromkeys(METRICS) | {count.name: count.value for count in statistics.counts},
+        "counts": {**dict.fromkeys(METRICS), **{count.name: count.value for count in statistics.counts}},
         "network": statistics.network,
     }
 

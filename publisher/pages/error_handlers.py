@@ -6,11 +6,13 @@ from collections.abc import Awaitable, Callable, Sequence
 from http import HTTPStatus
 
 import structlog
+from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import NotReady, PublisherError, QuerySyntaxError
+from publisher.http.endpoints import allowed_methods, describe_validation_error
 from publisher.http.problems import HTTPProblem, describe_error, problem_response, wants_page
 from publisher.pages.templating import Pages
 
@@ -67,13 +69,19 @@ class ErrorHandlers:
             return await self.handle_publisher_error(request, late)
         return self._respond(request, error.status, error.status.phrase, str(error), error.headers)
 
+    async def handle_validation_error(self, request: Request, error: Exception) -> Response:
+        """Answer 400 to invalid parameters, and 404 to an invalid path."""
+        assert isinstance(error, RequestValidationError)
+        is_path, detail = describe_validation_error(error)
+        return await self.handle_http_problem(request, HTTPProblem(HTTPStatus.NOT_FOUND if is_path else HTTPStatus.BAD_REQUEST, detail))
+
     async def handle_http_exception(self, request: Request, error: Exception) -> Response:
-        """Answer what the framework refuses: an unknown address, a wrong method."""
+        """Answer an unknown path with 404, and a method that the path does not have with 405 and those that it has."""
         assert isinstance(error, HTTPException)
-        status = HTTPStatus(error.status_code)
-        return self._respond(
-            request, status, status.phrase, f"{request.method} {request.url.path}: {error.detail}", dict(error.headers or {})
-        )
+        status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
+        if status is HTTPStatus.METHOD_NOT_ALLOWED:  # several routes may share a path, each with other methods
+            headers["Allow"] = ", ".join(allowed_methods(request))
+        return self._respond(request, status, status.phrase, f"{request.method} {request.url.path}: {error.detail}", headers)
 
     def _respond(
         self, request: Request, status: HTTPStatus, title: str, detail: str, headers: dict[str, str], **more: int | None

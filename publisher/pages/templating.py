@@ -21,6 +21,7 @@ from vocab.schemes import label
 
 _UNITED_NATIONS = "http://metadata.un.org/sdg/"  # its concepts have pages here too, with all that bears them
 PACKAGE_FOLDER = Path(__file__).parents[1]
+BUNDLE_FOLDER = PACKAGE_FOLDER / "static" / "query"  # scripts that hatch_build.py builds; without them pages are plain
 DOCUMENTATION = PACKAGE_FOLDER / "static" / "docs"  # built by `make docs`; without it there is no link to it
 
 

@@ -16,6 +16,7 @@ from publisher.facets.filter_query import Filter
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import query_page_url, sort_key
 from vocab.initiative import Basis
+from vocab.iris import KINDS
 
 SHOWN = 8  # values of a facet that are open to the eye; more of them wait behind a click
 MOST = 80  # values of a facet
@@ -61,6 +62,25 @@ class FilterGroup(NamedTuple):
     def is_filtered(self) -> bool:
         """Return whether any value is chosen."""
         return any(item.chosen for item in (*self.first, *self.rest))
+
+
+def facet_parameters() -> list[dict[str, object]]:
+    """Return the description of the parameters that parse_filters reads, as OpenAPI's Parameter objects."""
+    known = {"kind": list(KINDS), "basis": [basis.value for basis in Basis]}
+    return [
+        {
+            "name": name,
+            "in": "query",
+            "required": False,
+            "description": f"Only things with one of these values of the facet {name}",
+            "schema": {
+                "type": "array",
+                "maxItems": MOST_SELECTED,
+                "items": {"type": "string", **({"enum": known[name]} if name in known else {})},
+            },
+        }
+        for name in FACETS
+    ]
 
 
 def parse_filters(params: QueryParams) -> Filter:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import orjson
+from typing_extensions import TypedDict
 
 from publisher.formats import GRAPHS, Format, GraphFormat
+from publisher.http.endpoints import Count, Instant, WebAddress
 from publisher.rdf.results import Term
 from publisher.search.index import SearchEntry
 from publisher.search.snippet import Piece
@@ -59,6 +61,46 @@ class TopicCard:
     page: str
 
 
+class TitleJson(TypedDict):
+    """A title and its language tag, null if unknown."""
+
+    text: str
+    language: str | None
+
+
+class ResultJson(TypedDict):
+    """A thing that was found."""
+
+    thing: WebAddress
+    kind: str
+    source: str
+    modified: Instant | None
+    score: float
+    titles: list[TitleJson]
+    passage: str
+    languages: Sequence[str]
+    links: Sequence[WebAddress]
+    organizations: list[str]
+
+
+class SearchResultsJson(TypedDict):
+    """A page of search results. *similar*: nothing has the words as typed; *facets* are counts by facet and code."""
+
+    query: str
+    total: Count
+    page: Count
+    pages: Count
+    per: Count
+    similar: bool
+    suggestion: str | None
+    topics: list[TopicCard]
+    previous: str | None
+    next: str | None
+    sparql: str | None
+    facets: Mapping[str, Mapping[str, Count]]
+    results: list[ResultJson]
+
+
 @dataclass(frozen=True, slots=True)
 class SearchPage:
     """A page of findings; *similar* tells that nothing had the words as typed.
@@ -91,7 +133,7 @@ def serialize_results(page: SearchPage, row: Format, iris: Iris) -> bytes:
 
 
 def _json(page: SearchPage) -> bytes:
-    told = {
+    document: SearchResultsJson = {
         "query": page.words,
         "total": page.total,
         "page": page.number,
@@ -99,17 +141,17 @@ def _json(page: SearchPage) -> bytes:
         "per": page.per,
         "similar": page.similar,
         "suggestion": page.suggestion or None,
-        "topics": [asdict(item) for item in page.topics],
+        "topics": list(page.topics),
         "previous": page.links["previous"] or None,
         "next": page.links["next"] or None,
         "sparql": page.query or None,
         "facets": page.facets,
         "results": [_row(item) for item in page.results],
     }
-    return orjson.dumps(told, option=orjson.OPT_INDENT_2)
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
-def _row(result: SearchResult) -> dict[str, object]:
+def _row(result: SearchResult) -> ResultJson:
     return {
         "thing": result.entry.thing,
         "kind": result.entry.kind,

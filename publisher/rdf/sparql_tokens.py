@@ -29,7 +29,7 @@ _CHARS = {"t": "\t", "b": "\b", "n": "\n", "r": "\r", "f": "\f", '"': '"', "'": 
 
 
 class Token(NamedTuple):
-    """A piece of a query: *kind* is a group of the pattern, *start* its place."""
+    """A token: *kind* is a group of the pattern, *start* its offset in the query."""
 
     kind: str
     text: str
@@ -41,25 +41,25 @@ class Token(NamedTuple):
         return self.start + len(self.text)
 
     def word(self) -> str:
-        """Return a keyword in capitals, "" of all else."""
+        """Return a keyword in capitals, "" for other tokens."""
         return self.text.upper() if self.kind == "word" else ""
 
 
-def tokenize(query: str) -> list[Token]:
-    """Return the tokens of *query* without white space and comments."""
-    found, place = [], 0
-    while match := _TOKEN.match(query, place):
+def tokenize(query: str, with_gaps: bool = False) -> list[Token]:
+    """Return the tokens of *query*; with *with_gaps* also white space and comments, as tokens of the kind ``gap``."""
+    tokens, offset = [], 0
+    while match := _TOKEN.match(query, offset):
         kind, text = match.lastgroup or "other", match.group()
         if kind in ("name", "blank"):
-            text = _undotted(text)
-        if kind != "gap":
-            found.append(Token(kind, text, place))
-        place += len(text)
-    return found
+            text = _without_final_dots(text)
+        if with_gaps or kind != "gap":
+            tokens.append(Token(kind, text, offset))
+        offset += len(text)
+    return tokens
 
 
-def _undotted(name: str) -> str:
-    """Leave to the grammar the dots at the end of a name, unless they are escaped."""
+def _without_final_dots(name: str) -> str:
+    """Return a name without the dots at its end, which are tokens of their own unless they are escaped."""
     bare = name.rstrip(".")
     return name[: len(bare) + 1] if bare.endswith("\\") and len(bare) < len(name) else bare
 
@@ -82,12 +82,12 @@ def _unescaped(match: re.Match[str]) -> str:
     return _CHARS.get(match[3], match[3])
 
 
-def line_and_column(query: str, place: int) -> tuple[int, int]:
-    """Return line and column of *place* in *query*; both count from 1."""
-    before = query[:place]
-    return before.count("\n") + 1, place - (before.rfind("\n") + 1) + 1
+def line_and_column(query: str, offset: int) -> tuple[int, int]:
+    """Return line and column of *offset* in *query*; both count from 1."""
+    before = query[:offset]
+    return before.count("\n") + 1, offset - (before.rfind("\n") + 1) + 1
 
 
-def syntax_error(query: str, place: int, message: str) -> QuerySyntaxError:
-    """Make the error that points to *place* in *query*."""
-    return QuerySyntaxError(message, *line_and_column(query, place))
+def syntax_error(query: str, offset: int, message: str) -> QuerySyntaxError:
+    """Return the error that points to *offset* in *query*."""
+    return QuerySyntaxError(message, *line_and_column(query, offset))

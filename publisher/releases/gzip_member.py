@@ -1,5 +1,7 @@
-"""Member: an entry's gzip file as one gzip member. Many clients decode only the first of several, and the file has two:
-the id stands in a member of its own. Nothing is packed again: the first becomes a stored block before the second's blocks.
+"""Send the gzip file of a journal entry, which has two members, as one: many clients decode only the first member.
+
+The first member has only the line with the entry's id. Nothing is compressed again: that line becomes a stored block
+in front of the second member's blocks.
 
 Sources: https://www.rfc-editor.org/rfc/rfc1952 and https://www.rfc-editor.org/rfc/rfc1951 section 3.2.4.
 """
@@ -11,16 +13,17 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-_HEAD = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])  # deflate, no name, no time, of no system
+from isal import isal_zlib
+
+_HEAD = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])  # deflate, without name and time, unknown system
 _TAIL = 8  # bytes: CRC-32 and length
 _FIRST = 4096  # bytes of the file in which the first member lies
 _BLOCK = 1 << 18  # bytes read at once
-_POLYNOMIAL = 0xEDB88320
 
 
 @dataclass(frozen=True, slots=True)
 class Member:
-    """One member: *front*, then the bytes *body* of the file at *path*, then *back*."""
+    """A gzip member: *front*, then the bytes *body* of the file at *path*, then *back*."""
 
     path: Path
     front: bytes
@@ -30,57 +33,30 @@ class Member:
     def __len__(self) -> int:
         return len(self.front) + len(self.body) + len(self.back)
 
-    def part(self, wanted: range) -> Iterator[bytes]:
-        """Give the bytes *wanted* of the member."""
+    def read(self, wanted: range) -> Iterator[bytes]:
+        """Yield the bytes *wanted* of the member."""
         yield self.front[wanted.start : wanted.stop]
-        start, stop = (max(0, min(at - len(self.front), len(self.body))) for at in (wanted.start, wanted.stop))
+        start, stop = (max(0, min(offset - len(self.front), len(self.body))) for offset in (wanted.start, wanted.stop))
         with self.path.open("rb") as file:
             file.seek(self.body.start + start)
-            left = stop - start
-            while left and (block := file.read(min(_BLOCK, left))):
-                left -= len(block)
+            remaining = stop - start
+            while remaining and (block := file.read(min(_BLOCK, remaining))):
+                remaining -= len(block)
                 yield block
-        before = len(self.front) + len(self.body)
-        yield self.back[max(0, wanted.start - before) : max(0, wanted.stop - before)]
+        back_start = len(self.front) + len(self.body)
+        yield self.back[max(0, wanted.start - back_start) : max(0, wanted.stop - back_start)]
 
 
 def as_single_member(path: Path, size: int) -> Member:
-    """Join the two members of an entry's file, whose plain text has *size* bytes."""
+    """Return the two members of the file at *path* as one; uncompressed, the file has *size* bytes."""
     with path.open("rb") as file:
-        begin = file.read(_FIRST)
+        beginning = file.read(_FIRST)
         file.seek(-_TAIL, 2)
         trailer, end = file.read(_TAIL), file.tell() - _TAIL
     first = zlib.decompressobj(31)
-    line = first.decompress(begin)
-    start = len(begin) - len(first.unused_data)
-    crc = combine_crc32(zlib.crc32(line), int.from_bytes(trailer[:4], "little"), size - len(line))
+    line = first.decompress(beginning)
+    start = len(beginning) - len(first.unused_data)
+    crc = isal_zlib.crc32_combine(zlib.crc32(line), int.from_bytes(trailer[:4], "little"), size - len(line))
     stored = b"\0" + len(line).to_bytes(2, "little") + (len(line) ^ 0xFFFF).to_bytes(2, "little") + line
     back = crc.to_bytes(4, "little") + (size % (1 << 32)).to_bytes(4, "little")
     return Member(path, _HEAD + stored, range(start + len(_HEAD), end), back)
-
-
-def combine_crc32(first: int, second: int, length: int) -> int:
-    """Give the CRC-32 of two texts, one behind the other, from their own; *length* is the second's in bytes.
-
-    A byte of nought behind a text is a linear map of its CRC; its power *length* is found by squaring (as zlib's crc32_combine does).
-
-    >>> combine_crc32(zlib.crc32(b"left"), zlib.crc32(b"right"), 5) == zlib.crc32(b"leftright")
-    True
-    """
-    power = [_POLYNOMIAL, *(1 << bit for bit in range(31))]  # of one bit
-    for _ in range(3):
-        power = [_times(power, column) for column in power]
-    while length:
-        if length & 1:
-            first = _times(power, first)
-        power, length = [_times(power, column) for column in power], length >> 1
-    return first ^ second
-
-
-def _times(matrix: list[int], vector: int) -> int:
-    total = 0
-    for column in matrix:
-        if vector & 1:
-            total ^= column
-        vector >>= 1
-    return total

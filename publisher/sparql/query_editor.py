@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 
 from languages.translations import gettext as _
-from publisher.pages.templating import PACKAGE_FOLDER
+from publisher.pages.templating import BUNDLE_FOLDER
 from publisher.rdf.results import Row
 from publisher.sparql.examples.example import Example, example, examples
 from publisher.store.descriptions import namespaces
@@ -18,7 +18,6 @@ from vocab.iris import Iris
 
 log = structlog.get_logger(room="editor")
 
-BUNDLE_FOLDER = PACKAGE_FOLDER / "static" / "query"  # built by hatch_build.py if npm is available
 MAX_LABEL = 120  # characters shown of a concept's name: targets are whole sentences
 DEFAULT_EXAMPLE = "initiatives-by-goal"  # shown when no example is requested
 _MORE = {

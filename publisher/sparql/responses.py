@@ -11,12 +11,13 @@ from starlette.responses import Response
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.conditional import entity_tag, evaluate_conditions, last_modified
 from publisher.http.problems import HTTPProblem
-from publisher.sparql.streaming import StreamedAnswer, cancel_on_disconnect, client_address, cost_headers, run_query, send_answer
+from publisher.sparql.streaming import StreamedAnswer, cancel_on_disconnect, cost_headers, run_query, send_answer
 from publisher.store.cache import Cache, Entry, digest
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
 from publisher.store.workers.ipc_protocol import SIZE
 from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.rate_limit import client_key
 from publisher.store.workers.request_coalescing import SharedResponse
 from publisher.store.workers.worker import Answer
 
@@ -49,7 +50,7 @@ class _PendingQuery:
         return (self.service.releases.cache, "releases") if self.release else (self.service.cache, self.shown.version)
 
     async def evaluate(self) -> Answer:
-        return await self.service.query(self.question, self.seconds, client_address(self.request))
+        return await self.service.query(self.question, self.seconds, client_key(self.request.scope))
 
     def store(self, answer: Answer, body: bytes) -> Entry:
         snapshot = self.release or self.service.snapshot_of(answer)

@@ -16,7 +16,7 @@ from publisher.http.problems import COST, EXPORTS
 from publisher.store.query_service import QueryService
 from publisher.store.workers.ipc_protocol import SIZE
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.rate_limit import client_of
+from publisher.store.workers.rate_limit import client_key
 from publisher.store.workers.response_buffer import DiskQuota, ResponseBuffer
 from publisher.store.workers.truncation import FIELD, Truncation
 from publisher.store.workers.worker import Answer
@@ -111,11 +111,6 @@ def format_cost(seconds: float) -> str:
     return f"{seconds:.3f}"
 
 
-def client_address(request: Request) -> str:
-    """Return the client's address, as rate limits count it."""
-    return client_of(request.client.host) if request.client else ""
-
-
 def cost_headers(seconds: float, cut: Truncation | None = None) -> dict[str, str]:
     """Return the headers for cost and truncation of a response that is complete before it is sent."""
     return {COST: format_cost(seconds), **({FIELD: cut.field, "Link": EXPORTS} if cut else {})}
@@ -128,7 +123,7 @@ async def _wait_for_disconnect(receive: Receive) -> None:
 
 async def run_query(request: Request, service: QueryService, question: QueryRequest, seconds: float | None = None) -> Answer:
     """Run the query; it is cancelled if the client disconnects before the response starts."""
-    return await cancel_on_disconnect(request, service.query(question, seconds, client_address(request)))
+    return await cancel_on_disconnect(request, service.query(question, seconds, client_key(request.scope)))
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[object, object, Result]) -> Result:

@@ -1,4 +1,4 @@
-// Bundles the query page into the folder that is named: query.js, worker.js, query.css, NOTICE.txt; and draws the world for the maps: world.json. No host is asked.
+// Bundles the query page and the API page into the folder that is named: query.js, worker.js, query.css, api.js, api.css, NOTICE.txt; and draws the world for the maps: world.json. No host is asked.
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
@@ -47,7 +47,7 @@ const places = {
 };
 
 const result = await build({
-  entryPoints: { query: "src/query.js", worker: "src/worker.js" },
+  entryPoints: { api: "src/api.js", query: "src/query.js", worker: "src/worker.js" },
   outdir: out,
   bundle: true,
   minify: true,
@@ -84,5 +84,5 @@ function told(name) {
   return `${it.name} ${it.version}\nLicence: ${licence}\n${it.homepage ?? ""}\n\n${body || `(The package brings no text of its licence; ${licence} is what it declares.)`}\n`;
 }
 
-const head = "The query page (query.js, query.css) is made of these packages, each under its own licence.\n";
+const head = "The query page (query.js, query.css) and the API page (api.js, api.css) are made of these packages, each under its own licence.\n";
 writeFileSync(join(out, "NOTICE.txt"), [head, ...packages().map(told)].join(`\n${"-".repeat(78)}\n\n`));

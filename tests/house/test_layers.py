@@ -46,7 +46,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"cli"},
     ),
     "publisher": (
-        {"errors", "formats", "limits", "logs", "openapi"},
+        {"errors", "formats", "limits", "logs"},
         {"rdf"},
         {"projections"},
         {"search"},

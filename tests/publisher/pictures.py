@@ -31,6 +31,7 @@ PAGES = {
     "join": "/join?kind=json&title=A&url=http://127.0.0.1/x&licence=https://x.example/l&key=id&name=name",
     "sparql": "/sparql",
     "examples": "/examples",
+    "api": "/docs/api",
     "releases": "/releases/",
     "release": "/release/1",
     "dumps": "/dumps/",

@@ -63,17 +63,22 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/scratch/{name}": (),
     "/scratch/{name}/sparql": (),
     "/id/{rest:path}": (f"/id/{RICH}",),
+    "/data/{kind}/{source}/{key:path}.json": (f"/data/{RICH}.json",),
     "/data/{rest:path}": (f"/data/{RICH}", f"/data/{RICH}.ttl"),
     "/page/{rest:path}": (f"/page/{RICH}",),
     "/linkset/{rest:path}": (f"/linkset/{RICH}", f"/linkset/{RICH}.json"),
+    "/record/{source}/{key:path}.json": ("/record/demo/a%2F1.json",),
     "/record/{rest:path}": ("/record/demo/a%2F1", "/record/demo/a%2F1.ttl"),
     "/timegate/{rest:path}": ("/timegate/record/demo/a%2F1",),
     "/timemap/{rest:path}": ("/timemap/record/demo/a%2F1",),
     "/memento/{rest:path}": ("/memento/20260302080000/record/demo/a%2F1",),
     "/registries": ("/registries",),
     "/registries.{suffix}": ("/registries.json",),
+    "/source/{source}.json": ("/source/demo.json",),
     "/source/{rest:path}": ("/source/demo", "/source/demo.ttl"),
+    "/run/{run}.json": ("/run/run-2.json",),
     "/run/{rest:path}": ("/run/run-2",),
+    "/scheme/{scheme}.json": ("/scheme/action-line.json",),
     "/scheme/{rest:path}": ("/scheme/action-line", "/scheme/action-line/C1"),
     "/concept": ("/concept?iri=http://metadata.un.org/sdg/3",),
     "/ns": ("/ns",),
@@ -134,6 +139,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/robots.txt": ("/robots.txt",),
     "/.well-known/security.txt": ("/.well-known/security.txt",),
     "/openapi.json": ("/openapi.json",),
+    "/docs/api": ("/docs/api",),
     "/.well-known/void": ("/.well-known/void",),
     "/health": ("/health",),
     "/logo": (),
@@ -186,9 +192,8 @@ def test_what_a_client_holds_is_not_sent_again(client: httpx.Client, address: st
 
     if first.status_code == 200 and "no-store" not in first.headers.get("Cache-Control", ""):
         again = client.get(address, headers={**headers, "If-None-Match": first.headers["ETag"]})
-        for _ in range(20):  # a response that shows the time gets a new ETag each second
-            if again.status_code != 304:
-                again = client.get(address, headers={**headers, "If-None-Match": again.headers["ETag"]})
+        if again.status_code == 200:  # a page may turn with the clock between the two
+            again = client.get(address, headers={**headers, "If-None-Match": again.headers["ETag"]})
         other = client.get(address, headers={**headers, "If-None-Match": '"other"'})
 
         assert (again.status_code, again.content) == (304, b"")

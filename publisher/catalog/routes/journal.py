@@ -8,16 +8,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from typing_extensions import TypedDict
 
 from journal import mirror_origin
 from journal.entry import Entry
 from journal.errors import JournalError
 from journal.row_counts import RowCounts, count_rows
 from publisher.formats import GRAPHS, Format, GraphFormat
+from publisher.http.conditional import matches_etag
+from publisher.http.endpoints import Count, Instant, WebAddress, format_parameter, get, other_contents, problems, whole_number
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
@@ -30,9 +34,56 @@ from vocab.terms import DCAT, DCT, PROV, RDF, XSD
 
 PAGE_SIZE = 50  # entries a page where nothing is said
 MAX_PAGE_SIZE = 1_000  # entries a page
+_MAX_NUMBER = 999_999_999
 _NAME = re.compile(r"([1-9]\d{0,8})(\.gz)?\Z", re.ASCII)
 _JSON = Format("json", "JSON", "application/json")
 _FORMATS: dict[str, Format] = {"json": _JSON, **GRAPHS}
+
+FormatName = Annotated[str | None, format_parameter(_FORMATS)]
+Before = Annotated[int, Query(ge=1, le=_MAX_NUMBER, description="Only entries with a lower number"), whole_number(_MAX_NUMBER)]
+PerPage = Annotated[int, Query(ge=1, le=_MAX_NUMBER, description=f"Entries a page, at most {MAX_PAGE_SIZE}"), whole_number(PAGE_SIZE)]
+
+
+class JournalHead(TypedDict):
+    """The newest entry, number 0 if there is none, and the beginning of all IRIs of this journal."""
+
+    base: WebAddress
+    number: Count
+    id: str | None
+    previous: str | None
+    run: str | None
+    time: Instant | None
+
+
+class EntryHead(TypedDict):
+    """An entry: *id* is its hash, *previous* that of the entry before it."""
+
+    number: Count
+    id: str
+    previous: str | None
+    run: str
+    time: Instant
+
+
+class EntryJson(EntryHead):
+    """An entry: *bytes* of its gzip file, *plain_bytes* of the patch; *added* and *removed* are numbers of quads."""
+
+    bytes: Count
+    plain_bytes: Count
+    added: Count
+    removed: Count
+    patch: str
+
+
+class JournalPage(TypedDict):
+    """A page of the journal, the newest entry first."""
+
+    base: WebAddress
+    mirror_of: WebAddress | None
+    total: Count
+    entries: list[EntryJson]
+    next: str | None
+    previous: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +94,8 @@ class EntrySummary:
     bytes: int
     tally: RowCounts
 
-    def to_json(self) -> dict[str, object]:
-        """Return it for JSON."""
+    def to_json(self) -> EntryJson:
+        """Return the summary for JSON."""
         entry, count = self.entry, self.tally
         return {
             **_head(entry),
@@ -81,10 +132,20 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     """Return the routes of ``/journal/``."""
     routes = APIRouter()
 
-    async def listing(request: Request) -> Response:
-        chosen_format = _negotiate(request)
+    @get(
+        routes,
+        "/journal/",
+        operation_id="journal",
+        summary="List the entries of the journal, the newest first",
+        tags=["watch"],
+        response_model=JournalPage,
+        response_description="A page of entries",
+        responses=other_contents(GRAPHS.values()) | problems(400, 406, 503),
+    )
+    async def listing(request: Request, before: Before = _MAX_NUMBER, per: PerPage = PAGE_SIZE, format: FormatName = None) -> Response:
+        chosen_format = _negotiate(request, format)
         with _journal_errors():
-            entry_page = await asyncio.to_thread(_entry_page, service, request)
+            entry_page = await asyncio.to_thread(_entry_page, service, before, min(per, MAX_PAGE_SIZE))
         mirror = mirror_origin.read(service.journal.folder)
         links = [f'<{address}>; rel="{name}"' for name, address in (("next", entry_page.next), ("prev", entry_page.previous)) if address]
         headers = {"Vary": "Accept", "Cache-Control": "no-cache", **({"Link": ", ".join(links)} if links else {})}
@@ -99,16 +160,29 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         response.headers.update(headers)
         return response
 
+    @get(
+        routes,
+        "/journal/head",
+        operation_id="journalHead",
+        summary="Return the newest entry of the journal",
+        description="A mirror reads this before it continues. The number is 0 while the journal is empty.",
+        tags=["watch"],
+        response_model=JournalHead,
+        response_description="The newest entry",
+        responses=problems(503),
+    )
     async def head(request: Request) -> Response:
-        """Tell the newest entry and the base of the IRIs: all that a mirror asks for before it goes on."""
         with _journal_errors():
             newest = await asyncio.to_thread(lambda: service.journal.head)
         etag = f'"{newest.id}-head"' if newest else '"empty"'
         headers = {"ETag": etag, "Cache-Control": "no-cache"}
-        if etag in request.headers.get("if-none-match", ""):
+        if matches_etag(request.headers, etag):
             return Response(None, HTTPStatus.NOT_MODIFIED, headers)
-        document = _head(newest) if newest else {"number": 0, "id": None, "previous": None, "run": None, "time": None}
-        return JSONResponse({"base": service.iris.base, **document}, headers=headers)
+        base = service.iris.base
+        document: JournalHead = {"base": base, "number": 0, "id": None, "previous": None, "run": None, "time": None}
+        if newest:
+            document = {"base": base, **_head(newest)}
+        return JSONResponse(document, headers=headers)
 
     async def entry(request: Request) -> Response:
         name = request.path_params["name"]
@@ -117,10 +191,9 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             stored_entry = await asyncio.to_thread(service.journal.entry, int(match[1])) if match else None
             if match is None or stored_entry is None:
                 raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
-            return await asyncio.to_thread(send, request, stored_entry, packed=match[2] is not None)
+            return await asyncio.to_thread(send, request, stored_entry, as_file=match[2] is not None)
 
-    for path, endpoint in (("/journal/", listing), ("/journal/head", head), ("/journal/{name}", entry)):
-        routes.add_route(path, endpoint, methods=["GET", "HEAD"])
+    routes.add_route("/journal/{name}", entry, methods=["GET", "HEAD"])
     return routes
 
 
@@ -132,9 +205,9 @@ def _journal_errors() -> Iterator[None]:
         raise HTTPProblem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
 
 
-def _negotiate(request: Request) -> Format | None:
+def _negotiate(request: Request, suffix: str | None) -> Format | None:
     """Choose the format, None for the page."""
-    accept, suffix = request.headers.get("accept"), request.query_params.get("format")
+    accept = request.headers.get("accept")
     if suffix is None and wants_html(accept, _FORMATS.values()):
         return None
     chosen_format = _FORMATS.get(suffix) if suffix else best_match(accept, _FORMATS.values())
@@ -147,23 +220,16 @@ def _negotiate(request: Request) -> Format | None:
     return chosen_format
 
 
-def _entry_page(service: QueryService, request: Request) -> EntryPage:
+def _entry_page(service: QueryService, before: int, per: int) -> EntryPage:
     newest = service.journal.head
     total = newest.number if newest else 0
-    before, per = _number(request, "before", total + 1), min(_number(request, "per", PAGE_SIZE), MAX_PAGE_SIZE)
-    numbers = range(min(before, total + 1) - 1, 0, -1)[:per]
+    before = min(before, total + 1)
+    numbers = range(before - 1, 0, -1)[:per]
     entries = [entry for number in numbers if (entry := service.journal.entry(number))]
     return EntryPage(tuple(EntrySummary(entry, entry.path.stat().st_size, count_rows(entry)) for entry in entries), before, per, total)
 
 
-def _number(request: Request, name: str, otherwise: int) -> int:
-    text = request.query_params.get(name, "")
-    if text and not (text.isascii() and text.isdecimal() and 0 < int(text[:10]) < 1_000_000_000):
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter {name} is a number from 1")
-    return int(text) if text else otherwise
-
-
-def _head(entry: Entry) -> dict[str, object]:
+def _head(entry: Entry) -> EntryHead:
     return {
         "number": entry.number,
         "id": entry.id,
@@ -173,10 +239,15 @@ def _head(entry: Entry) -> dict[str, object]:
     }
 
 
-def _json(entry_page: EntryPage, base: str, mirror: mirror_origin.Origin | None) -> dict[str, object]:
-    entries = [line.to_json() for line in entry_page.lines]
-    links = {"next": entry_page.next, "previous": entry_page.previous}
-    return {"base": base, "mirror_of": mirror.url if mirror else None, "total": entry_page.total, "entries": entries, **links}
+def _json(entry_page: EntryPage, base: str, mirror: mirror_origin.Origin | None) -> JournalPage:
+    return {
+        "base": base,
+        "mirror_of": mirror.url if mirror else None,
+        "total": entry_page.total,
+        "entries": [line.to_json() for line in entry_page.lines],
+        "next": entry_page.next,
+        "previous": entry_page.previous,
+    }
 
 
 def _describe_page(entry_page: EntryPage, iris: Iris) -> Description:

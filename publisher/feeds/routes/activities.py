@@ -9,16 +9,20 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Annotated, Literal, NotRequired, cast
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
+from fastapi.responses import JSONResponse
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from publisher.feeds.record_metadata import read_metadata
 from publisher.feeds.xml_writing import instant
 from publisher.history import change_reader
 from publisher.history.record_states import RecordState, read_states, wait_until_current
+from publisher.http.endpoints import Count, Instant, WebAddress, get, problems, whole_number
 from publisher.http.links import origin
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
@@ -31,17 +35,99 @@ MEDIA = "application/activity+json"
 _CONTEXT = "https://www.w3.org/ns/activitystreams"
 _FOR_EVER = "public, max-age=31536000, immutable"
 _SOON = "public, max-age=60"
-_DEEDS = {change_reader.ChangeType.NEW: "Create", change_reader.ChangeType.CHANGED: "Update", change_reader.ChangeType.GONE: "Delete"}
+_ACTIVITY_TYPES: dict[change_reader.ChangeType, Literal["Create", "Update", "Delete"]] = {
+    change_reader.ChangeType.NEW: "Create",
+    change_reader.ChangeType.CHANGED: "Update",
+    change_reader.ChangeType.GONE: "Delete",
+}
+_MAX_NUMBER = 1_000_000_000
 _TYPES = {"initiative": "Article", "event": "Event", "document": "Document", "post": "Note"}
+
+PageNumber = Annotated[int, Path(ge=1, le=_MAX_NUMBER, description="The page, from 1"), whole_number()]
+
+ActivityCollection = TypedDict(
+    "ActivityCollection",
+    {
+        "@context": WebAddress,
+        "id": WebAddress,
+        "type": Literal["OrderedCollection"],
+        "summary": str,
+        "totalItems": Count,
+        "first": WebAddress,
+        "last": WebAddress,
+    },
+)
+
+
+class Actor(TypedDict):
+    """The registry that published a change."""
+
+    id: WebAddress
+    type: str
+    name: str
+
+
+class ActivityObject(TypedDict):
+    """The thing that changed; a deleted one is a Tombstone."""
+
+    id: WebAddress
+    type: str
+    formerType: NotRequired[str]
+    deleted: NotRequired[Instant]
+    nameMap: NotRequired[dict[str, str]]
+    url: WebAddress
+
+
+class Activity(TypedDict):
+    """A change of a record."""
+
+    id: WebAddress
+    type: Literal["Create", "Update", "Delete"]
+    actor: Actor
+    published: Instant
+    endTime: Instant
+    object: ActivityObject
+
+
+ActivityPage = TypedDict(
+    "ActivityPage",
+    {
+        "@context": WebAddress,
+        "id": WebAddress,
+        "type": Literal["OrderedCollectionPage"],
+        "partOf": WebAddress,
+        "startIndex": Count,
+        "prev": NotRequired[WebAddress],
+        "next": NotRequired[WebAddress],
+        "orderedItems": list[Activity],
+    },
+)
+
+
+class ActivityResponse(JSONResponse):
+    """A response in ActivityStreams 2."""
+
+    media_type = MEDIA
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
     """Return the routes of ``/activities``."""
     routes = APIRouter()
 
+    @get(
+        routes,
+        "/activities",
+        operation_id="activities",
+        summary="Describe the collection of all changes of records",
+        tags=["watch"],
+        response_model=ActivityCollection,
+        response_class=ActivityResponse,
+        response_description="An ActivityStreams 2 collection",
+        responses=problems(503),
+    )
     async def collection(request: Request) -> Response:
         size, host = await _size(), origin(request)
-        document = {
+        document: ActivityCollection = {
             "@context": _CONTEXT,
             "id": f"{host}/activities",
             "type": "OrderedCollection",
@@ -52,11 +138,21 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         }
         return _json_response(request, document, _SOON)
 
-    async def page(request: Request) -> Response:
-        size, text = await _size(), request.path_params["number"]
-        if not (text.isascii() and text.isdecimal() and text[0] != "0" and int(text[:10]) <= size // PAGE_SIZE + 1):
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The collection has no page {text}")
-        number, host = int(text), origin(request)
+    @get(
+        routes,
+        "/activities/{number}",
+        operation_id="activityPage",
+        summary=f"Return {PAGE_SIZE} changes of records, the oldest first",
+        tags=["watch"],
+        response_model=ActivityPage,
+        response_class=ActivityResponse,
+        response_description="A page of the collection",
+        responses=problems(404, 503),
+    )
+    async def page(request: Request, number: PageNumber) -> Response:
+        size, host = await _size(), origin(request)
+        if number > size // PAGE_SIZE + 1:
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The collection has no page {number}")
         page_changes = await asyncio.to_thread(_changes, (number - 1) * PAGE_SIZE, min(number * PAGE_SIZE, size))
         record_states = await read_states(service, page_changes)
         full = number * PAGE_SIZE <= size
@@ -85,37 +181,34 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         with change_reader.open_log(service.history) as file:
             return change_reader.changes(file, change_reader.ALL, after, last, PAGE_SIZE) if file else []
 
-    routes.add_route("/activities", collection, methods=["GET", "HEAD"])
-    routes.add_route("/activities/{number}", page, methods=["GET", "HEAD"])
     return routes
 
 
-def activities(
-    page_changes: Sequence[change_reader.Change], record_states: Sequence[RecordState], host: str, iris: Iris
-) -> list[dict[str, object]]:
-    """Tell changes as activities."""
+def activities(page_changes: Sequence[change_reader.Change], record_states: Sequence[RecordState], host: str, iris: Iris) -> list[Activity]:
+    """Return changes as activities."""
     return [_activity(change, state, host, iris) for change, state in zip(page_changes, record_states, strict=True)]
 
 
-def _activity(change: change_reader.Change, state: RecordState, host: str, iris: Iris) -> dict[str, object]:
+def _activity(change: change_reader.Change, state: RecordState, host: str, iris: Iris) -> Activity:
     metadata, when = read_metadata(change, state, iris), instant(change.stamp)
     kind = _TYPES.get(change.kind, "Object")
     gone = {"type": "Tombstone", "formerType": kind, "deleted": when}
     names = {text.language or "und": text.value for text in metadata.titles}
+    changed = {
+        "id": metadata.topic,
+        **(gone if change.change_type is change_reader.ChangeType.GONE else {"type": kind}),
+        **({"nameMap": names} if names else {}),
+        "url": f"{host}/page/{change.thing}",
+    }
     return {
         "id": f"{iris.base}ldes/version/{change.entry}/{change.name}",
-        "type": _DEEDS[change.change_type],
+        "type": _ACTIVITY_TYPES[change.change_type],
         "actor": {"id": iris.source(metadata.source), "type": "Organization", "name": metadata.source},
         "published": when,
         "endTime": when,
-        "object": {
-            "id": metadata.topic,
-            **(gone if change.change_type is change_reader.ChangeType.GONE else {"type": kind}),
-            **({"nameMap": names} if names else {}),
-            "url": f"{host}/page/{change.thing}",
-        },
+        "object": cast(ActivityObject, changed),
     }
 
 
-def _json_response(request: Request, document: dict[str, object], cache: str) -> Response:
+def _json_response(request: Request, document: object, cache: str) -> Response:
     return build_response(request, Representation(orjson.dumps(document), MEDIA, headers={"Cache-Control": cache}))

@@ -18,6 +18,7 @@ from publisher.feeds import atom, calendar
 from publisher.feeds.sets import FEED_FAMILIES, feed_path, set_concept, set_title
 from publisher.history import change_reader
 from publisher.history.record_states import BATCH, read_states, wait_until_current
+from publisher.http.conditional import matches_etag
 from publisher.http.links import Link, origin
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
@@ -99,7 +100,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         horizon = await wait_until_current(service)
         etag = f'W/"{horizon.entry}-{calendar.FORMAT_VERSION}"'
         headers = {"ETag": etag, "Cache-Control": _SOON, "Content-Disposition": 'inline; filename="events.ics"'}
-        if etag in request.headers.get("if-none-match", ""):
+        if matches_etag(request.headers, etag):
             return Response(None, HTTPStatus.NOT_MODIFIED, headers)
         return StreamingResponse(_calendar(origin(request), horizon.place), media_type="text/calendar; charset=utf-8", headers=headers)
 

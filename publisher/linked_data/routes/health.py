@@ -5,21 +5,58 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from http import HTTPStatus
+from typing import Annotated, Literal, NotRequired
 
 from fastapi import APIRouter
+from pydantic import Field
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from typing_extensions import TypedDict
 
 from journal import mirror_origin
 from journal.errors import JournalError
+from publisher.http.endpoints import Count
 from publisher.pages.templating import Pages
 from publisher.store.query_service import QueryService
+
+
+class ProjectionJson(TypedDict):
+    """A projection of the journal: the newest entry that it has, -1 before the first, and the error that stopped it."""
+
+    position: NotRequired[Annotated[int, Field(ge=-1)]]
+    error: NotRequired[str]
+
+
+class Health(TypedDict):
+    """The state of this server. *position* is the newest journal entry shown, *lag* the number of entries not shown yet."""
+
+    status: Literal["ok", "degraded", "starting", "unavailable"]
+    reason: NotRequired[str]
+    position: Count
+    quads: Count
+    lag: int
+    snapshot: NotRequired[Count]
+    projections: NotRequired[dict[str, ProjectionJson]]
+    mirror: NotRequired[dict[str, object]]
+    journal: NotRequired[dict[str, object]]
+    store: NotRequired[dict[str, object]]
+    sparql_store: NotRequired[dict[str, object]]
+    start: NotRequired[dict[str, str]]
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
     """Return the routes of ``/health``."""
     routes = APIRouter()
 
+    @routes.get(
+        "/health",
+        operation_id="health",
+        summary="Report whether queries are answered and how far the store is behind the journal",
+        tags=["watch"],
+        response_model=Health,
+        response_description="Queries are answered",
+        responses={503: {"model": Health, "description": "The server is starting, or its store does not answer"}},
+    )
     async def health(request: Request) -> Response:
         snapshot, more = service.snapshot, dict[str, object]()
         try:
@@ -53,5 +90,4 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             return JSONResponse({**answer, "status": "unavailable"}, HTTPStatus.SERVICE_UNAVAILABLE, headers)
         return JSONResponse(answer, headers=headers)
 
-    routes.add_route("/health", health, methods=["GET"])
     return routes

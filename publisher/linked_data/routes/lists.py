@@ -6,49 +6,85 @@ Link headers name the next and previous page (https://www.rfc-editor.org/rfc/rfc
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Annotated, NotRequired
 from urllib.parse import urlencode
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
 from publisher.formats import HTML, JSON, Format
+from publisher.http.endpoints import Instant, WebAddress, get, problems
 from publisher.http.links import origin
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.paths import split_suffix
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.linked_data.cursor_lists import ListPage, load_page
+from publisher.linked_data.cursor_lists import ListCursor, ListPage, load_page
 from publisher.pages.templating import Pages
 from publisher.rdf.results import Row
 from publisher.store.query_service import QueryService
 from vocab.iris import is_web
 
-_ABOUT = ("concept", "organization", "source", "gone")  # source: current records of a registry; gone: deleted ones
+_Source = Annotated[str | None, Query(description="Current records of a registry, by its name or IRI", examples=["demo"])]
+_Gone = Annotated[str | None, Query(description="Deleted records of a registry, by its name or IRI")]
+_Concept = Annotated[str | None, Query(description="Things with a concept, goal, target or country, by its IRI")]
+_Organization = Annotated[str | None, Query(description="Things of an organization, by its IRI")]
+
+
+class ListItem(TypedDict):
+    """A thing of a list: its IRI, its page, and what is known of it."""
+
+    id: WebAddress
+    page: WebAddress
+    title: NotRequired[str]
+    language: NotRequired[str | None]
+    property: NotRequired[WebAddress]
+    record: NotRequired[WebAddress]
+    status: NotRequired[WebAddress]
+    modified: NotRequired[Instant]
+
+
+class ListJson(TypedDict):
+    """A page of a list; *next* and *prev* are the URLs of the pages around it."""
+
+    sort: str
+    next: NotRequired[WebAddress]
+    prev: NotRequired[WebAddress]
+    items: list[ListItem]
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
     """Return the routes of the lists."""
     routes = APIRouter()
 
-    async def things(request: Request) -> Response:
-        name = next((name for name in _ABOUT if name in request.query_params), None)
-        about = _iri(request.query_params[name]) if name else ""
-        if name is None or not is_web(about):
-            raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"Missing parameter: one of {', '.join(_ABOUT)}, with an IRI or a source's name")
-        return await _tell(request, "things", {name: about}, await load_page(request, service, name, about))
+    async def things(
+        request: Request,
+        cursor: ListCursor,
+        concept: _Concept = None,
+        organization: _Organization = None,
+        source: _Source = None,
+        gone: _Gone = None,
+    ) -> Response:
+        subjects = {"concept": concept, "organization": organization, "source": source, "gone": gone}
+        name, value = next(((name, value) for name, value in subjects.items() if value is not None), ("", ""))
+        about = _iri(value)
+        if not name or not is_web(about):
+            raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"Missing parameter: one of {', '.join(subjects)}, with an IRI or a source's name")
+        return await _respond(request, "things", {name: about}, await load_page(cursor, service, name, about))
 
-    async def organizations(request: Request) -> Response:
-        return await _tell(request, "organizations", {}, await load_page(request, service, "organizations"))
+    async def organizations(request: Request, cursor: ListCursor) -> Response:
+        return await _respond(request, "organizations", {}, await load_page(cursor, service, "organizations"))
 
-    async def sources(request: Request) -> Response:
-        return await _tell(request, "sources", {}, await load_page(request, service, "sources"))
+    async def sources(request: Request, cursor: ListCursor) -> Response:
+        return await _respond(request, "sources", {}, await load_page(cursor, service, "sources"))
 
     def _iri(text: str) -> str:
         return text if ":" in text else f"{service.iris.base}source/{text}"
 
-    async def _tell(request: Request, name: str, params: dict[str, str], list_page: ListPage) -> Response:
+    async def _respond(request: Request, name: str, params: dict[str, str], list_page: ListPage) -> Response:
         path = f"/{name}" + (f"?{urlencode(params)}" if params else "")
         chosen_format = _negotiate(request)
         body = bytes(_page(name, path, params, list_page).body) if chosen_format is HTML else _json(request, path, list_page)
@@ -64,9 +100,23 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         items = [_item(row, origin(request) + pages.path(row["thing"].value)) for row in list_page.rows]
         return orjson.dumps({"sort": list_page.order.value, **document, "items": items}, option=orjson.OPT_INDENT_2)
 
-    for name, endpoint in (("things", things), ("organizations", organizations), ("sources", sources)):
-        for end in ("", ".json", ".html"):
-            routes.add_route(f"/{name}{end}", endpoint, methods=["GET", "HEAD"])
+    for name, summary, endpoint in (
+        ("things", "List the things of a concept, an organization or a registry", things),
+        ("organizations", "List all organizations", organizations),
+        ("sources", "List all registries", sources),
+    ):
+        get(
+            routes,
+            f"/{name}.json",
+            operation_id=name,
+            summary=summary,
+            tags=["find"],
+            response_model=ListJson,
+            response_description="A page of the list, with links to the next and previous page",
+            responses=problems(400, 503),
+        )(endpoint)
+        for end in ("", ".html"):
+            get(routes, f"/{name}{end}", include_in_schema=False)(endpoint)
     return routes
 
 
@@ -85,10 +135,16 @@ def _negotiate(request: Request) -> Format:
     return chosen_format
 
 
-def _item(row: Row, page: str) -> dict[str, object]:
-    document: dict[str, object] = {"id": row["thing"].value, "page": page}
+def _item(row: Row, page: str) -> ListItem:
+    document: ListItem = {"id": row["thing"].value, "page": page}
     if "title" in row:
         document |= {"title": row["title"].value, "language": row["title"].language}
     if "property" in row:
         document["property"] = row["property"].value
-    return document | {name: row[name].value for name in ("record", "status", "modified") if name in row}
+    if "record" in row:
+        document["record"] = row["record"].value
+    if "status" in row:
+        document["status"] = row["status"].value
+    if "modified" in row:
+        document["modified"] = row["modified"].value
+    return document

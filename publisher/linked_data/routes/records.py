@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import DATA_FORMATS, HTML
 from publisher.history.changes import recent_changes
 from publisher.history.versions import read_history
+from publisher.http.endpoints import KeyPath, SourcePath, get, problems
 from publisher.http.links import Link, origin, typed_link
-from publisher.linked_data.content_response import Resource, respond
+from publisher.linked_data.content_response import GONE, DescriptionJson, Resource, respond
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.signposting import memento_links
 from publisher.linked_data.thing_lookup import licence_of
@@ -22,10 +23,25 @@ from publisher.store.query_service import QueryService
 from publisher.store.source_status import clock, last_confirmed, source_statuses
 
 
+async def record_parameters(source: SourcePath, key: KeyPath) -> None:
+    """Declare the parameters; they are read from the raw path, in which a key may contain an encoded slash."""
+
+
 def router(service: QueryService, pages: Pages) -> APIRouter:
     """Return the route of the records."""
     routes = APIRouter()
 
+    @get(
+        routes,
+        "/record/{source}/{key:path}.json",
+        operation_id="record",
+        summary="Return what one registry says about one thing, with its provenance",
+        tags=["read"],
+        dependencies=[Depends(record_parameters)],
+        response_model=DescriptionJson,
+        response_description="The record",
+        responses=GONE | problems(404, 503),
+    )
     async def record(request: Request) -> Response:
         document = await find_document(request, service, describe_graph, 3)
         status = HTTPStatus.GONE if _is_gone(document) else HTTPStatus.OK

@@ -3,26 +3,43 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Annotated
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import DATA_FORMATS
+from publisher.http.endpoints import get, problems
 from publisher.http.links import Link
 from publisher.linked_data.content_response import Resource, respond
 from publisher.linked_data.document_lookup import Document, find_document
-from publisher.linked_data.run_statistics import read_statistics, statistics_json
+from publisher.linked_data.run_statistics import RunJson, read_statistics, statistics_json
 from publisher.pages.templating import Pages
 from publisher.store.descriptions import Description, describe_graph
 from publisher.store.query_service import QueryService
+
+
+async def run_parameters(run: Annotated[str, Path(min_length=1, description="The run's name")]) -> None:
+    """Declare the parameter; the name is read from the raw path."""
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
     """Return the route of the runs."""
     routes = APIRouter()
 
+    @get(
+        routes,
+        "/run/{run}.json",
+        operation_id="run",
+        summary="Return the statistics of a run",
+        tags=["read"],
+        dependencies=[Depends(run_parameters)],
+        response_model=RunJson,
+        response_description="Its source, times, outcome, counts and requests",
+        responses=problems(404, 503),
+    )
     async def run(request: Request) -> Response:
         document = await find_document(request, service, of_run, 2)
         plain = orjson.dumps(statistics_json(document.description), option=orjson.OPT_INDENT_2)

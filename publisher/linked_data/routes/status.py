@@ -10,10 +10,12 @@ from typing import NamedTuple
 from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
+from typing_extensions import TypedDict
 
 from journal import mirror_origin
 from journal.mirror_origin import Origin
 from publisher.formats import GRAPHS, Format, GraphFormat
+from publisher.http.endpoints import Count, Instant, WebAddress, get, problems
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
@@ -26,6 +28,53 @@ from publisher.store.source_status import DataVersion, SourceStatus, clock, coun
 _JSON = Format("json", "JSON", "application/json")
 _FORMATS: dict[str, Format] = {"json": _JSON, **GRAPHS}
 _FRESH = {"Vary": "Accept", "Cache-Control": "no-store"}  # the state depends on the clock
+
+
+class StoreJson(TypedDict):
+    """The RDF store: its position in the journal, and its quads as counted and as the newest run reports them."""
+
+    position: Count
+    time: Instant | None
+    run: str | None
+    lag: int
+    quads: Count
+    quads_by_account: Count | None
+    agrees: bool | None
+
+
+class SourceJson(TypedDict):
+    """The state of a registry."""
+
+    source: str
+    iri: WebAddress
+    title: str | None
+    state: str
+    last_attempt: str | None
+    last_success: str | None
+    consecutive_failures: Count
+    next_due: str | None
+    late_from: str | None
+    frozen_from: str | None
+    last_sweep: str | None
+    last_change: str | None
+    published: Count
+    vanished: Count
+    withheld: Count | None
+    last_run: str | None
+    last_outcome: str | None
+    last_reason: str | None
+    held_plan: str | None
+    hold: str | None
+
+
+class StatusJson(TypedDict):
+    """The state of all registries and of the store."""
+
+    at: Instant
+    mirror: dict[str, object] | None
+    store: StoreJson
+    states: dict[str, Count]
+    sources: list[SourceJson]
 
 
 class QuadTotals(NamedTuple):
@@ -44,6 +93,16 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     """Return the routes of ``/status``."""
     routes = APIRouter()
 
+    @get(
+        routes,
+        "/status.json",
+        operation_id="status",
+        summary="Report the state of every registry and of the store",
+        tags=["watch"],
+        response_model=StatusJson,
+        response_description="The state",
+        responses=problems(503),
+    )
     async def status(request: Request) -> Response:
         chosen_format = _negotiate(request)
         if isinstance(chosen_format, GraphFormat):
@@ -61,8 +120,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         response.headers.update(_FRESH)
         return response
 
-    for path in ("/status", "/status.json"):
-        routes.add_route(path, status, methods=["GET", "HEAD"])
+    routes.add_route("/status", status, methods=["GET", "HEAD"])
     return routes
 
 
@@ -96,9 +154,11 @@ def _json(
     version: DataVersion | None,
     quads: QuadTotals,
     origin: Origin | None,
-) -> dict[str, object]:
-    store = {
-        **(asdict(version) if version else {"position": 0, "time": None, "run": None}),
+) -> StatusJson:
+    store: StoreJson = {
+        "position": version.position if version else 0,
+        "time": version.time if version else None,
+        "run": version.run if version else None,
         "lag": service.lag,
         "quads": quads.stored,
         "quads_by_account": quads.reported,
@@ -110,7 +170,7 @@ def _json(
     return {"at": f"{now:%Y-%m-%dT%H:%M:%SZ}", "mirror": mirror, "store": store, "states": counts, "sources": sources}
 
 
-def _source(source_status: SourceStatus, now: datetime) -> dict[str, object]:
+def _source(source_status: SourceStatus, now: datetime) -> SourceJson:
     values = source_status.told
     return {
         "source": source_status.name,

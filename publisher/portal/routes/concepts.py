@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from http import HTTPStatus
+from typing import Annotated
 from urllib.parse import quote, urlencode
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,14 +15,15 @@ from publisher.facets.facets import FACETS, facet_of_concept
 from publisher.facets.filter_query import Filter, make_filter
 from publisher.facets.queries import open_facet_index
 from publisher.feeds.sets import links as feed_links
-from publisher.formats import DATA_FORMATS
+from publisher.formats import DATA_FORMATS, FORMATS
+from publisher.http.endpoints import format_parameter, get, other_contents, problems
 from publisher.http.links import Link, origin
 from publisher.http.paths import path_segments
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import ResourceURLs
 from publisher.linked_data.concept_tree import concept_tree
-from publisher.linked_data.content_response import Resource, respond
-from publisher.linked_data.cursor_lists import ListPage, load_page
+from publisher.linked_data.content_response import DescriptionJson, Resource, respond
+from publisher.linked_data.cursor_lists import ListCursor, ListPage, ListParameters, load_page
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.schema_org import concept_markup, jsonld_block, scheme_markup
 from publisher.pages.templating import Pages
@@ -37,31 +39,60 @@ from vocab.initiative import Basis
 from vocab.iris import is_web
 from vocab.terms import SCHEMA
 
+ConceptIri = Annotated[str, Query(description="The IRI of the concept")]
+FormatName = Annotated[str | None, format_parameter(FORMATS)]
+
+
+async def scheme_parameters(
+    scheme: Annotated[str, Path(min_length=1, description="The scheme, such as action-line or coverage")],
+) -> None:
+    """Declare the parameter; it is read from the raw path."""
+
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
     """Return the routes of the schemes and the concepts."""
     routes = APIRouter()
 
-    async def scheme(request: Request) -> Response:
+    @get(
+        routes,
+        "/scheme/{scheme}.json",
+        operation_id="scheme",
+        summary="Describe a concept scheme and its concepts",
+        tags=["read"],
+        dependencies=[Depends(scheme_parameters)],
+        response_model=DescriptionJson,
+        response_description="The scheme with its concepts",
+        responses=problems(400, 404, 503),
+    )
+    async def scheme(request: Request, cursor: ListCursor) -> Response:
         if len(path_segments(request)) > 1:
-            return await _tell(request, await find_document(request, service, describe_thing, 3))
+            return await _respond(request, cursor, await find_document(request, service, describe_thing, 3))
         found = await find_document(request, service, describe_graph, 2)
         links = (Link("cite-as", found.description.iri), Link("type", f"{SCHEMA}DefinedTermSet"))
         subject = Resource(found.description, found.urls, graph=found.description.iri, links=links)
         return await respond(request, service, subject, found.suffix, lambda: _scheme(found))
 
-    async def concept(request: Request) -> Response:
-        """Answer for a concept that others minted: the United Nations' goals, targets and areas."""
-        wanted = request.query_params.get("iri", "")
-        description = await describe_thing(service, wanted) if is_web(wanted) else None
+    @get(
+        routes,
+        "/concept",
+        operation_id="concept",
+        summary="Describe a concept of another publisher: a goal, a target or an area of the United Nations",
+        tags=["read"],
+        response_model=DescriptionJson,
+        response_description="The concept",
+        responses=other_contents(FORMATS.values()) | problems(400, 404, 406, 503),
+    )
+    async def concept(request: Request, cursor: ListCursor, iri: ConceptIri = "", format: FormatName = None) -> Response:
+        description = await describe_thing(service, iri) if is_web(iri) else None
         if description is None:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "The parameter iri names a concept by its web address")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "The parameter iri must be the IRI of a concept")
         if not description.statements:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This concept doesn't exist: {wanted}")
-        return await _tell(request, Document(description, ResourceURLs("/concept", query=f"?iri={quote(wanted, safe=':/')}"), None))
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This concept doesn't exist: {iri}")
+        urls = ResourceURLs("/concept", query=f"?iri={quote(iri, safe=':/')}")
+        return await _respond(request, cursor, Document(description, urls, None))
 
-    async def _tell(request: Request, found: Document) -> Response:
-        things = await load_page(request, service, "concept", found.description.iri)
+    async def _respond(request: Request, cursor: ListParameters, found: Document) -> Response:
+        things = await load_page(cursor, service, "concept", found.description.iri)
         where = origin(request) + found.urls.stem + found.urls.query
         fed = feed_links(origin(request), found.description.iri, service.iris) if things.rows else []
         links = (Link("cite-as", found.description.iri), Link("type", f"{SCHEMA}DefinedTerm"), *things.links(where), *fed)
@@ -115,6 +146,5 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             (facet,),
         )
 
-    routes.add_route("/scheme/{rest:path}", scheme, methods=["GET", "HEAD"])
-    routes.add_route("/concept", concept, methods=["GET", "HEAD"])
+    get(routes, "/scheme/{rest:path}", include_in_schema=False)(scheme)
     return routes

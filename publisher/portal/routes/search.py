@@ -6,9 +6,11 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from http import HTTPStatus
+from typing import Annotated, Literal
 from urllib.parse import urlencode
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from pydantic import StringConstraints
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -18,16 +20,17 @@ from publisher.errors import NotReady
 from publisher.facets.facets import FACETS, facet_of_concept
 from publisher.facets.filter_query import Filter, listing
 from publisher.facets.queries import ListItem
+from publisher.http.endpoints import blank_as, format_parameter, get, other_contents, problems, whole_number
 from publisher.http.negotiation import best_match as wanted
 from publisher.http.negotiation import wants_html
 from publisher.http.problems import HTTPProblem
 from publisher.pages.dataset_response import require_facet_index
 from publisher.pages.templating import Pages
-from publisher.portal.facet_filters import filter_groups
+from publisher.portal.facet_filters import facet_parameters, filter_groups
 from publisher.portal.facet_filters import parse_filters as narrowed
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import query_page_url
-from publisher.portal.search_results import RESULT_FORMATS, SearchPage, SearchResult, serialize_results
+from publisher.portal.search_results import RESULT_FORMATS, SearchPage, SearchResult, SearchResultsJson, serialize_results
 from publisher.portal.sources import source_titles
 from publisher.portal.topic_cards import topic_cards
 from publisher.search.index import SearchEntry
@@ -42,6 +45,13 @@ PER = 20  # results of a page, when nothing else is asked for
 MOST = 1_000  # results of a page, at most
 REACH = 10_000  # results that can be paged through, and over which facets are counted where words are searched
 LINKED = 3  # concepts of a result that are named where the words name them
+Words = Annotated[
+    str, StringConstraints(strip_whitespace=True), Query(max_length=MAX_LENGTH, description="The words; without them, everything")
+]
+Sort = Annotated[Literal["relevance", "newest", "title", "begins"], Query(description="The order"), blank_as("relevance")]
+PageNumber = Annotated[int, Query(ge=1, le=REACH, description="The page, from 1"), whole_number(1)]
+PerPage = Annotated[int, Query(ge=1, le=MOST, description="Results a page"), whole_number(PER)]
+FormatName = Annotated[str | None, format_parameter(RESULT_FORMATS)]
 _SELECTS = ("kind", "language", "source")  # facets that stand in the form
 
 
@@ -60,23 +70,42 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     """Return the routes of ``/search``."""
     routes = APIRouter()
 
-    async def search(request: Request) -> Response:
-        asked = _asked(request)
-        suffix, accept = request.query_params.get("format"), request.headers.get("accept")
-        html = not suffix and wants_html(accept, RESULT_FORMATS.values())
+    @get(
+        routes,
+        "/search",
+        operation_id="search",
+        summary="Search the words of titles, descriptions and labels, in any language",
+        tags=["find"],
+        response_model=SearchResultsJson,
+        response_description="A page of results",
+        responses=other_contents(RESULT_FORMATS.values()) | problems(400, 406, 503),
+        openapi_extra={"parameters": facet_parameters()},
+    )
+    async def search(
+        request: Request,
+        q: Words = "",
+        sort: Sort = "relevance",
+        page: PageNumber = 1,
+        per: PerPage = PER,
+        format: FormatName = None,
+    ) -> Response:
+        asked = _asked(request, q, sort, page, per)
+        accept = request.headers.get("accept")
+        html = not format and wants_html(accept, RESULT_FORMATS.values())
         names = FacetLabels(service.iris, await source_titles(service))
         with use_language(current_locale().language if html else "en", current_locale()):  # data are the same in all languages
-            page = await asyncio.to_thread(_found, request, service, asked, names)
+            results = await asyncio.to_thread(_found, request, service, asked, names)
         shown = service.current
         headers = {"Vary": "Accept"} | ({"Stocktake-Text": f"position={shown.text}"} if shown.text != shown.position else {})
         if html:
-            response = await _show(request, asked, page, names)
+            response = await _show(request, asked, results, names)
             response.headers.update(headers)
             return response
-        row = RESULT_FORMATS.get(suffix) if suffix else wanted(accept, RESULT_FORMATS.values())
+        row = RESULT_FORMATS.get(format) if format else wanted(accept, RESULT_FORMATS.values())
         if row is None:
-            raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "Findings are given as " + ", ".join(row.media for row in RESULT_FORMATS.values()))
-        return Response(serialize_results(page, row, service.iris), headers={"Content-Type": row.media, **headers})
+            available = ", ".join(row.media for row in RESULT_FORMATS.values())
+            raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, f"No available format matches your request. Available: {available}")
+        return Response(serialize_results(results, row, service.iris), headers={"Content-Type": row.media, **headers})
 
     async def _show(request: Request, asked: _Asked, page: SearchPage, names: FacetLabels) -> Response:
         choices = await asyncio.to_thread(filter_groups, asked.wanted, page.facets, names)
@@ -98,7 +127,6 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             ],
         )
 
-    routes.add_route("/search", search, methods=["GET", "HEAD"])
     return routes
 
 
@@ -127,27 +155,13 @@ def _linked(links: Iterable[str], names: FacetLabels) -> list[tuple[str, str]]:
     return [(names.short(facet, code), names.page(facet, code)) for facet, code in ranked]
 
 
-def _asked(request: Request) -> _Asked:
-    given = {name: value.strip() for name, value in request.query_params.items()}
-    words, sort = given.get("q", ""), given.get("sort") or "relevance"
-    if len(words) > MAX_LENGTH:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"A search has at most {MAX_LENGTH} characters")
-    if sort not in (every := sorts(words=True)):
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter sort is one of {', '.join(every)}")
+def _asked(request: Request, words: str, sort: str, page: int, per: int) -> _Asked:
     item = narrowed(request.query_params)
     if wrong := [kind for kind in item.codes("kind") if kind not in KINDS]:
         raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter kind is one of {', '.join(KINDS)}, not {wrong[0][:40]}")
-    page, per = _number(given, "page", 1, REACH), _number(given, "per", PER, MOST)
     if page * per > REACH + per:
         raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The first {REACH} results can be paged through; narrow the search, or ask by SPARQL")
     return _Asked(words, item, sort, page, per)
-
-
-def _number(given: dict[str, str], name: str, otherwise: int, most: int) -> int:
-    text = given.get(name) or str(otherwise)
-    if not (text.isascii() and text.isdigit()) or not 1 <= int(text[:9]) <= most:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter {name} is a whole number from 1 to {most}")
-    return int(text)
 
 
 def _found(request: Request, service: QueryService, asked: _Asked, names: FacetLabels) -> SearchPage:

@@ -14,7 +14,7 @@ from publisher.portal.source_preview import PreviewOutcome, PreviewRunner
 from publisher.portal.source_wizard import SOURCE_FORMATS, WizardState, from_query, source_toml
 from publisher.sparql.protocol import FORM, parse_form, read_body
 from publisher.store.query_service import QueryService
-from publisher.store.workers.rate_limit import client_of
+from publisher.store.workers.rate_limit import client_key
 
 _MOST = 64 * 1024  # bytes of a form: its fields have at most 8,500 characters in all
 _OURS = ("same-origin", "none")  # who may send the form; a browser tells (https://www.w3.org/TR/fetch-metadata/)
@@ -45,7 +45,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         runner: PreviewRunner | None = request.app.state.preview_runner
         if runner is None or state.step < 4:
             return page(request, state)
-        client = client_of(request.client.host) if request.client else ""
+        client = client_key(request.scope)
         return page(request, state, await runner.run(source_toml(state), client))
 
     routes.add_route("/join", form, methods=["GET", "HEAD"])

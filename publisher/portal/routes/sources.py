@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -12,9 +12,10 @@ from publisher.facets.filter_query import Filter
 from publisher.facets.queries import open_facet_index
 from publisher.feeds.sets import links as feed_links
 from publisher.formats import DATA_FORMATS
+from publisher.http.endpoints import SourcePath, get, problems
 from publisher.http.links import Link, origin
-from publisher.linked_data.content_response import Resource, respond
-from publisher.linked_data.cursor_lists import ListPage, load_page
+from publisher.linked_data.content_response import DescriptionJson, Resource, respond
+from publisher.linked_data.cursor_lists import ListCursor, ListPage, load_page
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.schema_org import jsonld_block, source_markup
 from publisher.linked_data.signposting import memento_links
@@ -32,13 +33,28 @@ from publisher.store.source_status import clock, source_statuses
 from vocab.terms import SCHEMA
 
 
+async def source_parameters(source: SourcePath) -> None:
+    """Declare the parameter; it is read from the raw path."""
+
+
 def router(service: QueryService, pages: Pages) -> APIRouter:
     """Return the routes of the registries."""
     routes = APIRouter()
 
-    async def source(request: Request) -> Response:
+    @get(
+        routes,
+        "/source/{source}.json",
+        operation_id="source",
+        summary="Describe a registry",
+        tags=["read"],
+        dependencies=[Depends(source_parameters)],
+        response_model=DescriptionJson,
+        response_description="The registry",
+        responses=problems(400, 404, 503),
+    )
+    async def source(request: Request, cursor: ListCursor) -> Response:
         found = await find_document(request, service, describe_graph, 2)
-        things = await load_page(request, service, "source", found.description.iri)
+        things = await load_page(cursor, service, "source", found.description.iri)
         subject = Resource(
             found.description,
             found.urls,
@@ -94,7 +110,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
     for path in ("/registries", "/registries.{suffix}"):
         routes.add_route(path, registers, methods=["GET", "HEAD"])
-    routes.add_route("/source/{rest:path}", source, methods=["GET", "HEAD"])
+    get(routes, "/source/{rest:path}", include_in_schema=False)(source)
     return routes
 
 

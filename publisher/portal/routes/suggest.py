@@ -6,15 +6,18 @@ import asyncio
 import time
 from dataclasses import asdict, replace
 from http import HTTPStatus
+from typing import Annotated
 
 import orjson
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
+from typing_extensions import TypedDict
 
-from languages.request_locale import current_locale
+from languages.request_locale import LANGUAGES, current_locale
 from publisher.errors import NotReady, QuotaExceeded
 from publisher.formats import HTML, JSON
+from publisher.http.endpoints import format_parameter, get, other_contents, problems, whole_number
 from publisher.http.negotiation import choose_format
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
@@ -25,12 +28,26 @@ from publisher.portal.sources import source_titles
 from publisher.portal.suggestions import Suggestion, suggestions
 from publisher.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
-from publisher.store.workers.rate_limit import RateLimiter, client_of
+from publisher.store.workers.rate_limit import RateLimiter, client_key
 
 LONGEST = 100  # characters that may be typed
 DEFAULT, MOST = 8, 20  # suggestions
 REQUESTS, WINDOW = 300, 60  # of one client, in so many seconds: five a second, more than anybody types
+_FORMATS = {"json": JSON, "html": HTML}
+Typed = Annotated[str, Query(max_length=LONGEST, description="What was typed so far; without it, the most common topics")]
+MaxCount = Annotated[int, Query(ge=1, le=MOST, description="The largest number of suggestions"), whole_number(DEFAULT)]
+FormatName = Annotated[str | None, format_parameter(_FORMATS)]
+Language = Annotated[
+    str | None, Query(description="The language of names; without it, Accept-Language", json_schema_extra={"enum": list(LANGUAGES)})
+]
 _LANGUAGE = {"Vary": "Accept-Language, Cookie"}  # names are in the language of the reader
+
+
+class SuggestionsJson(TypedDict):
+    """Suggestions for *query*: topics first, then titles."""
+
+    query: str
+    suggestions: list[Suggestion]
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
@@ -39,27 +56,38 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     # No budget of queries means none of suggestions either: it is a trusted or private installation.
     rate = RateLimiter(replace(service.limits, budget=REQUESTS if service.limits.budget else 0, window=WINDOW), time.monotonic)
 
-    async def suggest(request: Request) -> Response:
+    @get(
+        routes,
+        "/search/suggest",
+        operation_id="suggest",
+        summary="Complete the text of a search: topics that it names, then titles that begin with it",
+        tags=["find"],
+        response_model=SuggestionsJson,
+        response_description="The suggestions",
+        responses=other_contents([HTML]) | problems(400, 406, 429, 503),
+    )
+    async def suggest(
+        request: Request, q: Typed = "", limit: MaxCount = DEFAULT, format: FormatName = None, lang: Language = None
+    ) -> Response:
         _admit(request, rate)
-        typed, most = _typed(request)
-        suffix = request.query_params.get("format")
-        row = {"json": JSON, "html": HTML}.get(suffix) if suffix else choose_format(request.headers.get("accept"), [JSON])
+        row = _FORMATS.get(format) if format else choose_format(request.headers.get("accept"), [JSON])
         if row is None:
-            raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, "Suggestions are given as application/json or text/html", {"Vary": "Accept"})
+            detail = "No available format matches your request. Available: application/json, text/html"
+            raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, detail, {"Vary": "Accept"})
         names = FacetLabels(service.iris, await source_titles(service))
-        found = await asyncio.to_thread(_suggestions, service, pages, names, typed, most)
+        typed = q.lstrip()
+        found = await asyncio.to_thread(_suggestions, service, pages, names, typed, limit)
         if row is HTML:
             return pages.page("suggest.html", typed=typed, suggestions=found)
         body = {"query": typed, "suggestions": [asdict(item) for item in found]}
         headers = {**_LANGUAGE, "Content-Language": current_locale().language}
-        return build_response(request, Representation(orjson.dumps(body), JSON.media, negotiated=not suffix, headers=headers))
+        return build_response(request, Representation(orjson.dumps(body), JSON.media, negotiated=not format, headers=headers))
 
-    routes.add_route("/search/suggest", suggest, methods=["GET", "HEAD"])
     return routes
 
 
 def _admit(request: Request, rate: RateLimiter) -> None:
-    client = client_of(request.client.host) if request.client else ""
+    client = client_key(request.scope)
     try:
         rate.admit(client)
     except QuotaExceeded as spent:
@@ -67,15 +95,6 @@ def _admit(request: Request, rate: RateLimiter) -> None:
             f"this address has asked for {REQUESTS} suggestions within {WINDOW} seconds; wait, or search without them", spent.wait
         ) from spent
     rate.charge(client, 1)
-
-
-def _typed(request: Request) -> tuple[str, int]:
-    typed, most = request.query_params.get("q", ""), request.query_params.get("limit") or str(DEFAULT)
-    if len(typed) > LONGEST:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"Suggestions are made for at most {LONGEST} characters")
-    if not (most.isascii() and most.isdigit()) or not 1 <= int(most[:9]) <= MOST:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter limit is a whole number from 1 to {MOST}")
-    return typed.lstrip(), int(most)
 
 
 def _suggestions(service: QueryService, pages: Pages, names: FacetLabels, typed: str, most: int) -> list[Suggestion]:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from urllib.parse import quote
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Depends
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,12 +22,13 @@ from publisher.facets.queries import ListItem, open_facet_index
 from publisher.formats import DATA_FORMATS, HTML
 from publisher.history.changes import recent_changes
 from publisher.history.versions import read_history
+from publisher.http.endpoints import KeyPath, KindPath, SourcePath, get, problems
 from publisher.http.links import Link, origin
 from publisher.http.negotiation import quality
 from publisher.http.paths import path_segments
 from publisher.http.representation import ResourceURLs, is_negotiated, negotiate_format, see_other
-from publisher.linked_data.content_response import Resource, respond
-from publisher.linked_data.cursor_lists import load_page
+from publisher.linked_data.content_response import GONE, DescriptionJson, Resource, respond
+from publisher.linked_data.cursor_lists import ListCursor, ListParameters, load_page
 from publisher.linked_data.schema_org import jsonld_block, thing_markup
 from publisher.linked_data.signposting import SignpostedThing, data_links, page_links
 from publisher.linked_data.thing_lookup import ThingDocument, find_thing, find_thing_by_suffix
@@ -45,6 +46,10 @@ RELATED = 6  # things
 Links = Callable[[SignpostedThing], list[Link]]
 
 
+async def thing_parameters(kind: KindPath, source: SourcePath, key: KeyPath) -> None:
+    """Declare the parameters; they are read from the raw path, in which a key may contain an encoded slash."""
+
+
 def router(service: QueryService, pages: Pages) -> APIRouter:
     """Return the routes of ``/id``, ``/page`` and ``/data``."""
     routes = APIRouter()
@@ -54,29 +59,40 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         signed = SignpostedThing(Description(found.iri, (), {}, {}), origin(request), found.path, found.record, service.iris.base)
         return see_other(request, signed.urls.form(negotiate_format(request, signed.urls, suffix)), vary="" if suffix else "Accept")
 
+    @get(
+        routes,
+        "/data/{kind}/{source}/{key:path}.json",
+        operation_id="thing",
+        summary="Return what is known about a thing",
+        tags=["read"],
+        dependencies=[Depends(thing_parameters)],
+        response_model=DescriptionJson,
+        response_description="The thing, with what all its registries say",
+        responses=GONE | problems(404, 503),
+    )
     async def data(request: Request) -> Response:
         found, suffix = await find_thing_by_suffix(service, path_segments(request))
         place = ResourceURLs(f"/data/{found.path}", f"/page/{found.path}")
         if negotiate_format(request, place, suffix) is HTML:
             return see_other(request, place.page, vary="" if suffix else "Accept")
-        return await _tell(request, found, suffix, data_links)
+        return await _respond(request, found, suffix, data_links, ListParameters(None, None, None))
 
-    async def page(request: Request) -> Response:
+    async def page(request: Request, cursor: ListCursor) -> Response:
         found, suffix = await find_thing(service, path_segments(request))
         if not suffix and is_negotiated(request, suffix) and quality(request.headers.get("accept"), "text/html"):
             suffix = HTML.suffix
         place = ResourceURLs(f"/data/{found.path}", f"/page/{found.path}")
         if (row := negotiate_format(request, place, suffix)) is not HTML:
             return see_other(request, place.form(row))
-        return await _tell(request, found, HTML.suffix, page_links)
+        return await _respond(request, found, HTML.suffix, page_links, cursor)
 
-    async def _tell(request: Request, found: ThingDocument, suffix: str | None, links: Links) -> Response:
+    async def _respond(request: Request, found: ThingDocument, suffix: str | None, links: Links, cursor: ListParameters) -> Response:
         description = await found.describe(service)
         signed = SignpostedThing(description, origin(request), found.path, found.record, service.iris.base, await found.licence(service))
         subject = Resource(description, signed.urls, found.status, found.record or "", tuple(links(signed)))
-        return await respond(request, service, subject, suffix, lambda: _show(request, found, signed))
+        return await respond(request, service, subject, suffix, lambda: _show(cursor, found, signed))
 
-    async def _show(request: Request, found: ThingDocument, signed: SignpostedThing) -> Response:
+    async def _show(cursor: ListParameters, found: ThingDocument, signed: SignpostedThing) -> Response:
         description, graphs = signed.description, DATA_FORMATS.values()
         if found.gone:
             record, standing = found.record or "", (await source_statuses(service)).get(found.path.split("/")[1])
@@ -88,7 +104,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             )
         told = jsonld_block(thing_markup(description, signed.kind, signed.licence))
         if found.record is None:
-            things = await load_page(request, service, "organization", found.iri)
+            things = await load_page(cursor, service, "organization", found.iri)
             figures = await _figures(found.iri)
             return pages.page(
                 "organization.html", it=description, listed=things, graphs=graphs, place=signed.urls, block=told, about=figures
@@ -131,6 +147,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             entity_statistics, tables, filters, FacetLabels(service.iris, await source_titles(service)), where, ("source",)
         )
 
-    for path, endpoint in (("/id", identify), ("/data", data), ("/page", page)):
-        routes.add_route(path + "/{rest:path}", endpoint, methods=["GET", "HEAD"])
+    routes.add_route("/id/{rest:path}", identify, methods=["GET", "HEAD"])
+    routes.add_route("/data/{rest:path}", data, methods=["GET", "HEAD"])
+    get(routes, "/page/{rest:path}", include_in_schema=False)(page)
     return routes

@@ -6,13 +6,17 @@ import json
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from http import HTTPStatus
+from typing import Annotated, NotRequired
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
+from fastapi.responses import JSONResponse
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+from typing_extensions import TypedDict
 
 from publisher.formats import GRAPHS, TABLES
+from publisher.http.endpoints import other_contents, problems
 from publisher.http.freshness_headers import RELEASE_HEADER
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.problems import HTTPProblem
@@ -25,6 +29,34 @@ from publisher.sparql.responses import answer_query, cached_response, with_valid
 from publisher.sparql.rewriting import TEXT_HEADER, rewrite
 from publisher.store.cache import digest
 from publisher.store.query_service import QueryService
+
+
+class SolutionsJson(TypedDict):
+    """Variable bindings of the query solutions, as objects with type and value."""
+
+    bindings: list[dict[str, object]]
+
+
+class ResultsJson(TypedDict):
+    """SPARQL 1.1 Query Results in JSON: *results* of SELECT, or the *boolean* of ASK."""
+
+    head: dict[str, object]
+    results: NotRequired[SolutionsJson]
+    boolean: NotRequired[bool]
+
+
+class ResultsResponse(JSONResponse):
+    """A response in SPARQL's JSON."""
+
+    media_type = TABLES["json"].media
+
+
+FormatName = Annotated[
+    str | None, Query(description="The format; without it, the Accept header decides", json_schema_extra={"enum": [*TABLES, *GRAPHS]})
+]
+Timeout = Annotated[float | None, Query(gt=0, description="Seconds, to shorten the time limit")]
+Release = Annotated[str | None, Query(description="The number of a release to query instead of the current data")]
+_FORMATS = [row for row in (*TABLES.values(), *GRAPHS.values()) if row.media != ResultsResponse.media_type]
 
 
 class AppHandler:
@@ -67,6 +99,29 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         return with_validators(request, Response(body, media_type="application/json"), current, b"words")
 
     routes.add_route("/sparql", AppHandler(sparql), methods=["GET", "HEAD", "POST"])  # type: ignore[arg-type]  # an ASGI app is allowed too
+
+    # This route is only described: the one before it answers. Its parameters may also be in a body, and parsing them here would
+    # cost more than a cached response.
+    async def described(
+        request: Request,
+        query: Annotated[str, Query(description="The query")],
+        format: FormatName = None,
+        timeout: Timeout = None,
+        release: Release = None,
+    ) -> Response:
+        return await sparql(request)
+
+    routes.add_api_route(
+        "/sparql",
+        described,
+        operation_id="sparql",
+        summary="Answer a SPARQL 1.1 query",
+        tags=["ask"],
+        response_model=ResultsJson,
+        response_class=ResultsResponse,
+        response_description="Query solutions, a boolean, or a graph",
+        responses=other_contents(_FORMATS) | problems(400, 404, 406, 410, 413, 422, 429, 503, 504),
+    )
     routes.add_route("/sparql/words", completion, methods=["GET", "HEAD"])
     return routes
 

@@ -6,23 +6,66 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
+from typing import Annotated, Literal, NotRequired
 
-from fastapi import APIRouter, FastAPI
+from fastapi import APIRouter, FastAPI, Path
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+from typing_extensions import TypedDict
 
 from publisher.formats import GRAPHS, TABLES
+from publisher.http.endpoints import Count, Instant, get, problems
 from publisher.http.negotiation import wants_html
 from publisher.http.problems import HTTPProblem
 from publisher.pages.templating import Pages
 from publisher.sparql.exporter import Exporter
 from publisher.sparql.exports import Export, ExportQueue, ExportState
 from publisher.sparql.protocol import parse_request, read_body, read_parameters
-from publisher.sparql.streaming import client_address
 from publisher.store.query_service import QueryService
+from publisher.store.workers.rate_limit import client_key
 
 _NEVER_KEPT = {"Cache-Control": "no-store", "Vary": "Accept"}
 _JSON = (TABLES["json"],)  # the default format
+ExportId = Annotated[str, Path(min_length=1, description="The id of the export")]
+_FORM = {
+    "type": "object",
+    "required": ["query"],
+    "properties": {"query": {"type": "string"}, "format": {"type": "string", "enum": [*TABLES, *GRAPHS]}},
+}
+_BODY = {
+    "required": True,
+    "content": {
+        "application/x-www-form-urlencoded": {"schema": _FORM},
+        "application/sparql-query": {"schema": {"type": "string"}},
+    },
+}
+
+
+class QueueJson(TypedDict):
+    """The number of open exports, and the limits of one: seconds, bytes of memory, rows, and bytes of the result."""
+
+    waiting: Count
+    limits: dict[str, float]
+
+
+class ExportJson(TypedDict):
+    """An export. *ahead* is its place in the queue; *result* is the path of the result once it is done."""
+
+    id: str
+    state: Literal["queued", "running", "done", "failed"]
+    query: str
+    asked: Instant
+    ahead: NotRequired[Count]
+    began: NotRequired[Instant]
+    ended: NotRequired[Instant]
+    expires: NotRequired[Instant]
+    position: NotRequired[Count]
+    rows: NotRequired[Count]
+    sha256: NotRequired[str]
+    reason: NotRequired[str]
+    size: NotRequired[Count]
+    result: NotRequired[str]
+    media: NotRequired[str]
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
@@ -40,24 +83,53 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
     routes = APIRouter(lifespan=working)
 
-    def find_export(request: Request) -> Export:
-        export = exports.get(request.path_params["name"])
+    def find_export(name: str) -> Export:
+        export = exports.get(name)
         if export is None:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, "Export not found. Exports are deleted a day after they end")
         return export
 
-    async def start(request: Request) -> Response:
-        if request.method == "POST":
-            return await _submit(request, service, exports)
+    @get(
+        routes,
+        "/exports",
+        operation_id="exports",
+        summary="Return the length of the export queue and the limits of an export",
+        tags=["ask"],
+        response_model=QueueJson,
+        response_description="The queue",
+    )
+    async def queue(request: Request) -> Response:
         if wants_html(request.headers.get("accept"), _JSON):
             return pages.page("exports.html", limits=service.limits, tables=TABLES.values(), graphs=GRAPHS.values())
         waiting = sum(export.open for export in exports.all())
         return JSONResponse({"waiting": waiting, "limits": _limits(service)}, headers=_NEVER_KEPT)
 
-    async def one(request: Request) -> Response:
-        export = find_export(request)
-        if request.method == "DELETE":
-            return delete(export)
+    @routes.post(
+        "/exports",
+        operation_id="export",
+        summary="Queue a query whose result is too large to wait for",
+        tags=["ask"],
+        status_code=HTTPStatus.ACCEPTED,
+        response_model=ExportJson,
+        response_description="The export is queued",
+        responses=problems(400, 406, 413, 415, 429, 503),
+        openapi_extra={"requestBody": _BODY},
+    )
+    async def submit(request: Request) -> Response:
+        return await _submit(request, service, exports)
+
+    @get(
+        routes,
+        "/exports/{name}",
+        operation_id="exportState",
+        summary="Return the state of an export",
+        tags=["ask"],
+        response_model=ExportJson,
+        response_description="The export",
+        responses=problems(404),
+    )
+    async def show(request: Request, name: ExportId) -> Response:
+        export = find_export(name)
         if wants_html(request.headers.get("accept"), _JSON):
             response: Response = pages.page("export.html", export=export, query=export.query.text, ahead=exports.ahead(export))
         else:
@@ -65,22 +137,32 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         response.headers.update(_NEVER_KEPT | ({"Retry-After": "2"} if export.open else {}))
         return response
 
-    async def drop(request: Request) -> Response:
-        delete(find_export(request))
-        return RedirectResponse("/exports", HTTPStatus.SEE_OTHER)
-
-    def delete(export: Export) -> Response:
-        exports.delete(export.id)
-        exporter.stop(export.id)
+    @routes.delete(
+        "/exports/{name}",
+        operation_id="dropExport",
+        summary="Delete an export",
+        tags=["ask"],
+        status_code=HTTPStatus.NO_CONTENT,
+        response_description="The export is deleted",
+        responses=problems(404),
+    )
+    async def delete(name: ExportId) -> Response:
+        remove(find_export(name))
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
-    async def result(request: Request) -> Response:
-        return _file(find_export(request), exports)
+    @routes.post("/exports/{name}/delete", include_in_schema=False)
+    async def delete_from_page(name: ExportId) -> Response:
+        remove(find_export(name))
+        return RedirectResponse("/exports", HTTPStatus.SEE_OTHER)
 
-    routes.add_route("/exports", start, methods=["GET", "HEAD", "POST"])
-    routes.add_route("/exports/{name}", one, methods=["GET", "HEAD", "DELETE"])
-    routes.add_route("/exports/{name}/delete", drop, methods=["POST"])
-    routes.add_route("/exports/{name}/result", result, methods=["GET", "HEAD"])
+    def remove(export: Export) -> None:
+        exports.delete(export.id)
+        exporter.stop(export.id)
+
+    @get(routes, "/exports/{name}/result", include_in_schema=False)
+    async def result(name: ExportId) -> Response:
+        return _file(find_export(name), exports)
+
     return routes
 
 
@@ -89,7 +171,7 @@ async def _submit(request: Request, service: QueryService, exports: ExportQueue)
     page = wants_html(request.headers.get("accept"), _JSON)
     query = parse_request(params, None if page else request.headers.get("accept"), service.iris.base, None).question
     await service.check(query)
-    export = exports.add(query, client_address(request))
+    export = exports.add(query, client_key(request.scope))
     location = f"/exports/{export.id}"
     if page:
         return RedirectResponse(location, HTTPStatus.SEE_OTHER)

@@ -30,6 +30,7 @@ from pyoxigraph import (
     parse_query_results,
 )
 
+from publisher.rdf.sparql_tokens import tokenize
 from publisher.store.external.client import TABLE, TRIPLES, Client, EndpointError
 from publisher.store.external.endpoint import from_environment
 from publisher.store.external.engine_quirks import Dialect
@@ -52,7 +53,6 @@ from publisher.store.workers.reader import (
     evaluate,
     in_written_order,
 )
-from publisher.store.workers.service_detection import tokens
 
 _OWN = re.compile(r"<(?:bif|sql):|(?:^|\s)define\s+\w+:", re.IGNORECASE)
 _NOWHERE = "urn:stocktake:none"  # a graph that holds nothing
@@ -114,13 +114,13 @@ class ExternalQueries:
 
 def _based(text: str) -> bool:
     """Return whether a query begins with a base of its own: Virtuoso takes one, and only as the first word."""
-    first = next((token for token in tokens(text) if token.kind != "comment" and not token.text.isspace()), None)
+    first = next(iter(tokenize(text)), None)
     return first is not None and first.kind == "word" and first.text.lower() == "base"
 
 
 def _bare(text: str) -> str:
     """Leave out comments and strings."""
-    return "".join(" " if token.kind in ("comment", "text") else token.text for token in tokens(text))
+    return "".join(" " if token.kind in ("gap", "string") else token.text for token in tokenize(text, with_gaps=True))
 
 
 def _dataset(question: QueryRequest, text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 
-from publisher.store.workers.service_detection import Token, tokens
+from publisher.rdf.sparql_tokens import Token, tokenize
 
 _LISTS = {"select": {"{", "where", "from"}, "group": {"having", "order", "limit", "offset", "}", "values"}}
 
@@ -18,7 +18,7 @@ def bind(query: str, bindings: Mapping[str, str]) -> str:
     >>> bind("SELECT ?a ?b { ?a <x:p> ?b }", {"a": "<x:s>"})
     'SELECT (<x:s> AS ?a) ?b { <x:s> <x:p> ?b }'
     """
-    return "".join(_told(tokens(query), bindings)) if bindings else query
+    return "".join(_told(tokenize(query, with_gaps=True), bindings)) if bindings else query
 
 
 def _told(found: Iterable[Token], bindings: Mapping[str, str]) -> Iterator[str]:
@@ -47,7 +47,7 @@ def hide_graphs(query: str, graphs: Iterable[str]) -> str:
     'SELECT ?g { { GRAPH ?g { ?s ?p ?o } FILTER(?g NOT IN (<x:merge>)) } }'
     """
     hidden = ", ".join(f"<{graph}>" for graph in graphs)
-    told, depth, ends = list(tokens(query)), 0, []
+    told, depth, ends = list(tokenize(query, with_gaps=True)), 0, []
     out: list[str] = []
     for place, token in enumerate(told):
         name = _named(told, place)
@@ -65,6 +65,6 @@ def _named(told: list[Token], place: int) -> str:
     """Return the variable of the pattern GRAPH that begins at *place*, "" where none does."""
     if told[place].kind != "word" or told[place].text.lower() != "graph":
         return ""
-    after = (token for token in told[place + 1 :] if token.kind != "comment" and not token.text.isspace())
+    after = (token for token in told[place + 1 :] if token.kind != "gap")
     found = next(after, None)
     return found.text if found and found.kind == "variable" else ""

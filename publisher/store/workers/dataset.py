@@ -13,8 +13,8 @@ from typing import NamedTuple
 
 from pyoxigraph import BlankNode, DefaultGraph, NamedNode, Quad, QueryTriples, Store
 
+from publisher.rdf.sparql_tokens import tokenize
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.service_detection import tokens
 
 _SEVERAL = re.compile(r"from.*?from", re.IGNORECASE | re.DOTALL)
 _FORMS = frozenset({"select", "construct", "describe", "ask"})
@@ -62,7 +62,7 @@ def query_form(text: str) -> str:
     >>> query_form("PREFIX select: <x:> CONSTRUCT WHERE { ?s select:p ?o }")
     'construct'
     """
-    words = (token.text.lower() for token in tokens(text) if token.kind == "word")
+    words = (token.text.lower() for token in tokenize(text) if token.kind == "word")
     return next((word for word in words if word in _FORMS), "")
 
 
@@ -72,7 +72,7 @@ def graph_patterns(text: str, base: str | None = None) -> tuple[list[str], bool]
     >>> graph_patterns("PREFIX x: <http://x.org/> SELECT * { GRAPH x:g { ?s ?p ?o } GRAPH ?g { ?s a ?t } }")
     (['http://x.org/g'], True)
     """
-    told = [token for token in tokens(text) if token.kind != "comment" and not token.text.isspace()]
+    told = tokenize(text)
     after = [second for word, second in pairwise(told) if word.kind == "word" and word.text.lower() == "graph"]
     named = sorted({token.text for token in after if token.kind in ("iri", "name")})
     clauses = _clauses(text)
@@ -117,7 +117,7 @@ def _node(term: object) -> NamedNode:
 
 def _clauses(text: str) -> tuple[str, list[str], list[str]] | None:
     """Return the prologue, and what stands after FROM and after FROM NAMED outside of braces."""
-    told = [token for token in tokens(text) if token.kind != "comment" and not token.text.isspace()]
+    told = tokenize(text)
     start = next((token.start for token in told if token.kind == "word" and token.text.lower() in _FORMS), None)
     if start is None:
         return None

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
 from math import ceil
+from typing import Any
 
 from publisher.errors import QuotaExceeded
 from publisher.limits import Limits
@@ -72,10 +73,15 @@ class RateLimiter:
         return max(0.0, spent - (self._now() - since) * self._quota / self._window)
 
 
-def client_of(address: str) -> str:
-    """Return the client that an address stands for: an IPv6 client has a whole /64 and would else have as many budgets as it likes.
+def client_key(scope: Mapping[str, Any]) -> str:
+    """Return the key of the client that sent a request with this ASGI *scope*; "" if it has no address."""
+    return address_key(scope["client"][0]) if scope.get("client") else ""
 
-    >>> client_of("2001:db8::17"), client_of("192.0.2.1"), client_of("::ffff:192.0.2.1")
+
+def address_key(address: str) -> str:
+    """Return the key of a client by its address: a /64 network for IPv6, since one client has all of its addresses.
+
+    >>> address_key("2001:db8::17"), address_key("192.0.2.1"), address_key("::ffff:192.0.2.1")
     ('2001:db8::/64', '192.0.2.1', '192.0.2.1')
     """
     try:

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 from bisect import bisect_right
-from typing import NamedTuple
+
+from publisher.rdf.sparql_tokens import Token, tokenize
 
 _NAME = r"(?:\\.|[^\s{}()<>\"'#?$;,\\])*+"
 _WORD = re.compile(rf"service(?P<rest>{_NAME})", re.IGNORECASE)
@@ -19,31 +20,11 @@ _TARGET = re.compile(rf"<[^<>{{}}\"\s]*+>|[?$][^\s{{}}<>\"'#?$.]++|{_NAME}")
 _SPACE = re.compile(r"\s*+")
 _LINE = re.compile(r"[\r\n]|\Z")
 
-_TOKEN = re.compile(
-    r"""(?P<comment>\#[^\r\n]*+)
-    |(?P<text>'''(?:[^'\\]|\\.|'(?!''))*+'''|\"\"\"(?:[^"\\]|\\.|"(?!""))*+\"\"\"|'(?:[^'\\\r\n]|\\.)*+'|"(?:[^"\\\r\n]|\\.)*+")
-    |(?P<iri><[^<>"{}|^`\\\x00-\x20]*+>)
-    |(?P<variable>[?$]\w++)
-    |(?P<tag>@[A-Za-z]++(?:-[A-Za-z0-9]++)*+)
-    |(?P<name>(?:[^\W\d_](?:[\w.-]*+)?)?:(?:\\.|%[0-9A-Fa-f]{2}|[\w.:-])*+)
-    |(?P<word>\w++)
-    |(?P<other>.)""",
-    re.VERBOSE | re.DOTALL,
-)
 _SURE = re.compile(r"<https?://", re.IGNORECASE)
 _LOAD = re.compile(r"load", re.IGNORECASE)
 _OPERAND = re.compile(rf"<|(?=[^\s:]*:){_NAME}")
 _BEFORE_GRAPH = frozenset({"prefix", "with", "using", "named", "graph", "into", "to", "copy", "move", "add", "silent"})
 _BEFORE_NAME = frozenset({"graph", "from", "named", "describe"})
-
-
-class Token(NamedTuple):
-    """A piece of a query: *kind* is one of the names in the pattern."""
-
-    kind: str
-    start: int
-    end: int
-    text: str
 
 
 class _Gaps:
@@ -101,11 +82,6 @@ def _braced(query: str, gaps: _Gaps, place: int) -> bool:
     return target is not None and query.startswith("{", gaps.end(target.end()))
 
 
-def tokens(query: str) -> list[Token]:
-    """Cut a query into its tokens, white space and comments among them."""
-    return [Token(match.lastgroup or "other", match.start(), match.end(), match.group()) for match in _TOKEN.finditer(query)]
-
-
 def _doubtful(tokens: list[Token]) -> bool:
     """Return whether some ``<`` may be an operator as well as the start of an IRI, which would shift all that follows."""
     return any(token.kind == "iri" and not _SURE.match(token.text) for token in tokens)
@@ -114,13 +90,13 @@ def _doubtful(tokens: list[Token]) -> bool:
 def _harmless(place: int, tokens: list[Token]) -> bool:
     index = bisect_right(tokens, place, key=lambda token: token.start) - 1
     token = tokens[index]
-    if token.kind in {"comment", "text", "iri", "variable", "tag"}:
+    if token.kind in {"gap", "string", "iri", "variable", "tag", "blank"}:
         return True
     if token.kind != "name":
         return False
     if ":" in token.text[: place - token.start]:
         return True
-    before = next((t for t in reversed(tokens[:index]) if t.kind != "comment" and not t.text.isspace()), None)
+    before = next((t for t in reversed(tokens[:index]) if t.kind != "gap"), None)
     return before is not None and before.kind == "word" and before.text.lower() in _BEFORE_NAME
 
 
@@ -135,7 +111,7 @@ def uses_service(query: str) -> bool:
     places = _candidates(query)
     if not places:
         return False
-    found = tokens(query)
+    found = tokenize(query, with_gaps=True)
     return _doubtful(found) or not all(_harmless(place, found) for place in places)
 
 
@@ -153,7 +129,7 @@ def has_load(update: str) -> bool:
     places = {match.start() for match in _LOAD.finditer(update) if _may_load(update, gaps, match.start())}
     if not places:
         return False
-    found = tokens(update)
+    found = tokenize(update, with_gaps=True)
     if any(it.kind == "iri" and not _SURE.match(it.text) and ("'" in it.text or "#" in it.text) for it in found):
         return True  # it may be the operator <, and what follows is then cut wrongly
     return _begins_operation(places, found)
@@ -182,6 +158,6 @@ def _begins_operation(places: set[int], found: list[Token]) -> bool:
         named = token.kind == "name" and before in _BEFORE_GRAPH
         if token.start in places and depth <= 0 and token.kind in {"word", "name"} and not named:
             return True
-        if token.kind != "comment" and not token.text.isspace():
+        if token.kind != "gap":
             before = token.text.lower()
     return False

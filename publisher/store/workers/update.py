@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from itertools import pairwise
 
 from publisher.errors import QueryError
-from publisher.store.workers.service_detection import Token, tokens
+from publisher.rdf.sparql_tokens import Token, tokenize
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def using(text: str, default: tuple[str, ...], named: tuple[str, ...]) -> str:
     if any(token.text.lower() in ("using", "with") for token, _ in outside):
         raise QueryError("the graphs are named by the request and by USING or WITH in the update; name them once")
     parts, done = [], 0
-    for (before, _), (token, close) in pairwise([(Token("", 0, 0, ""), 0), *outside]):
+    for (before, _), (token, close) in pairwise([(Token("", "", 0), 0), *outside]):
         if token.text.lower() == "where":
             short = (
                 before.text.lower() == "delete" and "{" not in text[before.end : token.start]
@@ -61,9 +61,8 @@ def using(text: str, default: tuple[str, ...], named: tuple[str, ...]) -> str:
 
 def _outside(text: str) -> Iterator[tuple[Token, int]]:
     """Return the words outside of braces, each with where the first group after it ends."""
-    found = [token for token in tokens(text) if token.kind != "comment"]
     depth, closings, words = 0, [], []
-    for token in found:
+    for token in tokenize(text):
         depth += {"{": 1, "}": -1}.get(token.text, 0) if token.kind == "other" else 0
         if depth == 0 and token.text == "}":
             closings.append(token.end)

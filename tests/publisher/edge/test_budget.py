@@ -9,7 +9,7 @@ import pytest
 from publisher.errors import QuotaExceeded, StoreBusy, TooManyQueries
 from publisher.limits import Limits, read
 from publisher.store.workers.admission_queue import AdmissionQueue
-from publisher.store.workers.rate_limit import RateLimiter, client_of
+from publisher.store.workers.rate_limit import RateLimiter, address_key
 
 LIMITS = Limits(budget=60, window=60, queue=3, share=2, each=2, wait=30)
 SMALL = "SELECT * { ?s ?p ?o } LIMIT 1"
@@ -69,9 +69,9 @@ def test_clients_whose_bucket_is_full_are_forgotten(budget: RateLimiter, clock: 
 
 
 def test_an_address_of_ipv6_stands_for_its_network() -> None:
-    assert client_of("2001:db8::1") == client_of("2001:db8::ffff") != client_of("2001:db8:0:1::1")
-    assert client_of("fe80::1%eth0") == "fe80::/64"
-    assert client_of("testclient") == "testclient"
+    assert address_key("2001:db8::1") == address_key("2001:db8::ffff") != address_key("2001:db8:0:1::1")
+    assert address_key("fe80::1%eth0") == "fe80::/64"
+    assert address_key("testclient") == "testclient"
 
 
 async def line_of(line: AdmissionQueue, *clients: str) -> list[asyncio.Task[None]]:

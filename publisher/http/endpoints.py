@@ -1,0 +1,125 @@
+"""Declare endpoints: their parameters, responses and errors, from which FastAPI generates the OpenAPI description.
+
+Sources: https://spec.openapis.org/oas/v3.1.0, https://www.rfc-editor.org/rfc/rfc9457 (problem details).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Annotated, Any, NotRequired, TypeVar
+
+from fastapi import APIRouter, Path, Query
+from fastapi.exceptions import RequestValidationError
+from pydantic import BeforeValidator, Field, WithJsonSchema
+from starlette.requests import Request
+from starlette.routing import Match
+from typing_extensions import TypedDict
+
+from publisher.formats import JSON, Format
+from publisher.http.problems import MEDIA as PROBLEM_MEDIA
+from vocab.iris import KINDS
+
+EndpointT = TypeVar("EndpointT", bound=Callable[..., Any])
+Documentation = dict[int | str, dict[str, Any]]
+
+# Types of the JSON that we send. The values are written by us, so only the description says more than the type.
+WebAddress = Annotated[str, WithJsonSchema({"type": "string", "format": "uri"})]
+Instant = Annotated[str, WithJsonSchema({"type": "string", "format": "date-time"})]
+Count = Annotated[int, Field(ge=0)]
+
+KindPath = Annotated[str, Path(description="The kind of the thing", json_schema_extra={"enum": list(KINDS)})]
+SourcePath = Annotated[str, Path(min_length=1, description="The registry's name", examples=["demo"])]
+KeyPath = Annotated[str, Path(min_length=1, description="The registry's own identifier, percent-encoded")]
+
+_METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_PROBLEMS = {
+    400: "The request is invalid; `detail` says what to change",
+    404: "Nothing is known at this address",
+    406: "No available format matches the request",
+    410: "It existed, and was withdrawn",
+    413: "The body or the query is too long",
+    415: "The body has an unsupported media type",
+    422: "The query needs more memory or rows than allowed",
+    429: "The quota of this client address is used up; retry after the seconds in Retry-After",
+    503: "Not ready yet, or too busy; retry after the seconds in Retry-After",
+    504: "The query exceeded its time limit",
+}
+
+
+class Problem(TypedDict):
+    """An error (RFC 9457). *line* and *column* locate a syntax error in a query, counted from 1."""
+
+    type: NotRequired[str]
+    title: str
+    status: Annotated[int, Field(ge=400, le=599)]
+    detail: str
+    line: NotRequired[Count]
+    column: NotRequired[Count]
+
+
+def problems(*statuses: int) -> Documentation:
+    """Return the documentation of the errors with these statuses."""
+    content = {PROBLEM_MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {status: {"description": _PROBLEMS[status], "content": content} for status in statuses}
+
+
+def other_contents(formats: Iterable[Format]) -> Documentation:
+    """Return the documentation of a successful response in *formats*, besides JSON of ours."""
+    media = [data_format.media.partition(";")[0] for data_format in formats]
+    schemas: dict[str, dict[str, str]] = {name: {} if name.endswith("json") else {"type": "string"} for name in media}
+    return {200: {"content": {name: {"schema": schema} for name, schema in schemas.items() if name != JSON.media}}}
+
+
+def format_parameter(formats: Iterable[str]) -> Any:
+    """Return the declaration of the parameter ``format``. An unknown value is answered with 406, so it is not validated here."""
+    return Query(description="The format; without it, the Accept header decides", json_schema_extra={"enum": list(formats)})
+
+
+def blank_as(default: object) -> BeforeValidator:
+    """Return a validator that reads an empty value, which forms send for empty fields, as *default*."""
+    return BeforeValidator(lambda value: default if value == "" else value)
+
+
+def whole_number(default: int | None = None) -> BeforeValidator:
+    """Return a validator that admits ASCII digits only, and reads an empty value as *default*."""
+
+    def check(value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        text = value.strip()
+        if text and not (text.isascii() and text.isdigit()):
+            raise ValueError("input should be a whole number")
+        return text or default
+
+    return BeforeValidator(check)
+
+
+def get(routes: APIRouter, path: str, **documentation: Any) -> Callable[[EndpointT], EndpointT]:
+    """Register an endpoint for GET, described by *documentation*, and for HEAD."""
+
+    def register(endpoint: EndpointT) -> EndpointT:
+        routes.add_api_route(path, endpoint, methods=["GET"], **documentation)
+        dependencies = documentation.get("dependencies")
+        routes.add_api_route(path, endpoint, methods=["HEAD"], response_model=None, dependencies=dependencies, include_in_schema=False)
+        return endpoint
+
+    return register
+
+
+def allowed_methods(request: Request) -> list[str]:
+    """Return the methods that the path of *request* has."""
+    return [
+        method
+        for method in _METHODS
+        if any(route.matches({**request.scope, "method": method})[0] is Match.FULL for route in request.app.routes)
+    ]
+
+
+def describe_validation_error(error: RequestValidationError) -> tuple[bool, str]:
+    """Return whether the path is invalid, and a message that names each invalid parameter and says what it must be."""
+    messages = []
+    for item in error.errors():
+        name, text = item["loc"][-1], item["msg"].removeprefix("Value error, ")
+        sent = "" if item["type"] == "missing" else f"; the request has {str(item['input'])[:80]!r}"
+        messages.append(f"The parameter {name}: {text[:1].lower()}{text[1:]}{sent}")
+    return any(item["loc"][0] == "path" for item in error.errors()), ". ".join(messages)

@@ -1,0 +1,46 @@
+"""``/docs/api``: the list of endpoints, and Swagger UI under our policy in a real browser."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from browser import browsing
+from live_server import served
+
+from publisher.pages.templating import BUNDLE_FOLDER
+
+SHOWN = """new Promise((resolve, reject) => {
+  const violations = [];
+  document.addEventListener("securitypolicyviolation", (event) => violations.push(event.violatedDirective));
+  setTimeout(() => reject("Swagger UI shows no operation"), 60000);
+  const poll = setInterval(() => {
+    const operation = document.querySelector("#operations-find-search .opblock-summary-control");
+    if (operation && document.getElementById("endpoints").hidden && !operation.ariaExpanded?.includes("true")) operation.click();
+    if (document.querySelector("#operations-find-search .parameters")) {
+      clearInterval(poll);
+      resolve([document.querySelectorAll(".opblock").length, violations]);
+    }
+  }, 50);
+})"""
+
+
+def test_page_lists_endpoints_without_scripts(world: Path, tmp_path: Path) -> None:
+    with served(world) as url:
+        page = httpx.get(f"{url}/docs/api").text
+
+    assert "<code>GET /search</code>" in page
+    assert "<code>DELETE /exports/{name}</code>" in page
+
+
+def test_swagger_ui_shows_all_operations_under_the_policy(world: Path, tmp_path: Path) -> None:
+    if not (BUNDLE_FOLDER / "api.js").exists():
+        pytest.skip("the scripts were not built, for which npm is needed")
+    with served(world) as url, browsing(tmp_path) as browser:
+        browser.open(f"{url}/docs/api")
+        count, violations = browser.run(SHOWN)
+        hosts = {match[1] for address in browser.asked if (match := re.match(r"https?://([^/:]+)", address))}
+
+    assert (count, violations, hosts) == (24, [], {"127.0.0.1"})
