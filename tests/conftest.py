@@ -21,6 +21,7 @@ ELSEWHERE = ("oxigraph", "virtuoso")
 # Folders and files of tests that take long: whole runs, killed processes, databases, browsers, other programs as clients. All else is fast.
 SLOW = {
     "setup",
+    "snippets",
     "support",
     "walk",
     "workers",

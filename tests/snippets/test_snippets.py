@@ -1,0 +1,210 @@
+"""The snippets of README and documentation run, in the order of their page, against a small demo on this machine."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import httpx
+import pytest
+from processes import Process, free_port, started
+from pyoxigraph import RdfFormat, parse
+from snippets import PAGES, ROOT, Snippet, read_snippets
+from waiting import wait_until
+
+from vocab.iris import BASE
+
+TIMEOUT = 240  # seconds of a block
+# What a source definition needs besides the part of one that a page shows.
+DEFINITION = {
+    "title": "Example",
+    "protocol": "json",
+    "mapping": "fields",
+    "url": "https://registry.example/",
+    "licence": "https://licence.example/",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class RunningDemo:
+    """The host and port of a demo, and its data directory."""
+
+    host: str
+    data: Path
+
+
+@dataclass(frozen=True, slots=True)
+class Terminal:
+    """What a reader of one page types into: a folder, the variables that the page has set, and what runs in the background."""
+
+    folder: Path
+    demo: RunningDemo
+    ports: Mapping[str, str]
+    background: list[Process]
+
+    def text(self, snippet: Snippet) -> str:
+        """Return the block with the addresses of this run."""
+        text = snippet.text.replace("127.0.0.1:8000", self.demo.host)
+        for port, free in self.ports.items():
+            text = text.replace(port, free)
+        return text
+
+    def environment(self) -> dict[str, str]:
+        """Return the variables of the first block: the project's commands are on the path, and no proxy leads out of this machine."""
+        kept = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKTAKE_", "PYTEST_"))}
+        nowhere = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
+        path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
+        return {**kept, **nowhere, "no_proxy": "127.0.0.1,localhost", "PATH": path, "STOCKTAKE_DATA": str(self.demo.data)}
+
+
+def run_sh(snippet: Snippet, terminal: Terminal) -> None:
+    """Run a block in bash, with the variables and in the folder that the blocks before it have left."""
+    state = terminal.folder / ".terminal"
+    lines = [f". {state}" if state.exists() else "", "set -euo pipefail", terminal.text(snippet)]
+    if "background" in snippet.marks:
+        terminal.background.append(Process(["bash", "-c", "\n".join(lines)], cwd=terminal.folder, env=terminal.environment()))
+        return
+    lines.append(f'{{ export -p; printf "cd %q\\n" "$PWD"; }} > {state}')
+    done = subprocess.run(
+        ["bash", "-c", "\n".join(lines)], cwd=terminal.folder, env=terminal.environment(), capture_output=True, text=True, timeout=TIMEOUT
+    )
+    expected = 1 if "exit code 1" in snippet.marks else 0
+    assert done.returncode == expected, f"{snippet}: exit code {done.returncode}\n{done.stdout[-3000:]}\n{done.stderr[-3000:]}"
+
+
+def run_python(snippet: Snippet, terminal: Terminal) -> None:
+    """Run a block as a program."""
+    done = subprocess.run(
+        [sys.executable, "-c", terminal.text(snippet)],
+        cwd=terminal.folder,
+        env=terminal.environment(),
+        capture_output=True,
+        text=True,
+        timeout=TIMEOUT,
+    )
+    assert done.returncode == 0, f"{snippet}: exit code {done.returncode}\n{done.stderr[-3000:]}"
+
+
+def run_sparql(snippet: Snippet, terminal: Terminal) -> None:
+    """Send a query to the demo; it must have a result unless its mark says otherwise."""
+    reply = httpx.post(
+        f"http://{terminal.demo.host}/sparql",
+        data={"query": snippet.text},
+        headers={"Accept": "application/sparql-results+json"},
+        trust_env=False,
+        timeout=60,
+    )
+    assert reply.status_code == 200, f"{snippet}: {reply.status_code} {reply.text[:1000]}"
+    assert reply.json()["results"]["bindings"] or "may be empty" in snippet.marks, f"{snippet}: no result"
+
+
+def run_sql(snippet: Snippet, terminal: Terminal) -> None:
+    """Run a query of DuckDB in the folder of the demo's first release."""
+    with duckdb.connect() as database:
+        database.execute(f"SET file_search_path = '{terminal.demo.data / 'releases' / '1'}'")
+        assert database.execute(snippet.text).fetchall(), f"{snippet}: no result"
+
+
+def check_toml(snippet: Snippet, terminal: Terminal) -> None:
+    """Check a source definition, or a part of one that is completed, by ``stocktake sources check``."""
+    table = tomllib.loads(snippet.text)
+    missing = [f"{key} = {json.dumps(value)}" for key, value in DEFINITION.items() if key not in table]
+    file = terminal.folder / f"definition-{snippet.line}.toml"
+    file.write_text("\n".join([*missing, snippet.text]), encoding="utf-8")
+    done = subprocess.run(
+        ["stocktake", "sources", "check", str(file)],
+        cwd=terminal.folder,
+        env=terminal.environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, f"{snippet}: {done.stdout} {done.stderr}"
+
+
+def check_json(snippet: Snippet, terminal: Terminal) -> None:
+    """Parse JSON."""
+    json.loads(snippet.text)
+
+
+def check_turtle(snippet: Snippet, terminal: Terminal) -> None:
+    """Parse Turtle, whose relative IRIs begin with our base."""
+    assert [*parse(snippet.text, format=RdfFormat.TURTLE, base_iri=BASE)], f"{snippet}: no triple"
+
+
+def check_ini(snippet: Snippet, terminal: Terminal) -> None:
+    """Parse a file of settings."""
+    parser = configparser.ConfigParser()
+    parser.read_string(snippet.text)
+    assert parser.sections(), f"{snippet}: no section"
+
+
+RUNNERS: Mapping[str, Callable[[Snippet, Terminal], None]] = {
+    "sh": run_sh,
+    "python": run_python,
+    "sparql": run_sparql,
+    "sql": run_sql,
+    "toml": check_toml,
+    "json": check_json,
+    "turtle": check_turtle,
+    "ini": check_ini,
+}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningDemo]:
+    """Run a small demo until all its data, its first release and its report are there."""
+    home = tmp_path_factory.mktemp("demo")
+    host = f"127.0.0.1:{free_port()}"
+    options = ["--size", "200", "--port", host.rpartition(":")[2], "--registries-port", "0"]
+
+    with started([sys.executable, "-m", "stocktake", "--data", str(home), "demo", *options], cwd=home) as process:
+
+        def is_complete() -> bool:
+            assert process.poll() is None, process.output()
+            return "Ctrl-C ends the demo" in process.text() and httpx.get(f"http://{host}/health", trust_env=False).status_code == 200
+
+        wait_until(is_complete, "all data of the demo", 400, process.output)
+        yield RunningDemo(host, home / "demo")
+
+
+@pytest.fixture
+def terminal(demo: RunningDemo, tmp_path: Path) -> Iterator[Terminal]:
+    """Return a folder like that of a clone, with the environment, the shipped source definitions, the documents and the demo's data."""
+    (tmp_path / ".venv").symlink_to(sys.prefix)
+    (tmp_path / "docs").symlink_to(ROOT / "docs")
+    shutil.copytree(ROOT / "sources", tmp_path / "sources")
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "demo").symlink_to(demo.data)
+    opened = Terminal(tmp_path, demo, {"8765": str(free_port())}, [])
+    yield opened
+    for process in opened.background:
+        process.stop()
+
+
+def write_file(snippet: Snippet, terminal: Terminal) -> None:
+    """Write a block to the file that its mark names."""
+    file = terminal.folder / snippet.marks["file"]
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text(terminal.text(snippet), encoding="utf-8")
+
+
+WITH_SNIPPETS = [page for page in PAGES if any(snippet.language in RUNNERS for snippet in read_snippets(page))]
+
+
+@pytest.mark.parametrize("page", WITH_SNIPPETS, ids=lambda page: str(page.relative_to(ROOT)))
+def test_the_snippets_of_a_page_run(page: Path, terminal: Terminal) -> None:
+    for snippet in read_snippets(page):
+        if "file" in snippet.marks:
+            write_file(snippet, terminal)
+        if snippet.language in RUNNERS and "not run" not in snippet.marks:
+            RUNNERS[snippet.language](snippet, terminal)
