@@ -38,7 +38,7 @@ Array = NDArray[Any]
 
 
 class BitmapBuild:
-    """The work of ``prepare`` on *tables* in a thread of its own; *error* is what ended it, if anything did."""
+    """Runs ``build_bitmaps`` on *tables* in a thread; *error* is what ended it, None if nothing did."""
 
     def __init__(self, tables: Path) -> None:
         self.tables = tables
@@ -54,11 +54,11 @@ class BitmapBuild:
 
     @property
     def done(self) -> bool:
-        """Tell whether it has ended."""
+        """Return whether the thread has ended."""
         return not self._thread.is_alive()
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait until it has ended, for *seconds* at most."""
+        """Wait until the thread has ended, for *seconds* at most."""
         self._thread.join(seconds)
 
 

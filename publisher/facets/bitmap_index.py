@@ -45,11 +45,11 @@ class BitmapIndex:
         return found
 
     def codes(self, facet: str) -> Iterable[str]:
-        """Give the codes of a facet that some thing has."""
+        """Return the codes of a facet that some thing has."""
         return self._marks.get(facet, {}).keys()
 
     def ids_with(self, facet: str, codes: Iterable[str], bases: int) -> BitMap:
-        """Give the places that have one of *codes* by a link of *bases*, the sum of their bits."""
+        """Return the places that have one of *codes* by a link of *bases*, the sum of their bits."""
         found = self._marks.get(facet, {})
         return BitMap.union(BitMap(), *(bits for code in codes for basis, bits in found.get(code, ()) if basis & bases))
 
@@ -71,11 +71,11 @@ class BitmapIndex:
         return found
 
     def first_in_order(self, order: str, within: BitMap | None, offset: int, limit: int) -> list[int]:
-        """Give the places *within* a set, or of all, that stand at *offset* and behind it in an order, at most *limit*."""
+        """Return the places *within* a set, or of all, that stand at *offset* and behind it in an order, at most *limit*."""
         return self._next_in_order(f"by-{order}", within, 0, limit + offset, down=False)[offset:].tolist()  # type: ignore[no-any-return]
 
     def next_in_order(self, name: str, within: BitMap | None, start: int, limit: int, down: bool = False) -> list[int]:
-        """Give the first *limit* places *within* a set in the order *name*, from the *start*-th on, or *down* from before it."""
+        """Return the first *limit* places *within* a set in the order *name*, from the *start*-th on, or *down* from before it."""
         return self._next_in_order(name, within, start, limit, down).tolist()  # type: ignore[no-any-return]  # numpy tells no types of lists
 
     def _next_in_order(self, name: str, within: BitMap | None, start: int, limit: int, down: bool) -> Array:
@@ -94,7 +94,7 @@ class BitmapIndex:
         return np.concatenate(found)
 
     def mask(self, within: BitMap | None) -> Array:
-        """Give for each place whether it is in a set."""
+        """Return for each place whether it is in a set."""
         found = np.full(len(self.things), within is None)
         if within:
             found[np.frombuffer(within.to_array(), dtype=np.uint32)] = True
@@ -105,7 +105,7 @@ class BitmapIndex:
         return len(self._file(name))
 
     def id_at(self, name: str, rank: int) -> int:
-        """Give the place that is the *rank*-th in the order *name*."""
+        """Return the place that is the *rank*-th in the order *name*."""
         return int(self._file(name)[rank])
 
     def ids_of(self, iris: Sequence[str]) -> list[int | None]:
@@ -118,22 +118,22 @@ class BitmapIndex:
         return [place if same else None for place, same in zip(addressed[at].tolist(), (address[at] == wanted).tolist(), strict=True)]
 
     def ids_of_party(self, body: int) -> BitMap:
-        """Give the places in which an organization takes part, by its number among organizations."""
+        """Return the places in which an organization takes part, by its number among organizations."""
         return BitMap(self._file("party")[self._file("body") == body].tolist())
 
     def top_parties(self, within: BitMap | None, limit: int) -> list[tuple[int, int]]:
-        """Give the organizations that take part in most places: each one's number among organizations, and how many."""
+        """Return the organizations that take part in most places: each one's number among organizations, and how many."""
         bodies = self._file("body")
         return _most(bodies if within is None else bodies[self.mask(within)[self._file("party")]], limit)
 
     def co_participants(self, within: BitMap | None, limit: int) -> list[tuple[int, int, int]]:
-        """Give the pairs of organizations that take part in most places together: both numbers, and how many."""
+        """Return the pairs of organizations that take part in most places together: both numbers, and how many."""
         pairs, one, other = self._file("pair"), self._file("one"), self._file("other")
         found = _most(pairs if within is None else pairs[self.mask(within)[self._file("paired")]], limit)
         return [(int(one[pair]), int(other[pair]), things) for pair, things in found]
 
     def similar(self, place: int, kind: BitMap, facets: Iterable[str], limit: int) -> Iterator[int]:
-        """Give the places of a *kind* that share most codes of *facets* with a place, at least two of them; not itself."""
+        """Yield the places of a *kind* that share most codes of *facets* with a place, at least two of them; not itself."""
         shared = [BitMap()]  # at a number: the places that share at least so many
         every = (marks for facet in facets for marks in self._marks.get(facet, {}).values())
         for marks in (marks for marks in every if any(place in bits for _, bits in marks)):
@@ -142,22 +142,22 @@ class BitmapIndex:
             for number in range(len(shared) - 1, 1, -1):
                 shared[number] |= shared[number - 1] & bits
             shared[1] |= bits
-        told = BitMap((place,))
+        seen = BitMap((place,))
         for bits in reversed(shared[2:]):
-            fresh = bits - told
-            told |= fresh
+            fresh = bits - seen
+            seen |= fresh
             for found in fresh[: max(0, limit)]:
                 yield found
                 limit -= 1
 
 
 def _digest(iri: str) -> int:
-    """Give what DuckDB's md5_number_lower gives."""
+    """Return what DuckDB's md5_number_lower gives."""
     return int.from_bytes(md5(iri.encode(), usedforsecurity=False).digest()[8:], "little")
 
 
 def _most(numbers: Array, limit: int) -> list[tuple[int, int]]:
-    """Give the most frequent numbers, the smaller first where they are as frequent: each and how often it is there."""
+    """Return the most frequent numbers, the smaller first where they are as frequent: each and how often it is there."""
     if not len(numbers):
         return []
     counts = np.bincount(numbers)
@@ -168,6 +168,6 @@ def _most(numbers: Array, limit: int) -> list[tuple[int, int]]:
 
 
 def intersect(sets: Iterable[BitMap]) -> BitMap | None:
-    """Give what all *sets* have in common; None where there are none, which stands for all places."""
+    """Return what all *sets* have in common; None where there are none, which stands for all places."""
     found = sorted(sets, key=len)
     return reduce(BitMap.intersection, found) if found else None

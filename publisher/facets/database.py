@@ -1,4 +1,4 @@
-"""The file that holds the tables, open for writing by one process: rows go in and out in batches, and a crash leaves it whole.
+"""The file of the facet tables, open for writing by one process; a crash leaves it consistent.
 
 Source: https://duckdb.org/docs/stable/connect/concurrency (one process writes; copies are opened read-only).
 """
@@ -16,9 +16,9 @@ import orjson
 
 from publisher.facets.thing_rows import Row
 
-FORMAT = 3  # count it up with every change of what is written, so that shelves make their tables anew
+FORMAT = 3  # increase it with every change of what is written, so that the tables are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
-MEMORY = "512MiB"  # what may be held; more of it waits beside
+MEMORY = "512MiB"  # of memory; the rest is spilled to a folder beside the file
 _SQL = Path(__file__).parent / "sql"
 _COLUMNS = {
     **dict.fromkeys(("iri", "source", "record", "title", "language", "begins", "ends"), "VARCHAR"),
@@ -35,12 +35,12 @@ _LONGEST = 64 << 20  # bytes of a row that are read
 
 @cache
 def read_sql(name: str) -> str:
-    """Give the text of the file *name*."""
+    """Return the text of the file *name*."""
     return (_SQL / f"{name}.sql").read_text()
 
 
 class Database:
-    """The tables in the file *path*; what waits to go in is written beside it."""
+    """The tables in the file *path*; rows to insert are written to a file beside it."""
 
     def __init__(self, path: Path, memory: str = MEMORY) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -49,7 +49,7 @@ class Database:
         try:
             self._create_tables()
         except duckdb.Error:
-            self.close()  # else who opens a new file in its place would share this one
+            self.close()  # or a new file in its place would be opened as this one
             raise
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
@@ -57,33 +57,33 @@ class Database:
         return duckdb.connect(str(self._path), config={"memory_limit": self._memory, "threads": 2, "temp_directory": spilled})
 
     def _create_tables(self) -> None:
-        """Make the tables where there are none: all of them or, where a crash comes, none."""
+        """Create the tables if there are none, in one transaction."""
         if not self._connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'mark'").fetchall():
             self._connection.execute(f"BEGIN; {read_sql('schema')} COMMIT")
         self._connection.execute("CREATE TEMP TABLE changed (thing UINTEGER)")
 
     def checkpoint(self) -> tuple[int, str, str]:
-        """Give how far the tables are: the journal entry's number and id, and by which form of ours they were made."""
+        """Return how far the tables are: the journal entry's number and id, and by which form of ours they were made."""
         found = self._connection.execute("SELECT position, entry, made FROM mark").fetchone()
         return (found[0], found[1], found[2]) if found else (0, "", "")
 
     @property
     def has_rows(self) -> bool:
-        """Tell whether anything was put in, also where it was never kept."""
+        """Return whether anything was put in, also where it was never kept."""
         found = self._connection.execute("SELECT EXISTS (FROM things) OR EXISTS (FROM mark)").fetchone()
         return bool(found and found[0])
 
     def begin(self) -> None:
-        """Begin a change; what is put until it is kept counts together."""
+        """Begin a transaction, which ``commit`` ends."""
         self._connection.execute("BEGIN")
         self._connection.execute("DELETE FROM changed")
 
     def flush(self) -> None:
-        """Let what was put go to the disk, though it counts for nothing until it is kept: it would be held in memory."""
+        """Write the new rows to the disk, since they would fill the memory; readers see them only after ``commit``."""
         self._connection.execute("COMMIT; BEGIN")
 
     def replace(self, iris: Iterable[str], rows: Iterable[Row]) -> None:
-        """Put *rows* in the place of what there is of *iris*."""
+        """Replace the rows of *iris* by *rows*."""
         self._lines.write_bytes(b"".join(map(serialize_row, rows)))
         if gone := list(iris):
             self._connection.execute("CREATE OR REPLACE TEMP TABLE going AS SELECT unnest($iris) AS iri", {"iris": gone})
@@ -91,14 +91,14 @@ class Database:
         self.load(self._lines)
 
     def load(self, lines: Path, longest: int = _LONGEST) -> None:
-        """Put in the rows of a file of lines, plain or packed, of which nothing is there yet; none has more than *longest* bytes."""
+        """Insert new rows from a file of JSON lines, compressed or not; a row has at most *longest* bytes."""
         found = self._connection.read_json(str(lines), columns=_COLUMNS, format="newline_delimited", maximum_object_size=longest)
         found.create_view("coming", replace=True)
         self._connection.execute(read_sql("put-in"))
         self._connection.execute("INSERT INTO changed SELECT thing FROM numbered")
 
     def set_regions(self, found: set[tuple[str, str]]) -> None:
-        """Tell which area is in which region; where that is new, all things are marked anew."""
+        """Store which area is in which region; if that changed, the facets of all things are computed again."""
         if found != set(self._connection.execute("SELECT area, region FROM regions").fetchall()):
             self._connection.execute("DELETE FROM regions")
             areas, regions = [area for area, _ in sorted(found)], [region for _, region in sorted(found)]
@@ -106,7 +106,7 @@ class Database:
             self._connection.execute("DELETE FROM changed; INSERT INTO changed SELECT thing FROM things")
 
     def commit(self, position: int, entry: str) -> None:
-        """Keep what was put, as of a journal entry, with what follows from it."""
+        """Commit the changes, as of a journal entry, with the rows that are derived from them."""
         self._connection.execute(read_sql("touched"))
         self._connection.execute(read_sql("derive"))
         self._connection.execute("DELETE FROM mark")
@@ -116,7 +116,7 @@ class Database:
         self._connection.execute("COMMIT")
 
     def copy(self, path: Path) -> None:
-        """Write the tables as they were kept last into a file of their own; what memory held of them is let go."""
+        """Copy the committed tables to the file *path*, and free the memory that they took."""
         self._connection.execute("CHECKPOINT")
         self.close()
         shutil.copyfile(self._path, path)
@@ -124,7 +124,7 @@ class Database:
         self._create_tables()
 
     def close(self) -> None:
-        """Let the file go; what was not kept is lost."""
+        """Close the file; what was not committed is lost."""
         self._connection.close()
 
 

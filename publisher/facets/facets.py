@@ -33,7 +33,7 @@ class Facet(NamedTuple):
     link_property: str = ""
 
     def code(self, value: str, iris: Iris) -> str:
-        """Give the code of a value.
+        """Return the code of a value.
 
         >>> FACETS["goal"].code("http://metadata.un.org/sdg/4", Iris())
         '4'
@@ -43,7 +43,7 @@ class Facet(NamedTuple):
         return value.removeprefix(self._full_prefix(iris)) if self.iri_prefix else value
 
     def iri(self, code: str, iris: Iris) -> str:
-        """Give the IRI of a code, "" where its values are plain texts."""
+        """Return the IRI of a code, "" where its values are plain texts."""
         if self.name == "kind":
             return class_iris(iris).get(code, code)
         return "" if not self.iri_prefix else code if ":" in code else self._full_prefix(iris) + code
@@ -62,7 +62,7 @@ def _property_name(tie: str, basis: Basis) -> str:
 
 
 def class_iris(iris: Iris) -> dict[str, str]:
-    """Give the class of each kind of thing."""
+    """Return the class of each kind of thing."""
     return {
         "initiative": f"{iris.ns}Initiative",
         "event": f"{SCHEMA}Event",
@@ -133,7 +133,7 @@ FACETS: dict[str, Facet] = {
 
 @lru_cache(maxsize=10_000)  # more than there are concepts
 def facet_of_concept(iri: str, iris: Iris) -> tuple[str, str] | None:
-    """Give the facet and the code of a concept, None where things are not counted by it.
+    """Return the facet and the code of a concept, None if things are not counted by it.
 
     >>> facet_of_concept("http://metadata.un.org/sdg/4.4", Iris()), facet_of_concept("http://metadata.un.org/sdg/codes/geoArea/404", Iris())
     (('target', '4.4'), ('country', '404'))

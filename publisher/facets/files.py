@@ -67,7 +67,7 @@ def write_tables(folder: Path, beside: Path) -> Iterator[TableWriter]:
 
 
 def rows_path(beside: Path, table: str) -> Path:
-    """Give where a table's rows wait as lines of JSON."""
+    """Return where a table's rows wait as lines of JSON."""
     return beside / f"{table}.ndjson"
 
 

@@ -39,17 +39,17 @@ class Filter:
     among: tuple[str, ...] | None = None
 
     def with_codes(self, facet: str, *codes: str) -> Filter:
-        """Give what is wanted with other codes of a facet; with none of it where no codes are given."""
+        """Return what is wanted with other codes of a facet; with none of it where no codes are given."""
         others = tuple(pair for pair in self.chosen if pair[0] != facet)
         return replace(self, chosen=tuple(sorted((*others, (facet, codes)))) if codes else others)
 
     def codes(self, facet: str) -> tuple[str, ...]:
-        """Give the codes that are chosen of a facet."""
+        """Return the codes that are chosen of a facet."""
         return dict(self.chosen).get(facet, ())
 
 
 def make_filter(*bases: Basis, **chosen: str) -> Filter:
-    """Give what has one code of each of some facets.
+    """Return what has one code of each of some facets.
 
     >>> make_filter(kind="initiative", goal="4").chosen
     (('goal', ('4',)), ('kind', ('initiative',)))

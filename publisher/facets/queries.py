@@ -76,7 +76,7 @@ class FacetIndex:
         self._matching_ids = lru_cache(maxsize=CACHED_BITMAPS)(self._find_ids)
 
     def close(self) -> None:
-        """Let the file go."""
+        """Close the file."""
         self._connection.close()
 
     def total(self, it: Filter) -> int:
@@ -138,11 +138,11 @@ class FacetIndex:
         return self._cached(("partners", it, limit), lambda: self._partners(it, limit))
 
     def organization_names(self, organizations: tuple[str, ...]) -> dict[str, str]:
-        """Give the names of organizations."""
+        """Return the names of organizations."""
         return self._cached(("names", organizations), lambda: self._names(organizations))
 
     def _find_ids(self, it: Filter) -> BitMap | None:
-        """Give the places of what is wanted, None where that is all."""
+        """Return the places of what is wanted, None if that is all."""
         parts = [self._bitmaps.ids_with(facet, codes, _bits(it)) for facet, codes in it.chosen]
         if it.party:
             rows = self._query("SELECT body FROM bodies WHERE iri = $iri", iri=it.party)
@@ -175,8 +175,8 @@ class FacetIndex:
         name, text = f"key-{key}", f"SELECT thing, {KEYS[key]}, iri FROM things WHERE thing IN "
 
         def at(rank: int) -> tuple[str, str]:
-            [(_, told, iri)] = self._query(text + self._things([self._bitmaps.id_at(name, rank)]))
-            return told, iri
+            [(_, value, iri)] = self._query(text + self._things([self._bitmaps.id_at(name, rank)]))
+            return value, iri
 
         last = self._bitmaps.length(name)
         if cursor == ("", "") or cursor[0] == LAST:
@@ -186,7 +186,7 @@ class FacetIndex:
         else:
             start = bisect_left(range(last), cursor, key=at)
         places = self._bitmaps.next_in_order(name, self._matching_ids(it), start, limit, down=not upward)
-        rows = {thing: (iri, told) for thing, told, iri in self._query(text + self._things(places))} if places else {}
+        rows = {thing: (iri, value) for thing, value, iri in self._query(text + self._things(places))} if places else {}
         return [rows[int(self._bitmaps.things[place])] for place in places]
 
     def _related(self, thing: str, limit: int) -> list[ListItem]:
@@ -198,13 +198,13 @@ class FacetIndex:
 
     def _organizations(self, it: Filter, limit: int) -> list[tuple[str, str | None, int]]:
         ranked = self._bitmaps.top_parties(self._matching_ids(it), limit)
-        told = self._organization_titles(body for body, _ in ranked)
-        return [(*told[body], things) for body, things in ranked]
+        titles = self._organization_titles(body for body, _ in ranked)
+        return [(*titles[body], things) for body, things in ranked]
 
     def _partners(self, it: Filter, limit: int) -> list[tuple[str, str, int]]:
         ranked = self._bitmaps.co_participants(self._matching_ids(it), limit)
-        told = self._organization_titles(body for pair in ranked for body in pair[:2])
-        return [(told[one][0], told[other][0], things) for one, other, things in ranked]
+        titles = self._organization_titles(body for pair in ranked for body in pair[:2])
+        return [(titles[one][0], titles[other][0], things) for one, other, things in ranked]
 
     def _organization_titles(self, bodies: Iterable[int]) -> dict[int, tuple[str, str | None]]:
         named = ",".join(map(str, sorted(set(bodies))))
@@ -222,12 +222,12 @@ class FacetIndex:
         return {iri: title or iri.rpartition("/")[2] for iri, title in found.items()}
 
     def _lines(self, places: Sequence[int]) -> list[ListItem]:
-        """Give the lines of places, in their order."""
+        """Return the lines of places, in their order."""
         if not places:
             return []
         rows = self._query(read_sql("lines") + self._things(places))
-        told = {thing: _line(*row) for thing, *row in rows}
-        return [told[int(self._bitmaps.things[place])] for place in places]
+        lines = {thing: _line(*row) for thing, *row in rows}
+        return [lines[int(self._bitmaps.things[place])] for place in places]
 
     def _things(self, places: Sequence[int]) -> str:
         """Write the numbers of the things at *places*; as a list of numbers it tells where in the file they lie."""

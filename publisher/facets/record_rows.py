@@ -32,11 +32,11 @@ class Graph(NamedTuple):
     digest: str
 
     def all(self, subject: str, predicate: str) -> Sequence[Value]:
-        """Give the values of a property."""
+        """Return the values of a property."""
         return self.properties.get(subject, {}).get(predicate, ())
 
     def one(self, subject: str, predicate: str) -> str | None:
-        """Give the text of a property's first value."""
+        """Return the text of a property's first value."""
         return next((it.text for it in self.all(subject, predicate)), None)
 
 
@@ -65,7 +65,7 @@ def preferred_text(texts: Iterable[Value]) -> Value | None:
 
 
 def concept_code(concept: Value) -> str:
-    """Give the code in a concept's IRI, which ends with it; the source's word as it is."""
+    """Return the code in a concept's IRI, which ends with it; the source's word as it is."""
     return concept.text.rpartition("/")[2] if concept.iri else concept.text
 
 
@@ -92,16 +92,16 @@ class Record(NamedTuple):
     source: str
 
     def thing_values(self, predicate: str) -> Sequence[Value]:
-        """Give what is said of the thing."""
+        """Return what is said of the thing."""
         return self.graph.all(self.thing, predicate)
 
     @property
     def state(self) -> str:
-        """Tell whether it is published, vanished or gone."""
+        """Return whether it is published, vanished or gone."""
         return (self.graph.one(self.record, f"{ADMS}status") or "published").rpartition("#")[2]
 
     def claims(self, scheme: str, basis: str = "declared") -> Sequence[Value]:
-        """Give the concepts that the thing is linked to on this basis."""
+        """Return the concepts that the thing is linked to on this basis."""
         name = _SCHEMES[scheme]
         return self.thing_values(self.iris.ns + (name if basis == "declared" else f"{basis}{name[0].upper()}{name[1:]}"))
 
@@ -116,7 +116,7 @@ def parse_record(graph: str, triples: Iterable[bytes], iris: Iris) -> Record:
 
 
 def record_rows(it: Record) -> Rows:
-    """Give a record's rows; of one that is gone only that of the table of records."""
+    """Yield a record's rows; of one that is gone only that of the table of records."""
     yield "records", _record(it)
     if it.state == "gone" or not it.kind:
         return
@@ -192,8 +192,8 @@ def _initiative(it: Record) -> Row:
 
 
 def _prize(it: Record, prize: str) -> str:
-    told = (next(iter(it.graph.all(prize, it.iris.ns + name)), None) for name in ("prizeCategory", "prizeStage", "prizeYear"))
-    return "-".join(concept_code(part).replace(" ", "_") for part in told if part)
+    parts = (next(iter(it.graph.all(prize, it.iris.ns + name)), None) for name in ("prizeCategory", "prizeStage", "prizeYear"))
+    return "-".join(concept_code(part).replace(" ", "_") for part in parts if part)
 
 
 def _parties(it: Record) -> Iterator[Row]:
@@ -204,7 +204,7 @@ def _parties(it: Record) -> Iterator[Row]:
 
 
 def _links(it: Record) -> Iterator[Row]:
-    told = {
+    codes = {
         (it.graph.one(part, f"{it.iris.ns}concept"), basis.rpartition("#")[2]): part
         for part in it.graph.properties
         if (basis := it.graph.one(part, f"{it.iris.ns}basis"))
@@ -212,7 +212,7 @@ def _links(it: Record) -> Iterator[Row]:
     for scheme in _SCHEMES:
         for basis in _BASES:
             for concept in it.claims(scheme, basis):
-                part = told.get((concept.text, basis), "")
+                part = codes.get((concept.text, basis), "")
                 confidence = it.graph.one(part, f"{it.iris.ns}confidence")
                 yield {
                     "scheme": scheme,
@@ -236,7 +236,7 @@ def _places(it: Record) -> Iterator[Row]:
 
 
 def organization_row(held: Graph, iris: Iris) -> Row | None:
-    """Give the row of an organization from all that is said of it, in whatever graph; None where it is none."""
+    """Return the row of an organization from all that is said of it, in whatever graph; None where it is none."""
     subject = next(iter(held.properties))
     own = subject.removeprefix(f"{iris.base}id/organization/")
     if own == subject or not any(it.text == f"{ORG}Organization" for it in held.all(subject, f"{RDF}type")):

@@ -19,7 +19,7 @@ class Kind(Enum):
 
     @property
     def is_list(self) -> bool:
-        """Tell whether a cell may hold several values."""
+        """Return whether a cell may hold several values."""
         return self in (Kind.IRIS, Kind.WORDS)
 
 

@@ -23,12 +23,12 @@ _ALL = sum(BITS.values())  # of a mark that no basis tells apart
 
 
 def kind_number(kind: str) -> int:
-    """Give the number of a kind."""
+    """Return the number of a kind."""
     return KINDS.index(kind) + 1
 
 
 def thing_row(it: Record) -> Row:
-    """Give the row of a published thing, with its marks ``[facet, code, bases]`` and its parties ``[organization, roles]``."""
+    """Return the row of a published thing, with its marks ``[facet, code, bases]`` and its parties ``[organization, roles]``."""
     title = preferred_text(it.thing_values(f"{DCT}title"))
     start, end, issued = (it.graph.one(it.thing, name) for name in (f"{SCHEMA}startDate", f"{SCHEMA}endDate", f"{DCT}issued"))
     status = it.graph.one(it.thing, f"{SCHEMA}eventStatus") or ""
@@ -53,7 +53,7 @@ def thing_row(it: Record) -> Row:
 
 
 def organization_row(graph: Graph, iri: str, iris: Iris) -> Row | None:
-    """Give the row of an organization from all that is said of it, in whatever graph; None where it is none."""
+    """Return the row of an organization from all that is said of it, in whatever graph; None where it is none."""
     if not any(it.text == f"{ORG}Organization" for it in graph.all(iri, f"{RDF}type")):
         return None
     name = preferred_text(graph.all(iri, f"{SKOS}prefLabel"))
@@ -119,7 +119,7 @@ def _languages(graph: Graph, subject: str) -> Iterator[Mark]:
 
 
 def _ties(it: Record) -> Iterator[Mark]:
-    """Give each concept once, with the bits of all the ways in which it came to be tied."""
+    """Yield each concept once, with the bits of all the ways in which it came to be tied."""
     bits: dict[tuple[str, str], int] = {}
     for name, scheme in _TIES.items():
         for basis, bit in BITS.items():
@@ -141,7 +141,8 @@ def _parties(it: Record) -> dict[str, int]:
 
 
 def _prize(it: Record, prize: str) -> list[str | None]:
-    told = (next(iter(it.graph.all(prize, it.iris.ns + name)), None) for name in ("prizeCategory", "prizeStage", "prizeYear"))
+    values = (next(iter(it.graph.all(prize, it.iris.ns + name)), None) for name in ("prizeCategory", "prizeStage", "prizeYear"))
     return [
-        FACETS[name].code(value.text, it.iris) if value else None for name, value in zip(("prize", "stage", "prizeyear"), told, strict=True)
+        FACETS[name].code(value.text, it.iris) if value else None
+        for name, value in zip(("prize", "stage", "prizeyear"), values, strict=True)
     ]

@@ -53,7 +53,7 @@ class Watermark:
 class Change:
     """One change of a record, whose name is ``{source}/{key}``.
 
-    *stamp* is the time of its entry, which never goes back and is the same in every copy of the journal; *told* is when harvesters
+    *stamp* is the time of its entry, which never goes back and is the same in every copy of the journal; *announced_at* is when harvesters
     of this host could first hear of it, None before that. Both are seconds since 1970.
     """
 
@@ -69,17 +69,17 @@ class Change:
 
     @property
     def graph(self) -> str:
-        """Give the name of its graph without the base."""
+        """Return the name of its graph without the base."""
         return RECORD + self.name
 
     @property
     def thing(self) -> str:
-        """Give what follows ``/id/`` in the address of what it is about."""
+        """Return what follows ``/id/`` in the address of what it is about."""
         return f"{self.kind}/{self.name}"
 
     @property
     def sets(self) -> list[str]:
-        """Give all sets that it is in, but that of all."""
+        """Return all sets that it is in, but that of all."""
         return sorted(all_sets(self.name, self.kind, frozenset(self.leaves)) - {ALL})
 
 
@@ -102,14 +102,14 @@ def open_log(folder: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 def read_watermark(folder: Path, now: float) -> Watermark | None:
-    """Give what harvesters are told at *now*, None while that is nothing."""
+    """Return what harvesters are told at *now*, None while that is nothing."""
     with open_log(folder) as file:
         found = file.execute(_HORIZON, (int(now),)).fetchone() if file else None
     return Watermark(*found) if found else None
 
 
 def changes(file: sqlite3.Connection, of: str, after: int, last: int, most: int, latest: int | None = None) -> list[Change]:
-    """Give at most *most* changes in the set *of* numbered above *after* up to *last*, in their order.
+    """Return at most *most* changes in the set *of* numbered above *after* up to *last*, in their order.
 
     With *latest*, a place, only those that were then their record's latest.
     """
@@ -119,7 +119,7 @@ def changes(file: sqlite3.Connection, of: str, after: int, last: int, most: int,
 
 
 def newest_changes(file: sqlite3.Connection, of: str, last: int, most: int) -> list[Change]:
-    """Give the *most* newest changes in the set *of* up to the number *last*, the newest first."""
+    """Return the *most* newest changes in the set *of* up to the number *last*, the newest first."""
     text = f"SELECT {_COLUMNS} {_FROM} ORDER BY placed.number DESC LIMIT :most"
     return [_change(row) for row in file.execute(text, {"of": of, "after": 0, "last": last, "most": most})]
 
@@ -131,12 +131,12 @@ def count(file: sqlite3.Connection, of: str, after: int, last: int, latest: int)
 
 
 def latest_change(file: sqlite3.Connection, name: str, upto: int) -> Change | None:
-    """Give the latest change of a record at the place *upto*; None where it was not known then. Its number is that in the set of all."""
+    """Return the latest change of a record at the place *upto*; None where it was not known then. Its number is that in the set of all."""
     return _find_earlier(file, name, lambda place, entry: place <= upto)
 
 
 def change_at(file: sqlite3.Connection, name: str, entry: int, upto: int) -> Change | None:
-    """Give what *entry* did with a record, where that is at most at the place *upto*; None where it did nothing."""
+    """Return what *entry* did with a record, where that is at most at the place *upto*; None where it did nothing."""
     found = _find_earlier(file, name, lambda place, those: place <= upto and those <= entry)
     return found if found and found.entry == entry else None
 
@@ -155,7 +155,7 @@ def _load(file: sqlite3.Connection, place: int) -> Change | None:
 
 
 def last_number(file: sqlite3.Connection, of: str, place: int) -> int:
-    """Give the number of the last change in the set *of* up to *place*, 0 where there is none."""
+    """Return the number of the last change in the set *of* up to *place*, 0 where there is none."""
     found = file.execute("SELECT id, size FROM named WHERE name = ?", (of,)).fetchone()
     low, high = 0, found[1] if found else 0
     while low < high:
@@ -166,25 +166,25 @@ def last_number(file: sqlite3.Connection, of: str, place: int) -> int:
 
 
 def last_announced_before(file: sqlite3.Connection, time: int) -> int:
-    """Give the last place that harvesters were told of before *time*, 0 where there was none."""
+    """Return the last place that harvesters were told of before *time*, 0 where there was none."""
     found = file.execute("SELECT MAX(place) FROM shown JOIN entry ON number = shown.entry WHERE shown.time < ?", (time,)).fetchone()
     return int(found[0] or 0)
 
 
 def first_announcement(file: sqlite3.Connection) -> int | None:
-    """Give when harvesters were first told of anything."""
+    """Return when harvesters were first told of anything."""
     found = file.execute("SELECT MIN(shown.time) FROM shown JOIN log ON log.entry = shown.entry").fetchone()
     return int(found[0]) if found[0] is not None else None
 
 
 def set_names(file: sqlite3.Connection, after: str = "", most: int = -1) -> list[str]:
-    """Give the names of the sets behind *after*, in their order, but that of all."""
+    """Return the names of the sets behind *after*, in their order, but that of all."""
     text = "SELECT name FROM named WHERE name > ? AND name != ? ORDER BY name LIMIT ?"
     return [row[0] for row in file.execute(text, (after, ALL, most))]
 
 
 def changed_sets(file: sqlite3.Connection, after: int, upto: int) -> set[str]:
-    """Give the sets in which anything changed by the entries numbered above *after* up to *upto*."""
+    """Return the sets in which anything changed by the entries numbered above *after* up to *upto*."""
     ends = [file.execute("SELECT MAX(place) FROM entry WHERE number <= ?", (number,)).fetchone()[0] or 0 for number in (after, upto)]
     found = set[str]()
     for source, kind, sets in file.execute(_TOUCHED, ends):
@@ -193,7 +193,7 @@ def changed_sets(file: sqlite3.Connection, after: int, upto: int) -> set[str]:
 
 
 def slices(file: sqlite3.Connection, upto: int) -> list[tuple[int, int]]:
-    """Give the slices of SLICE records each, by their numbers from 1, and when anything in them last changed."""
+    """Return the slices of SLICE records each, by their numbers from 1, and when anything in them last changed."""
     text = f"SELECT (id - 1) / {SLICE} + 1, MAX(MIN(last, ?)) FROM record GROUP BY 1 ORDER BY 1"
     found = file.execute(text, (upto,)).fetchall()
     stamp = "SELECT stamp FROM log JOIN entry ON entry.number = log.entry WHERE log.place = ?"
@@ -201,7 +201,7 @@ def slices(file: sqlite3.Connection, upto: int) -> list[tuple[int, int]]:
 
 
 def slice_records(file: sqlite3.Connection, number: int, upto: int) -> list[tuple[str, int]]:
-    """Give what the records of a slice are about, as ``{kind}/{source}/{key}``, and when each last changed; not those that are gone."""
+    """Return what the records of a slice are about, as ``{kind}/{source}/{key}``, and when each last changed; not those that are gone."""
     text = """
         SELECT kind || '/' || name, stamp FROM record JOIN log ON log.place = last JOIN entry ON entry.number = log.entry
         WHERE record.id > ? AND record.id <= ? AND deed != ? AND kind != '' AND (log.place <= ? OR before > 0) ORDER BY record.id
@@ -211,7 +211,7 @@ def slice_records(file: sqlite3.Connection, number: int, upto: int) -> list[tupl
 
 
 def days(file: sqlite3.Connection, entry: int) -> list[tuple[int, int]]:
-    """Give each day (counted from 1970) in which anything changed up to *entry*, and the number of its last change in the set of all."""
+    """Return each day (counted from 1970) in which anything changed up to *entry*, and the number of its last change in the set of all."""
     out: list[tuple[int, int]] = []
     for day, last in file.execute(_DAYS, (entry,)):
         if last > (out[-1][1] if out else 0):
@@ -220,8 +220,8 @@ def days(file: sqlite3.Connection, entry: int) -> list[tuple[int, int]]:
 
 
 def _change(row: tuple[int, int, str, int, int, str, str, int, int | None]) -> Change:
-    numbered, place, name, entry, deed, kind, sets, stamp, told = row
-    return Change(numbered, place, name, entry, ChangeType(deed), kind, tuple(sets.split()), stamp, told)
+    numbered, place, name, entry, deed, kind, sets, stamp, announced = row
+    return Change(numbered, place, name, entry, ChangeType(deed), kind, tuple(sets.split()), stamp, announced)
 
 
 __all__ = [

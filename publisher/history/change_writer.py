@@ -1,4 +1,4 @@
-"""Logbook: which record each entry of the journal brought, changed or took away, in one order of places that never change.
+"""Write the log of records: which record each journal entry added, changed or removed, in an order that never changes.
 
 A record's sets are those by which it is harvested: its registry, its kind, and the action lines, goals and countries that it states or
 that were translated for it. A record that is gone keeps the sets that it was in, so that who harvests a set hears that it went.
@@ -32,7 +32,7 @@ _SAFE = re.compile(r"[A-Za-z0-9_.!~*'()-]+\Z")  # of which a set's name may be m
 
 
 class ChangeType(IntEnum):
-    """What an entry did with a record. HALF is no deed: the entry's rows of the record stand in two places, and this is the first."""
+    """What an entry did with a record. PARTIAL: the entry has rows of the record in two places, and this is the first."""
 
     PARTIAL = 0
     NEW = 1
@@ -61,7 +61,7 @@ class _Set:
 
 @dataclass(slots=True)
 class ChangeWriter:
-    """Write the log into *file*, whose records stand under *base*; one entry is noted in one transaction of the caller's."""
+    """Writes the log into *file*, of records whose IRIs begin with *base*; the caller opens a transaction for each entry."""
 
     file: sqlite3.Connection
     base: str
@@ -72,8 +72,8 @@ class ChangeWriter:
 
     def __post_init__(self) -> None:
         ours = {f"{self.base}ns#{name}": name for name in ("actionLine", "crosswalkedActionLine", "goal", "crosswalkedGoal")}
-        told = {**ours, f"{DCT}spatial": _SPATIAL, f"{ADMS}status": _STATUS, f"{FOAF}primaryTopic": _TOPIC}
-        self._properties = {f"<{iri}>".encode(): name for iri, name in told.items()}
+        iris = {**ours, f"{DCT}spatial": _SPATIAL, f"{ADMS}status": _STATUS, f"{FOAF}primaryTopic": _TOPIC}
+        self._properties = {f"<{iri}>".encode(): name for iri, name in iris.items()}
 
     def begin(self) -> None:
         """Read how far the log is; call it before the first record of an entry."""
@@ -82,7 +82,7 @@ class ChangeWriter:
         self._sets = {name: _Set(number, size) for number, name, size in self.file.execute("SELECT id, name, size FROM named")}
 
     def record_change(self, name: str, entry: int, rows: list[bytes]) -> None:
-        """Note what *entry* did with the record *name* by *rows*, ``A <s> <p> <o>`` or ``D ...`` each."""
+        """Record what *entry* did with the record *name* by *rows*, ``A <s> <p> <o>`` or ``D ...`` each."""
         known = self._known(name)
         added = sum(row.startswith(b"A") for row in rows)
         size = known.size + 2 * added - len(rows)
@@ -94,7 +94,7 @@ class ChangeWriter:
         self._write(_Known(known.id, size, self._places, entry, deed, kind, leaves), name, known.place)
 
     def end(self) -> tuple[int, int]:
-        """Keep how large the sets are; give the last place and how many changes there are."""
+        """Store the sizes of the sets; return the last place and the number of changes."""
         rows = [(it.id, name, it.size) for name, it in self._sets.items()]
         self.file.executemany("INSERT OR REPLACE INTO named VALUES (?, ?, ?)", rows)
         return self._places, self._sets[ALL].size if ALL in self._sets else 0
@@ -110,7 +110,7 @@ class ChangeWriter:
         return _Known(number, size, place, entry, ChangeType(deed), kind, frozenset(sets.split()))
 
     def _read(self, rows: list[bytes], known: _Known) -> tuple[str, frozenset[str], bool]:
-        """Give kind and sets of the record after *rows*, and whether it is gone then."""
+        """Return kind and sets of the record after *rows*, and whether it is gone then."""
         kind, gone = known.kind, known.change_type is ChangeType.GONE and known.size > 0
         came, went = set[str](), set[str]()
         for row in rows:
@@ -133,7 +133,7 @@ class ChangeWriter:
         return f"<{self.base}{path}>".encode()
 
     def _kind(self, thing: bytes) -> str:
-        """Tell of which kind a thing is, "" of what has no record of its own."""
+        """Return the kind of a thing, "" if it has no record of its own."""
         found = thing.removeprefix(f"<{self.base}id/".encode()).partition(b"/")[0].decode()
         return found if found in KINDS[:-1] else ""
 
@@ -148,7 +148,7 @@ class ChangeWriter:
         return f"{'line' if line else 'goal'}:{code}:{'crosswalked' if own.startswith('cross') else 'declared'}"
 
     def _merge_with_previous(self, known: _Known, deed: ChangeType) -> ChangeType:
-        """Let what the same entry did before be a half of what it does now; give the deed of both."""
+        """Join a change with the previous one of the same entry, which becomes PARTIAL; return the type of both."""
         found = "SELECT deed FROM log WHERE place = (SELECT before FROM log WHERE place = ?)"
         before = self.file.execute(found, (known.place,)).fetchone()
         self.file.execute("UPDATE log SET deed = ? WHERE place = ?", (ChangeType.PARTIAL, known.place))
@@ -171,7 +171,7 @@ class ChangeWriter:
 
 
 def all_sets(name: str, kind: str, leaves: frozenset[str]) -> set[str]:
-    """Give all sets of a record: *leaves*, its registry, its kind, those above them, and the set of all.
+    """Return all sets of a record: *leaves*, its registry, its kind, those above them, and the set of all.
 
     >>> sorted(all_sets("demo/1", "event", frozenset({"goal:3:declared"})))
     ['all', 'goal', 'goal:3', 'goal:3:declared', 'kind', 'kind:event', 'source', 'source:demo']

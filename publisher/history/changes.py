@@ -32,7 +32,7 @@ class GraphChangeView:
 
 
 def recent_changes(found: Sequence[GraphChange], about: Description, iris: Iris) -> list[GraphChangeView]:
-    """Give the newest changes of the graph that *about* describes, the newest first."""
+    """Return the newest changes of the graph that *about* describes, the newest first."""
     graph = about.iri.removeprefix(iris.base)
     known = {it.entry: it for it in mementos(found)}
     return [_change(it, about, iris, known.get(it.entry), graph) for it in islice(reversed(found), SHOWN_CHANGES)]

@@ -50,7 +50,7 @@ class GraphChange:
 
 
 def read_graph_changes(folder: Path, base: str, graph: str, position: int) -> tuple[GraphChange, ...] | None:
-    """Give what touched *graph* up to the entry *position*, the first first; None where the file has not come that far.
+    """Return what touched *graph* up to the entry *position*, the first first; None where the file has not come that far.
 
     The times never go back: where a later entry tells an earlier time, it has that of the one before.
     """
@@ -72,7 +72,7 @@ def _ordered(found: Iterable[GraphChange]) -> tuple[GraphChange, ...]:
 
 
 def short(graph: str, base: str) -> str:
-    """Give a graph's name as it is kept: without the base, where it stands under it."""
+    """Return a graph's name as it is kept: without the base, where it stands under it."""
     return graph.removeprefix(base)
 
 

@@ -25,26 +25,26 @@ class Memento(NamedTuple):
 
     @property
     def stamp(self) -> str:
-        """Give its time in fourteen digits, UTC."""
+        """Return its time in fourteen digits, UTC."""
         return datetime.fromtimestamp(self.time, UTC).strftime(_STAMP)
 
     @property
     def date(self) -> str:
-        """Give its time as an HTTP date."""
+        """Return its time as an HTTP date."""
         return formatdate(self.time, usegmt=True)
 
     def address(self, graph: str) -> str:
-        """Give the path of its address; *graph* is the path of the graph's own, without the first slash."""
+        """Return the path of its address; *graph* is the path of the graph's own, without the first slash."""
         return f"/memento/{self.stamp}/{graph}"
 
 
 def mementos(found: Sequence[GraphChange]) -> list[Memento]:
-    """Give the states after each touch, the first first; of those that fall in one second, the last."""
+    """Return the states after each touch, the first first; of those that fall in one second, the last."""
     return [Memento(time, entry) for time, entry in {it.time: it.entry for it in found}.items()]
 
 
 def parse_stamp(stamp: str) -> int | None:
-    """Read fourteen digits as seconds since 1970, None where they are no time.
+    """Read fourteen digits as seconds since 1970, None if they are no time.
 
     >>> parse_stamp("20260301080000"), parse_stamp("20261301080000"), parse_stamp("2026")
     (1772352000, None, None)
@@ -56,12 +56,12 @@ def parse_stamp(stamp: str) -> int | None:
 
 
 def memento_at(known: Sequence[Memento], time: int) -> Memento | None:
-    """Give the state that held at *time*, None before the first."""
+    """Return the state that held at *time*, None before the first."""
     return next((it for it in reversed(known) if it.time <= time), None)
 
 
 def links(host: str, graph: str, known: Sequence[Memento], shown: Memento | None = None) -> list[Link]:
-    """Give the links from *shown*, or from a time map, to its neighbours: all of *known* where nothing is shown."""
+    """Return the links from *shown*, or from a time map, to its neighbours: all of *known* where nothing is shown."""
     out = [Link("original", f"{host}/{graph}"), Link("timegate", f"{host}/timegate/{graph}")]
     out.append(_range(Link("timemap" if shown else "self", f"{host}/timemap/{graph}", (("type", MEDIA),)), known))
     if shown is None:

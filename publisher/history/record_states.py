@@ -41,16 +41,16 @@ class RecordState:
     _facts: dict[tuple[str, str], list[Term]] = field(default_factory=dict)
 
     def all(self, predicate: str, subject: str | None = None) -> list[Term]:
-        """Give the values of a property, of what the record is about or of *subject*."""
+        """Return the values of a property, of what the record is about or of *subject*."""
         return self._known().get((subject or self.topic, predicate), [])
 
     def one(self, predicate: str, subject: str | None = None) -> Term | None:
-        """Give the first value of a property, None where there is none."""
+        """Return the first value of a property, None if there is none."""
         return next(iter(self.all(predicate, subject)), None)
 
     @property
     def topic(self) -> str:
-        """Give what the record is about; the record itself where that is not told."""
+        """Return what the record is about; the record itself where that is not told."""
         return next((it.value for it in self._known().get((self.graph, _TOPIC), ())), self.graph)
 
     def _known(self) -> dict[tuple[str, str], list[Term]]:
@@ -60,7 +60,7 @@ class RecordState:
         return self._facts
 
     def title(self, *languages: str) -> Term | None:
-        """Give the title in the first of *languages* that there is, else in any; of a record that is gone, what it was called."""
+        """Return the title in the first of *languages* that there is, else in any; of a record that is gone, what it was called."""
         found = self.all(f"{DCT}title") or self.all(f"{DCT}title", self.graph)
         return preferred_text(found, languages or ("en",))
 
@@ -84,7 +84,7 @@ def written(it: Term) -> str:
 
 
 async def wait_until_current(service: QueryService) -> Watermark:
-    """Give what harvesters are told now, once the store shows it; raises NotReady where that takes too long."""
+    """Return what harvesters are told now, once the store shows it; raises NotReady where that takes too long."""
     until = time.monotonic() + PATIENCE
     while True:
         found = await asyncio.to_thread(read_watermark, service.history, time.time())
@@ -96,7 +96,7 @@ async def wait_until_current(service: QueryService) -> Watermark:
 
 
 async def read_states(service: QueryService, wanted: Sequence[Change]) -> list[RecordState]:
-    """Give what each record held after its change, in the order of *wanted*; raises NotReady."""
+    """Return what each record held after its change, in the order of *wanted*; raises NotReady."""
     out: list[RecordState] = []
     for start in range(0, len(wanted), BATCH):
         out += await _read_batch(service, wanted[start : start + BATCH])
@@ -109,8 +109,8 @@ async def _read_batch(service: QueryService, wanted: Sequence[Change]) -> list[R
         asked = sorted({service.iris.base + it.graph for it in wanted})
         text = query("graphs").replace("GRAPHS", " ".join(map(iri, asked)))
         answered, by = await service.query_internal(QueryRequest(text, base=service.iris.base))
-        told = by is not None and by.position >= least  # a change is not told of before what it brought
-        later = await asyncio.to_thread(_later_rows, service.history, wanted, service.latest_position(by)) if by and told else None
+        is_announced = by is not None and by.position >= least  # a change is not told of before what it brought
+        later = await asyncio.to_thread(_later_rows, service.history, wanted, service.latest_position(by)) if by and is_announced else None
         if later is not None:
             now = await asyncio.to_thread(_read, answered)
             return [_state(service.iris.base + it.graph, now, later[number]) for number, it in enumerate(wanted)]
@@ -120,7 +120,7 @@ async def _read_batch(service: QueryService, wanted: Sequence[Change]) -> list[R
 
 
 def _later_rows(folder: Path, wanted: Sequence[Change], position: int) -> list[list[str]] | None:
-    """Give the rows of all changes after those *wanted* up to *position*, the last first; None where the history is not so far.
+    """Return the rows of all changes after those *wanted* up to *position*, the last first; None where the history is not so far.
 
     A change of which the store shows nothing yet may be among them: to undo it changes nothing that an earlier one does not set right.
     """

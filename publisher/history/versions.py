@@ -14,7 +14,7 @@ from publisher.store.query_service import QueryService
 
 
 async def read_history(service: QueryService, graph: str) -> tuple[GraphChange, ...] | None:
-    """Give what touched *graph* up to what is shown, the first first; None while that is not known, () where nothing ever did."""
+    """Return what touched *graph* up to what is shown, the first first; None while that is not known, () where nothing ever did."""
     position = service.current.position
     return await asyncio.to_thread(read_graph_changes, service.history, service.iris.base, graph, position)
 
@@ -46,7 +46,7 @@ def undo_changes(now: Description, found: Sequence[GraphChange], entry: int) -> 
 
 
 def describe_change(touch: GraphChange, about: Description) -> tuple[Description, Description]:
-    """Give what a change added and what it removed, as descriptions; that by which the graph came is not told row by row."""
+    """Return what a change added and what it removed, as descriptions; that by which the graph came is not told row by row."""
     return with_triples(_rows(touch, "A"), about), with_triples(_rows(touch, "D"), about)
 
 

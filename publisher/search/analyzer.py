@@ -36,7 +36,7 @@ _CLINGING = re.compile(r"\b(?:[cdjlmnst]|qu)['’](?=\w)|['’]s\b")  # l'eau, d
 
 
 def _marks() -> str:
-    """Give the marks that stand within words, such as the vowel signs of Hindi, which Python's \\w leaves out."""
+    """Return the marks that stand within words, such as the vowel signs of Hindi, which Python's \\w leaves out."""
     marks = (chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
     return re.escape("".join(marks))
 
@@ -107,7 +107,7 @@ def _stemmer(name: str) -> Stemmer.Stemmer:
 
 @lru_cache(_MEMO)
 def stem(word: str, language: str) -> str:
-    """Give the stem of a word as it is looked up, with the language, for which a stemmer is known.
+    """Return the stem of a word as it is looked up, with the language, for which a stemmer is known.
 
     >>> stem("cliniques", "fr"), stem("clinics", "en")
     ('fr:cliniqu', 'en:clinic')
@@ -117,7 +117,7 @@ def stem(word: str, language: str) -> str:
 
 
 def primary_language(tag: str | None) -> str:
-    """Give the language of a tag without script and region; a text without a tag is taken for English.
+    """Return the language of a tag without script and region; a text without a tag is taken for English.
 
     >>> primary_language("zh-hans"), primary_language(None)
     ('zh', 'en')

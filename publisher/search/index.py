@@ -1,4 +1,4 @@
-"""Index: where texts are looked up, a tantivy index (https://github.com/quickwit-oss/tantivy-py); one document a thing.
+"""The search index, by tantivy (https://github.com/quickwit-oss/tantivy-py); one document for each thing.
 
 Its files never change once they are written, so that a snapshot is a folder of links to them.
 """
@@ -19,7 +19,7 @@ import tantivy
 
 from publisher.search.analyzer import primary_language, tokenize
 
-FORMAT = 2  # count it up with every change of what is written, so that shelves make their index anew
+FORMAT = 3  # increase it with every change of what is written, so that the index is rebuilt
 _HEAP = 30_000_000  # bytes that wait to be written, at most
 TOPICS = "topics.json"  # the labels of the concepts, beside tantivy's own files
 BUILD_VERSION = (
@@ -33,7 +33,7 @@ Texts = tuple[tuple[str, str | None], ...]
 
 @dataclass(frozen=True, slots=True)
 class SearchEntry:
-    """What is looked up of a thing: texts with their language tags; *modified* is in seconds since 1970, 0 where not known.
+    """What is indexed of a thing: texts with their language tags; *modified* is in seconds since 1970, 0 if unknown.
 
     *links* are the IRIs of the concepts that the thing is linked to, *parties* the names of the organizations that take part in it.
     """
@@ -49,13 +49,13 @@ class SearchEntry:
 
     @property
     def languages(self) -> list[str]:
-        """Give the languages of its texts."""
+        """Return the languages of its texts."""
         return sorted({primary_language(tag) for _, tag in (*self.titles, *self.texts)})
 
 
 @cache
 def schema() -> tantivy.Schema:
-    """Give the fields: words have positions, stems have none."""
+    """Return the fields: words have positions, stems have none."""
     made = tantivy.SchemaBuilder()
     for name in ("thing", "kind", "source", "language"):
         made.add_text_field(name, tokenizer_name="raw", index_option="basic", fast=name != "thing", stored=name == "thing")
@@ -64,7 +64,7 @@ def schema() -> tantivy.Schema:
         made.add_text_field(name, tokenizer_name="whitespace", index_option="position")
         made.add_text_field(f"{name}_stems", tokenizer_name="whitespace", index_option="freq")
     made.add_integer_field("modified", fast=True)
-    made.add_bytes_field("told", stored=True)
+    made.add_bytes_field("entry", stored=True)
     return made.build()
 
 
@@ -85,13 +85,13 @@ def document(entry: SearchEntry) -> tantivy.Document:
             made.add_text(field, words)
             if stems:
                 made.add_text(f"{field}_stems", stems)
-    told = [entry.kind, entry.source, entry.modified, entry.titles, entry.texts, entry.links, entry.parties]
-    made.add_bytes("told", orjson.dumps(told))
+    stored = [entry.kind, entry.source, entry.modified, entry.titles, entry.texts, entry.links, entry.parties]
+    made.add_bytes("entry", orjson.dumps(stored))
     return made
 
 
 def open_index(path: Path) -> tantivy.Index:
-    """Open the index in the folder *path*, which is made when missing."""
+    """Open the index in the folder *path*, which is created if missing."""
     path.mkdir(parents=True, exist_ok=True)
     return tantivy.Index(schema(), str(path))
 
@@ -104,33 +104,33 @@ class Writer:
         self._writer = open_index(path).writer(_HEAP, 1)
 
     def put(self, entry: SearchEntry) -> None:
-        """Put an entry in the place of the one that the thing has."""
+        """Replace the document of a thing."""
         self.drop(entry.thing)
         self.add(entry)
 
     def add(self, entry: SearchEntry) -> None:
-        """Add the entry of a thing that has none."""
+        """Add the document of a thing that has none."""
         self._writer.add_document(document(entry))
 
     def drop(self, thing: str) -> None:
-        """Leave a thing out."""
+        """Delete the document of a thing."""
         self._writer.delete_documents_by_term("thing", thing)
 
     def clear(self) -> None:
-        """Leave all out."""
+        """Delete all documents."""
         self._writer.delete_all_documents()
 
     def commit(self) -> None:
-        """Write what waits, so that no crash loses it."""
+        """Commit the changes, so that no crash loses them."""
         self._writer.commit()
 
     def close(self) -> None:
-        """Let the index go; what was not committed is lost."""
+        """Close the index; what was not committed is lost."""
         self._writer.rollback()
         del self._writer
 
     def abandon(self) -> None:
-        """Let a broken index go, whatever waits."""
+        """Close a damaged index without a rollback."""
         del self._writer
 
     def snapshot(self, folder: Path) -> None:
@@ -144,7 +144,7 @@ class Writer:
 
 
 def link_files(index: Path, folder: Path) -> bool:
-    """Link the files of *index* into *folder*, which is empty; tell whether no merge came between."""
+    """Link the files of *index* into *folder*, which is empty; return False if a merge removed files meanwhile."""
     with suppress(FileNotFoundError):  # a store without a vocabulary has none
         os.link(index / TOPICS, folder / TOPICS)
     meta = (index / "meta.json").read_bytes()

@@ -37,11 +37,11 @@ class PatternCursor:
 
     @property
     def current(self) -> Token:
-        """Give the next token; behind the last there is one of the kind ``end``."""
+        """Return the next token; behind the last there is one of the kind ``end``."""
         return self.tokens[self.index] if self.index < len(self.tokens) else Token("end", "", len(self.query))
 
     def advance(self) -> Token:
-        """Give the next token and go on."""
+        """Return the next token and go on."""
         token = self.current
         self.index += 1
         return token
@@ -64,7 +64,7 @@ class PatternCursor:
             raise self.error(token, f"a query that asks for texts nests at most {DEEPEST} deep")
 
     def is_search_property(self, token: Token) -> bool:
-        """Tell whether *token* names the property that searches."""
+        """Return whether *token* names the property that searches."""
         if token.kind == "iri":
             return token.text == f"<{PROPERTY}>"
         prefix, _, local = token.text.partition(":")

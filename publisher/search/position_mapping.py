@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 
 def original_column(line: int, column: int, inserted: Iterable[Sequence[int]]) -> int:
-    """Give the column of the query as it was written for one of the query as it was rewritten.
+    """Return the column of the query as it was written for one of the query as it was rewritten.
 
     *inserted* are line, column and width of what was put in, in the order of the text.
 

@@ -175,7 +175,7 @@ def _phrase_in_field(clause: Clause, field: str) -> Query:
 
 
 def _searchable_pairs(run: str) -> list[str]:
-    """Give the pairs of a run; its last character alone is known only where a text's own run ends."""
+    """Return the pairs of a run; its last character alone is known only where a text's own run ends."""
     folded = fold(run)
     return character_pairs(folded)[: max(1, len(folded) - 1)]
 

@@ -49,7 +49,7 @@ class _Arguments:
 
 
 def has_search(query: str) -> bool:
-    """Tell whether *query* may hold a search."""
+    """Return whether *query* may hold a search."""
     return SPACE in query
 
 

@@ -1,4 +1,4 @@
-"""Search: what the index of one snapshot finds."""
+"""Search the index of one snapshot."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from publisher.search.index import SearchEntry, Texts, is_current, open_index, s
 from publisher.search.query_parser import SearchRequest, build_query, parse_clauses
 from publisher.search.topic_index import TopicIndex, open_topics
 
-CACHED_MATCHES = 50  # searches that are kept
+CACHED_MATCHES = 50  # searches whose results are cached
 SCORE_DIGITS = 4  # decimals that distinguish two scores; the engine sums 32-bit floats in any order
 ENTRIES = 1_000  # values of a list that are counted, at most
 
 
 @dataclass(frozen=True, slots=True)
 class Hits:
-    """What was found: *total* in all, *scores* in order, best or newest first; *loose* where words were taken for similar ones."""
+    """Results: *total* counts all, *scores* are in order, best or newest first; *is_fuzzy* if similar words were searched."""
 
     total: int
     scores: tuple[tuple[str, float], ...]
@@ -32,7 +32,7 @@ class Hits:
 
 @dataclass(frozen=True, slots=True)
 class Matches:
-    """What can be reached of a search: *total* counts all that fits, *scores* are by IRI, the best first."""
+    """Results that can be paged through: *total* counts all, *scores* are by IRI, the best first."""
 
     total: int
     scores: dict[str, float]
@@ -78,7 +78,7 @@ class Searcher:
         return Hits(_count(page), scores, entries, is_fuzzy and _count(page) > 0)
 
     def matches(self, wish: SearchRequest, most: int) -> Matches:
-        """Find the IRIs of the *most* things that fit best, with their scores; kept for the next who asks the same."""
+        """Return the IRIs of the *most* best results, with their scores; cached, since each page of a search asks for them."""
         key = (wish, most)
         if key not in self._matches:
             hits = self.find(wish, most, with_entries=False)
@@ -101,19 +101,19 @@ class Searcher:
         return frozenset(iri for named in parts for iri in (*named.near, *named.far))
 
     def entries(self, things: Iterable[str]) -> list[SearchEntry | None]:
-        """Give the entries of things by their IRIs, None of one that the index does not know."""
+        """Return the entries of things by their IRIs, None of one that the index does not know."""
         asked = (self._searcher.search(Query.term_query(schema(), "thing", thing, "basic"), 1).hits for thing in things)
         return [_entry(self._searcher.doc(hits[0][1])) if hits else None for hits in asked]
 
     def values(self, name: str) -> list[tuple[str, int]]:
-        """Give the values of ``language``, ``kind`` or ``source`` with the number of things, the most frequent first."""
+        """Return the values of ``language``, ``kind`` or ``source`` with the number of things, the most frequent first."""
         if name not in self._values:
             self._values[name] = self._count_values(name)
         return self._values[name]
 
     def _count_values(self, name: str) -> list[tuple[str, int]]:
-        told = self._searcher.aggregate(Query.all_query(), {"all": {"terms": {"field": name, "size": ENTRIES}}})
-        return [(bucket["key"], bucket["doc_count"]) for bucket in told["all"]["buckets"]]
+        result = self._searcher.aggregate(Query.all_query(), {"all": {"terms": {"field": name, "size": ENTRIES}}})
+        return [(bucket["key"], bucket["doc_count"]) for bucket in result["all"]["buckets"]]
 
     def _page(self, query: Query, limit: int, offset: int, newest: bool) -> tantivy.SearchResult:
         if newest:
@@ -127,7 +127,7 @@ def _count(page: tantivy.SearchResult) -> int:
 
 
 def _entry(document: tantivy.Document) -> SearchEntry:
-    kind, source, modified, titles, texts, links, parties = orjson.loads(bytes(document["told"][0]))
+    kind, source, modified, titles, texts, links, parties = orjson.loads(bytes(document["entry"][0]))
     thing = str(document.get_first("thing"))
     return SearchEntry(thing, kind, source, modified, _texts(titles), _texts(texts), tuple(links), _texts(parties))
 

@@ -43,7 +43,7 @@ class Marker:
         return [*out, Piece(text[last:], False)] if last < len(text) or not out else out
 
     def passage(self, text: str, tag: str | None) -> list[Piece]:
-        """Give the passage of *text* around what was found first, else its beginning, cut at spaces where there are any."""
+        """Return the passage of *text* around what was found first, else its beginning, cut at spaces where there are any."""
         line = " ".join(text.split())
         first = next((start for start, _ in self._spans(line, primary_language(tag))), 0)
         start = first - _BEFORE if first > _BEFORE else 0

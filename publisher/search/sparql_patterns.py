@@ -221,7 +221,7 @@ def _parse_part(walk: PatternCursor, it: _Statement) -> None:
 
 
 def _parse_path(walk: PatternCursor) -> int:
-    """Take a property path; give the number of its tokens."""
+    """Take a property path; return the number of its tokens."""
     begin = walk.index
     while True:
         while walk.current.text in ("^", "!"):
@@ -240,7 +240,7 @@ def _parse_path(walk: PatternCursor) -> int:
 
 
 def _search_calls(walk: PatternCursor, it: _Statement, start: int, end: int) -> Iterator[SearchCall]:
-    """Give the searches of a statement, each with what is to be taken out for it."""
+    """Yield the searches of a statement, each with what is to be taken out for it."""
     wanted = [place for place, part in enumerate(it.parts) if part[3]]
     if not wanted:
         return

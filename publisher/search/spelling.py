@@ -37,7 +37,7 @@ def suggest_spelling(words: str, search: Searcher) -> str | None:
 
 
 def _similar(word: str, search: Searcher) -> str | None:
-    """Return the word most like *word* that is found, None where *word* itself is found or none is like it."""
+    """Return the word most like *word* that is found, None if *word* itself is found or none is like it."""
     parts = tokens(word)
     if len(parts) != 1 or parts[0][1] or search.find(SearchRequest(word), 1, with_entries=False, similar=False).total:
         return None

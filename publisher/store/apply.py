@@ -104,7 +104,7 @@ def _discard(store: Store, quad: Quad) -> bool:
 
 
 def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad]) -> bool:
-    """Make *quads* all that *graph* holds; return whether that changed anything."""
+    """Replace the quads of *graph* by *quads*; return whether that changed anything."""
     old, new = set(store.quads_for_pattern(None, None, None, graph)), {quad for quad in quads if quad.graph_name == graph}
     for quad in old - new:
         _discard(store, quad)
@@ -127,7 +127,7 @@ def stale_quads(store: Store) -> Iterator[Quad]:
 
 
 def rebuild_default_graph(store: Store) -> None:
-    """Make the default graph the merge of all graphs again."""
+    """Make the default graph the merge of all named graphs again."""
     store.extend(set(unmerged_quads(store)))
     for quad in list(stale_quads(store)):
         store.remove(quad)

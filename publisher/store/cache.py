@@ -43,7 +43,7 @@ class Cache:
         return entry
 
     def put(self, version: str, key: bytes, entry: Entry) -> None:
-        """Keep an answer of the snapshot *version*; one that is too large or of another snapshot is not kept."""
+        """Cache a response of the snapshot *version*, unless it is too large or of another snapshot."""
         if version != self._version or len(entry.body) > MOST:
             return
         self._drop(key)

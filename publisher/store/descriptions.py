@@ -63,7 +63,7 @@ class Description:
         return [it.object for it in self.statements if it.subject == about and it.predicate == predicate]
 
     def one(self, name: str, subject: str | None = None) -> Term | None:
-        """Return the first value of the property *name*, None where there is none."""
+        """Return the first value of the property *name*, None if there is none."""
         return next(iter(self.all(name, subject)), None)
 
     def subjects(self, name: str, value: str) -> list[str]:

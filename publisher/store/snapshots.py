@@ -57,8 +57,8 @@ class Snapshot:
     @property
     def version(self) -> str:
         """Name all that is shown: two states with one version hold the same quads."""
-        told = f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.tables}"
-        return f"{told}-{self.number}" if self.taking else told
+        version = f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.tables}"
+        return f"{version}-{self.number}" if self.taking else version
 
 
 def has_indexes(snapshot: Snapshot, paths: ProjectionPaths) -> bool:
@@ -77,16 +77,16 @@ def newest_snapshot(folder: Path) -> Snapshot | None:
 def create_snapshot(
     folder: Path, store: Store, position: int, entry: str, quads: int, status: str = "", beside: ProjectionPaths | None = None
 ) -> Snapshot:
-    """Make a snapshot of *store* as it is now, with what *beside* shows: in a folder of another name, then renamed."""
+    """Create a snapshot of *store* as it is now, with the indexes of *beside*; its folder appears complete, by a rename."""
     return _made(folder, store, Snapshot(0, position, entry, quads, "", status), beside)
 
 
-def register_external(folder: Path, told: Snapshot, beside: ProjectionPaths | None = None) -> Snapshot:
-    """Make a snapshot without a store, of one that lies elsewhere and is as *told*; number, path and texts are given here."""
-    return _made(folder, None, told, beside)
+def register_external(folder: Path, state: Snapshot, beside: ProjectionPaths | None = None) -> Snapshot:
+    """Create a snapshot of an external store, which is as *state* says; its number, path and indexes are set here."""
+    return _made(folder, None, state, beside)
 
 
-def _made(folder: Path, store: Store | None, told: Snapshot, beside: ProjectionPaths | None) -> Snapshot:
+def _made(folder: Path, store: Store | None, state: Snapshot, beside: ProjectionPaths | None) -> Snapshot:
     before = newest_snapshot(folder)
     number = before.number + 1 if before else 1
     path, part = folder / f"{number:09d}", folder / ".part"
@@ -94,7 +94,7 @@ def _made(folder: Path, store: Store | None, told: Snapshot, beside: ProjectionP
     part.mkdir(parents=True)
     texts = link_published(beside.text, part / "text") if beside else -1
     counted = tables.link_published(beside.tables, part / "tables") if beside else -1
-    snapshot = replace(told, number=number, path=str(path), text=texts, tables=counted)
+    snapshot = replace(state, number=number, path=str(path), text=texts, tables=counted)
     snapshot = replace(snapshot, modified=_modified(snapshot, before))
     if store is not None:
         store.backup(part / "store")

@@ -11,20 +11,20 @@ from vocab.freshness import Freshness, FreshnessInputs, freshness, next_change
 from vocab.provenance import check_source_status
 
 
-def freshness_inputs(told: Mapping[str, str]) -> FreshnessInputs:
-    """Read the marks of a source from the values of our terms, by the terms' names."""
+def freshness_inputs(terms: Mapping[str, str]) -> FreshnessInputs:
+    """Read the marks of a source from its values by the names of our terms."""
     return FreshnessInputs(
-        success=parse_time(told.get("lastSuccess")),
-        failures=int(told.get("consecutiveFailures", "0")),
-        late_from=parse_time(told.get("lateFrom")),
-        frozen_from=parse_time(told.get("frozenFrom")),
-        held="hold" in told,
-        retired=told.get("freshness", "").endswith(f"#{Freshness.RETIRED.value}"),
+        success=parse_time(terms.get("lastSuccess")),
+        failures=int(terms.get("consecutiveFailures", "0")),
+        late_from=parse_time(terms.get("lateFrom")),
+        frozen_from=parse_time(terms.get("frozenFrom")),
+        held="hold" in terms,
+        retired=terms.get("freshness", "").endswith(f"#{Freshness.RETIRED.value}"),
     )
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """Read a time of the status graph, None where there is none."""
+    """Read a time of the status graph, None if there is none."""
     return datetime.fromisoformat(text) if text else None
 
 
@@ -42,17 +42,17 @@ def recompute(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], 
 
     Raises ValueError where a time or a number cannot be read.
     """
-    held = list(quads)
-    told = terms_by_subject(((_text(quad.subject), quad.predicate.value, _text(quad.object)) for quad in held), ns)
+    stored = list(quads)
+    terms = terms_by_subject(((_text(quad.subject), quad.predicate.value, _text(quad.object)) for quad in stored), ns)
     term = NamedNode(f"{ns}freshness")
-    for values in told.values():
+    for values in terms.values():
         check_source_status(values)
-    now = {source: freshness_inputs(values) for source, values in told.items() if "freshness" in values}
+    now = {source: freshness_inputs(values) for source, values in terms.items() if "freshness" in values}
     out = {
         Quad(quad.subject, term, NamedNode(ns + freshness(now[_text(quad.subject)], at).value), quad.graph_name)
         if quad.predicate == term
         else quad
-        for quad in held
+        for quad in stored
     }
     return out, min((turn for it in now.values() if (turn := next_change(it, at))), default=None)
 

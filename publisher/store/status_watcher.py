@@ -28,7 +28,7 @@ class StatusFile:
     def __init__(self, path: Path, ns: str, store: Store | None = None) -> None:
         self._path, self._ns, self._store = path, ns, store
         self._fetched = -inf  # when the one in the store that machines share was looked at last
-        self._turn: datetime | None = None  # when it is to be told anew though the file is the same
+        self._turn: datetime | None = None  # when the freshness of a source changes next
         self._seen: _Look | None = None  # what the file was when it was last read
 
     def due(self, at: datetime) -> bool:
@@ -38,14 +38,14 @@ class StatusFile:
         return found is not None and (found != self._seen or (self._turn is not None and at >= self._turn))
 
     def read(self, at: datetime) -> set[Quad] | None:
-        """Return the status quads at *at*; None if the file cannot be read, then the previous ones stay."""
+        """Return the status quads at *at*; None if the file cannot be read: the previous ones then stay."""
         self._seen = self._look()
         try:
-            told, self._turn = recompute(parse(self._path.read_bytes(), RdfFormat.N_QUADS), self._ns, at)
+            quads, self._turn = recompute(parse(self._path.read_bytes(), RdfFormat.N_QUADS), self._ns, at)
         except (SyntaxError, ValueError, FileNotFoundError) as error:
             log.warning("status file cannot be read; keeping the previous status", error=str(error))
             return None
-        return told
+        return quads
 
     def _fetch(self) -> None:
         """Fetch the status file from the shared store; while that does not answer, the last one stays."""

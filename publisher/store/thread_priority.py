@@ -14,18 +14,18 @@ _THREADS = "rocksdb:low"  # what RocksDB calls them
 
 
 def threads() -> list[int]:
-    """Return the numbers of the engine's merging threads in this process; none where the system does not tell (only Linux does)."""
+    """Return the numbers of the engine's merging threads in this process; none if the system does not list threads (only Linux does)."""
     return [int(task.name) for task in _TASKS.glob("[0-9]*") if _named(task).startswith(_THREADS)]
 
 
 def lower_merge_priority(nice: int = NICE) -> None:
-    """Let the merging threads that there are by now go on at low priority, for good; the engine makes them as it needs them."""
+    """Lower the priority of the merging threads that exist now, permanently; the engine starts them when it needs them."""
     for thread in threads():
         raise_nice(thread, nice)
 
 
 def lower_thread_priority() -> None:
-    """Let the thread that asks go on at low priority, for good, and those that it starts; where threads have no priority, nothing."""
+    """Lower the priority of the calling thread, permanently, and of those that it starts; does nothing if threads have none."""
     if sys.platform == "linux":
         raise_nice(threading.get_native_id(), NICE)
 

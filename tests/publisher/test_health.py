@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
+from waiting import wait_until_async
 
 from publisher.app import create_app
 from publisher.store.query_service import QueryService
@@ -18,6 +19,18 @@ async def test_health_tells_position_quads_and_lag(client: httpx.AsyncClient, se
 
     assert answer.status_code == 200
     assert (told["status"], told["position"], told["quads"], told["lag"]) == ("ok", 3, service.current.quads, 0)
+
+
+async def test_health_has_the_position_of_each_projection(inside: httpx.AsyncClient) -> None:
+    expected = {name: {"position": 3} for name in ("store", "facets", "search", "history")}
+
+    async def reported() -> dict[str, object]:
+        return (await inside.get("/health")).json()["projections"]
+
+    async def is_level() -> bool:
+        return await reported() == expected
+
+    await wait_until_async(is_level, "all projections to be level")
 
 
 async def test_before_the_first_snapshot_health_is_unavailable(tmp_path: Path) -> None:

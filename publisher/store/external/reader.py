@@ -108,8 +108,8 @@ class ExternalQueries:
 
     def _held(self, graph: NamedNode) -> Iterator[Quad]:
         found = self._client.ask(_ALL.format(graph.value), TRIPLES)
-        told = parse(self._mended(found), RdfFormat.N_TRIPLES, lenient=True)
-        return (Quad(quad.subject, quad.predicate, quad.object, graph) for quad in told)
+        quads = parse(self._mended(found), RdfFormat.N_TRIPLES, lenient=True)
+        return (Quad(quad.subject, quad.predicate, quad.object, graph) for quad in quads)
 
 
 def _based(text: str) -> bool:
@@ -198,8 +198,8 @@ def serve(connection: socket.socket) -> None:
             _send_error(connection, {"reason": error_name(error), "message": str(error)})
 
 
-def _send_error(connection: socket.socket, told: Mapping[str, object]) -> None:
-    connection.sendall(pack(Kind.FAULT, json.dumps(told).encode()))
+def _send_error(connection: socket.socket, error: Mapping[str, object]) -> None:
+    connection.sendall(pack(Kind.FAULT, json.dumps(error).encode()))
 
 
 def main() -> None:

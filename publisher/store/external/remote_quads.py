@@ -133,8 +133,8 @@ class RemoteQuads:
         return [Quad(row["s"], row["p"], row["o"], _DEFAULT) for row in self._rows(query)]
 
     def _rows(self, query: str) -> QuerySolutions:
-        told = require_complete(self._client.ask(query, TABLE), self._dialect)
-        lines = cast(IO[bytes], RepairedLines(told) if self._dialect.merged else told)  # only ``read`` is asked of it
+        body = require_complete(self._client.ask(query, TABLE), self._dialect)
+        lines = cast(IO[bytes], RepairedLines(body) if self._dialect.merged else body)  # only ``read`` is asked of it
         found = parse_query_results(lines, QueryResultsFormat.JSON)
         assert isinstance(found, QuerySolutions)
         return found

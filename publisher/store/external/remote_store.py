@@ -105,14 +105,14 @@ class RemoteStore:
         return state
 
     def _load(self, entry: DecodedEntry, state: State) -> State:
-        self.lease.tell(replace(state, taking=entry.number), self._now())
+        self.lease.write_state(replace(state, taking=entry.number), self._now())
         quads, left_out = state.quads, self.writer.left_out
         for run in update_batches.quad_runs(entry.rows(), update_batches.BULK):
             self.lease.renew(self._now())
             (self.writer.add if run.added else self.writer.remove)(run.quads)
             quads += len(run.quads) if run.added else -len(run.quads)
         state = State(entry.number, entry.id, quads - (self.writer.left_out - left_out))
-        self.lease.tell(state, self._now())
+        self.lease.write_state(state, self._now())
         return state
 
     def _load_status(self) -> bool:

@@ -34,16 +34,18 @@ def parse_state(rows: Iterable[tuple[str, str]]) -> State | None:
     >>> parse_state([(f"{STATE}#position", "3"), (f"{STATE}#entry", "ab")]).position
     3
     """
-    told = {name.removeprefix(f"{STATE}#"): value for name, value in rows}
-    if "position" not in told:
+    properties = {name.removeprefix(f"{STATE}#"): value for name, value in rows}
+    if "position" not in properties:
         return None
-    numbers = {name: int(told.get(name, "0")) for name in ("position", "quads", "taking")}
-    return State(entry=told.get("entry", ""), writer=told.get("writer", ""), until=float(told.get("until", "0")), **numbers)
+    numbers = {name: int(properties.get(name, "0")) for name in ("position", "quads", "taking")}
+    return State(
+        entry=properties.get("entry", ""), writer=properties.get("writer", ""), until=float(properties.get("until", "0")), **numbers
+    )
 
 
 def state_update(state: State) -> str:
     """Return the SPARQL update that stores *state*."""
-    told = {
+    properties = {
         "position": state.position,
         "entry": state.entry,
         "quads": state.quads,
@@ -51,5 +53,5 @@ def state_update(state: State) -> str:
         "writer": state.writer,
         "until": f"{state.until:.0f}",
     }
-    values = " ; ".join(f'<{STATE}#{name}> "{value}"' for name, value in told.items())
+    values = " ; ".join(f'<{STATE}#{name}> "{value}"' for name, value in properties.items())
     return f"DELETE WHERE {{ GRAPH <{STATE}> {{ <{STATE}> ?name ?value }} }} ;\nINSERT DATA {{ GRAPH <{STATE}> {{ <{STATE}> {values} }} }}"

@@ -92,8 +92,10 @@ def delete_update(lines: list[bytes], merged: str) -> str:
 
 def _graphs(lines: Iterable[bytes], merged: str) -> str:
     found = sorted((graph, triple) for triple, graph in map(split_quad, lines))
-    told = [f"GRAPH {graph} {{ {' '.join(f'{triple} .' for _, triple in group)} }}\n" for graph, group in groupby(found, lambda it: it[0])]
-    return "".join([*told, _into(merged, " ".join(f"{triple} ." for triple in sorted({triple for _, triple in found}))), "\n"])
+    groups = [
+        f"GRAPH {graph} {{ {' '.join(f'{triple} .' for _, triple in group)} }}\n" for graph, group in groupby(found, lambda it: it[0])
+    ]
+    return "".join([*groups, _into(merged, " ".join(f"{triple} ." for triple in sorted({triple for _, triple in found}))), "\n"])
 
 
 def _into(merged: str, triples: str) -> str:

@@ -76,8 +76,8 @@ class Writer:
         except StoreFailure as error:
             if len(lines) == 1:
                 self.left_out += 1
-                told = lines[0].decode(errors="replace")[:500]
-                log.warning("store rejected a quad; skipping it", quad=told, error=str(error))
+                line = lines[0].decode(errors="replace")[:500]
+                log.warning("store rejected a quad; skipping it", quad=line, error=str(error))
                 return
         half = len(lines) // 2
         self._try(lines[:half], write)
@@ -101,7 +101,7 @@ class Writer:
             raise NotReady(f"the store at {at.url} does not answer a load: {error}") from error
         if answer.is_success:
             return True
-        log.warning("store rejected a bulk load; using updates", status=answer.status_code, told=answer.text[:300])
+        log.warning("store rejected a bulk load; using updates", status=answer.status_code, response=answer.text[:300])
         return False
 
 

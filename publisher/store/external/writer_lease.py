@@ -47,8 +47,8 @@ class WriterLease:
         if now.timestamp() < self._until - LEASE / 2:
             return True
         until = now.timestamp() + LEASE
-        told = {"state": STATE, "name": self._name, "until": f"{until:.0f}", "now": f"{now.timestamp():.0f}"}
-        self._writer.update(_CLAIM.format(**told))
+        parameters = {"state": STATE, "name": self._name, "until": f"{until:.0f}", "now": f"{now.timestamp():.0f}"}
+        self._writer.update(_CLAIM.format(**parameters))
         found = self._read()
         held = found is not None and found.writer == self._name
         self._until = until if held else 0.0
@@ -59,7 +59,7 @@ class WriterLease:
         if not self.claim(now):
             raise StoreFailure("another publisher writes to the store now; this one watches")
 
-    def tell(self, state: State, now: datetime) -> None:
+    def write_state(self, state: State, now: datetime) -> None:
         """Write *state* to the store. Raises StoreFailure as ``renew``."""
         self.renew(now)
         self._writer.update(state_update(replace(state, writer=self._name, until=self._until)))

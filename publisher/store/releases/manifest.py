@@ -76,9 +76,9 @@ def write_manifest(folder: Path, it: Release) -> None:
 
 def read_manifest(folder: Path) -> Release:
     """Read the manifest in *folder*; raise FileNotFoundError where there is none."""
-    told = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    made = Release(**told)
-    return replace(made, sources=tuple(Registry(**it) for it in told["sources"]), files=tuple(File(**it) for it in told["files"]))
+    values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+    made = Release(**values)
+    return replace(made, sources=tuple(Registry(**it) for it in values["sources"]), files=tuple(File(**it) for it in values["files"]))
 
 
 def release_numbers(releases: Path) -> list[int]:
@@ -98,7 +98,7 @@ def list_releases(releases: Path) -> list[Release]:
 
 
 def get_release(releases: Path, number: int) -> Release | None:
-    """Return release *number*, None where there is none."""
+    """Return release *number*, None if there is none."""
     try:
         return read_manifest(releases / str(number))
     except FileNotFoundError:

@@ -62,7 +62,7 @@ def _snapshot(it: Release, folder: Path) -> Snapshot:
 
 
 def keep_current(data: Path, it: Release, iris: Iris) -> bool:
-    """Keep the newest snapshot for a release, without its status graph; False where it does not show just that release."""
+    """Copy the newest snapshot for a release, without its status graph; False if it does not show exactly that release."""
     shown = newest_snapshot(data / "store" / "snapshots")
     if shown is None or (shown.position, shown.entry) != (it.position, it.entry):
         return False
@@ -77,7 +77,7 @@ def keep_current(data: Path, it: Release, iris: Iris) -> bool:
 
 
 def create_store(data: Path, it: Release) -> None:
-    """Make the store of a release from its N-Quads."""
+    """Create the store of a release from its N-Quads."""
     part = _part(data, it)
     store = Store(str(part / "store"))
     _load(store, gzip_lines(data / "releases" / str(it.number) / f"stocktake-{it.number}.nq.gz"))
@@ -105,7 +105,7 @@ def _load(store: Store, lines: Iterable[bytes]) -> None:
 
 
 def create_text_index(data: Path, it: Release, iris: Iris) -> None:
-    """Make the index of a release's texts, from its store alone, so that it is the same whenever it is made."""
+    """Build the search index of a release from its store alone, so that it is the same whenever it is built."""
     folder = store_folder(data, it.number)
     work = folder.with_name(f".text-{it.number}")
     shutil.rmtree(work, ignore_errors=True)

@@ -116,8 +116,8 @@ def _progress(step: str) -> None:
 
 def _print(position: int, faults: list[Difference], *, as_json: bool, mended: list[Difference] | None = None) -> None:
     if as_json:
-        told = {"position": position, "faults": [asdict(it) for it in faults]}
-        print(json.dumps(told if mended is None else {**told, "mended": [asdict(it) for it in mended]}, indent=2))
+        report = {"position": position, "faults": [asdict(it) for it in faults]}
+        print(json.dumps(report if mended is None else {**report, "mended": [asdict(it) for it in mended]}, indent=2))
         return
     for it in mended or ():
         print(f"mended: {it.graph or 'the merge of all graphs'}: {it.missing} were missing, {it.added} were too many")

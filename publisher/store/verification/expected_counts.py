@@ -58,7 +58,7 @@ class AuditTarget(Protocol):
         """Compare the merge of all graphs with the graphs; None where it is right."""
 
     def repair(self, wanted: dict[str, set[Quad]]) -> None:
-        """Make each graph what is wanted, and the merge too."""
+        """Replace each graph by what is wanted, and rebuild the merge."""
 
 
 def expected_counts(journal: Journal, position: int) -> Tallies:

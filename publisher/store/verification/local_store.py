@@ -49,7 +49,7 @@ class LocalStore:
         return Difference("", missing, added) if missing or added else None
 
     def repair(self, wanted: dict[str, set[Quad]]) -> None:
-        """Make each graph what is wanted, and the merge too. Raises StoreBusy where a server follows the journal."""
+        """Replace each graph by what is wanted, and rebuild the merge. Raises StoreBusy if a server follows the journal."""
         require_unlocked(self._data / "store" / "lock")
         with closing(EmbeddedStore(*_arguments(self._data, self._iris))) as store:
             store.repair({NamedNode(graph): quads for graph, quads in wanted.items()})

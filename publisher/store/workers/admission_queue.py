@@ -77,7 +77,7 @@ class AdmissionQueue:
             raise StoreBusy(f"all {self._size} readers are at work and {len(self._waiting)} queries wait; ask again in a moment")
 
     def _call(self) -> None:
-        """Give the free workers to waiting queries."""
+        """Return the free workers to waiting queries."""
         while self.free:
             able = [place for place in self._waiting if self._may(place[0]) and not place[1].done()]
             if not able:

@@ -176,7 +176,7 @@ class Answer:
 
     @property
     def client(self) -> str:
-        """Tell who asked; "" is ourselves."""
+        """Return the client that asked; "" is our own pages."""
         return self._ticket.client
 
     async def chunks(self) -> AsyncIterator[bytes]:

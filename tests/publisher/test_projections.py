@@ -1,0 +1,155 @@
+"""Projections of the journal: each entry is decoded once, and one that fails delays no other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from waiting import wait_until
+
+from journal.journal import Journal
+from publisher.history.updater import HistoryUpdater
+from publisher.projections.journal_reader import DecodedEntry, JournalCursor, JournalReader
+from publisher.projections.quad_source import QuadSource
+from publisher.search.updater import SearchUpdater
+from publisher.store.embedded import EmbeddedStore
+from publisher.store.runner import Runner
+
+BASE = "https://x.org/"
+WHEN = datetime(2026, 1, 2, tzinfo=UTC)
+TYPE = "http://www.w3.org/1999/02/22-rdf-syntax-ns#type"
+
+
+def commit(data: Path, *keys: str) -> None:
+    rows = [f"A <{BASE}id/initiative/demo/{key}> <{TYPE}> <{BASE}ns#Initiative> <{BASE}record/demo/{key}> ." for key in keys]
+    Journal(data / "journal").append(rows, run="run-1", time=WHEN)
+
+
+@pytest.fixture
+def reader(tmp_path: Path) -> JournalReader:
+    return JournalReader(Journal(tmp_path / "journal"), BASE)
+
+
+class BrokenIndex:
+    """An index whose files can never be written."""
+
+    name, errors, snapshot_wait = "broken", (OSError,), 0.5
+    checkpoint, position = 0, -1
+
+    def __init__(self) -> None:
+        self.resets = 0
+
+    def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
+        yield
+        raise OSError("disk full")
+
+    def show(self, seconds: float) -> None: ...
+
+    def reset(self) -> None:
+        self.resets += 1
+
+    def close(self) -> None: ...
+
+
+class SlowIndex(BrokenIndex):
+    """An index that is never done."""
+
+    name = "slow"
+
+    def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
+        while True:
+            yield
+
+
+def test_small_entry_is_decompressed_once_for_all_readers(tmp_path: Path, reader: JournalReader) -> None:
+    commit(tmp_path, "1", "2")
+    (entry,) = reader.entries()
+    rows = list(entry.rows())
+    entry.entry.path.write_bytes(b"")  # a second decompression would fail
+
+    (again,) = reader.entries()
+
+    assert list(again.rows()) == rows
+    assert len(rows) == 2
+
+
+def test_large_entry_is_not_kept_in_memory(tmp_path: Path) -> None:
+    commit(tmp_path, "1", "2")
+    (entry,) = Journal(tmp_path / "journal").entries()
+    decoded = DecodedEntry(entry, BASE, small=0)
+    before = list(decoded.rows())
+    entry.path.write_bytes(b"")
+
+    assert (len(before), list(decoded.rows())) == (2, [])
+
+
+@pytest.mark.parametrize("small", [0, 1 << 20])
+def test_changed_iris_are_those_of_things_records_and_vocabulary_graphs(tmp_path: Path, small: int) -> None:
+    rows = [
+        f"A <{BASE}id/event/demo/1> <{TYPE}> <{BASE}ns#Event> <{BASE}record/demo/1> .",
+        f'D <{BASE}record/demo/1#part> <{TYPE}> "x" <{BASE}record/demo/1> .',
+        f"A <{BASE}scheme/action-line/C1> <{TYPE}> <{BASE}ns#Concept> <{BASE}scheme/action-line> .",
+        f"A <{BASE}source/demo> <{TYPE}> <{BASE}ns#Source> <{BASE}source/demo> .",
+    ]
+    Journal(tmp_path / "journal").append(rows, run="run-1", time=WHEN)
+    (entry,) = Journal(tmp_path / "journal").entries()
+
+    changed = list(DecodedEntry(entry, BASE, small).changed(2))
+
+    assert set().union(*changed) == {f"{BASE}id/event/demo/1", f"{BASE}record/demo/1#part", f"{BASE}scheme/action-line"}
+    assert max(map(len, changed)) == 2
+
+
+def test_cursor_yields_each_new_entry_once(tmp_path: Path, reader: JournalReader) -> None:
+    cursor = JournalCursor(reader)
+    commit(tmp_path, "1")
+    commit(tmp_path, "2")
+
+    first = [entry.number for entry in cursor.entries(0)]
+    commit(tmp_path, "3")
+    second = [entry.number for entry in cursor.entries(2)]
+
+    assert (first, second) == ([1, 2], [3])
+
+
+def test_position_belongs_to_a_journal_by_the_id_of_its_entry(tmp_path: Path, reader: JournalReader) -> None:
+    commit(tmp_path, "1")
+    (entry,) = reader.entries()
+
+    found = [reader.contains(0, ""), reader.contains(1, entry.id), reader.contains(1, "other"), reader.contains(2, entry.id)]
+
+    assert found == [True, True, False, False]
+
+
+@pytest.mark.parametrize("kind", [BrokenIndex, SlowIndex])
+def test_index_that_fails_or_never_ends_delays_no_other(tmp_path: Path, reader: JournalReader, kind: type[BrokenIndex]) -> None:
+    commit(tmp_path, "1")
+    store = EmbeddedStore(reader, tmp_path / "store", tmp_path / "status.nq", f"{BASE}status")
+    faulty = kind()
+
+    with closing(Runner(store, (faulty, SearchUpdater(tmp_path / "store" / "text", reader)))) as runner:
+        wait_until(lambda: (runner.step(), runner.progress()["search"] == {"position": 1})[1], "the search index to be level", pause=0)
+        commit(tmp_path, "2")
+        wait_until(lambda: (runner.step(), runner.progress()["search"] == {"position": 2})[1], "the search index to follow", pause=0)
+        progress = runner.progress()
+
+    assert progress["store"] == {"position": 2}
+    assert progress[faulty.name] == {"position": -1, **({"error": "OSError: disk full"} if kind is BrokenIndex else {})}
+    assert (faulty.resets > 0) == (kind is BrokenIndex)
+
+
+def test_store_and_history_share_what_the_first_of_them_decoded(tmp_path: Path, reader: JournalReader) -> None:
+    commit(tmp_path, "1")
+    with (
+        closing(EmbeddedStore(reader, tmp_path / "store", tmp_path / "status.nq", f"{BASE}status")) as store,
+        closing(HistoryUpdater(tmp_path / "history", reader)) as history,
+    ):
+        store.update()
+        for path in (tmp_path / "journal").glob("*.gz"):
+            path.write_bytes(b"")
+        recorded = history.step()
+
+    assert recorded == 1
