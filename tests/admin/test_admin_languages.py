@@ -89,4 +89,4 @@ async def test_a_demo_installation_says_so_on_each_admin_page(world: Any, demo: 
         await sign_in(client, world.tokens["admin"])
         overview = await client.get("/admin/")
 
-    assert [page.text.count("Demonstration data") for page in (signing_in, overview)] == [banners] * 2
+    assert [page.text.count("<b>Demonstration data</b>") for page in (signing_in, overview)] == [banners] * 2

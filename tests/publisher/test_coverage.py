@@ -141,3 +141,13 @@ async def test_coordinates_keep_their_direction_in_arabic(inside: httpx.AsyncCli
     page = await text(inside, "/page/initiative/demo/a%2F1?lang=ar")
 
     assert '<bdi dir="ltr">2.3284, 37.9899</bdi>' in page
+
+
+@pytest.mark.parametrize("path", ["/", "/search?q=network", "/matrix", "/map", "/registries", "/status"])
+async def test_numbers_are_isolated_in_arabic(inside, path):
+    page = await text(inside, f"{path}{'&' if '?' in path else '?'}lang=ar")
+
+    bare = re.findall(r'class="count"[^>]*>([\d.,]+)<', page)
+    isolated = re.findall(r"<bdi>[\d.,]+</bdi>", page)
+
+    assert (bare, isolated != []) == ([], True)

@@ -79,7 +79,7 @@ async def test_every_page_of_a_demo_says_so_in_its_language(service: QueryServic
         pages = [await demo.get(path, params={"lang": language}, headers=HTML) for path in ("/", "/nowhere", "/join")]
         plain = await other.get("/", params={"lang": language}, headers=HTML)
 
-    assert all('<p class="demo" role="note"><b>' in page.text for page in pages)
+    assert all('<aside class="demo"' in page.text for page in pages)
     assert all("· Stocktake demo</title>" in page.text for page in pages)
     assert ("Demonstration data" in pages[0].text) == (language == "en")
     assert 'class="demo"' not in plain.text

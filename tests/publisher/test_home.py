@@ -10,7 +10,7 @@ import httpx
 async def test_the_front_page_counts_and_links(client: httpx.AsyncClient) -> None:
     page = (await client.get("/", headers={"Accept": "text/html"})).text
 
-    assert "<dt>Initiatives</dt><dd>122</dd>" in page
+    assert "<dt>Initiatives</dt><dd><bdi>122</bdi></dd>" in page
     assert [link for link in ("/source/demo", "/sparql", "/dumps/", "/scheme/sdg", "/ns") if f'href="{link}"' not in page] == []
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import httpx
 import pytest
 from browser import Browser, browsing
+from waiting import wait_until
 
 from publisher.pages.charts.map import load_outlines
 
@@ -320,3 +321,18 @@ def test_rows_of_the_matrix_begin_with_their_code_in_arabic(host, browser):
 
     assert [row["code"] for row in rows][:3] == ["C1", "C2", "C3"]
     assert [row for row in rows if not row["whole"] or not row["first"]] == []
+
+
+def test_progress_of_the_first_start_leaves_what_is_typed(host, browser):
+    browser.open(f"{host}/?lang=en")
+    browser.run(
+        """document.querySelector(".hero").insertAdjacentHTML("beforebegin", '<section class="start"></section>');
+        document.querySelector(".columns").dataset.stale = "yes";
+        const typed = document.getElementById("q"); typed.focus(); typed.value = "telemed";"""
+    )
+
+    browser.run("import('/static/progress.js').then(() => 0)")
+    wait_until(lambda: browser.run("document.querySelector('.start, [data-stale]') === null"), "the page to be updated")
+
+    assert browser.run("[document.activeElement.id, document.getElementById('q').value]") == ["q", "telemed"]
+    assert browser.run("document.querySelectorAll('main > .columns').length") == 1

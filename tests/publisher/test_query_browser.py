@@ -231,3 +231,15 @@ def test_the_page_speaks_the_language_of_its_reader(host: str, page: Browser) ->
     assert "运行查询" in shown
     latin = set(re.findall(r"[A-Za-z]{3,}", shown.partition("行数")[0]))
     assert latin <= {"SELECT", "LIMIT", "JSON", "XML", "CSV", "TSV"}
+
+
+@pytest.mark.parametrize(("language", "width", "dark"), [("en", 1280, False), ("ar", 390, True)])
+def test_the_query_page_has_no_fault_that_axe_finds(host, page, packages, language, width, dark):
+    page.open(f"{host}/sparql?lang={language}", width, dark=dark)
+    before = page.faults(packages)
+    put(page, "SELECT ?s ?p { ?s ?p ?o } LIMIT 5")
+    until(page, f"{STATE} === 'done' || {PANEL}.querySelector('.yasr_results tbody tr')")
+
+    after = page.faults(packages)
+
+    assert (before, after) == ([], [])

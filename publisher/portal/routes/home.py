@@ -12,7 +12,6 @@ from publisher.facets.filter_query import Filter, listing, make_filter
 from publisher.facets.queries import FacetIndex, ListItem, open_facet_index
 from publisher.pages.charts.data_table import DataTable
 from publisher.pages.dataset_response import dataset_response, format_links
-from publisher.pages.error_handlers import REFRESH_SECONDS
 from publisher.pages.templating import Pages
 from publisher.portal.coverage import coverage, empty_chart_hint
 from publisher.portal.data_lists import list_table
@@ -52,7 +51,6 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             return pages.page(
                 "home.html",
                 steps=steps,
-                refresh=REFRESH_SECONDS if steps else 0,
                 shown=service.current,
                 panels=figures,
                 placed=placed,

@@ -77,9 +77,9 @@ export class Atlas {
     const notes = [text("Rows with a place: {count} of {rows}.", { count: placed.length, rows: rows.length })];
     if (all > rows.length) notes.unshift(text("The first {shown} of {rows} rows are shown.", { shown: rows.length, rows: all }));
     if (sized) notes.push(text("Circles by {name}.", { name: sized }));
-    if (placed.length > MOST) notes.push(text("The first {count} are drawn.", { count: MOST }));
-    if (left && placed.some(([, it]) => it.area)) notes.push(text("Regions, and areas without an outline, have no circle."));
-    notes.push(text("Scroll or drag to look closer. Land: Natural Earth."));
+    if (placed.length > MOST) notes.push(text("The first {count} are shown.", { count: MOST }));
+    if (left && placed.some(([, it]) => it.area)) notes.push(text("Regions and areas without a boundary are not shown."));
+    notes.push(text("Scroll to zoom, drag to move. Land: Natural Earth."));
     this.yasr.resultsEl.append(element("figure", { class: "stocktake-map" }, drawing, element("figcaption", { class: "quiet", dir: direction }, notes.join(" "))));
   }
 }

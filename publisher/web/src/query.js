@@ -3,6 +3,7 @@ import "./texts.js"; // before Yasgui, whose own texts pass through it
 import "@zazuko/yasgui/build/yasgui.min.css";
 import "./query.css";
 import Yasgui from "@zazuko/yasgui";
+import { makeAccessible } from "./accessible.js";
 import { Chart } from "./chart.js";
 import { complete } from "./completion.js";
 import { element, total } from "./dom.js";
@@ -10,12 +11,12 @@ import { Atlas } from "./map.js";
 import { Table, describe, run } from "./run.js";
 import { linked, sharing } from "./share.js";
 import { direction, text } from "./texts.js";
-import { Trouble } from "./trouble.js";
+import { QueryError } from "./error.js";
 
 const plain = document.getElementById("plain");
 const home = document.getElementById("yasgui");
 const endpoint = new URL("/sparql", location.href).href;
-const notice = element("div", { id: "cut", class: "notice", hidden: "", role: "status", dir: direction }, text("The answer is cut: it has more rows, or took longer, than the endpoint gives."));
+const notice = element("div", { id: "cut", class: "notice", hidden: "", role: "status", dir: direction }, text("Results are incomplete: the row or time limit was reached."));
 const state = { release: "" }; // "" is what is published now
 
 async function words() {
@@ -84,7 +85,7 @@ function start() {
   Yasr.registerPlugin("table", Table, true);
   Yasr.registerPlugin("chart", Chart, true);
   Yasr.registerPlugin("map", Atlas, true);
-  Yasr.registerPlugin("error", Trouble, true);
+  Yasr.registerPlugin("error", QueryError, true);
   Yasr.defaults.pluginOrder = ["table", "chart", "map", "response"];
 
   const defaults = Yasgui.Tab.getDefaults; // a table begins without datatypes and row numbers, which are a click away
@@ -108,6 +109,7 @@ function start() {
     },
     yasqe: { value: written, editorHeight: "22rem", createShareableLink: () => linked(yasgui, state.release) },
   });
+  makeAccessible(home);
   known.then((it) => (yasgui.config.yasr.prefixes = it.prefixes));
   // Every tab asks our endpoint, of the state that is chosen; a tab that the browser kept may hold another address.
   const settle = () => {
@@ -146,7 +148,7 @@ function start() {
       home.scrollIntoView();
     });
   }
-  home.addEventListener("fault", ({ detail }) => yasgui.getTab()?.getYasqe()?.setCursor({ line: detail.line - 1, ch: detail.column - 1 }));
+  home.addEventListener("syntax-error", ({ detail }) => yasgui.getTab()?.getYasqe()?.setCursor({ line: detail.line - 1, ch: detail.column - 1 }));
   window.stocktakeQuery = yasgui; // for scripts and tests
 }
 

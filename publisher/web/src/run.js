@@ -65,7 +65,7 @@ export async function run(yasgui, yasqe, config, release) {
   yasqe.emit("query", new Request(asked.url, { method: "POST", body }), controller);
   const answer = await new Promise((resolve) => {
     controller.signal.addEventListener("abort", () => resolve({ type: "cancelled" }));
-    worker.onerror = () => resolve({ type: "failed", message: text("The answer could not be read.") });
+    worker.onerror = () => resolve({ type: "failed", message: text("The response could not be read.") });
     worker.onmessage = ({ data }) => (data.type === "progress" ? (rows = data.rows) : resolve(data));
     worker.postMessage({ url: asked.url, body: body.toString(), accept: asked.accept, most: KEPT });
   });
@@ -89,18 +89,18 @@ export function describe(tab, now) {
   bar.files.replaceChildren();
   if (!results || results.hasError()) return;
   const table = results.getType() === "json", rows = total(results), shown = Math.min(SHOWN[yasr.drawnPlugin] ?? KEPT, KEPT);
-  bar.state.textContent = table && rows > shown ? text("The first {shown} of {rows} rows are shown.", { shown, rows }) : results.res?.cut ? text("The beginning of the answer is shown.") : "";
+  bar.state.textContent = table && rows > shown ? text("The first {shown} of {rows} rows are shown.", { shown, rows }) : results.res?.cut ? text("Only the beginning of the response is shown.") : "";
   const { query, release } = bar.query ? bar : { query: tab.getYasqe().getValue(), release: now }, kind = table ? 0 : 1;
   const formats = [...(document.querySelectorAll("#format optgroup")[kind]?.querySelectorAll("option") ?? [])];
   const address = (format) => `/sparql?${new URLSearchParams({ query, format, ...(release ? { release } : {}) })}`;
   const links = formats.map(({ value, label }) => element("a", { href: address(value), download: `${tab.getName()}.${value}`, rel: "nofollow" }, label));
-  if (links.length && links[0].getAttribute("href").length < ADDRESS) bar.files.append(element("span", {}, text("The whole answer as a file:")), ...links);
+  if (links.length && links[0].getAttribute("href").length < ADDRESS) bar.files.append(element("span", {}, text("Download all results:")), ...links);
   if (!release) bar.files.append(exporting(query, formats[0]?.value ?? "csv"));
 }
 
 function exporting(query, format) {
   const hidden = (name, value) => element("input", { type: "hidden", name, value });
   const form = element("form", { action: "/exports", method: "post", target: "_blank" }, hidden("query", query), hidden("format", format));
-  form.append(element("button", { type: "submit", class: "export" }, text("Put it as an export")));
+  form.append(element("button", { type: "submit", class: "export" }, text("Run as an export")));
   return form;
 }
