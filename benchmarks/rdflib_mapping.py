@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from rdflib import Graph, Literal, Namespace, URIRef
 from rdflib.namespace import DCAT, DCTERMS, FOAF, ORG, PROV, RDF, RDFS, SDO, SKOS, XSD
 
-from vocab.initiative import Initiative, Party, Place, Role, Text
+from vocab.initiative import Initiative, Party, Place, Role, Text, concept_of
 from vocab.iris import Iris, is_web, slug
 from vocab.provenance import Provenance
 
@@ -44,8 +44,8 @@ def _own(graph: Graph, thing: URIRef, it: Initiative, wsis: Namespace) -> None:
         (SDO.startDate, it.start and _moment(it.start)),
         (SDO.endDate, it.end and _moment(it.end)),
         (DCTERMS.license, it.licence and _node(it.licence)),
-        (wsis.coverage, it.coverage and _node(it.coverage)),
-        (wsis.status, it.status and _node(it.status)),
+        (wsis.coverage, it.coverage and _node(concept_of(it.coverage))),
+        (wsis.status, it.status and _node(concept_of(it.status))),
     )
     for predicate, value in one:
         if value:
@@ -62,7 +62,7 @@ def _lists(graph: Graph, thing: URIRef, it: Initiative, wsis: Namespace) -> None
         (DCTERMS.language, map(Literal, it.languages)),
         (DCTERMS.spatial, map(_node, it.countries)),
         (FOAF.page, map(_node, it.pages)),
-        (wsis.activityType, map(_node, it.activity_types)),
+        (wsis.activityType, [_node(concept_of(value)) for value in it.activity_types]),
         *((predicate, [_node(claim.concept) for claim in found]) for predicate, found in claims),
     )
     for predicate, values in many:
@@ -76,7 +76,7 @@ def _party(graph: Graph, thing: URIRef, party: Party, iris: Iris, source: str) -
     graph.add((who, RDF.type, ORG.Organization))
     graph.add((who, SKOS.prefLabel, _text(party.name)))
     if party.kind:
-        graph.add((who, ORG.classification, _node(party.kind)))
+        graph.add((who, ORG.classification, _node(concept_of(party.kind))))
     if party.country:
         graph.add((who, DCTERMS.spatial, _node(party.country)))
     if party.page:

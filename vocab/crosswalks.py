@@ -11,10 +11,11 @@ from vocab.goals import goal, target
 from vocab.iris import Iris
 from vocab.label_index import LabelIndex, label_pairs
 from vocab.normalization import MAX_LENGTH, fold
-from vocab.schemes import concepts, schemes
+from vocab.schemes import concepts, label, schemes
 
 __all__ = ["Crosswalks", "area", "country", "goal", "target"]
 
+LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
 # Their names are too many and too long to be indexed as names of our concepts.
 EXCLUDED_SCHEMES = frozenset(("sdg", "area"))
 
@@ -39,9 +40,11 @@ def _matches(scheme: str, base: str) -> dict[str, str]:
     return {code: c.matches[0] for c in concepts(scheme, base).values() for code in c.notations if len(c.matches) == 1}
 
 
-@lru_cache(maxsize=4)
-def _purposes(base: str) -> dict[str, tuple[str, ...]]:
-    return {code: it.matches for it in concepts("dac-purpose", base).values() for code in it.notations}
+@lru_cache(maxsize=64)
+def _all_matches(scheme: str, base: str) -> dict[str, tuple[str, ...]]:
+    """Return all matching concepts of ours for each code and folded label of a foreign scheme."""
+    rows = concepts(scheme, base).values()
+    return {key: it.matches for it in rows for key in (*it.notations, *(fold(name.value) for name in it.labels))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,13 +121,36 @@ class Crosswalks:
         return self.find_match("iati-region", code)
 
     def dac_purpose(self, code: str) -> tuple[str, ...]:
-        """Return the goals and action lines that a purpose code of three or five digits matches; may be empty.
+        """Return the goals and action lines that a purpose code of three or five digits names itself; may be empty.
+
+        A code of five digits does not inherit from its first three: 14050, waste management, is not in goal 6 because 140 is.
 
         >>> Crosswalks(Iris("https://example.org/")).dac_purpose("11220")
         ('http://metadata.un.org/sdg/4',)
         """
-        purposes = _purposes(self.iris.base)
-        return purposes.get(code.strip()) or (purposes.get(code.strip()[:3], ()) if len(code.strip()) == 5 else ())
+        return _all_matches("dac-purpose", self.iris.base).get(code.strip(), ())
+
+    def iati_policy_marker(self, code: str) -> tuple[str, ...]:
+        """Return the goals and targets that a policy marker of IATI names; may be empty."""
+        return _all_matches("iati-policy-marker", self.iris.base).get(code.strip(), ())
+
+    def dpga_sector(self, word: str) -> tuple[str, ...]:
+        """Return the goals, targets and action lines that a sector of the DPGA's registry matches; may be empty.
+
+        >>> [iri.rpartition("/")[2] for iri in Crosswalks(Iris("https://example.org/")).dpga_sector("Health")]
+        ['3', 'C7-ehea']
+        """
+        return _all_matches("dpga-sector", self.iris.base).get(fold(word), ()) if len(word) <= MAX_LENGTH else ()
+
+    def is_own_name(self, iri: str, text: str) -> bool:
+        """Return whether *text* is the code or a preferred label of a concept, and not only another name of it.
+
+        >>> walk = Crosswalks(Iris("https://example.org/"))
+        >>> [walk.is_own_name(walk.status("closed"), word) for word in ("Completed", "closed")]
+        [True, False]
+        """
+        own = (iri.rpartition("/")[2], *(label(iri, language, self.iris.base) for language in LANGUAGES))
+        return fold(text) in {fold(name) for name in own if name}
 
     def find_by_name(self, scheme: str, text: str) -> str | None:
         """Return the concept of one of our schemes that has *text* as a name or code, or None."""

@@ -12,7 +12,7 @@ from operator import lt
 from typing import Any, NamedTuple
 
 from vocab import properties as p
-from vocab.initiative import Basis, Claim, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role
+from vocab.initiative import Basis, Claim, Coded, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role
 from vocab.iris import Iris, encode, slug
 from vocab.properties import OntologyTerms, ontology_terms
 from vocab.terms import FOAF, ORG, SCHEMA, SIOC, VIVO, date_literal, decimal, geo_point, iri_or_literal, literal
@@ -63,11 +63,15 @@ def _claims(tails: Tails, parts: list[Part], context: StatementContext, predicat
             parts.append(_classification(context, name, claim))
 
 
-def _classification(context: StatementContext, basis: str, claim: Claim) -> Part:
-    prefix, terms = f"<{context.record}#{basis}-{slug(claim.concept.rpartition('/')[2])}> ", context.terms
+def _classification(context: StatementContext, basis: str, claim: Claim, organization: str = "") -> Part:
+    """Return the part that says how a claim was made about the record's subject, or about an *organization* (a term)."""
+    name = slug(claim.concept.rpartition("/")[2])
+    if organization:
+        name = f"{slug(organization.rpartition('/')[2].rstrip('>'))}-{name}"
+    prefix, terms = f"<{context.record}#{basis}-{name}> ", context.terms
     part = [
         f"{prefix}{p.TYPE}<{context.ns}Classification>",
-        f"{prefix}{terms.classified}{context.subject}",
+        f"{prefix}{terms.classified}{organization or context.subject}",
         f"{prefix}{terms.concept}{iri_or_literal(claim.concept)}",
         f"{prefix}{terms.basis}<{context.ns}{basis}>",
     ]
@@ -75,7 +79,18 @@ def _classification(context: StatementContext, basis: str, claim: Claim) -> Part
         part.append(f"{prefix}{terms.source_word}{literal(claim.word)}")
     if claim.confidence is not None:
         part.append(f"{prefix}{terms.confidence}{decimal(claim.confidence)}")
+    if claim.crosswalk:
+        part.append(prefix + _cached_iri(terms.crosswalk, claim.crosswalk))
     return part
+
+
+def _coded(tails: Tails, parts: list[Part], context: StatementContext, predicate: str, value: Coded) -> None:
+    """Write the value of a coded field, and how it was translated if a crosswalk did."""
+    if isinstance(value, Claim):
+        tails.append(_cached_iri(predicate, value.concept))
+        parts.append(_classification(context, _CLAIM[value.basis], value))
+    else:
+        tails.append(_cached_iri(predicate, value))
 
 
 def _parties(tails: Tails, parts: list[Part], context: StatementContext, parties: Iterable[Party]) -> None:
@@ -84,7 +99,10 @@ def _parties(tails: Tails, parts: list[Part], context: StatementContext, parties
         tails.append((p.PUBLISHER if role is _LEAD else p.FUNDER if role is _FUNDER else context.terms.partner) + prefix[:-1])
         part = [prefix + _cached_iri(p.SPATIAL, country)] if country else []
         part += (f"{prefix}{_ORGANIZATION}", f"{prefix}{p.PREFERRED}{literal(*name)}")
-        if kind:
+        if isinstance(kind, Claim):
+            part.append(prefix + _cached_iri(p.CLASSIFICATION, kind.concept))
+            parts.append(_classification(context, _CLAIM[kind.basis], kind, prefix[:-1]))
+        elif kind:
             part.append(prefix + _cached_iri(p.CLASSIFICATION, kind))
         if homepage:
             part.append(f"{prefix}{p.HOMEPAGE}{iri_or_literal(homepage)}")
@@ -192,12 +210,12 @@ def _initiative(tails: Tails, parts: list[Part], context: StatementContext, reso
     tails.append(f"{p.TYPE}<{context.ns}Initiative>")
     _period_and_places(tails, parts, context, resource)
     if resource.coverage:
-        tails.append(_cached_iri(context.terms.coverage, resource.coverage))
+        _coded(tails, parts, context, context.terms.coverage, resource.coverage)
     if resource.status:
-        tails.append(_cached_iri(context.terms.status, resource.status))
-    for text in resource.activity_types:
-        if text:
-            tails.append(_cached_iri(context.terms.activity_type, text))
+        _coded(tails, parts, context, context.terms.status, resource.status)
+    for activity_type in resource.activity_types:
+        if activity_type:
+            _coded(tails, parts, context, context.terms.activity_type, activity_type)
     if resource.prizes:
         _prizes(tails, parts, context, resource.prizes)
 

@@ -37,6 +37,21 @@ class Claim(NamedTuple):
     basis: Basis = Basis.DECLARED
     word: str | None = None
     confidence: float | None = None  # 0 to 1, for a suggestion
+    crosswalk: str | None = None  # IRI of the scheme whose labels or matches translate *word*
+
+
+# The value of a coded field: an IRI that the source states, a claim that a crosswalk made of the source's word, or the source's
+# text if no crosswalk matches.
+Coded = str | Claim
+
+
+def concept_of(value: Coded) -> str:
+    """Return the IRI, or the source's text, of the value of a coded field.
+
+    >>> concept_of("a:ongoing") == concept_of(Claim("a:ongoing", Basis.CROSSWALKED, "running"))
+    True
+    """
+    return value.concept if isinstance(value, Claim) else value
 
 
 class Party(NamedTuple):
@@ -45,7 +60,7 @@ class Party(NamedTuple):
     role: Role
     name: Text
     key: str | None = None  # the source's identifier; None: derived from the name
-    kind: str | None = None
+    kind: Coded | None = None
     country: str | None = None
     page: str | None = None
 
@@ -109,9 +124,9 @@ class Initiative(Resource):
 
     start: str | None = None
     end: str | None = None
-    coverage: str | None = None
-    status: str | None = None
-    activity_types: tuple[str, ...] = ()
+    coverage: Coded | None = None
+    status: Coded | None = None
+    activity_types: tuple[Coded, ...] = ()
     places: tuple[Place, ...] = ()
     prizes: tuple[Prize, ...] = ()
 

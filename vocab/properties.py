@@ -43,6 +43,7 @@ class OntologyTerms(NamedTuple):
     concept: str
     basis: str
     source_word: str
+    crosswalk: str
     confidence: str
     detected_of: str
     detected_in: str

@@ -12,7 +12,7 @@ from typing import Any
 from harvesters.errors import ParseError
 from harvesters.option_schema import Option
 from harvesters.page_model import Record, Row
-from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, merge_subjects
+from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, classify_words, merge_subjects
 from harvesters.payloads.value_parsing import (
     as_list,
     normalize_block,
@@ -42,7 +42,9 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
             raise ParseError(f"{record.key}: not a DPG nomination: `name` is missing; found only {', '.join(map(str, nomination))[:200]}")
         types = [normalize_inline(text) for text in as_list(nomination.get("type"))]
         declared = lexicon.parse_declared((), _goals(nomination), ())
-        subjects = merge_subjects(declared, lexicon.parse_subjects(normalize_inline(text) for text in as_list(nomination.get("sectors"))))
+        words = [normalize_inline(text) for text in as_list(nomination.get("sectors"))]
+        sectors = classify_words(words, crosswalks.iris.scheme("dpga-sector"), crosswalks.dpga_sector)
+        subjects = merge_subjects(declared, merge_subjects(sectors._replace(unmatched=()), lexicon.parse_subjects(sectors.unmatched)))
         left = [
             *subjects.unmatched,
             *(text for text in types if not lexicon.find_activity_type(text)),
@@ -61,7 +63,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
             goals=subjects.goals,
             targets=subjects.targets,
             subjects=tuple(Text(strip_contacts(word), source.language) for word in dict.fromkeys(left) if word),
-            activity_types=tuple(activity for text in types if (activity := lexicon.find_activity_type(text))),
+            activity_types=tuple(lexicon.activity_type(text) for text in types if lexicon.find_activity_type(text)),
         )
 
     return map_record

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from lxml import etree
 from lxml.etree import _Element
@@ -38,7 +38,7 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
+from vocab.initiative import Coded, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
 from vocab.iris import Iris
 
 OPTIONS: Mapping[str, Option] = {
@@ -73,6 +73,7 @@ _NAME = re.compile(r"([a-z_]+)(?:@([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*))?\Z")
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
 Find = Callable[[Any], Any]
+T = TypeVar("T", bound=Coded)
 
 
 def record_class(source: Source) -> type[Resource]:
@@ -212,7 +213,7 @@ class FieldTable:
         """Return a field's date."""
         return parse_date(word, self.date_formats) if (word := self.word(row, name)) else None
 
-    def lookup(self, row: Any, name: str, look: Callable[[str], str]) -> str | None:
+    def lookup(self, row: Any, name: str, look: Callable[[str], T]) -> T | None:
         """Return the concept for a field's value, or the value if there is none."""
         return look(word) if (word := self.word(row, name)) else None
 

@@ -25,7 +25,7 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Basis, Claim, Initiative, Party, Place, Resource, Role, Text
+from vocab.initiative import Basis, Claim, Coded, Initiative, Party, Place, Resource, Role, Text
 
 OPTIONS: Mapping[str, Option] = {}
 
@@ -39,6 +39,7 @@ _DATES = {"1": "start-planned", "2": "start-actual", "3": "end-planned", "4": "e
 # Vocabularies that name goals and targets themselves, by element; 9 names indicators.
 _GOALS, _TARGETS, _INDICATORS = {"sector": "7", "tag": "2"}, {"sector": "8", "tag": "3"}, {"sector": "9"}
 _PURPOSES = frozenset(("", "1", "2", "DAC", "DAC-3", "DAC-5"))  # a sector without a vocabulary is a purpose code
+_MARKERS = frozenset(("", "1", "DAC"))  # a policy marker without a vocabulary is one of the OECD
 _SDG = "http://metadata.un.org/sdg/"
 
 
@@ -74,8 +75,8 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[_El
             ),
             start=dates.get("start-actual") or dates.get("start-planned"),
             end=dates.get("end-actual") or dates.get("end-planned"),
-            coverage=_concept(activity.find("activity-scope"), crosswalks.iati_activity_scope),
-            status=_concept(activity.find("activity-status"), crosswalks.iati_activity_status),
+            coverage=_concept(activity.find("activity-scope"), "iati-activity-scope", crosswalks.iati_activity_scope, crosswalks),
+            status=_concept(activity.find("activity-status"), "iati-activity-status", crosswalks.iati_activity_status, crosswalks),
             activity_types=(lexicon.activity_type("project"),) if _is_project(activity) else (),
             places=tuple(_places(activity, tag)),
         )
@@ -125,10 +126,15 @@ def _dates(activity: _Element) -> dict[str, str]:
     return dates
 
 
-def _concept(node: _Element | None, look: Callable[[str], str | None]) -> str | None:
-    """Return the concept for an element's code, else the code itself, which the shapes then report."""
+def _translated(code: str, crosswalk: str, look: Callable[[str], str | None], crosswalks: Crosswalks) -> Coded:
+    """Return the concept that a crosswalk has for a code, else the code itself, which the shapes then report."""
+    concept = look(code)
+    return Claim(concept, Basis.CROSSWALKED, code, crosswalk=crosswalks.iris.scheme(crosswalk)) if concept else code
+
+
+def _concept(node: _Element | None, crosswalk: str, look: Callable[[str], str | None], crosswalks: Crosswalks) -> Coded | None:
     code = normalize_inline(node.get("code") or node.text) if node is not None else ""
-    return (look(code) or code) if code else None
+    return _translated(code, crosswalk, look, crosswalks) if code else None
 
 
 def _is_project(activity: _Element) -> bool:
@@ -165,7 +171,8 @@ def _parties(activity: _Element, crosswalks: Crosswalks, lexicon: CrosswalkLooku
             continue
         name = parse_name(normalize_inline(names[0][0]), names[0][1]) if names else parse_name(ref)
         kind = normalize_inline(node.get("type"))
-        party = Party(role, name, ref or None, (crosswalks.iati_organisation_type(kind) or kind) if kind else None)
+        own_kind = _translated(kind, "iati-organisation-type", crosswalks.iati_organisation_type, crosswalks) if kind else None
+        party = Party(role, name, ref or None, own_kind)
         organization = party.key or name.value
         if (role, organization) not in seen and not (role is Role.PARTNER and (Role.LEAD, organization) in seen):
             seen.add((role, organization))
@@ -197,15 +204,27 @@ def _classify(activity: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswal
     """Return the goals, targets and action lines in sectors and tags, and the words that name none of them."""
     claims: dict[str, Claim] = {}
     left: dict[Text, None] = {}
-    for node in activity.iterchildren("sector", "tag"):
-        node_claims = list(_claims(node, lexicon, crosswalks))
+    for node in activity.iterchildren("sector", "tag", "policy-marker"):
+        node_claims = list(_marker_claims(node, crosswalks)) if node.tag == "policy-marker" else list(_claims(node, lexicon, crosswalks))
         for claim in node_claims:
             known = claims.get(claim.concept)
             if known is None or (known.basis is not Basis.DECLARED and claim.basis is Basis.DECLARED):
                 claims[claim.concept] = claim
-        if not node_claims:
+        if not node_claims and node.tag != "policy-marker":
             left |= {parse_name(normalize_inline(text), language_tag): None for text, language_tag in _narratives(node, tag)}
     return list(claims.values()), list(left)
+
+
+def _marker_claims(node: _Element, crosswalks: Crosswalks) -> Iterator[Claim]:
+    """Yield the goals and targets of a policy marker of the OECD that the activity has as an objective.
+
+    Source: https://iatistandard.org/en/iati-standard/203/codelists/policysignificance/ (0: not targeted)
+    """
+    code, significance = normalize_inline(node.get("code")), normalize_inline(node.get("significance"))
+    if normalize_inline(node.get("vocabulary")) in _MARKERS and significance not in {"", "0"}:
+        crosswalk = crosswalks.iris.scheme("iati-policy-marker")
+        for concept in crosswalks.iati_policy_marker(code):
+            yield Claim(concept, Basis.CROSSWALKED, f"policy marker {code}", crosswalk=crosswalk)
 
 
 def _claims(node: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks) -> Iterator[Claim]:
@@ -218,11 +237,12 @@ def _claims(node: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks) ->
     elif vocabulary == _INDICATORS.get(kind):
         concept, basis = lexicon.target(code.rpartition(".")[0]), Basis.CROSSWALKED
     elif kind == "sector" and vocabulary in _PURPOSES:
-        yield from (Claim(concept, Basis.CROSSWALKED, f"DAC {code}") for concept in crosswalks.dac_purpose(code))
+        purposes = crosswalks.iris.scheme("dac-purpose")
+        yield from (Claim(concept, Basis.CROSSWALKED, f"DAC {code}", crosswalk=purposes) for concept in crosswalks.dac_purpose(code))
         return
     else:
         subjects = lexicon.parse_subjects(normalize_inline(narrative.text) for narrative in node.iterfind("narrative"))
         yield from (*subjects.lines, *subjects.goals, *subjects.targets)
         return
     if concept:
-        yield Claim(concept, basis, code)
+        yield Claim(concept, basis, code, crosswalk=None if basis is Basis.DECLARED else crosswalks.iris.scheme("sdg"))

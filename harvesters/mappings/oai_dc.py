@@ -31,7 +31,7 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Document, Initiative, Party, Resource, Role, Text
+from vocab.initiative import Coded, Document, Initiative, Party, Resource, Role, Text, concept_of
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
@@ -83,7 +83,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[_El
         subjects = lexicon.parse_subjects(_words(fields, "subject"))
         covered = _coverage(lexicon, _words(fields, "coverage"))
         types = _words(fields, "type")
-        known = tuple(dict.fromkeys(activity for word in types if (activity := lexicon.find_activity_type(word))))
+        known = tuple(dict.fromkeys(lexicon.activity_type(word) for word in types if lexicon.find_activity_type(word)))
         own = _class_fields(kind, fields, known, types, covered)
         left = [
             *subjects.unmatched,
@@ -158,8 +158,8 @@ def _coverage(lexicon: CrosswalkLookup, texts: list[str]) -> dict[str, Any]:
             countries[country] = None
         elif listed := _country_list(lexicon, word):
             countries.update(dict.fromkeys(listed))
-        elif scope := lexicon.find_coverage(word):
-            coverage["scope"] = scope
+        elif lexicon.find_coverage(word):
+            coverage["scope"] = lexicon.coverage(word)
         elif period := parse_interval(word) or _dcmi_period(word):
             coverage["period"] = period
         else:
@@ -186,7 +186,7 @@ def _country_list(lexicon: CrosswalkLookup, word: str) -> list[str]:
 
 
 def _class_fields(
-    kind: type[Resource], fields: Fields, known: tuple[str, ...], types: list[str], covered: dict[str, Any]
+    kind: type[Resource], fields: Fields, known: tuple[Coded, ...], types: list[str], covered: dict[str, Any]
 ) -> dict[str, Any]:
     """Return the fields of the record's class, and the dates.
 
@@ -204,7 +204,7 @@ def _class_fields(
     issued = refined["issued"] or issued
     own: dict[str, Any] = {"issued": issued, "modified": refined["modified"] or (dates[-1] if dates and dates[-1] != issued else None)}
     if kind is Document:
-        return {**own, "kind": known[0] if known else types[0] if types else None}
+        return {**own, "kind": concept_of(known[0]) if known else types[0] if types else None}
     if "start" in kind.__dataclass_fields__:
         spans = [span for word in date_texts if (span := parse_interval(word))]
         start, end = next(iter(spans), covered["period"] or (None, None))

@@ -19,7 +19,7 @@ from harvesters.payloads.graph import Graph, Term
 from harvesters.payloads.value_parsing import normalize_block, normalize_inline, parse_name, parse_number, strip_contacts
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Basis, Claim, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
+from vocab.initiative import Basis, Claim, Coded, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
 from vocab.iris import KINDS, Iris, slug
 from vocab.terms import DCT, FOAF, ORG, PROV, RDFS, SCHEMA, SIOC, SKOS, VIVO, WGS
 
@@ -133,8 +133,8 @@ class RecordMapper:
         if kind == "event":
             cancelled = NamedNode(f"{SCHEMA}EventCancelled") in remote.all(f"{SCHEMA}eventStatus")
             return {**span, "venue": remote.text(f"{remote.base}ns#venue"), "cancelled": cancelled}
-        types = tuple(remote.value(term) for term in remote.ontology_values("activityType"))
-        coverage, status = (next((remote.value(term) for term in remote.ontology_values(name)), None) for name in ("coverage", "status"))
+        types = tuple(map(self._coded, remote.ontology_values("activityType")))
+        coverage, status = (next(map(self._coded, remote.ontology_values(name)), None) for name in ("coverage", "status"))
         return {**span, "coverage": coverage, "status": status, "activity_types": types, "prizes": tuple(self._prizes())}
 
     def _claims(self, name: str) -> Iterator[Claim]:
@@ -146,7 +146,19 @@ class RecordMapper:
                     if part
                     else None
                 )
-                yield Claim(self.remote.value(term), basis, word, self.remote.confidence(part) if part else None)
+                confidence = self.remote.confidence(part) if part else None
+                yield Claim(self.remote.value(term), basis, word, confidence, self._crosswalk(part) if part else None)
+
+    def _crosswalk(self, part: NamedNode) -> str | None:
+        return next((self.remote.value(term) for term in self.remote.ontology_values("crosswalk", part)), None)
+
+    def _coded(self, term: Term) -> Coded:
+        """Return the value of a coded field, with the peer's word if a crosswalk of the peer translated it."""
+        part = self._classified(Basis.CROSSWALKED.value, term)
+        if part is None:
+            return self.remote.value(term)
+        word = next((self.remote.value(word) for word in self.remote.ontology_values("sourceWord", part)), None)
+        return Claim(self.remote.value(term), Basis.CROSSWALKED, word, crosswalk=self._crosswalk(part))
 
     def _classified(self, basis: str, concept: Term) -> NamedNode | None:
         """Return the part of the record that describes how a claim was derived."""
@@ -160,7 +172,8 @@ class RecordMapper:
             for term in remote.all(name):
                 called = remote.text(f"{SKOS}prefLabel", term)
                 if called is not None:
-                    kind, country, page = (remote.first(iri, term) for iri in (f"{ORG}classification", f"{DCT}spatial", f"{FOAF}homepage"))
+                    country, page = (remote.first(iri, term) for iri in (f"{DCT}spatial", f"{FOAF}homepage"))
+                    kind = next(map(self._coded, remote.all(f"{ORG}classification", term)), None)
                     yield Party(role, called, self._organization(remote.value(term), called.value), kind, country, page)
 
     def _organization(self, iri: str, called: str) -> str | None:

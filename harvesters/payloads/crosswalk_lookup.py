@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
 from harvesters.payloads.value_parsing import MAX_NAME_LENGTH
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Claim
+from vocab.initiative import Basis, Claim, Coded
 
+_SDG = "http://metadata.un.org/sdg/"
 _CACHE_SIZE = 16384  # words: a registry's vocabulary, some 3 MB
 _LINE, _GOAL, _TARGET = 0, 1, 2  # where Subjects has them
+
+_BARE_CODE = re.compile(r"[CcСс]? ?[\d.]{1,6}[a-d]?\Z")  # an action line, goal or target by its code alone, or any number
 
 _NONE: Sequence[tuple[Claim, ...]] = ((), (), ())
 
@@ -36,12 +40,11 @@ class CrosswalkLookup:
         self.target = lru_cache(_CACHE_SIZE)(crosswalks.target)
         self.country = _with_fallback(crosswalks.country)
         self.find_country = lru_cache(_CACHE_SIZE)(crosswalks.country)
-        self.stakeholder_type = _with_fallback(crosswalks.stakeholder_type)
-        self.coverage = _with_fallback(crosswalks.coverage)
+        self.stakeholder_type = _translation(crosswalks, "stakeholder-type", crosswalks.stakeholder_type)
+        self.coverage = _translation(crosswalks, "coverage", crosswalks.coverage)
         self.find_coverage = lru_cache(_CACHE_SIZE)(crosswalks.coverage)
-        self.status = _with_fallback(crosswalks.status)
-        self.find_status = lru_cache(_CACHE_SIZE)(crosswalks.status)
-        self.activity_type = _with_fallback(crosswalks.activity_type)
+        self.status = _translation(crosswalks, "status", crosswalks.status)
+        self.activity_type = _translation(crosswalks, "activity-type", crosswalks.activity_type)
         self.find_activity_type = lru_cache(_CACHE_SIZE)(crosswalks.activity_type)
         self.prize_category = _with_fallback(crosswalks.prize_category)
         self.prize_stage = _with_fallback(crosswalks.prize_stage)
@@ -49,10 +52,15 @@ class CrosswalkLookup:
         self._lines = _matcher(as_line)
         self._goals = _matcher(as_goal, as_target)
         self._targets = _matcher(as_target, as_goal)
-        self._words = _matcher(as_target, as_goal, as_line, accept_numbers=False)
+        sdg, line = crosswalks.iris.scheme("sdg"), crosswalks.iris.scheme("action-line")
+        self._words = _keyword_matcher((_TARGET, self.target, sdg), (_GOAL, self.goal, sdg), (_LINE, self.line, line))
 
     def parse_subjects(self, words: Iterable[str]) -> Subjects:
-        """Sort free words: the name or code of a target, goal or action line counts as its claim; others are unmatched."""
+        """Sort free words; the name of a target, goal or action line gives a crosswalked claim, others are unmatched.
+
+        A keyword declares nothing, since its field is not about action lines, goals or targets. A bare number or code
+        ("4.4", "C2") is unmatched.
+        """
         unmatched: dict[str, None] = {}
         lines, goals, targets = _sort_words(words, self._words, unmatched)
         return Subjects(lines, goals, targets, tuple(unmatched))
@@ -76,14 +84,49 @@ def _with_fallback(find: Callable[[str], str | None]) -> Callable[[str], str]:
     return lambda word: known(word) if len(word) <= MAX_NAME_LENGTH else word
 
 
-def _matcher(*finds: tuple[int, Callable[[str], str | None]], accept_numbers: bool = True) -> Callable[[str], Match | None]:
-    """Return a function that returns the match of the first of *finds* that has one; without *accept_numbers*, numbers have none."""
+def _translation(crosswalks: Crosswalks, scheme: str, find: Callable[[str], str | None]) -> Callable[[str], Coded]:
+    """Return the function *find* for a coded field.
+
+    The field declares a concept by its own code or preferred label. For another name the result is a crosswalked claim with the
+    source's word. Unknown words are returned unchanged, for the shapes to report.
+    """
+
+    @lru_cache(_CACHE_SIZE)
+    def known(word: str) -> Coded:
+        concept = find(word)
+        if concept is None:
+            return word
+        if crosswalks.is_own_name(concept, word):
+            return concept
+        return Claim(concept, Basis.CROSSWALKED, word, crosswalk=crosswalks.iris.scheme(scheme))
+
+    return lambda word: known(word) if len(word) <= MAX_NAME_LENGTH else word
+
+
+def _matcher(*finds: tuple[int, Callable[[str], str | None]]) -> Callable[[str], Match | None]:
+    """Return a function that returns the declared match of the first of *finds* that has one."""
 
     @lru_cache(_CACHE_SIZE)
     def sort(word: str) -> Match | None:
-        if not accept_numbers and word.isascii() and not any(map(str.isalpha, word)):
-            return None
         claims = ((kind, Claim(concept, word=word)) for kind, find in finds if (concept := find(word)))
+        return next(claims, None)
+
+    return sort
+
+
+def _keyword_matcher(*finds: tuple[int, Callable[[str], str | None], str]) -> Callable[[str], Match | None]:
+    """Return a function that returns the crosswalked match of the first of *finds* that has one; bare codes have none."""
+
+    @lru_cache(_CACHE_SIZE)
+    def sort(word: str) -> Match | None:
+        if _BARE_CODE.match(word):
+            return None
+        declared = word.startswith((_SDG, _SDG.replace("http:", "https:")))  # the concept's own IRI, in whatever field
+        claims = (
+            (kind, Claim(concept, word=word) if declared else Claim(concept, Basis.CROSSWALKED, word, crosswalk=scheme))
+            for kind, find, scheme in finds
+            if (concept := find(word))
+        )
         return next(claims, None)
 
     return sort
@@ -101,6 +144,21 @@ def _sort_words(words: Iterable[str], sort: Callable[[str], Match | None], unmat
             unmatched[word] = None
     lines, goals, targets = claims
     return tuple(lines.values()), tuple(goals.values()), tuple(targets.values())
+
+
+def classify_words(words: Iterable[str], crosswalk: str, find: Callable[[str], tuple[str, ...]]) -> Subjects:
+    """Sort words by the concepts that a registry's own *crosswalk* (the IRI of its scheme) has for them."""
+    claims: tuple[dict[str, Claim], ...] = ({}, {}, {})
+    unmatched: dict[str, None] = {}
+    for word in words:
+        concepts = find(word)
+        for concept in concepts:
+            kind = _LINE if not concept.startswith(_SDG) else _TARGET if "." in concept.removeprefix(_SDG) else _GOAL
+            claims[kind].setdefault(concept, Claim(concept, Basis.CROSSWALKED, word, crosswalk=crosswalk))
+        if not concepts and word:
+            unmatched[word] = None
+    lines, goals, targets = claims
+    return Subjects(tuple(lines.values()), tuple(goals.values()), tuple(targets.values()), tuple(unmatched))
 
 
 def _merged(first: tuple[Claim, ...], more: tuple[Claim, ...]) -> tuple[Claim, ...]:

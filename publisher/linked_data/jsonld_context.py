@@ -97,6 +97,7 @@ TERMS = (
     TermDefinition("concept", "wsis:concept", L),
     TermDefinition("basis", "wsis:basis", L),
     TermDefinition("sourceWord", "wsis:sourceWord", ValueKind.STRING),
+    TermDefinition("crosswalk", "wsis:crosswalk", L),
     TermDefinition("confidence", "wsis:confidence", ValueKind.DECIMAL),
     TermDefinition("subject", "dct:subject", T),
     TermDefinition("publisher", "dct:publisher", LS, nested=True),
@@ -202,7 +203,7 @@ def _only(*names: str, **nested: Frame) -> Frame:
 _REGISTRY = _only()
 _TOMBSTONE = ("title", "page", "documentType", "vanishedSince", "goneSince", "goneBy", "reason", "replacedBy")
 _RECORD = ("identifier", "issuedAt", "modifiedAt", "state", "run", "mapping", "digest", "remarks")
-_CLAIMS = _only("concept", "basis", "sourceWord", "confidence")
+_CLAIMS = _only("concept", "basis", "sourceWord", "crosswalk", "confidence")
 _CONCEPTS = _only(
     *("name", "otherNames", "notation", "definition", "scopeNote", "editorialNote", "comment", "source", "exactMatch", "closeMatch"),
     "broadMatch",

@@ -6,6 +6,7 @@ import pytest
 
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import normalize_date, parse_language, parse_number, strip_contacts, unique_non_contact
+from vocab.initiative import Basis, Claim
 
 
 @pytest.mark.parametrize(
@@ -69,6 +70,45 @@ def test_free_words_declare_only_what_they_name(words):
 
     assert [claim.concept.rpartition("/")[2] for claim in (*found.lines, *found.goals, *found.targets)] == ["C7-ehea", "4", "4.4"]
     assert found.unmatched == ("4", "education")
+
+
+@pytest.mark.parametrize(
+    ("word", "place", "end"),
+    [
+        ("Media", "lines", "/C9"),
+        ("Capacity building", "lines", "/C4"),
+        ("Gender equality", "goals", "/5"),
+        ("SDG 4", "goals", "/4"),
+        ("SDG target 4.4", "targets", "/4.4"),
+    ],
+)
+def test_a_keyword_that_equals_a_label_is_crosswalked_with_its_word_and_scheme(words, word, place, end):
+    (claim,) = getattr(CrosswalkLookup(words).parse_subjects([word]), place)
+
+    scheme = words.iris.scheme("action-line" if place == "lines" else "sdg")
+    assert claim.concept.endswith(end)
+    assert (claim.basis, claim.word, claim.crosswalk) == (Basis.CROSSWALKED, word, scheme)
+
+
+def test_a_keyword_that_is_the_iri_of_a_goal_declares_it(words):
+    (claim,) = CrosswalkLookup(words).parse_subjects(["http://metadata.un.org/sdg/9"]).goals
+
+    assert claim.basis is Basis.DECLARED
+
+
+@pytest.mark.parametrize("word", ["C2", "\u0421 4", "4", "4.4", "4.b", "2030", "c05"])
+def test_a_bare_code_among_keywords_stays_a_word(words, word):
+    assert CrosswalkLookup(words).parse_subjects([word]) == ((), (), (), (word,))
+
+
+def test_a_coded_field_is_declared_by_our_label_and_crosswalked_by_any_other_name(words):
+    lookup = CrosswalkLookup(words)
+
+    assert lookup.status("Completed") == words.iris.concept("status", "completed")
+    assert lookup.status("closed") == Claim(
+        words.iris.concept("status", "completed"), Basis.CROSSWALKED, "closed", crosswalk=words.iris.scheme("status")
+    )
+    assert lookup.status("unheard of") == "unheard of"
 
 
 def test_a_bare_number_is_a_goal_where_goals_are_declared(words):

