@@ -1,6 +1,6 @@
-"""Making: the next release is cut from the journal, beside, and gets its number when it is whole; a crash leaves none.
+"""Build the next release from the journal. It gets its number when it is complete; a crash leaves no release.
 
-Nothing of the status graph is in it, since the journal holds nothing of it.
+The status graph is not in it, because the journal does not contain it.
 """
 
 from __future__ import annotations
@@ -42,13 +42,13 @@ from vocab.iris import Iris
 
 SUMS = "SHA256SUMS"
 
-Progress = Callable[[str], None]  # told what is made next
+Progress = Callable[[str], None]  # called with the name of each step
 
 
 def build_release(data: Path, iris: Iris, now: datetime, watch: Progress = lambda _: None, *, demo: bool = False) -> Release:
-    """Cut the next release of the journal under *data*; *now* is when it is issued. With *demo* its title says that the data are made up.
+    """Build the next release of the journal under *data*, issued at *now*. With *demo* its title says that the data are simulated.
 
-    Raises ReleaseError where the journal is empty or is that of the last release, or where another release is being cut.
+    Raises ReleaseError if the journal is empty or has no entry since the last release, or while another release is being built.
     """
     releases = data / "releases"
     releases.mkdir(parents=True, exist_ok=True)
@@ -82,72 +82,78 @@ def _head(journal: Journal, before: Release | None) -> Entry:
     return head
 
 
-def _export_data(made: Release, journal: Journal, iris: Iris, part: Path, work: Path, watch: Progress) -> Release:
-    """Write all that is drawn from the journal."""
-    told, name = ExportCounts(VoidCounter(iris.base)), f"stocktake-{made.number}"
+def _export_data(release: Release, journal: Journal, iris: Iris, part: Path, work: Path, watch: Progress) -> Release:
+    """Write the files that are made from the journal."""
+    counts, name = ExportCounts(VoidCounter(iris.base)), f"stocktake-{release.number}"
     watch("texts")
     with write_tables(part, work / "tables") as tables:
-        into = ExportWriters(tables, FacetRowWriter(work / "things", iris), Sorter(work / "graphs"))
-        export_by_subject(canonical_quads(journal, made.position, work), part, name, iris, into, told)
+        writers = ExportWriters(tables, FacetRowWriter(work / "things", iris), Sorter(work / "graphs"))
+        export_by_subject(canonical_quads(journal, release.position, work), part, name, iris, writers, counts)
         watch("tables")
-        export_by_graph(part / "gone.csv.gz", iris, into, told)
-        into.things.close()
+        export_by_graph(part / "gone.csv.gz", iris, writers, counts)
+        writers.things.close()
         shutil.rmtree(work / "graphs")
         watch("parquet")
     files = [_file(part / f"{name}.nq.gz", "application/n-quads", "all statements with their graphs, sorted by their bytes, each once")]
-    said = "all statements without their graphs, each once"
-    files += [_file(part / f"{name}.{end}.gz", form.media, said) for end, form in TEXT_FORMATS.items()]
+    description = "all statements without their graphs, each once"
+    files += [_file(part / f"{name}.{end}.gz", form.media, description) for end, form in TEXT_FORMATS.items()]
     for table in TABLES.values():
         for end, media in (("csv.gz", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
             files.append(_file(part / f"{table.name}.{end}", media, f"a row is {table.row_description}", tables.rows[table.name]))
-    files.append(_file(part / "gone.csv.gz", "text/csv", "removed records: delete these from your copy", told.records["gone"]))
-    files.append(_void(part / "void.ttl", told.counting, iris))
-    return replace(made, counts=told.counts(), sources=tuple(told.sources), files=tuple(files))
+    files.append(_file(part / "gone.csv.gz", "text/csv", "removed records: delete these from your copy", counts.records["gone"]))
+    files.append(_void(part / "void.ttl", counts.counting, iris))
+    return replace(release, counts=counts.counts(), sources=tuple(counts.sources), files=tuple(files))
 
 
 def _void(path: Path, counting: VoidCounter, iris: Iris) -> File:
-    told = Description(iris.base, tuple(void_statements(counting.numbers(), iris, namespaces(iris))), {}, namespaces(iris))
-    path.write_bytes(write_turtle(told, GRAPHS["ttl"]))
+    description = Description(iris.base, tuple(void_statements(counting.numbers(), iris, namespaces(iris))), {}, namespaces(iris))
+    path.write_bytes(write_turtle(description, GRAPHS["ttl"]))
     return _file(path, "text/turtle", "what there is, in numbers: classes, properties and links, by VoID")
 
 
-def _add_metadata(made: Release, before: Release | None, releases: Path, part: Path, watch: Progress) -> Release:
-    """Write what is told about it: what has changed, how its tables read, how it is cited."""
+def _add_metadata(release: Release, before: Release | None, releases: Path, part: Path, watch: Progress) -> Release:
+    """Write the metadata: the changes since the last release, the columns of the tables, and the citation."""
     watch("changes")
     old = read_records(releases / str(before.number) / "records.csv.gz") if before else iter(())
-    made = replace(made, changes=count_changes(old, read_records(part / "records.csv.gz")))
-    title = citation.title(made)
-    changelog = {"release": made.number, "previous": made.previous, "issued": made.issued, "changes": made.changes, "counts": made.counts}
+    release = replace(release, changes=count_changes(old, read_records(part / "records.csv.gz")))
+    title = citation.title(release)
+    changelog = {
+        "release": release.number,
+        "previous": release.previous,
+        "issued": release.issued,
+        "changes": release.changes,
+        "counts": release.counts,
+    }
     texts = {
         "changelog.json": ("application/json", "what has changed since the release before, in numbers", _json(changelog)),
-        "csv-metadata.json": ("application/csvm+json", "the columns of the tables, by CSVW", _json(csvw(made, title))),
-        "CITATION.cff": ("application/yaml", "how it is cited", citation.cff(made).encode()),
-        "datacite.json": ("application/json", "metadata of DataCite 4.5", _json(citation.datacite(made))),
-        "zenodo.json": ("application/json", "metadata of a deposit at Zenodo", _json(citation.zenodo(made))),
+        "csv-metadata.json": ("application/csvm+json", "the columns of the tables, by CSVW", _json(csvw(release, title))),
+        "CITATION.cff": ("application/yaml", "how it is cited", citation.cff(release).encode()),
+        "datacite.json": ("application/json", "metadata of DataCite 4.5", _json(citation.datacite(release))),
+        "zenodo.json": ("application/json", "metadata of a deposit at Zenodo", _json(citation.zenodo(release))),
     }
-    files = list(made.files)
+    files = list(release.files)
     for name, (media, says, content) in texts.items():
         (part / name).write_bytes(content)
         files.append(_file(part / name, media, says))
-    (part / "datapackage.json").write_bytes(_json(data_package(made, title, files)))
+    (part / "datapackage.json").write_bytes(_json(data_package(release, title, files)))
     files.append(_file(part / "datapackage.json", "application/json", "all files and the columns of the tables, as a Data Package"))
-    return replace(made, files=tuple(files))
+    return replace(release, files=tuple(files))
 
 
-def _sign(made: Release, keys: Path, part: Path, watch: Progress) -> None:
+def _sign(release: Release, keys: Path, part: Path, watch: Progress) -> None:
     """Write sums and manifest, and sign every file."""
     watch("signatures")
     with load_key(keys) as secret:
-        told = f"timestamp:{int(datetime.fromisoformat(made.issued).timestamp())}"
-        made = replace(made, key=public_key_text(secret.get_public_key()))
-        (part / SUMS).write_text("".join(f"{file.sha256}  {file.name}\n" for file in made.files))
-        write_manifest(part, made)
-        for name in [*(file.name for file in made.files), SUMS, MANIFEST]:
-            sign(part / name, secret, told)
+        timestamp = f"timestamp:{int(datetime.fromisoformat(release.issued).timestamp())}"
+        release = replace(release, key=public_key_text(secret.get_public_key()))
+        (part / SUMS).write_text("".join(f"{file.sha256}  {file.name}\n" for file in release.files))
+        write_manifest(part, release)
+        for name in [*(file.name for file in release.files), SUMS, MANIFEST]:
+            sign(part / name, secret, timestamp)
 
 
 def _publish(part: Path, folder: Path, watch: Progress) -> None:
-    """Give a release its name once all of it is on the disk."""
+    """Rename the folder of a release to its number once all files are on the disk."""
     for path in [*part.iterdir(), part]:
         _fsync(path)
     watch("name")
@@ -169,8 +175,8 @@ def _file(path: Path, media: str, says: str, rows: int | None = None) -> File:
     return File(path.name, media, path.stat().st_size, digest, says, rows)
 
 
-def _json(told: object) -> bytes:
-    return orjson.dumps(told, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+def _json(document: object) -> bytes:
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
 @contextmanager
@@ -180,11 +186,11 @@ def build_lock(releases: Path) -> Iterator[None]:
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            raise ReleaseError("another release is being cut; wait until it is done") from error
+            raise ReleaseError("another release is being built; wait until it is complete") from error
         yield
 
 
-def to_json(it: Release) -> str:
+def to_json(release: Release) -> str:
     """Write a release's manifest without its files, for a terminal."""
-    told = {name: getattr(it, name) for name in ("number", "iri", "position", "entry", "issued", "previous", "counts", "changes")}
-    return json.dumps(told, ensure_ascii=False)
+    document = {name: getattr(release, name) for name in ("number", "iri", "position", "entry", "issued", "previous", "counts", "changes")}
+    return json.dumps(document, ensure_ascii=False)

@@ -37,17 +37,22 @@ def read_records(path: Path) -> Iterator[ReleasedRecord]:
 
 
 def count_changes(before: Iterator[ReleasedRecord], now: Iterator[ReleasedRecord]) -> dict[str, object]:
-    """Count what is new, changed, vanished and gone, from the states of two releases in the order of the records' addresses.
+    """Count new, changed, vanished and deleted records from the states of two releases, both sorted by IRI.
 
-    Action lines are counted apart for what sources declare and for what was crosswalked.
+    Action lines that sources declare and those that were crosswalked are counted separately.
     """
     counted: Counter[tuple[str, str, str]] = Counter()
     for old, new in _merge_join(before, now):
         act = _change_type(old, new)
-        it = new if new and new.state != "gone" else old
-        if act and it:
-            told = [("all", ""), ("kind", it.kind), ("source", it.source), *((f"line {basis}", code) for basis, code in it.lines)]
-            counted.update((group, name, act) for group, name in told)
+        record = new if new and new.state != "gone" else old
+        if act and record:
+            groups = [
+                ("all", ""),
+                ("kind", record.kind),
+                ("source", record.source),
+                *((f"line {basis}", code) for basis, code in record.lines),
+            ]
+            counted.update((group, name, act) for group, name in groups)
     return {
         **{act: counted["all", "", act] for act in CHANGE_TYPES},
         "kinds": _by_name(counted, "kind"),
@@ -77,7 +82,7 @@ def _merge_join(
 ) -> Iterator[tuple[ReleasedRecord | None, ReleasedRecord | None]]:
     old, new = next(before, None), next(now, None)
     while old or new:
-        first = min(_sort_key(it) for it in (old, new) if it)
+        first = min(_sort_key(record) for record in (old, new) if record)
         yield (old if old and _sort_key(old) == first else None), (new if new and _sort_key(new) == first else None)
         if old and _sort_key(old) == first:
             old = next(before, None)
@@ -85,6 +90,6 @@ def _merge_join(
             new = next(now, None)
 
 
-def _sort_key(it: ReleasedRecord) -> bytes:
-    """Give what the table is sorted by: the address as it is written in N-Quads."""
-    return f"{it.record}>".encode()
+def _sort_key(record: ReleasedRecord) -> bytes:
+    """Return the sort key of the table: the IRI as N-Quads writes it."""
+    return f"{record.record}>".encode()

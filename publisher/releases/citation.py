@@ -14,7 +14,7 @@ ABSTRACT = (
 DEMO_PREFIX = "Demonstration data: "  # before the titles of what a demo installation publishes
 DEMO_NOTE = "Demonstration data: registries, projects and organizations are made up."
 _WORDS = ("WSIS", "SDG", "digital development", "linked data")
-# What the licences of sources are called in the list of SPDX and by Zenodo; others are told by their addresses.
+# The names of licences in the SPDX list and at Zenodo; other licences are identified by their URLs.
 _LICENCES = {
     "creativecommons.org/licenses/by/4.0": ("CC-BY-4.0", "cc-by-4.0"),
     "creativecommons.org/licenses/by-sa/4.0": ("CC-BY-SA-4.0", "cc-by-sa-4.0"),
@@ -22,100 +22,100 @@ _LICENCES = {
 }
 
 
-def title(it: Release) -> str:
+def title(release: Release) -> str:
     """Return the title of a release."""
-    return f"{DEMO_PREFIX if it.demo else ''}{NAME}, release {it.number}"
+    return f"{DEMO_PREFIX if release.demo else ''}{NAME}, release {release.number}"
 
 
-def abstract(it: Release) -> str:
+def abstract(release: Release) -> str:
     """Return the abstract of a release."""
-    return f"{DEMO_NOTE} {ABSTRACT}" if it.demo else ABSTRACT
+    return f"{DEMO_NOTE} {ABSTRACT}" if release.demo else ABSTRACT
 
 
-def licences(it: Release) -> list[str]:
+def licences(release: Release) -> list[str]:
     """List the licences of the sources."""
-    return sorted({source.licence for source in it.sources if source.licence})
+    return sorted({source.licence for source in release.sources if source.licence})
 
 
 def _known(licence: str) -> tuple[str, str] | None:
     return _LICENCES.get(licence.removeprefix("https://").removeprefix("http://").removesuffix("deed.en").rstrip("/"))
 
 
-def cff(it: Release) -> str:
+def cff(release: Release) -> str:
     """Write CITATION.cff (https://github.com/citation-file-format/citation-file-format, 1.2.0); JSON is YAML."""
-    spdx = [known[0] if (known := _known(licence)) else None for licence in licences(it)]
-    told: dict[str, object] = {
+    spdx = [known[0] if (known := _known(licence)) else None for licence in licences(release)]
+    fields: dict[str, object] = {
         "cff-version": "1.2.0",
         "message": "If you use this data, please cite this release, and the registries that it names where you use theirs alone.",
         "type": "dataset",
-        "title": title(it),
+        "title": title(release),
         "authors": [{"name": NAME}],
-        "abstract": abstract(it),
-        "version": str(it.number),
-        "date-released": it.day,
-        "url": it.iri,
+        "abstract": abstract(release),
+        "version": str(release.number),
+        "date-released": release.day,
+        "url": release.iri,
         "keywords": list(_WORDS),
-        "identifiers": [{"type": "url", "value": it.iri, "description": "the release"}],
-        "references": [_reference(source.title, source.publisher, source.licence) for source in it.sources],
+        "identifiers": [{"type": "url", "value": release.iri, "description": "the release"}],
+        "references": [_reference(source.title, source.publisher, source.licence) for source in release.sources],
     }
     if len(spdx) == 1 and spdx[0]:
-        told["license"] = spdx[0]
-    lines = (f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in told.items() if value)
+        fields["license"] = spdx[0]
+    lines = (f"{key}: {json.dumps(value, ensure_ascii=False)}" for key, value in fields.items() if value)
     return "\n".join(lines) + "\n"
 
 
 def _reference(name: str, publisher: str, licence: str) -> dict[str, object]:
-    told: dict[str, object] = {"type": "database", "title": name, "authors": [{"name": publisher or name}]}
-    return told | ({"license-url": licence} if licence.startswith("http") else {})
+    fields: dict[str, object] = {"type": "database", "title": name, "authors": [{"name": publisher or name}]}
+    return fields | ({"license-url": licence} if licence.startswith("http") else {})
 
 
-def datacite(it: Release) -> dict[str, object]:
+def datacite(release: Release) -> dict[str, object]:
     """Write the metadata of DataCite 4.5 (https://schema.datacite.org/meta/kernel-4.5/), to which a DOI can be given."""
     return {
         "schemaVersion": "http://datacite.org/schema/kernel-4",
-        "url": it.iri,
+        "url": release.iri,
         "creators": [{"name": NAME, "nameType": "Organizational"}],
-        "titles": [{"title": title(it), "lang": "en"}],
+        "titles": [{"title": title(release), "lang": "en"}],
         "publisher": {"name": NAME},
-        "publicationYear": it.day[:4],
+        "publicationYear": release.day[:4],
         "types": {"resourceTypeGeneral": "Dataset", "resourceType": "Linked data"},
         "contributors": [
             {"name": source.publisher or source.title, "nameType": "Organizational", "contributorType": "DataCollector"}
-            for source in it.sources
+            for source in release.sources
         ],
         "subjects": [{"subject": word} for word in _WORDS],
-        "dates": [{"date": it.issued, "dateType": "Issued"}],
+        "dates": [{"date": release.issued, "dateType": "Issued"}],
         "language": "en",
-        "alternateIdentifiers": [{"alternateIdentifier": it.iri, "alternateIdentifierType": "URL"}],
-        "relatedIdentifiers": _before(it),
-        "sizes": [f"{it.counts.get('records', 0)} records", f"{it.counts.get('statements', 0)} statements"],
-        "formats": sorted({file.media for file in it.files}),
-        "version": str(it.number),
-        "rightsList": [{"rightsUri": licence} for licence in licences(it) if licence.startswith("http")],
-        "descriptions": [{"description": abstract(it), "descriptionType": "Abstract", "lang": "en"}],
+        "alternateIdentifiers": [{"alternateIdentifier": release.iri, "alternateIdentifierType": "URL"}],
+        "relatedIdentifiers": _before(release),
+        "sizes": [f"{release.counts.get('records', 0)} records", f"{release.counts.get('statements', 0)} statements"],
+        "formats": sorted({file.media for file in release.files}),
+        "version": str(release.number),
+        "rightsList": [{"rightsUri": licence} for licence in licences(release) if licence.startswith("http")],
+        "descriptions": [{"description": abstract(release), "descriptionType": "Abstract", "lang": "en"}],
     }
 
 
-def _before(it: Release) -> list[dict[str, str]]:
-    if it.previous is None:
+def _before(release: Release) -> list[dict[str, str]]:
+    if release.previous is None:
         return []
-    before = f"{it.iri.rpartition('/')[0]}/{it.previous}"
+    before = f"{release.iri.rpartition('/')[0]}/{release.previous}"
     return [{"relatedIdentifier": before, "relatedIdentifierType": "URL", "relationType": "IsNewVersionOf"}]
 
 
-def zenodo(it: Release) -> dict[str, object]:
+def zenodo(release: Release) -> dict[str, object]:
     """Write the metadata of a deposit at Zenodo (https://developers.zenodo.org/#representation)."""
-    names = {known[1] if (known := _known(licence)) else "other-open" for licence in licences(it)}
+    names = {known[1] if (known := _known(licence)) else "other-open" for licence in licences(release)}
     return {
         "upload_type": "dataset",
-        "title": title(it),
+        "title": title(release),
         "creators": [{"name": NAME}],
-        "description": abstract(it),
-        "publication_date": it.day,
+        "description": abstract(release),
+        "publication_date": release.day,
         "access_right": "open",
         "license": names.pop() if len(names) == 1 else "other-open",
-        "version": str(it.number),
+        "version": str(release.number),
         "language": "eng",
         "keywords": list(_WORDS),
-        "related_identifiers": [{"identifier": it.iri, "relation": "isIdenticalTo", "resource_type": "dataset"}],
+        "related_identifiers": [{"identifier": release.iri, "relation": "isIdenticalTo", "resource_type": "dataset"}],
     }

@@ -31,28 +31,28 @@ COLUMNS = {
 
 
 def deletion_rows(lines: Iterable[bytes]) -> Iterator[bytes]:
-    """Give the rows of the list, the head first, from sorted N-Quads with line ends."""
+    """Yield the rows of the list, the header first, from sorted N-Quads with line ends."""
     yield _row(list(COLUMNS))
     records = (line for line in lines if b"/record/" in line[: line.find(b" ")])
     for _, group in groupby(records, key=lambda line: line[: line.find(b" ")]):
-        held = list(group)
-        if any(_STATUS in line and _GONE in line for line in held):
-            yield _deletion_row(b"".join(held))
+        statements = list(group)
+        if any(_STATUS in line and _GONE in line for line in statements):
+            yield _deletion_row(b"".join(statements))
 
 
 def _deletion_row(text: bytes) -> bytes:
-    told: dict[str, list[tuple[int, str]]] = {}
+    values_by_property: dict[str, list[tuple[int, str]]] = {}
     subject = ""
     for quad in parse(text, RdfFormat.N_QUADS, lenient=True):
         subject, value = getattr(quad.subject, "value", ""), getattr(quad.object, "value", "")
         language = getattr(quad.object, "language", None)
-        told.setdefault(quad.predicate.value, []).append(({"en": 0, None: 1}.get(language, 2), value))
-    return _row([subject if name is None else _first(told, name) for name in COLUMNS.values()])
+        values_by_property.setdefault(quad.predicate.value, []).append(({"en": 0, None: 1}.get(language, 2), value))
+    return _row([subject if name is None else _first(values_by_property, name) for name in COLUMNS.values()])
 
 
-def _first(told: dict[str, list[tuple[int, str]]], name: str) -> str:
-    """Give the English value, else one of no language, else any; *name* may be the end of a property's IRI."""
-    values = next((values for property_, values in told.items() if property_.endswith(name)), [])
+def _first(values_by_property: dict[str, list[tuple[int, str]]], name: str) -> str:
+    """Return the English value, else one without a language, else any; *name* may be the end of a property's IRI."""
+    values = next((values for property_, values in values_by_property.items() if property_.endswith(name)), [])
     return min(values, default=(0, ""))[1]
 
 

@@ -1,7 +1,7 @@
-"""Dump: all that is published, from the journal alone, in canonical N-Quads and in Turtle, and what is gone, in CSV.
+"""Write dumps from the journal: all statements as canonical N-Quads and Turtle, and deleted records as CSV.
 
 Canonical N-Quads without blank nodes is a sort (https://www.w3.org/TR/rdf-canon/#canonical-quads), so a dump is an
-external merge sort of the journal's rows in which the last word on each quad counts. Memory stays flat.
+external merge sort of the journal's rows, in which the last operation on each quad counts. Memory use is constant.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ TAIL = 9  # bytes after a line in a sorted file: a tab, six digits, the operatio
 
 
 def write_dumps(journal: Journal, folder: Path) -> list[Path]:
-    """Write the dumps of the journal as it is now and the list of what is gone into *folder*, each with its SHA-256; give the files.
+    """Write the dumps of the journal and the list of deleted records into *folder*, each with its SHA-256; return the files.
 
-    A dump that is already there is not made again.
+    A dump that exists is not written again.
     """
     head = journal.head
     position = head.number if head else 0
@@ -50,9 +50,9 @@ def write_dumps(journal: Journal, folder: Path) -> list[Path]:
 
 
 def canonical_quads(journal: Journal, position: int, beside: Path | None = None) -> Iterator[bytes]:
-    """Give the quads after entry *position*, sorted by their bytes, each once, with line ends.
+    """Yield the quads after entry *position*, sorted by their bytes, each once, with line ends.
 
-    What memory does not hold waits in the folder *beside*, or where the system keeps what is temporary.
+    Sorted runs are stored in the folder *beside*; None: in the temporary folder of the system.
     """
     rows = (row for entry in journal.entries() if entry.number <= position for row in entry.lines() if row[:2] in (b"A ", b"D "))
     with tempfile.TemporaryDirectory(prefix="stocktake-dump-", dir=beside) as folder, ExitStack() as opened:
@@ -65,7 +65,7 @@ def canonical_quads(journal: Journal, position: int, beside: Path | None = None)
 
 
 def _sorted_files(rows: Iterator[bytes], folder: Path) -> Iterator[Path]:
-    """Write sorted files; within one only the last word on a quad is kept, and a later file has the later number."""
+    """Write sorted files. Each has only the last operation on a quad; later operations are in files with higher numbers."""
     for number in range(1_000_000):
         last = {row[2:-1]: row[:1] for row in islice(rows, RUN)}
         if not last:
@@ -77,22 +77,22 @@ def _sorted_files(rows: Iterator[bytes], folder: Path) -> Iterator[Path]:
 
 
 def _triples(text: BinaryIO | gzip.GzipFile) -> Iterator[Triple]:
-    """Give the triples of sorted quads, each once: equal ones of several graphs follow each other."""
+    """Yield the triples of sorted quads, each once: equal triples of several graphs are adjacent."""
     quads = parse(text, RdfFormat.N_QUADS, lenient=True)  # type: ignore[arg-type]  # it needs only read
     return (triple for triple, _ in groupby(quad.triple for quad in quads))
 
 
 @contextmanager
 def _write_atomically(path: Path) -> Iterator[gzip.GzipFile]:
-    """Write a gzip file beside *path*; it gets its name when it is whole, and its bytes depend on its content alone."""
+    """Write a gzip file that appears at *path* when it is complete. Its bytes depend only on its content."""
     part = path.with_name(path.name + ".part")
     with part.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=LEVEL, mtime=0) as file:
         yield file
     with part.open("rb") as whole:
         digest = hashlib.file_digest(whole, "sha256").hexdigest()
-    told = _checksum_path(path).with_name(_checksum_path(path).name + ".part")
-    told.write_text(f"{digest}  {path.name}\n")
-    told.rename(_checksum_path(path))
+    checksum = _checksum_path(path).with_name(_checksum_path(path).name + ".part")
+    checksum.write_text(f"{digest}  {path.name}\n")
+    checksum.rename(_checksum_path(path))
     part.rename(path)
 
 
@@ -101,5 +101,5 @@ def _checksum_path(path: Path) -> Path:
 
 
 def read_checksums(paths: Iterable[Path]) -> dict[str, str]:
-    """Give the SHA-256 of each dump by its name, from the file beside it."""
+    """Return the SHA-256 of each dump by its name, from its checksum file."""
     return {path.name: _checksum_path(path).read_text().split()[0] for path in paths if _checksum_path(path).exists()}

@@ -39,7 +39,7 @@ class ExportCounts:
     sources: list[Registry] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
-        """Give the numbers that a manifest tells."""
+        """Return the counts for the manifest."""
         there = self.records["published"] + self.records["vanished"]
         whole = {"statements": self.statements, "triples": self.triples, "graphs": self.graphs, "records": there}
         return whole | {"vanished": self.records["vanished"], "gone": self.records["gone"]} | dict(sorted(self.things.items()))
@@ -53,8 +53,8 @@ class ExportWriters(NamedTuple):
     sorter: Sorter
 
 
-def export_by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, into: ExportWriters, told: ExportCounts) -> None:
-    """Write N-Quads, and the triples in every form, into *folder* as *name*, and the organizations; hand all to the sorter."""
+def export_by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iris, writers: ExportWriters, counts: ExportCounts) -> None:
+    """Write N-Quads, the triples in every format, and the organizations into *folder* as *name*; pass all quads to the sorter."""
     organizations = f"<{iris.base}id/organization/".encode()
     with ExitStack() as opened:
         quads = opened.enter_context(gzip_writer(folder / f"{name}.nq.gz"))
@@ -63,38 +63,38 @@ def export_by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iri
             for end, form in TEXT_FORMATS.items()
         ]
 
-        def take(held: list[bytes]) -> None:
-            quads.writelines(held)
-            into.sorter.add(map(with_graph_first, held))
-            told.statements += len(held)
+        def take(chunk: list[bytes]) -> None:
+            quads.writelines(chunk)
+            writers.sorter.add(map(with_graph_first, chunk))
+            counts.statements += len(chunk)
 
         for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
             for place, triples in enumerate(stream_in_chunks(group, take)):
-                told.triples += len(triples)
-                parts = [it.split(b" ", 2) for it in triples]
-                told.counting.put(subject, parts, again=place > 0)
+                counts.triples += len(triples)
+                parts = [triple.split(b" ", 2) for triple in triples]
+                counts.counting.put(subject, parts, again=place > 0)
                 for text in texts:
                     text.put(triples, parts)
                 if place == 0 and subject.startswith(organizations):
-                    held = parse_graph(triples)
-                    into.things.organization(held)
-                    if row := organization_row(held, iris):
-                        into.tables.put("organizations", row)
+                    graph = parse_graph(triples)
+                    writers.things.organization(graph)
+                    if row := organization_row(graph, iris):
+                        writers.tables.put("organizations", row)
                 elif place == 0:
-                    into.things.concept(subject, parts)
+                    writers.things.concept(subject, parts)
         for text in texts:
             text.end()
 
 
 def stream_in_chunks(lines: Iterable[bytes], take: Callable[[list[bytes]], None], most: int = _CHUNK) -> Iterator[list[bytes]]:
-    """Hand the quads of one subject to *take*, some at a time; give its triples, each once, at most about *most* at a time.
+    """Pass the quads of one subject to *take* in chunks; yield its triples, each once, in chunks of about *most*.
 
-    All triples of most subjects come at once, also where thousands of graphs repeat them; but a registry points to all of its records.
+    Most subjects fit in one chunk, even if thousands of graphs repeat their triples; a registry does not: it lists all its records.
     """
     rest, before, triples = iter(lines), b"", list[bytes]()
-    while held := list(islice(rest, most)):
-        take(held)
-        found = list(dict.fromkeys(map(triple, held)))
+    while chunk := list(islice(rest, most)):
+        take(chunk)
+        found = list(dict.fromkeys(map(triple, chunk)))
         triples += found[1:] if found[0] == before else found
         before = found[-1]
         if len(triples) >= most:
@@ -105,13 +105,13 @@ def stream_in_chunks(lines: Iterable[bytes], take: Callable[[list[bytes]], None]
 
 
 def with_graph_first(line: bytes) -> bytes:
-    """Put the graph before the triple; no term has a bare tab in it."""
+    """Return the line with the graph in front of the triple, separated by a tab, which no term contains."""
     place = line.rindex(b" <")
     return line[place + 1 : -3] + b"\t" + line[:place] + b"\n"
 
 
 class _FormatWriter:
-    """A form of RDF while it is written."""
+    """A file of one RDF format that is being written."""
 
     def __init__(self, form: TextFormat, file: BinaryIO, base: str) -> None:
         self._form, self._file, self._begun = form, file, False
@@ -128,44 +128,44 @@ class _FormatWriter:
         self._file.write(self._form.tail)
 
 
-def export_by_graph(gone: Path, iris: Iris, into: ExportWriters, told: ExportCounts) -> None:
-    """Write the tables' rows and the list of what is gone, from what ``by_subject`` handed on."""
+def export_by_graph(gone: Path, iris: Iris, writers: ExportWriters, counts: ExportCounts) -> None:
+    """Write the rows of the tables and the list of deleted records from the quads that export_by_subject sorted."""
     with gzip_writer(gone) as departed:
         departed.writelines(islice(deletion_rows([]), 1))
-        for graph, triples in group_by_graph(into.sorter.sorted()):
-            told.graphs += 1
+        for graph, triples in group_by_graph(writers.sorter.sorted()):
+            counts.graphs += 1
             if graph.startswith(f"{iris.base}record/"):
-                _record(graph, triples, iris, into, told, departed)
+                _record(graph, triples, iris, writers, counts, departed)
             elif graph.startswith(f"{iris.base}source/"):
-                told.sources += _source(graph, triples, iris)
+                counts.sources += _source(graph, triples, iris)
 
 
 def group_by_graph(lines: Iterable[bytes]) -> Iterator[tuple[str, list[bytes]]]:
-    """Give each graph with its triples."""
+    """Yield each graph with its triples."""
     for graph, group in groupby(lines, key=lambda line: line[: line.index(b"\t")]):
         yield graph[1:-1].decode(), [line[len(graph) + 1 : -1] for line in group]
 
 
-def _record(graph: str, triples: list[bytes], iris: Iris, into: ExportWriters, told: ExportCounts, departed: BinaryIO) -> None:
-    it = parse_record(graph, triples, iris)
-    told.records[it.state] += 1
-    if it.state == "gone":
+def _record(graph: str, triples: list[bytes], iris: Iris, writers: ExportWriters, counts: ExportCounts, departed: BinaryIO) -> None:
+    record = parse_record(graph, triples, iris)
+    counts.records[record.state] += 1
+    if record.state == "gone":
         end = f" <{graph}> .\n".encode()
         departed.writelines(islice(deletion_rows(line + end for line in triples), 1, None))
-    elif it.kind:
-        told.things[it.kind] += 1
-    into.things.record(it)
-    for table, row in record_rows(it):
-        into.tables.put(table, row)
+    elif record.kind:
+        counts.things[record.kind] += 1
+    writers.things.record(record)
+    for table, row in record_rows(record):
+        writers.tables.put(table, row)
 
 
 def _source(graph: str, triples: list[bytes], iris: Iris) -> Iterator[Registry]:
-    """Give a registry from its catalogue's graph."""
-    said: dict[str, Value] = {}
+    """Yield the registry that the graph of a catalog describes."""
+    values: dict[str, Value] = {}
     for subject, predicate, term in map(split_triple, triples):
         if subject[1:-1].decode() == graph:
-            said.setdefault(predicate[1:-1].decode(), parse_term(term))
-    if f"{RDF}type" in said and said[f"{RDF}type"].text == f"{DCAT}Catalog":
-        title, publisher, licence = (said.get(f"{DCT}{name}", Value("")).text for name in ("title", "publisher", "license"))
+            values.setdefault(predicate[1:-1].decode(), parse_term(term))
+    if f"{RDF}type" in values and values[f"{RDF}type"].text == f"{DCAT}Catalog":
+        title, publisher, licence = (values.get(f"{DCT}{name}", Value("")).text for name in ("title", "publisher", "license"))
         name = graph.removeprefix(f"{iris.base}source/")
         yield Registry(name, title or name, publisher, licence)

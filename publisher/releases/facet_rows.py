@@ -21,7 +21,7 @@ _BESIDE = "beside.json"
 
 
 class AuxiliaryData(NamedTuple):
-    """What is told beside the rows: areas with their regions, official links of action lines and goals with their status, all by codes.
+    """Data besides the rows: areas with their regions, and official links of action lines and goals with their status, all as codes.
 
     *longest* is how many bytes the longest row has, at least a mebibyte.
     """
@@ -46,32 +46,32 @@ class FacetRowWriter:
         self._region = f"<{region}/".encode()
         self._link = [f"<{iris.ns}{name}>".encode() for name in ("linkLine", "linkGoal", "linkStatus")]
 
-    def organization(self, held: Graph) -> None:
-        """Take an organization: all that is said of it."""
-        if row := organization_row(held, next(iter(held.properties)), self._iris):
+    def organization(self, graph: Graph) -> None:
+        """Add an organization with all its statements."""
+        if row := organization_row(graph, next(iter(graph.properties)), self._iris):
             self._put(serialize_row(row))
 
     def concept(self, subject: bytes, parts: Sequence[Sequence[bytes]]) -> None:
-        """Take any other subject with its statements, each in its three terms: regions and links are among them."""
+        """Add regions and links from the statements of another subject, each as three terms."""
         if subject.startswith(self._ours):
             return
-        said: dict[bytes, list[bytes]] = {}
+        values: dict[bytes, list[bytes]] = {}
         for _, predicate, term in parts:
-            said.setdefault(predicate, []).append(term)
-        for region in said.get(self._match, ()):
+            values.setdefault(predicate, []).append(term)
+        for region in values.get(self._match, ()):
             if region.startswith(self._region):
                 self._auxiliary.regions.append((self._code("country", subject), self._code("region", region)))
-        for action_line, goal, status in product(*(said.get(name, ()) for name in self._link)):
-            told = status[1:-1].decode().rpartition("#")[2]
-            self._auxiliary.links.append((self._code("line", action_line), self._code("goal", goal), told))
+        for action_line, goal, status in product(*(values.get(name, ()) for name in self._link)):
+            status_name = status[1:-1].decode().rpartition("#")[2]
+            self._auxiliary.links.append((self._code("line", action_line), self._code("goal", goal), status_name))
 
     def _code(self, facet: str, term: bytes) -> str:
         return FACETS[facet].code(term[1:-1].decode(), self._iris)
 
-    def record(self, it: Record) -> None:
-        """Take a record."""
-        if it.kind and it.kind != "organization" and it.state != "gone":
-            self._put(serialize_row(thing_row(it)))
+    def record(self, record: Record) -> None:
+        """Add a record."""
+        if record.kind and record.kind != "organization" and record.state != "gone":
+            self._put(serialize_row(thing_row(record)))
 
     def _put(self, row: bytes) -> None:
         self._waiting.append(row)
@@ -85,7 +85,7 @@ class FacetRowWriter:
         self._files, self._waiting = self._files + 1, []
 
     def close(self) -> None:
-        """Write what is left."""
+        """Write the remaining rows."""
         if self._waiting:
             self._write()
         (self._folder / _BESIDE).write_text(json.dumps(self._auxiliary._replace(longest=self._longest)))
@@ -97,6 +97,6 @@ def row_files(folder: Path) -> list[Path]:
 
 
 def read_auxiliary_data(folder: Path) -> AuxiliaryData:
-    """Read what is told beside the rows."""
+    """Read the data besides the rows."""
     regions, links, longest = json.loads((folder / _BESIDE).read_text())
     return AuxiliaryData([(area, region) for area, region in regions], [(one, goal, status) for one, goal, status in links], longest)

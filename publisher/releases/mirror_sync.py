@@ -1,4 +1,4 @@
-"""Mirrored: the releases of a mirror's origin, taken over with their signatures, each file proved by what its manifest says of it.
+"""Copy the releases of a mirror's origin with their signatures. Each file is verified by its manifest.
 
 The folder gets its number when all is there, so that a release is seen whole or not at all.
 """
@@ -23,8 +23,8 @@ from publisher.store.releases.manifest import MANIFEST, Release, newest_release,
 async def fetch(data: Path, url: str, client: httpx.AsyncClient) -> list[int]:
     """Fetch the releases that the Stocktake at *url*, which ends with a slash, has cut since ours; give their numbers.
 
-    One whose entry has not come yet waits for it. Raises ChainError where a file or the journal is not what the manifest says,
-    httpx.HTTPError where the origin does not answer, and ReleaseError while one is being cut here.
+    A release whose entry is not copied yet is copied later. Raises ChainError if a file or the journal is not what the manifest says,
+    httpx.HTTPError if the origin does not answer, and ReleaseError while a release is being built here.
     """
     releases, found = data / "releases", list[int]()
     releases.mkdir(parents=True, exist_ok=True)
@@ -50,7 +50,7 @@ async def _fetch_release(data: Path, url: str, number: int, client: httpx.AsyncC
     names = [] if made.withdrawn else [*(file.name for file in made.files), SUMS, MANIFEST]
     for name in [*names, *(name + SUFFIX for name in names)]:
         if "/" in name or not await _download(client, at + name, part / name):
-            raise ChainError(f"release {number} of {url} lacks {name}; it is not taken over")
+            raise ChainError(f"release {number} of {url} lacks {name}; it is not copied")
     await asyncio.to_thread(_verify, part, made)
     (data / "signing").mkdir(exist_ok=True)
     await _download(client, url + PUBLIC, data / "signing" / PUBLIC)
@@ -59,10 +59,10 @@ async def _fetch_release(data: Path, url: str, number: int, client: httpx.AsyncC
 
 
 def _is_compatible(journal: Journal, made: Release) -> bool:
-    """Tell whether the entry that a release holds is here; raise ChainError where it is another one."""
+    """Return whether the journal has the entry of a release; raises ChainError if it has another entry of that number."""
     entry = journal.entry(made.position)
     if entry and entry.id != made.entry:
-        raise ChainError(f"release {made.number} holds entry {made.position} of another journal; it is not taken over")
+        raise ChainError(f"release {made.number} holds entry {made.position} of another journal; it is not copied")
     return entry is not None
 
 
@@ -70,7 +70,7 @@ def _verify(part: Path, made: Release) -> None:
     for file in () if made.withdrawn else made.files:
         with (part / file.name).open("rb") as opened:
             if hashlib.file_digest(opened, "sha256").hexdigest() != file.sha256:
-                raise ChainError(f"release {made.number}: {file.name} is not what its manifest says; it is not taken over")
+                raise ChainError(f"release {made.number}: {file.name} differs from its manifest; the release is not copied")
 
 
 async def _download(client: httpx.AsyncClient, url: str, path: Path) -> bool:

@@ -1,4 +1,4 @@
-"""Stored: releases in the store that machines share; who cuts one puts it there, every other publisher fetches it.
+"""Share releases through the object store: the machine that builds one uploads it, the others download it.
 
 The manifest goes last, so that a release is seen whole or not at all.
 """
@@ -63,8 +63,8 @@ def _claim(store: Store, number: int, folder: Path, claim: Path) -> None:
     except FileExistsError as error:
         store.get(name, claim)
         if claim.read_text() != ours:
-            told = f"remove {folder} and run again: the other one is fetched, and the next is cut if there is anything new"
-            raise ReleaseError(f"release {number} was cut on another machine at the same time; {told}") from error
+            cure = f"remove {folder} and run again: the other release is downloaded, and the next is built if anything changed"
+            raise ReleaseError(f"release {number} was built on another machine at the same time; {cure}") from error
     finally:
         claim.unlink(missing_ok=True)
 
@@ -97,7 +97,10 @@ async def _poll(data: Path, allow: frozenset[str]) -> None:
 
 
 def download(data: Path) -> list[int]:
-    """Fetch the releases that others have cut since ours; give their numbers. Raises ReleaseError while one is being cut here."""
+    """Download the releases that other machines built since ours; return their numbers.
+
+    Raises ReleaseError while a release is being built here.
+    """
     store, found = read(data / "journal"), list[int]()
     if store is None:
         return found
@@ -127,6 +130,6 @@ def _download_release(store: Store, number: int, releases: Path) -> bool:
             store.get(f"{_PREFIX}/{number}/{name}", part / name)
     missing = [file.name for file in manifest(part).files if not (part / file.name).exists()]
     if missing:
-        raise ChainError(f"release {number} in {store.url} lacks {', '.join(missing)}; cut it again")
+        raise ChainError(f"release {number} in {store.url} lacks {', '.join(missing)}; build it again")
     part.rename(releases / str(number))
     return True

@@ -1,6 +1,6 @@
-"""Tabled: the tables of a release, from which its report counts: from rows that were gathered while it was cut, or from its N-Quads.
+"""Build the tables of a release, which its report counts, from rows collected during the build or from its N-Quads.
 
-No store is opened: what is there is made by streams in flat memory. Done again after a crash, it ends what was begun.
+No store is opened: the data is streamed in constant memory. After a crash, call it again.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from publisher.releases.sorting import Sorter
 from publisher.store.releases.manifest import Release
 from vocab.iris import Iris
 
-MEMORY = "192MiB"  # what DuckDB may hold; more of it waits beside
+MEMORY = "192MiB"  # limit of DuckDB; it writes more data to disk
 _ABOUT = "about.json"
 
 
@@ -35,79 +35,79 @@ class ReleaseTables(NamedTuple):
 
 
 def rows_folder(data: Path, number: int) -> Path:
-    """Give where the rows of a release wait until its tables are made."""
+    """Return the folder of the rows from which the tables of a release are built."""
     return data / "store" / "releases" / f"{number}.rows"
 
 
 def tables_folder(data: Path, number: int) -> Path:
-    """Give where the tables of a release are kept."""
+    """Return the folder of the tables of a release."""
     return data / "store" / "releases" / f"{number}.tables"
 
 
-def store_rows(held: Path, data: Path, it: Release) -> None:
-    """Take rows that were gathered in the folder *held* while release *it* was cut."""
-    (held / _ABOUT).write_text(json.dumps(_metadata(it)))
-    _publish(held, rows_folder(data, it.number))
+def store_rows(folder: Path, data: Path, release: Release) -> None:
+    """Store the rows that were collected in *folder* while *release* was built."""
+    (folder / _ABOUT).write_text(json.dumps(_metadata(release)))
+    _publish(folder, rows_folder(data, release.number))
 
 
-def open_release_tables(data: Path, it: Release, iris: Iris) -> ReleaseTables:
-    """Give the tables of a release; made where they are not there yet, or were made of another journal or by another form of ours."""
-    folder = tables_folder(data, it.number)
-    if not _is_current(folder, it):
-        _build(data, it, iris, folder)
+def open_release_tables(data: Path, release: Release, iris: Iris) -> ReleaseTables:
+    """Return the tables of a release; built first if they are missing, of another journal, or of another build version."""
+    folder = tables_folder(data, release.number)
+    if not _is_current(folder, release):
+        _build(data, release, iris, folder)
     links = {(line, goal): status for line, goal, status in read_auxiliary_data(folder).links}
     return ReleaseTables(folder / "tables.duckdb", links)
 
 
-def _build(data: Path, it: Release, iris: Iris, folder: Path) -> None:
-    waiting = rows_folder(data, it.number)
-    if not _is_current(waiting, it):
-        _extract_rows(data, it, iris, waiting)
+def _build(data: Path, release: Release, iris: Iris, folder: Path) -> None:
+    waiting = rows_folder(data, release.number)
+    if not _is_current(waiting, release):
+        _extract_rows(data, release, iris, waiting)
     part = _part_folder(folder)
-    told = read_auxiliary_data(waiting)
+    auxiliary = read_auxiliary_data(waiting)
     database = Database(part / "tables.duckdb", MEMORY)
     try:
         database.begin()
         for file in row_files(waiting):
-            database.load(file, told.longest)
-        database.set_regions(set(told.regions))
-        database.commit(it.position, it.entry)
+            database.load(file, auxiliary.longest)
+        database.set_regions(set(auxiliary.regions))
+        database.commit(release.position, release.entry)
     finally:
         database.close()
     build_bitmaps(part / "tables.duckdb", MEMORY)
-    (part / "beside.json").write_text(json.dumps(told))
-    (part / _ABOUT).write_text(json.dumps(_metadata(it)))
+    (part / "beside.json").write_text(json.dumps(auxiliary))
+    (part / _ABOUT).write_text(json.dumps(_metadata(release)))
     _publish(part, folder)
     shutil.rmtree(waiting, ignore_errors=True)
 
 
-def _extract_rows(data: Path, it: Release, iris: Iris, folder: Path) -> None:
-    """Gather the rows from the release's own N-Quads."""
+def _extract_rows(data: Path, release: Release, iris: Iris, folder: Path) -> None:
+    """Collect the rows from the N-Quads of the release."""
     part = _part_folder(folder)
-    lines = gzip_lines(data / "releases" / str(it.number) / f"stocktake-{it.number}.nq.gz")
-    gathering, sorter = FacetRowWriter(part / "rows", iris), Sorter(part / "work")
+    lines = gzip_lines(data / "releases" / str(release.number) / f"stocktake-{release.number}.nq.gz")
+    writer, sorter = FacetRowWriter(part / "rows", iris), Sorter(part / "work")
     organizations = f"<{iris.base}id/organization/".encode()
     for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
-        for place, triples in enumerate(stream_in_chunks(group, lambda held: sorter.add(map(with_graph_first, held)))):
+        for place, triples in enumerate(stream_in_chunks(group, lambda chunk: sorter.add(map(with_graph_first, chunk)))):
             if place == 0 and subject.startswith(organizations):
-                gathering.organization(parse_graph(triples))
+                writer.organization(parse_graph(triples))
             elif place == 0:
-                gathering.concept(subject, [triple.split(b" ", 2) for triple in triples])
-    for graph, held in group_by_graph(sorter.sorted()):
+                writer.concept(subject, [triple.split(b" ", 2) for triple in triples])
+    for graph, triples in group_by_graph(sorter.sorted()):
         if graph.startswith(f"{iris.base}record/"):
-            gathering.record(parse_record(graph, held, iris))
-    gathering.close()
-    store_rows(part / "rows", data, it)
+            writer.record(parse_record(graph, triples, iris))
+    writer.close()
+    store_rows(part / "rows", data, release)
     shutil.rmtree(part)
 
 
-def _metadata(it: Release) -> dict[str, object]:
-    return {"entry": it.entry, "position": it.position, "made": BUILD_VERSION}
+def _metadata(release: Release) -> dict[str, object]:
+    return {"entry": release.entry, "position": release.position, "made": BUILD_VERSION}
 
 
-def _is_current(folder: Path, it: Release) -> bool:
+def _is_current(folder: Path, release: Release) -> bool:
     try:
-        return bool(json.loads((folder / _ABOUT).read_text()) == _metadata(it))
+        return bool(json.loads((folder / _ABOUT).read_text()) == _metadata(release))
     except (FileNotFoundError, ValueError):
         return False
 

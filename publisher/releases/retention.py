@@ -13,15 +13,15 @@ KEEP = 12  # releases: a year of monthly ones
 
 
 def apply_retention(releases: Path, most: int, now: datetime) -> list[Release]:
-    """Remove the files of all but the newest *most* releases; give those that were removed. Done again, it ends what a crash left."""
+    """Delete the files of all but the newest *most* releases; return the withdrawn ones. After a crash, call it again."""
     removed = []
     with build_lock(releases):
-        for it in list_releases(releases)[max(1, most) :]:
-            folder = releases / str(it.number)
-            if it.withdrawn is None:
-                it = replace(it, withdrawn=f"{now:%Y-%m-%dT%H:%M:%SZ}")
-                write_manifest(folder, it)  # first told, then done
-                removed.append(it)
+        for release in list_releases(releases)[max(1, most) :]:
+            folder = releases / str(release.number)
+            if release.withdrawn is None:
+                release = replace(release, withdrawn=f"{now:%Y-%m-%dT%H:%M:%SZ}")
+                write_manifest(folder, release)  # the manifest says so before the files are deleted
+                removed.append(release)
             for path in folder.iterdir():
                 if path.name != MANIFEST:
                     path.unlink()

@@ -19,12 +19,12 @@ Cut = Callable[[], Release]
 
 
 def trigger(every: str) -> CronTrigger:
-    """Read a cron line of five fields, in UTC; raises ValueError where it is none."""
+    """Read a cron line of five fields, in UTC; raises ValueError if it is invalid."""
     return CronTrigger.from_crontab(every, timezone="UTC")
 
 
 def overdue(every: str, last: Release | None, now: datetime) -> bool:
-    """Tell whether a release was due after the *last* one up to *now*; before the first nothing is."""
+    """Return whether a release was due after the *last* one up to *now*; False before the first."""
     if last is None:
         return False
     due = trigger(every).get_next_fire_time(None, datetime.fromisoformat(last.issued) + timedelta(seconds=1))

@@ -15,7 +15,7 @@ _SECRET = "stocktake.key"
 def load_key(folder: Path) -> SecretKey:
     """Read the secret key in *folder*, or make one there. It has no password: who reads the folder can sign.
 
-    The public key is written beside it. Raises minisign.Error where the file is no key.
+    The public key is written into the same folder. Raises minisign.Error if the file is not a key.
     """
     path = folder / _SECRET
     if not path.exists():
@@ -34,14 +34,14 @@ def load_key(folder: Path) -> SecretKey:
 
 
 def public_key_text(public: PublicKey) -> str:
-    """Give a public key as ``minisign -P`` takes it."""
+    """Return a public key as ``minisign -P`` expects it."""
     return bytes(public.to_base64()).decode()
 
 
-def sign(path: Path, secret: SecretKey, told: str) -> Path:
-    """Sign a file, read in pieces; *told* is a line that the signature covers too. Gives the signature's path."""
+def sign(path: Path, secret: SecretKey, comment: str) -> Path:
+    """Sign a file, read in pieces; *comment* is a trusted comment, which the signature covers. Return the path of the signature."""
     with path.open("rb") as file:
-        made = secret.sign(file, trusted_comment=f"{told}\tfile:{path.name}\thashed")
+        signature = secret.sign(file, trusted_comment=f"{comment}\tfile:{path.name}\thashed")
     beside = path.with_name(path.name + SUFFIX)
-    beside.write_bytes(bytes(made).rstrip(b"\n") + b"\n")
+    beside.write_bytes(bytes(signature).rstrip(b"\n") + b"\n")
     return beside

@@ -28,7 +28,7 @@ class Sorter:
             self._write()
 
     def sorted(self) -> Iterator[bytes]:
-        """Give all lines in order; nothing can be added afterwards."""
+        """Yield all lines in order; nothing can be added afterwards."""
         self._write()
         files = merge_files(self._files, self._folder, self._fan)
         with ExitStack() as opened:

@@ -22,13 +22,13 @@ _FRICTIONLESS = {
 }
 
 
-def csvw(it: Release, title: str) -> dict[str, object]:
+def csvw(release: Release, title: str) -> dict[str, object]:
     """Describe the tables as a CSVW table group, from which RDF can be made too."""
     return {
         "@context": ["http://www.w3.org/ns/csvw", {"@language": "en"}],
-        "@id": f"{it.iri}#tables",
+        "@id": f"{release.iri}#tables",
         "dc:title": title,
-        "dc:issued": {"@value": it.issued, "@type": "xsd:dateTime"},
+        "dc:issued": {"@value": release.issued, "@type": "xsd:dateTime"},
         "tables": [_csvw_table(table) for table in TABLES.values()],
     }
 
@@ -38,45 +38,48 @@ def _csvw_table(table: Table) -> dict[str, object]:
     if table.key:
         schema["primaryKey"] = list(table.key)
     if table.references:
-        schema["foreignKeys"] = [_csvw_reference(it) for it in table.references]
+        schema["foreignKeys"] = [_csvw_reference(reference) for reference in table.references]
     return {"url": f"{table.name}.csv.gz", "dc:description": f"A row is {table.row_description}.", "tableSchema": schema}
 
 
-def _csvw_reference(it: Reference) -> dict[str, object]:
-    return {"columnReference": it.column, "reference": {"resource": f"{it.table}.csv.gz", "columnReference": it.target}}
+def _csvw_reference(reference: Reference) -> dict[str, object]:
+    return {
+        "columnReference": reference.column,
+        "reference": {"resource": f"{reference.table}.csv.gz", "columnReference": reference.target},
+    }
 
 
 def _csvw_column(column: Column) -> dict[str, object]:
-    told: dict[str, object] = {
+    description: dict[str, object] = {
         "name": column.name,
         "titles": column.name,
         "dc:description": column.description,
         "required": column.required,
     }
-    told["datatype"] = _CSVW.get(column.kind, "string")
-    return told | ({"separator": " "} if column.kind.is_list else {})
+    description["datatype"] = _CSVW.get(column.kind, "string")
+    return description | ({"separator": " "} if column.kind.is_list else {})
 
 
-def data_package(it: Release, title: str, files: Iterable[File]) -> dict[str, object]:
-    """Describe the release as a Data Package; *files* are those that are made so far."""
-    licences = sorted({source.licence for source in it.sources if source.licence.startswith("http")})
-    told: dict[str, object] = {
+def data_package(release: Release, title: str, files: Iterable[File]) -> dict[str, object]:
+    """Describe the release as a Data Package; *files* are those written so far."""
+    licences = sorted({source.licence for source in release.sources if source.licence.startswith("http")})
+    package: dict[str, object] = {
         "profile": "data-package",
-        "name": f"wsis-stocktaking-{it.number}",
-        "id": it.iri,
+        "name": f"wsis-stocktaking-{release.number}",
+        "id": release.iri,
         "title": title,
-        "version": str(it.number),
-        "created": it.issued,
-        "homepage": it.iri,
-        "sources": [{"title": source.title} for source in it.sources],
+        "version": str(release.number),
+        "created": release.issued,
+        "homepage": release.iri,
+        "sources": [{"title": source.title} for source in release.sources],
         "resources": [_resource(file) for file in files],
     }
-    return told | ({"licenses": [{"path": path} for path in licences]} if licences else {})
+    return package | ({"licenses": [{"path": path} for path in licences]} if licences else {})
 
 
 def _resource(file: File) -> dict[str, object]:
     stem, _, rest = file.name.partition(".")
-    told: dict[str, object] = {
+    resource: dict[str, object] = {
         "name": file.name.lower().replace("_", "-"),
         "path": file.name,
         "description": file.says,
@@ -89,10 +92,14 @@ def _resource(file: File) -> dict[str, object]:
         schema: dict[str, object] = {"fields": [_field(column) for column in table.columns]}
         if table.key:
             schema["primaryKey"] = list(table.key)
-        told |= {"profile": "tabular-data-resource", "format": "csv", "compression": "gz", "encoding": "utf-8", "schema": schema}
-    return told
+        resource |= {"profile": "tabular-data-resource", "format": "csv", "compression": "gz", "encoding": "utf-8", "schema": schema}
+    return resource
 
 
 def _field(column: Column) -> dict[str, object]:
-    told: dict[str, object] = {"name": column.name, "description": column.description, **_FRICTIONLESS.get(column.kind, {"type": "string"})}
-    return told | ({"constraints": {"required": True}} if column.required else {})
+    field: dict[str, object] = {
+        "name": column.name,
+        "description": column.description,
+        **_FRICTIONLESS.get(column.kind, {"type": "string"}),
+    }
+    return field | ({"constraints": {"required": True}} if column.required else {})

@@ -52,7 +52,7 @@ class VoidCounter:
         self._links = Counter[tuple[bytes, bytes]]()
 
     def put(self, subject: bytes, parts: Sequence[Sequence[bytes]], *, again: bool = False) -> None:
-        """Count a subject with its triples, each in its three terms; *again* tells that some of it was counted before."""
+        """Count a subject with its triples, each in its three terms; *again*: the subject was counted before, with other triples."""
         self._properties.update([predicate for _, predicate, _ in parts])
         self._numbers.triples += len(parts)
         self._numbers.subjects += not again
@@ -65,32 +65,32 @@ class VoidCounter:
                     self._links[predicate, next(start for start in _STARTS if term.startswith(start))] += 1
 
     def numbers(self) -> VoidCounts:
-        """Give what was counted."""
-        it = self._numbers
-        it.properties = Counter({_iri(term): count for term, count in self._properties.items()})
-        it.classes = Counter({_iri(term): count for term, count in self._classes.items()})
-        it.links = Counter({(_iri(name), _SPACES[start]): count for (name, start), count in self._links.items()})
-        return it
+        """Return the counts."""
+        counts = self._numbers
+        counts.properties = Counter({_iri(term): count for term, count in self._properties.items()})
+        counts.classes = Counter({_iri(term): count for term, count in self._classes.items()})
+        counts.links = Counter({(_iri(name), _SPACES[start]): count for (name, start), count in self._links.items()})
+        return counts
 
 
 def _iri(term: bytes) -> str:
     return term[1:-1].decode()
 
 
-def void_statements(it: VoidCounts, iris: Iris, short: dict[str, str]) -> Iterator[Statement]:
-    """Tell numbers of our data set; *short* are prefixes, by which its parts are named."""
+def void_statements(counts: VoidCounts, iris: Iris, short: dict[str, str]) -> Iterator[Statement]:
+    """Yield the statistics of our data set; *short* are prefixes, by which its parts are named."""
     dataset = f"{iris.base}.well-known/void#dataset"
-    counted = {"triples": it.triples, "entities": it.entities, "distinctSubjects": it.subjects}
-    counted |= {"classes": len(it.classes), "properties": len(it.properties)}
+    counted = {"triples": counts.triples, "entities": counts.entities, "distinctSubjects": counts.subjects}
+    counted |= {"classes": len(counts.classes), "properties": len(counts.properties)}
     yield Statement(dataset, f"{RDF}type", Term(f"{VOID}Dataset"))
     yield from (Statement(dataset, VOID + name, _number(count)) for name, count in counted.items() if count)
-    for kind, unit, parts in (("property", "triples", it.properties), ("class", "entities", it.classes)):
+    for kind, unit, parts in (("property", "triples", counts.properties), ("class", "entities", counts.classes)):
         for iri, count in sorted(parts.items()):
             part = _part(iris, kind, iri, short)
             yield Statement(dataset, f"{VOID}{kind}Partition", Term(part))
             yield Statement(part, VOID + kind, Term(iri))
             yield Statement(part, VOID + unit, _number(count))
-    for (name, space), count in sorted(it.links.items()):
+    for (name, space), count in sorted(counts.links.items()):
         yield from _linkset(iris, dataset, name, space, count, short)
 
 
@@ -115,12 +115,12 @@ def _part(iris: Iris, kind: str, iri: str, short: dict[str, str]) -> str:
 
 
 def parse_statements(text: bytes) -> Iterator[Statement]:
-    """Read what ``statements`` told, from Turtle."""
+    """Parse the statements of void_statements from Turtle."""
     for quad in parse(text, RdfFormat.TURTLE):
-        it = quad.object
-        kind, language = ("uri", None) if not hasattr(it, "datatype") else ("literal", it.language)
-        typed = it.datatype.value if kind == "literal" and not language and it.datatype.value != f"{XSD}string" else None
-        yield Statement(quad.subject.value, quad.predicate.value, Term(it.value, kind, language, typed))
+        term = quad.object
+        kind, language = ("uri", None) if not hasattr(term, "datatype") else ("literal", term.language)
+        typed = term.datatype.value if kind == "literal" and not language and term.datatype.value != f"{XSD}string" else None
+        yield Statement(quad.subject.value, quad.predicate.value, Term(term.value, kind, language, typed))
 
 
 def _number(value: int) -> Term:

@@ -33,7 +33,7 @@ class TextFormat(NamedTuple):
 
 
 def triple(line: bytes) -> bytes:
-    """Give the triple of a line of N-Quads, without graph and dot."""
+    """Return the triple of a line of N-Quads, without graph and dot."""
     return line[: line.rindex(b" <")]
 
 
@@ -42,10 +42,10 @@ def _n_triples(triples: Triples, _: Parts) -> bytes:
 
 
 def _turtle(_: Triples, parts: Parts) -> bytes:
-    told = []
+    parts_written = []
     for predicate, group in groupby(parts, key=_PREDICATE):
-        told.append(_short(predicate) + b" " + b" , ".join([_object(predicate, it[2]) for it in group]))
-    return parts[0][0] + b" " + b" ;\n\t".join(told) + b" .\n"
+        parts_written.append(_short(predicate) + b" " + b" , ".join([_object(predicate, part[2]) for part in group]))
+    return parts[0][0] + b" " + b" ;\n\t".join(parts_written) + b" .\n"
 
 
 def _object(predicate: bytes, term: bytes) -> bytes:
@@ -54,7 +54,7 @@ def _object(predicate: bytes, term: bytes) -> bytes:
 
 @lru_cache(maxsize=1024)  # properties and classes
 def _short(iri: bytes) -> bytes:
-    """Give a property or class as a prefixed name where a prefix fits."""
+    """Return a property or class as a prefixed name, or as an IRI if no prefix fits."""
     if iri == _A:
         return b"a"
     text = iri[1:-1].decode()
@@ -69,13 +69,13 @@ def _prefixes(_: str) -> bytes:
 
 
 def _json_ld(_: Triples, parts: Parts) -> bytes:
-    told = [b'{"@id":"' + parts[0][0][1:-1] + b'"']
+    members = [b'{"@id":"' + parts[0][0][1:-1] + b'"']
     for predicate, group in groupby(parts, key=_PREDICATE):
         if predicate == _A:
-            told.append(b'"@type":[' + b",".join([b'"' + it[2][1:-1] + b'"' for it in group]) + b"]")
+            members.append(b'"@type":[' + b",".join([b'"' + part[2][1:-1] + b'"' for part in group]) + b"]")
         else:
-            told.append(b'"' + predicate[1:-1] + b'":[' + b",".join([_json_value(it[2]) for it in group]) + b"]")
-    return b",".join(told) + b"}"
+            members.append(b'"' + predicate[1:-1] + b'":[' + b",".join([_json_value(part[2]) for part in group]) + b"]")
+    return b",".join(members) + b"}"
 
 
 def _json_value(term: bytes) -> bytes:

@@ -154,7 +154,7 @@ def test_two_are_not_cut_at_once(small: Path) -> None:
     data = small
     (data / "releases").mkdir()
 
-    with build_lock(data / "releases"), pytest.raises(ReleaseError, match="another release is being cut"):
+    with build_lock(data / "releases"), pytest.raises(ReleaseError, match="another release is being built"):
         build_release(data, IRIS, NOW)
 
 

@@ -389,5 +389,5 @@ def test_two_machines_do_not_both_cut_a_release(tmp_path, url):
     made = [build_release(tmp_path / number, Iris(), NOW.replace(second=int(number))) for number in "12"]
     object_store.upload(tmp_path / "1", made[0].number)
 
-    with pytest.raises(ReleaseError, match="was cut on another machine at the same time"):
+    with pytest.raises(ReleaseError, match="was built on another machine at the same time"):
         object_store.upload(tmp_path / "2", made[1].number)
