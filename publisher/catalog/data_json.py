@@ -13,7 +13,7 @@ SCHEMA = "https://project-open-data.cio.gov/v1.1/schema"
 
 
 def data_json(catalog: Catalog, base: str) -> Json:
-    """Tell all holdings; one without an address of mail has its contact's page in its place."""
+    """Return all data sets; one without an e-mail address has the page of its contact instead."""
     return {
         "@context": f"{SCHEMA}/catalog.jsonld",
         "@id": f"{base}data.json",

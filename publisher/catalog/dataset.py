@@ -82,7 +82,7 @@ class CatalogSource:
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
-    """All holdings and the registries behind them; *contact* is an address of mail, "" where none is told."""
+    """All data sets and the registries behind them; *contact* is an e-mail address, "" if there is none."""
 
     current: Dataset
     snapshots: tuple[Dataset, ...]

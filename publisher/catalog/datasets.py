@@ -72,7 +72,7 @@ def _source(row: Row, name: str, records: int, standing: SourceStatus | None) ->
     changed = (standing.told.get("lastChange") or standing.told.get("lastSuccess") or "") if standing else ""
     licence = document.get("licence", "")
     known = licence if is_web(licence) else None
-    published = int(standing.told.get("publishedRecords", records)) if standing else records  # without what is gone
+    published = int(standing.told.get("publishedRecords", records)) if standing else records  # without deleted records
     return CatalogSource(
         document["source"], name, document["title"], document.get("publisher"), known, document.get("endpoint"), published, changed
     )

@@ -35,12 +35,12 @@ _ABOUT = "What is published here: all of it as it is now, its releases, each reg
 
 
 def catalog_statements(catalog: Catalog, services: Iterable[Service], base: str) -> tuple[Statement, ...]:
-    """Tell all that can be had under *base* as a ``dcat:Catalog``."""
+    """Yield the catalog of all data sets under *base* as a ``dcat:Catalog``."""
     return _deduplicate(_catalogue(catalog, list(services), base))
 
 
 def dataset_statements(dataset: Dataset, base: str, contact: str = "") -> tuple[Statement, ...]:
-    """Tell one holding as a ``dcat:Dataset``."""
+    """Yield one data set as a ``dcat:Dataset``."""
     return _deduplicate(_dataset(dataset, base, contact))
 
 

@@ -13,7 +13,7 @@ from publisher.store.releases.manifest import list_releases as releases
 from vocab.iris import Iris, is_web
 
 _GZIP = "application/gzip"
-# What lies under the packing, by the suffix before it.
+# Media types of compressed files, by the suffix before that of the compression.
 _MEDIA = {
     "nq": "application/n-quads",
     "nt": "application/n-triples",

@@ -42,7 +42,7 @@ class Feed:
 
 
 def write_feed(feed: Feed, host: str, iris: Iris, changes: Sequence[Change], states: Sequence[RecordState]) -> bytes:
-    """Write a feed; *changes* stand in the order in which they are told."""
+    """Write a feed; *changes* are in the order of its entries."""
     entries = (_entry(change, state, host, iris) for change, state in zip(changes, states, strict=True))
     return "\n".join((_HEAD + "\n".join(_head(feed)), *entries, "</feed>\n")).encode()
 

@@ -12,7 +12,7 @@ from vocab.iris import Iris
 from vocab.schemes import label
 from vocab.terms import DCT, FOAF, RDFS, SCHEMA, SIOC, SKOS, WGS
 
-# What a classifier suggested (suggestedGoal) is not among them.
+# Suggestions of classifiers (suggestedGoal) are left out.
 _CLAIMED = ("actionLine", "crosswalkedActionLine", "goal", "crosswalkedGoal", "target", "crosswalkedTarget")
 
 
@@ -35,7 +35,7 @@ class GeoPoint:
 
 @dataclass(frozen=True, slots=True)
 class RecordMetadata:
-    """What is told of a record; dates are as the registry gave them, of whatever precision.
+    """The metadata of a record; dates have the precision that the registry published.
 
     *concepts* are action lines, goals and targets, those that the registry states before those that we translated; what a classifier
     suggested is not among them.

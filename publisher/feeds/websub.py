@@ -1,7 +1,7 @@
 """Notify a WebSub hub of each commit.
 
-Source: https://www.w3.org/TR/websub/ (section 7). Who subscribes, and where deliveries go, is the hub's business: we ask no address but
-the hub's own. How far it was told stands in a file, so that no change is passed over when we or the hub are down for a while.
+Source: https://www.w3.org/TR/websub/ (section 7). The hub manages subscriptions and deliveries; requests go only to the hub. The last
+entry that it was notified of is stored in a file, so that no change is missed while we or the hub are down.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from publisher.feeds.sets import FEED_FAMILIES, feed_path
 from publisher.history import change_reader
 from publisher.store.query_service import QueryService
 
-POLL_SECONDS = 1.0  # seconds between looks
-MAX_RETRY_SECONDS = 600.0  # seconds after which a hub that did not answer is told again, at most
+POLL_SECONDS = 1.0  # seconds between checks for new entries
+MAX_RETRY_SECONDS = 600.0  # the longest pause before a failed notification is retried
 BATCH_SIZE = 100  # feeds in one request
 FILE_NAME = "hub.json"
 
@@ -30,14 +30,14 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class WebSubNotifier:
-    """Tell *hub* which feeds of *service* have changed; *client* asks it."""
+    """Notify *hub* of the feeds of *service* that changed, by *client*."""
 
     def __init__(self, hub: str, service: QueryService, client: httpx.AsyncClient, sleep: Sleep = asyncio.sleep) -> None:
         self._hub, self._service, self._client, self._sleep = hub, service, client, sleep
         self._file = service.data / FILE_NAME
 
     async def run(self) -> None:
-        """Go on until it is cancelled."""
+        """Run until cancelled."""
         wait = POLL_SECONDS
         while True:
             await self._sleep(wait)
@@ -49,12 +49,12 @@ class WebSubNotifier:
                 logger.warning("WebSub hub not notified; retrying", hub=self._hub, error=str(error), seconds=wait)
 
     async def step(self) -> int:
-        """Tell what is new; give the number of feeds. Raises httpx.HTTPError where the hub does not take it."""
+        """Notify the hub of new changes; return the number of feeds. Raises httpx.HTTPError if the hub rejects it."""
         horizon = await asyncio.to_thread(change_reader.read_watermark, self._service.history, time.time())
         if horizon is None or self._service.snapshot is None or self._service.snapshot.position < horizon.entry:
             return 0
         entry = await asyncio.to_thread(self._last_entry)
-        if entry is None:  # it was never told of anything: what is there already is no news
+        if entry is None:  # first start: existing changes are not announced
             await asyncio.to_thread(self._save, horizon.entry)
             return 0
         feeds = await asyncio.to_thread(self._changed_feeds, entry, horizon.entry) if entry < horizon.entry else []

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import orjson
 
-# What JSON writes otherwise; the canonical form has none of it. An escaped backslash may stand before a U.
+# Escapes that JSON lacks; canonical N-Triples has none. A backslash before U may itself be escaped.
 _ODD = re.compile(rb"\\[U']|[\x00-\x1f]")
 _ESCAPE = re.compile(rb"\\(?:U([0-9A-Fa-f]{8})|(.))|([\x00-\x1f])")
 

@@ -1,7 +1,7 @@
 """Write fragments and members of the event stream as quads, by the TREE specification (https://w3id.org/tree/specification).
 
-A member is a version of a record: what is told of the version stands in the default graph, what the record's graph held after that
-entry in a graph that has the version's name.
+A member is a version of a record. Statements about the version are in the default graph; the content of the record's graph after that
+entry is in a graph named after the version.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD, literal
 
 LDES, TREE, STREAMS = "https://w3id.org/ldes#", "https://w3id.org/tree#", "https://www.w3.org/ns/activitystreams#"
 _A = f"<{RDF}type>"
-_DEEDS = {ChangeType.NEW: f"{STREAMS}Create", ChangeType.CHANGED: f"{STREAMS}Update", ChangeType.GONE: f"{STREAMS}Delete"}
+_ACTIVITY_TYPES = {ChangeType.NEW: f"{STREAMS}Create", ChangeType.CHANGED: f"{STREAMS}Update", ChangeType.GONE: f"{STREAMS}Delete"}
 _TIME = f"<{PROV}generatedAtTime>"
 
 
@@ -55,7 +55,7 @@ class Stream:
         yield f"{subject} <{LDES}sequencePath> <{SCHEMA}position> ."
         for name, deed in (("Create", ChangeType.NEW), ("Update", ChangeType.CHANGED), ("Delete", ChangeType.GONE)):
             yield f"{subject} <{LDES}version{name}Path> {_A} ."
-            yield f"{subject} <{LDES}version{name}Object> <{_DEEDS[deed]}> ."
+            yield f"{subject} <{LDES}version{name}Object> <{_ACTIVITY_TYPES[deed]}> ."
 
     def node(self, path: str, relations: Iterator[Relation]) -> Iterator[str]:
         """Describe the node at *path* and its *relations*."""
@@ -77,14 +77,14 @@ class Stream:
         """Write a member."""
         version = f"<{self.base}{path(change)}>"
         yield f"<{self.iri}> <{TREE}member> {version} ."
-        yield f"{version} {_A} <{_DEEDS[change.change_type]}> ."
+        yield f"{version} {_A} <{_ACTIVITY_TYPES[change.change_type]}> ."
         yield f"{version} <{DCT}isVersionOf> <{self.base}{change.graph}> ."
         yield f'{version} {_TIME} "{instant(change.stamp)}"^^<{XSD}dateTime> .'
         yield f'{version} <{SCHEMA}position> "{change.number}"^^<{XSD}integer> .'
         yield from (f"{line} {version} ." for line in state.lines())
 
     def latest(self, view: str) -> Iterator[str]:
-        """Tell that the node *view* keeps only the latest version of each record."""
+        """Yield the statements that the node *view* has only the latest version of each record."""
         policy = f"<{view}#policy>"
         yield f"<{view}> <{LDES}retentionPolicy> {policy} ."
         yield f"{policy} {_A} <{LDES}LatestVersionSubset> ."

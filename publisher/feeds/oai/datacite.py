@@ -17,16 +17,16 @@ _SYMBOL = "WSIS.STOCKTAKING"
 # resourceTypeGeneral has no word for a project before 4.6.
 _GENERAL = {"initiative": "Other", "event": "Event", "document": "Text", "post": "Text"}
 _YEAR = re.compile(r"\d{4}", re.ASCII)
-_NONE = "(:unav)"  # DataCite's own word for what is not known (appendix 3)
+_NONE = "(:unav)"  # DataCite's code for an unavailable value (appendix 3)
 
 
 def write(metadata: RecordMetadata) -> str:
-    """Write a record's element; what the schema must have and the record has not is told as unavailable."""
+    """Return the element of a record; mandatory properties that it lacks have DataCite's value for unavailable."""
     return f"{_HEAD}{''.join(_properties(metadata))}</resource>"
 
 
 def wrapped(metadata: RecordMetadata) -> str:
-    """Write it in the envelope of DataCite's own provider."""
+    """Return the element in the envelope of DataCite's own provider."""
     header = element("schemaVersion", "4.5") + element("datacentreSymbol", _SYMBOL)
     return f"{_WRAPPER}{header}<payload>{write(metadata)}</payload></oai_datacite>"
 

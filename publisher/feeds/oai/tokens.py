@@ -1,7 +1,7 @@
-"""Resumption tokens, which hold all that the next page needs, so that the server keeps no state.
+"""Resumption tokens, which contain all that the next page needs, so that the server keeps no state.
 
-A token outlives restarts and releases, and every publisher of the journal takes it: it names places in the journal, which never move. Its
-seal is no sealed. It keeps out what was cut short or is of another journal; who makes a token up reads what anybody may read.
+A token outlives restarts and releases, and every publisher of the journal accepts it: its positions in the journal never change.
+Its checksum is no protection: it detects truncated tokens and those of another journal. A forged token gives access to public data only.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ https://www.w3.org/TR/websub/ (hubs) and https://www.rfc-editor.org/rfc/rfc5545 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -36,65 +36,13 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def everything(request: Request) -> Response:
-        return await _feed(request, change_reader.ALL)
+        return await _feed(request, service, pages, change_reader.ALL)
 
     async def one(request: Request) -> Response:
         params = request.path_params
         if params["family"] not in FEED_FAMILIES:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There are feeds by {', '.join(FEED_FAMILIES)}, and /feeds/all.atom")
-        return await _feed(request, ":".join(params[name] for name in ("family", "code", "basis") if name in params))
-
-    async def _feed(request: Request, set_name: str) -> Response:
-        horizon = await wait_until_current(service)
-        size = await asyncio.to_thread(_size, set_name, horizon.place)
-        if not size and set_name != change_reader.ALL:
-            raise HTTPProblem(
-                HTTPStatus.NOT_FOUND, f"No record was ever in {set_name}; the feeds that there are stand in /oai?verb=ListSets"
-            )
-        number = _archive(request, size // atom.PAGE_SIZE)
-        feed_changes = await asyncio.to_thread(_changes, set_name, number, size)
-        record_states = await read_states(service, feed_changes)
-        feed = _described(request, set_name, number, size, feed_changes)
-        body = await asyncio.to_thread(atom.write_feed, feed, origin(request), service.iris, feed_changes, record_states)
-        hub = request.app.state.hub
-        links = [Link("self", feed.url), *([Link("hub", hub)] if hub else [])]
-        return build_response(
-            request, Representation(body, atom.MEDIA, links=links, headers={"Cache-Control": _FOR_EVER if number else _SOON})
-        )
-
-    def _described(request: Request, set_name: str, number: int, size: int, feed_changes: list[change_reader.Change]) -> atom.Feed:
-        host, hub, path = origin(request), request.app.state.hub, f"{feed_path(set_name)}.atom"
-        # A hub knows a feed by one address, whichever host the feed was got from.
-        current = f"{service.iris.base}{path[1:]}" if hub else host + path
-        before = number - 1 if number else size // atom.PAGE_SIZE
-        links = [("prev-archive", f"{host}{path}?archive={before}")] if before else []
-        links += [("hub", hub)] if hub else []
-        about = set_concept(set_name, service.iris)
-        return atom.Feed(
-            id=f"{service.iris.base}{feed_path(set_name)[1:]}",
-            author=pages.branding.name,
-            title=pages.branding.name + (f": {set_title(set_name, service.iris)}" if set_name != change_reader.ALL else ""),
-            url=f"{host}{path}?archive={number}" if number else current,
-            current=host + path,
-            page=host + (pages.path(about) if about else "/"),
-            updated=max((change.stamp for change in feed_changes), default=0),
-            archive=bool(number),
-            links=tuple(links),
-        )
-
-    def _size(set_name: str, place: int) -> int:
-        with change_reader.open_log(service.history) as file:
-            return change_reader.last_number(file, set_name, place) if file else 0
-
-    def _changes(set_name: str, number: int, size: int) -> list[change_reader.Change]:
-        """Return the changes of an archive in their order, or of the feed itself (0) the newest of each record first."""
-        with change_reader.open_log(service.history) as file:
-            if file is None:
-                return []
-            if number:
-                return change_reader.changes(file, set_name, (number - 1) * atom.PAGE_SIZE, number * atom.PAGE_SIZE, atom.PAGE_SIZE)
-            feed_changes = change_reader.newest_changes(file, set_name, size, atom.PAGE_SIZE)
-            return list({change.name: change for change in reversed(feed_changes)}.values())[::-1]
+        return await _feed(request, service, pages, ":".join(params[name] for name in ("family", "code", "basis") if name in params))
 
     async def events(request: Request) -> Response:
         horizon = await wait_until_current(service)
@@ -102,21 +50,8 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         headers = {"ETag": etag, "Cache-Control": _SOON, "Content-Disposition": 'inline; filename="events.ics"'}
         if matches_etag(request.headers, etag):
             return Response(None, HTTPStatus.NOT_MODIFIED, headers)
-        return StreamingResponse(_calendar(origin(request), horizon.place), media_type="text/calendar; charset=utf-8", headers=headers)
-
-    async def _calendar(host: str, place: int) -> AsyncIterator[bytes]:
-        yield calendar.write_header(f"{service.iris.base}feeds/events", pages.branding.name)
-        after = 0
-        while feed_changes := await asyncio.to_thread(_latest, after, place):
-            alive = [change for change in feed_changes if change.change_type is not change_reader.ChangeType.GONE]
-            for change, state in zip(alive, await read_states(service, alive), strict=True):
-                yield calendar.write_event(change, state, host, service.iris)
-            after = feed_changes[-1].number
-        yield calendar.END
-
-    def _latest(after: int, place: int) -> list[change_reader.Change]:
-        with change_reader.open_log(service.history) as file:
-            return change_reader.changes(file, _EVENTS, after, place, BATCH, place) if file else []
+        chunks = _calendar(service, pages.branding.name, origin(request), horizon.place)
+        return StreamingResponse(chunks, media_type="text/calendar; charset=utf-8", headers=headers)
 
     for path, endpoint in (
         ("/feeds/events.ics", events),
@@ -128,11 +63,85 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     return routes
 
 
+async def _feed(request: Request, service: QueryService, pages: Pages, set_name: str) -> Response:
+    """Return the feed of a set, or the archive of it that the parameter ``archive`` names."""
+    horizon = await wait_until_current(service)
+    size = await asyncio.to_thread(_size, service, set_name, horizon.place)
+    if not size and set_name != change_reader.ALL:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"No record was ever in {set_name}; /oai?verb=ListSets lists the feeds")
+    number = _archive(request, size // atom.PAGE_SIZE)
+    changes = await asyncio.to_thread(_changes, service, set_name, number, size)
+    states = await read_states(service, changes)
+    feed = _describe_feed(request, pages, set_name, number, size, changes)
+    body = await asyncio.to_thread(atom.write_feed, feed, origin(request), service.iris, changes, states)
+    hub = request.app.state.hub
+    links = [Link("self", feed.url), *([Link("hub", hub)] if hub else [])]
+    headers = {"Cache-Control": _FOR_EVER if number else _SOON}
+    return build_response(request, Representation(body, atom.MEDIA, links=links, headers=headers))
+
+
+def _describe_feed(
+    request: Request, pages: Pages, set_name: str, number: int, size: int, changes: Sequence[change_reader.Change]
+) -> atom.Feed:
+    """Return the metadata of a feed whose set has *size* changes, or of its archive *number*, 0 for the feed itself."""
+    iris, host, hub, path = pages.iris, origin(request), request.app.state.hub, f"{feed_path(set_name)}.atom"
+    # A hub knows a feed by one URL, whichever host the request named.
+    current = f"{iris.base}{path[1:]}" if hub else host + path
+    before = number - 1 if number else size // atom.PAGE_SIZE
+    links = [("prev-archive", f"{host}{path}?archive={before}")] if before else []
+    links += [("hub", hub)] if hub else []
+    about = set_concept(set_name, iris)
+    return atom.Feed(
+        id=f"{iris.base}{feed_path(set_name)[1:]}",
+        author=pages.branding.name,
+        title=pages.branding.name + (f": {set_title(set_name, iris)}" if set_name != change_reader.ALL else ""),
+        url=f"{host}{path}?archive={number}" if number else current,
+        current=host + path,
+        page=host + (pages.path(about) if about else "/"),
+        updated=max((change.stamp for change in changes), default=0),
+        archive=bool(number),
+        links=tuple(links),
+    )
+
+
+def _size(service: QueryService, set_name: str, place: int) -> int:
+    with change_reader.open_log(service.history) as file:
+        return change_reader.last_number(file, set_name, place) if file else 0
+
+
+def _changes(service: QueryService, set_name: str, number: int, size: int) -> list[change_reader.Change]:
+    """Return the changes of archive *number* in their order; of the feed itself (0) the newest of each record first."""
+    with change_reader.open_log(service.history) as file:
+        if file is None:
+            return []
+        if number:
+            return change_reader.changes(file, set_name, (number - 1) * atom.PAGE_SIZE, number * atom.PAGE_SIZE, atom.PAGE_SIZE)
+        changes = change_reader.newest_changes(file, set_name, size, atom.PAGE_SIZE)
+        return list({change.name: change for change in reversed(changes)}.values())[::-1]
+
+
+async def _calendar(service: QueryService, name: str, host: str, place: int) -> AsyncIterator[bytes]:
+    """Yield the calendar of all events, in which the last change counted is *place*."""
+    yield calendar.write_header(f"{service.iris.base}feeds/events", name)
+    after = 0
+    while changes := await asyncio.to_thread(_event_changes, service, after, place):
+        alive = [change for change in changes if change.change_type is not change_reader.ChangeType.GONE]
+        for change, state in zip(alive, await read_states(service, alive), strict=True):
+            yield calendar.write_event(change, state, host, service.iris)
+        after = changes[-1].number
+    yield calendar.END
+
+
+def _event_changes(service: QueryService, after: int, place: int) -> list[change_reader.Change]:
+    with change_reader.open_log(service.history) as file:
+        return change_reader.changes(file, _EVENTS, after, place, BATCH, place) if file else []
+
+
 def _archive(request: Request, last: int) -> int:
-    """Return the number of the archive that is asked for, 0 where it is the feed itself."""
+    """Return the number of the requested archive, 0 for the feed itself."""
     text = request.query_params.get("archive")
     if text is None:
         return 0
     if not (text.isascii() and text.isdecimal() and 0 < int(text[:10]) <= last):
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no archive {text} of this feed")
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This feed has no archive {text}; its archives are 1 to {last}")
     return int(text)

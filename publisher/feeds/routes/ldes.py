@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Sequence
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -31,7 +31,7 @@ from publisher.store.query_service import QueryService
 from publisher.store.workers.reader import PREFIXES
 from vocab.terms import SH
 
-# Graphs in which members stand need a form that can name graphs.
+# Members are named graphs, so only formats with graph names fit.
 _FORMS = {
     "trig": GraphFormat("trig", "TriG", "application/trig", (), RdfFormat.TRIG),
     "nq": GraphFormat("nq", "N-Quads", "application/n-quads", (), RdfFormat.N_QUADS),
@@ -45,102 +45,33 @@ _NUMBER = re.compile(r"[1-9]\d{0,8}\Z", re.ASCII)
 
 def router(service: QueryService, pages: Pages) -> APIRouter:
     """Return the routes of ``/ldes``."""
-    routes = APIRouter()
+    routes, fragments = APIRouter(), _Fragments(service)
 
     async def stream(request: Request) -> Response:
-        event_stream = _stream(request)
+        event_stream = fragments.stream(request)
         views = (f"{event_stream.host}/ldes/time", f"{event_stream.host}/ldes/latest")
         return await _respond(request, [*event_stream.described(*views), *event_stream.latest(views[1])])
 
     async def shape(request: Request) -> Response:
-        return await _respond(request, _stream(request).shape())
+        return await _respond(request, fragments.stream(request).shape())
 
     async def time(request: Request) -> Response:
-        spans = (month(name) for name in months(await _days()))
-        return await _node(request, "/ldes/time", (Relation(f"/ldes/time/{span.name}", span.begin, span.end) for span in spans))
+        spans = (month(name) for name in months(await fragments.days()))
+        relations = (Relation(f"/ldes/time/{span.name}", span.begin, span.end) for span in spans)
+        return await fragments.respond(request, "/ldes/time", relations)
 
     async def by_month(request: Request) -> Response:
-        name, known = request.path_params["month"], months(await _days())
-        if name not in known:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Nothing changed in {name}")
-        spans = (day.span for day in known[name])
-        relations = (Relation(f"/ldes/time/{span.name}/1", span.begin, span.end) for span in spans)
-        return await _node(request, f"/ldes/time/{name}", relations, closed=name != list(known)[-1])
+        return await fragments.month(request, request.path_params["month"])
 
     async def page(request: Request) -> Response:
-        name, number = request.path_params["day"], request.path_params["page"]
-        day = next((day for day in await _days() if day.span.name == name), None)
-        if day is None or not _NUMBER.match(number) or int(number) > day.pages:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The stream has no page {name}/{number}")
-        return await _page(request, day, int(number))
-
-    async def _page(request: Request, day: Day, number: int) -> Response:
-        after, last = day.page(number)
-        page_changes = await asyncio.to_thread(_changes, after, last, None)
-        least = page_changes[-1].stamp if page_changes else day.span.begin
-        onward = [Relation(f"/ldes/time/{day.span.name}/{number + 1}", least, day.span.end)] if number < day.pages else []
-        path = f"/ldes/time/{day.span.name}/{number}"
-        return await _node(request, path, iter(onward), page_changes, closed=day.closed(number))
+        return await fragments.page(request, request.path_params["day"], request.path_params["page"])
 
     async def latest(request: Request) -> Response:
-        text = request.path_params.get("after", "")
-        if text and not _NUMBER.match(text):
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "A page of the latest versions is /ldes/latest or one that such a page links")
-        horizon, least = await wait_until_current(service), request.query_params.get("entry", "")
-        if _NUMBER.match(least) and int(least) > horizon.entry:  # another publisher, which is ahead, has linked this page
-            raise NotReady(f"the page before was of journal entry {least}, this copy is only at {horizon.entry}; ask again in a moment")
-        page_changes = await asyncio.to_thread(_changes, int(text or 0), horizon.place, horizon.place)
-        onward = (
-            [Relation(f"/ldes/latest/{page_changes[-1].number}?entry={horizon.entry}", page_changes[-1].stamp)]
-            if len(page_changes) == PAGE_SIZE
-            else []
-        )
-        path = "/ldes/latest" + (f"/{text}" if text else "") + (f"?entry={least}" if _NUMBER.match(least) else "")
-        return await _node(request, path, iter(onward), page_changes, more=_stream(request).latest(f"{origin(request)}{path}"))
+        return await fragments.latest(request, request.path_params.get("after", ""), request.query_params.get("entry", ""))
 
     async def version(request: Request) -> Response:
-        _, entry, *record = path_segments(request) + [""] * 2  # of an address that is too short, what is missing is empty
-        horizon = await wait_until_current(service)
-        page_changes = await asyncio.to_thread(_one, "/".join(record[:-2]), entry, horizon.place)
-        if page_changes is None:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such version; the pages of /ldes name them")
-        (state,) = await read_states(service, [page_changes])
-        return await _respond(request, _stream(request).member(page_changes, state), _FOR_EVER)
-
-    async def _node(
-        request: Request,
-        path: str,
-        relations: Iterator[Relation],
-        page_changes: list[change_reader.Change] | None = None,
-        closed: bool = False,
-        more: Iterable[str] = (),
-    ) -> Response:
-        event_stream, record_states = _stream(request), await read_states(service, page_changes or [])
-        members = (
-            line for change, state in zip(page_changes or [], record_states, strict=True) for line in event_stream.member(change, state)
-        )
-        statements = [*event_stream.described(event_stream.host + path), *event_stream.node(path, relations), *more, *members]
-        return await _respond(request, statements, _FOR_EVER if closed else _SOON)
-
-    async def _days() -> list[Day]:
-        horizon = await wait_until_current(service)
-
-        def read() -> list[tuple[int, int]]:
-            with change_reader.open_log(service.history) as file:
-                return change_reader.days(file, horizon.entry) if file else []
-
-        return days(await asyncio.to_thread(read))
-
-    def _changes(after: int, last: int, latest: int | None) -> list[change_reader.Change]:
-        with change_reader.open_log(service.history) as file:
-            return change_reader.changes(file, change_reader.ALL, after, last, PAGE_SIZE, latest) if file else []
-
-    def _one(name: str, entry: str, upto: int) -> change_reader.Change | None:
-        with change_reader.open_log(service.history) as file:
-            return change_reader.change_at(file, name, int(entry), upto) if file and _NUMBER.match(entry) else None
-
-    def _stream(request: Request) -> Stream:
-        return Stream(service.iris.base, origin(request))
+        _, entry, *record = path_segments(request) + [""] * 2  # missing segments are empty
+        return await fragments.version(request, "/".join(record[:-2]), entry)
 
     for path, endpoint in (
         ("/ldes", stream),
@@ -154,6 +85,94 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     ):
         routes.add_route(path, endpoint, methods=["GET", "HEAD"])
     return routes
+
+
+class _Fragments:
+    """The responses with the fragments of the stream, from the history of *service*."""
+
+    def __init__(self, service: QueryService) -> None:
+        self._service = service
+
+    def stream(self, request: Request) -> Stream:
+        return Stream(self._service.iris.base, origin(request))
+
+    async def days(self) -> list[Day]:
+        """Return the days with changes."""
+        horizon = await wait_until_current(self._service)
+
+        def read() -> list[tuple[int, int]]:
+            with change_reader.open_log(self._service.history) as file:
+                return change_reader.days(file, horizon.entry) if file else []
+
+        return days(await asyncio.to_thread(read))
+
+    async def month(self, request: Request, name: str) -> Response:
+        """Return the fragment of a month, which links its days."""
+        known = months(await self.days())
+        if name not in known:
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Nothing changed in {name}")
+        spans = (day.span for day in known[name])
+        relations = (Relation(f"/ldes/time/{span.name}/1", span.begin, span.end) for span in spans)
+        return await self.respond(request, f"/ldes/time/{name}", relations, closed=name != list(known)[-1])
+
+    async def page(self, request: Request, name: str, number_text: str) -> Response:
+        """Return a page of the changes of a day."""
+        day = next((day for day in await self.days() if day.span.name == name), None)
+        if day is None or not _NUMBER.match(number_text) or int(number_text) > day.pages:
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The stream has no page {name}/{number_text}")
+        number = int(number_text)
+        after, last = day.page(number)
+        changes = await asyncio.to_thread(self._changes, after, last, None)
+        least = changes[-1].stamp if changes else day.span.begin
+        onward = [Relation(f"/ldes/time/{name}/{number + 1}", least, day.span.end)] if number < day.pages else []
+        return await self.respond(request, f"/ldes/time/{name}/{number}", onward, changes, closed=day.closed(number))
+
+    async def latest(self, request: Request, after: str, entry: str) -> Response:
+        """Return a page of the latest versions: those after the change numbered *after*, linked when *entry* was the newest."""
+        if after and not _NUMBER.match(after):
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "A page of the latest versions is /ldes/latest or one that such a page links")
+        horizon = await wait_until_current(self._service)
+        if _NUMBER.match(entry) and int(entry) > horizon.entry:  # another publisher, which is ahead, has linked this page
+            raise NotReady(f"the page before was of journal entry {entry}, this copy is only at {horizon.entry}; ask again in a moment")
+        changes = await asyncio.to_thread(self._changes, int(after or 0), horizon.place, horizon.place)
+        is_full = len(changes) == PAGE_SIZE
+        onward = [Relation(f"/ldes/latest/{changes[-1].number}?entry={horizon.entry}", changes[-1].stamp)] if is_full else []
+        path = "/ldes/latest" + (f"/{after}" if after else "") + (f"?entry={entry}" if _NUMBER.match(entry) else "")
+        more = self.stream(request).latest(f"{origin(request)}{path}")
+        return await self.respond(request, path, onward, changes, more=more)
+
+    async def version(self, request: Request, record: str, entry: str) -> Response:
+        """Return the version of a record that *entry* wrote."""
+        horizon = await wait_until_current(self._service)
+        change = await asyncio.to_thread(self._change, record, entry, horizon.place)
+        if change is None:
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such version; the pages of /ldes name them")
+        (state,) = await read_states(self._service, [change])
+        return await _respond(request, self.stream(request).member(change, state), _FOR_EVER)
+
+    async def respond(
+        self,
+        request: Request,
+        path: str,
+        relations: Iterable[Relation],
+        changes: Sequence[change_reader.Change] = (),
+        closed: bool = False,
+        more: Iterable[str] = (),
+    ) -> Response:
+        """Return the fragment at *path* with *relations* to others and *changes* as members; a *closed* one never changes."""
+        event_stream, states = self.stream(request), await read_states(self._service, list(changes))
+        members = (line for change, state in zip(changes, states, strict=True) for line in event_stream.member(change, state))
+        description = event_stream.described(event_stream.host + path)
+        statements = [*description, *event_stream.node(path, iter(relations)), *more, *members]
+        return await _respond(request, statements, _FOR_EVER if closed else _SOON)
+
+    def _changes(self, after: int, last: int, latest: int | None) -> list[change_reader.Change]:
+        with change_reader.open_log(self._service.history) as file:
+            return change_reader.changes(file, change_reader.ALL, after, last, PAGE_SIZE, latest) if file else []
+
+    def _change(self, name: str, entry: str, upto: int) -> change_reader.Change | None:
+        with change_reader.open_log(self._service.history) as file:
+            return change_reader.change_at(file, name, int(entry), upto) if file and _NUMBER.match(entry) else None
 
 
 async def _respond(request: Request, lines: Iterable[str], cache: str = _SOON) -> Response:
