@@ -64,8 +64,8 @@ def main(
 
 
 def _line(row: dict[str, Any]) -> Line:
-    told = {name: value for name, value in row.items() if name not in ("benchmark", "met", "aim")}
-    return Line(**told, aim=Aim(**row["aim"]) if row["aim"] else None)
+    values = {name: value for name, value in row.items() if name not in ("benchmark", "met", "aim")}
+    return Line(**values, aim=Aim(**row["aim"]) if row["aim"] else None)
 
 
 app = typer.Typer(add_completion=False)

@@ -25,7 +25,7 @@ import orjson
 import typer
 from rich.table import Table
 
-from benchmarks.concurrent_queries import AT_ONCE, FIRST, LAST, REPEATED, Client, Column, Figure, crowded, measure, told
+from benchmarks.concurrent_queries import AT_ONCE, FIRST, LAST, REPEATED, Client, Column, Figure, crowded, format_figure, measure
 from benchmarks.end_to_end import harvested, ready, served, settings, settled
 from benchmarks.endpoint import loaded, peer, rows
 from benchmarks.engines import missing, started
@@ -95,14 +95,14 @@ def _shown(columns: Sequence[Column], note: str) -> None:
         line = beside.get(name) or Line(name, "", None)
         ratio = f"{line.ratio:.2f}" if line.ratio else ""
         met = "" if line.aim is None else "yes" if line.aim.met(line) else "no"
-        cells = [name, *(told(it.found.get(name, "")) for it in columns), ratio, str(line.aim or ""), met]
+        cells = [name, *(format_figure(it.found.get(name, "")) for it in columns), ratio, str(line.aim or ""), met]
         table.add_row(*cells)
         print("|", " | ".join(cells), "|")
     err.print(table)
 
 
 def _rows_of(columns: Sequence[Column], note: str) -> list[dict[str, object]]:
-    """Give the lines as ``table.show`` does, each with all columns."""
+    """Return the lines as ``table.show`` does, each with all columns."""
     return [
         {
             "benchmark": f"Columns: {note}",
@@ -140,7 +140,7 @@ def _virtuoso(open_: ExitStack, folder: Path, journal: Path) -> tuple[Column, Co
     since = time.perf_counter()
     until(lambda: ready(there) and there.get("/health").json().get("lag") == 0, 7200, 1.0)
     found: dict[str, Figure] = {LOAD: time.perf_counter() - since}
-    err.print(f"  {told(found[LOAD])} s; waiting until tables and texts have followed")
+    err.print(f"  {format_figure(found[LOAD])} s; waiting until tables and texts have followed")
     shown = other / "store" / engine.address.folder / "snapshots"
     until(lambda: (it := newest_snapshot(shown)) is not None and it.text == it.tables == it.position, 7200, 1.0)
     return Column("Virtuoso", engine.address.query, [("default-graph-uri", MERGE)]), Column(

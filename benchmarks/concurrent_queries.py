@@ -21,7 +21,7 @@ AT_ONCE = (1, 8, 32)
 LARGE = 100_000  # rows of the large answer
 COLD, REPEATED = "all queries once, cold, ms", "repeated, 8 at once, /s"
 FIRST, LAST = f"{LARGE:,} rows, to the first byte, ms", f"{LARGE:,} rows, to the last, ms"
-_TURNS = 3  # times that a question is asked by one client; the median is told
+_TURNS = 3  # times that a question is asked by one client; the median is reported
 _fresh = count()
 
 Figure = float | str  # a figure, or why there is none
@@ -36,7 +36,8 @@ def crowded(clients: int) -> str:
 class Column:
     """An endpoint and what was measured of it, by the line's name.
 
-    *more* are parameters of each question; one question may take *patience* seconds, and all of them *budget*: what is left then is told
+    *more* are parameters of each question; one question may take *patience* seconds, and all of them *budget*; the rest
+    is reported
     as not asked.
     """
 
@@ -58,7 +59,7 @@ class Client:
         self._connection = http.client.HTTPConnection(at.netloc, timeout=it.patience)
 
     def ask(self, query: str) -> tuple[bytes, float]:
-        """Give the answer and the seconds to its first byte; raises OSError where it does not come, or is an error."""
+        """Return the answer and the seconds to its first byte; raises OSError where it does not come, or is an error."""
         head = {"Content-Type": "application/x-www-form-urlencoded", "Accept": TABLE}
         since = time.perf_counter()
         self._connection.request("POST", self._path, urlencode([("query", query), *self._it.more]), head)
@@ -96,16 +97,16 @@ def _note(it: Column, line: str, work: Callable[[], Figure]) -> None:
     since = time.perf_counter()
     it.found[line] = work() if it.spent < it.budget else "not asked"
     it.spent += time.perf_counter() - since
-    err.print(f"  {it.name}: {line}: {told(it.found[line])}")
+    err.print(f"  {it.name}: {line}: {format_figure(it.found[line])}")
 
 
-def told(figure: Figure) -> str:
+def format_figure(figure: Figure) -> str:
     """Write a figure for people."""
     return figure if isinstance(figure, str) else f"{figure:,.1f}" if figure < 100 else f"{figure:,.0f}"
 
 
 def _of(found: Sequence[Figure], joined: Callable[[list[float]], float]) -> Figure:
-    """Join seconds as milliseconds; where a question had no answer, tell the first such trouble."""
+    """Join seconds as milliseconds; where a question had no answer, report the first error."""
     trouble = next((one for one in found if isinstance(one, str)), None)
     return trouble or joined([one for one in found if isinstance(one, float)]) * 1000
 
@@ -122,12 +123,12 @@ def _once(it: Column, text: str) -> Figure:
 
 
 def trouble(it: Column, error: Exception) -> str:
-    """Tell briefly why a question had no answer."""
+    """Return briefly why a question had no answer."""
     return f"over {it.patience:.0f} s" if isinstance(error, TimeoutError) else f"error {str(error)[:3]}"
 
 
 def _crowd(it: Column, small: Mapping[str, str], clients: int, made: Callable[[str], str]) -> Figure:
-    """Give the questions a second that an endpoint answers to some clients at once, each beginning with another question."""
+    """Return the questions a second that an endpoint answers to some clients at once, each beginning with another question."""
     end, texts = time.perf_counter() + SECONDS, list(small.values())
 
     def work(number: int) -> tuple[int, float, str]:

@@ -16,7 +16,7 @@ from benchmarks.result_table import Json, Line, show
 
 
 def derived(few: Course, many: Course) -> Costs:
-    """Give what each further record costs, from two runs: what a process takes to begin is in both."""
+    """Return what each further record costs, from two runs: what a process takes to begin is in both."""
     more, later = many.records - few.records, ("some changed, all read", "some changed: shown, with tables and text index")
 
     def each(what: Callable[[Course], float]) -> float:
@@ -32,7 +32,7 @@ def derived(few: Course, many: Course) -> Costs:
     return Costs(
         records=many.records,
         read=each(harvester),
-        work=each(lambda it: it.stages["collect"].processor.get("judges", 0.0)),
+        work=each(lambda it: it.stages["collect"].processor.get("workers", 0.0)),
         plan=took("plan"),
         commit=took("commit"),
         same=each(lambda it: it.stages["again, all read"].processor["harvester"]),

@@ -49,10 +49,10 @@ class Harvest:
 
 
 def settings(data: Path, limits: str = "", more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Give the environment of our processes, with the settings *more*."""
-    told = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_SOURCES": str(data / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
-    told["STOCKTAKE_QUERY_LIMITS"] = f"budget=0, each=0, share=0, {limits}"  # the one address that asks here stands for many
-    return {**{name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}, **told, **(more or {})}
+    """Return the environment of our processes, with the settings *more*."""
+    settings = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_SOURCES": str(data / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+    settings["STOCKTAKE_QUERY_LIMITS"] = f"budget=0, each=0, share=0, {limits}"  # the one address that asks here stands for many
+    return {**{name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}, **settings, **(more or {})}
 
 
 @contextmanager
@@ -71,16 +71,16 @@ def served(data: Path, limits: str = "", more: Mapping[str, str] | None = None) 
 
 
 def shown(client: httpx.Client, journal: Journal) -> bool:
-    """Tell whether the server shows all that the journal holds."""
+    """Return whether the server shows all that the journal holds."""
     try:
-        told = client.get("/health").json()
+        health = client.get("/health").json()
     except httpx.TransportError:
         return False
-    return bool(told["position"] == latest(journal))
+    return bool(health["position"] == latest(journal))
 
 
 def latest(journal: Journal) -> int:
-    """Give the number of the journal's last entry, 0 where there is none."""
+    """Return the number of the journal's last entry, 0 where there is none."""
     head = journal.head
     return head.number if head else 0
 
@@ -136,7 +136,7 @@ def walk(registry: str, records: int, folder: Path) -> dict[str, Harvest]:
 
 
 def ready(client: httpx.Client) -> bool:
-    """Tell whether the server answers."""
+    """Return whether the server answers."""
     try:
         return client.get("/health").is_success
     except httpx.TransportError:

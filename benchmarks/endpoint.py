@@ -30,7 +30,7 @@ class Endpoint:
         self._connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=120)
 
     def ask(self, query: str) -> bytes:
-        """Give the answer as SPARQL's JSON, read to its end."""
+        """Return the answer as SPARQL's JSON, read to its end."""
         headers = {"Content-Type": "application/x-www-form-urlencoded", "Accept": _TABLE}
         self._connection.request("POST", self._path, urlencode({"query": query}), headers)
         with self._connection.getresponse() as answer:
@@ -45,7 +45,7 @@ class Endpoint:
 
 
 def rows(answer: bytes) -> list[bytes]:
-    """Give an answer's rows in an order of their own, so that two answers can be compared."""
+    """Return an answer's rows in an order of their own, so that two answers can be compared."""
     found: dict[str, Any] = orjson.loads(answer)
     return sorted(orjson.dumps([_plain(row[name]) for name in sorted(row)]) for row in found["results"]["bindings"])
 
@@ -55,13 +55,13 @@ def _plain(term: dict[str, str]) -> list[str]:
 
 
 def free_port() -> int:
-    """Give a port on loopback that nobody listens on."""
+    """Return a port on loopback that nobody listens on."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         return int(listener.getsockname()[1])
 
 
 def oxigraph(*words: str | Path) -> list[str]:
-    """Give the peer's command line."""
+    """Return the peer's command line."""
     return [str(Path(sys.executable).with_name("oxigraph")), *map(str, words)]
 
 

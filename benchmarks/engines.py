@@ -60,7 +60,7 @@ class Engine:
 
 
 def missing(name: str) -> str:
-    """Tell why the engine *name* cannot be started here, "" where it can."""
+    """Return why the engine *name* cannot be started here, "" where it can."""
     command, cure = {
         "oxigraph": (_oxigraph(), "install the package oxigraph of PyPI"),
         "virtuoso": (shutil.which("virtuoso-t"), "install Debian's virtuoso-opensource"),

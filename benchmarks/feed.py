@@ -1,4 +1,4 @@
-"""Feed: a registry on loopback that answers as it is told, page by page, for the troubles that the demo does not play."""
+"""Feed: a registry on loopback with scripted responses, page by page, for faults that the demo does not simulate."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ SIZE = 50  # records a page, where the client does not say
 
 
 def keys(count: int, scheme: str = "https") -> list[str]:
-    """Give so many keys, which are addresses as many registries' are."""
+    """Return so many keys, which are addresses as many registries' are."""
     return [f"{scheme}://registry.example/projects/{number}" for number in range(count)]
 
 
@@ -45,7 +45,7 @@ class Feed:
 
     @property
     def card(self) -> dict[str, Any]:
-        """Give the card by which it is harvested."""
+        """Return its source definition."""
         options = {"records": "results", "total": "total", "page": "page", "limit": "size", "size": SIZE, "key": "id"}
         return {
             "title": "Projects",
@@ -59,7 +59,7 @@ class Feed:
         }
 
     def answer(self, asked: dict[str, list[str]]) -> tuple[str, bytes]:
-        """Give the media type and the body of an answer."""
+        """Return the media type and the body of an answer."""
         if self.page:
             return "text/html", b"<!DOCTYPE html><title>Under maintenance</title><p>Back soon."
         number, size = int(asked.get("page", ["1"])[0]), int(asked.get("size", [str(SIZE)])[0])
@@ -74,11 +74,11 @@ class _Answer(BaseHTTPRequestHandler):
     feed: Feed
 
     def do_GET(self) -> None:
-        told = urlsplit(self.path)
-        if told.path == "/robots.txt":
+        url = urlsplit(self.path)
+        if url.path == "/robots.txt":
             self.send_error(404)
             return
-        media, body = self.feed.answer(parse_qs(told.query))
+        media, body = self.feed.answer(parse_qs(url.query))
         self.send_response(200)
         self.send_header("Content-Type", media)
         self.send_header("Content-Length", str(len(body)))

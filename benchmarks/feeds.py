@@ -38,7 +38,7 @@ _MEMBER = b"<https://w3id.org/tree#member>"
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A page: its size in bytes and how many records it told of."""
+    """A page: its size in bytes and its number of records."""
 
     size: int
     records: int
@@ -57,29 +57,29 @@ def events(journal: Journal, count: int) -> None:
             it = Event(
                 key=str(number), titles=(Text(f"Forum {number}", "en"),), start=f"2026-{1 + number % 12:02d}-01", action_lines=(line,)
             )
-            told = [*describe(it, IRIS, "demo-events"), *describe_record(it.key, IRIS, about)]
-            yield from (f"A {row}" for row in quads(told, IRIS.record("demo-events", it.key)))
+            triples = [*describe(it, IRIS, "demo-events"), *describe_record(it.key, IRIS, about)]
+            yield from (f"A {row}" for row in quads(triples, IRIS.record("demo-events", it.key)))
 
     journal.append(rows(), run="demo-events.1", time=_TIME)
 
 
 def by_oai(verb: str, prefix: str) -> Follow:
-    """Give a harvest by OAI-PMH."""
+    """Return a harvest by OAI-PMH."""
 
     def follow(client: httpx.Client) -> Iterator[Page]:
         address: str | None = f"/oai?verb={verb}&metadataPrefix={prefix}"
         while address:
             data = _got(client, address)
-            told = etree.fromstring(data)
-            yield Page(len(data), sum(1 for _ in told.iter(f"{_OAI}header")))
-            token = told.findtext(f".//{_OAI}resumptionToken")
+            document = etree.fromstring(data)
+            yield Page(len(data), sum(1 for _ in document.iter(f"{_OAI}header")))
+            token = document.findtext(f".//{_OAI}resumptionToken")
             address = f"/oai?verb={verb}&resumptionToken={quote(token)}" if token else None
 
     return follow
 
 
 def by_ldes(headers: dict[str, str]) -> Follow:
-    """Give a replication by the pages of the first day, in the order of their relations."""
+    """Return a replication by the pages of the first day, in the order of their relations."""
 
     def follow(client: httpx.Client) -> Iterator[Page]:
         for number in range(1, 1_000_000):
@@ -96,9 +96,9 @@ def by_archives(client: httpx.Client) -> Iterator[Page]:
     address: str | None = "/feeds/all.atom"
     while address:
         data = _got(client, address)
-        told = etree.fromstring(data)
-        yield Page(len(data), sum(1 for _ in told.iter("{*}entry")))
-        links = (it.get("href") for it in told.iterfind("{*}link") if it.get("rel") == "prev-archive")
+        document = etree.fromstring(data)
+        yield Page(len(data), sum(1 for _ in document.iter("{*}entry")))
+        links = (it.get("href") for it in document.iterfind("{*}link") if it.get("rel") == "prev-archive")
         address = next((str(link) for link in links), None)
 
 
@@ -107,9 +107,9 @@ def by_activities(client: httpx.Client) -> Iterator[Page]:
     address: str | None = "/activities/1"
     while address:
         answer = client.get(address).raise_for_status()
-        told = answer.json()
-        yield Page(len(answer.content), len(told["orderedItems"]))
-        address = told.get("next")
+        document = answer.json()
+        yield Page(len(answer.content), len(document["orderedItems"]))
+        address = document.get("next")
 
 
 def by_sitemaps(client: httpx.Client) -> Iterator[Page]:
@@ -156,7 +156,7 @@ def _got(client: httpx.Client, address: str) -> bytes:
 
 
 def _told(client: httpx.Client, count: int) -> bool:
-    """Tell whether harvesters are told of all that there is."""
+    """Return whether harvesters can see all changes."""
     answer = client.get("/activities")
     return answer.is_success and answer.json()["totalItems"] == count
 

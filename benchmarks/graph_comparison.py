@@ -36,7 +36,7 @@ def _unescaped(match: re.Match[str]) -> str:
 
 
 def same(statements: Sequence[str], written: str) -> bool:
-    """Tell whether *written*, N-Triples by any writer, says just what *statements* say; a time in UTC may end in +00:00."""
+    """Return whether *written*, N-Triples by any writer, says just what *statements* say; a time in UTC may end in +00:00."""
     lines = written.replace('+00:00"^^', 'Z"^^').splitlines()
     theirs = {parts(line.rstrip().removesuffix(".").rstrip()) for line in lines if line.strip()}
     return {parts(statement) for statement in statements} == theirs

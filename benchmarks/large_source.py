@@ -29,7 +29,7 @@ PIECE = 1 << 20  # bytes sent at once
 
 
 def iati(size: int) -> Iterator[bytes]:
-    """Give an IATI file of about *size* bytes, of activities with some 4 kB each."""
+    """Return an IATI file of about *size* bytes, of activities with some 4 kB each."""
     transactions = "".join(_TRANSACTION.format(month=month, number=month * 1000) for month in range(1, 10))
     head = b'<?xml version="1.0" encoding="UTF-8"?>\n<iati-activities version="2.03">\n'
     yield from _pieces(head, lambda number: _ACTIVITY.format(number=number, prose=_PROSE * 8, transactions=transactions), size)
@@ -37,7 +37,7 @@ def iati(size: int) -> Iterator[bytes]:
 
 
 def rows(size: int) -> Iterator[bytes]:
-    """Give a CSV of about *size* bytes, of rows with some 1 kB each."""
+    """Return a CSV of about *size* bytes, of rows with some 1 kB each."""
     yield from _pieces(b"id,name,text,country,goal\r\n", lambda number: f'{number},Project {number},"{_PROSE * 8}",Kenya,SDG 4\r\n', size)
 
 

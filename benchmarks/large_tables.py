@@ -52,15 +52,15 @@ INSERT INTO classes SELECT copied(organization, $number), code FROM classes WHER
 Pages = Mapping[str, Sequence[str]]
 
 
-def filled(data: Path, stored: int, records: int, tell: Callable[[str], None]) -> tuple[Pages, Pages]:
+def filled(data: Path, stored: int, records: int, report: Callable[[str], None]) -> tuple[Pages, Pages]:
     """Fill *data*, unless it is; give addresses of pages by kind of thing, and codes by facet, the most frequent first."""
     if not (data / "store" / "crowded").exists():
-        tell(f"writing {stored:,} things")
+        report(f"writing {stored:,} things")
         _journal(Journal(data / "journal"), stored)
-        tell("loading them into the store, the tables and the index of texts")
+        report("loading them into the store, the tables and the index of texts")
         _loaded(data)
-        tell(f"filling the tables up to {records:,} things")
-        _copied(data, records, tell)
+        report(f"filling the tables up to {records:,} things")
+        _copied(data, records, report)
         (data / "store" / "crowded").touch()
     return _known(data)
 
@@ -73,8 +73,8 @@ def _journal(journal: Journal, stored: int) -> None:
 
     def rows() -> Iterator[str]:
         for it in _others(few):
-            told = [*describe(it, IRIS, _OTHERS), *describe_record(it.key, IRIS, about)]
-            yield from (f"A {row}" for row in quads(told, IRIS.record(_OTHERS, it.key)))
+            triples = [*describe(it, IRIS, _OTHERS), *describe_record(it.key, IRIS, about)]
+            yield from (f"A {row}" for row in quads(triples, IRIS.record(_OTHERS, it.key)))
 
     journal.append(rows(), run=f"{_OTHERS}.1", time=_TIME + timedelta(minutes=1))
 
@@ -101,12 +101,12 @@ def _loaded(data: Path) -> None:
         follower.close()
 
 
-def _copied(data: Path, records: int, tell: Callable[[str], None]) -> None:
+def _copied(data: Path, records: int, report: Callable[[str], None]) -> None:
     work = data / "store" / "tables" / "work.duckdb"
     with duckdb.connect(str(work), config={"memory_limit": "2GiB", "temp_directory": str(work.with_name("spilled"))}) as held:
-        told = held.execute("SELECT max(thing), count(*) FILTER (kind < 5) FROM things").fetchone()
-        assert told
-        last, things = told
+        row = held.execute("SELECT max(thing), count(*) FILTER (kind < 5) FROM things").fetchone()
+        assert row
+        last, things = row
         position, entry = held.execute("SELECT position, entry FROM mark").fetchall()[0]
         held.execute(_COPIED)
         for number in range(1, -(-records // things)):
@@ -123,10 +123,10 @@ def _copied(data: Path, records: int, tell: Callable[[str], None]) -> None:
     part.mkdir()
     database.copy(part / "tables.duckdb")
     database.close()
-    tell("preparing them")
+    report("preparing them")
     since = time.perf_counter()
     build_bitmaps(part / "tables.duckdb")
-    tell(f"that took {time.perf_counter() - since:,.1f} s")
+    report(f"that took {time.perf_counter() - since:,.1f} s")
     shutil.copy(shown / "position", part)
     for folder in (shown, Path(made.path) / "tables"):
         shutil.rmtree(folder)

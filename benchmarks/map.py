@@ -25,7 +25,7 @@ _TIMES = 5
 _SHARE, _RML_SHARE = 20, 5  # rdflib and morph-kgc do one record in so many and rates are compared: morph-kgc's first second is its mapping
 
 _ENGINE = "ready rows to N-Triples file, next to morph-kgc"
-CACHE = Path.home() / ".cache" / "stocktake-bench"
+CACHE = Path.home() / ".cache" / "stocktake-benchmarks"
 
 Read = Callable[[Record[Any]], Resource]
 
@@ -40,9 +40,9 @@ def _graphs(found: list[Record[Any]], read: Read) -> list[Line]:
     with reduced_gc():  # as a harvest has it, for both
         alone = pairs(lambda: [statements(it) for it in its], lambda: [theirs(it) for it in its[: len(few)]], _TIMES)
         whole = pairs(lambda: [statements(read(record)) for record in found], lambda: [theirs(read(record)) for record in few], _TIMES)
-    told = f"statements equal, {total:.0f} a record; rdflib makes terms, a graph a record, and N-Triples from the same model"
+    note = f"statements equal, {total:.0f} a record; rdflib makes terms, a graph a record, and N-Triples from the same model"
     rows = (
-        ("model to N-Triples, next to rdflib's graph", alone, Aim("least", 15), told),
+        ("model to N-Triples, next to rdflib's graph", alone, Aim("least", 15), note),
         ("payload to N-Triples, the same reader for both", whole, None, "the reader's time is in both"),
     )
     return [
@@ -75,8 +75,8 @@ def _engine(raws: list[bytes], read: Read, cache: Path) -> list[Line]:
     note = f"ready values for both, one process each; it makes {len(lines):,} triples of ours {len(distinct):,}"
     peer = len(few) / median(it[2] for it in taken)
     return [
-        Line(what, "records/s", len(raws) / median(it[which] for it in taken), peer, _ratio(taken, which, len(raws) / len(few)), aim, told)
-        for what, which, aim, told in (
+        Line(what, "records/s", len(raws) / median(it[which] for it in taken), peer, _ratio(taken, which, len(raws) / len(few)), aim, note)
+        for what, which, aim, note in (
             (_ENGINE, 0, Aim("least", 10), note),
             ("the portal's packages to N-Triples file", 1, None, "with the reader and its crosswalks, which morph-kgc is spared"),
         )

@@ -45,7 +45,7 @@ def read(name: str, url: str) -> None:
     protocol, reader = check_compatible(source)
     map_ = reader.prepare(source, Crosswalks(Iris()))
     records, began = 0, time.perf_counter()
-    with tempfile.TemporaryDirectory(prefix="stocktake-bench-") as folder:
+    with tempfile.TemporaryDirectory(prefix="stocktake-benchmarks-") as folder:
         archive = Archive(Path(folder), "a", "a.1")
         with closing(archive), Fetch(pause=0, robots=False, allow=frozenset(("127.0.0.1",)), archive=archive) as door:
             for page in protocol.collect(source, door, None):
@@ -71,11 +71,11 @@ def _served() -> Iterator[str]:
 
 def _measured(root: str, name: str, size: int) -> dict[str, float]:
     """Read a file of *size* bytes in a process of its own."""
-    told = subprocess.run(
+    done = subprocess.run(
         [sys.executable, "-m", "benchmarks.memory", "--only", name, "--url", f"{root}/{name}?bytes={size}"],
         stdout=subprocess.PIPE, check=True,
     )  # fmt: skip
-    found: dict[str, float] = orjson.loads(told.stdout)
+    found: dict[str, float] = orjson.loads(done.stdout)
     return found
 
 

@@ -34,7 +34,7 @@ from publisher.store.snapshots import newest_snapshot
 
 MEMORY = 500  # MB, the aim for the greatest process of a harvest
 _DAY = 86_400.0  # seconds: what a single answer may take where the store is large
-_TELL = 30.0  # seconds between two words on how far it is
+_REPORT_EVERY = 30.0  # seconds between two words on how far it is
 _NEED = 30_000  # bytes a record that the disk should have room for: twice what a run leaves, for what is sorted on the way
 
 
@@ -77,7 +77,7 @@ class Course:
 
 
 def size(folder: Path) -> int:
-    """Give the bytes of all files below a folder, those with several names once."""
+    """Return the bytes of all files below a folder, those with several names once."""
     found = {}
     for path in folder.rglob("*"):
         try:
@@ -103,8 +103,8 @@ def run(records: int, folder: Path, registry: str = "oai", *, changing: bool = F
             _harvest(it, "again, all read", "--full")
             if changing:
                 portal.evolve(version=2)
-                told = _harvest(it, "some changed, all read", "--full")
-                it.changed = told["counts"]["changed"] + told["counts"]["new"]
+                result = _harvest(it, "some changed, all read", "--full")
+                it.changed = result["counts"]["changed"] + result["counts"]["new"]
                 head = _head(folder)
                 with it.stage("some changed: shown, with tables and text index"):
                     _until(lambda: _level(folder, head, whole=True), server, folder)
@@ -118,14 +118,14 @@ def _harvest(it: Course, name: str, *options: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "benchmarks.stages", str(it.folder), *options]
     with it.stage(name):
         done = subprocess.run(command, env=settings(it.folder), check=True, stdout=subprocess.PIPE)
-    told: dict[str, Any] = orjson.loads(done.stdout.splitlines()[-1])
+    result: dict[str, Any] = orjson.loads(done.stdout.splitlines()[-1])
     if not options:
         whole = it.stages.pop(name)
-        for span, (seconds, most) in told["spans"].items():
+        for span, (seconds, most) in result["spans"].items():
             peaks = {**whole.peaks, "harvester": most} if span == "collect" else {"harvester": most}
             it.stages[span] = Stage(seconds, whole.processor, peaks, whole.together) if span == "collect" else Stage(seconds, {}, peaks)
-        it.parts.update(told["parts"])
-    return told
+        it.parts.update(result["parts"])
+    return result
 
 
 @contextmanager
@@ -161,20 +161,20 @@ def _head(folder: Path) -> int:
 
 
 def _level(folder: Path, head: int, *, whole: bool = False) -> bool:
-    """Tell whether the newest snapshot shows the journal up to *head*; *whole*: with tables and text index."""
+    """Return whether the newest snapshot shows the journal up to *head*; *whole*: with tables and text index."""
     shown = newest_snapshot(folder / "store" / "snapshots")
     return shown is not None and shown.position == head and (not whole or (shown.text, shown.tables) == (head, head))
 
 
 def _until(done: Callable[[], bool], server: subprocess.Popen[bytes], folder: Path) -> None:
     """Wait, however long it takes, while the server lives; say now and then that it goes on."""
-    told = since = time.monotonic()
+    reported = since = time.monotonic()
     while not done():
         if server.poll() is not None:
             raise SystemExit(f"the server ended with {server.returncode}")
-        if time.monotonic() - told > _TELL:
-            told = time.monotonic()
-            err.print(f"  {told - since:,.0f} s; the store has {_gigabytes(size(folder / 'store'))}", highlight=False)
+        if time.monotonic() - reported > _REPORT_EVERY:
+            reported = time.monotonic()
+            err.print(f"  {reported - since:,.0f} s; the store has {_gigabytes(size(folder / 'store'))}", highlight=False)
         time.sleep(0.1)
 
 
@@ -194,7 +194,7 @@ def _measure(it: Course) -> None:
 
 
 def lines(it: Course, costs: Costs | None) -> list[Line]:
-    """Tell a run stage by stage, each next to what the model says of so many records."""
+    """Return the lines of a run, stage by stage, each next to the estimate of the model."""
     model = predicted(costs, it.records) if costs else {}
     what, found = f"{it.records:,} records: ", list[Line]()
     for name, stage in it.stages.items():
@@ -208,7 +208,7 @@ def lines(it: Course, costs: Costs | None) -> list[Line]:
     for name, whole in it.sizes.items():
         said = it.records * sizes[name] / 1e9 if name in sizes else None
         found.append(Line(f"{what}{name}", "GB", whole / 1e9, said, said / (whole / 1e9) if said else None))
-    peaks = [stage.peaks.get(role, 0.0) for stage in it.stages.values() for role in ("harvester", "judges")]
+    peaks = [stage.peaks.get(role, 0.0) for stage in it.stages.values() for role in ("harvester", "workers")]
     together = max(stage.together for stage in it.stages.values())
     found.append(Line(f"{what}greatest process of a harvest", "MB", max(peaks), aim=Aim("most", MEMORY, "ours")))
     found.append(Line(f"{what}memory of all processes at once", "MB", together, note="without the registry"))
@@ -217,12 +217,12 @@ def lines(it: Course, costs: Costs | None) -> list[Line]:
 
 @contextmanager
 def folder_for(records: int, under: Path | None) -> Iterator[Path]:
-    """Give an empty folder with room for so many records; it is removed afterwards."""
+    """Return an empty folder with room for so many records; it is removed afterwards."""
     with tempfile.TemporaryDirectory(prefix="million-", dir=under) as name:
         free = shutil.disk_usage(name).free
         if free < records * _NEED:
-            told = f"{name} has room for {_gigabytes(free)}; {records:,} records may take {_gigabytes(records * _NEED)}"
-            raise SystemExit(f"{told}: name another --folder")
+            message = f"{name} has room for {_gigabytes(free)}; {records:,} records may take {_gigabytes(records * _NEED)}"
+            raise SystemExit(f"{message}: name another --folder")
         yield Path(name)
 
 

@@ -16,7 +16,7 @@ class Costs:
     """Seconds and bytes a record, as `python -m benchmarks.costs` measures them with so many *records*.
 
     *read* is the harvest's own processor time until a record is staged (asking, archive, parsing, ledger), *work* that of the
-    processes that map, describe and judge it; *plan* and *commit* (the journal's entry, the ledger's settlement) follow; *same* is to
+    processes that map, serialize and validate it; *plan* and *commit* (the journal's entry, the ledger's settlement) follow; *same* is to
     read one that is as it was, *entry* what a commit takes whatever it brings. *loaded* is to put a record in the store by a bulk load,
     *smoothed* to put the store in order after it, *beside* to bring tables and text index level, *shelved* to do all of that for one
     record that changed; *dumped* and *released* is to write the files. The sizes are bytes on the disk.
@@ -46,17 +46,17 @@ class Costs:
 
     @property
     def new(self) -> float:
-        """Give the processor seconds until a new record is staged."""
+        """Return the processor seconds until a new record is staged."""
         return self.read + self.work
 
     @property
     def first(self) -> float:
-        """Give the seconds that the store's one writer takes for a record that is loaded in bulk."""
+        """Return the seconds that the store's one writer takes for a record that is loaded in bulk."""
         return self.loaded + self.smoothed + self.beside
 
     @property
     def sizes(self) -> Mapping[str, float]:
-        """Give the bytes a record by what they lie in."""
+        """Return the bytes a record by what they lie in."""
         names = ("archive", "journal", "ledger", "store", "tables", "text", "dumps", "releases")
         return {name: getattr(self, name) for name in names}
 
@@ -68,13 +68,13 @@ def keep(costs: Costs, file: Path = KEPT) -> None:
 
 
 def kept(file: Path = KEPT) -> Costs:
-    """Give the costs that were measured last."""
-    told = orjson.loads(file.read_bytes())
-    return Costs(**{it.name: told[it.name] for it in fields(Costs)})
+    """Return the costs that were measured last."""
+    costs = orjson.loads(file.read_bytes())
+    return Costs(**{it.name: costs[it.name] for it in fields(Costs)})
 
 
 def predicted(costs: Costs, records: int) -> Mapping[str, float]:
-    """Give the seconds that each stage takes for so many records in a row, on two cores: one reads while the other maps and judges."""
+    """Return the seconds that each stage takes for so many records in a row, on two cores: one reads while the other maps and validates."""
     return {
         "collect": records * max(costs.read, costs.work),
         "plan": records * costs.plan,

@@ -54,7 +54,7 @@ def record(raw: bytes) -> Record[Any]:
 
 
 def reader() -> Callable[[Record[Any]], Resource]:
-    """Give the mapping's function."""
+    """Return the mapping's function."""
     return MAPPINGS[SOURCE.mapping].prepare(SOURCE, Crosswalks(IRIS))
 
 

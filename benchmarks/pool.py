@@ -1,4 +1,4 @@
-"""The pool: mapping, describing and judging in one process beside this one and in several, the same records in turn.
+"""Map, serialize and validate the same records in one worker process and in several.
 
 By hand: ``python -m benchmarks.pool --records 20000``
 """
@@ -28,11 +28,11 @@ _PAGE, _AHEAD = 100, 8  # records of a page, and pages on their way at once, as 
 _RUN = Run("demo-ckan.1", "demo-ckan", 1, State.RUNNING, True, None, datetime(2026, 1, 1, tzinfo=UTC), "rules")
 
 
-def worked(bench: WorkerPool, craft: RecordProcessor, pages: Sequence[Sequence[RecordInput]]) -> Iterator[StagedRecord]:
+def worked(pool: WorkerPool, processor: RecordProcessor, pages: Sequence[Sequence[RecordInput]]) -> Iterator[StagedRecord]:
     """Have pages worked on, some ahead of others; give all drafts, in their order."""
     waiting = deque[PendingResults]()
     for page in pages:
-        waiting.append(bench.submit(craft, page))
+        waiting.append(pool.submit(processor, page))
         if len(waiting) > _AHEAD:
             yield from waiting.popleft().results()
     while waiting:
@@ -40,11 +40,11 @@ def worked(bench: WorkerPool, craft: RecordProcessor, pages: Sequence[Sequence[R
 
 
 def digest(drafts: Iterator[StagedRecord]) -> str:
-    """Give the digest of drafts, in their order."""
-    told = sha256()
+    """Return the digest of drafts, in their order."""
+    total = sha256()
     for draft in drafts:
-        told.update(f"{draft.key} {draft.outcome} {draft.description}\n".encode())
-    return told.hexdigest()
+        total.update(f"{draft.key} {draft.outcome} {draft.description}\n".encode())
+    return total.hexdigest()
 
 
 def gone(drafts: Iterator[StagedRecord]) -> None:
@@ -58,18 +58,18 @@ def main(
     json: Json = False,
 ) -> None:
     """Work on generated CKAN packages with one process and with two, in turn."""
-    craft = create_processor(ProcessingTask(_RUN, SOURCE, BASE, "rust", False))
+    processor = create_processor(ProcessingTask(_RUN, SOURCE, BASE, "rust", False))
     cases = [RecordInput(record, "0" * 32, None, None) for record in records(iter(payloads(count)))]
     pages = [cases[at : at + _PAGE] for at in range(0, len(cases), _PAGE)]
     err.print(f"working on {len(cases):,} records")
     with ExitStack() as stack, reduced_gc():
         home, one, many = (stack.enter_context(WorkerPool(BASE, workers=number)) for number in (0, 1, processes))
-        said = {digest(worked(bench, craft, pages)) for bench in (home, one, many)}  # the processes are warm then
+        said = {digest(worked(pool, processor, pages)) for pool in (home, one, many)}  # the processes are warm then
         if len(said) > 1:
             raise SystemExit("the drafts differ by the number of processes: the benchmark compares nothing")
-        found = pairs(lambda: gone(worked(many, craft, pages)), lambda: gone(worked(one, craft, pages)), _TIMES)
-        alone = pairs(lambda: gone(worked(many, craft, pages)), lambda: gone(worked(home, craft, pages)), 2)
-    what, size = "mapped, described and judged by", len(cases)
+        found = pairs(lambda: gone(worked(many, processor, pages)), lambda: gone(worked(one, processor, pages)), _TIMES)
+        alone = pairs(lambda: gone(worked(many, processor, pages)), lambda: gone(worked(home, processor, pages)), 2)
+    what, size = "mapped, serialized and validated by", len(cases)
     note = f"drafts equal, bytes and order, by 0, 1 and {processes} processes"
     lines = [
         Line(f"{what} {processes} processes, next to one", "records/s", size / found.ours, size / found.peer, found.ratio,

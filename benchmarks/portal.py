@@ -53,15 +53,15 @@ class Found:
     spent: float = 0.0  # ms of processor time a page
 
     def took(self, kind: str, since: float, address: str, answer: httpx.Response) -> None:
-        """Note an answer; one that is no page is a trouble and is told whole."""
+        """Note an answer; one that is no page is a fault and is reported."""
         self.times[kind].append((time.perf_counter() - since) * 1000)
         if answer.status_code != httpx.codes.OK:
-            told = " ".join(answer.text.split())[:TROUBLE]
-            self.troubles.append(f"{answer.status_code} {address}: {told}")
+            text = " ".join(answer.text.split())[:TROUBLE]
+            self.troubles.append(f"{answer.status_code} {address}: {text}")
 
 
 def addresses(things: Mapping[str, Sequence[str]], codes: Mapping[str, Sequence[str]]) -> Addresses:
-    """Give the addresses of each kind of page; *things* are pages by kind of thing, *codes* are by facet, the most frequent first."""
+    """Return the addresses of each kind of page; *things* are pages by kind of thing, *codes* are by facet, the most frequent first."""
     concept = {"line": "/scheme/action-line/{}", "goal": "/concept?iri=http://metadata.un.org/sdg/{}",
                "target": "/concept?iri=http://metadata.un.org/sdg/{}", "region": "/scheme/itu-region/{}",
                "country": "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/{}", "source": "/source/{}"}  # fmt: skip
@@ -110,7 +110,7 @@ def alone(client: httpx.Client, every: Addresses, most: int) -> list[Line]:
 
 
 def _spent() -> float:
-    """Give the milliseconds of processor time that the server has taken, with its readers and followers, to 10 ms."""
+    """Return the milliseconds of processor time that the server has taken, with its readers and followers, to 10 ms."""
     return sum(processor(pid) for pid in below(os.getpid())) * 1000
 
 
@@ -142,7 +142,7 @@ async def crowd(address: str, every: Addresses, visitors: int, pause: float, sec
 
 
 def together(met: Found, seconds: float) -> Iterator[Line]:
-    """Tell what a crowd met: the percentiles of each kind of page, and of all."""
+    """Return what the visitors measured: the percentiles of each kind of page, and of all."""
     every = [it for times in met.times.values() for it in times]
     for kind, times in (("all pages", every), *sorted(met.times.items())):
         at = quantiles(times, n=100, method="inclusive") if len(times) > 1 else times * 99

@@ -19,8 +19,8 @@ _ROLES = {
     "publisher.follower": "follower",
     "publisher.store.workers.reader": "readers",
     "publisher.portal.report.process": "report",
-    "spawn_main": "judges",
-    "resource_tracker": "judges",
+    "spawn_main": "workers",
+    "resource_tracker": "workers",
     "demo": "registry",
     " harvest ": "harvester",
     "benchmarks.stages": "harvester",
@@ -53,11 +53,11 @@ class Watch:
     _thread: threading.Thread | None = None
 
     def seconds(self) -> Mapping[str, float]:
-        """Give the processor seconds by role."""
+        """Return the processor seconds by role."""
         return self._by_role(lambda old, account: old + account.seconds)
 
     def peaks(self) -> Mapping[str, float]:
-        """Give the greatest peak of a single process by role."""
+        """Return the greatest peak of a single process by role."""
         return self._by_role(lambda old, account: max(old, account.peak))
 
     def _by_role(self, join: Callable[[float, Account], float]) -> Mapping[str, float]:
@@ -108,24 +108,24 @@ def below(pid: int) -> list[int]:
 
 
 def role(pid: int) -> str:
-    """Tell what a process of ours does, by its command line."""
+    """Return the role of one of our processes, by its command line."""
     words = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
     return next((name for mark, name in _ROLES.items() if mark in words), "other" if words else "")
 
 
 def processor(pid: int) -> float:
-    """Give a process's seconds of processor so far, its own and the system's for it."""
+    """Return a process's seconds of processor so far, its own and the system's for it."""
     numbers = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     return (int(numbers[11]) + int(numbers[12])) / _TICKS
 
 
 def peak(pid: int) -> float:
-    """Give the most memory that a process has held, in MB."""
+    """Return the most memory that a process has held, in MB."""
     return _kibibytes(Path(f"/proc/{pid}/status").read_text(), "VmHWM:") / 1024
 
 
 def peak_of_own() -> float:
-    """Give the most memory that this process has held since it was last begun anew, in MB."""
+    """Return the most memory that this process has held since it was last begun anew, in MB."""
     return peak(os.getpid())
 
 
@@ -136,7 +136,7 @@ def fresh_peak(pid: int | None = None) -> None:
 
 
 def shared_once(pid: int) -> float:
-    """Give the memory that a process holds now, in MB, of each shared page only its part."""
+    """Return the memory that a process holds now, in MB, of each shared page only its part."""
     return _kibibytes(Path(f"/proc/{pid}/smaps_rollup").read_text(), "Pss:") / 1024
 
 

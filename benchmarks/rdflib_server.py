@@ -19,7 +19,7 @@ _READY = 900.0  # seconds, for a million statements take some minutes
 
 
 def share(dump: Path, folder: Path, most: int) -> tuple[Path, bool]:
-    """Write the first *most* statements of an N-Quads file as N-Triples; tell whether these are all."""
+    """Write the first *most* statements of an N-Quads file as N-Triples; return whether these are all."""
     out = folder / "share.nt"
     with dump.open(encoding="utf-8") as source, out.open("w", encoding="utf-8") as file:
         file.writelines(f"{line.rpartition(' <')[0]} .\n" for line in islice(source, most))

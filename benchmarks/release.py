@@ -48,7 +48,7 @@ _PATIENCE = 1800.0  # seconds
 
 def write(journal: Journal, records: int) -> None:
     """Write a journal of the vocabulary, a registry and *records* records."""
-    journal.append((f"A {row}" for graph, told in vocabulary(IRIS.base) for row in quads(told, graph)), run="vocabulary", time=_TIME)
+    journal.append((f"A {row}" for graph, triples in vocabulary(IRIS.base) for row in quads(triples, graph)), run="vocabulary", time=_TIME)
     journal.append(_rows(records), run=f"{SOURCE.name}.1", time=_TIME)
 
 
@@ -86,16 +86,16 @@ class Cut:
 
 
 def cut(data: Path) -> Cut:
-    """Cut a release and make its report, as the command does; the command tells on its standard error which stage begins."""
+    """Cut a release and make its report, as the command does; the command writes the beginning of each stage to standard error."""
     line = [sys.executable, "-m", "stocktake", "release"]
     begun, begins = time.perf_counter(), [("start", 0.0)]
     with Watch() as watch:
         quiet = subprocess.DEVNULL
         with subprocess.Popen(line, env=settings(data), stdout=quiet, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr
-            for told in process.stderr:
-                if told.endswith(" ...\n"):
-                    begins.append((told.removesuffix(" ...\n"), time.perf_counter() - begun))
+            for message in process.stderr:
+                if message.endswith(" ...\n"):
+                    begins.append((message.removesuffix(" ...\n"), time.perf_counter() - begun))
     if process.returncode:
         raise SystemExit("no release made")
     taken = time.perf_counter() - begun
@@ -135,12 +135,12 @@ def theirs(store: Path, out: Path) -> tuple[float, float]:
 
 
 def digest(path: Path) -> str:
-    """Give the SHA-256 of a gzip file's content."""
-    told = hashlib.sha256()
+    """Return the SHA-256 of a gzip file's content."""
+    total = hashlib.sha256()
     with igzip.open(path, "rb") as file:
         while block := file.read(1 << 20):
-            told.update(block)
-    return told.hexdigest()
+            total.update(block)
+    return total.hexdigest()
 
 
 def releases(data: Path, folder: Path, records: int) -> list[Line]:
@@ -235,7 +235,7 @@ def mirrored(data: Path, url: str, folder: Path, changes: int) -> list[Line]:
 
 
 def digest_of(data: Path) -> str | None:
-    """Give the id of a journal's newest entry."""
+    """Return the id of a journal's newest entry."""
     head = Journal(data / "journal").head
     return head.id if head else None
 

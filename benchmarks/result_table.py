@@ -27,7 +27,7 @@ class Aim:
     on: Literal["ratio", "ours"] = "ratio"
 
     def met(self, line: Line) -> bool:
-        """Tell whether the line keeps the bound."""
+        """Return whether the line keeps the bound."""
         value = line.ratio if self.on == "ratio" else line.ours
         return value is not None and (value >= self.bound if self.kind == "least" else value <= self.bound)
 
@@ -58,7 +58,7 @@ class Pair:
 
 
 def timed(work: Callable[[], object]) -> float:
-    """Give the seconds that *work* takes."""
+    """Return the seconds that *work* takes."""
     since = time.perf_counter()
     work()
     return time.perf_counter() - since

@@ -31,7 +31,7 @@ class NotThere(Exception):
 
 
 def environment(folder: Path) -> Path:
-    """Give the Python of an environment below *folder* that has morph-kgc, made if need be; raises NotThere."""
+    """Return the Python of an environment below *folder* that has morph-kgc, made if need be; raises NotThere."""
     home = folder / "morph-kgc"
     python = home / "bin" / "python"
     if not python.exists():

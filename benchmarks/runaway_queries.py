@@ -39,7 +39,7 @@ _LIMITS = "memory=1GiB"  # which the hog reaches before its time is over
 class _Asked:
     status: int
     seconds: float
-    told: str = ""
+    outcome: str = ""
 
 
 def _ask(url: str, query: str) -> _Asked:
@@ -51,7 +51,7 @@ def _ask(url: str, query: str) -> _Asked:
 
 
 def small(number: int) -> str:
-    """Give a small query that no other is, so that none is answered from the cache."""
+    """Return a small query that no other is, so that none is answered from the cache."""
     return f"SELECT ?s ?t {{ ?s a wsis:Initiative ; dct:title ?t }} OFFSET {number} LIMIT 10"
 
 
@@ -83,7 +83,7 @@ def _measured(url: str) -> list[Line]:
     after = crowd(url, 4000)
     lines = _figures("31 small, at once with three runaways", alone, at_once) + _figures("31 small, 2 s later", alone, later)
     lines += _figures("31 small, afterwards", alone, after)
-    return lines + [Line(f"runaway {name}", "s", asked.seconds, note=f"{asked.status}: {asked.told}") for name, asked in ended.items()]
+    return lines + [Line(f"runaway {name}", "s", asked.seconds, note=f"{asked.status}: {asked.outcome}") for name, asked in ended.items()]
 
 
 def main(records: Annotated[int, typer.Option(help="Records to harvest and ask about.", min=4000)] = 20_000, json: Json = False) -> None:

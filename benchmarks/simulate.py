@@ -29,12 +29,12 @@ _SLOTS = 4  # runs at once a worker process: they mostly wait for their hosts
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What is simulated: *changing* is the share of records that change a day, *telling* that of registries that tell what changed."""
+    """What is simulated: *changing* is the share of records that change a day, *reporting* that of registries that report changes."""
 
     registries: int = 10_000
     records: int = 100_000_000
     changing: float = 0.01
-    telling: float = 0.6
+    reporting: float = 0.6
     hosts: float = 0.8  # hosts a registry: some platforms hold several
     pause: float = 1.0  # seconds between two requests to a host
     answer: float = 0.4  # seconds until an answer is there
@@ -47,12 +47,12 @@ class World:
 
     @property
     def slots(self) -> int:
-        """Give how many runs go on at once: a worker a core."""
+        """Return how many runs go on at once: a worker a core."""
         return self.machines * self.cores * _SLOTS
 
 
 @dataclass(slots=True)
-class Told:
+class Result:
     """What came of it: seconds of work by station, and how long things took."""
 
     busy: dict[str, float] = field(default_factory=dict)
@@ -69,11 +69,11 @@ class Told:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A registry: its records, its host, whether it tells what changed, its minute of the day, the day of its sweep."""
+    """A registry: its records, its host, whether it reports changes, its minute of the day, the day of its sweep."""
 
     records: int
     host: int
-    tells: bool
+    reports: bool
     due: float
     sweep: int
 
@@ -85,16 +85,16 @@ def registries(world: World) -> list[Registry]:
     per, hosts = world.records / sum(weights), max(1, int(world.registries * world.hosts))
     sizes = [max(1, round(weight * per)) for weight in weights]
     return [
-        Registry(size, chance.randrange(hosts), chance.random() < world.telling, chance.uniform(0, DAY), chance.randrange(7))
+        Registry(size, chance.randrange(hosts), chance.random() < world.reporting, chance.uniform(0, DAY), chance.randrange(7))
         for size in sizes
     ]
 
 
 class Simulation:
-    """One run of the world; ``told`` has what came of it."""
+    """One run of the world; ``result`` has what it measured."""
 
     def __init__(self, world: World, costs: Costs) -> None:
-        self._world, self._costs, self.told = world, costs, Told()
+        self._world, self._costs, self.result = world, costs, Result()
         self._env = simpy.Environment()
         self._slots = simpy.Resource(self._env, world.slots)
         self._cores = simpy.Resource(self._env, world.machines * world.cores)
@@ -102,19 +102,19 @@ class Simulation:
         self._journal = simpy.Resource(self._env, 1)
         self._store = simpy.Resource(self._env, 1)
 
-    def run(self) -> Told:
+    def run(self) -> Result:
         """Let the days pass."""
         for it in registries(self._world):
             self._env.process(self._live(it))
         self._env.run(until=self._world.days * DAY)
-        return self.told
+        return self.result
 
     def _live(self, it: Registry) -> Steps:
         yield self._env.timeout(it.due)
         for day in range(self._world.days):
             due = it.due + day * DAY
             if self._env.now > due + DAY / 2:
-                self.told.missed += 1
+                self.result.missed += 1
                 continue
             if self._env.now < due:
                 yield self._env.timeout(due - self._env.now)
@@ -123,17 +123,17 @@ class Simulation:
     def _harvest(self, it: Registry, day: int, due: float) -> Steps:
         first = self._world.first and day == 0
         changed = it.records * (1.0 if first else self._world.changing)
-        read = it.records if first or not it.tells or day % 7 == it.sweep else changed
+        read = it.records if first or not it.reports or day % 7 == it.sweep else changed
         with self._slots.request() as slot:
             yield slot
-            self.told.waited.append(self._env.now - due)
+            self.result.waited.append(self._env.now - due)
             begun = self._env.now
             yield from self._read(it, read, changed)
-            self.told.work("workers", self._env.now - begun)
+            self.result.work("workers", self._env.now - begun)
             yield from self._commit(changed)
-        self.told.took.append(self._env.now - due)
+        self.result.took.append(self._env.now - due)
         if first:
-            self.told.ended.append(self._env.now)
+            self.result.ended.append(self._env.now)
         self._env.process(self._show(changed * (self._costs.first if first else self._costs.shelved)))
 
     def _read(self, it: Registry, read: float, changed: float) -> Steps:
@@ -148,51 +148,51 @@ class Simulation:
             with self._cores.request() as core:
                 yield core
                 yield self._env.timeout(chunk * each)
-            self.told.work("hosts", chunk * max(self._world.pause, self._world.answer))
-            self.told.work("processors", chunk * each)
+            self.result.work("hosts", chunk * max(self._world.pause, self._world.answer))
+            self.result.work("processors", chunk * each)
 
     def _commit(self, changed: float) -> Steps:
         with self._journal.request() as turn:
             yield turn
             spent = (self._costs.entry + changed * self._costs.commit) * self._world.stands
             yield self._env.timeout(spent)
-        self.told.work("journal", spent)
+        self.result.work("journal", spent)
 
     def _show(self, spent: float) -> Steps:
         since, spent = self._env.now, spent * self._world.stands
         with self._store.request() as turn:
             yield turn
             yield self._env.timeout(spent)
-        self.told.work("store", spent)
-        self.told.shown.append(self._env.now - since)
+        self.result.work("store", spent)
+        self.result.shown.append(self._env.now - since)
 
 
-def lines(world: World, costs: Costs, told: Told) -> list[Line]:
-    """Tell what came of a world."""
+def lines(world: World, costs: Costs, result: Result) -> list[Line]:
+    """Return the lines of a simulated world."""
     what = f"{world.registries * world.stands:,} registries, {'first harvest' if world.first else 'every day'}: "
     span = world.days * DAY
     room = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "store": 1}
-    shares = {station: told.busy.get(station, 0.0) / span / places for station, places in room.items()}
+    shares = {station: result.busy.get(station, 0.0) / span / places for station, places in room.items()}
     fullest = max(shares, key=lambda it: shares[it])
     found = [Line(f"{what}{station}", "% busy", 100 * share, note=f"of {room[station]}" + (", the fullest" if station == fullest else ""))
              for station, share in shares.items()]  # fmt: skip
-    for name, times in (("due to begun", told.waited), ("due to committed", told.took), ("committed to shown", told.shown)):
+    for name, times in (("due to begun", result.waited), ("due to committed", result.took), ("committed to shown", result.shown)):
         if len(times) > 1:
             cut = quantiles(times, n=100)
             found.append(Line(f"{what}{name}, median", "s", cut[49], note=f"95 %: {cut[94]:,.0f} s, longest {max(times):,.0f} s"))
-    found.append(Line(f"{what}runs left out, the last one still going", "a day", told.missed / world.days))
+    found.append(Line(f"{what}runs left out, the last one still going", "a day", result.missed / world.days))
     if world.first:
-        found.append(Line(f"{what}all committed after", "days", max(told.ended, default=0.0) / DAY))
+        found.append(Line(f"{what}all committed after", "days", max(result.ended, default=0.0) / DAY))
         found += [Line(f"{what}{name} of a first harvest", "GB", world.records * world.stands * size / 1e9)
                   for name, size in costs.sizes.items()]  # fmt: skip
     return found
 
 
-def saturation(world: World, costs: Costs, told: Told) -> list[Line]:
-    """Tell at how many times the first world each station is full, by what it was busy in this one, and what politeness alone takes."""
+def saturation(world: World, costs: Costs, result: Result) -> list[Line]:
+    """Return at how many times the first world each station is full, and the time that rate limits alone take."""
     span = world.days * DAY
     places = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "store": 1}
-    full = {station: world.stands * span * room / told.busy[station] for station, room in places.items() if told.busy.get(station)}
+    full = {station: world.stands * span * room / result.busy[station] for station, room in places.items() if result.busy.get(station)}
     largest = max(it.records for it in registries(world))
     sweep = ceil(largest / _PAGE) * (world.pause + world.answer) / 3600
     what = f"{world.registries * world.stands:,} registries, {'first harvest' if world.first else 'every day'}: "
@@ -212,8 +212,8 @@ def main(
         world = World(machines=machines, stands=factor)
         for it in (replace(world, first=True, days=14), world):
             err.print(f"simulating {it.registries * factor:,} registries, {it.days} days")
-            told = Simulation(it, costs).run()
-            found += lines(it, costs, told) + saturation(it, costs, told)
+            result = Simulation(it, costs).run()
+            found += lines(it, costs, result) + saturation(it, costs, result)
     show("Simulation", found, json)
 
 

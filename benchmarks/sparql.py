@@ -39,7 +39,7 @@ def queries() -> dict[str, str]:
 
 
 def natively(store: Path, asked: Mapping[str, str]) -> dict[str, float]:
-    """Give the seconds that each query takes inside the engine, the answer read to its end."""
+    """Return the seconds that each query takes inside the engine, the answer read to its end."""
     held = Store.read_only(str(store))
 
     def ask(query: str) -> None:
@@ -69,7 +69,7 @@ def together(ours: str, theirs: str, asked: Mapping[str, str]) -> Pair:
 
 
 def _crowd(url: str, asked: Mapping[str, str]) -> float:
-    """Give the mean seconds of a question among eight clients, each beginning with another query."""
+    """Return the mean seconds of a question among eight clients, each beginning with another query."""
     texts = list(asked.values())
 
     def client(number: int) -> float:

@@ -42,7 +42,7 @@ def changed(data: Sequence[Path], columns: Sequence[Column], records: int) -> No
 
 
 def _patch(it: Column, most: int) -> tuple[int, list[str]]:
-    """Give how many titles change, and the rows of a patch that changes them."""
+    """Return how many titles change, and the rows of a patch that changes them."""
     old = f"SELECT ?s ?t ?g {{ GRAPH ?g {{ ?s a <{BASE}ns#Initiative> ; <{_TITLE}> ?t FILTER(LANG(?t) = 'en') }} }} LIMIT {most}"
     client, patch = Client(it), []
     found = orjson.loads(client.ask(old)[0])["results"]["bindings"]

@@ -1,4 +1,4 @@
-"""Judging: the fast SHACL engine next to pyshacl, the same descriptions in the same batches, and the same verdicts.
+"""Validate with the fast SHACL engine and with pyshacl: the same descriptions in the same batches, with the same results.
 
 By hand: ``python -m benchmarks.validation --records 400``
 """
@@ -21,14 +21,14 @@ _AGAIN = 10  # the fast engine does the same records so many times: once is too 
 _BEST = 200  # descriptions a batch at which pyshacl is quickest
 
 
-def main(count: Annotated[int, typer.Option("--records", help="Descriptions to judge.", min=50)] = 400, json: Json = False) -> None:
+def main(count: Annotated[int, typer.Option("--records", help="Descriptions to validate.", min=50)] = 400, json: Json = False) -> None:
     """Judge generated descriptions, some of them faulty, with both engines in turn."""
     read = reader()
     described = [statements(read(record)) for record in records(payloads(count, _FAULTS))]
     fast, slow = validate_many(described), validate_many(described, name="reference")
     if fast != slow:
-        raise SystemExit("the two engines' verdicts differ: the benchmark compares nothing")
-    told = f"verdicts equal: {sum(map(len, fast)):,} results on {sum(map(bool, fast)):,} of {count:,} records"
+        raise SystemExit("the results of the engines differ: the benchmark compares nothing")
+    note = f"results equal: {sum(map(len, fast)):,} results on {sum(map(bool, fast)):,} of {count:,} records"
 
     def ours() -> None:
         for _ in range(_AGAIN):
@@ -38,8 +38,8 @@ def main(count: Annotated[int, typer.Option("--records", help="Descriptions to j
     for size, aim in ((BATCH_SIZE, Aim("least", 60)), (_BEST, None)):
         pair = pairs(ours, lambda size=size: validate_many(described, name="reference", size=size), _TIMES)  # type: ignore[misc]
         what = f"batches of {BATCH_SIZE}, one thread each" if size == BATCH_SIZE else f"pyshacl in its best batches, of {size}"
-        lines.append(Line(what, "records/s", count * _AGAIN / pair.ours, count / pair.peer, pair.ratio * _AGAIN, aim, told))
-        told = ""
+        lines.append(Line(what, "records/s", count * _AGAIN / pair.ours, count / pair.peer, pair.ratio * _AGAIN, aim, note))
+        note = ""
     show("Judging, next to pyshacl", lines, json)
 
 

@@ -40,7 +40,7 @@ SLOW = {
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--kills", type=int, default=52, help="points at which the program is killed (tests/walk/test_kill_anywhere.py)")
     parser.addoption("--kill-seed", type=int, default=1, help="what these points are chosen by")
-    parser.addoption("--by-store", action="store_true", help="tell at the end how many tests of each outlet passed over each store")
+    parser.addoption("--by-store", action="store_true", help="report at the end how many tests of each route module passed over each store")
 
 
 class _ByStore(LoadScopeScheduling):
@@ -48,7 +48,7 @@ class _ByStore(LoadScopeScheduling):
 
     def _split_scope(self, nodeid: str) -> str:
         file, _, rest = nodeid.partition("::")
-        return next((it for it in re.split(r"[][-]", rest) if it in ELSEWHERE), file)
+        return next((part for part in re.split(r"[][-]", rest) if part in ELSEWHERE), file)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -61,23 +61,23 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark the slow tests and put them first, so that no process works alone at the end; have each report tell its test's store."""
+    """Mark the slow tests and put them first, so that no process works alone at the end; note the store of each test in its report."""
     for item in items:
         if _store(item) in ELSEWHERE or SLOW & {*item.path.parts}:
             item.add_marker("slow")
-    items.sort(key=lambda it: it.get_closest_marker("slow") is None)
+    items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     for item in items:
         if store := _store(item):
             item.user_properties.append((STORE, store))
 
 
 def _store(item: pytest.Item) -> str | None:
-    found = item.callspec.params.get(STORE) if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
-    return str(found) if found else None
+    store = item.callspec.params.get(STORE) if isinstance(item, pytest.Function) and hasattr(item, "callspec") else None
+    return str(store) if store else None
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    """Tell by file and store how many tests passed, and of how many."""
+    """Report by file and store how many tests passed, and of how many."""
     if not config.getoption("--by-store"):
         return
     passed, all_ = Counter[tuple[str, str]](), Counter[tuple[str, str]]()
@@ -89,15 +89,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
                     all_[key] += 1
                     passed[key] += outcome == "passed"
     stores = sorted({store for _, store in all_}, key=["own", *ELSEWHERE].index)
-    terminalreporter.section("passed, by outlet and store")
-    terminalreporter.write_line(" | ".join(["outlet", *stores]))
-    for outlet in sorted({outlet for outlet, _ in all_}):
-        terminalreporter.write_line(" | ".join([outlet, *(f"{passed[outlet, it]} of {all_[outlet, it]}" for it in stores)]))
+    terminalreporter.section("passed, by route module and store")
+    terminalreporter.write_line(" | ".join(["route module", *stores]))
+    for module in sorted({module for module, _ in all_}):
+        counts = [f"{passed[module, store]} of {all_[module, store]}" for store in stores]
+        terminalreporter.write_line(" | ".join([module, *counts]))
 
 
 @pytest.fixture(scope="session")
 def packages() -> Path:
-    """Give the folder of the packages from npm that tests use, installed once for each lock into a folder that is kept."""
+    """Return the folder of the packages from npm that tests use, installed once for each lock into a folder that is kept."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("no npm")
