@@ -45,6 +45,7 @@ check: lint
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/mypy
+	$(BIN)/mypy --config-file tests/mypy.ini tests
 
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)

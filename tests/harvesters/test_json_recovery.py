@@ -72,7 +72,7 @@ def truth(there):
     [(1, 10, [0]), (2, 2, [1]), (7, 7, [3]), (100, 100, [0]), (100, 100, [63]), (100, 100, [99]), (23, 10, [21]), (50, 10, [0, 9, 10, 45])],
 )
 def test_one_poison_record_costs_one_record(way, total, count, size, poison):
-    there = Lister(count, poison, first=WAYS[way].get("first", 1), total=total)
+    there = Lister(count, poison, first=WAYS[way].get("first", 1), total=total)  # type: ignore[attr-defined]
 
     pages = harvest(there, card(size, total, **WAYS[way]))
 

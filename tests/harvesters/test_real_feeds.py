@@ -162,7 +162,7 @@ def test_every_nominated_project_of_2015_has_its_line_and_its_prize(words):
 
     _, mapped, _, _ = harvested(card, words)
 
-    prizes = [prize for it in mapped for prize in it.prizes]
+    prizes = [prize for it in mapped for prize in it.prizes]  # type: ignore[attr-defined]
     assert [len(it.action_lines) for it in mapped] == [1] * 302
     assert {(prize.stage.rpartition("/")[2], prize.year) for prize in prizes} == {("nominated", 2015)}
     assert len({prize.category for prize in prizes}) == 18

@@ -38,7 +38,7 @@ class Mortal:
 def filled() -> Store:
     store = Store()
     replace_graph(store, GRAPH, [OLD, SHARED])
-    replace_graph(store, OTHER, [Quad(*SHARED.triple, OTHER)])
+    replace_graph(store, OTHER, [Quad(*SHARED.triple, OTHER)])  # type: ignore[call-arg]
     return store
 
 
@@ -69,5 +69,5 @@ def test_a_triple_stays_in_the_merge_while_another_graph_holds_it() -> None:
 
     apply(store, [f"D {SHARED} .\n".encode()])
 
-    assert Quad(*SHARED.triple, DefaultGraph()) in store
+    assert Quad(*SHARED.triple, DefaultGraph()) in store  # type: ignore[call-arg]
     assert SHARED not in store

@@ -81,7 +81,7 @@ def judged(text: bytes, *names: str) -> Counter[tuple[str, str, str]]:
     missed: Counter[tuple[str, str, str]] = Counter()
     for result in report.objects(None, SH.result):  # not the details of others
         severity, focus, path = (report.value(result, it) for it in (SH.resultSeverity, SH.focusNode, SH.resultPath))
-        kinds = ",".join(sorted(kind.rpartition("#")[2].rpartition("/")[2] for kind in data.objects(focus, RDF.type)))
+        kinds = ",".join(sorted(kind.rpartition("#")[2].rpartition("/")[2] for kind in data.objects(focus, RDF.type)))  # type: ignore[attr-defined]
         missed[str(severity).rpartition("#")[2], kinds, str(path).rpartition("#")[2].rpartition("/")[2]] += 1
     return missed
 

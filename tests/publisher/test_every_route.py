@@ -179,7 +179,7 @@ def client(server: str) -> Iterator[httpx.Client]:
 
 def test_every_route_has_an_address_here() -> None:
     service = QueryService(Path(), IRIS, follow=False)
-    paths = {route.path for router in ROUTERS.values() for route in router(service, Pages(IRIS)).routes}
+    paths = {route.path for router in ROUTERS.values() for route in router(service, Pages(IRIS)).routes}  # type: ignore[attr-defined]
 
     assert paths ^ set(ADDRESSES) == set()
 

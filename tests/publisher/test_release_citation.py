@@ -79,4 +79,4 @@ def test_each_citation_of_a_demo_release_says_that_its_data_are_made_up() -> Non
     assert [cff["title"], datacite["titles"][0]["title"], zenodo["title"]] == [title] * 3
     assert cff["abstract"].startswith(note)
     assert datacite["descriptions"][0]["description"].startswith(note)
-    assert zenodo["description"].startswith(note)
+    assert zenodo["description"].startswith(note)  # type: ignore[attr-defined]

@@ -85,7 +85,7 @@ def test_each_number_is_the_answer_to_its_query(data, report, store, key):
 
     assert isinstance(answer, QuerySolutions)
     counted = sorted((int(row["things"].value) for row in answer), reverse=True)
-    shown = sorted((int(row[-1].replace("\u202f", "")) for row in figure["rows"]), reverse=True)
+    shown = sorted((int(row[-1].replace("\u202f", "")) for row in figure["rows"]), reverse=True)  # type: ignore[attr-defined]
     assert shown == (counted + [0] * len(shown))[: len(shown)]
     assert any(shown)
 

@@ -214,7 +214,7 @@ def test_the_plan_tells_the_difference_of_each_record(source: Source, means: Har
     plan = harvest(source, means)
 
     changed, vanished = diff_rows(plan.run, means, [Outcome.CHANGED]), diff_rows(plan.run, means, [Outcome.VANISHED])
-    assert [(row["key"], [line.rpartition("> ")[2] for line in row["removed"] if "title" in line]) for row in changed] == [
+    assert [(row["key"], [line.rpartition("> ")[2] for line in row["removed"] if "title" in line]) for row in changed] == [  # type: ignore[attr-defined]
         ("p1", ['"Project 1"@en'])
     ]
     assert [(row["key"], len(row["removed"]), len(row["added"])) for row in vanished] == [("p40", 1, 2)]

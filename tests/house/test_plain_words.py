@@ -1,0 +1,103 @@
+"""Names and texts use standard terms: retired words occur neither in identifiers nor in what users read.
+
+`test_plain_words.txt` lists the files that still contain one. It may only shrink: a file that is clean must leave it.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PACKAGES = ("vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "benchmarks", "tests")
+# Words with another meaning here than everywhere else. In identifiers they are parts between underscores or capitals.
+IN_NAMES = {
+    *(
+        "told",
+        "tell",
+        "tells",
+        "telling",
+        "shelf",
+        "shelves",
+        "outlet",
+        "outlets",
+        "desk",
+        "wing",
+        "hall",
+        "judge",
+        "judges",
+        "judged",
+        "judging",
+    ),
+    *("verdict", "verdicts", "bench", "craft", "errand", "errands", "mend", "mended", "tidings", "tides", "scribe", "tongue", "doors"),
+}
+IN_TEXTS = re.compile(
+    r"\b(?:told|telling|shelf|shelves|outlets?|desk|wings|judges?|judged|judging|verdicts?|errands?|taken up|takes up|mend|mends|mended|"
+    r"laid out|put back|set right|front door|tidings|tides|scribe|comes to nothing|not heard of)\b",
+    re.IGNORECASE,
+)
+AT_START = ("Give ", "Tell ", "Gives ", "Tells ")  # of a docstring
+LEFT: frozenset[str] = frozenset(Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").split())
+_PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
+
+
+def _identifiers(tree: ast.Module) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.arg):
+            yield node.arg
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            yield node.name
+        elif isinstance(node, ast.alias):
+            yield (node.asname or node.name).rpartition(".")[2]
+
+
+def _texts(tree: ast.Module) -> Iterator[str]:
+    return (node.value for node in ast.walk(tree) if isinstance(node, ast.Constant) and isinstance(node.value, str))
+
+
+def retired(file: Path) -> set[str]:
+    """Return the retired words of a file: in names and texts of Python, in messages of a translation, in any line of another file."""
+    content = file.read_text(encoding="utf-8")
+    if file.suffix == ".py":
+        tree = ast.parse(content)
+        parts = {part.lower() for name in _identifiers(tree) for part in _PART.findall(name)}
+        texts = [*_texts(tree)]
+        starts = {start.strip().lower() for text in texts for start in AT_START if text.startswith(start)}
+        return (parts & IN_NAMES) | starts | {match.lower() for text in texts for match in IN_TEXTS.findall(text)}
+    if file.suffix == ".po":
+        content = "\n".join(re.findall(r"^msgid (.*(?:\n\".*)*)", content, re.MULTILINE))
+    return {match.lower() for match in IN_TEXTS.findall(content)}
+
+
+def _files() -> Iterator[Path]:
+    for package in PACKAGES:
+        for pattern in ("*.py", "*.html", "*.xml", "*.po", "*.typ"):
+            yield from (file for file in (ROOT / package).rglob(pattern) if "static" not in file.parts and "node_modules" not in file.parts)
+    yield from (ROOT / "docs").rglob("*.md")
+    yield from [ROOT / "stocktake.py", *ROOT.glob("*.md"), ROOT / "Makefile"]
+
+
+FILES = {str(file.relative_to(ROOT)): file for file in sorted(_files()) if file != Path(__file__)}
+
+
+@pytest.mark.parametrize("name", [name for name in FILES if name not in LEFT])
+def test_a_file_has_no_retired_word(name: str) -> None:
+    assert retired(FILES[name]) == set(), "use the terms of docs/glossary.md"
+
+
+def main() -> None:
+    """Take the files that are clean or gone off the list: ``python tests/house/test_plain_words.py``."""
+    left = [name for name in sorted(LEFT) if name in FILES and retired(FILES[name])]
+    Path(__file__).with_suffix(".txt").write_text("".join(f"{name}\n" for name in left), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
