@@ -37,8 +37,8 @@ def require_facet_index(service: QueryService) -> FacetIndex:
 def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]:
     """Return the other forms of a page: label and address."""
     stem = _stem(request)
-    told = {name: value for name, value in request.query_params.items() if name not in ("format", "lang") and value}
-    tail = f"?{urlencode(told)}" if told else ""
+    parameters = {name: value for name, value in request.query_params.items() if name not in ("format", "lang") and value}
+    tail = f"?{urlencode(parameters)}" if parameters else ""
     return [(row.label, f"{stem}.{row.suffix}{tail}") for row in (*TABLE_FORMATS.values(), *([SVG] if drawn else []))]
 
 
@@ -56,8 +56,8 @@ async def dataset_response(
     elif row is SVG and drawing is not None:
         body = standalone_svg(drawing)
     else:
-        told = await asyncio.to_thread(sheets) if callable(sheets) else sheets
-        body = await asyncio.to_thread(serialize_tables, told, row, origin(request) + _stem(request), service.iris)
+        tables = await asyncio.to_thread(sheets) if callable(sheets) else sheets
+        body = await asyncio.to_thread(serialize_tables, tables, row, origin(request) + _stem(request), service.iris)
     negotiated = not _has_suffix(request) and "format" not in request.query_params
     links = [
         typed_link("alternate", address, TABLE_FORMATS[address.partition("?")[0].rpartition(".")[2]].media)
@@ -89,8 +89,8 @@ def _choose_format(request: Request, drawn: bool) -> Format:
     accept = request.headers.get("accept")
     row = rows.get(suffix) if suffix else HTML if wants_html(accept, TABLE_FORMATS.values()) else best_match(accept, TABLE_FORMATS.values())
     if row is None:
-        told = ", ".join(f"{_stem(request)}.{item.suffix} ({item.media.partition(';')[0]})" for item in rows.values())
+        available = ", ".join(f"{_stem(request)}.{item.suffix} ({item.media.partition(';')[0]})" for item in rows.values())
         raise HTTPProblem(
-            HTTPStatus.NOT_ACCEPTABLE, f"None of the formats you asked for is available. Available: {told}", {"Vary": "Accept"}
+            HTTPStatus.NOT_ACCEPTABLE, f"None of the formats you asked for is available. Available: {available}", {"Vary": "Accept"}
         )
     return row

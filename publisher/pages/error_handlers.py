@@ -30,7 +30,7 @@ async def _no_steps() -> Sequence[object]:
 
 
 class ErrorHandlers:
-    """Tell errors to readers: as a page to a browser, as problem+json to any other client.
+    """Answer errors: as a page to a browser, as problem+json to any other client.
 
     *behind* tells how many entries of the journal are not shown yet. While there are such, what is not found may be among them, and another
     publisher of the same journal may have linked it: so it is no 404. *steps* are those of the first start, shown while it is not ready;
@@ -89,7 +89,7 @@ class ErrorHandlers:
         if not wants_page(request):
             return problem_response(status, title, detail, headers, **more)
         place = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
-        told = {"title": title, "detail": detail + place, "status": int(status), "export": "Link" in headers}
-        response = self._pages.page("problem.html", status, **told)
+        values = {"title": title, "detail": detail + place, "status": int(status), "export": "Link" in headers}
+        response = self._pages.page("problem.html", status, **values)
         response.headers.update(headers)
         return response

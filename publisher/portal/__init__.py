@@ -1,1 +1,1 @@
-"""What people come for, drawn from the tables and told in their language."""
+"""The pages of the portal: each module has the data of a page, `routes` has its route."""

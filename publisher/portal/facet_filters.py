@@ -124,5 +124,5 @@ def _toggle_url(facet: str, code: str, picked: tuple[str, ...]) -> str:
     now = current_locale()
     params = [(name, value) for name, value in QueryParams(now.query).multi_items() if value and name not in ("page", "format", "lang")]
     kept = [(name, value) for name, value in params if (name, value) != (facet, code)]
-    told = kept if code in picked else [*kept, (facet, code)]
-    return "/search" + (f"?{QueryParams(told)}" if told else "")
+    parameters = kept if code in picked else [*kept, (facet, code)]
+    return "/search" + (f"?{QueryParams(parameters)}" if parameters else "")

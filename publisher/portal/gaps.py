@@ -1,4 +1,4 @@
-"""What the data say nothing of: countries, action lines, goals, targets, and official links that no initiative bears out."""
+"""List what has no initiative: countries, action lines, goals, targets, and official links of the matrix."""
 
 from __future__ import annotations
 
@@ -50,21 +50,21 @@ def _gap(tables: FacetIndex, filters: Filter, facet: str, title: str, names: Fac
     there = tables.counts(filters.with_codes(facet)).get(facet, {})
     every = list(_all_codes(facet, names))
     missing = sorted((code for code in every if not there.get(code)), key=lambda code: sort_key(facet, code, 0))
-    told = tuple(MissingCode(code, names.short(facet, code), names.page(facet, code)) for code in missing)
+    codes = tuple(MissingCode(code, names.short(facet, code), names.page(facet, code)) for code in missing)
     if facet == "country":
-        told = tuple(sorted(told, key=lambda one: one.name))
+        codes = tuple(sorted(codes, key=lambda one: one.name))
     text = asking.counts(filters, facet, names.iris)
-    rows = tuple((one.code, one.name, 0) for one in told)
+    rows = tuple((one.code, one.name, 0) for one in codes)
     sheet = DataTable(facet, title, (Column(facet, facet), Column("name"), Column("things")), rows, text)
     return Gap(
         facet,
         title,
-        told,
+        codes,
         len(every),
         query_page_url(text),
         sheet,
         coverage(tables, filters, facet),
-        _gap_text(facet, len(told), len(every)),
+        _gap_text(facet, len(codes), len(every)),
     )
 
 

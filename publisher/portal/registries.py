@@ -47,9 +47,9 @@ def list_registries(
         name = row["source"].value.removeprefix(start)
         standing = standings.get(name)
         state = standing.state(at).value if standing else ""
-        told = {facet: numbers.get(name, 0) for facet, numbers in full.items()}
+        coverage = {facet: numbers.get(name, 0) for facet, numbers in full.items()}
         if name not in found or row["title"].language == "en":
-            found[name] = Registry(name, row["title"].value, row, standing, state, counts.get(name, 0), told)
+            found[name] = Registry(name, row["title"].value, row, standing, state, counts.get(name, 0), coverage)
     return sorted(found.values(), key=lambda standing: standing.title.lower())
 
 

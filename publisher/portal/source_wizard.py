@@ -79,7 +79,7 @@ class WizardState:
 
     @property
     def fault(self) -> str:
-        """Tell what is wrong with the options, "" where nothing is."""
+        """Return what is wrong with the options, "" if nothing is."""
         try:
             _table(tomllib.loads(self.values.get("options", "")))
         except (tomllib.TOMLDecodeError, TypeError) as error:
@@ -98,28 +98,28 @@ class WizardState:
 
 def from_query(params: Mapping[str, str]) -> WizardState:
     """Read the answers from an address."""
-    told = {name: params.get(name, "").strip()[: 4 * LONGEST if name == "options" else LONGEST] for name in _FORM_FIELDS}
-    return WizardState(SOURCE_FORMATS.get(params.get("kind", "")), told)
+    values = {name: params.get(name, "").strip()[: 4 * LONGEST if name == "options" else LONGEST] for name in _FORM_FIELDS}
+    return WizardState(SOURCE_FORMATS.get(params.get("kind", "")), values)
 
 
 def source_toml(state: WizardState) -> str:
     """Write the card as TOML; "" before the first step."""
     if state.kind is None:
         return ""
-    told = state.values
-    lines = [f"# sources/{state.name}.toml", _line("title", told["title"])]
-    lines += [_line("publisher", told["publisher"])] if told["publisher"] else []
-    lines += [_line("protocol", state.kind.protocol), _line("mapping", state.kind.mapping), _line("url", told["url"])]
-    lines += [_line("every", "15 3 * * *") + "  # cron, UTC", _line("licence", told["licence"])]
-    lines += [_line("language", told["language"])] if told["language"] else []
+    values = state.values
+    lines = [f"# sources/{state.name}.toml", _line("title", values["title"])]
+    lines += [_line("publisher", values["publisher"])] if values["publisher"] else []
+    lines += [_line("protocol", state.kind.protocol), _line("mapping", state.kind.mapping), _line("url", values["url"])]
+    lines += [_line("every", "15 3 * * *") + "  # cron, UTC", _line("licence", values["licence"])]
+    lines += [_line("language", values["language"])] if values["language"] else []
     if state.options:
         lines += ["", "[options]", *_table(state.options)]
     if state.kind.fields:
-        language = f"@{told['language']}" if told["language"] else ""
+        language = f"@{values['language']}" if values["language"] else ""
         lines += ["", "[fields]"]
         for name, field in _FIELDS.items():
             key = f'"{field}{language}"' if field in ("title", "description") and language else field
-            lines += [_line(key, told[name])] if told[name] else []
+            lines += [_line(key, values[name])] if values[name] else []
     return "\n".join(lines) + "\n"
 
 

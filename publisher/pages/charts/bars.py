@@ -40,15 +40,15 @@ def _bar(row: Bar, y: float, most: int, left: float, room: float) -> Markup:
 
 def column_chart(years: Sequence[str], series: Mapping[str, Mapping[str, int]], label: str, width: int = 760, height: int = 300) -> Markup:
     """Draw a column a year, cut into the *series*: for each its numbers by year. Each cut tells itself when it is pointed at."""
-    most = max((sum(told.get(year, 0) for told in series.values()) for year in years), default=0) or 1
+    most = max((sum(counts.get(year, 0) for counts in series.values()) for year in years), default=0) or 1
     left, foot, room = 56.0, height - 28.0, height - 48.0
     step = (width - left - 8) / max(len(years), 1)
     drawn = [_grid_line(value, left, foot - room * value / most, width) for value in _round_steps(most)]
     every = max(1, -(-len(years) // max(1, int((width - left) // 46))))
     for at, year in enumerate(years):
         x, top = left + at * step, foot
-        for number, (name, told) in enumerate(series.items(), 1):
-            if count := told.get(year, 0):
+        for number, (name, counts) in enumerate(series.items(), 1):
+            if count := counts.get(year, 0):
                 tall = room * count / most
                 top -= tall
                 cut = element("title", f"{year}, {name}: {count}")

@@ -1,6 +1,6 @@
 """The numbers of a page as rows, with the query that gives the same, as JSON, CSV and RDF.
 
-Counts are told as observations of the RDF Data Cube vocabulary (https://www.w3.org/TR/vocab-data-cube/).
+Counts are written as observations of the RDF Data Cube vocabulary (https://www.w3.org/TR/vocab-data-cube/).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ def serialize_tables(sheets: Sequence[DataTable], row: Format, page: str, iris: 
 
 
 def _json(sheets: Sequence[DataTable], page: str) -> bytes:
-    told = [
+    figures = [
         {
             "name": item.name,
             "title": item.title,
@@ -77,7 +77,7 @@ def _json(sheets: Sequence[DataTable], page: str) -> bytes:
         }
         for item in sheets
     ]
-    return orjson.dumps({"page": page, "figures": told}, option=orjson.OPT_INDENT_2)
+    return orjson.dumps({"page": page, "figures": figures}, option=orjson.OPT_INDENT_2)
 
 
 def _csv(sheets: Sequence[DataTable]) -> bytes:
@@ -88,8 +88,8 @@ def _csv(sheets: Sequence[DataTable]) -> bytes:
     for item in sheets:
         for cells in item.rows:
             known = {column.name: cell for column, cell in zip(item.columns, cells, strict=True)}
-            told = [known.get(name) for name in names]
-            lines.writerow([item.name, *told] if len(sheets) > 1 else told)
+            values = [known.get(name) for name in names]
+            lines.writerow([item.name, *values] if len(sheets) > 1 else values)
     return out.getvalue().encode()
 
 

@@ -37,13 +37,13 @@ def heatmap(
         )
         for over, column in enumerate(columns):
             pair = row.code, column.code
-            told = f"{row.code} × {column.code}: {values.get(pair, 0)}" + (f", {marks[pair]}" if pair in marks else "")
-            drawn.append(_cell(left + SIDE * over, y, values.get(pair, 0), most, marks.get(pair, ""), told))
+            title = f"{row.code} × {column.code}: {values.get(pair, 0)}" + (f", {marks[pair]}" if pair in marks else "")
+            drawn.append(_cell(left + SIDE * over, y, values.get(pair, 0), most, marks.get(pair, ""), title))
     return svg(left + SIDE * len(columns) + 4, top + SIDE * len(rows) + 4, label, *drawn, class_="heat")
 
 
-def _cell(x: float, y: float, value: int, most: int, mark: str, told: str) -> Markup:
-    whole = [element("rect", element("title", told), x=x + 1, y=y + 1, width=SIDE - 2, height=SIDE - 2, class_=f"h{shade(value, most)}")]
+def _cell(x: float, y: float, value: int, most: int, mark: str, title: str) -> Markup:
+    whole = [element("rect", element("title", title), x=x + 1, y=y + 1, width=SIDE - 2, height=SIDE - 2, class_=f"h{shade(value, most)}")]
     if mark:
         whole.append(element("rect", x=x + 3, y=y + 3, width=SIDE - 6, height=SIDE - 6, class_=f"mark {mark}"))
     return element("g", *whole)

@@ -46,13 +46,13 @@ def world_map(values: Mapping[str, int], name: Callable[[str], str], href: Calla
     dots: list[Markup] = []
     for code, country in sorted(outlines["countries"].items()):
         value = values.get(code, 0)
-        told = element("title", f"{name(code)}: {value:,}".replace(",", " ")) if code.isdigit() else Markup("")
-        path = element("path", told, d=country["d"], class_=f"country h{shade(value, most)}")
+        title = element("title", f"{name(code)}: {value:,}".replace(",", " ")) if code.isdigit() else Markup("")
+        path = element("path", title, d=country["d"], class_=f"country h{shade(value, most)}")
         drawn.append(linked(href(code) if value else "", path))
         if country["dot"] and code.isdigit():
             x, y = country["at"]
             dots.append(
-                linked(href(code) if value else "", element("circle", told, cx=x, cy=y, r=DOT, class_=f"dot h{shade(value, most)}"))
+                linked(href(code) if value else "", element("circle", title, cx=x, cy=y, r=DOT, class_=f"dot h{shade(value, most)}"))
             )
     return svg(outlines["width"], outlines["height"], label, *drawn, *dots, class_="world")
 
@@ -64,9 +64,10 @@ def point_map(points: list[tuple[float, float, str]], areas: frozenset[str], lab
         return None
     drawn = [element("path", d=outlines["sphere"], class_="sea")]
     drawn += [
-        element("path", d=told["d"], class_=f"country h{3 if code in areas else 0}") for code, told in sorted(outlines["countries"].items())
+        element("path", d=shape["d"], class_=f"country h{3 if code in areas else 0}")
+        for code, shape in sorted(outlines["countries"].items())
     ]
-    small = [told["at"] for code, told in sorted(outlines["countries"].items()) if code in areas and told["dot"]]
+    small = [shape["at"] for code, shape in sorted(outlines["countries"].items()) if code in areas and shape["dot"]]
     drawn += [element("circle", cx=x, cy=y, r=DOT, class_="dot h3") for x, y in small]
     for latitude, longitude, name in points:
         x, y = project(latitude, longitude, outlines["width"], outlines["height"])

@@ -1,4 +1,4 @@
-"""Who works with whom, on a circle, so that no line hides a name and the same data are drawn alike each time."""
+"""Draw who works with whom, on a circle: no line hides a name, and the same data give the same drawing."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def _strongest_pairs(pairs: Sequence[tuple[str, str, int]], own: str) -> list[tu
     return [item for item in pairs if item[0] in met and item[1] in met]
 
 
-def _edge(one: tuple[float, float], other: tuple[float, float], things: int, most: int, told: str) -> Markup:
+def _edge(one: tuple[float, float], other: tuple[float, float], things: int, most: int, title: str) -> Markup:
     bend = tuple((one[n] + other[n]) / 2 * 0.6 + (360, 270)[n] * 0.4 for n in (0, 1))
     line = f"M{one[0]:.1f} {one[1]:.1f}Q{bend[0]:.1f} {bend[1]:.1f} {other[0]:.1f} {other[1]:.1f}"
-    return element("path", element("title", told), d=line, class_="edge", stroke_width=1 + 7 * things / most)
+    return element("path", element("title", title), d=line, class_="edge", stroke_width=1 + 7 * things / most)
 
 
 def _node(who: str, place: tuple[float, float], name: str, href: str, own: bool) -> Markup:

@@ -22,9 +22,9 @@ def element(name: str, *children: Markup | str, **attributes: Value) -> Markup:
     >>> element("text", "a < b", class_="quiet", text_anchor="end")
     Markup('<text class="quiet" text-anchor="end">a &lt; b</text>')
     """
-    told = "".join(f' {_attribute_name(key)}="{escape(_format_value(value))}"' for key, value in attributes.items() if value is not None)
+    text = "".join(f' {_attribute_name(key)}="{escape(_format_value(value))}"' for key, value in attributes.items() if value is not None)
     inner = Markup("").join(children)
-    return Markup(f"<{name}{told}>{inner}</{name}>" if inner else f"<{name}{told}/>")
+    return Markup(f"<{name}{text}>{inner}</{name}>" if inner else f"<{name}{text}/>")
 
 
 def _attribute_name(key: str) -> str:

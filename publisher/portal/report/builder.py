@@ -1,4 +1,4 @@
-"""Making: a report is written beside and gets its name when it is whole; made again from the same release it is the same."""
+"""Build the report of a release. It is written to a temporary folder and renamed when complete; a rebuilt report is identical."""
 
 from __future__ import annotations
 
@@ -55,17 +55,17 @@ def build_report(data: Path, iris: Iris, number: int | None, language: str, chos
             parts, method = list(sections(it, of, names)), methods(it, of, iris.base)
         files, title = _files(release, of, names, parts, method, iris), _title(release, of, names)
     sizes = {file: len(content) for file, content in files.items()}
-    told = Report(of.name, title, release.number, language, release.issued, dict(of.chosen), sizes)
-    files[NUMBERS] = _report_json(told, parts)
+    report = Report(of.name, title, release.number, language, release.issued, dict(of.chosen), sizes)
+    files[NUMBERS] = _report_json(report, parts)
     _write(data / "reports", of.name, files)
-    return told
+    return report
 
 
 def _files(release: Release, of: Scope, names: FacetLabels, parts: list[Section], method: Sequence[str], iris: Iris) -> dict[str, bytes]:
     title, lead = _title(release, of, names), _lead(release)
     words = {"query": _("Query"), "methods": _("Methods"), "annex": _("Annex: queries")}
-    told = {"title": title, "lead": lead, "parts": parts, "methods": method, "words": words, "visit": current_locale(), "of": of}
-    page = _templates().get_template("report.html").render(**told, printed=PRINT, style=STYLE)
+    values = {"title": title, "lead": lead, "parts": parts, "methods": method, "words": words, "visit": current_locale(), "of": of}
+    page = _templates().get_template("report.html").render(**values, printed=PRINT, style=STYLE)
     return {
         REPORT: page.replace('href="/', f'href="{iris.base}').encode(),
         PRINT: render_pdf(title, lead, parts, method, of.language, release.issued, words),
@@ -94,15 +94,15 @@ def _lead(release: Release) -> str:
     return _("Based on data release {release} ({day})").format(release=release.number, day=format_date(date.fromisoformat(release.day)))
 
 
-def _report_json(told: Report, parts: list[Section]) -> bytes:
+def _report_json(report: Report, parts: list[Section]) -> bytes:
     empty = Grid((), ())
     grids = [(it, it.grid or empty) for it in parts]
     figures = [{"key": it.key, "title": it.title, "query": it.query or None, "heads": grid.heads, "rows": grid.rows} for it, grid in grids]
-    return orjson.dumps({**_as_dict(told), "figures": figures}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
+    return orjson.dumps({**_as_dict(report), "figures": figures}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
-def _as_dict(told: Report) -> dict[str, object]:
-    return {name: getattr(told, name) for name in Report.__slots__}
+def _as_dict(report: Report) -> dict[str, object]:
+    return {name: getattr(report, name) for name in Report.__slots__}
 
 
 def _write(reports: Path, name: str, files: Mapping[str, bytes]) -> None:
@@ -124,6 +124,6 @@ def list_reports(reports: Path) -> list[Report]:
     """List the reports that are kept, those of the newest release first."""
     found = []
     for path in reports.glob(f"release-*/{NUMBERS}"):
-        told = orjson.loads(path.read_bytes())
-        found.append(Report(**{name: told[name] for name in Report.__slots__}))
+        fields = orjson.loads(path.read_bytes())
+        found.append(Report(**{name: fields[name] for name in Report.__slots__}))
     return sorted(found, key=lambda it: (-it.release, it.name))

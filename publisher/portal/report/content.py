@@ -76,9 +76,9 @@ def _glance(it: ReportData, of: Scope, names: FacetLabels) -> Section:
     rows = tuple(
         (names.name("kind", kind), format_number(things)) for kind, things in sorted(kinds.items(), key=lambda pair: sort_key("", *pair))
     )
-    told = _("An initiative linked to several action lines or SDGs is counted under each.")
+    explanation = _("An initiative linked to several action lines or SDGs is counted under each.")
     grid = Grid((facet_title("kind"), _("Number")), rows)
-    return Section("kinds", _("At a glance"), (told,), None, grid, asking.counts(every, "kind", names.iris))
+    return Section("kinds", _("At a glance"), (explanation,), None, grid, asking.counts(every, "kind", names.iris))
 
 
 def _bars(it: ReportData, wanted: Filter, facet: str, names: FacetLabels) -> Section:
@@ -91,9 +91,9 @@ def _bars(it: ReportData, wanted: Filter, facet: str, names: FacetLabels) -> Sec
 
 def _matrix(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
     found = count_matrix(it.tables, wanted, names, it.links)
-    told = _("{borne} of the {links} links in the official WSIS–SDG Matrix have at least one initiative.")
+    supported = _("{borne} of the {links} links in the official WSIS–SDG Matrix have at least one initiative.")
     more = _("A further {beyond} pairs have initiatives but no official link.")
-    text = f"{told} {more}".format(
+    text = f"{supported} {more}".format(
         links=format_number(len(found.links)), borne=format_number(found.linked), beyond=format_number(found.unlinked)
     )
     ringed = _("A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ.")
@@ -118,7 +118,7 @@ def _trend(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
 
 
 def _legend(series: dict[str, dict[str, int]]) -> Grid | None:
-    rows = tuple((f"{place}", name, format_number(sum(told.values()))) for place, (name, told) in enumerate(series.items(), 1))
+    rows = tuple((f"{place}", name, format_number(sum(counts.values()))) for place, (name, counts) in enumerate(series.items(), 1))
     return Grid(("", facet_title("region"), _("Initiatives")), rows) if rows else None
 
 
@@ -126,10 +126,10 @@ def _basis(it: ReportData, of: Scope, names: FacetLabels) -> Section:
     every = asking.make_filter(*Basis, kind="initiative", **dict(of.chosen))
     counts = it.tables.counts(every).get("basis", {})
     rows = tuple((names.name("basis", basis.value), format_number(counts.get(basis.value, 0))) for basis in Basis)
-    told = _("All other figures count only links stated by registries.")
-    told += " " + _("Links mapped from a registry's codes and suggested links are never mixed with these.")
+    explanation = _("All other figures count only links stated by registries.")
+    explanation += " " + _("Links mapped from a registry's codes and suggested links are never mixed with these.")
     grid = Grid((facet_title("basis"), _("Initiatives")), rows)
-    return Section("basis", _("How links were made"), (told,), None, grid, asking.counts(every, "basis", names.iris))
+    return Section("basis", _("How links were made"), (explanation,), None, grid, asking.counts(every, "basis", names.iris))
 
 
 def _gaps(it: ReportData, wanted: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
@@ -160,25 +160,25 @@ def _sources(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
 def _remarks(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
     counts = it.tables.counts(wanted).get("remark", {})
     rows = tuple((code.rpartition("#")[2], format_number(things)) for code, things in sorted(counts.items()))
-    told = _(
+    explanation = _(
         "Every record is checked against SHACL shapes before publication. "
         "Records with violations are not published; warnings are published with the record."
     )
     grid = Grid((facet_title("remark"), _("Initiatives")), rows) if rows else None
-    text = (told,) if rows else (told, _("No quality warnings."))
+    text = (explanation,) if rows else (explanation, _("No quality warnings."))
     return Section("remark", _("Quality"), text, None, grid, asking.counts(wanted, "remark", names.iris))
 
 
 def methods(it: ReportData, of: Scope, base: str) -> Sequence[str]:
-    """Tell how a report came to be, and how each of its numbers is had again."""
-    told = it.release
+    """Return the paragraphs on how the report was made and how to reproduce each number."""
+    release = it.release
     return (
         _("Release {release} of {day}: journal entry {position}, {records} records, {sources} registries.").format(
-            release=told.number,
-            day=format_date(date.fromisoformat(told.day)),
-            position=told.position,
-            records=format_number(told.counts.get("records", 0)),
-            sources=len(told.sources),
+            release=release.number,
+            day=format_date(date.fromisoformat(release.day)),
+            position=release.position,
+            records=format_number(release.counts.get("records", 0)),
+            sources=len(release.sources),
         ),
         _("This report covers only what these registries publish.")
         + " "
@@ -186,7 +186,7 @@ def methods(it: ReportData, of: Scope, base: str) -> Sequence[str]:
         _("Every number comes from a query in the annex.")
         + " "
         + _("Run any query at {endpoint} with release={release} to reproduce the number.").format(
-            endpoint=f"{base}sparql", release=told.number
+            endpoint=f"{base}sparql", release=release.number
         ),
         _("This report is reproducible: the same release and software version give an identical file."),
     )

@@ -34,8 +34,8 @@ def render_pdf(
     """
     with TemporaryDirectory(prefix="stocktake-typst-") as folder:
         work = Path(folder)
-        told = [_part(section, work) for section in parts]
-        whole = {"title": title, "lead": lead, "parts": told, "methods": list(method), "language": language, "words": words}
+        contents = [_part(section, work) for section in parts]
+        whole = {"title": title, "lead": lead, "parts": contents, "methods": list(method), "language": language, "words": words}
         whole["colours"] = _COLOURS.findall(stylesheet())
         (work / "report.json").write_text(json.dumps(_make_visible(whole), ensure_ascii=False), encoding="utf-8")
         (work / "report.typ").write_bytes(_TEMPLATE.read_bytes())
@@ -54,13 +54,13 @@ def render_pdf(
     return made
 
 
-def _make_visible(told: object) -> object:
+def _make_visible(value: object) -> object:
     """Make visible what a text would hide or turn, as pages do."""
-    if isinstance(told, dict):
-        return {name: _make_visible(value) for name, value in told.items()}
-    if isinstance(told, list | tuple):
-        return [_make_visible(value) for value in told]
-    return escape_unsafe_text(told) if isinstance(told, str) else told
+    if isinstance(value, dict):
+        return {name: _make_visible(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_make_visible(item) for item in value]
+    return escape_unsafe_text(value) if isinstance(value, str) else value
 
 
 def _warn_if_font_missing(language: str) -> None:
@@ -75,5 +75,5 @@ def _part(section: Section, work: Path) -> dict[str, object]:
         (work / f"{section.key}.svg").write_bytes(standalone_svg(section.drawing))
     grid = {"heads": section.grid.heads, "rows": section.grid.rows} if section.grid else None
     drawing = f"{section.key}.svg" if section.drawing is not None else None
-    told = {"title": section.title, "text": section.text, "drawing": drawing, "grid": grid, "query": section.query}
-    return {**told, "keyed": section.keyed}
+    content = {"title": section.title, "text": section.text, "drawing": drawing, "grid": grid, "query": section.query}
+    return {**content, "keyed": section.keyed}

@@ -1,4 +1,4 @@
-"""Ground: what a report stands on: a release's tables, and the official links of its matrix."""
+"""Open the data of a report: the tables of a release, and the official links of the matrix."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ReportData:
 
 
 def find_release(data: Path, number: int | None) -> Release:
-    """Give release *number*, the newest where none is named; raises ReportError and ReleaseNotFound."""
+    """Return release *number*, the newest if it is None. Raises ReportError and ReleaseNotFound."""
     found = get_release(data / "releases", number) if number else newest_release(data / "releases")
     if found is None and number:
         raise ReleaseNotFound(f"there is no release {number}; `stocktake release` cuts one")

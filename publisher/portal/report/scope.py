@@ -17,7 +17,7 @@ NARROWING = ("year", "region", "line", "goal", "country")  # facets by which a r
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """Release *release* told in *language*; *chosen* are facets of NARROWING with a code each."""
+    """What a report covers: a release, in *language*; *chosen* are facets of NARROWING with a code each."""
 
     release: int
     language: str = "en"
@@ -25,7 +25,7 @@ class Scope:
 
     @property
     def name(self) -> str:
-        """Give the name of its folder.
+        """Return the name of its folder.
 
         >>> Scope(3, "fr", (("goal", "4"),)).name
         'release-3.goal-4.fr'
@@ -34,7 +34,7 @@ class Scope:
 
     @property
     def filter(self) -> Filter:
-        """Give the initiatives that it tells of."""
+        """Return the filter of the initiatives that it covers."""
         return asking.make_filter(kind="initiative", **dict(self.chosen))
 
 
@@ -51,7 +51,7 @@ def parse_scope(release: int, language: str, chosen: Mapping[str, str], names: F
 
 
 def _code(facet: str, text: str) -> str:
-    """Give the code of a country by whatever name it has; of anything else what stands there."""
+    """Return the code of a country named by any of its names or codes; other texts unchanged."""
     found = country(text) if facet == "country" else None
     return found.removeprefix(AREA) if found else text
 

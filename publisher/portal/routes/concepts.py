@@ -117,7 +117,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
     async def _concept(request: Request, found: Document, things: ListPage) -> Response:
         matrix = await service.rows(query("matrix"), {"concept": iri(found.description.iri)})
-        told = jsonld_block(concept_markup(found.description))
+        markup = jsonld_block(concept_markup(found.description))
         figures = await _figures(request, found.description.iri)
         return pages.page(
             "concept.html",
@@ -126,7 +126,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             matrix=matrix,
             graphs=DATA_FORMATS.values(),
             place=found.urls,
-            block=told,
+            block=markup,
             about=figures,
         )
 

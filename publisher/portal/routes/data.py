@@ -32,9 +32,9 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         names = FacetLabels(service.iris, await source_titles(service))
         filters = entity_filter(facet, "/".join(code), parse_filters(request.query_params).bases, service.iris)
         if not code or filters is None or not _known(filters, names):
-            told = ", ".join([*(facet.name for facet in FACETS.values() if facet.scheme), "source", PARTY])
+            known = ", ".join([*(facet.name for facet in FACETS.values() if facet.scheme), "source", PARTY])
             raise HTTPProblem(
-                HTTPStatus.NOT_FOUND, f"Nothing is counted here: an address is /figures/FACET/CODE, and a facet is one of {told}"
+                HTTPStatus.NOT_FOUND, f"Nothing is counted here: an address is /figures/FACET/CODE, and a facet is one of {known}"
             )
         if suffix == "html" or (not suffix and "format" not in request.query_params and _for_people(request)):
             return RedirectResponse(_page(filters, names), HTTPStatus.SEE_OTHER, {"Vary": "Accept"})

@@ -1,4 +1,4 @@
-"""What there is, how fresh it is, what is new, and where to go on."""
+"""Serve the front page: key figures, map, newest records and registries."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _newest(lines: list[ListItem], names: FacetLabels) -> DataTable:
 
 
 def _rows(rows: list[Row], tables: FacetIndex | None, names: FacetLabels) -> list[tuple[str, Row, int]]:
-    """Return the registries: name, what is told of each, and how many things it has here."""
+    """Return the registries: name, row of the query, and number of things."""
     counts = tables.counts(Filter()).get("source", {}) if tables else {}
     start = names.iris.source("")
     found = {row["source"].value.removeprefix(start): row for row in rows}

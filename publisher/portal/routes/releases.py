@@ -106,11 +106,11 @@ def _place(release: Release) -> ResourceURLs:
 
 def _described(release: Release, iris: Iris) -> Description:
     """Describe a release as a data set, with its place in the journal, and since when its files are no longer kept."""
-    told = list(dataset_statements(release_dataset(release, iris), iris.base))
-    told.append(Statement(release.iri, f"{iris.ns}journalEntry", Term(str(release.position), "literal", None, f"{XSD}integer")))
+    statements = list(dataset_statements(release_dataset(release, iris), iris.base))
+    statements.append(Statement(release.iri, f"{iris.ns}journalEntry", Term(str(release.position), "literal", None, f"{XSD}integer")))
     if release.withdrawn:
-        told.append(Statement(release.iri, f"{PROV}invalidatedAtTime", Term(release.withdrawn, "literal", None, f"{XSD}dateTime")))
-    return Description(release.iri, tuple(told), {}, namespaces(iris))
+        statements.append(Statement(release.iri, f"{PROV}invalidatedAtTime", Term(release.withdrawn, "literal", None, f"{XSD}dateTime")))
+    return Description(release.iri, tuple(statements), {}, namespaces(iris))
 
 
 def _links(request: Request, release: Release, iris: Iris) -> list[Link]:
@@ -130,14 +130,14 @@ def _links(request: Request, release: Release, iris: Iris) -> list[Link]:
 
 
 def _row(release: Release) -> dict[str, object]:
-    told = {"number": release.number, "iri": release.iri, "issued": release.issued, "position": release.position, "entry": release.entry}
-    return {**told, "kept": not release.withdrawn}
+    fields = {"number": release.number, "iri": release.iri, "issued": release.issued, "position": release.position, "entry": release.entry}
+    return {**fields, "kept": not release.withdrawn}
 
 
 def _page(pages: Pages, release: Release, iris: Iris) -> bytes:
-    told = jsonld_block(dataset_markup(release_dataset(release, iris)))
+    markup = jsonld_block(dataset_markup(release_dataset(release, iris)))
     title, place, licences = citation.title(release), _place(release), citation.licences(release)
-    shown = pages.page("release.html", it=release, title=title, licences=licences, place=place, graphs=DATA_FORMATS.values(), block=told)
+    shown = pages.page("release.html", it=release, title=title, licences=licences, place=place, graphs=DATA_FORMATS.values(), block=markup)
     return bytes(shown.body)
 
 

@@ -35,11 +35,11 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         found = await run_in_threadpool(list_reports, folder)
         accept = request.headers.get("accept")
         if accept and quality(accept, "application/json") > quality(accept, "text/html"):
-            told = [
+            reports = [
                 {"name": item.name, "title": item.title, "release": item.release, "language": item.language, "files": item.files}
                 for item in found
             ]
-            return JSONResponse({"reports": told}, headers={"Vary": "Accept"})
+            return JSONResponse({"reports": reports}, headers={"Vary": "Accept"})
         return pages.page("reports.html", reports=found, languages=LANGUAGES)
 
     async def report(request: Request) -> Response:

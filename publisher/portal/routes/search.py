@@ -132,8 +132,8 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
 def sorts(words: bool) -> dict[str, str]:
     """Return the orders of a list and their names."""
-    told = {"relevance": _("Most relevant"), "newest": _("Newest first"), "title": _("By title"), "begins": _("By start date")}
-    return told if words else {name: title for name, title in told.items() if name != "relevance"}
+    labels = {"relevance": _("Most relevant"), "newest": _("Newest first"), "title": _("By title"), "begins": _("By start date")}
+    return labels if words else {name: title for name, title in labels.items() if name != "relevance"}
 
 
 def _feeds(filters: Filter) -> list[tuple[str, str]]:

@@ -102,12 +102,12 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             return pages.page(
                 "gone.html", it=description, record=record, heirs=heirs, standing=standing, at=at, graphs=graphs, changes=past
             )
-        told = jsonld_block(thing_markup(description, signed.kind, signed.licence))
+        markup = jsonld_block(thing_markup(description, signed.kind, signed.licence))
         if found.record is None:
             things = await load_page(cursor, service, "organization", found.iri)
             figures = await _figures(found.iri)
             return pages.page(
-                "organization.html", it=description, listed=things, graphs=graphs, place=signed.urls, block=told, about=figures
+                "organization.html", it=description, listed=things, graphs=graphs, place=signed.urls, block=markup, about=figures
             )
         standing = (await source_statuses(service)).get(found.path.split("/")[1])
         past = recent_changes(await read_history(service, found.record) or (), replace(description, iri=found.record), service.iris)
@@ -118,7 +118,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             record=found.record,
             graphs=graphs,
             place=signed.urls,
-            block=told,
+            block=markup,
             view=build_view(description, found.record),
             standing=standing,
             at=clock(),

@@ -47,8 +47,8 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             else most_complete(await asyncio.to_thread(facet_panels, require_facet_index(service), filters, INSTEAD, names), 2)
         )
 
-        told = require_facet_index(service).counts(filters)
-        empty = [] if made[0].years else [empty_chart_hint(name) for name in ("year", by) if name and not told.get(name)]
+        counts = require_facet_index(service).counts(filters)
+        empty = [] if made[0].years else [empty_chart_hint(name) for name in ("year", by) if name and not counts.get(name)]
 
         def show() -> Response:
             return pages.page(

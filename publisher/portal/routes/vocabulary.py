@@ -94,5 +94,5 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     return routes
 
 
-def _json(told: object) -> bytes:
-    return orjson.dumps(told, option=orjson.OPT_INDENT_2)
+def _json(value: object) -> bytes:
+    return orjson.dumps(value, option=orjson.OPT_INDENT_2)
