@@ -23,6 +23,7 @@ CATALOGUED, GENERATED, STATE = f"<{DCAT}record> ", f"<{PROV}wasGeneratedBy> ", f
 DERIVED, PRIMARY, CREDIT = f"<{PROV}wasDerivedFrom> ", f"<{PROV}hadPrimarySource> ", f"<{SCHEMA}creditText> "
 MESSAGE, SEVERITY = f"<{SH}resultMessage> ", f"<{SH}resultSeverity> "
 COMPONENT, PATH = f"<{SH}sourceConstraintComponent> ", f"<{SH}resultPath> "
+FOCUS, SHAPE = f"<{SH}focusNode> ", f"<{SH}sourceShape> "
 
 
 class OntologyTerms(NamedTuple):

@@ -19,12 +19,14 @@ _TYPE = f"<{RDF}type>"
 
 @dataclass(frozen=True, slots=True)
 class ValidationNote:
-    """A validation warning that is published with the record; *path* is an IRI or None."""
+    """A validation warning that is published with the record; *path*, *focus* and *shape* are IRIs, or None if unknown."""
 
     component: str
     severity: str
     message: str
     path: str | None
+    focus: str | None = None  # the node that breaks the rule
+    shape: str | None = None  # the rule
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,8 +153,8 @@ def describe_results(key: str, iris: Iris, source: str, notes: Iterable[Validati
             f"{part}{p.SEVERITY}<{SH}{note.severity}>",
             f"{part}{p.COMPONENT}<{SH}{note.component}>",
         ]
-        if note.path:
-            out.append(f"{part}{p.PATH}<{note.path}>")
+        properties = ((p.PATH, note.path), (p.FOCUS, note.focus), (p.SHAPE, note.shape))
+        out += [f"{part}{name}{iri_or_literal(value)}" for name, value in properties if value]
     return out
 
 

@@ -132,8 +132,11 @@ class RecordProcessor:
         if violations:
             reason = "; ".join(sorted({f"{violation.message} ({_local_name(violation.path)})" for violation in violations}))
             return StagedRecord(item.key, Outcome.WITHHELD, digest, reason=reason, position=item.position)
-        notes = {ValidationNote(result.component, result.severity.value, result.message, result.path) for result in results}
-        ordered = sorted(notes, key=lambda note: (note.path or "", note.component, note.message))
+        notes = {
+            ValidationNote(result.component, result.severity.value, result.message, result.path, result.focus, result.shape)
+            for result in results
+        }
+        ordered = sorted(notes, key=lambda note: (note.path or "", note.component, note.message, note.focus or "", note.shape or ""))
         statements = sorted(item.statements + describe_results(item.key, self.iris, item.provenance.source, ordered))
         if item.current_description is not None and self._equals_current(item, statements):
             return StagedRecord(item.key, Outcome.UNCHANGED, digest, position=item.position)

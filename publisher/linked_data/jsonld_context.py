@@ -152,6 +152,8 @@ TERMS = (
     TermDefinition("severity", "sh:resultSeverity", L),
     TermDefinition("component", "sh:sourceConstraintComponent", L),
     TermDefinition("path", "sh:resultPath", L),
+    TermDefinition("focusNode", "sh:focusNode", L),
+    TermDefinition("sourceShape", "sh:sourceShape", L),
     TermDefinition("endpoint", "dcat:endpointURL", L),
     TermDefinition("landingPage", "dcat:landingPage", LS),
     TermDefinition("protocol", "wsis:protocol", ValueKind.STRING),

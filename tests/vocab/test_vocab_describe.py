@@ -97,6 +97,17 @@ def test_a_store_gives_back_a_record_and_its_remarks_as_they_were_written(key: s
     assert dumped(lines) == sorted(lines)
 
 
+def test_a_published_result_names_its_node_and_its_rule() -> None:
+    note = ValidationNote("c", "Warning", "m", None, "https://example.org/thing", f"{IRIS.base}shapes#Title")
+    about = Provenance("source", "r", "m", "00", NOON, NOON, (note,))
+
+    lines = describe_record("k", IRIS, about)
+
+    part = f"<{IRIS.record('source', 'k')}#result-1> <http://www.w3.org/ns/shacl#"
+    assert f"{part}focusNode> <https://example.org/thing>" in lines
+    assert f"{part}sourceShape> <{IRIS.base}shapes#Title>" in lines
+
+
 @settings(max_examples=300, deadline=None)
 @given(words, tags)
 def test_every_language_tag_that_is_written_is_one_that_a_store_takes(value: str, tag: str | None) -> None:
