@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import socket
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import TextIO
+
+from journal.file_lock import AlreadyLockedError, FileLock
 
 MARK = "demo.json"  # stays in the data folder and in the folder of source definitions: their portal shows the banner
 
@@ -32,35 +32,30 @@ class DemoFolder:
 
     data: Path
     url: str
-    _file: TextIO | None = field(default=None, init=False)
+    _lock: FileLock | None = field(default=None, init=False)
 
     def __enter__(self) -> DemoFolder:
         """Lock the folder."""
         self.data.mkdir(parents=True, exist_ok=True)
-        self._file = (self.data / MARK).open("a+", encoding="utf-8")
+        content = json.dumps({"url": self.url, "pid": os.getpid()})
         try:
-            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            other = self._read()
-            message = f"{self.data}: another demo uses it, at {other}; end that one, or give this one another folder (--data)"
+            self._lock = FileLock(self.data / MARK, wait=False, content=content)
+        except AlreadyLockedError as error:
+            message = f"{self.data}: another demo uses it, at {_url_of(error.content)}; end that one, or use another directory (--data)"
             raise FolderInUseError(message) from error
-        self._file.truncate(0)
-        json.dump({"url": self.url, "pid": os.getpid()}, self._file)
-        self._file.flush()
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         """Unlock the folder; the mark stays."""
-        if self._file is not None:
-            self._file.close()
+        if self._lock is not None:
+            self._lock.close()
 
-    def _read(self) -> str:
-        assert self._file is not None
-        self._file.seek(0)
-        try:
-            return str(json.load(self._file)["url"])
-        except (ValueError, KeyError, TypeError):
-            return "an address that it has not written yet"
+
+def _url_of(content: str) -> str:
+    try:
+        return str(json.loads(content)["url"])
+    except (ValueError, KeyError, TypeError):
+        return "an unknown URL"
 
 
 def is_free(host: str, port: int) -> bool:

@@ -5,7 +5,6 @@ An entry that fails a check is quarantined, and reported in ``journal/origin.jso
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -24,6 +23,7 @@ from harvesters.payloads.rdf_parser import parse_quads
 from journal import mirror_origin
 from journal.entry import SUFFIX, Entry
 from journal.errors import ChainError, ForkError, JournalError
+from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
 from journal.journal import Journal
 from journal.mirror_origin import Origin, RefusedEntry
 from journal.outage import Outage
@@ -33,7 +33,7 @@ from vocab.provenance import check_source_status
 LARGEST = 64 << 30  # bytes of an entry when unpacked: the first harvest of ten million records has about that
 REFUSED = "refused"  # the folder of quarantined entries, in the mirror's own
 _ID = re.compile(r"[0-9a-f]{64}\Z")
-log = structlog.get_logger(room="mirror")
+log = structlog.get_logger(component="mirror")
 
 
 def _now() -> datetime:
@@ -137,11 +137,12 @@ def _timestamp(mirror: Mirror) -> str:
 def _mirror_lock(data: Path) -> Iterator[None]:
     folder = data / "mirror"
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise SourceLockedError(f"{data}: another process mirrors into it; wait for it, or end it") from error
+    try:
+        lock = FileLock(folder / "lock", wait=False)
+    except AlreadyLockedError as error:
+        holder = describe_holder(folder / "lock")
+        raise SourceLockedError(f"{data}: another process mirrors into it ({holder}); wait for it, or end it") from error
+    with lock:
         yield
 
 
@@ -149,7 +150,7 @@ def _check_journal(mirror: Mirror) -> Origin | None:
     """Return the origin that the journal has been mirroring; raises MirrorError if the journal is not a mirror."""
     journal, known = mirror.journal, mirror_origin.read(mirror.journal.folder)
     if moved_aside := journal.recover():
-        log.warning("incomplete journal entry moved aside", file=str(moved_aside), cure="none needed: it is fetched again")
+        log.warning("incomplete journal entry moved aside", file=str(moved_aside), action="none: it is fetched again")
     if known is None and (head := journal.head):
         raise MirrorError(f"{mirror.data} already contains data ({head.number} entries); use an empty directory for a mirror (--data)")
     return known

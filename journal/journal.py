@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import zlib
 from collections.abc import Callable, Iterable, Iterator
@@ -16,6 +15,7 @@ from time import monotonic
 from journal import mirror_origin
 from journal.entry import SUFFIX, Entry, read_header, write
 from journal.errors import ChainError, JournalError, JournalWriteError, ReadOnlyMirrorError
+from journal.file_lock import FileLock
 from journal.store import PATIENCE, Store, peek
 from journal.store import read as read_store
 from journal.verification import verify_file
@@ -104,7 +104,7 @@ class Journal:
                 raise JournalWriteError(f"journal {self.folder}: another writer has taken number {number}; run {run} again") from error
             except OSError as error:
                 message = f"journal {self.folder}: run {run} could not be written: {error.strerror or error}"
-                raise JournalWriteError(f"{message}; free space or fix the folder, then run again") from error
+                raise JournalWriteError(f"{message}; free disk space or fix the directory, then run again") from error
             finally:
                 with suppress(OSError):  # ``mend`` clears what is left
                     part.unlink(missing_ok=True)
@@ -238,16 +238,15 @@ class Journal:
     @contextmanager
     def _locked(self) -> Iterator[None]:
         try:
-            lock = (self.folder / "lock").open("w")
+            lock = FileLock(self.folder / "lock")
         except OSError as error:
             raise _write_error(self.folder, error) from error
         with lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
             yield
 
 
 def _write_error(folder: Path, error: OSError) -> JournalWriteError:
-    return JournalWriteError(f"journal {folder} cannot be written: {error.strerror}; free space or fix the folder, then run again")
+    return JournalWriteError(f"journal {folder} cannot be written: {error.strerror}; free disk space or fix the directory, then run again")
 
 
 def _id_of(start: bytes) -> str:

@@ -1,12 +1,12 @@
-"""Locks: one run of a source at a time, and one writer of the journal.
+"""Lock sources, the journal and the status file, so that each has one writer at a time.
 
-On a ledger of its own these are locks of the data folder, which the system frees when a process dies; on a ledger that machines
-share they are the ledger's, and the means that are given know how to find out that they were lost.
+With a SQLite ledger these are file locks in the data directory, which the system releases when a process ends. With a PostgreSQL
+ledger, shared by several machines, they are advisory locks of the database; ``check_lock`` of the yielded context raises
+LockLostError once such a lock is lost.
 """
 
 from __future__ import annotations
 
-import fcntl
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import replace
@@ -14,49 +14,67 @@ from pathlib import Path
 
 from harvesters.errors import DataDirectoryError, SourceLockedError
 from harvesters.runs.context import HarvestContext
+from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
 
 
 def source_lock_name(source: str) -> str:
-    """Return the name of a source's lock in a ledger that machines share."""
+    """Return the name of a source's advisory lock."""
     return f"source {source}"
 
 
 @contextmanager
-def source_lock(source: str, means: HarvestContext) -> Iterator[HarvestContext]:
-    """Hold a source's lock; go on with the means that are given.
+def source_lock(source: str, context: HarvestContext) -> Iterator[HarvestContext]:
+    """Lock a source, and yield the context to use meanwhile.
 
-    Raises SourceLockedError where another holds it, DataDirectoryError where there can be no lock.
+    Raises SourceLockedError if another process holds the lock, DataDirectoryError if the lock file
+    cannot be created.
     """
-    busy = f"{source}: another run of it is under way; wait for it to end"
-    if not means.ledger.is_shared:
-        with _file_lock(means.data, f"{source}.lock", busy):
-            yield means
+    if not context.ledger.is_shared:
+        path = _lock_path(context.data, f"{source}.lock")
+        try:
+            lock = _open_lock(path, wait=False)
+        except AlreadyLockedError as error:
+            raise SourceLockedError(_busy_message(source, f" by {describe_holder(path)}")) from error
+        with lock:
+            yield context
         return
-    with means.ledger.advisory_lock(source_lock_name(source), wait=False) as fence:
+    with context.ledger.advisory_lock(source_lock_name(source), wait=False) as fence:
         if fence is None:
-            raise SourceLockedError(busy)
-        yield replace(means, check_lock=_check_both(means.check_lock, fence))
+            raise SourceLockedError(_busy_message(source))
+        yield replace(context, check_lock=_check_both(context.check_lock, fence))
+
+
+def _busy_message(source: str, holder: str = "") -> str:
+    return f"{source}: another run of it is in progress{holder}; wait for it to end"
 
 
 @contextmanager
-def journal_lock(means: HarvestContext) -> Iterator[HarvestContext]:
-    """Wait for the journal: what a run tells of it (its own entry's number, the quads before it) must still be so when it is written."""
-    if not means.ledger.is_shared:
-        with _file_lock(means.data, ".journal.lock"):  # no source's name begins with a dot
-            means.journal.refresh()
-            yield means
+def journal_lock(context: HarvestContext) -> Iterator[HarvestContext]:
+    """Wait for the journal's lock, and yield the context to use meanwhile.
+
+    A run writes its entry's number and the number of quads before it, so no other run may write
+    between reading these and writing the entry.
+    """
+    if not context.ledger.is_shared:
+        with _open_lock(_lock_path(context.data, ".journal.lock")):  # no source name starts with "."
+            context.journal.refresh()
+            yield context
         return
-    with means.ledger.advisory_lock("journal", wait=True) as fence:
+    with context.ledger.advisory_lock("journal", wait=True) as fence:
         assert fence is not None
-        means.journal.refresh()  # the head that a run counts on is the last one, on whichever machine it was written
-        yield replace(means, check_lock=_check_both(means.check_lock, fence))
+        context.journal.refresh()  # read the entries of other machines
+        yield replace(context, check_lock=_check_both(context.check_lock, fence))
 
 
 @contextmanager
-def status_lock(means: HarvestContext) -> Iterator[None]:
-    """Wait for the status file: what was looked up first must not be written last."""
-    shared = means.ledger.advisory_lock("status", wait=True) if means.ledger.is_shared else nullcontext()
-    with _file_lock(means.data, ".status.lock"), shared:
+def status_lock(context: HarvestContext) -> Iterator[None]:
+    """Wait for the status file's lock, so that an older status never replaces a newer one."""
+    shared = (
+        context.ledger.advisory_lock("status", wait=True)
+        if context.ledger.is_shared
+        else nullcontext()
+    )
+    with _open_lock(_lock_path(context.data, ".status.lock")), shared:
         yield
 
 
@@ -68,17 +86,15 @@ def _check_both(one: Callable[[], None], other: Callable[[], None]) -> Callable[
     return check
 
 
-@contextmanager
-def _file_lock(data: Path, name: str, busy: str = "") -> Iterator[None]:
-    """Hold a lock; wait for it, or raise SourceLockedError with the text *busy*, where there is one."""
+def _lock_path(data: Path, name: str) -> Path:
+    return data / "locks" / name
+
+
+def _open_lock(path: Path, *, wait: bool = True) -> FileLock:
     try:
-        (data / "locks").mkdir(parents=True, exist_ok=True)
-        lock = (data / "locks" / name).open("w")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return FileLock(path, wait=wait)
     except OSError as error:
-        raise DataDirectoryError(f"{data / 'locks' / name}: {error.strerror}; free space or fix the folder, then run again") from error
-    with lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | (fcntl.LOCK_NB if busy else 0))
-        except BlockingIOError as error:
-            raise SourceLockedError(busy) from error
-        yield
+        raise DataDirectoryError(
+            f"{path}: {error.strerror}; free disk space or fix the directory, then run again"
+        ) from error

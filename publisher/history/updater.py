@@ -6,7 +6,6 @@ damaged or of another journal is rebuilt. It reads nothing but the journal.
 
 from __future__ import annotations
 
-import fcntl
 import sqlite3
 import time
 from collections.abc import Iterable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 import structlog
 
 from journal.errors import JournalError
+from journal.file_lock import FileLock
 from publisher.history.change_writer import RECORD, ChangeWriter
 from publisher.history.graph_changes import FORMAT, NAME, SCHEMA, packed, short, unpacked
 from publisher.projections.journal_reader import DecodedEntry, JournalCursor, JournalReader
@@ -35,8 +35,7 @@ class HistoryUpdater:
 
     def __init__(self, folder: Path, reader: JournalReader) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._lock = (folder / "lock").open("w")
-        fcntl.flock(self._lock, fcntl.LOCK_EX)
+        self._lock = FileLock(folder / "lock")
         self._path, self._reader, self._base = folder / NAME, reader, reader.base
         self._cursor = JournalCursor(reader)
         self._file = self._open()

@@ -5,7 +5,6 @@ The status graph is not in it, because the journal does not contain it.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -19,6 +18,7 @@ from pathlib import Path
 import orjson
 
 from journal.entry import Entry
+from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
 from journal.journal import Journal
 from publisher.errors import ReleaseError
 from publisher.facets.files import write_tables
@@ -182,11 +182,12 @@ def _json(document: object) -> bytes:
 @contextmanager
 def build_lock(releases: Path) -> Iterator[None]:
     """Keep other cuts and removals away; raise ReleaseError where one is under way."""
-    with (releases / ".lock").open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise ReleaseError("another release is being built; wait until it is complete") from error
+    try:
+        lock = FileLock(releases / ".lock", wait=False)
+    except AlreadyLockedError as error:
+        holder = describe_holder(releases / ".lock")
+        raise ReleaseError(f"another release is being built ({holder}); wait until it is complete") from error
+    with lock:
         yield
 
 

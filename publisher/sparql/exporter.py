@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import fcntl
 import hashlib
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
-from typing import TextIO
 
 import structlog
 
+from journal.file_lock import AlreadyLockedError, FileLock
 from publisher.errors import LimitError, PublisherError, StoreError
 from publisher.sparql.exports import Export, ExportQueue, ExportState
 from publisher.sparql.rewriting import rewrite
@@ -22,7 +21,7 @@ from publisher.store.workers.ipc_protocol import Kind
 from publisher.store.workers.query_deadline import QueryDeadline
 from publisher.store.workers.worker import Answer, Worker
 
-log = structlog.get_logger(room="exporter")
+log = structlog.get_logger(component="exporter")
 
 NICE = 19  # lowest priority
 POLL_SECONDS = 0.5  # seconds between checks of the queue's folder
@@ -141,11 +140,9 @@ class Exporter:
             act()
 
 
-async def _worker_lock(folder: Path) -> TextIO:
+async def _worker_lock(folder: Path) -> FileLock:
     folder.mkdir(parents=True, exist_ok=True)
-    file = (folder / "lock").open("w")
     while True:
-        with suppress(BlockingIOError):
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            return file
+        with suppress(AlreadyLockedError):
+            return FileLock(folder / "lock", wait=False)
         await asyncio.sleep(POLL_SECONDS)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import shutil
 import time
 from dataclasses import asdict, dataclass, replace
@@ -13,6 +11,7 @@ from typing import NamedTuple
 
 from pyoxigraph import Store
 
+from journal.file_lock import is_locked
 from publisher.facets import updater as tables
 from publisher.projections.position import read_position
 from publisher.search.index import is_current
@@ -116,7 +115,7 @@ def prune(folder: Path) -> None:
         shutil.rmtree(left, ignore_errors=True)
     for number in _numbers(folder)[:-KEEP]:
         path = folder / f"{number:09d}"
-        if _unused(path):
+        if not is_locked(path):
             gone = path.rename(path.with_name(f".old-{number}"))
             shutil.rmtree(gone, ignore_errors=True)
 
@@ -128,14 +127,3 @@ def _numbers(folder: Path) -> list[int]:
 def _read(folder: Path, number: int) -> Snapshot:
     path = folder / f"{number:09d}"
     return Snapshot(**{**json.loads((path / "about.json").read_text()), "path": str(path)})
-
-
-def _unused(path: Path) -> bool:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(handle)
-    return True

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TextIO
 
+from journal.file_lock import FileLock, describe_holder, is_locked
 from publisher.errors import StoreBusy
 
 
@@ -15,44 +13,26 @@ def ignore_report(_reason: str) -> None:
     """Ignore the report."""
 
 
-def writer_lock(path: Path, report: Callable[[str], None] = ignore_report) -> TextIO:
-    """Wait until no other process writes this store; the returned file holds the lock until it is closed.
+def writer_lock(path: Path, report: Callable[[str], None] = ignore_report) -> FileLock:
+    """Wait until no other process writes this store; return the lock.
 
     While another process holds it, *report* is called with the reason, which names that process; then with "".
     """
-    file = path.open("a+")
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
+    waited = False
+
+    def report_holder(process: str) -> None:
         # Without its command, which names folders: this reason is public, in /health.
-        other = path.read_text().strip() or "unknown"
-        report(f"process {other} writes this store ({path.parent.name}/): another server uses the same data folder")
-        fcntl.flock(file, fcntl.LOCK_EX)
+        nonlocal waited
+        waited = True
+        report(f"process {process or 'unknown'} writes this store ({path.parent.name}/): another server uses the same data folder")
+
+    lock = FileLock(path, on_wait=report_holder)
+    if waited:
         report("")
-    file.truncate(0)
-    file.write(str(os.getpid()))
-    file.flush()
-    return file
+    return lock
 
 
 def require_unlocked(path: Path) -> None:
     """Raise StoreBusy, which names the process, if another process holds the lock at *path*; a missing file is no lock."""
-    try:
-        with path.open() as file:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except FileNotFoundError:
-        return
-    except BlockingIOError as error:
-        raise StoreBusy(f"a server follows the journal here ({_holder(path)}); end it, then run this again") from error
-
-
-def _holder(path: Path) -> str:
-    """Return the process that wrote its number into the lock at *path*, with its command."""
-    number = path.read_text().strip()
-    if not number.isdecimal():
-        return "process unknown"
-    try:
-        command = Path(f"/proc/{number}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace").strip()
-    except OSError:
-        return f"process {number}"
-    return f"process {number}: {command[:200]}"
+    if is_locked(path):
+        raise StoreBusy(f"a server follows the journal here ({describe_holder(path)}); end it, then run this again")

@@ -6,10 +6,8 @@ are the same for all stores and no extension of one engine is accepted.
 
 from __future__ import annotations
 
-import fcntl
 import http.client
 import json
-import os
 import re
 import socket
 import sys
@@ -30,6 +28,7 @@ from pyoxigraph import (
     parse_query_results,
 )
 
+from journal.file_lock import SharedLock
 from publisher.rdf.sparql_tokens import tokenize
 from publisher.store.external.client import TABLE, TRIPLES, Client, EndpointError
 from publisher.store.external.endpoint import from_environment
@@ -159,11 +158,10 @@ class _Folder:
     """The open snapshot's folder, kept from removal by a shared lock; its store lies elsewhere."""
 
     def __init__(self, path: str) -> None:
-        self._lock = os.open(path, os.O_RDONLY)
-        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        self._lock = SharedLock(path)
 
     def close(self) -> None:
-        os.close(self._lock)
+        self._lock.close()
 
 
 def open_snapshot(path: str) -> _Folder | OpenSnapshot:

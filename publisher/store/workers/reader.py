@@ -5,9 +5,7 @@ It is started by ``pool`` with one end of a socket and runs until that is closed
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 import re
 import socket
 import sys
@@ -16,6 +14,7 @@ from pathlib import Path
 
 from pyoxigraph import Literal, NamedNode, QueryBoolean, QuerySolutions, QueryTriples, RdfFormat, Store, Triple, Variable, parse, serialize
 
+from journal.file_lock import SharedLock
 from publisher.formats import GRAPHS, TABLES
 from publisher.rdf.sparql_tokens import tokenize
 from publisher.rdf.xml_text import replace_invalid_characters
@@ -52,14 +51,13 @@ class OpenSnapshot:
 
     def __init__(self, path: str) -> None:
         self.path = path
-        self._lock = os.open(path, os.O_RDONLY)
-        fcntl.flock(self._lock, fcntl.LOCK_SH)
+        self._lock = SharedLock(path)
         self.store = Store.read_only(str(Path(path) / "store"))
 
     def close(self) -> None:
         """Close the store and release the lock."""
         del self.store
-        os.close(self._lock)
+        self._lock.close()
 
 
 class FrameWriter:
