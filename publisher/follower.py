@@ -39,7 +39,7 @@ EXTERNAL_PAUSE = 0.5  # the same for an external store, which each check asks fo
 RETRY = 5.0  # seconds before what failed is tried again
 JOURNAL_RETRY = 10.0  # the same for an entry that cannot be read
 
-log = structlog.get_logger(room="follower")
+log = structlog.get_logger(component="follower")
 
 
 class Reports:

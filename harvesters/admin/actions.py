@@ -14,7 +14,7 @@ from harvesters.runs import plan_decisions, status_file
 
 MAX_NOTE_LENGTH = 2_000  # characters: a paragraph, not a file
 MAX_KEY_DAYS = 36_500  # longest validity of a key
-log = structlog.get_logger(room="admin")
+log = structlog.get_logger(component="admin")
 
 
 def request_run(context: AdminContext, key: Key, source: str, *, full: bool, supersede: str = "") -> RunRequest:

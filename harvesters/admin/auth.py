@@ -17,7 +17,7 @@ from harvesters.admin.sessions import Session
 from harvesters.errors import LedgerError
 
 COOKIE = "admin"
-log = structlog.get_logger(room="admin")
+log = structlog.get_logger(component="admin")
 
 Credentials = Annotated[
     HTTPAuthorizationCredentials | None,

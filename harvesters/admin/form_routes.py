@@ -23,7 +23,7 @@ from harvesters.admin.sessions import MAX_AGE
 from harvesters.ledger.operator_actions import Override
 
 _MAX_FORM_BYTES = 16_384  # a note of 2,000 characters, of up to nine bytes each when percent-encoded
-log = structlog.get_logger(room="admin")
+log = structlog.get_logger(component="admin")
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 

@@ -23,7 +23,7 @@ _CLIENT_ERRORS = (
     HTTPStatus.METHOD_NOT_ALLOWED,
     HTTPStatus.UNPROCESSABLE_ENTITY,
 )  # logged as information, since no operator has to act
-log = structlog.get_logger(room="admin")
+log = structlog.get_logger(component="admin")
 
 # The first matching row applies.
 _STATUS: tuple[tuple[type[Exception], HTTPStatus], ...] = (

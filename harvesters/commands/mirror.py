@@ -23,7 +23,7 @@ from vocab.iris import is_web
 CHECK_INTERVAL = 60.0  # seconds between looks: harvests bring something a few times a day
 PAUSE = 0.1  # seconds between requests: an entry is a file, which costs its host next to nothing
 _MAX_ANSWER_BYTES = 64 << 20  # bytes of an answer: four pieces, for hosts that know no parts
-log = structlog.get_logger(room="mirror")
+log = structlog.get_logger(component="mirror")
 
 
 class Settings(Protocol):

@@ -30,7 +30,7 @@ from vocab.terms import ORG, RDF, SKOS
 BATCH = 2_000  # graphs read between two checks of the time: about 0.6 s
 WRITTEN = 10  # batches after which new tables are flushed to the disk
 
-log = structlog.get_logger(room="tables")
+log = structlog.get_logger(component="tables")
 
 _TYPE, _ORGANIZATION, _MATCH = NamedNode(f"{RDF}type"), NamedNode(f"{ORG}Organization"), NamedNode(f"{SKOS}broadMatch")
 _DEFAULT_GRAPH = DefaultGraph()

@@ -24,7 +24,7 @@ MAX_RETRY_SECONDS = 600.0  # the longest pause before a failed notification is r
 BATCH_SIZE = 100  # feeds in one request
 FILE_NAME = "hub.json"
 
-logger = structlog.get_logger(room="hub")
+logger = structlog.get_logger(component="hub")
 
 Sleep = Callable[[float], Awaitable[None]]
 

@@ -22,7 +22,7 @@ from publisher.store.snapshots import newest_snapshot
 
 LEAD = 2  # seconds from a snapshot until harvesters are told of it, within which every reader shows it
 
-log = structlog.get_logger(room="history")
+log = structlog.get_logger(component="history")
 
 Rows = list[bytes]
 

@@ -14,7 +14,7 @@ import structlog
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-log = structlog.get_logger(room="connection")
+log = structlog.get_logger(component="connection")
 
 MAX_URL = 65_535  # bytes: the parser's limit
 MAX_HEAD = 128 << 10  # bytes of address and headers

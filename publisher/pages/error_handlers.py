@@ -16,7 +16,7 @@ from publisher.http.endpoints import allowed_methods, describe_validation_error
 from publisher.http.problems import HTTPProblem, describe_error, problem_response, wants_page
 from publisher.pages.templating import Pages
 
-log = structlog.get_logger(room="problems")
+log = structlog.get_logger(component="problems")
 
 _LOCAL_PATHS = ("/scratch", "/exports")  # what lies there is of no journal, so waiting for entries brings none of it
 

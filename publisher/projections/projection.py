@@ -10,7 +10,7 @@ import structlog
 
 from publisher.projections.quad_source import QuadSource
 
-log = structlog.get_logger(room="projections")
+log = structlog.get_logger(component="projections")
 
 
 class Projection(Protocol):

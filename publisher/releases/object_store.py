@@ -30,7 +30,7 @@ _PREFIX = "releases"  # the releases' folder in a store
 _CLAIM = "claim"
 _POLL_INTERVAL = 20.0  # seconds between two looks for releases
 
-log = structlog.get_logger(room="releases")
+log = structlog.get_logger(component="releases")
 
 
 def upload(data: Path, number: int) -> None:

@@ -13,7 +13,7 @@ from apscheduler.triggers.cron import CronTrigger
 from publisher.errors import ReleaseError
 from publisher.store.releases.manifest import Release
 
-log = structlog.get_logger(room="releases")
+log = structlog.get_logger(component="releases")
 
 Cut = Callable[[], Release]
 

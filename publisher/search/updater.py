@@ -39,7 +39,7 @@ from publisher.search.topics import SCHEMES, read_topics, write_topics
 BATCH = 2_000  # things read between two checks of the time: about 0.5 s
 COMMIT_INTERVAL = 20.0  # seconds of work after which the index is committed, so that a crash loses no more
 
-log = structlog.get_logger(room="text")
+log = structlog.get_logger(component="text")
 
 
 @dataclass(frozen=True, slots=True)

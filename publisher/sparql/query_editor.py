@@ -16,7 +16,7 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
-log = structlog.get_logger(room="editor")
+log = structlog.get_logger(component="editor")
 
 MAX_LABEL = 120  # characters shown of a concept's name: targets are whole sentences
 DEFAULT_EXAMPLE = "initiatives-by-goal"  # shown when no example is requested

@@ -21,7 +21,7 @@ from publisher.store.workers.response_buffer import DiskQuota, ResponseBuffer
 from publisher.store.workers.truncation import FIELD, Truncation
 from publisher.store.workers.worker import Answer
 
-log = structlog.get_logger(room="streaming")
+log = structlog.get_logger(component="streaming")
 
 Result = TypeVar("Result")
 

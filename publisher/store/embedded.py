@@ -26,7 +26,7 @@ from vocab.iris import Iris
 
 CHECKPOINT_INTERVAL = 5.0  # seconds of catching up after which the position is stored, so that a crash loses no more
 
-log = structlog.get_logger(room="follower")
+log = structlog.get_logger(component="follower")
 
 
 @dataclass(frozen=True, slots=True)

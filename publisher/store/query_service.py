@@ -37,7 +37,7 @@ from publisher.store.workers.response_buffer import DiskQuota
 from publisher.store.workers.worker import READER, Answer
 from vocab.iris import Iris
 
-log = structlog.get_logger(room="store")
+log = structlog.get_logger(component="store")
 
 REMOTE = "publisher.store.external.reader"
 FOLLOWER = "publisher.follower"

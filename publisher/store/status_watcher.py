@@ -17,7 +17,7 @@ from publisher.store.source_freshness import recompute
 
 EVERY = 2.0  # seconds between two looks into a store
 
-log = structlog.get_logger(room="follower")
+log = structlog.get_logger(component="follower")
 
 _Look = tuple[int, int, int]  # time of change, size and number of a file: another one where it was replaced
 

@@ -22,7 +22,7 @@ _COLOURS = re.compile(r"\.s\d \{ fill: (#[0-9a-f]{6})")
 # Languages that Typst's own fonts have no letters for, and words in the names of fonts that have them.
 _FONT_HINTS = {"ar": ("Naskh", "Arabic", "DejaVu Sans"), "zh": ("CJK",)}
 
-log = structlog.get_logger(room="report")
+log = structlog.get_logger(component="report")
 
 
 def render_pdf(
@@ -67,7 +67,7 @@ def _warn_if_font_missing(language: str) -> None:
     """Warn where no font of the machine has the letters of a language: its print would show none."""
     marks = _FONT_HINTS.get(language, ())
     if marks and not any(mark in family for family in typst.Fonts().families() for mark in marks):
-        log.warning("no font for the language of the PDF", language=language, cure="install fonts-noto-core and fonts-noto-cjk")
+        log.warning("no font for the language of the PDF", language=language, action="install fonts-noto-core and fonts-noto-cjk")
 
 
 def _part(section: Section, work: Path) -> dict[str, object]:

@@ -20,7 +20,7 @@ from publisher.store.external import update_batches
 from publisher.store.external.endpoint import Endpoint, StoreURLs, endpoint_of
 from publisher.store.external.engine_quirks import Dialect
 
-log = structlog.get_logger(room="store")
+log = structlog.get_logger(component="store")
 
 SECONDS = 600  # that one update may take
 

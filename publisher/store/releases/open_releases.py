@@ -19,7 +19,7 @@ from publisher.store.snapshots import Snapshot
 ROOM = 32 << 20  # bytes of answers of all releases that are kept
 _WAIT = 8.0  # seconds that a question waits for its release to be loaded for queries
 
-log = structlog.get_logger(room="releases")
+log = structlog.get_logger(component="releases")
 
 
 class OpenReleases:
