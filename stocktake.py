@@ -405,7 +405,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     admin_context = AdminContext(settings.data, settings.sources, settings.ledger, settings.base, demo=settings.demo)
     url = public_address(settings, host, port)
     if host in _ALL_ADDRESSES and url == f"http://localhost:{port}":
-        log.warning("no public URL is set; absolute links begin with the listening address", url=url, cure="set STOCKTAKE_PUBLIC_URL")
+        log.warning("no public URL is set; absolute links begin with the listening address", url=url, action="set STOCKTAKE_PUBLIC_URL")
     public = publisher.cli.build_site(settings, url, partial(is_operator, admin_context), preview_runner(settings))
     publisher.cli.serve(combine_apps(public, create_admin(admin_context)), settings, host, port)
 

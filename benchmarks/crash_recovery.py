@@ -35,13 +35,13 @@ class Work:
 
     def do(self) -> Run:
         """Harvest, unless that was done already; give the run."""
-        with office(self.home, self.now) as means:
-            publish_vocabularies.publish(means)
-            return _ended(means, self.now) or harvest(parse(NAME, dict(self.card), "card"), means, full=True).run
+        with office(self.home, self.now) as harvest_context:
+            publish_vocabularies.publish(harvest_context)
+            return _ended(harvest_context, self.now) or harvest(parse(NAME, dict(self.card), "card"), harvest_context, full=True).run
 
 
-def _ended(means: HarvestContext, now: datetime) -> Run | None:
-    last = means.ledger.last_run(NAME, [state for state in State if state not in _OPEN])
+def _ended(harvest_context: HarvestContext, now: datetime) -> Run | None:
+    last = harvest_context.ledger.last_run(NAME, [state for state in State if state not in _OPEN])
     return last if last and last.started >= now else None
 
 

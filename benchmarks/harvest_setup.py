@@ -19,5 +19,5 @@ _HERE = frozenset({"127.0.0.1"})
 @contextmanager
 def office(home: Path, now: datetime) -> Iterator[HarvestContext]:
     """Open a data folder; registries on loopback may be asked, and are asked twice where they fail."""
-    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "no contact given", _HERE) as means:
-        yield replace(means, now=lambda: now, retry_policy=RetryPolicy(max_attempts=2))
+    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "no contact given", _HERE) as context:
+        yield replace(context, now=lambda: now, retry_policy=RetryPolicy(max_attempts=2))

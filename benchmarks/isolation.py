@@ -32,8 +32,8 @@ def harvested(folder: Path, *, isolated: bool, workers: int) -> None:
     collectors = Collectors(BASE) if isolated else None
     with TemporaryDirectory(dir=folder) as home:
         ledger, hosts = f"sqlite:///{home}/ledger.sqlite", frozenset({"127.0.0.1"})
-        with open_context(Path(home), ledger, BASE, "", hosts, workers=workers, collectors=collectors) as means:
-            plans = harvest_all(load_all(folder / "sources"), means, full=False, dry_run=False, quiet=True)
+        with open_context(Path(home), ledger, BASE, "", hosts, workers=workers, collectors=collectors) as context:
+            plans = harvest_all(load_all(folder / "sources"), context, full=False, dry_run=False, quiet=True)
     if any(plan is None or plan.hold_reason for plan in plans.values()):
         raise SystemExit("a harvest failed or was held: the benchmark compares nothing")
 

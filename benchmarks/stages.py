@@ -151,17 +151,17 @@ def harvested(data: Path, clock: Clock, *, full: bool) -> Mapping[str, int]:
     url = f"sqlite:///{data}/ledger.sqlite"
     bench = TimedPool(BASE)
     bench.clock = clock
-    with open_context(data, url, BASE, "no contact given", _HERE, cards=data / "sources") as plain, bench, reduced_gc():
+    with open_context(data, url, BASE, "no contact given", _HERE, source_dir=data / "sources") as plain, bench, reduced_gc():
         journal = TimedJournal(data / "journal")
         journal.clock = clock
         ledger = TimedLedger(url, clock)
         try:
             publish_vocabularies.publish(plain)
             journal.refresh()
-            means = replace(plain, ledger=ledger, pool=bench, journal=journal)
+            context = replace(plain, ledger=ledger, pool=bench, journal=journal)
             for source in load_all(data / "sources"):
                 clock.begin("collect")
-                counts.update(harvest_and_log(source, means, full=full, watch=watch).run.counts)
+                counts.update(harvest_and_log(source, context, full=full, watch=watch).run.counts)
                 clock.begin("")
         finally:
             ledger.close()

@@ -65,18 +65,18 @@ class Row:
 
 @dataclass(slots=True)
 class Story:
-    """A source whose runs come a day apart; *means* is the office that it is harvested in."""
+    """A source whose runs come a day apart, harvested with *context*."""
 
     source: Source
-    means: HarvestContext
+    context: HarvestContext
     days: int = 0
 
     def run(self, trouble: str, due: int, state: State, deed: Callable[[Story], object] | None = None) -> Row:
         """Harvest once more, or do another deed; give its row."""
         self.days += 1
         at = _NOON + timedelta(days=self.days)
-        self.means = replace(self.means, now=lambda: at)
-        ledger, name = self.means.ledger, self.source.name
+        self.context = replace(self.context, now=lambda: at)
+        ledger, name = self.context.ledger, self.source.name
         before = ledger.count_published(name)
         with suppress(HarvestError):  # its run tells it
             deed(self) if deed else self.harvest()
@@ -84,12 +84,12 @@ class Story:
 
     def harvest(self) -> None:
         """Harvest all that there is."""
-        harvest(self.source, self.means, full=True)
+        harvest(self.source, self.context, full=True)
 
     def approve(self) -> None:
         """Approve the plan that waits."""
-        (held,) = self.means.ledger.awaiting_review()
-        plan_decisions.approve(self.means, self.source, held.id, by="an operator")
+        (held,) = self.context.ledger.awaiting_review()
+        plan_decisions.approve(self.context, self.source, held.id, by="an operator")
 
 
 def _told(feed: Feed, home: Path, count: int) -> Iterator[Row]:
@@ -125,8 +125,8 @@ def _after(feed: Feed, home: Path, count: int, *scenes: _Scene) -> Iterator[Row]
     """Harvest all once, then go through the scenes."""
     _set(feed, {"listed": keys(count, "https" if scenes[0][0] != "http to https flip" else "http")})
     folder = home / scenes[0][0].replace(" ", "-").replace("%", "percent")
-    with office(folder, _NOON) as means:
-        story = Story(parse(NAME, feed.card, "card"), means)
+    with office(folder, _NOON) as context:
+        story = Story(parse(NAME, feed.card, "card"), context)
         story.harvest()
         for trouble, told, due, state in scenes:
             if told is not None:
@@ -142,9 +142,9 @@ def _set(feed: Feed, told: dict[str, Any], listed: list[str] | None = None) -> N
 
 def _token(home: Path, count: int) -> Row:
     """Have an OAI-PMH repository refuse the token of its third page, after a version that changed some records."""
-    with Demo(size=count, faults=(), only=("oai",)) as demo, office(home / "token", _NOON) as means:
+    with Demo(size=count, faults=(), only=("oai",)) as demo, office(home / "token", _NOON) as context:
         (card,) = write_sources(demo.url, home / "cards", ("oai",))
-        story = Story(replace(load(card), pause=0.0), means)
+        story = Story(replace(load(card), pause=0.0), context)
         story.harvest()
         demo.evolve(2, [Fault.EXPIRED])
         return story.run("expired token", expected_counts(count, 1, 2, (), ("oai",))["oai"].records, State.COMMITTED)
@@ -157,8 +157,8 @@ def _killed(feed: Feed, home: Path, count: int, points: int, seed: int) -> tuple
     first = Work(feed.card, folder, _NOON).do()
     _set(feed, {"listed": keys(count + some)[some:]})
     it = kill(Work(feed.card, folder, _NOON + timedelta(days=1)), points, seed)
-    with office(folder, _NOON) as means:
-        before, after = first.counts["published_after"], means.ledger.count_published(NAME)
+    with office(folder, _NOON) as context:
+        before, after = first.counts["published_after"], context.ledger.count_published(NAME)
     trouble = f"kill -9 at {it.killed} points, {it.same} ended with the same journal"
     return Row(trouble, it.run, before, after, count + some if it.same == points else -1, State.COMMITTED), it
 

@@ -134,7 +134,7 @@ def _assemble(store: Store, name: str, path: Path) -> None:
 
 
 def _unwritten(path: Path, error: OSError) -> ArchiveError:
-    return ArchiveError(f"archive {path}: {error.strerror}; free space or fix the folder, then run again")
+    return ArchiveError(f"archive {path}: {error.strerror}; free disk space or fix the directory, then run again")
 
 
 def read_body(folder: Path, position: SourcePosition, store: Store | None = None) -> bytes:

@@ -39,7 +39,7 @@ from journal.outage import Outage
 class SourceAction(Protocol):
     """What is done with each source in turn."""
 
-    def __call__(self, source: Source, means: HarvestContext, *, watch: ProgressCallback | None) -> Plan: ...  # noqa: D102
+    def __call__(self, source: Source, context: HarvestContext, *, watch: ProgressCallback | None) -> Plan: ...  # noqa: D102
 
 
 Supersede = Annotated[
@@ -56,7 +56,7 @@ log = structlog.get_logger()
 
 @app.command()
 def harvest(
-    context: typer.Context,
+    ctx: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(help="Sources to harvest (default: all enabled sources).")] = None,
     full: Annotated[bool, typer.Option("--full", help="Full harvest: read all records, not only changes since the last run.")] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute and print the plan; change nothing.")] = False,
@@ -64,44 +64,44 @@ def harvest(
     json: Json = False,
 ) -> None:
     """Harvest registries and publish the changes. Exit code 1 if a run failed, was held or is incomplete."""
-    settings: Settings = context.obj
+    settings: Settings = ctx.obj
     wanted = select_sources(load_sources(settings), names or [])
     if not wanted:
         err.print("no source is enabled; set `enabled = true`, or name a source: `stocktake harvest NAME --dry-run`", markup=False)
-    with harvest_context(settings) as means:
-        means.pool.check_cluster()
-        wanted, refused = (wanted, []) if dry_run else _confirm_superseding(wanted, means, supersede or [], json=json)
-        plans = harvest_all(wanted, means, full=full, dry_run=dry_run, quiet=json)
-        exit_code = _report_results(plans, refused, means, dry_run=dry_run, json=json)
+    with harvest_context(settings) as context:
+        context.pool.check_cluster()
+        wanted, refused = (wanted, []) if dry_run else _confirm_superseding(wanted, context, supersede or [], json=json)
+        plans = harvest_all(wanted, context, full=full, dry_run=dry_run, quiet=json)
+        exit_code = _report_results(plans, refused, context, dry_run=dry_run, json=json)
     raise typer.Exit(exit_code)
 
 
 @app.command("remap")
 def remap_sources(
-    context: typer.Context,
+    ctx: typer.Context,
     names: Annotated[list[str] | None, typer.Argument(help="Sources to re-map (default: all enabled sources with an archive).")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute and print the plan; change nothing.")] = False,
     supersede: Supersede = None,
     json: Json = False,
 ) -> None:
     """Re-map archived data with today's mappings and rules, offline. Exit code 1 if a run failed or was held."""
-    settings: Settings = context.obj
+    settings: Settings = ctx.obj
     wanted = select_sources(load_sources(settings), names or [])
-    with harvest_context(settings) as means:
-        means.pool.check_cluster()
-        wanted = [source for source in wanted if names or means.ledger.fetched_runs(source.name, [State.COMMITTED, State.UNCHANGED])]
+    with harvest_context(settings) as context:
+        context.pool.check_cluster()
+        wanted = [source for source in wanted if names or context.ledger.fetched_runs(source.name, [State.COMMITTED, State.UNCHANGED])]
         if not wanted:
             err.print("nothing is archived yet; `stocktake harvest` asks the registries")
-        wanted, refused = (wanted, []) if dry_run else _confirm_superseding(wanted, means, supersede or [], json=json)
-        plans = _run_all(wanted, means, partial(remap_and_log, dry_run=dry_run), dry_run=dry_run, quiet=json)
-        exit_code = _report_results(plans, refused, means, dry_run=dry_run, json=json)
+        wanted, refused = (wanted, []) if dry_run else _confirm_superseding(wanted, context, supersede or [], json=json)
+        plans = _run_all(wanted, context, partial(remap_and_log, dry_run=dry_run), dry_run=dry_run, quiet=json)
+        exit_code = _report_results(plans, refused, context, dry_run=dry_run, json=json)
     raise typer.Exit(exit_code)
 
 
-def _report_results(plans: Mapping[str, Plan | None], refused: Sequence[Row], means: HarvestContext, *, dry_run: bool, json: bool) -> int:
+def _report_results(plans: Mapping[str, Plan | None], refused: Sequence[Row], context: HarvestContext, *, dry_run: bool, json: bool) -> int:
     """Print a row for each source as JSON, if asked for; return the exit code."""
     if json:
-        ledger = means.ledger
+        ledger = context.ledger
         rows = [
             run_report.harvest_row(plan, ledger, dry_run=dry_run) if plan else run_report.failed_row(name, ledger, dry_run=dry_run)
             for name, plan in plans.items()
@@ -111,13 +111,13 @@ def _report_results(plans: Mapping[str, Plan | None], refused: Sequence[Row], me
 
 
 def _confirm_superseding(
-    sources: Sequence[Source], means: HarvestContext, supersede: Sequence[str], *, json: bool
+    sources: Sequence[Source], context: HarvestContext, supersede: Sequence[str], *, json: bool
 ) -> tuple[list[Source], list[Row]]:
     """Return the sources that may run, and a row for each whose plan waits for approval and would be superseded unasked.
 
     A person at a terminal is asked; elsewhere the plan must be named in *supersede*.
     """
-    waiting = {plan.source: plan for plan in means.ledger.awaiting_review()}
+    waiting = {plan.source: plan for plan in context.ledger.awaiting_review()}
     if unknown := [plan for plan in supersede if plan not in {it.id for it in waiting.values()}]:
         raise PlanError(f"--supersede {unknown[0]}: no such plan waits for approval; `stocktake plans list` lists those that do")
     ready, refused = [], []
@@ -137,38 +137,38 @@ def _confirm_superseding(
 
 
 @app.command()
-def schedule(context: typer.Context) -> None:
+def schedule(ctx: typer.Context) -> None:
     """Harvest each source on its schedule until Ctrl-C."""
-    settings: Settings = context.obj
+    settings: Settings = ctx.obj
     cards = load_sources(settings)
     _exit_on_sigterm()
     wait_for_database(settings.ledger)
-    with harvest_context(settings) as means:
-        means.pool.check_cluster()
-        _prepare_collectors(means)
-        publish_vocabularies.publish(means)
+    with harvest_context(settings) as context:
+        context.pool.check_cluster()
+        _prepare_collectors(context)
+        publish_vocabularies.publish(context)
 
         def run(source: Source) -> None:
-            _run_source(source, means, harvest_and_log, None)
+            _run_source(source, context, harvest_and_log, None)
 
         def errand(it: RunRequest) -> None:
-            run_requests.execute_request(it, cards, means, lambda source, full: harvest_and_log(source, means, full=full))
+            run_requests.execute_request(it, cards, context, lambda source, full: harvest_and_log(source, context, full=full))
 
         def waits(source: Source) -> bool:
-            return means.ledger.open_run(source.name) is not None
+            return context.ledger.open_run(source.name) is not None
 
-        update_status(means)
+        update_status(context)
         go_on: Callable[[Source], None] = run
         stopping = threading.Event()
-        outage = Outage("requested runs cannot be read", "requested runs are read again")
-        if means.ledger.is_shared:
-            queue = import_optional("harvesters.queue.enqueue", "postgresql").RunEnqueuer(means, settings.ledger, stopping)
+        outage = Outage("cannot read run requests", "run requests are readable again")
+        if context.ledger.is_shared:
+            queue = import_optional("harvesters.queue.enqueue", "postgresql").RunEnqueuer(context, settings.ledger, stopping)
             queue.prepare()
             run, errand, go_on = queue.enqueue_due, queue.enqueue_requested, queue.enqueue_resumed
         else:
-            run_requests.recover_requests(means)
+            run_requests.recover_requests(context)
         scheduler = create_scheduler(
-            cards, run, lambda: update_status(means), (lambda: run_requests.claim_requests(means, outage), errand), waits, go_on
+            cards, run, lambda: update_status(context), (lambda: run_requests.claim_requests(context, outage), errand), waits, go_on
         )
 
         def stop(_number: int, _frame: FrameType | None) -> None:
@@ -183,27 +183,27 @@ def schedule(context: typer.Context) -> None:
 
 @app.command()
 def worker(
-    context: typer.Context,
+    ctx: typer.Context,
     concurrency: Annotated[int, typer.Option(help="Maximum number of concurrent runs.", min=1, max=64)] = 2,
     heartbeat: Annotated[float, typer.Option(help="Seconds between heartbeats; runs are requeued after three missed.", min=0.2)] = 10,
 ) -> None:
     """Run harvests queued in the PostgreSQL ledger, on any number of machines, until Ctrl-C or SIGTERM."""
-    settings: Settings = context.obj
+    settings: Settings = ctx.obj
     load_sources(settings)
     _exit_on_sigterm()
     wait_for_database(settings.ledger)
-    with harvest_context(settings) as means:
-        if not means.ledger.is_shared:
+    with harvest_context(settings) as context:
+        if not context.ledger.is_shared:
             err.print(
                 "[red]workers share a PostgreSQL ledger[/red]; set STOCKTAKE_LEDGER to one, such as postgresql+psycopg://user@host/name"
             )
             raise typer.Exit(2)
-        means.pool.check_cluster()
-        _prepare_collectors(means)
-        publish_vocabularies.publish(means)
+        context.pool.check_cluster()
+        _prepare_collectors(context)
+        publish_vocabularies.publish(context)
         with reduced_gc():
             import_optional("harvesters.queue.worker", "postgresql").run_worker(
-                means, settings.ledger, settings.sources, concurrency, heartbeat
+                context, settings.ledger, settings.sources, concurrency, heartbeat
             )
 
 
@@ -212,44 +212,46 @@ def _exit_on_sigterm() -> None:
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
 
 
-def _prepare_collectors(means: HarvestContext) -> None:
+def _prepare_collectors(context: HarvestContext) -> None:
     """Start what collectors are forked from while this process has one thread."""
-    if means.collectors:
-        means.collectors.prepare()
+    if context.collectors:
+        context.collectors.prepare()
 
 
-def harvest_all(sources: Sequence[Source], means: HarvestContext, *, full: bool, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
+def harvest_all(sources: Sequence[Source], context: HarvestContext, *, full: bool, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
     """Harvest sources one after the other; a source whose run failed has None, and stops no other."""
-    return _run_all(sources, means, partial(harvest_and_log, full=full, dry_run=dry_run), dry_run=dry_run, quiet=quiet)
+    return _run_all(sources, context, partial(harvest_and_log, full=full, dry_run=dry_run), dry_run=dry_run, quiet=quiet)
 
 
-def _run_all(sources: Sequence[Source], means: HarvestContext, deed: SourceAction, *, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
+def _run_all(
+    sources: Sequence[Source], context: HarvestContext, deed: SourceAction, *, dry_run: bool, quiet: bool
+) -> dict[str, Plan | None]:
     if sources:
-        _prepare_collectors(means)
+        _prepare_collectors(context)
     if not dry_run:
-        publish_vocabularies.publish(means)
-        update_status(means)  # so that pages list the sources that are still to come
+        publish_vocabularies.publish(context)
+        update_status(context)  # so that pages list the sources that are still to come
     plans: dict[str, Plan | None] = {}
     with terminal_output.ProgressBar(err, quiet=quiet) as bar, reduced_gc():
         for source in sources:
-            plans[source.name] = _run_source(source, means, deed, bar)
+            plans[source.name] = _run_source(source, context, deed, bar)
     if not quiet:
-        out.print(terminal_output.results_table(plans, means.ledger, dry_run=dry_run))
+        out.print(terminal_output.results_table(plans, context.ledger, dry_run=dry_run))
         for name, plan in plans.items():
-            for line in terminal_output.failure_lines(name, plan, means.ledger):
+            for line in terminal_output.failure_lines(name, plan, context.ledger):
                 out.print(line)
     return plans
 
 
-def _run_source(source: Source, means: HarvestContext, deed: SourceAction, bar: terminal_output.ProgressBar | None) -> Plan | None:
+def _run_source(source: Source, context: HarvestContext, deed: SourceAction, bar: terminal_output.ProgressBar | None) -> Plan | None:
     try:
-        return deed(source, means, watch=bar.show if bar else None)
+        return deed(source, context, watch=bar.show if bar else None)
     except QuietHoursError as error:
         log.warning("run postponed", source=source.name, reason=str(error))
     except (HarvestError, JournalError) as error:
         log.error("run failed", source=source.name, reason=str(error))
     except Exception as error:  # the one place: a fault of ours in one source's run must not stop the others
         log.exception("run failed: this is a bug, please report it", source=source.name)
-        abort(source, means, f"a fault of this program, please report it ({type(error).__name__}: {error})")
-        update_status(means)
+        abort(source, context, f"a fault of this program, please report it ({type(error).__name__}: {error})")
+        update_status(context)
     return None

@@ -88,4 +88,4 @@ def _quote_segment(text: str) -> str:
 
 def _short_reason(reason: str | None) -> str:
     """Return a run's reason without its terminal command: the page has buttons instead."""
-    return (reason or "").partition("; look at it with `stocktake")[0]
+    return (reason or "").partition("; review it with `stocktake")[0]

@@ -23,32 +23,32 @@ _UNCHANGING = (Outcome.UNCHANGED, Outcome.ABSENT, Outcome.MISSING)  # what a pla
 
 
 @app.command("list")
-def list_plans(context: typer.Context, json: Json = False) -> None:
+def list_plans(ctx: typer.Context, json: Json = False) -> None:
     """List plans that await approval, oldest first, with the reasons."""
-    settings: Settings = context.obj
-    with harvest_context(settings) as means:
-        rows = [run_report.run_row(run) for run in means.ledger.awaiting_review()]
+    settings: Settings = ctx.obj
+    with harvest_context(settings) as context:
+        rows = [run_report.run_row(run) for run in context.ledger.awaiting_review()]
     print_rows(rows, "Plans that wait", json)
 
 
 @app.command("show")
 def show_plan(
-    context: typer.Context,
+    ctx: typer.Context,
     id: _Id,
     diff: Annotated[bool, typer.Option("--diff", help="Show the removed and added statements of each record.")] = False,
     outcome: Outcomes = None,
     json: Json = False,
 ) -> None:
     """Show the changes of a plan: statistics, and each changed or unpublished record."""
-    settings: Settings = context.obj
-    with harvest_context(settings) as means:
-        run = _find_held_plan(id, means)
+    settings: Settings = ctx.obj
+    with harvest_context(settings) as context:
+        run = _find_held_plan(id, context)
         outcomes = outcome or [it for it in Outcome if it not in _UNCHANGING]
-        rows = run_report.diff_rows(run, means, outcomes) if diff else run_report.record_rows(run, means.ledger, outcomes)
+        rows = run_report.diff_rows(run, context, outcomes) if diff else run_report.record_rows(run, context.ledger, outcomes)
         if json:
-            print(orjson.dumps({**run_report.run_details(run, means.ledger), "records": list(rows)}).decode())
+            print(orjson.dumps({**run_report.run_details(run, context.ledger), "records": list(rows)}).decode())
             return
-        out.print(terminal_output.statistics_table(run_report.run_details(run, means.ledger)))
+        out.print(terminal_output.statistics_table(run_report.run_details(run, context.ledger)))
         if diff:
             for row in rows:
                 out.print("\n".join(terminal_output.diff_lines(row)), soft_wrap=True, highlight=False)
@@ -58,7 +58,7 @@ def show_plan(
 
 @app.command()
 def approve(
-    context: typer.Context,
+    ctx: typer.Context,
     id: _Id,
     override: Annotated[str | None, typer.Option(metavar="LIMIT=VALUE", help="Let one later run exceed a limit: vanished=0.6.")] = None,
     until: Annotated[str, typer.Option(help="End of the override: a date or number of days.")] = "7",
@@ -66,32 +66,32 @@ def approve(
     json: Json = False,
 ) -> None:
     """Approve a plan and publish its changes."""
-    settings: Settings = context.obj
+    settings: Settings = ctx.obj
     cards = load_sources(settings)
-    with harvest_context(settings) as means:
-        (source,) = select_sources(cards, [_find_held_plan(id, means).source])
-        raised = _parse_override(override, until, means.now()) if override else None
-        done = plan_decisions.approve(means, source, id, by=current_user(), override=raised, note=note)
-        update_status(means)
+    with harvest_context(settings) as context:
+        (source,) = select_sources(cards, [_find_held_plan(id, context).source])
+        raised = _parse_override(override, until, context.now()) if override else None
+        done = plan_decisions.approve(context, source, id, by=current_user(), override=raised, note=note)
+        update_status(context)
     print_rows([run_report.run_row(done)], "Approved", json)
 
 
 @app.command()
 def reject(
-    context: typer.Context, id: _Id, reason: Annotated[str, typer.Option(help="Reason for the audit log.")] = "", json: Json = False
+    ctx: typer.Context, id: _Id, reason: Annotated[str, typer.Option(help="Reason for the audit log.")] = "", json: Json = False
 ) -> None:
     """Reject a plan and keep the published data."""
-    settings: Settings = context.obj
+    settings: Settings = ctx.obj
     cards = load_sources(settings)
-    with harvest_context(settings) as means:
-        (source,) = select_sources(cards, [_find_held_plan(id, means).source])
-        done = plan_decisions.reject(means, source, id, by=current_user(), reason=reason)
-        update_status(means)
+    with harvest_context(settings) as context:
+        (source,) = select_sources(cards, [_find_held_plan(id, context).source])
+        done = plan_decisions.reject(context, source, id, by=current_user(), reason=reason)
+        update_status(context)
     print_rows([run_report.run_row(done)], "Rejected", json)
 
 
-def _find_held_plan(id: str, means: HarvestContext) -> Run:
-    run = run_report.get_run(id, means.ledger)
+def _find_held_plan(id: str, context: HarvestContext) -> Run:
+    run = run_report.get_run(id, context.ledger)
     if run.state is not State.HELD:
         raise PlanError(f"{id}: not awaiting approval (state: {run.state.value}); see: stocktake runs show {id}")
     return run

@@ -32,34 +32,34 @@ Outcomes = Annotated[list[Outcome] | None, typer.Option("--outcome", help="Only 
 
 @app.command("list")
 def list_runs(
-    context: typer.Context,
+    ctx: typer.Context,
     source: Annotated[str | None, typer.Argument(help="Only runs of this source.")] = None,
     limit: Annotated[int, typer.Option(help="Maximum number of runs.", min=1)] = 50,
     json: Json = False,
 ) -> None:
     """List runs, newest first, with counts and outcome."""
-    settings: Settings = context.obj
-    with harvest_context(settings) as means:
-        rows = [run_report.run_row(run) for run in means.ledger.runs(source, limit)]
+    settings: Settings = ctx.obj
+    with harvest_context(settings) as context:
+        rows = [run_report.run_row(run) for run in context.ledger.runs(source, limit)]
     print_rows(rows, "Runs", json)
 
 
 @app.command("show")
 def show_run(
-    context: typer.Context,
+    ctx: typer.Context,
     id: Annotated[str, typer.Argument(metavar="ID", help="Run id; see `stocktake runs`.")],
     outcome: Outcomes = None,
     json: Json = False,
 ) -> None:
     """Show the statistics of a run and its records: all with one outcome, or some of each."""
-    settings: Settings = context.obj
-    with harvest_context(settings) as means:
-        print_run(means, id, outcome or [], json=json)
+    settings: Settings = ctx.obj
+    with harvest_context(settings) as context:
+        print_run(context, id, outcome or [], json=json)
 
 
-def print_run(means: HarvestContext, id: str, outcomes: list[Outcome], *, json: bool) -> None:
+def print_run(context: HarvestContext, id: str, outcomes: list[Outcome], *, json: bool) -> None:
     """Print a run's account and records."""
-    run, ledger = run_report.get_run(id, means.ledger), means.ledger
+    run, ledger = run_report.get_run(id, context.ledger), context.ledger
     records = run_report.record_rows(run, ledger, outcomes or list(Outcome))
     if json:
         print(orjson.dumps({**run_report.run_details(run, ledger), "records": list(records)}).decode())

@@ -25,11 +25,11 @@ _Name = Annotated[str, typer.Argument(help="The source.")]
 
 
 @app.command("list")
-def list_sources(context: typer.Context, json: Json = False) -> None:
+def list_sources(ctx: typer.Context, json: Json = False) -> None:
     """List sources: protocol, mapping, schedule, last run and hold."""
-    settings: Settings = context.obj
-    with harvest_context(settings) as means:
-        rows = run_report.source_rows(load_sources(settings), means.ledger)
+    settings: Settings = ctx.obj
+    with harvest_context(settings) as context:
+        rows = run_report.source_rows(load_sources(settings), context.ledger)
     print_rows(rows, "Sources", json)
 
 
@@ -47,12 +47,12 @@ def _source_file(folder: Path, card: str) -> Path:
 
 @app.command("check")
 def check_sources(
-    context: typer.Context,
+    ctx: typer.Context,
     cards: Annotated[list[str] | None, typer.Argument(help="Names or paths of source definitions (default: all).")] = None,
     json: Json = False,
 ) -> None:
     """Check source definitions offline. Exit code 1 if one is invalid."""
-    settings: Settings = context.obj
+    settings: Settings = ctx.obj
     files = [_source_file(settings.sources, card) for card in cards] if cards else sorted(settings.sources.glob("*.toml"))
     rows = [_check_source(file) for file in files]
     print_rows(rows, "Source definitions", json)
@@ -64,14 +64,14 @@ def check_sources(
 
 @app.command("preview")
 def preview(
-    context: typer.Context,
+    ctx: typer.Context,
     card: Annotated[str, typer.Argument(help="Source name, path of a source definition, or - for standard input.")],
     records: Annotated[int, typer.Option(help="Number of records to fetch.", min=1, max=1000)] = DEFAULT_RECORDS,
     memory: Annotated[int, typer.Option(help="Memory limit in bytes; 0 = no limit.", min=0)] = 0,
     json: Json = False,
 ) -> None:
     """Fetch and validate a few records of a source without saving anything. Exit code 1 on failure."""
-    settings: Settings = context.obj
+    settings: Settings = ctx.obj
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     file = None if card == "-" else _source_file(settings.sources, card)
@@ -98,23 +98,23 @@ def _read_source() -> Source:
 
 
 @app.command()
-def hold(context: typer.Context, name: _Name, reason: Annotated[str, typer.Option(help="Reason, shown to other operators.")] = "") -> None:
+def hold(ctx: typer.Context, name: _Name, reason: Annotated[str, typer.Option(help="Reason, shown to other operators.")] = "") -> None:
     """Put a source on hold: its next plans need approval."""
-    settings: Settings = context.obj
+    settings: Settings = ctx.obj
     (source,) = select_sources(load_sources(settings), [name])
-    with harvest_context(settings) as means:
-        plan_decisions.hold(means, source.name, by=current_user(), reason=reason)
-        update_status(means)
+    with harvest_context(settings) as context:
+        plan_decisions.hold(context, source.name, by=current_user(), reason=reason)
+        update_status(context)
     err.print(f"{name} is on hold; to end the hold: stocktake sources release {name}", markup=False)
 
 
 @app.command()
-def release(context: typer.Context, name: _Name) -> None:
+def release(ctx: typer.Context, name: _Name) -> None:
     """End a source's hold. Plans that await approval stay open."""
-    settings: Settings = context.obj
-    with harvest_context(settings) as means:
-        plan_decisions.release(means, name, by=current_user())
-        update_status(means)
+    settings: Settings = ctx.obj
+    with harvest_context(settings) as context:
+        plan_decisions.release(context, name, by=current_user())
+        update_status(context)
     err.print(f"{name} is released", markup=False)
 
 

@@ -276,7 +276,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         if address not in self._robots_cache:
             self._robots_cache[address] = rules = self._fetch_robots(address)
             if rules.delay > robots.MAX_CRAWL_DELAY:
-                fields = {"asked": rules.delay, "kept": robots.MAX_CRAWL_DELAY, "cure": "agree on a pause with its publisher"}
+                fields = {"asked": rules.delay, "kept": robots.MAX_CRAWL_DELAY, "action": "agree on a pause with its publisher"}
                 log.warning("crawl-delay reduced to the maximum", robots=address, **fields)
         return self._robots_cache[address]
 

@@ -29,26 +29,26 @@ log = structlog.get_logger()
 class RunEnqueuer:
     """Queues runs in the database of *ledger*; while that does not answer it waits, until *stopping* is set."""
 
-    means: HarvestContext
+    context: HarvestContext
     ledger: str
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def prepare(self) -> None:
         """Make the queue's tables where they are missing, and queue what a schedule that ended too soon had taken up."""
         logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)  # it logs each failed try; we log one line with its cause
-        create_tables(create_app(self.ledger), self.means.ledger)
-        for it in self.means.ledger.claimed_requests():
+        create_tables(create_app(self.ledger), self.context.ledger)
+        for it in self.context.ledger.claimed_requests():
             self.enqueue_requested(it)
 
     def enqueue_due(self, source: Source) -> None:
         """Queue the run of *source* that is due now; of several schedules one does."""
-        due = last_due(source.every, self.means.now())
+        due = last_due(source.every, self.context.now())
         if due is not None:
             self._enqueue(source.name, lambda it: it.enqueue_due(source.name, int(due.timestamp())))
 
     def enqueue_resumed(self, source: Source) -> None:
         """Queue a run that quiet hours put off."""
-        at = int(self.means.now().replace(second=0).timestamp())
+        at = int(self.context.now().replace(second=0).timestamp())
         self._enqueue(source.name, lambda it: it.enqueue_due(source.name, at))
 
     def enqueue_requested(self, it: RunRequest) -> None:
@@ -66,7 +66,7 @@ class RunEnqueuer:
         outage = Outage("a run cannot be queued: the database does not answer", "the database answers again")
         while not self.stopping.is_set():
             try:
-                with self.means.ledger.transaction():  # it says what is wrong at once, where the queue's connections wait half a minute
+                with self.context.ledger.transaction():  # it says what is wrong at once, where the queue's connections wait half a minute
                     pass
                 queued = asyncio.run(connect_and_put())
                 outage.over(source=source)

@@ -54,7 +54,7 @@ log = structlog.get_logger()
 class JobHandlers:
     """What a worker does for the jobs; *cards* is the folder of the cards, read anew for each job."""
 
-    means: HarvestContext
+    context: HarvestContext
     source_dir: Path
     ledger: str
     stopping: threading.Event = field(default_factory=threading.Event)
@@ -63,7 +63,7 @@ class JobHandlers:
         """Do a run that was due at *due* (seconds since 1970); raises SourceLockedError, upon which the job is queued again."""
         source = next((card for card in load_all(self.source_dir) if card.name == name), None)
         if source is None:
-            log.error("run skipped: no source definition", source=name, cure=f"put {name}.toml into {self.source_dir}")
+            log.error("run skipped: no source definition", source=name, action=f"put {name}.toml into {self.source_dir}")
             return
         try:
             if run := self._find_run_since(name, due):
@@ -79,18 +79,18 @@ class JobHandlers:
 
     def run_requested(self, number: int, again: bool) -> None:
         """Do a run that a person asked for, unless it is done; *again* where a worker that was lost had begun it."""
-        it = self.means.ledger.run_request(number)
+        it = self.context.ledger.run_request(number)
         if it is None or it.run is not None:
             return
-        if again and (run := run_requests.find_run(it, self.means)):
-            self.means.ledger.complete_request(number, run.id)
+        if again and (run := run_requests.find_run(it, self.context)):
+            self.context.ledger.complete_request(number, run.id)
             return
-        run_requests.execute_request(it, self._load_sources(), self.means, self._harvest)
+        run_requests.execute_request(it, self._load_sources(), self.context, self._harvest)
 
     def _find_run_since(self, source: str, due: int) -> str | None:
         """Return the run that was begun after *due* and has ended: the job's own, where its worker was lost after the run's end."""
-        last = self.means.ledger.last_run(source, run_requests.ENDED_STATES, fetched_only=True)
-        done = due and last and last.started.timestamp() >= due and self.means.ledger.open_run(source) is None
+        last = self.context.ledger.last_run(source, run_requests.ENDED_STATES, fetched_only=True)
+        done = due and last and last.started.timestamp() >= due and self.context.ledger.open_run(source) is None
         return last.id if done and last else None
 
     def _load_sources(self) -> Sequence[Source]:
@@ -98,30 +98,30 @@ class JobHandlers:
 
     def _harvest(self, source: Source, full: bool) -> Plan:
         try:
-            return harvest_and_log(source, self.means, full=full)
+            return harvest_and_log(source, self.context, full=full)
         except LockLostError as error:
-            log.critical("this worker ends", source=source.name, reason=str(error), code=LOCK_LOST_EXIT, cure="start it again")
+            log.critical("this worker ends", source=source.name, reason=str(error), code=LOCK_LOST_EXIT, action="start it again")
             wait_for_database(self.ledger, self.stopping)  # Podman restarts nothing while a container that it depends on is down
             os._exit(LOCK_LOST_EXIT)  # nothing more may be said of a job that is another's, so the queue is not told either
 
 
-def run_worker(means: HarvestContext, ledger: str, cards: Path, concurrency: int, heartbeat: float) -> None:
+def run_worker(context: HarvestContext, ledger: str, cards: Path, concurrency: int, heartbeat: float) -> None:
     """Take *concurrency* runs at a time from the queue in *ledger* until SIGTERM or SIGINT; *heartbeat* in seconds."""
     for name in _SILENCED_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    doing = JobHandlers(means, cards, ledger)
+    doing = JobHandlers(context, cards, ledger)
     outage = Outage("the database does not answer; the worker waits for it", "the database answers again")
     began = False
     while True:
         signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))  # a closed event loop leaves none
         try:
             app = create_app(ledger, doing.harvest, doing.run_requested)
-            create_tables(app, means.ledger)
+            create_tables(app, context.ledger)
             outage.over()
             if not began:
                 log.info("worker started", concurrency=concurrency, heartbeat=heartbeat)
                 began = True
-            if asyncio.run(_run_until_stopped(app, means, concurrency, heartbeat, doing.stopping)):
+            if asyncio.run(_run_until_stopped(app, context, concurrency, heartbeat, doing.stopping)):
                 break
             outage.failed("its connections were closed")
         except (ConnectorException, psycopg.Error, LedgerError) as error:
@@ -130,11 +130,11 @@ def run_worker(means: HarvestContext, ledger: str, cards: Path, concurrency: int
     log.info("worker stopped")
 
 
-async def _run_until_stopped(app: App, means: HarvestContext, concurrency: int, heartbeat: float, stopping: threading.Event) -> bool:
+async def _run_until_stopped(app: App, context: HarvestContext, concurrency: int, heartbeat: float, stopping: threading.Event) -> bool:
     """Work until asked to stop, and return True then; False where Procrastinate's worker ended by itself, as it does without a database."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(concurrency + 2))
-    recovery = Recovery(app, means, heartbeat * _MISSED_HEARTBEATS)
+    recovery = Recovery(app, context, heartbeat * _MISSED_HEARTBEATS)
     async with app.open_async():
         await recovery.try_recover()  # before Procrastinate's worker forgets those that it has lost, whose numbers the log names
         looking = asyncio.create_task(_recover_repeatedly(recovery, heartbeat))
@@ -172,7 +172,7 @@ class Recovery:
     """
 
     app: App
-    means: HarvestContext
+    context: HarvestContext
     silence: float
     _free_since: dict[int, float] = field(default_factory=dict)
     _outage: Outage = field(default_factory=lambda: Outage("lost workers cannot be looked for", "lost workers are looked for again"))
@@ -190,7 +190,7 @@ class Recovery:
         jobs = {job.id: job for job in await started_jobs(self.app) if job.id is not None}
         orphans = await orphaned_jobs(self.app, self.silence)
         names = {source_lock_name(str(job.lock)) for job in jobs.values()}
-        held = await asyncio.to_thread(self.means.ledger.locked_names, names) if names else set()
+        held = await asyncio.to_thread(self.context.ledger.locked_names, names) if names else set()
         now = time.monotonic()
         self._free_since = {
             number: self._free_since.get(number, now) for number, job in jobs.items() if source_lock_name(str(job.lock)) not in held
@@ -202,8 +202,8 @@ class Recovery:
     def _requeue(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
         """Requeue a job while its source's lock is held, so that nobody has begun its run meanwhile."""
         source = str(job.lock)
-        with suppress(SourceLockedError), source_lock(source, self.means):
-            run = self.means.ledger.open_run(source)
+        with suppress(SourceLockedError), source_lock(source, self.context):
+            run = self.context.ledger.open_run(source)
             asyncio.run_coroutine_threadsafe(requeue_job(self.app, job), loop).result()
             left = {"run": run.id, "pages": run.pages, "records": run.fetched} if run else {}
             log.warning("worker heartbeat lost; run requeued", source=source, worker=job.worker_id, job=job.id, **left)

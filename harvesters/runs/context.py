@@ -1,4 +1,4 @@
-"""Means: what every run works with."""
+"""Open the resources that every run needs: ledger, journal, crosswalks and worker pool."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ def _now() -> datetime:
 
 
 def _no_lock_check() -> None:
-    """Let everything pass: a lock of this machine is not lost while its process lives."""
+    """Accept: a file lock cannot be lost while its process runs."""
 
 
 @dataclass(frozen=True, slots=True)
 class HarvestContext:
-    """The hall and the ledger, the base of the IRIs, and how the network is met.
+    """The resources and network settings that all runs share.
 
-    *data* holds archive, locks and status file, *cards* the registries' cards (None: not known); *transport* replaces the
-    network in tests, *pace* is shared by all runs; *now* gives UTC in whole seconds. *fence* raises LockLostError once the lock that
-    a run holds is lost: it is called before anything is written that others would take for good. *collectors* are the processes in which
-    answers are read and records mapped; where None, that is done in this process.
+    *data* is the data directory (archive, locks, status file). *transport* replaces the network in
+    tests. *now* returns UTC in whole seconds. *source_dir* is the directory of the source
+    definitions, None if unknown. *check_lock* raises LockLostError if the lock of the run is lost;
+    it is called before each write that others rely on. *collectors* are the processes that read
+    responses and map records; if None, this process does.
     """
 
     data: Path
@@ -62,14 +63,18 @@ class HarvestContext:
 
 
 def _recover_journal(journal: Journal) -> None:
-    """Set right what a crash left; where the journal cannot be written one may look all the same, and who writes is told."""
+    """Recover from a crash. If the journal is not writable, log a warning: it can still be read."""
     try:
         aside = journal.recover()
     except JournalWriteError as error:
         log.warning("journal not writable; nothing can be published", reason=str(error))
         return
     if aside:
-        log.warning("incomplete journal entry moved aside", file=str(aside), cure="none needed: the entry is written again")
+        log.warning(
+            "incomplete journal entry moved aside",
+            file=str(aside),
+            action="none: the entry is written again",
+        )
 
 
 @contextmanager
@@ -80,37 +85,38 @@ def open_context(
     contact: str,
     allow: frozenset[str],
     engine: EngineName = "rust",
-    cards: Path | None = None,
+    source_dir: Path | None = None,
     workers: int = DEFAULT_WORKERS,
     dask: str = "",
     collectors: Collectors | None = None,
 ) -> Iterator[HarvestContext]:
-    """Open the ledger and the journal under *data*, set right what a crash left, and close them at the end.
+    """Open ledger, journal and worker pool, recover from a crash, and close them on exit.
 
-    *workers* and *dask* tell where records are worked on, as ``Bench`` has it; *collectors* are closed at the end.
+    *workers* and *dask* choose the executor of the ``WorkerPool``. *collectors* are closed too.
     """
     data.mkdir(parents=True, exist_ok=True)
     journal = Journal(data / "journal")
     _recover_journal(journal)
     iris = Iris(base)
-    book = Ledger(ledger)
+    database = Ledger(ledger)
     try:
-        with WorkerPool(base, engine, workers, dask) as bench:
-            pace: RateLimiter = SharedRateLimiter(book) if book.is_shared else LocalRateLimiter()
+        with WorkerPool(base, engine, workers, dask) as pool:
             yield HarvestContext(
                 data,
-                book,
+                database,
                 journal,
                 iris,
                 Crosswalks(iris),
-                bench,
+                pool,
                 contact,
                 allow,
-                rate_limiter=pace,
-                source_dir=cards,
+                rate_limiter=SharedRateLimiter(database)
+                if database.is_shared
+                else LocalRateLimiter(),
+                source_dir=source_dir,
                 collectors=collectors,
             )
     finally:
         if collectors:
             collectors.close()
-        book.close()
+        database.close()

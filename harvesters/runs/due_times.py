@@ -1,4 +1,4 @@
-"""Timetables: when a source is due by its card's cron line, and from when on it is late or frozen."""
+"""Compute from a source's cron line when it is due, and when it counts as late or frozen."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from functools import lru_cache
 from apscheduler.triggers.cron import CronTrigger
 
 _FROZEN_PERIOD = timedelta(days=90)  # without a change: many registries are quiet for a season
-_FROZEN_DUE_TIMES = 6  # due times without a change, where a source is asked less often than twice a month
-_SEARCH_LIMIT = timedelta(days=366 * 9)  # from one 29 February to the next over a year that is no leap year, such as 2100
+_FROZEN_DUE_TIMES = 6  # due times without a change, for sources due less than twice a month
+_SEARCH_LIMIT = timedelta(days=366 * 9)  # two 29 Februaries can be 8 years apart (1896 to 1904)
 
 
 @lru_cache(maxsize=256)
@@ -18,42 +18,48 @@ def _trigger(every: str) -> CronTrigger:
 
 
 def next_due(every: str, after: datetime) -> datetime | None:
-    """Give the first due time after *after* of the cron line *every* in UTC, None where it never comes.
+    """Return the first due time of the cron line *every* (UTC) after *after*, or None if there is none.
 
     >>> from datetime import UTC
     >>> str(next_due("15 3 * * *", datetime(2026, 3, 1, 3, 15, tzinfo=UTC)))
     '2026-03-02 03:15:00+00:00'
     """
-    found: datetime | None = _trigger(every).get_next_fire_time(None, after + timedelta(microseconds=1))
-    return found
+    due: datetime | None = _trigger(every).get_next_fire_time(
+        None, after + timedelta(microseconds=1)
+    )
+    return due
 
 
-def last_due(every: str, at: datetime) -> datetime | None:
-    """Give the last due time of *every* up to *at*, None where there was none in nine years."""
-    back = timedelta(minutes=1)
-    while back <= _SEARCH_LIMIT and next_due(every, at - _SEARCH_LIMIT):
-        found = next_due(every, at - back)
-        if found is not None and found <= at:
-            while (later := next_due(every, found)) is not None and later <= at:
-                found = later
-            return found
-        back *= 2
+def last_due(every: str, time: datetime) -> datetime | None:
+    """Return the last due time of *every* at or before *time*, or None if there is none in nine years."""
+    window = timedelta(minutes=1)
+    while window <= _SEARCH_LIMIT and next_due(every, time - _SEARCH_LIMIT):
+        due = next_due(every, time - window)
+        if due is not None and due <= time:
+            while (later := next_due(every, due)) is not None and later <= time:
+                due = later
+            return due
+        window *= 2
     return None
 
 
 def late_after(every: str, success: datetime) -> datetime | None:
-    """Tell from when on a source is late whose last run succeeded at *success*: twice its period later.
+    """Return when a source becomes late if its last successful run started at *success*.
 
-    That is the second due time after it, with the delay that the success had after its own due time, so that a schedule of
-    uneven steps (weekdays, months) is late only when two of its runs have brought nothing. None where it is never due.
+    That is the second due time after *success*, plus the delay of *success* after its own due time.
+    So with irregular schedules (weekdays, months) a source is late only after two runs without
+    success. None if the source is never due.
     """
-    before, first = last_due(every, success), next_due(every, success)
+    previous, first = last_due(every, success), next_due(every, success)
     second = next_due(every, first) if first else None
-    return second + (success - before if before else timedelta()) if second else None
+    return second + (success - previous if previous else timedelta()) if second else None
 
 
 def frozen_after(every: str, change: datetime) -> datetime | None:
-    """Tell from when on a source is frozen whose data last changed at *change*: after 90 days and at least six due times."""
+    """Return when a source becomes frozen if its data last changed at *change*.
+
+    That is after 90 days and at least six due times. None if the source is never due.
+    """
     due: datetime | None = change
     for _ in range(_FROZEN_DUE_TIMES):
         due = next_due(every, due) if due else None

@@ -1,4 +1,4 @@
-"""Plans: what a run would change, counted and listed record by record before anything changes."""
+"""Compute what a run would change, counted and listed by record, before anything changes."""
 
 from __future__ import annotations
 
@@ -8,20 +8,30 @@ from datetime import timedelta
 
 from harvesters.ledger.absence import AbsentRecord
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import SEEN, TOMBSTONED, UPSERTED, Notice, Outcome, RecordState, Run, StagedRecord
+from harvesters.ledger.models import (
+    SEEN,
+    TOMBSTONED,
+    UPSERTED,
+    Notice,
+    Outcome,
+    RecordState,
+    Run,
+    StagedRecord,
+)
 from harvesters.pipeline.page_processor import LISTED_TWICE
 from harvesters.source import Limits
 
-_MAX_DUPLICATES = 1000  # records of other sources told of one run: more are a sign that two sources are the same registry
+_MAX_DUPLICATES = 1000  # notices of duplicates in other sources per run; with more, the two sources are the same registry
 DUPLICATE = "twin"
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A run's account before its commit.
+    """The results of a run before its commit.
 
-    *outcomes* counts what came and, of a complete sweep, what did not; *before* is what is published now, *held* why a person
-    must look, None when the run may commit.
+    *outcomes* counts the records seen and, after a complete full harvest, those not seen.
+    *published_before* counts the records published now. *hold_reason* is why the plan needs
+    approval; None if the run may commit.
     """
 
     run: Run
@@ -31,111 +41,163 @@ class Plan:
 
     @property
     def fetched(self) -> int:
-        """Give the number of records that came, deletions and unreadable ones too."""
+        """Return the number of records seen, including deletions and unreadable ones."""
         return sum(self.outcomes[outcome] for outcome in SEEN)
 
     @property
     def tombstoned(self) -> int:
-        """Give the number of records that leave only a tombstone."""
+        """Return the number of records replaced by a tombstone."""
         return sum(self.outcomes[outcome] for outcome in TOMBSTONED)
 
     @property
     def vanished(self) -> int:
-        """Give the number of published records that this sweep is the first to miss."""
+        """Return the number of published records that this full harvest is the first not to see."""
         return self.outcomes[Outcome.VANISHED]
 
     @property
     def published_after(self) -> int:
-        """Give the number of records that are published after the commit."""
-        return self.published_before + self.outcomes[Outcome.NEW] + self.outcomes[Outcome.REIDENTIFIED] - self.tombstoned
+        """Return the number of records published after the commit."""
+        return (
+            self.published_before
+            + self.outcomes[Outcome.NEW]
+            + self.outcomes[Outcome.REIDENTIFIED]
+            - self.tombstoned
+        )
 
     @property
     def change_count(self) -> int:
-        """Give the number of records whose descriptions the commit changes."""
-        return sum(self.outcomes[outcome] for outcome in (*UPSERTED, Outcome.RETURNED, Outcome.VANISHED)) + self.tombstoned
+        """Return the number of records whose descriptions the commit changes."""
+        return (
+            sum(
+                self.outcomes[outcome]
+                for outcome in (*UPSERTED, Outcome.RETURNED, Outcome.VANISHED)
+            )
+            + self.tombstoned
+        )
 
     @property
     def is_complete(self) -> bool:
-        """Tell whether this was a sweep that is proven to have seen all."""
+        """Return whether the run was a full harvest that saw all records."""
         return self.run.sweep and incompleteness_reason(self.run) is None
 
     @property
     def counts(self) -> dict[str, int]:
-        """Give the account by the names that the ledger, the store and the pages use."""
-        told = {"claimed": self.run.claimed} if self.run.claimed is not None else {}
-        came = {outcome.value: count for outcome, count in self.outcomes.items()}
-        ended = {"gone": self.tombstoned, "published_before": self.published_before, "published_after": self.published_after}
-        return {**told, "fetched": self.run.fetched, **came, **ended}
+        """Return the counts by the names that the ledger, the store and the pages use."""
+        reported = {"claimed": self.run.claimed} if self.run.claimed is not None else {}
+        outcomes = {outcome.value: count for outcome, count in self.outcomes.items()}
+        totals = {
+            "gone": self.tombstoned,
+            "published_before": self.published_before,
+            "published_after": self.published_after,
+        }
+        return {**reported, "fetched": self.run.fetched, **outcomes, **totals}
 
 
 def incompleteness_reason(run: Run) -> str | None:
-    """Tell why a sweep is not proven complete, None where it is, or where the run was no sweep."""
+    """Return why a full harvest is not known to be complete, or None if it is or the run was incremental."""
     if not run.sweep:
         return None
     if run.doubt:
-        return f"{run.doubt}; nothing was taken for deleted"
+        return f"{run.doubt}; no record was marked as deleted"
     if run.claimed is not None and run.fetched < run.claimed:
-        return f"the source reported {run.claimed} records but returned {run.fetched}; nothing was taken for deleted"
+        return f"the source reported {run.claimed} records but returned {run.fetched}; no record was marked as deleted"
     return None
 
 
 def compute_plan(run: Run, ledger: Ledger, limits: Limits) -> Plan:
-    """Compare what *run* has staged with what is published, and write down what it missed; it may be done again."""
+    """Compare the staged records with the published ones, store the differences, and return the plan. Idempotent."""
     before = ledger.count_published(run.source)
     run = _check_moved_pages(run, ledger)
     moved = ledger.rekeyed(run) if before else {}
-    sweep = run.sweep and incompleteness_reason(run) is None
-    ledger.save_plan(run, moved, lambda: _missing_records(run, ledger, limits, moved) if sweep else iter(()))
+    is_complete = run.sweep and incompleteness_reason(run) is None
+    ledger.save_plan(
+        run,
+        moved,
+        lambda: _missing_records(run, ledger, limits, moved) if is_complete else iter(()),
+    )
     ledger.replace_notices(run, DUPLICATE, _duplicate_notices(run, ledger))
     return load_plan(run, ledger)
 
 
 def _check_moved_pages(run: Run, ledger: Ledger) -> Run:
-    """Doubt a sweep whose list moved while it was read: what came twice stands in the place of what never came.
+    """Mark a full harvest as incomplete if the list changed while it was read, so that records may be missing.
 
-    It is no harm where as many different records came as the source claims or, if it claims none, where every record came that is here.
+    Harmless if the distinct records equal the reported total or, without a total, if every published
+    record was seen.
     """
     twice = run.counts.get(LISTED_TWICE, 0)
     if not run.sweep or incompleteness_reason(run) or not twice:
         return run
-    whole = run.fetched - twice >= run.claimed if run.claimed is not None else next(ledger.absent(run), None) is None
-    told = f"{twice:,} {'record' if twice == 1 else 'records'} came on two pages, so others may have slipped between them"
-    return run if whole else replace(run, doubt=told)
+    saw_all = (
+        run.fetched - twice >= run.claimed
+        if run.claimed is not None
+        else next(ledger.absent(run), None) is None
+    )
+    records = "record" if twice == 1 else "records"
+    doubt = f"{twice:,} {records} came on two pages, so others may have been missed between them"
+    return run if saw_all else replace(run, doubt=doubt)
 
 
 def load_plan(run: Run, ledger: Ledger) -> Plan:
-    """Give a plan as it was drawn."""
+    """Return a plan as it was computed."""
     return Plan(run, ledger.outcomes(run), ledger.count_published(run.source), run.reason)
 
 
-def _missing_records(run: Run, ledger: Ledger, limits: Limits, moved: Mapping[str, str]) -> Iterator[StagedRecord]:
-    """Give a draft for each record that a complete sweep did not meet."""
+def _missing_records(
+    run: Run, ledger: Ledger, limits: Limits, moved: Mapping[str, str]
+) -> Iterator[StagedRecord]:
+    """Yield a staged record for each published record that a complete full harvest did not see."""
     absent = list(ledger.absent(run))
-    fates = {it.key: _absence_outcome(run, it, limits) for it in absent if it.key not in moved}
-    heirs = ledger.replacements(run, [key for key, fate in fates.items() if fate is Outcome.LOST])
-    for it in absent:
-        if new := moved.get(it.key):
-            yield StagedRecord(it.key, Outcome.REPLACED, reason="its source lists the same record under another key", other=new)
+    outcomes = {
+        record.key: _absence_outcome(run, record, limits)
+        for record in absent
+        if record.key not in moved
+    }
+    lost = [key for key, outcome in outcomes.items() if outcome is Outcome.LOST]
+    replacements = ledger.replacements(run, lost)
+    for record in absent:
+        if new_key := moved.get(record.key):
+            yield StagedRecord(
+                record.key,
+                Outcome.REPLACED,
+                reason="its source lists the same record under another key",
+                other=new_key,
+            )
         else:
-            yield StagedRecord(it.key, fates[it.key], reason=_absence_reason(run, it, fates[it.key]), other=heirs.get(it.key))
+            outcome = outcomes[record.key]
+            yield StagedRecord(
+                record.key,
+                outcome,
+                reason=_absence_reason(run, record, outcome),
+                other=replacements.get(record.key),
+            )
 
 
-def _absence_outcome(run: Run, it: AbsentRecord, limits: Limits) -> Outcome:
-    since = it.since or run.started
-    first = it.state is RecordState.PUBLISHED
-    late = run.started - since >= timedelta(limits.grace)
-    spent = late or limits.sweeps == 0 if first else late or it.misses >= limits.sweeps
-    return Outcome.LOST if spent else Outcome.VANISHED if first else Outcome.MISSING
+def _absence_outcome(run: Run, record: AbsentRecord, limits: Limits) -> Outcome:
+    """Return VANISHED the first time a record is not seen, then MISSING, and LOST after the grace period."""
+    is_first = record.state is RecordState.PUBLISHED
+    is_late = run.started - (record.since or run.started) >= timedelta(limits.grace)
+    if is_first:
+        return Outcome.LOST if is_late or limits.sweeps == 0 else Outcome.VANISHED
+    return Outcome.LOST if is_late or record.misses >= limits.sweeps else Outcome.MISSING
 
 
-def _absence_reason(run: Run, it: AbsentRecord, fate: Outcome) -> str:
-    since = it.since or run.started
-    if fate is Outcome.LOST:
-        return f"complete sweeps no longer meet it at its source since {since:%Y-%m-%d}, {it.misses + 1} by now"
-    return f"not met since {since:%Y-%m-%d %H:%M} UTC; still served"
+def _absence_reason(run: Run, record: AbsentRecord, outcome: Outcome) -> str:
+    since = record.since or run.started
+    if outcome is Outcome.LOST:
+        return f"not seen at its source since {since:%Y-%m-%d}, in {record.misses + 1} complete full harvests"
+    return f"not seen since {since:%Y-%m-%d %H:%M} UTC; still served"
 
 
 def _duplicate_notices(run: Run, ledger: Ledger) -> list[Notice]:
-    same = {True: "has the same web address as", False: "says the same as"}
-    found = ledger.cross_source_duplicates(run, _MAX_DUPLICATES)
-    return [Notice(DUPLICATE, f"{it.key} {same[it.same_page]} {it.other} of {it.source}", it.key, it.source, it.other) for it in found]
+    relations = {True: "has the same web address as", False: "has the same content as"}
+    return [
+        Notice(
+            DUPLICATE,
+            f"{match.key} {relations[match.same_page]} {match.other} of {match.source}",
+            match.key,
+            match.source,
+            match.other,
+        )
+        for match in ledger.cross_source_duplicates(run, _MAX_DUPLICATES)
+    ]

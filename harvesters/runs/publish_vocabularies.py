@@ -1,4 +1,4 @@
-"""Words: the vocabulary goes into the journal as data does, so that store, dumps and mirrors have the labels too."""
+"""Write the vocabulary to the journal as data, so that stores, dumps and mirrors have its labels."""
 
 from __future__ import annotations
 
@@ -12,48 +12,65 @@ from harvesters.runs.locks import journal_lock
 from journal.errors import JournalError
 from vocab.schemes import digest, statements
 
-VOCABULARY = "vocabulary"  # its runs' name in the ledger; no card may have it
+VOCABULARY = "vocabulary"  # the source name of its runs in the ledger; reserved
 
 
-def publish(means: HarvestContext) -> Run | None:
-    """Write what has changed in the vocabulary since it was last published as one entry; None where nothing has.
+def publish(context: HarvestContext) -> Run | None:
+    """Write the changes of the vocabulary since its last publication as one journal entry.
 
-    Raises LedgerError where the ledger is not the journal's.
+    Return the run, or None if nothing changed. Raises LedgerError if the ledger does not belong to
+    the journal.
     """
-    with journal_lock(means) as means:
-        check_ledger_matches_journal(means)
-        return _publish(means)
+    with journal_lock(context) as context:
+        check_ledger_matches_journal(context)
+        return _publish(context)
 
 
-def _publish(means: HarvestContext) -> Run | None:
-    run = means.ledger.open_run(VOCABULARY)
+def _publish(context: HarvestContext) -> Run | None:
+    run = context.ledger.open_run(VOCABULARY)
     if run is None:
-        made, last = digest(means.iris.base), means.ledger.last_run(VOCABULARY, [State.COMMITTED])
-        if (last and last.rules == made) or not _changes(means):  # to parse it all takes a third of a second
+        current = digest(context.iris.base)
+        last = context.ledger.last_run(VOCABULARY, [State.COMMITTED])
+        # the digest is compared first: parsing the vocabulary takes a third of a second
+        if (last and last.rules == current) or not _changes(context):
             return None
-        run = means.ledger.create_run(VOCABULARY, means.now(), made, sweep=False, since=None)
-        head = means.journal.head
+        run = context.ledger.create_run(VOCABULARY, context.now(), current, sweep=False, since=None)
+        head = context.journal.head
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
-        means.ledger.save(run)
+        context.ledger.save(run)
     try:
-        entry = find_entry(run, means) or means.journal.append(_blocks(means), run=run.id, time=run.started, fence=means.check_lock)
+        entry = find_entry(run, context) or context.journal.append(
+            _blocks(context), run=run.id, time=run.started, fence=context.check_lock
+        )
     except JournalError as error:
-        defer(run, means, str(error))
+        defer(run, context, str(error))
         raise
-    for graph, _, after in _changes(means):
-        means.ledger.set_graph(graph, after)
-    done = replace(run, state=State.COMMITTED, ended=means.now(), entry=entry.number, reason=None)
-    means.ledger.save(done)
-    return done
+    for graph, _, after in _changes(context):
+        context.ledger.set_graph(graph, after)
+    ended = replace(
+        run, state=State.COMMITTED, ended=context.now(), entry=entry.number, reason=None
+    )
+    context.ledger.save(ended)
+    return ended
 
 
-def _changes(means: HarvestContext) -> list[tuple[str, str, str]]:
-    now = {graph: "\n".join(lines) for graph, lines in statements(means.iris.base)}
-    ours = [graph for graph in means.ledger.graphs() if graph in now or not graph.startswith(means.iris.source(""))]
-    before = {graph: means.ledger.graph(graph) for graph in {*ours, *now}}
-    return [(graph, before[graph], now.get(graph, "")) for graph in sorted(before) if before[graph] != now.get(graph, "")]
+def _changes(context: HarvestContext) -> list[tuple[str, str, str]]:
+    """Return (graph, description before, description after) for each changed graph."""
+    current = {graph: "\n".join(lines) for graph, lines in statements(context.iris.base)}
+    source_graphs = context.iris.source("")
+    stored = [
+        graph
+        for graph in context.ledger.graphs()
+        if graph in current or not graph.startswith(source_graphs)
+    ]
+    before = {graph: context.ledger.graph(graph) for graph in {*stored, *current}}
+    return [
+        (graph, before[graph], current.get(graph, ""))
+        for graph in sorted(before)
+        if before[graph] != current.get(graph, "")
+    ]
 
 
-def _blocks(means: HarvestContext) -> Iterator[str]:
-    for graph, before, after in _changes(means):
+def _blocks(context: HarvestContext) -> Iterator[str]:
+    for graph, before, after in _changes(context):
         yield from diff_block(before, after, graph)

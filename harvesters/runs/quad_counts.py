@@ -1,4 +1,4 @@
-"""Balances: the quads that journal entries add and take away, and whether a run's account closes."""
+"""Count the quads that journal entries add and remove, and check that a run's numbers add up."""
 
 from __future__ import annotations
 
@@ -13,18 +13,18 @@ from journal.entry import Entry
 
 @dataclass(slots=True)
 class QuadCount:
-    """The quads of one entry, counted as its rows pass."""
+    """The numbers of quads that one entry adds and removes."""
 
     added: int = 0
     removed: int = 0
 
     @property
     def net(self) -> int:
-        """Give how many quads more there are afterwards."""
+        """Return how many quads more there are after the entry."""
         return self.added - self.removed
 
     def count(self, blocks: Iterable[str]) -> Iterator[str]:
-        """Give the blocks on, each counted; a block's deletions stand before its additions."""
+        """Yield the blocks unchanged and count their rows; in a block, deletions precede additions."""
         for block in blocks:
             rows = block.count("\n") + 1
             removed = block.count("\nD ") + 1 if block.startswith("D ") else 0
@@ -34,39 +34,51 @@ class QuadCount:
 
     @classmethod
     def from_entry(cls, entry: Entry) -> QuadCount:
-        """Count an entry that is written."""
-        tally = cls()
+        """Count the rows of a written entry."""
+        count = cls()
         for line in entry.lines():
-            tally.added += line.startswith(b"A ")
-            tally.removed += line.startswith(b"D ")
-        return tally
+            count.added += line.startswith(b"A ")
+            count.removed += line.startswith(b"D ")
+        return count
 
 
-def cumulative_quads(upto: int, means: HarvestContext) -> int:
-    """Give how many quads a store holds of all entries up to number *upto*; what was not counted yet is counted once."""
-    number, after = means.ledger.balance(upto)
-    for entry in means.journal.entries(after=number):
-        if entry.number > upto:
+def cumulative_quads(last_entry: int, context: HarvestContext) -> int:
+    """Return the number of quads in a store of all entries up to number *last_entry*.
+
+    Entries that were not counted before are counted, and the ledger stores the result.
+    """
+    number, total = context.ledger.balance(last_entry)
+    for entry in context.journal.entries(after=number):
+        if entry.number > last_entry:
             break
-        tally = QuadCount.from_entry(entry)
-        after += tally.net
-        means.ledger.set_balance(entry.number, tally.added, tally.removed, after)
-    return after
+        count = QuadCount.from_entry(entry)
+        total += count.net
+        context.ledger.set_balance(entry.number, count.added, count.removed, total)
+    return total
 
 
 def inconsistencies(run: Run, ledger: Ledger) -> list[str]:
-    """Tell which sums of a settled run's account are wrong; none where it closes.
+    """Return a message for each sum of an ended run that is wrong; an empty list if all add up.
 
-    What was counted as it came must be what is listed by outcome, and what is published now must be what was published before
-    with what the run brought and took.
+    The records counted while fetching must equal those listed by outcome. The records published now
+    must equal those published before, plus those added, minus those removed.
     """
-    listed, told = ledger.outcomes(run), run.counts
-    came, gone = (sum(listed[outcome] for outcome in outcomes) for outcomes in (SEEN, TOMBSTONED))
-    after = told.get("published_before", 0) + listed[Outcome.NEW] + listed[Outcome.REIDENTIFIED] - gone
+    listed, counts = ledger.outcomes(run), run.counts
+    seen, tombstoned = (
+        sum(listed[outcome] for outcome in outcomes) for outcomes in (SEEN, TOMBSTONED)
+    )
+    added = listed[Outcome.NEW] + listed[Outcome.REIDENTIFIED]
+    after = counts.get("published_before", 0) + added - tombstoned
     sums = [
-        ("records that came", run.fetched, came, "by outcome"),
+        ("records fetched", run.fetched, seen, "listed by outcome"),
         ("records published", after, ledger.count_published(run.source), "in the ledger"),
-        *((f"{outcome.value} records", told.get(outcome.value, 0), count, "listed") for outcome, count in listed.items()),
+        *(
+            (f"{outcome.value} records", counts.get(outcome.value, 0), count, "listed")
+            for outcome, count in listed.items()
+        ),
     ]
-    wrong = [f"{one:,} {what} and {other:,} {where}" for what, one, other, where in sums if one != other]
-    return [f"the account does not close: {text}; please report it" for text in wrong]
+    return [
+        f"inconsistent numbers: {one:,} {name}, but {other:,} {where}; this is a bug, please report it"
+        for name, one, other, where in sums
+        if one != other
+    ]

@@ -1,7 +1,7 @@
-"""Remapping: what was archived is mapped, described and judged again as today's code does it; no registry is asked.
+"""Map and validate archived responses again with today's code, without requests to the registry.
 
-The replies of the last complete sweep and of all good runs after it are read again, the newest first, so that of a record the newest
-word counts. What comes out as it stands is left alone, and so is what is no longer at its source.
+The responses of the last full harvest and of all successful runs after it are read, newest first, so that the newest version of
+a record counts. Records that come out unchanged, or that are no longer at their source, are not touched.
 """
 
 from __future__ import annotations
@@ -27,81 +27,120 @@ from harvesters.runs.locks import source_lock
 from harvesters.runs.plan import Plan
 from harvesters.source import Source
 
-_PUBLISHED_STATES = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)  # whose records are published, as far as they came
+_PUBLISHED_STATES = (
+    State.COMMITTED,
+    State.UNCHANGED,
+    State.INCOMPLETE,
+)  # states of runs whose records are published
 _ARCHIVED_OUTCOMES = {
     "asked",
     "answered",
     "unchanged",
     "redirected",
     "retried",
-}  # outcomes of requests that all have a reply in the archive
-_NO_DELAY = RetryPolicy(max_attempts=3, wait_initial=0.0, wait_max=0.0)  # an archive is not asked to wait
+}  # request outcomes that all leave a response in the archive
+_NO_DELAY = RetryPolicy(
+    max_attempts=3, wait_initial=0.0, wait_max=0.0
+)  # reading an archive needs no delay
 
 log = structlog.get_logger()
 
 
-def remap(source: Source, means: HarvestContext, *, dry_run: bool = False, watch: ProgressCallback = lambda _: None) -> Plan:
-    """Map one source's archived replies again: plan, guard and commit as a harvest does, or show the plan alone.
+def remap(
+    source: Source,
+    context: HarvestContext,
+    *,
+    dry_run: bool = False,
+    watch: ProgressCallback = lambda _: None,
+) -> Plan:
+    """Re-map one source's archived responses: plan, check and commit as a harvest does. A dry run only returns the plan.
 
-    Raises PlanError where there is nothing to map again or a harvest is still open, ArchiveError where replies are missing.
+    Raises PlanError if nothing is archived or a harvest is still open, ArchiveError if responses are missing.
     """
     protocol, _ = check_compatible(source)
-    with source_lock(source.name, means) as means:
-        check_ledger_matches_journal(means)
-        _close_interrupted(source, means, dry_run=dry_run)
-        heard = means.ledger.fetched_runs(source.name, _PUBLISHED_STATES)
-        if not heard:
-            raise PlanError(f"{source.name}: no complete run of it is archived; `stocktake harvest {source.name}` makes one")
-        validators = means.ledger.validators(source.name)
-        run = _create_run(source, means, heard)
+    with source_lock(source.name, context) as context:
+        check_ledger_matches_journal(context)
+        _close_interrupted(source, context, dry_run=dry_run)
+        archived_runs = context.ledger.fetched_runs(source.name, _PUBLISHED_STATES)
+        if not archived_runs:
+            raise PlanError(
+                f"{source.name}: no complete run is archived; run `stocktake harvest {source.name}` first"
+            )
+        validators = context.ledger.validators(source.name)
+        run = _create_run(source, context, archived_runs)
         try:
-            run = _collect(source, means, protocol, run, heard, watch)
-            return finalize(source, means, run, validators, dry_run=dry_run)
+            run = _collect(source, context, protocol, run, archived_runs, watch)
+            return finalize(source, context, run, validators, dry_run=dry_run)
         except LockLostError:
             raise
         except HarvestError as error:
-            means.ledger.delete_run(run) if dry_run else fail(run, means, str(error))
+            context.ledger.delete_run(run) if dry_run else fail(run, context, str(error))
             raise
 
 
-def _close_interrupted(source: Source, means: HarvestContext, *, dry_run: bool) -> None:
-    """End what a crash left of an earlier remapping; a harvest that is open is the harvest's to end."""
-    opened = means.ledger.open_run(source.name)
+def _close_interrupted(source: Source, context: HarvestContext, *, dry_run: bool) -> None:
+    """Finish or fail an interrupted remap. Raises PlanError if a harvest is open."""
+    opened = context.ledger.open_run(source.name)
     if opened is None:
         return
     if opened.heard is None or dry_run:
-        again = "harvest" if opened.heard is None else "remap"
-        raise PlanError(f"{source.name}: {opened.id} was cut off and is still open; `stocktake {again} {source.name}` brings it to its end")
+        command = "harvest" if opened.heard is None else "remap"
+        raise PlanError(
+            f"{source.name}: {opened.id} was interrupted and is still open; run `stocktake {command} {source.name}` to finish it"
+        )
     if opened.state is State.COMMITTING:
-        finish_commit(opened, source, means)
+        finish_commit(opened, source, context)
     else:
-        fail(opened, means, "cut off, then begun anew")
+        fail(opened, context, "interrupted, then restarted")
 
 
-def _create_run(source: Source, means: HarvestContext, heard: list[Run]) -> Run:
-    now = max(filter(None, (means.now(), means.ledger.latest_time(source.name))))
-    run = means.ledger.create_run(source.name, now, rules_digest(source, means), sweep=False, since=None)
-    run = replace(run, heard=heard[0].heard or heard[0].started)
-    means.ledger.save(run)
+def _create_run(source: Source, context: HarvestContext, archived_runs: list[Run]) -> Run:
+    now = max(filter(None, (context.now(), context.ledger.latest_time(source.name))))
+    run = context.ledger.create_run(
+        source.name, now, rules_digest(source, context), sweep=False, since=None
+    )
+    run = replace(run, heard=archived_runs[0].heard or archived_runs[0].started)
+    context.ledger.save(run)
     return run
 
 
-def _collect(source: Source, means: HarvestContext, protocol: Protocol, run: Run, heard: list[Run], watch: ProgressCallback) -> Run:
-    """Stage every page of the archived runs, the newest first; of a key that comes again the first one counts."""
+def _collect(
+    source: Source,
+    context: HarvestContext,
+    protocol: Protocol,
+    run: Run,
+    archived_runs: list[Run],
+    watch: ProgressCallback,
+) -> Run:
+    """Stage every page of the archived runs, newest first; of each key only the first record counts."""
 
     def page() -> tuple[int, Mapping[str, int]]:
-        means.check_lock()
+        context.check_lock()
         return 0, {}
 
-    for old in heard:
-        log.debug("remapping", source=source.name, run=old.id)
-        whole = set(old.network) <= _ARCHIVED_OUTCOMES
-        replay = Replay(means.data / "archive", f"{source.name}/{old.id}.warc.gz", means.journal.store, whole)
-        door = Fetch(means.contact, 0.0, means.allow_hosts, replay, {}, _NO_DELAY, replay, robots=False)
-        door.now = lambda at=old.started: at  # type: ignore[misc]  # what the protocol asked for then
-        with door:
-            task = ProcessingTask(run, source, means.iris.base, means.pool.name, rules_unchanged=False, is_remap=True)
-            reader = page_reader(means, task, protocol, door, old.since, page, watch)
+    for archived_run in archived_runs:
+        log.debug("remapping", source=source.name, run=archived_run.id)
+        is_complete = set(archived_run.network) <= _ARCHIVED_OUTCOMES
+        replay = Replay(
+            context.data / "archive",
+            f"{source.name}/{archived_run.id}.warc.gz",
+            context.journal.store,
+            is_complete,
+        )
+        client = Fetch(
+            context.contact, 0.0, context.allow_hosts, replay, {}, _NO_DELAY, replay, robots=False
+        )
+        client.now = lambda at=archived_run.started: at  # type: ignore[misc]  # for requests that contain the date
+        with client:
+            task = ProcessingTask(
+                run,
+                source,
+                context.iris.base,
+                context.pool.name,
+                rules_unchanged=False,
+                is_remap=True,
+            )
+            reader = page_reader(context, task, protocol, client, archived_run.since, page, watch)
             reader.collect()
             run = reader.run
     return run

@@ -1,4 +1,4 @@
-"""Attempts: one run of one source, with what the log and the status file tell of it."""
+"""Run one source, log the start and end of the run, and update the status file."""
 
 from __future__ import annotations
 
@@ -19,38 +19,71 @@ log = structlog.get_logger()
 
 
 def harvest_and_log(
-    source: Source, means: HarvestContext, *, full: bool = False, dry_run: bool = False, watch: ProgressCallback | None = None
+    source: Source,
+    context: HarvestContext,
+    *,
+    full: bool = False,
+    dry_run: bool = False,
+    watch: ProgressCallback | None = None,
 ) -> Plan:
-    """Harvest one source; who has a *watch* sees what happens and needs no lines of the same. Raises HarvestError."""
-    return _run_with_source(
-        source, means, watch, lambda seen: harvest(source, means, full=full, dry_run=dry_run, watch=seen), url=source.url
-    )
+    """Harvest one source. With a progress callback *watch*, log at debug level. Raises HarvestError."""
+
+    def run(progress: ProgressCallback) -> Plan:
+        return harvest(source, context, full=full, dry_run=dry_run, watch=progress)
+
+    return _run_with_source(source, context, watch, run, url=source.url)
 
 
-def remap_and_log(source: Source, means: HarvestContext, *, dry_run: bool = False, watch: ProgressCallback | None = None) -> Plan:
-    """Map again what is archived of one source, and tell as ``attempt`` does."""
-    return _run_with_source(source, means, watch, lambda seen: remap(source, means, dry_run=dry_run, watch=seen), of="the archive")
+def remap_and_log(
+    source: Source,
+    context: HarvestContext,
+    *,
+    dry_run: bool = False,
+    watch: ProgressCallback | None = None,
+) -> Plan:
+    """Re-map the archive of one source. With a progress callback *watch*, log at debug level."""
+
+    def run(progress: ProgressCallback) -> Plan:
+        return remap(source, context, dry_run=dry_run, watch=progress)
+
+    return _run_with_source(source, context, watch, run, input="archive")
 
 
 def _run_with_source(
-    source: Source, means: HarvestContext, watch: ProgressCallback | None, deed: Callable[[ProgressCallback], Plan], **about: str
+    source: Source,
+    context: HarvestContext,
+    watch: ProgressCallback | None,
+    run: Callable[[ProgressCallback], Plan],
+    **fields: str,
 ) -> Plan:
-    with structlog.contextvars.bound_contextvars(source=source.name):  # for all that is logged meanwhile, a retried request above all
-        return _run_and_log(source, means, watch, deed, **about)
+    """Run with the source's name in every log line, such as those of retried requests."""
+    with structlog.contextvars.bound_contextvars(source=source.name):
+        return _run_and_log(source, context, watch, run, **fields)
 
 
 def _run_and_log(
-    source: Source, means: HarvestContext, watch: ProgressCallback | None, deed: Callable[[ProgressCallback], Plan], **about: str
+    source: Source,
+    context: HarvestContext,
+    watch: ProgressCallback | None,
+    run: Callable[[ProgressCallback], Plan],
+    **fields: str,
 ) -> Plan:
-    told, fenced = log.debug if watch else log.info, False
-    told("run began", source=source.name, **about)
+    log_event, lock_lost = log.debug if watch else log.info, False
+    log_event("run started", source=source.name, **fields)
     try:
-        plan = deed(watch or (lambda _: None))
-        told("run ended", source=source.name, run=plan.run.id, outcome=plan.run.state.value, held=plan.hold_reason, **plan.counts)
+        plan = run(watch or (lambda _: None))
+        log_event(
+            "run ended",
+            source=source.name,
+            run=plan.run.id,
+            outcome=plan.run.state.value,
+            held=plan.hold_reason,
+            **plan.counts,
+        )
         return plan
     except LockLostError:
-        fenced = True
+        lock_lost = True
         raise
     finally:
-        if not fenced:  # how the source fares is for the one to tell that has its lock
-            update_status(means)
+        if not lock_lost:  # otherwise the process that holds the lock updates the status
+            update_status(context)

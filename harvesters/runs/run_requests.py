@@ -1,4 +1,4 @@
-"""Errands: runs that persons asked for, taken up by the schedule."""
+"""Execute runs that people requested, for example on the admin pages."""
 
 from __future__ import annotations
 
@@ -16,25 +16,31 @@ from journal.outage import Outage
 ENDED_STATES = tuple(state for state in State if state not in (State.RUNNING, State.COMMITTING))
 
 
-def recover_requests(means: HarvestContext) -> None:
-    """Set right what a crash left, at the start of the one who does errands: what came to nothing waits again, the rest has its run."""
-    for it in means.ledger.claimed_requests():
-        if run := find_run(it, means):
-            means.ledger.complete_request(it.id, run.id)
-    means.ledger.requeue_all()
+def recover_requests(context: HarvestContext) -> None:
+    """On startup, close run requests whose run completed, and requeue the rest."""
+    for request in context.ledger.claimed_requests():
+        if run := find_run(request, context):
+            context.ledger.complete_request(request.id, run.id)
+    context.ledger.requeue_all()
 
 
-def find_run(it: RunRequest, means: HarvestContext) -> Run | None:
-    """Give the run that came of an errand though no one wrote it down, None where there is none."""
-    last = means.ledger.last_run(it.source, ENDED_STATES, full_only=it.full)
-    return last if last and it.claimed and last.started >= it.claimed else None
+def find_run(request: RunRequest, context: HarvestContext) -> Run | None:
+    """Return the run that a claimed request started, if it ended without completing the request."""
+    last = context.ledger.last_run(request.source, ENDED_STATES, full_only=request.full)
+    return last if last and request.claimed and last.started >= request.claimed else None
 
 
-def claim_requests(means: HarvestContext, outage: Outage | None = None) -> list[RunRequest]:
-    """Claim the errands that wait, each for one caller only; *outage* counts the failures of a caller that asks again and again."""
-    outage = outage or Outage("requested runs cannot be read", "requested runs are read again")
+def claim_requests(context: HarvestContext, outage: Outage | None = None) -> list[RunRequest]:
+    """Claim the waiting requests, each for one caller only; return none if the ledger cannot be read.
+
+    *outage* counts the failures of a caller that polls.
+    """
+    outage = outage or Outage("cannot read run requests", "run requests are readable again")
     try:
-        claimed = [it for it in means.ledger.waiting_requests() if means.ledger.claim(it.id, means.now())]
+        waiting = context.ledger.waiting_requests()
+        claimed = [
+            request for request in waiting if context.ledger.claim(request.id, context.now())
+        ]
     except HarvestError as error:
         outage.failed(str(error))
         return []
@@ -42,19 +48,26 @@ def claim_requests(means: HarvestContext, outage: Outage | None = None) -> list[
     return claimed
 
 
-def execute_request(it: RunRequest, cards: Sequence[Source], means: HarvestContext, harvest: Callable[[Source, bool], Plan]) -> None:
-    """Do an errand with *harvest*, which is told whether all is to be read, and write down what came of it.
+def execute_request(
+    request: RunRequest,
+    sources: Sequence[Source],
+    context: HarvestContext,
+    harvest: Callable[[Source, bool], Plan],
+) -> None:
+    """Execute a request with *harvest* (source, full) and store its result.
 
-    While another run of the source is under way the errand goes back to wait.
+    While another run of the source is in progress, the request is requeued.
     """
-    source = next((card for card in cards if card.name == it.source), None)
+    source = next((source for source in sources if source.name == request.source), None)
     if source is None:
-        means.ledger.complete_request(it.id, f"no source definition for {it.source!r}")
+        context.ledger.complete_request(request.id, f"no source definition for {request.source!r}")
         return
     try:
-        means.ledger.complete_request(it.id, harvest(source, it.full).run.id)
+        context.ledger.complete_request(request.id, harvest(source, request.full).run.id)
     except SourceLockedError:
-        means.ledger.requeue(it.id)
+        context.ledger.requeue(request.id)
     except (HarvestError, JournalError) as error:
-        last = means.ledger.last_run(it.source, [State.FAILED, State.COMMITTING])
-        means.ledger.complete_request(it.id, last.id if last and last.started >= it.requested else str(error))
+        last = context.ledger.last_run(request.source, [State.FAILED, State.COMMITTING])
+        is_of_request = last is not None and last.started >= request.requested
+        result = last.id if last and is_of_request else str(error)
+        context.ledger.complete_request(request.id, result)

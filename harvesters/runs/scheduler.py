@@ -1,4 +1,4 @@
-"""Schedules: each card's cron line, in one process; runs of one source never overlap, and what was missed is told."""
+"""Schedule runs by each source's cron line. Runs of one source never overlap; missed runs are logged."""
 
 from __future__ import annotations
 
@@ -15,35 +15,40 @@ from apscheduler.triggers.cron import CronTrigger
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.source import Source
 
-_MISFIRE_GRACE = 3600  # seconds after its time that a run is still started, as after a machine's sleep
+_MISFIRE_GRACE = (
+    3600  # seconds after its due time in which a run still starts, e.g. after the machine slept
+)
 _REFRESH_INTERVAL = 60  # seconds
-_REQUEST_INTERVAL = 3  # seconds between two looks for errands: who asks for a run waits for it
-_CONCURRENT_REQUESTS = 2  # errands at the same time, beside what the cards' times bring
-_CONCURRENT_RUNS = 4  # sources harvested at the same time: they mostly wait for their hosts
+_REQUEST_INTERVAL = 3  # seconds between checks for run requests: people wait for these runs
+_CONCURRENT_REQUESTS = 2  # requested runs at the same time, in addition to scheduled ones
+_CONCURRENT_RUNS = 4  # scheduled runs at the same time: they mostly wait for their hosts
 
 log = structlog.get_logger()
 
-RequestHandlers = tuple[Callable[[], Sequence[RunRequest]], Callable[[RunRequest], None]]  # how they are taken up, and done
+RequestHandlers = tuple[
+    Callable[[], Sequence[RunRequest]], Callable[[RunRequest], None]
+]  # functions that claim and execute requests
 
 
 def create_scheduler(
     sources: Sequence[Source],
     harvest: Callable[[Source], None],
     refresh: Callable[[], None] | None = None,
-    errands: RequestHandlers | None = None,
-    waits: Callable[[Source], bool] = lambda _: False,
-    go_on: Callable[[Source], None] | None = None,
+    requests: RequestHandlers | None = None,
+    is_postponed: Callable[[Source], bool] = lambda _: False,
+    resume: Callable[[Source], None] | None = None,
 ) -> BlockingScheduler:
-    """Give a scheduler with one job for each enabled source, coalesced; ``start()`` blocks until ``shutdown()``.
+    """Return a scheduler with one job per enabled source; ``start()`` blocks until ``shutdown()``.
 
-    *refresh* is called every minute, to tell how the sources fare also while none is harvested. *errands* are looked for every
-    three seconds, and done beside what the cards' times bring. When a source's quiet hours end, a run of it that *waits* goes on, by
-    *go_on* where that is not *harvest* itself.
+    *refresh* is called every minute to update the status file. Run requests are claimed every three
+    seconds by *requests* and executed in addition to scheduled runs. When a source's quiet hours
+    end and *is_postponed* returns True for it, *resume* (default: *harvest*) is called.
     """
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # what is below, runs that are missed or left out, is logged by `tell`
+    # `log_missed` logs missed and skipped runs
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)
     pools = {
         "default": ThreadPoolExecutor(_CONCURRENT_RUNS),
-        "errands": ThreadPoolExecutor(_CONCURRENT_REQUESTS),
+        "requests": ThreadPoolExecutor(_CONCURRENT_REQUESTS),
         "clock": ThreadPoolExecutor(1),
     }
     scheduler = BlockingScheduler(timezone="UTC", executors=pools)
@@ -61,37 +66,80 @@ def create_scheduler(
                 misfire_grace_time=_MISFIRE_GRACE,
             )
             if source.quiet:
-                _add_resume_job(scheduler, source, source.quiet.end, lambda it: (go_on or harvest)(it) if waits(it) else None)
-    if refresh is not None:  # under an id that is no source's name
+                _add_resume_job(
+                    scheduler,
+                    source,
+                    source.quiet.end,
+                    lambda source: (resume or harvest)(source) if is_postponed(source) else None,
+                )
+    if refresh is not None:  # its id cannot be a source's name
         scheduler.add_job(
-            refresh, "interval", seconds=_REFRESH_INTERVAL, id=":status", coalesce=True, misfire_grace_time=None, executor="clock"
+            refresh,
+            "interval",
+            seconds=_REFRESH_INTERVAL,
+            id=":status",
+            coalesce=True,
+            misfire_grace_time=None,
+            executor="clock",
         )
-    if errands is not None:
-        _add_request_job(scheduler, *errands)
+    if requests is not None:
+        _add_request_job(scheduler, *requests)
     scheduler.add_listener(log_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
     return scheduler
 
 
-def _add_resume_job(scheduler: BlockingScheduler, source: Source, end: time, harvest: Callable[[Source], None]) -> None:
+def _add_resume_job(
+    scheduler: BlockingScheduler, source: Source, end: time, harvest: Callable[[Source], None]
+) -> None:
     trigger = CronTrigger(hour=end.hour, minute=end.minute, timezone="UTC")
     scheduler.add_job(
-        harvest, trigger, (source,), id=f":quiet-{source.name}", name=source.title, coalesce=True, misfire_grace_time=_MISFIRE_GRACE
+        harvest,
+        trigger,
+        (source,),
+        id=f":quiet-{source.name}",
+        name=source.title,
+        coalesce=True,
+        misfire_grace_time=_MISFIRE_GRACE,
     )
 
 
-def _add_request_job(scheduler: BlockingScheduler, take: Callable[[], Sequence[RunRequest]], run: Callable[[RunRequest], None]) -> None:
-    def look() -> None:
-        for it in take():
-            scheduler.add_job(run, args=(it,), id=f":errand-{it.id}", misfire_grace_time=None, executor="errands", replace_existing=True)
+def _add_request_job(
+    scheduler: BlockingScheduler,
+    take: Callable[[], Sequence[RunRequest]],
+    run: Callable[[RunRequest], None],
+) -> None:
+    def claim() -> None:
+        for request in take():
+            scheduler.add_job(
+                run,
+                args=(request,),
+                id=f":request-{request.id}",
+                misfire_grace_time=None,
+                executor="requests",
+                replace_existing=True,
+            )
 
-    scheduler.add_job(look, "interval", seconds=_REQUEST_INTERVAL, id=":errands", coalesce=True, misfire_grace_time=None, executor="clock")
+    scheduler.add_job(
+        claim,
+        "interval",
+        seconds=_REQUEST_INTERVAL,
+        id=":requests",
+        coalesce=True,
+        misfire_grace_time=None,
+        executor="clock",
+    )
 
 
 def log_missed(event: JobExecutionEvent) -> None:
-    """Log what was missed, or left out since the last run is still under way; what is no run, and comes again in a moment, is not named."""
+    """Log a missed run, or one skipped since the previous run is in progress. Ignore jobs that are not runs."""
     if event.job_id.startswith(":"):
         return
     if event.code == EVENT_JOB_MISSED:
-        log.warning("run missed", source=event.job_id, due=str(event.scheduled_run_time), cure=f"stocktake harvest {event.job_id}")
+        log.warning(
+            "run missed",
+            source=event.job_id,
+            due=str(event.scheduled_run_time),
+            action=f"stocktake harvest {event.job_id}",
+        )
     else:
         log.warning("run skipped: previous run still in progress", source=event.job_id)

@@ -1,4 +1,4 @@
-"""Trials: a card is tried on a few records and judged; nothing is planned, archived or written down."""
+"""Fetch and validate a few records of a source. Nothing is planned, archived or stored."""
 
 from __future__ import annotations
 
@@ -19,11 +19,19 @@ from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
-from harvesters.pipeline.record_processor import DIGEST_SIZE, ProcessingTask, RecordInput, create_processor
+from harvesters.pipeline.record_processor import (
+    DIGEST_SIZE,
+    ProcessingTask,
+    RecordInput,
+    create_processor,
+)
 from harvesters.source import Source
 from shapes.validate import EngineName
 
-DEFAULT_RECORDS, TIME_LIMIT = 10, 25.0  # how many are judged, and the seconds after which no further page is asked for
+DEFAULT_RECORDS, TIME_LIMIT = (
+    10,
+    25.0,
+)  # records, and the seconds after which no further page is requested
 RETRY_POLICY = RetryPolicy(
     read_timeout=10,
     connect_timeout=5,
@@ -43,7 +51,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class RecordPreview:
-    """What became of one record: *outcome* is published, withheld, unreadable or deleted; *reason* why it is not published."""
+    """The result for one record: *outcome* is published, withheld, unreadable or deleted; *reason* is why it is not published."""
 
     key: str
     outcome: str
@@ -55,7 +63,7 @@ class RecordPreview:
 
 @dataclass(frozen=True, slots=True)
 class PreviewResult:
-    """How a trial ended: *fault* says why it could not go on, by the class of trouble *kind*; *claimed* is the source's own count."""
+    """The result of a preview. *error* and *error_kind* are empty unless it failed; *more* is whether the source has more records."""
 
     records: tuple[RecordPreview, ...] = ()
     reported_total: int | None = None
@@ -75,51 +83,77 @@ def preview_source(
     transport: httpx.BaseTransport | None = None,
     clock: Callable[[], float] = time.monotonic,
 ) -> PreviewResult:
-    """Ask a registry for a few records and judge them; raises SourceDefinitionError where the card is wrong.
+    """Fetch a few records of a source, map and validate them, and return a result for each.
 
-    What goes wrong on the way is told in the trial, beside the verdicts on what had come. The manners are those of a harvest:
-    robots.txt, the card's pause, quiet hours, and no address off the open internet but of the hosts in *allow*. *clock* gives
-    seconds that only go on.
+    An error while fetching is part of the result, with the records fetched before it. The preview
+    obeys robots.txt, the pause and the quiet hours as a harvest does, and refuses private addresses
+    except those of the hosts in *allow*. *clock* returns monotonic seconds. Raises
+    SourceDefinitionError if the definition is invalid.
     """
     protocol, _ = check_compatible(source)
     now = datetime.now(UTC).replace(microsecond=0)
-    craft = create_processor(
-        ProcessingTask(Run("trial", source.name, 1, State.RUNNING, True, None, now, ""), source, base, engine, rules_unchanged=False)
+    processor = create_processor(
+        ProcessingTask(
+            Run("trial", source.name, 1, State.RUNNING, True, None, now, ""),
+            source,
+            base,
+            engine,
+            rules_unchanged=False,
+        )
     )
-    verdicts: list[RecordPreview] = []
-    claimed, until = None, clock() + TIME_LIMIT
-    door = Fetch(
-        contact, source.pause, allow, retry_policy=RETRY_POLICY, transport=transport, robots_override=source.grant, quiet_hours=source.quiet
+    previews: list[RecordPreview] = []
+    reported_total, deadline = None, clock() + TIME_LIMIT
+    client = Fetch(
+        contact,
+        source.pause,
+        allow,
+        retry_policy=RETRY_POLICY,
+        transport=transport,
+        robots_override=source.grant,
+        quiet_hours=source.quiet,
     )
     try:
-        with door:
-            pages: Iterator[Page[Any]] = protocol.collect(source, door, None, None)
+        with client:
+            pages: Iterator[Page[Any]] = protocol.collect(source, client, None, None)
             for page in pages:
-                claimed = page.claimed if page.claimed is not None else claimed
-                wanted = page.items[: records - len(verdicts)]
-                verdicts += _preview_items(wanted, craft.process)
-                if len(verdicts) >= records or clock() > until:
-                    rest = len(page.items) > len(wanted) or page.cursor is not None
-                    return PreviewResult(tuple(verdicts), claimed, rest)
+                reported_total = page.claimed if page.claimed is not None else reported_total
+                items = page.items[: records - len(previews)]
+                previews += _preview_items(items, processor.process)
+                if len(previews) >= records or clock() > deadline:
+                    has_more = len(page.items) > len(items) or page.cursor is not None
+                    return PreviewResult(tuple(previews), reported_total, has_more)
     except HarvestError as error:
-        return PreviewResult(tuple(verdicts), claimed, error_kind=error.outcome, error=str(error))
-    return PreviewResult(tuple(verdicts), claimed)
+        return PreviewResult(
+            tuple(previews), reported_total, error_kind=error.outcome, error=str(error)
+        )
+    return PreviewResult(tuple(previews), reported_total)
 
 
 def _preview_items(
-    items: tuple[Record[Any] | DeletedRecord | InvalidRecord, ...], work: Callable[[list[RecordInput]], list[StagedRecord]]
+    items: tuple[Record[Any] | DeletedRecord | InvalidRecord, ...],
+    process: Callable[[list[RecordInput]], list[StagedRecord]],
 ) -> list[RecordPreview]:
-    """Judge the items of a page, in their order."""
-    drafts = iter(work([RecordInput(item, _digest(item), None, None) for item in items if isinstance(item, Record)]))
-    found = []
+    """Return a result for each item of a page, in order."""
+    drafts = iter(
+        process(
+            [
+                RecordInput(item, _digest(item), None, None)
+                for item in items
+                if isinstance(item, Record)
+            ]
+        )
+    )
+    previews = []
     for item in items:
         if isinstance(item, Record):
-            found.append(_record_preview(next(drafts)))
+            previews.append(_record_preview(next(drafts)))
         elif isinstance(item, DeletedRecord):
-            found.append(RecordPreview(item.key, Outcome.DELETED.value))
+            previews.append(RecordPreview(item.key, Outcome.DELETED.value))
         else:
-            found.append(RecordPreview(item.key or "", Outcome.UNREADABLE.value, reason=item.reason))
-    return found
+            previews.append(
+                RecordPreview(item.key or "", Outcome.UNREADABLE.value, reason=item.reason)
+            )
+    return previews
 
 
 def _digest(record: Record[Any]) -> str:
@@ -129,9 +163,24 @@ def _digest(record: Record[Any]) -> str:
 def _record_preview(draft: StagedRecord) -> RecordPreview:
     if not draft.description:
         return RecordPreview(draft.key or "", draft.outcome.value, reason=draft.reason or "")
-    told = list(parse("".join(f"{line} .\n" for line in draft.description.split("\n")).encode(), format=RdfFormat.N_TRIPLES))
-    topic = next((it.object for it in told if it.predicate == NamedNode(_PRIMARY)), None)
-    texts = [(it.predicate, it.subject, it.object) for it in told if isinstance(it.object, Literal)]
-    title = next((text.value for name, of, text in texts if name == NamedNode(_TITLE) and of == topic), "")
-    remarks = tuple(sorted({text.value for name, _, text in texts if name == NamedNode(_MESSAGE)}))
-    return RecordPreview(draft.key or "", "published", title, warnings=remarks, statements=len(told))
+    triples = list(
+        parse(
+            "".join(f"{line} .\n" for line in draft.description.split("\n")).encode(),
+            format=RdfFormat.N_TRIPLES,
+        )
+    )
+    topic = next(
+        (triple.object for triple in triples if triple.predicate == NamedNode(_PRIMARY)), None
+    )
+    texts = [
+        (triple.predicate, triple.subject, triple.object)
+        for triple in triples
+        if isinstance(triple.object, Literal)
+    ]
+    title = next(
+        (text.value for name, of, text in texts if name == NamedNode(_TITLE) and of == topic), ""
+    )
+    warnings = tuple(sorted({text.value for name, _, text in texts if name == NamedNode(_MESSAGE)}))
+    return RecordPreview(
+        draft.key or "", "published", title, warnings=warnings, statements=len(triples)
+    )

@@ -1,4 +1,4 @@
-"""Reports: sources, runs and plans as rows, tables and a progress line."""
+"""Print sources, runs and plans as tables, and the progress of runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,15 @@ from typing import Any
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TaskID,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from harvesters.ledger.ledger import Ledger
@@ -20,50 +28,63 @@ from harvesters.runs import run_report
 from harvesters.runs.commit import is_deferred
 from harvesters.runs.plan import Plan
 
-_MAX_REASONS = 5  # told on the terminal for each source
+_MAX_REASONS = 5  # printed for each source
 
 
 def results_table(plans: Mapping[str, Plan | None], ledger: Ledger, *, dry_run: bool) -> Table:
-    """Show what each source's run did, a row a source; None is a run that failed, or that is put off and still open."""
-    title = "What a run would do (dry run, nothing changed)" if dry_run else "Runs"
-    made = Table(title=title, title_justify="left", show_footer=len(plans) > 1, box=SIMPLE)
+    """Return a table with a row per source. A plan of None is a run that failed, or one that was postponed and is still open."""
+    title = "Dry run: nothing was changed" if dry_run else "Runs"
+    table = Table(title=title, title_justify="left", show_footer=len(plans) > 1, box=SIMPLE)
     totals = Counter[str]()
-    for it in plans.values():
-        totals.update(it.counts if it else {})
-    totals.pop("claimed", None)  # not every source claims a number
-    made.add_column("source", footer="in all", no_wrap=True)
-    made.add_column("outcome", no_wrap=True)
-    made.add_column("records", footer=_cell(dict(totals)), overflow="fold")
-    for source, it in plans.items():
-        opened = ledger.open_run(source) if it is None else None
+    for plan in plans.values():
+        totals.update(plan.counts if plan else {})
+    totals.pop("claimed", None)  # not every source reports a total
+    table.add_column("source", footer="total", no_wrap=True)
+    table.add_column("outcome", no_wrap=True)
+    table.add_column("records", footer=_cell(dict(totals)), overflow="fold")
+    for source, plan in plans.items():
+        opened = ledger.open_run(source) if plan is None else None
         if opened and is_deferred(opened):
-            made.add_row(source, f"[red]{opened.state.value}[/red]", _reason_cell(opened.reason or ""))
+            table.add_row(
+                source, f"[red]{opened.state.value}[/red]", _reason_cell(opened.reason or "")
+            )
             continue
-        made.add_row(
-            source, "[yellow]put off[/yellow]" if opened and opened.reason else _outcome_cell(it, dry_run=dry_run), _records_cell(it)
+        table.add_row(
+            source,
+            "[yellow]postponed[/yellow]"
+            if opened and opened.reason
+            else _outcome_cell(plan, dry_run=dry_run),
+            _records_cell(plan),
         )
-    return made
+    return table
 
 
-def failure_lines(source: str, it: Plan | None, ledger: Ledger) -> list[str]:
-    """Tell in lines why records of a run were not published, at most five reasons; a dry run keeps none."""
-    found = list(ledger.failure_reasons(it.run).items()) if it else []
-    lines = [f"{source}: {count:,} not published: {escape(reason)}" for reason, count in found[:_MAX_REASONS]]
-    return lines + ([f"{source}: and {len(found) - _MAX_REASONS:,} other reasons; --json tells all"] if len(found) > _MAX_REASONS else [])
+def failure_lines(source: str, plan: Plan | None, ledger: Ledger) -> list[str]:
+    """Return lines with the reasons reason records were not published, at most five. A dry run stores none."""
+    reasons = list(ledger.failure_reasons(plan.run).items()) if plan else []
+    lines = [
+        f"{source}: {count:,} not published: {escape(reason)}"
+        for reason, count in reasons[:_MAX_REASONS]
+    ]
+    return lines + (
+        [f"{source}: and {len(reasons) - _MAX_REASONS:,} other reasons; to see all: --json"]
+        if len(reasons) > _MAX_REASONS
+        else []
+    )
 
 
-def _outcome_cell(it: Plan | None, *, dry_run: bool) -> str:
-    if it is None:
+def _outcome_cell(plan: Plan | None, *, dry_run: bool) -> str:
+    if plan is None:
         return "[red]failed[/red]"
-    told = run_report.describe_outcome(it, dry_run=dry_run)
-    return f"[yellow]{told}[/yellow]" if it.hold_reason or it.run.reason else told
+    text = run_report.describe_outcome(plan, dry_run=dry_run)
+    return f"[yellow]{text}[/yellow]" if plan.hold_reason or plan.run.reason else text
 
 
-def _records_cell(it: Plan | None) -> str:
-    if it is None:
-        return "see above"
-    why = it.run.reason or it.hold_reason
-    return escape(_cell(it.counts) or "none came") + (f"\n{_reason_cell(why)}" if why else "")
+def _records_cell(plan: Plan | None) -> str:
+    if plan is None:
+        return "see the error above"
+    reason = plan.run.reason or plan.hold_reason
+    return escape(_cell(plan.counts) or "none") + (f"\n{_reason_cell(reason)}" if reason else "")
 
 
 def _reason_cell(text: str) -> str:
@@ -71,110 +92,155 @@ def _reason_cell(text: str) -> str:
 
 
 def make_table(rows: Sequence[Mapping[str, object]], title: str) -> Table:
-    """Show rows; the columns are the keys of all of them, in the order met, without those in which nothing stands."""
-    names = list(dict.fromkeys(name for row in rows for name, value in row.items() if value is not None))
-    made = Table(title=title, title_justify="left")
+    """Return a table of rows. Columns are the keys of all rows in order of appearance, without empty columns."""
+    names = list(
+        dict.fromkeys(name for row in rows for name, value in row.items() if value is not None)
+    )
+    table = Table(title=title, title_justify="left")
     for name in names:
-        made.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold")
     for row in rows:
-        made.add_row(*(escape(_cell(row.get(name))) for name in names))
-    return made
+        table.add_row(*(escape(_cell(row.get(name))) for name in names))
+    return table
 
 
 def statistics_table(row: Mapping[str, Any]) -> Table:
-    """Show a run's account (``accounts.account``), a number a line, in the order in which they add up."""
-    made = Table(title=f"{row['run']}: {row['outcome']}", title_justify="left", box=SIMPLE, show_header=False)
+    """Return a table of a run's statistics (``run_report.run_details``), one number per line, in the order of the sum."""
+    table = Table(
+        title=f"{row['run']}: {row['outcome']}", title_justify="left", box=SIMPLE, show_header=False
+    )
     for name in ("number", "what", "more"):
-        made.add_column(name, justify="right" if name == "number" else "left", overflow="fold")
+        table.add_column(name, justify="right" if name == "number" else "left", overflow="fold")
     counts, quads = row["counts"], row["quads"]
-    for name, told in _STATISTICS.items():
+    for name, text in _STATISTICS.items():
         if name in counts and (counts[name] or name in _ALWAYS_SHOWN):
-            made.add_row(f"{counts[name]:,}", name.replace("_", " "), told)
-    for name, told in _QUAD_STATISTICS.items():
+            table.add_row(f"{counts[name]:,}", name.replace("_", " "), text)
+    for name, text in _QUAD_STATISTICS.items():
         if quads[name] is not None:
-            made.add_row(f"{quads[name]:,}", f"quads {name}", told)
+            table.add_row(f"{quads[name]:,}", f"quads {name}", text)
     for name, count in sorted(row["network"].items()):
-        made.add_row(f"{count:,}", f"requests: {name}", "")
-    made.caption, made.caption_justify = escape("\n".join(_caption_lines(row))), "left"
-    return made
+        table.add_row(f"{count:,}", f"requests: {name}", "")
+    table.caption, table.caption_justify = escape("\n".join(_caption_lines(row))), "left"
+    return table
 
 
 def _caption_lines(row: Mapping[str, Any]) -> list[str]:
-    """Tell in lines what is no number."""
-    took = f", {row['seconds']:,.0f} s" if row["seconds"] is not None else ""
+    """Return lines with the kind of run, its times, its reason and its notices."""
+    duration = f", {row['seconds']:,.0f} s" if row["seconds"] is not None else ""
     entry = f", journal entry {row['entry']}" if row["entry"] else ""
-    lines = [f"{row['kind']}, begun {row['started']}{took}, {row['pages']:,} pages{entry}"]
+    lines = [f"{row['kind']}, started {row['started']}{duration}, {row['pages']:,} pages{entry}"]
     texts = [notice["text"] for notice in row["notices"]]
-    more = [f"and {len(texts) - _MAX_REASONS:,} more such; --json tells all"] if len(texts) > _MAX_REASONS else []
+    more = (
+        [f"and {len(texts) - _MAX_REASONS:,} more; to see all: --json"]
+        if len(texts) > _MAX_REASONS
+        else []
+    )
     return [*lines, *([row["reason"]] if row["reason"] else []), *texts[:_MAX_REASONS], *more]
 
 
 def diff_lines(row: Mapping[str, Any]) -> list[str]:
-    """Show a record's row (``accounts.differences``) as lines: what it is, what it loses, what it gains."""
-    why = f" ({row['reason']})" if row["reason"] else ""
-    other = f" -> {row['other']}" if row["outcome"] == "replaced" else f" <- {row['other']}" if row["other"] else ""
-    lost, gained = ([f"[{colour}]{sign} {escape(line)}[/]" for line in row[name]] for name, sign, colour in _DIFF_SIDES)
-    return [f"[bold]{escape(str(row['key']) + other)}[/bold] {row['outcome']}{escape(why)}", *lost, *gained]
+    """Return a record's row (``run_report.diff_rows``) as lines: key and outcome, removed and added statements."""
+    reason = f" ({row['reason']})" if row["reason"] else ""
+    other = (
+        f" -> {row['other']}"
+        if row["outcome"] == "replaced"
+        else f" <- {row['other']}"
+        if row["other"]
+        else ""
+    )
+    lost, gained = (
+        [f"[{colour}]{sign} {escape(line)}[/]" for line in row[name]]
+        for name, sign, colour in _DIFF_SIDES
+    )
+    return [
+        f"[bold]{escape(str(row['key']) + other)}[/bold] {row['outcome']}{escape(reason)}",
+        *lost,
+        *gained,
+    ]
 
 
 _DIFF_SIDES = (("removed", "-", "red"), ("added", "+", "green"))
 _ALWAYS_SHOWN = ("fetched", "published_before", "published_after")
 _STATISTICS = {
-    "claimed": "the source says it has so many",
-    "fetched": "total of the lines below",
+    "claimed": "reported by the source",
+    "fetched": "total of the next lines",
     "unreadable": "+ could not be read",
-    "duplicate": "+ came again under a key that this run had met",
-    "withheld": "+ break a rule; their last good data stays",
-    "unchanged": "+ are as before",
-    "returned": "+ are as before, and no longer vanished",
-    "new": "+ are new",
-    "changed": "+ have changed",
-    "reidentified": "+ say what another record said, under a new key",
-    "deleted": "+ are deleted, as the source says",
-    "absent": "+ are deleted, as the source says, and were never here",
-    "vanished": "did not come for the first time; still served, and marked",
-    "missing": "did not come again; still served, and marked",
-    "lost": "did not come for their whole time of grace: tombstones",
-    "replaced": "are under a new key now: tombstones that name it",
-    "published_before": "were published before",
-    "published_after": "are published now: before + new + reidentified - deleted - lost - replaced",
+    "duplicate": "+ the key was seen before in this run",
+    "withheld": "+ violate a rule; the last good data stays",
+    "unchanged": "+ unchanged",
+    "returned": "+ unchanged, and no longer vanished",
+    "new": "+ new",
+    "changed": "+ changed",
+    "reidentified": "+ content of another record under a new key",
+    "deleted": "+ deleted by the source",
+    "absent": "+ deleted by the source, and never published",
+    "vanished": "not seen for the first time: still served, and marked",
+    "missing": "not seen again: still served, and marked",
+    "lost": "not seen for the whole grace period: tombstones",
+    "replaced": "now under a new key: tombstones that name it",
+    "published_before": "published before the run",
+    "published_after": "published now: before + new + reidentified - deleted - lost - replaced",
 }
 _QUAD_STATISTICS = {
     "added": "in the journal entry",
     "removed": "in the journal entry",
-    "after": "that a store holds of all entries up to it",
+    "after": "in a store of all entries up to it",
 }
-_OMITTED_COUNTS = ("published_before", "published_after", "gone")  # in the account; a line of the listing tells what a run did
+_OMITTED_COUNTS = (
+    "published_before",
+    "published_after",
+    "gone",
+)  # the listing shows what a run did, not totals
 
 
 def _cell(value: object) -> str:
     if isinstance(value, dict):
-        return ", ".join(f"{name} {count:,}" for name, count in value.items() if count and name not in _OMITTED_COUNTS)
+        return ", ".join(
+            f"{name} {count:,}"
+            for name, count in value.items()
+            if count and name not in _OMITTED_COUNTS
+        )
     return "" if value is None else str(value)
 
 
 class ProgressBar:
-    """The progress of the runs under way: pages, records, records a second."""
+    """A progress bar of the runs in progress: pages, records, records per second."""
 
     def __init__(self, console: Console, *, quiet: bool) -> None:
-        columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[pace]}"))
-        self._progress = Progress(*columns, TimeElapsedColumn(), console=console, disable=quiet, transient=True)
+        columns = (
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[rate]}"),
+        )
+        self._progress = Progress(
+            *columns, TimeElapsedColumn(), console=console, disable=quiet, transient=True
+        )
         self._tasks: dict[str, tuple[TaskID, float]] = {}
 
     def __enter__(self) -> ProgressBar:
-        """Begin to show."""
+        """Start the display."""
         self._progress.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        """End, and leave nothing on the screen."""
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Stop, and clear the display."""
         self._progress.stop()
 
     def show(self, step: Step) -> None:
-        """Show how far a source's run has come."""
+        """Show the progress of a source's run."""
         if step.source not in self._tasks:
-            self._tasks[step.source] = (self._progress.add_task(step.source, total=step.claimed, pace=""), time.monotonic())
-        task, began = self._tasks[step.source]
-        pace = step.records / max(time.monotonic() - began, 0.001)
-        told = f"{step.pages} pages, {pace:,.0f} records/s"
-        self._progress.update(task, completed=step.records, total=step.claimed, pace=told)
+            self._tasks[step.source] = (
+                self._progress.add_task(step.source, total=step.claimed, rate=""),
+                time.monotonic(),
+            )
+        task, started = self._tasks[step.source]
+        rate = step.records / max(time.monotonic() - started, 0.001)
+        text = f"{step.pages} pages, {rate:,.0f} records/s"
+        self._progress.update(task, completed=step.records, total=step.claimed, rate=text)

@@ -192,7 +192,7 @@ def test_an_answer_that_takes_too_long_in_all_is_stalled() -> None:
 def test_a_reply_that_cannot_be_kept_ends_the_run(tmp_path) -> None:
     (tmp_path / "a").write_text("a file where a folder must be")
 
-    with pytest.raises(ArchiveError, match="free space or fix the folder, then run again"):
+    with pytest.raises(ArchiveError, match="free disk space or fix the directory, then run again"):
         Archive(tmp_path, "a", "a.1")
 
 

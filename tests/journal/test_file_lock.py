@@ -68,7 +68,8 @@ def test_a_missing_file_is_not_locked(tmp_path: Path) -> None:
 
 def test_a_lock_that_cannot_write_its_process_id_still_locks(tmp_path: Path) -> None:
     path = tmp_path / "lock"
-    limited = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    limited = "import resource, signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN); "
+    limited += "resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)); "
     with subprocess.Popen([sys.executable, "-c", limited + _HOLD, str(path)], stdin=subprocess.PIPE) as holder:
         wait_until(lambda: path.exists() and is_locked(path), "the lock")
 

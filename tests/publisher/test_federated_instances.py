@@ -26,9 +26,9 @@ LOOSE = {"vanished": 1, "changed": 1, "withheld": 1}
 
 @dataclass
 class Stocktake:
-    """One of the two: its means, its address, and what its registry holds."""
+    """One of the two: its context, its address, and what its registry holds."""
 
-    means: HarvestContext
+    context: HarvestContext
     url: str = ""
     rows: list[dict[str, Any]] = field(default_factory=list)
 
@@ -38,30 +38,32 @@ class Stocktake:
             lambda asked: httpx.Response(404) if asked.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps(self.rows))
         )
         source = parse("ministry", {**CARD, "licence": LICENCE, "fields": FIELDS, "limits": LOOSE, "pause": 0}, "card")
-        harvest(source, replace(self.means, transport=there), full=True)
+        harvest(source, replace(self.context, transport=there), full=True)
         return self.newest
 
     def harvest(self, other: Stocktake, name: str) -> dict[str, int]:
         """Harvest the other; give what the run would have counted."""
-        return {outcome.value: count for outcome, count in harvest(sibling(other.url, name), self.means).outcomes.items() if count}
+        return {outcome.value: count for outcome, count in harvest(sibling(other.url, name), self.context).outcomes.items() if count}
 
     @property
     def newest(self) -> int:
-        return self.means.journal.head.number if self.means.journal.head else 0
+        return self.context.journal.head.number if self.context.journal.head else 0
 
     def held(self) -> dict[str, list[str]]:
         """Replay the journal: the statements of each record that is there."""
         out: dict[str, set[str]] = {}
-        for entry in self.means.journal.entries():
+        for entry in self.context.journal.entries():
             for row in entry.rows():
                 line, _, graph = row[2:-3].rpartition(" <")
                 (out.setdefault(graph, set()).add if row[0] == "A" else out.setdefault(graph, set()).discard)(line)
         records = {graph: lines for graph, lines in out.items() if "/record/" in graph}
-        return {graph: sorted(lines) for graph, lines in records.items() if not any(f"{self.means.iris.ns}gone>" in line for line in lines)}
+        return {
+            graph: sorted(lines) for graph, lines in records.items() if not any(f"{self.context.iris.ns}gone>" in line for line in lines)
+        }
 
     def titles(self) -> dict[str, str]:
         """Give the title of each record that is there, by its name."""
-        before = f"{self.means.iris.base}record/"
+        before = f"{self.context.iris.base}record/"
         told = ((graph, line.partition(f"> <{DCT}title> ")[2]) for graph, lines in self.held().items() for line in lines)
         return {graph.removeprefix(before): title.split('"')[1] for graph, title in told if title}
 
@@ -81,10 +83,10 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stocktake, S
         both = []
         for name in ("a", "b"):
             data, base = tmp_path_factory.mktemp(name), f"https://{name}.example/"
-            means = stack.enter_context(
+            context = stack.enter_context(
                 open_context(data, f"sqlite:///{data}/ledger.sqlite", base, "desk@example.org", frozenset({"127.0.0.1"}))
             )
-            it = Stocktake(means, rows=[project(number, f"{name.upper()} {number}") for number in range(1, 4)])
+            it = Stocktake(context, rows=[project(number, f"{name.upper()} {number}") for number in range(1, 4)])
             it.harvest_own()
             it.url = stack.enter_context(served(data, {"STOCKTAKE_BASE": base}))
             both.append(it)

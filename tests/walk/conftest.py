@@ -69,7 +69,7 @@ def source() -> Source:
 
 
 @pytest.fixture
-def means(tmp_path: Path, registry: Registry) -> Iterator[HarvestContext]:
+def context(tmp_path: Path, registry: Registry) -> Iterator[HarvestContext]:
     """Means whose clock goes on by a minute whenever it is read."""
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
     with open_context(tmp_path / "data", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as real:

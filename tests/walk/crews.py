@@ -54,8 +54,10 @@ class Projects:
 
 
 @contextmanager
-def means(folder: Path, registry: Callable[[httpx.Request], httpx.Response], workers: int = 0, dask: str = "") -> Iterator[HarvestContext]:
-    """Open means whose bench is warm, so that all goes to the workers, and whose clock goes on by a minute whenever it is read."""
+def context(
+    folder: Path, registry: Callable[[httpx.Request], httpx.Response], workers: int = 0, dask: str = ""
+) -> Iterator[HarvestContext]:
+    """Open a context whose pool is warm, so that all goes to the workers, and whose clock goes on by a minute whenever it is read."""
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
     with open_context(folder, f"sqlite:///{folder}/ledger.sqlite", BASE, "", frozenset(), "rust", None, workers, dask) as it:
         it.pool.record_count = 10_000 if workers or dask else 0

@@ -59,7 +59,7 @@ def registry(feed: dict[str, str]) -> Callable[[httpx.Request], httpx.Response]:
 
 
 @contextmanager
-def means(home: Path, deed: str) -> Iterator[HarvestContext]:
+def context(home: Path, deed: str) -> Iterator[HarvestContext]:
     at = NOON + timedelta(days=ORDER.index(deed))
     with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as real:
         yield replace(real, transport=httpx.MockTransport(registry(FEEDS.get(deed, {}))), now=lambda: at)
@@ -71,7 +71,7 @@ def source() -> Source:
 
 def run(home: Path, deed: str) -> None:
     """Harvest, unless that was done: who starts again after a kill behind a run's end does not harvest once more."""
-    with means(home, deed) as it:
+    with context(home, deed) as it:
         publish_vocabularies.publish(it)
         last = it.ledger.last_run("projects", [state for state in State if state not in (State.RUNNING, State.COMMITTING)])
         if last is None or last.started < it.now():
@@ -80,7 +80,7 @@ def run(home: Path, deed: str) -> None:
 
 
 def approve(home: Path, deed: str) -> None:
-    with means(home, deed) as it:
+    with context(home, deed) as it:
         held = it.ledger.awaiting_review()
         begun = it.ledger.open_run("projects")
         if held or begun:
@@ -116,14 +116,14 @@ def release(home: Path, deed: str) -> None:
 
 
 def ask(home: Path, deed: str) -> None:
-    with means(home, deed) as it:
+    with context(home, deed) as it:
         if not it.ledger.run_requests():
             it.ledger.request_run("projects", True, "ann", it.now())
 
 
 def asked(home: Path, deed: str) -> None:
     """Do what the schedule does when it starts and finds an errand."""
-    with means(home, deed) as it:
+    with context(home, deed) as it:
         publish_vocabularies.publish(it)
         run_requests.recover_requests(it)
         for errand in run_requests.claim_requests(it):

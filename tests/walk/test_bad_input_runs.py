@@ -35,20 +35,20 @@ def card(protocol: str) -> Source:
 
 @pytest.mark.skipif(not FEEDS.is_dir(), reason=f"no real feeds at {FEEDS}")
 @pytest.mark.parametrize("protocol", CARDS)
-def test_no_bad_answer_changes_what_is_published(protocol: str, source: Source, means: HarvestContext) -> None:
-    harvest(source, means)
-    published = [path.read_bytes() for path in sorted(means.journal.folder.glob("*.gz"))]
+def test_no_bad_answer_changes_what_is_published(protocol: str, source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    published = [path.read_bytes() for path in sorted(context.journal.folder.glob("*.gz"))]
     ended, told = set(), []
 
     for file in BAD:
         content = file.read_bytes()
-        bad = replace(means, transport=httpx.MockTransport(lambda _, content=content: httpx.Response(200, content=content)))
+        bad = replace(context, transport=httpx.MockTransport(lambda _, content=content: httpx.Response(200, content=content)))
         try:
             ended.add(harvest(card(protocol), bad).run.state)
         except HarvestError as error:
             told.append(str(error))
-            ended.add(means.ledger.runs(f"broken-{protocol}")[0].state)
+            ended.add(context.ledger.runs(f"broken-{protocol}")[0].state)
 
     assert ended <= {State.FAILED, State.HELD}
     assert all("broken" in message for message in told)
-    assert [path.read_bytes() for path in sorted(means.journal.folder.glob("*.gz"))] == published
+    assert [path.read_bytes() for path in sorted(context.journal.folder.glob("*.gz"))] == published

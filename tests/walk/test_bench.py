@@ -24,8 +24,8 @@ XML = {"title": "T", "protocol": "oai-pmh", "mapping": "fields", "url": "https:/
 
 
 def harvested(folder: Path, workers: int, **more) -> dict[str, str]:
-    with crews.means(folder, crews.Projects(**more), workers) as means:
-        plan = harvest(crews.source(), means)
+    with crews.context(folder, crews.Projects(**more), workers) as context:
+        plan = harvest(crews.source(), context)
 
     assert plan.run.state is State.COMMITTED
     assert {it for it, count in plan.outcomes.items() if count} == {Outcome.NEW, Outcome.WITHHELD, Outcome.DUPLICATE}
@@ -55,9 +55,9 @@ def test_a_process_that_is_killed_in_the_middle_costs_time_only(tmp_path):
 
 
 def test_little_is_worked_on_without_any_process(tmp_path):
-    with crews.means(tmp_path, crews.Projects(), 2) as means:
-        means.pool.record_count = 0
-        harvest(crews.source(), means)
+    with crews.context(tmp_path, crews.Projects(), 2) as context:
+        context.pool.record_count = 0
+        harvest(crews.source(), context)
 
         assert multiprocessing.active_children() == []
 

@@ -42,11 +42,11 @@ def card() -> Source:
     return parse("repository", table, "card")
 
 
-def behind(means: HarvestContext, there: Callable[[httpx.Request], httpx.Response]) -> HarvestContext:
+def behind(context: HarvestContext, there: Callable[[httpx.Request], httpx.Response]) -> HarvestContext:
     def answer(request: httpx.Request) -> httpx.Response:
         return httpx.Response(404) if request.url.path == "/robots.txt" else there(request)
 
-    return replace(means, transport=httpx.MockTransport(answer))
+    return replace(context, transport=httpx.MockTransport(answer))
 
 
 def told(plan: Plan) -> dict[Outcome, int]:
@@ -65,10 +65,10 @@ def killed_at(page: int) -> Callable[[Progress], None]:
     return watch
 
 
-def test_a_poison_record_is_unreadable_and_all_others_are_published(simulated: ModuleType, means: HarvestContext, card: Source) -> None:
+def test_a_poison_record_is_unreadable_and_all_others_are_published(simulated: ModuleType, context: HarvestContext, card: Source) -> None:
     there = simulated.Oai(simulated.records(45), poison={"k0017"})
 
-    plan = harvest(card, behind(means, there))
+    plan = harvest(card, behind(context, there))
 
     assert plan.run.state is State.COMMITTED
     assert plan.run.doubt is None
@@ -76,35 +76,35 @@ def test_a_poison_record_is_unreadable_and_all_others_are_published(simulated: M
     assert plan.run.fetched == plan.run.claimed == 45
 
 
-def test_a_record_that_becomes_poison_stays_published(simulated: ModuleType, means: HarvestContext, card: Source) -> None:
+def test_a_record_that_becomes_poison_stays_published(simulated: ModuleType, context: HarvestContext, card: Source) -> None:
     held = simulated.records(45)
-    harvest(card, behind(means, simulated.Oai(held)))
+    harvest(card, behind(context, simulated.Oai(held)))
 
-    plan = harvest(card, behind(means, simulated.Oai(held, poison={"k0017"})), full=True)
+    plan = harvest(card, behind(context, simulated.Oai(held, poison={"k0017"})), full=True)
 
     assert told(plan) == {Outcome.UNCHANGED: 44, Outcome.UNREADABLE: 1}
-    assert means.ledger.count_published(card.name) == 45
+    assert context.ledger.count_published(card.name) == 45
 
 
-def test_a_sweep_in_doubt_deletes_nothing_and_says_why(simulated: ModuleType, means: HarvestContext, card: Source) -> None:
+def test_a_sweep_in_doubt_deletes_nothing_and_says_why(simulated: ModuleType, context: HarvestContext, card: Source) -> None:
     held = simulated.records(45)
-    harvest(card, behind(means, simulated.Oai(held)))
+    harvest(card, behind(context, simulated.Oai(held)))
     lame = simulated.Oai(held[:40], poison={"k0017"}, mute={"ListIdentifiers"})
 
-    plan = harvest(card, behind(means, lame), full=True)
+    plan = harvest(card, behind(context, lame), full=True)
 
     assert plan.run.state is State.INCOMPLETE
     assert "can be neither read nor listed" in (plan.run.reason or "")
-    assert means.ledger.count_published(card.name) == 45
+    assert context.ledger.count_published(card.name) == 45
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
 def test_a_run_that_is_killed_at_any_page_closes_the_same_account(
-    shuffled: bool, simulated: ModuleType, means: HarvestContext, card: Source
+    shuffled: bool, simulated: ModuleType, context: HarvestContext, card: Source
 ) -> None:
     held = simulated.records(30, deleted={4})
     held = held[::-1] if shuffled else held
-    there = behind(means, simulated.Oai(held, 5, poison={"k0011", "k0012"}, expired=lambda times, place: times == 2))
+    there = behind(context, simulated.Oai(held, 5, poison={"k0011", "k0012"}, expired=lambda times, place: times == 2))
     page, plan = 1, None
 
     while plan is None:

@@ -44,8 +44,8 @@ def whole() -> Whole:
 
 
 @pytest.fixture
-def means(means: HarvestContext, whole: Whole) -> HarvestContext:
-    return replace(means, transport=httpx.MockTransport(whole))
+def context(context: HarvestContext, whole: Whole) -> HarvestContext:
+    return replace(context, transport=httpx.MockTransport(whole))
 
 
 @pytest.fixture
@@ -53,71 +53,75 @@ def source(source: Source) -> Source:
     return replace(source, options={"records": "results", "total": "total", "key": "id"})
 
 
-def test_what_has_not_changed_is_not_asked_for_again(source: Source, means: HarvestContext, whole: Whole) -> None:
-    harvest(source, means)
+def test_what_has_not_changed_is_not_asked_for_again(source: Source, context: HarvestContext, whole: Whole) -> None:
+    harvest(source, context)
 
-    again = harvest(source, means)
+    again = harvest(source, context)
 
     assert again.run.state is State.UNCHANGED
     assert whole.statuses == [200, 304]
 
 
-def test_a_run_that_was_incomplete_is_no_success_when_nothing_changes_after_it(source: Source, means: HarvestContext, whole: Whole) -> None:
-    harvest(source, means)
+def test_a_run_that_was_incomplete_is_no_success_when_nothing_changes_after_it(
+    source: Source, context: HarvestContext, whole: Whole
+) -> None:
+    harvest(source, context)
     whole.names = NAMES[:15]
 
-    states = [harvest(source, means).run.state for _ in range(3)]
+    states = [harvest(source, context).run.state for _ in range(3)]
 
     assert states == [State.INCOMPLETE] * 3
 
 
 def test_what_an_incomplete_run_changed_is_changed_back_when_the_source_goes_back(
-    source: Source, means: HarvestContext, whole: Whole
+    source: Source, context: HarvestContext, whole: Whole
 ) -> None:
-    harvest(source, means)
+    harvest(source, context)
     whole.names = [*NAMES[1:], "other", "another"]
     whole.claimed = 99
-    harvest(source, means)
+    harvest(source, context)
     whole.names, whole.claimed = list(NAMES), len(NAMES)
 
-    back = harvest(source, means)
+    back = harvest(source, context)
 
     assert back.run.counts["fetched"] == len(NAMES)
     assert back.run.counts["vanished"] == 2
 
 
-def test_after_a_plan_was_approved_the_source_is_read_anew(source: Source, means: HarvestContext, whole: Whole) -> None:
-    harvest(source, means)
+def test_after_a_plan_was_approved_the_source_is_read_anew(source: Source, context: HarvestContext, whole: Whole) -> None:
+    harvest(source, context)
     whole.names, whole.claimed = NAMES[:10], 10
-    held = harvest(source, means)
-    plan_decisions.approve(means, source, held.run.id, by="ann")
+    held = harvest(source, context)
+    plan_decisions.approve(context, source, held.run.id, by="ann")
     whole.names, whole.claimed = list(NAMES), len(NAMES)
 
-    back = harvest(source, means)
+    back = harvest(source, context)
 
     assert back.run.counts["returned"] == 10
-    assert means.ledger.count_missing(source.name) == 0
+    assert context.ledger.count_missing(source.name) == 0
 
 
-def test_a_record_that_vanished_goes_its_way_though_the_source_changes_no_more(source: Source, means: HarvestContext, whole: Whole) -> None:
-    harvest(source, means)
+def test_a_record_that_vanished_goes_its_way_though_the_source_changes_no_more(
+    source: Source, context: HarvestContext, whole: Whole
+) -> None:
+    harvest(source, context)
     whole.names, whole.claimed = NAMES[:19], 19
 
-    plans = [harvest(source, means) for _ in range(4)]
+    plans = [harvest(source, context) for _ in range(4)]
 
     assert [plan.run.state for plan in plans] == [State.COMMITTED, State.UNCHANGED, State.COMMITTED, State.UNCHANGED]
-    assert means.ledger.count_published(source.name) == 19
+    assert context.ledger.count_published(source.name) == 19
 
 
-def test_what_has_not_changed_for_a_week_is_read_in_full_all_the_same(source: Source, means: HarvestContext, whole: Whole) -> None:
-    harvest(source, means)
-    later = means.now() + timedelta(days=8)
+def test_what_has_not_changed_for_a_week_is_read_in_full_all_the_same(source: Source, context: HarvestContext, whole: Whole) -> None:
+    harvest(source, context)
+    later = context.now() + timedelta(days=8)
 
-    harvest(source, replace(means, now=lambda: later))
+    harvest(source, replace(context, now=lambda: later))
 
     assert whole.statuses == [200, 200]
-    assert _sweep(means, source).started == later
+    assert _sweep(context, source).started == later
 
 
-def _sweep(means: HarvestContext, source: Source) -> Any:
-    return means.ledger.last_run(source.name, [State.COMMITTED, State.UNCHANGED], full_only=True)
+def _sweep(context: HarvestContext, source: Source) -> Any:
+    return context.ledger.last_run(source.name, [State.COMMITTED, State.UNCHANGED], full_only=True)

@@ -47,25 +47,25 @@ class Full(Journal):
         return super().append(filling(), run=run, time=time, **more)
 
 
-def told(source: Source, means: HarvestContext) -> list[dict[str, Any]]:
+def told(source: Source, context: HarvestContext) -> list[dict[str, Any]]:
     """Harvest as the command does; give the errors that it logs."""
     with capture_logs() as logs:
-        harvest_all([source], means, full=True, dry_run=False, quiet=True)
+        harvest_all([source], context, full=True, dry_run=False, quiet=True)
     return [dict(log) for log in logs if log["log_level"] == "error"]
 
 
-def test_a_journal_that_is_full_fails_the_run_in_one_line_and_the_next_one_ends_it(source: Source, means: HarvestContext) -> None:
-    harvest_all([], means, full=True, dry_run=False, quiet=True)  # the words
-    full = replace(means, journal=Full(means.journal.folder))
+def test_a_journal_that_is_full_fails_the_run_in_one_line_and_the_next_one_ends_it(source: Source, context: HarvestContext) -> None:
+    harvest_all([], context, full=True, dry_run=False, quiet=True)  # the words
+    full = replace(context, journal=Full(context.journal.folder))
 
     (error,) = told(source, full)
-    seen = [entry.run for entry in means.journal.entries()]
-    plan = harvest(source, means, full=True)
+    seen = [entry.run for entry in context.journal.entries()]
+    plan = harvest(source, context, full=True)
 
     assert error["event"] == "run failed"
-    assert "projects.1 could not be written: No space left on device; free space or fix the folder" in error["reason"]
+    assert "projects.1 could not be written: No space left on device; free disk space or fix the directory" in error["reason"]
     assert seen == ["vocabulary.1"]
-    assert [entry.run for entry in means.journal.entries()] == ["vocabulary.1", "projects.1"]
+    assert [entry.run for entry in context.journal.entries()] == ["vocabulary.1", "projects.1"]
     assert (plan.run.id, plan.run.state) == ("projects.1", State.COMMITTED)
 
 
@@ -82,26 +82,26 @@ class Forgetful(Ledger):
 
 
 def test_a_run_whose_entry_the_journal_refuses_is_told_with_cause_and_cure_until_it_is_written(
-    source: Source, means: HarvestContext
+    source: Source, context: HarvestContext
 ) -> None:
-    refusing = replace(means, journal=Full(means.journal.folder))
+    refusing = replace(context, journal=Full(context.journal.folder))
     with pytest.raises(JournalWriteError, match="No space left on device"):
         harvest(source, refusing)
     for _ in range(2):  # told as long as it lasts, and once
         with pytest.raises(JournalWriteError):
             harvest(source, refusing)
 
-    (run,) = means.ledger.runs()
-    waiting = status_file.source_statuses(means, means.now())[0]
+    (run,) = context.ledger.runs()
+    waiting = status_file.source_statuses(context, context.now())[0]
     row = run_report.run_row(run)
-    harvest(source, means)
-    written = status_file.source_statuses(means, means.now())[0]
+    harvest(source, context)
+    written = status_file.source_statuses(context, context.now())[0]
 
-    cure = "free space or fix the folder, then run again; "
-    cure += "its plan is kept, and the next `stocktake harvest projects` or the schedule writes it"
+    action = "free disk space or fix the directory, then run again; "
+    action += "the plan is kept; the schedule or `stocktake harvest projects` will write it"
     assert (row["run"], row["outcome"], row["entry"]) == ("projects.1", "committing", None)
-    assert str(row["reason"]).endswith(f"run projects.1 could not be written: No space left on device; {cure}")
-    public = str(row["reason"]).replace(f"{means.data}/", "")  # the machine's folders are nobody's business
+    assert str(row["reason"]).endswith(f"run projects.1 could not be written: No space left on device; {action}")
+    public = str(row["reason"]).replace(f"{context.data}/", "")  # the machine's folders are nobody's business
     assert public.startswith("journal journal: run projects.1")
     assert (waiting.run, waiting.outcome, waiting.reason) == ("projects.1", "committing", public)
     assert (waiting.marks.failures, waiting.published, waiting.success) == (1, 0, None)
@@ -112,69 +112,71 @@ def test_a_run_whose_entry_the_journal_refuses_is_told_with_cause_and_cure_until
 
 
 def test_a_command_that_cannot_write_a_run_says_so_and_names_that_run(
-    source: Source, means: HarvestContext, capsys: pytest.CaptureFixture[str]
+    source: Source, context: HarvestContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    harvest_all([], means, full=True, dry_run=False, quiet=True)  # the words
-    refusing = replace(means, journal=Full(means.journal.folder))
+    harvest_all([], context, full=True, dry_run=False, quiet=True)  # the words
+    refusing = replace(context, journal=Full(context.journal.folder))
 
     with capture_logs():
         harvest_all([source], refusing, full=True, dry_run=False, quiet=False)
 
-    shown, row = " ".join(capsys.readouterr().out.split()), run_report.failed_row("projects", means.ledger, dry_run=False)
+    shown, row = " ".join(capsys.readouterr().out.split()), run_report.failed_row("projects", context.ledger, dry_run=False)
     assert "projects committing" in shown
-    assert "its plan is kept, and the next" in shown
+    assert "the plan is kept; the schedule or" in shown
     assert (row["run"], row["outcome"]) == ("projects.1", "committing")
 
 
 def test_an_incomplete_run_that_the_journal_refused_is_incomplete_when_it_is_written(
-    source: Source, means: HarvestContext, registry: Any
+    source: Source, context: HarvestContext, registry: Any
 ) -> None:
     registry.total = 12
     with pytest.raises(JournalWriteError):
-        harvest(source, replace(means, journal=Full(means.journal.folder)))
+        harvest(source, replace(context, journal=Full(context.journal.folder)))
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert (plan.run.id, plan.run.state) == ("projects.1", State.INCOMPLETE)
-    assert plan.run.reason == "the source reported 12 records but returned 10; nothing was taken for deleted"
+    assert plan.run.reason == "the source reported 12 records but returned 10; no record was marked as deleted"
 
 
-def test_an_approved_plan_that_the_journal_refused_is_written_by_the_next_run(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_an_approved_plan_that_the_journal_refused_is_written_by_the_next_run(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
+    harvest(source, context)
     del registry.projects[3:]
-    assert harvest(source, means).hold_reason
+    assert harvest(source, context).hold_reason
     with pytest.raises(JournalWriteError):
-        plan_decisions.approve(replace(means, journal=Full(means.journal.folder)), source, "projects.2", by="ann")
-    told = status_file.source_statuses(means, NOON)[0]
+        plan_decisions.approve(replace(context, journal=Full(context.journal.folder)), source, "projects.2", by="ann")
+    told = status_file.source_statuses(context, NOON)[0]
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert (told.run, told.outcome, told.plan) == ("projects.2", "committing", None)
     assert (plan.run.id, plan.run.state) == ("projects.2", State.COMMITTED)
 
 
 def test_a_ledger_that_fails_after_the_journal_has_taken_the_entry_loses_nothing(
-    source: Source, tmp_path: Path, means: HarvestContext
+    source: Source, tmp_path: Path, context: HarvestContext
 ) -> None:
     forgetful = Forgetful(f"sqlite:///{tmp_path}/ledger.sqlite")
     with pytest.raises(LedgerError, match="disk is full"):
-        harvest(source, replace(means, ledger=forgetful))
+        harvest(source, replace(context, ledger=forgetful))
     forgetful.close()
-    told = status_file.source_statuses(means, NOON)[0]
+    told = status_file.source_statuses(context, NOON)[0]
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert (told.run, told.outcome) == ("projects.1", "committing")
-    assert [entry.run for entry in means.journal.entries()] == ["projects.1"]
-    assert (plan.run.state, means.ledger.count_published("projects")) == (State.COMMITTED, 10)
+    assert [entry.run for entry in context.journal.entries()] == ["projects.1"]
+    assert (plan.run.state, context.ledger.count_published("projects")) == (State.COMMITTED, 10)
 
 
-def test_words_that_the_journal_refuses_are_told_and_written_the_next_time(means: HarvestContext) -> None:
+def test_words_that_the_journal_refuses_are_told_and_written_the_next_time(context: HarvestContext) -> None:
     with pytest.raises(JournalWriteError):
-        publish_vocabularies.publish(replace(means, journal=Full(means.journal.folder)))
-    (waiting,) = means.ledger.runs()
+        publish_vocabularies.publish(replace(context, journal=Full(context.journal.folder)))
+    (waiting,) = context.ledger.runs()
 
-    done = publish_vocabularies.publish(means)
+    done = publish_vocabularies.publish(context)
 
     assert "No space left on device" in str(waiting.reason)
     assert done is not None
@@ -184,60 +186,62 @@ def test_words_that_the_journal_refuses_are_told_and_written_the_next_time(means
 def test_a_journal_whose_folder_cannot_be_written_is_told_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("a file where the folder should be")
 
-    with pytest.raises(JournalWriteError, match=r"journal .*/journal cannot be written: .*; free space or fix the folder, then run again"):
+    with pytest.raises(
+        JournalWriteError, match=r"journal .*/journal cannot be written: .*; free disk space or fix the directory, then run again"
+    ):
         Journal(tmp_path / "journal")
 
 
 def test_where_the_journal_cannot_be_written_one_may_look_and_a_run_that_changes_something_fails(
-    source: Source, tmp_path: Path, means: HarvestContext, registry: Any
+    source: Source, tmp_path: Path, context: HarvestContext, registry: Any
 ) -> None:
-    harvest(source, means)
+    harvest(source, context)
     registry.projects[0]["name"] = "Another name"
-    (means.data / "journal" / "lock").unlink()
-    (means.data / "journal" / "lock").mkdir()
+    (context.data / "journal" / "lock").unlink()
+    (context.data / "journal" / "lock").mkdir()
 
-    with capture_logs() as logs, open_context(means.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", frozenset()) as looking:
+    with capture_logs() as logs, open_context(context.data, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", frozenset()) as looking:
         runs = [run.id for run in looking.ledger.runs()]
         with pytest.raises(
-            JournalWriteError, match=r"journal .* cannot be written: Is a directory; free space or fix the folder, then run again"
+            JournalWriteError, match=r"journal .* cannot be written: Is a directory; free disk space or fix the directory, then run again"
         ):
-            harvest(source, replace(looking, transport=means.transport))
+            harvest(source, replace(looking, transport=context.transport))
 
     assert runs == ["projects.1"]
     assert [log["event"] for log in logs] == ["journal not writable; nothing can be published"]
 
 
-def test_a_status_that_cannot_be_written_undoes_no_run(source: Source, means: HarvestContext) -> None:
-    (means.data / "status.part").mkdir()
+def test_a_status_that_cannot_be_written_undoes_no_run(source: Source, context: HarvestContext) -> None:
+    (context.data / "status.part").mkdir()
 
-    errors = told(source, means)
+    errors = told(source, context)
 
     assert {error["event"] for error in errors} == {"status file not written"}
-    assert all("status.nq: Is a directory; free space or fix the folder" in error["reason"] for error in errors)
-    assert means.ledger.runs("projects")[0].state is State.COMMITTED
+    assert all("status.nq: Is a directory; free disk space or fix the directory" in error["reason"] for error in errors)
+    assert context.ledger.runs("projects")[0].state is State.COMMITTED
 
 
-def test_a_status_that_was_half_written_is_written_whole_and_leaves_nothing(source: Source, means: HarvestContext) -> None:
-    harvest(source, means)
-    (means.data / "status.part").write_text("half")
+def test_a_status_that_was_half_written_is_written_whole_and_leaves_nothing(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    (context.data / "status.part").write_text("half")
 
-    status_file.write_status(means)
+    status_file.write_status(context)
 
-    assert sorted(path.name for path in means.data.glob("status*")) == ["status.nq"]
+    assert sorted(path.name for path in context.data.glob("status*")) == ["status.nq"]
 
 
-def test_locks_that_cannot_be_made_fail_the_run_with_the_cure(source: Source, means: HarvestContext) -> None:
-    (means.data / "locks").write_text("a file where the folder should be")
+def test_locks_that_cannot_be_made_fail_the_run_with_the_cure(source: Source, context: HarvestContext) -> None:
+    (context.data / "locks").write_text("a file where the folder should be")
 
-    with pytest.raises(DataDirectoryError, match=r"locks/projects\.lock: .*; free space or fix the folder, then run again"):
-        harvest(source, means)
+    with pytest.raises(DataDirectoryError, match=r"locks/projects\.lock: .*; free disk space or fix the directory, then run again"):
+        harvest(source, context)
 
 
 def test_a_ledger_that_another_program_locks_fails_the_step_and_keeps_nothing_of_it(
-    source: Source, tmp_path: Path, means: HarvestContext
+    source: Source, tmp_path: Path, context: HarvestContext
 ) -> None:
-    harvest(source, means)
-    impatient = replace(means, ledger=Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", lock_timeout=0))
+    harvest(source, context)
+    impatient = replace(context, ledger=Ledger(f"sqlite:///{tmp_path}/ledger.sqlite", lock_timeout=0))
     with sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None) as other:
         other.execute("BEGIN EXCLUSIVE")
         with pytest.raises(HarvestError, match="ledger: database is locked; nothing of this step was kept, run again when it is fixed"):
@@ -245,29 +249,27 @@ def test_a_ledger_that_another_program_locks_fails_the_step_and_keeps_nothing_of
     other.close()
     impatient.ledger.close()
 
-    plan = harvest(source, means, full=True)
+    plan = harvest(source, context, full=True)
 
     assert (plan.run.id, plan.run.state) == ("projects.2", State.UNCHANGED)
 
 
-def test_a_ledger_that_is_not_the_journals_writes_nothing(source: Source, tmp_path: Path, means: HarvestContext) -> None:
-    harvest(source, means)
-    other = replace(means, ledger=Ledger(f"sqlite:///{tmp_path}/another.sqlite"))
+def test_a_ledger_that_is_not_the_journals_writes_nothing(source: Source, tmp_path: Path, context: HarvestContext) -> None:
+    harvest(source, context)
+    other = replace(context, ledger=Ledger(f"sqlite:///{tmp_path}/another.sqlite"))
 
     for deed in (lambda: harvest(source, other), lambda: publish_vocabularies.publish(other)):
-        with pytest.raises(
-            LedgerError, match=r"the journal's last entry, 1, was written by projects\.1, of which this ledger knows nothing; "
-        ):
+        with pytest.raises(LedgerError, match=r"the journal's last entry, 1, was written by projects\.1, which is not in this ledger; "):
             deed()
     other.ledger.close()
 
-    assert [entry.run for entry in means.journal.entries()] == ["projects.1"]
+    assert [entry.run for entry in context.journal.entries()] == ["projects.1"]
 
 
-def test_a_run_is_on_the_disk_before_its_entry_is(tmp_path: Path, means: HarvestContext) -> None:
+def test_a_run_is_on_the_disk_before_its_entry_is(tmp_path: Path, context: HarvestContext) -> None:
     if why := tracer.refusal():
         pytest.skip(why)
-    run = means.ledger.create_run("projects", NOON, "rules", sweep=True, since=None)
+    run = context.ledger.create_run("projects", NOON, "rules", sweep=True, since=None)
 
     def save(state: State) -> int:
         def work() -> None:
@@ -287,14 +289,14 @@ class Wrong(WorkerPool):
         raise RuntimeError("dictionary changed size during iteration")
 
 
-def test_a_fault_of_ours_ends_the_run_and_is_counted(source: Source, means: HarvestContext) -> None:
-    (error,) = told(source, replace(means, pool=Wrong(BASE)))
+def test_a_fault_of_ours_ends_the_run_and_is_counted(source: Source, context: HarvestContext) -> None:
+    (error,) = told(source, replace(context, pool=Wrong(BASE)))
 
-    (run,) = means.ledger.runs("projects")
+    (run,) = context.ledger.runs("projects")
     assert error["event"] == "run failed: this is a bug, please report it"
     assert run.state is State.FAILED
     assert run.reason == "a fault of this program, please report it (RuntimeError: dictionary changed size during iteration)"
-    assert status_file.source_statuses(means, NOON)[0].marks.failures == 1
+    assert status_file.source_statuses(context, NOON)[0].marks.failures == 1
 
 
 class Deadly(ProcessExecutor):
@@ -306,14 +308,14 @@ class Deadly(ProcessExecutor):
         return died
 
 
-def test_records_that_end_every_process_fail_the_run_with_the_cure(source: Source, means: HarvestContext) -> None:
+def test_records_that_end_every_process_fail_the_run_with_the_cure(source: Source, context: HarvestContext) -> None:
     bench = WorkerPool(BASE)
     bench.record_count, bench._executor = 10_000, Deadly(1)  # as after a large source: what comes next goes to a process
 
     with pytest.raises(ValidationCrashError, match="projects: 3 processes that validate the same records died; run again"):
-        harvest(source, replace(means, pool=bench))
+        harvest(source, replace(context, pool=bench))
 
-    assert means.ledger.runs("projects")[0].state is State.FAILED
+    assert context.ledger.runs("projects")[0].state is State.FAILED
 
 
 def test_command_whose_output_meets_a_full_disk_says_so_in_one_line() -> None:

@@ -16,93 +16,93 @@ from harvesters.runs.scheduler import create_scheduler
 from harvesters.source import Source
 
 
-def asked(means: HarvestContext, source: str = "projects") -> int:
-    return means.ledger.request_run(source, True, "ann", means.now())
+def asked(context: HarvestContext, source: str = "projects") -> int:
+    return context.ledger.request_run(source, True, "ann", context.now())
 
 
-def done(means: HarvestContext, *cards: Source) -> None:
+def done(context: HarvestContext, *cards: Source) -> None:
     def run(source: Source, full: bool) -> Plan:
-        return harvest(source, means, full=full)
+        return harvest(source, context, full=full)
 
     with capture_logs():
-        for it in run_requests.claim_requests(means):
-            run_requests.execute_request(it, cards, means, run)
+        for it in run_requests.claim_requests(context):
+            run_requests.execute_request(it, cards, context, run)
 
 
-def test_an_errand_is_taken_once_and_names_its_run(source: Source, means: HarvestContext) -> None:
-    number = asked(means)
+def test_an_errand_is_taken_once_and_names_its_run(source: Source, context: HarvestContext) -> None:
+    number = asked(context)
 
-    done(means, source)
-    done(means, source)
+    done(context, source)
+    done(context, source)
 
-    errand = means.ledger.run_request(number)
+    errand = context.ledger.run_request(number)
     assert errand is not None
-    assert (errand.run, [run.id for run in means.ledger.runs("projects")]) == ("projects.1", ["projects.1"])
+    assert (errand.run, [run.id for run in context.ledger.runs("projects")]) == ("projects.1", ["projects.1"])
 
 
-def test_an_errand_waits_while_its_source_is_busy(source: Source, means: HarvestContext) -> None:
-    asked(means)
+def test_an_errand_waits_while_its_source_is_busy(source: Source, context: HarvestContext) -> None:
+    asked(context)
 
-    with source_lock("projects", means):
-        done(means, source)
+    with source_lock("projects", context):
+        done(context, source)
 
-    (waiting,) = means.ledger.waiting_requests()
+    (waiting,) = context.ledger.waiting_requests()
     assert waiting.source == "projects"
 
 
-def test_an_errand_for_no_source_says_so(source: Source, means: HarvestContext) -> None:
-    number = asked(means, "nobody")
+def test_an_errand_for_no_source_says_so(source: Source, context: HarvestContext) -> None:
+    number = asked(context, "nobody")
 
-    done(means, source)
+    done(context, source)
 
-    errand = means.ledger.run_request(number)
+    errand = context.ledger.run_request(number)
     assert errand is not None
     assert errand.run == "no source definition for 'nobody'"
 
 
-def test_an_errand_whose_run_fails_names_the_run(source: Source, means: HarvestContext, registry: Any) -> None:
-    number = asked(means)
+def test_an_errand_whose_run_fails_names_the_run(source: Source, context: HarvestContext, registry: Any) -> None:
+    number = asked(context)
     registry.answer = lambda _: httpx.Response(404)
 
-    done(means, source)
+    done(context, source)
 
-    errand = means.ledger.run_request(number)
+    errand = context.ledger.run_request(number)
     assert errand is not None
     assert errand.run == "projects.1"
 
 
-def test_what_was_taken_and_came_to_nothing_waits_again(means: HarvestContext) -> None:
-    asked(means)
-    run_requests.claim_requests(means)
+def test_what_was_taken_and_came_to_nothing_waits_again(context: HarvestContext) -> None:
+    asked(context)
+    run_requests.claim_requests(context)
 
-    means.ledger.requeue_all()
+    context.ledger.requeue_all()
 
-    assert len(run_requests.claim_requests(means)) == 1
+    assert len(run_requests.claim_requests(context)) == 1
 
 
-def test_an_errand_whose_run_ended_before_a_crash_is_done(source: Source, means: HarvestContext) -> None:
-    number = asked(means)
-    run_requests.claim_requests(means)
-    done = harvest(source, means, full=True)
+def test_an_errand_whose_run_ended_before_a_crash_is_done(source: Source, context: HarvestContext) -> None:
+    number = asked(context)
+    run_requests.claim_requests(context)
+    done = harvest(source, context, full=True)
 
-    run_requests.recover_requests(means)
+    run_requests.recover_requests(context)
 
-    assert (it := means.ledger.run_request(number)) is not None
+    assert (it := context.ledger.run_request(number)) is not None
     assert it.run == done.run.id
-    assert run_requests.claim_requests(means) == []
+    assert run_requests.claim_requests(context) == []
 
 
-def test_an_errand_that_a_crash_left_without_a_run_waits_again(source: Source, means: HarvestContext) -> None:
-    harvest(source, means, full=True)
-    number = asked(means)
-    run_requests.claim_requests(means)
+def test_an_errand_that_a_crash_left_without_a_run_waits_again(source: Source, context: HarvestContext) -> None:
+    harvest(source, context, full=True)
+    number = asked(context)
+    run_requests.claim_requests(context)
 
-    run_requests.recover_requests(means)
+    run_requests.recover_requests(context)
 
-    assert [it.id for it in run_requests.claim_requests(means)] == [number]
+    assert [it.id for it in run_requests.claim_requests(context)] == [number]
 
 
 def test_the_schedule_looks_for_errands_within_five_seconds(source: Source) -> None:
     jobs = {job.id: job for job in create_scheduler([source], lambda _: None, None, (lambda: [], lambda _: None)).get_jobs()}
 
-    assert jobs[":errands"].trigger.interval.total_seconds() < 5
+    assert jobs[":requests"].trigger.interval.total_seconds() < 5

@@ -65,11 +65,11 @@ class Clock:
 
 @dataclass(frozen=True)
 class Registry:
-    """A registry of the demo whose records are published, and the means to harvest it again; *slept* are the pauses kept."""
+    """A registry of the demo whose records are published, and the context to harvest it again; *slept* are the pauses kept."""
 
     demo: Demo
     source: Source
-    means: HarvestContext
+    context: HarvestContext
     slept: list[float]
 
     def strike(self, *faults: Fault, stays: bool = True) -> None:
@@ -79,25 +79,25 @@ class Registry:
     def run(self, patience: RetryPolicy = SOUND) -> Run:
         """Harvest all anew; gives the run as the ledger has it, also where it failed."""
         with suppress(HarvestError):
-            harvest(self.source, replace(self.means, retry_policy=patience), full=True)
-        return self.means.ledger.runs(self.source.name, 1)[0]
+            harvest(self.source, replace(self.context, retry_policy=patience), full=True)
+        return self.context.ledger.runs(self.source.name, 1)[0]
 
     def published(self) -> list[bytes]:
-        return [file.read_bytes() for file in sorted(self.means.journal.folder.glob("*.gz"))]
+        return [file.read_bytes() for file in sorted(self.context.journal.folder.glob("*.gz"))]
 
 
 @pytest.fixture(scope="module")
 def published(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Registry]]:
     home, clock = tmp_path_factory.mktemp("faults"), Clock()
     with open_context(home / "data", f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset({HOST})) as real:
-        means = replace(real, rate_limiter=LocalRateLimiter(clock.sleep, clock.read))
+        context = replace(real, rate_limiter=LocalRateLimiter(clock.sleep, clock.read))
         known: dict[str, Registry] = {}
 
         def get(name: str) -> Registry:
             if name not in known:
                 demo.evolve(faults=())
                 source = load(write_sources(demo.url, home / "cards", (name,))[0])
-                known[name] = Registry(demo, source, means, clock.slept)
+                known[name] = Registry(demo, source, context, clock.slept)
                 assert known[name].run().state is State.COMMITTED
             return known[name]
 
@@ -253,8 +253,8 @@ def test_in_quiet_hours_a_run_stops_with_what_it_has_and_goes_on_after_them(ther
     night, morning = (datetime.fromisoformat(f"2026-03-0{text}:00:00+00:00") for text in ("1T23", "2T06"))
     calm = replace(there.source, quiet=parse_quiet_hours("22:00-06:00"))
 
-    put_off = replace(there, source=calm, means=replace(there.means, now=lambda: next(times, night))).run()
-    went_on = replace(there, source=calm, means=replace(there.means, now=lambda: morning)).run()
+    put_off = replace(there, source=calm, context=replace(there.context, now=lambda: next(times, night))).run()
+    went_on = replace(there, source=calm, context=replace(there.context, now=lambda: morning)).run()
 
     assert put_off.state is State.RUNNING
     assert put_off.network["quiet_hours"] == 1
@@ -282,7 +282,7 @@ def test_a_name_that_turns_private_at_the_second_look_up_leads_nowhere(there: Re
     transport = safe_transport(frozenset(), resolve=lambda host, port: next(answers, ["10.0.0.7"]), dial=line)
     turning = replace(there.source, url=there.source.url.replace(HOST, "registry.example"))
 
-    run = replace(there, source=turning, means=replace(there.means, transport=transport)).run()
+    run = replace(there, source=turning, context=replace(there.context, transport=transport)).run()
 
     assert run.state is State.FAILED
     assert "registry.example has the private address 10.0.0.7" in str(run.reason)
@@ -318,7 +318,7 @@ def test_a_list_without_end_ends_the_run_and_changes_nothing(
 @pytest.mark.parametrize("name", ["cursor", "oai"])
 def test_a_total_that_shrinks_is_told_and_loses_nothing(published: Callable[[str], Registry], name: str) -> None:
     there = published(name)
-    held = there.means.ledger.count_published(there.source.name)
+    held = there.context.ledger.count_published(there.source.name)
     there.strike(Fault.SHRINK)
 
     run = there.run()
@@ -326,14 +326,14 @@ def test_a_total_that_shrinks_is_told_and_loses_nothing(published: Callable[[str
     assert run.state is State.INCOMPLETE
     assert "the total shrank from" in str(run.reason)
     assert run.counts["fetched"] == held
-    assert there.means.ledger.count_published(there.source.name) == held
+    assert there.context.ledger.count_published(there.source.name) == held
     assert run.counts.get("vanished", 0) == 0
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])
 def test_a_key_that_comes_twice_counts_once(published: Callable[[str], Registry], name: str) -> None:
     there = published(name)
-    before, held = there.published(), there.means.ledger.count_published(there.source.name)
+    before, held = there.published(), there.context.ledger.count_published(there.source.name)
     there.strike(Fault.TWICE)
 
     run = there.run()
@@ -345,13 +345,13 @@ def test_a_key_that_comes_twice_counts_once(published: Callable[[str], Registry]
 
 def test_the_same_keys_of_two_sources_are_two_records_each_with_its_source(there: Registry) -> None:
     there.strike()
-    held = there.means.ledger.count_published(there.source.name)
+    held = there.context.ledger.count_published(there.source.name)
     twin = replace(there, source=replace(there.source, name="twin", title="The same registry by another card"))
 
     run = twin.run()
 
     assert (run.state, run.counts["new"], run.counts["duplicate"]) == (State.COMMITTED, held, 0)
-    assert there.means.ledger.count_published("twin") == there.means.ledger.count_published(there.source.name) == held
+    assert there.context.ledger.count_published("twin") == there.context.ledger.count_published(there.source.name) == held
 
 
 def test_the_command_says_that_a_run_is_put_off_and_goes_on_later(demo: Demo, tmp_path: Path) -> None:

@@ -36,14 +36,14 @@ def registry(registry: Any, project: Project) -> Any:
     return registry
 
 
-def entries(means: HarvestContext) -> int:
-    return sum(1 for _ in means.journal.entries())
+def entries(context: HarvestContext) -> int:
+    return sum(1 for _ in context.journal.entries())
 
 
-def store(means: HarvestContext) -> dict[str, set[str]]:
+def store(context: HarvestContext) -> dict[str, set[str]]:
     """Play the journal: each graph's statements as they stand now."""
     played: dict[str, set[str]] = {}
-    for entry in means.journal.entries():
+    for entry in context.journal.entries():
         for row in entry.rows():
             statement, _, graph = row[2:].removesuffix(" .").rpartition(" ")
             lines = played.setdefault(graph.strip("<>"), set())
@@ -51,12 +51,12 @@ def store(means: HarvestContext) -> dict[str, set[str]]:
     return {graph: lines for graph, lines in played.items() if lines}
 
 
-def said(means: HarvestContext, key: str) -> set[str]:
-    return store(means)[means.iris.record("projects", key)]
+def said(context: HarvestContext, key: str) -> set[str]:
+    return store(context)[context.iris.record("projects", key)]
 
 
-def ten_days_on(means: HarvestContext) -> HarvestContext:
-    return replace(means, now=lambda: means.now() + timedelta(days=10))
+def ten_days_on(context: HarvestContext) -> HarvestContext:
+    return replace(context, now=lambda: context.now() + timedelta(days=10))
 
 
 def flipped(registry: Any) -> None:
@@ -65,155 +65,157 @@ def flipped(registry: Any) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 20], ids=["empty feed", "half feed"])
-def test_a_feed_that_is_cut_short_is_held_and_nothing_changes(source: Source, means: HarvestContext, registry: Any, kept: int) -> None:
-    harvest(source, means)
+def test_a_feed_that_is_cut_short_is_held_and_nothing_changes(source: Source, context: HarvestContext, registry: Any, kept: int) -> None:
+    harvest(source, context)
     del registry.projects[kept:]
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    assert (plan.run.state, entries(means), means.ledger.count_published("projects")) == (State.HELD, 1, 40)
+    assert (plan.run.state, entries(context), context.ledger.count_published("projects")) == (State.HELD, 1, 40)
     assert f"stocktake plans show {plan.run.id}" in (plan.run.reason or "")
 
 
-def test_half_a_feed_that_claims_all_is_incomplete_and_nothing_vanishes(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_half_a_feed_that_claims_all_is_incomplete_and_nothing_vanishes(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     registry.total = 40
     del registry.projects[20:]
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    assert (plan.run.state, plan.vanished, means.ledger.count_missing("projects")) == (State.INCOMPLETE, 0, 0)
+    assert (plan.run.state, plan.vanished, context.ledger.count_missing("projects")) == (State.INCOMPLETE, 0, 0)
 
 
-def test_nine_fold_growth_passes(source: Source, means: HarvestContext, registry: Any, project: Project) -> None:
-    harvest(source, means)
+def test_nine_fold_growth_passes(source: Source, context: HarvestContext, registry: Any, project: Project) -> None:
+    harvest(source, context)
     registry.projects += [project(number) for number in range(41, 361)]
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    assert (plan.run.state, means.ledger.count_published("projects")) == (State.COMMITTED, 360)
+    assert (plan.run.state, context.ledger.count_published("projects")) == (State.COMMITTED, 360)
 
 
-def test_five_percent_that_vanish_are_marked_and_still_served(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_five_percent_that_vanish_are_marked_and_still_served(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     del registry.projects[38:]
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    status = f"<{means.iris.record('projects', 'p40')}> <http://www.w3.org/ns/adms#status> "
-    assert (plan.run.state, plan.vanished, means.ledger.count_published("projects")) == (State.COMMITTED, 2, 40)
-    assert {line for line in said(means, "p40") if line.startswith(status)} == {f"{status}<{means.iris.ns}vanished>"}
-    assert sum("vanishedSince" in line for line in said(means, "p40")) == 1
-    assert any('"Project 40"@en' in line for line in said(means, "p40"))
+    status = f"<{context.iris.record('projects', 'p40')}> <http://www.w3.org/ns/adms#status> "
+    assert (plan.run.state, plan.vanished, context.ledger.count_published("projects")) == (State.COMMITTED, 2, 40)
+    assert {line for line in said(context, "p40") if line.startswith(status)} == {f"{status}<{context.iris.ns}vanished>"}
+    assert sum("vanishedSince" in line for line in said(context, "p40")) == 1
+    assert any('"Project 40"@en' in line for line in said(context, "p40"))
 
 
-def test_half_that_vanish_are_held_until_approved(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_half_that_vanish_are_held_until_approved(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     del registry.projects[20:]
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    done = plan_decisions.approve(means, source, plan.run.id, by="ann")
+    done = plan_decisions.approve(context, source, plan.run.id, by="ann")
 
     assert plan.hold_reason == "20 of 40 published records are missing (50%); the limit is 10%"
-    assert (done.state, entries(means), means.ledger.count_missing("projects")) == (State.COMMITTED, 2, 20)
-    assert [(act.who, act.what, act.run) for act in means.ledger.audit_entries()] == [("ann", "approved", "projects.2")]
+    assert (done.state, entries(context), context.ledger.count_missing("projects")) == (State.COMMITTED, 2, 20)
+    assert [(act.who, act.what, act.run) for act in context.ledger.audit_entries()] == [("ann", "approved", "projects.2")]
 
 
-def test_what_vanished_and_comes_back_is_as_it_was(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
-    before = said(means, "p40")
+def test_what_vanished_and_comes_back_is_as_it_was(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
+    before = said(context, "p40")
     lost = registry.projects.pop()
-    harvest(source, means)
+    harvest(source, context)
     registry.projects.append(lost)
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    assert (plan.run.state, plan.outcomes[Outcome.RETURNED], means.ledger.count_missing("projects")) == (State.COMMITTED, 1, 0)
-    assert said(means, "p40") == before
+    assert (plan.run.state, plan.outcomes[Outcome.RETURNED], context.ledger.count_missing("projects")) == (State.COMMITTED, 1, 0)
+    assert said(context, "p40") == before
 
 
-def test_what_vanished_and_comes_back_unreadable_is_no_longer_marked(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
-    before = said(means, "p40")
+def test_what_vanished_and_comes_back_unreadable_is_no_longer_marked(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
+    before = said(context, "p40")
     lost = registry.projects.pop()
-    harvest(source, means)
+    harvest(source, context)
     registry.projects.append({**lost, "name": ""})
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert (plan.run.state, plan.outcomes[Outcome.WITHHELD]) == (State.COMMITTED, 1)
-    assert said(means, "p40") == before
+    assert said(context, "p40") == before
 
 
 def test_within_the_time_of_grace_a_record_that_stays_away_changes_nothing_more(
-    source: Source, means: HarvestContext, registry: Any
+    source: Source, context: HarvestContext, registry: Any
 ) -> None:
-    harvest(source, means)
+    harvest(source, context)
     registry.projects.pop()
-    harvest(source, means)
+    harvest(source, context)
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    assert (plan.run.state, plan.outcomes[Outcome.MISSING], entries(means)) == (State.UNCHANGED, 1, 2)
+    assert (plan.run.state, plan.outcomes[Outcome.MISSING], entries(context)) == (State.UNCHANGED, 1, 2)
 
 
-def test_after_the_days_of_grace_one_more_sweep_is_enough(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_after_the_days_of_grace_one_more_sweep_is_enough(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     registry.projects.pop()
-    harvest(source, means)
+    harvest(source, context)
 
-    plan = harvest(source, ten_days_on(means))
+    plan = harvest(source, ten_days_on(context))
 
-    assert (plan.outcomes[Outcome.LOST], means.ledger.count_published("projects")) == (1, 39)
+    assert (plan.outcomes[Outcome.LOST], context.ledger.count_published("projects")) == (1, 39)
 
 
-def test_what_is_gone_and_comes_back_has_its_address_again(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_what_is_gone_and_comes_back_has_its_address_again(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     lost = registry.projects.pop()
     for _ in range(3):
-        harvest(source, means)
-    tombstone = said(means, "p40")
+        harvest(source, context)
+    tombstone = said(context, "p40")
     registry.projects.append(lost)
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert any("wasInvalidatedBy" in line for line in tombstone)
-    assert (plan.outcomes[Outcome.NEW], means.ledger.count_published("projects")) == (1, 40)
-    assert not any("wasInvalidatedBy" in line or "gone>" in line for line in said(means, "p40"))
+    assert (plan.outcomes[Outcome.NEW], context.ledger.count_published("projects")) == (1, 40)
+    assert not any("wasInvalidatedBy" in line or "gone>" in line for line in said(context, "p40"))
 
 
-def test_keys_that_all_change_are_held_as_the_same_records(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_keys_that_all_change_are_held_as_the_same_records(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     flipped(registry)
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     told = {outcome: count for outcome, count in plan.outcomes.items() if count}
     assert told == {Outcome.REIDENTIFIED: 40, Outcome.REPLACED: 40}
-    assert plan.hold_reason == "40 of 40 published records came under another key (100%); the limit is 5%"
+    assert plan.hold_reason == "40 of 40 published records have another key (100%); the limit is 5%"
 
 
-def test_an_approved_change_of_keys_leaves_tombstones_that_name_the_new_ones(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_an_approved_change_of_keys_leaves_tombstones_that_name_the_new_ones(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
+    harvest(source, context)
     flipped(registry)
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    plan_decisions.approve(means, source, plan.run.id, by="ann")
+    plan_decisions.approve(context, source, plan.run.id, by="ann")
 
-    old, new = means.iris.record("projects", "p7"), means.iris.record("projects", "new-p7")
-    assert f"<{old}> <http://purl.org/dc/terms/isReplacedBy> <{new}>" in said(means, "p7")
-    assert means.ledger.count_published("projects") == 40
+    old, new = context.iris.record("projects", "p7"), context.iris.record("projects", "new-p7")
+    assert f"<{old}> <http://purl.org/dc/terms/isReplacedBy> <{new}>" in said(context, "p7")
+    assert context.ledger.count_published("projects") == 40
 
 
-def test_the_plan_tells_the_difference_of_each_record(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
-    plan_decisions.hold(means, "projects", by="ann", reason="moving house")
+def test_the_plan_tells_the_difference_of_each_record(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
+    plan_decisions.hold(context, "projects", by="ann", reason="moving house")
     registry.projects[0]["name"] = "Renamed"
     registry.projects.pop()
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    changed, vanished = diff_rows(plan.run, means, [Outcome.CHANGED]), diff_rows(plan.run, means, [Outcome.VANISHED])
+    changed, vanished = diff_rows(plan.run, context, [Outcome.CHANGED]), diff_rows(plan.run, context, [Outcome.VANISHED])
     assert [(row["key"], [line.rpartition("> ")[2] for line in row["removed"] if "title" in line]) for row in changed] == [  # type: ignore[attr-defined]
         ("p1", ['"Project 1"@en'])
     ]
@@ -221,107 +223,107 @@ def test_the_plan_tells_the_difference_of_each_record(source: Source, means: Har
     assert plan.hold_reason == "ann holds the source since 2026-03-01 12:03 UTC: moving house"
 
 
-def test_a_source_on_hold_that_brings_nothing_new_does_not_trouble_anyone(source: Source, means: HarvestContext) -> None:
-    harvest(source, means)
-    plan_decisions.hold(means, "projects", by="ann", reason="")
+def test_a_source_on_hold_that_brings_nothing_new_does_not_trouble_anyone(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    plan_decisions.hold(context, "projects", by="ann", reason="")
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert plan.run.state is State.UNCHANGED
 
 
-def test_a_released_source_commits_again(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
-    plan_decisions.hold(means, "projects", by="ann", reason="")
-    plan_decisions.release(means, "projects", by="ann")
+def test_a_released_source_commits_again(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
+    plan_decisions.hold(context, "projects", by="ann", reason="")
+    plan_decisions.release(context, "projects", by="ann")
     registry.projects[0]["name"] = "Renamed"
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert plan.run.state is State.COMMITTED
     with pytest.raises(PlanError, match="not on hold"):
-        plan_decisions.release(means, "projects", by="ann")
+        plan_decisions.release(context, "projects", by="ann")
 
 
-def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     registry.projects.clear()
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    done = plan_decisions.reject(means, source, plan.run.id, by="ann", reason="their outage")
+    done = plan_decisions.reject(context, source, plan.run.id, by="ann", reason="their outage")
 
-    assert (done.state, entries(means)) == (State.REJECTED, 1)
-    with pytest.raises(PlanError, match="it is rejected"):
-        plan_decisions.approve(means, source, plan.run.id, by="ann")
+    assert (done.state, entries(context)) == (State.REJECTED, 1)
+    with pytest.raises(PlanError, match="state: rejected"):
+        plan_decisions.approve(context, source, plan.run.id, by="ann")
 
 
-def test_a_plan_that_is_held_again_takes_the_place_of_the_first(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_a_plan_that_is_held_again_takes_the_place_of_the_first(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     del registry.projects[20:]
-    first = harvest(source, means)
-    second = harvest(source, means)
+    first = harvest(source, context)
+    second = harvest(source, context)
 
-    done = plan_decisions.approve(means, source, second.run.id, by="ann")
+    done = plan_decisions.approve(context, source, second.run.id, by="ann")
 
-    superseded = means.ledger.run(first.run.id)
+    superseded = context.ledger.run(first.run.id)
     assert superseded is not None
     assert (superseded.state, done.state) == (State.SUPERSEDED, State.COMMITTED)
     with pytest.raises(PlanError, match="superseded"):
-        plan_decisions.approve(means, source, first.run.id, by="ann")
+        plan_decisions.approve(context, source, first.run.id, by="ann")
 
 
-def test_a_held_plan_outlives_a_run_that_fails(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_a_held_plan_outlives_a_run_that_fails(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     del registry.projects[20:]
-    plan = harvest(source, means)
+    plan = harvest(source, context)
     registry.answer = lambda _: httpx.Response(404)
     with pytest.raises(HarvestError):
-        harvest(source, means)
+        harvest(source, context)
 
-    done = plan_decisions.approve(means, source, plan.run.id, by="ann")
+    done = plan_decisions.approve(context, source, plan.run.id, by="ann")
 
     assert done.state is State.COMMITTED
 
 
-def test_a_plan_is_not_approved_after_another_commit(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_a_plan_is_not_approved_after_another_commit(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     del registry.projects[20:]
-    plan = harvest(source, means)
-    later = means.ledger.create_run("projects", means.now(), "rules", sweep=True, since=None)
-    means.ledger.save(replace(later, state=State.COMMITTED))
+    plan = harvest(source, context)
+    later = context.ledger.create_run("projects", context.now(), "rules", sweep=True, since=None)
+    context.ledger.save(replace(later, state=State.COMMITTED))
 
     with pytest.raises(PlanError, match=r"projects\.3 has been committed since"):
-        plan_decisions.approve(means, source, plan.run.id, by="ann")
+        plan_decisions.approve(context, source, plan.run.id, by="ann")
 
-    assert entries(means) == 1
+    assert entries(context) == 1
 
 
 def test_an_override_is_used_up_by_the_one_run_that_needs_it(
-    source: Source, means: HarvestContext, registry: Any, project: Project
+    source: Source, context: HarvestContext, registry: Any, project: Project
 ) -> None:
-    harvest(source, means)
+    harvest(source, context)
     del registry.projects[30:]
-    plan = harvest(source, means)
-    plan_decisions.approve(means, source, plan.run.id, by="ann", override=Override("vanished", 0.6, means.now() + timedelta(days=1)))
+    plan = harvest(source, context)
+    plan_decisions.approve(context, source, plan.run.id, by="ann", override=Override("vanished", 0.6, context.now() + timedelta(days=1)))
     registry.projects += [project(50)]
-    states = [harvest(source, means).run.state]
+    states = [harvest(source, context).run.state]
     del registry.projects[15:]
 
-    states.append(harvest(source, means).run.state)
+    states.append(harvest(source, context).run.state)
     del registry.projects[5:]
-    states.append(harvest(source, means).run.state)
+    states.append(harvest(source, context).run.state)
 
-    (given,) = means.ledger.overrides("projects")
+    (given,) = context.ledger.overrides("projects")
     assert states == [State.COMMITTED, State.COMMITTED, State.HELD]
     assert given.used == "projects.4"
 
 
-def test_an_override_that_has_expired_lets_nothing_pass(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
-    means.ledger.grant("projects", Override("vanished", 0.6, means.now()), "ann", means.now())
+def test_an_override_that_has_expired_lets_nothing_pass(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
+    context.ledger.grant("projects", Override("vanished", 0.6, context.now()), "ann", context.now())
     del registry.projects[30:]
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert plan.run.state is State.HELD
 
@@ -330,22 +332,24 @@ def test_an_override_that_has_expired_lets_nothing_pass(source: Source, means: H
     ("limit", "value", "days", "told"),
     [
         ("vanished", 1.5, 1, "0 to 1"),
-        ("vanihsed", 0.5, 1, "known are"),
-        ("sweeps", 0.5, 1, "no limit that holds"),
+        ("vanihsed", 0.5, 1, "known limits"),
+        ("sweeps", 0.5, 1, "not a limit that holds"),
         ("vanished", 0.5, -1, "past"),
     ],
 )
 def test_an_override_that_makes_no_sense_is_refused(
-    source: Source, means: HarvestContext, registry: Any, limit: str, value: float, days: int, told: str
+    source: Source, context: HarvestContext, registry: Any, limit: str, value: float, days: int, told: str
 ) -> None:
-    harvest(source, means)
+    harvest(source, context)
     registry.projects.clear()
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     with pytest.raises(PlanError, match=told):
-        plan_decisions.approve(means, source, plan.run.id, by="ann", override=Override(limit, value, means.now() + timedelta(days=days)))
+        plan_decisions.approve(
+            context, source, plan.run.id, by="ann", override=Override(limit, value, context.now() + timedelta(days=days))
+        )
 
-    assert means.ledger.awaiting_review() != []
+    assert context.ledger.awaiting_review() != []
 
 
 @pytest.mark.parametrize(
@@ -353,23 +357,23 @@ def test_an_override_that_makes_no_sense_is_refused(
     [("changed", {"name": "Renamed"}), ("withheld", {"name": ""})],
 )
 def test_too_many_that_change_or_cannot_be_published_are_held(
-    source: Source, means: HarvestContext, registry: Any, limit: str, spoil: dict[str, str]
+    source: Source, context: HarvestContext, registry: Any, limit: str, spoil: dict[str, str]
 ) -> None:
-    harvest(source, means)
+    harvest(source, context)
     registry.projects = [{**it, **spoil} for it in registry.projects]
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    assert (plan.run.state, entries(means)) == (State.HELD, 1)
+    assert (plan.run.state, entries(context)) == (State.HELD, 1)
     assert "40 of 40" in (plan.hold_reason or "")
 
 
-def test_one_record_alone_never_holds_a_plan(source: Source, means: HarvestContext, registry: Any) -> None:
+def test_one_record_alone_never_holds_a_plan(source: Source, context: HarvestContext, registry: Any) -> None:
     del registry.projects[1:]
-    harvest(source, means)
+    harvest(source, context)
     registry.projects[0]["name"] = "Renamed"
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert plan.run.state is State.COMMITTED
 
@@ -384,116 +388,116 @@ def test_one_record_alone_never_holds_a_plan(source: Source, means: HarvestConte
     ],
 )
 def test_a_card_sets_limits_and_grace(
-    source: Source, means: HarvestContext, registry: Any, limits: Limits, state: State, published: int
+    source: Source, context: HarvestContext, registry: Any, limits: Limits, state: State, published: int
 ) -> None:
     bold = replace(source, limits=limits)
-    harvest(bold, means)
+    harvest(bold, context)
     del registry.projects[20:]
 
-    plan = harvest(bold, means)
+    plan = harvest(bold, context)
 
-    assert (plan.run.state, means.ledger.count_published("projects")) == (state, published)
+    assert (plan.run.state, context.ledger.count_published("projects")) == (state, published)
 
 
-def test_a_page_that_repeats_makes_the_sweep_incomplete(source: Source, means: HarvestContext, registry: Any) -> None:
+def test_a_page_that_repeats_makes_the_sweep_incomplete(source: Source, context: HarvestContext, registry: Any) -> None:
     plain = replace(source, options={key: value for key, value in source.options.items() if key != "total"})
-    harvest(plain, means)
+    harvest(plain, context)
     registry.projects = registry.projects[:6] + registry.projects[0:6:2] + registry.projects[6:38]
 
-    plan = harvest(plain, means)
+    plan = harvest(plain, context)
 
     assert plan.run.state is State.INCOMPLETE
-    assert plan.run.reason == "page 3 contains only records of earlier pages; nothing was taken for deleted"
-    assert means.ledger.count_missing("projects") == 0
+    assert plan.run.reason == "page 3 contains only records of earlier pages; no record was marked as deleted"
+    assert context.ledger.count_missing("projects") == 0
 
 
-def test_a_total_that_shrinks_makes_the_sweep_incomplete(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_a_total_that_shrinks_makes_the_sweep_incomplete(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     whole = registry.projects[:38]
     registry.answer = lambda page: httpx.Response(200, json={"total": 39 if page == 1 else 38, "results": whole[page * 3 - 3 : page * 3]})
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    assert (plan.run.state, means.ledger.count_missing("projects")) == (State.INCOMPLETE, 0)
+    assert (plan.run.state, context.ledger.count_missing("projects")) == (State.INCOMPLETE, 0)
     assert "shrank from 39 to 38" in (plan.run.reason or "")
 
 
 @pytest.mark.parametrize("claims", [True, False], ids=["that claims a total", "that claims nothing"])
 def test_a_list_that_moves_while_it_is_read_is_incomplete_and_nothing_vanishes(
-    source: Source, means: HarvestContext, registry: Any, *, claims: bool
+    source: Source, context: HarvestContext, registry: Any, *, claims: bool
 ) -> None:
     source = source if claims else replace(source, options={name: it for name, it in source.options.items() if name != "total"})
-    harvest(source, means)
+    harvest(source, context)
     whole = registry.projects
     moved = [whole[0], *whole[:-1]]  # one step down after the first page: its last record comes again, and the list's last one never
     total = {"total": len(whole)} if claims else {}
     registry.answer = lambda page: httpx.Response(200, json={**total, "results": (moved if page > 1 else whole)[page * 3 - 3 : page * 3]})
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    assert (plan.run.state, plan.run.counts["duplicate"], means.ledger.count_missing("projects")) == (State.INCOMPLETE, 1, 0)
+    assert (plan.run.state, plan.run.counts["duplicate"], context.ledger.count_missing("projects")) == (State.INCOMPLETE, 1, 0)
     assert "1 record came on two pages" in (plan.run.reason or "")
 
 
-def test_a_list_that_moves_and_yet_brings_all_is_complete(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_a_list_that_moves_and_yet_brings_all_is_complete(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     whole = registry.projects
     moved = [whole[0], *whole]
     registry.answer = lambda page: httpx.Response(
         200, json={"total": len(whole), "results": (moved if page > 1 else whole)[page * 3 - 3 : page * 3]}
     )
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert (plan.run.state, plan.run.counts["duplicate"]) == (State.UNCHANGED, 1)
 
 
-def test_the_account_closes_and_its_quads_are_those_of_the_store(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_the_account_closes_and_its_quads_are_those_of_the_store(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     registry.projects[0]["name"] = "Renamed"
     del registry.projects[38:]
 
-    run = harvest(source, means).run
+    run = harvest(source, context).run
 
-    held = sum(len(lines) for lines in store(means).values())
-    written = list(next(means.journal.entries(after=1)).rows())
+    held = sum(len(lines) for lines in store(context).values())
+    written = list(next(context.journal.entries(after=1)).rows())
     assert run.state is State.COMMITTED
     assert (run.added, run.removed, run.after) == (sum(row[0] == "A" for row in written), sum(row[0] == "D" for row in written), held)
-    assert f'<{means.iris.run(run.id)}> <{means.iris.ns}quadsAfter> "{held}"' in "\n".join(store(means)[means.iris.run(run.id)])
+    assert f'<{context.iris.run(run.id)}> <{context.iris.ns}quadsAfter> "{held}"' in "\n".join(store(context)[context.iris.run(run.id)])
 
 
-def test_an_account_that_does_not_close_is_never_a_success(source: Source, means: HarvestContext) -> None:
-    class Forgetful(type(means.ledger)):  # type: ignore[misc]
+def test_an_account_that_does_not_close_is_never_a_success(source: Source, context: HarvestContext) -> None:
+    class Forgetful(type(context.ledger)):  # type: ignore[misc]
         def count_published(self, source: str) -> int:
             return super().count_published(source) and 39
 
-    means.ledger.__class__ = Forgetful
+    context.ledger.__class__ = Forgetful
 
-    run = harvest(source, means).run
+    run = harvest(source, context).run
 
     assert run.state is State.INCOMPLETE
-    assert run.reason == "the account does not close: 40 records published and 39 in the ledger; please report it"
+    assert run.reason == "inconsistent numbers: 40 records published, but 39 in the ledger; this is a bug, please report it"
 
 
-def test_a_clock_that_goes_back_is_told_and_the_later_time_counts(source: Source, means: HarvestContext, registry: Any) -> None:
-    first = harvest(source, means).run
+def test_a_clock_that_goes_back_is_told_and_the_later_time_counts(source: Source, context: HarvestContext, registry: Any) -> None:
+    first = harvest(source, context).run
     registry.projects[0]["name"] = "Renamed"
 
-    plan = harvest(source, replace(means, now=lambda: first.started - timedelta(days=3)))
+    plan = harvest(source, replace(context, now=lambda: first.started - timedelta(days=3)))
 
     assert (plan.run.state, plan.run.started) == (State.COMMITTED, first.ended)
-    assert "the clock says" in str(run_details(plan.run, means.ledger)["notices"])
+    assert "the clock shows" in str(run_details(plan.run, context.ledger)["notices"])
 
 
-def test_records_of_two_sources_that_are_the_same_are_told_and_both_stay(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_records_of_two_sources_that_are_the_same_are_told_and_both_stay(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     other = replace(source, name="mirror")
 
-    plan = harvest(other, means)
+    plan = harvest(other, context)
 
-    assert means.ledger.count_published("mirror") == means.ledger.count_published("projects") == 40
-    assert len(means.ledger.notices(plan.run)) == 40
-    assert means.ledger.notices(plan.run)[0].text == "p1 says the same as p1 of projects"
+    assert context.ledger.count_published("mirror") == context.ledger.count_published("projects") == 40
+    assert len(context.ledger.notices(plan.run)) == 40
+    assert context.ledger.notices(plan.run)[0].text == "p1 has the same content as p1 of projects"
 
 
 def test_limits_that_are_none_are_refused() -> None:
@@ -503,40 +507,40 @@ def test_limits_that_are_none_are_refused() -> None:
         parse("a", {**card, "limits": {"vanished": 10}}, "card")
 
 
-def test_a_source_on_hold_whose_plan_is_over_a_limit_waits_for_both_reasons(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
-    plan_decisions.hold(means, "projects", by="ann", reason="moving house")
+def test_a_source_on_hold_whose_plan_is_over_a_limit_waits_for_both_reasons(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
+    plan_decisions.hold(context, "projects", by="ann", reason="moving house")
     del registry.projects[20:]
 
-    held = harvest(source, means).hold_reason
+    held = harvest(source, context).hold_reason
 
     assert held is not None
     assert held.startswith("ann holds the source since 2026-03-01 12:03 UTC: moving house; 20 of 40 published records are missing")
 
 
-def test_an_incomplete_sweep_over_a_limit_waits_for_both_reasons(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_an_incomplete_sweep_over_a_limit_waits_for_both_reasons(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     registry.projects = [{**it, "name": f"Renamed {it['name']}"} for it in registry.projects]
     registry.total = 80
 
-    held = harvest(source, means).hold_reason
+    held = harvest(source, context).hold_reason
 
     assert held is not None
     assert "40 of 40 published records changed" in held
     assert "the source reported 80 records but returned 40" in held
 
 
-def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     kept = registry.projects.copy()
     del registry.projects[3:]
-    waiting = harvest(source, means)
+    waiting = harvest(source, context)
     registry.projects = kept
 
     with capture_logs() as logs:
-        plan = harvest(source, means)
+        plan = harvest(source, context)
 
-    (log,) = [log for log in logs if log["event"] == "waiting plan superseded"]
+    (log,) = [log for log in logs if log["event"] == "plan awaiting approval superseded"]
     assert (log["plan"], log["run"]) == (waiting.run.id, plan.run.id)
     assert plan.run.state is State.UNCHANGED
-    assert means.ledger.awaiting_review() == []
+    assert context.ledger.awaiting_review() == []

@@ -128,15 +128,15 @@ class Page(HTMLParser):
 
 
 @pytest.fixture
-async def site(means: HarvestContext, registry) -> AsyncIterator[httpx.AsyncClient]:
+async def site(context: HarvestContext, registry) -> AsyncIterator[httpx.AsyncClient]:
     """Harvest the corpus, and serve what became of it."""
     registry.projects = [
         {"id": f"h{n}{TITLES[n % len(TITLES)][:9]}", "name": TITLES[n % len(TITLES)], "url": ADDRESSES[n % len(ADDRESSES)], "sdgs": "SDG 4"}
         for n in range(ROUNDS)
     ]
-    done = harvest(parse("hostile", CARD, "card"), means)
+    done = harvest(parse("hostile", CARD, "card"), context)
     assert done.run.state.value == "committed"
-    async with QueryService(means.journal.folder.parent, Iris(), readers=1) as service:
+    async with QueryService(context.journal.folder.parent, Iris(), readers=1) as service:
         await service.wait_until_current()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
             yield client
@@ -224,13 +224,13 @@ async def test_activities_hold_titles_as_text_and_no_key_of_another(site: httpx.
     assert "injected" not in {key for item in told["orderedItems"] for key in (*item, *item["object"])}
 
 
-async def test_a_calendar_holds_no_property_that_a_title_made(means: HarvestContext, registry) -> None:
+async def test_a_calendar_holds_no_property_that_a_title_made(context: HarvestContext, registry) -> None:
     evil = "Forum\r\nEND:VEVENT\r\nBEGIN:VALARM\r\nACTION:PROCEDURE; , \\n"
     registry.projects = [{"id": "e1", "name": evil, "url": "https://example.org/", "starts": "2026-05-04", "ends": "2026-05-05"}]
     fields = {"kind": "event", "key": "id", "title@en": "name", "start": "starts", "end": "ends", "pages": "url"}
-    assert harvest(parse("hostile", CARD | {"fields": fields}, "card"), means).run.state.value == "committed"
+    assert harvest(parse("hostile", CARD | {"fields": fields}, "card"), context).run.state.value == "committed"
 
-    async with QueryService(means.journal.folder.parent, Iris(), readers=1) as service:
+    async with QueryService(context.journal.folder.parent, Iris(), readers=1) as service:
         await service.wait_until_current()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
             answer = await client.get("/feeds/events.ics", follow_redirects=True)
@@ -240,8 +240,8 @@ async def test_a_calendar_holds_no_property_that_a_title_made(means: HarvestCont
     assert event.subcomponents == []
 
 
-async def test_a_report_neither_acts_nor_misleads(means: HarvestContext, site: httpx.AsyncClient) -> None:
-    data = means.journal.folder.parent
+async def test_a_report_neither_acts_nor_misleads(context: HarvestContext, site: httpx.AsyncClient) -> None:
+    data = context.journal.folder.parent
     release.build_release(data, Iris(), NOON)
 
     told = build_report(data, Iris(), None, "en", {})

@@ -68,11 +68,11 @@ def registry() -> Registry:
 
 
 @pytest.fixture
-def isolated(means: HarvestContext, request: pytest.FixtureRequest) -> Iterator[HarvestContext]:
+def isolated(context: HarvestContext, request: pytest.FixtureRequest) -> Iterator[HarvestContext]:
     """Means with hostile collectors, that suit the parameter *kind* where there is one."""
     kind = request.node.callspec.params.get("kind", "") if hasattr(request.node, "callspec") else ""
     with hostile.collectors(kind) as found:
-        yield replace(means, collectors=found)
+        yield replace(context, collectors=found)
 
 
 def card(name: str = "projects", **options: Any) -> Source:
@@ -83,8 +83,8 @@ def outcomes(plan: Plan) -> dict[Outcome, int]:
     return {outcome: count for outcome, count in plan.outcomes.items() if count}
 
 
-def reasons(means: HarvestContext, run: Run) -> list[str]:
-    return [draft.reason or "" for draft in means.ledger.failures(run)]
+def reasons(context: HarvestContext, run: Run) -> list[str]:
+    return [draft.reason or "" for draft in context.ledger.failures(run)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -149,25 +149,25 @@ def test_failed_answer_is_an_error_of_parsing(isolated: HarvestContext, registry
         harvest(parse("bad", CARD | {"options": {"records": "results", "key": "id"}}, "card"), isolated)
 
 
-def test_run_whose_process_keeps_exiting_fails_and_is_not_open(means: HarvestContext, registry: Registry) -> None:
+def test_run_whose_process_keeps_exiting_fails_and_is_not_open(context: HarvestContext, registry: Registry) -> None:
     registry.names |= {number: f"segfault the mapping {number}" for number in range(SIZE)}
     told = "has exited 4 times in this run; the last time mapping a record ends its process by SIGSEGV"
 
     with hostile.collectors(limits=replace(hostile.LIMITS, crashes=3)) as few, pytest.raises(CrashLoopError, match=told):
-        harvest(card(), replace(means, collectors=few))
+        harvest(card(), replace(context, collectors=few))
 
-    assert [(run.state, run.ended is not None) for run in means.ledger.runs("projects")] == [(State.FAILED, True)]
-    assert means.ledger.open_run("projects") is None
+    assert [(run.state, run.ended is not None) for run in context.ledger.runs("projects")] == [(State.FAILED, True)]
+    assert context.ledger.open_run("projects") is None
 
 
-def test_process_that_cannot_start_fails_the_run(means: HarvestContext) -> None:
+def test_process_that_cannot_start_fails_the_run(context: HarvestContext) -> None:
     broken = Collectors(BASE, command=(sys.executable, "-c", "raise SystemExit(3)"))
 
     with pytest.raises(CrashLoopError, match="the process that starts those that read answers has exited"):
-        harvest(card(), replace(means, collectors=broken))
+        harvest(card(), replace(context, collectors=broken))
     broken.close()
 
-    assert means.ledger.runs("projects")[0].state is State.FAILED
+    assert context.ledger.runs("projects")[0].state is State.FAILED
 
 
 def children(pid: int) -> list[int]:
@@ -193,8 +193,8 @@ def grandchildren(pid: int) -> list[int]:
 
 
 def harvested(folder: Path, collectors: Collectors | None, workers: int = 0, before: Callable[[int], None] | None = None) -> dict[str, str]:
-    with crews.means(folder, crews.Projects(before=before or (lambda _: None)), workers) as means:
-        plan = harvest(crews.source(), replace(means, collectors=collectors))
+    with crews.context(folder, crews.Projects(before=before or (lambda _: None)), workers) as context:
+        plan = harvest(crews.source(), replace(context, collectors=collectors))
 
     if collectors:
         collectors.close()
@@ -347,7 +347,7 @@ class CutOffError(BaseException):
     """Stands for kill -9 of the whole program."""
 
 
-def test_run_that_is_cut_off_again_and_again_without_a_page_fails(means: HarvestContext, registry: Registry) -> None:
+def test_run_that_is_cut_off_again_and_again_without_a_page_fails(context: HarvestContext, registry: Registry) -> None:
     def cut_off(page: int) -> None:
         if page == 2:
             raise CutOffError
@@ -355,21 +355,21 @@ def test_run_that_is_cut_off_again_and_again_without_a_page_fails(means: Harvest
     registry.before = cut_off
     for _ in range(11):
         with pytest.raises(CutOffError):
-            harvest(card(), means)
+            harvest(card(), context)
 
-    with pytest.raises(CrashLoopError, match=r"projects: projects\.1 is given up: its process was cut off 11 times after page 1"):
-        harvest(card(), means)
+    with pytest.raises(CrashLoopError, match=r"projects: projects\.1 was aborted: its process was killed 11 times after page 1"):
+        harvest(card(), context)
 
-    assert means.ledger.runs("projects")[0].state is State.FAILED
-    assert means.ledger.open_run("projects") is None
+    assert context.ledger.runs("projects")[0].state is State.FAILED
+    assert context.ledger.open_run("projects") is None
 
 
-def test_run_that_gets_on_between_two_ends_is_resumed(means: HarvestContext, registry: Registry) -> None:
+def test_run_that_gets_on_between_two_ends_is_resumed(context: HarvestContext, registry: Registry) -> None:
     for page in range(1, 14):
         with pytest.raises(CutOffError):
-            harvest(card(size=3), means, watch=lambda progress, at=page: _cut_off_at(progress.pages, at))
+            harvest(card(size=3), context, watch=lambda progress, at=page: _cut_off_at(progress.pages, at))
 
-    assert harvest(card(size=3), means).run.state is State.COMMITTED
+    assert harvest(card(size=3), context).run.state is State.COMMITTED
 
 
 def _cut_off_at(pages: int, page: int) -> None:

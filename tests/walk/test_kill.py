@@ -49,9 +49,9 @@ def work(folder: str, card: str, stage: str = "") -> None:
     if multiprocessing.parent_process():
         end_with_parent()
     home = Path(folder)
-    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset({"127.0.0.1"})) as means:
-        log = Dying(home / "journal") if stage == "written" else means.journal
-        still = replace(means, now=lambda: NOON, journal=log)
+    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset({"127.0.0.1"})) as context:
+        log = Dying(home / "journal") if stage == "written" else context.journal
+        still = replace(context, now=lambda: NOON, journal=log)
         publish_vocabularies.publish(still)
         source = replace(load(Path(card)), pause=0.0)
         harvest(source, still, full=True, watch=lambda step: die() if stage == f"page {step.pages}" else None)

@@ -83,13 +83,13 @@ class Dying(Journal):
         return entry
 
 
-def step(means: HarvestContext, number: int) -> None:
+def step(context: HarvestContext, number: int) -> None:
     source = parse("a", CARD, "card")
     if number < len(FEEDS):
         feed = httpx.MockTransport(lambda request: answer(request, FEEDS[number]))
-        harvest(source, replace(means, transport=feed, now=lambda: NOON + timedelta(days=number)), full=True)
+        harvest(source, replace(context, transport=feed, now=lambda: NOON + timedelta(days=number)), full=True)
     else:
-        plan_decisions.approve(replace(means, now=lambda: NOON + timedelta(days=number)), source, f"a.{len(FEEDS)}", by="ann")
+        plan_decisions.approve(replace(context, now=lambda: NOON + timedelta(days=number)), source, f"a.{len(FEEDS)}", by="ann")
 
 
 def answer(request: httpx.Request, keys: list[str]) -> httpx.Response:
@@ -102,10 +102,10 @@ def work(folder: str, number: int, stage: str = "") -> None:
     if multiprocessing.parent_process():
         end_with_parent()
     home = Path(folder)
-    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as means:
-        means.ledger.__class__ = Mortal
-        means.ledger.dies_at = stage  # type: ignore[attr-defined]
-        step(replace(means, journal=Dying(home / "journal")) if stage == "written" else means, number)
+    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as context:
+        context.ledger.__class__ = Mortal
+        context.ledger.dies_at = stage  # type: ignore[attr-defined]
+        step(replace(context, journal=Dying(home / "journal")) if stage == "written" else context, number)
 
 
 def journal(folder: Path) -> list[bytes]:

@@ -33,7 +33,7 @@ ROWS: list[dict[str, Any]] = [
 
 
 @pytest.fixture(params=KINDS)
-def harvested(request: pytest.FixtureRequest, means: HarvestContext) -> tuple[str, HarvestContext, Any]:
+def harvested(request: pytest.FixtureRequest, context: HarvestContext) -> tuple[str, HarvestContext, Any]:
     def there(asked: httpx.Request) -> httpx.Response:
         return httpx.Response(404) if asked.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps(ROWS))
 
@@ -43,34 +43,34 @@ def harvested(request: pytest.FixtureRequest, means: HarvestContext) -> tuple[st
     source = parse(
         "all", {**card, "licence": "https://a.example/l", "options": options, "fields": fields, "limits": {"withheld": 1}}, "card"
     )
-    means = replace(means, transport=httpx.MockTransport(there))
-    return request.param, means, harvest(source, means)
+    context = replace(context, transport=httpx.MockTransport(there))
+    return request.param, context, harvest(source, context)
 
 
 def test_a_thing_of_each_kind_is_judged_published_and_dumped(harvested: tuple[str, HarvestContext, Any], tmp_path: Path) -> None:
-    kind, means, plan = harvested
+    kind, context, plan = harvested
 
-    files = write_dumps(means.journal, tmp_path / "dumps")
+    files = write_dumps(context.journal, tmp_path / "dumps")
 
     lines = gzip.decompress(files[0].read_bytes()).decode().splitlines()
-    thing, record = means.iris.thing(kind, "all", "1"), means.iris.record("all", "1")
+    thing, record = context.iris.thing(kind, "all", "1"), context.iris.record("all", "1")
     told = {line.removeprefix(f"<{thing}> ").removesuffix(f" <{record}> .") for line in lines if line.startswith(f"<{thing}> ")}
     assert {
         f"<http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <{KINDS[kind][0]}>",
         '<http://purl.org/dc/terms/title> "One"@en',
-        f"<http://purl.org/dc/terms/relation> <{means.iris.thing('initiative', 'projects', 'p1')}>",
-        f"<http://purl.org/dc/terms/publisher> <{means.iris.thing('organization', 'all', 'ministry')}>",
-        f"<{means.iris.ns}goal> <http://metadata.un.org/sdg/4>",
-        f"<{means.iris.ns}actionLine> <{means.iris.concept('action-line', 'C7-elea')}>",
+        f"<http://purl.org/dc/terms/relation> <{context.iris.thing('initiative', 'projects', 'p1')}>",
+        f"<http://purl.org/dc/terms/publisher> <{context.iris.thing('organization', 'all', 'ministry')}>",
+        f"<{context.iris.ns}goal> <http://metadata.un.org/sdg/4>",
+        f"<{context.iris.ns}actionLine> <{context.iris.concept('action-line', 'C7-elea')}>",
     } <= told
     assert plan.outcomes[Outcome.WITHHELD] == (2 if kind == "event" else 1)  # without a title; an event without a start has no day either
 
 
 def test_what_is_wanting_is_a_remark_on_the_record(harvested: tuple[str, HarvestContext, Any]) -> None:
-    kind, means, _ = harvested
-    record = means.iris.record("all", "2")
+    kind, context, _ = harvested
+    record = context.iris.record("all", "2")
 
-    rows = [row for entry in means.journal.entries() for row in entry.rows() if f"<{record}" in row and "resultMessage" in row]
+    rows = [row for entry in context.journal.entries() for row in entry.rows() if f"<{record}" in row and "resultMessage" in row]
 
     wanted = {"initiative": "No lead entity", "document": "neither an author nor a publisher", "post": "has no text"}
     if kind == "event":  # without a start it is withheld, so that there is no record to remark on

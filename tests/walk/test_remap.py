@@ -21,107 +21,107 @@ def counted(plan) -> dict[Outcome, int]:
     return {outcome: count for outcome, count in plan.outcomes.items() if count}
 
 
-def last_lines(means) -> list[str]:
-    return [line.decode() for line in next(means.journal.entries(after=means.journal.head.number - 1)).lines()]
+def last_lines(context) -> list[str]:
+    return [line.decode() for line in next(context.journal.entries(after=context.journal.head.number - 1)).lines()]
 
 
 @pytest.fixture
-def silent(means, registry):
-    """The same means after a harvest, with a registry that must not be asked any more."""
+def silent(context, registry):
+    """The same context after a harvest, with a registry that must not be asked any more."""
 
     def refuse(request: httpx.Request) -> httpx.Response:
         raise AssertionError(f"{request.url} was asked")
 
-    return replace(means, transport=httpx.MockTransport(refuse))
+    return replace(context, transport=httpx.MockTransport(refuse))
 
 
-def test_what_says_the_same_is_left_alone_and_writes_nothing(source, means, silent):
-    harvest(source, means)
-    head = means.journal.head
+def test_what_says_the_same_is_left_alone_and_writes_nothing(source, context, silent):
+    harvest(source, context)
+    head = context.journal.head
 
     plan = remap(source, silent)
 
     assert (counted(plan), plan.run.state) == ({Outcome.UNCHANGED: 10}, State.UNCHANGED)
-    assert means.journal.head == head
+    assert context.journal.head == head
 
 
-def test_a_card_that_maps_otherwise_changes_what_it_touches_without_asking(source, means, silent):
-    harvest(source, means)
+def test_a_card_that_maps_otherwise_changes_what_it_touches_without_asking(source, context, silent):
+    harvest(source, context)
     card = replace(source, fields={**source.fields, "description@en": "owner"})
 
     plan = remap(card, silent)
 
     assert (counted(plan), plan.run.state) == ({Outcome.CHANGED: 10}, State.COMMITTED)
-    rows = [row for row in last_lines(means) if "initiative/projects/p3>" in row]
+    rows = [row for row in last_lines(context) if "initiative/projects/p3>" in row]
     assert [row[0] for row in rows if "/terms/description>" in row] == ["A"]
-    assert counted(harvest(card, means)) == {Outcome.UNCHANGED: 10}
+    assert counted(harvest(card, context)) == {Outcome.UNCHANGED: 10}
 
 
-def test_it_ends_as_a_full_harvest_with_the_new_card_does(source, means, silent, registry):
+def test_it_ends_as_a_full_harvest_with_the_new_card_does(source, context, silent, registry):
     card = replace(source, fields={**source.fields, "description@en": "owner"})
-    harvest(source, means)
+    harvest(source, context)
     remap(card, silent)
     mapped = silent.ledger.current_descriptions("projects", [f"p{it}" for it in range(1, 11)])
 
-    assert counted(harvest(card, means, full=True)) == {Outcome.UNCHANGED: 10}
-    assert means.ledger.current_descriptions("projects", list(mapped)) == mapped
+    assert counted(harvest(card, context, full=True)) == {Outcome.UNCHANGED: 10}
+    assert context.ledger.current_descriptions("projects", list(mapped)) == mapped
 
 
-def test_of_a_record_that_changed_later_the_newest_word_counts(source, means, silent, registry, project):
-    harvest(source, means)
+def test_of_a_record_that_changed_later_the_newest_word_counts(source, context, silent, registry, project):
+    harvest(source, context)
     registry.projects[2] = project(3, "Renamed")
-    harvest(source, means)
+    harvest(source, context)
 
     assert counted(remap(source, silent)) == {Outcome.UNCHANGED: 10}
 
 
-def test_what_is_no_longer_at_its_source_stays_as_it_is(source, means, silent, registry):
+def test_what_is_no_longer_at_its_source_stays_as_it_is(source, context, silent, registry):
     lax = replace(source, limits=Limits(vanished=1.0))
-    harvest(lax, means)
+    harvest(lax, context)
     del registry.projects[7:]
-    harvest(lax, means)
+    harvest(lax, context)
 
     assert counted(remap(lax, silent)) == {Outcome.UNCHANGED: 7}
-    assert means.ledger.count_missing("projects") == 3
+    assert context.ledger.count_missing("projects") == 3
 
 
-def test_a_record_that_was_withheld_is_published_once_its_card_reads_it(source, means, silent, registry, project):
+def test_a_record_that_was_withheld_is_published_once_its_card_reads_it(source, context, silent, registry, project):
     registry.projects[4] = {**project(5), "name": "", "nom": "Projet"}
-    harvest(source, means)
+    harvest(source, context)
     card = replace(source, fields={**source.fields, "title@fr": "nom"})
 
     assert counted(remap(card, silent)) == {Outcome.NEW: 1, Outcome.UNCHANGED: 9}
 
 
-def test_the_guard_holds_a_plan_that_would_withhold_too_much(source, means, silent):
-    harvest(source, means)
+def test_the_guard_holds_a_plan_that_would_withhold_too_much(source, context, silent):
+    harvest(source, context)
     card = replace(source, fields={**source.fields, "title@en": "nothing"})
 
     plan = remap(card, silent)
 
     assert plan.run.state is State.HELD
     assert "10 of 10 records could not be published" in (plan.hold_reason or "")
-    assert means.ledger.count_published("projects") == 10
+    assert context.ledger.count_published("projects") == 10
 
 
-def test_a_dry_run_shows_the_plan_and_leaves_no_trace(source, means, silent):
-    harvest(source, means)
+def test_a_dry_run_shows_the_plan_and_leaves_no_trace(source, context, silent):
+    harvest(source, context)
     card = replace(source, fields={**source.fields, "description@en": "owner"})
-    before, runs = means.journal.head, means.ledger.runs("projects")
+    before, runs = context.journal.head, context.ledger.runs("projects")
 
     assert counted(remap(card, silent, dry_run=True)) == {Outcome.CHANGED: 10}
-    assert (means.journal.head, means.ledger.runs("projects")) == (before, runs)
+    assert (context.journal.head, context.ledger.runs("projects")) == (before, runs)
 
 
-def test_the_source_is_no_fresher_for_it_and_is_asked_from_where_it_was(source, means, silent):
-    harvest(source, means)
-    before = status_file.source_statuses(means, means.now())[0]
+def test_the_source_is_no_fresher_for_it_and_is_asked_from_where_it_was(source, context, silent):
+    harvest(source, context)
+    before = status_file.source_statuses(context, context.now())[0]
     card = replace(source, fields={**source.fields, "description@en": "owner"})
-    first = means.ledger.runs("projects")[0]
+    first = context.ledger.runs("projects")[0]
 
     run = remap(card, silent).run
 
-    after = status_file.source_statuses(means, means.now())[0]
+    after = status_file.source_statuses(context, context.now())[0]
     assert (after.success, after.attempt, after.change) == (before.success, before.attempt, before.change)
     assert run.heard == first.started
     assert run.started - first.started >= timedelta(minutes=1)
@@ -132,46 +132,46 @@ def test_nothing_is_mapped_again_where_no_complete_run_is_archived(source, silen
         remap(source, silent)
 
 
-def test_an_archive_that_is_not_there_is_told_and_changes_nothing(source, means, silent):
-    harvest(source, means)
-    (means.data / "archive" / "projects" / "projects.1.warc.gz").unlink()
+def test_an_archive_that_is_not_there_is_told_and_changes_nothing(source, context, silent):
+    harvest(source, context)
+    (context.data / "archive" / "projects" / "projects.1.warc.gz").unlink()
 
     with pytest.raises(ArchiveError, match=r"archive .*projects\.1\.warc\.gz: No such file"):
         remap(source, silent)
 
-    assert means.ledger.runs("projects")[0].state is State.FAILED
-    assert means.ledger.count_published("projects") == 10
+    assert context.ledger.runs("projects")[0].state is State.FAILED
+    assert context.ledger.count_published("projects") == 10
 
 
-def test_an_address_that_was_never_asked_is_told(source, means, silent):
-    harvest(source, means)
+def test_an_address_that_was_never_asked_is_told(source, context, silent):
+    harvest(source, context)
 
     with pytest.raises(ArchiveError, match=r"https://registry\.example/other.* is not in the archive projects/projects\.1\.warc\.gz"):
         remap(replace(source, url="https://registry.example/other"), silent)
 
 
-def test_a_harvest_that_is_open_is_ended_by_a_harvest_first(source, means, silent):
-    harvest(source, means)
-    means.ledger.create_run("projects", means.now(), "rules", sweep=True, since=None)
+def test_a_harvest_that_is_open_is_ended_by_a_harvest_first(source, context, silent):
+    harvest(source, context)
+    context.ledger.create_run("projects", context.now(), "rules", sweep=True, since=None)
 
-    with pytest.raises(PlanError, match=r"projects\.2 was cut off and is still open; `stocktake harvest projects`"):
+    with pytest.raises(PlanError, match=r"projects\.2 was interrupted and is still open; run `stocktake harvest projects`"):
         remap(source, silent)
 
 
 @pytest.mark.parametrize("deed", [remap, harvest])
-def test_a_remapping_that_was_cut_off_is_begun_anew_by_whoever_comes(source, means, deed):
-    harvest(source, means)
-    cut = means.ledger.create_run("projects", means.now(), "rules", sweep=False, since=None)
-    means.ledger.save(replace(cut, heard=cut.started))
+def test_a_remapping_that_was_cut_off_is_begun_anew_by_whoever_comes(source, context, deed):
+    harvest(source, context)
+    cut = context.ledger.create_run("projects", context.now(), "rules", sweep=False, since=None)
+    context.ledger.save(replace(cut, heard=cut.started))
 
-    plan = deed(source, means)
+    plan = deed(source, context)
 
     assert plan.run.id == "projects.3"
-    assert means.ledger.run("projects.2").state is State.FAILED
+    assert context.ledger.run("projects.2").state is State.FAILED
 
 
-def test_a_journal_of_many_sources_is_mapped_by_processes_too(source, means, silent):
-    harvest_all([source], means, full=False, dry_run=False, quiet=True)
+def test_a_journal_of_many_sources_is_mapped_by_processes_too(source, context, silent):
+    harvest_all([source], context, full=False, dry_run=False, quiet=True)
     card = replace(source, fields={**source.fields, "description@en": "owner"})
     silent.pool.workers, silent.pool.record_count = 1, 10_000
 

@@ -26,18 +26,21 @@ def refuse(request: httpx.Request) -> httpx.Response:
 
 @pytest.mark.parametrize("registry", SHARES)
 def test_what_a_registry_said_in_two_versions_is_mapped_again_as_it_stands(tmp_path, registry):
-    with Demo(size=120, only=(registry,)) as there, open_context(tmp_path, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", _HERE) as means:
+    with (
+        Demo(size=120, only=(registry,)) as there,
+        open_context(tmp_path, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", _HERE) as context,
+    ):
         write_sources(there.url, tmp_path / "sources", (registry,))
         (source,) = load_all(tmp_path / "sources")
         source = replace(source, pause=0)
-        plans = [harvest(source, means)]
+        plans = [harvest(source, context)]
         there.evolve(version=2)
-        plans.append(harvest(source, means))
+        plans.append(harvest(source, context))
         if State.HELD in {plan.run.state for plan in plans}:
             pytest.skip(f"the guard holds what {registry} says by design: {plans[-1].hold_reason}")
-        before = means.ledger.count_published(source.name) - means.ledger.count_missing(source.name)
+        before = context.ledger.count_published(source.name) - context.ledger.count_missing(source.name)
 
-        plan = remap(source, replace(means, transport=httpx.MockTransport(refuse)))
+        plan = remap(source, replace(context, transport=httpx.MockTransport(refuse)))
 
     counts = {outcome: plan.outcomes[outcome] for outcome in SEEN if plan.outcomes[outcome]}
     assert set(counts) <= _LEFT

@@ -21,14 +21,14 @@ from harvesters.source import Limits, Source
 Project = Callable[..., dict[str, Any]]
 
 
-def rows(means: HarvestContext, entry: int) -> list[str]:
-    return list(next(means.journal.entries(after=entry - 1)).rows())
+def rows(context: HarvestContext, entry: int) -> list[str]:
+    return list(next(context.journal.entries(after=entry - 1)).rows())
 
 
-def graphs(means: HarvestContext) -> dict[str, set[str]]:
+def graphs(context: HarvestContext) -> dict[str, set[str]]:
     """Play the journal: each graph's statements as they stand now."""
     played: dict[str, set[str]] = {}
-    for entry in means.journal.entries():
+    for entry in context.journal.entries():
         for row in entry.rows():
             statement, _, graph = row[2:].removesuffix(" .").rpartition(" ")
             lines = played.setdefault(graph.strip("<>"), set())
@@ -36,199 +36,199 @@ def graphs(means: HarvestContext) -> dict[str, set[str]]:
     return {graph: lines for graph, lines in played.items() if lines}
 
 
-def test_a_first_run_publishes_what_came(source: Source, means: HarvestContext) -> None:
-    plan = harvest(source, means)
+def test_a_first_run_publishes_what_came(source: Source, context: HarvestContext) -> None:
+    plan = harvest(source, context)
 
     assert (plan.run.state, plan.run.entry) == (State.COMMITTED, 1)
     assert {name: count for name, count in plan.counts.items() if count} == {
         "claimed": 10, "fetched": 10, "new": 10, "published_after": 10,
     }  # fmt: skip
-    assert means.ledger.count_published("projects") == 10
+    assert context.ledger.count_published("projects") == 10
 
 
-def test_each_record_is_a_graph_of_its_own_with_its_provenance(source: Source, means: HarvestContext) -> None:
-    harvest(source, means)
+def test_each_record_is_a_graph_of_its_own_with_its_provenance(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
 
-    record = means.iris.record("projects", "p1")
-    told = graphs(means)[record]
-    assert f'<{means.iris.thing("initiative", "projects", "p1")}> <http://purl.org/dc/terms/title> "Project 1"@en' in told
-    assert f"<{record}> <http://www.w3.org/ns/prov#wasGeneratedBy> <{means.iris.run('projects.1')}>" in told
-
-
-def test_the_entry_holds_source_and_run_too(source: Source, means: HarvestContext) -> None:
-    harvest(source, means)
-
-    told = graphs(means)
-    assert len(told[means.iris.source("projects")]) > 5
-    assert any(line.endswith('"10"^^<http://www.w3.org/2001/XMLSchema#integer>') for line in told[means.iris.run("projects.1")])
+    record = context.iris.record("projects", "p1")
+    told = graphs(context)[record]
+    assert f'<{context.iris.thing("initiative", "projects", "p1")}> <http://purl.org/dc/terms/title> "Project 1"@en' in told
+    assert f"<{record}> <http://www.w3.org/ns/prov#wasGeneratedBy> <{context.iris.run('projects.1')}>" in told
 
 
-def test_an_unchanged_source_writes_no_entry(source: Source, means: HarvestContext) -> None:
-    harvest(source, means)
+def test_the_entry_holds_source_and_run_too(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
 
-    plan = harvest(source, means)
+    told = graphs(context)
+    assert len(told[context.iris.source("projects")]) > 5
+    assert any(line.endswith('"10"^^<http://www.w3.org/2001/XMLSchema#integer>') for line in told[context.iris.run("projects.1")])
+
+
+def test_an_unchanged_source_writes_no_entry(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+
+    plan = harvest(source, context)
 
     assert plan.run.state is State.UNCHANGED
     assert plan.outcomes[Outcome.UNCHANGED] == 10
-    assert [entry.number for entry in means.journal.entries()] == [1]
+    assert [entry.number for entry in context.journal.entries()] == [1]
 
 
-def test_a_changed_record_writes_only_its_difference(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_a_changed_record_writes_only_its_difference(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     registry.projects[0]["name"] = "Renamed"
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    record = means.iris.record("projects", "p1")
-    changed = [row for row in rows(means, 2) if row.endswith(f"<{record}> .")]
+    record = context.iris.record("projects", "p1")
+    changed = [row for row in rows(context, 2) if row.endswith(f"<{record}> .")]
     assert plan.outcomes[Outcome.CHANGED] == 1
     assert sum('"Project 1"@en' in row and row[0] == "D" for row in changed) == 1
     assert sum('"Renamed"@en' in row and row[0] == "A" for row in changed) == 1
     assert not any("primaryTopic" in row for row in changed)
 
 
-def test_a_change_that_means_nothing_to_us_is_no_change(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_a_change_that_means_nothing_to_us_is_no_change(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     registry.projects[0]["internal"] = "new"
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert plan.run.state is State.UNCHANGED
 
 
-def test_a_record_without_a_title_is_withheld_with_its_reason(source: Source, means: HarvestContext, registry: Any) -> None:
+def test_a_record_without_a_title_is_withheld_with_its_reason(source: Source, context: HarvestContext, registry: Any) -> None:
     registry.projects[0]["name"] = ""
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    (trouble,) = means.ledger.failures(plan.run)
+    (trouble,) = context.ledger.failures(plan.run)
     assert (trouble.key, trouble.outcome) == ("p1", Outcome.WITHHELD)
     assert "title" in (trouble.reason or "")
-    assert means.iris.record("projects", "p1") not in graphs(means)
+    assert context.iris.record("projects", "p1") not in graphs(context)
 
 
-def test_a_record_that_turns_bad_keeps_its_last_good_data(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
-    before = graphs(means)
+def test_a_record_that_turns_bad_keeps_its_last_good_data(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
+    before = graphs(context)
     registry.projects[0]["name"] = ""
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert plan.outcomes[Outcome.WITHHELD] == 1
-    assert graphs(means) == before
+    assert graphs(context) == before
 
 
-def test_a_key_that_comes_twice_counts_once(source: Source, means: HarvestContext, registry: Any, project: Project) -> None:
+def test_a_key_that_comes_twice_counts_once(source: Source, context: HarvestContext, registry: Any, project: Project) -> None:
     registry.projects[9] = project(1, "Another one")
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert (plan.outcomes[Outcome.NEW], plan.outcomes[Outcome.DUPLICATE]) == (9, 1)
-    assert any('"Project 1"@en' in line for line in graphs(means)[means.iris.record("projects", "p1")])
+    assert any('"Project 1"@en' in line for line in graphs(context)[context.iris.record("projects", "p1")])
 
 
-def test_a_dry_run_that_fails_leaves_no_trace(source: Source, means: HarvestContext, registry: Any) -> None:
+def test_a_dry_run_that_fails_leaves_no_trace(source: Source, context: HarvestContext, registry: Any) -> None:
     registry.answer = lambda _: httpx.Response(404)
 
     with pytest.raises(HarvestError):
-        harvest(source, means, dry_run=True)
+        harvest(source, context, dry_run=True)
 
-    assert means.ledger.runs() == []
+    assert context.ledger.runs() == []
 
 
-def test_a_dry_run_neither_ends_nor_forgets_a_run_that_was_cut_off(source: Source, means: HarvestContext, torn: HarvestContext) -> None:
+def test_a_dry_run_neither_ends_nor_forgets_a_run_that_was_cut_off(source: Source, context: HarvestContext, torn: HarvestContext) -> None:
     with pytest.raises(Crash):
         harvest(source, torn)
-    (before,) = means.ledger.runs()
+    (before,) = context.ledger.runs()
 
-    with pytest.raises(PlanError, match=r"projects\.1 was cut off and is still open; `stocktake harvest projects` brings it to its end"):
-        harvest(source, means, dry_run=True)
+    with pytest.raises(PlanError, match=r"projects\.1 was interrupted and is still open; run `stocktake harvest projects` to finish it"):
+        harvest(source, context, dry_run=True)
 
-    assert means.ledger.runs() == [before]
+    assert context.ledger.runs() == [before]
 
 
-def test_a_dry_run_changes_nothing(source: Source, means: HarvestContext) -> None:
-    plan = harvest(source, means, dry_run=True)
+def test_a_dry_run_changes_nothing(source: Source, context: HarvestContext) -> None:
+    plan = harvest(source, context, dry_run=True)
 
     assert plan.outcomes[Outcome.NEW] == 10
-    assert means.journal.head is None
-    assert means.ledger.runs() == []
+    assert context.journal.head is None
+    assert context.ledger.runs() == []
 
 
 @pytest.mark.parametrize("kept", [0, 5])
-def test_a_source_that_brings_too_little_is_held(source: Source, means: HarvestContext, registry: Any, kept: int) -> None:
+def test_a_source_that_brings_too_little_is_held(source: Source, context: HarvestContext, registry: Any, kept: int) -> None:
     careful = replace(source, limits=Limits(expect=8))
-    harvest(careful, means)
-    before = graphs(means)
+    harvest(careful, context)
+    before = graphs(context)
     del registry.projects[kept:]
 
-    plan = harvest(careful, means)
+    plan = harvest(careful, context)
 
     assert plan.run.state is State.HELD
     assert plan.hold_reason
-    assert graphs(means) == before
+    assert graphs(context) == before
 
 
-def test_too_large_a_vanished_share_is_held(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_too_large_a_vanished_share_is_held(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     del registry.projects[5:]
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert plan.run.state is State.HELD
     assert plan.hold_reason == "5 of 10 published records are missing (50%); the limit is 10%"
 
 
-def test_growth_alone_is_not_held(source: Source, means: HarvestContext, registry: Any, project: Project) -> None:
-    harvest(source, means)
+def test_growth_alone_is_not_held(source: Source, context: HarvestContext, registry: Any, project: Project) -> None:
+    harvest(source, context)
     registry.projects += [project(number) for number in range(11, 91)]
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert (plan.run.state, plan.outcomes[Outcome.NEW]) == (State.COMMITTED, 80)
 
 
-def test_less_than_the_source_claims_is_incomplete_and_deletes_nothing(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_less_than_the_source_claims_is_incomplete_and_deletes_nothing(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     registry.total = 10
     registry.projects = registry.projects[:9]
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert plan.run.state is State.INCOMPLETE
-    assert plan.run.reason == "the source reported 10 records but returned 9; nothing was taken for deleted"
-    assert means.ledger.count_published("projects") == 10
+    assert plan.run.reason == "the source reported 10 records but returned 9; no record was marked as deleted"
+    assert context.ledger.count_published("projects") == 10
 
 
 def test_a_record_that_sweeps_miss_for_its_time_of_grace_is_gone_and_leaves_a_tombstone(
-    source: Source, means: HarvestContext, registry: Any
+    source: Source, context: HarvestContext, registry: Any
 ) -> None:
-    harvest(source, means)
+    harvest(source, context)
     del registry.projects[9]
-    harvest(source, means)
-    harvest(source, means)
-    published_within_grace = means.ledger.count_published("projects")
+    harvest(source, context)
+    harvest(source, context)
+    published_within_grace = context.ledger.count_published("projects")
 
-    harvest(source, means)
+    harvest(source, context)
 
-    record = means.iris.record("projects", "p10")
-    told = graphs(means)[record]
+    record = context.iris.record("projects", "p10")
+    told = graphs(context)[record]
     assert published_within_grace == 10
-    assert means.ledger.count_published("projects") == 9
-    assert f"<{record}> <http://www.w3.org/ns/adms#status> <{means.iris.ns}gone>" in told
+    assert context.ledger.count_published("projects") == 9
+    assert f"<{record}> <http://www.w3.org/ns/adms#status> <{context.iris.ns}gone>" in told
     assert not any("#type> " in line and "Initiative>" in line for line in told)
 
 
-def test_a_record_that_was_gone_comes_back_under_its_address(source: Source, means: HarvestContext, registry: Any) -> None:
-    harvest(source, means)
+def test_a_record_that_was_gone_comes_back_under_its_address(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
     lost = registry.projects.pop()
     for _ in range(3):
-        harvest(source, means)
+        harvest(source, context)
     registry.projects.append(lost)
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    told = graphs(means)[means.iris.record("projects", "p10")]
+    told = graphs(context)[context.iris.record("projects", "p10")]
     assert plan.outcomes[Outcome.NEW] == 1
     assert any("Initiative>" in line for line in told)
     assert not any("gone>" in line for line in told)
@@ -245,27 +245,27 @@ def test_a_record_that_was_gone_comes_back_under_its_address(source: Source, mea
     ids=["html", "cut", "503", "404"],
 )
 def test_a_bad_answer_fails_the_run_and_keeps_the_last_good_data(
-    source: Source, means: HarvestContext, registry: Any, answer: httpx.Response
+    source: Source, context: HarvestContext, registry: Any, answer: httpx.Response
 ) -> None:
-    harvest(source, means)
-    before = graphs(means)
+    harvest(source, context)
+    before = graphs(context)
     registry.answer = lambda page: answer if page == 2 else None
 
     with pytest.raises(HarvestError, match=r"registry\.example"):
-        harvest(source, means)
+        harvest(source, context)
 
-    assert means.ledger.runs("projects")[0].state is State.FAILED
-    assert graphs(means) == before
+    assert context.ledger.runs("projects")[0].state is State.FAILED
+    assert graphs(context) == before
 
 
-def test_pages_that_repeat_are_an_error_not_a_harvest(source: Source, means: HarvestContext, registry: Any) -> None:
+def test_pages_that_repeat_are_an_error_not_a_harvest(source: Source, context: HarvestContext, registry: Any) -> None:
     registry.total = 9
     registry.projects = registry.projects[:3] * 3
 
     with pytest.raises(ParseError, match="repeat"):
-        harvest(source, means)
+        harvest(source, context)
 
-    assert means.journal.head is None
+    assert context.journal.head is None
 
 
 class Crash(BaseException):
@@ -273,72 +273,72 @@ class Crash(BaseException):
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 4])
-def test_a_run_that_is_cut_off_goes_on_at_its_last_page(source: Source, means: HarvestContext, registry: Any, page: int) -> None:
+def test_a_run_that_is_cut_off_goes_on_at_its_last_page(source: Source, context: HarvestContext, registry: Any, page: int) -> None:
     def crash(asked: int) -> None:
         if asked == page and registry.asked.count(page) == 1:
             raise Crash
 
     registry.answer = crash
     with pytest.raises(Crash):
-        harvest(source, means)
+        harvest(source, context)
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
     assert (plan.run.id, plan.run.state, plan.outcomes[Outcome.NEW]) == ("projects.1", State.COMMITTED, 10)
-    assert means.ledger.count_published("projects") == 10
+    assert context.ledger.count_published("projects") == 10
 
 
 @pytest.fixture
-def torn(means: HarvestContext) -> HarvestContext:
+def torn(context: HarvestContext) -> HarvestContext:
     """Means whose journal dies after it has written an entry."""
 
-    class Dying(type(means.journal)):  # type: ignore[misc]
+    class Dying(type(context.journal)):  # type: ignore[misc]
         def append(self, *given: object, **named: object) -> None:
             super().append(*given, **named)
             raise Crash
 
-    return replace(means, journal=Dying(means.journal.folder))
+    return replace(context, journal=Dying(context.journal.folder))
 
 
 def test_a_crash_between_journal_and_ledger_is_mended_at_the_next_start(
-    source: Source, means: HarvestContext, torn: HarvestContext
+    source: Source, context: HarvestContext, torn: HarvestContext
 ) -> None:
     with pytest.raises(Crash):
         harvest(source, torn)
 
-    plan = harvest(source, means)
+    plan = harvest(source, context)
 
-    assert [entry.run for entry in means.journal.entries()] == ["projects.1"]
+    assert [entry.run for entry in context.journal.entries()] == ["projects.1"]
     assert (plan.run.id, plan.run.state, plan.outcomes[Outcome.NEW], plan.published_before) == ("projects.1", State.COMMITTED, 10, 0)
-    assert means.ledger.count_published("projects") == 10
+    assert context.ledger.count_published("projects") == 10
 
 
-def test_a_source_that_has_been_due_since_a_crash_is_read_anew(source: Source, means: HarvestContext, torn: HarvestContext) -> None:
+def test_a_source_that_has_been_due_since_a_crash_is_read_anew(source: Source, context: HarvestContext, torn: HarvestContext) -> None:
     with pytest.raises(Crash):
         harvest(source, torn)
-    later = means.now() + timedelta(days=1)
+    later = context.now() + timedelta(days=1)
 
-    plan = harvest(source, replace(means, now=lambda: later))
+    plan = harvest(source, replace(context, now=lambda: later))
 
-    assert [entry.run for entry in means.journal.entries()] == ["projects.1"]
+    assert [entry.run for entry in context.journal.entries()] == ["projects.1"]
     assert (plan.run.id, plan.run.state) == ("projects.2", State.UNCHANGED)
 
 
-def test_records_are_judged_again_when_what_judges_them_has_changed(source: Source, means: HarvestContext) -> None:
-    harvest(source, means)
+def test_records_are_judged_again_when_what_judges_them_has_changed(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
 
-    plan = harvest(replace(source, options={**source.options, "size": 50}), means)
+    plan = harvest(replace(source, options={**source.options, "size": 50}), context)
 
     assert plan.outcomes[Outcome.CHANGED] == 10
 
 
 def test_a_run_of_long_ago_says_that_its_records_are_no_longer_listed(
-    source: Source, means: HarvestContext, capsys: pytest.CaptureFixture[str]
+    source: Source, context: HarvestContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(LISTED_RUNS + 1):
-        harvest(source, means)
+        harvest(source, context)
 
-    print_run(means, "projects.1", [Outcome.NEW], json=False)
+    print_run(context, "projects.1", [Outcome.NEW], json=False)
 
     told = capsys.readouterr().out
     assert "10   fetched" in told

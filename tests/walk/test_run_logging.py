@@ -27,11 +27,11 @@ def log_to_stderr() -> Iterator[None]:
     root.handlers = [handler for handler in root.handlers if not isinstance(handler, LibraryHandler)]
 
 
-def test_a_retried_request_names_its_source(log_to_stderr, source, means, registry, project, capsys) -> None:
+def test_a_retried_request_names_its_source(log_to_stderr, source, context, registry, project, capsys) -> None:
     registry.projects = [project(1)]
     registry.answer = lambda _: httpx.Response(503) if len(registry.asked) == 1 else None
 
-    harvest_and_log(source, means)
+    harvest_and_log(source, context)
 
     lines = [line for line in capsys.readouterr().err.splitlines() if "retrying request" in line]
     assert len(lines) == 1
@@ -39,7 +39,7 @@ def test_a_retried_request_names_its_source(log_to_stderr, source, means, regist
     assert source.url in lines[0]
 
 
-def test_a_run_that_was_cut_off_says_at_which_page_it_resumes(source, means, registry, project) -> None:
+def test_a_run_that_was_cut_off_says_at_which_page_it_resumes(source, context, registry, project) -> None:
     registry.projects = [project(number) for number in range(9)]
 
     def cut_off(page: int) -> httpx.Response | None:
@@ -49,11 +49,11 @@ def test_a_run_that_was_cut_off_says_at_which_page_it_resumes(source, means, reg
 
     registry.answer = cut_off
     with pytest.raises(RuntimeError, match="cut off"):
-        harvest_and_log(source, means)
+        harvest_and_log(source, context)
     registry.answer = lambda _: None
 
     with capture_logs() as logs:
-        plan = harvest_and_log(source, means)
+        plan = harvest_and_log(source, context)
 
     resumed = [(log["run"], log["page"], log["records"]) for log in logs if log["event"] == "run resumed"]
     assert resumed == [(plan.run.id, 3, 6)]

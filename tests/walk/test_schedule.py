@@ -39,7 +39,10 @@ def test_runs_of_one_source_are_coalesced_and_never_overlap(source: Source) -> N
 
 def test_a_run_that_waits_goes_on_when_quiet_hours_end_and_nothing_else_does(source: Source) -> None:
     calm, ran, waiting = replace(source, quiet=parse_quiet_hours("22:00-06:30")), list[str](), set[str]()
-    jobs = {job.id: job for job in create_scheduler([calm], lambda it: ran.append(it.name), waits=lambda it: it.name in waiting).get_jobs()}
+    jobs = {
+        job.id: job
+        for job in create_scheduler([calm], lambda it: ran.append(it.name), is_postponed=lambda source: source.name in waiting).get_jobs()
+    }
     job = jobs[":quiet-projects"]
 
     job.func(*job.args)
@@ -63,6 +66,6 @@ def test_what_the_schedule_misses_is_told(code: int, told: str) -> None:
 
 def test_what_the_schedule_does_for_itself_is_no_missed_run() -> None:
     with capture_logs() as logs:
-        log_missed(JobExecutionEvent(EVENT_JOB_MAX_INSTANCES, ":errands", "default", NOON))
+        log_missed(JobExecutionEvent(EVENT_JOB_MAX_INSTANCES, ":requests", "default", NOON))
 
     assert logs == []

@@ -39,29 +39,29 @@ Told = dict[str, str]
 
 
 @pytest.fixture
-def carded(means: HarvestContext, tmp_path: Path) -> HarvestContext:
+def carded(context: HarvestContext, tmp_path: Path) -> HarvestContext:
     """Means that know a folder with the source's card."""
     folder = tmp_path / "cards"
     folder.mkdir()
     (folder / "projects.toml").write_text(CARD)
-    return replace(means, source_dir=folder)
+    return replace(context, source_dir=folder)
 
 
-def told(means: HarvestContext, name: str = "projects", after: timedelta = timedelta()) -> Told:
+def told(context: HarvestContext, name: str = "projects", after: timedelta = timedelta()) -> Told:
     """Write the status as it is so much later; give what it says of a source, by the terms' names."""
-    now: Callable[[], datetime] = means.now
-    write_status(replace(means, now=lambda: now() + after))
+    now: Callable[[], datetime] = context.now
+    write_status(replace(context, now=lambda: now() + after))
     store = pyoxigraph.Store()
-    store.load((means.data / "status.nq").read_bytes(), pyoxigraph.RdfFormat.N_QUADS)
-    source = pyoxigraph.NamedNode(means.iris.source(name))
-    found = store.quads_for_pattern(source, None, None, pyoxigraph.NamedNode(means.iris.status))
-    return {quad.predicate.value.rpartition("#")[2]: quad.object.value.removeprefix(means.iris.base) for quad in found}
+    store.load((context.data / "status.nq").read_bytes(), pyoxigraph.RdfFormat.N_QUADS)
+    source = pyoxigraph.NamedNode(context.iris.source(name))
+    found = store.quads_for_pattern(source, None, None, pyoxigraph.NamedNode(context.iris.status))
+    return {quad.predicate.value.rpartition("#")[2]: quad.object.value.removeprefix(context.iris.base) for quad in found}
 
 
-def fail(source: Source, means: HarvestContext, registry: Any) -> None:
+def fail(source: Source, context: HarvestContext, registry: Any) -> None:
     registry.answer = lambda _: httpx.Response(404)
     with pytest.raises(HarvestError):
-        harvest(source, means)
+        harvest(source, context)
 
 
 def test_a_source_that_succeeded_is_live_and_tells_when_it_will_be_late(source: Source, carded: HarvestContext) -> None:

@@ -70,8 +70,8 @@ def _is_open(port: int) -> bool:
 
 
 def harvested(folder: Path, dask: str, **more) -> dict[str, str]:
-    with crews.means(folder, crews.Projects(**more), 0, dask) as means:
-        plan = harvest(crews.source(), means)
+    with crews.context(folder, crews.Projects(**more), 0, dask) as context:
+        plan = harvest(crews.source(), context)
 
     assert plan.run.state is State.COMMITTED
     return crews.written(folder)
@@ -114,8 +114,8 @@ def test_a_worker_with_other_code_is_refused(tmp_path):
     with (older / "vocab" / "describe.py").open("a") as file:
         file.write("# once it was another\n")
 
-    with cluster(tmp_path, 1, older) as dask, crews.means(tmp_path / "data", crews.Projects(), 0, dask.address) as means:
+    with cluster(tmp_path, 1, older) as dask, crews.context(tmp_path / "data", crews.Projects(), 0, dask.address) as context:
         with pytest.raises(ClusterError, match=r"the Dask worker at tcp://127\.0\.0\.1:.* has other code"):
-            harvest(crews.source(), means)
+            harvest(crews.source(), context)
 
-        assert means.ledger.runs("projects")[0].state is State.FAILED
+        assert context.ledger.runs("projects")[0].state is State.FAILED

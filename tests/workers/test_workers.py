@@ -59,9 +59,9 @@ def test_a_worker_does_what_is_due_and_what_a_person_asked_for(house, ledger):
     house.card("a")
     house.card("b")
     put(ledger, "a")
-    with open_context(house.data, ledger, BASE, "desk@example.org", frozenset()) as means:
-        number = means.ledger.request_run("b", True, "ann", AT)
-        RunEnqueuer(means, ledger).enqueue_requested(next(it for it in means.ledger.waiting_requests() if it.id == number))
+    with open_context(house.data, ledger, BASE, "desk@example.org", frozenset()) as context:
+        number = context.ledger.request_run("b", True, "ann", AT)
+        RunEnqueuer(context, ledger).enqueue_requested(next(it for it in context.ledger.waiting_requests() if it.id == number))
     house.start("worker", "--heartbeat", BEAT)
 
     house.settle("a", "b")

@@ -155,7 +155,7 @@ def _allowed_links(rdf_reader: RdfReader, addresses: Iterable[str], reply: Reply
         address for address in addresses if get_option(rdf_reader.source, OPTIONS, "elsewhere") or urlsplit(address).hostname in hosts
     ]
     if excluded := len(set(addresses)) - len(allowed):
-        log.info("links to other hosts not followed", source=rdf_reader.source.name, left=excluded, at=reply.url, cure="set `elsewhere`")
+        log.info("links to other hosts not followed", source=rdf_reader.source.name, left=excluded, at=reply.url, action="set `elsewhere`")
     return allowed
 
 

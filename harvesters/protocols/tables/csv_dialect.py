@@ -57,7 +57,7 @@ def detect_charset(reply: Reply, named: str | None) -> str:
     looks = None if marked or named else _guess_charset(reply.path)
     if looks is None:
         raise CharsetError(f"{reply.url}: its text is {' and '.join(faults)}; set the option 'charset' in the source definition")
-    log.warning("charset guessed from the content", url=reply.url, charset=looks, cure="set the option charset")
+    log.warning("charset guessed from the content", url=reply.url, charset=looks, action="set the option charset")
     return looks
 
 
