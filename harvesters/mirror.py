@@ -21,6 +21,7 @@ from harvesters.network.fetch import Fetch, Validator
 from harvesters.network.response_parsing import load_json
 from harvesters.payloads.rdf_parser import parse_quads
 from journal import mirror_origin
+from journal.atomic_file import replace_file
 from journal.entry import SUFFIX, Entry
 from journal.errors import ChainError, ForkError, JournalError
 from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
@@ -275,9 +276,7 @@ def _download_status(mirror: Mirror, base: str) -> None:
         return
     text = "".join(sorted(f"{quad.triple} <{graph}> .\n" for quad in quads)).encode()
     if not file.exists() or file.read_bytes() != text:
-        part = file.with_suffix(".part")
-        part.write_bytes(text)
-        part.replace(file)
+        replace_file(file, text)
 
 
 def _check_status(quads: Iterable[Quad], ns: str) -> None:

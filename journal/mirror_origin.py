@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import os
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from journal.atomic_file import replace_file
 from journal.errors import JournalError
 
 NAME = "origin.json"
@@ -56,9 +56,4 @@ def read(folder: Path) -> Origin | None:
 
 def write(folder: Path, origin: Origin) -> None:
     """Store the origin; the file is replaced atomically."""
-    part = folder / f"{NAME}.new"
-    with part.open("w", encoding="utf-8") as file:
-        json.dump(asdict(origin), file)
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(folder / NAME)
+    replace_file(folder / NAME, json.dumps(asdict(origin)))

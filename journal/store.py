@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 
 import fsspec
 
+from journal.atomic_file import replace_file
 from journal.errors import JournalError, JournalWriteError
 from journal.outage import Outage
 
@@ -212,6 +213,4 @@ def bind_replica(folder: Path, url: str) -> None:
             remedy = f"use an empty data folder, and put its entries into {url}/journal yourself"
             raise JournalError(f"{folder} holds a journal of its own; {remedy}")
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f"{NAME}.new"
-        part.write_text(json.dumps({"url": url.rstrip("/")}))
-        part.replace(folder / NAME)
+        replace_file(folder / NAME, json.dumps({"url": url.rstrip("/")}))

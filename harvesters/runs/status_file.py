@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -18,6 +19,7 @@ from harvesters.runs.due_times import frozen_after, late_after, next_due
 from harvesters.runs.locks import status_lock
 from harvesters.runs.publish_vocabularies import VOCABULARY as VOCABULARY
 from harvesters.source import Source, load
+from journal.atomic_file import replace_file
 from journal.errors import JournalWriteError
 from journal.store import Store
 from vocab.describe import quads
@@ -64,14 +66,10 @@ def update_status(context: HarvestContext) -> None:
 
 def _replace_file(file: Path, text: bytes, store: Store | None) -> None:
     """Replace the file in the object store, if any, then the local one, so that a failed upload is tried again."""
-    part = file.with_suffix(".part")
     try:
         if file.exists() and file.read_bytes() == text:
             return
-        part.write_bytes(text)
-        if store:
-            store.replace(file.name, part)
-        part.replace(file)
+        replace_file(file, text, before=partial(store.replace, file.name) if store else None)
     except JournalWriteError as error:
         raise DataDirectoryError(str(error)) from error
     except OSError as error:

@@ -15,6 +15,7 @@ from urllib.parse import urlencode
 import httpx
 import structlog
 
+from journal.atomic_file import replace_file
 from publisher.feeds.sets import FEED_FAMILIES, feed_path
 from publisher.history import change_reader
 from publisher.store.query_service import QueryService
@@ -82,9 +83,7 @@ class WebSubNotifier:
             return None
 
     def _save(self, entry: int) -> None:
-        part = self._file.with_suffix(".part")
-        part.write_text(json.dumps({"entry": entry}))
-        part.replace(self._file)
+        replace_file(self._file, json.dumps({"entry": entry}))
 
 
 def _with_feeds(sets: set[str]) -> Iterator[str]:

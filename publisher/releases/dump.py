@@ -18,6 +18,7 @@ from typing import BinaryIO
 
 from pyoxigraph import RdfFormat, Triple, parse, serialize
 
+from journal.atomic_file import replace_file
 from journal.journal import Journal
 from publisher.releases.deletions import deletion_rows
 from publisher.releases.sorting import FAN, merge_files
@@ -90,9 +91,7 @@ def _write_atomically(path: Path) -> Iterator[gzip.GzipFile]:
         yield file
     with part.open("rb") as whole:
         digest = hashlib.file_digest(whole, "sha256").hexdigest()
-    checksum = _checksum_path(path).with_name(_checksum_path(path).name + ".part")
-    checksum.write_text(f"{digest}  {path.name}\n")
-    checksum.rename(_checksum_path(path))
+    replace_file(_checksum_path(path), f"{digest}  {path.name}\n")
     part.rename(path)
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from pathlib import Path
 import orjson
 from pyoxigraph import Literal, NamedNode
 
+from journal.atomic_file import replace_file
 from publisher.projections.quad_source import QuadSource
 from publisher.search.index import TOPICS, Texts
 from vocab.terms import SKOS
@@ -71,12 +71,8 @@ def _ordered(texts: Iterable[tuple[str, str | None]]) -> Texts:
 
 def write_topics(index: Path, topics: Iterable[Topic]) -> None:
     """Write *topics* into the folder *index*, replacing the file at once."""
-    part = index / f"{TOPICS}.part"
-    with part.open("wb") as file:
-        file.write(orjson.dumps([[it.iri, it.scheme, it.preferred, it.others, it.members] for it in topics]))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(index / TOPICS)
+    rows = [[topic.iri, topic.scheme, topic.preferred, topic.others, topic.members] for topic in topics]
+    replace_file(index / TOPICS, orjson.dumps(rows))
 
 
 def parse_topics(content: bytes) -> list[Topic]:

@@ -9,7 +9,6 @@ more than reading the vocabulary.
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
@@ -19,6 +18,7 @@ from pathlib import Path
 
 import structlog
 
+from journal.atomic_file import replace_file
 from publisher.projections import position as position_file
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.quad_source import QuadSource
@@ -176,12 +176,7 @@ class SearchUpdater:
 
     def _commit(self, checkpoint: Checkpoint) -> None:
         self._writer.commit()
-        part = self._checkpoint_file.with_suffix(".part")
-        with part.open("w") as file:
-            json.dump(asdict(checkpoint), file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._checkpoint_file)
+        replace_file(self._checkpoint_file, json.dumps(asdict(checkpoint)))
         self._committed = checkpoint
 
     def _open(self) -> Writer:

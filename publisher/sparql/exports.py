@@ -16,6 +16,7 @@ from datetime import UTC, datetime, timedelta
 from enum import Enum
 from pathlib import Path
 
+from journal.atomic_file import replace_file
 from publisher.errors import StoreBusy, TooManyQueries
 from publisher.limits import Limits
 from publisher.store.workers.query_request import QueryRequest
@@ -113,12 +114,7 @@ class ExportQueue:
         """Write an export's state atomically."""
         home = self.folder / export.id
         home.mkdir(parents=True, exist_ok=True)
-        part = home / "export.part"
-        with part.open("w") as file:
-            json.dump({**asdict(export), "state": export.state.value}, file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(home / "export.json")
+        replace_file(home / "export.json", json.dumps({**asdict(export), "state": export.state.value}))
         return export
 
     def result(self, export: Export) -> Path:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -14,6 +13,7 @@ from pathlib import Path
 import structlog
 from pyoxigraph import NamedNode, Quad, Store
 
+from journal.atomic_file import replace_file
 from publisher.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import JournalCursor, JournalReader
 from publisher.search.updater import SearchUpdater
@@ -164,12 +164,7 @@ class EmbeddedStore:
         self._write_checkpoint(checkpoint)
 
     def _write_checkpoint(self, checkpoint: Checkpoint) -> None:
-        part = self._checkpoint_file.with_suffix(".part")
-        with part.open("w") as file:
-            json.dump(asdict(checkpoint), file)
-            file.flush()
-            os.fsync(file.fileno())
-        part.replace(self._checkpoint_file)
+        replace_file(self._checkpoint_file, json.dumps(asdict(checkpoint)))
         self.checkpoint = checkpoint
 
 

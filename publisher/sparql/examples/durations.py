@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from journal.atomic_file import replace_file
 from publisher.sparql.examples.example_runner import ExampleOutcome
 
 FILE = "examples.json"  # in the data folder
@@ -37,6 +38,4 @@ def write_durations(data: Path, outcomes: Iterable[ExampleOutcome], position: in
         known.pop(entry.example.name, None)
         if entry.passed:
             known[entry.example.name] = Duration(round(entry.seconds, 4), entry.rows, position)
-    part = data / f"{FILE}.part"
-    part.write_text(json.dumps({name: asdict(entry) for name, entry in sorted(known.items())}, indent=1), encoding="utf-8")
-    part.replace(data / FILE)
+    replace_file(data / FILE, json.dumps({name: asdict(entry) for name, entry in sorted(known.items())}, indent=1))

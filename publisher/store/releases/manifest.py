@@ -7,6 +7,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
+from journal.atomic_file import replace_file
+
 MANIFEST = "release.json"
 
 
@@ -68,10 +70,8 @@ class Release:
 
 def write_manifest(folder: Path, it: Release) -> None:
     """Write the manifest into *folder*; it replaces the one that is there at once."""
-    part = folder / f"{MANIFEST}.part"
     fields = {name: value for name, value in asdict(it).items() if name != "demo" or value}
-    part.write_text(json.dumps(fields, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    part.replace(folder / MANIFEST)
+    replace_file(folder / MANIFEST, json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_manifest(folder: Path) -> Release:

@@ -1,0 +1,25 @@
+"""Replace files atomically."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+
+def replace_file(
+    path: Path, content: bytes | str, *, before: Callable[[Path], None] | None = None
+) -> None:
+    """Write *content* to *path*; readers see the old or the new file, also after a crash.
+
+    The content is written to ``NAME.new`` beside *path* and synced, then *before* is called with
+    that file, then it is renamed. If anything raises, *path* is unchanged. Text is written as UTF-8.
+    """
+    new = path.with_name(f"{path.name}.new")
+    with new.open("wb") as file:
+        file.write(content.encode() if isinstance(content, str) else content)
+        file.flush()
+        os.fsync(file.fileno())
+    if before:
+        before(new)
+    new.replace(path)
