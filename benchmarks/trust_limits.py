@@ -143,7 +143,7 @@ def _set(feed: Feed, told: dict[str, Any], listed: list[str] | None = None) -> N
 def _token(home: Path, count: int) -> Row:
     """Have an OAI-PMH repository refuse the token of its third page, after a version that changed some records."""
     with Demo(size=count, faults=(), only=("oai",)) as demo, office(home / "token", _NOON) as context:
-        (card,) = write_sources(demo.url, home / "cards", ("oai",))
+        (card,) = write_sources(demo.url, home / "sources", ("oai",))
         story = Story(replace(load(card), pause=0.0), context)
         story.harvest()
         demo.evolve(2, [Fault.EXPIRED])

@@ -1,4 +1,4 @@
-"""A desk in a folder of its own: a source, a plan that waits, a key of each scope, and a clock that is handed in."""
+"""Admin pages over a source with a held plan, with a key of each scope and a given clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The API: deeds are done once, written down, and told apart from what cannot be."""
+"""The admin API executes actions once, writes them to the audit log, and reports impossible ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The gate: every address of the desk wants a key, and as much of one as what it does."""
+"""Authentication: every admin route needs a key with the scope of its action."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys at the terminal: shown once, listed without what opens, ended for good."""
+"""Key commands: a secret is shown once, lists have no secrets, revoked keys stay revoked."""
 
 from __future__ import annotations
 

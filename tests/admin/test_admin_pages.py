@@ -1,4 +1,4 @@
-"""The pages: a session for a person, forms that only its own pages can send, and nothing of a registry's text that acts."""
+"""Admin pages: sessions, CSRF tokens, and escaped text of registries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The desk as its operators have it: one server for public and desk, a plan that waits, and the words of docs/reference/admin.md."""
+"""One server for the public and the admin pages, a held plan, and the examples of docs/reference/admin.md."""
 
 from __future__ import annotations
 

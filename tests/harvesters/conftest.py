@@ -1,4 +1,4 @@
-"""What the tests of the left wing share: simulated registries, and the crosswalks."""
+"""Fixtures of the harvester tests: simulated registries, and the crosswalks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Replay: real answers of real registries, served as one simulated host from the folder of feeds beside the project.
+"""Serve recorded responses of real registries as one simulated host.
 
 Nothing is copied: where that folder is missing, the tests that need it are skipped.
 """

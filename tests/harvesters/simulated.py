@@ -1,4 +1,4 @@
-"""A simulated OAI-PMH repository with faults that are put where a test wants them, and a door that asks each thing once."""
+"""A simulated OAI-PMH repository with configurable faults, and a client without retries."""
 
 from __future__ import annotations
 

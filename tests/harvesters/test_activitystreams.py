@@ -1,4 +1,4 @@
-"""ActivityStreams 2: change collections, read from the newest page back."""
+"""ActivityStreams 2: change collections, read backwards from the newest page."""
 
 from __future__ import annotations
 

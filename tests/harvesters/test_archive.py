@@ -1,4 +1,4 @@
-"""The archive: every reply as it came, and only up to the checkpoint."""
+"""The archive stores every response unchanged, and only up to the checkpoint."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Bad input: whatever an answer holds, the harvest ends in a message, soon and in little memory."""
+"""Bad input of any kind ends the harvest with a message, soon and in little memory."""
 
 from __future__ import annotations
 

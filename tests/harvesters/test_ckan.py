@@ -1,4 +1,4 @@
-"""CKAN: a portal's packages, in pages, since a time, or as a document."""
+"""CKAN: packages in pages, since a time, or in one document."""
 
 from __future__ import annotations
 

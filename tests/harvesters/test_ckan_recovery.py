@@ -1,4 +1,4 @@
-"""CKAN in trouble: pages that cannot be read, offsets that are refused, counts that change; one poison package costs one package."""
+"""CKAN faults: unreadable pages, refused offsets, changing counts; one bad package costs one package."""
 
 from __future__ import annotations
 

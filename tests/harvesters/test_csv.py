@@ -1,4 +1,4 @@
-"""CSV: one record a row, whatever the dialect."""
+"""CSV: one record per row, in any dialect."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""CSW 2.0.2: records by GetRecords, page after page."""
+"""CSW 2.0.2: records by GetRecords, page by page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every real payload, by itself, to the protocol and mapping of its kind: how many records came, were mapped, and passed the checks.
+"""Every recorded payload through the protocol and mapping of its kind, with counts of records read, mapped and valid.
 
 Run as a program it prints the same with the reasons, and whose fault each is: ``python tests/harvesters/test_every_payload.py``.
 """

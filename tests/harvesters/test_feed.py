@@ -1,4 +1,4 @@
-"""Feeds: Atom and RSS, their pages, archives and tombstones, and what is made of those that are broken."""
+"""Atom and RSS feeds: pages, archives, tombstones, and broken feeds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The one door: polite, patient, bounded, and never where we must not go."""
+"""The HTTP client: polite, limited in time and memory, with retries, and never to private addresses."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime

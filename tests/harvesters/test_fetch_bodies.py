@@ -1,4 +1,4 @@
-"""Bodies and connections: bounded in memory and time, whole or refused, and only to addresses that were checked."""
+"""Response bodies and connections: limited in memory and time, complete or refused, to checked addresses only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Folders of files: what web servers and code hosts list, file by file."""
+"""File lists of web servers and code hosts."""
 
 from __future__ import annotations
 

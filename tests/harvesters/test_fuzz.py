@@ -1,4 +1,4 @@
-"""Fuzz: mutated real payloads, through every protocol and its mapping, bring our own errors, soon and in little memory, or none."""
+"""Mutated payloads through every protocol and mapping raise only our own errors, soon and in little memory."""
 
 from __future__ import annotations
 

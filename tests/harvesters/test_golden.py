@@ -1,4 +1,4 @@
-"""Golden files: what each mapping makes of a reply lies beside it, statement by statement."""
+"""Golden files: the statements that each mapping makes of a response."""
 
 from __future__ import annotations
 

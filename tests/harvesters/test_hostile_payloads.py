@@ -1,4 +1,4 @@
-"""Hostile payloads: what is small and would take all memory, all time or the stack is refused before a library reads it."""
+"""Small payloads that would exhaust memory, time or the stack are refused before a library reads them."""
 
 from __future__ import annotations
 

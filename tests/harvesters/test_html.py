@@ -1,4 +1,4 @@
-"""Lists in web pages: entries by XPath, their own pages, and the list's next pages."""
+"""HTML lists: entries by XPath, detail pages, and next pages."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""IATI: the registry's list, each publisher's file, and activity by activity through it."""
+"""IATI: the registry's list, each publisher's file, and its activities."""
 
 from __future__ import annotations
 

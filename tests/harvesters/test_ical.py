@@ -1,4 +1,4 @@
-"""iCalendar: single events, the dates of series, time zones, and calendars that are broken."""
+"""iCalendar: single events, recurrences, time zones, and broken calendars."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""JSON: five ways to page, and what goes wrong on the way."""
+"""JSON APIs: five kinds of paging, and their faults."""
 
 from __future__ import annotations
 

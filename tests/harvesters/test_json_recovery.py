@@ -1,4 +1,4 @@
-"""Paged JSON in trouble: pages that cannot be read, cursors that are refused, totals that change; one poison record costs one record."""
+"""Paged JSON faults: unreadable pages, refused cursors, changing totals; one bad record costs one record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LDES: an event stream is replicated to the latest version of each entity, then followed."""
+"""LDES: replicate the latest version of each entity, then follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger: runs, drafts and records; a page and its checkpoint are kept together."""
+"""The ledger: runs, staged records and published records; a page and its checkpoint are stored together."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import replace

@@ -1,4 +1,4 @@
-"""The mirror: it follows another journal entry by entry, and takes in nothing that is not proved."""
+"""The mirror copies another journal entry by entry and accepts only verified entries."""
 
 from __future__ import annotations
 

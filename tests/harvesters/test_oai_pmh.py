@@ -1,4 +1,4 @@
-"""OAI-PMH: a whole list, in the protocol's own terms (https://www.openarchives.org/OAI/openarchivesprotocol.html)."""
+"""OAI-PMH lists (https://www.openarchives.org/OAI/openarchivesprotocol.html)."""
 
 from __future__ import annotations
 

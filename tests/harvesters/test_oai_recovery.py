@@ -1,4 +1,4 @@
-"""OAI-PMH in trouble: pages that cannot be read, tokens that expire, lists that do not end; one poison record costs one record."""
+"""OAI-PMH faults: unreadable pages, expired tokens, endless lists; one bad record costs one record."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Failures that repeat are logged once; their end says how many there were and how long they lasted."""
+"""Repeated failures are logged once; the end of an outage logs their number and duration."""
 
 from structlog.testing import capture_logs
 

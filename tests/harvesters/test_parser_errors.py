@@ -1,4 +1,4 @@
-"""Parser errors: whatever a parsing library raises becomes ParseError, and every call of one stands where that happens."""
+"""Errors of parsing libraries become ParseError, and no other code calls the libraries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Paths: the compiled form finds what JMESPath itself finds."""
+"""Compiled paths find the same values as JMESPath."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""data.json: Project Open Data 1.1 and DCAT-US 3, dataset by dataset."""
+"""data.json: Project Open Data 1.1 and DCAT-US 3."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Property paths: how a card finds values in RDF."""
+"""Property paths of a source definition select values in RDF."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""RDF documents: any syntax, next pages, catalogues in catalogues."""
+"""RDF documents: all syntaxes, next pages, nested catalogues."""
 
 from __future__ import annotations
 

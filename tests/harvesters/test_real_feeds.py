@@ -1,4 +1,4 @@
-"""Real answers, each through its own card: all that came is mapped, or told with its reason."""
+"""Recorded responses through their own source definition: each record is mapped, or withheld with its reason."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from vocab.schemes import concepts
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 
 UNRECORDED = {"another-stocktake"}  # there is no other yet; two of our own stand for it in tests/publisher/test_federated_instances.py
-CARDS = sorted(it for it in (Path(__file__).parent / "cards").glob("*.toml") if it.stem not in UNRECORDED)
+CARDS = sorted(it for it in (Path(__file__).parent / "source_definitions").glob("*.toml") if it.stem not in UNRECORDED)
 
 # What each registry really holds: records, told deletions, unreadable ones; keys that are told apart; what it claims.
 TRUTH = {

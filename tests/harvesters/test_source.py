@@ -1,4 +1,4 @@
-"""Cards: read strictly, with messages that name file, key and cure."""
+"""Source definitions are read strictly; errors name the file, the key and the action."""
 
 from pathlib import Path
 

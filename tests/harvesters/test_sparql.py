@@ -1,4 +1,4 @@
-"""SPARQL endpoints: subjects listed, then described, whatever the endpoint cuts, refuses or cannot bear."""
+"""SPARQL endpoints: subjects listed, then described, with truncated, refused and failing queries."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Spreadsheets: any of the three families, the sheet that the card names, and the rows below its header."""
+"""Spreadsheets: three file formats, the sheet of the definition, and the rows below its header."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Another Stocktake as a source: its journal is proved and followed, and nothing goes round between two that harvest each other."""
+"""A peer as a source: its journal is verified and followed, and no record loops between two peers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
-from other import BASE, OURS, URL, WHEN, Other, initiative, other
+from peer_server import BASE, OURS, URL, WHEN, Peer, initiative, peer
 from pyoxigraph import NamedNode
 
 from harvesters.compatibility import check_compatible
@@ -30,17 +30,17 @@ def source(card: Callable[..., Source]) -> Callable[..., Source]:
 
 
 @pytest.fixture
-def there(tmp_path: Path) -> Other:
+def there(tmp_path: Path) -> Peer:
     """Three records in two registries, and the description of one."""
-    it = other(tmp_path)
+    it = peer(tmp_path)
     it.describe()
     it.commit("kenya", initiative("1"), initiative("p/2", "Schools"))
     it.commit("peru", initiative("1", "Radio"))
     return it
 
 
-def harvest(it: Other, source: Source, since: datetime | None = None, seen: Seen | None = None, cursor: str | None = None) -> Any:
-    with it.door(seen) as door:
+def harvest(it: Peer, source: Source, since: datetime | None = None, seen: Seen | None = None, cursor: str | None = None) -> Any:
+    with it.client(seen) as door:
         return list(collect(source, door, since, cursor)), door.seen
 
 
@@ -57,30 +57,30 @@ def test_the_first_run_brings_all_records_by_registry_and_key(there, source):
     pages, _ = harvest(there, source())
 
     assert titles(pages) == {"kenya/1": "Wells", "kenya/p/2": "Schools", "peru/1": "Radio"}
-    assert there.asked == ["/journal/head", "/journal/1.gz", "/journal/2.gz", "/journal/3.gz"]
+    assert there.requested == ["/journal/head", "/journal/1.gz", "/journal/2.gz", "/journal/3.gz"]
 
 
 def test_a_journal_without_news_is_not_read_again(there, source):
     _, seen = harvest(there, source())
-    there.asked.clear()
+    there.requested.clear()
 
     pages, _ = harvest(there, source(), WHEN, seen)
 
     assert [page.unchanged for page in pages] == [True]
-    assert there.asked == ["/journal/head"]
+    assert there.requested == ["/journal/head"]
 
 
 def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(there, source):
     _, seen = harvest(there, source())
     there.commit("kenya", initiative("1", "Deep wells"), initiative("3", "New"), gone=[initiative("p/2", "Schools")])
-    there.asked.clear()
+    there.requested.clear()
 
     pages, _ = harvest(there, source(), WHEN, seen)
 
     assert titles(pages) == {"kenya/1": "Deep wells", "kenya/3": "New"}
     assert [item for item in items(pages) if isinstance(item, DeletedRecord)] == [DeletedRecord("kenya/p/2", "2026-03-01T12:00:00Z")]
     versions = [f"/ldes/version/4/kenya/{number}" for number in (1, 3)]
-    assert there.asked == ["/journal/head", "/journal/", "/journal/4.gz", versions[0], "/source/kenya", versions[1]]
+    assert there.requested == ["/journal/head", "/journal/", "/journal/4.gz", versions[0], "/source/kenya", versions[1]]
 
 
 def test_a_change_is_the_same_record_as_a_sweep_brings(there, source):
@@ -107,22 +107,22 @@ def test_how_the_other_keeps_a_record_is_no_part_of_it(there, source):
 def test_where_the_feed_does_not_fit_the_journal_the_whole_journal_is_read(trouble, there, source, monkeypatch):
     _, seen = harvest(there, source())
     there.commit("kenya", initiative("1", "Deep wells"))
-    there.told = trouble != "late"
+    there.is_feed_current = trouble != "late"
     if trouble == "other words":
-        there.instead["/ldes/version/4/kenya/1"] = lambda _: httpx.Response(200, text=f'<{BASE}x> <{DCT}title> "No" .\n')
+        there.overrides["/ldes/version/4/kenya/1"] = lambda _: httpx.Response(200, text=f'<{BASE}x> <{DCT}title> "No" .\n')
     if trouble == "many":
         monkeypatch.setattr(peer_harvest, "MAX_SINGLE_REQUESTS", 0)
-    there.asked.clear()
+    there.requested.clear()
 
     pages, _ = harvest(there, source(), WHEN, seen)
 
     assert titles(pages) == {"kenya/1": "Deep wells"}
-    assert there.asked[-4:] == [f"/journal/{number}.gz" for number in (1, 2, 3, 4)]
+    assert there.requested[-4:] == [f"/journal/{number}.gz" for number in (1, 2, 3, 4)]
 
 
 def test_a_journal_that_was_set_back_is_read_whole(there, source, tmp_path):
     _, seen = harvest(there, source())
-    anew = other(tmp_path / "anew")
+    anew = peer(tmp_path / "anew")
     anew.commit("kenya", initiative("1", "Other wells"))
 
     pages, _ = harvest(anew, source(), WHEN, seen)
@@ -142,14 +142,14 @@ def test_a_run_that_was_cut_off_goes_on_and_does_not_pass_over_what_came_meanwhi
 
 
 def test_an_entry_that_is_not_what_its_id_says_ends_the_run(there, source):
-    there.instead["/journal/2.gz"] = lambda _: httpx.Response(200, content=there.journal.entry(3).path.read_bytes())
+    there.overrides["/journal/2.gz"] = lambda _: httpx.Response(200, content=there.journal.entry(3).path.read_bytes())
 
     with pytest.raises(ParseError, match="two journals have diverged"):
         harvest(there, source())
 
 
 def test_a_gap_in_the_journal_ends_the_run(there, source):
-    there.instead["/journal/2.gz"] = lambda _: httpx.Response(404)
+    there.overrides["/journal/2.gz"] = lambda _: httpx.Response(404)
 
     with pytest.raises(ParseError, match="its journal has a gap"):
         harvest(there, source())
@@ -164,7 +164,7 @@ def test_a_gap_in_the_journal_ends_the_run(there, source):
     ],
 )
 def test_what_is_no_other_stocktake_is_refused(answer, told, there, source):
-    there.instead["/journal/head"] = lambda _: answer
+    there.overrides["/journal/head"] = lambda _: answer
 
     with pytest.raises(ParseError, match=told):
         harvest(there, source())
@@ -211,6 +211,6 @@ def test_a_mapping_that_reads_no_graphs_is_refused(card):
 
 
 def test_the_card_of_another_stocktake_pairs_with_its_mapping():
-    protocol, reader = check_compatible(load(Path(__file__).parent / "cards" / "another-stocktake.toml"))
+    protocol, reader = check_compatible(load(Path(__file__).parent / "source_definitions" / "another-stocktake.toml"))
 
     assert (protocol.incremental, protocol.payload_type in reader.accepts) == (True, True)

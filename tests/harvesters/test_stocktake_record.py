@@ -1,4 +1,4 @@
-"""Records of another Stocktake: what it describes is read back whole, with our own concepts and the way that it came."""
+"""Records of a peer are read back completely, with our own concepts and their origin."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from other import BASE, KENYA, WHEN
+from peer_server import BASE, KENYA, WHEN
 
 from harvesters.errors import ParseError
 from harvesters.mappings.stocktake_record import build_mapper

@@ -1,4 +1,4 @@
-"""Web pages: what they say in markup, found by sitemaps."""
+"""Structured data in web pages, found by sitemaps."""
 
 from __future__ import annotations
 

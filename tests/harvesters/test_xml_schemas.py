@@ -1,4 +1,4 @@
-"""XML schemas: each mapping takes its own, and tells what came in its place."""
+"""Each XML mapping accepts its schema and reports other ones."""
 
 from __future__ import annotations
 

@@ -15,7 +15,7 @@ from harvesters.source import load
 
 ROOT = Path(__file__).parents[2]
 TESTS = ROOT / "tests"
-TEST_DEFINITIONS = sorted(TESTS.rglob("cards/*.toml"))
+TEST_DEFINITIONS = sorted(TESTS.rglob("source_definitions/*.toml"))
 DEFINITIONS = sorted([*(ROOT / "sources").glob("*.toml"), *TEST_DEFINITIONS])
 
 

@@ -1,4 +1,4 @@
-"""Apache Jena reads what we write, where its jars are installed."""
+"""Apache Jena reads our entries, if its jars are installed."""
 
 import gzip
 import shutil
@@ -62,7 +62,7 @@ def test_jena_reads_every_row_that_we_write(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(NO_JENA or not _compiles(), reason="needs a java with its compiler, and libapache-jena-java")
-def test_jena_makes_the_later_dump_of_a_dump_and_patches(tmp_path: Path) -> None:
+def test_jena_patches_an_older_dump_to_the_newer_one(tmp_path: Path) -> None:
     iris, journal = Iris(), Journal(tmp_path / "journal")
     first, second = ([line for key in ("a", "b/ü") for line in _rows(key, name, iris)] for name in ("one", 'two "\n工'))
     journal.append([f"A {line}" for line in first], run="s.1", time=WHEN)

@@ -1,4 +1,4 @@
-"""The log: numbered, chained, all there or nothing."""
+"""The journal: numbered, hash-chained, complete entries."""
 
 import gzip
 from datetime import UTC, datetime
@@ -30,7 +30,7 @@ def test_an_empty_journal_has_no_head(tmp_path: Path) -> None:
     assert journal.verify() == 0
 
 
-def test_an_entry_gives_back_its_rows_and_names_the_one_before(journal: Journal) -> None:
+def test_an_entry_has_its_rows_and_the_id_of_the_previous_entry(journal: Journal) -> None:
     first, second = journal.entries()
 
     assert list(first.rows()) == [ONE]
@@ -46,7 +46,7 @@ def test_entries_are_read_from_a_position(journal: Journal) -> None:
     assert numbers == [2]
 
 
-def test_a_run_that_must_not_commit_any_more_leaves_nothing(journal: Journal) -> None:
+def test_a_run_that_lost_its_lock_appends_nothing(journal: Journal) -> None:
     def fence() -> None:
         raise PermissionError("the lock is lost")
 
@@ -57,7 +57,7 @@ def test_a_run_that_must_not_commit_any_more_leaves_nothing(journal: Journal) ->
     assert [path.name for path in journal.folder.iterdir() if path.suffix in (".part", ".body")] == []
 
 
-def test_a_number_is_given_once_whatever_another_writer_does(journal: Journal) -> None:
+def test_a_number_is_used_once_by_concurrent_writers(journal: Journal) -> None:
     def another() -> None:
         (journal.folder / "000000003.rdfp.gz").write_bytes((journal.folder / "000000002.rdfp.gz").read_bytes())
 
@@ -81,7 +81,7 @@ def test_the_same_rows_give_the_same_bytes(tmp_path: Path) -> None:
     assert entries[0].path.read_bytes() == entries[1].path.read_bytes()
 
 
-def test_a_sound_chain_is_verified(journal: Journal) -> None:
+def test_a_valid_chain_is_verified(journal: Journal) -> None:
     assert journal.verify() == 2
 
 
@@ -100,7 +100,7 @@ def test_a_missing_entry_is_a_gap(journal: Journal) -> None:
         list(journal.entries())
 
 
-def test_an_entry_that_names_another_before_it_breaks_the_chain(journal: Journal, tmp_path: Path) -> None:
+def test_an_entry_with_another_previous_id_breaks_the_chain(journal: Journal, tmp_path: Path) -> None:
     other = Journal(tmp_path / "other")
     other.append(['A <urn:s> <urn:p> "other" <urn:g> .'], run="s.1", time=NOW)
     next(journal.entries()).path.write_bytes(next(other.entries()).path.read_bytes())
@@ -110,7 +110,7 @@ def test_an_entry_that_names_another_before_it_breaks_the_chain(journal: Journal
 
 
 @pytest.mark.parametrize("bytes_lost", [1, 20, 60])
-def test_a_torn_last_entry_is_set_aside(journal: Journal, bytes_lost: int) -> None:
+def test_a_truncated_last_entry_is_moved_aside(journal: Journal, bytes_lost: int) -> None:
     last = journal.head
     assert last is not None
     last.path.write_bytes(last.path.read_bytes()[:-bytes_lost])
@@ -121,7 +121,7 @@ def test_a_torn_last_entry_is_set_aside(journal: Journal, bytes_lost: int) -> No
     assert [entry.number for entry in journal.entries()] == [1]
 
 
-def test_a_whole_entry_that_nobody_has_vouched_for_is_read_and_kept(journal: Journal) -> None:
+def test_a_complete_unverified_last_entry_is_kept(journal: Journal) -> None:
     (journal.folder / "sound").unlink()
 
     assert journal.recover() is None
@@ -129,7 +129,7 @@ def test_a_whole_entry_that_nobody_has_vouched_for_is_read_and_kept(journal: Jou
     assert (journal.folder / "sound").read_text().startswith("000000002.rdfp.gz ")
 
 
-def test_a_torn_entry_that_nobody_has_vouched_for_is_set_aside(journal: Journal) -> None:
+def test_a_truncated_unverified_last_entry_is_moved_aside(journal: Journal) -> None:
     last = journal.head
     assert last is not None
     (journal.folder / "sound").unlink()
@@ -138,7 +138,7 @@ def test_a_torn_entry_that_nobody_has_vouched_for_is_set_aside(journal: Journal)
     assert journal.recover() is not None
 
 
-def test_what_a_crash_left_half_written_is_cleared(journal: Journal) -> None:
+def test_incomplete_files_of_a_crash_are_removed(journal: Journal) -> None:
     for name in ("000000003.rdfp.part", "000000003.rdfp.body"):
         (journal.folder / name).write_bytes(b"half")
 
@@ -148,7 +148,7 @@ def test_what_a_crash_left_half_written_is_cleared(journal: Journal) -> None:
     assert journal.verify() == 2
 
 
-def test_a_journal_that_cannot_be_written_says_so_and_shows_nothing(journal: Journal) -> None:
+def test_an_unwritable_journal_raises_and_shows_no_new_entry(journal: Journal) -> None:
     def broken():  # type: ignore[no-untyped-def]
         yield ONE
         raise OSError(28, "No space left on device")

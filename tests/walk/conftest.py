@@ -1,4 +1,4 @@
-"""A small registry that answers as it is told, and the means to harvest it with a clock that is handed in."""
+"""A small simulated registry, and a harvest context for it with a given clock."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Source, parse
 from vocab.iris import BASE
 
-sys.path.insert(0, str(Path(__file__).parent))  # where `tracer`, `deeds` and `held` lie
+sys.path.insert(0, str(Path(__file__).parent))  # for `projects` and the other modules beside the tests
 
 from projects import CARD, NOON
 
 
 @dataclass
 class Registry:
-    """Pages of three projects; *total* is what it claims, *answer* replaces what it says of a page."""
+    """A registry with three projects per page; *total* is the reported total, *answer* may replace a page."""
 
     projects: list[dict[str, Any]] = field(default_factory=list)
     total: int | None = None
@@ -37,8 +37,8 @@ class Registry:
             return httpx.Response(404)
         page = int(request.url.params.get("page", "1"))
         self.asked.append(page)
-        if told := self.answer(page):
-            return told
+        if response := self.answer(page):
+            return response
         total = len(self.projects) if self.total is None else self.total
         return httpx.Response(200, content=orjson.dumps({"total": total, "results": self.projects[page * 3 - 3 : page * 3]}))
 
@@ -65,12 +65,12 @@ def registry() -> Registry:
 
 @pytest.fixture
 def source() -> Source:
-    return parse("projects", CARD, "card")
+    return parse("projects", CARD, "test")
 
 
 @pytest.fixture
 def context(tmp_path: Path, registry: Registry) -> Iterator[HarvestContext]:
-    """Means whose clock goes on by a minute whenever it is read."""
+    """A harvest context whose clock advances a minute at each call."""
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
-    with open_context(tmp_path / "data", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as real:
+    with open_context(tmp_path / "data", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "admin@example.org", frozenset()) as real:
         yield replace(real, transport=httpx.MockTransport(registry), now=lambda: next(ticks))

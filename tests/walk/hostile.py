@@ -1,6 +1,6 @@
-"""A collector process in which some answers and some records do what hostile ones do to a parser or a mapping.
+"""A collector process in which some responses and records crash or stall the parser or the mapping.
 
-An answer or a record is hostile where it holds one of the words of ``DEEDS``; what it does is real: a signal, memory, an endless loop.
+A response or record is hostile if it contains a key of ``ATTACKS``. The attack is real: a signal, an allocation, an endless loop.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ LIMITS = Limits(memory=1 << 30, seconds=2, silence=120, crashes=12)
 
 
 class Panic(BaseException):
-    """What libraries in Rust raise where they panic: no Exception, so that no handler catches it."""
+    """What Rust libraries raise on a panic: not an Exception, so that no handler catches it."""
 
 
 def _panic() -> None:
@@ -34,9 +34,9 @@ def _panic() -> None:
 
 
 def _allocate() -> None:
-    held = [b""]
+    blocks = [b""]
     while True:
-        held.append(b"x" * (64 << 20))
+        blocks.append(b"x" * (64 << 20))
 
 
 def _loop() -> None:
@@ -44,7 +44,7 @@ def _loop() -> None:
         pass
 
 
-DEEDS: Mapping[str, Callable[[], None]] = {
+ATTACKS: Mapping[str, Callable[[], None]] = {
     "segfault": lambda: os.kill(os.getpid(), signal.SIGSEGV),
     "abort": os.abort,
     "allocate": _allocate,
@@ -64,7 +64,7 @@ REASONS: Mapping[str, str] = {
 
 @contextmanager
 def collectors(kind: str = "", limits: Limits = LIMITS) -> Iterator[Collectors]:
-    """Open collector processes in which answers and records may be hostile; those that sleep are not waited for long."""
+    """Open collector processes in which responses and records may be hostile, with a short timeout for "sleep"."""
     opened = Collectors(BASE, replace(limits, silence=6) if kind == "sleep" else limits, (sys.executable, str(Path(__file__))))
     try:
         yield opened
@@ -73,14 +73,14 @@ def collectors(kind: str = "", limits: Limits = LIMITS) -> Iterator[Collectors]:
 
 
 def _act(content: bytes, kind: str) -> None:
-    for word, deed in DEEDS.items():
+    for word, attack in ATTACKS.items():
         if f"{word} the {kind}".encode() in content:
-            deed()
+            attack()
 
 
 @dataclass(frozen=True)
 class _Client:
-    """A network client whose answers may be hostile to who reads them."""
+    """A network client whose responses may be hostile."""
 
     real: Any
 
@@ -100,7 +100,7 @@ class _Client:
 
 
 def _register() -> None:
-    """Put hostile readers in the place of those in this process's tables."""
+    """Replace the protocols and mappings of this process by hostile ones."""
     protocols, mappings = cast(dict[str, Any], PROTOCOLS), cast(dict[str, Any], MAPPINGS)
     for name, protocol in list(protocols.items()):
         protocols[name] = replace(protocol, collect=_collect(protocol.collect))

@@ -1,4 +1,4 @@
-"""Projects: the card of the small registry that tests harvest, and the time at which they do."""
+"""The source definition of the small simulated registry, and the time of the tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bad input through a whole run: it fails with a message, or is held, and what is published stays."""
+"""Bad responses in a whole run: the run fails with a message or is held, and the published data stays."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def card(protocol: str) -> Source:
 
 @pytest.mark.skipif(not FEEDS.is_dir(), reason=f"no real feeds at {FEEDS}")
 @pytest.mark.parametrize("protocol", CARDS)
-def test_no_bad_answer_changes_what_is_published(protocol: str, source: Source, context: HarvestContext) -> None:
+def test_no_bad_response_changes_published_data(protocol: str, source: Source, context: HarvestContext) -> None:
     harvest(source, context)
     published = [path.read_bytes() for path in sorted(context.journal.folder.glob("*.gz"))]
     ended, told = set(), []

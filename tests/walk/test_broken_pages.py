@@ -1,4 +1,4 @@
-"""Broken pages through a whole run: one poison record costs one record, whatever is done on the way, and a doubt deletes nothing."""
+"""Broken pages in a whole run: one unreadable record costs one record, and an incomplete harvest deletes nothing."""
 
 from __future__ import annotations
 
@@ -65,7 +65,9 @@ def killed_at(page: int) -> Callable[[Progress], None]:
     return watch
 
 
-def test_a_poison_record_is_unreadable_and_all_others_are_published(simulated: ModuleType, context: HarvestContext, card: Source) -> None:
+def test_a_record_that_breaks_its_page_is_unreadable_and_the_others_are_published(
+    simulated: ModuleType, context: HarvestContext, card: Source
+) -> None:
     there = simulated.Oai(simulated.records(45), poison={"k0017"})
 
     plan = harvest(card, behind(context, there))
@@ -76,7 +78,7 @@ def test_a_poison_record_is_unreadable_and_all_others_are_published(simulated: M
     assert plan.run.fetched == plan.run.claimed == 45
 
 
-def test_a_record_that_becomes_poison_stays_published(simulated: ModuleType, context: HarvestContext, card: Source) -> None:
+def test_a_record_that_becomes_unreadable_stays_published(simulated: ModuleType, context: HarvestContext, card: Source) -> None:
     held = simulated.records(45)
     harvest(card, behind(context, simulated.Oai(held)))
 
@@ -86,7 +88,9 @@ def test_a_record_that_becomes_poison_stays_published(simulated: ModuleType, con
     assert context.ledger.count_published(card.name) == 45
 
 
-def test_a_sweep_in_doubt_deletes_nothing_and_says_why(simulated: ModuleType, context: HarvestContext, card: Source) -> None:
+def test_an_incomplete_full_harvest_deletes_nothing_and_gives_the_reason(
+    simulated: ModuleType, context: HarvestContext, card: Source
+) -> None:
     held = simulated.records(45)
     harvest(card, behind(context, simulated.Oai(held)))
     lame = simulated.Oai(held[:40], poison={"k0017"}, mute={"ListIdentifiers"})
@@ -99,7 +103,7 @@ def test_a_sweep_in_doubt_deletes_nothing_and_says_why(simulated: ModuleType, co
 
 
 @pytest.mark.parametrize("shuffled", [False, True])
-def test_a_run_that_is_killed_at_any_page_closes_the_same_account(
+def test_a_run_killed_at_any_page_ends_with_the_same_statistics(
     shuffled: bool, simulated: ModuleType, context: HarvestContext, card: Source
 ) -> None:
     held = simulated.records(30, deleted={4})

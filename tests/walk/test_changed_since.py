@@ -1,4 +1,4 @@
-"""What a registry calls unchanged (304) is believed only where what it brought last was complete, and not for ever."""
+"""Conditional requests: "unchanged" (304) counts only after a complete run, and for a week."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def source(source: Source) -> Source:
     return replace(source, options={"records": "results", "total": "total", "key": "id"})
 
 
-def test_what_has_not_changed_is_not_asked_for_again(source: Source, context: HarvestContext, whole: Whole) -> None:
+def test_an_unchanged_list_is_not_downloaded_again(source: Source, context: HarvestContext, whole: Whole) -> None:
     harvest(source, context)
 
     again = harvest(source, context)
@@ -62,7 +62,7 @@ def test_what_has_not_changed_is_not_asked_for_again(source: Source, context: Ha
     assert whole.statuses == [200, 304]
 
 
-def test_a_run_that_was_incomplete_is_no_success_when_nothing_changes_after_it(
+def test_an_incomplete_run_is_not_a_success_although_nothing_changes_later(
     source: Source, context: HarvestContext, whole: Whole
 ) -> None:
     harvest(source, context)
@@ -73,7 +73,7 @@ def test_a_run_that_was_incomplete_is_no_success_when_nothing_changes_after_it(
     assert states == [State.INCOMPLETE] * 3
 
 
-def test_what_an_incomplete_run_changed_is_changed_back_when_the_source_goes_back(
+def test_changes_of_an_incomplete_run_are_reverted_with_the_source(
     source: Source, context: HarvestContext, whole: Whole
 ) -> None:
     harvest(source, context)
@@ -88,7 +88,7 @@ def test_what_an_incomplete_run_changed_is_changed_back_when_the_source_goes_bac
     assert back.run.counts["vanished"] == 2
 
 
-def test_after_a_plan_was_approved_the_source_is_read_anew(source: Source, context: HarvestContext, whole: Whole) -> None:
+def test_the_source_is_read_in_full_after_a_plan_was_approved(source: Source, context: HarvestContext, whole: Whole) -> None:
     harvest(source, context)
     whole.names, whole.claimed = NAMES[:10], 10
     held = harvest(source, context)
@@ -101,7 +101,7 @@ def test_after_a_plan_was_approved_the_source_is_read_anew(source: Source, conte
     assert context.ledger.count_missing(source.name) == 0
 
 
-def test_a_record_that_vanished_goes_its_way_though_the_source_changes_no_more(
+def test_a_vanished_record_is_deleted_although_the_source_stays_unchanged(
     source: Source, context: HarvestContext, whole: Whole
 ) -> None:
     harvest(source, context)
@@ -113,7 +113,7 @@ def test_a_record_that_vanished_goes_its_way_though_the_source_changes_no_more(
     assert context.ledger.count_published(source.name) == 19
 
 
-def test_what_has_not_changed_for_a_week_is_read_in_full_all_the_same(source: Source, context: HarvestContext, whole: Whole) -> None:
+def test_an_unchanged_source_is_read_in_full_after_a_week(source: Source, context: HarvestContext, whole: Whole) -> None:
     harvest(source, context)
     later = context.now() + timedelta(days=8)
 

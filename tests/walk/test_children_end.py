@@ -80,9 +80,9 @@ def registry() -> Iterator[str]:
 
 def start(folder: Path, *words: str) -> Process:
     """Start a command in a session of its own."""
-    (folder / "cards").mkdir(parents=True, exist_ok=True)
+    (folder / "sources").mkdir(parents=True, exist_ok=True)
     kept = {name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}
-    settings = {"DATA": folder / "data", "SOURCES": folder / "cards", "ALLOW_HOSTS": "127.0.0.1", "WORKER_PROCESSES": 2}
+    settings = {"DATA": folder / "data", "SOURCES": folder / "sources", "ALLOW_HOSTS": "127.0.0.1", "WORKER_PROCESSES": 2}
     environment = {**kept, **{f"STOCKTAKE_{name}": str(value) for name, value in settings.items()}, "PYTHONPATH": str(ROOT)}
     return Process([sys.executable, "-m", "stocktake", *words], env=environment, cwd=folder, start_new_session=True)
 
@@ -166,7 +166,7 @@ def test_children_of_the_demo_end_with_it(tmp_path: Path) -> None:
 
 
 def test_worker_processes_of_a_harvest_end_with_it(tmp_path: Path, registry: str) -> None:
-    (tmp_path / "cards").mkdir()
-    (tmp_path / "cards" / "projects.toml").write_text(CARD.format(url=registry))
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "projects.toml").write_text(CARD.format(url=registry))
 
     check_children_end(start(tmp_path, "harvest"), "multiprocessing.spawn")

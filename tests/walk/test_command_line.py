@@ -1,4 +1,4 @@
-"""The command line: exit codes, JSON, and settings that are checked before anything runs."""
+"""The command line: exit codes, JSON output, and settings checked before a command runs."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def environment(tmp_path: Path) -> dict[str, str]:
     return {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(tmp_path / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
 
 
-def test_the_front_door_lists_every_command() -> None:
+def test_help_lists_every_command() -> None:
     shown = RUN.invoke(app, ["--help"])
 
     assert shown.exit_code == 0
@@ -57,7 +57,7 @@ def test_the_front_door_lists_every_command() -> None:
         ("STOCKTAKE_LOGO", __file__),
     ],
 )
-def test_an_unknown_or_malformed_setting_is_named_and_is_wrong_use(environment: dict[str, str], name: str, value: str) -> None:
+def test_an_invalid_setting_is_named_and_exits_with_2(environment: dict[str, str], name: str, value: str) -> None:
     done = RUN.invoke(app, ["runs"], env={**environment, name: value})
 
     assert done.exit_code == 2
@@ -73,7 +73,7 @@ def test_an_empty_variable_counts_as_not_set(environment: dict[str, str]) -> Non
     assert (result.returncode, result.stderr) == (0, "")
 
 
-def test_settings_reach_a_process_of_ours_as_they_are() -> None:
+def test_child_processes_receive_the_same_settings() -> None:
     hosts = frozenset({"b", "a"})
     whole = (Path("d"), Path("s"), "https://example.org/", "sqlite:///x", hosts, "me", "reference", "rows=9", "::1", "0 4 1 * *")
     store_urls = StoreURLs("http://x/query", "http://x/update", "http://x/graphs")
@@ -115,7 +115,7 @@ def test_settings_reach_a_process_of_ours_as_they_are() -> None:
     }
 
 
-def test_a_wrong_card_is_told_and_exits_with_1(environment: dict[str, str]) -> None:
+def test_check_prints_an_invalid_definition_and_exits_with_1(environment: dict[str, str]) -> None:
     (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text(WRONG)
 
     done = RUN.invoke(app, ["sources", "check", "--json"], env=environment)
@@ -124,24 +124,24 @@ def test_a_wrong_card_is_told_and_exits_with_1(environment: dict[str, str]) -> N
     assert "cannot read what protocol" in json.loads(done.stdout)[0]["verdict"]
 
 
-def test_harvesting_with_a_wrong_card_is_wrong_use(environment: dict[str, str]) -> None:
+def test_harvest_with_an_invalid_definition_exits_with_2(environment: dict[str, str]) -> None:
     (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text(WRONG)
 
     assert RUN.invoke(app, ["harvest"], env=environment).exit_code == 2
 
 
-def test_an_unknown_source_is_wrong_use(environment: dict[str, str]) -> None:
+def test_an_unknown_source_exits_with_2(environment: dict[str, str]) -> None:
     done = RUN.invoke(app, ["harvest", "nobody"], env=environment)
 
     assert done.exit_code == 2
     assert "nobody" in done.output
 
 
-def test_a_folder_without_cards_is_wrong_use(environment: dict[str, str]) -> None:
+def test_a_directory_without_definitions_exits_with_2(environment: dict[str, str]) -> None:
     assert RUN.invoke(app, ["sources", "check"], env=environment).exit_code == 2
 
 
-def test_a_harvest_is_listed_as_json_and_its_data_can_be_asked_and_dumped(environment: dict[str, str], tmp_path: Path) -> None:
+def test_a_harvest_is_listed_as_json_and_its_data_can_be_queried_and_dumped(environment: dict[str, str], tmp_path: Path) -> None:
     asked = tmp_path / "count.rq"
     asked.write_text("SELECT (COUNT(*) AS ?n) WHERE { ?i a <https://w3id.org/wsis-stocktaking/ns#Initiative> }")
     with Demo(size=60, only=("ckan",), faults=()) as demo:
@@ -161,7 +161,7 @@ def test_a_harvest_is_listed_as_json_and_its_data_can_be_asked_and_dumped(enviro
     assert all(Path(line).exists() for line in dumped.stdout.split())
 
 
-def test_a_registry_that_is_not_there_fails_the_run_with_1(environment: dict[str, str]) -> None:
+def test_an_unreachable_registry_fails_the_run_with_1(environment: dict[str, str]) -> None:
     card = WRONG.replace("oai_dc", "fields").replace("https://registry.example/", "http://127.0.0.1:9/") + '[fields]\ntitle = "name"\n'
     (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text("pause = 0\n" + card)
 
@@ -180,7 +180,7 @@ def test_the_version_is_that_of_the_package() -> None:
 
 
 @pytest.mark.parametrize("command", ["check", "preview"])
-def test_a_source_is_checked_and_tried_by_its_name(environment: dict[str, str], command: str) -> None:
+def test_a_source_is_checked_and_previewed_by_its_name(environment: dict[str, str], command: str) -> None:
     with Demo(size=60, only=("ckan",), faults=()) as demo:
         write_sources(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
 
@@ -194,7 +194,7 @@ def test_a_source_is_checked_and_tried_by_its_name(environment: dict[str, str], 
 
 
 @pytest.mark.parametrize(("expect", "outcome"), [(0, "would commit"), (50, "would be held")])
-def test_the_json_of_a_dry_run_says_how_it_would_end(environment: dict[str, str], expect: int, outcome: str) -> None:
+def test_the_json_of_a_dry_run_has_its_expected_outcome(environment: dict[str, str], expect: int, outcome: str) -> None:
     with Demo(size=40, only=("ckan",), faults=()) as demo:
         (card,) = write_sources(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
         card.write_text(card.read_text().replace("[limits]\n", "") + f"\n[limits]\nexpect = {expect}\n")
@@ -215,7 +215,7 @@ def test_the_json_of_a_dry_run_says_how_it_would_end(environment: dict[str, str]
         ("CONSTRUCT WHERE {}", "csv", "ttl, nt, jsonld, rdf"),
     ],
 )
-def test_a_query_is_not_written_in_a_format_of_another_kind(
+def test_a_query_result_is_refused_in_a_format_of_another_kind(
     environment: dict[str, str], tmp_path: Path, query: str, form: str, formats: str
 ) -> None:
     (tmp_path / "q.rq").write_text(query)
@@ -227,7 +227,7 @@ def test_a_query_is_not_written_in_a_format_of_another_kind(
 
 
 @pytest.mark.parametrize("command", [["runs"], ["sources", "list"], ["release"], ["serve"]])
-def test_a_data_folder_with_files_of_another_user_is_wrong_use(command: list[str]) -> None:
+def test_a_data_directory_with_files_of_another_user_exits_with_2(command: list[str]) -> None:
     code = """
 import os, sys, tempfile
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The demo as a newcomer has it: one command, then pages, an endpoint and a dump; Ctrl-C ends all of it."""
+"""The demo command: pages, endpoint and dump; Ctrl-C ends all processes."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def ask(base: str, path: str, accept: str = "text/html", **parameters: str) -> h
     return httpx.get(base + path, params=parameters or None, headers={"Accept": accept}, trust_env=False, timeout=99, follow_redirects=True)
 
 
-def test_the_endpoint_answers_with_what_was_harvested(demo: Running) -> None:
+def test_the_endpoint_returns_the_harvested_data(demo: Running) -> None:
     counted = "SELECT (COUNT(?i) AS ?n) { ?i a <https://w3id.org/wsis-stocktaking/ns#Initiative> }"
 
     answer = ask(demo[0], "/sparql", "text/csv", query=counted)
@@ -84,14 +84,14 @@ def test_home_names_the_registries(demo: Running) -> None:
     assert "Demo portal (CKAN)" in page.text
 
 
-def test_a_dump_is_there(demo: Running) -> None:
+def test_a_dump_is_available(demo: Running) -> None:
     page = ask(demo[0], "/dumps/")
 
     assert ".nq.gz" in page.text
     assert ".ttl.gz" in page.text
 
 
-def test_the_front_page_showed_the_steps_while_the_data_arrived(demo: Running) -> None:
+def test_the_home_page_showed_the_progress_of_the_first_start(demo: Running) -> None:
     steps = [page.text for page in demo[2] if '<section class="card start"' in page.text]
 
     assert steps
@@ -99,13 +99,13 @@ def test_the_front_page_showed_the_steps_while_the_data_arrived(demo: Running) -
     assert '<section class="card start"' not in ask(demo[0], "/").text
 
 
-def test_every_page_says_that_the_data_are_made_up_also_of_a_release_and_an_error(demo: Running) -> None:
+def test_every_page_says_that_the_data_are_simulated(demo: Running) -> None:
     pages = [ask(demo[0], path) for path in ("/", "/search", "/release/1", "/reports/", "/nowhere", "/status")]
 
     assert ["<b>Demonstration data</b>" in page.text for page in pages] == [True] * len(pages)
 
 
-def test_the_terminal_ends_with_the_address_and_what_to_do_next(demo: Running) -> None:
+def test_the_terminal_shows_the_url_and_the_next_steps(demo: Running) -> None:
     text = (demo[3] / "terminal").read_text()
 
     end = text[text.index("The demo is ready") :]
@@ -114,7 +114,7 @@ def test_the_terminal_ends_with_the_address_and_what_to_do_next(demo: Running) -
     assert "stocktake harvest" in end
 
 
-def test_a_second_demo_in_the_same_folder_names_the_address_of_the_first(demo: Running) -> None:
+def test_a_second_demo_in_the_same_directory_names_the_url_of_the_first(demo: Running) -> None:
     data = str(demo[3] / "data")
 
     done = subprocess.run(
@@ -139,7 +139,7 @@ def test_an_interrupt_ends_all_processes(demo: Running) -> None:
         ask(base, "/health")
 
 
-def test_a_port_that_is_in_use_is_not_taken() -> None:
+def test_a_port_in_use_is_skipped() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -152,7 +152,7 @@ def test_a_port_that_is_in_use_is_not_taken() -> None:
         assert is_free("127.0.0.1", found)
 
 
-def test_a_port_that_was_asked_for_and_is_in_use_is_wrong_use(tmp_path: Path) -> None:
+def test_a_requested_port_in_use_exits_with_2(tmp_path: Path) -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()

@@ -1,4 +1,4 @@
-"""What cannot be written: the run fails with a clear error, nothing half done is seen, and the next run goes on."""
+"""Disk errors: the run fails with a clear message, nothing incomplete is visible, and the next run continues."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import tracer
+import syscall_tracer
 from structlog.testing import capture_logs
 
 from harvesters.cli import harvest_all
@@ -54,7 +54,7 @@ def told(source: Source, context: HarvestContext) -> list[dict[str, Any]]:
     return [dict(log) for log in logs if log["log_level"] == "error"]
 
 
-def test_a_journal_that_is_full_fails_the_run_in_one_line_and_the_next_one_ends_it(source: Source, context: HarvestContext) -> None:
+def test_a_full_disk_fails_the_run_in_one_line_and_the_next_run_commits_it(source: Source, context: HarvestContext) -> None:
     harvest_all([], context, full=True, dry_run=False, quiet=True)  # the words
     full = replace(context, journal=Full(context.journal.folder))
 
@@ -81,7 +81,7 @@ class Forgetful(Ledger):
         super().set_balance(entry, added, removed, after)
 
 
-def test_a_run_whose_entry_the_journal_refuses_is_told_with_cause_and_cure_until_it_is_written(
+def test_a_deferred_commit_is_reported_with_reason_and_action(
     source: Source, context: HarvestContext
 ) -> None:
     refusing = replace(context, journal=Full(context.journal.folder))
@@ -111,7 +111,7 @@ def test_a_run_whose_entry_the_journal_refuses_is_told_with_cause_and_cure_until
     assert (written.marks.failures, written.published) == (0, 10)
 
 
-def test_a_command_that_cannot_write_a_run_says_so_and_names_that_run(
+def test_a_command_names_the_run_whose_commit_was_deferred(
     source: Source, context: HarvestContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     harvest_all([], context, full=True, dry_run=False, quiet=True)  # the words
@@ -126,7 +126,7 @@ def test_a_command_that_cannot_write_a_run_says_so_and_names_that_run(
     assert (row["run"], row["outcome"]) == ("projects.1", "committing")
 
 
-def test_an_incomplete_run_that_the_journal_refused_is_incomplete_when_it_is_written(
+def test_an_incomplete_run_stays_incomplete_after_a_deferred_commit(
     source: Source, context: HarvestContext, registry: Any
 ) -> None:
     registry.total = 12
@@ -139,7 +139,7 @@ def test_an_incomplete_run_that_the_journal_refused_is_incomplete_when_it_is_wri
     assert plan.run.reason == "the source reported 12 records but returned 10; no record was marked as deleted"
 
 
-def test_an_approved_plan_that_the_journal_refused_is_written_by_the_next_run(
+def test_an_approved_plan_with_a_deferred_commit_is_written_by_the_next_run(
     source: Source, context: HarvestContext, registry: Any
 ) -> None:
     harvest(source, context)
@@ -155,7 +155,7 @@ def test_an_approved_plan_that_the_journal_refused_is_written_by_the_next_run(
     assert (plan.run.id, plan.run.state) == ("projects.2", State.COMMITTED)
 
 
-def test_a_ledger_that_fails_after_the_journal_has_taken_the_entry_loses_nothing(
+def test_a_ledger_failure_after_the_journal_entry_loses_nothing(
     source: Source, tmp_path: Path, context: HarvestContext
 ) -> None:
     forgetful = Forgetful(f"sqlite:///{tmp_path}/ledger.sqlite")
@@ -171,7 +171,7 @@ def test_a_ledger_that_fails_after_the_journal_has_taken_the_entry_loses_nothing
     assert (plan.run.state, context.ledger.count_published("projects")) == (State.COMMITTED, 10)
 
 
-def test_words_that_the_journal_refuses_are_told_and_written_the_next_time(context: HarvestContext) -> None:
+def test_a_vocabulary_that_the_journal_refuses_is_written_the_next_time(context: HarvestContext) -> None:
     with pytest.raises(JournalWriteError):
         publish_vocabularies.publish(replace(context, journal=Full(context.journal.folder)))
     (waiting,) = context.ledger.runs()
@@ -183,7 +183,7 @@ def test_words_that_the_journal_refuses_are_told_and_written_the_next_time(conte
     assert (done.id, done.state, done.reason) == (waiting.id, State.COMMITTED, None)
 
 
-def test_a_journal_whose_folder_cannot_be_written_is_told_with_the_cure(tmp_path: Path) -> None:
+def test_an_unwritable_journal_directory_is_reported_with_the_action(tmp_path: Path) -> None:
     (tmp_path / "journal").write_text("a file where the folder should be")
 
     with pytest.raises(
@@ -192,7 +192,7 @@ def test_a_journal_whose_folder_cannot_be_written_is_told_with_the_cure(tmp_path
         Journal(tmp_path / "journal")
 
 
-def test_where_the_journal_cannot_be_written_one_may_look_and_a_run_that_changes_something_fails(
+def test_an_unwritable_journal_can_be_read_and_fails_only_runs_with_changes(
     source: Source, tmp_path: Path, context: HarvestContext, registry: Any
 ) -> None:
     harvest(source, context)
@@ -211,8 +211,8 @@ def test_where_the_journal_cannot_be_written_one_may_look_and_a_run_that_changes
     assert [log["event"] for log in logs] == ["journal not writable; nothing can be published"]
 
 
-def test_a_status_that_cannot_be_written_undoes_no_run(source: Source, context: HarvestContext) -> None:
-    (context.data / "status.part").mkdir()
+def test_an_unwritable_status_file_does_not_fail_a_run(source: Source, context: HarvestContext) -> None:
+    (context.data / "status.nq.new").mkdir()
 
     errors = told(source, context)
 
@@ -221,23 +221,23 @@ def test_a_status_that_cannot_be_written_undoes_no_run(source: Source, context: 
     assert context.ledger.runs("projects")[0].state is State.COMMITTED
 
 
-def test_a_status_that_was_half_written_is_written_whole_and_leaves_nothing(source: Source, context: HarvestContext) -> None:
+def test_a_half_written_status_file_is_replaced_without_leftovers(source: Source, context: HarvestContext) -> None:
     harvest(source, context)
-    (context.data / "status.part").write_text("half")
+    (context.data / "status.nq.new").write_text("half")
 
     status_file.write_status(context)
 
     assert sorted(path.name for path in context.data.glob("status*")) == ["status.nq"]
 
 
-def test_locks_that_cannot_be_made_fail_the_run_with_the_cure(source: Source, context: HarvestContext) -> None:
+def test_a_lock_that_cannot_be_created_fails_the_run_with_the_action(source: Source, context: HarvestContext) -> None:
     (context.data / "locks").write_text("a file where the folder should be")
 
     with pytest.raises(DataDirectoryError, match=r"locks/projects\.lock: .*; free disk space or fix the directory, then run again"):
         harvest(source, context)
 
 
-def test_a_ledger_that_another_program_locks_fails_the_step_and_keeps_nothing_of_it(
+def test_a_ledger_locked_by_another_program_rolls_the_transaction_back(
     source: Source, tmp_path: Path, context: HarvestContext
 ) -> None:
     harvest(source, context)
@@ -254,7 +254,7 @@ def test_a_ledger_that_another_program_locks_fails_the_step_and_keeps_nothing_of
     assert (plan.run.id, plan.run.state) == ("projects.2", State.UNCHANGED)
 
 
-def test_a_ledger_that_is_not_the_journals_writes_nothing(source: Source, tmp_path: Path, context: HarvestContext) -> None:
+def test_a_ledger_of_another_journal_writes_nothing(source: Source, tmp_path: Path, context: HarvestContext) -> None:
     harvest(source, context)
     other = replace(context, ledger=Ledger(f"sqlite:///{tmp_path}/another.sqlite"))
 
@@ -266,8 +266,8 @@ def test_a_ledger_that_is_not_the_journals_writes_nothing(source: Source, tmp_pa
     assert [entry.run for entry in context.journal.entries()] == ["projects.1"]
 
 
-def test_a_run_is_on_the_disk_before_its_entry_is(tmp_path: Path, context: HarvestContext) -> None:
-    if why := tracer.refusal():
+def test_a_run_is_synced_to_disk_before_its_entry(tmp_path: Path, context: HarvestContext) -> None:
+    if why := syscall_tracer.refusal():
         pytest.skip(why)
     run = context.ledger.create_run("projects", NOON, "rules", sweep=True, since=None)
 
@@ -277,7 +277,7 @@ def test_a_run_is_on_the_disk_before_its_entry_is(tmp_path: Path, context: Harve
             ledger.save(replace(run, state=state))
             os._exit(0)  # closing would bring all to the disk
 
-        return sum(call == "fdatasync" for call in tracer.traced(work, None, tmp_path / "errors").calls)
+        return sum(call == "fdatasync" for call in syscall_tracer.trace(work, None, tmp_path / "errors").calls)
 
     assert (save(State.RUNNING), save(State.COMMITTING) > 0) == (0, True)
 
@@ -289,7 +289,7 @@ class Wrong(WorkerPool):
         raise RuntimeError("dictionary changed size during iteration")
 
 
-def test_a_fault_of_ours_ends_the_run_and_is_counted(source: Source, context: HarvestContext) -> None:
+def test_a_bug_ends_the_run_as_failed(source: Source, context: HarvestContext) -> None:
     (error,) = told(source, replace(context, pool=Wrong(BASE)))
 
     (run,) = context.ledger.runs("projects")
@@ -308,7 +308,7 @@ class Deadly(ProcessExecutor):
         return died
 
 
-def test_records_that_end_every_process_fail_the_run_with_the_cure(source: Source, context: HarvestContext) -> None:
+def test_records_that_crash_every_worker_fail_the_run_with_the_action(source: Source, context: HarvestContext) -> None:
     bench = WorkerPool(BASE)
     bench.record_count, bench._executor = 10_000, Deadly(1)  # as after a large source: what comes next goes to a process
 
@@ -318,7 +318,7 @@ def test_records_that_end_every_process_fail_the_run_with_the_cure(source: Sourc
     assert context.ledger.runs("projects")[0].state is State.FAILED
 
 
-def test_command_whose_output_meets_a_full_disk_says_so_in_one_line() -> None:
+def test_output_to_a_full_disk_is_reported_in_one_line() -> None:
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run([sys.executable, "-m", "stocktake", "--version"], stdout=full, stderr=subprocess.PIPE, text=True, check=False)
 

@@ -96,7 +96,7 @@ def published(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         def get(name: str) -> Registry:
             if name not in known:
                 demo.evolve(faults=())
-                source = load(write_sources(demo.url, home / "cards", (name,))[0])
+                source = load(write_sources(demo.url, home / "sources", (name,))[0])
                 known[name] = Registry(demo, source, context, clock.slept)
                 assert known[name].run().state is State.COMMITTED
             return known[name]
@@ -132,7 +132,7 @@ AGAIN = {"limited", "unavailable", "truncated", "undecodable", "malformed", "sta
 
 
 @pytest.mark.parametrize(("fault", "outcome", "told"), LASTING, ids=[row[0] for row in LASTING])
-def test_a_fault_that_stays_fails_the_run_and_changes_nothing(there: Registry, fault: Fault, outcome: str, told: str) -> None:
+def test_a_permanent_fault_fails_the_run_and_changes_nothing(there: Registry, fault: Fault, outcome: str, told: str) -> None:
     before = there.published()
     there.strike(fault)
 
@@ -146,7 +146,7 @@ def test_a_fault_that_stays_fails_the_run_and_changes_nothing(there: Registry, f
 
 
 @pytest.mark.parametrize("fault", [Fault.LORIS, Fault.DRIP, Fault.STALL])
-def test_an_answer_that_takes_for_ever_ends_in_time(there: Registry, fault: Fault) -> None:
+def test_an_endless_response_times_out(there: Registry, fault: Fault) -> None:
     before = there.published()
     there.strike(fault)
 
@@ -161,7 +161,7 @@ PASSING = [row[:2] for row in LASTING if row[1] in AGAIN]
 
 
 @pytest.mark.parametrize(("fault", "outcome"), PASSING, ids=[row[0] for row in PASSING])
-def test_a_fault_that_passes_is_counted_and_costs_one_more_request(there: Registry, fault: Fault, outcome: str) -> None:
+def test_a_temporary_fault_is_counted_and_costs_one_more_request(there: Registry, fault: Fault, outcome: str) -> None:
     before = there.published()
     there.strike(fault, stays=False)
 
@@ -174,7 +174,7 @@ def test_a_fault_that_passes_is_counted_and_costs_one_more_request(there: Regist
 
 
 @pytest.mark.parametrize("fault", [Fault.LIMITED, Fault.DATED])
-def test_retry_after_is_kept_to_by_all_runs_of_the_process(there: Registry, fault: Fault) -> None:
+def test_all_runs_of_the_process_obey_retry_after(there: Registry, fault: Fault) -> None:
     there.strike(fault, stays=False)
 
     there.run()
@@ -182,7 +182,7 @@ def test_retry_after_is_kept_to_by_all_runs_of_the_process(there: Registry, faul
     assert there.slept == [2.0]
 
 
-def test_text_in_another_charset_than_it_says_is_told(there: Registry) -> None:
+def test_a_wrong_charset_declaration_is_logged(there: Registry) -> None:
     before = there.published()
     there.strike(Fault.CHARSET)
 
@@ -198,7 +198,7 @@ def test_text_in_another_charset_than_it_says_is_told(there: Registry) -> None:
     ("fault", "outcome"),
     [(Fault.REPEAT, "repeated"), (Fault.SHRINK, "shrunk"), (Fault.TOKEN, "endless"), (Fault.ENDLESS, "endless")],
 )
-def test_a_list_that_does_not_hold_together_is_counted_and_deletes_nothing(there: Registry, fault: Fault, outcome: str) -> None:
+def test_an_inconsistent_list_is_counted_and_deletes_nothing(there: Registry, fault: Fault, outcome: str) -> None:
     before = there.published()
     there.strike(fault)
 
@@ -210,7 +210,7 @@ def test_a_list_that_does_not_hold_together_is_counted_and_deletes_nothing(there
 
 
 @pytest.mark.parametrize("fault", [Fault.BOM, Fault.CLOCK])
-def test_a_byte_order_mark_and_a_clock_that_runs_backwards_do_no_harm(there: Registry, fault: Fault) -> None:
+def test_a_byte_order_mark_and_a_backward_clock_are_harmless(there: Registry, fault: Fault) -> None:
     before = there.published()
     there.strike(fault)
 
@@ -220,7 +220,7 @@ def test_a_byte_order_mark_and_a_clock_that_runs_backwards_do_no_harm(there: Reg
     assert there.published() == before
 
 
-def test_the_crawl_delay_of_robots_txt_is_kept(there: Registry) -> None:
+def test_the_crawl_delay_of_robots_txt_is_obeyed(there: Registry) -> None:
     there.strike(Fault.CRAWL)
 
     run = there.run()
@@ -229,14 +229,14 @@ def test_the_crawl_delay_of_robots_txt_is_kept(there: Registry) -> None:
     assert there.slept == [1.5] * (run.network["asked"] - 1)
 
 
-def test_a_grant_sets_a_disallow_aside(there: Registry) -> None:
+def test_a_robots_override_allows_a_disallowed_path(there: Registry) -> None:
     there.strike(Fault.FORBIDS)
     granted = replace(there, source=replace(there.source, grant="letter of 1 March 2026"))
 
     assert granted.run().state is State.UNCHANGED
 
 
-def test_robots_txt_is_asked_once_a_run(there: Registry) -> None:
+def test_robots_txt_is_requested_once_per_run(there: Registry) -> None:
     there.strike()
     before = there.demo.counters()["requests"]["cursor"]
 
@@ -246,7 +246,7 @@ def test_robots_txt_is_asked_once_a_run(there: Registry) -> None:
     assert run.network == {"asked": pages + 1, "answered": pages + 1}
 
 
-def test_in_quiet_hours_a_run_stops_with_what_it_has_and_goes_on_after_them(there: Registry) -> None:
+def test_a_run_stops_in_quiet_hours_and_resumes_after_them(there: Registry) -> None:
     there.strike()
     before = there.published()
     times = iter([datetime.fromisoformat("2026-03-01T21:59:00+00:00")] * 4)
@@ -275,7 +275,7 @@ class Line(httpcore.SyncBackend):
         return super().connect_tcp(HOST, self.port, timeout, local_address, socket_options)
 
 
-def test_a_name_that_turns_private_at_the_second_look_up_leads_nowhere(there: Registry) -> None:
+def test_a_host_that_resolves_to_a_private_address_later_is_refused(there: Registry) -> None:
     before = there.published()
     there.strike(Fault.SHORT, stays=False)  # the second connection brings the second look-up
     answers, line = iter([["93.184.216.34"]]), Line(there.demo.port)
@@ -300,7 +300,7 @@ def test_a_name_that_turns_private_at_the_second_look_up_leads_nowhere(there: Re
         (Fault.REPEAT, "repeats the records of an earlier page"),
     ],
 )
-def test_a_list_without_end_ends_the_run_and_changes_nothing(
+def test_an_endless_list_fails_the_run_and_changes_nothing(
     published: Callable[[str], Registry], name: str, fault: Fault, reason: str
 ) -> None:
     there = published(name)
@@ -316,7 +316,7 @@ def test_a_list_without_end_ends_the_run_and_changes_nothing(
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])
-def test_a_total_that_shrinks_is_told_and_loses_nothing(published: Callable[[str], Registry], name: str) -> None:
+def test_a_shrinking_total_is_reported_and_loses_nothing(published: Callable[[str], Registry], name: str) -> None:
     there = published(name)
     held = there.context.ledger.count_published(there.source.name)
     there.strike(Fault.SHRINK)
@@ -331,7 +331,7 @@ def test_a_total_that_shrinks_is_told_and_loses_nothing(published: Callable[[str
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])
-def test_a_key_that_comes_twice_counts_once(published: Callable[[str], Registry], name: str) -> None:
+def test_a_duplicate_key_counts_once(published: Callable[[str], Registry], name: str) -> None:
     there = published(name)
     before, held = there.published(), there.context.ledger.count_published(there.source.name)
     there.strike(Fault.TWICE)
@@ -343,7 +343,7 @@ def test_a_key_that_comes_twice_counts_once(published: Callable[[str], Registry]
     assert there.published() == before
 
 
-def test_the_same_keys_of_two_sources_are_two_records_each_with_its_source(there: Registry) -> None:
+def test_equal_keys_of_two_sources_are_two_records(there: Registry) -> None:
     there.strike()
     held = there.context.ledger.count_published(there.source.name)
     twin = replace(there, source=replace(there.source, name="twin", title="The same registry by another card"))
@@ -354,7 +354,7 @@ def test_the_same_keys_of_two_sources_are_two_records_each_with_its_source(there
     assert there.context.ledger.count_published("twin") == there.context.ledger.count_published(there.source.name) == held
 
 
-def test_the_command_says_that_a_run_is_put_off_and_goes_on_later(demo: Demo, tmp_path: Path) -> None:
+def test_the_command_reports_a_postponed_run(demo: Demo, tmp_path: Path) -> None:
     demo.evolve(faults=())
     (card,) = write_sources(demo.url, tmp_path / "sources", ("cursor",))
     sound, now = card.read_text(), datetime.now(UTC)

@@ -1,4 +1,4 @@
-"""The guard: what a registry may do before a person must look, and what is published before and after."""
+"""The guard: which plans need approval, and what is published before and after."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def flipped(registry: Any) -> None:
 
 
 @pytest.mark.parametrize("kept", [0, 20], ids=["empty feed", "half feed"])
-def test_a_feed_that_is_cut_short_is_held_and_nothing_changes(source: Source, context: HarvestContext, registry: Any, kept: int) -> None:
+def test_a_truncated_feed_is_held_and_changes_nothing(source: Source, context: HarvestContext, registry: Any, kept: int) -> None:
     harvest(source, context)
     del registry.projects[kept:]
 
@@ -75,7 +75,7 @@ def test_a_feed_that_is_cut_short_is_held_and_nothing_changes(source: Source, co
     assert f"stocktake plans show {plan.run.id}" in (plan.run.reason or "")
 
 
-def test_half_a_feed_that_claims_all_is_incomplete_and_nothing_vanishes(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_half_of_the_reported_records_is_incomplete_and_nothing_vanishes(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     registry.total = 40
     del registry.projects[20:]
@@ -85,7 +85,7 @@ def test_half_a_feed_that_claims_all_is_incomplete_and_nothing_vanishes(source: 
     assert (plan.run.state, plan.vanished, context.ledger.count_missing("projects")) == (State.INCOMPLETE, 0, 0)
 
 
-def test_nine_fold_growth_passes(source: Source, context: HarvestContext, registry: Any, project: Project) -> None:
+def test_ninefold_growth_is_committed(source: Source, context: HarvestContext, registry: Any, project: Project) -> None:
     harvest(source, context)
     registry.projects += [project(number) for number in range(41, 361)]
 
@@ -94,7 +94,7 @@ def test_nine_fold_growth_passes(source: Source, context: HarvestContext, regist
     assert (plan.run.state, context.ledger.count_published("projects")) == (State.COMMITTED, 360)
 
 
-def test_five_percent_that_vanish_are_marked_and_still_served(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_five_percent_of_missing_records_are_marked_and_still_served(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     del registry.projects[38:]
 
@@ -107,7 +107,7 @@ def test_five_percent_that_vanish_are_marked_and_still_served(source: Source, co
     assert any('"Project 40"@en' in line for line in said(context, "p40"))
 
 
-def test_half_that_vanish_are_held_until_approved(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_plan_with_half_of_the_records_missing_is_held_until_approved(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     del registry.projects[20:]
     plan = harvest(source, context)
@@ -119,7 +119,7 @@ def test_half_that_vanish_are_held_until_approved(source: Source, context: Harve
     assert [(act.who, act.what, act.run) for act in context.ledger.audit_entries()] == [("ann", "approved", "projects.2")]
 
 
-def test_what_vanished_and_comes_back_is_as_it_was(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_returned_record_is_unchanged(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     before = said(context, "p40")
     lost = registry.projects.pop()
@@ -132,7 +132,7 @@ def test_what_vanished_and_comes_back_is_as_it_was(source: Source, context: Harv
     assert said(context, "p40") == before
 
 
-def test_what_vanished_and_comes_back_unreadable_is_no_longer_marked(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_record_that_returns_unreadable_is_no_longer_marked(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     before = said(context, "p40")
     lost = registry.projects.pop()
@@ -145,7 +145,7 @@ def test_what_vanished_and_comes_back_unreadable_is_no_longer_marked(source: Sou
     assert said(context, "p40") == before
 
 
-def test_within_the_time_of_grace_a_record_that_stays_away_changes_nothing_more(
+def test_a_missing_record_changes_nothing_during_the_grace_period(
     source: Source, context: HarvestContext, registry: Any
 ) -> None:
     harvest(source, context)
@@ -157,7 +157,7 @@ def test_within_the_time_of_grace_a_record_that_stays_away_changes_nothing_more(
     assert (plan.run.state, plan.outcomes[Outcome.MISSING], entries(context)) == (State.UNCHANGED, 1, 2)
 
 
-def test_after_the_days_of_grace_one_more_sweep_is_enough(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_one_full_harvest_after_the_grace_period_deletes_a_missing_record(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     registry.projects.pop()
     harvest(source, context)
@@ -167,7 +167,7 @@ def test_after_the_days_of_grace_one_more_sweep_is_enough(source: Source, contex
     assert (plan.outcomes[Outcome.LOST], context.ledger.count_published("projects")) == (1, 39)
 
 
-def test_what_is_gone_and_comes_back_has_its_address_again(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_deleted_record_that_returns_has_the_same_address(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     lost = registry.projects.pop()
     for _ in range(3):
@@ -182,7 +182,7 @@ def test_what_is_gone_and_comes_back_has_its_address_again(source: Source, conte
     assert not any("wasInvalidatedBy" in line or "gone>" in line for line in said(context, "p40"))
 
 
-def test_keys_that_all_change_are_held_as_the_same_records(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_change_of_all_keys_is_held_as_reidentified(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     flipped(registry)
 
@@ -193,7 +193,7 @@ def test_keys_that_all_change_are_held_as_the_same_records(source: Source, conte
     assert plan.hold_reason == "40 of 40 published records have another key (100%); the limit is 5%"
 
 
-def test_an_approved_change_of_keys_leaves_tombstones_that_name_the_new_ones(
+def test_an_approved_change_of_keys_leaves_tombstones_with_the_new_keys(
     source: Source, context: HarvestContext, registry: Any
 ) -> None:
     harvest(source, context)
@@ -207,7 +207,7 @@ def test_an_approved_change_of_keys_leaves_tombstones_that_name_the_new_ones(
     assert context.ledger.count_published("projects") == 40
 
 
-def test_the_plan_tells_the_difference_of_each_record(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_plan_lists_the_difference_of_each_record(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     plan_decisions.hold(context, "projects", by="ann", reason="moving house")
     registry.projects[0]["name"] = "Renamed"
@@ -223,7 +223,7 @@ def test_the_plan_tells_the_difference_of_each_record(source: Source, context: H
     assert plan.hold_reason == "ann holds the source since 2026-03-01 12:03 UTC: moving house"
 
 
-def test_a_source_on_hold_that_brings_nothing_new_does_not_trouble_anyone(source: Source, context: HarvestContext) -> None:
+def test_a_source_on_hold_without_changes_needs_no_approval(source: Source, context: HarvestContext) -> None:
     harvest(source, context)
     plan_decisions.hold(context, "projects", by="ann", reason="")
 
@@ -257,7 +257,7 @@ def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(source: Source, 
         plan_decisions.approve(context, source, plan.run.id, by="ann")
 
 
-def test_a_plan_that_is_held_again_takes_the_place_of_the_first(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_newer_held_plan_supersedes_the_first(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     del registry.projects[20:]
     first = harvest(source, context)
@@ -298,7 +298,7 @@ def test_a_plan_is_not_approved_after_another_commit(source: Source, context: Ha
     assert entries(context) == 1
 
 
-def test_an_override_is_used_up_by_the_one_run_that_needs_it(
+def test_an_override_is_used_by_one_run(
     source: Source, context: HarvestContext, registry: Any, project: Project
 ) -> None:
     harvest(source, context)
@@ -318,7 +318,7 @@ def test_an_override_is_used_up_by_the_one_run_that_needs_it(
     assert given.used == "projects.4"
 
 
-def test_an_override_that_has_expired_lets_nothing_pass(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_an_expired_override_has_no_effect(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     context.ledger.grant("projects", Override("vanished", 0.6, context.now()), "ann", context.now())
     del registry.projects[30:]
@@ -337,7 +337,7 @@ def test_an_override_that_has_expired_lets_nothing_pass(source: Source, context:
         ("vanished", 0.5, -1, "past"),
     ],
 )
-def test_an_override_that_makes_no_sense_is_refused(
+def test_an_invalid_override_is_refused(
     source: Source, context: HarvestContext, registry: Any, limit: str, value: float, days: int, told: str
 ) -> None:
     harvest(source, context)
@@ -356,7 +356,7 @@ def test_an_override_that_makes_no_sense_is_refused(
     ("limit", "spoil"),
     [("changed", {"name": "Renamed"}), ("withheld", {"name": ""})],
 )
-def test_too_many_that_change_or_cannot_be_published_are_held(
+def test_too_many_changed_or_withheld_records_are_held(
     source: Source, context: HarvestContext, registry: Any, limit: str, spoil: dict[str, str]
 ) -> None:
     harvest(source, context)
@@ -368,7 +368,7 @@ def test_too_many_that_change_or_cannot_be_published_are_held(
     assert "40 of 40" in (plan.hold_reason or "")
 
 
-def test_one_record_alone_never_holds_a_plan(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_single_record_never_holds_a_plan(source: Source, context: HarvestContext, registry: Any) -> None:
     del registry.projects[1:]
     harvest(source, context)
     registry.projects[0]["name"] = "Renamed"
@@ -387,7 +387,7 @@ def test_one_record_alone_never_holds_a_plan(source: Source, context: HarvestCon
         (Limits(grace=0), State.HELD, 40),
     ],
 )
-def test_a_card_sets_limits_and_grace(
+def test_a_source_definition_sets_limits_and_grace_period(
     source: Source, context: HarvestContext, registry: Any, limits: Limits, state: State, published: int
 ) -> None:
     bold = replace(source, limits=limits)
@@ -399,7 +399,7 @@ def test_a_card_sets_limits_and_grace(
     assert (plan.run.state, context.ledger.count_published("projects")) == (state, published)
 
 
-def test_a_page_that_repeats_makes_the_sweep_incomplete(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_repeated_page_makes_the_full_harvest_incomplete(source: Source, context: HarvestContext, registry: Any) -> None:
     plain = replace(source, options={key: value for key, value in source.options.items() if key != "total"})
     harvest(plain, context)
     registry.projects = registry.projects[:6] + registry.projects[0:6:2] + registry.projects[6:38]
@@ -411,7 +411,7 @@ def test_a_page_that_repeats_makes_the_sweep_incomplete(source: Source, context:
     assert context.ledger.count_missing("projects") == 0
 
 
-def test_a_total_that_shrinks_makes_the_sweep_incomplete(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_shrinking_total_makes_the_full_harvest_incomplete(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     whole = registry.projects[:38]
     registry.answer = lambda page: httpx.Response(200, json={"total": 39 if page == 1 else 38, "results": whole[page * 3 - 3 : page * 3]})
@@ -423,7 +423,7 @@ def test_a_total_that_shrinks_makes_the_sweep_incomplete(source: Source, context
 
 
 @pytest.mark.parametrize("claims", [True, False], ids=["that claims a total", "that claims nothing"])
-def test_a_list_that_moves_while_it_is_read_is_incomplete_and_nothing_vanishes(
+def test_a_list_that_moved_while_it_was_read_is_incomplete(
     source: Source, context: HarvestContext, registry: Any, *, claims: bool
 ) -> None:
     source = source if claims else replace(source, options={name: it for name, it in source.options.items() if name != "total"})
@@ -439,7 +439,7 @@ def test_a_list_that_moves_while_it_is_read_is_incomplete_and_nothing_vanishes(
     assert "1 record came on two pages" in (plan.run.reason or "")
 
 
-def test_a_list_that_moves_and_yet_brings_all_is_complete(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_list_that_moved_but_returned_all_records_is_complete(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     whole = registry.projects
     moved = [whole[0], *whole]
@@ -452,7 +452,7 @@ def test_a_list_that_moves_and_yet_brings_all_is_complete(source: Source, contex
     assert (plan.run.state, plan.run.counts["duplicate"]) == (State.UNCHANGED, 1)
 
 
-def test_the_account_closes_and_its_quads_are_those_of_the_store(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_the_statistics_add_up_and_match_the_store(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     registry.projects[0]["name"] = "Renamed"
     del registry.projects[38:]
@@ -466,7 +466,7 @@ def test_the_account_closes_and_its_quads_are_those_of_the_store(source: Source,
     assert f'<{context.iris.run(run.id)}> <{context.iris.ns}quadsAfter> "{held}"' in "\n".join(store(context)[context.iris.run(run.id)])
 
 
-def test_an_account_that_does_not_close_is_never_a_success(source: Source, context: HarvestContext) -> None:
+def test_inconsistent_statistics_are_never_a_success(source: Source, context: HarvestContext) -> None:
     class Forgetful(type(context.ledger)):  # type: ignore[misc]
         def count_published(self, source: str) -> int:
             return super().count_published(source) and 39
@@ -479,7 +479,7 @@ def test_an_account_that_does_not_close_is_never_a_success(source: Source, conte
     assert run.reason == "inconsistent numbers: 40 records published, but 39 in the ledger; this is a bug, please report it"
 
 
-def test_a_clock_that_goes_back_is_told_and_the_later_time_counts(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_backward_clock_is_reported_and_the_later_time_is_used(source: Source, context: HarvestContext, registry: Any) -> None:
     first = harvest(source, context).run
     registry.projects[0]["name"] = "Renamed"
 
@@ -489,7 +489,7 @@ def test_a_clock_that_goes_back_is_told_and_the_later_time_counts(source: Source
     assert "the clock shows" in str(run_details(plan.run, context.ledger)["notices"])
 
 
-def test_records_of_two_sources_that_are_the_same_are_told_and_both_stay(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_duplicates_in_two_sources_are_reported_and_both_stay(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     other = replace(source, name="mirror")
 
@@ -500,14 +500,14 @@ def test_records_of_two_sources_that_are_the_same_are_told_and_both_stay(source:
     assert context.ledger.notices(plan.run)[0].text == "p1 has the same content as p1 of projects"
 
 
-def test_limits_that_are_none_are_refused() -> None:
+def test_unknown_limits_are_refused() -> None:
     card = {"title": "A", "protocol": "json", "mapping": "fields", "url": "https://a.example/", "licence": "https://a.example/l"}
 
     with pytest.raises(HarvestError, match="share from 0 to 1"):
         parse("a", {**card, "limits": {"vanished": 10}}, "card")
 
 
-def test_a_source_on_hold_whose_plan_is_over_a_limit_waits_for_both_reasons(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_held_plan_lists_the_hold_and_the_exceeded_limit(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     plan_decisions.hold(context, "projects", by="ann", reason="moving house")
     del registry.projects[20:]
@@ -518,7 +518,7 @@ def test_a_source_on_hold_whose_plan_is_over_a_limit_waits_for_both_reasons(sour
     assert held.startswith("ann holds the source since 2026-03-01 12:03 UTC: moving house; 20 of 40 published records are missing")
 
 
-def test_an_incomplete_sweep_over_a_limit_waits_for_both_reasons(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_held_plan_lists_the_limit_and_the_incomplete_harvest(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     registry.projects = [{**it, "name": f"Renamed {it['name']}"} for it in registry.projects]
     registry.total = 80

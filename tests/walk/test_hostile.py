@@ -1,4 +1,4 @@
-"""Hostile records through a real harvest into everything that is published: nothing acts, nothing hides, nothing breaks a format."""
+"""Hostile records harvested into everything that is published: no injection, no hidden text, no broken format."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ async def subjects(site: httpx.AsyncClient) -> list[str]:
     return [row["s"]["value"].removeprefix(BASE) for row in told["results"]["bindings"]]
 
 
-async def test_no_page_acts_on_what_a_registry_says_or_is_misled_by_it(site: httpx.AsyncClient) -> None:
+async def test_no_admin_page_executes_or_misrenders_hostile_text(site: httpx.AsyncClient) -> None:
     found, texts, described = {}, "", ""
     paths = ["/", "/sparql", "/exports", "/status", "/source/hostile"]
     paths += ["/" + path.replace("id/", "page/", 1).partition("#")[0] for path in await subjects(site)]
@@ -176,7 +176,7 @@ PORTAL = (
 )  # fmt: skip
 
 
-async def test_no_page_of_the_portal_acts_or_misleads_either(site: httpx.AsyncClient) -> None:
+async def test_no_portal_page_executes_or_misrenders_hostile_text(site: httpx.AsyncClient) -> None:
     found = {}
 
     for path in PORTAL:
@@ -198,7 +198,7 @@ XML_FEEDS = (
 
 
 @pytest.mark.parametrize("path", XML_FEEDS)
-async def test_every_feed_in_xml_is_well_formed_and_holds_text_as_text(site: httpx.AsyncClient, path: str) -> None:
+async def test_every_xml_feed_is_well_formed_and_escapes_text(site: httpx.AsyncClient, path: str) -> None:
     answer = await site.get(path, follow_redirects=True)
 
     tree = etree.fromstring(answer.content)  # a strict reader
@@ -206,7 +206,7 @@ async def test_every_feed_in_xml_is_well_formed_and_holds_text_as_text(site: htt
     assert [node.tag for node in tree.iter("{*}script", "{*}img", "{*}iframe", "{*}svg")] == []
 
 
-async def test_the_event_stream_holds_the_same_statements_and_no_injected_one(site: httpx.AsyncClient) -> None:
+async def test_the_event_stream_has_the_same_statements_and_no_injected_one(site: httpx.AsyncClient) -> None:
     answer = await site.get("/ldes/latest", headers={"Accept": "application/trig"})
 
     assert answer.status_code == 200, answer.text
@@ -215,7 +215,7 @@ async def test_the_event_stream_holds_the_same_statements_and_no_injected_one(si
     assert [triple for triple in told if str(triple.subject).startswith("<https://x.org/")] == []
 
 
-async def test_activities_hold_titles_as_text_and_no_key_of_another(site: httpx.AsyncClient) -> None:
+async def test_activities_have_titles_as_text_and_no_injected_key(site: httpx.AsyncClient) -> None:
     answer = await site.get("/activities/1")
 
     told = answer.json()
@@ -224,7 +224,7 @@ async def test_activities_hold_titles_as_text_and_no_key_of_another(site: httpx.
     assert "injected" not in {key for item in told["orderedItems"] for key in (*item, *item["object"])}
 
 
-async def test_a_calendar_holds_no_property_that_a_title_made(context: HarvestContext, registry) -> None:
+async def test_a_calendar_has_no_property_injected_by_a_title(context: HarvestContext, registry) -> None:
     evil = "Forum\r\nEND:VEVENT\r\nBEGIN:VALARM\r\nACTION:PROCEDURE; , \\n"
     registry.projects = [{"id": "e1", "name": evil, "url": "https://example.org/", "starts": "2026-05-04", "ends": "2026-05-05"}]
     fields = {"kind": "event", "key": "id", "title@en": "name", "start": "starts", "end": "ends", "pages": "url"}
@@ -240,7 +240,7 @@ async def test_a_calendar_holds_no_property_that_a_title_made(context: HarvestCo
     assert event.subcomponents == []
 
 
-async def test_a_report_neither_acts_nor_misleads(context: HarvestContext, site: httpx.AsyncClient) -> None:
+async def test_a_report_neither_executes_nor_misrenders_hostile_text(context: HarvestContext, site: httpx.AsyncClient) -> None:
     data = context.journal.folder.parent
     release.build_release(data, Iris(), NOON)
 
@@ -253,7 +253,7 @@ async def test_a_report_neither_acts_nor_misleads(context: HarvestContext, site:
     assert (data / "reports" / told.name / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 
-async def test_every_graph_format_holds_the_same_statements(site: httpx.AsyncClient) -> None:
+async def test_every_graph_format_has_the_same_statements(site: httpx.AsyncClient) -> None:
     query = "CONSTRUCT { ?s ?p ?o } { ?s ?p ?o FILTER(CONTAINS(STR(?s), '/hostile')) }"
     forms = {"ttl": RdfFormat.TURTLE, "nt": RdfFormat.N_TRIPLES, "jsonld": RdfFormat.JSON_LD, "rdf": RdfFormat.RDF_XML}
 
@@ -268,7 +268,7 @@ async def test_every_graph_format_holds_the_same_statements(site: httpx.AsyncCli
     assert etree.fromstring(answers["rdf"].content).tag.endswith("}RDF")  # also to a parser that is strict
 
 
-async def test_every_table_format_holds_the_titles_as_they_are(site: httpx.AsyncClient) -> None:
+async def test_every_table_format_has_the_titles_unchanged(site: httpx.AsyncClient) -> None:
     query = "SELECT ?t { ?s <http://purl.org/dc/terms/title> ?t FILTER(CONTAINS(STR(?s), '/id/initiative/hostile/')) }"
 
     answers = {form: (await site.get("/sparql", params={"query": query, "format": form})).content for form in ("json", "xml", "csv")}
@@ -282,7 +282,7 @@ async def test_every_table_format_holds_the_titles_as_they_are(site: httpx.Async
     assert len(etree.fromstring(answers["xml"]).findall(".//{*}result")) == len(told["json"])
 
 
-async def test_no_header_and_no_log_line_is_broken_by_what_is_said(site: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]) -> None:
+async def test_hostile_text_breaks_no_header_and_no_log_line(site: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]) -> None:
     evil = "a\r\nSet-Cookie: evil=1\r\n\r\n<script>"
 
     answers = [
@@ -301,7 +301,7 @@ async def test_no_header_and_no_log_line_is_broken_by_what_is_said(site: httpx.A
 
 
 @pytest.mark.parametrize("said", ["a\nb\r\nc", "red \x1b[31m", "a\u2028b\x85c"], ids=ascii)
-def test_a_log_line_stays_one_line_whatever_a_registry_says(said: str) -> None:
+def test_a_log_event_stays_one_line(said: str) -> None:
     line = [sys.executable, "-c", LOGGING, said]
 
     told = subprocess.run(line, capture_output=True, cwd=Path(__file__).parents[2], timeout=60, check=True).stderr

@@ -1,4 +1,4 @@
-"""Isolation: an answer or a record that kills or stalls the process that reads it costs itself alone."""
+"""A response or record that crashes or stalls its process costs only itself."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
-import crews
 import hostile
 import httpx
+import large_registry
 import orjson
 import pytest
 from projects import CARD
@@ -38,7 +38,7 @@ from vocab.iris import BASE
 
 SIZE = 40
 DEADLINE = 60  # seconds for what takes two
-KINDS = sorted(hostile.DEEDS)
+KINDS = sorted(hostile.ATTACKS)
 
 
 @dataclass
@@ -193,13 +193,13 @@ def grandchildren(pid: int) -> list[int]:
 
 
 def harvested(folder: Path, collectors: Collectors | None, workers: int = 0, before: Callable[[int], None] | None = None) -> dict[str, str]:
-    with crews.context(folder, crews.Projects(before=before or (lambda _: None)), workers) as context:
-        plan = harvest(crews.source(), replace(context, collectors=collectors))
+    with large_registry.open_harvest(folder, large_registry.Projects(before=before or (lambda _: None)), workers) as context:
+        plan = harvest(large_registry.source(), replace(context, collectors=collectors))
 
     if collectors:
         collectors.close()
     assert plan.run.state is State.COMMITTED
-    return crews.written(folder)
+    return large_registry.journal_digests(folder)
 
 
 def test_journal_is_the_same_bytes_with_and_without_isolation(tmp_path: Path) -> None:
@@ -279,7 +279,11 @@ def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(deed: s
     record: Record[Any] = Record("a", Bomb(deed), b"{}")
     cases = [RecordInput(record, "d" * 32, None, None)]
     task = ProcessingTask(
-        Run("projects.1", "projects", 1, State.RUNNING, True, None, crews.NOON, "rules"), card(), BASE, "rust", rules_unchanged=False
+        Run("projects.1", "projects", 1, State.RUNNING, True, None, large_registry.NOON, "rules"),
+        card(),
+        BASE,
+        "rust",
+        rules_unchanged=False,
     )
     withheld = [StagedRecord("a", Outcome.UNREADABLE)]
 

@@ -1,4 +1,4 @@
-"""kill -9 at any moment, then start again: the journal is, byte for byte, that of an undisturbed run."""
+"""After kill -9 at any moment and a restart, the journal has the same bytes as after an undisturbed run."""
 
 from __future__ import annotations
 
@@ -66,12 +66,12 @@ def journal(folder: Path) -> list[bytes]:
 @pytest.fixture(scope="module")
 def card(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     with Demo(size=900, seed=5, faults=(), only=("ckan",), page=20) as demo:
-        (path,) = write_sources(demo.url, tmp_path_factory.mktemp("cards"), ("ckan",))
+        (path,) = write_sources(demo.url, tmp_path_factory.mktemp("sources"), ("ckan",))
         path.write_text(path.read_text().replace("rows = 500", "rows = 20"))
         yield str(path)
 
 
-def test_a_harvest_that_is_killed_again_and_again_ends_as_an_undisturbed_one(tmp_path: Path, card: str) -> None:
+def test_a_harvest_killed_repeatedly_ends_as_an_undisturbed_one(tmp_path: Path, card: str) -> None:
     work(str(tmp_path / "undisturbed"), card)
 
     exits = []

@@ -1,4 +1,4 @@
-"""kill -9 between plan and settlement, also of a plan that was approved: the journal is that of an undisturbed run."""
+"""After kill -9 during a commit, also of an approved plan, the journal has the bytes of an undisturbed run."""
 
 from __future__ import annotations
 
@@ -113,7 +113,7 @@ def journal(folder: Path) -> list[bytes]:
 
 
 @pytest.mark.parametrize("number", [1, 3], ids=["records vanish", "an approved plan"])
-def test_a_commit_that_is_killed_at_every_stage_ends_as_an_undisturbed_one(tmp_path: Path, number: int) -> None:
+def test_a_commit_killed_at_any_stage_ends_as_an_undisturbed_one(tmp_path: Path, number: int) -> None:
     for folder in ("undisturbed", "killed"):
         for earlier in range(number):
             work(str(tmp_path / folder), earlier)

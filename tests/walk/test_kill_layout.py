@@ -1,4 +1,4 @@
-"""kill -9 while the ledger is laid out: the next start lays it out."""
+"""After kill -9 while the ledger's tables are created, the next start creates them."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
-import tracer
+import syscall_tracer
 
 from harvesters.ledger import tables
 from harvesters.ledger.ledger import Ledger
@@ -23,15 +23,15 @@ def layout(file: Path) -> set[str]:
     return set(sa.inspect(sa.create_engine(f"sqlite:///{file}")).get_table_names())
 
 
-def test_a_ledger_that_was_killed_while_it_was_laid_out_opens_again(tmp_path: Path) -> None:
-    if why := tracer.refusal():
+def test_a_ledger_whose_creation_was_killed_opens_again(tmp_path: Path) -> None:
+    if why := syscall_tracer.refusal():
         pytest.skip(why)
-    calls = tracer.traced(opening(tmp_path / "whole"), None, tmp_path / "errors").calls
+    calls = syscall_tracer.trace(opening(tmp_path / "whole"), None, tmp_path / "errors").calls
 
     ends = []
     for at in range(1, len(calls) + 1, EVERY):
-        killed = tracer.traced(opening(tmp_path / f"{at}"), at, tmp_path / "errors").killed
-        again = tracer.traced(opening(tmp_path / f"{at}"), None, tmp_path / "errors").code
+        killed = syscall_tracer.trace(opening(tmp_path / f"{at}"), at, tmp_path / "errors").killed
+        again = syscall_tracer.trace(opening(tmp_path / f"{at}"), None, tmp_path / "errors").code
         ends.append((killed, again, layout(tmp_path / f"{at}") == layout(tmp_path / "whole")))
 
     assert len(ends) > 10

@@ -1,4 +1,4 @@
-"""The four kinds: initiatives, events, documents and posts go the same way, and are tied to each other."""
+"""Initiatives, events, documents and posts are harvested the same way and linked to each other."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def harvested(request: pytest.FixtureRequest, context: HarvestContext) -> tuple[
     return request.param, context, harvest(source, context)
 
 
-def test_a_thing_of_each_kind_is_judged_published_and_dumped(harvested: tuple[str, HarvestContext, Any], tmp_path: Path) -> None:
+def test_a_resource_of_each_kind_is_validated_published_and_dumped(harvested: tuple[str, HarvestContext, Any], tmp_path: Path) -> None:
     kind, context, plan = harvested
 
     files = write_dumps(context.journal, tmp_path / "dumps")
@@ -66,7 +66,7 @@ def test_a_thing_of_each_kind_is_judged_published_and_dumped(harvested: tuple[st
     assert plan.outcomes[Outcome.WITHHELD] == (2 if kind == "event" else 1)  # without a title; an event without a start has no day either
 
 
-def test_what_is_wanting_is_a_remark_on_the_record(harvested: tuple[str, HarvestContext, Any]) -> None:
+def test_a_missing_property_is_a_warning_on_the_record(harvested: tuple[str, HarvestContext, Any]) -> None:
     kind, context, _ = harvested
     record = context.iris.record("all", "2")
 

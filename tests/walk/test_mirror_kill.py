@@ -1,4 +1,4 @@
-"""A mirror that is killed at any request goes on where it was, and holds the same bytes in the end."""
+"""A mirror killed at any request resumes and ends with the same bytes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def files(folder: Path) -> dict[str, bytes]:
 
 
 @pytest.mark.parametrize("last", [1, 3, 4, 7])
-def test_a_mirror_that_was_killed_ends_with_the_same_bytes(tmp_path: Path, last: int) -> None:
+def test_a_killed_mirror_ends_with_the_same_bytes(tmp_path: Path, last: int) -> None:
     origin, folder = tmp_path / "origin", tmp_path / "mirror"
     journal = Journal(origin)
     for number in (1, 2, 3):

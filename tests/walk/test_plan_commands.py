@@ -1,4 +1,4 @@
-"""Plans and runs at the terminal: a plan is listed, shown, approved or rejected, and a run names the records behind its numbers."""
+"""The commands `plans` and `runs`: list, show, approve, reject, and list the records of a run."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def stocktake(tmp_path: Path, registry: Demo) -> Stocktake:
     return run
 
 
-def test_a_held_plan_is_listed_with_what_to_do(stocktake: Stocktake) -> None:
+def test_a_held_plan_is_listed_with_the_action(stocktake: Stocktake) -> None:
     (row,) = json.loads(stocktake("plans", "list", "--json").stdout)
 
     assert (row["run"], row["outcome"]) == ("demo-ckan.1", "held")
@@ -59,7 +59,7 @@ def test_a_plan_shows_each_record_and_its_difference(stocktake: Stocktake) -> No
     assert "+ <" in stocktake("plans", "show", "demo-ckan.1", "--diff").stdout
 
 
-def test_an_approved_plan_is_committed_and_its_account_adds_up(stocktake: Stocktake) -> None:
+def test_an_approved_plan_is_committed_and_its_numbers_add_up(stocktake: Stocktake) -> None:
     approved = stocktake("plans", "approve", "demo-ckan.1", "--override", "expect=10", "--until", "3", "--json")
 
     account = json.loads(stocktake("runs", "show", "demo-ckan.1", "--json").stdout)
@@ -81,7 +81,7 @@ def test_a_run_lists_the_records_of_one_outcome(stocktake: Stocktake) -> None:
     assert "published after" in stocktake("runs", "show", "demo-ckan.1").stdout
 
 
-def test_a_rejected_plan_waits_no_more(stocktake: Stocktake) -> None:
+def test_a_rejected_plan_is_no_longer_listed(stocktake: Stocktake) -> None:
     rejected = stocktake("plans", "reject", "demo-ckan.1", "--reason", "not yet")
 
     assert rejected.exit_code == 0
@@ -96,7 +96,7 @@ def test_a_rejected_plan_waits_no_more(stocktake: Stocktake) -> None:
         (["plans", "approve", "demo-ckan.1", "--override", "vanished=1.5"], "share from 0 to 1"),
     ],
 )
-def test_what_cannot_be_is_told(stocktake: Stocktake, words: list[str], told: str) -> None:
+def test_impossible_decisions_are_reported(stocktake: Stocktake, words: list[str], told: str) -> None:
     done = stocktake(*words)
 
     assert done.exit_code == 1
@@ -104,7 +104,7 @@ def test_what_cannot_be_is_told(stocktake: Stocktake, words: list[str], told: st
 
 
 @pytest.mark.parametrize("words", [["--override", "vanished"], ["--override", "vanished=0.5", "--until", "soon"]])
-def test_an_override_that_cannot_be_read_is_wrong_use(stocktake: Stocktake, words: list[str]) -> None:
+def test_a_malformed_override_exits_with_2(stocktake: Stocktake, words: list[str]) -> None:
     assert stocktake("plans", "approve", "demo-ckan.1", *words).exit_code == 2
 
 
@@ -125,7 +125,7 @@ def test_runs_without_a_command_lists_them(stocktake: Stocktake) -> None:
 
 
 @pytest.mark.parametrize("command", ["harvest", "remap"])
-def test_a_run_that_would_supersede_a_waiting_plan_is_refused_and_the_plan_named(stocktake: Stocktake, command: str) -> None:
+def test_a_run_that_would_supersede_a_plan_is_refused_with_its_id(stocktake: Stocktake, command: str) -> None:
     refused = stocktake(command, "demo-ckan", "--json")
     waiting = json.loads(stocktake("plans", "list", "--json").stdout)
 
@@ -135,7 +135,7 @@ def test_a_run_that_would_supersede_a_waiting_plan_is_refused_and_the_plan_named
     assert [row["run"] for row in waiting] == ["demo-ckan.1"]
 
 
-def test_a_waiting_plan_is_superseded_where_it_is_named(stocktake: Stocktake) -> None:
+def test_a_plan_is_superseded_if_its_id_is_given(stocktake: Stocktake) -> None:
     stocktake("harvest", "demo-ckan", "--supersede", "demo-ckan.1")
 
     waiting = json.loads(stocktake("plans", "list", "--json").stdout)
@@ -148,7 +148,7 @@ def test_a_waiting_plan_is_superseded_where_it_is_named(stocktake: Stocktake) ->
     assert "demo-ckan.1" in str(unknown.exception)
 
 
-def test_a_dry_run_needs_no_confirmation_and_leaves_the_waiting_plan(stocktake: Stocktake) -> None:
+def test_a_dry_run_needs_no_confirmation_and_keeps_the_waiting_plan(stocktake: Stocktake) -> None:
     dry = stocktake("harvest", "--dry-run", "--json")
 
     assert json.loads(dry.stdout)[0]["outcome"] == "would be held"

@@ -1,4 +1,4 @@
-"""Mapping again: what was archived becomes what today's mapping makes of it, and no registry is asked."""
+"""Re-mapping: archived responses are mapped with today's code, without requests."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def silent(context, registry):
     return replace(context, transport=httpx.MockTransport(refuse))
 
 
-def test_what_says_the_same_is_left_alone_and_writes_nothing(source, context, silent):
+def test_an_unchanged_mapping_writes_nothing(source, context, silent):
     harvest(source, context)
     head = context.journal.head
 
@@ -45,7 +45,7 @@ def test_what_says_the_same_is_left_alone_and_writes_nothing(source, context, si
     assert context.journal.head == head
 
 
-def test_a_card_that_maps_otherwise_changes_what_it_touches_without_asking(source, context, silent):
+def test_a_changed_mapping_changes_records_without_requests(source, context, silent):
     harvest(source, context)
     card = replace(source, fields={**source.fields, "description@en": "owner"})
 
@@ -57,7 +57,7 @@ def test_a_card_that_maps_otherwise_changes_what_it_touches_without_asking(sourc
     assert counted(harvest(card, context)) == {Outcome.UNCHANGED: 10}
 
 
-def test_it_ends_as_a_full_harvest_with_the_new_card_does(source, context, silent, registry):
+def test_a_remap_equals_a_full_harvest_with_the_new_definition(source, context, silent, registry):
     card = replace(source, fields={**source.fields, "description@en": "owner"})
     harvest(source, context)
     remap(card, silent)
@@ -67,7 +67,7 @@ def test_it_ends_as_a_full_harvest_with_the_new_card_does(source, context, silen
     assert context.ledger.current_descriptions("projects", list(mapped)) == mapped
 
 
-def test_of_a_record_that_changed_later_the_newest_word_counts(source, context, silent, registry, project):
+def test_the_newest_archived_version_of_a_record_counts(source, context, silent, registry, project):
     harvest(source, context)
     registry.projects[2] = project(3, "Renamed")
     harvest(source, context)
@@ -75,7 +75,7 @@ def test_of_a_record_that_changed_later_the_newest_word_counts(source, context, 
     assert counted(remap(source, silent)) == {Outcome.UNCHANGED: 10}
 
 
-def test_what_is_no_longer_at_its_source_stays_as_it_is(source, context, silent, registry):
+def test_records_missing_at_the_source_stay_unchanged(source, context, silent, registry):
     lax = replace(source, limits=Limits(vanished=1.0))
     harvest(lax, context)
     del registry.projects[7:]
@@ -85,7 +85,7 @@ def test_what_is_no_longer_at_its_source_stays_as_it_is(source, context, silent,
     assert context.ledger.count_missing("projects") == 3
 
 
-def test_a_record_that_was_withheld_is_published_once_its_card_reads_it(source, context, silent, registry, project):
+def test_a_withheld_record_is_published_after_the_mapping_is_fixed(source, context, silent, registry, project):
     registry.projects[4] = {**project(5), "name": "", "nom": "Projet"}
     harvest(source, context)
     card = replace(source, fields={**source.fields, "title@fr": "nom"})
@@ -113,7 +113,7 @@ def test_a_dry_run_shows_the_plan_and_leaves_no_trace(source, context, silent):
     assert (context.journal.head, context.ledger.runs("projects")) == (before, runs)
 
 
-def test_the_source_is_no_fresher_for_it_and_is_asked_from_where_it_was(source, context, silent):
+def test_a_remap_changes_neither_freshness_nor_the_next_request(source, context, silent):
     harvest(source, context)
     before = status_file.source_statuses(context, context.now())[0]
     card = replace(source, fields={**source.fields, "description@en": "owner"})
@@ -127,12 +127,12 @@ def test_the_source_is_no_fresher_for_it_and_is_asked_from_where_it_was(source, 
     assert run.started - first.started >= timedelta(minutes=1)
 
 
-def test_nothing_is_mapped_again_where_no_complete_run_is_archived(source, silent):
+def test_a_remap_needs_an_archived_complete_run(source, silent):
     with pytest.raises(PlanError, match="projects: no complete run of it is archived; `stocktake harvest projects` makes one"):
         remap(source, silent)
 
 
-def test_an_archive_that_is_not_there_is_told_and_changes_nothing(source, context, silent):
+def test_a_missing_archive_is_reported_and_changes_nothing(source, context, silent):
     harvest(source, context)
     (context.data / "archive" / "projects" / "projects.1.warc.gz").unlink()
 
@@ -143,14 +143,14 @@ def test_an_archive_that_is_not_there_is_told_and_changes_nothing(source, contex
     assert context.ledger.count_published("projects") == 10
 
 
-def test_an_address_that_was_never_asked_is_told(source, context, silent):
+def test_a_url_missing_in_the_archive_is_reported(source, context, silent):
     harvest(source, context)
 
     with pytest.raises(ArchiveError, match=r"https://registry\.example/other.* is not in the archive projects/projects\.1\.warc\.gz"):
         remap(replace(source, url="https://registry.example/other"), silent)
 
 
-def test_a_harvest_that_is_open_is_ended_by_a_harvest_first(source, context, silent):
+def test_an_open_harvest_must_be_finished_before_a_remap(source, context, silent):
     harvest(source, context)
     context.ledger.create_run("projects", context.now(), "rules", sweep=True, since=None)
 
@@ -159,7 +159,7 @@ def test_a_harvest_that_is_open_is_ended_by_a_harvest_first(source, context, sil
 
 
 @pytest.mark.parametrize("deed", [remap, harvest])
-def test_a_remapping_that_was_cut_off_is_begun_anew_by_whoever_comes(source, context, deed):
+def test_an_interrupted_remap_is_restarted_by_the_next_run(source, context, deed):
     harvest(source, context)
     cut = context.ledger.create_run("projects", context.now(), "rules", sweep=False, since=None)
     context.ledger.save(replace(cut, heard=cut.started))
@@ -170,7 +170,7 @@ def test_a_remapping_that_was_cut_off_is_begun_anew_by_whoever_comes(source, con
     assert context.ledger.run("projects.2").state is State.FAILED
 
 
-def test_a_journal_of_many_sources_is_mapped_by_processes_too(source, context, silent):
+def test_a_large_remap_uses_worker_processes(source, context, silent):
     harvest_all([source], context, full=False, dry_run=False, quiet=True)
     card = replace(source, fields={**source.fields, "description@en": "owner"})
     silent.pool.workers, silent.pool.record_count = 1, 10_000

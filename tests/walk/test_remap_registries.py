@@ -1,4 +1,4 @@
-"""Mapping again, for registries that speak other protocols: what they said before is in the archive, whole."""
+"""Re-mapping of registries with other protocols from their archive."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def refuse(request: httpx.Request) -> httpx.Response:
 
 
 @pytest.mark.parametrize("registry", SHARES)
-def test_what_a_registry_said_in_two_versions_is_mapped_again_as_it_stands(tmp_path, registry):
+def test_two_archived_versions_of_each_registry_are_remapped(tmp_path, registry):
     with (
         Demo(size=120, only=(registry,)) as there,
         open_context(tmp_path, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", _HERE) as context,

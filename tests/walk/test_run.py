@@ -1,4 +1,4 @@
-"""Runs: what a source says becomes one journal entry, or nothing changes and the reason is told."""
+"""A run writes one journal entry, or changes nothing and stores the reason."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def graphs(context: HarvestContext) -> dict[str, set[str]]:
     return {graph: lines for graph, lines in played.items() if lines}
 
 
-def test_a_first_run_publishes_what_came(source: Source, context: HarvestContext) -> None:
+def test_a_first_run_publishes_its_records(source: Source, context: HarvestContext) -> None:
     plan = harvest(source, context)
 
     assert (plan.run.state, plan.run.entry) == (State.COMMITTED, 1)
@@ -46,7 +46,7 @@ def test_a_first_run_publishes_what_came(source: Source, context: HarvestContext
     assert context.ledger.count_published("projects") == 10
 
 
-def test_each_record_is_a_graph_of_its_own_with_its_provenance(source: Source, context: HarvestContext) -> None:
+def test_each_record_is_a_named_graph_with_its_provenance(source: Source, context: HarvestContext) -> None:
     harvest(source, context)
 
     record = context.iris.record("projects", "p1")
@@ -55,7 +55,7 @@ def test_each_record_is_a_graph_of_its_own_with_its_provenance(source: Source, c
     assert f"<{record}> <http://www.w3.org/ns/prov#wasGeneratedBy> <{context.iris.run('projects.1')}>" in told
 
 
-def test_the_entry_holds_source_and_run_too(source: Source, context: HarvestContext) -> None:
+def test_the_entry_describes_source_and_run(source: Source, context: HarvestContext) -> None:
     harvest(source, context)
 
     told = graphs(context)
@@ -87,7 +87,7 @@ def test_a_changed_record_writes_only_its_difference(source: Source, context: Ha
     assert not any("primaryTopic" in row for row in changed)
 
 
-def test_a_change_that_means_nothing_to_us_is_no_change(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_change_outside_the_mapping_is_no_change(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     registry.projects[0]["internal"] = "new"
 
@@ -107,7 +107,7 @@ def test_a_record_without_a_title_is_withheld_with_its_reason(source: Source, co
     assert context.iris.record("projects", "p1") not in graphs(context)
 
 
-def test_a_record_that_turns_bad_keeps_its_last_good_data(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_record_that_becomes_invalid_keeps_its_last_good_data(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     before = graphs(context)
     registry.projects[0]["name"] = ""
@@ -118,7 +118,7 @@ def test_a_record_that_turns_bad_keeps_its_last_good_data(source: Source, contex
     assert graphs(context) == before
 
 
-def test_a_key_that_comes_twice_counts_once(source: Source, context: HarvestContext, registry: Any, project: Project) -> None:
+def test_a_duplicate_key_counts_once(source: Source, context: HarvestContext, registry: Any, project: Project) -> None:
     registry.projects[9] = project(1, "Another one")
 
     plan = harvest(source, context)
@@ -136,7 +136,7 @@ def test_a_dry_run_that_fails_leaves_no_trace(source: Source, context: HarvestCo
     assert context.ledger.runs() == []
 
 
-def test_a_dry_run_neither_ends_nor_forgets_a_run_that_was_cut_off(source: Source, context: HarvestContext, torn: HarvestContext) -> None:
+def test_a_dry_run_does_not_touch_an_interrupted_run(source: Source, context: HarvestContext, torn: HarvestContext) -> None:
     with pytest.raises(Crash):
         harvest(source, torn)
     (before,) = context.ledger.runs()
@@ -156,7 +156,7 @@ def test_a_dry_run_changes_nothing(source: Source, context: HarvestContext) -> N
 
 
 @pytest.mark.parametrize("kept", [0, 5])
-def test_a_source_that_brings_too_little_is_held(source: Source, context: HarvestContext, registry: Any, kept: int) -> None:
+def test_too_few_records_are_held(source: Source, context: HarvestContext, registry: Any, kept: int) -> None:
     careful = replace(source, limits=Limits(expect=8))
     harvest(careful, context)
     before = graphs(context)
@@ -169,7 +169,7 @@ def test_a_source_that_brings_too_little_is_held(source: Source, context: Harves
     assert graphs(context) == before
 
 
-def test_too_large_a_vanished_share_is_held(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_too_many_missing_records_are_held(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     del registry.projects[5:]
 
@@ -188,7 +188,7 @@ def test_growth_alone_is_not_held(source: Source, context: HarvestContext, regis
     assert (plan.run.state, plan.outcomes[Outcome.NEW]) == (State.COMMITTED, 80)
 
 
-def test_less_than_the_source_claims_is_incomplete_and_deletes_nothing(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_fewer_records_than_reported_is_incomplete_and_deletes_nothing(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     registry.total = 10
     registry.projects = registry.projects[:9]
@@ -200,7 +200,7 @@ def test_less_than_the_source_claims_is_incomplete_and_deletes_nothing(source: S
     assert context.ledger.count_published("projects") == 10
 
 
-def test_a_record_that_sweeps_miss_for_its_time_of_grace_is_gone_and_leaves_a_tombstone(
+def test_a_record_missing_for_the_grace_period_becomes_a_tombstone(
     source: Source, context: HarvestContext, registry: Any
 ) -> None:
     harvest(source, context)
@@ -219,7 +219,7 @@ def test_a_record_that_sweeps_miss_for_its_time_of_grace_is_gone_and_leaves_a_to
     assert not any("#type> " in line and "Initiative>" in line for line in told)
 
 
-def test_a_record_that_was_gone_comes_back_under_its_address(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_deleted_record_returns_under_its_address(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
     lost = registry.projects.pop()
     for _ in range(3):
@@ -244,7 +244,7 @@ def test_a_record_that_was_gone_comes_back_under_its_address(source: Source, con
     ],
     ids=["html", "cut", "503", "404"],
 )
-def test_a_bad_answer_fails_the_run_and_keeps_the_last_good_data(
+def test_a_bad_response_fails_the_run_and_keeps_the_last_good_data(
     source: Source, context: HarvestContext, registry: Any, answer: httpx.Response
 ) -> None:
     harvest(source, context)
@@ -258,7 +258,7 @@ def test_a_bad_answer_fails_the_run_and_keeps_the_last_good_data(
     assert graphs(context) == before
 
 
-def test_pages_that_repeat_are_an_error_not_a_harvest(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_repeated_pages_are_an_error(source: Source, context: HarvestContext, registry: Any) -> None:
     registry.total = 9
     registry.projects = registry.projects[:3] * 3
 
@@ -273,7 +273,7 @@ class Crash(BaseException):
 
 
 @pytest.mark.parametrize("page", [1, 2, 3, 4])
-def test_a_run_that_is_cut_off_goes_on_at_its_last_page(source: Source, context: HarvestContext, registry: Any, page: int) -> None:
+def test_an_interrupted_run_resumes_after_its_last_page(source: Source, context: HarvestContext, registry: Any, page: int) -> None:
     def crash(asked: int) -> None:
         if asked == page and registry.asked.count(page) == 1:
             raise Crash
@@ -300,7 +300,7 @@ def torn(context: HarvestContext) -> HarvestContext:
     return replace(context, journal=Dying(context.journal.folder))
 
 
-def test_a_crash_between_journal_and_ledger_is_mended_at_the_next_start(
+def test_a_crash_between_journal_and_ledger_is_repaired_by_the_next_run(
     source: Source, context: HarvestContext, torn: HarvestContext
 ) -> None:
     with pytest.raises(Crash):
@@ -313,7 +313,7 @@ def test_a_crash_between_journal_and_ledger_is_mended_at_the_next_start(
     assert context.ledger.count_published("projects") == 10
 
 
-def test_a_source_that_has_been_due_since_a_crash_is_read_anew(source: Source, context: HarvestContext, torn: HarvestContext) -> None:
+def test_a_source_due_since_a_crash_is_harvested_again(source: Source, context: HarvestContext, torn: HarvestContext) -> None:
     with pytest.raises(Crash):
         harvest(source, torn)
     later = context.now() + timedelta(days=1)
@@ -324,7 +324,7 @@ def test_a_source_that_has_been_due_since_a_crash_is_read_anew(source: Source, c
     assert (plan.run.id, plan.run.state) == ("projects.2", State.UNCHANGED)
 
 
-def test_records_are_judged_again_when_what_judges_them_has_changed(source: Source, context: HarvestContext) -> None:
+def test_records_are_validated_again_after_the_rules_changed(source: Source, context: HarvestContext) -> None:
     harvest(source, context)
 
     plan = harvest(replace(source, options={**source.options, "size": 50}), context)
@@ -332,7 +332,7 @@ def test_records_are_judged_again_when_what_judges_them_has_changed(source: Sour
     assert plan.outcomes[Outcome.CHANGED] == 10
 
 
-def test_a_run_of_long_ago_says_that_its_records_are_no_longer_listed(
+def test_an_old_run_no_longer_lists_its_records(
     source: Source, context: HarvestContext, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for _ in range(LISTED_RUNS + 1):

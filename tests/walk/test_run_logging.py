@@ -1,4 +1,4 @@
-"""What the log says of a run: whose request is retried, and where a run that was cut off goes on."""
+"""Log lines of a run: retried requests, and where an interrupted run resumes."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_retried_request_names_its_source(log_to_stderr, source, context, regi
     assert source.url in lines[0]
 
 
-def test_a_run_that_was_cut_off_says_at_which_page_it_resumes(source, context, registry, project) -> None:
+def test_a_resumed_run_logs_its_page(source, context, registry, project) -> None:
     registry.projects = [project(number) for number in range(9)]
 
     def cut_off(page: int) -> httpx.Response | None:

@@ -1,4 +1,4 @@
-"""The schedule: one job a card, at its time, never twice at once."""
+"""The scheduler: one job per source at its due times, never two at once."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,7 +14,7 @@ from harvesters.source import Source
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 
 
-def test_each_enabled_card_has_one_job_at_its_cron_line(source: Source) -> None:
+def test_each_enabled_source_has_one_job_at_its_cron_line(source: Source) -> None:
     quiet = replace(source, name="quiet", enabled=False)
     often = replace(source, name="often", every="*/10 * * * *")
 
@@ -25,7 +25,7 @@ def test_each_enabled_card_has_one_job_at_its_cron_line(source: Source) -> None:
     assert jobs["often"].trigger.get_next_fire_time(None, NOON) == NOON
 
 
-def test_the_status_is_told_anew_every_minute(source: Source) -> None:
+def test_the_status_is_updated_every_minute(source: Source) -> None:
     jobs = create_scheduler([source], lambda _: None, lambda: None).get_jobs()
 
     assert [(job.id, job.trigger.interval) for job in jobs if job.id != source.name] == [(":status", timedelta(minutes=1))]
@@ -37,7 +37,7 @@ def test_runs_of_one_source_are_coalesced_and_never_overlap(source: Source) -> N
     assert (job.coalesce, job.max_instances) == (True, 1)
 
 
-def test_a_run_that_waits_goes_on_when_quiet_hours_end_and_nothing_else_does(source: Source) -> None:
+def test_only_postponed_runs_resume_when_quiet_hours_end(source: Source) -> None:
     calm, ran, waiting = replace(source, quiet=parse_quiet_hours("22:00-06:30")), list[str](), set[str]()
     jobs = {
         job.id: job
@@ -57,14 +57,14 @@ def test_a_run_that_waits_goes_on_when_quiet_hours_end_and_nothing_else_does(sou
     ("code", "told"),
     [(EVENT_JOB_MISSED, "run missed"), (EVENT_JOB_MAX_INSTANCES, "run skipped: previous run still in progress")],
 )
-def test_what_the_schedule_misses_is_told(code: int, told: str) -> None:
+def test_missed_runs_are_logged(code: int, told: str) -> None:
     with capture_logs() as logs:
         log_missed(JobExecutionEvent(code, "projects", "default", NOON))
 
     assert [(log["event"], log["source"], log["log_level"]) for log in logs] == [(told, "projects", "warning")]
 
 
-def test_what_the_schedule_does_for_itself_is_no_missed_run() -> None:
+def test_internal_jobs_are_not_logged_as_missed_runs() -> None:
     with capture_logs() as logs:
         log_missed(JobExecutionEvent(EVENT_JOB_MAX_INSTANCES, ":requests", "default", NOON))
 

@@ -1,4 +1,4 @@
-"""The status file: what it tells of each source, whatever its last run came to, by clocks that are handed in."""
+"""The status file: the status of each source after each kind of run."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ Told = dict[str, str]
 @pytest.fixture
 def carded(context: HarvestContext, tmp_path: Path) -> HarvestContext:
     """Means that know a folder with the source's card."""
-    folder = tmp_path / "cards"
+    folder = tmp_path / "sources"
     folder.mkdir()
     (folder / "projects.toml").write_text(CARD)
     return replace(context, source_dir=folder)
@@ -64,7 +64,7 @@ def fail(source: Source, context: HarvestContext, registry: Any) -> None:
         harvest(source, context)
 
 
-def test_a_source_that_succeeded_is_live_and_tells_when_it_will_be_late(source: Source, carded: HarvestContext) -> None:
+def test_a_successful_source_is_live_until_it_becomes_late(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
 
     found = told(carded)
@@ -75,7 +75,7 @@ def test_a_source_that_succeeded_is_live_and_tells_when_it_will_be_late(source: 
 
 
 @pytest.mark.parametrize(("after", "state"), [(timedelta(days=1, hours=23), "live"), (timedelta(days=2), "late")])
-def test_the_writer_tells_a_late_source_late_though_nothing_was_run(
+def test_a_source_becomes_late_without_a_run(
     source: Source, carded: HarvestContext, after: timedelta, state: str
 ) -> None:
     harvest(source, carded)
@@ -83,7 +83,7 @@ def test_the_writer_tells_a_late_source_late_though_nothing_was_run(
     assert told(carded, after=after)["freshness"] == f"ns#{state}"
 
 
-def test_three_failures_are_failing_and_one_success_ends_them(source: Source, carded: HarvestContext, registry: Any) -> None:
+def test_a_source_is_failing_after_three_failures_until_a_success(source: Source, carded: HarvestContext, registry: Any) -> None:
     harvest(source, carded)
     states = []
     for _ in range(3):
@@ -100,7 +100,7 @@ def test_three_failures_are_failing_and_one_success_ends_them(source: Source, ca
     assert (after["freshness"], after["consecutiveFailures"]) == ("ns#live", "0")
 
 
-def test_a_failed_run_tells_its_account_though_no_entry_does(source: Source, carded: HarvestContext, registry: Any) -> None:
+def test_the_status_has_the_statistics_of_a_failed_run(source: Source, carded: HarvestContext, registry: Any) -> None:
     fail(source, carded, registry)
 
     write_status(carded)
@@ -111,7 +111,7 @@ def test_a_failed_run_tells_its_account_though_no_entry_does(source: Source, car
     assert f"{run} <http://www.w3.org/ns/prov#used>" in text
 
 
-def test_a_committed_run_tells_its_account_once_in_the_journal(source: Source, carded: HarvestContext) -> None:
+def test_the_statistics_of_a_committed_run_are_only_in_the_journal(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
 
     write_status(carded)
@@ -119,7 +119,7 @@ def test_a_committed_run_tells_its_account_once_in_the_journal(source: Source, c
     assert "prov#Activity" not in (carded.data / "status.nq").read_text()
 
 
-def test_a_held_plan_is_told_with_its_run_and_reason(source: Source, carded: HarvestContext, registry: Any) -> None:
+def test_the_status_has_the_held_plan_and_its_reason(source: Source, carded: HarvestContext, registry: Any) -> None:
     careful = replace(source, limits=Limits(expect=8))
     harvest(careful, carded)
     del registry.projects[5:]
@@ -132,7 +132,7 @@ def test_a_held_plan_is_told_with_its_run_and_reason(source: Source, carded: Har
 
 
 @pytest.mark.parametrize("way", ["disabled", "removed"])
-def test_a_card_that_is_disabled_or_removed_retires_its_source(source: Source, carded: HarvestContext, way: str) -> None:
+def test_a_disabled_or_removed_definition_retires_its_source(source: Source, carded: HarvestContext, way: str) -> None:
     harvest(source, carded)
     assert carded.source_dir is not None
     card = carded.source_dir / "projects.toml"
@@ -147,7 +147,7 @@ def test_a_card_that_is_disabled_or_removed_retires_its_source(source: Source, c
     assert "nextDue" not in found
 
 
-def test_a_card_that_cannot_be_read_retires_nothing(source: Source, carded: HarvestContext) -> None:
+def test_an_invalid_definition_retires_nothing(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
     assert carded.source_dir is not None
     (carded.source_dir / "projects.toml").write_text("title = ")
@@ -155,7 +155,7 @@ def test_a_card_that_cannot_be_read_retires_nothing(source: Source, carded: Harv
     assert told(carded)["freshness"] == "ns#live"
 
 
-def test_a_folder_of_cards_that_is_not_there_retires_nothing(source: Source, carded: HarvestContext) -> None:
+def test_a_missing_directory_of_definitions_retires_nothing(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
     assert carded.source_dir is not None
     shutil.rmtree(carded.source_dir)
@@ -173,7 +173,7 @@ def test_a_vanished_record_is_counted_while_it_is_still_served(source: Source, c
     assert (found["publishedRecords"], found["missingRecords"]) == ("10", "1")
 
 
-def test_the_vocabulary_is_no_source(source: Source, carded: HarvestContext) -> None:
+def test_the_vocabulary_is_not_listed_as_a_source(source: Source, carded: HarvestContext) -> None:
     publish(carded)
 
     assert told(carded, "vocabulary") == {}
@@ -188,14 +188,14 @@ def test_a_source_on_hold_is_frozen_with_the_operators_reason(source: Source, ca
     assert (found["freshness"], found["hold"]) == ("ns#frozen", "they migrate")
 
 
-def test_a_source_that_was_never_tried_is_told_too(carded: HarvestContext) -> None:
+def test_a_source_without_runs_has_a_status(carded: HarvestContext) -> None:
     found = told(carded)
 
     assert (found["freshness"], found["publishedRecords"]) == ("ns#late", "0")
     assert "lastAttempt" not in found
 
 
-def test_a_status_that_has_not_changed_is_not_written_again(source: Source, carded: HarvestContext) -> None:
+def test_an_unchanged_status_is_not_written_again(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
     write_status(carded)
     before = (carded.data / "status.nq").stat().st_ino

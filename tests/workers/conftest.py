@@ -1,4 +1,4 @@
-"""A real PostgreSQL on loopback, a registry that answers as it is told, and processes of our own that work together."""
+"""A PostgreSQL server on loopback, a simulated registry, and worker processes."""
 
 from __future__ import annotations
 

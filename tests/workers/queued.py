@@ -1,4 +1,4 @@
-"""What the tests of workers ask of a queue and find in a journal."""
+"""Queries on the job queue and the journal for the tests of workers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A real Dask cluster of separate processes on loopback: the same bytes, whoever is lost; other code is refused."""
+"""A Dask cluster on loopback writes the same bytes, also after losing workers; other code is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from waiting import wait_until
 pytest.importorskip("distributed", reason="the extra dask is not installed")
 sys.path.insert(0, str(Path(__file__).parents[1] / "walk"))  # where `crews` lies
 
-import crews
+import large_registry
 
 from harvesters.errors import ClusterError
 from harvesters.ledger.models import State
@@ -70,14 +70,14 @@ def _is_open(port: int) -> bool:
 
 
 def harvested(folder: Path, dask: str, **more) -> dict[str, str]:
-    with crews.context(folder, crews.Projects(**more), 0, dask) as context:
-        plan = harvest(crews.source(), context)
+    with large_registry.open_harvest(folder, large_registry.Projects(**more), 0, dask) as context:
+        plan = harvest(large_registry.source(), context)
 
     assert plan.run.state is State.COMMITTED
-    return crews.written(folder)
+    return large_registry.journal_digests(folder)
 
 
-def test_the_journal_is_the_same_bytes_on_a_cluster_also_where_a_worker_is_killed_in_the_middle(tmp_path):
+def test_a_cluster_with_a_killed_worker_writes_the_same_bytes(tmp_path):
     killed = []
 
     def kill_one(page: int) -> None:
@@ -93,7 +93,7 @@ def test_the_journal_is_the_same_bytes_on_a_cluster_also_where_a_worker_is_kille
     assert (whole, less_one, killed) == (at_home, at_home, [-signal.SIGKILL])
 
 
-def test_where_the_scheduler_is_lost_the_work_is_done_here_and_no_traceback_is_logged(tmp_path, capfd):
+def test_a_lost_scheduler_falls_back_to_local_work_without_traceback(tmp_path, capfd):
     def kill_it(page: int) -> None:
         if page == 7:
             dask.processes[0].kill()
@@ -114,8 +114,11 @@ def test_a_worker_with_other_code_is_refused(tmp_path):
     with (older / "vocab" / "describe.py").open("a") as file:
         file.write("# once it was another\n")
 
-    with cluster(tmp_path, 1, older) as dask, crews.context(tmp_path / "data", crews.Projects(), 0, dask.address) as context:
+    with (
+        cluster(tmp_path, 1, older) as dask,
+        large_registry.open_harvest(tmp_path / "data", large_registry.Projects(), 0, dask.address) as context,
+    ):
         with pytest.raises(ClusterError, match=r"the Dask worker at tcp://127\.0\.0\.1:.* has other code"):
-            harvest(crews.source(), context)
+            harvest(large_registry.source(), context)
 
         assert context.ledger.runs("projects")[0].state is State.FAILED

@@ -1,4 +1,4 @@
-"""A database that cannot hold every text is refused before anything is written to it."""
+"""A database that is not UTF-8 is refused before anything is written."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A source that kills the processes that read its answers costs itself alone, on a worker too."""
+"""A source that kills the processes that read its responses fails alone, also on a worker."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Locks and turns in a ledger that machines share."""
+"""Advisory locks and rate limits in a shared ledger."""
 
 from __future__ import annotations
 
@@ -25,13 +25,13 @@ def books(ledger: str) -> Iterator[list[Ledger]]:
         book.close()
 
 
-def test_one_at_a_time_holds_a_lock(books: list[Ledger]) -> None:
+def test_a_lock_has_one_holder(books: list[Ledger]) -> None:
     with books[0].advisory_lock("source a", wait=False) as first, books[1].advisory_lock("source a", wait=False) as second:
         assert first is not None
         assert second is None
 
 
-def test_a_lock_is_free_again_afterwards(books: list[Ledger]) -> None:
+def test_a_lock_is_released(books: list[Ledger]) -> None:
     with books[0].advisory_lock("source a", wait=False):
         pass
 
@@ -39,7 +39,7 @@ def test_a_lock_is_free_again_afterwards(books: list[Ledger]) -> None:
         assert later is not None
 
 
-def test_who_waits_gets_the_lock_when_it_is_free(books: list[Ledger]) -> None:
+def test_a_waiting_process_gets_the_released_lock(books: list[Ledger]) -> None:
     order: list[str] = []
 
     def wait() -> None:
@@ -55,7 +55,7 @@ def test_who_waits_gets_the_lock_when_it_is_free(books: list[Ledger]) -> None:
     assert order == ["first", "second"]
 
 
-def test_who_has_lost_its_lock_is_told_and_another_has_it(books: list[Ledger]) -> None:
+def test_a_lost_lock_is_detected_and_free_for_others(books: list[Ledger]) -> None:
     with books[0].advisory_lock("source a", wait=False) as fence:
         assert fence is not None
         fence()
@@ -68,7 +68,7 @@ def test_who_has_lost_its_lock_is_told_and_another_has_it(books: list[Ledger]) -
             assert other is not None
 
 
-def test_two_workers_take_turns_at_a_host(books: list[Ledger]) -> None:
+def test_two_workers_share_the_rate_limit_of_a_host(books: list[Ledger]) -> None:
     waits: list[float] = []
     paces = [SharedRateLimiter(book, waits.append) for book in books]
 
@@ -78,7 +78,7 @@ def test_two_workers_take_turns_at_a_host(books: list[Ledger]) -> None:
     assert [round(wait) for wait in waits] == [10, 20, 30]
 
 
-def test_a_host_that_asks_for_time_is_left_alone_by_all(books: list[Ledger]) -> None:
+def test_all_workers_obey_retry_after_of_a_host(books: list[Ledger]) -> None:
     waits: list[float] = []
 
     SharedRateLimiter(books[0], waits.append).block_host("registry.example", 100)

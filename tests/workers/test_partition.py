@@ -1,4 +1,4 @@
-"""A worker that is cut off from the database, in a network of its own: it writes nothing more, and another takes its run up."""
+"""A worker disconnected from the database writes nothing more, and another resumes its run."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def apart() -> Iterator[str]:
         ip("netns", "del", NAME)
 
 
-def test_a_worker_that_is_cut_off_commits_nothing_and_another_takes_its_run_up(house, cluster, database, registry, apart):
+def test_a_disconnected_worker_commits_nothing_and_another_resumes_its_run(house, cluster, database, registry, apart):
     house.card("a", url=f"http://{REGISTRY}.1:{urlsplit(registry.url).port}")
     put(house.ledger, "a")
     registry.gate.clear()

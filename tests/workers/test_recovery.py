@@ -1,4 +1,4 @@
-"""Recovery: workers killed, the database stopped, due times missed; afterwards everything is as if nothing had happened."""
+"""Recovery from killed workers, a stopped database and missed due times."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def test_run_of_a_killed_worker_ends_although_the_next_is_queued(house, undistur
     )
 
 
-def test_runs_go_on_after_the_database_was_stopped(house, undisturbed, cluster, ledger, registry) -> None:
+def test_runs_resume_after_the_database_was_stopped(house, undisturbed, cluster, ledger, registry) -> None:
     house.card("a")
     put(ledger, "a", at=1)
     registry.gate.clear()
@@ -173,7 +173,7 @@ def test_due_time_that_passed_without_database_is_queued_afterwards(house, clust
     assert len(house.rows("SELECT id FROM procrastinate_jobs")) == 1
 
 
-def test_due_time_that_passed_without_workers_is_made_up_for(house, undisturbed, ledger, registry) -> None:
+def test_due_time_that_passed_without_workers_is_run_later(house, undisturbed, ledger, registry) -> None:
     house.card("a")
     put(ledger, "a", at=1)
     registry.gate.clear()

@@ -1,4 +1,4 @@
-"""A store that machines share: a real S3 server on loopback, and a folder of fsspec's for what has no conditional put."""
+"""A shared object store: an S3 server on loopback, and a directory for stores without conditional put."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def journal(data: Path, url: str) -> Journal:
     return Journal(data / "journal")
 
 
-def test_a_name_is_given_once(tmp_path, url):
+def test_an_object_name_is_used_once(tmp_path, url):
     (tmp_path / "a").write_text("one")
     there = Store(url)
     there.add("room/a", tmp_path / "a")
@@ -69,7 +69,7 @@ def test_a_name_is_given_once(tmp_path, url):
     assert there.names("room") == ["a"]
 
 
-def test_what_has_no_conditional_put_keeps_to_it_too(tmp_path):
+def test_stores_without_conditional_put_use_a_name_once(tmp_path):
     (tmp_path / "a").write_text("one")
     there = Store(f"file://{tmp_path}/store")
     there.add("room/a", tmp_path / "a")
@@ -79,7 +79,7 @@ def test_what_has_no_conditional_put_keeps_to_it_too(tmp_path):
     assert there.names("room") == ["a"]
 
 
-def test_what_one_machine_commits_another_reads_and_goes_on_from(tmp_path, url):
+def test_another_machine_continues_the_journal(tmp_path, url):
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
 
     one.append([ONE], run="a.1", time=NOW)
@@ -92,7 +92,7 @@ def test_what_one_machine_commits_another_reads_and_goes_on_from(tmp_path, url):
     assert [(fresh.folder / name).read_bytes() for name in names] == [(other.folder / name).read_bytes() for name in names]
 
 
-def test_of_two_that_write_the_same_number_one_is_told(tmp_path, url):
+def test_the_second_writer_of_a_number_gets_an_error(tmp_path, url):
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
 
     with pytest.raises(JournalWriteError, match="another writer has taken number 1"):
@@ -101,7 +101,7 @@ def test_of_two_that_write_the_same_number_one_is_told(tmp_path, url):
     assert [entry.run for entry in journal(tmp_path / "3", url).entries()] == ["b.1"]
 
 
-def test_a_write_whose_machine_died_before_its_copy_was_made_is_found_again(tmp_path, url):
+def test_an_entry_uploaded_before_a_crash_is_recovered(tmp_path, url):
     one = journal(tmp_path / "1", url)
     one.append([ONE], run="a.1", time=NOW)
     next(one.folder.glob("*.gz")).unlink()
@@ -110,7 +110,7 @@ def test_a_write_whose_machine_died_before_its_copy_was_made_is_found_again(tmp_
 
 
 @pytest.mark.parametrize("age", [10, 1_000])
-def test_what_a_look_and_a_commit_cost_does_not_grow_with_the_journals_age(tmp_path, url, caplog, age):
+def test_requests_per_refresh_and_commit_do_not_grow_with_the_journal(tmp_path, url, caplog, age):
     one, last, bucket = journal(tmp_path / "1", url), None, url.removeprefix("s3://").partition("/")[0]
     for number in range(1, age + 1):
         path = one.folder / f"{number:09d}.rdfp.gz"
@@ -133,7 +133,7 @@ def _asked(caplog: pytest.LogCaptureFixture, deed: Callable[[], object]) -> list
     return [match[1] for line in heard if (match := re.search(r"(GET|PUT|HEAD|POST|DELETE) /", line))]
 
 
-def test_of_two_committers_that_meet_at_every_number_one_has_each(tmp_path, url):
+def test_concurrent_writers_never_share_a_number(tmp_path, url):
     """The server of these tests looks and puts in two steps, so the committers meet at a place that is named, not by chance."""
     journals, refused = [journal(tmp_path / str(number), url) for number in range(2)], []
 
@@ -154,7 +154,7 @@ def _commit(to: Journal, run: str) -> None:
     to.append([TWO], run=run, time=NOW)
 
 
-def test_what_a_crash_left_half_written_in_a_folder_is_no_entry_and_stands_in_nobodys_way(tmp_path):
+def test_a_half_written_object_is_ignored(tmp_path):
     there = f"file://{tmp_path}/store"
     (tmp_path / "store" / "journal").mkdir(parents=True)
     half = tmp_path / "store" / "journal" / "000000001.rdfp.gz.000000001.rdfp.part.part"
@@ -167,7 +167,7 @@ def test_what_a_crash_left_half_written_in_a_folder_is_no_entry_and_stands_in_no
     assert journal(tmp_path / "3", there).verify() == 1
 
 
-def test_who_follows_by_the_stamp_alone_sees_what_another_machine_commits(tmp_path, url):
+def test_a_follower_sees_entries_of_another_machine(tmp_path, url):
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
     before = other.change_token
     one.append([ONE], run="a.1", time=NOW)
@@ -180,7 +180,7 @@ def test_who_follows_by_the_stamp_alone_sees_what_another_machine_commits(tmp_pa
     assert Journal(other.folder).change_token == after  # a look that finds nothing changes nothing
 
 
-def test_who_writes_knows_the_last_entry_whenever_it_last_looked(tmp_path, url):
+def test_a_writer_reads_the_newest_entry_first(tmp_path, url):
     one, other = journal(tmp_path / "1", url), journal(tmp_path / "2", url)
     none = other.head
     one.append([ONE], run="a.1", time=NOW)
@@ -192,7 +192,7 @@ def test_who_writes_knows_the_last_entry_whenever_it_last_looked(tmp_path, url):
     assert other.head.number == 1
 
 
-def test_a_store_that_does_not_answer_stops_a_writer_and_no_reader(tmp_path, url, monkeypatch):
+def test_an_unreachable_store_stops_writers_but_not_readers(tmp_path, url, monkeypatch):
     one = journal(tmp_path / "1", url)
     one.append([ONE], run="a.1", time=NOW)
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
@@ -206,7 +206,7 @@ def test_a_store_that_does_not_answer_stops_a_writer_and_no_reader(tmp_path, url
         reader.append([TWO], run="b.1", time=NOW)
 
 
-def test_an_entry_that_was_spoiled_in_the_store_is_not_taken_in(tmp_path, url):
+def test_a_corrupted_entry_in_the_store_is_refused(tmp_path, url):
     one = journal(tmp_path / "1", url)
     one.append([ONE], run="a.1", time=NOW)
     (tmp_path / "spoiled").write_bytes(b"spoiled")
@@ -243,7 +243,7 @@ def _refused(one: Journal, url: str, match: str) -> None:
     assert list(one.folder.glob("*.part")) == []
 
 
-def test_a_store_that_was_emptied_is_not_written_to(tmp_path, url):
+def test_an_emptied_store_is_not_written_to(tmp_path, url):
     one, paths = _two_entries(tmp_path, url)
     for path in paths:
         boto3.client("s3").delete_object(Bucket=url.split("/")[2], Key=f"stocktake/journal/{path.name}")
@@ -276,7 +276,7 @@ def test_a_longer_journal_of_another_installation_is_not_followed(tmp_path, url)
     _refused(one, url, "entry 3 follows [0-9a-f]{64}, but what we hold before it is [0-9a-f]{64}.*use another one")
 
 
-def test_an_entry_that_was_cut_short_in_the_store_is_not_written_after(tmp_path, url):
+def test_nothing_is_written_after_a_truncated_entry_in_the_store(tmp_path, url):
     one, paths = _two_entries(tmp_path, url)
     _put(url, paths[1].name, paths[1].read_bytes()[:-20])
 
@@ -290,14 +290,14 @@ def test_a_gap_in_the_store_is_not_filled(tmp_path, url):
     _refused(journal(tmp_path / "2", url), url, "has entry 2, but entry 1 is missing .* restore it")
 
 
-def test_a_bucket_that_is_not_there_is_named(tmp_path, url):
+def test_a_missing_bucket_is_named(tmp_path, url):
     one = journal(tmp_path / "1", "s3://no-such-bucket/stocktake")
 
     with pytest.raises(JournalWriteError, match="create the bucket first"):
         one.append([ONE], run="a.1", time=NOW)
 
 
-def test_keys_that_may_only_read_write_nothing_and_are_named(tmp_path, url, monkeypatch):
+def test_read_only_keys_write_nothing_and_are_reported(tmp_path, url, monkeypatch):
     iam = boto3.client("iam")
     iam.create_user(UserName="reader")
     may_read = {"Effect": "Allow", "Action": ["s3:List*", "s3:Get*"], "Resource": "*"}
@@ -320,7 +320,7 @@ def test_keys_that_may_only_read_write_nothing_and_are_named(tmp_path, url, monk
     assert Store(url).names("") == []
 
 
-def test_an_outage_while_a_run_commits_is_waited_out(tmp_path, monkeypatch):
+def test_a_commit_waits_for_the_end_of_an_outage(tmp_path, monkeypatch):
     first = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     first.start()
     port = first.get_host_and_port()[1]
@@ -345,14 +345,14 @@ def test_an_outage_while_a_run_commits_is_waited_out(tmp_path, monkeypatch):
     assert (entry.number, copied) == (1, ["a.1"])
 
 
-def test_a_folder_with_a_journal_of_its_own_becomes_no_copy(tmp_path, url):
+def test_a_directory_with_its_own_journal_is_not_bound_to_a_store(tmp_path, url):
     Journal(tmp_path / "journal").append([ONE], run="a.1", time=NOW)
 
     with pytest.raises(JournalError, match="holds a journal of its own"):
         store.bind_replica(tmp_path / "journal", url)
 
 
-def test_replies_are_read_on_another_machine_also_after_one_died(tmp_path, url):
+def test_another_machine_reads_the_archived_responses(tmp_path, url):
     there = Store(url)
     first = Archive(tmp_path / "1", "a", "a.1", 0, there)
     kept = first.write_response("https://x.example/1", 200, [], b"page 1")
@@ -383,7 +383,7 @@ def test_a_release_is_the_same_files_on_every_machine(tmp_path, url):
     assert one == other
 
 
-def test_two_machines_do_not_both_cut_a_release(tmp_path, url):
+def test_a_release_is_cut_by_one_machine(tmp_path, url):
     journal(tmp_path / "1", url).append([ONE], run="a.1", time=NOW)
     journal(tmp_path / "2", url)
     made = [build_release(tmp_path / number, Iris(), NOW.replace(second=int(number))) for number in "12"]

@@ -1,4 +1,4 @@
-"""Workers on one queue: each due run is done once, whoever dies."""
+"""Workers on one queue execute each due run once, even if workers die."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOTE_TURNS = (
 )
 
 
-def test_a_shared_ledger_gives_the_journal_of_a_ledger_of_its_own(house, tmp_path, ledger):
+def test_a_shared_ledger_writes_the_same_journal_as_a_local_one(house, tmp_path, ledger):
     house.card("a")
     found = []
     for number, url in enumerate((ledger, f"sqlite:///{tmp_path}/own.sqlite")):
@@ -39,7 +39,7 @@ def test_a_shared_ledger_gives_the_journal_of_a_ledger_of_its_own(house, tmp_pat
     assert found[0] == found[1]
 
 
-def test_two_schedules_queue_a_due_run_once(house, ledger, tmp_path):
+def test_two_schedulers_queue_a_due_run_once(house, ledger, tmp_path):
     house.card("a", every="* * * * *")
     source = load_all(house.folder / "cards")[0]
     with open_context(tmp_path / "data", ledger, BASE, "desk@example.org", frozenset()) as real:
@@ -55,7 +55,7 @@ def test_two_schedules_queue_a_due_run_once(house, ledger, tmp_path):
     assert len(house.rows("SELECT id FROM procrastinate_periodic_defers")) == 1
 
 
-def test_a_worker_does_what_is_due_and_what_a_person_asked_for(house, ledger):
+def test_a_worker_executes_due_and_requested_runs(house, ledger):
     house.card("a")
     house.card("b")
     put(ledger, "a")
@@ -70,7 +70,7 @@ def test_a_worker_does_what_is_due_and_what_a_person_asked_for(house, ledger):
     assert house.rows("SELECT run FROM errand") == [("b.1",)]
 
 
-def test_a_worker_that_is_asked_to_stop_ends_the_run_that_it_has_begun(house, ledger, registry):
+def test_a_stopped_worker_finishes_its_run(house, ledger, registry):
     house.card("a")
     registry.gate.clear()
     put(ledger, "a")
@@ -84,7 +84,7 @@ def test_a_worker_that_is_asked_to_stop_ends_the_run_that_it_has_begun(house, le
     assert settled(house, ["a"])
 
 
-def test_a_run_whose_worker_died_is_taken_up_at_its_checkpoint(house, ledger, registry):
+def test_a_run_of_a_dead_worker_is_resumed_at_its_checkpoint(house, ledger, registry):
     house.card("a")
     put(ledger, "a")
     registry.gate.clear()
@@ -101,7 +101,7 @@ def test_a_run_whose_worker_died_is_taken_up_at_its_checkpoint(house, ledger, re
     assert house.rows("SELECT count(*) FROM run WHERE source = 'a'") == [(1,)]
 
 
-def test_hosts_are_asked_no_faster_by_many_workers(house, ledger, registry):
+def test_many_workers_request_a_host_no_faster(house, ledger, registry):
     registry.projects = 20
     for name in ("a", "b", "c"):
         house.card(name, pause=0.3)
@@ -119,7 +119,7 @@ def test_hosts_are_asked_no_faster_by_many_workers(house, ledger, registry):
     assert [at - turn for at, turn in zip(sorted(registry.times), due, strict=True) if at < turn - 0.001] == []
 
 
-def test_four_workers_that_are_killed_again_and_again_commit_each_run_once(house, ledger, registry):
+def test_four_workers_killed_repeatedly_commit_each_run_once(house, ledger, registry):
     chance = random.Random(7)
     names = [f"s{number}" for number in range(12)]
     for name in names:
@@ -143,7 +143,7 @@ def test_four_workers_that_are_killed_again_and_again_commit_each_run_once(house
     assert house.rows("SELECT count(*) FROM record WHERE state = 'published'") == [(1200,)]
 
 
-def test_a_worker_without_a_shared_ledger_says_what_it_needs(house):
+def test_a_worker_without_a_shared_ledger_names_the_setting(house):
     house.card("a")
     child = house.start("worker", ledger=f"sqlite:///{house.folder}/own.sqlite")
 

@@ -1,4 +1,4 @@
-"""Manners: robots.txt, one pause a host, quiet hours, and how each outcome is counted."""
+"""robots.txt, one request rate per host, quiet hours, and counts of outcomes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Reading: dates, numbers and contacts are read without a guess."""
+"""Dates, numbers and contacts are parsed without guessing."""
 
 from __future__ import annotations
 

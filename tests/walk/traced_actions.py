@@ -1,7 +1,7 @@
-"""Deeds: each thing that writes, done once over a folder with a clock that stands still; run as a program, it does what it is told.
+"""Run each action that writes to a data directory once, with a fixed clock. Run as a program, execute actions from standard input.
 
-A line on standard input is ``{"deed": ..., "home": ..., "at": ...}``, the answer is how the traced deed ended, or what is held there. The
-program has read all that a deed needs before it forks, so that a deed takes its own time only.
+A line on standard input is ``{"action": ..., "home": ..., "at": ...}``. The answer on standard output is how the traced action ended or,
+for the action "snapshot", the contents of the directory. All modules are imported before the program forks.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from typing import Any
 
 import httpx
 import structlog
-import tracer
-from held import held
+import syscall_tracer
+from data_snapshot import snapshot
 from processes import end_with_parent
 from projects import CARD, NOON
 
@@ -59,96 +59,97 @@ def registry(feed: dict[str, str]) -> Callable[[httpx.Request], httpx.Response]:
 
 
 @contextmanager
-def context(home: Path, deed: str) -> Iterator[HarvestContext]:
-    at = NOON + timedelta(days=ORDER.index(deed))
-    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as real:
-        yield replace(real, transport=httpx.MockTransport(registry(FEEDS.get(deed, {}))), now=lambda: at)
+def open_harvest(home: Path, action: str) -> Iterator[HarvestContext]:
+    at = NOON + timedelta(days=ORDER.index(action))
+    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "admin@example.org", frozenset()) as real:
+        yield replace(real, transport=httpx.MockTransport(registry(FEEDS.get(action, {}))), now=lambda: at)
 
 
 def source() -> Source:
-    return parse("projects", CARD, "card")
+    return parse("projects", CARD, "test")
 
 
-def run(home: Path, deed: str) -> None:
-    """Harvest, unless that was done: who starts again after a kill behind a run's end does not harvest once more."""
-    with context(home, deed) as it:
-        publish_vocabularies.publish(it)
-        last = it.ledger.last_run("projects", [state for state in State if state not in (State.RUNNING, State.COMMITTING)])
-        if last is None or last.started < it.now():
-            harvest(source(), it, full=True)
-        write_status(it)
+def run(home: Path, action: str) -> None:
+    """Harvest, unless the run already ended before a kill."""
+    with open_harvest(home, action) as context:
+        publish_vocabularies.publish(context)
+        last = context.ledger.last_run("projects", [state for state in State if state not in (State.RUNNING, State.COMMITTING)])
+        if last is None or last.started < context.now():
+            harvest(source(), context, full=True)
+        write_status(context)
 
 
-def approve(home: Path, deed: str) -> None:
-    with context(home, deed) as it:
-        held = it.ledger.awaiting_review()
-        begun = it.ledger.open_run("projects")
-        if held or begun:
+def approve(home: Path, action: str) -> None:
+    with open_harvest(home, action) as context:
+        waiting = context.ledger.awaiting_review()
+        open_run = context.ledger.open_run("projects")
+        if waiting or open_run:
             plan_decisions.approve(
-                it, source(), (held or [begun])[0].id, by="ann", override=Override("vanished", 0.9, NOON + timedelta(days=40))
+                context, source(), (waiting or [open_run])[0].id, by="ann", override=Override("vanished", 0.9, NOON + timedelta(days=40))
             )
-        write_status(it)
+        write_status(context)
 
 
-def note(home: Path, deed: str) -> None:
-    """Go on as the process does that notes what touched each graph."""
+def update_history(home: Path, action: str) -> None:
+    """Update the history once."""
     history = HistoryUpdater(home / "store" / "history", JournalReader(Journal(home / "journal"), BASE))
     history.step()
     history.close()
 
 
-def follow(home: Path, deed: str) -> None:
-    at = NOON + timedelta(days=ORDER.index(deed))
+def follow(home: Path, action: str) -> None:
+    at = NOON + timedelta(days=ORDER.index(action))
     follower = open_runner(JournalReader(Journal(home / "journal"), BASE), home / "store", home / "status.nq", BASE + "status", lambda: at)
-    while follower.step() is not None or not _is_level(newest_snapshot(follower.snapshots)):
+    while follower.step() is not None or not _is_current(newest_snapshot(follower.snapshots)):
         pass
     follower.close()
 
 
-def _is_level(shown: Snapshot | None) -> bool:
+def _is_current(shown: Snapshot | None) -> bool:
     """Return whether tables and texts are shown for the same entry as the store: on a busy machine they come later."""
     return shown is not None and shown.text == shown.tables == shown.position
 
 
-def release(home: Path, deed: str) -> None:
+def release(home: Path, action: str) -> None:
     if not (home / "releases" / "1").exists():
         build_release(home, Iris(BASE), NOON)
 
 
-def ask(home: Path, deed: str) -> None:
-    with context(home, deed) as it:
-        if not it.ledger.run_requests():
-            it.ledger.request_run("projects", True, "ann", it.now())
+def request_run(home: Path, action: str) -> None:
+    with open_harvest(home, action) as context:
+        if not context.ledger.run_requests():
+            context.ledger.request_run("projects", True, "ann", context.now())
 
 
-def asked(home: Path, deed: str) -> None:
-    """Do what the schedule does when it starts and finds an errand."""
-    with context(home, deed) as it:
-        publish_vocabularies.publish(it)
-        run_requests.recover_requests(it)
-        for errand in run_requests.claim_requests(it):
-            run_requests.execute_request(errand, [source()], it, lambda card, full: harvest(card, it, full=full))
+def execute_requests(home: Path, action: str) -> None:
+    """Start as the scheduler does, with a run request waiting."""
+    with open_harvest(home, action) as context:
+        publish_vocabularies.publish(context)
+        run_requests.recover_requests(context)
+        for request in run_requests.claim_requests(context):
+            run_requests.execute_request(request, [source()], context, lambda source, full: harvest(source, context, full=full))
 
 
-DEEDS: dict[str, Callable[[Path, str], Any]] = {
+ACTIONS: dict[str, Callable[[Path, str], Any]] = {
     **dict.fromkeys(("first", "second", "held"), run),
     **dict.fromkeys(("follow", "follow on", "follow further"), follow),
     "approve": approve,
-    "note": note,
+    "note": update_history,
     "dump": lambda home, _: write_dumps(Journal(home / "journal"), home / "dumps"),
     "key": lambda home, _: load_key(home / "signing"),
     "release": release,
-    "ask": ask,
-    "asked": asked,
+    "ask": request_run,
+    "asked": execute_requests,
 }
 
 
-def done(home: Path, told: dict[str, Any]) -> tracer.Ended:
-    return tracer.traced(lambda: DEEDS[told["deed"]](home, told["deed"]), told["at"], Path(told["errors"]))
+def execute(home: Path, message: dict[str, Any]) -> syscall_tracer.TraceResult:
+    action = message["action"]
+    return syscall_tracer.trace(lambda: ACTIONS[action](home, action), message["at"], Path(message["errors"]))
 
 
-def beside(work: Callable[[], str]) -> str:
-    """Do work in a fork, since a store that was opened leaves threads behind, which later forks would miss."""
+def run_in_fork(work: Callable[[], str]) -> str:
+    """Run *work* in a fork and return its result: an opened store leaves threads that later forks would lack."""
     reads, writes = os.pipe()
     child = os.fork()
     if not child:
@@ -160,17 +161,20 @@ def beside(work: Callable[[], str]) -> str:
             os._exit(0)
     os.close(writes)
     with os.fdopen(reads) as file:
-        told = file.read()
+        result = file.read()
     os.waitpid(child, 0)
-    return told
+    return result
 
 
 def main() -> None:
     structlog.configure(logger_factory=lambda *_: structlog.PrintLogger(sys.stderr))
     for line in sys.stdin:
-        told = json.loads(line)
-        home = Path(told["home"])
-        print(beside(lambda: json.dumps(held(home))) if told["deed"] == "held?" else json.dumps(asdict(done(home, told))), flush=True)  # noqa: B023 - done now
+        message = json.loads(line)
+        home = Path(message["home"])
+        if message["action"] == "snapshot":
+            print(run_in_fork(lambda: json.dumps(snapshot(home))), flush=True)  # noqa: B023 - called at once
+        else:
+            print(json.dumps(asdict(execute(home, message))), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A registry of three hundred projects of every fate, harvested by whoever is given into a folder of its own."""
+"""A simulated registry of 300 projects, some invalid, and a harvest context with workers for context."""
 
 from __future__ import annotations
 
@@ -28,19 +28,19 @@ def source() -> Source:
 
 
 def project(number: int, name: str = "Project") -> dict[str, Any]:
-    """Give one that is good, without a title (withheld), with its end before its start (a remark), or twice the key of another."""
-    found = {"id": f"p{number}", "name": f"{name} {number}", "sdgs": f"SDG {number % 17 + 1}", "owner": f"Ministry {number % 7}"}
+    """Return a project: valid, without a title (withheld), ending before its start (a warning), or with the key of another."""
+    valid = {"id": f"p{number}", "name": f"{name} {number}", "sdgs": f"SDG {number % 17 + 1}", "owner": f"Ministry {number % 7}"}
     kinds: Mapping[int, dict[str, Any]] = {
         3: {"name": ""},
         5: {"from": "2024-05-01", "to": "2023-01-01"},
         7: {"from": {"year": 2024}},
         9: {"id": f"p{number - 1}"},  # on the same page
     }
-    return {**found, **kinds.get(number % 10, {})}
+    return {**valid, **kinds.get(number % 10, {})}
 
 
 class Projects:
-    """What answers for the registry; *before* is called with the number of each page before it is given."""
+    """The registry's server; *before* is called with the number of each page before it is sent."""
 
     def __init__(self, name: str = "Project", before: Callable[[int], None] = lambda _: None) -> None:
         self.all, self._before = [project(number, name) for number in range(SIZE)], before
@@ -54,16 +54,16 @@ class Projects:
 
 
 @contextmanager
-def context(
+def open_harvest(
     folder: Path, registry: Callable[[httpx.Request], httpx.Response], workers: int = 0, dask: str = ""
 ) -> Iterator[HarvestContext]:
-    """Open a context whose pool is warm, so that all goes to the workers, and whose clock goes on by a minute whenever it is read."""
+    """Open a context that gives all work to the workers, with a clock that advances a minute at each call."""
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
-    with open_context(folder, f"sqlite:///{folder}/ledger.sqlite", BASE, "", frozenset(), "rust", None, workers, dask) as it:
-        it.pool.record_count = 10_000 if workers or dask else 0
-        yield replace(it, transport=httpx.MockTransport(registry), now=lambda: next(ticks))
+    with open_context(folder, f"sqlite:///{folder}/ledger.sqlite", BASE, "", frozenset(), "rust", None, workers, dask) as context:
+        context.pool.record_count = 10_000 if workers or dask else 0
+        yield replace(context, transport=httpx.MockTransport(registry), now=lambda: next(ticks))
 
 
-def written(folder: Path) -> dict[str, str]:
-    """Give the digest of each file of the journal."""
+def journal_digests(folder: Path) -> dict[str, str]:
+    """Return the digest of each file of the journal."""
     return {file.name: sha256(file.read_bytes()).hexdigest() for file in sorted((folder / "journal").iterdir()) if file.is_file()}

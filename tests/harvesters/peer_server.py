@@ -1,4 +1,4 @@
-"""Another Stocktake, simulated: a journal, and what its front page's addresses answer of it."""
+"""A simulated peer: another Stocktake with a journal, served at the URLs that a peer source requests."""
 
 from __future__ import annotations
 
@@ -33,22 +33,22 @@ def initiative(key: str, title: str = "Wells", **more: Any) -> Initiative:
 
 
 @dataclass
-class Other:
-    """*instead* answers an address in its place; *asked* remembers each; without *told* its feed does not know the newest entry yet."""
+class Peer:
+    """*overrides* answer a path instead; *requested* records each path; if not *is_feed_current*, the feed lacks the newest entry."""
 
     journal: Journal
     base: str = BASE
-    told: bool = True
-    instead: dict[str, Callable[[httpx.Request], httpx.Response]] = field(default_factory=dict)
-    asked: list[str] = field(default_factory=list)
-    held: dict[str, set[str]] = field(default_factory=dict)
+    is_feed_current: bool = True
+    overrides: dict[str, Callable[[httpx.Request], httpx.Response]] = field(default_factory=dict)
+    requested: list[str] = field(default_factory=list)
+    stored: dict[str, set[str]] = field(default_factory=dict)
 
     @property
     def iris(self) -> Iris:
         return Iris(self.base)
 
     def commit(self, registry: str, *things: Resource, gone: Iterable[Resource] = (), run: str = "r.1") -> None:
-        """Commit what things of a registry have become, and those that are gone."""
+        """Commit the new state of a registry's resources, and tombstones for those that are *gone*."""
         rows = [row for it in things for row in self._put(registry, it.key, self._described(registry, it, run))]
         for it in gone:
             before = self._described(registry, it, run)
@@ -65,24 +65,24 @@ class Other:
         return sorted({*describe(it, self.iris, registry), *describe_record(it.key, self.iris, about)})
 
     def _put(self, registry: str, key: str, lines: Iterable[str]) -> Iterator[str]:
-        graph, now = self.iris.record(registry, key), set(lines)
-        was = self.held.get(graph, set())
-        self.held[graph] = now
-        yield from (f"D {it}" for it in quads(sorted(was - now), graph))
-        yield from (f"A {it}" for it in quads(sorted(now - was), graph))
+        graph, new = self.iris.record(registry, key), set(lines)
+        old = self.stored.get(graph, set())
+        self.stored[graph] = new
+        yield from (f"D {it}" for it in quads(sorted(old - new), graph))
+        yield from (f"A {it}" for it in quads(sorted(new - old), graph))
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
-        self.asked.append(path)
-        if path in self.instead:
-            return self.instead[path](request)
+        self.requested.append(path)
+        if path in self.overrides:
+            return self.overrides[path](request)
         if path == "/journal/head":
             return self._head(request)
         if path == "/journal/":
             return self._list(int(request.url.params["before"]), int(request.url.params["per"]))
         if path.startswith("/ldes/version/"):
             entry, registry, key = path.removeprefix("/ldes/version/").split("/")
-            known = self.told or int(entry) < self._newest
+            known = self.is_feed_current or int(entry) < self._newest
             return (
                 self._graph(self.iris.record(registry, key), f"{self.base}ldes/version/{entry}/{registry}/{key}")
                 if known
@@ -90,8 +90,8 @@ class Other:
             )
         if path.startswith("/source/"):
             return self._graph(self.iris.source(path.removeprefix("/source/")), "")
-        found = self.journal.entry(int(path.removeprefix("/journal/").removesuffix(".gz")))
-        return httpx.Response(200, content=found.path.read_bytes()) if found else httpx.Response(404)
+        stored = self.journal.entry(int(path.removeprefix("/journal/").removesuffix(".gz")))
+        return httpx.Response(200, content=stored.path.read_bytes()) if stored else httpx.Response(404)
 
     @property
     def _newest(self) -> int:
@@ -102,8 +102,8 @@ class Other:
         etag = f'"{newest.id}-head"' if newest else '"empty"'
         if request.headers.get("if-none-match") == etag:
             return httpx.Response(304)
-        told = {"base": self.base, "number": self._newest, "id": newest.id if newest else None}
-        return httpx.Response(200, json=told, headers={"ETag": etag})
+        head = {"base": self.base, "number": self._newest, "id": newest.id if newest else None}
+        return httpx.Response(200, json=head, headers={"ETag": etag})
 
     def _list(self, before: int, per: int) -> httpx.Response:
         entries = [it for it in self.journal.entries() if before - per <= it.number < before]
@@ -111,11 +111,11 @@ class Other:
 
     def _graph(self, name: str, version: str) -> httpx.Response:
         rows = [row[2:] for entry in self.journal.entries() for row in entry.rows() if row[0] == "A" and row.endswith(f"<{name}> .")]
-        kept = [row.rpartition(" <")[0] for row in rows if not self.held.get(name) or row.rpartition(" <")[0] in self.held[name]]
-        text = "".join(f"{line}{f' <{version}>' if version else ''} .\n" for line in dict.fromkeys(kept))
+        triples = [row.rpartition(" <")[0] for row in rows if not self.stored.get(name) or row.rpartition(" <")[0] in self.stored[name]]
+        text = "".join(f"{line}{f' <{version}>' if version else ''} .\n" for line in dict.fromkeys(triples))
         return httpx.Response(200, text=text, headers={"content-type": "application/n-quads"})
 
-    def door(self, seen: dict[str, Validator] | None = None, base: str = OURS) -> Fetch:
+    def client(self, seen: dict[str, Validator] | None = None, base: str = OURS) -> Fetch:
         return Fetch(
             pause=0,
             robots=False,
@@ -126,5 +126,5 @@ class Other:
         )
 
 
-def other(folder: Path, base: str = BASE) -> Other:
-    return Other(Journal(folder / "journal"), base)
+def peer(folder: Path, base: str = BASE) -> Peer:
+    return Peer(Journal(folder / "journal"), base)

@@ -1,4 +1,4 @@
-"""OAI-PMH beyond Dublin Core: other prefixes, RDF, sets by pattern, records one by one."""
+"""OAI-PMH beyond Dublin Core: other metadata prefixes, RDF, sets by pattern, single records."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Timetables: due times and lateness of regular and of odd cron lines."""
+"""Due times and lateness of regular and irregular cron lines."""
 
 from __future__ import annotations
 

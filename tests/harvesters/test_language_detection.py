@@ -1,4 +1,4 @@
-"""Tongues: what is declared wins, what is missing is detected where it is clear, and marked."""
+"""Declared languages are used; missing ones are detected if clear, and marked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trials: a card is judged on a few records, and leaves nothing behind."""
+"""Source previews validate a few records and store nothing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def tried(source, registry, **more):
     return preview_source(source, BASE, "us@example.org", transport=httpx.MockTransport(registry), **more)
 
 
-def test_a_trial_judges_as_many_records_as_it_is_told_and_asks_for_no_more_pages(source, registry):
+def test_a_preview_validates_the_given_number_of_records(source, registry):
     told = tried(source, registry, records=4)
 
     assert [(it.key, it.outcome, it.title) for it in told.records] == [(f"p{n}", "published", f"Project {n}") for n in (1, 2, 3, 4)]
@@ -24,7 +24,7 @@ def test_a_trial_judges_as_many_records_as_it_is_told_and_asks_for_no_more_pages
     assert registry.asked == [1, 2]
 
 
-def test_a_record_that_breaks_a_rule_is_told_with_its_reason_and_the_others_go_on(source, registry, project):
+def test_a_preview_lists_withheld_records_with_their_reason(source, registry, project):
     registry.projects = [project(1, ""), project(2)]
 
     told = tried(source, registry)
@@ -34,7 +34,7 @@ def test_a_record_that_breaks_a_rule_is_told_with_its_reason_and_the_others_go_o
     assert told.records[1].warnings
 
 
-def test_what_goes_wrong_is_told_beside_what_had_come(source, registry):
+def test_a_preview_error_comes_with_the_records_before_it(source, registry):
     registry.answer = lambda page: httpx.Response(404) if page == 2 else None
 
     told = tried(source, registry)
@@ -44,7 +44,7 @@ def test_what_goes_wrong_is_told_beside_what_had_come(source, registry):
     assert "registry.example" in told.error
 
 
-def test_no_page_is_asked_for_once_the_time_is_over(source, registry):
+def test_no_page_is_requested_after_the_time_limit(source, registry):
     times = iter([0.0, TIME_LIMIT + 1])
 
     told = tried(source, registry, clock=lambda: next(times))
@@ -59,7 +59,7 @@ def test_a_private_address_is_refused(source):
     assert (told.records, told.error_kind) == ((), "refused")
 
 
-def test_a_wrong_card_is_told_before_anyone_is_asked(source, registry):
+def test_an_invalid_definition_is_reported_before_any_request(source, registry):
     with pytest.raises(SourceDefinitionError, match="unknown option 'pages'"):
         tried(replace(source, options={"pages": "p"}), registry)
     assert registry.asked == []

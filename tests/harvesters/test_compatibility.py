@@ -1,4 +1,4 @@
-"""Pairs: a card that cannot work is refused when it is loaded, with the key and the cure."""
+"""A source definition that cannot work is refused when it is loaded, with the key and the action."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Errands: runs that a person asked for are taken up once, and what came of them is told."""
+"""Run requests are claimed once, and their results are stored."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def done(context: HarvestContext, *cards: Source) -> None:
             run_requests.execute_request(it, cards, context, run)
 
 
-def test_an_errand_is_taken_once_and_names_its_run(source: Source, context: HarvestContext) -> None:
+def test_a_request_is_claimed_once_and_stores_its_run(source: Source, context: HarvestContext) -> None:
     number = asked(context)
 
     done(context, source)
@@ -40,7 +40,7 @@ def test_an_errand_is_taken_once_and_names_its_run(source: Source, context: Harv
     assert (errand.run, [run.id for run in context.ledger.runs("projects")]) == ("projects.1", ["projects.1"])
 
 
-def test_an_errand_waits_while_its_source_is_busy(source: Source, context: HarvestContext) -> None:
+def test_a_request_waits_while_its_source_is_locked(source: Source, context: HarvestContext) -> None:
     asked(context)
 
     with source_lock("projects", context):
@@ -50,7 +50,7 @@ def test_an_errand_waits_while_its_source_is_busy(source: Source, context: Harve
     assert waiting.source == "projects"
 
 
-def test_an_errand_for_no_source_says_so(source: Source, context: HarvestContext) -> None:
+def test_a_request_for_an_unknown_source_is_completed_with_an_error(source: Source, context: HarvestContext) -> None:
     number = asked(context, "nobody")
 
     done(context, source)
@@ -60,7 +60,7 @@ def test_an_errand_for_no_source_says_so(source: Source, context: HarvestContext
     assert errand.run == "no source definition for 'nobody'"
 
 
-def test_an_errand_whose_run_fails_names_the_run(source: Source, context: HarvestContext, registry: Any) -> None:
+def test_a_request_whose_run_fails_stores_the_run(source: Source, context: HarvestContext, registry: Any) -> None:
     number = asked(context)
     registry.answer = lambda _: httpx.Response(404)
 
@@ -71,7 +71,7 @@ def test_an_errand_whose_run_fails_names_the_run(source: Source, context: Harves
     assert errand.run == "projects.1"
 
 
-def test_what_was_taken_and_came_to_nothing_waits_again(context: HarvestContext) -> None:
+def test_a_claimed_request_without_a_run_is_requeued(context: HarvestContext) -> None:
     asked(context)
     run_requests.claim_requests(context)
 
@@ -80,7 +80,7 @@ def test_what_was_taken_and_came_to_nothing_waits_again(context: HarvestContext)
     assert len(run_requests.claim_requests(context)) == 1
 
 
-def test_an_errand_whose_run_ended_before_a_crash_is_done(source: Source, context: HarvestContext) -> None:
+def test_a_request_whose_run_ended_before_a_crash_is_complete(source: Source, context: HarvestContext) -> None:
     number = asked(context)
     run_requests.claim_requests(context)
     done = harvest(source, context, full=True)
@@ -92,7 +92,7 @@ def test_an_errand_whose_run_ended_before_a_crash_is_done(source: Source, contex
     assert run_requests.claim_requests(context) == []
 
 
-def test_an_errand_that_a_crash_left_without_a_run_waits_again(source: Source, context: HarvestContext) -> None:
+def test_a_request_interrupted_before_its_run_is_requeued(source: Source, context: HarvestContext) -> None:
     harvest(source, context, full=True)
     number = asked(context)
     run_requests.claim_requests(context)
@@ -102,7 +102,7 @@ def test_an_errand_that_a_crash_left_without_a_run_waits_again(source: Source, c
     assert [it.id for it in run_requests.claim_requests(context)] == [number]
 
 
-def test_the_schedule_looks_for_errands_within_five_seconds(source: Source) -> None:
+def test_the_scheduler_claims_requests_within_five_seconds(source: Source) -> None:
     jobs = {job.id: job for job in create_scheduler([source], lambda _: None, None, (lambda: [], lambda _: None)).get_jobs()}
 
     assert jobs[":requests"].trigger.interval.total_seconds() < 5

@@ -1,4 +1,4 @@
-"""Held: all that a data folder holds, as what two folders must have in common if they come from the same runs."""
+"""Read everything in a data directory that must be equal after equal runs."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from publisher.search.query_parser import SearchRequest
 from publisher.search.searcher import Searcher
 from publisher.store.snapshots import newest_snapshot
 
-# What tells how often the network was asked, or where a reply lies in an archive whose records carry random ids.
+# Request counts, and positions in the archive, whose records have random ids.
 _OWN = {"run": {"network", "archived"}, "staged": {"file", "offset", "length"}, "unchanged": {"file", "offset", "length"}, "notice": {"id"}}
 _WORDS = ("water", "project", "wells", "new", "ministry", "p07", "")
-_ENGINE_FOLDERS = {"store", "index", "shown", "snapshots"}  # the engines' own files, whose names are theirs
+_ENGINE_FOLDERS = {"store", "index", "shown", "snapshots"}  # files named by the engines
 
 
-def held(home: Path) -> dict[str, Any]:
+def snapshot(home: Path) -> dict[str, Any]:
     return {
         "journal": digests(home / "journal", "*.gz"),
         "status": digests(home, "status.nq"),
@@ -38,8 +38,8 @@ def held(home: Path) -> dict[str, Any]:
 
 
 def digests(folder: Path, pattern: str) -> dict[str, str]:
-    found = sorted(path for path in folder.glob(pattern) if path.is_file())
-    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in found}
+    matches = sorted(path for path in folder.glob(pattern) if path.is_file())
+    return {str(path.relative_to(folder)): hashlib.sha256(path.read_bytes()).hexdigest() for path in matches}
 
 
 def ledger(home: Path) -> dict[str, list[str]]:
@@ -56,36 +56,39 @@ def rows(path: Path, own: dict[str, set[str]]) -> dict[str, list[str]]:
 
 
 def _rows(file: sqlite3.Connection, table: str, own: set[str]) -> list[str]:
-    found = (dict(row) for row in file.execute(f'SELECT * FROM "{table}"'))
-    return sorted(repr({name: value for name, value in row.items() if name not in own}) for row in found)
+    matches = (dict(row) for row in file.execute(f'SELECT * FROM "{table}"'))
+    return sorted(repr({name: value for name, value in row.items() if name not in own}) for row in matches)
 
 
 def archived(home: Path) -> list[str]:
-    """Read the reply of each record that the ledger lists from the archive."""
+    """Return a digest of the archived response of each record listed in the ledger."""
     path = home / "ledger.sqlite"
     if not path.exists():
         return []
     with closing(sqlite3.connect(path)) as file:
         query = "SELECT {} , file, offset, length FROM {} WHERE file IS NOT NULL"
-        places = [*file.execute(query.format("run, seq", "staged")), *file.execute(query.format("run, page", "unchanged"))]
-    return sorted(f"{run} {seq} {hashlib.sha256(read_body(home / 'archive', SourcePosition(*at))).hexdigest()}" for run, seq, *at in places)
+        positions = [*file.execute(query.format("run, seq", "staged")), *file.execute(query.format("run, page", "unchanged"))]
+    return sorted(
+        f"{run} {seq} {hashlib.sha256(read_body(home / 'archive', SourcePosition(*position))).hexdigest()}"
+        for run, seq, *position in positions
+    )
 
 
 def store(home: Path) -> dict[str, Any]:
-    snapshot = newest_snapshot(home / "store" / "snapshots")
-    if snapshot is None:
+    newest = newest_snapshot(home / "store" / "snapshots")
+    if newest is None:
         return {}
-    folder = Path(snapshot.path)
+    folder = Path(newest.path)
     quads = sorted(map(str, Store.read_only(str(folder / "store"))))
     search = Searcher(folder / "text")
-    found = {word: search.find(SearchRequest(word), 100).entries for word in _WORDS}
-    answers = {word: sorted((entry.thing, entry.modified, entry.titles) for entry in entries) for word, entries in found.items()}
-    told = {name: getattr(snapshot, name) for name in ("position", "entry", "quads", "status", "text")}
+    matches = {word: search.find(SearchRequest(word), 100).entries for word in _WORDS}
+    answers = {word: sorted((entry.thing, entry.modified, entry.titles) for entry in entries) for word, entries in matches.items()}
+    about = {name: getattr(newest, name) for name in ("position", "entry", "quads", "status", "text")}
     mark = json.loads((home / "store" / "position.json").read_text())
-    return {"quads": quads, "answers": answers, "told": told, "mark": mark, "values": search.values("source")}
+    return {"quads": quads, "answers": answers, "about": about, "mark": mark, "values": search.values("source")}
 
 
 def names(home: Path) -> list[str]:
-    """List the files that are ours by name, so that nothing half done is left."""
-    found = (path.relative_to(home) for path in home.rglob("*") if path.is_file())
-    return sorted(str(path) for path in found if not _ENGINE_FOLDERS & set(path.parts[1:]))
+    """Return the names of our own files, so that leftovers of a crash are seen."""
+    matches = (path.relative_to(home) for path in home.rglob("*") if path.is_file())
+    return sorted(str(path) for path in matches if not _ENGINE_FOLDERS & set(path.parts[1:]))

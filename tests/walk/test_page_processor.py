@@ -1,4 +1,4 @@
-"""Refining: one record that nobody foresaw costs one record."""
+"""Pages of records: an unexpected record costs only itself."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ def row(key: str, **payload: Any) -> Record[Any]:
     return Record(key, payload, key.encode())
 
 
-def test_a_record_that_the_mapping_is_not_ready_for_is_unreadable_and_stops_no_other() -> None:
+def test_a_record_that_crashes_the_mapping_is_unreadable_and_stops_no_other() -> None:
     found = outcomes(row("a", title="A"), row("b", title=7), row("c"), row("d", title="D"))
 
     assert [outcome for outcome, _ in found.values()] == [Outcome.NEW, Outcome.UNREADABLE, Outcome.UNREADABLE, Outcome.NEW]
     assert "mapping fields failed on this record (TypeError" in (found["b"][1] or "")
 
 
-def test_deletions_and_unreadable_records_are_told_apart() -> None:
+def test_deletions_and_unreadable_records_are_distinguished() -> None:
     found = outcomes(DeletedRecord("a"), InvalidRecord("b", "cut in the middle"))
 
     assert found == {"a": (Outcome.ABSENT, None), "b": (Outcome.UNREADABLE, "cut in the middle")}
@@ -60,13 +60,13 @@ def sifted(page: Page[Any], met: set[str]) -> tuple[list[str | None], bool]:
         return [draft.key for draft in refiner.results(batch)], batch.is_repeat
 
 
-def test_what_a_page_brings_again_by_design_is_dropped_unseen() -> None:
+def test_expected_duplicates_of_a_page_are_dropped() -> None:
     page = Page((row("a", title="A"), row("b", title="B")), None, again=True)
 
     assert sifted(page, {"a"}) == (["b"], False)
 
 
-def test_a_page_whose_records_all_came_before_repeats() -> None:
+def test_a_page_of_known_records_counts_as_repeated() -> None:
     page = Page((row("a", title="A"), row("b", title="B")), None)
 
     assert sifted(page, {"a", "b"}) == (["a", "b"], True)

@@ -1,4 +1,4 @@
-"""Bot walls: told from outages, plain denials and maintenance pages, with the line that lets us in."""
+"""Bot protection is distinguished from outages, denials and maintenance pages, with instructions to allow us."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Shipped cards: each reads what its registry answers, recorded or as its documents write it, and none runs by itself."""
+"""Each shipped source definition reads its registry's recorded response, and is disabled."""
 
 from __future__ import annotations
 

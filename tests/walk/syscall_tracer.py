@@ -1,7 +1,7 @@
-"""Tracer: run work in a process of its own, count its calls to the kernel that change a file, and kill it before one of them.
+"""Run a function in a process of its own, record its system calls that change files, and kill it before one of them.
 
-The kernel stops the process at those calls alone (a seccomp filter that says "trace") and tells us, its parent, of each (ptrace).
-So the work knows nothing of it, a database's own writes are met too, and the kill is a real SIGKILL.
+A seccomp filter stops the process at these calls only, and ptrace reports each to its parent. So the code under test needs no hooks,
+writes of databases are included, and the kill is a real SIGKILL.
 
 Sources: https://man7.org/linux/man-pages/man2/ptrace.2.html and https://man7.org/linux/man-pages/man2/seccomp.2.html
 """
@@ -34,12 +34,12 @@ CALLS = {
         "pwritev2": 287, "sendfile": 71,
     },
 }  # fmt: skip
-_NEW_NAME = {"rename": 1, "renameat": 3, "renameat2": 3, "link": 1, "linkat": 3}  # which argument is the name that a file gets
+_NEW_NAME = {"rename": 1, "renameat": 3, "renameat2": 3, "link": 1, "linkat": 3}  # the argument with the new name of the file
 _LONGEST = 4096  # bytes of a path
 _TRACEME, _CONT, _SETOPTIONS, _SYSCALL_INFO = 0, 7, 0x4200, 0x420E
 _FORK, _VFORK, _CLONE, _SECCOMP, _EXITKILL = 1 << 1, 1 << 2, 1 << 3, 1 << 7, 1 << 20
-_STOPPED = signal.SIGTRAP | 7 << 8  # how wait tells of a call that the filter stopped at
-_ALL = 0x40000000  # __WALL: threads too
+_STOPPED = signal.SIGTRAP | 7 << 8  # wait status at a call stopped by the filter
+_WALL = 0x40000000  # __WALL: include threads
 _NO_NEW_PRIVILEGES, _SET_SECCOMP, _FILTER = 38, 22, 2
 _LOAD, _EQUAL, _RETURN, _TRACE, _ALLOW = 0x20, 0x15, 0x06, 0x7FF00000, 0x7FFF0000
 
@@ -49,48 +49,48 @@ _libc.ptrace.restype = ctypes.c_long
 
 
 @dataclass
-class Ended:
-    """How work ended: *calls* are those that were met, the last of them not made where it was *killed*; *code* is its exit code."""
+class TraceResult:
+    """The recorded *calls*, whether the process was *killed* before making the last of them, and its exit *code*."""
 
     calls: list[str] = field(default_factory=list)
     killed: bool = False
     code: int | None = None
 
 
-def traced(work: Callable[[], None], at: int | None, errors: Path) -> Ended:
-    """Run *work* in a fork; kill it before its call number *at*, counted from 1. What it says of errors goes to the file *errors*."""
-    told, telling = os.pipe()
+def trace(work: Callable[[], None], at: int | None, errors: Path) -> TraceResult:
+    """Run *work* in a fork and kill it before call number *at*, counted from 1 (None: never). Tracebacks go to the file *errors*."""
+    reading, writing = os.pipe()
     tracer = os.fork()
     if not tracer:
-        os.close(told)
-        _trace(work, at, errors, telling)
-    os.close(telling)
-    with open(told, "rb") as pipe:
-        said = pipe.read()
+        os.close(reading)
+        _trace_and_report(work, at, errors, writing)
+    os.close(writing)
+    with open(reading, "rb") as pipe:
+        message = pipe.read()
     os.waitpid(tracer, 0)
-    found: Ended | OSError = pickle.loads(said)
-    if isinstance(found, OSError):
-        raise found
-    return found
+    result: TraceResult | OSError = pickle.loads(message)
+    if isinstance(result, OSError):
+        raise result
+    return result
 
 
-def _trace(work: Callable[[], None], at: int | None, errors: Path, telling: int) -> None:
-    """Follow the work in a process that has no other children, whose ends it would wait for, and take from who started them."""
+def _trace_and_report(work: Callable[[], None], at: int | None, errors: Path, pipe_fd: int) -> None:
+    """Trace in a process without other children, since waiting for any child would collect theirs too."""
     end_with_parent()
     try:
-        found: Ended | OSError = _begin(work, at, errors)
+        result: TraceResult | OSError = _begin(work, at, errors)
     except OSError as error:
-        found = error
+        result = error
     finally:
-        with open(telling, "wb") as pipe:
-            pipe.write(pickle.dumps(found))
+        with open(pipe_fd, "wb") as pipe:
+            pipe.write(pickle.dumps(result))
         os._exit(0)
 
 
-def _begin(work: Callable[[], None], at: int | None, errors: Path) -> Ended:
+def _begin(work: Callable[[], None], at: int | None, errors: Path) -> TraceResult:
     child = os.fork()
     if not child:
-        _be_traced(work, errors)
+        _run_traced(work, errors)
     os.waitpid(child, 0)
     _ptrace(_SETOPTIONS, child, data=_FORK | _VFORK | _CLONE | _SECCOMP | _EXITKILL)
     _ptrace(_CONT, child)
@@ -98,14 +98,14 @@ def _begin(work: Callable[[], None], at: int | None, errors: Path) -> Ended:
 
 
 def refusal() -> str | None:
-    """Tell why processes cannot be traced here, None where they can."""
+    """Return why processes cannot be traced here, or None if they can."""
     if platform.machine() not in CALLS:
         return f"no numbers of kernel calls for {platform.machine()}"
     try:
-        ended = traced(_try, None, Path(os.devnull))
+        result = trace(_try, None, Path(os.devnull))
     except OSError as error:
         return f"processes cannot be traced here: {error}"
-    return None if any(name.startswith("mkdir") for name in ended.calls) else "processes cannot be traced here: no call was met"
+    return None if any(name.startswith("mkdir") for name in result.calls) else "processes cannot be traced here: no call was seen"
 
 
 def _try() -> None:
@@ -113,39 +113,39 @@ def _try() -> None:
         os.mkdir("/proc/none")
 
 
-def _follow(child: int, at: int | None) -> Ended:
+def _follow(child: int, at: int | None) -> TraceResult:
     names = {number: name for name, number in CALLS[platform.machine()].items()}
-    ended = Ended()
+    result = TraceResult()
     while True:
         try:
-            task, status = os.waitpid(-1, _ALL)
+            task, status = os.waitpid(-1, _WALL)
         except ChildProcessError:
-            return ended
+            return result
         if os.WIFSTOPPED(status):
-            if status >> 8 == _STOPPED and not ended.killed:
-                ended.calls.append(_told(task, names))
-                if len(ended.calls) == at:
+            if status >> 8 == _STOPPED and not result.killed:
+                result.calls.append(_describe_call(task, names))
+                if len(result.calls) == at:
                     os.kill(child, signal.SIGKILL)
-                    ended.killed = True
+                    result.killed = True
                     continue
-            _go_on(task, status)
+            _continue(task, status)
         elif task == child:
-            ended.code = os.waitstatus_to_exitcode(status)
+            result.code = os.waitstatus_to_exitcode(status)
 
 
-def _go_on(task: int, status: int) -> None:
+def _continue(task: int, status: int) -> None:
     number = os.WSTOPSIG(status)
-    own = number not in (signal.SIGTRAP, signal.SIGSTOP)  # a signal of its own, which it shall have
-    _libc.ptrace(_CONT, task, None, number if own else None)  # it may be gone by now
+    is_own = number not in (signal.SIGTRAP, signal.SIGSTOP)  # a signal for the process itself
+    _libc.ptrace(_CONT, task, None, number if is_own else None)  # it may have exited
 
 
-def _told(task: int, names: dict[int, str]) -> str:
-    """Tell which call a task is stopped at, and what file it would show under which name."""
-    told = ctypes.create_string_buffer(88)
-    _libc.ptrace(_SYSCALL_INFO, task, 88, ctypes.addressof(told))
-    number, *given = struct.unpack_from("7Q", told, 24)
+def _describe_call(task: int, names: dict[int, str]) -> str:
+    """Return the call at which a task is stopped, with the new file name if the call gives one."""
+    buffer = ctypes.create_string_buffer(88)
+    _libc.ptrace(_SYSCALL_INFO, task, 88, ctypes.addressof(buffer))
+    number, *arguments = struct.unpack_from("7Q", buffer, 24)
     name = names.get(int(number), "?")
-    return f"{name} {_text(task, given[_NEW_NAME[name]])}" if name in _NEW_NAME else name
+    return f"{name} {_text(task, arguments[_NEW_NAME[name]])}" if name in _NEW_NAME else name
 
 
 def _text(task: int, address: int) -> str:
@@ -153,7 +153,7 @@ def _text(task: int, address: int) -> str:
         with Path(f"/proc/{task}/mem").open("rb", buffering=0) as memory:
             memory.seek(address)
             return os.fsdecode(memory.read(_LONGEST).partition(b"\0")[0])
-    except OSError:  # it is gone by now
+    except OSError:  # it has exited
         return "?"
 
 
@@ -162,7 +162,7 @@ def _ptrace(request: int, task: int, data: int | None = None) -> None:
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def _be_traced(work: Callable[[], None], errors: Path) -> None:
+def _run_traced(work: Callable[[], None], errors: Path) -> None:
     code = 1
     try:
         os.dup2(os.open(errors, os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
@@ -178,11 +178,11 @@ def _be_traced(work: Callable[[], None], errors: Path) -> None:
 
 
 def _filter(numbers: list[int]) -> None:
-    """Have the kernel stop at calls with these numbers."""
+    """Install a seccomp filter that stops at calls with these numbers."""
     count = len(numbers)
     program = [(_LOAD, 0, 0, 0), *((_EQUAL, count - place, 0, number) for place, number in enumerate(numbers))]
     program += [(_RETURN, 0, 0, _ALLOW), (_RETURN, 0, 0, _TRACE)]
     code = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in program))
-    told = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))
-    if _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or _libc.prctl(_SET_SECCOMP, _FILTER, ctypes.c_void_p(ctypes.addressof(told)), 0, 0):
+    buffer = ctypes.create_string_buffer(struct.pack("HxxxxxxP", len(program), ctypes.addressof(code)))
+    if _libc.prctl(_NO_NEW_PRIVILEGES, 1, 0, 0, 0) or _libc.prctl(_SET_SECCOMP, _FILTER, ctypes.c_void_p(ctypes.addressof(buffer)), 0, 0):
         raise OSError(ctypes.get_errno(), "no filter can be set")

@@ -1,4 +1,4 @@
-"""The bench: whoever works on the records, the journal is the same bytes; a lost process costs time only."""
+"""Worker processes write the same journal as one process; a lost process costs only time."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import multiprocessing
 import pickle
 from pathlib import Path
 
-import crews
+import large_registry
 import pytest
 from lxml import etree, html
 
@@ -19,17 +19,17 @@ from harvesters.runs.harvest import harvest
 from harvesters.source import parse
 from vocab.iris import BASE
 
-RUN = Run("projects.1", "projects", 1, State.RUNNING, True, None, crews.NOON, "rules")
+RUN = Run("projects.1", "projects", 1, State.RUNNING, True, None, large_registry.NOON, "rules")
 XML = {"title": "T", "protocol": "oai-pmh", "mapping": "fields", "url": "https://a.example/oai", "licence": "https://a.example/l"}
 
 
 def harvested(folder: Path, workers: int, **more) -> dict[str, str]:
-    with crews.context(folder, crews.Projects(**more), workers) as context:
-        plan = harvest(crews.source(), context)
+    with large_registry.open_harvest(folder, large_registry.Projects(**more), workers) as context:
+        plan = harvest(large_registry.source(), context)
 
     assert plan.run.state is State.COMMITTED
     assert {it for it, count in plan.outcomes.items() if count} == {Outcome.NEW, Outcome.WITHHELD, Outcome.DUPLICATE}
-    return crews.written(folder)
+    return large_registry.journal_digests(folder)
 
 
 def test_the_journal_is_the_same_bytes_whatever_the_number_of_processes(tmp_path):
@@ -38,7 +38,7 @@ def test_the_journal_is_the_same_bytes_whatever_the_number_of_processes(tmp_path
     assert [harvested(tmp_path / str(workers), workers) for workers in (1, 2, 4)] == [at_home] * 3
 
 
-def test_a_process_that_is_killed_in_the_middle_costs_time_only(tmp_path):
+def test_a_killed_worker_process_costs_only_time(tmp_path):
     killed = []
 
     def kill_one(page: int) -> None:
@@ -54,10 +54,10 @@ def test_a_process_that_is_killed_in_the_middle_costs_time_only(tmp_path):
     assert killed == [-9]
 
 
-def test_little_is_worked_on_without_any_process(tmp_path):
-    with crews.context(tmp_path, crews.Projects(), 2) as context:
+def test_small_sources_start_no_worker_process(tmp_path):
+    with large_registry.open_harvest(tmp_path, large_registry.Projects(), 2) as context:
         context.pool.record_count = 0
-        harvest(crews.source(), context)
+        harvest(large_registry.source(), context)
 
         assert multiprocessing.active_children() == []
 
@@ -68,7 +68,7 @@ def task(paths: dict[str, str]) -> ProcessingTask:
     )
 
 
-def test_an_element_travels_as_its_raw_bytes():
+def test_an_xml_element_is_serialized_as_its_raw_bytes():
     page = etree.fromstring('<page xml:lang="fr"><r xmlns="" lang="x"><t>Of <b>all</b> &amp; sundry</t><s>SDG 4</s></r> tail</page>')
     case = RecordInput(Record("a", page[0], etree.tostring(page[0], encoding="utf-8", with_tail=False)), "d", None, None)
     it = task({"goals": "s/text()"})
@@ -80,22 +80,22 @@ def test_an_element_travels_as_its_raw_bytes():
 
 
 @pytest.mark.parametrize("path", ["ancestor::page/@name", "../h", "/page/h", "t[lang('en')]", "following::t", "string(//h)"])
-def test_a_record_whose_card_looks_around_it_does_not_travel(path):
+def test_a_record_mapped_with_its_context_is_not_distributed(path):
     assert (is_distributable(task({"lead": path})), is_distributable(task({"lead": "o/n/text()"}))) == (False, True)
 
 
-def test_what_cannot_be_packed_is_worked_on_at_home():
+def test_records_that_cannot_be_serialized_are_processed_locally():
     page = Record("a", html.fromstring("<p>a<br>b"), b"<p>a<br/>b</p>")
     row = Record("a", {"t": lambda: None}, b"{}")
 
     assert [serialize(b"", [RecordInput(record, "d", None, None)]) for record in (page, row)] == [None, None]
 
 
-def test_other_code_refuses_a_parcel():
+def test_workers_with_other_code_refuse_a_task():
     with pytest.raises(ClusterError, match=f"a worker has other code \\({code_fingerprint()}\\) than this process \\(older\\)"):
         execute(WorkUnit("older", b"", b""))
 
 
-def test_a_scheduler_that_does_not_answer_is_told_before_anything_begins():
+def test_an_unreachable_dask_scheduler_is_reported_at_the_start():
     with pytest.raises(ClusterError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:1 .*unset STOCKTAKE_DASK"):
         WorkerPool(BASE, dask="tcp://127.0.0.1:1").check_cluster()

@@ -1,4 +1,4 @@
-"""Said: what a graph says of a node, in whatever way registries write it."""
+"""Values of a node in a graph, in all the forms that registries use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The vocabulary goes into the journal when it has changed, and only then."""
+"""The vocabulary is written to the journal if it changed."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def test_the_vocabulary_is_published_once(context: HarvestContext) -> None:
     assert len(rows(context, first)) == sum(len(lines) for _, lines in statements(context.iris.base))
 
 
-def test_a_vocabulary_from_other_files_is_compared_and_what_it_lacks_now_goes(context: HarvestContext) -> None:
+def test_statements_removed_from_the_vocabulary_are_deleted(context: HarvestContext) -> None:
     first = published(context)
     context.ledger.set_graph(GONE, f'<{GONE}> <https://x.org/p> "old"')
     context.ledger.save(replace(first, rules="of other files"))
@@ -45,7 +45,7 @@ def test_a_vocabulary_from_other_files_is_compared_and_what_it_lacks_now_goes(co
     assert publish_vocabularies.publish(context) is None
 
 
-def test_other_files_that_say_the_same_make_no_entry(context: HarvestContext) -> None:
+def test_other_vocabulary_files_with_equal_statements_write_no_entry(context: HarvestContext) -> None:
     context.ledger.save(replace(published(context), rules="of other files"))
 
     again = publish_vocabularies.publish(context)
@@ -53,7 +53,7 @@ def test_other_files_that_say_the_same_make_no_entry(context: HarvestContext) ->
     assert again is None
 
 
-def test_another_base_makes_another_vocabulary(context: HarvestContext) -> None:
+def test_another_base_writes_another_vocabulary(context: HarvestContext) -> None:
     first = published(context)
 
     second = publish_vocabularies.publish(replace(context, iris=Iris("https://example.org/")))

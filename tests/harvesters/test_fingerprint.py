@@ -1,4 +1,4 @@
-"""Likeness: what a description says, whatever its key, its source and the scheme of its addresses."""
+"""Content fingerprints ignore the key, the source and the scheme of addresses."""
 
 import pytest
 
