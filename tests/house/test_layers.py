@@ -30,7 +30,12 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"cli", "crosswalks"},
     ),
     "shapes": ({"batch", "examples", "result"}, {"engines", "rules"}, {"validate"}, {"cli"}),
-    "journal": ({"errors", "outage", "atomic_file", "file_lock"}, {"entry", "mirror_origin", "store"}, {"row_counts", "verification"}, {"journal"}),
+    "journal": (
+        {"errors", "outage", "atomic_file", "file_lock"},
+        {"entry", "mirror_origin", "store"},
+        {"row_counts", "verification"},
+        {"journal"},
+    ),
     "harvesters": (
         {"errors", "quiet_hours"},
         {"source", "optional_dependency", "parsing"},
