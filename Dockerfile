@@ -23,6 +23,7 @@ COPY languages languages
 COPY harvesters harvesters
 COPY publisher publisher
 COPY demo demo
+COPY command_line command_line
 COPY docs docs
 COPY CHANGELOG.md ./
 COPY --from=scripts /bundle publisher/static/query

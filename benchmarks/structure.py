@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 WINGS = ("harvesters", "publisher")
-CODE = (*WINGS, "vocab", "shapes", "journal", "stocktake.py")
+CODE = (*WINGS, "vocab", "shapes", "journal", "demo", "languages", "command_line", "stocktake.py")
 COLUMNS = 100
 
 

@@ -16,6 +16,7 @@ from typing import Any
 import typer.main
 from sphinx.application import Sphinx
 
+from command_line.settings import Settings
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.option_schema import Option
 from harvesters.page_model import Payload
@@ -25,7 +26,7 @@ from harvesters.source import Source
 from publisher.facets.schema import TABLES
 from publisher.limits import Limits as QueryLimits
 from shapes.rules import rules
-from stocktake import Settings, app
+from stocktake import app
 
 DOCS = Path(__file__).parent
 _MARK = re.compile(r"^<!-- generated: (.+?) -->$", re.MULTILINE)

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from generated import PageError, generate
 
+from command_line.settings import Settings
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
 from harvesters.errors import FetchError, HarvestError, WebPageError
@@ -20,7 +21,6 @@ from publisher.app import create_app
 from publisher.formats import GRAPHS, TABLES
 from publisher.routes import ROUTERS
 from publisher.store.query_service import QueryService
-from stocktake import Settings
 from vocab.iris import Iris
 
 ROOT = Path(__file__).parents[2]

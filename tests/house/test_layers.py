@@ -15,7 +15,8 @@ ALLOWED: Mapping[str, set[str]] = {
     "languages": set(),
     "harvesters": {"vocab", "shapes", "journal", "languages"},
     "publisher": {"vocab", "shapes", "journal", "languages"},
-    "stocktake": {"vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo"},
+    "command_line": {"vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo"},
+    "stocktake": {"vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "command_line"},
     "demo": {"vocab", "journal"},  # it writes OAI-PMH by the specification, not with the code that it tests
 }
 # From the lowest layer to the highest. A module belongs to the longest listed name: payloads.graph is below

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "stocktake.py")
+PACKAGES = ("vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "command_line", "stocktake.py")
 
 
 @pytest.fixture(scope="module")

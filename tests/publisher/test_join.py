@@ -11,11 +11,12 @@ import httpx
 import orjson
 import pytest
 
+from command_line.services import preview_runner
+from command_line.settings import Settings
 from publisher.app import SiteOptions, create_app
 from publisher.errors import QuotaExceeded, StoreBusy
 from publisher.portal.source_preview import MOST_PREVIEWS, WINDOW, PreviewOutcome, PreviewRunner, RecordPreview, parse_outcome
 from publisher.portal.source_wizard import from_query, source_toml
-from stocktake import Settings, preview_runner
 from vocab.iris import BASE
 
 TOLD = {

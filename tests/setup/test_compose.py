@@ -18,7 +18,8 @@ import pytest
 import typer
 import yaml
 
-from stocktake import Settings, app
+from command_line.settings import Settings
+from stocktake import app
 
 ROOT = Path(__file__).parents[2]
 COMPOSE = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))

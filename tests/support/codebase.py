@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "stocktake")
+PACKAGES = ("vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "command_line", "stocktake")
 
 
 @dataclass(frozen=True, slots=True)

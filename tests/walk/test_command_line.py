@@ -10,12 +10,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 import pytest
+from typer.main import get_command
 from typer.testing import CliRunner
 
+from command_line.settings import Settings
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 from publisher.store.external.endpoint import StoreURLs
-from stocktake import Settings, app
+from stocktake import COMMANDS, app
 
 RUN = CliRunner()
 WRONG = 'title = "A"\nprotocol = "json"\nmapping = "oai_dc"\nurl = "https://registry.example/"\nlicence = "https://example.org/l"\n'
@@ -33,6 +35,22 @@ def test_help_lists_every_command() -> None:
     assert shown.exit_code == 0
     for command in ("sources", "harvest", "schedule", "runs", "serve", "up", "dump", "query", "demo", "shapes"):
         assert command in shown.output
+
+
+def test_help_and_version_import_no_large_library() -> None:
+    large = {"fastapi", "sqlalchemy", "pyshacl", "rdflib", "httpx", "apscheduler", "duckdb", "lxml", "extruct"}
+    code = f"import sys, stocktake; stocktake.app(['--help'], standalone_mode=False); print('loaded:', {large} & set(sys.modules))"
+
+    done = subprocess.run([sys.executable, "-c", code], cwd=Path(__file__).parents[2], capture_output=True, text=True, timeout=120)
+
+    assert done.stdout.rstrip().endswith("loaded: set()"), done.stderr
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_of_a_lazy_command_is_that_of_its_module(name: str) -> None:
+    command = get_command(app).commands[name]  # type: ignore[attr-defined]
+
+    assert command.get_short_help_str(limit=200) == command.load().get_short_help_str(limit=200)
 
 
 @pytest.mark.parametrize(

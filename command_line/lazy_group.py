@@ -1,0 +1,42 @@
+"""Import the module of a command only when the command runs, so that ``--help`` starts quickly."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from typer.core import TyperCommand, TyperGroup
+from typer.main import get_group
+
+
+class LazyCommand(TyperCommand):
+    """A command or group named *name* of the Typer app *app* in *module*.
+
+    *target* is "" for the app itself, else the name of one of its commands.
+    """
+
+    def __init__(self, name: str, module: str, app: str, target: str, help: str) -> None:
+        super().__init__(name=name, callback=None, help=help)
+        self._module, self._app, self._target = module, app, target
+
+    def load(self) -> Any:
+        """Import the module and return the real command."""
+        group: Any = get_group(getattr(import_module(self._module), self._app))
+        return group.commands[self._target] if self._target else group
+
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        """Parse *args* with the real command, which is the command of the returned context."""
+        return self.load().make_context(info_name, args, parent, **extra)
+
+
+def lazy_group(commands: Mapping[str, tuple[str, str, str, str]]) -> type[TyperGroup]:
+    """Return a group class with *commands*: by name the module, its app, the command in it, and the help."""
+
+    class LazyGroup(TyperGroup):
+        def __init__(self, **more: Any) -> None:
+            super().__init__(**more)
+            for name, (module, app, target, help) in commands.items():
+                self.commands[name] = LazyCommand(name, module, app, target, help)
+
+    return LazyGroup

@@ -1,0 +1,214 @@
+"""Define the commands that run a service: serve, up, mirror and demo."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+import threading
+from collections.abc import AsyncIterator
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated
+from urllib.request import urlopen
+
+import structlog
+import typer
+from fastapi import FastAPI
+from rich.console import Console
+from sqlalchemy.engine import make_url
+from starlette.applications import Starlette
+from starlette.responses import RedirectResponse
+from starlette.routing import Mount, Route
+
+import publisher.cli
+from command_line.settings import Settings
+from command_line.supervisor import Job, command_line, supervise
+from command_line.validation import writable_directory
+from demo.folder import DemoFolder, FolderInUseError, is_free, next_free
+from demo.registries import SIZE, Demo
+from demo.source_definitions import write_sources
+from harvesters.admin.app import create_admin
+from harvesters.admin.auth import is_operator
+from harvesters.admin.context import AdminContext
+from harvesters.commands import mirror as mirroring
+from harvesters.mirror import LARGEST, follow, sync
+from journal import mirror_origin
+from publisher.pages.branding import DEMO_NAME, NAME
+from publisher.portal.source_preview import MEMORY, PreviewRunner
+
+PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
+_ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
+_SITE_URL = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z")  # a whole host
+
+app = typer.Typer()
+_err = Console(stderr=True)
+log = structlog.get_logger()
+
+
+def public_address(settings: Settings, host: str, port: int) -> str:
+    """Return where the public reaches a server that listens on *host* and *port*, without a slash at the end.
+
+    That is what is set; else the base of the IRIs where that is a whole host's, and not that of a mirror's origin; else the address itself.
+    """
+    if settings.public_url:
+        return settings.public_url
+    if _SITE_URL.match(settings.base) and mirror_origin.read(settings.data / "journal") is None:
+        return settings.base.rstrip("/")
+    name = "localhost" if host in _ALL_ADDRESSES else host
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"
+
+
+def _check_port(host: str, port: int) -> None:
+    """Exit with code 2 if the port is in use: a restart of the server would not free it."""
+    if not is_free(host, port):
+        raise typer.BadParameter(f"port {port} of {host} is in use; stop the program that uses it, or choose another port with --port")
+
+
+Host = Annotated[str, typer.Option(help="Address to listen on.")]
+Port = Annotated[int, typer.Option(help="Port to listen on.", min=0, max=65535)]
+
+
+@app.command()
+def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Serve the published data (SPARQL, pages, linked data, dumps) and the admin pages."""
+    settings: Settings = context.obj
+    _check_port(host, port)
+    admin_context = AdminContext(settings.data, settings.sources, settings.ledger, settings.base, demo=settings.demo)
+    url = public_address(settings, host, port)
+    if host in _ALL_ADDRESSES and url == f"http://localhost:{port}":
+        log.warning("no public URL is set; absolute links begin with the listening address", url=url, action="set STOCKTAKE_PUBLIC_URL")
+    public = publisher.cli.build_site(settings, url, partial(is_operator, admin_context), preview_runner(settings))
+    publisher.cli.serve(combine_apps(public, create_admin(admin_context)), settings, host, port)
+
+
+def preview_runner(settings: Settings) -> PreviewRunner:
+    """Return the runner for previews of new registries. It refuses all private addresses."""
+    strict = replace(settings, allow_hosts=frozenset(), ledger="", store="", elsewhere=None)
+    return PreviewRunner((*command_line(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),), strict.environment())
+
+
+def combine_apps(public: FastAPI, admin: FastAPI) -> Starlette:
+    """Combine the public portal and the admin pages in one application. Each handles its own requests and errors."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        async with admin.router.lifespan_context(admin), public.router.lifespan_context(public):
+            yield
+
+    routes = [Route("/admin", lambda _: RedirectResponse("/admin/", 308)), Mount("/admin", admin), Mount("", public)]
+    return Starlette(routes=routes, lifespan=lifespan)
+
+
+@app.command()
+def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> None:
+    """Run the scheduler, the server and (if set) releases until Ctrl-C, restarting each process that exits."""
+    settings: Settings = context.obj
+    _check_port(host, port)
+    processes = {"schedule": ["schedule"], "serve": ["serve", "--host", host, "--port", str(port)]}
+    if make_url(settings.ledger).get_backend_name() == "postgresql":
+        processes["worker"] = ["worker"]  # the schedule only queues what is due
+    if settings.releases:
+        processes["release"] = ["release", "--every", settings.releases]
+    supervise(processes, settings)
+
+
+@app.command()
+def mirror(
+    context: typer.Context,
+    url: Annotated[str, typer.Argument(help="URL of the other Stocktake's home page.")],
+    once: Annotated[bool, typer.Option("--once/--follow", help="Copy new entries once, or keep copying until Ctrl-C.")] = True,
+    serving: Annotated[bool, typer.Option("--serve", help="Keep copying, and serve the copy.")] = False,
+    every: Annotated[float, typer.Option(help="Seconds between checks for new entries.", min=1)] = mirroring.CHECK_INTERVAL,
+    pause: Annotated[float, typer.Option(help="Seconds between requests.", min=0)] = mirroring.PAUSE,
+    largest: Annotated[int, typer.Option(help="Maximum size of an uncompressed entry, in bytes.", min=1)] = LARGEST,
+    host: Host = "127.0.0.1",
+    port: Port = 8000,
+) -> None:
+    """Mirror another Stocktake: copy its journal into this data directory, checking the hash of each entry."""
+    settings: Settings = context.obj
+    address = mirroring.address(url)
+    with mirroring.open_mirror(settings, address, settings.base if settings.is_base_set else None, pause, largest) as it:
+        if once and not serving:
+            print(mirroring.summary(it, sync(it)))
+        elif not serving:
+            follow(it, every, threading.Event().wait)
+        else:
+            of = mirroring.handshake_or_cached(it)
+    if serving:
+        words = ["mirror", address, "--follow", f"--every={every}", f"--pause={pause}", f"--largest={largest}"]
+        processes = {"mirror": words, "serve": ["serve", "--host", host, "--port", str(port)]}
+        supervise(processes, replace(settings, base=of.base))
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    host: Host = "127.0.0.1",
+    port: Annotated[int | None, typer.Option(help="Port to listen on. Default: 8000, or the next free port.", min=0, max=65535)] = None,
+    size: Annotated[int, typer.Option(help="Total number of simulated records.", min=100)] = SIZE,
+    seed: Annotated[int, typer.Option(help="Random seed of the simulated records.")] = 1,
+    registries_port: Annotated[
+        int | None, typer.Option(help="Port of the simulated registries. Default: 8790, or any free port.", min=0, max=65535)
+    ] = None,
+) -> None:
+    """Run a demo: start the portal, harvest simulated registries and make a release. The portal shows the progress."""
+    settings: Settings = context.obj
+    data = settings.data / "demo"
+    if port is not None:
+        _check_port(host, port)
+    if registries_port is not None:
+        _check_port("127.0.0.1", registries_port)
+    port = next_free(host, PORT) if port is None else port
+    url = f"http://{host}:{port}/"
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(DemoFolder(writable_directory(data), url))
+        except FolderInUseError as error:
+            raise typer.BadParameter(str(error)) from error
+        home, ledger, loopback = data / "sources", f"sqlite:///{data}/ledger.sqlite", frozenset({"127.0.0.1"})
+        given = replace(settings, data=data, sources=home, ledger=ledger, allow_hosts=loopback, name=_demo_name(settings), demo=True)
+        chosen = registries_port if registries_port is not None else REGISTRIES_PORT if is_free("127.0.0.1", REGISTRIES_PORT) else 0
+
+        def begin() -> bool:
+            registries = stack.enter_context(Demo(size=size, seed=seed, port=chosen))
+            write_sources(registries.url, home)
+            _err.print(f"The simulated registries are at {registries.url}; their data go into {data}.", soft_wrap=True, highlight=False)
+            return True
+
+        _err.print(f"Starting the demo. Open {url} to watch it; Ctrl-C ends it.", soft_wrap=True, highlight=False)
+        released = any((data / "releases").glob("[0-9]*"))
+        key = f"{sys.argv[0]} --data {data} keys create NAME --scope admin"
+        jobs: list[Job] = [begin, ["harvest"], {"schedule": ["schedule"]}, *([] if released else [["release"]]), ["dump"]]
+        jobs += [lambda: _announce_ready(url, data, key), ["examples", "run", "--json"]]
+        supervise({"serve": ["serve", "--host", host, "--port", str(port)]}, given, jobs)
+
+
+def _demo_name(settings: Settings) -> str:
+    return settings.name if settings.name != NAME else DEMO_NAME
+
+
+def _announce_ready(url: str, data: Path, key: str) -> bool:
+    """Print the URLs of the demo and the next steps once it is complete; return False until then."""
+    try:
+        with urlopen(f"{url}health", timeout=2) as answer:
+            told = json.load(answer)
+    except (OSError, ValueError):
+        return False
+    if told.get("start") or told["lag"]:
+        return False
+    for line in (
+        "",
+        f"The demo is ready: {url}",
+        f"  Search             {url}search",
+        f"  SPARQL             {url}sparql",
+        f"  Admin pages        {url}admin/   (create a key: {key})",
+        f"  Add a registry     {url}join",
+        f"  Own data           end the demo with Ctrl-C; then put source definitions into {Path('sources').absolute()}",
+        "                     and run: stocktake harvest, stocktake serve (see README.md)",
+        "Ctrl-C ends the demo. Its data stay in " + str(data),
+    ):
+        _err.print(line, soft_wrap=True, highlight=False, markup=False)
+    return True

@@ -1,0 +1,96 @@
+"""The settings: each is an option of the command line and an environment variable."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Literal
+
+import typer
+from typer.models import OptionInfo
+
+from publisher.pages.branding import NAME
+from publisher.store.external.endpoint import StoreURLs
+
+EngineName = Literal["rust", "reference"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of all commands, checked by ``validation``."""
+
+    VARIABLES: ClassVar[Mapping[str, str]] = {
+        "STOCKTAKE_DATA": "Data directory: journal, archive, ledger, store and dumps.",
+        "STOCKTAKE_SOURCES": "Directory of the source definitions (one TOML file per registry).",
+        "STOCKTAKE_BASE": "Prefix of every IRI. Set it once: changing it makes other data.",
+        "STOCKTAKE_LEDGER": "SQLAlchemy URL of the ledger (the state database). Default: SQLite in the data directory.",
+        "STOCKTAKE_ALLOW_HOSTS": "Hosts on private networks that may be accessed (comma-separated).",
+        "STOCKTAKE_CONTACT": "Contact address of the operator, shown on every page and sent in the User-Agent.",
+        "STOCKTAKE_NAME": "Name of this installation, shown on pages and in feeds.",
+        "STOCKTAKE_LOGO": "Logo file shown on pages: SVG, PNG, WebP or JPEG.",
+        "STOCKTAKE_SHAPES_ENGINE": "SHACL engine for harvests: rust (fast) or reference (pyshacl).",
+        "STOCKTAKE_WORKER_PROCESSES": "Worker processes for mapping and validating large sources. Default: cores - 1; 0 = none.",
+        "STOCKTAKE_DASK": "Dask scheduler whose workers map and validate large sources instead, e.g. tcp://host:8786.",
+        "STOCKTAKE_QUERY_LIMITS": "Query limits, e.g. seconds=30,memory=2GiB,budget=60. Limits that are not named keep their default.",
+        "STOCKTAKE_RELEASES": "Cron line (UTC) of the releases that `up` makes. Default: no automatic releases.",
+        "STOCKTAKE_OBJECT_STORE_URL": "URL of an object store shared by several machines, e.g. s3://bucket/stocktake.",
+        "STOCKTAKE_SPARQL_URL": "URL of an external SPARQL endpoint to use instead of the embedded store.",
+        "STOCKTAKE_SPARQL_UPDATE_URL": "URL for SPARQL updates of the external store, with user and password. Default: the SPARQL URL.",
+        "STOCKTAKE_GRAPH_STORE_URL": "Graph Store Protocol URL of the external store, for bulk loads. Default: load with SPARQL updates.",
+        "STOCKTAKE_TRUSTED_PROXIES": "Trusted reverse proxies: addresses or networks, comma-separated (their X-Forwarded-For is honoured).",
+        "STOCKTAKE_PUBLIC_URL": "Public URL of this server, e.g. https://stocktaking.example. Absolute links begin with it.",
+        "STOCKTAKE_WEBSUB_HUB": "URL of the WebSub hub to notify of each change.",
+    }
+
+    data: Path
+    sources: Path
+    base: str
+    ledger: str
+    allow_hosts: frozenset[str]
+    contact: str
+    shapes_engine: EngineName
+    limits: str = ""
+    proxies: str = ""
+    releases: str = ""
+    hub: str = ""
+    store: str = ""
+    processes: int = 0
+    dask: str = ""
+    public_url: str = ""  # without a slash at its end
+    elsewhere: StoreURLs | None = None  # the external store, if one is set
+    is_base_set: bool = False  # whether the base was set
+    name: str = NAME
+    logo: Path | None = None
+    demo: bool = False  # whether the data directory holds demo data
+
+    def environment(self) -> dict[str, str]:
+        """Return the environment for a child process with the same settings."""
+        variables = {
+            "STOCKTAKE_DATA": str(self.data),
+            "STOCKTAKE_SOURCES": str(self.sources),
+            "STOCKTAKE_BASE": self.base,
+            "STOCKTAKE_LEDGER": self.ledger,
+            "STOCKTAKE_ALLOW_HOSTS": ",".join(sorted(self.allow_hosts)),
+            "STOCKTAKE_CONTACT": self.contact,
+            "STOCKTAKE_SHAPES_ENGINE": self.shapes_engine,
+            "STOCKTAKE_WORKER_PROCESSES": str(self.processes),
+            "STOCKTAKE_DASK": self.dask,
+            "STOCKTAKE_QUERY_LIMITS": self.limits,
+            "STOCKTAKE_TRUSTED_PROXIES": self.proxies,
+            "STOCKTAKE_PUBLIC_URL": self.public_url,
+            "STOCKTAKE_RELEASES": self.releases,
+            "STOCKTAKE_WEBSUB_HUB": self.hub,
+            "STOCKTAKE_OBJECT_STORE_URL": self.store,
+            "STOCKTAKE_NAME": self.name,
+            "STOCKTAKE_LOGO": str(self.logo or ""),
+        }
+        return {**os.environ, **variables, **(self.elsewhere.environment() if self.elsewhere else {})}
+
+
+def option(variable: str, min: int | None = None, max: int | None = None) -> OptionInfo:
+    """Return the option of a setting; its flag is the name of the variable without its prefix."""
+    flag = "--" + variable.removeprefix("STOCKTAKE_").lower().replace("_", "-")
+    info: OptionInfo = typer.Option(flag, envvar=variable, help=Settings.VARIABLES[variable], min=min, max=max)
+    return info
