@@ -16,6 +16,7 @@ from typing import Any
 import typer.main
 from sphinx.application import Sphinx
 
+from command_line.lazy_group import LazyCommand
 from command_line.settings import Settings
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.option_schema import Option
@@ -151,7 +152,7 @@ def _commands(group: Any, path: str = "stocktake") -> Iterator[tuple[str, Any]]:
     if not hasattr(group, "commands"):
         yield path, group
     for name, command in getattr(group, "commands", {}).items():
-        yield from _commands(command, f"{path} {name}")
+        yield from _commands(command.load() if isinstance(command, LazyCommand) else command, f"{path} {name}")
 
 
 def _command(path: str, command: Any) -> str:
