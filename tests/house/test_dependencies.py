@@ -55,7 +55,7 @@ def test_what_is_declared_for_the_program_is_imported(codebase: Codebase) -> Non
 
 def test_what_the_tests_import_is_declared() -> None:
     files = [*(ROOT / "tests").rglob("*.py"), *(ROOT / "benchmarks").rglob("*.py")]
-    beside = {file.stem for file in files}
+    beside = {file.stem for file in (*files, *(ROOT / "docs").glob("*.py"))}
     imported = _distributions(_imported(ast.parse(file.read_bytes()) for file in files) - OURS - beside)
 
     assert imported - _declared([*PROJECT["dependencies"], *EXTRAS, *PROJECT["optional-dependencies"]["dev"]]) == set()
