@@ -56,7 +56,7 @@ def host(endpoint: str) -> str:
     """Give where a real server answers, once its numbers and texts are there."""
     found = endpoint.removesuffix("/sparql")
     for _ in range(200):
-        if httpx.get(f"{found}/search?format=json&q=network").status_code == 200:
+        if httpx.get(f"{found}/search?format=json&q=network", timeout=60).status_code == 200:
             return found
     raise AssertionError("the tables and the index of texts were not made")
 
