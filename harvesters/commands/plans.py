@@ -1,4 +1,4 @@
-"""Plans at the terminal: list those that wait, show what one would change, approve or reject it."""
+"""Define the commands `plans list`, `show`, `approve` and `reject`."""
 
 from __future__ import annotations
 
@@ -9,7 +9,16 @@ import orjson
 import typer
 
 from harvesters.commands.runs import Outcomes
-from harvesters.commands.terminal import Json, Settings, current_user, harvest_context, load_sources, out, print_rows, select_sources
+from harvesters.commands.terminal import (
+    Json,
+    Settings,
+    current_user,
+    harvest_context,
+    load_sources,
+    out,
+    print_rows,
+    select_sources,
+)
 from harvesters.errors import PlanError
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.ledger.operator_actions import Override
@@ -19,7 +28,7 @@ from harvesters.runs.status_file import update_status
 
 app = typer.Typer(no_args_is_help=True, help="Plans that await approval.")
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")]
-_UNCHANGING = (Outcome.UNCHANGED, Outcome.ABSENT, Outcome.MISSING)  # what a plan leaves as it is
+_UNCHANGING = (Outcome.UNCHANGED, Outcome.ABSENT, Outcome.MISSING)  # outcomes that change nothing
 
 
 @app.command("list")
@@ -28,14 +37,16 @@ def list_plans(ctx: typer.Context, json: Json = False) -> None:
     settings: Settings = ctx.obj
     with harvest_context(settings) as context:
         rows = [run_report.run_row(run) for run in context.ledger.awaiting_review()]
-    print_rows(rows, "Plans that wait", json)
+    print_rows(rows, "Plans that await approval", json)
 
 
 @app.command("show")
 def show_plan(
     ctx: typer.Context,
     id: _Id,
-    diff: Annotated[bool, typer.Option("--diff", help="Show the removed and added statements of each record.")] = False,
+    diff: Annotated[
+        bool, typer.Option("--diff", help="Show the removed and added statements of each record.")
+    ] = False,
     outcome: Outcomes = None,
     json: Json = False,
 ) -> None:
@@ -43,77 +54,103 @@ def show_plan(
     settings: Settings = ctx.obj
     with harvest_context(settings) as context:
         run = _find_held_plan(id, context)
-        outcomes = outcome or [it for it in Outcome if it not in _UNCHANGING]
-        rows = run_report.diff_rows(run, context, outcomes) if diff else run_report.record_rows(run, context.ledger, outcomes)
+        outcomes = outcome or [outcome for outcome in Outcome if outcome not in _UNCHANGING]
+        rows = (
+            run_report.diff_rows(run, context, outcomes)
+            if diff
+            else run_report.record_rows(run, context.ledger, outcomes)
+        )
         if json:
-            print(orjson.dumps({**run_report.run_details(run, context.ledger), "records": list(rows)}).decode())
+            print(
+                orjson.dumps(
+                    {**run_report.run_details(run, context.ledger), "records": list(rows)}
+                ).decode()
+            )
             return
         out.print(terminal_output.statistics_table(run_report.run_details(run, context.ledger)))
         if diff:
             for row in rows:
-                out.print("\n".join(terminal_output.diff_lines(row)), soft_wrap=True, highlight=False)
+                out.print(
+                    "\n".join(terminal_output.diff_lines(row)), soft_wrap=True, highlight=False
+                )
         else:
-            out.print(terminal_output.make_table(list(rows), f"What {id} would do"))
+            out.print(terminal_output.make_table(list(rows), f"Changes of {id}"))
 
 
 @app.command()
 def approve(
     ctx: typer.Context,
     id: _Id,
-    override: Annotated[str | None, typer.Option(metavar="LIMIT=VALUE", help="Let one later run exceed a limit: vanished=0.6.")] = None,
-    until: Annotated[str, typer.Option(help="End of the override: a date or number of days.")] = "7",
+    override: Annotated[
+        str | None,
+        typer.Option(metavar="LIMIT=VALUE", help="Let one later run exceed a limit: vanished=0.6."),
+    ] = None,
+    until: Annotated[
+        str, typer.Option(help="End of the override: a date or number of days.")
+    ] = "7",
     note: Annotated[str, typer.Option(help="Reason for the audit log.")] = "",
     json: Json = False,
 ) -> None:
     """Approve a plan and publish its changes."""
     settings: Settings = ctx.obj
-    cards = load_sources(settings)
+    sources = load_sources(settings)
     with harvest_context(settings) as context:
-        (source,) = select_sources(cards, [_find_held_plan(id, context).source])
+        (source,) = select_sources(sources, [_find_held_plan(id, context).source])
         raised = _parse_override(override, until, context.now()) if override else None
-        done = plan_decisions.approve(context, source, id, by=current_user(), override=raised, note=note)
+        run = plan_decisions.approve(
+            context, source, id, by=current_user(), override=raised, note=note
+        )
         update_status(context)
-    print_rows([run_report.run_row(done)], "Approved", json)
+    print_rows([run_report.run_row(run)], "Approved", json)
 
 
 @app.command()
 def reject(
-    ctx: typer.Context, id: _Id, reason: Annotated[str, typer.Option(help="Reason for the audit log.")] = "", json: Json = False
+    ctx: typer.Context,
+    id: _Id,
+    reason: Annotated[str, typer.Option(help="Reason for the audit log.")] = "",
+    json: Json = False,
 ) -> None:
     """Reject a plan and keep the published data."""
     settings: Settings = ctx.obj
-    cards = load_sources(settings)
+    sources = load_sources(settings)
     with harvest_context(settings) as context:
-        (source,) = select_sources(cards, [_find_held_plan(id, context).source])
-        done = plan_decisions.reject(context, source, id, by=current_user(), reason=reason)
+        (source,) = select_sources(sources, [_find_held_plan(id, context).source])
+        run = plan_decisions.reject(context, source, id, by=current_user(), reason=reason)
         update_status(context)
-    print_rows([run_report.run_row(done)], "Rejected", json)
+    print_rows([run_report.run_row(run)], "Rejected", json)
 
 
 def _find_held_plan(id: str, context: HarvestContext) -> Run:
     run = run_report.get_run(id, context.ledger)
     if run.state is not State.HELD:
-        raise PlanError(f"{id}: not awaiting approval (state: {run.state.value}); see: stocktake runs show {id}")
+        raise PlanError(
+            f"{id}: not awaiting approval (state: {run.state.value}); see: stocktake runs show {id}"
+        )
     return run
 
 
 def _parse_override(text: str, until: str, now: datetime) -> Override:
-    """Read an override; wrong use where it is none."""
+    """Parse LIMIT=VALUE; exit with 2 if it is malformed."""
     limit, _, value = text.partition("=")
     try:
         raised = float(value)
     except ValueError as error:
-        raise typer.BadParameter(f"--override is {text!r}; write a limit and its value, such as vanished=0.6") from error
+        raise typer.BadParameter(
+            f"--override is {text!r}; use a limit and its value, e.g. vanished=0.6"
+        ) from error
     return Override(limit, raised, _parse_until(until, now))
 
 
 def _parse_until(text: str, now: datetime) -> datetime:
-    """Read a day (to its end), a time, or a number of days from *now*."""
+    """Parse a day (until its end), a time, or a number of days from *now*."""
     try:
         if text.isdigit():
             return now + timedelta(days=int(text))
         time = datetime.fromisoformat(text)
     except (ValueError, OverflowError) as error:
-        raise typer.BadParameter(f"--until is {text!r}; write a day such as 2026-03-31, or a number of days") from error
-    whole = time + timedelta(days=1) if len(text) <= len("2026-03-31") else time
-    return whole.replace(tzinfo=UTC) if whole.tzinfo is None else whole.astimezone(UTC)
+        raise typer.BadParameter(
+            f"--until is {text!r}; use a day such as 2026-03-31, or a number of days"
+        ) from error
+    end = time + timedelta(days=1) if len(text) <= len("2026-03-31") else time
+    return end.replace(tzinfo=UTC) if end.tzinfo is None else end.astimezone(UTC)

@@ -1,4 +1,4 @@
-"""Runs at the terminal: list them, and show one's account with every record behind every number."""
+"""Define the commands `runs list` and `runs show`."""
 
 from __future__ import annotations
 
@@ -14,20 +14,23 @@ from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report, terminal_output
 from harvesters.runs.context import HarvestContext
 
-_SAMPLE_SIZE = 10  # records shown of each number where none is asked for
+_SAMPLE_SIZE = 10  # records shown of each outcome if none is chosen
 
 
 class DefaultListGroup(TyperGroup):
     """``stocktake runs [SOURCE]`` is ``stocktake runs list [SOURCE]``."""
 
-    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # click's Context, which typer brings
-        """Put in the command that is meant where none is named."""
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # a click Context
+        """Insert the command `list` if no command is named."""
         named = bool(args) and (args[0] in self.commands or args[0] == "--help")
         return super().parse_args(ctx, args if named else ["list", *args])
 
 
 app = typer.Typer(cls=DefaultListGroup, help="Runs and their results. Default command: list.")
-Outcomes = Annotated[list[Outcome] | None, typer.Option("--outcome", help="Only records with this outcome; repeatable.")]
+Outcomes = Annotated[
+    list[Outcome] | None,
+    typer.Option("--outcome", help="Only records with this outcome; repeatable."),
+]
 
 
 @app.command("list")
@@ -58,23 +61,35 @@ def show_run(
 
 
 def print_run(context: HarvestContext, id: str, outcomes: list[Outcome], *, json: bool) -> None:
-    """Print a run's account and records."""
+    """Print a run's statistics and records."""
     run, ledger = run_report.get_run(id, context.ledger), context.ledger
     records = run_report.record_rows(run, ledger, outcomes or list(Outcome))
     if json:
-        print(orjson.dumps({**run_report.run_details(run, ledger), "records": list(records)}).decode())
+        print(
+            orjson.dumps({**run_report.run_details(run, ledger), "records": list(records)}).decode()
+        )
         return
-    account = run_report.run_details(run, ledger)
-    out.print(terminal_output.statistics_table(account))
-    if not account["listed"]:
-        out.print(f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are.", highlight=False)
+    details = run_report.run_details(run, ledger)
+    out.print(terminal_output.statistics_table(details))
+    if not details["listed"]:
+        out.print(
+            f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are.",
+            highlight=False,
+        )
         return
     if outcomes:
-        out.print(terminal_output.make_table(list(records), f"{id}: {', '.join(it.value for it in outcomes)}"))
+        out.print(
+            terminal_output.make_table(
+                list(records), f"{id}: {', '.join(outcome.value for outcome in outcomes)}"
+            )
+        )
         return
-    for it in Outcome:
-        rows = run_report.sample(run_report.record_rows(run, ledger, [it]), _SAMPLE_SIZE)
+    for outcome in Outcome:
+        rows = run_report.sample(run_report.record_rows(run, ledger, [outcome]), _SAMPLE_SIZE)
         if rows:
-            out.print(terminal_output.make_table(rows, f"{id}: {it.value}"))
-        if (left := ledger.outcomes(run)[it] - len(rows)) > 0 and rows:
-            out.print(f"and {left:,} more: stocktake runs show {id} --outcome {it.value}", highlight=False)
+            out.print(terminal_output.make_table(rows, f"{id}: {outcome.value}"))
+        if (left := ledger.outcomes(run)[outcome] - len(rows)) > 0 and rows:
+            out.print(
+                f"and {left:,} more: stocktake runs show {id} --outcome {outcome.value}",
+                highlight=False,
+            )

@@ -1,4 +1,4 @@
-"""Sources at the terminal: list, check, hold, release."""
+"""Define the commands `sources list`, `check`, `preview`, `hold` and `release`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,16 @@ from typing import Annotated
 import orjson
 import typer
 
-from harvesters.commands.terminal import Json, Settings, current_user, err, harvest_context, load_sources, print_rows, select_sources
+from harvesters.commands.terminal import (
+    Json,
+    Settings,
+    current_user,
+    err,
+    harvest_context,
+    load_sources,
+    print_rows,
+    select_sources,
+)
 from harvesters.compatibility import check_compatible
 from harvesters.errors import SourceDefinitionError
 from harvesters.runs import plan_decisions, run_report
@@ -33,40 +42,58 @@ def list_sources(ctx: typer.Context, json: Json = False) -> None:
     print_rows(rows, "Sources", json)
 
 
-def _source_file(folder: Path, card: str) -> Path:
-    """Return the file of a card: *card* is a path, or the name of a source as ``harvest`` takes it; exit with 2 where it is neither."""
-    named = folder / f"{card}.toml"
-    if Path(card).is_file():
-        return Path(card)
-    if not named.is_file():
-        there = ", ".join(sorted(it.stem for it in folder.glob("*.toml"))) or "none"
-        err.print(f"no file and no source named {card!r}; the sources in {folder} are: {there}", style="red", markup=False)
+def _source_file(folder: Path, name: str) -> Path:
+    """Return the file of a source definition; *name* is its path or the name of a source. Exit with 2 if there is none."""
+    file = folder / f"{name}.toml"
+    if Path(name).is_file():
+        return Path(name)
+    if not file.is_file():
+        known = ", ".join(sorted(path.stem for path in folder.glob("*.toml"))) or "none"
+        err.print(
+            f"no file and no source named {name!r}; the sources in {folder} are: {known}",
+            style="red",
+            markup=False,
+        )
         raise typer.Exit(2)
-    return named
+    return file
 
 
 @app.command("check")
 def check_sources(
     ctx: typer.Context,
-    cards: Annotated[list[str] | None, typer.Argument(help="Names or paths of source definitions (default: all).")] = None,
+    definitions: Annotated[
+        list[str] | None,
+        typer.Argument(help="Names or paths of source definitions (default: all)."),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Check source definitions offline. Exit code 1 if one is invalid."""
     settings: Settings = ctx.obj
-    files = [_source_file(settings.sources, card) for card in cards] if cards else sorted(settings.sources.glob("*.toml"))
+    files = (
+        [_source_file(settings.sources, name) for name in definitions]
+        if definitions
+        else sorted(settings.sources.glob("*.toml"))
+    )
     rows = [_check_source(file) for file in files]
     print_rows(rows, "Source definitions", json)
     if not rows:
-        err.print(f"no source definitions in {settings.sources}; set --sources or STOCKTAKE_SOURCES")
+        err.print(
+            f"no source definitions in {settings.sources}; set --sources or STOCKTAKE_SOURCES"
+        )
         raise typer.Exit(2)
-    raise typer.Exit(int(any(row["verdict"] != "good" for row in rows)))
+    raise typer.Exit(int(any(row["result"] != "valid" for row in rows)))
 
 
 @app.command("preview")
 def preview(
     ctx: typer.Context,
-    card: Annotated[str, typer.Argument(help="Source name, path of a source definition, or - for standard input.")],
-    records: Annotated[int, typer.Option(help="Number of records to fetch.", min=1, max=1000)] = DEFAULT_RECORDS,
+    definition: Annotated[
+        str,
+        typer.Argument(help="Source name, path of a source definition, or - for standard input."),
+    ],
+    records: Annotated[
+        int, typer.Option(help="Number of records to fetch.", min=1, max=1000)
+    ] = DEFAULT_RECORDS,
     memory: Annotated[int, typer.Option(help="Memory limit in bytes; 0 = no limit.", min=0)] = 0,
     json: Json = False,
 ) -> None:
@@ -74,23 +101,37 @@ def preview(
     settings: Settings = ctx.obj
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
-    file = None if card == "-" else _source_file(settings.sources, card)
+    file = None if definition == "-" else _source_file(settings.sources, definition)
     try:
         source = load(file) if file else _read_source()
-        told = preview_source(source, settings.base, settings.contact, settings.allow_hosts, engine=settings.shapes_engine, records=records)
+        result = preview_source(
+            source,
+            settings.base,
+            settings.contact,
+            settings.allow_hosts,
+            engine=settings.shapes_engine,
+            records=records,
+        )
     except SourceDefinitionError as error:
-        told = PreviewResult(error_kind="card", error=str(error))
+        result = PreviewResult(error_kind="card", error=str(error))
     if json:
-        print(orjson.dumps(asdict(told)).decode())
+        print(orjson.dumps(asdict(result)).decode())
     else:
-        print_rows([{**asdict(it), "remarks": "; ".join(it.warnings)} for it in told.records], "Verdicts", json)
-        if told.error:
-            err.print(told.error, style="red", markup=False)
-    raise typer.Exit(int(bool(told.error)))
+        print_rows(
+            [
+                {**asdict(record), "warnings": "; ".join(record.warnings)}
+                for record in result.records
+            ],
+            "Records",
+            json,
+        )
+        if result.error:
+            err.print(result.error, style="red", markup=False)
+    raise typer.Exit(int(bool(result.error)))
 
 
 def _read_source() -> Source:
-    """Read a card from standard input; the source is called registry."""
+    """Read a source definition from standard input; the source is named registry."""
     try:
         return parse("registry", tomllib.loads(sys.stdin.read()), "card")
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
@@ -98,7 +139,11 @@ def _read_source() -> Source:
 
 
 @app.command()
-def hold(ctx: typer.Context, name: _Name, reason: Annotated[str, typer.Option(help="Reason, shown to other operators.")] = "") -> None:
+def hold(
+    ctx: typer.Context,
+    name: _Name,
+    reason: Annotated[str, typer.Option(help="Reason, shown to other operators.")] = "",
+) -> None:
     """Put a source on hold: its next plans need approval."""
     settings: Settings = ctx.obj
     (source,) = select_sources(load_sources(settings), [name])
@@ -118,10 +163,15 @@ def release(ctx: typer.Context, name: _Name) -> None:
     err.print(f"{name} is released", markup=False)
 
 
-def _check_source(card: Path) -> dict[str, object]:
+def _check_source(file: Path) -> dict[str, object]:
     try:
-        source = load(card)
+        source = load(file)
         check_compatible(source)
     except SourceDefinitionError as error:
-        return {"card": str(card), "verdict": str(error)}
-    return {"card": str(card), "verdict": "good", "protocol": source.protocol, "mapping": source.mapping}
+        return {"definition": str(file), "result": str(error)}
+    return {
+        "definition": str(file),
+        "result": "valid",
+        "protocol": source.protocol,
+        "mapping": source.mapping,
+    }

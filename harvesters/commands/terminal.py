@@ -1,4 +1,4 @@
-"""The terminal: what every command of the left wing is given, and how rows are shown."""
+"""What the harvester commands share: settings, source selection, and output."""
 
 from __future__ import annotations
 
@@ -26,10 +26,10 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a tabl
 
 
 class Settings(Protocol):
-    """What this wing needs of the front door's settings."""
+    """The settings that the harvester commands need."""
 
     @property
-    def data(self) -> Path: ...  # noqa: D102 - the front door's Settings say what each is
+    def data(self) -> Path: ...  # noqa: D102 - documented in command_line.settings
     @property
     def sources(self) -> Path: ...  # noqa: D102
     @property
@@ -48,37 +48,48 @@ class Settings(Protocol):
     def dask(self) -> str: ...  # noqa: D102
 
 
-def harvest_context(it: Settings) -> AbstractContextManager[HarvestContext]:
-    """Open what runs work with; answers are read in processes of their own."""
+def harvest_context(settings: Settings) -> AbstractContextManager[HarvestContext]:
+    """Open the context of runs, with collector processes that read responses."""
     return open_context(
-        it.data, it.ledger, it.base, it.contact, it.allow_hosts, it.shapes_engine, it.sources, it.processes, it.dask, Collectors(it.base)
+        settings.data,
+        settings.ledger,
+        settings.base,
+        settings.contact,
+        settings.allow_hosts,
+        settings.shapes_engine,
+        settings.sources,
+        settings.processes,
+        settings.dask,
+        Collectors(settings.base),
     )
 
 
 def load_sources(settings: Settings) -> list[Source]:
-    """Read all cards; exit with 2 where one is wrong."""
+    """Load all source definitions; exit with 2 if one is invalid."""
     try:
-        cards = load_all(settings.sources)
-        for card in cards:
-            check_compatible(card)
+        sources = load_all(settings.sources)
+        for source in sources:
+            check_compatible(source)
     except SourceDefinitionError as error:
         err.print(f"[red]{error}[/red]")
         raise typer.Exit(2) from error
-    return cards
+    return sources
 
 
-def select_sources(cards: Sequence[Source], names: Sequence[str]) -> list[Source]:
-    """Give the named sources, or all that are enabled where none is named; exit with 2 where there is no such card."""
-    known = {card.name: card for card in cards}
+def select_sources(sources: Sequence[Source], names: Sequence[str]) -> list[Source]:
+    """Return the named sources or, without names, all enabled ones; exit with 2 if a name is unknown."""
+    known = {source.name: source for source in sources}
     for name in names:
         if name not in known:
-            err.print(f"[red]no source named {name!r}[/red]; there are: {', '.join(known) or 'none'}")
+            err.print(
+                f"[red]no source named {name!r}[/red]; known sources: {', '.join(known) or 'none'}"
+            )
             raise typer.Exit(2)
-    return [known[name] for name in names] or [card for card in cards if card.enabled]
+    return [known[name] for name in names] or [source for source in sources if source.enabled]
 
 
 def current_user() -> str:
-    """Name who sits at the terminal, as acts tell it; a container may have users without a name."""
+    """Return the user at the terminal for the audit log; users of a container may have no name."""
     try:
         return f"{getpass.getuser()} at the terminal"
     except (KeyError, OSError):

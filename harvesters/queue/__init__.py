@@ -1,1 +1,1 @@
-"""The queue: runs that wait in the ledger's database, and the workers on any machine that take them up."""
+"""Queue runs in the ledger's database, and execute them in workers on any machine."""

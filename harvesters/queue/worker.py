@@ -1,8 +1,8 @@
-"""Worker: takes runs from the queue, some at a time, until it is asked to stop; then it ends those that it has begun.
+"""Execute queued runs, several at a time, until asked to stop; then finish the started ones.
 
-A worker sends heartbeats to the database. The jobs of one whose heartbeat is lost go back into the queue, and who takes such a job goes on
-at the run's last checkpoint. A worker that has lost the lock of a run ends at once: the run is another's. One that has no run waits
-until the database answers again.
+A worker sends heartbeats to the database. If they stop, its jobs are requeued, and another worker resumes each run at its last
+checkpoint. A worker that lost the lock of a run exits at once: another worker has the run. An idle worker waits while the database
+is unavailable.
 """
 
 from __future__ import annotations
@@ -26,9 +26,21 @@ from procrastinate import App
 from procrastinate.exceptions import ConnectorException
 from procrastinate.jobs import Job
 
-from harvesters.errors import HarvestError, LedgerError, LockLostError, QuietHoursError, SourceLockedError
+from harvesters.errors import (
+    HarvestError,
+    LedgerError,
+    LockLostError,
+    QuietHoursError,
+    SourceLockedError,
+)
 from harvesters.ledger.database import wait_for_database
-from harvesters.queue.jobs import create_app, create_tables, orphaned_jobs, requeue_job, started_jobs
+from harvesters.queue.jobs import (
+    create_app,
+    create_tables,
+    orphaned_jobs,
+    requeue_job,
+    started_jobs,
+)
 from harvesters.runs import run_requests
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import source_lock, source_lock_name
@@ -38,21 +50,21 @@ from harvesters.source import Source, load_all
 from journal.errors import JournalError
 from journal.outage import Outage, root_cause
 
-LOCK_LOST_EXIT = 75  # the exit code (EX_TEMPFAIL of sysexits.h) of a worker whose run another may have taken up
-_MISSED_HEARTBEATS = 3  # heartbeats that may be missed
+LOCK_LOST_EXIT = 75  # the exit code (EX_TEMPFAIL of sysexits.h) of a worker whose run another worker may have resumed
+_MISSED_HEARTBEATS = 3  # heartbeats missed before a worker counts as lost
 _SILENCED_LOGGERS = (
     "procrastinate.worker.worker",
     "procrastinate.utils",
     "psycopg.pool",
-)  # they log each failed try; we log one line with its cause
-_MAX_RETRY_DELAY = 5.0  # seconds at most between two tries to reach the database
+)  # they log each attempt; we log one line with the cause
+_MAX_RETRY_DELAY = 5.0  # seconds at most between two connection attempts
 
 log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
 class JobHandlers:
-    """What a worker does for the jobs; *cards* is the folder of the cards, read anew for each job."""
+    """The handlers of the jobs; the definitions in *source_dir* are loaded for each job."""
 
     context: HarvestContext
     source_dir: Path
@@ -60,14 +72,20 @@ class JobHandlers:
     stopping: threading.Event = field(default_factory=threading.Event)
 
     def harvest(self, name: str, full: bool, due: int) -> None:
-        """Do a run that was due at *due* (seconds since 1970); raises SourceLockedError, upon which the job is queued again."""
-        source = next((card for card in load_all(self.source_dir) if card.name == name), None)
+        """Execute a run that was due at *due* (seconds since 1970). Raises SourceLockedError; then the job is requeued."""
+        source = next((source for source in load_all(self.source_dir) if source.name == name), None)
         if source is None:
-            log.error("run skipped: no source definition", source=name, action=f"put {name}.toml into {self.source_dir}")
+            log.error(
+                "run skipped: no source definition",
+                source=name,
+                action=f"put {name}.toml into {self.source_dir}",
+            )
             return
         try:
             if run := self._find_run_since(name, due):
-                log.info("run skipped: the source was harvested since it was due", source=name, run=run)
+                log.info(
+                    "run skipped: the source was harvested since it was due", source=name, run=run
+                )
                 return
             self._harvest(source, full)
         except SourceLockedError:
@@ -78,19 +96,24 @@ class JobHandlers:
             log.error("run failed", source=name, reason=str(error))
 
     def run_requested(self, number: int, again: bool) -> None:
-        """Do a run that a person asked for, unless it is done; *again* where a worker that was lost had begun it."""
-        it = self.context.ledger.run_request(number)
-        if it is None or it.run is not None:
+        """Execute a requested run unless it is complete; *again* is whether a lost worker had started it."""
+        request = self.context.ledger.run_request(number)
+        if request is None or request.run is not None:
             return
-        if again and (run := run_requests.find_run(it, self.context)):
+        if again and (run := run_requests.find_run(request, self.context)):
             self.context.ledger.complete_request(number, run.id)
             return
-        run_requests.execute_request(it, self._load_sources(), self.context, self._harvest)
+        run_requests.execute_request(request, self._load_sources(), self.context, self._harvest)
 
     def _find_run_since(self, source: str, due: int) -> str | None:
-        """Return the run that was begun after *due* and has ended: the job's own, where its worker was lost after the run's end."""
+        """Return the id of a run started after *due* that ended, e.g. the job's own if its worker was lost after the end."""
         last = self.context.ledger.last_run(source, run_requests.ENDED_STATES, fetched_only=True)
-        done = due and last and last.started.timestamp() >= due and self.context.ledger.open_run(source) is None
+        done = (
+            due
+            and last
+            and last.started.timestamp() >= due
+            and self.context.ledger.open_run(source) is None
+        )
         return last.id if done and last else None
 
     def _load_sources(self) -> Sequence[Source]:
@@ -100,28 +123,42 @@ class JobHandlers:
         try:
             return harvest_and_log(source, self.context, full=full)
         except LockLostError as error:
-            log.critical("this worker ends", source=source.name, reason=str(error), code=LOCK_LOST_EXIT, action="start it again")
-            wait_for_database(self.ledger, self.stopping)  # Podman restarts nothing while a container that it depends on is down
-            os._exit(LOCK_LOST_EXIT)  # nothing more may be said of a job that is another's, so the queue is not told either
+            log.critical(
+                "this worker ends",
+                source=source.name,
+                reason=str(error),
+                code=LOCK_LOST_EXIT,
+                action="restart the worker",
+            )
+            wait_for_database(
+                self.ledger, self.stopping
+            )  # Podman does not restart a container while one that it depends on is down
+            os._exit(LOCK_LOST_EXIT)  # exit without cleanup: the job belongs to another worker
 
 
-def run_worker(context: HarvestContext, ledger: str, cards: Path, concurrency: int, heartbeat: float) -> None:
-    """Take *concurrency* runs at a time from the queue in *ledger* until SIGTERM or SIGINT; *heartbeat* in seconds."""
+def run_worker(
+    context: HarvestContext, ledger: str, source_dir: Path, concurrency: int, heartbeat: float
+) -> None:
+    """Execute up to *concurrency* runs at a time from the queue in *ledger* until SIGTERM or SIGINT; *heartbeat* in seconds."""
     for name in _SILENCED_LOGGERS:
         logging.getLogger(name).setLevel(logging.CRITICAL)
-    doing = JobHandlers(context, cards, ledger)
-    outage = Outage("the database does not answer; the worker waits for it", "the database answers again")
-    began = False
+    handlers = JobHandlers(context, source_dir, ledger)
+    outage = Outage("database unavailable; the worker waits", "database available again")
+    has_started = False
     while True:
-        signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))  # a closed event loop leaves none
+        signal.signal(
+            signal.SIGTERM, lambda _number, _frame: sys.exit(0)
+        )  # a closed event loop removes the handler
         try:
-            app = create_app(ledger, doing.harvest, doing.run_requested)
+            app = create_app(ledger, handlers.harvest, handlers.run_requested)
             create_tables(app, context.ledger)
             outage.over()
-            if not began:
+            if not has_started:
                 log.info("worker started", concurrency=concurrency, heartbeat=heartbeat)
-                began = True
-            if asyncio.run(_run_until_stopped(app, context, concurrency, heartbeat, doing.stopping)):
+                has_started = True
+            if asyncio.run(
+                _run_until_stopped(app, context, concurrency, heartbeat, handlers.stopping)
+            ):
                 break
             outage.failed("its connections were closed")
         except (ConnectorException, psycopg.Error, LedgerError) as error:
@@ -130,13 +167,17 @@ def run_worker(context: HarvestContext, ledger: str, cards: Path, concurrency: i
     log.info("worker stopped")
 
 
-async def _run_until_stopped(app: App, context: HarvestContext, concurrency: int, heartbeat: float, stopping: threading.Event) -> bool:
-    """Work until asked to stop, and return True then; False where Procrastinate's worker ended by itself, as it does without a database."""
+async def _run_until_stopped(
+    app: App, context: HarvestContext, concurrency: int, heartbeat: float, stopping: threading.Event
+) -> bool:
+    """Work until asked to stop, then return True; False if Procrastinate's worker ended by itself, e.g. without a database."""
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(concurrency + 2))
     recovery = Recovery(app, context, heartbeat * _MISSED_HEARTBEATS)
     async with app.open_async():
-        await recovery.try_recover()  # before Procrastinate's worker forgets those that it has lost, whose numbers the log names
+        await (
+            recovery.try_recover()
+        )  # before Procrastinate's worker prunes lost workers, whose ids are logged
         looking = asyncio.create_task(_recover_repeatedly(recovery, heartbeat))
         working = asyncio.create_task(
             app.run_worker_async(
@@ -151,7 +192,7 @@ async def _run_until_stopped(app: App, context: HarvestContext, concurrency: int
 
         def stop() -> None:
             stopping.set()
-            working.cancel()  # upon which it ends the runs that it has begun
+            working.cancel()  # it finishes the started runs
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop)
@@ -165,52 +206,66 @@ async def _run_until_stopped(app: App, context: HarvestContext, concurrency: int
 
 @dataclass(slots=True)
 class Recovery:
-    """Finds jobs that lost their workers; *silence* is how many seconds a worker may send no heartbeat.
+    """Requeues the jobs of lost workers, which sent no heartbeat for *silence* seconds.
 
-    While a run lasts it holds its source's lock. A job whose worker is not heard of goes back when that lock is free, and so does one whose
-    lock has been free for *silence* seconds: its worker lives, but could not write down that the run had ended.
+    A run holds its source's lock. A job of a lost worker is requeued when that lock is free, and so is a job whose lock has been free
+    for *silence* seconds: its worker lives, but could not store the end of the run.
     """
 
     app: App
     context: HarvestContext
     silence: float
     _free_since: dict[int, float] = field(default_factory=dict)
-    _outage: Outage = field(default_factory=lambda: Outage("lost workers cannot be looked for", "lost workers are looked for again"))
+    _outage: Outage = field(
+        default_factory=lambda: Outage(
+            "cannot check for lost workers", "checking for lost workers again"
+        )
+    )
 
     async def try_recover(self) -> None:
-        """Look, and log whatever goes wrong: the next look follows."""
-        [fault] = await asyncio.gather(self.recover(), return_exceptions=True)
-        if fault is None:
+        """Recover; log any error, since the next attempt follows."""
+        [error] = await asyncio.gather(self.recover(), return_exceptions=True)
+        if error is None:
             self._outage.over()
         else:
-            self._outage.failed(f"{type(fault).__name__}: {root_cause(fault)}")
+            self._outage.failed(f"{type(error).__name__}: {root_cause(error)}")
 
     async def recover(self) -> None:
-        """Requeue the jobs that have lost their workers."""
+        """Requeue the jobs of lost workers."""
         jobs = {job.id: job for job in await started_jobs(self.app) if job.id is not None}
         orphans = await orphaned_jobs(self.app, self.silence)
         names = {source_lock_name(str(job.lock)) for job in jobs.values()}
-        held = await asyncio.to_thread(self.context.ledger.locked_names, names) if names else set()
+        locked = (
+            await asyncio.to_thread(self.context.ledger.locked_names, names) if names else set()
+        )
         now = time.monotonic()
         self._free_since = {
-            number: self._free_since.get(number, now) for number, job in jobs.items() if source_lock_name(str(job.lock)) not in held
+            number: self._free_since.get(number, now)
+            for number, job in jobs.items()
+            if source_lock_name(str(job.lock)) not in locked
         }
         for number, since in self._free_since.items():
             if number in orphans or now - since > self.silence:
                 await asyncio.to_thread(self._requeue, jobs[number], asyncio.get_running_loop())
 
     def _requeue(self, job: Job, loop: asyncio.AbstractEventLoop) -> None:
-        """Requeue a job while its source's lock is held, so that nobody has begun its run meanwhile."""
+        """Requeue a job while holding its source's lock, so that no other worker starts its run meanwhile."""
         source = str(job.lock)
         with suppress(SourceLockedError), source_lock(source, self.context):
             run = self.context.ledger.open_run(source)
             asyncio.run_coroutine_threadsafe(requeue_job(self.app, job), loop).result()
-            left = {"run": run.id, "pages": run.pages, "records": run.fetched} if run else {}
-            log.warning("worker heartbeat lost; run requeued", source=source, worker=job.worker_id, job=job.id, **left)
+            details = {"run": run.id, "pages": run.pages, "records": run.fetched} if run else {}
+            log.warning(
+                "worker heartbeat lost; run requeued",
+                source=source,
+                worker=job.worker_id,
+                job=job.id,
+                **details,
+            )
 
 
 async def _recover_repeatedly(recovery: Recovery, heartbeat: float) -> None:
-    """Look for jobs that lost their workers, again and again."""
+    """Recover at each heartbeat."""
     while True:
         await asyncio.sleep(heartbeat)
         await recovery.try_recover()

@@ -128,9 +128,9 @@ def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger) 
     house.wait_until(lambda: "worker started" in house.told(0), '"worker started" in house.told(0)')
 
     cluster.stop()
-    house.wait_until(lambda: "the database does not answer" in house.told(0), '"the database does not answer" in house.told(0)')
+    house.wait_until(lambda: "database unavailable; the worker waits" in house.told(0), "the outage in the log")
     cluster.start()
-    house.wait_until(lambda: "the database answers again" in house.told(0), '"the database answers again" in house.told(0)')
+    house.wait_until(lambda: "database available again" in house.told(0), "the end of the outage in the log")
     put(ledger, "a")
     house.settle("a")
 
