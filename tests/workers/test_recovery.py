@@ -166,7 +166,7 @@ def test_due_time_that_passed_without_database_is_queued_afterwards(house, clust
     house.wait_until(lambda: "scheduler started" in house.told(0), '"scheduler started" in house.told(0)')
 
     cluster.stop()
-    house.wait_until(lambda: "a run cannot be queued" in house.told(0), '"a run cannot be queued" in house.told(0)')
+    house.wait_until(lambda: "cannot queue a run" in house.told(0), "the outage in the log")
     cluster.start()
 
     house.wait_until(lambda: 'event="run queued"' in house.told(0), "'event=\"run queued\"' in house.told(0)")
