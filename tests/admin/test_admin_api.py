@@ -332,6 +332,6 @@ async def test_a_run_that_would_supersede_a_waiting_plan_is_asked_for_by_the_pla
     named = await client.post("/admin/sources/projects/runs", json={"supersede": plan.id}, headers=operator(world))
 
     assert (unnamed.status_code, other.status_code, before) == (409, 409, [])
-    assert f"the plan {plan.id} waits for approval" in unnamed.json()["detail"]
+    assert f"the plan {plan.id} awaits approval" in unnamed.json()["detail"]
     assert named.status_code == 202
     assert [act.note for act in world.ledger.audit_entries()] == [f"supersedes {plan.id}"]

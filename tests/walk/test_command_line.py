@@ -139,7 +139,7 @@ def test_check_prints_an_invalid_definition_and_exits_with_1(environment: dict[s
     done = RUN.invoke(app, ["sources", "check", "--json"], env=environment)
 
     assert done.exit_code == 1
-    assert "cannot read what protocol" in json.loads(done.stdout)[0]["verdict"]
+    assert "cannot read what protocol" in json.loads(done.stdout)[0]["result"]
 
 
 def test_harvest_with_an_invalid_definition_exits_with_2(environment: dict[str, str]) -> None:

@@ -128,7 +128,7 @@ def test_a_remap_changes_neither_freshness_nor_the_next_request(source, context,
 
 
 def test_a_remap_needs_an_archived_complete_run(source, silent):
-    with pytest.raises(PlanError, match="projects: no complete run of it is archived; `stocktake harvest projects` makes one"):
+    with pytest.raises(PlanError, match="projects: no complete run is archived; run `stocktake harvest projects` first"):
         remap(source, silent)
 
 
