@@ -1,5 +1,5 @@
 #!/bin/sh
-# Comunica: the endpoint joined, on one's own machine, with what another source says. By hand: npm install @comunica/query-sparql,
+# Comunica: the endpoint joined, on one's own machine, with a document. By hand: npm install @comunica/query-sparql@4.5.0 (Node.js 20 or newer),
 # then sh lines_comunica.sh http://127.0.0.1:8000 (COMUNICA names the command where it is not on the path).
 set -eu
 "${COMUNICA:-comunica-sparql}" "sparql@$1/sparql" "$1/scheme/action-line.ttl" -t "application/sparql-results+json" -q '
