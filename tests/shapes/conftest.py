@@ -35,6 +35,7 @@ LANGUAGES = ("en", "fr-CA", "zh-Hans", "English", "e", "en_GB", "en\n")
 LICENCES = ("https://creativecommons.org/licenses/by/4.0/", "CC BY", None)
 COUNTRIES = (f"{_AREA}404", f"{_AREA}756", f"{_AREA}004", f"{_AREA}999", "Kenia", "ldc")
 LINES = (
+    IRIS.concept("action-line", "C7"),
     IRIS.concept("action-line", "C7-ehea"),
     IRIS.concept("action-line", "C1"),
     IRIS.concept("action-line", "C12"),
@@ -42,7 +43,7 @@ LINES = (
     "http://x/C1",
 )
 GOALS = (f"{_SDG}3", f"{_SDG}4", f"{_SDG}17", f"{_SDG}18", f"{_SDG}0", "SDG 4", f"{_SDG}4/")
-TARGETS = (f"{_SDG}3.d", f"{_SDG}4.4", f"{_SDG}17.18", f"{_SDG}4.40", "4.4", f"{_SDG}40.4")
+TARGETS = (f"{_SDG}3.d", f"{_SDG}4.4", f"{_SDG}17.18", f"{_SDG}1.19", f"{_SDG}4.40", "4.4", f"{_SDG}40.4")
 NAMES = (
     Text("ITU", "en"), Text("UIT", "fr"), Text("Ministry of ICT"), Text(" ", "en"), Text("Jane jane@example.org", "en"),
     Text("long " * 70, "en"),
@@ -91,7 +92,7 @@ def _places(random: Random) -> tuple[Place, ...]:
 
 def _prizes(random: Random) -> tuple[Prize, ...]:
     category = (IRIS.concept("prize-category", "C1"), "E-HEALTH")
-    stage = (IRIS.concept("prize-stage", "winner"), "runner-up")
+    stage = (IRIS.concept("prize-stage", "winner"), IRIS.concept("prize-stage", "champion"), "runner-up")
     years = (None, 2005, 2011, 2012, 2024)
     return tuple(Prize(random.choice(category), random.choice(stage), random.choice(years)) for _ in _some(random, "a"))
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import get_args
 
 import pytest
+from generated import generate
 
 from shapes.examples import Example, examples
 from shapes.result import Result, Severity
@@ -67,7 +68,8 @@ def test_only_what_cannot_be_published_is_withheld() -> None:
 
 
 def test_each_shape_has_its_row_in_the_documentation() -> None:
-    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (\w+) \| (.*?) \|$", DOCS.read_text("utf-8"), re.MULTILINE)
+    page = generate("reference/shapes", DOCS.read_text("utf-8"))
+    rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (\w+) \| (.*?) \|$", page, re.MULTILINE)
 
     assert rows == [(rule.name, rule.message, rule.severity.value, rule.cure) for rule in rules().values()]
 
@@ -85,6 +87,45 @@ def test_the_list_of_areas_is_the_countries_and_regions_of_the_vocabulary() -> N
     listed = set(re.findall(r"\barea:(\d{3})\b", turtle()))
 
     assert listed == {code for iri in concepts("area") if (code := iri.rpartition("/")[2]).isdigit()}
+
+
+def test_the_list_of_targets_is_the_targets_of_the_vocabulary() -> None:
+    listed = set(re.findall(r" sdg:([0-9a-z.]+)", turtle()))
+    targets = [
+        iri for iri, concept in concepts("sdg").items()
+        if "http://metadata.un.org/sdg/ontology#Target" in concept.types
+    ]
+
+    assert listed == {iri.removeprefix("http://metadata.un.org/sdg/") for iri in targets}
+
+
+@pytest.mark.parametrize("name", get_args(EngineName))
+def test_a_word_that_is_no_target_has_one_result(name: EngineName) -> None:
+    subject = f"<{BASE}id/initiative/example/word>"
+    statements = (
+        f"{subject} <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <{BASE}ns#Initiative>",
+        f'{subject} <{BASE}ns#target> "target three"',
+    )
+
+    (results,) = validate_many([statements], name=name)
+
+    assert [result.shape for result in results if "Target" in result.shape] == [
+        f"{BASE}shapes#ResourceTarget"
+    ]
+
+
+@pytest.mark.parametrize("name", get_args(EngineName))
+def test_a_champion_without_a_year_passes(name: EngineName) -> None:
+    subject = f"<{BASE}record/example/1#prize-1>"
+    statements = (
+        f"{subject} <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> "
+        "<http://vivoweb.org/ontology/core#AwardReceipt>",
+        f"{subject} <{BASE}ns#prizeStage> <{BASE}scheme/prize-stage/champion>",
+    )
+
+    (results,) = validate_many([statements], name=name)
+
+    assert results == ()
 
 
 def test_the_digest_of_the_shapes_follows_their_base() -> None:
