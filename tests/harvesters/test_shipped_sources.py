@@ -139,6 +139,25 @@ def test_no_shipped_card_runs_by_itself_and_each_names_its_owner(card: Path) -> 
     assert (source.enabled, bool(source.publisher), "# Attribution: " in card.read_text(encoding="utf-8")) == (False, True, True)
 
 
+def test_a_world_bank_project_starts_with_its_loan_not_with_its_approval(words: Any) -> None:
+    source = load(ROOT / "sources" / "world-bank.toml")
+    _, mapping = check_compatible(source)
+    row = {
+        "id": "P1", "project_name": "Roads", "boardapprovaldate": "2024-07-29T00:00:00Z",
+        "loan_effective_date": "2025-01-15T00:00:00Z", "proj_last_upd_date": "2025-03-01T00:00:00Z",
+        "p2a_updated_date": "2024-09-13 00:00:00.0",
+    }  # fmt: skip
+    without = {name: value for name, value in row.items() if name[:4] not in ("loan", "proj")}
+    map_record = mapping.prepare(source, words)
+
+    projects = [map_record(Record("P1", it | {"project_name": "Roads"}, b"")) for it in (row, without)]
+
+    assert [(it.start, it.issued, it.modified) for it in projects] == [
+        ("2025-01-15T00:00:00Z", "2024-07-29T00:00:00Z", "2025-03-01T00:00:00Z"),
+        (None, "2024-07-29T00:00:00Z", "2024-09-13"),
+    ]
+
+
 def test_the_readme_lists_every_shipped_card() -> None:
     text = (ROOT / "sources/README.md").read_text(encoding="utf-8")
     told = set(re.findall(r"^\| \[`([\w-]+)`\]\(\1\.toml\)", text, re.MULTILINE))
