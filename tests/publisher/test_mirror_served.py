@@ -39,7 +39,7 @@ def free_port() -> int:
 
 @contextmanager
 def running(data: Path, *words: str) -> Iterator[Process]:
-    told = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1", "PYTHONPATH": str(ROOT)}
+    told = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1", "STOCKTAKE_QUERY_LIMITS": "seconds=100", "PYTHONPATH": str(ROOT)}
     line = [sys.executable, "-m", "stocktake", *words]
     with started(line, cwd=data, env={**os.environ, **told}) as process:
         yield process
