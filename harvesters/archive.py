@@ -27,7 +27,7 @@ from journal.store import Store
 
 _ROOM = "archive"  # the archive's folder in a store
 
-# A reply is stored as it was read, so what told how it travelled is no longer true of it.
+# A reply is stored as it was read, so headers about its transfer no longer apply.
 _TRAVEL = {"content-encoding", "transfer-encoding", "content-length"}
 
 

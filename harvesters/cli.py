@@ -1,4 +1,4 @@
-"""The left wing's commands: sources, harvest, runs, plans, schedule."""
+"""Commands of the harvesters: sources, harvest, runs, plans, schedule."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def schedule(ctx: typer.Context) -> None:
         def run(source: Source) -> None:
             _run_source(source, context, harvest_and_log, None)
 
-        def errand(it: RunRequest) -> None:
+        def start_request(it: RunRequest) -> None:
             run_requests.execute_request(it, cards, context, lambda source, full: harvest_and_log(source, context, full=full))
 
         def waits(source: Source) -> bool:
@@ -164,11 +164,11 @@ def schedule(ctx: typer.Context) -> None:
         if context.ledger.is_shared:
             queue = import_optional("harvesters.queue.enqueue", "postgresql").RunEnqueuer(context, settings.ledger, stopping)
             queue.prepare()
-            run, errand, go_on = queue.enqueue_due, queue.enqueue_requested, queue.enqueue_resumed
+            run, start_request, go_on = queue.enqueue_due, queue.enqueue_requested, queue.enqueue_resumed
         else:
             run_requests.recover_requests(context)
         scheduler = create_scheduler(
-            cards, run, lambda: update_status(context), (lambda: run_requests.claim_requests(context, outage), errand), waits, go_on
+            cards, run, lambda: update_status(context), (lambda: run_requests.claim_requests(context, outage), start_request), waits, go_on
         )
 
         def stop(_number: int, _frame: FrameType | None) -> None:

@@ -51,7 +51,7 @@ class AbsenceQueries(Staging):
     def rekeyed(self, run: Run) -> dict[str, str]:
         """Return the new key, by old key, of absent records whose content is staged as new.
 
-        Records with the same content as others are excluded, since they cannot be told apart.
+        Records with the same content as others are excluded, since they cannot be distinguished.
         """
         s, r = t.staged, t.record
         of_run = sa.and_(s.c.run == run.id, s.c.outcome.in_(_NEW), s.c.likeness.is_not(None))

@@ -136,59 +136,60 @@ class OperatorActions(Database):
         with self._begin() as connection:
             connection.execute(sa.update(t.override).where(t.override.c.id.in_(numbers)).values(used=run))
 
-    # ---- errands
+    # ---- run requests
 
     def request_run(self, source: str, full: bool, by: str, at: datetime) -> int:
         """Request a run of a source; return the request's number. The scheduler claims it."""
         with self._begin() as connection:
-            made = connection.execute(sa.insert(t.errand).values(source=source, full=full, by=by, asked=naive(at)))
+            made = connection.execute(sa.insert(t.run_request).values(source=source, full=full, by=by, asked=naive(at)))
             return int(made.inserted_primary_key[0]) if made.inserted_primary_key else 0
 
     def run_requests(self, limit: int = 50) -> list[RunRequest]:
         """Return the newest run requests."""
         with self._begin() as connection:
-            rows = connection.execute(sa.select(t.errand).order_by(t.errand.c.id.desc()).limit(limit)).all()
+            rows = connection.execute(sa.select(t.run_request).order_by(t.run_request.c.id.desc()).limit(limit)).all()
         return [_run_request(row) for row in rows]
 
     def run_request(self, number: int) -> RunRequest | None:
         """Return a run request by its number, or None."""
         with self._begin() as connection:
-            row = connection.execute(sa.select(t.errand).where(t.errand.c.id == number)).one_or_none()
+            row = connection.execute(sa.select(t.run_request).where(t.run_request.c.id == number)).one_or_none()
         return _run_request(row) if row else None
 
     def waiting_requests(self) -> list[RunRequest]:
         """Return the unclaimed run requests, the oldest first."""
         with self._begin() as connection:
-            rows = connection.execute(sa.select(t.errand).where(t.errand.c.taken.is_(None)).order_by(t.errand.c.id)).all()
+            rows = connection.execute(sa.select(t.run_request).where(t.run_request.c.taken.is_(None)).order_by(t.run_request.c.id)).all()
         return [_run_request(row) for row in rows]
 
     def claimed_requests(self) -> list[RunRequest]:
         """Return the claimed run requests without a result."""
-        query = sa.select(t.errand).where(t.errand.c.taken.is_not(None), t.errand.c.run.is_(None)).order_by(t.errand.c.id)
+        requests = t.run_request
+        query = sa.select(requests).where(requests.c.taken.is_not(None), requests.c.run.is_(None)).order_by(requests.c.id)
         with self._begin() as connection:
             rows = connection.execute(query).all()
         return [_run_request(row) for row in rows]
 
-    def claim(self, errand: int, at: datetime) -> bool:
+    def claim(self, number: int, at: datetime) -> bool:
         """Claim a run request; return whether it was unclaimed."""
-        query = sa.update(t.errand).where(t.errand.c.id == errand, t.errand.c.taken.is_(None)).values(taken=naive(at))
+        query = sa.update(t.run_request).where(t.run_request.c.id == number, t.run_request.c.taken.is_(None)).values(taken=naive(at))
         with self._begin() as connection:
             return connection.execute(query).rowcount > 0
 
-    def requeue(self, errand: int) -> None:
+    def requeue(self, number: int) -> None:
         """Release a claimed run request."""
         with self._begin() as connection:
-            connection.execute(sa.update(t.errand).where(t.errand.c.id == errand).values(taken=None))
+            connection.execute(sa.update(t.run_request).where(t.run_request.c.id == number).values(taken=None))
 
     def requeue_all(self) -> None:
         """Requeue requests claimed by a process that died."""
         with self._begin() as connection:
-            connection.execute(sa.update(t.errand).where(t.errand.c.run.is_(None)).values(taken=None))
+            connection.execute(sa.update(t.run_request).where(t.run_request.c.run.is_(None)).values(taken=None))
 
-    def complete_request(self, errand: int, run: str) -> None:
+    def complete_request(self, number: int, run: str) -> None:
         """Store the result of a run request: a run's id, or why there was none."""
         with self._begin() as connection:
-            connection.execute(sa.update(t.errand).where(t.errand.c.id == errand).values(run=run))
+            connection.execute(sa.update(t.run_request).where(t.run_request.c.id == number).values(run=run))
 
 
 def _audit_row(act: AuditEntry) -> dict[str, Any]:

@@ -148,8 +148,8 @@ override = Table(
     Index("override_by_source", "source"),
 )
 
-errand = Table(
-    "errand",
+run_request = Table(
+    "run_request",
     metadata,
     Column("id", Integer, primary_key=True),
     Column("source", String, nullable=False),

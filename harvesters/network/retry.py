@@ -51,10 +51,10 @@ class RetryPolicy:
 
 def install_retry_logging() -> None:
     """Log each retry with structlog, in the whole process."""
-    set_on_retry_hooks([_tell])
+    set_on_retry_hooks([_log_retry])
 
 
-def _tell(details: RetryDetails) -> None:
+def _log_retry(details: RetryDetails) -> None:
     log.info("retrying request", reason=str(details.caused_by), wait=round(details.wait_for, 1), retry=details.retry_num)
 
 

@@ -166,7 +166,7 @@ class ClientProxy:
 
 @dataclass(frozen=True, slots=True)
 class _LedgerProxy:
-    """What ``Desk`` asks of a ledger."""
+    """The part of the ledger that ``StagingQueue`` uses."""
 
     calls: Calls
 
@@ -223,39 +223,39 @@ class Collector:
     def collect(self, job: CollectorJob) -> None:
         """Do one job: stage every page, or report what ended the job."""
         task = job.task
-        craft = create_processor(task)
-        bench = WorkerPool(task.base, task.engine, process_locally=self._worker(job), is_isolated=True, connect=self._connect)
-        bench.workers, bench.record_count = 1, job.record_count  # one process, where the parent has no others
-        desk = StagingQueue(_LedgerProxy(self.calls), PageProcessor(craft, bench, job.rejected), job.run, lambda _: None)  # type: ignore[arg-type]
+        processor = create_processor(task)
+        pool = WorkerPool(task.base, task.engine, process_locally=self._worker(job), is_isolated=True, connect=self._connect)
+        pool.workers, pool.record_count = 1, job.record_count  # one process, where the parent has no others
+        queue = StagingQueue(_LedgerProxy(self.calls), PageProcessor(processor, pool, job.rejected), job.run, lambda _: None)  # type: ignore[arg-type]
         try:
-            self._pages(job, desk)
+            self._pages(job, queue)
         except HarvestError as error:
-            self.calls.notify("failed", _portable(error), desk.irregularities)
+            self.calls.notify("failed", _portable(error), queue.irregularities)
             return
-        self.calls.notify("ended", desk.run, desk.irregularities)
+        self.calls.notify("ended", queue.run, queue.irregularities)
 
-    def _pages(self, job: CollectorJob, desk: StagingQueue) -> None:
+    def _pages(self, job: CollectorJob, queue: StagingQueue) -> None:
         protocol, _ = check_compatible(job.task.source)
         client = ClientProxy(self.calls, self.meter, job)
         self.marks.set(Phase.READING)
         for page in protocol.collect(job.task.source, client, job.since, job.cursor):
             self.marks.set(Phase.OTHER)
-            desk.submit_page(archived_page(page) if job.task.is_remap else page, *self.calls.call("page"))
+            queue.submit_page(archived_page(page) if job.task.is_remap else page, *self.calls.call("page"))
             self.meter.step()
             self.marks.set(Phase.READING)
         self.marks.set(Phase.OTHER)
-        desk.flush()
+        queue.flush()
 
     def _worker(self, job: CollectorJob) -> Any:
-        def local(craft: RecordProcessor, cases: Sequence[RecordInput]) -> list[StagedRecord]:
+        def local(processor: RecordProcessor, cases: Sequence[RecordInput]) -> list[StagedRecord]:
             batches = [[case] for case in cases] if job.one_by_one else [cases]
-            drafts = [draft for batch in batches for draft in self._work(craft, batch, job.rejected)]
+            drafts = [draft for batch in batches for draft in self._work(processor, batch, job.rejected)]
             self.marks.set(Phase.OTHER)
             return drafts
 
         return local
 
-    def _work(self, craft: RecordProcessor, cases: Sequence[RecordInput], refused: Mapping[str, str]) -> list[StagedRecord]:
+    def _work(self, processor: RecordProcessor, cases: Sequence[RecordInput], refused: Mapping[str, str]) -> list[StagedRecord]:
         last = ""
 
         def begin(case: RecordInput | None) -> None:
@@ -264,7 +264,7 @@ class Collector:
             self.meter.step()
             self.marks.set(Phase.MAPPING if case else Phase.VALIDATING, last)
 
-        return craft.process(cases, begin)
+        return processor.process(cases, begin)
 
     def _connect(self) -> Executor | None:
         there = self.calls.call("crew")

@@ -35,7 +35,7 @@ def content_fingerprint(statements: Sequence[str], thing: str, record: str, sour
 
 
 def _exclusions(record: str, source: str, key: str) -> Iterator[tuple[bytes, bytes]]:
-    """Give what does not count of a description, and what is put there instead, in this order."""
+    """Return the parts of a description that do not count, each with its replacement, in the order of application."""
     yield f"\n{p.IDENTIFIER}{literal(key)}".encode(), b""
     yield f" <{record}#".encode(), b" <#"
     if len(segment := encode(key)) > _MIN_KEY_LENGTH:
@@ -46,7 +46,7 @@ def _exclusions(record: str, source: str, key: str) -> Iterator[tuple[bytes, byt
 
 
 def page_fingerprint(text: str) -> int | None:
-    """Give the number of a description's first web address, None where it has none; http and https are the same."""
+    """Return the hash of a description's first web address, None if it has none; http and https are the same."""
     found = text.find(_PAGE)
     if found < 0:
         return None

@@ -145,7 +145,7 @@ class ForkServer:
 
     @property
     def is_alive(self) -> bool:
-        """Tell whether it still runs."""
+        """Return whether the process still runs."""
         return self._process.poll() is None
 
     def fork(self, *descriptors: int) -> int:
@@ -285,7 +285,7 @@ class IsolatedPageReader:
     def __init__(
         self,
         collectors: Collectors,
-        bench: WorkerPool,
+        pool: WorkerPool,
         ledger: Ledger,
         client: Fetch,
         task: ProcessingTask,
@@ -294,7 +294,7 @@ class IsolatedPageReader:
         since: datetime | None,
     ) -> None:
         self.run, self.irregularities = task.run, Counter[str]()
-        self._collectors, self._pool, self._ledger, self._client, self._task = collectors, bench, ledger, client, task
+        self._collectors, self._pool, self._ledger, self._client, self._task = collectors, pool, ledger, client, task
         self._on_page, self._on_progress, self._since = page, watch, since
         self._reply_cache = _ReplyCache()
         self._read_pages = self._staged_pages = 0  # pages that were read, and those that were staged
@@ -396,8 +396,8 @@ class IsolatedPageReader:
         log.warning("collector exited", source=source, busy=at or "nothing", reason=str(reason), exits=self._crashes)
         self._unexplained = 0 if suspect else self._unexplained + 1
         if self._crashes > self._collectors.limits.crashes or self._unexplained > _MAX_UNEXPLAINED_EXITS:
-            told = f"{source}: the process that reads its answers has exited {self._crashes} times in this run"
-            raise CrashLoopError(f"{told}; the last time {at or 'its own work'} {reason}; the run is given up, the answers are archived")
+            problem = f"{source}: the process that reads its answers has exited {self._crashes} times in this run"
+            raise CrashLoopError(f"{problem}; the last time {at or 'its own work'} {reason}; the run is given up, the answers are archived")
         if reason.foreign and suspect != self._suspect:  # perhaps a person killed it, or the system for the sake of another process
             self._suspect = suspect
         elif mark.phase is Phase.READING and self._last_reply is not None:

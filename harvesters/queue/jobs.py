@@ -21,7 +21,7 @@ from harvesters.errors import LedgerError, SourceLockedError
 from harvesters.ledger.database import Database
 from harvesters.ledger.locks import keepalive_params
 
-HARVEST, REQUEST = "harvest", "errand"
+HARVEST, REQUEST = "harvest", "run_request"
 _TABLES_LOCK = "layout of the queue"
 _RETRY_SECONDS, _MAX_TRIES = (
     5,
@@ -47,7 +47,7 @@ def libpq_url(ledger: str) -> str:
 
 
 def create_app(
-    ledger: str, harvest: HarvestHandler = lambda *_: None, errand: RequestHandler = lambda *_: None
+    ledger: str, harvest: HarvestHandler = lambda *_: None, request: RequestHandler = lambda *_: None
 ) -> App:
     """Return the queue in the ledger's database, with the handlers of its jobs."""
     app = App(connector=PsycopgConnector(conninfo=libpq_url(ledger), kwargs=keepalive_params()))
@@ -64,8 +64,8 @@ def create_app(
             )
 
     @app.task(name=REQUEST, pass_context=True)
-    def _errand(context: JobContext, number: int) -> None:
-        errand(number, context.job.attempts > 0)
+    def _run_request(context: JobContext, number: int) -> None:
+        request(number, context.job.attempts > 0)
 
     return app
 
@@ -117,7 +117,7 @@ class JobQueue:
 
     async def enqueue_requested(self, source: str, number: int) -> bool:
         """Queue a run that a person requested; return False if it is queued already."""
-        task = self.app.configure_task(REQUEST, lock=source, queueing_lock=f"errand {number}")
+        task = self.app.configure_task(REQUEST, lock=source, queueing_lock=f"run request {number}")
         try:
             await task.defer_async(number=number)
         except exceptions.AlreadyEnqueued:

@@ -69,10 +69,10 @@ async def _sources(service: QueryService) -> tuple[CatalogSource, ...]:
 
 def _source(row: Row, name: str, records: int, standing: SourceStatus | None) -> CatalogSource:
     document = {key: term.value for key, term in row.items()}
-    changed = (standing.told.get("lastChange") or standing.told.get("lastSuccess") or "") if standing else ""
+    changed = (standing.properties.get("lastChange") or standing.properties.get("lastSuccess") or "") if standing else ""
     licence = document.get("licence", "")
     known = licence if is_web(licence) else None
-    published = int(standing.told.get("publishedRecords", records)) if standing else records  # without deleted records
+    published = int(standing.properties.get("publishedRecords", records)) if standing else records  # without deleted records
     return CatalogSource(
         document["source"], name, document["title"], document.get("publisher"), known, document.get("endpoint"), published, changed
     )

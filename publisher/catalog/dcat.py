@@ -160,7 +160,7 @@ def _service(service: Service, current: Dataset, base: str, contact: str) -> Ite
 
 
 def _registry(source: CatalogSource, source_dataset: Dataset) -> Iterator[Statement]:
-    """Tell a registry as a catalogue of its own, with its share and where it is asked."""
+    """Describe a registry as a catalogue of its own, with its dataset and its data service."""
     yield from _labelled(source.iri, "Catalog", source.title, source_dataset.about)
     yield from _publisher(source.iri, f"{source.iri}#publisher", source_dataset.publisher)
     yield from _dates(source.iri, source_dataset.issued, source_dataset.modified)
@@ -201,7 +201,7 @@ def _dates(iri: str, issued: str, modified: str) -> Iterator[Statement]:
 
 
 def _keywords_and_contact(iri: str, base: str, contact: str) -> Iterator[Statement]:
-    """Tell by which words something is found and who answers for it."""
+    """Describe the keywords and the contact of a resource."""
     yield Statement(iri, f"{DCAT}theme", Term(_THEME))
     yield Statement(_THEME, f"{SKOS}prefLabel", _english("Science and technology"))
     yield from (Statement(iri, f"{DCAT}keyword", _english(word)) for word in KEYWORDS)

@@ -1,8 +1,8 @@
 """Prepared: what is worked out once for a state of the tables and lies beside them, so that pages only look it up.
 
-Things stand in the order of their addresses, and their number in it is their *place*. Files of arrays (numpy) tell of each place its
-thing, of each order the places in it, and who takes part where; a file of Roaring bitmaps (https://roaringbitmap.org/) tells of each mark
-the places that have it. Readers map the files into memory; how they are used is told in ``sets``.
+Things stand in the order of their addresses, and their number in it is their *place*. Files of numpy arrays hold the thing of each
+place, the places in each order, and the participants; a file of Roaring bitmaps (https://roaringbitmap.org/) holds the places of each
+mark. Readers map the files into memory: see ``bitmap_index``.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ NEAR = 2_000  # places of an order that are looked at one by one, before all of 
 
 
 class BitmapIndex:
-    """The files beside *tables*; *terms* tell what marks mean. Raises FileNotFoundError where they are not prepared."""
+    """The files beside *tables*; *terms* give the meaning of the marks. Raises FileNotFoundError if they were not built."""
 
     def __init__(self, tables: Path, terms: Terms) -> None:
         self._folder = tables.parent
@@ -76,7 +76,7 @@ class BitmapIndex:
 
     def next_in_order(self, name: str, within: BitMap | None, start: int, limit: int, down: bool = False) -> list[int]:
         """Return the first *limit* places *within* a set in the order *name*, from the *start*-th on, or *down* from before it."""
-        return self._next_in_order(name, within, start, limit, down).tolist()  # type: ignore[no-any-return]  # numpy tells no types of lists
+        return self._next_in_order(name, within, start, limit, down).tolist()  # type: ignore[no-any-return]  # numpy does not type lists
 
     def _next_in_order(self, name: str, within: BitMap | None, start: int, limit: int, down: bool) -> Array:
         order = self._file(name)
@@ -109,7 +109,7 @@ class BitmapIndex:
         return int(self._file(name)[rank])
 
     def ids_of(self, iris: Sequence[str]) -> list[int | None]:
-        """Find the places of things by their addresses; None of one that is none. Told apart by 64 bits of a digest."""
+        """Return the places of things by their IRIs, None for one that is unknown. IRIs are compared by 64 bits of a digest."""
         wanted = np.array([_digest(iri) for iri in iris], dtype=np.uint64)
         address, addressed = self._file("address"), self._file("addressed")
         if not len(address):

@@ -41,7 +41,7 @@ _DAYS = "SELECT stamp / 86400, MAX(count) FROM entry WHERE number <= ? GROUP BY 
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """What harvesters are told: all up to *entry* and *place*, whose stamp is *stamp*, told since *since* (seconds since 1970)."""
+    """What feeds announce: all up to *entry* and *place*, whose datestamp is *stamp*, announced since *since* (Unix seconds)."""
 
     entry: int
     place: int
@@ -102,7 +102,7 @@ def open_log(folder: Path) -> Iterator[sqlite3.Connection | None]:
 
 
 def read_watermark(folder: Path, now: float) -> Watermark | None:
-    """Return what harvesters are told at *now*, None while that is nothing."""
+    """Return what feeds announce at *now*, None if nothing yet."""
     with open_log(folder) as file:
         found = file.execute(_HORIZON, (int(now),)).fetchone() if file else None
     return Watermark(*found) if found else None
@@ -166,13 +166,13 @@ def last_number(file: sqlite3.Connection, of: str, place: int) -> int:
 
 
 def last_announced_before(file: sqlite3.Connection, time: int) -> int:
-    """Return the last place that harvesters were told of before *time*, 0 where there was none."""
+    """Return the last place announced before *time*, 0 if there was none."""
     found = file.execute("SELECT MAX(place) FROM shown JOIN entry ON number = shown.entry WHERE shown.time < ?", (time,)).fetchone()
     return int(found[0] or 0)
 
 
 def first_announcement(file: sqlite3.Connection) -> int | None:
-    """Return when harvesters were first told of anything."""
+    """Return when the first change was announced."""
     found = file.execute("SELECT MIN(shown.time) FROM shown JOIN log ON log.entry = shown.entry").fetchone()
     return int(found[0]) if found[0] is not None else None
 

@@ -50,7 +50,7 @@ class RecordState:
 
     @property
     def topic(self) -> str:
-        """Return what the record is about; the record itself where that is not told."""
+        """Return what the record describes, or the record itself if that is unknown."""
         return next((it.value for it in self._known().get((self.graph, _TOPIC), ())), self.graph)
 
     def _known(self) -> dict[tuple[str, str], list[Term]]:
@@ -84,7 +84,7 @@ def written(it: Term) -> str:
 
 
 async def wait_until_current(service: QueryService) -> Watermark:
-    """Return what harvesters are told now, once the store shows it; raises NotReady where that takes too long."""
+    """Return what feeds announce now, once the store shows it; raises NotReady if that takes too long."""
     until = time.monotonic() + PATIENCE
     while True:
         found = await asyncio.to_thread(read_watermark, service.history, time.time())
@@ -109,7 +109,7 @@ async def _read_batch(service: QueryService, wanted: Sequence[Change]) -> list[R
         asked = sorted({service.iris.base + it.graph for it in wanted})
         text = query("graphs").replace("GRAPHS", " ".join(map(iri, asked)))
         answered, by = await service.query_internal(QueryRequest(text, base=service.iris.base))
-        is_announced = by is not None and by.position >= least  # a change is not told of before what it brought
+        is_announced = by is not None and by.position >= least  # a change is not announced before its data are shown
         later = await asyncio.to_thread(_later_rows, service.history, wanted, service.latest_position(by)) if by and is_announced else None
         if later is not None:
             now = await asyncio.to_thread(_read, answered)
@@ -122,7 +122,7 @@ async def _read_batch(service: QueryService, wanted: Sequence[Change]) -> list[R
 def _later_rows(folder: Path, wanted: Sequence[Change], position: int) -> list[list[str]] | None:
     """Return the rows of all changes after those *wanted* up to *position*, the last first; None where the history is not so far.
 
-    A change of which the store shows nothing yet may be among them: to undo it changes nothing that an earlier one does not set right.
+    A change that the store does not show yet may be among them: undoing it has no effect that an earlier change does not restore.
     """
     try:
         with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=5.0)) as file:

@@ -46,7 +46,7 @@ def undo_changes(now: Description, found: Sequence[GraphChange], entry: int) -> 
 
 
 def describe_change(touch: GraphChange, about: Description) -> tuple[Description, Description]:
-    """Return what a change added and what it removed, as descriptions; that by which the graph came is not told row by row."""
+    """Return what a change added and removed, as descriptions; the change that created the graph is not listed row by row."""
     return with_triples(_rows(touch, "A"), about), with_triples(_rows(touch, "D"), about)
 
 

@@ -31,7 +31,7 @@ class Branding:
     def contact_url(self) -> str | None:
         """Return the contact as an address that a browser opens, None where it is none.
 
-        >>> Branding(contact="help@example.org").contact_url, Branding(contact="ask at the desk").contact_url
+        >>> Branding(contact="help@example.org").contact_url, Branding(contact="call the office").contact_url
         ('mailto:help@example.org', None)
         """
         if self.contact.startswith(("https://", "mailto:", "tel:")):

@@ -49,7 +49,7 @@ async def dataset_response(
     show: Callable[[], Response],
     drawing: Markup | None = None,
 ) -> Response:
-    """Tell *sheets* in the form that *request* wants; *show* makes the page, *drawing* is its figure. Sheets may be made when asked for."""
+    """Return *sheets* in the format that *request* asks for; *show* renders the page, *drawing* is its figure. Sheets may be callables."""
     row = _choose_format(request, drawing is not None)
     if row is HTML:
         body = bytes((await asyncio.to_thread(show)).body)

@@ -63,8 +63,8 @@ class FirstStart:
         if shown is not None:
             with suppress(PublisherError):  # the store is busy: the page is loaded again in a moment
                 found = list((await source_statuses(service)).values())
-        asked = [item for item in found if not item.told.get("freshness", "").endswith(_RETIRED)]
-        tried = sum("lastAttempt" in item.told for item in asked)
+        asked = [item for item in found if not item.properties.get("freshness", "").endswith(_RETIRED)]
+        tried = sum("lastAttempt" in item.properties for item in asked)
         position = shown.position if shown else 0
         level = bool(shown and position and not service.behind)
         prepared = bool(shown and position and shown.text == shown.tables == position)

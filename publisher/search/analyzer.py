@@ -71,7 +71,7 @@ def _parts(piece: str) -> Iterator[tuple[str, bool]]:
 
 
 def tokens(text: str) -> list[tuple[str, bool]]:
-    """Cut *text* into words, and runs of a script without spaces, which are told by True; in lower case, composed.
+    """Cut *text* into words, and runs of a script without spaces, which are marked True; in lower case, composed.
 
     >>> tokens("L’eau: 水資源 C7-eHealth")
     [('eau', False), ('水資源', True), ('c7', False), ('ehealth', False)]

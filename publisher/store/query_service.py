@@ -85,10 +85,10 @@ class QueryService:
         self.rate_limiter, self.disk_quota = RateLimiter(self.limits, time.monotonic), DiskQuota()
         self._elsewhere = elsewhere
         self.store_failure = ""  # why the external store did not answer its last probe, "" where it did
-        self._told = elsewhere.environment() if elsewhere else None
+        self._external = elsewhere.environment() if elsewhere else None
         module = REMOTE if elsewhere else READER
-        self._public = Pool(cores, self.limits, 2, self.rate_limiter, module, self._told)
-        self._own = Pool(cores, replace(self.limits, queue=max(self.limits.queue, LINE)), 0, None, module, self._told, ours=True)
+        self._public = Pool(cores, self.limits, 2, self.rate_limiter, module, self._external)
+        self._own = Pool(cores, replace(self.limits, queue=max(self.limits.queue, LINE)), 0, None, module, self._external, ours=True)
         self._follow = follow
         self._known: dict[str, Snapshot] = {}  # by folder; while snapshots change, answers come from both
         self._shown, self._looking = asyncio.Event(), asyncio.Lock()
@@ -133,7 +133,7 @@ class QueryService:
 
         Snapshots of the embedded store never change; an external store may hold all of the journal by now.
         """
-        head = self.journal.head if self._told else None
+        head = self.journal.head if self._external else None
         return max(by.position, head.number if head else 0)
 
     @property
@@ -154,7 +154,7 @@ class QueryService:
 
     @property
     def delay(self) -> int:
-        """Count, as ``lag`` does, also the entries of which only the origin of a mirror has told."""
+        """Count, as ``lag`` does, and also the entries that only the origin of a mirror has announced."""
         of, lag = mirror_origin.read(self.journal.folder), self.lag
         return max(lag, of.head - self.snapshot.position if of and self.snapshot else 0)
 
@@ -267,10 +267,10 @@ class QueryService:
     async def _keep_following(self) -> None:
         """Run the process that updates all projections, and start it again when it ends."""
         folders = (str(self.journal.folder), str(self._folder), str(self.data / "status.nq"), self.iris.status)
-        line = command(FOLLOWER, *folders, "--history", str(self.history), *(["--external"] if self._told else []))
+        line = command(FOLLOWER, *folders, "--history", str(self.history), *(["--external"] if self._external else []))
         pipe = asyncio.subprocess.PIPE
         while True:
-            process = await asyncio.create_subprocess_exec(*line, stdin=pipe, stdout=pipe, env=environment(self._told))
+            process = await asyncio.create_subprocess_exec(*line, stdin=pipe, stdout=pipe, env=environment(self._external))
             try:
                 assert process.stdout is not None
                 async for report in process.stdout:

@@ -20,12 +20,12 @@ from vocab.freshness import Freshness, FreshnessInputs, freshness, next_change
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """The status of a source: *told* are the values of the status graph by the names of our terms, *withheld* is of its last run."""
+    """The status of a source: *properties* are the values of the status graph by the names of our terms, *withheld* is of its last run."""
 
     iri: str
     name: str
     title: str | None
-    told: Mapping[str, str]
+    properties: Mapping[str, str]
     withheld: int | None
     marks: FreshnessInputs
 
@@ -35,18 +35,18 @@ class SourceStatus:
 
     def run(self, term: str) -> str | None:
         """Return the id of the run that *term* names."""
-        return self.told[term].rpartition("/run/")[2] if term in self.told else None
+        return self.properties[term].rpartition("/run/")[2] if term in self.properties else None
 
     @property
     def last_full_harvest(self) -> str | None:
         """Return when its last full harvest began."""
-        return self.told.get("lastSweep")
+        return self.properties.get("lastSweep")
 
 
 def last_confirmed(standing: SourceStatus | None, it: Description, record: str) -> str | None:
     """Return when a record was last known to be at its source: in a full harvest, or when a run last wrote it.
 
-    None where it has vanished or is gone, or where nothing tells.
+    None where it has vanished or is gone, or if its status is unknown.
     """
     status, modified = it.one("adms:status", record), it.one("dct:modified", record)
     if status is None or status.value != it.expand("wsis:published"):
@@ -65,7 +65,7 @@ async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:
     """Return the status of each source, by name, sorted by name."""
     bound = {"graph": iri(service.iris.status)}
     found = await service.rows(query("graph"), bound)
-    told = terms_by_subject(((row["subject"].value, row["predicate"].value, row["object"].value) for row in found), service.iris.ns)
+    properties = terms_by_subject(((row["subject"].value, row["predicate"].value, row["object"].value) for row in found), service.iris.ns)
     titles = prefer_english(await service.rows(query("sources")), "source", "title")
     withheld = {row["source"].value: int(row["withheld"].value) for row in await service.rows(query("last-withheld"))}
     start = service.iris.source("")
@@ -73,7 +73,7 @@ async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:
         (name := source.removeprefix(start)): SourceStatus(
             source, name, titles.get(source), values, withheld.get(source), freshness_inputs(values)
         )
-        for source, values in sorted(told.items())
+        for source, values in sorted(properties.items())
         if source.startswith(start)
     }
 

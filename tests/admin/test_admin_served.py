@@ -72,7 +72,8 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 def examples() -> list[str]:
     """Give the lines of curl in docs/reference/admin.md, in their order."""
     text = (ROOT / "docs" / "reference" / "admin.md").read_text(encoding="utf-8")
-    return [line for block in re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL) for line in block.splitlines()]
+    blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if line.startswith("curl ")]
 
 
 def curl(line: str, served: Served) -> httpx.Response:
@@ -91,7 +92,7 @@ def curl(line: str, served: Served) -> httpx.Response:
                 headers["Content-Type"] = "application/json"
             case "-X":
                 method = next(words)
-            case "-i":
+            case "-i" | "--fail":
                 pass
             case _:
                 url = word

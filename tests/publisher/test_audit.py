@@ -81,7 +81,7 @@ def test_what_differs_is_mended_and_shown(data: Path) -> None:
 
     shown = newest_snapshot(data / "store" / "snapshots")
     assert (done.exit_code, again.exit_code) == (0, 0)
-    assert f"mended: {RECORD.value}: 1 were missing, 0 were too many" in done.stdout
+    assert f"repaired: {RECORD.value}: 1 were missing, 0 were too many" in done.stdout
     assert shown is not None
     assert next(Store.read_only(f"{shown.path}/store").quads_for_pattern(NamedNode("urn:x"), None, None, None), None) is None
 
@@ -91,7 +91,7 @@ def test_a_store_is_made_anew(data: Path) -> None:
 
     done = _run(data, "rebuild", "--whole", "--json")
 
-    assert (done.exit_code, json.loads(done.stdout)) == (0, {"position": 3, "faults": [], "mended": []})
+    assert (done.exit_code, json.loads(done.stdout)) == (0, {"position": 3, "faults": [], "repaired": []})
 
 
 def test_a_store_that_a_server_follows_is_not_mended_beside_it(data: Path) -> None:

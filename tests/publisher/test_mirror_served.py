@@ -39,9 +39,9 @@ def free_port() -> int:
 
 @contextmanager
 def running(data: Path, *words: str) -> Iterator[Process]:
-    told = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1", "STOCKTAKE_QUERY_LIMITS": "seconds=100", "PYTHONPATH": str(ROOT)}
+    settings = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1", "STOCKTAKE_QUERY_LIMITS": "seconds=100"}
     line = [sys.executable, "-m", "stocktake", *words]
-    with started(line, cwd=data, env={**os.environ, **told}) as process:
+    with started(line, cwd=data, env={**os.environ, **settings, "PYTHONPATH": str(ROOT)}) as process:
         yield process
 
 

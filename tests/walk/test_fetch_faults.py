@@ -366,5 +366,5 @@ def test_the_command_reports_a_postponed_run(demo: Demo, tmp_path: Path) -> None
     went_on = CliRunner().invoke(app, ["harvest", "--json"], env=where)
 
     assert put_off.exit_code == 1
-    assert "put off" in put_off.stdout
+    assert "postponed" in put_off.stdout
     assert [(row["run"], row["outcome"]) for row in json.loads(went_on.stdout)] == [("demo-cursor.1", "committed")]

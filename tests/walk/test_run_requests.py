@@ -35,9 +35,9 @@ def test_a_request_is_claimed_once_and_stores_its_run(source: Source, context: H
     done(context, source)
     done(context, source)
 
-    errand = context.ledger.run_request(number)
-    assert errand is not None
-    assert (errand.run, [run.id for run in context.ledger.runs("projects")]) == ("projects.1", ["projects.1"])
+    run_request = context.ledger.run_request(number)
+    assert run_request is not None
+    assert (run_request.run, [run.id for run in context.ledger.runs("projects")]) == ("projects.1", ["projects.1"])
 
 
 def test_a_request_waits_while_its_source_is_locked(source: Source, context: HarvestContext) -> None:
@@ -55,9 +55,9 @@ def test_a_request_for_an_unknown_source_is_completed_with_an_error(source: Sour
 
     done(context, source)
 
-    errand = context.ledger.run_request(number)
-    assert errand is not None
-    assert errand.run == "no source definition for 'nobody'"
+    run_request = context.ledger.run_request(number)
+    assert run_request is not None
+    assert run_request.run == "no source definition for 'nobody'"
 
 
 def test_a_request_whose_run_fails_stores_the_run(source: Source, context: HarvestContext, registry: Any) -> None:
@@ -66,9 +66,9 @@ def test_a_request_whose_run_fails_stores_the_run(source: Source, context: Harve
 
     done(context, source)
 
-    errand = context.ledger.run_request(number)
-    assert errand is not None
-    assert errand.run == "projects.1"
+    run_request = context.ledger.run_request(number)
+    assert run_request is not None
+    assert run_request.run == "projects.1"
 
 
 def test_a_claimed_request_without_a_run_is_requeued(context: HarvestContext) -> None:

@@ -67,7 +67,7 @@ def test_a_worker_executes_due_and_requested_runs(house, ledger):
     house.settle("a", "b")
 
     assert (committed(house)["a"], committed(house)["b"]) == (1, 1)
-    assert house.rows("SELECT run FROM errand") == [("b.1",)]
+    assert house.rows("SELECT run FROM run_request") == [("b.1",)]
 
 
 def test_a_stopped_worker_finishes_its_run(house, ledger, registry):

@@ -51,9 +51,9 @@ def run_now(name: str, key: Operator, context: ContextDep, response: Response, b
     409 if a plan of the source awaits approval that `supersede` does not name: the run would supersede it.
     """
     body = body or RunOptions()
-    errand = actions.request_run(context, key, name, full=body.full, supersede=body.supersede)
-    response.headers["Location"] = f"/admin/run-requests/{errand.id}"
-    return run_request_view(errand)
+    run_request = actions.request_run(context, key, name, full=body.full, supersede=body.supersede)
+    response.headers["Location"] = f"/admin/run-requests/{run_request.id}"
+    return run_request_view(run_request)
 
 
 @routes.put("/sources/{name}/hold")
@@ -71,12 +71,12 @@ def release(name: str, key: Operator, context: ContextDep) -> SourceView:
 
 
 @routes.get("/run-requests")
-def list_errands(key: Reader, context: ContextDep) -> list[RunRequestView]:
+def list_run_requests(key: Reader, context: ContextDep) -> list[RunRequestView]:
     """List the latest run requests."""
     return [run_request_view(request) for request in context.ledger.run_requests()]
 
 
 @routes.get("/run-requests/{id}")
-def show_errand(id: int, key: Reader, context: ContextDep) -> RunRequestView:
+def show_run_request(id: int, key: Reader, context: ContextDep) -> RunRequestView:
     """Show a run request: when it was claimed, and the id of its run once there is one."""
     return run_request_view(actions.get_run_request(context, id))

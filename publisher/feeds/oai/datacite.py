@@ -93,7 +93,7 @@ def _geo_locations(metadata: RecordMetadata) -> Iterator[str]:
 
 
 def _year(metadata: RecordMetadata) -> str:
-    """Return the year in which it was made known, as near as it is told."""
+    """Return the year of publication, or the nearest year that is known."""
     dates = (metadata.issued, metadata.start and metadata.start.value, metadata.modified)
     return next((match[0] for date in dates if date and (match := _YEAR.match(date))), "0000")
 

@@ -59,9 +59,9 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         if selected.time != time:
             end = f".{suffix}" if suffix else ""
             return RedirectResponse(request.scope.get("root_path", "") + selected.address(graph) + end, HTTPStatus.FOUND)
-        return await _tell(request, graph, suffix, selected, states)
+        return await _respond(request, graph, suffix, selected, states)
 
-    async def _tell(request: Request, graph: str, suffix: str | None, selected: Memento, states: list[Memento]) -> Response:
+    async def _respond(request: Request, graph: str, suffix: str | None, selected: Memento, states: list[Memento]) -> Response:
         description = await read_version(service, service.iris.base + graph, selected.entry)
         if description is None:
             raise _NOT_INDEXED

@@ -143,7 +143,7 @@ def _negotiate(request: Request) -> Format | None:
 
 async def _quad_totals(service: QueryService) -> QuadTotals:
     version = data_version(service)
-    rows = await service.rows(query("quads-told"), {"run": iri(service.iris.run(version.run))}) if version and version.run else []
+    rows = await service.rows(query("run-quads"), {"run": iri(service.iris.run(version.run))}) if version and version.run else []
     return QuadTotals(service.current.quads, int(rows[0]["quads"].value) if rows else None)
 
 
@@ -171,7 +171,7 @@ def _json(
 
 
 def _source(source_status: SourceStatus, now: datetime) -> SourceJson:
-    values = source_status.told
+    values = source_status.properties
     return {
         "source": source_status.name,
         "iri": source_status.iri,

@@ -34,12 +34,12 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     routes = APIRouter()
 
     async def documents(request: Request) -> Response:
-        return await _tell(request, "document")
+        return await _respond(request, "document")
 
     async def posts(request: Request) -> Response:
-        return await _tell(request, "post")
+        return await _respond(request, "post")
 
-    async def _tell(request: Request, kind: str) -> Response:
+    async def _respond(request: Request, kind: str) -> Response:
         tables, names = require_facet_index(service), FacetLabels(service.iris, await source_titles(service))
         filters, number = parse_filters(request.query_params).with_codes("kind", kind), _number(request)
         text = listing(filters, service.iris)

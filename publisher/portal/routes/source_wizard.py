@@ -1,4 +1,4 @@
-"""How a registry comes in: what is read, a card written step by step, and a dry run of it with its verdicts."""
+"""The page `/join`: a form that writes a source definition, and a preview of its records."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from publisher.store.query_service import QueryService
 from publisher.store.workers.rate_limit import client_key
 
 _MOST = 64 * 1024  # bytes of a form: its fields have at most 8,500 characters in all
-_OURS = ("same-origin", "none")  # who may send the form; a browser tells (https://www.w3.org/TR/fetch-metadata/)
+_OURS = ("same-origin", "none")  # who may send the form; browsers state it (https://www.w3.org/TR/fetch-metadata/)
 
 
 def router(service: QueryService, pages: Pages) -> APIRouter:

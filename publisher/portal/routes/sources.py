@@ -67,7 +67,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         description = found.description
         standing = (await source_statuses(service)).get(found.name.removeprefix("source/"))
         state, known = (standing.state(clock()).value, standing.last_full_harvest) if standing else (None, None)
-        count = int(standing.told.get("publishedRecords", 0)) if standing else None
+        count = int(standing.properties.get("publishedRecords", 0)) if standing else None
         return pages.page(
             "source.html",
             it=description,

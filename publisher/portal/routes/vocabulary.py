@@ -38,14 +38,14 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
     async def whole(request: Request) -> Response:
         found = await find_document(request, service, describe_graph, 1)
-        return await _tell(request, found, found.description.iri)
+        return await _respond(request, found, found.description.iri)
 
     async def part(request: Request) -> Response:
         """Answer for a link or a version of the matrix."""
         depth = request.url.path.strip("/").count("/") + 1
-        return await _tell(request, await find_document(request, service, describe_thing, depth), "")
+        return await _respond(request, await find_document(request, service, describe_thing, depth), "")
 
-    async def _tell(request: Request, found: Document, graph: str) -> Response:
+    async def _respond(request: Request, found: Document, graph: str) -> Response:
         subject = Resource(found.description, found.urls, graph=graph, links=(Link("cite-as", found.description.iri),))
         return await respond(request, service, subject, found.suffix, lambda: _show(request, found))
 

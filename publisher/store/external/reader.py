@@ -81,10 +81,10 @@ class ExternalQueries:
             return answer(ask(union(self._held, default, named or []), question), question, connection)
         kind = query_form(question.text)
         if kind in ("construct", "describe"):
-            return answer_graph(_triples(self._mended(self._asked(question, TRIPLES))), question, connection)
+            return answer_graph(_triples(self._repaired(self._asked(question, TRIPLES))), question, connection)
         found = self._asked(question, TABLE)
         most = _capped(found, self._known())
-        result: Result = parse_query_results(self._mended(found), QueryResultsFormat.JSON)
+        result: Result = parse_query_results(self._repaired(found), QueryResultsFormat.JSON)
         if kind == "ask" and isinstance(result, QuerySolutions):  # Virtuoso answers a number in a table
             result = evaluate(Store(), QueryRequest(TRUE_QUERY if any(str(row[0].value) == "1" for row in result) else FALSE_QUERY))
         answer(result, question if most is None else _fewer(question, most), connection)
@@ -102,12 +102,12 @@ class ExternalQueries:
             self._dialect = self._client.dialect()
         return self._dialect
 
-    def _mended(self, found: http.client.HTTPResponse) -> IO[bytes]:
+    def _repaired(self, found: http.client.HTTPResponse) -> IO[bytes]:
         return cast(IO[bytes], RepairedLines(found) if self._known().merged else found)  # only ``read`` is asked of it
 
     def _held(self, graph: NamedNode) -> Iterator[Quad]:
         found = self._client.ask(_ALL.format(graph.value), TRIPLES)
-        quads = parse(self._mended(found), RdfFormat.N_TRIPLES, lenient=True)
+        quads = parse(self._repaired(found), RdfFormat.N_TRIPLES, lenient=True)
         return (Quad(quad.subject, quad.predicate, quad.object, graph) for quad in quads)
 
 
@@ -141,7 +141,7 @@ def _triples(found: IO[bytes]) -> Iterator[Triple]:
 
 
 def _capped(found: http.client.HTTPResponse, dialect: Dialect) -> int | None:
-    """Return the most rows that may be told as they are where the store itself has ended the answer early; None: it is whole."""
+    """Return how many rows may be passed on if the store ended the response early; None if it is complete."""
     if dialect.broken and (state := found.headers.get(dialect.broken)):
         raise QueryFailure("TimeLimit", f"this store stopped the query at its own limit ({state}); narrow it, or put it as an export")
     cap = found.headers.get(dialect.cap) if dialect.cap else None

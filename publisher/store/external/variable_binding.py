@@ -18,10 +18,10 @@ def bind(query: str, bindings: Mapping[str, str]) -> str:
     >>> bind("SELECT ?a ?b { ?a <x:p> ?b }", {"a": "<x:s>"})
     'SELECT (<x:s> AS ?a) ?b { <x:s> <x:p> ?b }'
     """
-    return "".join(_told(tokenize(query, with_gaps=True), bindings)) if bindings else query
+    return "".join(_tokens(tokenize(query, with_gaps=True), bindings)) if bindings else query
 
 
-def _told(found: Iterable[Token], bindings: Mapping[str, str]) -> Iterator[str]:
+def _tokens(found: Iterable[Token], bindings: Mapping[str, str]) -> Iterator[str]:
     within, depth, brackets = "", 0, 0
     for token in found:
         word = token.text.lower()
@@ -47,10 +47,10 @@ def hide_graphs(query: str, graphs: Iterable[str]) -> str:
     'SELECT ?g { { GRAPH ?g { ?s ?p ?o } FILTER(?g NOT IN (<x:merge>)) } }'
     """
     hidden = ", ".join(f"<{graph}>" for graph in graphs)
-    told, depth, ends = list(tokenize(query, with_gaps=True)), 0, []
+    tokens, depth, ends = list(tokenize(query, with_gaps=True)), 0, []
     out: list[str] = []
-    for place, token in enumerate(told):
-        name = _named(told, place)
+    for place, token in enumerate(tokens):
+        name = _named(tokens, place)
         if name:
             ends.append((depth, name))
             out.append("{ ")
@@ -61,10 +61,10 @@ def hide_graphs(query: str, graphs: Iterable[str]) -> str:
     return "".join(out)
 
 
-def _named(told: list[Token], place: int) -> str:
+def _named(tokens: list[Token], place: int) -> str:
     """Return the variable of the pattern GRAPH that begins at *place*, "" where none does."""
-    if told[place].kind != "word" or told[place].text.lower() != "graph":
+    if tokens[place].kind != "word" or tokens[place].text.lower() != "graph":
         return ""
-    after = (token for token in told[place + 1 :] if token.kind != "gap")
+    after = (token for token in tokens[place + 1 :] if token.kind != "gap")
     found = next(after, None)
     return found.text if found and found.kind == "variable" else ""

@@ -44,7 +44,7 @@ class Settings(Protocol):
 def verify(context: typer.Context, as_json: Json = False) -> None:
     """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
     settings: Settings = context.obj
-    with _told(), _held(settings) as held:
+    with _reported_errors(), _held(settings) as held:
         position, faults = held.position, compare(Journal(settings.data / "journal"), held, _progress)
     _print(position, faults, as_json=as_json)
     if faults:
@@ -60,14 +60,14 @@ def rebuild(
     """Repair graphs that differ from the journal, then compare again. Exit code 1 if differences remain."""
     settings: Settings = context.obj
     journal = Journal(settings.data / "journal")
-    with _told():
+    with _reported_errors():
         if whole or (settings.elsewhere is None and not (settings.data / "store" / "snapshots").exists()):
             _anew(settings, journal)
         with _held(settings) as held:
             repair(journal, held, faults) if (faults := compare(journal, held, _progress)) else None
         with _held(settings) as held:
             position, left = held.position, compare(journal, held, _progress)
-    _print(position, left, as_json=as_json, mended=[it for it in faults if it not in left])
+    _print(position, left, as_json=as_json, repaired=[it for it in faults if it not in left])
     if left:
         raise typer.Exit(1)
 
@@ -101,7 +101,7 @@ def _held(settings: Settings) -> Iterator[AuditTarget]:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _reported_errors() -> Iterator[None]:
     """Print an error in one line and exit with code 1."""
     try:
         yield
@@ -114,13 +114,13 @@ def _progress(step: str) -> None:
     Console(stderr=True).print(f"{step} ...", style="dim", highlight=False)
 
 
-def _print(position: int, faults: list[Difference], *, as_json: bool, mended: list[Difference] | None = None) -> None:
+def _print(position: int, faults: list[Difference], *, as_json: bool, repaired: list[Difference] | None = None) -> None:
     if as_json:
         report = {"position": position, "faults": [asdict(it) for it in faults]}
-        print(json.dumps(report if mended is None else {**report, "mended": [asdict(it) for it in mended]}, indent=2))
+        print(json.dumps(report if repaired is None else {**report, "repaired": [asdict(it) for it in repaired]}, indent=2))
         return
-    for it in mended or ():
-        print(f"mended: {it.graph or 'the merge of all graphs'}: {it.missing} were missing, {it.added} were too many")
+    for it in repaired or ():
+        print(f"repaired: {it.graph or 'the merge of all graphs'}: {it.missing} were missing, {it.added} were too many")
     for it in faults[:SHOWN]:
         print(f"{it.graph or 'the merge of all graphs'}: {it.missing} missing, {it.added} too many")
     if len(faults) > SHOWN:

@@ -38,11 +38,11 @@ def dataset(store: Store, question: QueryRequest) -> Dataset:
 
 
 def named_by(question: QueryRequest) -> tuple[list[NamedNode] | None, list[NamedNode] | None]:
-    """Return the default graphs and the named ones by protocol or, where the text names several default graphs, by FROM; None: not told."""
+    """Return the default and the named graphs: the protocol's or, if FROM names several default graphs, FROM's; else None."""
     default = None if question.default_graphs is None else [NamedNode(iri) for iri in question.default_graphs]
     named = None if question.named_graphs is None else [NamedNode(iri) for iri in question.named_graphs]
-    if default is None and _SEVERAL.search(question.text) and (told := _told(question)):
-        return told
+    if default is None and _SEVERAL.search(question.text) and (graphs := _from_clauses(question)):
+        return graphs
     return default, named
 
 
@@ -72,8 +72,8 @@ def graph_patterns(text: str, base: str | None = None) -> tuple[list[str], bool]
     >>> graph_patterns("PREFIX x: <http://x.org/> SELECT * { GRAPH x:g { ?s ?p ?o } GRAPH ?g { ?s a ?t } }")
     (['http://x.org/g'], True)
     """
-    told = tokenize(text)
-    after = [second for word, second in pairwise(told) if word.kind == "word" and word.text.lower() == "graph"]
+    tokens = tokenize(text)
+    after = [second for word, second in pairwise(tokens) if word.kind == "word" and word.text.lower() == "graph"]
     named = sorted({token.text for token in after if token.kind in ("iri", "name")})
     clauses = _clauses(text)
     resolved = _resolved(clauses[0], [(_NAMED, iri) for iri in named], base) if named and clauses else []
@@ -86,22 +86,22 @@ def names_graphs(text: str) -> bool:
     return found is not None and bool(found[1] or found[2])
 
 
-def _told(question: QueryRequest) -> tuple[list[NamedNode], list[NamedNode]] | None:
+def _from_clauses(question: QueryRequest) -> tuple[list[NamedNode], list[NamedNode]] | None:
     """Read the clauses FROM and FROM NAMED; None where there are none, or the text cannot be read, which the engine then says better."""
     clauses = _clauses(question.text)
     if clauses is None or not (clauses[1] or clauses[2]):  # a variable may be named ?from
         return None
     prologue, default, named = clauses
-    told = [*((_DEFAULT, iri) for iri in default), *((_NAMED, iri) for iri in named)]
-    graphs = _resolved(prologue, told, question.base)
+    names = [*((_DEFAULT, iri) for iri in default), *((_NAMED, iri) for iri in named)]
+    graphs = _resolved(prologue, names, question.base)
     if graphs is None:
         return None
     return [iri for kind, iri in graphs if kind == _DEFAULT], [iri for kind, iri in graphs if kind == _NAMED]
 
 
-def _resolved(prologue: str, told: Iterable[tuple[NamedNode, str]], base: str | None) -> list[tuple[NamedNode, NamedNode]] | None:
+def _resolved(prologue: str, names: Iterable[tuple[NamedNode, str]], base: str | None) -> list[tuple[NamedNode, NamedNode]] | None:
     """Resolve names as they stand in a query, by its own prefixes and base; None where it cannot be read."""
-    template = " ".join(f"<{kind.value}> a {iri} ." for kind, iri in told)
+    template = " ".join(f"<{kind.value}> a {iri} ." for kind, iri in names)
     try:
         found = Store().query(f"{prologue}\nCONSTRUCT {{ {template} }} {{}}", base_iri=base)
     except SyntaxError:
@@ -117,14 +117,14 @@ def _node(term: object) -> NamedNode:
 
 def _clauses(text: str) -> tuple[str, list[str], list[str]] | None:
     """Return the prologue, and what stands after FROM and after FROM NAMED outside of braces."""
-    told = tokenize(text)
-    start = next((token.start for token in told if token.kind == "word" and token.text.lower() in _FORMS), None)
+    tokens = tokenize(text)
+    start = next((token.start for token in tokens if token.kind == "word" and token.text.lower() in _FORMS), None)
     if start is None:
         return None
     default: list[str] = []
     named: list[str] = []
     depth = 0
-    for word, second, third in zip(told, [*told[1:], told[-1]], [*told[2:], *told[-2:]], strict=False):
+    for word, second, third in zip(tokens, [*tokens[1:], tokens[-1]], [*tokens[2:], *tokens[-2:]], strict=False):
         depth += {"{": 1, "}": -1}.get(word.text, 0)
         if depth == 0 and word.kind == "word" and word.text.lower() == "from":
             is_named = second.kind == "word" and second.text.lower() == "named"

@@ -36,8 +36,8 @@ ASIDE = 15  # nice value of a question that takes long: one that is quick gets t
 class Pool:
     """*size* readers at work at once, and *spares* that wait for one of them to be killed.
 
-    A reader is a process of *module*, with the variables that it is *told*. Where the questions are *ours*, pages wait for them: none steps
-    back.
+    A reader is a process of *module* with the variables *environment*. If the queries are *ours*, pages wait for them, so none
+    lowers its priority.
     """
 
     def __init__(
@@ -47,7 +47,7 @@ class Pool:
         spares: int = 1,
         budget: RateLimiter | None = None,
         module: str = READER,
-        told: Mapping[str, str] | None = None,
+        environment: Mapping[str, str] | None = None,
         *,
         ours: bool = False,
     ) -> None:
@@ -55,7 +55,7 @@ class Pool:
         self.limits = limits
         self.line = AdmissionQueue(size, limits)
         self._size, self._spares, self._budget = size, spares, budget
-        self._module, self._told, self._ours = module, told, ours
+        self._module, self._environment, self._ours = module, environment, ours
         self._idle: deque[Worker] = deque()
         self._all: set[Worker] = set()
         self._aside: set[Worker] = set()
@@ -188,7 +188,7 @@ class Pool:
     async def _start(self) -> Worker:
         if self._closed:
             raise NotReady("the store is being closed")
-        starting = asyncio.ensure_future(Worker.start(self.limits.memory, self._module, self._told))
+        starting = asyncio.ensure_future(Worker.start(self.limits.memory, self._module, self._environment))
         self._starting.add(starting)
         starting.add_done_callback(self._starting.discard)
         try:

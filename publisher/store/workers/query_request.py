@@ -20,7 +20,7 @@ class QueryRequest:
     variables must stand in the projection. *rows* is the most rows that are answered. With *check*
     it is only tried whether it is a query.
 
-    Of a text that was rewritten, *inserted* are line, column and width of what was put in, *note* is what the reader is to be told, and
+    Of a text that was rewritten, *inserted* are line, column and width of what was put in, *note* is a message for the reader, and
     *snapshot* is the folder of the state that it was rewritten by, which answers as long as it is there. Where *release* is a number,
     that folder is the release's, and nothing else may answer.
     """

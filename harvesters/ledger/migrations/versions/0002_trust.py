@@ -15,7 +15,7 @@ _ADDED: dict[str, dict[str, type[sa.types.TypeEngine[Any]]]] = {
     "record": {"vanished_since": sa.DateTime, "likeness": sa.BigInteger, "page": sa.BigInteger},
     "staged": {"other": sa.String, "likeness": sa.BigInteger, "page": sa.BigInteger},
 }
-_TABLES = ("balance", "errand", "override", "act", "hold", "notice", "unchanged")
+_TABLES = ("balance", "run_request", "override", "act", "hold", "notice", "unchanged")
 
 
 def upgrade() -> None:
@@ -93,7 +93,7 @@ def _of_persons() -> None:
     )
     op.create_index("override_by_source", "override", ["source"])
     op.create_table(
-        "errand",
+        "run_request",
         sa.Column("id", sa.Integer, primary_key=True),
         sa.Column("source", sa.String, nullable=False),
         sa.Column("full", sa.Boolean, nullable=False),

@@ -1,4 +1,4 @@
-"""Keys: who may ask the operators' desk for what."""
+"""Keys of the admin pages and their API."""
 
 from __future__ import annotations
 
