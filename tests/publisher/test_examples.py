@@ -134,9 +134,9 @@ async def test_the_page_shows_the_time_that_the_command_took(world, inside: http
     words = ["--data", str(world), "examples", "run", "--json", "initiatives-by-goal"]
     await asyncio.to_thread(CliRunner().invoke, commands, words)
 
-    page = (await inside.get("/examples/initiatives-by-goal", headers=HTML)).text
+    page = re.sub(r"<[^>]+>", "", (await inside.get("/examples/initiatives-by-goal", headers=HTML)).text)
 
-    assert re.search(r"Rows: 17 · 0\.\d{3} seconds · journal entry 3<", page)
+    assert re.search(r"Rows: 17 · \d+\.\d{3} seconds · journal entry 3$", page, re.MULTILINE)
 
 
 @pytest.mark.parametrize("left", ["", "[1]", '{"prizes": {"hours": 1}}'])
