@@ -115,7 +115,7 @@ def test_a_rebuild_beside_a_server_fails_at_once_and_names_it(world: Path, tmp_p
         result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=WITHIN)
 
         assert result.returncode == 1
-        assert re.search(r"process \d+: \S*python\S* -m publisher\.store\.external\.follower", " ".join(result.stderr.split()))
+        assert re.search(r"process \d+: \S*python\S* -m publisher\.follower", " ".join(result.stderr.split()))
         assert site.health()[1]["quads"] == quads
 
 
