@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import httpx
+from conftest import IRIS, build
+from fastapi import FastAPI
 from waiting import wait_until_async
 
 from publisher.app import create_app
@@ -21,22 +23,27 @@ async def test_health_tells_position_quads_and_lag(client: httpx.AsyncClient, se
     assert (told["status"], told["position"], told["quads"], told["lag"]) == ("ok", 3, service.current.quads, 0)
 
 
-async def test_health_has_the_position_of_each_projection(inside: httpx.AsyncClient) -> None:
+async def test_health_has_the_position_of_each_projection(tmp_path: Path) -> None:
+    build(tmp_path)
     expected = {name: {"position": 3} for name in ("store", "facets", "search", "history")}
 
-    async def reported() -> dict[str, object]:
-        return (await inside.get("/health")).json()["projections"]
+    async with QueryService(tmp_path, IRIS) as service, visitor(create_app(service)) as client:
 
-    async def is_level() -> bool:
-        return await reported() == expected
+        async def is_level() -> bool:
+            answer = await client.get("/health")
+            return answer.json().get("projections") == expected
 
-    await wait_until_async(is_level, "all projections to be level")
+        await wait_until_async(is_level, "all projections to be level", output=lambda: f"{service.projections}")
+
+
+def visitor(app: FastAPI) -> httpx.AsyncClient:
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
 
 
 async def test_before_the_first_snapshot_health_is_unavailable(tmp_path: Path) -> None:
     app = create_app(QueryService(tmp_path, Iris()))
 
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
+    async with visitor(app) as client:
         health = await client.get("/health")
         query = await client.get("/sparql", params={"query": "ASK {}"})
         home = await client.get("/")

@@ -117,7 +117,8 @@ def test_a_file_that_is_not_turtle_is_reported_at_its_line() -> None:
 
 
 def run(*arguments: str | Path) -> tuple[int, str]:
-    done = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    environment = {"NO_COLOR": "1", "COLUMNS": "400"}
+    done = CliRunner().invoke(app, [str(argument) for argument in arguments], env=environment)
     return done.exit_code, done.output
 
 

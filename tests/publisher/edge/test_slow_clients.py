@@ -19,7 +19,7 @@ LIMITS = Limits(seconds=240, wait=240, budget=0)  # a busy machine makes a large
 class Patient(LimitedConnection):
     """A connection that never gives up on a client that takes nothing."""
 
-    take = 3600.0
+    read_timeout = 3600.0
 
 
 async def unread(served, query: str) -> asyncio.StreamReader:
