@@ -155,7 +155,7 @@ def _got(client: httpx.Client, address: str) -> bytes:
     return client.get(address).raise_for_status().content
 
 
-def _told(client: httpx.Client, count: int) -> bool:
+def _is_announced(client: httpx.Client, count: int) -> bool:
     """Return whether harvesters can see all changes."""
     answer = client.get("/activities")
     return answer.is_success and answer.json()["totalItems"] == count
@@ -176,7 +176,7 @@ def main(
         with served(data) as address, httpx.Client(base_url=address, timeout=600) as client:
             err.print("loading them")
             until(lambda: ready(client), _PATIENCE)  # it answers once the journal is loaded
-            until(lambda: shown(client, journal) and _told(client, records), _PATIENCE)
+            until(lambda: shown(client, journal) and _is_announced(client, records), _PATIENCE)
             settled(data, client)
             lines = [measured(name, follow, client, pages) for name, follow in FEEDS.items()]
     show(f"Feeds, {records:,} records", lines, json)

@@ -32,7 +32,7 @@ from journal.journal import Journal
 from vocab.iris import BASE
 
 _HERE = frozenset({"127.0.0.1"})
-_TELL = 15.0  # seconds between two words on how far it is
+_PROGRESS = 15.0  # seconds between two progress messages
 
 
 @dataclass(slots=True)
@@ -65,7 +65,7 @@ class Clock:
 
 
 class TimedLedger(Ledger):
-    """A ledger whose work is timed, and whose calls tell where a run stands."""
+    """A ledger whose work is timed, and whose calls show where a run is."""
 
     def __init__(self, url: str, clock: Clock) -> None:
         super().__init__(url)
@@ -77,7 +77,7 @@ class TimedLedger(Ledger):
             return super().stored_records(source, keys)
 
     def already_staged(self, run: Run, keys: Sequence[str]) -> set[str]:
-        """Tell which keys were met."""
+        """Return which keys were met."""
         with self._clock.part("ledger: keys looked up"):
             return super().already_staged(run, keys)
 
@@ -116,13 +116,13 @@ class TimedJournal(Journal):
 
 
 class TimedPool(WorkerPool):
-    """A bench that is timed while records are handed to it, and while they are waited for."""
+    """A pool that is timed while records are handed to it, and while they are waited for."""
 
     clock: Clock
 
     def submit(self, processor: RecordProcessor, inputs: Sequence[RecordInput]) -> PendingResults:
         """Hand records over."""
-        with self.clock.part("map and judge: packed, or done here"):
+        with self.clock.part("map and validate: packed, or done here"):
             pending = super().submit(processor, inputs)
         return TimedResults(self, pending.chunks)
 
@@ -133,7 +133,7 @@ class TimedResults(PendingResults):
     def results(self) -> list[StagedRecord]:
         """Wait for the drafts."""
         assert isinstance(self.pool, TimedPool)
-        with self.pool.clock.part("map and judge: waited for"):
+        with self.pool.clock.part("map and validate: waited for"):
             return PendingResults.results(self)
 
 
@@ -143,22 +143,22 @@ def harvested(data: Path, clock: Clock, *, full: bool) -> Mapping[str, int]:
 
     def watch(it: Progress) -> None:
         nonlocal last
-        if time.monotonic() - last > _TELL:
+        if time.monotonic() - last > _PROGRESS:
             last = time.monotonic()
             err.print(f"  {it.records:,} of {it.claimed or 0:,} records", highlight=False)
 
     counts: dict[str, int] = {}
     url = f"sqlite:///{data}/ledger.sqlite"
-    bench = TimedPool(BASE)
-    bench.clock = clock
-    with open_context(data, url, BASE, "no contact given", _HERE, source_dir=data / "sources") as plain, bench, reduced_gc():
+    pool = TimedPool(BASE)
+    pool.clock = clock
+    with open_context(data, url, BASE, "no contact given", _HERE, source_dir=data / "sources") as plain, pool, reduced_gc():
         journal = TimedJournal(data / "journal")
         journal.clock = clock
         ledger = TimedLedger(url, clock)
         try:
             publish_vocabularies.publish(plain)
             journal.refresh()
-            context = replace(plain, ledger=ledger, pool=bench, journal=journal)
+            context = replace(plain, ledger=ledger, pool=pool, journal=journal)
             for source in load_all(data / "sources"):
                 clock.begin("collect")
                 counts.update(harvest_and_log(source, context, full=full, watch=watch).run.counts)
@@ -175,8 +175,8 @@ def main(
     """Harvest once and print the stages as JSON."""
     clock = Clock()
     counts = harvested(data, clock, full=full)
-    told = asdict(clock)
-    print(orjson.dumps({"parts": told["parts"], "spans": told["spans"], "counts": counts}).decode())
+    result = asdict(clock)
+    print(orjson.dumps({"parts": result["parts"], "spans": result["spans"], "counts": counts}).decode())
 
 
 if __name__ == "__main__":

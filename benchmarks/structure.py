@@ -10,8 +10,8 @@ from typing import Annotated
 
 import typer
 
-WINGS = ("harvesters", "publisher")
-CODE = (*WINGS, "vocab", "shapes", "journal", "demo", "languages", "command_line", "stocktake.py")
+PACKAGES = ("harvesters", "publisher")
+CODE = (*PACKAGES, "vocab", "shapes", "journal", "demo", "languages", "command_line", "stocktake.py")
 COLUMNS = 100
 
 
@@ -48,13 +48,13 @@ def imported_modules(module: Module, known: Iterable[str]) -> set[str]:
     return names & set(known)
 
 
-def package_arrows(modules: dict[str, Module], wing: str) -> dict[str, set[str]]:
-    """Return for each package of *wing* the packages of the same wing that it imports; a module at the top is a package of its own."""
+def package_arrows(modules: dict[str, Module], package: str) -> dict[str, set[str]]:
+    """Return for each subpackage of *package* the subpackages that it imports; a module at the top counts as one."""
     arrows: dict[str, set[str]] = {}
     for module in modules.values():
-        if module.name.startswith(f"{wing}."):
+        if module.name.startswith(f"{package}."):
             package = module.name.split(".")[1]
-            others = {name.split(".")[1] for name in imported_modules(module, modules) if name.startswith(f"{wing}.")}
+            others = {name.split(".")[1] for name in imported_modules(module, modules) if name.startswith(f"{package}.")}
             arrows.setdefault(package, set()).update(others - {package})
     return arrows
 
@@ -102,15 +102,15 @@ def measure(root: Path) -> dict[str, str]:
     """Return the measures of the checkout at *root*, as text by name."""
     modules = read_modules(root)
     table: dict[str, str] = {}
-    for wing in WINGS:
-        arrows = package_arrows(modules, wing)
-        packages = {name for name in arrows if any(other.startswith(f"{wing}.{name}.") for other in modules)}
+    for package in PACKAGES:
+        arrows = package_arrows(modules, package)
+        packages = {name for name in arrows if any(other.startswith(f"{package}.{name}.") for other in modules)}
         inner = {name: others & packages for name, others in arrows.items() if name in packages}
         circles = [group for group in components(inner) if len(group) > 1]
-        table[f"{wing}: packages"] = str(len(packages))
-        table[f"{wing}: layers"] = str(layer_count(inner))
-        table[f"{wing}: arrows between packages"] = str(sum(map(len, inner.values())))
-        table[f"{wing}: packages that import each other in a circle"] = str(sum(map(len, circles)))
+        table[f"{package}: packages"] = str(len(packages))
+        table[f"{package}: layers"] = str(layer_count(inner))
+        table[f"{package}: arrows between packages"] = str(sum(map(len, inner.values())))
+        table[f"{package}: packages that import each other in a circle"] = str(sum(map(len, circles)))
     lines = [line for module in modules.values() for line in module.lines]
     imports = [line for line in lines if line.lstrip().startswith(("import ", "from "))]
     functions = [(node.end_lineno or 0) - node.lineno + 1 for module in modules.values() for node in _functions(module)]

@@ -59,7 +59,7 @@ class Row:
 
     @property
     def met(self) -> bool:
-        """Tell whether the run ended as it must, with as many records published."""
+        """Return whether the run ended as it must, with as many records published."""
         return (self.after, self.run.state) == (self.due, self.state)
 
 
@@ -92,8 +92,8 @@ class Story:
         plan_decisions.approve(self.context, self.source, held.id, by="an operator")
 
 
-def _told(feed: Feed, home: Path, count: int) -> Iterator[Row]:
-    """Tell each story that a list of projects can suffer, each from the same beginning."""
+def _rows_of_feed(feed: Feed, home: Path, count: int) -> Iterator[Row]:
+    """Yield each story that a list of projects can suffer, each from the same beginning."""
     whole = keys(count)
     half, most = count // 2, count - count // 20
     yield from _after(feed, home, count, ("empty feed", {"listed": []}, count, State.HELD))
@@ -128,14 +128,14 @@ def _after(feed: Feed, home: Path, count: int, *scenes: _Scene) -> Iterator[Row]
     with office(folder, _NOON) as context:
         story = Story(parse(NAME, feed.card, "card"), context)
         story.harvest()
-        for trouble, told, due, state in scenes:
-            if told is not None:
-                _set(feed, told if trouble != "http to https flip" else {"listed": keys(count)}, keys(count))
-            yield story.run(trouble, due, state, None if told is not None else Story.approve)
+        for trouble, result, due, state in scenes:
+            if result is not None:
+                _set(feed, result if trouble != "http to https flip" else {"listed": keys(count)}, keys(count))
+            yield story.run(trouble, due, state, None if result is not None else Story.approve)
 
 
-def _set(feed: Feed, told: dict[str, Any], listed: list[str] | None = None) -> None:
-    fresh = {"listed": listed, "total": None, "poison": "", "page": False, **told}
+def _set(feed: Feed, content: dict[str, Any], listed: list[str] | None = None) -> None:
+    fresh = {"listed": listed, "total": None, "poison": "", "page": False, **content}
     for name, value in fresh.items():
         setattr(feed, name, value)
 
@@ -173,7 +173,7 @@ def main(
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     with tempfile.TemporaryDirectory() as folder, Feed([]) as feed:
         home, rows = Path(folder), list[Row]()
-        for row in _told(feed, home, count):
+        for row in _rows_of_feed(feed, home, count):
             rows.append(row)
             err.print(f"{row.trouble}: {row.run.state.value}", highlight=False)
         rows.append(_token(home, count))
@@ -187,9 +187,9 @@ def main(
 
 def _show(rows: list[Row], *, json: bool) -> None:
     if json:
-        told = [{"trouble": it.trouble, "outcome": it.run.state.value, "counts": it.run.counts, "reason": it.run.reason} for it in rows]
+        found = [{"trouble": it.trouble, "outcome": it.run.state.value, "counts": it.run.counts, "reason": it.run.reason} for it in rows]
         more = [{"before": it.before, "after": it.after, "added": it.run.added, "removed": it.run.removed, "met": it.met} for it in rows]
-        print(orjson.dumps([{"benchmark": "Trust", "aim": None, **one, **two} for one, two in zip(told, more, strict=True)]).decode())
+        print(orjson.dumps([{"benchmark": "Trust", "aim": None, **one, **two} for one, two in zip(found, more, strict=True)]).decode())
         return
     made = Table(box=MARKDOWN)
     for name in ("trouble", "the run", "published before", "the ledger of the run", "quads + / -", "published after", "as it must"):

@@ -22,7 +22,7 @@ _BEST = 200  # descriptions a batch at which pyshacl is quickest
 
 
 def main(count: Annotated[int, typer.Option("--records", help="Descriptions to validate.", min=50)] = 400, json: Json = False) -> None:
-    """Judge generated descriptions, some of them faulty, with both engines in turn."""
+    """Validate generated descriptions, some of them faulty, with both engines in turn."""
     read = reader()
     described = [statements(read(record)) for record in records(payloads(count, _FAULTS))]
     fast, slow = validate_many(described), validate_many(described, name="reference")
@@ -40,7 +40,7 @@ def main(count: Annotated[int, typer.Option("--records", help="Descriptions to v
         what = f"batches of {BATCH_SIZE}, one thread each" if size == BATCH_SIZE else f"pyshacl in its best batches, of {size}"
         lines.append(Line(what, "records/s", count * _AGAIN / pair.ours, count / pair.peer, pair.ratio * _AGAIN, aim, note))
         note = ""
-    show("Judging, next to pyshacl", lines, json)
+    show("Validation, next to pyshacl", lines, json)
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ key = "id"
 
 @dataclass
 class Clock:
-    """Time that goes on when it is told to."""
+    """A clock that moves when a test moves it."""
 
     at: datetime = NOON
     passed: float = 0.0
@@ -62,7 +62,7 @@ class Clock:
 
 @dataclass
 class World:
-    """What the tests of the desk see: the office, its clock, a good key of each scope, and the ledger behind it all."""
+    """The admin application with its clock, a valid key of each scope, and the ledger."""
 
     office: AdminContext
     clock: Clock
@@ -71,7 +71,7 @@ class World:
     keys: dict[str, Key] = field(default_factory=dict)
 
     def held(self, drafts: tuple[StagedRecord, ...] = (), source: str = "projects", reason: str = "too few came") -> Run:
-        """Give a run whose plan waits, with these drafts."""
+        """Return a run whose plan waits, with these drafts."""
         run = self.ledger.create_run(source, self.clock.now(), "rules", sweep=True, since=None)
         self.ledger.stage(run, drafts, 0)
         counts = {"fetched": len(drafts), **{outcome.value: sum(it.outcome is outcome for it in drafts) for outcome in Outcome}}
@@ -82,7 +82,7 @@ class World:
 
 
 def draft(key: str, outcome: Outcome = Outcome.NEW, title: str = "A project", reason: str | None = None) -> StagedRecord:
-    """Give what a run makes of one record."""
+    """Return what a run makes of one record."""
     subject = f"<{BASE}id/initiative/projects/{key}>"
     said = f'{subject} <http://purl.org/dc/terms/title> "{title}"' if outcome in (Outcome.NEW, Outcome.CHANGED) else ""
     return StagedRecord(key, outcome, "aa", "bb", NOON, said, reason)
@@ -90,8 +90,8 @@ def draft(key: str, outcome: Outcome = Outcome.NEW, title: str = "A project", re
 
 @pytest.fixture(scope="session")
 def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A ledger that is laid out, to be copied: laying it out takes longer than most tests."""
-    file = tmp_path_factory.mktemp("desk") / "ledger.sqlite"
+    """A ledger with its tables, to be copied: creating the tables takes longer than most tests."""
+    file = tmp_path_factory.mktemp("admin") / "ledger.sqlite"
     Ledger(f"sqlite:///{file}").close()
     return file
 
@@ -116,10 +116,10 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
 @pytest.fixture
 async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
     app = Starlette(routes=[Mount("/admin", create_admin(world.office))])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://desk.example") as made:
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin.example") as made:
         yield made
 
 
 def bearer(token: str) -> dict[str, str]:
-    """Give the header that shows a key."""
+    """Return the header that shows a key."""
     return {"Authorization": f"Bearer {token}"}

@@ -85,8 +85,8 @@ async def test_an_approval_can_let_a_later_run_pass_once(client: httpx.AsyncClie
 
     await client.post(f"/admin/plans/{run.id}/approve", json={"override": override}, headers=operator(world))
 
-    told = (await client.get(f"/admin/plans/{run.id}", headers=operator(world))).json()["overrides"]
-    assert [(it["limit"], it["value"], it["until"], it["used"]) for it in told] == [("vanished", 0.6, "2026-03-07T23:00:00Z", None)]
+    result = (await client.get(f"/admin/plans/{run.id}", headers=operator(world))).json()["overrides"]
+    assert [(it["limit"], it["value"], it["until"], it["used"]) for it in result] == [("vanished", 0.6, "2026-03-07T23:00:00Z", None)]
 
 
 async def test_an_override_that_cannot_be_is_refused_and_nothing_is_published(client: httpx.AsyncClient, world: Any) -> None:
@@ -112,15 +112,15 @@ async def test_an_override_that_cannot_be_is_refused_and_nothing_is_published(cl
     assert world.ledger.run(run.id).state is State.HELD
 
 
-async def test_a_plan_tells_its_limits_its_counts_and_why_it_waits(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_plan_states_its_limits_its_counts_and_why_it_waits(client: httpx.AsyncClient, world: Any) -> None:
     run = world.held((draft("a"), draft("b", Outcome.WITHHELD, reason="it has no title")), reason="9 of 10 vanished")
 
     listed = (await client.get("/admin/plans", headers=bearer(world.tokens["read"]))).json()
-    told = (await client.get(f"/admin/plans/{run.id}", headers=bearer(world.tokens["read"]))).json()
+    body = (await client.get(f"/admin/plans/{run.id}", headers=bearer(world.tokens["read"]))).json()
 
     assert [item["id"] for item in listed["items"]] == [run.id]
-    assert (told["open"], told["run"]["reason"], told["limits"]["vanished"]) == (True, "9 of 10 vanished", 0.1)
-    assert {name: count for name, count in told["outcomes"].items() if count} == {"new": 1, "withheld": 1}
+    assert (body["open"], body["run"]["reason"], body["limits"]["vanished"]) == (True, "9 of 10 vanished", 0.1)
+    assert {name: count for name, count in body["outcomes"].items() if count} == {"new": 1, "withheld": 1}
 
 
 async def test_every_record_behind_a_number_is_listed_once_over_the_pages(client: httpx.AsyncClient, world: Any) -> None:
@@ -135,7 +135,7 @@ async def test_every_record_behind_a_number_is_listed_once_over_the_pages(client
 
 async def _all(client: httpx.AsyncClient, address: str, world: Any) -> list[str]:
     keys: list[str] = []
-    url: httpx.URL | None = httpx.URL(f"http://desk.example{address}")
+    url: httpx.URL | None = httpx.URL(f"http://admin.example{address}")
     while url:
         answer = await client.get(url, headers=bearer(world.tokens["read"]))
         keys += [item["key"] for item in answer.json()["items"]]
@@ -143,38 +143,38 @@ async def _all(client: httpx.AsyncClient, address: str, world: Any) -> list[str]
     return keys
 
 
-async def test_a_changed_record_tells_what_goes_and_what_comes(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_changed_record_states_what_goes_and_what_comes(client: httpx.AsyncClient, world: Any) -> None:
     first = world.held((draft("a", title="Old name"),))
     await client.post(f"/admin/plans/{first.id}/approve", headers=operator(world))
     world.clock.on(timedelta(days=1))
     second = world.held((draft("a", Outcome.CHANGED, title="New name"),))
 
-    (told,) = (await client.get(f"/admin/plans/{second.id}/records?outcome=changed", headers=operator(world))).json()["items"]
+    (output,) = (await client.get(f"/admin/plans/{second.id}/records?outcome=changed", headers=operator(world))).json()["items"]
 
-    assert told["title"] == "New name"
-    assert ["Old name" in line for line in told["removed"]] == [True]
-    assert ["New name" in line for line in told["added"]] == [True]
+    assert output["title"] == "New name"
+    assert ["Old name" in line for line in output["removed"]] == [True]
+    assert ["New name" in line for line in output["added"]] == [True]
 
 
-async def test_a_plan_tells_the_very_statements_that_its_approval_writes(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_plan_states_the_very_statements_that_its_approval_writes(client: httpx.AsyncClient, world: Any) -> None:
     first = world.held((draft("a"), draft("b"), draft("c")))
     await client.post(f"/admin/plans/{first.id}/approve", headers=operator(world))
     world.clock.on(timedelta(days=1))
     drafts = (draft("a", Outcome.LOST, reason="no longer met"), draft("b", Outcome.VANISHED), draft("c", Outcome.CHANGED, title="New"))
     second = world.held(drafts)
 
-    told = set()
+    found = set()
     for it in drafts:
         address = f"/admin/plans/{second.id}/records?outcome={it.outcome.value}"
         (record,) = (await client.get(address, headers=operator(world))).json()["items"]
-        told |= {f"{sign} {line}" for sign, name in (("D", "removed"), ("A", "added")) for line in record[name]}
+        found |= {f"{sign} {line}" for sign, name in (("D", "removed"), ("A", "added")) for line in record[name]}
     await client.post(f"/admin/plans/{second.id}/approve", headers=operator(world))
 
     entry = Journal(world.office.data / "journal").head
     assert entry is not None
     written = {row.rpartition(" <")[0] for row in entry.rows() if "/record/projects/" in row.rpartition(" <")[2]}
-    assert told == written
-    assert any("prov#invalidatedAtTime" in line for line in told)
+    assert found == written
+    assert any("prov#invalidatedAtTime" in line for line in found)
 
 
 async def test_lists_go_on_where_the_last_page_ended(client: httpx.AsyncClient, world: Any) -> None:
@@ -194,8 +194,8 @@ async def _walk(client: httpx.AsyncClient, address: str, world: Any) -> list[dic
     items: list[dict[str, Any]] = []
     after: str | None = ""
     while after is not None:
-        told = (await client.get(address + (f"&after={after}" if after else ""), headers=bearer(world.tokens["read"]))).json()
-        items, after = items + told["items"], told["next"]
+        body = (await client.get(address + (f"&after={after}" if after else ""), headers=bearer(world.tokens["read"]))).json()
+        items, after = items + body["items"], body["next"]
     return items
 
 
@@ -206,7 +206,7 @@ async def test_a_list_that_cannot_be_is_422(client: httpx.AsyncClient, world: An
     assert (answer.status_code, answer.headers["Content-Type"]) == (422, "application/problem+json")
 
 
-async def test_a_run_asked_for_has_an_address_that_tells_what_came_of_it(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_requested_run_has_a_url_with_its_result(client: httpx.AsyncClient, world: Any) -> None:
     asked = await client.post("/admin/sources/projects/runs", json={"full": True}, headers=operator(world))
     number = asked.json()["id"]
 
@@ -241,7 +241,7 @@ async def test_a_source_without_a_card_is_404_and_a_disabled_one_is_not_run(clie
     assert world.ledger.waiting_requests() == []
 
 
-async def test_a_key_that_was_made_opens_and_is_told_once(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_key_that_was_made_opens_and_is_shown_once(client: httpx.AsyncClient, world: Any) -> None:
     admin = bearer(world.tokens["admin"])
     made = await client.post("/admin/keys", json={"name": "Ada", "scope": "read", "days": 1}, headers=admin)
 
@@ -281,9 +281,9 @@ async def test_what_was_refused_is_logged_with_who_and_from_where(client: httpx.
     with capture_logs() as logs:
         await client.post("/admin/sources/projects/runs", headers=bearer(world.tokens["read"]))
 
-    (told,) = logs
-    assert (told["event"], told["status"], told["route"]) == ("refused", 403, "/sources/{name}/runs")
-    assert (told["who"], told["client"], told["log_level"]) == (world.keys["read"].display_name, "127.0.0.1", "warning")
+    (output,) = logs
+    assert (output["event"], output["status"], output["route"]) == ("refused", 403, "/sources/{name}/runs")
+    assert (output["who"], output["client"], output["log_level"]) == (world.keys["read"].display_name, "127.0.0.1", "warning")
 
 
 async def test_a_ledger_that_another_process_holds_is_503_soon(client: httpx.AsyncClient, world: Any, tmp_path: Path) -> None:
@@ -313,11 +313,11 @@ async def test_reading_goes_on_while_another_process_writes(client: httpx.AsyncC
 
 
 async def test_the_api_describes_itself_without_a_key(client: httpx.AsyncClient) -> None:
-    told = (await client.get("/admin/openapi.json")).json()
+    body = (await client.get("/admin/openapi.json")).json()
 
-    schemes = {name: (scheme["type"], scheme["scheme"]) for name, scheme in told["components"]["securitySchemes"].items()}
-    operations = [operation for path in told["paths"].values() for operation in path.values()]
-    assert told["servers"] == [{"url": "/admin"}]
+    schemes = {name: (scheme["type"], scheme["scheme"]) for name, scheme in body["components"]["securitySchemes"].items()}
+    operations = [operation for path in body["paths"].values() for operation in path.values()]
+    assert body["servers"] == [{"url": "/admin"}]
     assert schemes == {"key": ("http", "bearer")}
     assert [operation["operationId"] for operation in operations if operation.get("security") != [{"key": []}]] == []
     assert all({"401", "403", "429"} <= set(operation["responses"]) for operation in operations)

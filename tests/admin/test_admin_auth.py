@@ -39,7 +39,7 @@ class Door:
         return f"{self.method} {self.path}"
 
 
-DOORS = [
+ROUTES = [
     Door("GET", "/sources", "read", 200),
     Door("GET", "/sources/projects", "read", 200),
     Door("POST", "/sources/projects/runs", "operate", 202, {"full": True}),
@@ -74,55 +74,55 @@ def routes(path: Path) -> Iterator[tuple[str, APIRoute | Any]]:
             yield from ((method, route) for method in route.methods - {"HEAD"})  # type: ignore[attr-defined]
 
 
-async def ask(client: httpx.AsyncClient, door: Door, token: str | None) -> httpx.Response:
+async def ask(client: httpx.AsyncClient, route: Door, token: str | None) -> httpx.Response:
     headers = {"Authorization": f"Bearer {token}"} if token else {}
-    return await client.request(door.method, "/admin" + door.path, json=door.body, headers=headers)
+    return await client.request(route.method, "/admin" + route.path, json=route.body, headers=headers)
 
 
 def test_every_address_of_the_api_is_in_the_table(tmp_path: Path) -> None:
-    told = {(door.method, door.path.partition("?")[0]) for door in DOORS}
+    found = {(route.method, route.path.partition("?")[0]) for route in ROUTES}
     shown = [(method, route.path) for method, route in routes(tmp_path) if getattr(route, "include_in_schema", False)]
     patterns = [(method, re.sub(r"\{\w+\}", "[^/]+", path)) for method, path in shown]
 
-    untold = [(method, path) for method, path in patterns if not any(method == m and re.fullmatch(path, p) for m, p in told)]
+    untold = [(method, path) for method, path in patterns if not any(method == m and re.fullmatch(path, p) for m, p in found)]
 
     assert [pair for pair in untold if pair not in OPEN] == []
-    assert len(patterns) >= len(DOORS)
+    assert len(patterns) >= len(ROUTES)
 
 
 async def test_without_a_key_the_api_answers_401(client: httpx.AsyncClient) -> None:
-    answers = {str(door): await ask(client, door, None) for door in DOORS}
+    answers = {str(route): await ask(client, route, None) for route in ROUTES}
 
-    assert {name: answer.status_code for name, answer in answers.items()} == {str(door): 401 for door in DOORS}
+    assert {name: answer.status_code for name, answer in answers.items()} == {str(route): 401 for route in ROUTES}
     assert {answer.headers["WWW-Authenticate"] for answer in answers.values()} == {'Bearer realm="stocktake"'}
     assert {answer.headers["Content-Type"] for answer in answers.values()} == {"application/problem+json"}
 
 
 async def test_with_a_wrong_key_the_api_answers_401_and_says_so(client: httpx.AsyncClient, world: Any) -> None:
     answers = {}
-    for door in DOORS:
+    for route in ROUTES:
         world.clock.on(timedelta(seconds=WINDOW_SECONDS))
-        answers[str(door)] = await ask(client, door, WRONG_KEY)
+        answers[str(route)] = await ask(client, route, WRONG_KEY)
 
-    assert {name: answer.status_code for name, answer in answers.items()} == {str(door): 401 for door in DOORS}
+    assert {name: answer.status_code for name, answer in answers.items()} == {str(route): 401 for route in ROUTES}
     assert {answer.headers["WWW-Authenticate"] for answer in answers.values()} == {'Bearer realm="stocktake", error="invalid_token"'}
     assert [name for name, answer in answers.items() if WRONG_KEY in answer.text] == []
 
 
 @pytest.mark.parametrize("scope", SCOPES)
 async def test_a_key_opens_what_its_scope_allows_and_no_more(client: httpx.AsyncClient, world: Any, scope: str) -> None:
-    allowed = [door for door in DOORS if SCOPES.index(scope) >= SCOPES.index(door.scope)]
-    refused = [door for door in DOORS if door not in allowed]
+    allowed = [route for route in ROUTES if SCOPES.index(scope) >= SCOPES.index(route.scope)]
+    refused = [route for route in ROUTES if route not in allowed]
 
-    denied = {str(door): await ask(client, door, world.tokens[scope]) for door in refused}
+    denied = {str(route): await ask(client, route, world.tokens[scope]) for route in refused}
     done = world.ledger.audit_entries()
-    answers = {str(door): (await ask(client, door, world.tokens[scope])).status_code for door in allowed}
+    answers = {str(route): (await ask(client, route, world.tokens[scope])).status_code for route in allowed}
 
-    assert {name: answer.status_code for name, answer in denied.items()} == {str(door): 403 for door in refused}
-    for door in refused:
-        assert f'error="insufficient_scope", scope="{door.scope}"' in denied[str(door)].headers["WWW-Authenticate"]
+    assert {name: answer.status_code for name, answer in denied.items()} == {str(route): 403 for route in refused}
+    for route in refused:
+        assert f'error="insufficient_scope", scope="{route.scope}"' in denied[str(route)].headers["WWW-Authenticate"]
     assert done == []
-    assert answers == {str(door): door.status for door in allowed}
+    assert answers == {str(route): route.status for route in allowed}
 
 
 def test_every_page_wants_a_session(tmp_path: Path) -> None:
@@ -139,22 +139,22 @@ def _parameters(route: Any) -> set[str]:
 
 
 async def test_a_revoked_key_is_refused_at_once(client: httpx.AsyncClient, world: Any) -> None:
-    door = DOORS[0]
-    before = await ask(client, door, world.tokens["read"])
+    route = ROUTES[0]
+    before = await ask(client, route, world.tokens["read"])
 
     key_store.revoke(world.ledger, world.keys["read"].id, world.clock.now())
 
     assert before.status_code == 200
-    assert (await ask(client, door, world.tokens["read"])).status_code == 401
+    assert (await ask(client, route, world.tokens["read"])).status_code == 401
 
 
 async def test_an_expired_key_is_refused_from_its_last_instant_on(client: httpx.AsyncClient, world: Any) -> None:
     _, token = key_store.create(world.ledger, "for a day", Scope.READ, world.clock.now(), 1)
 
     world.clock.on(timedelta(days=1, seconds=-1))
-    good = await ask(client, DOORS[0], token)
+    good = await ask(client, ROUTES[0], token)
     world.clock.on(timedelta(seconds=1))
-    late = await ask(client, DOORS[0], token)
+    late = await ask(client, ROUTES[0], token)
 
     assert (good.status_code, late.status_code) == (200, 401)
 
@@ -163,12 +163,12 @@ async def test_the_last_use_of_a_key_is_noted_to_the_minute(client: httpx.AsyncC
     began = world.clock.now()
     number = world.keys["read"].id
 
-    await ask(client, DOORS[0], world.tokens["read"])
+    await ask(client, ROUTES[0], world.tokens["read"])
     world.clock.on(timedelta(seconds=59))
-    await ask(client, DOORS[0], world.tokens["read"])
+    await ask(client, ROUTES[0], world.tokens["read"])
     within = key_store.get(world.ledger, number).last_used
     world.clock.on(timedelta(seconds=1))
-    await ask(client, DOORS[0], world.tokens["read"])
+    await ask(client, ROUTES[0], world.tokens["read"])
 
     assert within == began
     assert key_store.get(world.ledger, number).last_used == began + timedelta(minutes=1)
@@ -186,7 +186,7 @@ async def test_a_right_id_with_a_wrong_secret_is_a_wrong_key(client: httpx.Async
     token = world.tokens["admin"]
     turned = token[:-1] + ("A" if token[-1] != "A" else "B")
 
-    assert (await ask(client, DOORS[0], turned)).status_code == 401
+    assert (await ask(client, ROUTES[0], turned)).status_code == 401
 
 
 async def test_a_key_in_the_address_opens_nothing(client: httpx.AsyncClient, world: Any) -> None:
@@ -197,11 +197,11 @@ async def test_a_key_in_the_address_opens_nothing(client: httpx.AsyncClient, wor
 
 
 async def test_a_client_with_too_many_wrong_keys_has_to_wait(client: httpx.AsyncClient, world: Any) -> None:
-    wrong = [(await ask(client, DOORS[0], WRONG_KEY)).status_code for _ in range(MAX_FAILURES)]
+    wrong = [(await ask(client, ROUTES[0], WRONG_KEY)).status_code for _ in range(MAX_FAILURES)]
 
-    refused = await ask(client, DOORS[0], WRONG_KEY)
+    refused = await ask(client, ROUTES[0], WRONG_KEY)
     world.clock.on(timedelta(seconds=WINDOW_SECONDS))
-    after = await ask(client, DOORS[0], WRONG_KEY)
+    after = await ask(client, ROUTES[0], WRONG_KEY)
 
     assert wrong == [401] * MAX_FAILURES
     assert refused.status_code == 429
@@ -211,9 +211,9 @@ async def test_a_client_with_too_many_wrong_keys_has_to_wait(client: httpx.Async
 
 async def test_wrong_keys_do_not_lock_out_a_valid_key_of_the_same_address(client: httpx.AsyncClient, world: Any) -> None:
     for _ in range(2 * MAX_FAILURES):
-        await ask(client, DOORS[0], WRONG_KEY)
+        await ask(client, ROUTES[0], WRONG_KEY)
 
-    answers = [await ask(client, DOORS[0], token) for token in world.tokens.values()]
+    answers = [await ask(client, ROUTES[0], token) for token in world.tokens.values()]
 
     assert [answer.status_code for answer in answers] == [200] * 3
 
@@ -257,12 +257,12 @@ async def test_what_is_kept_of_a_key_opens_nothing(world: Any, tmp_path: Path) -
     assert world.keys["admin"].hash not in repr(world.keys["admin"])
 
 
-async def test_the_ledger_out_of_reach_is_503_of_the_desk(world: Any, client: httpx.AsyncClient, tmp_path: Path) -> None:
+async def test_admin_pages_answer_503_without_the_ledger(world: Any, client: httpx.AsyncClient, tmp_path: Path) -> None:
     world.ledger.close()
     for file in tmp_path.glob("ledger.sqlite*"):
         file.rename(file.with_name(f"away-{file.name}"))
 
-    answer = await ask(client, DOORS[0], world.tokens["read"])
+    answer = await ask(client, ROUTES[0], world.tokens["read"])
 
     assert answer.status_code == 503
     assert answer.headers["Retry-After"]
@@ -270,7 +270,7 @@ async def test_the_ledger_out_of_reach_is_503_of_the_desk(world: Any, client: ht
 
 
 async def test_every_answer_keeps_to_itself(client: httpx.AsyncClient, world: Any) -> None:
-    answers = [await ask(client, DOORS[0], world.tokens["read"]), await ask(client, DOORS[0], None), await client.get("/admin/nowhere")]
+    answers = [await ask(client, ROUTES[0], world.tokens["read"]), await ask(client, ROUTES[0], None), await client.get("/admin/nowhere")]
 
     assert [answer.status_code for answer in answers] == [200, 401, 404]
     for answer in answers:
@@ -289,6 +289,6 @@ async def test_a_body_that_is_too_large_is_refused_before_anything_is_read_of_it
 
 
 async def test_requests_over_the_limit_wait_for_their_turn(client: httpx.AsyncClient, world: Any) -> None:
-    answers = await asyncio.gather(*(ask(client, DOORS[0], world.tokens["read"]) for _ in range(3 * MAX_CONCURRENT_REQUESTS)))
+    answers = await asyncio.gather(*(ask(client, ROUTES[0], world.tokens["read"]) for _ in range(3 * MAX_CONCURRENT_REQUESTS)))
 
     assert [answer.status_code for answer in answers] == [200] * 3 * MAX_CONCURRENT_REQUESTS

@@ -78,12 +78,12 @@ async def test_a_key_begins_a_session_whose_cookie_holds_no_key(client: httpx.As
 
 
 async def test_over_https_the_cookie_is_for_https_alone(client: httpx.AsyncClient, world: Any) -> None:
-    answer = await client.post("https://desk.example/admin/sign-in", data={"key": world.tokens["read"]})
+    answer = await client.post("https://admin.example/admin/sign-in", data={"key": world.tokens["read"]})
 
     assert "; secure" in answer.headers["Set-Cookie"].lower()
 
 
-async def test_signing_in_leads_nowhere_but_to_the_desk(client: httpx.AsyncClient, world: Any) -> None:
+async def test_signing_in_redirects_only_to_admin_pages(client: httpx.AsyncClient, world: Any) -> None:
     elsewhere = ["https://evil.example/", "//evil.example/", "/admin/..//evil", "/admin/\\evil", "/sparql", "javascript:1", "/admin/\n/x"]
 
     led = [(await sign_in(client, world.tokens["read"], path)).headers["Location"] for path in elsewhere]
@@ -157,10 +157,10 @@ async def test_a_form_that_another_site_sends_does_nothing(client: httpx.AsyncCl
     await sign_in(client, world.tokens["admin"])
     form = {"csrf": await csrf(client)}
 
-    told = [(await client.post(path, data=form, headers={"Sec-Fetch-Site": "cross-site"})).status_code for path in FORMS]
+    found = [(await client.post(path, data=form, headers={"Sec-Fetch-Site": "cross-site"})).status_code for path in FORMS]
     older = [(await client.post(path, data=form, headers={"Origin": "https://evil.example"})).status_code for path in FORMS]
 
-    assert told == older == [403] * len(FORMS)
+    assert found == older == [403] * len(FORMS)
     assert world.ledger.audit_entries() == []
 
 
@@ -279,7 +279,7 @@ async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, w
         assert [name for name in outline(text).attributes if name.startswith("on") or name == "style"] == []
 
 
-async def test_a_plans_page_tells_why_it_waits_and_what_would_change(client: httpx.AsyncClient, world: Any) -> None:
+async def test_a_plans_page_states_why_it_waits_and_what_would_change(client: httpx.AsyncClient, world: Any) -> None:
     run = world.held((draft("a", title="Clinics"), draft("b", Outcome.WITHHELD, reason="it has no title")), reason="9 of 10 vanished")
     await sign_in(client, world.tokens["operate"])
 
@@ -301,7 +301,7 @@ async def test_who_may_only_look_sees_no_buttons_of_deeds(client: httpx.AsyncCli
     assert [re.findall(r'action="([^"]+)"', text) for text in texts] == [["/admin/sign-out"]] * 2
 
 
-async def test_a_card_that_is_wrong_is_told_and_hides_no_other(client: httpx.AsyncClient, world: Any) -> None:
+async def test_an_invalid_source_definition_hides_no_other(client: httpx.AsyncClient, world: Any) -> None:
     (world.office.source_dir / "wrong.toml").write_text("title = 1", encoding="utf-8")
     await sign_in(client, world.tokens["read"])
 

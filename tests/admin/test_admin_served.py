@@ -54,14 +54,14 @@ def free_port() -> int:
 @pytest.fixture(scope="module")
 def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     home, port = tmp_path_factory.mktemp("served"), free_port()
-    told = {"STOCKTAKE_DATA": str(home / "data"), "STOCKTAKE_SOURCES": str(home / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
-    environment = {**os.environ, **told, "PYTHONPATH": str(ROOT)}
+    found = {"STOCKTAKE_DATA": str(home / "data"), "STOCKTAKE_SOURCES": str(home / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+    environment = {**os.environ, **found, "PYTHONPATH": str(ROOT)}
     with Demo(size=200, port=0) as registries:
         write_sources(registries.url, home / "sources")
         card = home / "sources" / "demo-projects.toml"
         card.write_text(card.read_text(encoding="utf-8") + "\n[limits]\nexpect = 1000\n", encoding="utf-8")
-        assert RUN.invoke(app, ["harvest", "demo-projects"], env=told).exit_code == 1  # its plan is held
-    key = RUN.invoke(app, ["keys", "create", "Ada Lovelace", "--scope", "operate"], env=told).stdout.strip()
+        assert RUN.invoke(app, ["harvest", "demo-projects"], env=found).exit_code == 1  # its plan is held
+    key = RUN.invoke(app, ["keys", "create", "Ada Lovelace", "--scope", "operate"], env=found).stdout.strip()
     line = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]
     with started(line, cwd=home, env=environment) as process:
         base = f"http://127.0.0.1:{port}"
@@ -70,7 +70,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
 
 
 def examples() -> list[str]:
-    """Give the lines of curl in docs/reference/admin.md, in their order."""
+    """Return the lines of curl in docs/reference/admin.md, in their order."""
     text = (ROOT / "docs" / "reference" / "admin.md").read_text(encoding="utf-8")
     blocks = re.findall(r"^```sh\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
     return [line for block in blocks for line in block.splitlines() if line.startswith("curl ")]
@@ -99,34 +99,34 @@ def curl(line: str, served: Served) -> httpx.Response:
     return httpx.request(method, url, headers=headers, content=body, trust_env=False, timeout=120)
 
 
-def test_the_public_part_needs_no_key_and_the_desk_does(served: Served) -> None:
+def test_admin_pages_need_a_key_and_public_pages_do_not(served: Served) -> None:
     public = [served.ask(path, headers={"Accept": "text/html"}).status_code for path in ("/", "/sparql", "/static/style.css", "/health")]
-    desk = [served.ask(path).status_code for path in ("/admin/", "/admin/sources", "/admin/plans", "/admin/page/audit-log")]
+    codes = [served.ask(path).status_code for path in ("/admin/", "/admin/sources", "/admin/plans", "/admin/page/audit-log")]
 
     assert public == [200] * 4
-    assert desk == [401] * 4
+    assert codes == [401] * 4
     assert served.ask("/admin").headers["Location"] == "/admin/"
 
 
-def test_the_desk_lets_no_other_site_in_and_the_public_part_does(served: Served) -> None:
+def test_other_sites_may_read_public_pages_only(served: Served) -> None:
     other = {"Origin": "https://elsewhere.example", "Authorization": f"Bearer {served.key}"}
 
     assert served.ask("/sparql", params={"query": COUNT}, headers=other).headers["Access-Control-Allow-Origin"] == "*"
     assert "Access-Control-Allow-Origin" not in served.ask("/admin/sources", headers=other).headers
 
 
-def test_a_ledger_that_is_away_stops_the_desk_alone(served: Served) -> None:
+def test_a_missing_ledger_stops_the_admin_pages_only(served: Served) -> None:
     files = list(served.data.glob("ledger.sqlite*"))
     key = {"Authorization": f"Bearer {served.key}"}
     for file in files:
         file.rename(file.with_name(f"away-{file.name}"))
 
-    desk = served.ask("/admin/sources", headers=key)
+    admin = served.ask("/admin/sources", headers=key)
     public = served.ask("/", headers={"Accept": "text/html"})
     for file in files:
         file.with_name(f"away-{file.name}").rename(file)
 
-    assert (desk.status_code, public.status_code) == (503, 200)
+    assert (admin.status_code, public.status_code) == (503, 200)
     assert served.ask("/admin/sources", headers=key).status_code == 200
 
 
@@ -145,13 +145,13 @@ def test_what_the_documentation_says_publishes_a_plan_that_was_held(served: Serv
 
 
 def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served: Served, tmp_path: Path, packages: Path) -> None:
-    told = {"STOCKTAKE_DATA": str(served.data), "STOCKTAKE_SOURCES": str(tmp_path / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+    result = {"STOCKTAKE_DATA": str(served.data), "STOCKTAKE_SOURCES": str(tmp_path / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
     with Demo(size=200, port=0) as registries:
         write_sources(registries.url, tmp_path / "sources")
         card = tmp_path / "sources" / "demo-csv.toml"
         card.write_text(card.read_text(encoding="utf-8") + "\n[limits]\nexpect = 1000\n", encoding="utf-8")
         shutil.copy(card, served.data.parent / "sources")
-        assert RUN.invoke(app, ["harvest", "demo-csv"], env=told).exit_code == 1  # its plan is held
+        assert RUN.invoke(app, ["harvest", "demo-csv"], env=result).exit_code == 1  # its plan is held
     before = served.initiatives()
 
     with browsing(tmp_path / "browser") as browser:

@@ -17,7 +17,7 @@ SIZE, SEED, PAGE = 600, 3, 50
 RECORD_FAULTS = frozenset({Fault.DATES, Fault.TITLES, Fault.COUNTRIES, Fault.DELETIONS})
 
 
-class Desk:
+class DemoRegistry:
     """A demo's app that answers one request at a time."""
 
     def __init__(self, faults: frozenset[Fault], version: int) -> None:
@@ -34,21 +34,21 @@ class Desk:
         return asyncio.run(sent())
 
 
-Open = Callable[..., Desk]
+Open = Callable[..., DemoRegistry]
 
 
 @pytest.fixture
 def opened() -> Iterator[Open]:
     """Open a demo with the faults and at the version that a test names."""
-    desks: list[Desk] = []
+    registries: list[DemoRegistry] = []
 
-    def start(faults: frozenset[Fault] = RECORD_FAULTS, version: int = 1) -> Desk:
-        desks.append(Desk(faults, version))
-        return desks[-1]
+    def start(faults: frozenset[Fault] = RECORD_FAULTS, version: int = 1) -> DemoRegistry:
+        registries.append(DemoRegistry(faults, version))
+        return registries[-1]
 
     yield start
-    for desk in desks:
-        desk.playground.close()
+    for registry in registries:
+        registry.playground.close()
 
 
 @pytest.fixture(scope="session")

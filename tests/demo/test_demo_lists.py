@@ -13,55 +13,56 @@ from demo.scenario import Fault, expected_counts
 COUNTS = expected_counts(600, 3)
 
 
-def by_page(desk: Any) -> list[dict[str, Any]]:
+def by_page(registry: Any) -> list[dict[str, Any]]:
     found, url = [], "/json/projects"
     while url:
-        page = desk.ask(url).json()
+        page = registry.ask(url).json()
         found += page["results"]
         url = page["next_page"]
     return found
 
 
-def by_offset(desk: Any) -> list[dict[str, Any]]:
+def by_offset(registry: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    while items := desk.ask("/json/offset", params={"offset": len(found), "limit": 7}).json()["items"]:
+    while items := registry.ask("/json/offset", params={"offset": len(found), "limit": 7}).json()["items"]:
         found += items
     return found
 
 
-def by_cursor(desk: Any) -> list[dict[str, Any]]:
+def by_cursor(registry: Any) -> list[dict[str, Any]]:
     found, cursor = [], ""
     while cursor is not None:
-        page = desk.ask("/json/cursor", params={"cursor": cursor}).json()
+        page = registry.ask("/json/cursor", params={"cursor": cursor}).json()
         found += page["data"]
         cursor = page["meta"]["next_cursor"]
     return found
 
 
-def by_next(desk: Any) -> list[dict[str, Any]]:
+def by_next(registry: Any) -> list[dict[str, Any]]:
     found, url = [], "/json/next"
     while url:
-        page = desk.ask(url).json()
+        page = registry.ask(url).json()
         found += page["value"]
         url = page["links"]["next"]
     return found
 
 
-def at_once(desk: Any) -> list[dict[str, Any]]:
-    return list(desk.ask("/json/all").json())
+def at_once(registry: Any) -> list[dict[str, Any]]:
+    return list(registry.ask("/json/all").json())
 
 
-def by_file(desk: Any) -> list[dict[str, Any]]:
-    return [desk.ask(f"/json/files/{name}").json() for name in desk.ask("/json/files/").json()["files"]]
+def by_file(registry: Any) -> list[dict[str, Any]]:
+    return [registry.ask(f"/json/files/{name}").json() for name in registry.ask("/json/files/").json()["files"]]
 
 
-def by_row(desk: Any) -> list[dict[str, Any]]:
-    return list(csv.DictReader(io.StringIO(desk.ask("/csv/projects.csv").content.decode(), newline="")))
+def by_row(registry: Any) -> list[dict[str, Any]]:
+    return list(csv.DictReader(io.StringIO(registry.ask("/csv/projects.csv").content.decode(), newline="")))
 
 
-def by_search(desk: Any) -> list[dict[str, Any]]:
+def by_search(registry: Any) -> list[dict[str, Any]]:
     found: list[dict[str, Any]] = []
-    while results := desk.ask("/ckan/api/3/action/package_search", params={"start": len(found), "rows": 40}).json()["result"]["results"]:
+    search = "/ckan/api/3/action/package_search"
+    while results := registry.ask(search, params={"start": len(found), "rows": 40}).json()["result"]["results"]:
         found += results
     return found
 
@@ -88,28 +89,28 @@ def test_records_without_a_title_are_as_many_as_the_truth_says(opened: Any, name
     assert sum(not record["title"] for record in found) == COUNTS[name].untitled
 
 
-def test_a_search_is_told_its_count_and_at_most_a_thousand(opened: Any) -> None:
+def test_a_search_returns_its_count_and_at_most_1000_rows(opened: Any) -> None:
     result = opened().ask("/ckan/api/3/action/package_search", params={"rows": "5000"}).json()["result"]
 
     assert result["count"] == len(result["results"]) == COUNTS["ckan"].records
 
 
 def test_a_search_by_time_finds_what_was_modified_then(opened: Any) -> None:
-    desk, day = opened(), "2024-06-01T00:00:00Z"
+    registry, day = opened(), "2024-06-01T00:00:00Z"
 
     query = {"fq": f"metadata_modified:[{day} TO *]", "rows": "1000", "sort": "metadata_modified asc"}
-    found = [it["metadata_modified"] for it in desk.ask("/ckan/api/3/action/package_search", params=query).json()["result"]["results"]]
+    found = [it["metadata_modified"] for it in registry.ask("/ckan/api/3/action/package_search", params=query).json()["result"]["results"]]
 
-    assert found == sorted(it["metadata_modified"] for it in by_search(desk) if it["metadata_modified"] >= day[:-1])
+    assert found == sorted(it["metadata_modified"] for it in by_search(registry) if it["metadata_modified"] >= day[:-1])
     assert found
 
 
 def test_a_posted_search_is_answered_like_one_in_the_address(opened: Any) -> None:
-    desk = opened()
+    registry = opened()
 
-    posted = desk.ask("/ckan/api/3/action/package_search", "POST", json={"rows": 3})
+    posted = registry.ask("/ckan/api/3/action/package_search", "POST", json={"rows": 3})
 
-    assert posted.json() == desk.ask("/ckan/api/3/action/package_search?rows=3").json()
+    assert posted.json() == registry.ask("/ckan/api/3/action/package_search?rows=3").json()
 
 
 @pytest.mark.parametrize("query", ["rows=many", "sort=colour asc", "fq=organization:x", "start=-1"])
@@ -126,31 +127,31 @@ def test_a_posted_search_that_is_no_object_is_a_bad_request(opened: Any) -> None
 
 
 def test_a_wrong_move_is_refused_and_changes_nothing(opened: Any) -> None:
-    desk = opened()
-    before = desk.ask("/control").json()
+    registry = opened()
+    before = registry.ask("/control").json()
 
-    reply = desk.ask("/control", "POST", json={"faults": ["rain"]})
+    reply = registry.ask("/control", "POST", json={"faults": ["rain"]})
 
-    assert (reply.status_code, desk.ask("/control").json()) == (400, before)
+    assert (reply.status_code, registry.ask("/control").json()) == (400, before)
 
 
 def test_a_package_is_shown_by_name_and_by_id(opened: Any) -> None:
-    desk = opened()
-    package = by_search(desk)[5]
+    registry = opened()
+    package = by_search(registry)[5]
 
-    shown = [desk.ask("/ckan/api/3/action/package_show", params={"id": package[name]}).json()["result"] for name in ("name", "id")]
+    shown = [registry.ask("/ckan/api/3/action/package_show", params={"id": package[name]}).json()["result"] for name in ("name", "id")]
 
     assert shown == [package, package]
-    assert desk.ask("/ckan/api/3/action/package_show?id=none").status_code == 404
+    assert registry.ask("/ckan/api/3/action/package_show?id=none").status_code == 404
 
 
 @pytest.mark.parametrize("path", ["/json/projects?page=2", "/json/all", "/json/files/index.json", "/csv/projects.csv"])
 def test_what_the_client_has_is_not_sent_again(opened: Any, path: str) -> None:
-    desk = opened()
-    first = desk.ask(path)
+    registry = opened()
+    first = registry.ask(path)
 
-    by_tag = desk.ask(path, headers={"If-None-Match": first.headers["ETag"]})
-    by_time = desk.ask(path, headers={"If-Modified-Since": first.headers["Last-Modified"]})
+    by_tag = registry.ask(path, headers={"If-None-Match": first.headers["ETag"]})
+    by_time = registry.ask(path, headers={"If-Modified-Since": first.headers["Last-Modified"]})
 
     assert [first.status_code, by_tag.status_code, by_time.status_code] == [200, 304, 304]
 
@@ -162,18 +163,18 @@ def test_a_new_version_has_a_new_tag(opened: Any) -> None:
 
 
 def test_the_second_request_finds_the_registry_busy_once(opened: Any) -> None:
-    desk = opened(frozenset({Fault.BUSY}))
+    registry = opened(frozenset({Fault.BUSY}))
 
-    replies = [desk.ask("/json/projects") for _ in range(3)]
+    replies = [registry.ask("/json/projects") for _ in range(3)]
 
     assert [reply.status_code for reply in replies] == [200, 503, 200]
     assert replies[1].headers["Retry-After"] == "1"
 
 
 def test_an_empty_registry_claims_nothing(opened: Any) -> None:
-    desk = opened(frozenset({Fault.EMPTY}))
+    registry = opened(frozenset({Fault.EMPTY}))
 
-    assert [WAYS[name](desk) for name in WAYS] == [[]] * len(WAYS)
+    assert [WAYS[name](registry) for name in WAYS] == [[]] * len(WAYS)
 
 
 def test_a_web_page_comes_instead_of_data(opened: Any) -> None:
@@ -183,16 +184,16 @@ def test_a_web_page_comes_instead_of_data(opened: Any) -> None:
 
 
 def test_each_page_is_the_first_one_again(opened: Any) -> None:
-    desk = opened(frozenset({Fault.REPEAT}))
+    registry = opened(frozenset({Fault.REPEAT}))
 
-    first, second = (desk.ask(f"/json/projects?page={number}").json()["results"] for number in (1, 2))
+    first, second = (registry.ask(f"/json/projects?page={number}").json()["results"] for number in (1, 2))
 
     assert first == second != []
 
 
 def test_the_second_page_is_cut_in_its_middle(opened: Any) -> None:
-    desk = opened(frozenset({Fault.CUT}))
+    registry = opened(frozenset({Fault.CUT}))
 
-    whole, half = (desk.ask("/json/all").content for _ in range(2))
+    whole, half = (registry.ask("/json/all").content for _ in range(2))
 
     assert half == whole[: len(whole) // 2]

@@ -17,8 +17,8 @@ NS = {"o": "http://www.openarchives.org/OAI/2.0/"}
 COUNTS = expected_counts(600, 3)["oai"]
 
 
-def asked(desk: Any, **given: str) -> Any:
-    return etree.fromstring(desk.ask("/oai", params={name.rstrip("_"): text for name, text in given.items()}).content)
+def asked(registry: Any, **given: str) -> Any:
+    return etree.fromstring(registry.ask("/oai", params={name.rstrip("_"): text for name, text in given.items()}).content)
 
 
 def texts(root: Any, path: str) -> list[str]:
@@ -29,11 +29,11 @@ def code(root: Any) -> list[str]:
     return texts(root, "//o:error/@code")
 
 
-def walked(desk: Any, verb: str = "ListRecords", **given: str) -> Iterator[Any]:
-    page = asked(desk, verb=verb, metadataPrefix="oai_dc", **given)
+def walked(registry: Any, verb: str = "ListRecords", **given: str) -> Iterator[Any]:
+    page = asked(registry, verb=verb, metadataPrefix="oai_dc", **given)
     yield page
     while token := "".join(texts(page, "//o:resumptionToken/text()")):
-        page = asked(desk, verb=verb, resumptionToken=token)
+        page = asked(registry, verb=verb, resumptionToken=token)
         yield page
 
 
@@ -44,7 +44,7 @@ def test_a_list_is_complete_over_its_pages(opened: Any) -> None:
     assert len(keys) == len(set(keys)) == COUNTS.records + COUNTS.deleted
 
 
-def test_tokens_tell_size_and_cursor_and_the_last_is_empty(opened: Any) -> None:
+def test_tokens_state_size_and_cursor_and_the_last_is_empty(opened: Any) -> None:
     pages = list(walked(opened()))
 
     total = str(COUNTS.records + COUNTS.deleted)
@@ -54,10 +54,10 @@ def test_tokens_tell_size_and_cursor_and_the_last_is_empty(opened: Any) -> None:
 
 
 def test_a_token_is_good_twice(opened: Any) -> None:
-    desk = opened()
-    token = texts(asked(desk, verb="ListRecords", metadataPrefix="oai_dc"), "//o:resumptionToken/text()")[0]
+    registry = opened()
+    token = texts(asked(registry, verb="ListRecords", metadataPrefix="oai_dc"), "//o:resumptionToken/text()")[0]
 
-    first, second = (asked(desk, verb="ListRecords", resumptionToken=token) for _ in range(2))
+    first, second = (asked(registry, verb="ListRecords", resumptionToken=token) for _ in range(2))
 
     assert etree.tostring(first) == etree.tostring(second)
 
@@ -71,10 +71,10 @@ def test_a_deleted_record_is_a_header_alone(opened: Any) -> None:
 
 
 def test_identifiers_are_listed_like_records(opened: Any) -> None:
-    desk = opened()
+    registry = opened()
 
     headers, records = (
-        [key for page in walked(desk, verb) for key in texts(page, "//o:header/o:identifier/text()")]
+        [key for page in walked(registry, verb) for key in texts(page, "//o:header/o:identifier/text()")]
         for verb in ("ListIdentifiers", "ListRecords")
     )
 
@@ -83,32 +83,32 @@ def test_identifiers_are_listed_like_records(opened: Any) -> None:
 
 @pytest.mark.parametrize(("start", "until"), [("2024-03-01", "2024-03-31"), ("2024-03-01T00:00:00Z", "2024-03-31T23:59:59Z")])
 def test_a_window_of_time_includes_both_its_ends_in_both_granularities(opened: Any, start: str, until: str) -> None:
-    desk = opened()
-    stamps = [text for page in walked(desk) for text in texts(page, "//o:header/o:datestamp/text()")]
+    registry = opened()
+    stamps = [text for page in walked(registry) for text in texts(page, "//o:header/o:datestamp/text()")]
 
-    found = [text for page in walked(desk, from_=start, until=until) for text in texts(page, "//o:header/o:datestamp/text()")]
+    found = [text for page in walked(registry, from_=start, until=until) for text in texts(page, "//o:header/o:datestamp/text()")]
 
     assert found == [text for text in stamps if "2024-03-01" <= text[:10] <= "2024-03-31"]
     assert found
 
 
 def test_a_set_holds_the_sets_below_it(opened: Any) -> None:
-    desk = opened()
+    registry = opened()
 
-    pages = list(walked(desk, set="line:C7"))
+    pages = list(walked(registry, set="line:C7"))
 
     headers = [header for page in pages for header in page.iterfind(".//o:header", NS)]
     assert headers
     assert all(any(spec.text.startswith("line:C7:") for spec in header.iterfind("o:setSpec", NS)) for header in headers)
-    assert {"line", "line:C7", "line:C7:ehea", "language:fr"} <= set(texts(asked(desk, verb="ListSets"), "//o:setSpec/text()"))
+    assert {"line", "line:C7", "line:C7:ehea", "language:fr"} <= set(texts(asked(registry, verb="ListSets"), "//o:setSpec/text()"))
 
 
 def test_get_record_gives_the_record_of_the_list(opened: Any) -> None:
-    desk = opened()
-    listed = asked(desk, verb="ListRecords", metadataPrefix="oai_dc").find(".//o:record", NS)
+    registry = opened()
+    listed = asked(registry, verb="ListRecords", metadataPrefix="oai_dc").find(".//o:record", NS)
 
     key = str(listed.findtext("o:header/o:identifier", namespaces=NS))
-    found = asked(desk, verb="GetRecord", metadataPrefix="oai_dc", identifier=key).find(".//o:record", NS)
+    found = asked(registry, verb="GetRecord", metadataPrefix="oai_dc", identifier=key).find(".//o:record", NS)
 
     assert etree.tostring(found, method="c14n", with_tail=False) == etree.tostring(listed, method="c14n", with_tail=False)
 
@@ -146,10 +146,10 @@ def test_a_wrong_request_is_answered_by_its_error_code(opened: Any, query: str, 
 
 
 def test_the_request_is_repeated_but_for_a_bad_one(opened: Any) -> None:
-    desk = opened()
+    registry = opened()
 
-    good = asked(desk, verb="Identify").find("o:request", NS)
-    bad = asked(desk, verb="Harvest").find("o:request", NS)
+    good = asked(registry, verb="Identify").find("o:request", NS)
+    bad = asked(registry, verb="Harvest").find("o:request", NS)
 
     assert (dict(good.attrib), dict(bad.attrib)) == ({"verb": "Identify"}, {})
 
@@ -169,10 +169,10 @@ def test_a_token_expires_with_the_registrys_version(opened: Any) -> None:
 
 
 def test_the_third_request_meets_an_expired_token_once(opened: Any) -> None:
-    desk = opened(frozenset({Fault.EXPIRED}))
-    token = texts(asked(desk, verb="ListRecords", metadataPrefix="oai_dc"), "//o:resumptionToken/text()")[0]
+    registry = opened(frozenset({Fault.EXPIRED}))
+    token = texts(asked(registry, verb="ListRecords", metadataPrefix="oai_dc"), "//o:resumptionToken/text()")[0]
 
-    codes = [code(asked(desk, verb="ListRecords", resumptionToken=token)) for _ in range(3)]
+    codes = [code(asked(registry, verb="ListRecords", resumptionToken=token)) for _ in range(3)]
 
     assert codes == [[], ["badResumptionToken"], []]
 

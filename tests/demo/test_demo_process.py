@@ -23,11 +23,11 @@ def test_two_demos_of_one_seed_answer_alike() -> None:
 def test_a_demo_moves_to_another_version_and_counts_requests() -> None:
     with Demo(200, 9, (), only=["all"]) as demo:
         before = httpx.get(f"{demo.url}/json/all").json()
-        told = demo.evolve(2, faults=[Fault.TITLES])
+        result = demo.evolve(2, faults=[Fault.TITLES])
         after = httpx.get(f"{demo.url}/json/all").json()
         counted = demo.counters()
 
-    assert (told["version"], told["faults"]) == (2, ["titles"])
+    assert (result["version"], result["faults"]) == (2, ["titles"])
     assert len(before) == 200
     assert len(after) == expected_counts(200, 9, 2, [Fault.TITLES], ["all"])["all"].records
     assert counted["requests"] == {"all": 2}

@@ -31,12 +31,12 @@ Answer = Callable[[Mapping[str, str]], bytes | None]
 
 
 def transport() -> httpx.MockTransport:
-    """Give the simulated host."""
+    """Return the simulated host."""
     return httpx.MockTransport(_answer)
 
 
 def played(folder: Path) -> httpx.MockTransport:
-    """Give a host that answers from *folder*: `store.ttl` as a SPARQL endpoint, `answers/` by the path's last part, else `reply.*`."""
+    """Return a host that answers from *folder*: `store.ttl` as a SPARQL endpoint, `answers/` by the path's last part, else `reply.*`."""
     if (folder / "store.ttl").exists():
         store = Store()
         store.bulk_load(path=str(folder / "store.ttl"), format=RdfFormat.TURTLE)
@@ -64,7 +64,7 @@ def endpoint(store: Store, request: httpx.Request) -> httpx.Response:
 
 @lru_cache
 def _catalogues() -> Store:
-    """Give all real DCAT documents that can be read as one store."""
+    """Return all real DCAT documents that can be read as one store."""
     store = Store()
     for file in sorted((FEEDS / "dcat").iterdir()):
         with suppress(SyntaxError):
@@ -99,7 +99,7 @@ def _file(folder: Path, name: str) -> bytes | None:
 
 @lru_cache
 def _recorded() -> dict[tuple[tuple[str, str], ...], bytes]:
-    """Give MIT's recorded answers by what was asked, as each of them repeats it in its <request>."""
+    """Return MIT's recorded answers by what was asked, as each of them repeats it in its <request>."""
     found = {}
     for file in sorted((FEEDS / "oai").glob("mit_*.xml")):
         request = etree.fromstring(file.read_bytes()).find(f"{_OAI}request")
@@ -126,7 +126,7 @@ def _repeated(asked: Mapping[str, str]) -> bytes | None:
 
 
 def _singles(asked: Mapping[str, str]) -> bytes:
-    """Give the records that were recorded one by one as a list, in pages."""
+    """Return the records that were recorded one by one as a list, in pages."""
     if repeated := _repeated(asked):
         return repeated
     records = [
@@ -146,7 +146,7 @@ def _sickle(asked: Mapping[str, str]) -> bytes | None:
 
 
 def _ckan(asked: Mapping[str, str]) -> bytes:
-    """Give the sample packages as a portal's search does."""
+    """Return the sample packages as a portal's search does."""
     packages = []
     for file in sorted((FEEDS / "ckan").glob("*.json")):
         document = json.loads(file.read_bytes())
@@ -156,19 +156,19 @@ def _ckan(asked: Mapping[str, str]) -> bytes:
 
 
 def _bank(asked: Mapping[str, str]) -> bytes:
-    """Give the two pages of the World Bank's answer that were recorded, of eight; then nothing more."""
+    """Return the two pages of the World Bank's answer that were recorded, of eight; then nothing more."""
     file = FEEDS / "worldbank" / f"az_donor_pipeline_page_os{asked.get('os', '0')}.raw.json"
     return file.read_bytes() if file.exists() else b'{"rows":10,"os":"20","page":"3","total":"79","projects":{}}'
 
 
 def _git_tree(asked: Mapping[str, str]) -> bytes:
-    """Give the nominees as a code host tells a tree of git."""
+    """Return the nominees as a code host tells a tree of git."""
     rows = [{"path": f"nominees/{file.name}", "type": "blob"} for file in sorted((FEEDS / "dpg" / "nominees").glob("*.json"))]
     return json.dumps({"tree": [{"path": "nominees", "type": "tree"}, {"path": "LICENSE", "type": "blob"}, *rows]}).encode()
 
 
 def _csw(asked: Mapping[str, str]) -> bytes:
-    """Give the records of MIT that were recorded one by one as a catalogue service does, its identifier before the others."""
+    """Return the records of MIT that were recorded one by one as a catalogue service does, its identifier before the others."""
     found = []
     for file in sorted((FEEDS / "oai").glob("mit_*.xml")):
         for record in etree.fromstring(file.read_bytes()).iterfind(f"{_OAI}GetRecord/{_OAI}record"):
@@ -177,9 +177,9 @@ def _csw(asked: Mapping[str, str]) -> bytes:
             found += [f"<csw:Record>{key}{''.join(parts)}</csw:Record>"] if parts else []
     start, size = int(asked["startPosition"]), int(asked["maxRecords"])
     following = start + size if start + size <= len(found) else 0
-    told = f'<csw:SearchResults numberOfRecordsMatched="{len(found)}" nextRecord="{following}">'
+    result = f'<csw:SearchResults numberOfRecordsMatched="{len(found)}" nextRecord="{following}">'
     body = "".join(found[start - 1 : start - 1 + size])
-    return f'<csw:GetRecordsResponse xmlns:csw="{_CSW}">{told}{body}</csw:SearchResults></csw:GetRecordsResponse>'.encode()
+    return f'<csw:GetRecordsResponse xmlns:csw="{_CSW}">{result}{body}</csw:SearchResults></csw:GetRecordsResponse>'.encode()
 
 
 _SOME = 40  # nominees that are played as changes and as resources
@@ -190,7 +190,7 @@ def _nominees() -> list[str]:
 
 
 def _activities(asked: Mapping[str, str]) -> bytes:
-    """Give some nominees as a collection of changes, each told twice."""
+    """Return some nominees as a collection of changes, each listed twice."""
     rows = [
         {"type": kind, "endTime": f"2026-0{month}-01T00:00:00Z", "object": {"id": address, "type": "Document"}}
         for month, kind in enumerate(("Create", "Update"), 1)
@@ -200,14 +200,14 @@ def _activities(asked: Mapping[str, str]) -> bytes:
 
 
 def _resources(asked: Mapping[str, str]) -> bytes:
-    """Give some nominees as a resource list."""
+    """Return some nominees as a resource list."""
     names = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:rs="http://www.openarchives.org/rs/terms/"'
-    told = "".join(f"<url><loc>{address}</loc></url>" for address in _nominees())
-    return f'<urlset {names}><rs:md capability="resourcelist"/>{told}</urlset>'.encode()
+    text = "".join(f"<url><loc>{address}</loc></url>" for address in _nominees())
+    return f'<urlset {names}><rs:md capability="resourcelist"/>{text}</urlset>'.encode()
 
 
 def _stream(asked: Mapping[str, str]) -> bytes:
-    """Give the real versions of mobility hindrances as one page of a stream."""
+    """Return the real versions of mobility hindrances as one page of a stream."""
     files = [FEEDS / "ldes" / name for name in ("example-ldes-member.nq", "members_member_nquads.nq", "members_member_turtle.ttl")]
     texts = [b"\n".join(file.read_bytes() for file in files)]
     texts += [
@@ -218,7 +218,7 @@ def _stream(asked: Mapping[str, str]) -> bytes:
 
 
 def _sitemap(asked: Mapping[str, str]) -> bytes:
-    """Give a sitemap of the real pages."""
+    """Return a sitemap of the real pages."""
     pages = "".join(f"<url><loc>https://{HOST}/feeds/html/{file.name}</loc></url>" for file in sorted((FEEDS / "html").iterdir()))
     return f'<urlset xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{pages}</urlset>'.encode()
 

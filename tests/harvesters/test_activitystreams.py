@@ -57,8 +57,8 @@ def harvest(there, source, since=None, cursor=None):
         return list(collect(source, fetch, since, cursor))
 
 
-def told(pages):
-    """Give what came: the object and its name, or that it is gone."""
+def summary(pages):
+    """Return what came: the object and its name, or that it is gone."""
     items = [item for page in pages for item in page.items]
     return [(it.key.removeprefix(f"{HOST}/"), it.payload["name"] if isinstance(it, Record) else type(it).__name__) for it in items]
 
@@ -75,21 +75,21 @@ def collection(**more: object) -> Site:
 def test_of_each_object_the_newest_activity_counts(source):
     pages = harvest(collection(), source())
 
-    assert told(pages) == [("d", "d of day 13"), ("b", "DeletedRecord"), ("a", "a of day 11"), ("c", "c of day 3")]
+    assert summary(pages) == [("d", "d of day 13"), ("b", "DeletedRecord"), ("a", "a of day 11"), ("c", "c of day 3")]
     assert (pages[-1].cursor, pages[-1].doubt, pages[0].again) == (None, None, True)
 
 
 def test_only_pages_with_news_are_asked_for(source):
     there = collection()
 
-    assert told(harvest(there, source(), datetime(2026, 1, 12, tzinfo=UTC))) == [("d", "d of day 13"), ("b", "DeletedRecord")]
+    assert summary(harvest(there, source(), datetime(2026, 1, 12, tzinfo=UTC))) == [("d", "d of day 13"), ("b", "DeletedRecord")]
     assert there.asked == ["c", "p2"]
 
 
 def test_a_collection_that_only_leads_on_is_read_from_its_end_too(source):
     there = collection(c={"type": "OrderedCollection", "first": f"{HOST}/p1"})
 
-    assert told(harvest(there, source())) == told(harvest(collection(), source()))
+    assert summary(harvest(there, source())) == summary(harvest(collection(), source()))
 
 
 @pytest.mark.parametrize("name", ["orderedItems", "items"])
@@ -97,23 +97,23 @@ def test_a_collection_without_pages_is_read(name, source):
     rows = [act("Create", "a", 1), act("Update", "a", 3), act("Create", "b", 2)]
     rows = rows if name == "items" else sorted(rows, key=lambda row: row["endTime"])
 
-    assert told(harvest(Site({"c": {"type": "Collection", name: rows}}), source())) == [("a", "a of day 3"), ("b", "b of day 2")]
+    assert summary(harvest(Site({"c": {"type": "Collection", name: rows}}), source())) == [("a", "a of day 3"), ("b", "b of day 2")]
 
 
 def test_what_moved_is_gone_there_and_comes_here(source):
     move = act("Move", "a", 12, target={"id": f"{HOST}/z", "name": "moved"})
 
-    assert told(harvest(Site({"c": COLLECTION, "p2": page(act("Create", "a", 1), move)}), source())) == [
+    assert summary(harvest(Site({"c": COLLECTION, "p2": page(act("Create", "a", 1), move)}), source())) == [
         ("a", "DeletedRecord"),
         ("z", "moved"),
     ]
 
 
-def test_a_refresh_tells_all_anew_so_what_lies_before_it_tells_no_more_than_deletions(source):
+def test_before_a_refresh_only_deletions_count(source):
     pages = {"c": COLLECTION, "p2": page(act("Create", "old", 1), act("Delete", "gone", 2), act("Refresh", "", 3), act("Create", "new", 4))}
 
-    assert told(harvest(Site(pages), source())) == [("new", "new of day 4")]
-    assert told(harvest(Site(pages), source(), datetime(2026, 1, 1, tzinfo=UTC))) == [("new", "new of day 4"), ("gone", "DeletedRecord")]
+    assert summary(harvest(Site(pages), source())) == [("new", "new of day 4")]
+    assert summary(harvest(Site(pages), source(), datetime(2026, 1, 1, tzinfo=UTC))) == [("new", "new of day 4"), ("gone", "DeletedRecord")]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_an_object_is_brought_from_where_it_says_also(source):
 
     pages = harvest(Site({"c": COLLECTION, "p2": page(it, act("Create", "b", 1)), "meta": {"name": "A"}}), source(format="json", also=True))
 
-    assert told(pages) == [("b", "InvalidRecord"), ("a", "A")]
+    assert summary(pages) == [("b", "InvalidRecord"), ("a", "A")]
 
 
 @pytest.mark.parametrize(
@@ -159,7 +159,7 @@ def test_an_object_is_brought_from_where_it_says_also(source):
 def test_an_object_that_cannot_be_brought_stops_nothing(broken, kind, source):
     there = Site({"c": COLLECTION, "p2": page(act("Create", "a", 1), act("Create", "b", 1)), "a": broken, "b": {"name": "B"}})
 
-    assert told(harvest(there, source(format="json"))) == [("b", "B"), ("a", kind.__name__)]
+    assert summary(harvest(there, source(format="json"))) == [("b", "B"), ("a", kind.__name__)]
 
 
 def test_a_registry_that_goes_down_ends_the_harvest(source):
@@ -175,7 +175,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source):
     there = collection()
     whole = harvest(there, source())
 
-    assert told(harvest(there, source(), cursor=whole[0].cursor)) == [("c", "c of day 3"), ("b", "b of day 2"), ("a", "a of day 1")]
+    assert summary(harvest(there, source(), cursor=whole[0].cursor)) == [("c", "c of day 3"), ("b", "b of day 2"), ("a", "a of day 1")]
 
 
 def test_pages_that_lead_in_circles_end_the_harvest(source):
@@ -188,14 +188,14 @@ def test_pages_that_lead_in_circles_end_the_harvest(source):
 @pytest.mark.parametrize(
     "row", ["text", {"type": "Create"}, {"type": "Create", "object": {"name": "no id"}}, {"type": "Create", "object": [None]}]
 )
-def test_an_activity_that_cannot_be_read_is_told(row, source):
+def test_an_activity_that_cannot_be_read_is_reported(row, source):
     items = harvest(Site({"c": COLLECTION, "p2": page(row, act("Create", "a", 1))}), source())[0].items
 
     assert [type(item) for item in items] == [Record, InvalidRecord]
 
 
 @pytest.mark.parametrize("content", [b"{}", b"[]", b"7", b'{"type": "Person"}', b"<html>", b""])
-def test_what_is_no_collection_is_told(content, source):
+def test_what_is_no_collection_is_reported(content, source):
     with pytest.raises(ParseError):
         harvest(Site({"c": content}), source())
 

@@ -15,7 +15,7 @@ from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import InvalidRecord, Record
 
-MOST = 50  # pages: an answer that never ends is one that is never told
+MOST = 50  # pages: an answer that never ends is one that is never read_file
 
 KINDS = {
     "oai-pmh": ("oai_dc", {}, {}),
@@ -62,8 +62,8 @@ NONSENSE = [b"", b"  \n", b"\xef\xbb\xbf", b"\x00", b"\xff\xfe", b"[", b"[" * 10
 SLOW = [b" " * 100_000 + b"<a", b"<!-- -->" * 20_000 + b"<a", b"<?a?> " * 20_000 + b"<a", b"\n<!--" * 20_000]
 
 
-def told(content: bytes, protocol: str, card: object, words: object) -> tuple[list[str], int]:
-    """Harvest one answer, given to every request; give what was told, and how many records could be mapped."""
+def read_file(content: bytes, protocol: str, card: object, words: object) -> tuple[list[str], int]:
+    """Harvest one answer, given to every request; give what was read_file, and how many records could be mapped."""
     mapping, options, fields = ALL[protocol]
     source = card(protocol, mapping, options=options, fields=fields)
     collect, read = check_compatible(source)[0].collect, check_compatible(source)[1].prepare(source, words)
@@ -83,10 +83,10 @@ def told(content: bytes, protocol: str, card: object, words: object) -> tuple[li
 
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
 @pytest.mark.parametrize("protocol", KINDS)
-def test_an_answer_of_another_kind_is_told_and_never_mapped(protocol, card, words):
+def test_an_answer_of_another_kind_is_reported_and_never_mapped(protocol, card, words):
     foreign = [file for file in FOREIGN if file.parent.name not in OWN.get(protocol, ())]
 
-    outcomes = {file.name: told(file.read_bytes(), protocol, card, words) for file in foreign}
+    outcomes = {file.name: read_file(file.read_bytes(), protocol, card, words) for file in foreign}
 
     assert {name for name, (reasons, _) in outcomes.items() if not reasons} - EMPTY_LISTS == set()
     assert {name for name, (_, mapped) in outcomes.items() if mapped} == set()
@@ -97,10 +97,10 @@ EMPTY_LISTS = {"mit_get-identifiers-no-matches_00.xml", "sickle_noRecordsMatch.x
 
 
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
-def test_html_is_told_to_be_html(card, words):
+def test_html_is_reported_as_html(card, words):
     pages = _files("html", "waf")
 
-    reasons = {file.name: told(file.read_bytes(), "json", card, words)[0][0] for file in pages}
+    reasons = {file.name: read_file(file.read_bytes(), "json", card, words)[0][0] for file in pages}
 
     assert [name for name, reason in reasons.items() if "HTML" not in reason] == []
 
@@ -110,7 +110,7 @@ def test_html_is_told_to_be_html(card, words):
 def test_an_xml_bomb_is_refused_before_it_swells(file, card, words):
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
-    reasons, _ = told(file.read_bytes(), "oai-pmh", card, words)
+    reasons, _ = read_file(file.read_bytes(), "oai-pmh", card, words)
 
     assert "DOCTYPE, which is refused" in reasons[0]
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 20_000  # kilobytes
@@ -120,15 +120,15 @@ def test_an_xml_bomb_is_refused_before_it_swells(file, card, words):
 def test_a_doctype_in_another_charset_is_refused_too(charset, card, words):
     bomb = '<!DOCTYPE a [<!ENTITY b "cc">]><OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">&b;</OAI-PMH>'
 
-    reasons, _ = told(bomb.encode(charset), "oai-pmh", card, words)
+    reasons, _ = read_file(bomb.encode(charset), "oai-pmh", card, words)
 
     assert len(reasons) == 1
 
 
 @pytest.mark.parametrize("content", [*NONSENSE, *SLOW], ids=lambda content: repr(content[:8]))
 @pytest.mark.parametrize("protocol", ALL)
-def test_nothing_and_nonsense_are_told(protocol, content, card, words):
-    reasons, mapped = told(content, protocol, card, words)
+def test_nothing_and_nonsense_are_reported(protocol, content, card, words):
+    reasons, mapped = read_file(content, protocol, card, words)
 
     assert (len(reasons), mapped) == (1, 0)
 
@@ -136,6 +136,6 @@ def test_nothing_and_nonsense_are_told(protocol, content, card, words):
 @pytest.mark.skipif(not FOREIGN, reason=replay.MISSING)
 @pytest.mark.parametrize("file", OTHERS, ids=lambda file: file.name)
 def test_any_json_or_rdf_given_to_a_card_of_its_kind_ends_quietly(file, card, words):
-    reasons, mapped = told(file.read_bytes(), FITTING[file.suffix], card, words)
+    reasons, mapped = read_file(file.read_bytes(), FITTING[file.suffix], card, words)
 
     assert reasons or mapped or file.name in EMPTY_LISTS

@@ -26,7 +26,7 @@ def ask(status: int, headers: dict[str, str], content: bytes, accept: str = "app
         return httpx.Response(status, headers=headers, content=content)
 
     patience = RetryPolicy(max_attempts=1)
-    with Fetch("desk@example.org", pause=0, robots=False, retry_policy=patience, transport=httpx.MockTransport(answer)) as door:
+    with Fetch("operator@example.org", pause=0, robots=False, retry_policy=patience, transport=httpx.MockTransport(answer)) as door:
         door.get(URL, accept=accept)
     return door
 
@@ -78,12 +78,12 @@ def test_what_is_no_wall_is_not_called_one(error: type[Exception], status: int, 
 
 
 def test_the_publisher_is_given_who_we_are_and_the_line_that_lets_us_in() -> None:
-    with pytest.raises(BotProtectionError) as told:
+    with pytest.raises(BotProtectionError) as raised:
         ask(403, {"cf-mitigated": "challenge"}, b"")
 
-    assert '"Stocktake/0.1 (+https://w3id.org/wsis-stocktaking/; desk@example.org)"' in str(told.value)
-    assert '(http.host eq "registry.example" and starts_with(http.request.uri.path, "/oai")' in str(told.value)
-    assert '"User-agent: Stocktake" and on the next line "Allow: /oai"' in str(told.value)
+    assert '"Stocktake/0.1 (+https://w3id.org/wsis-stocktaking/; operator@example.org)"' in str(raised.value)
+    assert '(http.host eq "registry.example" and starts_with(http.request.uri.path, "/oai")' in str(raised.value)
+    assert '"User-agent: Stocktake" and on the next line "Allow: /oai"' in str(raised.value)
 
 
 def test_data_that_speaks_of_walls_is_data() -> None:
@@ -95,7 +95,7 @@ def test_data_that_speaks_of_walls_is_data() -> None:
 @pytest.mark.parametrize(
     ("accept", "wanted"), [("application/json", "JSON"), ("text/xml, application/xml", "XML"), ("text/csv, */*", "a table")]
 )
-def test_a_web_page_in_the_place_of_data_is_told_with_its_title(accept: str, wanted: str) -> None:
+def test_a_web_page_in_the_place_of_data_is_reported_with_its_title(accept: str, wanted: str) -> None:
     with pytest.raises(WebPageError, match=f'an HTML page titled "Sign in & wait" where {wanted} was expected'):
         ask(200, {}, b"\n<!-- x --><!DOCTYPE html><html><title>Sign in\n &amp; wait</title></html>", accept)
 

@@ -118,7 +118,7 @@ def test_a_package_without_an_id_or_that_is_no_object_is_unreadable(portal, regi
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("message", "text"),
     [
         (b'{"success": false, "error": {"__type": "Authorization Error", "message": "Access denied"}}', "says: Access denied"),
         (b'{"success": false}', "says: None"),
@@ -127,12 +127,12 @@ def test_a_package_without_an_id_or_that_is_no_object_is_unreadable(portal, regi
         (b"oops", "not JSON"),
     ],
 )
-def test_what_is_no_answer_of_a_search_is_told(content, told, portal, registry):
-    with pytest.raises(ParseError, match=told):
-        harvest(registry(lambda request: httpx.Response(200, content=content)), portal())
+def test_what_is_no_answer_of_a_search_is_reported(message, text, portal, registry):
+    with pytest.raises(ParseError, match=text):
+        harvest(registry(lambda request: httpx.Response(200, content=message)), portal())
 
 
-def test_pages_that_repeat_are_told(portal, registry):
+def test_pages_that_repeat_are_reported(portal, registry):
     there = registry(lambda request: httpx.Response(200, content=found(9, package("a"))))
 
     with pytest.raises(ParseError, match="repeats the records"):

@@ -91,7 +91,7 @@ def test_a_portal_that_gives_fewer_than_asked_is_read_in_pieces_all_the_same():
     assert kinds(harvest(there, 40)) == there.truth()
 
 
-def test_a_package_whose_id_cannot_be_told_leaves_the_sweep_in_doubt():
+def test_a_package_whose_id_is_unknown_leaves_the_sweep_in_doubt():
     there = Portal(20, [17], names=False)
 
     pages = harvest(there)
@@ -142,8 +142,8 @@ def test_a_run_that_is_killed_at_any_page_brings_the_same_packages(poison, deepe
     assert [page.items for page in killed] == [page.items for page in undisturbed]
 
 
-@pytest.mark.parametrize(("later", "told"), [(19, "shrank from 20 to 19"), (21, "grew from 20 to 21")])
-def test_a_count_that_changes_is_doubted(later, told):
+@pytest.mark.parametrize(("later", "message"), [(19, "shrank from 20 to 19"), (21, "grew from 20 to 21")])
+def test_a_count_that_changes_is_doubted(later, message):
     there = Portal(20)
 
     def shrinking(request):
@@ -151,7 +151,7 @@ def test_a_count_that_changes_is_doubted(later, told):
             there.keys = [f"k{number:04}" for number in range(later)]
         return there(request)
 
-    assert told in harvest(shrinking)[-1].doubt
+    assert message in harvest(shrinking)[-1].doubt
 
 
 def test_an_offset_of_before_begins_the_search_anew():

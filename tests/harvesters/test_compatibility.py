@@ -22,7 +22,7 @@ def test_a_good_card_gives_its_protocol_and_mapping(card):
 
 
 @pytest.mark.parametrize(
-    ("given", "told"),
+    ("given", "message"),
     [
         ({"protocol": "oai"}, "protocol 'oai' is unknown; known are oai-pmh, ckan, json, csv"),
         ({"mapping": "dc"}, "mapping 'dc' is unknown; known are oai_dc, "),
@@ -48,8 +48,8 @@ def test_a_good_card_gives_its_protocol_and_mapping(card):
         ({"options": {"page": "p", "files": "f"}}, "both define paging"),
     ],
 )
-def test_a_card_that_cannot_work_is_refused(given, told, card):
-    with pytest.raises(SourceDefinitionError, match=re.escape(told)) as error:
+def test_a_card_that_cannot_work_is_refused(given, message, card):
+    with pytest.raises(SourceDefinitionError, match=re.escape(message)) as error:
         check_compatible(card(**given))
 
     assert str(error.value).startswith("a: ")

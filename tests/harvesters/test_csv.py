@@ -42,7 +42,7 @@ def test_the_delimiter_is_the_one_that_the_header_has_most_of(mark, card, regist
         ("id,n\n1,щ".encode("koi8-r"), "text/csv", {"charset": "koi8-r"}, "щ"),
     ],
 )
-def test_the_charset_is_what_is_told(content, type_, options, name, card, registry):
+def test_the_stated_charset_is_used(content, type_, options, name, card, registry):
     there = registry({"": httpx.Response(200, content=content, headers={"Content-Type": type_})})
 
     (record,) = harvest(there, table(card, **options))
@@ -50,7 +50,7 @@ def test_the_charset_is_what_is_told(content, type_, options, name, card, regist
     assert record.payload["n"] == name
 
 
-def test_a_charset_that_is_not_told_is_known_by_the_language_that_shows_in_it(card, registry):
+def test_a_missing_charset_is_detected(card, registry):
     text = "id,n\n" + "\n".join(f"{number},Оцифровка сельских школ и больниц, обучение учителей" for number in range(9)).replace(", ", " ")
     there = registry({"": text.encode("cp1251")})
 
@@ -201,7 +201,7 @@ def test_a_table_that_has_not_changed_says_so(card, registry):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("message", "text"),
     [
         (b"<html></html>", "HTML page where a table was expected"),
         (b"name,b\n1,2\n", "no column 'id', only name, b; set the option 'key'"),
@@ -209,15 +209,15 @@ def test_a_table_that_has_not_changed_says_so(card, registry):
         (b"", "empty response"),
     ],
 )
-def test_what_is_no_table_is_told(content, told, card, registry):
-    with pytest.raises(ParseError, match=told):
-        harvest(registry({"": content}), table(card))
+def test_what_is_no_table_is_reported(message, text, card, registry):
+    with pytest.raises(ParseError, match=text):
+        harvest(registry({"": message}), table(card))
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [({"delimiter": ";;"}, "write one character"), ({"quote": ""}, "write one character"), ({"key": "a", "digest": ["b"]}, "keep one")],
 )
-def test_options_that_do_not_fit_are_refused(options, told, card):
-    with pytest.raises(SourceDefinitionError, match=told):
+def test_options_that_do_not_fit_are_refused(options, message, card):
+    with pytest.raises(SourceDefinitionError, match=message):
         check(table(card, **options))

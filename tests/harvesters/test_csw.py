@@ -42,7 +42,7 @@ class Service:
     asked: list[dict[str, str]] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
-        given = dict(request.url.params) if request.method == "GET" else _told(request)
+        given = dict(request.url.params) if request.method == "GET" else _parameters(request)
         if self.posts and request.method == "GET":
             return httpx.Response(405)
         self.asked.append(given)
@@ -54,17 +54,17 @@ class Service:
             f"<csw:Record><dc:identifier>r{n:03}</dc:identifier><dct:modified>2026-01-01</dct:modified></csw:Record>" for n in numbers
         )
         following = numbers.stop if numbers and numbers.stop <= self.count else 0
-        told = f' nextRecord="{following}"' if self.next else ""
+        result = f' nextRecord="{following}"' if self.next else ""
         if any(number in self.poison for number in numbers):
             body += "\x01"
-        text = f'{HEAD}<csw:SearchResults numberOfRecordsMatched="{self.count}"{told}>{body}</csw:SearchResults></csw:GetRecordsResponse>'
+        text = f'{HEAD}<csw:SearchResults numberOfRecordsMatched="{self.count}"{result}>{body}</csw:SearchResults></csw:GetRecordsResponse>'
         return httpx.Response(200, content=text.encode())
 
     def door(self) -> Fetch:
         return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
 
 
-def _told(request: httpx.Request) -> dict[str, str]:
+def _parameters(request: httpx.Request) -> dict[str, str]:
     """Read a request in XML as the parameters that it stands for."""
     assert request.headers["content-type"] == "application/xml"
     root = etree.fromstring(request.content)
@@ -92,9 +92,9 @@ def source(card):
 
 
 @pytest.mark.parametrize("most", [1000, 7])
-@pytest.mark.parametrize("told", [True, False])
-def test_all_records_come_page_by_page(told, most, source):
-    pages = harvest(Service(120, most=most, next=told), source())
+@pytest.mark.parametrize("message", [True, False])
+def test_all_records_come_page_by_page(message, most, source):
+    pages = harvest(Service(120, most=most, next=message), source())
 
     assert keys(pages) == [f"r{n:03}" for n in range(1, 121)]
     assert (pages[0].claimed, pages[-1].cursor, pages[-1].doubt) == (120, None, None)
@@ -167,7 +167,7 @@ def test_a_list_that_ends_too_soon_leaves_the_sweep_in_doubt(source):
         (b'<!DOCTYPE a [<!ENTITY b "c">]><a>&b;</a>', "DOCTYPE"),
     ],
 )  # fmt: skip
-def test_what_is_no_answer_is_told(content, why, source, registry):
+def test_what_is_no_answer_is_reported(content, why, source, registry):
     with pytest.raises(ParseError, match=why):
         harvest(registry(lambda _: httpx.Response(200, content=content)), source())
 
@@ -205,10 +205,10 @@ def test_a_service_that_takes_xml_only_is_asked_by_post(source):
     pages = harvest(there, source(method="post", constraint="dc:type = 'dataset'", sort="dc:identifier:D"))
 
     assert keys(pages) == [f"r{number:03}" for number in range(1, 8)]
-    told = {"service": "CSW", "version": "2.0.2", "resultType": "results", "typeNames": "csw:Record", "maxRecords": "50"}
+    found = {"service": "CSW", "version": "2.0.2", "resultType": "results", "typeNames": "csw:Record", "maxRecords": "50"}
     assert (
         there.asked[1].items()
-        >= {**told, "startPosition": "6", "constraint": "dc:type = 'dataset'", "sort": "dc:identifier", "order": "DESC"}.items()
+        >= {**found, "startPosition": "6", "constraint": "dc:type = 'dataset'", "sort": "dc:identifier", "order": "DESC"}.items()
     )
 
 

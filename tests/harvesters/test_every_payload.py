@@ -111,8 +111,8 @@ KINDS = (
 
 
 def whose(reason: str) -> str:
-    """Tell whose fault it is that a payload was not published."""
-    return next((told for words, told in WHOSE.items() if words in reason), "OURS")
+    """Return whose fault it is that a payload was not published."""
+    return next((result for words, result in WHOSE.items() if words in reason), "OURS")
 
 
 def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], Counter[str]]:
@@ -122,7 +122,7 @@ def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], C
     read = check_compatible(source)[1].prepare(source, words)
     reasons: Counter[str] = Counter()
     files = came = 0
-    told: list[list[str]] = []
+    result: list[list[str]] = []
     for file in sorted(replay.FEEDS.glob(kind.files)):
         try:
             items = list(_items(source, file))
@@ -132,14 +132,14 @@ def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], C
         files, came = files + 1, came + len(items)
         for item in items:
             try:
-                told.append(describe(read(item), Iris(), "a") if isinstance(item, Record) else [])
+                result.append(describe(read(item), Iris(), "a") if isinstance(item, Record) else [])
             except ParseError as error:
                 reasons[f"{file.name}: {error}"] += 1
             if not isinstance(item, Record):
                 reasons[f"{file.name}: {getattr(item, 'reason', 'gone')}"] += 1
-    mapped = [lines for lines in told if lines]
-    verdicts = validate_many(mapped)
-    faults = [[it for it in results if it.severity is Severity.VIOLATION] for results in verdicts]
+    mapped = [lines for lines in result if lines]
+    outcomes = validate_many(mapped)
+    faults = [[it for it in results if it.severity is Severity.VIOLATION] for results in outcomes]
     reasons.update(f"withheld: {it.message}" for found in faults for it in found[:1])
     return (files, came, len(mapped), sum(not found for found in faults)), reasons
 
@@ -174,7 +174,7 @@ def _items(source: Any, file: Path) -> Iterator[Any]:
 
 
 def _body(file: Path) -> bytes:
-    """Give what was recorded: of a recorded answer with its headers, its body."""
+    """Return what was recorded: of a recorded answer with its headers, its body."""
     head, _, body = file.read_text(encoding="utf-8").partition("\nbody: |-\n") if file.suffix == ".yaml" else ("", "", "")
     return body.encode() if head else file.read_bytes()
 
@@ -202,7 +202,7 @@ def _stream(file: Path, content: bytes) -> bytes:
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: f"{kind.files} by {kind.protocol}")
-def test_every_real_payload_of_a_kind_is_read_mapped_and_judged(kind: Kind, words: Crosswalks) -> None:
+def test_every_real_payload_of_a_kind_is_read_mapped_and_validated(kind: Kind, words: Crosswalks) -> None:
     found, reasons = counted(kind, words)
 
     assert found == kind.truth, "\n".join(reasons)

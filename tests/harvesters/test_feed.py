@@ -119,14 +119,14 @@ def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(item, card):
     assert [type(it) for it in page.items] == [Record]
 
 
-def test_what_nothing_tells_from_others_is_unreadable(card):
+def test_a_record_without_a_distinct_key_is_unreadable(card):
     (page,) = pages({"/feed": atom("a").replace(b"<id>urn:a</id>", b"")}, card)
 
     assert page.items == (InvalidRecord(None, "an entry with neither an identifier nor a link, titled 'a'"),)
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("message", "text"),
     [
         (b"<!DOCTYPE a [<!ENTITY b 'c'>]><feed/>", "DOCTYPE, which is refused"),
         (b"<html><title>Back soon</title></html>", "an HTML page"),
@@ -135,9 +135,9 @@ def test_what_nothing_tells_from_others_is_unreadable(card):
         (b"", "empty response"),
     ],
 )
-def test_what_is_no_feed_is_told(content, told, card):
-    with pytest.raises(ParseError, match=told):
-        pages({"/feed": content}, card)
+def test_what_is_no_feed_is_reported(message, text, card):
+    with pytest.raises(ParseError, match=text):
+        pages({"/feed": message}, card)
 
 
 @pytest.mark.parametrize(("kind", "made"), [("post", Post), ("document", Document)])
@@ -156,7 +156,7 @@ TRUTH = {"rss": (20, 12), "broken": (10, 1)}
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 @pytest.mark.parametrize("folder", TRUTH)
-def test_every_real_feed_is_read_or_told(folder, card, words):
+def test_every_real_feed_is_read_or_reported(folder, card, words):
     source = card("feed", "feed_entry", url=URL)
     read = check_compatible(source)[1].prepare(source, words)
     came = mapped = 0

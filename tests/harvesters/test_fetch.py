@@ -53,11 +53,11 @@ def test_a_reply_has_its_content_and_media_type() -> None:
 def test_the_user_agent_names_us_and_the_contact() -> None:
     handler, asked = answers(httpx.Response(200))
 
-    with door(handler, contact="desk@example.org") as fetch:
+    with door(handler, contact="operator@example.org") as fetch:
         fetch.get(URL)
 
     assert asked[0].headers["user-agent"].startswith("Stocktake/")
-    assert "desk@example.org" in asked[0].headers["user-agent"]
+    assert "operator@example.org" in asked[0].headers["user-agent"]
 
 
 def test_parameters_join_those_of_the_address() -> None:
@@ -191,7 +191,7 @@ def test_retry_after_is_seconds_or_a_date(value: str | None, seconds: float | No
     assert retry_after(value, None, datetime(2026, 1, 1, tzinfo=UTC)) == seconds
 
 
-def test_a_new_try_is_told_with_its_reason() -> None:
+def test_a_new_try_is_reported_with_its_reason() -> None:
     handler, _ = answers(httpx.Response(503, headers={"Retry-After": "2"}), httpx.Response(200))
     install_retry_logging()
 

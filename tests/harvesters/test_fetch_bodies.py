@@ -204,7 +204,7 @@ def test_what_cannot_be_cut_back_to_its_checkpoint_ends_the_run(tmp_path) -> Non
         Archive(tmp_path, "a", "a.1", 10)
 
 
-def test_a_disk_that_fills_while_a_reply_is_kept_is_told(tmp_path) -> None:
+def test_a_disk_that_fills_while_a_reply_is_kept_is_reported(tmp_path) -> None:
     archive = Archive(tmp_path, "a", "a.1")
     full, file = open("/dev/full", "wb"), tmp_path / "a" / "a.1.warc.gz"  # noqa: SIM115 it takes the place of the file's own
     os.dup2(full.fileno(), archive._file.fileno())

@@ -75,11 +75,11 @@ def door(host: Handler, **settings: object) -> Fetch:
 def test_what_robots_txt_forbids_is_not_asked_and_its_line_is_named(text: str, line: str) -> None:
     host = Host(text)
 
-    with door(host) as fetch, pytest.raises(RobotsError) as told:
+    with door(host) as fetch, pytest.raises(RobotsError) as raised:
         fetch.get(URL)
 
-    assert f"https://registry.example/robots.txt forbids it in {line}" in str(told.value)
-    assert '"User-agent: Stocktake" and "Allow: /api/records"' in str(told.value)
+    assert f"https://registry.example/robots.txt forbids it in {line}" in str(raised.value)
+    assert '"User-agent: Stocktake" and "Allow: /api/records"' in str(raised.value)
     assert host.asked == ["registry.example/robots.txt"]
     assert fetch.outcome_counts == {"asked": 1, "answered": 1, "robots": 1}
 
@@ -112,7 +112,7 @@ def test_a_robots_txt_that_is_not_there_forbids_nothing(status: int) -> None:
 
 
 @pytest.mark.parametrize("status", [429, 500, 501, 503, 505, 520])
-def test_while_robots_txt_cannot_be_told_nothing_is_asked(status: int) -> None:
+def test_while_robots_txt_is_unknown_nothing_is_asked(status: int) -> None:
     host = Host(status)
 
     with door(host) as fetch, pytest.raises(RobotsError, match=r"without a readable robots\.txt no requests are allowed"):
@@ -185,7 +185,7 @@ def test_the_longer_of_the_cards_pause_and_the_hosts_is_kept(text: str, delay: f
     assert slept == [delay]
 
 
-def test_a_crawl_delay_beyond_measure_is_cut_short_and_told() -> None:
+def test_a_crawl_delay_beyond_measure_is_cut_short_and_reported() -> None:
     slept: list[float] = []
 
     with (
@@ -296,7 +296,7 @@ def test_what_is_no_window_of_time_is_refused(text: str) -> None:
 # ---- what is counted
 
 
-def test_an_address_that_is_none_is_told_and_counted() -> None:
+def test_an_address_that_is_none_is_reported_and_counted() -> None:
     with door(Host()) as fetch:
         for url in ("https://[::1", "ftp://registry.example/x", "https://registry.example:port/"):
             with pytest.raises(InvalidURLError):

@@ -96,7 +96,7 @@ def test_every_servers_listing_is_read(dialect, source):
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
-def test_only_what_the_listing_tells_to_be_new_is_asked_for(dialect, source):
+def test_only_files_that_the_listing_shows_as_new_are_requested(dialect, source):
     there = folder(DIALECTS[dialect])
 
     assert keys(harvest(there, source(), datetime(2026, 1, 31, tzinfo=UTC))) == ["sub/b c", "z"]
@@ -159,7 +159,7 @@ def test_a_folder_that_goes_away_ends_the_harvest(source):
         harvest(Falling(folder().files), source())
 
 
-def test_folders_without_end_are_told(source):
+def test_folders_without_end_are_reported(source):
     class Endless(Folder):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             return httpx.Response(200, content=b'<html><title>Index</title><a href="in/">in/</a></html>')
@@ -235,7 +235,7 @@ def test_a_tree_that_is_cut_short_leaves_the_sweep_in_doubt(source):
         (b'[{"path": "a.json"}]', "has no address for 'a.json'; set the option 'raw'"),
     ],
 )
-def test_what_is_no_listing_is_told(content, why, source):
+def test_what_is_no_listing_is_reported(content, why, source):
     with pytest.raises(ParseError, match=why):
         harvest(Folder({"/f/": content}), source())
 

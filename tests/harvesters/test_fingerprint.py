@@ -12,8 +12,8 @@ IRIS = Iris()
 
 def of(key: str, title: str = "A", source: str = "s", **more: object) -> int:
     it = Initiative(key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text("Ministry", "en")),), **more)
-    told = describe(it, IRIS, source)
-    return content_fingerprint(told, IRIS.thing("initiative", source, key), IRIS.record(source, key), source, key)
+    result = describe(it, IRIS, source)
+    return content_fingerprint(result, IRIS.thing("initiative", source, key), IRIS.record(source, key), source, key)
 
 
 @pytest.mark.parametrize("key", ["q", "another-key", "http://x.example/1", "a b"])

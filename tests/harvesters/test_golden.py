@@ -23,7 +23,7 @@ SHORT = Iris("https://w3id.org/wsis-stocktaking/")
 
 
 def made(name: str, words: object) -> list[str]:
-    """Give the statements that a folder's reply becomes; what is gone or unreadable is a line that says so."""
+    """Return the statements that a folder's reply becomes; what is gone or unreadable is a line that says so."""
     folder = REPLIES / name
     source = load(folder / "card.toml")
     protocol, reader = check_compatible(source)

@@ -82,7 +82,7 @@ def test_persons_are_left_out_and_organizations_have_their_roles(read):
     ("name", "kind"),
     [("ResearchProject", Initiative), ("BusinessEvent", Event), ("SocialMediaPosting", Post), ("ScholarlyArticle", Document)],
 )
-def test_a_class_of_schema_org_tells_the_kind(name, kind, read):
+def test_a_class_of_schema_org_states_the_kind(name, kind, read):
     assert isinstance(read(schema_org, f'<it> a s:{name} ; s:name "A" .'), kind)
 
 
@@ -103,11 +103,11 @@ def test_what_a_thing_is_related_to_has_our_address_where_it_is_a_record_too(rea
 
 
 def test_a_venue_is_a_place_and_its_town_or_an_address_on_the_web(read):
-    hall = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location [ s:name "Hall" ; s:address [ s:addressLocality "Kisumu" ] ] .')
+    place = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location [ s:name "Hall" ; s:address [ s:addressLocality "Kisumu" ] ] .')
     text = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location "Online" .')
     web = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location [ a s:VirtualLocation ; s:url <https://meet.example/> ] .')
 
-    assert [it.venue.value for it in (hall, text, web)] == ["Hall, Kisumu", "Online", "https://meet.example/"]
+    assert [it.venue.value for it in (place, text, web)] == ["Hall, Kisumu", "Online", "https://meet.example/"]
 
 
 @pytest.mark.parametrize("mapping", [dcat, schema_org])

@@ -94,22 +94,22 @@ def test_an_entry_without_a_key_is_unreadable(card):
 
 
 @pytest.mark.parametrize(
-    ("answers", "told"),
+    ("answers", "message"),
     [
         ({"/list": ""}, "empty response"),
         ({"/list": listed()}, "holds no record at '//li'"),
         ({"/list": listed("a", after="/list")}, "repeats"),
     ],
 )
-def test_a_list_that_cannot_be_read_ends_the_run(answers, told, card):
-    with pytest.raises(ParseError, match=told):
+def test_a_list_that_cannot_be_read_ends_the_run(answers, message, card):
+    with pytest.raises(ParseError, match=message):
         pages(answers, card, options={**OPTIONS, "next": "//a[@rel = 'next']/@href"})
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [({"records": "//li["}, "not an XPath"), ({"records": "//li"}, "records have no key"), ({"key": "a"}, "'records' is missing")],
 )
-def test_a_card_that_cannot_work_is_refused(options, told, card):
-    with pytest.raises(SourceDefinitionError, match=told):
+def test_a_card_that_cannot_work_is_refused(options, message, card):
+    with pytest.raises(SourceDefinitionError, match=message):
         check_compatible(card("html", url=URL, options=options))

@@ -90,8 +90,8 @@ def test_a_file_that_changed_meanwhile_is_read_anew(card):
 def test_a_missing_file_costs_its_own_activities_and_leaves_the_sweep_in_doubt(card):
     found = pages(Portal({"a": b"", "b": file(activity("B-1"))}), card)
 
-    (told,) = [item.reason for page in found for item in page.items if isinstance(item, InvalidRecord)]
-    assert "https://a.example/a.xml: answered 404" in told
+    (output,) = [item.reason for page in found for item in page.items if isinstance(item, InvalidRecord)]
+    assert "https://a.example/a.xml: answered 404" in output
     assert keys(found) == [None, "B-1"]
     assert found[-1].doubt
 
@@ -121,7 +121,7 @@ def test_only_what_changed_is_asked_for(card):
 
 
 @pytest.mark.parametrize(("options", "came"), [({}, ["A-1"]), ({"secondary": True}, ["A-1", "A-2"])])
-def test_what_is_told_at_second_hand_is_left_out_unless_the_card_takes_it(options, came, card):
+def test_secondary_reports_are_left_out_unless_configured(options, came, card):
     portal = Portal({"a": file(activity("A-1"), activity("A-2", secondary="1"))})
 
     assert keys(pages(portal, card, **options)) == came
@@ -148,7 +148,7 @@ def test_one_file_that_has_not_changed_is_not_read_again(card):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("message", "text"),
     [
         (b"<!DOCTYPE a [<!ENTITY b 'c'>]><iati-activities/>", "DOCTYPE, which is refused"),
         ("<!DOCTYPE a [<!ENTITY b 'c'>]><iati-activities/>".encode("utf-16"), "DOCTYPE, which is refused"),
@@ -158,9 +158,9 @@ def test_one_file_that_has_not_changed_is_not_read_again(card):
         (b"<iati-activities>", "not well-formed XML"),
     ],
 )
-def test_what_is_no_file_of_activities_is_told(content, told, card):
-    with pytest.raises(ParseError, match=told):
-        pages(lambda request: httpx.Response(200, content=content), card, url=f"{ROOT}/a.xml")
+def test_what_is_no_file_of_activities_is_reported(message, text, card):
+    with pytest.raises(ParseError, match=text):
+        pages(lambda request: httpx.Response(200, content=message), card, url=f"{ROOT}/a.xml")
 
 
 def test_each_activity_is_a_document_of_its_own(card):

@@ -36,7 +36,7 @@ def rows(content: bytes, card: Any, **options: Any) -> list[Any]:
 
 
 @pytest.mark.parametrize(
-    ("times", "told"),
+    ("times", "message"),
     [
         ("DTSTART:20260501T090000Z\nDTEND:20260501T100000Z", ("2026-05-01T09:00:00+00:00", "2026-05-01T10:00:00+00:00")),
         ("DTSTART;TZID=Africa/Nairobi:20260501T090000", ("2026-05-01T09:00:00+03:00", None)),
@@ -46,10 +46,10 @@ def rows(content: bytes, card: Any, **options: Any) -> list[Any]:
         ("DTSTART:20260501T090000", ("2026-05-01", None)),
     ],
 )
-def test_a_time_is_told_with_its_zone_or_as_a_day(times, told, card):
+def test_a_time_has_a_zone_or_is_a_day(times, message, card):
     (row,) = rows(calendar(f"UID:1\n{times}"), card)
 
-    assert (row["start"], row["end"]) == told
+    assert (row["start"], row["end"]) == message
 
 
 @pytest.mark.parametrize(("head", "options"), [("X-WR-TIMEZONE:Asia/Dhaka\n", {}), ("", {"zone": "Asia/Dhaka"})])
@@ -83,15 +83,15 @@ def test_a_date_that_is_moved_or_cancelled_keeps_its_key(card):
 
     (page,) = pages(calendar(series, moved, cancelled), card)
 
-    told = {item.key: (item.payload["start"][:10], item.payload["cancelled"]) for item in page.items}
-    assert told == {
+    found = {item.key: (item.payload["start"][:10], item.payload["cancelled"]) for item in page.items}
+    assert found == {
         "1#20260501T090000": ("2026-05-01", False),
         "1#20260502T090000": ("2026-05-09", False),
         "1#20260503T090000": ("2026-05-03", True),
     }
 
 
-def test_further_dates_are_told_too(card):
+def test_further_dates_are_read_too(card):
     content = calendar("UID:1\nDTSTART:20260501T090000Z\nRDATE:20260505T090000Z")
 
     (page,) = pages(content, card)
@@ -106,7 +106,7 @@ def test_a_series_that_recurs_all_the_time_is_unreadable(rule, card):
     assert [(type(item), item.key) for item in page.items] == [(InvalidRecord, "1"), (Record, "2")]
 
 
-def test_a_series_that_began_long_ago_is_told_for_twenty_years(card):
+def test_an_old_series_is_read_for_twenty_years(card):
     found = pages(calendar("UID:1\nDTSTART:00010101T090000Z\nRRULE:FREQ=MONTHLY"), card, ahead=0)
 
     assert [sum(len(page.items) for page in found), found[0].items[0].key[:8]] == [239, "1#200607"]
@@ -137,7 +137,7 @@ def test_a_calendar_that_has_not_changed_is_not_read_again(card):
 
 
 @pytest.mark.parametrize("content", [b"", b"<html></html>", b"BEGIN", b'{"a": 1}', b"BEGIN:VCALENDAR\r\nBEGIN:VEVENT\r\n", b"\xff\xfe\x00"])
-def test_what_is_no_calendar_is_told(content, card):
+def test_what_is_no_calendar_is_reported(content, card):
     with pytest.raises(ParseError, match="https://registry"):
         pages(content, card)
 
@@ -153,7 +153,7 @@ TRUTH = {"ical": (299, 275), "broken": (2, 0)}
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 @pytest.mark.parametrize("folder", TRUTH)
-def test_every_real_calendar_is_read_or_told(folder, card, words):
+def test_every_real_calendar_is_read_or_reported(folder, card, words):
     source = card("ical", "ical_event", url=URL)
     read = check_compatible(source)[1].prepare(source, words)
     came = mapped = 0

@@ -167,7 +167,7 @@ def test_a_byte_order_mark_is_passed_over(card, registry):
     assert keys(harvest(there, card())) == ["a"]
 
 
-def test_another_charset_is_told_and_can_be_named(card, registry):
+def test_another_charset_is_reported_and_can_be_named(card, registry):
     there = registry({"": json.dumps([{"id": "é"}], ensure_ascii=False).encode("latin-1")})
 
     with pytest.raises(ParseError, match=r"not utf-8 at byte 9 \(e9\); name its charset"):
@@ -195,14 +195,14 @@ def test_a_record_without_a_key_or_that_is_no_object_is_unreadable(card, registr
     assert [item.key for item in page.items] == [None, None, None, None, None, "a"]
 
 
-def test_pages_that_repeat_are_told(card, registry):
+def test_pages_that_repeat_are_reported(card, registry):
     there = registry(lambda request: httpx.Response(200, content=given(rows("a"))))
 
     with pytest.raises(ParseError, match="repeats the records"):
         harvest(there, card(options={"page": "page"}))
 
 
-def test_a_cursor_that_repeats_is_told(card, registry):
+def test_a_cursor_that_repeats_is_reported(card, registry):
     numbers = iter(range(100))
     there = registry(lambda request: httpx.Response(200, content=given({"d": rows(next(numbers)), "next": "same"})))
 
@@ -211,7 +211,7 @@ def test_a_cursor_that_repeats_is_told(card, registry):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("message", "text"),
     [
         (b"<!DOCTYPE html><html></html>", "HTML page where JSON was expected"),
         (b'[{"id": 1},', r"not JSON: .* at line 1, column"),
@@ -220,23 +220,23 @@ def test_a_cursor_that_repeats_is_told(card, registry):
         (b"3", "it is int"),
     ],
 )
-def test_an_answer_without_records_is_told(content, told, card, registry):
-    there = registry({"page=1": content})
+def test_an_answer_without_records_is_reported(message, text, card, registry):
+    there = registry({"page=1": message})
 
-    with pytest.raises(ParseError, match=told):
+    with pytest.raises(ParseError, match=text):
         harvest(there, card(options={"records": "rows", "page": "page"}))
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"page": "p", "offset": "o"}, "both define paging"),
         ({"cursor": "c"}, "needs 'next'"),
         ({"records": "a["}, "is no JMESPath"),
     ],
 )
-def test_options_that_do_not_fit_are_refused(options, told, card):
-    with pytest.raises(SourceDefinitionError, match=told):
+def test_options_that_do_not_fit_are_refused(options, message, card):
+    with pytest.raises(SourceDefinitionError, match=message):
         check(card(options=options))
 
 

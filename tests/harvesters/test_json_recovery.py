@@ -45,10 +45,10 @@ class Lister:
 
 
 def card(size=10, total=True, **options):
-    told = {"records": "rows", "limit": "limit", "size": size, **({"total": "total"} if total else {}), **options}
+    found = {"records": "rows", "limit": "limit", "size": size, **({"total": "total"} if total else {}), **options}
     return Source(
         name="a", title="A", protocol="json", mapping="fields", licence="https://example.org/l", url="https://registry.example/api",
-        options={name: option for name, option in told.items() if option is not None}, fields={"title": "id"},
+        options={name: option for name, option in found.items() if option is not None}, fields={"title": "id"},
     )  # fmt: skip
 
 
@@ -105,20 +105,20 @@ def test_a_registry_that_is_down_is_not_read_in_pieces():
 
 
 @pytest.mark.parametrize(
-    ("options", "told"),
+    ("options", "message"),
     [
         ({"page": "page", "limit": None}, "set the option 'limit'"),
         ({"cursor": "after", "next": "next"}, "only the page itself links to the next one"),
         ({"page": "page", "size": 12}, "do not have the requested size"),
     ],
 )
-def test_where_no_smaller_page_can_be_asked_for_the_run_ends_and_says_so(options, told):
+def test_where_no_smaller_page_can_be_asked_for_the_run_ends_and_says_so(options, message):
     there = Lister(30, [17])
 
     def capped(request):
         return there(httpx.Request("GET", request.url.copy_set_param("limit", "10")))
 
-    with pytest.raises(ParseError, match=told):
+    with pytest.raises(ParseError, match=message):
         harvest(capped, card(**options))
 
 
@@ -197,7 +197,7 @@ def test_empty_pages_with_ever_new_cursors_end():
         )
 
 
-def test_pages_without_keys_are_told_apart_by_what_they_hold():
+def test_pages_without_keys_are_distinguished_by_what_they_hold():
     there = Lister(20)
 
     pages = harvest(there, card(page="page", key="nothing"))
@@ -205,8 +205,8 @@ def test_pages_without_keys_are_told_apart_by_what_they_hold():
     assert keys(pages) == [None] * 20
 
 
-@pytest.mark.parametrize(("later", "told"), [(19, "shrank from 30 to 19"), (31, "grew from 30 to 31")])
-def test_a_total_that_changes_is_doubted(later, told):
+@pytest.mark.parametrize(("later", "message"), [(19, "shrank from 30 to 19"), (31, "grew from 30 to 31")])
+def test_a_total_that_changes_is_doubted(later, message):
     there = Lister(30)
 
     def changing(request):
@@ -214,7 +214,7 @@ def test_a_total_that_changes_is_doubted(later, told):
             there.rows = Lister(later).rows
         return there(request)
 
-    assert told in harvest(changing, card(page="page"))[-1].doubt
+    assert message in harvest(changing, card(page="page"))[-1].doubt
 
 
 @pytest.mark.parametrize("cursor", ["20 3", "nonsense", '{"v":0,"next":"2"}'])

@@ -22,14 +22,14 @@ TEXTS = {
 
 
 @pytest.mark.parametrize("language", TEXTS)
-def test_a_language_that_is_not_told_is_detected(language: str) -> None:
+def test_a_missing_language_is_detected(language: str) -> None:
     it = detect_languages(Initiative(key="1", descriptions=(Text(TEXTS[language]),)))
 
     assert it.descriptions == (Text(TEXTS[language], language),)
     assert [(one.field, one.language, one.confidence >= 0.9) for one in it.detected] == [("description", language, True)]
 
 
-def test_a_language_that_is_told_wins_whatever_shows() -> None:
+def test_a_stated_language_is_kept() -> None:
     it = Initiative(key="1", titles=(Text(TEXTS["fr"], "en"),), descriptions=(Text(TEXTS["es"], "xx"),))
 
     assert detect_languages(it) is it
@@ -42,7 +42,7 @@ def test_a_short_title_has_the_language_of_the_description_with_it() -> None:
 
 
 @pytest.mark.parametrize("text", ["QUANTOP", "2024", "ICT4D e-Gov 2.0", "HelloMAMA WASH"])
-def test_where_no_language_shows_none_is_told(text: str) -> None:
+def test_no_language_is_given_where_none_is_detected(text: str) -> None:
     it = Initiative(key="1", titles=(Text(text),))
 
     assert detect_languages(it) is it

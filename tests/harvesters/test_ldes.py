@@ -71,7 +71,7 @@ def items(pages):
     return [item for page in pages for item in page.items]
 
 
-def told(pages):
+def summary(pages):
     return {
         item.key.removeprefix(f"{HOST}/"): compile_path("dct:title")(item.payload)[0].value
         for item in items(pages)
@@ -93,7 +93,7 @@ def by_time() -> Site:
 def test_the_latest_version_of_each_entity_comes_and_what_was_deleted_is_gone(source):
     pages = harvest(by_time(), source())
 
-    assert told(pages) == {"x": "new", "y": "Y"}
+    assert summary(pages) == {"x": "new", "y": "Y"}
     assert [item for item in items(pages) if isinstance(item, DeletedRecord)] == [DeletedRecord(f"{HOST}/z", "2026-01-21T00:00:00Z")]
     assert (pages[0].claimed, pages[-1].doubt) == (3, None)
 
@@ -127,7 +127,7 @@ def test_a_member_that_is_a_graph_is_read_as_that_graph(source):
     said = ":s tree:member :v1 . :v1 dct:isVersionOf :x ; dct:created '2026-01-01T00:00:00Z' . "
     trig = STREAM + said + ":v1 { :x dct:title 'X' } :other { :x dct:title 'no' }"
 
-    assert told(harvest(Site(s=trig), source())) == {"x": "X"}
+    assert summary(harvest(Site(s=trig), source())) == {"x": "X"}
 
 
 def test_a_stream_without_versions_brings_its_members(source):
@@ -135,12 +135,12 @@ def test_a_stream_without_versions_brings_its_members(source):
 
     pages = harvest(Site(s=stream), source())
 
-    assert told(pages) == {"m1": "A", "m2": "B"}
+    assert summary(pages) == {"m1": "A", "m2": "B"}
     assert compile_path("foaf:maker/foaf:name")(items(pages)[1].payload)[0].value == "Water"
 
 
 @pytest.mark.parametrize(("path", "deleted"), [("dct:type", "'gone'"), ("a", ":Tombstone")])
-def test_a_stream_says_itself_how_it_tells_deletions(path, deleted, source):
+def test_a_stream_states_its_deletion_property(path, deleted, source):
     name = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#type>" if path == "a" else path
     stream = STREAM + f":s ldes:versionDeletePath {name} ; ldes:versionDeleteObject {deleted} .\n"
 
@@ -155,13 +155,13 @@ def test_a_place_in_the_stream_decides_between_versions_of_one_time(source):
     said = version_of + "<https://schema.org/position> {0} ; dct:title '{0}' .\n"
     members = "".join(said.format(number) for number in (2, 10, 9))
 
-    assert told(harvest(Site(s=stream + members), source())) == {"x": "10"}
+    assert summary(harvest(Site(s=stream + members), source())) == {"x": "10"}
 
 
 def test_pages_that_lead_in_circles_are_read_once(source):
     there = Site(s=STREAM + link("s", "a"), a=version("x", 1) + link("a", "b"), b=link("b", "a") + link("b", "s") + version("y", 1))
 
-    assert told(harvest(there, source())) == {"x": "x", "y": "y"}
+    assert summary(harvest(there, source())) == {"x": "x", "y": "y"}
     assert sorted(there.asked) == ["a", "b", "s", "s"]
 
 
@@ -174,9 +174,9 @@ def test_a_sweep_takes_the_view_of_the_latest_versions_and_changes_the_other(sou
     views = ":s tree:view :all , :latest . :latest ldes:retentionPolicy [ a ldes:LatestVersionSubset ; ldes:amount 1 ] ."
     there = Site(s=STREAM + views, all=STREAM + version("x", 1), latest=STREAM + version("x", 2, "latest"))
 
-    assert told(harvest(there, source())) == {"x": "latest"}
-    assert told(harvest(there, source(), datetime(2026, 1, 1, tzinfo=UTC))) == {"x": "x"}
-    assert told(harvest(there, source(view=f"{HOST}/all"))) == {"x": "x"}
+    assert summary(harvest(there, source())) == {"x": "latest"}
+    assert summary(harvest(there, source(), datetime(2026, 1, 1, tzinfo=UTC))) == {"x": "x"}
+    assert summary(harvest(there, source(view=f"{HOST}/all"))) == {"x": "x"}
 
 
 @pytest.mark.parametrize(
@@ -213,7 +213,7 @@ def test_a_member_that_cannot_be_read_is_unreadable_alone(source):
 
 
 @pytest.mark.parametrize("content", [":a :b :c .", "<html>", "<a", ""])
-def test_what_is_no_stream_is_told(content, source):
+def test_what_is_no_stream_is_reported(content, source):
     with pytest.raises(ParseError):
         harvest(Site(s=content), source())
 
@@ -237,7 +237,7 @@ def test_the_real_members_are_read_as_a_streams(source):
 
 
 def _roots(content: bytes) -> list[str]:
-    """Give the subjects of a member's file to which nothing points, as they stand in its text."""
+    """Return the subjects of a member's file to which nothing points, as they stand in its text."""
     quads = list(parse(content, RdfFormat.TRIG, base_iri=HOST, lenient=True))
-    told = {quad.object for quad in quads}
-    return [quad.subject.value for quad in quads if quad.subject not in told and isinstance(quad.subject, NamedNode)]
+    found = {quad.object for quad in quads}
+    return [quad.subject.value for quad in quads if quad.subject not in found and isinstance(quad.subject, NamedNode)]

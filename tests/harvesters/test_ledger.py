@@ -122,7 +122,7 @@ def test_a_new_draft_that_says_what_an_absent_record_says_has_moved(ledger: Ledg
     assert ledger.rekeyed(run) == {"a": "z"}
 
 
-def test_drafts_that_say_the_same_have_not_moved_since_which_is_which_cannot_be_told(ledger: Ledger) -> None:
+def test_equal_drafts_are_not_taken_for_moved_ones(ledger: Ledger) -> None:
     settled(ledger, *(replace(new(key), likeness=7) for key in "ab"), replace(new("c"), likeness=8))
     run = begun(ledger)
     ledger.stage(run, [replace(new("x"), likeness=7), *(replace(new(key), likeness=8) for key in "yz")], 0)

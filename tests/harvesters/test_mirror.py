@@ -61,16 +61,16 @@ class Origin:
         etag = f'"{newest.id if newest else ""}"'
         if request.headers.get("if-none-match") == etag:
             return httpx.Response(304)
-        told = {"base": self.base, "number": newest.number if newest else 0, "id": newest.id if newest else None}
-        return httpx.Response(200, json=told, headers={"ETag": etag})
+        found = {"base": self.base, "number": newest.number if newest else 0, "id": newest.id if newest else None}
+        return httpx.Response(200, json=found, headers={"ETag": etag})
 
     def file(self, request: httpx.Request, content: bytes, name: str) -> httpx.Response:
         if not self.parts or request.headers.get("if-range", f'"{name}"') != f'"{name}"':
             return httpx.Response(200, content=content, headers={"ETag": f'"{name}"'})
         first, last = map(int, request.headers["range"].removeprefix("bytes=").split("-"))
         part = content[first : last + 1]
-        told = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}", "ETag": f'"{name}"'}
-        return httpx.Response(206, content=part, headers=told)
+        found = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}", "ETag": f'"{name}"'}
+        return httpx.Response(206, content=part, headers=found)
 
 
 def grown(folder: Path, *entries: Iterable[str]) -> Journal:
@@ -449,8 +449,8 @@ def test_an_origin_that_gives_no_parts_is_followed_too(tmp_path: Path, there: Or
 
 
 def test_an_origin_that_gives_the_wrong_part_is_left(tmp_path: Path, there: Origin) -> None:
-    told = {"Content-Range": "bytes 7-8/400"}
-    there.instead["/journal/1.gz"] = lambda _: httpx.Response(206, content=b"xx", headers=told)
+    found = {"Content-Range": "bytes 7-8/400"}
+    there.instead["/journal/1.gz"] = lambda _: httpx.Response(206, content=b"xx", headers=found)
 
     with pytest.raises(ParseError, match="do not fit together"):
         sync(mirror(tmp_path, there))
@@ -510,7 +510,7 @@ def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, there: Origin) -> N
 
 
 @pytest.mark.parametrize(
-    "told",
+    "message",
     [
         [],
         {},
@@ -520,14 +520,14 @@ def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, there: Origin) -> N
         {"base": BASE, "number": 1, "id": "../../etc"},
     ],
 )
-def test_a_head_that_tells_nonsense_is_refused(tmp_path: Path, there: Origin, told: object) -> None:
-    there.instead["/journal/head"] = lambda _: httpx.Response(200, json=told)
+def test_a_head_that_states_nonsense_is_refused(tmp_path: Path, there: Origin, message: object) -> None:
+    there.instead["/journal/head"] = lambda _: httpx.Response(200, json=message)
 
     with pytest.raises(ParseError, match="has no base, number and id"):
         sync(mirror(tmp_path, there))
 
 
-def test_what_is_no_stocktake_is_told_as_such(tmp_path: Path, there: Origin) -> None:
+def test_what_is_no_stocktake_is_reported_as_such(tmp_path: Path, there: Origin) -> None:
     there.instead["/journal/head"] = lambda _: httpx.Response(404)
 
     with pytest.raises(MirrorError, match="front page"):
@@ -555,21 +555,21 @@ def test_a_status_that_cannot_be_had_leaves_the_last_one(tmp_path: Path, there: 
     assert (it.data / "status.nq").read_bytes() == before
 
 
-def test_following_goes_on_after_trouble_and_tells_it(tmp_path: Path, there: Origin) -> None:
+def test_following_continues_after_an_error_and_reports_it(tmp_path: Path, there: Origin) -> None:
     it = mirror(tmp_path, there)
     handshake(it)
-    told: list[str] = []
+    found: list[str] = []
 
     def wait(seconds: float) -> bool:
         known = mirror_origin.read(it.journal.folder)
-        told.append(known.trouble if known else "")
+        found.append(known.trouble if known else "")
         there.instead.clear()
-        return len(told) == 2
+        return len(found) == 2
 
     there.instead["/journal/2.gz"] = lambda _: httpx.Response(404)
     follow(it, 60, wait)
 
-    assert ["gap" in trouble for trouble in told] == [True, False]
+    assert ["gap" in trouble for trouble in found] == [True, False]
     assert files(it.journal) == files(there.journal)
 
 

@@ -86,12 +86,12 @@ def test_a_mapping_of_xml_is_refused_where_graphs_come(card):
         check_compatible(card("oai-pmh", "oai_dc", fields={}, options={"prefix": "edm", "graph": True}))
 
 
-def test_a_prefix_that_the_repository_does_not_have_is_told_with_those_that_it_has(card):
+def test_a_prefix_that_the_repository_does_not_have_is_reported_with_those_that_it_has(card):
     formats = "".join(f"<metadataFormat><metadataPrefix>{name}</metadataPrefix></metadataFormat>" for name in ("oai_dc", "mods"))
 
     def there(request: httpx.Request) -> httpx.Response:
-        told = request.url.params["verb"] == "ListMetadataFormats"
-        return answer(f"<ListMetadataFormats>{formats}</ListMetadataFormats>" if told else '<error code="cannotDisseminateFormat"/>')
+        result = request.url.params["verb"] == "ListMetadataFormats"
+        return answer(f"<ListMetadataFormats>{formats}</ListMetadataFormats>" if result else '<error code="cannotDisseminateFormat"/>')
 
     with pytest.raises(ParseError, match="cannotDisseminateFormat; it has oai_dc, mods; correct the option 'prefix'"):
         harvest(there, card("oai-pmh", "oai_dc", options={"prefix": "datacite"}))
@@ -107,8 +107,8 @@ class Sets(simulated.Oai):
         self.asked.append(given)
         names = sorted({name for it in self.held for name in it.groups})
         start = int(given.get("resumptionToken", 0))
-        told = "".join(f"<set><setSpec>{name}</setSpec></set>" for name in names[start : start + 2])
-        return answer(f"<ListSets>{told}<resumptionToken>{start + 2 if start + 2 < len(names) else ''}</resumptionToken></ListSets>")
+        text = "".join(f"<set><setSpec>{name}</setSpec></set>" for name in names[start : start + 2])
+        return answer(f"<ListSets>{text}<resumptionToken>{start + 2 if start + 2 < len(names) else ''}</resumptionToken></ListSets>")
 
 
 def repository() -> Sets:
@@ -125,20 +125,20 @@ def test_sets_are_chosen_by_their_beginning(card):
     assert [it["set"] for it in there.asked if it["verb"] == "ListRecords"] == ["project:a", "project:b"]
 
 
-def test_sets_that_nothing_is_called_are_told_with_those_that_there_are(card):
+def test_an_unknown_set_is_reported_with_the_known_ones(card):
     with pytest.raises(ParseError, match=r"no set is called proj-\*; the repository has news, other, project:a, project:b; correct"):
         harvest(repository(), card("oai-pmh", "oai_dc", options={"set": "proj-*"}))
 
 
-@pytest.mark.parametrize("told", [True, False])
-def test_records_are_asked_for_one_by_one_where_the_card_says_so_or_the_repository_knows_no_list(told, card):
+@pytest.mark.parametrize("message", [True, False])
+def test_records_are_requested_one_by_one_where_configured_or_needed(message, card):
     held = simulated.records(25, deleted=[3])
     there = simulated.Oai(held)
 
     def deaf(request: httpx.Request) -> httpx.Response:
         return answer('<error code="badVerb"/>') if request.url.params["verb"] == "ListRecords" else there(request)
 
-    pages = harvest(deaf, card("oai-pmh", "oai_dc", options={"singly": told}))
+    pages = harvest(deaf, card("oai-pmh", "oai_dc", options={"singly": message}))
 
     assert [(type(item), item.key) for item in items(pages)] == [(DeletedRecord if it.deleted else Record, it.key) for it in held]
     assert pages[-1].doubt is None

@@ -130,7 +130,7 @@ def test_a_harvest_since_is_asked_in_the_repositorys_granularity_with_a_step_of_
     assert keys(pages) == ["a"]
 
 
-def test_an_unknown_granularity_is_told(source, registry):
+def test_an_unknown_granularity_is_reported(source, registry):
     there = registry({"verb=Identify": identify("hours")})
 
     with there.door() as fetch, pytest.raises(ParseError, match="granularity 'hours'"):
@@ -146,7 +146,7 @@ def test_no_records_match_is_an_empty_list(source, registry):
     assert (page.items, page.cursor) == ((), None)
 
 
-def test_an_error_is_told_with_code_and_text(source, registry):
+def test_an_error_is_reported_with_code_and_text(source, registry):
     there = registry({FIRST: error("badArgument", "no\n  such prefix")})
 
     with there.door() as fetch, pytest.raises(ParseError, match="says badArgument: no such prefix"):
@@ -184,7 +184,7 @@ def _next(answers, request):
     return left.pop(0) if left else error("badResumptionToken")
 
 
-def test_a_token_that_expires_again_without_progress_is_told(source, registry):
+def test_a_token_that_expires_again_without_progress_is_reported(source, registry):
     page = listed(record("a", "2026-01-01"), token="t1").replace(b"<resumptionToken", b'<resumptionToken expirationDate="2026-02-01"')
     there = registry({
         FIRST: page,
@@ -199,14 +199,14 @@ def test_a_token_that_expires_again_without_progress_is_told(source, registry):
         list(collect(source, fetch, None))
 
 
-def test_a_token_that_repeats_is_told(source, registry):
+def test_a_token_that_repeats_is_reported(source, registry):
     there = registry({FIRST: listed(record("a"), token="t1"), "verb=ListRecords&resumptionToken=t1": listed(record("b"), token="t1")})
 
     with there.door() as fetch, pytest.raises(ParseError, match="repeats the resumption token 't1'"):
         list(collect(source, fetch, None))
 
 
-def test_a_page_that_repeats_is_told(source, registry):
+def test_a_page_that_repeats_is_reported(source, registry):
     there = registry({FIRST: listed(record("a"), token="t1"), "verb=ListRecords&resumptionToken=t1": listed(record("a"), token="t2")})
 
     with there.door() as fetch, pytest.raises(ParseError, match="repeats the records"):
@@ -238,7 +238,7 @@ def test_a_busy_repository_is_asked_again(source, registry, quick):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("message", "text"),
     [
         (b"<html><body>Sign in</body></html>", "HTML page where XML was expected"),
         (b"<rss/>", "is not an OAI-PMH response but <rss>"),
@@ -249,8 +249,8 @@ def test_a_busy_repository_is_asked_again(source, registry, quick):
         (b"", "empty response"),
     ],
 )
-def test_what_is_no_answer_of_the_protocol_is_told(content, told, source, registry):
-    there = registry({FIRST: httpx.Response(200, content=content)})
+def test_what_is_no_answer_of_the_protocol_is_reported(message, text, source, registry):
+    there = registry({FIRST: httpx.Response(200, content=message)})
 
-    with there.door() as fetch, pytest.raises(ParseError, match=told):
+    with there.door() as fetch, pytest.raises(ParseError, match=text):
         list(collect(source, fetch, None))

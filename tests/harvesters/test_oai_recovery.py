@@ -30,11 +30,11 @@ def harvest(there, cursor=None, since=None, **options):
 
 
 def met(pages):
-    """Give each key's first item, as a run takes it: one that comes again is passed over where the page says that it may."""
+    """Return each key's first item, as a run takes it: one that comes again is passed over where the page says that it may."""
     found = {}
     for page in pages:
         for item in page.items:
-            assert page.again or item.key not in found or item.key is None, f"{item.key} came twice, and nothing told that it may"
+            assert page.again or item.key not in found or item.key is None, f"{item.key} came twice without a notice"
             if not isinstance(found.get(item.key), Record | DeletedRecord):
                 found[item.key] = item
     return found
@@ -68,7 +68,7 @@ def test_one_poison_record_costs_one_record(count, page, places, order):
 
 
 @pytest.mark.parametrize("spoil", [broken, truncated, crashed])
-def test_whatever_spoils_the_answer_the_reason_is_told_at_its_key(spoil):
+def test_whatever_spoils_the_answer_the_reason_is_reported_at_its_key(spoil):
     there = Oai(records(25, deleted={3, 7}), poison={"k0012"}, spoil=spoil)
 
     found = met(harvest(there))
@@ -124,7 +124,7 @@ def test_a_repository_that_is_down_is_not_cut_in_parts():
 
 
 @pytest.mark.parametrize(("status", "error"), [(429, LimitedError), (500, UnavailableError)])
-def test_what_ends_the_check_whether_the_repository_is_well_is_told_by_its_own_name(status, error):
+def test_a_failure_of_the_health_check_keeps_its_own_error(status, error):
     there = Oai(records(30), poison={"k0004"}, spoil=crashed)
 
     def limiting(request):
@@ -134,7 +134,7 @@ def test_what_ends_the_check_whether_the_repository_is_well_is_told_by_its_own_n
         harvest(limiting)
 
 
-def test_the_total_is_told_where_the_first_page_is_the_broken_one():
+def test_the_total_is_reported_where_the_first_page_is_the_broken_one():
     pages = harvest(Oai(records(30), poison={"k0004"}))
 
     assert (pages[-1].claimed, pages[-1].doubt) == (30, None)
@@ -255,12 +255,12 @@ def test_an_error_of_the_protocol_is_no_broken_page():
 
 
 def part(token, *keys, size=None, place=None):
-    told = "".join(f' {name}="{text}"' for name, text in (("completeListSize", size), ("cursor", place)) if text is not None)
+    content = "".join(f' {name}="{text}"' for name, text in (("completeListSize", size), ("cursor", place)) if text is not None)
     body = "".join(
         f"<record><header><identifier>{key}</identifier><datestamp>2025-01-01</datestamp></header><metadata><dc/></metadata></record>"
         for key in keys
     )
-    text = f"<ListRecords>{body}<resumptionToken{told}>{token}</resumptionToken></ListRecords>"
+    text = f"<ListRecords>{body}<resumptionToken{content}>{token}</resumptionToken></ListRecords>"
     return httpx.Response(200, content=f'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">{text}</OAI-PMH>'.encode())
 
 
@@ -283,16 +283,16 @@ def test_a_few_empty_pages_are_passed_over():
     assert pages[-1].doubt is None
 
 
-def test_a_page_that_repeats_in_another_order_is_told():
+def test_a_page_that_repeats_in_another_order_is_reported():
     with pytest.raises(ParseError, match="repeats the records of an earlier page"):
         harvest(in_turn(part("1", "a", "b"), part("2", "b", "a")))
 
 
-@pytest.mark.parametrize(("sizes", "told"), [((4, 3), "shrank from 4 to 3"), ((4, 5), "grew from 4 to 5")])
-def test_a_total_that_changes_is_doubted(sizes, told):
+@pytest.mark.parametrize(("sizes", "message"), [((4, 3), "shrank from 4 to 3"), ((4, 5), "grew from 4 to 5")])
+def test_a_total_that_changes_is_doubted(sizes, message):
     pages = harvest(in_turn(part("1", "a", "b", size=sizes[0]), part("", "c", "d", size=sizes[1])))
 
-    assert told in pages[-1].doubt
+    assert message in pages[-1].doubt
 
 
 def test_a_list_of_a_set_that_ends_before_its_size_is_doubted():

@@ -126,7 +126,7 @@ def test_a_long_inventory_is_cut_into_pages_that_go_on(source, registry):
 
 
 @pytest.mark.parametrize("content", [b"{}", b"7", b'{"dataset": {}}', b'{"packages": []}'])
-def test_what_is_no_inventory_is_told(content, source, registry):
+def test_what_is_no_inventory_is_reported(content, source, registry):
     with pytest.raises(ParseError, match=r"not a data.json with a list 'dataset' but"):
         harvest(registry({"": content}), source())
 

@@ -61,6 +61,6 @@ def test_a_path_finds_what_sparqls_would(path, values):
         ("/dct:title", "a property is missing before '/'"),
     ],
 )
-def test_what_is_no_path_is_told_with_its_field(path, why):
+def test_what_is_no_path_is_reported_with_its_field(path, why):
     with pytest.raises(SourceDefinitionError, match=rf"a: field 'title'.*{why.replace('|', '[|]').replace('(', '[(]')}"):
         compile_path(path, "a: field 'title'")

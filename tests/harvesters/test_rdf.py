@@ -45,9 +45,9 @@ def items(pages):
 
 
 def catalogue(name: str, *members: str, more: str = "") -> bytes:
-    told = "".join(f":{it} a dcat:Dataset ; dct:title '{it}' .\n" for it in members)
+    text = "".join(f":{it} a dcat:Dataset ; dct:title '{it}' .\n" for it in members)
     listed = f"; dcat:dataset {', '.join(f':{it}' for it in members)}" if members else ""
-    return f"{HEAD}:{name} a dcat:Catalog {listed} {more} .\n{told}".encode()
+    return f"{HEAD}:{name} a dcat:Catalog {listed} {more} .\n{text}".encode()
 
 
 def site(pages: Mapping[str, bytes | int]):
@@ -73,13 +73,13 @@ def written(name: str) -> bytes:
     return serialize(quads, format=SYNTAXES[name][0])
 
 
-@pytest.mark.parametrize("told", ["by its media type", "by its name", "by its look", "wrongly"])
+@pytest.mark.parametrize("message", ["by its media type", "by its name", "by its look", "wrongly"])
 @pytest.mark.parametrize("name", SYNTAXES)
-def test_a_document_says_the_same_in_any_syntax(name, told, card, registry):
-    type_ = {"by its media type": SYNTAXES[name][1], "wrongly": "text/html; charset=utf-8"}.get(told, "application/octet-stream")
+def test_a_document_says_the_same_in_any_syntax(name, message, card, registry):
+    type_ = {"by its media type": SYNTAXES[name][1], "wrongly": "text/html; charset=utf-8"}.get(message, "application/octet-stream")
     suffix = {"turtle": "ttl", "n-triples": "nt", "n-quads": "nq", "trig": "trig", "rdf-xml": "rdf", "json-ld": "jsonld"}[name]
     there = registry(lambda _: httpx.Response(200, content=written(name), headers={"Content-Type": type_}))
-    url = f"https://registry.example/all.{suffix}" if told == "by its name" else URL
+    url = f"https://registry.example/all.{suffix}" if message == "by its name" else URL
 
     wells, roads = items(harvest(there, card("rdf", url=url)))
     ours, _ = items(harvest(registry({"": ONE.encode()}), card("rdf")))
@@ -220,7 +220,7 @@ def test_a_node_without_an_iri_is_known_by_what_it_says(said, key, card, registr
     assert (type(item), item.key) == (Record, key)
 
 
-def test_nodes_that_nothing_tells_apart_are_unreadable(card, registry):
+def test_nodes_that_cannot_be_distinguished_are_unreadable(card, registry):
     found = items(
         harvest(registry({"": f"{HEAD} [] a dcat:Dataset ; dct:title 'a' . [] a dcat:Dataset ; dct:title 'b' .".encode()}), card("rdf"))
     )

@@ -60,7 +60,7 @@ TRUTH = {
 
 
 def harvested(card: Path, words: Any) -> tuple[list[Any], list[Resource], list[str], int | None]:
-    """Give what came, what was mapped, and why the rest was not."""
+    """Return what came, what was mapped, and why the rest was not."""
     source = load(card)
     protocol, reader = check_compatible(source)
     read = reader.prepare(source, words)
@@ -81,11 +81,11 @@ def harvested(card: Path, words: Any) -> tuple[list[Any], list[Resource], list[s
 def test_all_that_a_real_registry_holds_comes_and_is_mapped(card, words):
     counts, keys, claimed = TRUTH[card.stem]
 
-    items, mapped, reasons, told = harvested(card, words)
+    items, mapped, reasons, output = harvested(card, words)
 
     assert Counter(type(item).__name__ for item in items) == counts
     assert len({item.key for item in items if item.key}) == keys
-    assert told == claimed
+    assert output == claimed
     assert len(mapped) == counts["Record"], reasons
 
 
@@ -170,7 +170,7 @@ def test_every_nominated_project_of_2015_has_its_line_and_its_prize(words):
     assert unknown == {"INTERNATIONAL": 9, "Ltd., THAILAND": 1}
 
 
-def test_recorded_pages_that_repeat_are_told_and_end_the_harvest(card):
+def test_recorded_pages_that_repeat_are_reported_and_end_the_harvest(card):
     source = card("oai-pmh", "oai_dc", url="https://registry.example/sickle/oai")  # its four pages hold the same two records
 
     with Fetch(pause=0, transport=replay.transport()) as fetch, pytest.raises(ParseError, match="repeats the records"):
@@ -178,7 +178,7 @@ def test_recorded_pages_that_repeat_are_told_and_end_the_harvest(card):
 
 
 @pytest.mark.parametrize("file", ["badArgument", "cannotDisseminateFormat", "idDoesNotExist", "noSetHierarchy", "undefinedError"])
-def test_each_error_of_a_repository_is_told_with_its_code(file, card):
+def test_each_error_of_a_repository_is_reported_with_its_code(file, card):
     content = (replay.FEEDS / "oai" / f"sickle_{file}.xml").read_bytes()
     source = card("oai-pmh", "oai_dc")
     door = Fetch(pause=0, transport=httpx.MockTransport(lambda _: httpx.Response(200, content=content)))

@@ -22,16 +22,16 @@ SINCE = datetime(2026, 2, 1, tzinfo=UTC)
 
 
 def document(capability: str, *entries: str, index: bool = False, begin: str = "") -> bytes:
-    root, told = ("sitemapindex" if index else "urlset"), (f' from="{begin}"' if begin else "")
+    root, output = ("sitemapindex" if index else "urlset"), (f' from="{begin}"' if begin else "")
     names = 'xmlns="http://www.sitemaps.org/schemas/sitemap/0.9" xmlns:rs="http://www.openarchives.org/rs/terms/"'
     return (
-        f'<{root} {names}><rs:ln rel="up" href="{HOST}/cap"/><rs:md capability="{capability}"{told}/>{"".join(entries)}</{root}>'.encode()
+        f'<{root} {names}><rs:ln rel="up" href="{HOST}/cap"/><rs:md capability="{capability}"{output}/>{"".join(entries)}</{root}>'.encode()
     )
 
 
 def entry(path: str, stamp: str = "", /, part: str = "url", **md: str) -> str:
-    told = "".join(f' {name}="{text}"' for name, text in md.items())
-    return f"<{part}><loc>{HOST}/{path}</loc>{f'<lastmod>{stamp}</lastmod>' if stamp else ''}<rs:md{told}/></{part}>"
+    content = "".join(f' {name}="{text}"' for name, text in md.items())
+    return f"<{part}><loc>{HOST}/{path}</loc>{f'<lastmod>{stamp}</lastmod>' if stamp else ''}<rs:md{content}/></{part}>"
 
 
 class Site:
@@ -60,7 +60,7 @@ def harvest(there, source, since=None, cursor=None):
         return list(collect(source, fetch, since, cursor))
 
 
-def told(pages):
+def summary(pages):
     return [(item.key.removeprefix(f"{HOST}/"), type(item).__name__) for page in pages for item in page.items]
 
 
@@ -87,14 +87,14 @@ def site(**more: object) -> Site:
 def test_all_resources_come_by_their_lists(source):
     pages = harvest(site(), source())
 
-    assert told(pages) == [("a", "Record"), ("b", "Record"), ("c", "Record")]
+    assert summary(pages) == [("a", "Record"), ("b", "Record"), ("c", "Record")]
     assert [item.modified for page in pages for item in page.items] == ["2026-02-03", "2026-01-02", "2026-01-01"]
     assert (pages[-1].cursor, pages[-1].doubt) == (None, None)
 
 
 @pytest.mark.parametrize("url", ["cap", "all", "one"])
 def test_the_card_may_name_any_document_on_the_way(url, source):
-    assert told(harvest(site(), source(url)))[:2] == [("a", "Record"), ("b", "Record")]
+    assert summary(harvest(site(), source(url)))[:2] == [("a", "Record"), ("b", "Record")]
 
 
 def test_changes_are_taken_from_the_change_list_the_newest_of_each(source):
@@ -102,27 +102,27 @@ def test_changes_are_taken_from_the_change_list_the_newest_of_each(source):
 
     pages = harvest(there, source(), SINCE)
 
-    assert told(pages) == [("a", "Record"), ("d", "DeletedRecord")]
+    assert summary(pages) == [("a", "Record"), ("d", "DeletedRecord")]
     assert not {"all", "b", "c", "d"} & set(there.asked)
 
 
 def test_a_change_list_that_begins_later_is_no_help_so_the_resource_lists_are_read(source):
     late = document("changelist", entry("d", change="deleted", datetime="2026-02-05T00:00:00Z"), begin="2026-02-04T00:00:00Z")
 
-    assert told(harvest(site(changes=late), source(), SINCE)) == [("a", "Record")]
+    assert summary(harvest(site(changes=late), source(), SINCE)) == [("a", "Record")]
 
 
 def test_a_harvest_goes_on_from_each_of_its_cursors(source):
     whole = harvest(site(), source())
 
     for number, page in enumerate(whole[:-1], 1):
-        assert told(harvest(site(), source(), cursor=page.cursor)) == told(whole[number:])
+        assert summary(harvest(site(), source(), cursor=page.cursor)) == summary(whole[number:])
 
 
 def test_a_harvest_whose_list_is_gone_begins_anew(source):
     pages = harvest(site(), source(), cursor='{"v":1,"list":"https://registry.example/old","last":"https://registry.example/x"}')
 
-    assert (len(told(pages)), pages[0].again) == (3, True)
+    assert (len(summary(pages)), pages[0].again) == (3, True)
 
 
 @pytest.mark.parametrize(
@@ -132,7 +132,7 @@ def test_a_harvest_whose_list_is_gone_begins_anew(source):
 def test_a_resource_that_cannot_be_read_stops_nothing(broken, kind, source):
     pages = harvest(site(a=broken), source())
 
-    assert told(pages) == [("a", kind.__name__), ("b", "Record"), ("c", "Record")]
+    assert summary(pages) == [("a", kind.__name__), ("b", "Record"), ("c", "Record")]
     assert pages[-1].doubt is None
 
 
@@ -146,7 +146,7 @@ def test_a_source_that_goes_down_ends_the_harvest(source):
 
 
 def test_only_resources_that_the_card_names_are_read(source):
-    assert told(harvest(site(), source(only="/[ac]$"))) == [("a", "Record"), ("c", "Record")]
+    assert summary(harvest(site(), source(only="/[ac]$"))) == [("a", "Record"), ("c", "Record")]
 
 
 @pytest.mark.parametrize(
@@ -172,7 +172,7 @@ def test_resources_are_what_the_card_says(kind, content, payload, card):
         ({"all": document("resourcelist", entry("all", part="sitemap"), index=True)}, "repeats the document"),
     ],
 )
-def test_what_leads_to_no_list_is_told(pages, why, source):
+def test_what_leads_to_no_list_is_reported(pages, why, source):
     with pytest.raises(ParseError, match=why):
         harvest(site(**pages), source())
 
@@ -214,7 +214,7 @@ def test_where_there_is_no_list_the_resources_of_a_dump_are_read_from_its_packag
 
     pages = harvest(there, source())
 
-    assert told(pages) == [("a", "Record"), ("b", "Record"), ("lost", "InvalidRecord")]
+    assert summary(pages) == [("a", "Record"), ("b", "Record"), ("lost", "InvalidRecord")]
     assert [item.payload["name"] for page in pages for item in page.items if isinstance(item, Record)] == ["A", "B"]
     assert not {"a", "b", "lost"} & set(there.asked)
 
@@ -222,14 +222,14 @@ def test_where_there_is_no_list_the_resources_of_a_dump_are_read_from_its_packag
 def test_later_runs_take_from_a_dump_what_it_dates_since(source):
     there = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
 
-    assert told(harvest(there, source(), SINCE)) == [("a", "Record"), ("lost", "InvalidRecord")]
+    assert summary(harvest(there, source(), SINCE)) == [("a", "Record"), ("lost", "InvalidRecord")]
 
 
 def test_a_harvest_of_a_dump_goes_on_behind_the_last_resource(source):
     there = dump(package(HELD, a=b'{"name": "A"}', b=b'{"name": "B"}'))
     first = harvest(there, source())
 
-    assert told(harvest(there, source(), cursor=first[0].cursor)) == [("b", "Record"), ("lost", "InvalidRecord")]
+    assert summary(harvest(there, source(), cursor=first[0].cursor)) == [("b", "Record"), ("lost", "InvalidRecord")]
 
 
 def test_a_resource_that_swells_is_not_unpacked_and_the_others_come(source):
@@ -240,7 +240,7 @@ def test_a_resource_that_swells_is_not_unpacked_and_the_others_come(source):
     ) as fetch:
         pages = list(collect(source(), fetch, None))
 
-    assert told(pages) == [("a", "Record"), ("b", "InvalidRecord"), ("lost", "InvalidRecord")]
+    assert summary(pages) == [("a", "Record"), ("b", "InvalidRecord"), ("lost", "InvalidRecord")]
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def test_a_card_is_a_source_named_after_its_file(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "told"),
+    ("old", "new", "message"),
     [
         ("title", "titel", "unknown key 'titel'"),
         ('title = "Projects"', "", "'title' is missing"),
@@ -51,13 +51,13 @@ def test_a_card_is_a_source_named_after_its_file(tmp_path: Path) -> None:
         ('title = "Projects"', "title = ", "invalid TOML"),
     ],
 )
-def test_a_wrong_card_is_refused_with_its_fault(tmp_path: Path, old: str, new: str, told: str) -> None:
+def test_a_wrong_card_is_refused_with_its_fault(tmp_path: Path, old: str, new: str, message: str) -> None:
     wrong = card(tmp_path, GOOD.replace(old, new, 1))
 
     with pytest.raises(SourceDefinitionError) as caught:
         load(wrong)
 
-    assert told in str(caught.value)
+    assert message in str(caught.value)
     assert str(wrong) in str(caught.value)
 
 
@@ -73,6 +73,6 @@ def test_a_folder_gives_its_cards_by_name(tmp_path: Path) -> None:
     assert [source.name for source in load_all(tmp_path)] == ["a", "b"]
 
 
-def test_a_missing_folder_is_an_error_that_tells_the_setting(tmp_path: Path) -> None:
+def test_a_missing_folder_is_an_error_that_states_the_setting(tmp_path: Path) -> None:
     with pytest.raises(SourceDefinitionError, match="STOCKTAKE_SOURCES"):
         load_all(tmp_path / "none")

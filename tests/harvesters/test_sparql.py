@@ -36,7 +36,7 @@ def projects(count: int, more: str = "") -> str:
 class Endpoint:
     """An endpoint over *data*: it cuts tables after *rows* and graphs after *triples*, in silence, and dies of the *poison* subjects.
 
-    What stands in a query of *mute* is answered 503; *part* is told as Virtuoso tells an answer that it had no time to end; with *forms*
+    What stands in a query of *mute* is answered 503; *part* is answered as Virtuoso answers when its time is over; with *forms*
     it takes queries by POST only.
     """
 
@@ -68,9 +68,9 @@ class Endpoint:
         headers = {"Content-Type": whole.headers["content-type"], **({"X-SQL-State": "S1TAT"} if self.part else {})}
         if construct:
             return httpx.Response(200, content=b"".join(whole.content.splitlines(keepends=True)[: self.triples]), headers=headers)
-        told = whole.json()
-        told["results"]["bindings"] = told["results"]["bindings"][: self.rows]
-        return httpx.Response(200, json=told, headers=headers)
+        body = whole.json()
+        body["results"]["bindings"] = body["results"]["bindings"][: self.rows]
+        return httpx.Response(200, json=body, headers=headers)
 
     def _posted(self, request: httpx.Request) -> httpx.Response:
         assert request.headers["content-type"] == "application/x-www-form-urlencoded"
@@ -112,7 +112,7 @@ def test_every_subject_comes_with_what_it_points_to(source):
     assert (pages[0].claimed, pages[0].items[0].modified, pages[-1].cursor, pages[-1].doubt) == (45, "2026-01-01", None, None)
 
 
-def test_a_graph_pattern_tells_the_records_too(source, card):
+def test_a_graph_pattern_selects_the_records_too(source, card):
     there = Endpoint(projects(3) + ":x dct:title 'none' .")
 
     pages = harvest(
@@ -212,7 +212,7 @@ def test_an_answer_that_says_to_be_a_part_is_none(source):
         harvest(Endpoint(projects(5), part=True), source())
 
 
-def test_only_what_changed_is_asked_for_where_all_tell_when(source):
+def test_only_what_changed_is_asked_for_where_all_have_dates(source):
     there = Endpoint(projects(28))
 
     pages = harvest(there, source(), datetime(2026, 1, 27, 8, tzinfo=UTC))
@@ -221,7 +221,7 @@ def test_only_what_changed_is_asked_for_where_all_tell_when(source):
     assert pages[0].claimed == 3
 
 
-def test_all_are_read_where_one_does_not_tell_when_it_changed(source):
+def test_all_are_read_where_one_has_no_date(source):
     there = Endpoint(projects(28) + ":q a foaf:Project .")
 
     pages = harvest(there, source(), datetime(2026, 1, 27, 8, tzinfo=UTC))
@@ -270,7 +270,7 @@ def test_a_graph_is_asked_for_by_the_protocol(source, registry):
     "content",
     [b"", b"{}", b"[1]", b'{"head":{},"boolean":true}', b"<html>", b"<a/>", b'{"head":{"vars":["count"]},"results":{"bindings":['],
 )
-def test_what_is_no_table_is_told(content, source, registry):
+def test_what_is_no_table_is_reported(content, source, registry):
     with pytest.raises(ParseError):
         harvest(registry(lambda _: httpx.Response(200, content=content)), source())
 

@@ -36,13 +36,13 @@ _RELATIONS = (
 _MANIFEST = '<m:manifest xmlns:m="urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"/>'
 
 
-def packed(files: dict[str, str], told: int | None = None) -> bytes:
-    """Pack files; *told* is what the folder says of the size of each."""
+def packed(files: dict[str, str], stated_size: int | None = None) -> bytes:
+    """Pack files; *stated_size* is the size that the directory of the archive states."""
     with zipfile.ZipFile(buffer := io.BytesIO(), "w", zipfile.ZIP_DEFLATED) as folder:
         for name, text in files.items():
             folder.writestr(name, text)
         for member in folder.infolist():
-            member.file_size = told or member.file_size
+            member.file_size = stated_size or member.file_size
     return buffer.getvalue()
 
 
@@ -137,7 +137,7 @@ def test_a_workbook_that_has_not_changed_says_so(card, registry):
 
 
 @pytest.mark.parametrize(
-    ("content", "told"),
+    ("message", "text"),
     [
         (b"<html></html>", "an HTML page"),
         (b"id,n\n1,x\n", "not a readable spreadsheet"),
@@ -148,12 +148,12 @@ def test_a_workbook_that_has_not_changed_says_so(card, registry):
         (packed({"xl/workbook.xml": ""}, 600_000_000), "unfolds to 600000000 bytes"),
     ],
 )
-def test_what_is_no_table_is_told(content, told, card, registry):
-    with pytest.raises(ParseError, match=told):
-        harvest(content, card, registry)
+def test_what_is_no_table_is_reported(message, text, card, registry):
+    with pytest.raises(ParseError, match=text):
+        harvest(message, card, registry)
 
 
-def test_a_sheet_that_is_not_there_is_told_with_those_that_are(card, registry):
+def test_a_sheet_that_is_not_there_is_reported_with_those_that_are(card, registry):
     with pytest.raises(ParseError, match="has no sheet 3, only Notes, List"):
         harvest(xlsx(ROWS), card, registry, sheet=3)
 

@@ -156,17 +156,17 @@ def test_a_gap_in_the_journal_ends_the_run(there, source):
 
 
 @pytest.mark.parametrize(
-    ("answer", "told"),
+    ("answer", "message"),
     [
         (httpx.Response(404), "there is no journal"),
         (httpx.Response(200, json={"number": 1}), "base, number or id"),
         (httpx.Response(200, json={"base": OURS, "number": 0, "id": None}), "as ours do"),
     ],
 )
-def test_what_is_no_other_stocktake_is_refused(answer, told, there, source):
+def test_what_is_no_other_stocktake_is_refused(answer, message, there, source):
     there.overrides["/journal/head"] = lambda _: answer
 
-    with pytest.raises(ParseError, match=told):
+    with pytest.raises(ParseError, match=message):
         harvest(there, source())
 
 

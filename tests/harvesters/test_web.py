@@ -29,12 +29,12 @@ RDFA = """<html><body vocab="http://schema.org/" typeof="Article" resource="#thi
 
 
 def sitemap(*pages: str, kind: str = "url", stamps: dict[str, str] | None = None) -> bytes:
-    told = "".join(
+    text = "".join(
         f"<{kind}><loc>{HOST}{page}</loc>{f'<lastmod>{stamps[page]}</lastmod>' if stamps and page in stamps else ''}</{kind}>"
         for page in pages
     )
     root = "urlset" if kind == "url" else "sitemapindex"
-    return f'<?xml version="1.0"?><{root} xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{told}</{root}>'.encode()
+    return f'<?xml version="1.0"?><{root} xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{text}</{root}>'.encode()
 
 
 class Site:
@@ -213,7 +213,7 @@ def test_sitemaps_that_hold_each_other_end(source):
         (sitemap(*(f"/{n}" for n in range(50_001))), "more than the 50000"),
     ],
 )
-def test_what_is_no_sitemap_is_told(content, why, source):
+def test_what_is_no_sitemap_is_reported(content, why, source):
     with pytest.raises(ParseError, match=why):
         harvest(Site({"/sitemap.xml": content}), source())
 
@@ -275,6 +275,6 @@ def test_the_real_pages_are_read(source):
     assert found == HELD
 
 
-def test_a_page_that_holds_no_record_is_told(source):
+def test_a_page_that_holds_no_record_is_reported(source):
     with pytest.raises(ParseError, match="is a page without a record of a known class"):
         harvest(Site({"/p": "<html><p>Hello</p></html>"}), source("/p"))

@@ -22,7 +22,7 @@ def read(mapping: str, xml: str, card: Any, words: Any, **options: Any) -> Any:
 
 @pytest.mark.parametrize("mapping", ["oai_dc", "mods", "datacite", "iati_activity"])
 @pytest.mark.parametrize("xml", ["<marc xmlns='http://www.loc.gov/MARC21/slim'/>", "<a><b>c</b></a>"])
-def test_an_element_of_another_schema_is_told(mapping, xml, card, words):
+def test_an_element_of_another_schema_is_reported(mapping, xml, card, words):
     with pytest.raises(ParseError, match=r"k: .* but <"):
         read(mapping, xml, card, words)
 

@@ -35,7 +35,7 @@ def _jars(folder: Path) -> str:
 
 
 def _compiles() -> bool:
-    """Tell whether there is a java that runs a source file: one with its compiler."""
+    """Return whether there is a java that runs a source file: one with its compiler."""
     if shutil.which("java") is None:
         return False
     return "jdk.compiler" in subprocess.run(["java", "--list-modules"], capture_output=True, text=True, check=False).stdout

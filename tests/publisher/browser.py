@@ -49,10 +49,10 @@ class Browser:
         os.close(theirs_in)
         os.close(theirs_out)
         self._number, self._rest, self._session, self.asked = 0, b"", "", list[str]()
-        target = self.tell("Target.createTarget", url="about:blank")["targetId"]
-        self._session = self.tell("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
+        target = self.send_command("Target.createTarget", url="about:blank")["targetId"]
+        self._session = self.send_command("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Network"):
-            self.tell(f"{domain}.enable")
+            self.send_command(f"{domain}.enable")
 
     def close(self) -> None:
         """End it."""
@@ -60,8 +60,8 @@ class Browser:
         os.close(self._out)
         os.close(self._in)
 
-    def tell(self, method: str, **params: Any) -> dict[str, Any]:
-        """Tell it something and give its answer."""
+    def send_command(self, method: str, **params: Any) -> dict[str, Any]:
+        """Return it something and give its answer."""
         self._number += 1
         message = {"id": self._number, "method": method, "params": params} | ({"sessionId": self._session} if self._session else {})
         os.write(self._out, json.dumps(message).encode() + b"\0")
@@ -74,17 +74,17 @@ class Browser:
     def open(self, url: str, width: int = 1280, height: int = 900, *, dark: bool = False) -> None:
         """Open a page at a size, light or dark, and wait until it is loaded."""
         size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}
-        self.tell("Emulation.setDeviceMetricsOverride", **size)
-        self.tell("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
+        self.send_command("Emulation.setDeviceMetricsOverride", **size)
+        self.send_command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         self._loaded = False
-        self.tell("Page.navigate", url=url)
+        self.send_command("Page.navigate", url=url)
         self._wait_until_loaded(url)
 
     def run(self, script: str) -> Any:
         """Run a script in the page and give its value; a promise is waited for."""
-        told = self.tell("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
-        assert "exceptionDetails" not in told, told["exceptionDetails"]
-        return told["result"].get("value")
+        result = self.send_command("Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True)
+        assert "exceptionDetails" not in result, result["exceptionDetails"]
+        return result["result"].get("value")
 
     def leave(self, script: str) -> None:
         """Run a script that leads to another page, and wait until that is loaded."""
@@ -99,19 +99,19 @@ class Browser:
         self._wait_until_loaded("the next page")
 
     def faults(self, packages: Path) -> list[str]:
-        """Give what axe-core, one of *packages*, finds against WCAG 2.2 AA in the page (https://github.com/dequelabs/axe-core)."""
+        """Return what axe-core, one of *packages*, finds against WCAG 2.2 AA in the page (https://github.com/dequelabs/axe-core)."""
         self.run((packages / "axe-core" / "axe.min.js").read_text(encoding="utf-8") + ";0")
-        told = self.run(f"axe.run(document, {{runOnly: {STANDARDS}, resultTypes: ['violations']}}).then((it) => it.violations)")
-        return [f"{fault['id']}: {node['target']} {node.get('failureSummary', '')}" for fault in told for node in fault["nodes"][:3]]
+        output = self.run(f"axe.run(document, {{runOnly: {STANDARDS}, resultTypes: ['violations']}}).then((it) => it.violations)")
+        return [f"{fault['id']}: {node['target']} {node.get('failureSummary', '')}" for fault in output for node in fault["nodes"][:3]]
 
     def picture(self, file: Path) -> None:
         """Take a picture of the whole page."""
-        told = self.tell("Page.getLayoutMetrics")
-        size = told["cssContentSize"]
-        taller = size["height"] > told["cssLayoutViewport"]["clientHeight"]  # else it is shifted where text runs from right to left
+        result = self.send_command("Page.getLayoutMetrics")
+        size = result["cssContentSize"]
+        taller = size["height"] > result["cssLayoutViewport"]["clientHeight"]  # else it is shifted where text runs from right to left
         clip = {"x": 0, "y": 0, "width": size["width"], "height": size["height"], "scale": 1}
-        told = self.tell("Page.captureScreenshot", format="png", captureBeyondViewport=taller, clip=clip)
-        file.write_bytes(base64.b64decode(told["data"]))
+        result = self.send_command("Page.captureScreenshot", format="png", captureBeyondViewport=taller, clip=clip)
+        file.write_bytes(base64.b64decode(result["data"]))
 
     def _wait_until_loaded(self, what: str) -> None:
         end = time.monotonic() + PATIENCE

@@ -83,7 +83,7 @@ RICH = Initiative(
 
 
 def plain(number: int) -> Initiative:
-    """Give one of many alike."""
+    """Return one of many alike."""
     return Initiative(
         key=str(number),
         titles=(Text(f"Community network {number}", "en"),),
@@ -110,15 +110,15 @@ REMARKS = (ValidationNote("MinCountConstraintComponent", "Warning", "No target i
 
 
 def provenance(source: str, remarks: tuple[ValidationNote, ...] = ()) -> Provenance:
-    """Give the provenance of all records of the world."""
+    """Return the provenance of all records of the world."""
     return Provenance(source, "run-2", "fields", "ab" * 32, SEEN, CHANGED, remarks)
 
 
 def record_rows(source: str, it: Resource) -> list[str]:
-    """Give the additions that publish *it*."""
+    """Return the additions that publish *it*."""
     remarks = REMARKS if it is RICH else ()
-    told = [*describe(it, IRIS, source), *describe_record(it.key, IRIS, provenance(source, remarks))]
-    return [f"A {quad}" for quad in quads(told, IRIS.record(source, it.key))]
+    found = [*describe(it, IRIS, source), *describe_record(it.key, IRIS, provenance(source, remarks))]
+    return [f"A {quad}" for quad in quads(found, IRIS.record(source, it.key))]
 
 
 def _vocabulary() -> Iterator[str]:
@@ -152,18 +152,18 @@ def build(data: Path) -> None:
     rows += record_rows("demo", Initiative(key="lost", titles=(Text("Lost project", "en"),)))
     journal.append(rows, run="run-2", time=CHANGED)
     journal.append(_gone_rows("demo", Initiative(key="lost", titles=(Text("Lost project", "en"),))), run="run-3", time=CHANGED)
-    told = describe_source_statuses([SourceStatus("demo", CHANGED, CHANGED, "published", 124, None)], IRIS)
-    write_status(data, told)
+    result = describe_source_statuses([SourceStatus("demo", CHANGED, CHANGED, "published", 124, None)], IRIS)
+    write_status(data, result)
 
 
-def write_status(data: Path, told: Iterable[str]) -> None:
+def write_status(data: Path, content: Iterable[str]) -> None:
     """Write the status file."""
-    (data / "status.nq").write_text("\n".join(quads(told, IRIS.status)) + "\n")
+    (data / "status.nq").write_text("\n".join(quads(content, IRIS.status)) + "\n")
 
 
 @pytest.fixture(scope="session")
 def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the data folder of the world; read it, do not change it."""
+    """Return the data folder of the world; read it, do not change it."""
     data = tmp_path_factory.mktemp("world")
     build(data)
     return data
@@ -171,14 +171,14 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def endpoint(world: Path) -> Iterator[str]:
-    """Give the address of the endpoint of a real server over the world."""
+    """Yield the address of the endpoint of a real server over the world."""
     with served(world, {"STOCKTAKE_QUERY_LIMITS": "budget=0"}) as url:
         yield f"{url}/sparql"
 
 
 @pytest.fixture
 async def service(world: Path) -> AsyncIterator[QueryService]:
-    """Give the open store of the world."""
+    """Yield the open store of the world."""
     async with QueryService(world, IRIS, Limits(seconds=240, wait=240), readers=2) as opened:
         await opened.wait_until_current()
         # The tables may come a moment after what they count.
@@ -188,7 +188,7 @@ async def service(world: Path) -> AsyncIterator[QueryService]:
 
 @pytest.fixture
 def app(service: QueryService) -> FastAPI:
-    """Give the app over the open store."""
+    """Return the app over the open store."""
     return create_app(service)
 
 
@@ -200,20 +200,20 @@ def store(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture(scope="session")
 def publishers(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], str]]:
-    """Give what starts a publisher of the world over a store, once."""
+    """Yield what starts a publisher of the world over a store, once."""
     with ExitStack() as open_ones:
         yield cache(lambda name: open_ones.enter_context(published(name, world, tmp_path_factory.mktemp(name))))
 
 
 @pytest.fixture
 async def client(store: str, publishers: Callable[[str], str]) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of a publisher of the world over the store; it follows no redirect."""
+    """Yield a client of a publisher of the world over the store; it follows no redirect."""
     async with visiting(publishers(store)) as opened:
         yield opened
 
 
 @pytest.fixture
 async def inside(app: FastAPI) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of the app in this process, over a store of our own."""
+    """Yield a client of the app in this process, over a store of our own."""
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as opened:
         yield opened

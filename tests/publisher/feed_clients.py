@@ -23,13 +23,13 @@ RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}RDF"
 
 @dataclass
 class Got:
-    """What a client got, in its order: an address and what was told of it, None where that it is gone."""
+    """What a client got, in its order: an address and what was shown_count of it, None where that it is gone."""
 
     items: list[tuple[str, Any]] = field(default_factory=list)
 
     @property
     def last(self) -> dict[str, Any]:
-        """Give what was told last of each."""
+        """Return what was shown_count last of each."""
         return dict(self.items)
 
     @property
@@ -74,10 +74,10 @@ def by_feedparser(url: str) -> Iterator[tuple[str, Any]]:
         data = httpx.get(address).content
         feed = feedparser.parse(data)
         assert not feed.bozo, feed.get("bozo_exception")
-        told = {it.id: (it.title, it.updated) for it in feed.entries}
+        found = {it.id: (it.title, it.updated) for it in feed.entries}
         order = [it.get("ref") or it.findtext("{*}id") for it in etree.fromstring(data) if it.tag.endswith(("entry", "deleted-entry"))]
         for name in order if newest_first else reversed(order):
-            yield name, told.get(name)
+            yield name, found.get(name)
         address = next((link.href for link in feed.feed.links if link.rel == "prev-archive"), None)
         newest_first = False
 
@@ -98,22 +98,22 @@ def by_icalendar(data: bytes) -> Iterator[tuple[str, Any]]:
 
 
 def by_ldes(lines: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    """Give the versions: of which record, in which order of the stream, and what its graph held."""
+    """Yield the versions: of which record, in which order of the stream, and what its graph held."""
     for line in lines:
-        told = json.loads(line)
-        quads = list(parse(told["quads"].encode(), RdfFormat.N_QUADS))
+        body = json.loads(line)
+        quads = list(parse(body["quads"].encode(), RdfFormat.N_QUADS))
         outside = [quad for quad in quads if quad.graph_name == DefaultGraph()]
         about = {quad.predicate.value.rpartition("/")[2].rpartition("#")[2]: quad.object.value for quad in outside}
-        held = [str(quad.triple) for quad in quads if quad.graph_name == NamedNode(told["id"])]
-        yield about["isVersionOf"], (told["id"], int(about["position"]), about["type"].rpartition("#")[2], plain(held))
+        held = [str(quad.triple) for quad in quads if quad.graph_name == NamedNode(body["id"])]
+        yield about["isVersionOf"], (body["id"], int(about["position"]), about["type"].rpartition("#")[2], plain(held))
 
 
 def wait(done: Callable[[], bool]) -> None:
     wait_until(done, "what harvesters read to have changed")
 
 
-def told(url: str) -> int:
-    """Count the changes that harvesters are told of."""
+def shown_count(url: str) -> int:
+    """Count the changes that harvesters are shown_count of."""
     answer = httpx.get(f"{url}/activities")
     return int(answer.json()["totalItems"]) if answer.status_code == 200 else 0
 

@@ -53,8 +53,8 @@ def running(settings: dict[str, str], *words: str) -> Iterator[tuple[str, int]]:
     """Run a command that serves; give its address and its process id."""
     url = f"http://127.0.0.1:{(port := free_port())}"
     line = [sys.executable, "-m", "stocktake", *words, "--port", str(port)]
-    told = {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0", "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
-    with started(line, env={**os.environ, **told, **settings}, cwd=ROOT) as process:
+    found = {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0", "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
+    with started(line, env={**os.environ, **found, **settings}, cwd=ROOT) as process:
         wait_for_url(f"{url}/health", process)
         yield url, process.pid
 
@@ -73,7 +73,7 @@ def child(of: int, module: str) -> int:
 
 @contextmanager
 def balanced(port: int, *urls: str) -> Iterator[str]:
-    """Give the address of a balancer on *port* before *urls*; it passes bytes on and knows nothing of what they say."""
+    """Yield the address of a balancer on *port* before *urls*; it passes bytes on and knows nothing of what they say."""
     turns = cycle((part.hostname, part.port) for part in map(urlsplit, urls))
 
     class Handler(socketserver.BaseRequestHandler):

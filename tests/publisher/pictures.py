@@ -12,7 +12,7 @@ from tempfile import TemporaryDirectory
 
 from browser import browsing
 
-SIZES = {"telephone": 390, "tablet": 820, "desk": 1280}  # pixels
+SIZES = {"telephone": 390, "tablet": 820, "desktop": 1280}  # pixels
 PAGES = {
     "home": "/",
     "search": "/search?q=health&goal=3",

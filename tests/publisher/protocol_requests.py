@@ -28,7 +28,7 @@ class Step:
     status: tuple[str, ...]
     boolean: bool | None
     kind: str | None
-    told: dict[str, str]
+    expected_headers: dict[str, str]
     graph: str | None
 
 
@@ -42,7 +42,7 @@ class Exchange:
 
 
 def exchanges(manifest: Path) -> Iterator[Exchange]:
-    """Give the tests of *manifest*, in its order."""
+    """Yield the tests of *manifest*, in its order."""
     facts, here = Facts(manifest), NamedNode(manifest.as_uri())
     for entry in facts.items(facts.one(here, MF + "entries")):
         action = facts.one(entry, MF + "action")

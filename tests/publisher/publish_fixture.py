@@ -23,16 +23,16 @@ HOST = "stocktake.test"
 def published(store: str, data: Path, folder: Path, settings: dict[str, str] | None = None) -> Iterator[str]:
     """Serve a copy of *data* in *folder*, its store in *store*, which is started empty; give the address when all is level."""
     limits = "budget=0, each=0, seconds=240, wait=240"
-    told = {"STOCKTAKE_QUERY_LIMITS": limits, "STOCKTAKE_PUBLIC_URL": f"http://{HOST}"} | (settings or {})
+    result = {"STOCKTAKE_QUERY_LIMITS": limits, "STOCKTAKE_PUBLIC_URL": f"http://{HOST}"} | (settings or {})
     copied = shutil.copytree(data, folder / "data", ignore=shutil.ignore_patterns("store", "scratch"))
     if store == "own":
-        with served(copied, told) as url:
+        with served(copied, result) as url:
             settle(url)
             yield url
         return
     if why := missing(store):
         pytest.skip(why)
-    with started(store, folder / "store", start=Process) as engine, served(copied, told | engine.address.environment()) as url:
+    with started(store, folder / "store", start=Process) as engine, served(copied, result | engine.address.environment()) as url:
         settle(url)
         yield url
 
@@ -63,6 +63,6 @@ class Toward(httpx.AsyncBaseTransport):
 
 @asynccontextmanager
 async def visiting(url: str) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of the publisher at *url* that follows no redirect."""
+    """Yield a client of the publisher at *url* that follows no redirect."""
     async with httpx.AsyncClient(transport=Toward(url), base_url=f"http://{HOST}", timeout=PATIENCE) as client:
         yield client

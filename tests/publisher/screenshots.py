@@ -31,8 +31,8 @@ def take(host: str, folder: Path) -> None:
         for name, (path, height, ready) in PICTURES.items():
             browser.open(f"{host}{path}{'&' if '?' in path else '?'}lang=en", WIDTH, height)
             _await(browser, ready)
-            told = browser.tell("Page.captureScreenshot", format="webp", quality=QUALITY)
-            content = base64.b64decode(told["data"])
+            result = browser.send_command("Page.captureScreenshot", format="webp", quality=QUALITY)
+            content = base64.b64decode(result["data"])
             if len(content) > LARGEST:
                 raise SystemExit(f"{name}: {len(content)} bytes are more than {LARGEST}; lower QUALITY")
             (folder / f"{name}.webp").write_bytes(content)

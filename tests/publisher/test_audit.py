@@ -1,4 +1,4 @@
-"""The store is compared with the journal, graph by graph, and what differs is mended."""
+"""The store is compared with the journal, graph by graph, and what differs is repaired."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ RECORD = NamedNode(f"{BASE}record/demo/3")
 
 @pytest.fixture
 def data(world: Path, tmp_path: Path) -> Path:
-    """Give a copy of the world with a store that is level."""
+    """Return a copy of the world with a store that is level."""
     shutil.copytree(world / "journal", tmp_path / "journal")
     shutil.copy(world / "status.nq", tmp_path)
     follower = _follower(tmp_path)
@@ -61,7 +61,7 @@ def test_a_store_that_is_level_is_what_the_journal_says(data: Path) -> None:
     assert done.stderr.splitlines() == ["reading the journal up to entry 3 ...", "reading the store ...", "comparing ..."]
 
 
-def test_what_differs_is_told_by_graph(data: Path) -> None:
+def test_what_differs_is_reported_by_graph(data: Path) -> None:
     _spoil(data)
 
     done = _run(data, "verify", "--json")
@@ -73,7 +73,7 @@ def test_what_differs_is_told_by_graph(data: Path) -> None:
     ]
 
 
-def test_what_differs_is_mended_and_shown(data: Path) -> None:
+def test_what_differs_is_repaired_and_shown(data: Path) -> None:
     _spoil(data)
 
     done = _run(data, "rebuild")
@@ -94,7 +94,7 @@ def test_a_store_is_made_anew(data: Path) -> None:
     assert (done.exit_code, json.loads(done.stdout)) == (0, {"position": 3, "faults": [], "repaired": []})
 
 
-def test_a_store_that_a_server_follows_is_not_mended_beside_it(data: Path) -> None:
+def test_a_store_that_a_server_follows_is_not_repaired_beside_it(data: Path) -> None:
     _spoil(data)
     follower = _follower(data)
 

@@ -16,7 +16,7 @@ SHOWN = Snapshot(3, 7, "ab", 10, "/x", "cd", 1_700_000_000)
 DATE = "Tue, 14 Nov 2023 22:13:20 GMT"
 
 
-def test_a_date_that_is_not_over_is_not_told() -> None:
+def test_a_date_that_is_not_over_is_left_out() -> None:
     future = Snapshot(1, 1, "", 0, "/x", "", int(time.time()) + 60)
 
     assert (last_modified(SHOWN), last_modified(future)) == (DATE, None)

@@ -44,13 +44,13 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(released: Path) -> AsyncIterator[httpx.AsyncClient]:
-    async with served(released, "mailto:desk@example.org") as opened:
+    async with served(released, "mailto:operator@example.org") as opened:
         yield opened
 
 
 @pytest.fixture(scope="module")
 def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a data folder with two releases."""
+    """Return a data folder with two releases."""
     data = tmp_path_factory.mktemp("catalogued")
     shutil.copytree(world / "journal", data / "journal")
     shutil.copy(world / "status.nq", data / "status.nq")
@@ -60,7 +60,7 @@ def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-async def told(client: httpx.AsyncClient, path: str = "/catalog.ttl") -> Store:
+async def read_catalog(client: httpx.AsyncClient, path: str = "/catalog.ttl") -> Store:
     store = Store()
     store.load((await client.get(path)).content, RdfFormat.TURTLE)
     return store
@@ -72,7 +72,7 @@ def found(store: Store, query: str) -> set[tuple[str, ...]]:
     return {tuple(term.value for term in row if term is not None) for row in rows}
 
 
-def judged(text: bytes, *names: str) -> Counter[tuple[str, str, str]]:
+def shape_results(text: bytes, *names: str) -> Counter[tuple[str, str, str]]:
     """Hold Turtle against shapes; give how often what is missed: severity, class of the node, path."""
     shapes, data = rdflib.Graph(), rdflib.Graph().parse(data=text, format="turtle")
     for name in names:
@@ -91,7 +91,7 @@ def judged(text: bytes, *names: str) -> Counter[tuple[str, str, str]]:
 async def test_it_conforms_to_the_shapes_of_dcat_ap_3(client: httpx.AsyncClient) -> None:
     text = (await client.get("/catalog.ttl")).content
 
-    missed = judged(text, "shapes", "range", "shapes_recommended", "deprecateduris")
+    missed = shape_results(text, "shapes", "range", "shapes_recommended", "deprecateduris")
 
     assert [it for it in missed if it[0] == "Violation"] == []
     # What DCAT-AP recommends and we cannot know: kinds of publishers, how a registry's own interface is to be used.
@@ -116,7 +116,7 @@ async def test_it_conforms_to_the_shapes_of_dcat_ap_3(client: httpx.AsyncClient)
 async def test_its_codes_are_of_the_controlled_vocabularies(client: httpx.AsyncClient) -> None:
     text = (await client.get("/catalog.ttl")).content
 
-    missed = judged(text, "mdr-vocabularies.shape")
+    missed = shape_results(text, "mdr-vocabularies.shape")
 
     wrong = {(kinds, path) for severity, kinds, path in missed if severity == "Violation"}
     # Its pattern wants https, but SPDX's own terms, and DCAT-AP's text, have http.
@@ -128,7 +128,7 @@ async def test_its_codes_are_of_the_controlled_vocabularies(client: httpx.AsyncC
 async def test_a_release_at_its_own_address_conforms_too(client: httpx.AsyncClient) -> None:
     text = (await client.get("/release/2.ttl")).content
 
-    assert [it for it in judged(text, "shapes", "range") if it[0] == "Violation"] == []
+    assert [it for it in shape_results(text, "shapes", "range") if it[0] == "Violation"] == []
 
 
 @pytest.mark.suite("dcat-ap-3")
@@ -136,11 +136,11 @@ async def test_a_release_at_its_own_address_conforms_too(client: httpx.AsyncClie
 async def test_the_shapes_find_what_is_missing(client: httpx.AsyncClient) -> None:
     text = (await client.get("/catalog.ttl")).content.replace(b"dct:title ", b"dct:alternative ")
 
-    assert ("Violation", "Catalog", "title") in judged(text, "shapes")
+    assert ("Violation", "Catalog", "title") in shape_results(text, "shapes")
 
 
 async def test_releases_are_a_series(client: httpx.AsyncClient) -> None:
-    store = await told(client)
+    store = await read_catalog(client)
 
     series = f"<{BASE}releases/>"
     assert found(store, f"SELECT ?it {{ ?it dcat:inSeries {series} }}") == {(IRIS.release(1),), (IRIS.release(2),)}
@@ -151,7 +151,7 @@ async def test_releases_are_a_series(client: httpx.AsyncClient) -> None:
 
 
 async def test_every_file_of_a_release_has_its_size_and_sum(client: httpx.AsyncClient) -> None:
-    store, manifest = await told(client), (await client.get("/releases/2/release.json")).json()
+    store, manifest = await read_catalog(client), (await client.get("/releases/2/release.json")).json()
 
     rows = found(
         store,
@@ -163,7 +163,7 @@ async def test_every_file_of_a_release_has_its_size_and_sum(client: httpx.AsyncC
 
 
 async def test_sources_are_catalogues_with_their_share(client: httpx.AsyncClient) -> None:
-    store = await told(client)
+    store = await read_catalog(client)
 
     rows = found(store, f"SELECT ?it ?title ?share {{ <{BASE}catalog> dcat:catalog ?it . ?it dct:title ?title ; dcat:dataset ?share }}")
 
@@ -171,7 +171,7 @@ async def test_sources_are_catalogues_with_their_share(client: httpx.AsyncClient
 
 
 async def test_every_service_that_is_listed_answers(client: httpx.AsyncClient) -> None:
-    store = await told(client)
+    store = await read_catalog(client)
 
     services = {it for (it,) in found(store, f"SELECT ?url {{ <{BASE}catalog> dcat:service/dcat:endpointURL ?url }}")}
     described = {it for (it,) in found(store, f"SELECT ?url {{ <{BASE}catalog> dcat:service/dcat:endpointDescription ?url }}")}
@@ -182,7 +182,7 @@ async def test_every_service_that_is_listed_answers(client: httpx.AsyncClient) -
 
 
 async def test_every_download_that_is_listed_is_there(client: httpx.AsyncClient) -> None:
-    store = await told(client)
+    store = await read_catalog(client)
 
     downloads = {it for (it,) in found(store, "SELECT ?url { ?way dcat:downloadURL ?url }")}
     answers = {url: (await client.get("/" + url.removeprefix(BASE))).status_code for url in downloads}
@@ -204,7 +204,7 @@ async def test_before_the_first_release_the_dumps_are_listed(world: Path, tmp_pa
     async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
-            store = await told(client)
+            store = await read_catalog(client)
 
     rows = found(store, f"SELECT ?url {{ <{BASE}catalog#dump-3> dcat:distribution/dcat:downloadURL ?url }}")
 
@@ -217,7 +217,7 @@ async def test_a_mirror_names_its_origin(world: Path, tmp_path: Path) -> None:
     async with QueryService(tmp_path, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
         await service.wait_until_current()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
-            store = await told(client)
+            store = await read_catalog(client)
 
     rows = found(store, f"SELECT ?of {{ <{BASE}.well-known/void#dataset> <http://www.w3.org/ns/prov#wasDerivedFrom> ?of }}")
 
@@ -236,13 +236,13 @@ async def test_data_json_has_what_its_schema_requires_of_every_data_set(client: 
         f"{BASE}source/demo#records",
     ]
     assert [required - one.keys() for one in it["dataset"]] == [set()] * 4
-    assert {one["contactPoint"]["hasEmail"] for one in it["dataset"]} == {"mailto:desk@example.org"}
+    assert {one["contactPoint"]["hasEmail"] for one in it["dataset"]} == {"mailto:operator@example.org"}
     assert all(("downloadURL" in way) == ("mediaType" in way) for one in it["dataset"] for way in one["distribution"])
     assert all("downloadURL" in way or "accessURL" in way for one in it["dataset"] for way in one["distribution"])
 
 
 def harvested(answered: Callable[[httpx.Request], httpx.Response]) -> list[str]:
-    """Harvest a portal as our own left wing does."""
+    """Harvest a portal as our own harvester does."""
     url = "https://portal.example/"
     source = Source(name="a", title="A", protocol="ckan", mapping="ckan_package", licence="https://example.org/l", url=url, fields={})
     with Fetch(pause=0, robots=False, transport=httpx.MockTransport(answered)) as door:
@@ -285,13 +285,13 @@ async def test_a_package_is_shown_by_name_and_by_id_to_get_and_post(client: http
         ("/api/3/action/package_search?sort=colour", 409),
     ],
 )
-async def test_an_error_is_told_as_ckan_tells_it(client: httpx.AsyncClient, path: str, status: int) -> None:
+async def test_an_error_is_reported_as_ckan_states_it(client: httpx.AsyncClient, path: str, status: int) -> None:
     answer = await client.get(path)
 
     assert (answer.status_code, answer.json()["success"]) == (status, False)
 
 
-async def test_a_body_that_is_no_json_is_told(client: httpx.AsyncClient) -> None:
+async def test_a_body_that_is_no_json_is_reported(client: httpx.AsyncClient) -> None:
     answer = await client.post("/api/3/action/package_show", content=b"nonsense")
 
     assert (answer.status_code, answer.json()["error"]["__type"]) == (409, "Validation Error")

@@ -30,7 +30,7 @@ WANTED = 31  # 1, 10 to 19, 100 to 119
 
 @pytest.fixture(scope="module")
 def comunica(packages: Path) -> Path:
-    """Give Comunica's command."""
+    """Return Comunica's command."""
     return packages / ".bin" / "comunica-sparql"
 
 
@@ -141,36 +141,36 @@ def _ran(*line: str | Path, **more: str) -> str:
 
 def _counted(endpoint: str, query: str) -> list[list[str]]:
     """Ask *query* and give the rows as texts."""
-    told = httpx.post(endpoint, data={"query": query}, headers={"Accept": "text/csv"}).text
-    return list(csv.reader(io.StringIO(told)))[1:]
+    text = httpx.post(endpoint, data={"query": query}, headers={"Accept": "text/csv"}).text
+    return list(csv.reader(io.StringIO(text)))[1:]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
 def test_the_docs_script_with_sparqlwrapper_prints_what_the_endpoint_counts(endpoint: str) -> None:
-    told = _ran(sys.executable, SCRIPTS / "goals_wrapper.py", endpoint)
+    result = _ran(sys.executable, SCRIPTS / "goals_wrapper.py", endpoint)
 
     script = (SCRIPTS / "goals_wrapper.py").read_text(encoding="utf-8")
     rows = _counted(endpoint, script.partition('GOALS = """')[2].partition('"""')[0])
     assert rows
-    assert told.splitlines()[: len(rows)] == [f"{number:>6}  {goal}" for goal, number in rows]
-    assert "a <https://w3id.org/wsis-stocktaking/ns#Initiative>" in told
+    assert result.splitlines()[: len(rows)] == [f"{number:>6}  {goal}" for goal, number in rows]
+    assert "a <https://w3id.org/wsis-stocktaking/ns#Initiative>" in result
 
 
 def test_the_docs_script_with_pandas_counts_what_the_endpoint_counts(endpoint: str) -> None:
-    told = _ran(sys.executable, SCRIPTS / "countries_pandas.py", endpoint)
+    result = _ran(sys.executable, SCRIPTS / "countries_pandas.py", endpoint)
 
     query = (SCRIPTS / "countries_pandas.py").read_text(encoding="utf-8").partition('LINES = """')[2].partition('"""')[0]
     rows = _counted(endpoint, query)
     initiatives, countries = {row[0] for row in rows}, {row[1] for row in rows}
     assert rows
-    assert told.splitlines()[0] == f"{len(rows)} rows, {len(initiatives)} initiatives in {len(countries)} countries"
+    assert result.splitlines()[0] == f"{len(rows)} rows, {len(initiatives)} initiatives in {len(countries)} countries"
 
 
 def test_the_docs_script_with_comunica_joins_the_endpoint_with_a_document(endpoint: str, comunica: Path) -> None:
-    told = _ran("sh", SCRIPTS / "lines_comunica.sh", endpoint.removesuffix("/sparql"), COMUNICA=str(comunica))
+    result = _ran("sh", SCRIPTS / "lines_comunica.sh", endpoint.removesuffix("/sparql"), COMUNICA=str(comunica))
 
     script = (SCRIPTS / "lines_comunica.sh").read_text(encoding="utf-8")
     rows = _counted(endpoint, "PREFIX wsis:" + script.partition("PREFIX wsis:")[2].removesuffix("'\n"))
-    found = [[row["line"]["value"], row["initiatives"]["value"]] for row in json.loads(told)["results"]["bindings"]]
+    found = [[row["line"]["value"], row["initiatives"]["value"]] for row in json.loads(result)["results"]["bindings"]]
     assert rows
     assert sorted(found) == sorted(rows)

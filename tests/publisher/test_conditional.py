@@ -34,7 +34,7 @@ async def ask(client: httpx.AsyncClient, query: str = COUNT, method: str = "GET"
 
 @pytest.fixture
 async def own(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of a store whose journal a test may lengthen."""
+    """Yield a client of a store whose journal a test may lengthen."""
     Journal(tmp_path / "journal").append(['A <https://x.org/s> <https://x.org/p> "1" <https://x.org/g> .'], run="r1", time=WHEN)
     async with QueryService(tmp_path, Iris(), Limits(), readers=1) as service:
         await service.wait_until_current()
@@ -50,7 +50,7 @@ async def until_changed(client: httpx.AsyncClient, etag: str) -> httpx.Response:
     return await wait_until_async(changed, f"an answer with another tag than {etag}")
 
 
-async def test_an_answer_tells_position_and_that_it_must_be_revalidated(client: httpx.AsyncClient) -> None:
+async def test_an_answer_states_position_and_that_it_must_be_revalidated(client: httpx.AsyncClient) -> None:
     answer = await ask(client)
 
     assert answer.headers["etag"].startswith('W/"3-')
@@ -70,10 +70,10 @@ async def test_the_condition_is_looked_at_before_anything_is_evaluated(client: h
     slow = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
     tagged = await ask(client, "ASK {}")
     stopped = client.build_request("GET", "/sparql", params={"query": slow, "timeout": "0.2"})
-    told = await client.send(stopped)
+    response = await client.send(stopped)
 
-    assert told.status_code == 504
-    assert "etag" not in told.headers
+    assert response.status_code == 504
+    assert "etag" not in response.headers
     assert tagged.headers["etag"]
 
 
@@ -159,7 +159,7 @@ async def test_a_fault_is_not_kept(client: httpx.AsyncClient) -> None:
     assert not any("cache-status" in answer.headers or "etag" in answer.headers for answer in answers)
 
 
-async def test_head_tells_what_get_would_and_sends_nothing(client: httpx.AsyncClient) -> None:
+async def test_head_matches_get_and_sends_nothing(client: httpx.AsyncClient) -> None:
     whole = await ask(client)
 
     head = await ask(client, method="HEAD")
@@ -180,9 +180,9 @@ async def test_questions_that_are_the_same_are_evaluated_once(client: httpx.Asyn
     answers = await asyncio.gather(*(ask(client, query) for _ in range(8)))
 
     assert len({answer.content for answer in answers}) == 1
-    told = Counter(answer.headers["cache-status"].removeprefix("stocktake; ") for answer in answers)
-    assert told["fwd=miss"] == 1
-    assert told["fwd=miss; collapsed"] + told["hit"] == 7  # who comes when the answer is there gets it at once
+    found = Counter(answer.headers["cache-status"].removeprefix("stocktake; ") for answer in answers)
+    assert found["fwd=miss"] == 1
+    assert found["fwd=miss; collapsed"] + found["hit"] == 7  # who comes when the answer is there gets it at once
 
 
 async def test_a_client_that_leaves_does_not_end_the_answer_of_the_others(client: httpx.AsyncClient) -> None:
@@ -234,8 +234,8 @@ async def test_last_modified_is_when_what_is_shown_changed(world: Path, client: 
         return answer if "last-modified" in answer.headers else None
 
     answer = await wait_until_async(dated, "an answer with Last-Modified")
-    told = parsedate_to_datetime(answer.headers["last-modified"]).timestamp()
+    result = parsedate_to_datetime(answer.headers["last-modified"]).timestamp()
     again = await ask(client, If_Modified_Since=answer.headers["last-modified"])
 
-    assert time.time() - 3600 < told <= time.time()
+    assert time.time() - 3600 < result <= time.time()
     assert again.status_code == 304

@@ -33,27 +33,27 @@ PLACES = ("/page/initiative/demo/old", "/record/demo/old")
 
 
 def record(key: str, *titles: Text) -> list[str]:
-    told = describe(Initiative(key=key, titles=titles), IRIS, "demo")
-    return sorted([*told, *describe_record(key, IRIS, Provenance("demo", "demo.1", "fields", "ab" * 16, SEEN, SEEN))])
+    result = describe(Initiative(key=key, titles=titles), IRIS, "demo")
+    return sorted([*result, *describe_record(key, IRIS, Provenance("demo", "demo.1", "fields", "ab" * 16, SEEN, SEEN))])
 
 
-def rows(told: list[str], key: str) -> list[str]:
-    return [f"A {quad}" for quad in quads(told, IRIS.record("demo", key))]
+def rows(content: list[str], key: str) -> list[str]:
+    return [f"A {quad}" for quad in quads(content, IRIS.record("demo", key))]
 
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a world of one record that was replaced, its heir, one that went without a trace, and one that has vanished."""
+    """Return a world of one record that was replaced, its heir, one that went without a trace, and one that has vanished."""
     data = tmp_path_factory.mktemp("departures")
     old, lost = record("old", Text("Ancien", "fr"), Text("Old project", "en")), record("lost", Text(HOSTILE))
     old = mark_vanished("\n".join(old), "old", "demo", MISSED, IRIS).split("\n")
-    told = [
+    found = [
         *rows(write_tombstone("old", "demo", Deletion("demo.2", GONE, "its content came under a new key", "new"), SEEN, old, IRIS), "old"),
         *rows(write_tombstone("lost", "demo", Deletion("demo.3", GONE, "two complete sweeps missed it"), SEEN, lost, IRIS), "lost"),
         *rows(record("new", Text("New project", "en")), "new"),
         *rows(mark_vanished("\n".join(record("away", Text("Away", "en"))), "away", "demo", GONE, IRIS).split("\n"), "away"),
     ]
-    Journal(data / "journal").append(told, run="demo.3", time=GONE)
+    Journal(data / "journal").append(found, run="demo.3", time=GONE)
     return data
 
 
@@ -66,7 +66,7 @@ async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
             yield opened
 
 
-async def test_a_tombstone_tells_when_why_by_which_run_what_it_was_and_what_replaced_it(client: httpx.AsyncClient) -> None:
+async def test_a_tombstone_has_time_reason_run_type_and_replacement(client: httpx.AsyncClient) -> None:
     for path in PLACES:
         answer = await client.get(path, headers=HTML)
 
@@ -135,10 +135,10 @@ async def test_the_deletions_file_is_listed_and_served_with_its_sum(data: Path, 
     write_dumps(Journal(data / "journal"), data / "dumps")
 
     listing, whole = await client.get("/dumps/"), await client.get("/dumps/stocktake-1.gone.csv.gz")
-    told = await client.get("/dumps/stocktake-1.gone.csv.gz.sha256")
+    response = await client.get("/dumps/stocktake-1.gone.csv.gz.sha256")
 
     assert "stocktake-1.gone.csv.gz" in listing.text
-    assert told.text == f"{hashlib.sha256(whole.content).hexdigest()}  stocktake-1.gone.csv.gz\n"
+    assert response.text == f"{hashlib.sha256(whole.content).hexdigest()}  stocktake-1.gone.csv.gz\n"
 
 
 def test_where_nothing_is_gone_the_list_has_its_head_alone(tmp_path: Path) -> None:

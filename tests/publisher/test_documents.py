@@ -20,7 +20,7 @@ PATHS = [
 
 
 @pytest.mark.parametrize("path", PATHS)
-async def test_a_document_tells_of_itself_in_rdf(client: httpx.AsyncClient, path: str) -> None:
+async def test_a_document_describes_itself_in_rdf(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path, headers={"Accept": "text/turtle"})
 
     subjects = {str(quad.subject).strip("<>") for quad in parse(answer.content, RdfFormat.TURTLE)}
@@ -51,7 +51,7 @@ async def test_a_format_may_be_named_by_its_suffix(client: httpx.AsyncClient) ->
     assert answer.headers["content-type"] == "application/ld+json"
 
 
-async def test_the_registrys_page_tells_how_it_fares(client: httpx.AsyncClient) -> None:
+async def test_the_registrys_page_shows_its_state(client: httpx.AsyncClient) -> None:
     page = (await client.get("/source/demo", headers={"Accept": "text/html"})).text
 
     assert [text for text in ("ICT Authority", "Daily at 03:15 UTC", "published", "2026-03-02T08:00:00Z") if text not in page] == []

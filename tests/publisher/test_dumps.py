@@ -56,9 +56,9 @@ def test_the_last_word_on_a_quad_counts(tmp_path: Path) -> None:
         tmp_path, [f"A {quad(1)}", f"A {quad(2)}"], [f"D {quad(1)}", f"A {quad(3)}"], [f"D {quad(3)}", f"A {quad(1)}", f"D {quad(2)}"]
     )
 
-    told = {position: [line.split(b'"')[1] for line in canonical_quads(journal, position)] for position in (1, 2, 3)}
+    found = {position: [line.split(b'"')[1] for line in canonical_quads(journal, position)] for position in (1, 2, 3)}
 
-    assert told == {1: [b"1", b"2"], 2: [b"2", b"3"], 3: [b"1"]}
+    assert found == {1: [b"1", b"2"], 2: [b"2", b"3"], 3: [b"1"]}
 
 
 def test_many_sorted_files_are_merged_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -107,11 +107,11 @@ async def test_dumps_are_listed_and_served(world: Path, tmp_path: Path) -> None:
     async with await _client(world, tmp_path) as client:
         listing = await client.get("/dumps/")
         whole = await client.get("/dumps/stocktake-3.nq.gz")
-        told = await client.get("/dumps/stocktake-3.nq.gz.sha256")
+        response = await client.get("/dumps/stocktake-3.nq.gz.sha256")
 
     assert "stocktake-3.ttl.gz" in listing.text
     assert whole.headers["content-type"] == "application/gzip"
-    assert told.text.split()[0] == hashlib.sha256(whole.content).hexdigest()
+    assert response.text.split()[0] == hashlib.sha256(whole.content).hexdigest()
 
 
 async def test_a_part_of_a_dump_is_served(world: Path, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The same outlets over stores elsewhere: what they answer is what our own store answers, and where an engine cannot, it is said."""
+"""Every endpoint answers over an external store as over the embedded one; where an engine cannot, the answer says so."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ ANY_OF_THEM = frozenset(
 )
 # What an expression says is true is an integer in Virtuoso.
 WITH_BOOLEANS = frozenset({("virtuoso", "matrix-and-practice")})
-# Each outlet's page or data; what is compared is told by ``_heard``.
+# A page or data of each endpoint; ``_heard`` returns what is compared.
 PATHS = (
     "/page/organization/demo/ministry-of-health",
     "/data/initiative/demo/a%2F1?format=nt",
@@ -107,7 +107,7 @@ PATHS = (
     "/openapi.json",
     "/health",
 )
-# What tells the time of the answer, or a number of the publisher's own.
+# The time of the answer, or a number of the publisher's own.
 _OWN = re.compile(r"<responseDate>[^<]*<|Stocktake-Cost[^\n]*|\"at\":\"[^\"]*\"|\"(snapshot|quads)\":\d+")
 OVER_EACH = pytest.mark.parametrize("store", ENGINES, indirect=True)
 
@@ -122,7 +122,7 @@ def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
 
 @pytest.fixture(scope="module")
 def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a copy of the world, without its own store."""
+    """Return a copy of the world, without its own store."""
     folder = tmp_path_factory.mktemp("elsewhere")
     shutil.copytree(world / "journal", folder / "journal")
     shutil.copy(world / "status.nq", folder)
@@ -131,7 +131,7 @@ def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def followed(engine: Engine, data: Path) -> Iterator[Engine]:
-    """Give the engine with all that the journal holds, and its texts looked up."""
+    """Yield the engine with all that the journal holds, and its texts looked up."""
     follower = open_external_runner(
         engine.address,
         JournalReader(Journal(data / "journal"), IRIS.base),
@@ -160,7 +160,7 @@ async def elsewhere(followed: Engine, data: Path) -> AsyncIterator[QueryService]
 
 @pytest.fixture
 async def both(store: str, publishers: Callable[[str], str]) -> AsyncIterator[tuple[httpx.AsyncClient, httpx.AsyncClient]]:
-    """Give a client of the outlets over the store elsewhere, and one of those over our own."""
+    """Yield a client of the publisher over the external store, and one over the embedded store."""
     async with visiting(publishers(store)) as theirs, visiting(publishers("own")) as ours:
         yield theirs, ours
 
@@ -170,18 +170,18 @@ def _client(service: QueryService) -> httpx.AsyncClient:
 
 
 def _heard(answer: httpx.Response) -> object:
-    """Give what an answer says, without the order of rows, statements and lists that have none."""
+    """Return what an answer says, without the order of rows, statements and lists that have none."""
     media = answer.headers["content-type"].partition(";")[0]
     if media == "application/n-triples":
         return Counter(str(quad) for quad in parse(answer.content, RdfFormat.N_TRIPLES))
     if media == "application/sparql-results+json":
-        told = answer.json()
-        return told["boolean"] if "boolean" in told else Counter(json.dumps(row, sort_keys=True) for row in told["results"]["bindings"])
+        body = answer.json()
+        return body["boolean"] if "boolean" in body else Counter(json.dumps(row, sort_keys=True) for row in body["results"]["bindings"])
     return Counter(re.findall(r"\w+", _OWN.sub("", answer.text)))
 
 
 @OVER_EACH
-async def test_every_outlet_answers_as_over_our_own_store(both: tuple[httpx.AsyncClient, httpx.AsyncClient]) -> None:
+async def test_every_endpoint_answers_as_over_our_own_store(both: tuple[httpx.AsyncClient, httpx.AsyncClient]) -> None:
     different = []
     for path in PATHS:
         theirs, ours = [await client.get(path, headers={"Accept": "text/html"}) for client in both]
@@ -240,7 +240,7 @@ async def test_the_engines_own_language_is_not_let_in(elsewhere: QueryService) -
     assert {answer.status_code for answer in answers} == {400}
 
 
-def test_the_store_is_what_the_journal_says_and_what_was_spoilt_is_mended(followed: Engine, data: Path) -> None:
+def test_a_store_that_differs_from_the_journal_is_repaired(followed: Engine, data: Path) -> None:
     journal = Journal(data / "journal")
     later = datetime.now(UTC) + timedelta(seconds=6 * LEASE)
     store = ExternalStore(followed.address, journal, IRIS, now=lambda: later)
@@ -268,7 +268,7 @@ def test_the_store_is_what_the_journal_says_and_what_was_spoilt_is_mended(follow
     assert after == []
 
 
-def test_what_changes_is_taken_in_and_stays_and_who_asks_meanwhile_is_told(
+def test_a_change_is_loaded_while_queries_get_a_retry_answer(
     engine: Engine, followed: Engine, data: Path, tmp_path: Path
 ) -> None:
     shutil.copytree(data / "journal", tmp_path / "journal")
@@ -335,7 +335,7 @@ def test_a_store_that_follows_another_journal_is_left_alone(engine: Engine, foll
     follower.close()
 
 
-async def test_a_reader_that_is_told_of_no_store_says_so(data: Path, tmp_path: Path, followed: Engine) -> None:
+async def test_a_reader_without_a_store_reports_it(data: Path, tmp_path: Path, followed: Engine) -> None:
     gone = followed.address.__class__("http://127.0.0.1:9/query", "http://127.0.0.1:9/update")
     shutil.copytree(data / "store" / followed.address.folder, tmp_path / "store" / gone.folder)
     shutil.copytree(data / "journal", tmp_path / "journal")

@@ -1,4 +1,4 @@
-"""Examples: each is told in full, answers something, and is shown as a page and as RDF."""
+"""Examples: each is shown in full, answers something, and is shown as a page and as RDF."""
 
 from __future__ import annotations
 
@@ -59,12 +59,12 @@ def test_how_a_claim_came_to_be_is_never_mixed_unasked(it):
 def test_an_example_asks_of_the_base_that_is_set():
     base = "https://stocktaking.example/"
 
-    told = example(Iris(base), "prizes")
+    result = example(Iris(base), "prizes")
 
-    assert told is not None
-    assert told.iri == base + "examples/prizes"
-    assert f"<{base}ns#>" in told.text
-    assert "w3id.org" not in told.text
+    assert result is not None
+    assert result.iri == base + "examples/prizes"
+    assert f"<{base}ns#>" in result.text
+    assert "w3id.org" not in result.text
 
 
 async def test_one_that_fails_or_answers_nothing_is_not_good(service: QueryService):
@@ -99,10 +99,10 @@ async def test_they_are_given_as_rdf(client: httpx.AsyncClient, suffix, form):
 
 
 async def test_one_is_given_at_its_own_address(client: httpx.AsyncClient):
-    told = await client.get("/examples/prizes", headers={"Accept": "application/n-triples"})
+    response = await client.get("/examples/prizes", headers={"Accept": "application/n-triples"})
     page = await client.get("/examples/prizes", headers=HTML)
 
-    assert {quad.subject.value for quad in parse(told.content, RdfFormat.N_TRIPLES)} == {f"{Iris().base}examples/prizes"}
+    assert {quad.subject.value for quad in parse(response.content, RdfFormat.N_TRIPLES)} == {f"{Iris().base}examples/prizes"}
     assert "Prizes by category" in page.text
 
 
@@ -113,18 +113,18 @@ async def test_what_is_no_example_is_not_found(client: httpx.AsyncClient):
 
 
 async def test_the_service_description_leads_to_them(client: httpx.AsyncClient):
-    told = await client.get("/sparql", headers={"Accept": "application/n-triples"})
+    response = await client.get("/sparql", headers={"Accept": "application/n-triples"})
 
-    assert f"<{Iris().base}examples>" in told.text
+    assert f"<{Iris().base}examples>" in response.text
 
 
-def test_the_command_runs_them_and_tells_time_and_rows(world):
+def test_the_command_runs_them_and_states_time_and_rows(world):
     done = CliRunner().invoke(commands, ["--data", str(world), "examples", "run", "--json", "prizes", "full-text"])
 
-    told = json.loads(done.stdout)
+    body = json.loads(done.stdout)
 
     assert done.exit_code == 0
-    assert [(it["name"], it["ok"], it["seconds"] > 0, it["rows"] > 0) for it in told] == [
+    assert [(it["name"], it["ok"], it["seconds"] > 0, it["rows"] > 0) for it in body] == [
         ("prizes", True, True, True),
         ("full-text", True, True, True),
     ]
@@ -140,7 +140,7 @@ async def test_the_page_shows_the_time_that_the_command_took(world, inside: http
 
 
 @pytest.mark.parametrize("left", ["", "[1]", '{"prizes": {"hours": 1}}'])
-def test_a_file_of_times_that_cannot_be_read_tells_none(tmp_path, left):
+def test_an_unreadable_file_of_times_is_ignored(tmp_path, left):
     (tmp_path / FILE).write_text(left)
 
     assert read_durations(tmp_path) == {}
@@ -154,9 +154,9 @@ def test_an_example_that_is_no_longer_good_loses_its_time(tmp_path):
 
 
 def test_the_command_lists_them(tmp_path):
-    told = CliRunner().invoke(commands, ["--data", str(tmp_path), "examples", "list", "--json"])
+    output = CliRunner().invoke(commands, ["--data", str(tmp_path), "examples", "list", "--json"])
 
-    assert [it["name"] for it in json.loads(told.stdout)] == [it.name for it in THEM]
+    assert [it["name"] for it in json.loads(output.stdout)] == [it.name for it in THEM]
 
 
 def test_the_command_refuses_a_name_that_it_does_not_know(tmp_path):

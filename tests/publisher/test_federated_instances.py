@@ -62,10 +62,10 @@ class Stocktake:
         }
 
     def titles(self) -> dict[str, str]:
-        """Give the title of each record that is there, by its name."""
+        """Return the title of each record that is there, by its name."""
         before = f"{self.context.iris.base}record/"
-        told = ((graph, line.partition(f"> <{DCT}title> ")[2]) for graph, lines in self.held().items() for line in lines)
-        return {graph.removeprefix(before): title.split('"')[1] for graph, title in told if title}
+        found = ((graph, line.partition(f"> <{DCT}title> ")[2]) for graph, lines in self.held().items() for line in lines)
+        return {graph.removeprefix(before): title.split('"')[1] for graph, title in found if title}
 
 
 def sibling(url: str, name: str) -> Source:
@@ -84,7 +84,7 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stocktake, S
         for name in ("a", "b"):
             data, base = tmp_path_factory.mktemp(name), f"https://{name}.example/"
             context = stack.enter_context(
-                open_context(data, f"sqlite:///{data}/ledger.sqlite", base, "desk@example.org", frozenset({"127.0.0.1"}))
+                open_context(data, f"sqlite:///{data}/ledger.sqlite", base, "operator@example.org", frozenset({"127.0.0.1"}))
             )
             it = Stocktake(context, rows=[project(number, f"{name.upper()} {number}") for number in range(1, 4)])
             it.harvest_own()

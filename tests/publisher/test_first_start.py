@@ -128,7 +128,7 @@ def test_a_follower_that_waits_for_another_one_reports_which(tmp_path: Path) -> 
     assert reasons[1] == ""
 
 
-async def test_a_follower_that_cannot_write_tells_its_server_why(tmp_path: Path) -> None:
+async def test_a_follower_that_cannot_write_reports_the_reason(tmp_path: Path) -> None:
     (tmp_path / "store").mkdir()
     (tmp_path / "store" / "snapshots").write_text("a file where a folder should be")
     line = command(

@@ -48,7 +48,7 @@ async def test_the_default_graph_is_the_merge_of_all(client: httpx.AsyncClient) 
     assert len(answer.text.splitlines()) == int(counted.text.split()[1])
 
 
-async def test_head_tells_what_get_would(client: httpx.AsyncClient) -> None:
+async def test_head_matches_get(client: httpx.AsyncClient) -> None:
     whole = await get(client, graph=GRAPH)
 
     head = await get(client, "HEAD", graph=GRAPH)
@@ -133,7 +133,7 @@ class Written:
 
 
 def _parts(step: Step) -> list[str]:
-    """Give the Turtle of a body, of which there are several in a form."""
+    """Return the Turtle of a body, of which there are several in a form."""
     if "multipart" not in "".join(step.headers.values()):
         return [step.body.decode()] if step.body else []
     boundary = next(value for value in step.headers.values() if "boundary" in value).partition("boundary=")[2]
@@ -172,8 +172,8 @@ async def test_what_the_suite_reads_is_answered_as_it_wants(exchange: Exchange, 
         place = step.path.replace("/gsp", PLACE, 1).replace("$LOCATION$", "http://www.example/gsp/made")
         answer = await written.client.request(step.method, place, headers={"Accept": "*/*", **step.headers})
         assert str(answer.status_code) in step.status
-        assert {name: answer.headers[name] for name in step.told if name != "content-length"} == {
-            name: value for name, value in step.told.items() if name != "content-length"
+        assert {name: answer.headers[name] for name in step.expected_headers if name != "content-length"} == {
+            name: value for name, value in step.expected_headers.items() if name != "content-length"
         }
         if step.graph is not None:
             assert _graph(answer.content) == _graph(step.graph.encode())

@@ -14,13 +14,13 @@ from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 
-async def test_health_tells_position_quads_and_lag(client: httpx.AsyncClient, service: QueryService) -> None:
+async def test_health_states_position_quads_and_lag(client: httpx.AsyncClient, service: QueryService) -> None:
     answer = await client.get("/health")
 
-    told = answer.json()
+    body = answer.json()
 
     assert answer.status_code == 200
-    assert (told["status"], told["position"], told["quads"], told["lag"]) == ("ok", 3, service.current.quads, 0)
+    assert (body["status"], body["position"], body["quads"], body["lag"]) == ("ok", 3, service.current.quads, 0)
 
 
 async def test_health_has_the_position_of_each_projection(tmp_path: Path) -> None:

@@ -33,7 +33,7 @@ async def test_a_page_asks_nothing_of_another_host_and_runs_only_the_suggestions
     assert "url(" not in style
 
 
-async def test_an_unknown_address_is_told_to_a_browser_as_a_page(client: httpx.AsyncClient) -> None:
+async def test_a_browser_gets_a_page_for_an_unknown_url(client: httpx.AsyncClient) -> None:
     answer = await client.get("/nowhere", headers={"Accept": "text/html"})
 
     assert (answer.status_code, answer.headers["content-type"]) == (404, "text/html; charset=utf-8")

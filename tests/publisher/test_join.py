@@ -1,4 +1,4 @@
-"""Joining: the card that the form writes is tried, in bounds, and what went wrong is told in the visitor's language."""
+"""Joining: the source definition that the form writes is tried within limits, and errors are shown in the visitor's language."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from publisher.portal.source_preview import MOST_PREVIEWS, WINDOW, PreviewOutcom
 from publisher.portal.source_wizard import from_query, source_toml
 from vocab.iris import BASE
 
-TOLD = {
+SAMPLE = {
     "kind": "json",
     "title": "Test",
     "url": "https://registry.example/api",
@@ -41,7 +41,7 @@ ANSWER = {
 ECHO = "import sys; sys.stdin.read(); print(sys.argv[1])"
 
 
-def bench(answer: object = ANSWER, **more) -> PreviewRunner:
+def runner(answer: object = ANSWER, **more) -> PreviewRunner:
     return PreviewRunner((sys.executable, "-c", ECHO, orjson.dumps(answer).decode()), {}, **more)
 
 
@@ -51,9 +51,9 @@ def visitor(service, trial: PreviewRunner | None) -> httpx.AsyncClient:
     )
 
 
-async def test_a_dry_run_shows_the_verdict_on_each_record(service):
-    async with visitor(service, bench()) as client:
-        page = await client.post("/join", data=TOLD, headers={"Accept-Language": "fr"})
+async def test_a_dry_run_shows_the_outcome_on_each_record(service):
+    async with visitor(service, runner()) as client:
+        page = await client.post("/join", data=SAMPLE, headers={"Accept-Language": "fr"})
 
     assert page.status_code == 200
     assert page.headers["cache-control"] == "no-store"
@@ -64,10 +64,10 @@ async def test_a_dry_run_shows_the_verdict_on_each_record(service):
 @pytest.mark.parametrize(
     ("kind", "text"), [("refused", "not on the public internet"), ("late", "too long"), ("card", "has errors"), ("x", "test failed")]
 )
-async def test_trouble_is_told_by_its_kind_and_a_private_address_is_not_told_at_all(service, kind, text):
+async def test_errors_are_reported_by_kind_without_private_addresses(service, kind, text):
     trouble = {**ANSWER, "records": [], "error_kind": kind, "error": "host is at 10.1.2.3"}
-    async with visitor(service, bench(trouble)) as client:
-        page = await client.post("/join", data=TOLD)
+    async with visitor(service, runner(trouble)) as client:
+        page = await client.post("/join", data=SAMPLE)
 
     assert text in page.text
     assert ("10.1.2.3" in page.text) == (kind != "refused")
@@ -75,7 +75,7 @@ async def test_trouble_is_told_by_its_kind_and_a_private_address_is_not_told_at_
 
 async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(service):
     async with visitor(service, PreviewRunner(("/nowhere",), {})) as client:
-        page = await client.post("/join", data={**TOLD, "options": "page = [1,"})
+        page = await client.post("/join", data={**SAMPLE, "options": "page = [1,"})
 
     assert page.status_code == 200
     assert "The options are not valid" in page.text
@@ -87,16 +87,16 @@ async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(servi
     [({"Sec-Fetch-Site": "cross-site"}, 403), ({"Content-Type": "text/plain"}, 415), ({"Content-Length": "70000"}, 413)],
 )
 async def test_what_is_no_form_of_ours_is_refused(service, headers, status):
-    async with visitor(service, bench()) as client:
+    async with visitor(service, runner()) as client:
         body = b"x=" + b"y" * 69_998 if status == 413 else b"kind=json"
         answer = await client.post("/join", content=body, headers={"Content-Type": "application/x-www-form-urlencoded", **headers})
 
     assert answer.status_code == status
 
 
-async def test_a_host_without_a_bench_writes_the_card_alone(service):
+async def test_a_host_without_workers_writes_the_card_alone(service):
     async with visitor(service, None) as client:
-        page = await client.post("/join", data=TOLD)
+        page = await client.post("/join", data=SAMPLE)
 
     assert "stocktake sources preview" in page.text
     assert "Run test" not in page.text
@@ -116,7 +116,7 @@ async def test_one_card_is_tried_at_a_time():
 
 async def test_a_client_has_so_many_tries_in_a_window_and_then_again():
     now = [0.0]
-    it = bench(clock=lambda: now[0])
+    it = runner(clock=lambda: now[0])
     for _ in range(MOST_PREVIEWS):
         await it.run("", "a")
 
@@ -131,33 +131,33 @@ async def test_a_client_has_so_many_tries_in_a_window_and_then_again():
 async def test_a_trial_that_does_not_end_is_killed():
     endless = PreviewRunner((sys.executable, "-c", "while True: pass"), {}, seconds=0.3)
 
-    told = await endless.run("", "a")
+    output = await endless.run("", "a")
 
-    assert (told.error_kind, told.records) == ("late", ())
+    assert (output.error_kind, output.records) == ("late", ())
 
 
-def test_an_answer_that_is_none_is_told_as_broken():
+def test_an_invalid_answer_is_reported_as_broken():
     assert parse_outcome(b"").error_kind == parse_outcome(b"[1]").error_kind == parse_outcome(b'{"records": [{}]}').error_kind == "broken"
     assert parse_outcome(orjson.dumps({**ANSWER, "records": []})) == PreviewOutcome((), 1200, True)
     assert parse_outcome(orjson.dumps(ANSWER)).records[0] == RecordPreview("<p1>", "published", "One & all", "", ("No goal.",), 30)
 
 
 def test_options_are_written_as_the_card_has_them_and_bring_no_other_table():
-    told = from_query({**TOLD, "records": "results", "options": 'page = "p"\nsize = 5\nnames = ["a", "b"]\nmore = { "x y" = true }'})
+    result = from_query({**SAMPLE, "records": "results", "options": 'page = "p"\nsize = 5\nnames = ["a", "b"]\nmore = { "x y" = true }'})
 
     options = {"records": "results", "page": "p", "size": 5, "names": ["a", "b"], "more": {"x y": True}}
-    assert tomllib.loads(source_toml(told))["options"] == options
-    sly = from_query({**TOLD, "options": '[limits]\nexpect = 5\n[fields]\nkey = "x"'})
+    assert tomllib.loads(source_toml(result))["options"] == options
+    sly = from_query({**SAMPLE, "options": '[limits]\nexpect = 5\n[fields]\nkey = "x"'})
     assert {"limits", "fields"} <= tomllib.loads(source_toml(sly))["options"].keys()  # they stay within the options, where none is known
     assert tomllib.loads(source_toml(sly))["fields"]["key"] == "id"
-    assert from_query({**TOLD, "options": "day = 2026-01-01"}).fault
+    assert from_query({**SAMPLE, "options": "day = 2026-01-01"}).fault
 
 
 async def test_the_real_command_goes_to_no_private_address_even_where_our_own_cards_may(tmp_path: Path):
     data, allowed = tmp_path / "data", frozenset({"127.0.0.1"})
     it = preview_runner(Settings(data, tmp_path, BASE, f"sqlite:///{data}/ledger.sqlite", allowed, "us@example.org", "rust"))
 
-    told = await it.run(source_toml(from_query({**TOLD, "url": "http://127.0.0.1:1/api"})), "a")
+    output = await it.run(source_toml(from_query({**SAMPLE, "url": "http://127.0.0.1:1/api"})), "a")
 
-    assert (told.error_kind, told.records) == ("refused", ())
+    assert (output.error_kind, output.records) == ("refused", ())
     assert not list(data.rglob("*"))

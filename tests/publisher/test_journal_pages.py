@@ -31,13 +31,13 @@ LC_ALL=C sort
 
 @pytest.fixture
 def service(world: Path) -> QueryService:
-    """Give a store that is not opened: the journal needs none."""
+    """Return a store that is not opened: the journal needs none."""
     return QueryService(world, IRIS, follow=False)
 
 
 @pytest.fixture
 def client(inside: httpx.AsyncClient) -> httpx.AsyncClient:
-    """Give a client of the app over that store: whatever the store, the journal answers."""
+    """Return a client of the app over that store: whatever the store, the journal answers."""
     return inside
 
 
@@ -115,7 +115,7 @@ async def test_who_holds_an_entry_is_not_sent_it_again(client: httpx.AsyncClient
     assert (answer.status_code, answer.content) == (304, b"")
 
 
-async def test_a_head_tells_what_a_get_would(client: httpx.AsyncClient) -> None:
+async def test_a_head_matches_get(client: httpx.AsyncClient) -> None:
     whole = await client.get("/journal/2", headers={"Accept-Encoding": "identity"})
 
     head = await client.head("/journal/2", headers={"Accept-Encoding": "identity"})
@@ -158,14 +158,14 @@ async def test_what_is_no_entry_is_not_found(client: httpx.AsyncClient, name: st
     assert (await client.get(f"/journal/{name}")).status_code == 404
 
 
-async def test_the_head_tells_all_that_a_mirror_asks_first(client: httpx.AsyncClient, journal: Journal) -> None:
+async def test_the_head_has_all_that_a_mirror_asks_first(client: httpx.AsyncClient, journal: Journal) -> None:
     answer = await client.get("/journal/head")
     again = await client.get("/journal/head", headers={"If-None-Match": answer.headers["etag"]})
 
-    told = answer.json()
+    body = answer.json()
 
     assert journal.head is not None
-    assert (told["base"], told["number"], told["id"]) == (BASE, 3, journal.head.id)
+    assert (body["base"], body["number"], body["id"]) == (BASE, 3, journal.head.id)
     assert again.status_code == 304
 
 

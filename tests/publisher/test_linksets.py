@@ -64,9 +64,9 @@ async def test_data_leads_back_to_its_page(client: httpx.AsyncClient) -> None:
 
 async def test_the_set_has_every_link_of_the_page_and_the_links_back(client: httpx.AsyncClient) -> None:
     page = read((await client.get(f"/page/{THING}", headers={"Accept": "text/html"})).headers["link"])
-    told = (await client.get(f"/linkset/{THING}.json")).json()["linkset"]
+    result = (await client.get(f"/linkset/{THING}.json")).json()["linkset"]
 
-    first, *others = told
+    first, *others = result
     known = {(rel, link["href"]) for rel, links in first.items() if rel != "anchor" for link in links}
     assert first["anchor"] == PAGE
     assert {(it["rel"], it["href"]) for it in page if it["rel"] not in ("linkset", "alternate")} == known
@@ -75,13 +75,14 @@ async def test_the_set_has_every_link_of_the_page_and_the_links_back(client: htt
 
 
 async def test_both_forms_of_the_set_say_the_same(client: httpx.AsyncClient) -> None:
-    text, told = await client.get(f"/linkset/{THING}.txt"), (await client.get(f"/linkset/{THING}.json")).json()
+    text, output = await client.get(f"/linkset/{THING}.txt"), (await client.get(f"/linkset/{THING}.json")).json()
 
     links = {(it["anchor"], it["rel"], it["href"]) for it in read(text.text)}
 
     assert text.headers["content-type"].startswith("application/linkset")
     assert links == {
-        (context["anchor"], rel, link["href"]) for context in told["linkset"] for rel in context if rel != "anchor" for link in context[rel]
+        (context["anchor"], rel, link["href"]) for context in output["linkset"] for rel in context if rel != "anchor"
+        for link in context[rel]
     }
 
 
@@ -124,7 +125,7 @@ async def test_an_organization_and_what_is_gone_have_their_sets(client: httpx.As
         ("/concept?iri=http://metadata.un.org/sdg/3", "DefinedTerm"),
     ],
 )
-async def test_a_page_tells_search_engines_what_it_is_about(client: httpx.AsyncClient, path: str, kind: str) -> None:
+async def test_a_page_has_structured_data_for_search_engines(client: httpx.AsyncClient, path: str, kind: str) -> None:
     page = (await client.get(path, headers={"Accept": "text/html"})).text
 
     block = httpx.Response(200, text=page.partition('<script type="application/ld+json">')[2].partition("</script>")[0]).json()

@@ -16,9 +16,9 @@ async def walked(client: httpx.AsyncClient, path: str, rel: str = "next") -> lis
     pages = []
     address: str | None = path
     while address:
-        told = (await client.get(address)).json()
-        pages.append([it["id"] for it in told["items"]])
-        address = told.get(rel)
+        body = (await client.get(address)).json()
+        pages.append([it["id"] for it in body["items"]])
+        address = body.get(rel)
     return pages
 
 
@@ -46,15 +46,15 @@ async def test_a_list_is_walked_back_as_it_was_walked(client: httpx.AsyncClient)
 
 
 async def test_titles_are_sorted_and_english_ones_come_first(client: httpx.AsyncClient) -> None:
-    told = (await client.get("/things.json?source=demo&sort=title")).json()
+    body = (await client.get("/things.json?source=demo&sort=title")).json()
 
-    titles = [it["title"].lower() for it in told["items"]]
+    titles = [it["title"].lower() for it in body["items"]]
 
     assert titles == sorted(titles)
     assert titles[0].startswith("<script>")
 
 
-async def test_an_item_tells_title_page_record_and_state(client: httpx.AsyncClient) -> None:
+async def test_an_item_states_title_page_record_and_state(client: httpx.AsyncClient) -> None:
     (lost,) = (await client.get("/things.json?gone=demo&sort=title")).json()["items"]
     (held,) = [it for it in (await client.get("/things.json?source=demo&sort=title")).json()["items"] if it["id"].endswith("/105")]
 
@@ -71,9 +71,9 @@ async def test_an_item_tells_title_page_record_and_state(client: httpx.AsyncClie
 
 
 async def test_what_bears_a_concept_is_listed_with_how(client: httpx.AsyncClient) -> None:
-    told = (await client.get("/things.json", params={"concept": LINE})).json()
+    body = (await client.get("/things.json", params={"concept": LINE})).json()
 
-    ways = {it["id"].rpartition("/")[2]: it["property"].rpartition("#")[2] for it in told["items"]}
+    ways = {it["id"].rpartition("/")[2]: it["property"].rpartition("#")[2] for it in body["items"]}
 
     assert len(ways) == 21
     assert (ways["a%2F1"], ways["105"]) == ("suggestedActionLine", "actionLine")
@@ -137,13 +137,13 @@ async def test_the_links_of_a_page_stand_in_its_header(client: httpx.AsyncClient
         "/organizations?sort=newest",
     ],
 )
-async def test_what_cannot_be_asked_is_told(client: httpx.AsyncClient, path: str) -> None:
+async def test_what_cannot_be_asked_is_reported(client: httpx.AsyncClient, path: str) -> None:
     answer = await client.get(path)
 
     assert (answer.status_code, answer.headers["content-type"]) == (400, "application/problem+json")
 
 
-async def test_who_holds_a_page_of_a_list_is_told_that_it_has_not_changed(client: httpx.AsyncClient) -> None:
+async def test_an_unchanged_page_of_a_list_is_304(client: httpx.AsyncClient) -> None:
     first = await client.get("/organizations.json")
 
     again = await client.get("/organizations.json", headers={"If-None-Match": first.headers["etag"]})

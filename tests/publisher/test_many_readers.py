@@ -42,17 +42,17 @@ def s3() -> Iterator[dict[str, str]]:
     server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()
-    told = {
+    found = {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
         "AWS_ACCESS_KEY_ID": "key",
         "AWS_SECRET_ACCESS_KEY": "secret",
         "AWS_DEFAULT_REGION": "us-east-1",
     }
     with pytest.MonkeyPatch.context() as patch:
-        for name, value in told.items():
+        for name, value in found.items():
             patch.setenv(name, value)
         boto3.client("s3").create_bucket(Bucket="many")
-        yield told
+        yield found
     server.stop()
 
 
@@ -62,8 +62,8 @@ def publishers(s3: dict[str, str], tmp_path_factory: pytest.TempPathFactory) -> 
     one, two, three = (tmp_path_factory.mktemp(name) for name in ("folder", "store", "mirror"))
     store.bind_replica(one / "journal", "s3://many/stocktake")
     journal = begin(one)
-    told = describe_source_statuses([SourceStatus("demo", SEEN, SEEN, "published", 260, None)], IRIS)
-    (one / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(told, IRIS.status)))
+    result = describe_source_statuses([SourceStatus("demo", SEEN, SEEN, "published", 260, None)], IRIS)
+    (one / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(result, IRIS.status)))
     assert journal.store
     journal.store.replace("status.nq", one / "status.nq")
     object_store.upload(one, build_release(one, IRIS, SEEN).number)
@@ -107,7 +107,7 @@ def test_an_answer_has_the_same_bytes_and_tag_wherever_it_comes_from(publishers:
     assert [it.status_code for it in again] == [304, 304, 304]
 
 
-def test_how_sources_fare_is_told_alike(publishers: Publishers) -> None:
+def test_source_states_are_equal_everywhere(publishers: Publishers) -> None:
     answers = same(publishers, "/status?format=nt")
 
     assert b"lastSuccess" in answers[0].content
@@ -168,11 +168,11 @@ def test_pages_of_a_search_through_the_balancer_have_each_thing_once(publishers:
     found, path = list[str](), "/search?q=network&format=json"
 
     while path:
-        told = patient(publishers.balancer + path).json()
-        found += [it["thing"] for it in told["results"]]
-        path = told["next"]
+        body = patient(publishers.balancer + path).json()
+        found += [it["thing"] for it in body["results"]]
+        path = body["next"]
 
-    assert len(found) == len(set(found)) == told["total"] >= 100
+    assert len(found) == len(set(found)) == body["total"] >= 100
 
 
 def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(publishers: Publishers) -> None:
@@ -191,9 +191,9 @@ def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(publishers:
         while token:
             names, token = page(publishers.balancer, {"resumptionToken": token})
             found += names
-        told = health(publishers.store)
+        result = health(publishers.store)
 
-    assert (told["position"], told["lag"], told["store"]) == (3, 1, {"trouble": ""})
+    assert (result["position"], result["lag"], result["store"]) == (3, 1, {"trouble": ""})
     assert (late.status_code, late.headers["retry-after"], "1 journal entries are not loaded here yet" in late.text) == (503, "2", True)
     assert early.status_code == 200
     assert (sent_away.status_code, "only at 3" in sent_away.text) == (503, True)

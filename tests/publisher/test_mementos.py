@@ -40,7 +40,7 @@ def quad(text: str) -> str:
 
 @pytest.fixture(scope="module")
 def moved(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a data folder in which one record was changed twice, in April and in May."""
+    """Return a data folder in which one record was changed twice, in April and in May."""
     data = tmp_path_factory.mktemp("moved")
     shutil.copytree(world / "journal", data / "journal")
     shutil.copy(world / "status.nq", data / "status.nq")
@@ -62,9 +62,9 @@ def abstracts(answer: httpx.Response) -> set[str]:
 async def test_a_time_map_lists_every_state(client: httpx.AsyncClient) -> None:
     answer = await client.get(f"/timemap/{RECORD}")
 
-    told = {target: it["rel"] for target, it in links(answer.text)}
+    found = {target: it["rel"] for target, it in links(answer.text)}
     assert answer.headers["content-type"] == "application/link-format"
-    assert told == {
+    assert found == {
         f"{HOST}/{RECORD}": "original",
         f"{HOST}/timegate/{RECORD}": "timegate",
         f"{HOST}/timemap/{RECORD}": "self",
@@ -115,12 +115,12 @@ async def test_a_memento_is_what_the_record_was(client: httpx.AsyncClient) -> No
 async def test_a_memento_links_to_its_neighbours(client: httpx.AsyncClient) -> None:
     answer = await client.get(f"/memento/{SECOND}/{RECORD}.ttl")
 
-    told = {it["rel"]: target for target, it in links(answer.headers["link"])}
+    found = {it["rel"]: target for target, it in links(answer.headers["link"])}
 
-    assert told["original"] == f"{HOST}/{RECORD}"
-    assert told["first prev memento"] == f"{HOST}/memento/{FIRST}/{RECORD}"
-    assert told["last next memento"] == f"{HOST}/memento/{THIRD}/{RECORD}"
-    assert told["memento"] == f"{HOST}/memento/{SECOND}/{RECORD}"
+    assert found["original"] == f"{HOST}/{RECORD}"
+    assert found["first prev memento"] == f"{HOST}/memento/{FIRST}/{RECORD}"
+    assert found["last next memento"] == f"{HOST}/memento/{THIRD}/{RECORD}"
+    assert found["memento"] == f"{HOST}/memento/{SECOND}/{RECORD}"
 
 
 async def test_a_time_between_two_states_leads_to_the_earlier(client: httpx.AsyncClient) -> None:
@@ -155,9 +155,9 @@ async def test_what_was_gone_then_is_gone_in_its_memento(client: httpx.AsyncClie
 
 async def test_a_record_names_its_time_gate(client: httpx.AsyncClient) -> None:
     for path in (f"/{RECORD}", "/data/initiative/demo/a%2F1.ttl", "/source/demo"):
-        told = {it["rel"] for _, it in links((await client.get(path)).headers["link"])}
+        found = {it["rel"] for _, it in links((await client.get(path)).headers["link"])}
 
-        assert {"original", "timegate", "timemap"} <= told
+        assert {"original", "timegate", "timemap"} <= found
 
 
 async def test_a_records_page_shows_what_changed(client: httpx.AsyncClient) -> None:

@@ -90,10 +90,10 @@ def test_a_mirror_has_its_origins_base_and_journal(both: tuple[str, str]) -> Non
 def test_a_mirror_says_that_it_is_one(both: tuple[str, str]) -> None:
     origin, mirror = both
 
-    told = health(mirror)["mirror"]
+    result = health(mirror)["mirror"]
 
-    assert isinstance(told, dict)
-    assert (told["url"], told["base"], told["head"], told["trouble"]) == (f"{origin}/", "https://data.example/", 3, "")
+    assert isinstance(result, dict)
+    assert (result["url"], result["base"], result["head"], result["trouble"]) == (f"{origin}/", "https://data.example/", 3, "")
     assert "mirror" not in health(origin)
     assert f"{origin}/".encode() in ask(mirror, "/status.json")
     assert b"This is a mirror" in httpx.get(f"{mirror}/status", headers={"Accept": "text/html"}, trust_env=False).content
@@ -199,7 +199,7 @@ def test_mirror_serves_on_beside_a_forged_entry_and_reports_it(forger: tuple[For
             lambda: health(address).get("position") == 3 and bool(refused(address)),
             "the mirror to refuse an entry and to go on",
         )
-        told, page = health(address), admin_page(tmp_path, address)
+        output, page = health(address), admin_page(tmp_path, address)
         pages = ("/", "/status", "/journal/", "/status.json")
         answers = [httpx.get(address + path, trust_env=False, timeout=30).status_code for path in pages]
         wait_until(
@@ -210,7 +210,7 @@ def test_mirror_serves_on_beside_a_forged_entry_and_reports_it(forger: tuple[For
         wait_until(lambda: health(address).get("position") == 4, 'health(address).get("position") == 4')
         wait_until(lambda: health(address).get("status") == "ok", 'health(address).get("status") == "ok"')
 
-    assert (told["status"], told["lag"]) == ("degraded", 1)
+    assert (output["status"], output["lag"]) == ("degraded", 1)
     assert answers == [200] * 4
     assert "Entry 4 was refused" in page
     assert not list((tmp_path / "mirror" / "refused").iterdir())
@@ -224,11 +224,11 @@ def test_server_answers_on_when_the_newest_entry_cannot_be_read(world: Path, tmp
         wait_until(lambda: health(address).get("position") == 3, 'health(address).get("position") == 3')
         (tmp_path / "journal" / "000000004.rdfp.gz").write_bytes(b"no gzip")
         wait_until(lambda: health(address).get("status") == "degraded", 'health(address).get("status") == "degraded"')
-        told = health(address)
+        result = health(address)
         home = httpx.get(f"{address}/", trust_env=False, timeout=30).status_code
         status = httpx.get(f"{address}/status.json", trust_env=False, timeout=30)
 
-    assert "000000004" in str(told["journal"])
-    assert str(tmp_path) not in str(told)
+    assert "000000004" in str(result["journal"])
+    assert str(tmp_path) not in str(result)
     assert home == 200
     assert (status.status_code, status.headers["content-type"]) == (500, "application/problem+json")

@@ -58,7 +58,7 @@ def test_the_graph_that_is_wanted_most_is_chosen(accept: str | None, suffix: str
     assert row.suffix == suffix
 
 
-def test_the_most_precise_range_tells_the_quality() -> None:
+def test_the_most_precise_range_states_the_quality() -> None:
     accept = "text/*;q=0.3, text/html;q=0.7, */*;q=0.5"
 
     assert (quality(accept, "text/html"), quality(accept, "text/plain"), quality(accept, "image/png")) == (0.7, 0.3, 0.5)

@@ -49,9 +49,9 @@ async def browser(site: Site) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def test_a_page_is_made_once_while_the_same_is_shown(site, browser):
-    told = [(await browser.get("/search?q=x")).text for _ in range(3)]
+    found = [(await browser.get("/search?q=x")).text for _ in range(3)]
 
-    assert (site.made, told) == (1, ["page 1 of /search?q=x"] * 3)
+    assert (site.made, found) == (1, ["page 1 of /search?q=x"] * 3)
 
 
 async def test_those_who_ask_while_it_is_made_wait_for_it_together(site, browser):
@@ -60,9 +60,9 @@ async def test_those_who_ask_while_it_is_made_wait_for_it_together(site, browser
     await asyncio.sleep(0)
     site.go.set()
 
-    told = {(await one).text for one in asked}
+    found = {(await one).text for one in asked}
 
-    assert (site.made, told) == (1, {"page 1 of /map?"})
+    assert (site.made, found) == (1, {"page 1 of /map?"})
 
 
 async def test_another_state_another_minute_and_another_language_have_pages_of_their_own(site, browser):
@@ -109,8 +109,8 @@ async def test_a_page_goes_packed_to_those_who_take_it_so_under_a_tag_of_its_own
     plain = await browser.get("/map", headers={"Accept-Encoding": "gzip;q=0, identity"})
 
     assert (gzip.decompress(body), plain.content) == (b"page 1 of /map?", b"page 1 of /map?")
-    told = [packed.headers[name] for name in ("etag", "content-encoding", "content-length")]
-    assert told == ['"1-gzip"', "gzip", str(len(body))]
+    found = [packed.headers[name] for name in ("etag", "content-encoding", "content-length")]
+    assert found == ['"1-gzip"', "gzip", str(len(body))]
     assert (plain.headers["etag"], plain.headers.get("content-encoding")) == ('"1"', None)
     assert "Accept-Encoding" in plain.headers["vary"]
 

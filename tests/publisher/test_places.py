@@ -18,11 +18,11 @@ QUERIES = re.findall(r"```sparql\n(.*?)```", DOCS.read_text(encoding="utf-8").pa
 
 @pytest.fixture
 def store() -> Store:
-    """Give a place in Nairobi and one in Geneva."""
+    """Return a place in Nairobi and one in Geneva."""
     spots = {"nairobi": Place(Text("Nairobi", "en"), -1.2921, 36.8219), "geneva": Place(None, 46.2044, 6.1432)}
-    told = [line for key, spot in spots.items() for line in describe(Initiative(key=key, places=(spot,)), Iris(), "demo")]
+    found = [line for key, spot in spots.items() for line in describe(Initiative(key=key, places=(spot,)), Iris(), "demo")]
     made = Store()
-    made.load("".join(f"{line} .\n" for line in told).encode(), RdfFormat.N_TRIPLES)
+    made.load("".join(f"{line} .\n" for line in found).encode(), RdfFormat.N_TRIPLES)
     return made
 
 

@@ -38,7 +38,7 @@ Load = Callable[[str, dict[str, object]], dict[str, object]]
 
 
 def local(address: str, options: dict[str, object]) -> dict[str, object]:
-    """Give our context, and no other document, to a processor of JSON-LD."""
+    """Return our context, and no other document, to a processor of JSON-LD."""
     assert address == f"{IRIS.base}context.jsonld"
     return {
         "contentType": "application/ld+json",
@@ -48,9 +48,9 @@ def local(address: str, options: dict[str, object]) -> dict[str, object]:
     }
 
 
-def triples(told: object) -> set[str]:
+def triples(content: object) -> set[str]:
     """Expand JSON by its context, and give its triples as canonical N-Triples."""
-    text = jsonld.to_rdf(told, {"format": "application/n-quads", "documentLoader": local, "useNativeTypes": False})
+    text = jsonld.to_rdf(content, {"format": "application/n-quads", "documentLoader": local, "useNativeTypes": False})
     return {str(quad.triple) for quad in parse(str(text).encode(), RdfFormat.N_QUADS)}
 
 
@@ -62,34 +62,34 @@ def typed(value: str, kind: str) -> Term:
     return Term(value, "literal", None, XSD + kind)
 
 
-def loose(told: Any) -> Any:
-    """Give JSON without the order of its lists, which frames do not keep."""
-    if isinstance(told, dict):
-        return {key: loose(value) for key, value in told.items()}
-    return sorted((loose(it) for it in told), key=repr) if isinstance(told, list) else told
+def loose(content: Any) -> Any:
+    """Return JSON without the order of its lists, which frames do not keep."""
+    if isinstance(content, dict):
+        return {key: loose(value) for key, value in content.items()}
+    return sorted((loose(it) for it in content), key=repr) if isinstance(content, list) else content
 
 
 async def test_expanded_it_says_the_same_triples(client: httpx.AsyncClient) -> None:
-    told = {path: ((await client.get(f"{path}.json")).json(), (await client.get(f"{path}.nt")).content) for path in PATHS}
+    found = {path: ((await client.get(f"{path}.json")).json(), (await client.get(f"{path}.nt")).content) for path in PATHS}
 
-    said = {path: triples(tidied) for path, (tidied, _) in told.items()}
+    said = {path: triples(tidied) for path, (tidied, _) in found.items()}
 
-    assert said == {path: {str(quad.triple) for quad in parse(plain, RdfFormat.N_TRIPLES)} for path, (_, plain) in told.items()}
+    assert said == {path: {str(quad.triple) for quad in parse(plain, RdfFormat.N_TRIPLES)} for path, (_, plain) in found.items()}
     assert all(said.values())
 
 
 async def test_our_frames_make_it_of_the_n_triples(client: httpx.AsyncClient) -> None:
     paths = {path: name for path, name in PATHS.items() if name}
-    told = {path: (await client.get(f"{path}.json")).json() for path in paths}
+    found = {path: (await client.get(f"{path}.json")).json() for path in paths}
     forms = {name: (await client.get(f"/frame/{name}.jsonld")).json() for name in paths.values()}
 
     framed = {}
     for path, name in paths.items():
         flat = jsonld.from_rdf((await client.get(f"{path}.nt")).text, {"format": "application/n-quads"})
-        asked = {**forms[name], "@id": told[path]["id"]}  # one of a class may point to others of it
+        asked = {**forms[name], "@id": found[path]["id"]}  # one of a class may point to others of it
         framed[path] = jsonld.frame(flat, asked, {"documentLoader": local, "omitGraph": True, "embed": "@once"})
 
-    assert loose(framed) == loose(told)
+    assert loose(framed) == loose(found)
 
 
 @pytest.mark.parametrize("name", FRAMES)
@@ -140,26 +140,26 @@ def test_no_two_names_are_alike() -> None:
 def test_a_value_of_any_kind_keeps_what_it_says(name: str, value: Term) -> None:
     it = described((name, value))
 
-    told = jsonld.json.loads(plain_json(it, IRIS))
+    body = jsonld.json.loads(plain_json(it, IRIS))
 
-    assert triples(told) == {str(quad.triple) for quad in parse(serialize_description(it, GRAPHS["nt"]), RdfFormat.N_TRIPLES)}
+    assert triples(body) == {str(quad.triple) for quad in parse(serialize_description(it, GRAPHS["nt"]), RdfFormat.N_TRIPLES)}
 
 
 def test_what_hangs_on_nothing_is_included() -> None:
     apart = Statement("https://example.org/apart", f"{DCT}title", Term("Apart", "literal", "en"))
     it = Description(THING, (Statement(THING, f"{DCT}title", Term("Thing", "literal", "en")), apart), {}, namespaces(IRIS))
 
-    told = jsonld.json.loads(plain_json(it, IRIS))
+    body = jsonld.json.loads(plain_json(it, IRIS))
 
-    assert told["included"] == [{"id": "https://example.org/apart", "title": {"en": "Apart"}}]
-    assert len(triples(told)) == 2
+    assert body["included"] == [{"id": "https://example.org/apart", "title": {"en": "Apart"}}]
+    assert len(triples(body)) == 2
 
 
-def test_two_things_that_point_at_each_other_are_told_once_each() -> None:
+def test_two_resources_that_link_to_each_other_are_shown_once_each() -> None:
     other = IRIS.thing("organization", "demo", "o")
     back = Statement(other, f"{DCT}publisher", Term(THING))
     it = Description(THING, (Statement(THING, f"{DCT}publisher", Term(other)), back), {}, namespaces(IRIS))
 
-    told = jsonld.json.loads(plain_json(it, IRIS))
+    body = jsonld.json.loads(plain_json(it, IRIS))
 
-    assert told["publisher"] == [{"id": other, "publisher": [THING]}]
+    assert body["publisher"] == [{"id": other, "publisher": [THING]}]

@@ -67,7 +67,7 @@ async def test_a_page_is_in_the_language_of_its_reader(client, path):
     assert ">Recherche</a>" in french
 
 
-async def test_a_language_that_was_chosen_is_kept_and_told(client):
+async def test_a_language_that_was_chosen_is_kept_and_reported(client):
     chosen = await client.get("/map?lang=es", headers=HTML)
     again = await client.get("/map?lang=es", headers=HTML | {"If-None-Match": chosen.headers["etag"]})
     kept = await page(client, "/map", Cookie="language=es")
@@ -118,13 +118,13 @@ async def test_each_figure_of_an_entity_is_the_answer_to_its_query(client, stem)
     assert {"initiatives", "organizations", "partners"} < {figure["name"] for figure in figures}
     for figure in figures:
         answer = await client.post("/sparql", data={"query": figure["query"], "format": "json"})
-        told = [[cell["value"] for cell in row.values()] for row in answer.json()["results"]["bindings"]]
-        numbers = sorted(int(row[-1]) for row in told)
+        found = [[cell["value"] for cell in row.values()] for row in answer.json()["results"]["bindings"]]
+        numbers = sorted(int(row[-1]) for row in found)
         assert sorted(row["things"] for row in figure["rows"]) == numbers, figure["name"]
         if figure["name"] in ("organizations", "partners"):
-            assert sorted(map(list, {tuple(map(str, row.values())) for row in figure["rows"]})) == sorted(told)
+            assert sorted(map(list, {tuple(map(str, row.values())) for row in figure["rows"]})) == sorted(found)
         elif figure["name"] != "initiatives":
-            coded = {(row[0].rpartition("/")[2].rpartition("#")[2], int(row[1])) for row in told}
+            coded = {(row[0].rpartition("/")[2].rpartition("#")[2], int(row[1])) for row in found}
             assert {(row[figure["name"]].rpartition(":")[2], row["things"]) for row in figure["rows"]} == coded
 
 
@@ -140,10 +140,10 @@ async def test_the_figures_of_an_entity_are_linked_as_json_csv_and_rdf(client, p
     rows = list(csv.DictReader(io.StringIO(found["csv"].text)))
     figures = found["json"].json()["figures"]
     assert len(rows) == sum(len(figure["rows"]) for figure in figures)
-    told = {int(row["things"]) for row in rows}
+    result = {int(row["things"]) for row in rows}
     triples = list(parse(found["ttl"].content, RdfFormat.TURTLE))
     observed = [quad for quad in triples if quad.predicate.value.endswith("measure#obsValue")]
-    assert {int(quad.object.value) for quad in observed} == told
+    assert {int(quad.object.value) for quad in observed} == result
     assert len(observed) == len(rows)
     assert {quad.subject.value.partition("#")[0] for quad in triples} == {f"http://stocktake.test{stem}"}
 
@@ -167,7 +167,7 @@ async def test_where_nothing_is_counted_it_is_said_what_is(client, path):
     assert "a facet is one of line, goal, target" in answer.json()["detail"]
 
 
-async def test_an_observation_tells_its_goal_and_its_number(client):
+async def test_an_observation_states_its_goal_and_its_number(client):
     answer = await client.get("/home.nt")
 
     lines = [line for line in answer.text.splitlines() if "<http://stocktake.test/home#goal-3>" in line]
@@ -231,9 +231,9 @@ async def test_the_matrix_mixes_no_bases_unless_it_is_asked_to(client):
 
 
 async def test_a_gap_is_what_nothing_is_reported_of(client):
-    told = {figure["name"]: figure["rows"] for figure in (await client.get("/gaps.json")).json()["figures"]}
+    found = {figure["name"]: figure["rows"] for figure in (await client.get("/gaps.json")).json()["figures"]}
 
-    codes = {name: {row[name] for row in told[name]} for name in ("country", "line", "goal", "target")}
+    codes = {name: {row[name] for row in found[name]} for name in ("country", "line", "goal", "target")}
     assert "404" not in codes["country"]
     assert "250" in codes["country"]
     assert codes["goal"] == set()
@@ -280,7 +280,7 @@ async def test_documents_are_listed_and_narrowed(client):
     assert "Good practice report" not in none
 
 
-async def test_a_facet_narrows_the_search_and_tells_the_counts(client):
+async def test_a_facet_narrows_the_search_and_states_the_counts(client):
     narrowed = (await client.get("/search?goal=3&kind=initiative&format=json")).json()
     text = await page(client, "/search?goal=3&kind=initiative")
 
@@ -333,7 +333,7 @@ async def test_an_organization_is_drawn_with_its_partners(client):
 
 @pytest.mark.parametrize("kind", SOURCE_FORMATS)
 async def test_a_card_that_the_page_writes_is_one_that_the_harvester_takes(client, kind, tmp_path):
-    told = {
+    found = {
         "kind": kind,
         "title": 'Registry "of" tests \\ é',
         "url": SOURCE_FORMATS[kind].example,
@@ -343,13 +343,13 @@ async def test_a_card_that_the_page_writes_is_one_that_the_harvester_takes(clien
         "name": "name",
         "records": "results",
     }
-    file = tmp_path / f"{from_query(told).name}.toml"
-    file.write_text(source_toml(from_query(told)), encoding="utf-8")
+    file = tmp_path / f"{from_query(found).name}.toml"
+    file.write_text(source_toml(from_query(found)), encoding="utf-8")
 
     source = load(file)
 
-    text = unescape(await page(client, f"/join?{httpx.QueryParams(told)}"))
-    assert (source.title, source.url) == (told["title"], told["url"])
+    text = unescape(await page(client, f"/join?{httpx.QueryParams(found)}"))
+    assert (source.title, source.url) == (found["title"], found["url"])
     assert source.protocol in PROTOCOLS
     assert source.mapping in MAPPINGS
     assert file.read_text(encoding="utf-8") in text

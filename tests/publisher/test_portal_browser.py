@@ -53,7 +53,7 @@ PAGES = {
 
 @pytest.fixture(scope="module")
 def host(endpoint: str) -> str:
-    """Give where a real server answers, once its numbers and texts are there."""
+    """Return where a real server answers, once its numbers and texts are there."""
     found = endpoint.removesuffix("/sparql")
     for _ in range(200):
         if httpx.get(f"{found}/search?format=json&q=network", timeout=60).status_code == 200:
@@ -138,7 +138,7 @@ def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(host, brow
     browser.open(f"{host}/map?lang=en")
 
     for kind in ("keyDown", "keyUp"):
-        browser.tell("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
+        browser.send_command("Input.dispatchKeyEvent", type=kind, key="Tab", code="Tab", windowsVirtualKeyCode=9)
 
     assert browser.run("document.activeElement.className") == "skip"
     assert browser.run("document.activeElement.getBoundingClientRect().left >= 0")
@@ -148,7 +148,7 @@ def test_the_keyboard_reaches_the_content_first_and_shows_where_it_is(host, brow
 def press(browser: Browser, key: str, code: int, text: str = "") -> None:
     for kind in ("keyDown", "keyUp"):
         more = {"text": text} if text and kind == "keyDown" else {}
-        browser.tell("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **more)
+        browser.send_command("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **more)
 
 
 @pytest.mark.parametrize("name", ["home", "search", "matrix", "join", "status"])
@@ -158,27 +158,27 @@ def test_the_keyboard_walks_a_page_from_its_first_link_to_its_last_and_is_seen_e
 
     for _ in range(60):
         press(browser, "Tab", 9)
-        told = browser.run(
+        output = browser.run(
             "(() => { const it = document.activeElement, style = getComputedStyle(it), box = it.getBoundingClientRect();"
             "window.met = window.met || new Set(); const again = met.has(it); met.add(it);"
             "return [it.tagName + ' ' + it.textContent.trim().slice(0, 30), again,"
             " box.width > 0 && box.bottom > 0 && (style.outlineStyle !== 'none' || style.boxShadow !== 'none')] })()"
         )
-        if told[0].startswith("BODY") or told[1]:
+        if output[0].startswith("BODY") or output[1]:
             break
-        seen.append(told[0])
-        hidden += [] if told[2] else [told[0]]
+        seen.append(output[0])
+        hidden += [] if output[2] else [output[0]]
 
     assert len(seen) > 20
     assert hidden == []
 
 
 def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_card(host, browser):
-    browser.tell("Emulation.setScriptExecutionDisabled", value=True)
+    browser.send_command("Emulation.setScriptExecutionDisabled", value=True)
     try:
         browser.open(f"{host}/?lang=en")
         browser.run("document.querySelector('#q').focus()")
-        browser.tell("Input.insertText", text="network")
+        browser.send_command("Input.insertText", text="network")
         _enter(browser)
         assert browser.run("document.querySelector('#found').textContent").startswith("120")
 
@@ -192,11 +192,11 @@ def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_card(host, bro
         _enter(browser)
         for name, text in {"title": "Ours", "url": "https://127.0.0.1/api", "licence": "https://r.example/licence"}.items():
             browser.run(f"document.querySelector('#{name}').focus()")
-            browser.tell("Input.insertText", text=text)
+            browser.send_command("Input.insertText", text=text)
         _enter(browser)
         for name, text in {"key": "id", "name": "name"}.items():
             browser.run(f"document.querySelector('#{name}').focus()")
-            browser.tell("Input.insertText", text=text)
+            browser.send_command("Input.insertText", text=text)
         _enter(browser)
         assert 'protocol = "json"' in browser.run("document.querySelector('#card + pre').textContent")
 
@@ -204,7 +204,7 @@ def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_card(host, bro
         _enter(browser)
         assert "not on the public internet" in browser.run("document.querySelector('#results').textContent")
     finally:
-        browser.tell("Emulation.setScriptExecutionDisabled", value=False)
+        browser.send_command("Emulation.setScriptExecutionDisabled", value=False)
 
 
 def _enter(browser: Browser) -> None:
@@ -215,7 +215,7 @@ def _enter(browser: Browser) -> None:
 def suggestions(browser: Browser, text: str) -> list[str]:
     """Type *text* into the search field and return the suggestions when they are there."""
     browser.run("document.querySelector('#q').focus(); document.querySelector('#q').select()")
-    browser.tell("Input.insertText", text=text)
+    browser.send_command("Input.insertText", text=text)
     browser.run(
         "new Promise((done, fail) => { const until = Date.now() + 20000; const look = () => {"
         " const count = document.querySelectorAll('.suggestions [role=option]').length;"

@@ -23,7 +23,7 @@ FLAGS = "--headless --no-sandbox --disable-gpu --no-first-run --disable-backgrou
 
 @pytest.fixture
 def browser() -> str:
-    """Give a browser's command."""
+    """Return a browser's command."""
     command = shutil.which("chromium")
     if command is None:
         pytest.skip("no chromium")
@@ -37,8 +37,8 @@ def _shown(browser: str, url: str, folder: Path) -> tuple[str, list[str]]:
     log = folder / "net.json"
     line = [browser, *FLAGS.split(), f"--user-data-dir={folder}", f"--log-net-log={log}", "--virtual-time-budget=4000", "--dump-dom", url]
     done = subprocess.run(line, capture_output=True, text=True, timeout=60, check=True)
-    events = [told.get("params", {}) for told in json.loads(log.read_text())["events"]]
-    asked = {told["url"] for told in events if "url" in told and told.get("initiator", "").startswith("http")}
+    events = [result.get("params", {}) for result in json.loads(log.read_text())["events"]]
+    asked = {result["url"] for result in events if "url" in result and result.get("initiator", "").startswith("http")}
     return done.stdout, sorted({found[1] for address in asked if (found := re.match(r"(?:https?|wss?)://([^/:]+)", address))})
 
 
@@ -52,11 +52,12 @@ def test_the_editor_stands_in_the_forms_place_and_asks_no_other_host(endpoint, b
     assert hosts == ["127.0.0.1"]
 
 
-ASKED = """new Promise((told, failed) => {
-  setTimeout(() => failed("no answer was drawn"), 20000);
+ASKED = """new Promise((resolve, reject) => {
+  setTimeout(() => reject("no answer was drawn"), 20000);
   const look = setInterval(() => {
     const tab = document.querySelector(".tabPanel.active"), found = tab?.querySelector(".yasr_response_chip")?.textContent;
-    if (found?.match(/^Rows: [0-9]+/)) { clearInterval(look); told([found, tab.querySelector("#cut:not([hidden])")?.textContent ?? ""]); }
+    if (found?.match(/^Rows: [0-9]+/)) { clearInterval(look);
+      resolve([found, tab.querySelector("#cut:not([hidden])")?.textContent ?? ""]); }
   }, 50);
   document.querySelector(".tabPanel.active .yasqe_queryButton").click();
 })"""
@@ -123,8 +124,8 @@ def test_the_page_works_while_a_large_answer_comes_and_shows_its_first_rows(host
     assert page.run(STATE) == "running"
     until(page, f"{STATE} === 'answered' && {PANEL}.querySelector('.yasr_results tbody tr') !== null")
 
-    told = page.run(f"{PANEL}.querySelector('.answer-bar').innerText")
-    assert "The first 1,000 of 195,249 rows are shown." in told
+    output = page.run(f"{PANEL}.querySelector('.answer-bar').innerText")
+    assert "The first 1,000 of 195,249 rows are shown." in output
     page.run(f"{{ const it = {PANEL}.querySelector('.tableSizer'); it.value = '-1'; it.dispatchEvent(new Event('change')); }} 0")
     assert rows(page) == 1000
     columns = page.run(f"[...{PANEL}.querySelectorAll('.yasr_results thead th')].map((it) => it.textContent)")

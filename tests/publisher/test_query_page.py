@@ -21,10 +21,10 @@ HTML = {"Accept": "text/html"}
 
 def _page(scripts: bool, releases: tuple[int, ...] = ()) -> str:
     them = examples(Iris())
-    told = EditorState(them[0], False, False, them, releases)
+    result = EditorState(them[0], False, False, them, releases)
     answer = Pages(Iris()).page(
         "sparql.html",
-        it=told,
+        it=result,
         scripts=scripts,
         texts=script_texts(),
         view=initial_view,
@@ -75,13 +75,13 @@ async def test_the_page_has_the_policy_of_all_others(client: httpx.AsyncClient):
 
 
 async def test_words_to_complete_are_our_own_vocabulary(client: httpx.AsyncClient):
-    told = (await client.get("/sparql/words")).json()
-    labels = {kind: {it["iri"]: it["label"] for it in told[kind]} for kind in ("classes", "properties", "concepts")}
+    body = (await client.get("/sparql/words")).json()
+    labels = {kind: {it["iri"]: it["label"] for it in body[kind]} for kind in ("classes", "properties", "concepts")}
 
     assert labels["classes"][Iris().ns + "Initiative"] == "Initiative"
     assert labels["properties"][Iris().ns + "suggestedTarget"] == "suggested target"
     assert labels["concepts"]["http://metadata.un.org/sdg/4"].startswith("4 Ensure inclusive")
-    assert told["prefixes"]["wsis"] == Iris().ns
+    assert body["prefixes"]["wsis"] == Iris().ns
 
 
 async def test_words_are_not_sent_again_while_they_are_the_same(client: httpx.AsyncClient):

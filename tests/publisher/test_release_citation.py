@@ -20,11 +20,11 @@ RELEASE = Release(
 
 
 def test_datacite_takes_the_metadata() -> None:
-    told = citation.datacite(RELEASE)
+    result = citation.datacite(RELEASE)
 
-    assert schema45.validate(told)
-    assert told["publicationYear"] == "2026"
-    assert told["relatedIdentifiers"] == [
+    assert schema45.validate(result)
+    assert result["publicationYear"] == "2026"
+    assert result["relatedIdentifiers"] == [
         {"relatedIdentifier": "https://x.org/release/3", "relatedIdentifierType": "URL", "relationType": "IsNewVersionOf"}
     ]
 
@@ -34,13 +34,13 @@ def test_datacite_makes_its_xml_of_the_metadata() -> None:
 
 
 def test_the_citation_file_has_what_its_format_asks_for() -> None:
-    told = yaml.safe_load(citation.cff(RELEASE))
+    result = yaml.safe_load(citation.cff(RELEASE))
 
-    assert {"cff-version", "message", "title", "authors"} <= told.keys()
-    assert (told["cff-version"], told["type"], told["version"]) == ("1.2.0", "dataset", "4")
-    assert (told["date-released"], told["license"], told["url"]) == ("2026-04-01", "CC-BY-4.0", "https://x.org/release/4")
-    assert told["references"][0]["title"] == 'The "A": registry'
-    assert told["references"][1]["authors"] == [{"name": "B"}]
+    assert {"cff-version", "message", "title", "authors"} <= result.keys()
+    assert (result["cff-version"], result["type"], result["version"]) == ("1.2.0", "dataset", "4")
+    assert (result["date-released"], result["license"], result["url"]) == ("2026-04-01", "CC-BY-4.0", "https://x.org/release/4")
+    assert result["references"][0]["title"] == 'The "A": registry'
+    assert result["references"][1]["authors"] == [{"name": "B"}]
 
 
 @pytest.mark.parametrize(
@@ -55,18 +55,18 @@ def test_the_citation_file_has_what_its_format_asks_for() -> None:
 def test_a_release_of_several_licences_claims_none_of_them(licences: tuple[str, ...], zenodo: str, spdx: str | None) -> None:
     release = replace(RELEASE, sources=tuple(Registry(str(number), "t", "p", it) for number, it in enumerate(licences)))
 
-    told = yaml.safe_load(citation.cff(release))
+    result = yaml.safe_load(citation.cff(release))
 
     assert citation.zenodo(release)["license"] == zenodo
-    assert told.get("license") == spdx
+    assert result.get("license") == spdx
 
 
 def test_zenodo_gets_all_that_a_deposit_must_have() -> None:
-    told = citation.zenodo(RELEASE)
+    result = citation.zenodo(RELEASE)
 
     must = {"upload_type", "publication_date", "title", "creators", "description", "access_right", "license"}
-    assert must <= told.keys()
-    assert all(told[name] for name in must)
+    assert must <= result.keys()
+    assert all(result[name] for name in must)
 
 
 def test_each_citation_of_a_demo_release_says_that_its_data_are_made_up() -> None:

@@ -61,7 +61,7 @@ def move_on(data: Path, number: int = 1) -> None:
 
 @pytest.fixture
 def small(tmp_path: Path) -> Path:
-    """Give a data folder with a journal of one entry, and a key."""
+    """Return a data folder with a journal of one entry, and a key."""
     move_on(tmp_path)
     load_key(tmp_path / "signing")
     return tmp_path
@@ -73,7 +73,7 @@ def files_of(folder: Path) -> dict[str, bytes]:
 
 @pytest.fixture(scope="module")
 def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a data folder with one release; read it, do not change it."""
+    """Return a data folder with one release; read it, do not change it."""
     data = copied(world, tmp_path_factory.mktemp("released"))
     build_release(data, IRIS, NOW)
     return data
@@ -95,10 +95,10 @@ def test_the_quads_are_those_of_the_journal_sorted(released: Path) -> None:
 def test_every_form_says_the_same_triples_each_once(released: Path, suffix: str, form: RdfFormat) -> None:
     quads = parse(unpacked(released / "releases/1/stocktake-1.nq.gz"), RdfFormat.N_QUADS)
 
-    told = [quad.triple for quad in parse(unpacked(released / f"releases/1/stocktake-1.{suffix}.gz"), form)]
+    found = [quad.triple for quad in parse(unpacked(released / f"releases/1/stocktake-1.{suffix}.gz"), form)]
 
-    assert len(told) == len(set(told))
-    assert set(told) == {quad.triple for quad in quads}
+    assert len(found) == len(set(found))
+    assert set(found) == {quad.triple for quad in quads}
 
 
 def test_the_status_graph_is_in_no_file(released: Path) -> None:
@@ -107,16 +107,16 @@ def test_the_status_graph_is_in_no_file(released: Path) -> None:
     assert [path.name for path in files if IRIS.status.encode() + b">" in unpacked(path)] == []
 
 
-def test_the_manifest_tells_bytes_and_sums_of_all_files(released: Path) -> None:
+def test_the_manifest_states_bytes_and_sums_of_all_files(released: Path) -> None:
     folder = released / "releases/1"
     release = read_manifest(folder)
 
     sums = {path.name: (path.stat().st_size, hashlib.sha256(path.read_bytes()).hexdigest()) for path in folder.iterdir()}
 
-    told = {file.name for file in release.files}
+    found = {file.name for file in release.files}
     assert {file.name: (file.bytes, file.sha256) for file in release.files}.items() <= sums.items()
-    assert {name for name in sums if not name.endswith(".minisig")} - told == {"release.json", "SHA256SUMS"}
-    assert {f"{name}.minisig" for name in (*told, "release.json", "SHA256SUMS")} <= sums.keys()
+    assert {name for name in sums if not name.endswith(".minisig")} - found == {"release.json", "SHA256SUMS"}
+    assert {f"{name}.minisig" for name in (*found, "release.json", "SHA256SUMS")} <= sums.keys()
 
 
 def test_the_sums_are_checked_by_a_tool_of_the_system(released: Path) -> None:
@@ -164,9 +164,9 @@ def test_numbers_have_no_gaps_and_each_release_names_the_one_before(small: Path)
         move_on(data, number)
         build_release(data, IRIS, NOW)
 
-    told = [(it.number, it.previous, it.position) for it in list_releases(data / "releases")]
+    found = [(it.number, it.previous, it.position) for it in list_releases(data / "releases")]
 
-    assert told == [(3, 2, 4), (2, 1, 3), (1, None, 2)]
+    assert found == [(3, 2, 4), (2, 1, 3), (1, None, 2)]
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -65,10 +65,10 @@ def test_what_was_due_is_made_up_for_once_and_the_process_ends_when_asked(tmp_pa
     before = datetime.now(UTC).replace(microsecond=0)
     process = Process(line, env=os.environ | {"PYTHONPATH": str(ROOT)})
     wait_until(lambda: "release 2" in process.output(), "the release that was due", output=process.output)
-    told = process.output()
+    result = process.output()
     code = process.stop()
 
-    assert "release 2 of journal entry 2" in told
+    assert "release 2 of journal entry 2" in result
     assert (code, release_numbers(tmp_path / "releases")) == (0, [1, 2])
     last = newest_release(tmp_path / "releases")
     assert last is not None
@@ -80,5 +80,5 @@ def test_a_line_that_is_no_cron_line_is_refused(tmp_path: Path, line: list[str])
     done = CliRunner().invoke(app, ["--data", str(tmp_path), *line])
 
     assert done.exit_code == 2
-    told = re.sub(r"\x1b\[[0-9;]*m|│", " ", done.output)  # a terminal's colours and frame
-    assert "of five fields" in " ".join(told.split())
+    result = re.sub(r"\x1b\[[0-9;]*m|│", " ", done.output)  # a terminal's colours and frame
+    assert "of five fields" in " ".join(result.split())

@@ -19,16 +19,16 @@ from publisher.releases.signature import load_key, public_key_text, sign
 def verified(path: Path, public: bytes) -> None:
     """Verify by the description of the format alone (https://jedisct1.github.io/minisign/#signature-format)."""
     _, signature, comment, whole = path.with_name(path.name + ".minisig").read_bytes().rstrip(b"\n").split(b"\n")
-    known, told = base64.b64decode(public), base64.b64decode(signature)
-    assert (known[:2], told[:2], told[2:10]) == (b"Ed", b"ED", known[2:10])
+    known, output = base64.b64decode(public), base64.b64decode(signature)
+    assert (known[:2], output[:2], output[2:10]) == (b"Ed", b"ED", known[2:10])
     holder = Ed25519PublicKey.from_public_bytes(known[10:])
-    holder.verify(told[10:], hashlib.blake2b(path.read_bytes()).digest())
-    holder.verify(base64.b64decode(whole), told[10:] + comment.removeprefix(b"trusted comment: "))
+    holder.verify(output[10:], hashlib.blake2b(path.read_bytes()).digest())
+    holder.verify(base64.b64decode(whole), output[10:] + comment.removeprefix(b"trusted comment: "))
 
 
 @pytest.fixture
 def signed(tmp_path: Path) -> Path:
-    """Give a signed file; the keys are beside."""
+    """Return a signed file; the keys are beside."""
     path = tmp_path / "file.gz"
     path.write_bytes(b"content " * 100_000)
     with load_key(tmp_path / "signing") as secret:

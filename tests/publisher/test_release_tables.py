@@ -29,7 +29,7 @@ RICH = IRIS.thing("initiative", "demo", "a/1")
 
 @pytest.fixture(scope="module")
 def folder(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give the folder of a release; read it, do not change it."""
+    """Return the folder of a release; read it, do not change it."""
     data = tmp_path_factory.mktemp("tables")
     shutil.copytree(world / "journal", data / "journal")
     build_release(data, IRIS, NOW)
@@ -56,12 +56,12 @@ def test_an_initiative_is_one_row_with_all_that_facets_need(folder: Path) -> Non
     assert row["first_seen"] == "2026-03-01T08:00:00Z"
 
 
-def test_a_link_tells_its_basis_its_word_and_its_confidence(folder: Path) -> None:
+def test_a_link_states_its_basis_its_word_and_its_confidence(folder: Path) -> None:
     found = [row for row in table(folder, "links") if row["thing"] == RICH]
 
-    told = {(row["scheme"], row["code"], row["basis"], row["word"], row["confidence"]) for row in found}
+    result = {(row["scheme"], row["code"], row["basis"], row["word"], row["confidence"]) for row in found}
 
-    assert told == {
+    assert result == {
         ("action-line", "C7-ehea", "declared", "", ""),
         ("action-line", "C2", "crosswalked", "infrastructure", ""),
         ("action-line", "C4", "suggested", "", "0.81"),
@@ -71,7 +71,7 @@ def test_a_link_tells_its_basis_its_word_and_its_confidence(folder: Path) -> Non
     }
 
 
-def test_organizations_parties_and_places_are_told(folder: Path) -> None:
+def test_organizations_parties_and_places_are_reported(folder: Path) -> None:
     parties = {(row["organization"].rpartition("/")[2], row["role"]) for row in table(folder, "parties") if row["thing"] == RICH}
     places = [(row["code"], row["name"], row["latitude"]) for row in table(folder, "places") if row["thing"] == RICH]
     (ministry,) = [row for row in table(folder, "organizations") if row["name"] == "Ministry of Health"]
@@ -144,11 +144,11 @@ def test_frictionless_finds_no_fault_in_the_package(folder: Path) -> None:
 
 
 def test_the_package_names_every_file_that_was_there_when_it_was_written(folder: Path) -> None:
-    told = {it["path"] for it in json.loads((folder / "datapackage.json").read_text())["resources"]}
+    found = {it["path"] for it in json.loads((folder / "datapackage.json").read_text())["resources"]}
 
     there = {path.name for path in folder.iterdir() if path.suffix != ".minisig"}
 
-    assert there - told == {"datapackage.json", "release.json", "SHA256SUMS"}
+    assert there - found == {"datapackage.json", "release.json", "SHA256SUMS"}
 
 
 def test_words_that_no_crosswalk_knows_do_not_break_a_row() -> None:
@@ -161,12 +161,12 @@ def test_words_that_no_crosswalk_knows_do_not_break_a_row() -> None:
         f"<{graph}> <http://xmlns.com/foaf/0.1/primaryTopic> <{thing}>",
     ]
 
-    told = dict(record_rows(parse_record(graph, [it.encode() for it in triples], IRIS)))
+    found = dict(record_rows(parse_record(graph, [it.encode() for it in triples], IRIS)))
 
-    assert told["initiatives"]["languages"] == []
-    assert (told["initiatives"]["start_date"], told["initiatives"]["start_year"]) == ("soon", None)
-    assert (told["links"]["concept"], told["links"]["code"]) == ("C12", None)
-    assert told["places"]["name"] == "Atlantis"
+    assert found["initiatives"]["languages"] == []
+    assert (found["initiatives"]["start_date"], found["initiatives"]["start_year"]) == ("soon", None)
+    assert (found["links"]["concept"], found["links"]["code"]) == ("C12", None)
+    assert found["places"]["name"] == "Atlantis"
 
 
 def test_hostile_texts_are_kept_as_they_are(folder: Path) -> None:

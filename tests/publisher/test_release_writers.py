@@ -54,7 +54,7 @@ def line(value: int, graph: int) -> bytes:
 
 
 @pytest.mark.parametrize("most", [1, 2, 3, 7, 1000])
-def test_a_subject_with_more_triples_than_are_held_is_told_in_parts_each_triple_once(most: int) -> None:
+def test_a_subject_with_more_triples_than_are_held_is_reported_in_parts_each_triple_once(most: int) -> None:
     lines = [line(value, graph) for value in range(20) for graph in range(value % 4 + 1)]
     taken: list[bytes] = []
 

@@ -42,7 +42,7 @@ def move_on(data: Path, number: int) -> None:
 
 @pytest.fixture(scope="module")
 def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a data folder with three releases, of which the first is no longer kept."""
+    """Return a data folder with three releases, of which the first is no longer kept."""
     data = tmp_path_factory.mktemp("released")
     shutil.copytree(world / "journal", data / "journal")
     shutil.copy(world / "status.nq", data / "status.nq")
@@ -75,11 +75,11 @@ async def pinned(client: httpx.AsyncClient, number: int, query: str = ALL, **hea
 
 
 async def test_releases_are_listed_for_people_and_machines(client: httpx.AsyncClient) -> None:
-    page, told = await client.get("/releases/", headers=HTML), await client.get("/releases/", headers={"Accept": "application/json"})
+    page, output = await client.get("/releases/", headers=HTML), await client.get("/releases/", headers={"Accept": "application/json"})
 
     assert "Release 3" in page.text
     assert "withdrawn" in page.text
-    assert [(it["number"], it["position"], it["kept"]) for it in told.json()["releases"]] == [(3, 5, True), (2, 4, True), (1, 3, False)]
+    assert [(it["number"], it["position"], it["kept"]) for it in output.json()["releases"]] == [(3, 5, True), (2, 4, True), (1, 3, False)]
 
 
 async def test_addresses_without_a_slash_lead_to_those_with_one(client: httpx.AsyncClient) -> None:
@@ -119,13 +119,13 @@ async def test_a_release_has_signposts_and_is_a_dataset_to_search_engines(client
     assert again.status_code == 304
 
 
-async def test_the_sum_that_is_told_is_the_files(client: httpx.AsyncClient) -> None:
+async def test_the_stated_checksum_is_that_of_the_file(client: httpx.AsyncClient) -> None:
     manifest = (await client.get("/releases/3/release.json")).json()
     answer = await client.get(FILE)
 
     digest = hashlib.sha256(answer.content)
-    (told,) = [it for it in manifest["files"] if it["name"] == "stocktake-3.nq.gz"]
-    assert (told["sha256"], told["bytes"]) == (digest.hexdigest(), len(answer.content))
+    (output,) = [it for it in manifest["files"] if it["name"] == "stocktake-3.nq.gz"]
+    assert (output["sha256"], output["bytes"]) == (digest.hexdigest(), len(answer.content))
     assert answer.headers["etag"] == f'"{digest.hexdigest()}"'
     assert answer.headers["repr-digest"] == f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
     assert "immutable" in answer.headers["cache-control"]
@@ -164,7 +164,7 @@ async def test_a_file_that_is_held_is_not_sent_again(client: httpx.AsyncClient) 
     assert (first.status_code, again.status_code, again.content) == (200, 304, b"")
 
 
-async def test_a_release_that_is_not_kept_tells_what_it_was(client: httpx.AsyncClient) -> None:
+async def test_a_release_that_is_not_kept_states_what_it_was(client: httpx.AsyncClient) -> None:
     page, manifest, file = [await client.get(f"/releases/1/{name}", headers=HTML) for name in ("", "release.json", "stocktake-1.nq.gz")]
     asked = await pinned(client, 1)
 
@@ -210,7 +210,7 @@ async def test_a_citation_is_answered_in_the_same_bytes_after_the_data_has_moved
     assert again.headers["stocktake-release"] == "3"
 
 
-async def test_who_holds_a_releases_answer_is_told_that_it_never_changes(client: httpx.AsyncClient) -> None:
+async def test_an_answer_of_a_release_is_immutable(client: httpx.AsyncClient) -> None:
     first = await pinned(client, 3)
 
     again = await pinned(client, 3, **{"If-None-Match": first.headers["etag"]})
@@ -237,7 +237,7 @@ async def test_the_store_is_kept_from_the_snapshot_that_showed_the_release(
 
 
 @pytest.mark.parametrize(("number", "status"), [("99", 404), ("x", 400), ("0", 404), ("-1", 400)])
-async def test_a_release_that_is_none_is_told(client: httpx.AsyncClient, number: str, status: int) -> None:
+async def test_a_release_that_is_none_is_reported(client: httpx.AsyncClient, number: str, status: int) -> None:
     answer = await client.get("/sparql", params={"query": COUNT, "release": number})
 
     assert answer.status_code == status

@@ -36,9 +36,9 @@ class Endpoint:
         self.asked += 1
         if query.count("<http://graph.example/") > self.most:
             raise EndpointError("StoreFailure", "the store gives only a part of the rows")
-        told = self.store.query(query).serialize(format=QueryResultsFormat.JSON)
-        assert told
-        return Answer(told)
+        result = self.store.query(query).serialize(format=QueryResultsFormat.JSON)
+        assert result
+        return Answer(result)
 
 
 def read(endpoint: Endpoint) -> list[set[Quad]]:

@@ -51,7 +51,7 @@ def store(data: Path, report: Report) -> Store:
     return Store.read_only(str(Path(shelved.path) / "store"))
 
 
-def told(data: Path, name: str) -> dict[str, dict[str, object]]:
+def report_figures(data: Path, name: str) -> dict[str, dict[str, object]]:
     figures = json.loads((data / "reports" / name / "report.json").read_bytes())["figures"]
     return {figure["key"]: figure for figure in figures}
 
@@ -79,7 +79,7 @@ def test_made_again_of_the_same_release_it_is_the_same_bytes(data, report):
 
 @pytest.mark.parametrize("key", ["kinds", "country", "source", "remark", "basis"])
 def test_each_number_is_the_answer_to_its_query(data, report, store, key):
-    figure = told(data, report.name)[key]
+    figure = report_figures(data, report.name)[key]
 
     answer = store.query(figure["query"], base_iri=IRIS.base)
 
@@ -120,7 +120,7 @@ def test_a_release_is_followed_by_its_report(data, tmp_path):
     assert [it.name for it in list_reports(tmp_path / "reports")] == ["release-1.en"]
 
 
-def test_a_report_is_narrowed_and_told_in_another_language(data):
+def test_a_report_is_narrowed_and_reported_in_another_language(data):
     made = build_report(data, IRIS, 1, "ar", {"goal": "4"})
 
     page = (data / "reports" / made.name / "report.html").read_text()
@@ -137,10 +137,10 @@ NARROWINGS = [{"goal": "3"}, {"country": "404"}, {"line": "C4"}, {"region": "afr
 
 
 @pytest.mark.parametrize("chosen", NARROWINGS, ids=lambda chosen: "-".join(*chosen.items()))
-def test_a_narrowed_report_tells_only_of_what_it_is_narrowed_to(data, store, chosen):
+def test_a_narrowed_report_has_only_matching_data(data, store, chosen):
     made = build_report(data, IRIS, 1, "en", chosen)
 
-    figures = told(data, made.name)
+    figures = report_figures(data, made.name)
     facet = next(iter(chosen))
     assert facet == "year" or facet not in figures
     assert {"kinds", "matrix", "basis", "gaps", "source"} <= set(figures)

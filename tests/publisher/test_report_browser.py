@@ -23,7 +23,7 @@ NAMES = ["release-1.en", "release-1.goal-3.ar"]
 
 @pytest.fixture(scope="module")
 def host(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Give where a real server answers that has a release and two reports of it."""
+    """Yield where a real server answers that has a release and two reports of it."""
     data = tmp_path_factory.mktemp("reports") / "data"
     shutil.copytree(world / "journal", data / "journal")
     builder.build_release(data, IRIS, datetime(2026, 4, 1, 6, 0, tzinfo=UTC))
@@ -57,9 +57,9 @@ def test_a_reader_finds_a_report_and_reads_it(host: str, browser: Browser) -> No
 def test_a_reader_goes_from_a_number_to_its_query_and_has_it_again(host: str, browser: Browser) -> None:
     browser.open(f"{host}/reports/release-1.en/report.html")
     browser.run("document.querySelector('#goal a[href=\"#query-goal\"]').click()")
-    told = browser.run("document.querySelector(location.hash + ' + pre').textContent")
+    output = browser.run("document.querySelector(location.hash + ' + pre').textContent")
 
-    answer = httpx.get(f"{host}/sparql", params={"query": told, "release": "1", "format": "json"}, timeout=60)
+    answer = httpx.get(f"{host}/sparql", params={"query": output, "release": "1", "format": "json"}, timeout=60)
 
     counted = sorted(int(row["things"]["value"]) for row in answer.json()["results"]["bindings"])
     drawn = browser.run("[...document.querySelectorAll('#goal svg text')].map((it) => it.textContent).filter((it) => /^[0-9]+$/.test(it))")

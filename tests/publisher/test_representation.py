@@ -99,7 +99,7 @@ async def test_a_suffix_of_a_things_address_leads_to_that_form(asked) -> None:
     assert not any("Accept" in answer.headers.get("vary", "").split(", ") for answer in found.values())
 
 
-async def test_what_cannot_be_told_as_wanted_is_406_with_a_list_of_what_there_is(asked) -> None:
+async def test_an_unavailable_format_is_406_with_the_available_ones(asked) -> None:
     paths = [THING, DATA, "/page/initiative/demo/1", "/source/demo", "/memento/20260302080000/record/demo/1"]
 
     found = [await asked(path, "image/png") for path in paths]
@@ -117,7 +117,7 @@ async def test_a_page_is_given_where_data_is_asked_for_at_its_address(asked) -> 
     assert (data.status_code, data.headers["location"]) == (303, "/page/initiative/demo/1")
 
 
-async def test_who_holds_a_form_is_told_that_it_has_not_changed(asked) -> None:
+async def test_an_unchanged_format_is_304(asked) -> None:
     first = [await asked(f"/record/demo/1.{suffix}") for suffix in MEDIA]
 
     again = [await asked(it.url.path, **{"If-None-Match": f'"other", W/{it.headers["etag"]}'}) for it in first]
@@ -148,12 +148,12 @@ async def test_data_was_modified_when_the_journal_last_touched_it(asked) -> None
 async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
     paths = [THING, f"{DATA}.ttl", "/page/initiative/demo/1", "/source/demo", "/record/demo/lost"]
 
-    told, whole = [await client.head(path) for path in paths], [await client.get(path) for path in paths]
+    output, whole = [await client.head(path) for path in paths], [await client.get(path) for path in paths]
 
     names = ("content-type", "etag", "last-modified", "location", "link", "vary", "content-length")
-    assert [it.status_code for it in told] == [303, 200, 200, 200, 410]
-    assert {it.content for it in told} == {b""}
-    assert [[it.headers.get(name) for name in names] for it in told] == [[it.headers.get(name) for name in names] for it in whole]
+    assert [it.status_code for it in output] == [303, 200, 200, 200, 410]
+    assert {it.content for it in output} == {b""}
+    assert [[it.headers.get(name) for name in names] for it in output] == [[it.headers.get(name) for name in names] for it in whole]
 
 
 async def test_what_is_gone_is_410_in_every_form(asked) -> None:

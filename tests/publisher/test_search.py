@@ -83,12 +83,12 @@ async def test_a_search_without_words_lists_everything(client):
     assert (await client.get("/search", headers=HTML)).status_code == 200
 
 
-async def test_similar_words_are_told(client):
+async def test_similar_words_are_reported(client):
     page = await found(client, q="telemidicine")
-    told = await client.get("/search?q=telemidicine", headers=HTML)
+    response = await client.get("/search?q=telemidicine", headers=HTML)
 
     assert (page["total"], page["similar"]) == (1, True)
-    assert "No exact matches" in told.text
+    assert "No exact matches" in response.text
 
 
 async def test_harvested_text_is_escaped(client):
@@ -227,7 +227,7 @@ async def test_a_search_joins_with_what_is_said_of_things(client):
     assert [row["title"]["value"] for row in answer.json()["results"]["bindings"]] == ["Télémédecine pour les cliniques isolées"]
 
 
-async def test_a_search_that_is_written_wrongly_is_told_with_its_place(client):
+async def test_a_search_that_is_written_wrongly_is_reported_with_its_place(client):
     answer = await sparql(client, "SELECT * {\n ?thing text:query ?words }")
 
     assert answer.status_code == 400

@@ -132,7 +132,7 @@ async def test_a_field_of_sparql_leaves_labels_out(client):
 
 @pytest.fixture
 def search(tmp_path: Path) -> Searcher:
-    """Give an index of one thing that has the word in its title, one in its text, one by its link, and one by its organization."""
+    """Return an index of one thing that has the word in its title, one in its text, one by its link, and one by its organization."""
     store = Store()
     for graph, lines in statements(IRIS.base):
         store.bulk_load("\n".join(quads(lines, graph)).encode(), RdfFormat.N_QUADS)
@@ -275,7 +275,7 @@ async def test_harvested_titles_are_escaped_among_suggestions(client):
     assert "<script" not in page.text
 
 
-async def test_a_client_that_asks_without_end_is_told_to_wait(inside):
+async def test_a_client_over_its_budget_gets_retry_after(inside):
     codes = []
     while 429 not in codes and len(codes) < 1_000:
         answer = await inside.get("/search/suggest?q=&limit=1&format=json")

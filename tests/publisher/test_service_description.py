@@ -38,14 +38,14 @@ async def client(world: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 
 @pytest_asyncio.fixture(loop_scope="module")
-async def told(client: httpx.AsyncClient) -> Store:
+async def description(client: httpx.AsyncClient) -> Store:
     store = Store()
     store.load((await client.get("/sparql")).content, RdfFormat.TURTLE)
     return store
 
 
-def values(told: Store, subject: str, predicate: str) -> set[str]:
-    found = (quad.object for quad in told.quads_for_pattern(NamedNode(subject), NamedNode(predicate), None))
+def values(description: Store, subject: str, predicate: str) -> set[str]:
+    found = (quad.object for quad in description.quads_for_pattern(NamedNode(subject), NamedNode(predicate), None))
     return {term.value for term in found if isinstance(term, NamedNode | Literal)}
 
 
@@ -78,20 +78,20 @@ async def test_returns_rdf(client: httpx.AsyncClient, form: RdfFormat) -> None:
 
 
 @pytest.mark.suite("w3c-sparql11")
-async def test_has_endpoint_triple(told: Store) -> None:
-    assert values(told, SERVICE, f"{SD}endpoint") == {SERVICE}
-    assert values(told, SERVICE, f"{RDF}type") == {f"{SD}Service"}
+async def test_has_endpoint_triple(description: Store) -> None:
+    assert values(description, SERVICE, f"{SD}endpoint") == {SERVICE}
+    assert values(description, SERVICE, f"{RDF}type") == {f"{SD}Service"}
 
 
 @pytest.mark.suite("w3c-sparql11")
-async def test_conforms_to_schema(told: Store) -> None:
+async def test_conforms_to_schema(description: Store) -> None:
     """Each property of the namespace stands where its domain is, and its value is of its range (section 3)."""
     types = {
         "endpoint": None, "supportedLanguage": "Language", "languageExtension": None, "feature": "Feature", "defaultEntailmentRegime": None,
         "resultFormat": None, "extensionFunction": None, "propertyFeature": None, "defaultDataset": "Dataset", "defaultGraph": "Graph",
     }  # fmt: skip
 
-    for quad in told.quads_for_pattern(None, None, None, None):
+    for quad in description.quads_for_pattern(None, None, None, None):
         if quad.predicate.value.startswith(SD):
             name = quad.predicate.value.removeprefix(SD)
             wanted = types[name]
@@ -99,7 +99,7 @@ async def test_conforms_to_schema(told: Store) -> None:
             assert quad.subject == NamedNode(domain)
             assert isinstance(quad.object, NamedNode)
             if wanted in ("Dataset", "Graph"):
-                assert f"{SD}{wanted}" in values(told, quad.object.value, f"{RDF}type")
+                assert f"{SD}{wanted}" in values(description, quad.object.value, f"{RDF}type")
 
 
 async def test_no_blank_node_stands_in_it(client: httpx.AsyncClient) -> None:
@@ -117,27 +117,27 @@ async def test_no_blank_node_stands_in_it(client: httpx.AsyncClient) -> None:
         (f"{BASE}ns#namedGraphs", "SELECT (COUNT(DISTINCT ?g) AS ?n) { GRAPH ?g { ?s ?p ?o } }"),
     ],
 )
-async def test_every_number_is_what_the_endpoint_counts(client: httpx.AsyncClient, told: Store, name: str, query: str) -> None:
-    assert values(told, DATASET, name) == {await ask(client, query)}
+async def test_every_number_is_what_the_endpoint_counts(client: httpx.AsyncClient, description: Store, name: str, query: str) -> None:
+    assert values(description, DATASET, name) == {await ask(client, query)}
 
 
-async def test_the_dataset_is_that_of_void(client: httpx.AsyncClient, told: Store) -> None:
+async def test_the_dataset_is_that_of_void(client: httpx.AsyncClient, description: Store) -> None:
     void = Store()
     void.load((await client.get("/.well-known/void")).content, RdfFormat.TURTLE)
 
     for name in ("triples", "properties", "classes"):
-        assert values(void, DATASET, VOID + name) == values(told, DATASET, VOID + name)
+        assert values(void, DATASET, VOID + name) == values(description, DATASET, VOID + name)
 
 
-async def test_the_limits_are_those_that_hold(told: Store) -> None:
+async def test_the_limits_are_those_that_hold(description: Store) -> None:
     names = ("queryTimeLimit", "queryMemoryLimit", "queryRowLimit", "queryLengthLimit", "queryBudget", "queryBudgetWindow")
 
-    limits = [float(*values(told, SERVICE, f"{BASE}ns#{name}")) for name in names]
+    limits = [float(*values(description, SERVICE, f"{BASE}ns#{name}")) for name in names]
 
     assert limits == [7.5, 1 << 30, 2_000, MAX_QUERY_BYTES, 40, LIMITS.window]
 
 
-async def test_a_budget_that_is_not_set_is_not_told(world: Path) -> None:
+async def test_a_budget_that_is_not_set_is_not_reported(world: Path) -> None:
     async with QueryService(world, Iris(), Limits(budget=0), readers=1) as service:
         await service.wait_until_current()
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://test") as client:
@@ -146,8 +146,8 @@ async def test_a_budget_that_is_not_set_is_not_told(world: Path) -> None:
     assert "queryBudget" not in answer.text
 
 
-async def test_every_result_format_is_one_that_is_given(client: httpx.AsyncClient, told: Store) -> None:
-    formats = values(told, SERVICE, f"{SD}resultFormat")
+async def test_every_result_format_is_one_that_is_given(client: httpx.AsyncClient, description: Store) -> None:
+    formats = values(description, SERVICE, f"{SD}resultFormat")
 
     tables = [await client.get("/sparql", params={"query": "ASK {}", "format": suffix}) for suffix in TABLES]
     graphs = [await client.get("/sparql", params={"query": "CONSTRUCT {} {}", "format": suffix}) for suffix in GRAPHS]
@@ -156,31 +156,31 @@ async def test_every_result_format_is_one_that_is_given(client: httpx.AsyncClien
     assert all(iri.startswith("http://www.w3.org/ns/formats/") for iri in formats)
 
 
-async def test_the_default_graph_is_the_union_of_the_named_ones(client: httpx.AsyncClient, told: Store) -> None:
+async def test_the_default_graph_is_the_union_of_the_named_ones(client: httpx.AsyncClient, description: Store) -> None:
     outside = "SELECT (COUNT(*) AS ?n) { ?s ?p ?o FILTER NOT EXISTS { GRAPH ?g { ?s ?p ?o } } }"
     beyond = "SELECT (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } FILTER NOT EXISTS { ?s ?p ?o } }"
 
-    assert values(told, SERVICE, f"{SD}feature") == {f"{SD}UnionDefaultGraph"}
+    assert values(description, SERVICE, f"{SD}feature") == {f"{SD}UnionDefaultGraph"}
     assert (await ask(client, outside), await ask(client, beyond)) == ("0", "0")
 
 
-async def test_there_is_no_entailment(client: httpx.AsyncClient, told: Store) -> None:
+async def test_there_is_no_entailment(client: httpx.AsyncClient, description: Store) -> None:
     entailed = f"ASK {{ <{BASE}ns#Initiative> a <http://www.w3.org/2000/01/rdf-schema#Resource> }}"
 
-    assert values(told, SERVICE, f"{SD}defaultEntailmentRegime") == {"http://www.w3.org/ns/entailment/Simple"}
+    assert values(description, SERVICE, f"{SD}defaultEntailmentRegime") == {"http://www.w3.org/ns/entailment/Simple"}
     assert await ask(client, entailed) == "false"
 
 
-async def test_lateral_is_answered(client: httpx.AsyncClient, told: Store) -> None:
+async def test_lateral_is_answered(client: httpx.AsyncClient, description: Store) -> None:
     query = "SELECT (COUNT(*) AS ?n) { VALUES ?a { 1 2 } LATERAL { SELECT ?a ?s { ?s ?p ?o } LIMIT 1 } }"
 
-    assert values(told, SERVICE, f"{SD}languageExtension") == {LATERAL}
+    assert values(description, SERVICE, f"{SD}languageExtension") == {LATERAL}
     assert await ask(client, query) == "2"
 
 
-async def test_functions_and_properties_are_told_and_known(client: httpx.AsyncClient, told: Store) -> None:
-    assert values(told, SERVICE, f"{SD}extensionFunction") == set(FUNCTIONS)
-    assert values(told, SERVICE, f"{SD}propertyFeature") == set(PROPERTIES)
+async def test_functions_and_properties_are_reported_and_known(client: httpx.AsyncClient, description: Store) -> None:
+    assert values(description, SERVICE, f"{SD}extensionFunction") == set(FUNCTIONS)
+    assert values(description, SERVICE, f"{SD}propertyFeature") == set(PROPERTIES)
     for function in FUNCTIONS:
         called = await client.get("/sparql", params={"query": f"SELECT (<{function}>(1, 2, 3) AS ?x) {{}}"})
         assert called.status_code == 200

@@ -148,7 +148,7 @@ async def test_a_graph_asked_for_as_a_table_is_not_acceptable(client: httpx.Asyn
     assert answer.status_code == 406
 
 
-async def test_a_syntax_fault_is_told_with_its_place(client: httpx.AsyncClient) -> None:
+async def test_a_syntax_fault_is_reported_with_its_place(client: httpx.AsyncClient) -> None:
     answer = await client.get("/sparql", params={"query": "SELECT * {\n  ?s ?p ?o\n"})
 
     problem = answer.json()
@@ -157,7 +157,7 @@ async def test_a_syntax_fault_is_told_with_its_place(client: httpx.AsyncClient) 
     assert (problem["line"], problem["column"]) == (3, 1)
 
 
-async def test_an_unknown_prefix_is_told(client: httpx.AsyncClient) -> None:
+async def test_an_unknown_prefix_is_reported(client: httpx.AsyncClient) -> None:
     answer = await client.get("/sparql", params={"query": "SELECT * { ?s unknown:p ?o }"})
 
     assert "Prefix not found" in answer.json()["detail"]

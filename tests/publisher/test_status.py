@@ -39,8 +39,8 @@ def account(run: str, state: str, **more: int) -> RunStatistics:
     )
 
 
-def told() -> list[SourceStatus]:
-    """Tell of a source in each state, one of them with a plan that waits."""
+def source_statuses() -> list[SourceStatus]:
+    """Return a source in each state, one of them with a plan that waits."""
     live = FreshnessInputs(success=NOW - DAY, late_from=NOW + DAY)
     late = FreshnessInputs(success=NOW - 9 * DAY, late_from=NOW - 7 * DAY)
     failed = account("beta.7", "failed", withheld=4)
@@ -55,7 +55,7 @@ def told() -> list[SourceStatus]:
 
 @pytest.fixture(scope="module")
 def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Give a copy of the world in which a fourth entry tells its run's account, rightly."""
+    """Return a copy of the world in which a fourth entry tells its run's account, rightly."""
     data = tmp_path_factory.mktemp("status")
     shutil.copytree(world / "journal", data / "journal")
     journal = Journal(data / "journal")
@@ -63,7 +63,8 @@ def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     size = len(describe_run(account("demo.4", "committed", quads_after=0), IRIS))
     right = describe_run(account("demo.4", "committed", quads_after=before + size), IRIS)
     journal.append([f"A {quad}" for quad in quads(right, IRIS.run("demo.4"))], run="demo.4", time=NOW)
-    (data / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(describe_source_statuses(told(), IRIS, NOW), IRIS.status)))
+    described = describe_source_statuses(source_statuses(), IRIS, NOW)
+    (data / "status.nq").write_text("".join(f"{quad}\n" for quad in quads(described, IRIS.status)))
     return data
 
 
@@ -76,7 +77,7 @@ async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
             yield opened
 
 
-async def test_json_page_and_sparql_tell_the_same_states(client: httpx.AsyncClient) -> None:
+async def test_json_page_and_sparql_state_the_same_states(client: httpx.AsyncClient) -> None:
     wanted = {"alpha": "late", "beta": "failing", "demo": "live", "gamma": "frozen", "omega": "retired"}
     asked = "PREFIX wsis: <ns#> SELECT ?source ?state { ?source wsis:freshness ?state }"
 
@@ -93,14 +94,14 @@ async def test_json_page_and_sparql_tell_the_same_states(client: httpx.AsyncClie
     assert "wsis:lateFrom" in turtle.text
 
 
-async def test_json_tells_all_that_a_person_would_ask(client: httpx.AsyncClient) -> None:
-    told = (await client.get("/status", headers={"Accept": "application/json"})).json()
+async def test_json_has_every_field_of_the_page(client: httpx.AsyncClient) -> None:
+    body = (await client.get("/status", headers={"Accept": "application/json"})).json()
 
-    alpha, beta = told["sources"][0], told["sources"][1]
+    alpha, beta = body["sources"][0], body["sources"][1]
     assert (alpha["held_plan"], alpha["last_outcome"], alpha["last_reason"]) == ("alpha.3", "held", "5 of 9 vanished <b>")
     assert (beta["consecutive_failures"], beta["withheld"], beta["published"]) == (3, 4, 9)
-    assert told["states"] == {"live": 1, "late": 1, "failing": 1, "frozen": 1, "retired": 1}
-    assert (told["store"]["position"], told["store"]["run"], told["store"]["lag"]) == (4, "demo.4", 0)
+    assert body["states"] == {"live": 1, "late": 1, "failing": 1, "frozen": 1, "retired": 1}
+    assert (body["store"]["position"], body["store"]["run"], body["store"]["lag"]) == (4, "demo.4", 0)
 
 
 async def test_the_store_agrees_with_the_account_of_the_newest_run(client: httpx.AsyncClient) -> None:
@@ -111,7 +112,7 @@ async def test_the_store_agrees_with_the_account_of_the_newest_run(client: httpx
     assert "matches" in (await client.get("/status", headers=HTML)).text
 
 
-async def test_a_store_that_holds_other_than_its_account_says_is_told(data: Path, tmp_path: Path) -> None:
+async def test_a_store_that_differs_from_its_metadata_is_reported(data: Path, tmp_path: Path) -> None:
     shutil.copytree(data / "journal", tmp_path / "journal")
     wrong = describe_run(account("demo.5", "committed", quads_after=7), IRIS)
     Journal(tmp_path / "journal").append([f"A {quad}" for quad in quads(wrong, IRIS.run("demo.5"))], run="demo.5", time=NOW)
@@ -147,7 +148,7 @@ async def test_answers_say_what_they_were_made_from(client: httpx.AsyncClient, p
     assert "Stocktake-Freshness" in headers["access-control-expose-headers"]
 
 
-async def test_every_page_tells_the_entry_and_a_record_when_it_was_confirmed(client: httpx.AsyncClient) -> None:
+async def test_every_page_states_the_entry_and_a_record_when_it_was_confirmed(client: httpx.AsyncClient) -> None:
     home, thing = (await client.get("/", headers=HTML)).text, (await client.get("/page/initiative/demo/a%2F1", headers=HTML)).text
 
     assert "Journal entry 4" in home
@@ -157,17 +158,17 @@ async def test_every_page_tells_the_entry_and_a_record_when_it_was_confirmed(cli
 
 
 @pytest.mark.parametrize("path", ["/page/initiative/demo/a%2F1", "/record/demo/a%2F1", "/source/demo"])
-async def test_the_page_of_a_record_tells_how_its_registry_fares(client: httpx.AsyncClient, path: str) -> None:
+async def test_the_page_of_a_record_states_how_its_registry_fares(client: httpx.AsyncClient, path: str) -> None:
     page = (await client.get(path, headers=HTML)).text
 
-    told = " ".join(re.sub(r"<[^>]*>", " ", page).split())
+    text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
     then = f"{NOW - DAY:%Y-%m-%d %H:%M}"
-    assert f"Freshness up to date Last attempt {then} Last success {then}" in told
-    assert "Consecutive failures 0" in told
+    assert f"Freshness up to date Last attempt {then} Last success {then}" in text
+    assert "Consecutive failures 0" in text
 
 
 @pytest.mark.parametrize("run", ["demo.4", "beta.7"])
-async def test_a_run_tells_its_account_whether_or_not_the_journal_has_it(client: httpx.AsyncClient, run: str) -> None:
+async def test_a_run_shows_its_counts_with_or_without_a_journal_entry(client: httpx.AsyncClient, run: str) -> None:
     page, json = await client.get(f"/run/{run}", headers=HTML), (await client.get(f"/run/{run}?format=json")).json()
     turtle = await client.get(f"/run/{run}", headers={"Accept": "text/turtle"})
 
@@ -178,7 +179,7 @@ async def test_a_run_tells_its_account_whether_or_not_the_journal_has_it(client:
     assert "lastAttempt" not in turtle.text
 
 
-async def test_a_source_page_tells_its_state_and_the_reason(client: httpx.AsyncClient) -> None:
+async def test_a_source_page_states_its_state_and_the_reason(client: httpx.AsyncClient) -> None:
     page = (await client.get("/source/demo", headers=HTML)).text
 
     assert '<span class="state live">up to date</span>' in page
@@ -218,7 +219,7 @@ def follower(tmp_path: Path, clock: Clock) -> Iterator[Runner[EmbeddedStore]]:
 
 
 def shown(follower: Runner[EmbeddedStore]) -> set[str]:
-    """Give the states that the store tells, by the graph and by the merge of all graphs."""
+    """Return the states that the store tells, by the graph and by the merge of all graphs."""
     found = follower.store.quads.quads_for_pattern(None, NamedNode(f"{IRIS.ns}freshness"), None, None)
     return {quad.object.value.rpartition("#")[2] for quad in found}
 

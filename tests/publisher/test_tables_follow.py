@@ -82,7 +82,7 @@ def test_after_a_change_they_are_as_if_made_anew(data):
     assert {name: after[name] != first[name] for name in TABLES} == dict.fromkeys(TABLES, True)
 
 
-def test_a_type_that_another_record_tells_of_an_organization_counts_for_all_that_name_it(data):
+def test_a_type_that_another_record_states_of_an_organization_counts_for_all_that_name_it(data):
     level(follower(data))
     change(data)
 

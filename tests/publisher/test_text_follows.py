@@ -38,7 +38,7 @@ GONE = Deletion("run-2", LATER, "its source says that it was deleted")
 Start = Callable[[Path], Runner[EmbeddedStore]]
 
 
-def told(key: str, title: str, lead: str = "Ministry of Health", at: datetime = FIRST) -> list[str]:
+def statements(key: str, title: str, lead: str = "Ministry of Health", at: datetime = FIRST) -> list[str]:
     it = Initiative(key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text(lead, "en")),))
     about = Provenance("demo", "run-1", "fields", "ab" * 32, FIRST, at)
     return sorted([*describe(it, IRIS, "demo"), *describe_record(key, IRIS, about)])
@@ -84,9 +84,9 @@ def found(snapshot: Snapshot, words: str) -> list[str]:
 
 
 def test_what_is_new_changed_gone_and_back_is_found_as_it_is_published(tmp_path: Path, follower: Start) -> None:
-    new, changed, back = told("1", "Remote clinics"), told("1", "Rural schools"), told("1", "Remote clinics", at=LATER)
+    new, changed, back = statements("1", "Remote clinics"), statements("1", "Rural schools"), statements("1", "Remote clinics", at=LATER)
     gone = write_tombstone("1", "demo", GONE, FIRST, changed, IRIS)
-    commit(tmp_path, "2", [], told("2", "Other things"))
+    commit(tmp_path, "2", [], statements("2", "Other things"))
     following = follower(tmp_path)
     states = []
 
@@ -104,7 +104,7 @@ def test_what_is_new_changed_gone_and_back_is_found_as_it_is_published(tmp_path:
 
 
 def test_an_organization_is_found_until_the_last_record_that_names_it_is_gone(tmp_path: Path, follower: Start) -> None:
-    one, two = told("1", "Remote clinics"), told("2", "Rural schools")
+    one, two = statements("1", "Remote clinics"), statements("2", "Rural schools")
     commit(tmp_path, "1", [], one)
     commit(tmp_path, "2", [], two)
     following = follower(tmp_path)
@@ -122,11 +122,11 @@ def test_an_organization_is_found_until_the_last_record_that_names_it_is_gone(tm
 
 
 def test_a_record_that_changed_alone_is_newer(tmp_path: Path, follower: Start) -> None:
-    commit(tmp_path, "1", [], told("1", "One"))
-    commit(tmp_path, "2", [], told("2", "Two"))
+    commit(tmp_path, "1", [], statements("1", "One"))
+    commit(tmp_path, "2", [], statements("2", "Two"))
     following = follower(tmp_path)
     shown(following)
-    commit(tmp_path, "1", told("1", "One"), told("1", "One", at=LATER))
+    commit(tmp_path, "1", statements("1", "One"), statements("1", "One", at=LATER))
 
     search = open_searcher(shown(following).path)
 
@@ -136,11 +136,11 @@ def test_a_record_that_changed_alone_is_newer(tmp_path: Path, follower: Start) -
 
 
 def test_a_change_is_shown_in_store_and_index_at_once(tmp_path: Path, follower: Start) -> None:
-    commit(tmp_path, "1", [], told("1", "One"))
+    commit(tmp_path, "1", [], statements("1", "One"))
     following = follower(tmp_path)
     shown(following)
 
-    commit(tmp_path, "2", [], told("2", "Two"))
+    commit(tmp_path, "2", [], statements("2", "Two"))
     snapshot = following.step()
 
     assert snapshot
@@ -149,10 +149,10 @@ def test_a_change_is_shown_in_store_and_index_at_once(tmp_path: Path, follower: 
 
 
 def test_an_older_state_still_finds_what_it_held(tmp_path: Path, follower: Start) -> None:
-    commit(tmp_path, "1", [], told("1", "One"))
+    commit(tmp_path, "1", [], statements("1", "One"))
     following = follower(tmp_path)
     old = shown(following)
-    commit(tmp_path, "1", told("1", "One"), told("1", "Two"))
+    commit(tmp_path, "1", statements("1", "One"), statements("1", "Two"))
     new = shown(following)
 
     assert (found(old, "one"), found(new, "one")) == (["initiative/demo/1"], [])
@@ -163,10 +163,10 @@ def test_equal_results_have_one_order_however_the_index_was_built(tmp_path: Path
     for data in (steps, whole):
         following = follower(data)
         for key in ("7", "21", "3", "12"):
-            commit(data, key, [], told(key, f"Network {key}"))
+            commit(data, key, [], statements(key, f"Network {key}"))
             if data == steps:
                 shown(following)
-        commit(data, "21", told("21", "Network 21"), told("21", "Network 21", at=LATER))
+        commit(data, "21", statements("21", "Network 21"), statements("21", "Network 21", at=LATER))
         shown(following)
 
     orders = [list(searched(data).matches(SearchRequest("network"), 10).scores) for data in (steps, whole)]
@@ -207,13 +207,13 @@ def publish(data: Path, before: list[str], after: list[str]) -> None:
 
 
 def test_things_are_found_by_a_name_that_an_organization_gets_later(tmp_path: Path, follower: Start) -> None:
-    commit(tmp_path, "1", [], told("1", "Remote clinics"))
+    commit(tmp_path, "1", [], statements("1", "Remote clinics"))
     following = follower(tmp_path)
     before = found(shown(following), "santé")
 
-    commit(tmp_path, "2", [], [*told("2", "Rural schools"), ALSO])
+    commit(tmp_path, "2", [], [*statements("2", "Rural schools"), ALSO])
     named = found(shown(following), "santé")
-    commit(tmp_path, "2", [*told("2", "Rural schools"), ALSO], told("2", "Rural schools"))
+    commit(tmp_path, "2", [*statements("2", "Rural schools"), ALSO], statements("2", "Rural schools"))
 
     assert before == []
     assert named == ["initiative/demo/1", "initiative/demo/2", "organization/demo/ministry-of-health"]
@@ -222,11 +222,11 @@ def test_things_are_found_by_a_name_that_an_organization_gets_later(tmp_path: Pa
 
 def test_things_are_found_by_the_type_that_an_organization_gets_later(tmp_path: Path, follower: Start) -> None:
     publish(tmp_path, [], scheme("stakeholder-type/government", '"Government"@en'))
-    commit(tmp_path, "1", [], told("1", "Remote clinics"))
+    commit(tmp_path, "1", [], statements("1", "Remote clinics"))
     following = follower(tmp_path)
     before = found(shown(following), "government")
 
-    commit(tmp_path, "2", [], [*told("2", "Rural schools"), CLASS])
+    commit(tmp_path, "2", [], [*statements("2", "Rural schools"), CLASS])
 
     assert before == []
     assert "initiative/demo/1" in found(shown(following), "government")
@@ -234,17 +234,17 @@ def test_things_are_found_by_the_type_that_an_organization_gets_later(tmp_path: 
 
 def test_things_are_found_by_links_and_labels_as_they_are_now(tmp_path: Path, follower: Start) -> None:
     line = "<https://x.org/scheme/action-line/C3>"
-    linked = [*told("1", "One"), f"<https://x.org/id/initiative/demo/1> <https://x.org/ns#actionLine> {line}"]
+    linked = [*statements("1", "One"), f"<https://x.org/id/initiative/demo/1> <https://x.org/ns#actionLine> {line}"]
     zebra, okapi = (scheme("action-line/C3", f'"{word}"@en') for word in ("Zebra", "Okapi"))
     publish(tmp_path, [], zebra)
-    commit(tmp_path, "1", [], told("1", "One"))
+    commit(tmp_path, "1", [], statements("1", "One"))
     following = follower(tmp_path)
     states = [(found(at, "zebra"), found(at, "okapi")) for at in [shown(following)]]
 
     for change in (
-        lambda: commit(tmp_path, "1", told("1", "One"), linked),
+        lambda: commit(tmp_path, "1", statements("1", "One"), linked),
         lambda: publish(tmp_path, zebra, okapi),
-        lambda: commit(tmp_path, "1", linked, told("1", "One")),
+        lambda: commit(tmp_path, "1", linked, statements("1", "One")),
     ):
         change()
         at = shown(following)
@@ -256,12 +256,12 @@ def test_things_are_found_by_links_and_labels_as_they_are_now(tmp_path: Path, fo
 @pytest.mark.parametrize("reached", ["store", "index", "text"])
 def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_path: Path, reached: str) -> None:
     publish(tmp_path, [], scheme("action-line/C3", '"Zebra"@en'))
-    rows = [f"A {quad}" for key in range(1_500) for quad in quads(told(str(key), f"Thing {key}"), IRIS.record("demo", str(key)))]
+    rows = [f"A {quad}" for key in range(1_500) for quad in quads(statements(str(key), f"Thing {key}"), IRIS.record("demo", str(key)))]
     Journal(tmp_path / "journal").append(rows, run="r", time=FIRST)
     first = open_runner(JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
     before = found(shown(first), "santé")
     first.close()
-    commit(tmp_path, "new", [], [*told("new", "Thing new"), ALSO])
+    commit(tmp_path, "new", [], [*statements("new", "Thing new"), ALSO])
     folders = (str(tmp_path / "journal"), str(tmp_path / "store"), str(tmp_path / "status.nq"))
     files = {*(tmp_path / "store" / "text" / "index").iterdir()}
 
@@ -287,7 +287,7 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_p
 
 
 def test_an_index_of_an_older_format_is_not_searched_but_made_anew(tmp_path: Path, follower: Start) -> None:
-    commit(tmp_path, "1", [], told("1", "One"))
+    commit(tmp_path, "1", [], statements("1", "One"))
     first = open_runner(JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
     old = shown(first)
     first.close()
@@ -305,22 +305,22 @@ def test_an_index_of_an_older_format_is_not_searched_but_made_anew(tmp_path: Pat
 
 @pytest.mark.parametrize("lost", ["text/index", "text/position.json", "text/shown", "text", "store", "position.json"])
 def test_what_is_lost_is_made_anew(tmp_path: Path, follower: Start, lost: str) -> None:
-    commit(tmp_path, "1", [], told("1", "One"))
-    commit(tmp_path, "2", [], told("2", "Two"))
+    commit(tmp_path, "1", [], statements("1", "One"))
+    commit(tmp_path, "2", [], statements("2", "Two"))
     first = open_runner(JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
     before = found(shown(first), "")
     first.close()
     path = tmp_path / "store" / lost
 
     shutil.rmtree(path) if path.is_dir() else path.unlink()
-    commit(tmp_path, "3", [], told("3", "Three"))
+    commit(tmp_path, "3", [], statements("3", "Three"))
 
     assert found(shown(follower(tmp_path)), "") == [*before[:2], "initiative/demo/3", *before[2:]]
 
 
 @pytest.mark.parametrize("spoiled", ["index/meta.json", "position.json", "shown/position"])
 def test_what_is_spoiled_is_made_anew(tmp_path: Path, spoiled: str) -> None:
-    commit(tmp_path, "1", [], told("1", "One"))
+    commit(tmp_path, "1", [], statements("1", "One"))
     states = []
     for _ in range(2):
         following = open_runner(
@@ -334,12 +334,12 @@ def test_what_is_spoiled_is_made_anew(tmp_path: Path, spoiled: str) -> None:
 
 
 def test_an_index_that_cannot_be_written_stops_nothing(tmp_path: Path, follower: Start) -> None:
-    commit(tmp_path, "1", [], told("1", "One"))
+    commit(tmp_path, "1", [], statements("1", "One"))
     following = follower(tmp_path)
     shown(following)
 
     shutil.rmtree(tmp_path / "store" / "text")
-    commit(tmp_path, "2", [], told("2", "Two"))
+    commit(tmp_path, "2", [], statements("2", "Two"))
     snapshot = following.step()
 
     assert snapshot
@@ -349,7 +349,7 @@ def test_an_index_that_cannot_be_written_stops_nothing(tmp_path: Path, follower:
 
 @pytest.mark.parametrize("reached", ["index/meta.json", "index/*.term", "position.json"])
 def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower: Start, reached: str) -> None:
-    records = {str(key): told(str(key), f"Thing {key}", f"Body {key % 50}") for key in range(800)}
+    records = {str(key): statements(str(key), f"Thing {key}", f"Body {key % 50}") for key in range(800)}
     rows = [f"A {quad}" for key, lines in records.items() for quad in quads(lines, IRIS.record("demo", key))]
     for start in range(0, len(rows), 7_000):
         Journal(tmp_path / "journal").append(rows[start : start + 7_000], run="r", time=FIRST)
@@ -368,7 +368,7 @@ def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower:
 
 
 async def test_what_was_rewritten_by_a_state_is_answered_by_that_state(tmp_path: Path) -> None:
-    one, changed = told("1", "One"), told("1", "Two")
+    one, changed = statements("1", "One"), statements("1", "Two")
     search = QueryRequest(
         'SELECT ?title { ?thing <http://jena.apache.org/text#query> "one" ; <http://purl.org/dc/terms/title> ?title }', "csv"
     )

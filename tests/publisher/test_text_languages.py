@@ -34,7 +34,7 @@ TITLES = {
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
-    """Give an index of one title a language."""
+    """Return an index of one title a language."""
     folder = tmp_path_factory.mktemp("texts")
     writer = Writer(folder / "index")
     for number, (language, title) in enumerate(TITLES.items()):
@@ -115,7 +115,7 @@ def test_words_find_what_has_them_and_nothing_else(search, words, languages):
         ("Телемедецина", {"ru"}),
     ],
 )
-def test_where_nothing_has_the_words_similar_ones_are_taken_and_that_is_told(search, words, languages):
+def test_similar_words_are_used_and_reported_where_none_match(search, words, languages):
     hits = search.find(SearchRequest(words), 50)
 
     assert {thing.rpartition("/")[2] for thing, _ in hits.scores} == languages

@@ -26,7 +26,7 @@ DATA = "".join(
 
 @pytest.fixture(scope="module")
 def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
-    """Give an index of three things."""
+    """Return an index of three things."""
     folder = tmp_path_factory.mktemp("rewriting")
     writer = Writer(folder / "index")
     for key, title in THINGS.items():
@@ -41,7 +41,7 @@ def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
 
 @pytest.fixture(scope="module")
 def store() -> Store:
-    """Give a store that holds the three things."""
+    """Return a store that holds the three things."""
     made = Store()
     made.load(DATA.encode(), RdfFormat.TURTLE)
     return made
@@ -148,16 +148,16 @@ def test_a_query_without_a_search_stays_as_it_is(search, query):
     ],
     ids=lambda value: value[:40].replace("\n", "") if isinstance(value, str) else "",
 )  # fmt: skip
-def test_what_cannot_be_put_in_is_told_with_its_place(search, query, at, why):
-    with pytest.raises(QuerySyntaxError, match=r".") as told:
+def test_what_cannot_be_put_in_is_reported_with_its_place(search, query, at, why):
+    with pytest.raises(QuerySyntaxError, match=r".") as raised:
         rewrite(SPACE.strip() + query, search)
 
-    assert why in str(told.value)
-    assert told.value.line == at[0]
-    assert at[1] is None or told.value.column == at[1]
+    assert why in str(raised.value)
+    assert raised.value.line == at[0]
+    assert at[1] is None or raised.value.column == at[1]
 
 
-def test_a_fault_beyond_a_search_is_told_where_it_was_written(search):
+def test_a_fault_beyond_a_search_is_reported_where_it_was_written(search):
     query = f'{SPACE} SELECT * {{ ?s text:query "clinic" . FILTER(1 + ) }}'
     done = rewrite(query, search)
 
@@ -167,13 +167,13 @@ def test_a_fault_beyond_a_search_is_told_where_it_was_written(search):
         Store().query(done.text)
 
     (line, column), (_, moved) = (
-        (int(part) for part in str(told.value).removeprefix("error at ").split(":")[:2]) for told in (written, rewritten)
+        (int(part) for part in str(result.value).removeprefix("error at ").split(":")[:2]) for result in (written, rewritten)
     )
     assert moved > column
     assert original_column(line, moved, done.inserted) == column
 
 
-def test_what_is_cut_is_told(tmp_path):
+def test_what_is_cut_is_reported(tmp_path):
     writer = Writer(tmp_path / "index")
     for number in range(MAX_RESULTS + 2):
         writer.add(SearchEntry(f"https://x.org/id/event/a/{number}", "event", "a", 1, (("One", "en"),), ()))

@@ -42,16 +42,16 @@ class Texts(HTMLParser):
         self.links: list[str] = []
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = {name: value or "" for name, value in attrs}
-        foreign = tag not in ("html", "a") and told.get("lang", self.language) != self.language
-        data = tag in SILENT or foreign or ("dir" in told and tag not in ("html", "input")) or (tag == "a" and "lang" in told)
+        found = {name: value or "" for name, value in attrs}
+        foreign = tag not in ("html", "a") and found.get("lang", self.language) != self.language
+        data = tag in SILENT or foreign or ("dir" in found and tag not in ("html", "input")) or (tag == "a" and "lang" in found)
         if tag not in ("meta", "link", "input", "img", "br", "col", "rect", "path", "circle", "hr", "line"):
             self._stack.append(data)
             self._depth += data
         if not self._depth and not data:
-            self.found |= {told[name] for name in SHOWN if told.get(name)}
-        if tag == "a" and told.get("href", "").startswith("/"):
-            self.links.append(told["href"].partition("#")[0])
+            self.found |= {found[name] for name in SHOWN if found.get(name)}
+        if tag == "a" and found.get("href", "").startswith("/"):
+            self.links.append(found["href"].partition("#")[0])
 
     def handle_endtag(self, tag: str) -> None:
         if tag not in ("meta", "link", "input", "img", "br", "col", "rect", "path", "circle", "hr", "line") and self._stack:
@@ -63,16 +63,16 @@ class Texts(HTMLParser):
 
 
 def bare(template: str) -> set[str]:
-    """Give the words of a template that stand outside of every sentence that is translated."""
+    """Return the words of a template that stand outside of every sentence that is translated."""
     tree = Environment(extensions=["jinja2.ext.i18n"], autoescape=True).parse(template)
-    told = "".join(node.data if isinstance(node, nodes.TemplateData) else "" for node in _leaves(tree))
+    content = "".join(node.data if isinstance(node, nodes.TemplateData) else "" for node in _leaves(tree))
     reader = Texts()
-    reader.feed(re.sub(r'&[a-z]+;|\b(lang|dir)="[^"]*"', "", told))
+    reader.feed(re.sub(r'&[a-z]+;|\b(lang|dir)="[^"]*"', "", content))
     return {word for text in reader.found for word in LATIN.findall(text)} - NAMES
 
 
 def _leaves(node: nodes.Node) -> list[nodes.Node]:
-    """Give what a template writes, in order: its literal text, and of each expression one leaf."""
+    """Return what a template writes, in order: its literal text, and of each expression one leaf."""
     found: list[nodes.Node] = []
     for child in node.iter_child_nodes():
         if isinstance(child, nodes.TemplateData):
@@ -105,7 +105,7 @@ EACH = 1  # pages of a kind that are walked; the others are made by the same tem
 
 
 def kind(href: str) -> str:
-    """Give what kind of page an address is of: its template's, as near as its path tells."""
+    """Return what kind of page an address is of: its template's, as near as its path tells."""
     parts = href.partition("?")[0].strip("/").split("/")
     return "/".join(parts[:2] if parts[0] in ("page", "scheme") else parts[:1])
 
@@ -159,5 +159,5 @@ async def test_what_stands_alike_in_three_languages_is_a_name_or_data(client):
         if len(LATIN.findall(text)) >= 2 and kind(href).partition("/")[0] not in VOCABULARY
     }
 
-    told = {(text, href) for text, href in alike if not set(LATIN.findall(text)) <= NAMES and not ADDRESS.match(text)}
-    assert {(text, href) for text, href in told if not text.startswith(DATA)} == set()
+    found = {(text, href) for text, href in alike if not set(LATIN.findall(text)) <= NAMES and not ADDRESS.match(text)}
+    assert {(text, href) for text, href in found if not text.startswith(DATA)} == set()

@@ -99,15 +99,15 @@ async def test_two_stores_know_nothing_of_each_other(client: httpx.AsyncClient, 
     await client.delete(other, headers=KEY)
 
 
-async def test_a_store_tells_itself_and_is_gone_when_deleted(client: httpx.AsyncClient) -> None:
+async def test_a_store_is_described_and_is_gone_when_deleted(client: httpx.AsyncClient) -> None:
     store = (await client.post("/scratch", headers=KEY)).headers["location"]
     await update(client, f"{store}/sparql", "INSERT DATA { <urn:s> <urn:p> 1 }")
 
-    told = (await client.get(store, headers=KEY)).json()
+    body = (await client.get(store, headers=KEY)).json()
     gone = await client.delete(store, headers=KEY)
     after = await client.get(f"{store}/sparql", params={"query": COUNT}, headers=KEY)
 
-    assert (told["endpoint"], told["quads"]) == (f"{store}/sparql", 1)
+    assert (body["endpoint"], body["quads"]) == (f"{store}/sparql", 1)
     assert (gone.status_code, after.status_code) == (204, 404)
     assert (await client.get("/scratch/none", headers=KEY)).status_code == 404
 

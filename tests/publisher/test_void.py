@@ -59,7 +59,7 @@ async def test_a_release_counts_as_the_endpoint_does(client: httpx.AsyncClient, 
     assert _number(kept, "entities") == 127
 
 
-async def test_its_address_tells_the_numbers_of_the_newest_release(world: Path, tmp_path: Path) -> None:
+async def test_its_url_gives_the_figures_of_the_newest_release(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
     build_release(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
     store = Store()

@@ -36,7 +36,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[httpx.AsyncClient]:
-    """Give a client of a store that holds all graphs which the tests name."""
+    """Yield a client of a store that holds all graphs which the tests name."""
     data = tmp_path_factory.mktemp("protocol")
     store = Store(str(data / "store"))
     for name, file in {name: file for it in QUERIES for name, file in it.graphs.items()}.items():
@@ -101,5 +101,5 @@ async def _take(client: httpx.AsyncClient, step: Step, place: str, headers: dict
 
 
 async def _send(client: httpx.AsyncClient, step: Step, place: str, headers: dict[str, str]) -> httpx.Response:
-    told = {"Accept": "*/*", **step.headers, **headers}
-    return await client.request(step.method, step.path.replace("/sparql/", place, 1), content=step.body, headers=told)
+    found = {"Accept": "*/*", **step.headers, **headers}
+    return await client.request(step.method, step.path.replace("/sparql/", place, 1), content=step.body, headers=found)

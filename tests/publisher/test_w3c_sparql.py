@@ -140,7 +140,7 @@ async def test_a_query_that_asks_elsewhere_is_refused(case: Case, endpoint: Endp
 
 
 async def _compared(case: Case, result: Path, endpoint: Endpoint) -> tuple[object, object]:
-    """Give what the suite wants and what was answered, in the same format where the suite's is one of ours."""
+    """Return what the suite wants and what was answered, in the same format where the suite's is one of ours."""
     data, suffix = result.read_bytes(), result.suffix
     if suffix == ".csv":
         return _cells(data), _cells(await _answer(case, endpoint, "text/csv"))
@@ -151,8 +151,8 @@ async def _compared(case: Case, result: Path, endpoint: Endpoint) -> tuple[objec
         return wanted, table(await _answer(case, endpoint, _JSON.media_type), _JSON)
     form_of_graph = RdfFormat.from_extension(suffix[1:])
     assert form_of_graph
-    told = await _answer(case, endpoint, form_of_graph.media_type)
-    return graph(data, form_of_graph, result.as_uri()), graph(told, form_of_graph, "http://w3c.test/")
+    found = await _answer(case, endpoint, form_of_graph.media_type)
+    return graph(data, form_of_graph, result.as_uri()), graph(found, form_of_graph, "http://w3c.test/")
 
 
 async def _answer(case: Case, endpoint: Endpoint, form: str) -> bytes:
@@ -173,5 +173,5 @@ def _cells(data: bytes) -> list[list[str]]:
     """
     head, *rows = csv.reader(io.StringIO(data.decode(), newline=""))
     columns = sorted(range(len(head)), key=lambda column: head[column])
-    told = [["_:" if row[column].startswith("_:") else row[column] for column in columns] for row in rows]
-    return [[head[column] for column in columns], *sorted(told)]
+    found = [["_:" if row[column].startswith("_:") else row[column] for column in columns] for row in rows]
+    return [[head[column] for column in columns], *sorted(found)]

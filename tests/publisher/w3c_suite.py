@@ -75,7 +75,7 @@ class Case:
 
 
 def cases(manifest: Path) -> Iterator[Case]:
-    """Give the entries of *manifest* and of those that it includes."""
+    """Yield the entries of *manifest* and of those that it includes."""
     facts, here = Facts(manifest), NamedNode(manifest.as_uri())
     for file in facts.items(facts.one(here, MF + "include")):
         yield from cases(path(file))
@@ -95,12 +95,12 @@ def cases(manifest: Path) -> Iterator[Case]:
 
 
 def local(node: Node | None) -> str:
-    """Give the last part of an IRI."""
+    """Return the last part of an IRI."""
     return node.value.rpartition("#")[2] if isinstance(node, NamedNode) else ""
 
 
 def path(node: Node) -> Path:
-    """Give the file that an IRI names."""
+    """Return the file that an IRI names."""
     assert isinstance(node, NamedNode)
     return Path(node.value.removeprefix("file://"))
 
@@ -142,8 +142,8 @@ def result_set(file: Path) -> bool | list[str] | None:
 
 def _bindings(facts: Facts, solution: Node) -> dict[str, Node]:
     bindings = facts.all(solution, RS + "binding")
-    told = ((facts.one(it, RS + "variable"), facts.one(it, RS + "value")) for it in bindings)
-    return {name.value: value for name, value in told if isinstance(name, Literal) and value is not None}
+    found = ((facts.one(it, RS + "variable"), facts.one(it, RS + "value")) for it in bindings)
+    return {name.value: value for name, value in found if isinstance(name, Literal) and value is not None}
 
 
 def _rows(rows: Iterator[dict[str, Node]]) -> list[str]:

@@ -143,6 +143,13 @@ def _context() -> list[str]:
     return [path for path in [*filter(None, tracked.stdout.split("\0")), *bundle] if (ROOT / path).is_file() and _is_sent(path, patterns)]
 
 
+def test_every_path_that_is_copied_is_sent_to_the_builder():
+    context = _context()
+    copied = [word for line in _instructions("COPY") if not line.startswith("--from") for word in line.split()[:-1]]
+
+    assert [path for path in copied if not any(sent == path or sent.startswith(f"{path}/") for sent in context)] == []
+
+
 def test_the_builder_receives_no_bundle_and_no_tests():
     context = _context()
 
@@ -187,7 +194,7 @@ def test_every_volume_and_service_that_is_named_is_declared():
     assert awaited <= set(SERVICES)
 
 
-def test_a_service_that_is_awaited_healthy_tells_its_health():
+def test_a_service_that_is_awaited_healthy_states_its_health():
     awaited = {
         name
         for service in SERVICES.values()

@@ -70,7 +70,7 @@ def _claims(random: Random, concepts: Sequence[str]) -> tuple[Claim, ...]:
 
 
 def _parties(random: Random, key: str) -> tuple[Party, ...]:
-    """Give parties of the record's own, and one that is the same in every record that names it."""
+    """Return parties of the record's own, and one that is the same in every record that names it."""
     own = [
         Party(
             role=random.choice(list(Role)),
@@ -148,7 +148,7 @@ def record(random: Random, key: str) -> list[str]:
 
 @pytest.fixture(scope="session")
 def records() -> Callable[[int, int], list[list[str]]]:
-    """Give a maker of records: from a seed and a count, the same for the same seed."""
+    """Return a maker of records: from a seed and a count, the same for the same seed."""
 
     def make(seed: int, count: int) -> list[list[str]]:
         random = Random(seed)

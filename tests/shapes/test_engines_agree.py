@@ -33,8 +33,8 @@ DATES = [
 
 
 @pytest.fixture(scope="module")
-def judged(records: Records) -> list[tuple[tuple[Result, ...], tuple[Result, ...]]]:
-    """Give each generated record's results by the fast engine and by the reference."""
+def pairs(records: Records) -> list[tuple[tuple[Result, ...], tuple[Result, ...]]]:
+    """Return each generated record's results by the fast engine and by the reference."""
     made = records(20250701, COUNT)
     chunks = [made[start : start + CHUNK] for start in range(0, COUNT, CHUNK)]
 
@@ -43,22 +43,22 @@ def judged(records: Records) -> list[tuple[tuple[Result, ...], tuple[Result, ...
         return list(zip(validate_many(made, threads=2), slow, strict=True))
 
 
-def test_both_engines_give_every_record_the_same_results(judged: list[tuple[tuple[Result, ...], tuple[Result, ...]]]) -> None:
-    differing = [(fast, slow) for fast, slow in judged if fast != slow]
+def test_both_engines_give_every_record_the_same_results(pairs: list[tuple[tuple[Result, ...], tuple[Result, ...]]]) -> None:
+    differing = [(fast, slow) for fast, slow in pairs if fast != slow]
 
     assert differing == []
 
 
-def test_the_generated_records_fail_nearly_every_shape_and_none_in_all(judged: list[tuple[tuple[Result, ...], tuple[Result, ...]]]) -> None:
-    failed = {result.shape for results, _ in judged for result in results}
+def test_the_generated_records_fail_nearly_every_shape_and_none_in_all(pairs: list[tuple[tuple[Result, ...], tuple[Result, ...]]]) -> None:
+    failed = {result.shape for results, _ in pairs for result in results}
     asked = {rule.iri for rule in rules().values() if not rule.name.startswith("Catalogue")}
 
     assert {shape.rpartition("#")[2] for shape in asked - failed} <= {"ResourceParty", "EventStatus", "ClassificationBasis"}
-    assert all(len({result.shape for result in results}) < len(asked) / 2 for results, _ in judged)
+    assert all(len({result.shape for result in results}) < len(asked) / 2 for results, _ in pairs)
 
 
 @pytest.mark.parametrize(("earlier", "later"), list(product(DATES, DATES)))
-def test_both_engines_order_dates_alike_and_tell_of_those_that_cannot_be_compared(earlier: str, later: str) -> None:
+def test_both_engines_order_dates_alike_and_report_incomparable_ones(earlier: str, later: str) -> None:
     record = [f"<a:r> <{RDF}type> <{DCAT}CatalogRecord>", f"<a:r> <{DCT}issued> {earlier}", f"<a:r> <{DCT}modified> {later}"]
 
     fast, slow = validate(record, name="rust"), validate(record, name="reference")

@@ -27,9 +27,9 @@ def test_a_file_with_warnings_alone_exits_0(tmp_path: Path) -> None:
 
     code, output = _run("check", file, "--json")
 
-    told = json.loads(output)
-    assert (code, told["conforms"]) == (0, True)
-    assert {result["severity"] for result in told["files"][str(file)]} == {"Warning"}
+    body = json.loads(output)
+    assert (code, body["conforms"]) == (0, True)
+    assert {result["severity"] for result in body["files"][str(file)]} == {"Warning"}
 
 
 def test_a_file_that_would_be_withheld_exits_1(tmp_path: Path) -> None:
@@ -42,7 +42,7 @@ def test_a_file_that_would_be_withheld_exits_1(tmp_path: Path) -> None:
     assert "It has no title." in " ".join(output.split())
 
 
-def test_the_graphs_of_n_quads_are_judged_together(tmp_path: Path) -> None:
+def test_the_graphs_of_n_quads_are_validated_together(tmp_path: Path) -> None:
     file = tmp_path / "bad.nq"
     file.write_text("<a:e> <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <https://schema.org/Event> <a:g> .\n")
 

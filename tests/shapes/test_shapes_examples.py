@@ -1,4 +1,4 @@
-"""Each shape is seen to pass and to fail, by both engines, and is told in the documentation."""
+"""Each shape passes its good example, fails its bad one in both engines, and is documented."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ EVERY = list(examples())
 
 
 @pytest.fixture(scope="module", params=get_args(EngineName))
-def verdicts(request: pytest.FixtureRequest) -> list[tuple[Example, tuple[Result, ...]]]:
-    """Give each example with what an engine says of it."""
+def validated(request: pytest.FixtureRequest) -> list[tuple[Example, tuple[Result, ...]]]:
+    """Return each example with what an engine says of it."""
     return list(zip(EVERY, validate_many([one.statements for one in EVERY], name=request.param, size=100), strict=True))
 
 
@@ -32,16 +32,16 @@ def test_each_shape_has_a_good_and_a_bad_example() -> None:
     assert sorted(seen) == sorted((shape, good) for shape in rules() for good in (True, False))
 
 
-def test_each_shape_passes_its_good_example_and_fails_its_bad_one(verdicts: list[tuple[Example, tuple[Result, ...]]]) -> None:
-    wrong = [one.shape for one, results in verdicts if one.good == any(result.shape == one.shape for result in results)]
+def test_each_shape_passes_its_good_example_and_fails_its_bad_one(validated: list[tuple[Example, tuple[Result, ...]]]) -> None:
+    wrong = [one.shape for one, results in validated if one.good == any(result.shape == one.shape for result in results)]
 
     assert wrong == []
 
 
-def test_a_result_says_what_its_shape_says(verdicts: list[tuple[Example, tuple[Result, ...]]]) -> None:
+def test_a_result_says_what_its_shape_says(validated: list[tuple[Example, tuple[Result, ...]]]) -> None:
     known = rules()
 
-    said = {(result.shape, result.severity, result.message) for _, results in verdicts for result in results}
+    said = {(result.shape, result.severity, result.message) for _, results in validated for result in results}
 
     assert said <= {(rule.iri, rule.severity, rule.message) for rule in known.values()}
 
@@ -59,9 +59,9 @@ def test_a_bad_example_is_met_where_the_shape_looks() -> None:
 def test_only_what_cannot_be_published_is_withheld() -> None:
     grave = {rule.name for rule in rules().values() if rule.severity is Severity.VIOLATION}
 
-    told = {name for name in grave if not name.startswith(("Record", "Catalogue"))}
+    found = {name for name in grave if not name.startswith(("Record", "Catalogue"))}
 
-    assert told == {
+    assert found == {
         "ResourceTitle", "ResourceTitleBlank", "ResourceIdentifier", "ResourceIdentifierBlank", "ResourceParty",
         "ClassificationBasis", "OrganizationName", "EventStartGiven", "PostContentActive",
     }  # fmt: skip

@@ -24,13 +24,13 @@ SUITE = Path(__file__).parents[3] / "shared" / "suites" / "w3c-shacl"
 MF = Namespace("http://www.w3.org/2001/sw/DataAccess/tests/test-manifest#")
 SHT = Namespace("http://www.w3.org/ns/shacl-test#")
 
-Told = Counter[tuple[str, str | None, str, str | None]]
+ResultCounts = Counter[tuple[str, str | None, str, str | None]]
 
 # What is known to differ, and why. A case that begins to pass fails, so that this list stays true.
 KNOWN = {
     ("rust", "core/misc/severity-002"): "our results know the three severities of SHACL, not a fourth",
     ("reference", "core/misc/severity-002"): "our results know the three severities of SHACL, not a fourth",
-    ("rust", "sparql/pre-binding/unsupported-sparql-004"): "shacl judges by a query that a processor should refuse",
+    ("rust", "sparql/pre-binding/unsupported-sparql-004"): "shacl validates by a query that a processor should refuse",
     ("reference", "core/property/uniqueLang-002"): 'rdflib takes "1"^^xsd:boolean for true, the suite wants true alone to count',
     ("reference", "sparql/node/prefixes-001"): "pyshacl does not find prefixes that the shapes inherit from an ontology",
     ("reference", "sparql/pre-binding/shapesGraph-001"): "pyshacl has no $shapesGraph",
@@ -44,7 +44,7 @@ class Case:
     name: str
     data: Path
     shapes: Path
-    wanted: Told | None
+    wanted: ResultCounts | None
 
 
 def _cases(manifest: Path) -> Iterator[Case]:
@@ -67,7 +67,7 @@ def _path(iri: Node | None) -> Path:
     return Path(str(iri).removeprefix("file://"))
 
 
-def _wanted(read: Graph, report: Node | None) -> Told | None:
+def _wanted(read: Graph, report: Node | None) -> ResultCounts | None:
     if report == SHT.Failure:
         return None
     return Counter(
@@ -88,7 +88,7 @@ def _term(term: Node | None) -> str | None:
     return term.n3() if isinstance(term, Literal) else str(term)
 
 
-def _told(results: list[Result]) -> Told:
+def result_counts(results: list[Result]) -> ResultCounts:
     def plain(text: str | None) -> str | None:
         return "_:" if text and text.startswith("_:") else text.strip("<>") if text and text.startswith("<") else text
 
@@ -117,10 +117,10 @@ def test_w3c(case: Case, name: EngineName, request: pytest.FixtureRequest) -> No
     assert actual == case.wanted
 
 
-def _run(case: Case, name: EngineName) -> Told | None:
+def _run(case: Case, name: EngineName) -> ResultCounts | None:
     data = "".join(f"{quad.triple} .\n" for quad in ox.parse(path=case.data, format=ox.RdfFormat.TURTLE, base_iri=case.data.as_uri()))
     try:
         engine = ENGINES[name](case.shapes.read_text("utf-8"), case.shapes.as_uri())
-        return _told(engine(data))
+        return result_counts(engine(data))
     except (EngineError, ReportableRuntimeError, ValueError):
         return None

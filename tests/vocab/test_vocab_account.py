@@ -1,4 +1,4 @@
-"""Accounts: every number of a run is told twice, as an integer and as a measurement, and the count of statements is known beforehand."""
+"""Accounts: every number of a run is given twice, as an integer and as a measurement, and the count of statements is known beforehand."""
 
 from __future__ import annotations
 
@@ -45,15 +45,15 @@ def stored(account: RunStatistics) -> pyoxigraph.Store:
 
 
 def test_a_run_is_an_activity_of_our_software_on_its_source() -> None:
-    told = describe_run(ACCOUNT, IRIS)
+    result = describe_run(ACCOUNT, IRIS)
 
-    assert f"<{RUN}> <{RDF}type> <{PROV}Activity>" in told
-    assert f"<{RUN}> <{PROV}used> <{IRIS.source('demo')}>" in told
-    assert f"<{RUN}> <{PROV}wasAssociatedWith> <{IRIS.ns}harvester>" in told
-    assert f'<{RUN}> <{PROV}startedAtTime> "2026-03-01T03:15:00Z"^^<http://www.w3.org/2001/XMLSchema#dateTime>' in told
+    assert f"<{RUN}> <{RDF}type> <{PROV}Activity>" in result
+    assert f"<{RUN}> <{PROV}used> <{IRIS.source('demo')}>" in result
+    assert f"<{RUN}> <{PROV}wasAssociatedWith> <{IRIS.ns}harvester>" in result
+    assert f'<{RUN}> <{PROV}startedAtTime> "2026-03-01T03:15:00Z"^^<http://www.w3.org/2001/XMLSchema#dateTime>' in result
 
 
-def test_each_number_is_told_as_an_integer_and_as_a_measurement_of_the_same_metric() -> None:
+def test_each_number_is_an_integer_and_a_measurement_of_one_metric() -> None:
     query = f"""SELECT ?metric ?plain ?value {{
         ?measure a <{DQV}QualityMeasurement> ; <{DQV}isMeasurementOf> ?metric ; <{DQV}computedOn> <{IRIS.source("demo")}> ;
             <{DQV}value> ?value ; <{PROV}wasGeneratedBy> ?run .
@@ -81,10 +81,10 @@ def test_what_the_network_gave_is_counted_by_name() -> None:
 
 
 def test_no_account_has_a_blank_node_and_all_are_sorted_without_doubles() -> None:
-    told = describe_run(ACCOUNT, IRIS)
+    result = describe_run(ACCOUNT, IRIS)
 
-    assert "_:" not in "\n".join(told)
-    assert told == sorted(set(told))
+    assert "_:" not in "\n".join(result)
+    assert result == sorted(set(result))
 
 
 def test_how_many_statements_there_are_does_not_depend_on_the_numbers() -> None:
@@ -94,7 +94,7 @@ def test_how_many_statements_there_are_does_not_depend_on_the_numbers() -> None:
 
 
 @pytest.mark.parametrize("name", ["claimed", "published_before", "quads_after"])
-def test_a_number_that_nobody_knows_is_not_told_as_none_or_zero(name: str) -> None:
-    told = describe_run(replace(ACCOUNT, **{name: None}), IRIS)
+def test_an_unknown_number_is_left_out(name: str) -> None:
+    result = describe_run(replace(ACCOUNT, **{name: None}), IRIS)
 
-    assert not [line for line in told if f"{IRIS.ns}{METRICS[name]}>" in line]
+    assert not [line for line in result if f"{IRIS.ns}{METRICS[name]}>" in line]

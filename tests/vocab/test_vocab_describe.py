@@ -127,7 +127,7 @@ def full() -> Initiative:
 
 
 def written() -> list[str]:
-    """Give an example of all that is ever written."""
+    """Return an example of all that is ever written."""
     about = Provenance("s", "r", "m", "00", NOON, NOON, (ValidationNote("c", "Warning", "m", None),))
     return [
         *describe(full(), IRIS, "s"),
@@ -143,10 +143,10 @@ def written() -> list[str]:
 
 def test_every_term_of_ours_that_is_written_is_declared_with_label_and_comment() -> None:
     ontology = dict(statements(IRIS.base))[IRIS.ns.removesuffix("#")]
-    told = {name: {t.split("> ")[0] for t in ontology if f"> <{RDFS}{name}> " in t} for name in ("label", "comment", "isDefinedBy")}
+    found = {name: {t.split("> ")[0] for t in ontology if f"> <{RDFS}{name}> " in t} for name in ("label", "comment", "isDefinedBy")}
 
     used = set(re.findall(rf"<{re.escape(IRIS.ns)}\w+(?=>)", "\n".join(written())))
 
     assert used
-    assert used - told["label"] == set()
-    assert told["label"] == told["comment"] == told["isDefinedBy"]
+    assert used - found["label"] == set()
+    assert found["label"] == found["comment"] == found["isDefinedBy"]

@@ -24,9 +24,9 @@ def test_every_term_of_the_ontology_has_a_row_and_every_row_a_term() -> None:
     ontology = dict(statements())[ns.removesuffix("#")]
     declared = {line.split("> ")[0].removeprefix(f"<{ns}") for line in ontology if line.startswith(f"<{ns}")}
 
-    told = set(re.findall(r"^\| `wsis:(\w+)` \|", PAGE, re.MULTILINE))
+    found = set(re.findall(r"^\| `wsis:(\w+)` \|", PAGE, re.MULTILINE))
 
-    assert told == declared
+    assert found == declared
 
 
 def test_the_example_of_a_crosswalk_is_good_turtle() -> None:

@@ -70,9 +70,9 @@ CONFIRMED_SINCE = {("C3", "French"), ("C2", "Chinese")}
 def test_action_lines_have_the_titles_of_the_facts_and_no_others(store: Store, facts: Path) -> None:
     given = {(row["code"], row["title"], row["lang"]) for row in rows(facts / "action_line_titles.csv")}
 
-    told = {(it.notations[0], *name) for it in concepts("action-line").values() for name in names(store, it.iri)}
+    found = {(it.notations[0], *name) for it in concepts("action-line").values() for name in names(store, it.iri)}
 
-    assert told == given | FOUND_SINCE | {
+    assert found == given | FOUND_SINCE | {
         (code, f"C7. ICT applications: benefits in all aspects of life — {title}", "en")
         for code, title, language in given
         if code.startswith("C7-") and language == "en" and title.lower().startswith("e-")
@@ -103,8 +103,8 @@ def test_goals_and_targets_have_the_titles_and_iris_of_the_facts(store: Store, f
         iri = row["iri_metadata_un_org"]
         assert codes[row["code"]] == iri
         titles = {(clean(row[f"title_{LANGUAGES[language]}"], row["code"]), language) for language in ("ar", "zh", "ru")}
-        told = names(store, iri, "prefLabel")
-        assert {title for title in titles if title[1] in {language for _, language in told}} <= told
+        result = names(store, iri, "prefLabel")
+        assert {title for title in titles if title[1] in {language for _, language in result}} <= result
 
 
 def test_english_french_and_spanish_titles_are_the_united_nations_own_unless_they_are_revised(store: Store, facts: Path) -> None:
@@ -117,9 +117,9 @@ def test_english_french_and_spanish_titles_are_the_united_nations_own_unless_the
             given.setdefault((quad.subject.value, quad.object.language), set()).add(text)
     revised = {iri for iri in concepts("sdg") if values(store, iri, f"{DCT}source")}
 
-    told = {(iri, language): text for iri in concepts("sdg") for text, language in names(store, iri, "prefLabel")}
+    found = {(iri, language): text for iri in concepts("sdg") for text, language in names(store, iri, "prefLabel")}
 
-    assert {key for key in given if key[0] not in revised and told[key] not in given[key]} == set()
+    assert {key for key in given if key[0] not in revised and found[key] not in given[key]} == set()
 
 
 def test_short_titles_of_goals_are_those_of_the_facts(store: Store, facts: Path) -> None:
@@ -163,10 +163,10 @@ def test_member_states_have_the_names_of_unterm_as_preferred_labels(store: Store
         if row[f"UNTERM {name} Short"].strip()
     }
 
-    told = {(iri, *name) for iri in concepts("area") for name in names(store, iri, "prefLabel")}
+    found = {(iri, *name) for iri in concepts("area") for name in names(store, iri, "prefLabel")}
 
     assert len(given) == 6 * 195
-    assert given - told == set()
+    assert given - found == set()
 
 
 def short_name(text: str) -> str:
@@ -194,9 +194,9 @@ def test_every_number_of_m49_is_an_area_with_the_united_nations_name(store: Stor
         if isinstance(quad.object, Literal) and quad.object.language == "en"
     }
 
-    told = {iri: {text for text, language in names(store, iri) if language == "en"} for iri in given}
+    found = {iri: {text for text, language in names(store, iri) if language == "en"} for iri in given}
 
-    assert [iri for iri, name in given.items() if name not in told[iri]] == []
+    assert [iri for iri, name in given.items() if name not in found[iri]] == []
 
 
 def test_the_matrix_has_the_links_of_the_facts_but_for_two_errors(store: Store, facts: Path) -> None:
@@ -233,6 +233,6 @@ def test_every_link_of_the_matrix_names_the_versions_that_have_it(store: Store, 
 def test_each_iati_crosswalk_has_every_code_of_its_list_and_matches_it_once(scheme: str, file: str, facts: Path) -> None:
     given = {item.findtext("code", "") for item in ElementTree.parse(facts / "codelists" / file).iter("codelist-item")}
 
-    told = {it.notations[0]: len(it.matches) for it in concepts(scheme).values()}
+    found = {it.notations[0]: len(it.matches) for it in concepts(scheme).values()}
 
-    assert told == dict.fromkeys(given, 1)
+    assert found == dict.fromkeys(given, 1)

@@ -40,7 +40,7 @@ def test_a_source_of_which_no_run_ever_succeeded_is_late() -> None:
     assert freshness(FreshnessInputs(), NOON) is Freshness.LATE
 
 
-def test_what_weighs_more_is_told_first() -> None:
+def test_what_weighs_more_is_reported_first() -> None:
     worst = FreshnessInputs(success=NOON, failures=9, late_from=NOON, frozen_from=NOON, held=True, retired=True)
     steps = [worst, replace(worst, retired=False), replace(worst, retired=False, held=False), replace(MARKS, late_from=NOON)]
 
@@ -59,10 +59,10 @@ def test_every_state_is_a_concept_of_the_ontology() -> None:
     assert [it for it in Freshness if not any(line.startswith(f"<{IRIS.ns}{it.value}> ") for line in ontology)] == []
 
 
-def test_the_status_graph_tells_the_state_and_all_that_decides_it() -> None:
-    told = describe_source_statuses([SourceStatus("s", NOON, NOON, "held", 1, "short", MARKS, run="s.2", plan="s.2")], IRIS, LATE)
+def test_the_status_graph_states_the_state_and_all_that_decides_it() -> None:
+    result = describe_source_statuses([SourceStatus("s", NOON, NOON, "held", 1, "short", MARKS, run="s.2", plan="s.2")], IRIS, LATE)
 
     source = f"<{IRIS.source('s')}> <{IRIS.ns}"
-    assert f"{source}freshness> <{IRIS.ns}late>" in told
-    assert any(line.startswith(f'{source}lateFrom> "2026-03-03T12:00:00Z"') for line in told)
-    assert f"{source}heldPlan> <{IRIS.run('s.2')}>" in told
+    assert f"{source}freshness> <{IRIS.ns}late>" in result
+    assert any(line.startswith(f'{source}lateFrom> "2026-03-03T12:00:00Z"') for line in result)
+    assert f"{source}heldPlan> <{IRIS.run('s.2')}>" in result

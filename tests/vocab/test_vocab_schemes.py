@@ -133,13 +133,13 @@ def test_every_notation_is_given_once_in_its_scheme() -> None:
 def test_every_link_and_match_leads_to_a_concept_that_is_there() -> None:
     known = {iri for name in schemes(IRIS.base) for iri in concepts(name, IRIS.base)}
     ours = (IRIS.base + "scheme/", "http://metadata.un.org/sdg/")
-    told = ("Match>", "broader>", "narrower>", "linkLine>", "linkGoal>", "linkTarget>", "hasTopConcept>")
+    result = ("Match>", "broader>", "narrower>", "linkLine>", "linkGoal>", "linkTarget>", "hasTopConcept>")
 
     lost = [
         line
         for _, lines in statements(IRIS.base)
         for line in lines
-        if line.split(" ", 2)[1].endswith(told)
+        if line.split(" ", 2)[1].endswith(result)
         if line.split(" ", 2)[2].strip("<>").startswith(ours)
         if line.split(" ", 2)[2].strip("<>") not in known
     ]

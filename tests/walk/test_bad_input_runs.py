@@ -38,7 +38,7 @@ def card(protocol: str) -> Source:
 def test_no_bad_response_changes_published_data(protocol: str, source: Source, context: HarvestContext) -> None:
     harvest(source, context)
     published = [path.read_bytes() for path in sorted(context.journal.folder.glob("*.gz"))]
-    ended, told = set(), []
+    ended, output = set(), []
 
     for file in BAD:
         content = file.read_bytes()
@@ -46,9 +46,9 @@ def test_no_bad_response_changes_published_data(protocol: str, source: Source, c
         try:
             ended.add(harvest(card(protocol), bad).run.state)
         except HarvestError as error:
-            told.append(str(error))
+            output.append(str(error))
             ended.add(context.ledger.runs(f"broken-{protocol}")[0].state)
 
     assert ended <= {State.FAILED, State.HELD}
-    assert all("broken" in message for message in told)
+    assert all("broken" in message for message in output)
     assert [path.read_bytes() for path in sorted(context.journal.folder.glob("*.gz"))] == published

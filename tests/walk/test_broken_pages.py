@@ -49,7 +49,7 @@ def behind(context: HarvestContext, there: Callable[[httpx.Request], httpx.Respo
     return replace(context, transport=httpx.MockTransport(answer))
 
 
-def told(plan: Plan) -> dict[Outcome, int]:
+def outcome_counts(plan: Plan) -> dict[Outcome, int]:
     return {outcome: count for outcome, count in plan.outcomes.items() if count}
 
 
@@ -74,7 +74,7 @@ def test_a_record_that_breaks_its_page_is_unreadable_and_the_others_are_publishe
 
     assert plan.run.state is State.COMMITTED
     assert plan.run.doubt is None
-    assert told(plan) == {Outcome.NEW: 44, Outcome.UNREADABLE: 1}
+    assert outcome_counts(plan) == {Outcome.NEW: 44, Outcome.UNREADABLE: 1}
     assert plan.run.fetched == plan.run.claimed == 45
 
 
@@ -84,7 +84,7 @@ def test_a_record_that_becomes_unreadable_stays_published(simulated: ModuleType,
 
     plan = harvest(card, behind(context, simulated.Oai(held, poison={"k0017"})), full=True)
 
-    assert told(plan) == {Outcome.UNCHANGED: 44, Outcome.UNREADABLE: 1}
+    assert outcome_counts(plan) == {Outcome.UNCHANGED: 44, Outcome.UNREADABLE: 1}
     assert context.ledger.count_published(card.name) == 45
 
 
@@ -118,5 +118,5 @@ def test_a_run_killed_at_any_page_ends_with_the_same_statistics(
             page += 1
 
     assert page > 5
-    assert told(plan) == {Outcome.NEW: 27, Outcome.ABSENT: 1, Outcome.UNREADABLE: 2}
+    assert outcome_counts(plan) == {Outcome.NEW: 27, Outcome.ABSENT: 1, Outcome.UNREADABLE: 2}
     assert plan.run.fetched == plan.run.claimed == 30

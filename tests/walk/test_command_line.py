@@ -107,9 +107,9 @@ def test_child_processes_receive_the_same_settings() -> None:
         public_url="https://public.example",
     )
 
-    told = settings.environment()
+    result = settings.environment()
 
-    assert {name: told[name] for name in Settings.VARIABLES} == {
+    assert {name: result[name] for name in Settings.VARIABLES} == {
         "STOCKTAKE_DATA": "d",
         "STOCKTAKE_WORKER_PROCESSES": "3",
         "STOCKTAKE_DASK": "tcp://d:1",

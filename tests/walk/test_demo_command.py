@@ -43,7 +43,7 @@ Running = tuple[str, Process, list[httpx.Response], Path]
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    """Give the demo's address, its process, the front pages that were seen until all was there, and its folder."""
+    """Yield the demo's address, its process, the front pages that were seen until all was there, and its folder."""
     port, home = free_port(), tmp_path_factory.mktemp("demo")
     words = ["--data", str(home / "data"), "demo", "--size", "200", "--port", str(port), "--registries-port", "0"]
     root = Path(__file__).parents[2]

@@ -47,7 +47,7 @@ class Full(Journal):
         return super().append(filling(), run=run, time=time, **more)
 
 
-def told(source: Source, context: HarvestContext) -> list[dict[str, Any]]:
+def logged_errors(source: Source, context: HarvestContext) -> list[dict[str, Any]]:
     """Harvest as the command does; give the errors that it logs."""
     with capture_logs() as logs:
         harvest_all([source], context, full=True, dry_run=False, quiet=True)
@@ -58,7 +58,7 @@ def test_a_full_disk_fails_the_run_in_one_line_and_the_next_run_commits_it(sourc
     harvest_all([], context, full=True, dry_run=False, quiet=True)  # the words
     full = replace(context, journal=Full(context.journal.folder))
 
-    (error,) = told(source, full)
+    (error,) = logged_errors(source, full)
     seen = [entry.run for entry in context.journal.entries()]
     plan = harvest(source, context, full=True)
 
@@ -87,7 +87,7 @@ def test_a_deferred_commit_is_reported_with_reason_and_action(
     refusing = replace(context, journal=Full(context.journal.folder))
     with pytest.raises(JournalWriteError, match="No space left on device"):
         harvest(source, refusing)
-    for _ in range(2):  # told as long as it lasts, and once
+    for _ in range(2):  # logged_errors as long as it lasts, and once
         with pytest.raises(JournalWriteError):
             harvest(source, refusing)
 
@@ -147,11 +147,11 @@ def test_an_approved_plan_with_a_deferred_commit_is_written_by_the_next_run(
     assert harvest(source, context).hold_reason
     with pytest.raises(JournalWriteError):
         plan_decisions.approve(replace(context, journal=Full(context.journal.folder)), source, "projects.2", by="ann")
-    told = status_file.source_statuses(context, NOON)[0]
+    result = status_file.source_statuses(context, NOON)[0]
 
     plan = harvest(source, context)
 
-    assert (told.run, told.outcome, told.plan) == ("projects.2", "committing", None)
+    assert (result.run, result.outcome, result.plan) == ("projects.2", "committing", None)
     assert (plan.run.id, plan.run.state) == ("projects.2", State.COMMITTED)
 
 
@@ -162,11 +162,11 @@ def test_a_ledger_failure_after_the_journal_entry_loses_nothing(
     with pytest.raises(LedgerError, match="disk is full"):
         harvest(source, replace(context, ledger=forgetful))
     forgetful.close()
-    told = status_file.source_statuses(context, NOON)[0]
+    result = status_file.source_statuses(context, NOON)[0]
 
     plan = harvest(source, context)
 
-    assert (told.run, told.outcome) == ("projects.1", "committing")
+    assert (result.run, result.outcome) == ("projects.1", "committing")
     assert [entry.run for entry in context.journal.entries()] == ["projects.1"]
     assert (plan.run.state, context.ledger.count_published("projects")) == (State.COMMITTED, 10)
 
@@ -214,7 +214,7 @@ def test_an_unwritable_journal_can_be_read_and_fails_only_runs_with_changes(
 def test_an_unwritable_status_file_does_not_fail_a_run(source: Source, context: HarvestContext) -> None:
     (context.data / "status.nq.new").mkdir()
 
-    errors = told(source, context)
+    errors = logged_errors(source, context)
 
     assert {error["event"] for error in errors} == {"status file not written"}
     assert all("status.nq: Is a directory; free disk space or fix the directory" in error["reason"] for error in errors)
@@ -283,14 +283,14 @@ def test_a_run_is_synced_to_disk_before_its_entry(tmp_path: Path, context: Harve
 
 
 class Wrong(WorkerPool):
-    """A bench with a fault that no one foresaw."""
+    """A pool with a fault that no one foresaw."""
 
     def submit(self, processor: RecordProcessor, inputs: Sequence[RecordInput]) -> PendingResults:
         raise RuntimeError("dictionary changed size during iteration")
 
 
 def test_a_bug_ends_the_run_as_failed(source: Source, context: HarvestContext) -> None:
-    (error,) = told(source, replace(context, pool=Wrong(BASE)))
+    (error,) = logged_errors(source, replace(context, pool=Wrong(BASE)))
 
     (run,) = context.ledger.runs("projects")
     assert error["event"] == "run failed: this is a bug, please report it"
@@ -309,11 +309,11 @@ class Deadly(ProcessExecutor):
 
 
 def test_records_that_crash_every_worker_fail_the_run_with_the_action(source: Source, context: HarvestContext) -> None:
-    bench = WorkerPool(BASE)
-    bench.record_count, bench._executor = 10_000, Deadly(1)  # as after a large source: what comes next goes to a process
+    pool = WorkerPool(BASE)
+    pool.record_count, pool._executor = 10_000, Deadly(1)  # as after a large source: what comes next goes to a process
 
     with pytest.raises(ValidationCrashError, match="projects: 3 processes that validate the same records died; run again"):
-        harvest(source, replace(context, pool=bench))
+        harvest(source, replace(context, pool=pool))
 
     assert context.ledger.runs("projects")[0].state is State.FAILED
 

@@ -89,7 +89,7 @@ class Registry:
 @pytest.fixture(scope="module")
 def published(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Registry]]:
     home, clock = tmp_path_factory.mktemp("faults"), Clock()
-    with open_context(home / "data", f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset({HOST})) as real:
+    with open_context(home / "data", f"sqlite:///{home}/ledger.sqlite", BASE, "operator@example.org", frozenset({HOST})) as real:
         context = replace(real, rate_limiter=LocalRateLimiter(clock.sleep, clock.read))
         known: dict[str, Registry] = {}
 
@@ -131,15 +131,15 @@ BESIDE = {"asked", "retried", "robots", "quiet_hours", "redirect_loop", "invalid
 AGAIN = {"limited", "unavailable", "truncated", "undecodable", "malformed", "stalled"}
 
 
-@pytest.mark.parametrize(("fault", "outcome", "told"), LASTING, ids=[row[0] for row in LASTING])
-def test_a_permanent_fault_fails_the_run_and_changes_nothing(there: Registry, fault: Fault, outcome: str, told: str) -> None:
+@pytest.mark.parametrize(("fault", "outcome", "message"), LASTING, ids=[row[0] for row in LASTING])
+def test_a_permanent_fault_fails_the_run_and_changes_nothing(there: Registry, fault: Fault, outcome: str, message: str) -> None:
     before = there.published()
     there.strike(fault)
 
     run = there.run()
 
     assert run.state is State.FAILED
-    assert told in str(run.reason)
+    assert message in str(run.reason)
     assert run.network[outcome] >= (2 if outcome in AGAIN else 1)
     assert run.network["asked"] == sum(count for name, count in run.network.items() if name not in BESIDE)
     assert there.published() == before

@@ -60,7 +60,7 @@ def ten_days_on(context: HarvestContext) -> HarvestContext:
 
 
 def flipped(registry: Any) -> None:
-    """Give every record another key, and its page https."""
+    """Return every record another key, and its page https."""
     registry.projects = [{**it, "id": f"new-{it['id']}", "page": it["page"].replace("http:", "https:")} for it in registry.projects]
 
 
@@ -188,8 +188,8 @@ def test_a_change_of_all_keys_is_held_as_reidentified(source: Source, context: H
 
     plan = harvest(source, context)
 
-    told = {outcome: count for outcome, count in plan.outcomes.items() if count}
-    assert told == {Outcome.REIDENTIFIED: 40, Outcome.REPLACED: 40}
+    found = {outcome: count for outcome, count in plan.outcomes.items() if count}
+    assert found == {Outcome.REIDENTIFIED: 40, Outcome.REPLACED: 40}
     assert plan.hold_reason == "40 of 40 published records have another key (100%); the limit is 5%"
 
 
@@ -329,7 +329,7 @@ def test_an_expired_override_has_no_effect(source: Source, context: HarvestConte
 
 
 @pytest.mark.parametrize(
-    ("limit", "value", "days", "told"),
+    ("limit", "value", "days", "message"),
     [
         ("vanished", 1.5, 1, "0 to 1"),
         ("vanihsed", 0.5, 1, "known limits"),
@@ -338,13 +338,13 @@ def test_an_expired_override_has_no_effect(source: Source, context: HarvestConte
     ],
 )
 def test_an_invalid_override_is_refused(
-    source: Source, context: HarvestContext, registry: Any, limit: str, value: float, days: int, told: str
+    source: Source, context: HarvestContext, registry: Any, limit: str, value: float, days: int, message: str
 ) -> None:
     harvest(source, context)
     registry.projects.clear()
     plan = harvest(source, context)
 
-    with pytest.raises(PlanError, match=told):
+    with pytest.raises(PlanError, match=message):
         plan_decisions.approve(
             context, source, plan.run.id, by="ann", override=Override(limit, value, context.now() + timedelta(days=days))
         )

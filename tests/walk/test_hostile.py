@@ -102,8 +102,8 @@ class Page(HTMLParser):
         self.feed(text)
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        told = dict(attrs)
-        own = tag == "script" and (told.get("src") or "").startswith("/static/")
+        found = dict(attrs)
+        own = tag == "script" and (found.get("src") or "").startswith("/static/")
         self._inside = tag == "script" and attrs == [("type", "application/ld+json")]  # data, which no browser runs
         if self._inside:
             self.blocks.append("")
@@ -111,7 +111,7 @@ class Page(HTMLParser):
             self.found.append(f"<{tag}>")
         self.found += [f"{name}={value}" for name, value in attrs if _HANDLER.match(name) or name in ("style", "srcdoc")]
         for name in ("href", "src", "action", "formaction"):
-            if (value := told.get(name)) is not None:
+            if (value := found.get(name)) is not None:
                 self.links.append(value)
                 if not re.match(r"(?:https?://|/(?!/)|\?|#)", value):
                     self.found.append(f"{name}={value}")
@@ -144,8 +144,8 @@ async def site(context: HarvestContext, registry) -> AsyncIterator[httpx.AsyncCl
 
 async def subjects(site: httpx.AsyncClient) -> list[str]:
     query = "SELECT DISTINCT ?s { GRAPH ?g { ?s a ?kind } FILTER(CONTAINS(STR(?s), '/hostile')) }"
-    told = (await site.get("/sparql", params={"query": query, "format": "json"})).json()
-    return [row["s"]["value"].removeprefix(BASE) for row in told["results"]["bindings"]]
+    body = (await site.get("/sparql", params={"query": query, "format": "json"})).json()
+    return [row["s"]["value"].removeprefix(BASE) for row in body["results"]["bindings"]]
 
 
 async def test_no_admin_page_executes_or_misrenders_hostile_text(site: httpx.AsyncClient) -> None:
@@ -210,18 +210,18 @@ async def test_the_event_stream_has_the_same_statements_and_no_injected_one(site
     answer = await site.get("/ldes/latest", headers={"Accept": "application/trig"})
 
     assert answer.status_code == 200, answer.text
-    told = [quad.triple for quad in read_rdf(answer.content, RdfFormat.TRIG)]
-    assert set(TITLES[:2]) <= {getattr(triple.object, "value", "") for triple in told}
-    assert [triple for triple in told if str(triple.subject).startswith("<https://x.org/")] == []
+    found = [quad.triple for quad in read_rdf(answer.content, RdfFormat.TRIG)]
+    assert set(TITLES[:2]) <= {getattr(triple.object, "value", "") for triple in found}
+    assert [triple for triple in found if str(triple.subject).startswith("<https://x.org/")] == []
 
 
 async def test_activities_have_titles_as_text_and_no_injected_key(site: httpx.AsyncClient) -> None:
     answer = await site.get("/activities/1")
 
-    told = answer.json()
+    body = answer.json()
     assert (answer.status_code, answer.headers["x-content-type-options"]) == (200, "nosniff")
-    assert "<script>alert(1)</script>" in {name for item in told["orderedItems"] for name in item["object"].get("nameMap", {}).values()}
-    assert "injected" not in {key for item in told["orderedItems"] for key in (*item, *item["object"])}
+    assert "<script>alert(1)</script>" in {name for item in body["orderedItems"] for name in item["object"].get("nameMap", {}).values()}
+    assert "injected" not in {key for item in body["orderedItems"] for key in (*item, *item["object"])}
 
 
 async def test_a_calendar_has_no_property_injected_by_a_title(context: HarvestContext, registry) -> None:
@@ -244,13 +244,13 @@ async def test_a_report_neither_executes_nor_misrenders_hostile_text(context: Ha
     data = context.journal.folder.parent
     release.build_release(data, Iris(), NOON)
 
-    told = build_report(data, Iris(), None, "en", {})
+    result = build_report(data, Iris(), None, "en", {})
 
-    page = Page((data / "reports" / told.name / "report.html").read_text())
+    page = Page((data / "reports" / result.name / "report.html").read_text())
     assert "Hostile <b>registry</b>" in page.text
     assert [it for it in page.found if it not in ("href=report.css", "href=report.pdf", "<style>")] == []
     assert _SUSPECT.findall(page.text) == []
-    assert (data / "reports" / told.name / "report.pdf").read_bytes().startswith(b"%PDF-")
+    assert (data / "reports" / result.name / "report.pdf").read_bytes().startswith(b"%PDF-")
 
 
 async def test_every_graph_format_has_the_same_statements(site: httpx.AsyncClient) -> None:
@@ -272,14 +272,14 @@ async def test_every_table_format_has_the_titles_unchanged(site: httpx.AsyncClie
     query = "SELECT ?t { ?s <http://purl.org/dc/terms/title> ?t FILTER(CONTAINS(STR(?s), '/id/initiative/hostile/')) }"
 
     answers = {form: (await site.get("/sparql", params={"query": query, "format": form})).content for form in ("json", "xml", "csv")}
-    told = {
+    found = {
         "json": {row["t"]["value"] for row in json.loads(answers["json"])["results"]["bindings"]},
         "csv": {row[0] for row in list(csv.reader(io.StringIO(answers["csv"].decode(), newline=""), strict=True))[1:]},
     }
 
-    assert told["json"] == told["csv"]
-    assert {"=cmd|' /C calc'!A0", "<script>alert(1)</script>"} <= told["json"]
-    assert len(etree.fromstring(answers["xml"]).findall(".//{*}result")) == len(told["json"])
+    assert found["json"] == found["csv"]
+    assert {"=cmd|' /C calc'!A0", "<script>alert(1)</script>"} <= found["json"]
+    assert len(etree.fromstring(answers["xml"]).findall(".//{*}result")) == len(found["json"])
 
 
 async def test_hostile_text_breaks_no_header_and_no_log_line(site: httpx.AsyncClient, capsys: pytest.CaptureFixture[str]) -> None:
@@ -304,7 +304,7 @@ async def test_hostile_text_breaks_no_header_and_no_log_line(site: httpx.AsyncCl
 def test_a_log_event_stays_one_line(said: str) -> None:
     line = [sys.executable, "-c", LOGGING, said]
 
-    told = subprocess.run(line, capture_output=True, cwd=Path(__file__).parents[2], timeout=60, check=True).stderr
+    text = subprocess.run(line, capture_output=True, cwd=Path(__file__).parents[2], timeout=60, check=True).stderr
 
-    assert len(told.decode().splitlines()) == 1  # it splits at what any reader takes for an end of line
-    assert _SUSPECT.findall(told.decode().removesuffix("\n")) == []
+    assert len(text.decode().splitlines()) == 1  # it splits at what any reader takes for an end of line
+    assert _SUSPECT.findall(text.decode().removesuffix("\n")) == []

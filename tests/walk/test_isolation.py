@@ -151,9 +151,9 @@ def test_failed_answer_is_an_error_of_parsing(isolated: HarvestContext, registry
 
 def test_run_whose_process_keeps_exiting_fails_and_is_not_open(context: HarvestContext, registry: Registry) -> None:
     registry.names |= {number: f"segfault the mapping {number}" for number in range(SIZE)}
-    told = "has exited 4 times in this run; the last time mapping a record ends its process by SIGSEGV"
+    result = "has exited 4 times in this run; the last time mapping a record ends its process by SIGSEGV"
 
-    with hostile.collectors(limits=replace(hostile.LIMITS, crashes=3)) as few, pytest.raises(CrashLoopError, match=told):
+    with hostile.collectors(limits=replace(hostile.LIMITS, crashes=3)) as few, pytest.raises(CrashLoopError, match=result):
         harvest(card(), replace(context, collectors=few))
 
     assert [(run.state, run.ended is not None) for run in context.ledger.runs("projects")] == [(State.FAILED, True)]
@@ -287,7 +287,7 @@ def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(deed: s
     )
     withheld = [StagedRecord("a", Outcome.UNREADABLE)]
 
-    def local(_craft: RecordProcessor, _cases: Any) -> list[StagedRecord]:
+    def local(_processor: RecordProcessor, _cases: Any) -> list[StagedRecord]:
         return withheld
 
     pool = ProcessExecutor(1, Limits(memory=1 << 30, seconds=1, silence=3))

@@ -49,7 +49,7 @@ def work(folder: str, card: str, stage: str = "") -> None:
     if multiprocessing.parent_process():
         end_with_parent()
     home = Path(folder)
-    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset({"127.0.0.1"})) as context:
+    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "operator@example.org", frozenset({"127.0.0.1"})) as context:
         log = Dying(home / "journal") if stage == "written" else context.journal
         still = replace(context, now=lambda: NOON, journal=log)
         publish_vocabularies.publish(still)

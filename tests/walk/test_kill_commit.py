@@ -102,7 +102,7 @@ def work(folder: str, number: int, stage: str = "") -> None:
     if multiprocessing.parent_process():
         end_with_parent()
     home = Path(folder)
-    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "desk@example.org", frozenset()) as context:
+    with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "operator@example.org", frozenset()) as context:
         context.ledger.__class__ = Mortal
         context.ledger.dies_at = stage  # type: ignore[attr-defined]
         step(replace(context, journal=Dying(home / "journal")) if stage == "written" else context, number)

@@ -54,7 +54,7 @@ def test_a_resource_of_each_kind_is_validated_published_and_dumped(harvested: tu
 
     lines = gzip.decompress(files[0].read_bytes()).decode().splitlines()
     thing, record = context.iris.thing(kind, "all", "1"), context.iris.record("all", "1")
-    told = {line.removeprefix(f"<{thing}> ").removesuffix(f" <{record}> .") for line in lines if line.startswith(f"<{thing}> ")}
+    found = {line.removeprefix(f"<{thing}> ").removesuffix(f" <{record}> .") for line in lines if line.startswith(f"<{thing}> ")}
     assert {
         f"<http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <{KINDS[kind][0]}>",
         '<http://purl.org/dc/terms/title> "One"@en',
@@ -62,7 +62,7 @@ def test_a_resource_of_each_kind_is_validated_published_and_dumped(harvested: tu
         f"<http://purl.org/dc/terms/publisher> <{context.iris.thing('organization', 'all', 'ministry')}>",
         f"<{context.iris.ns}goal> <http://metadata.un.org/sdg/4>",
         f"<{context.iris.ns}actionLine> <{context.iris.concept('action-line', 'C7-elea')}>",
-    } <= told
+    } <= found
     assert plan.outcomes[Outcome.WITHHELD] == (2 if kind == "event" else 1)  # without a title; an event without a start has no day either
 
 

@@ -43,8 +43,8 @@ def follow(origin: str, folder: str, last: int) -> None:
         content = entry.path.read_bytes()
         first, end = map(int, request.headers["range"].removeprefix("bytes=").split("-"))
         part = content[first : end + 1]
-        told = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}", "ETag": f'"{entry.id}"'}
-        return httpx.Response(206, content=part, headers=told)
+        found = {"Content-Range": f"bytes {first}-{first + len(part) - 1}/{len(content)}", "ETag": f'"{entry.id}"'}
+        return httpx.Response(206, content=part, headers=found)
 
     with pytest.MonkeyPatch.context() as small, Fetch(pause=0, robots=False, transport=httpx.MockTransport(answer)) as door:
         small.setattr(download, "PIECE", 150)

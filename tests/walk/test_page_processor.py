@@ -25,14 +25,14 @@ def read(record: Record[Any]) -> Initiative:
     return Initiative(key=record.key, titles=(Text(record.payload["title"] + "", "en"),))
 
 
-def refined_by(bench: WorkerPool) -> PageProcessor:
-    return PageProcessor(RecordProcessor(ProcessingTask(RUN, SOURCE, BASE, "rust", True), read, Iris()), bench)
+def refined_by(pool: WorkerPool) -> PageProcessor:
+    return PageProcessor(RecordProcessor(ProcessingTask(RUN, SOURCE, BASE, "rust", True), read, Iris()), pool)
 
 
 def outcomes(*items: Any) -> dict[str | None, tuple[Outcome, str | None]]:
-    with WorkerPool(BASE, workers=0) as bench:
-        refiner = refined_by(bench)
-        drafts = refiner.results(refiner.submit(Page(items, None), {}, set()))
+    with WorkerPool(BASE, workers=0) as pool:
+        processor = refined_by(pool)
+        drafts = processor.results(processor.submit(Page(items, None), {}, set()))
     return {draft.key: (draft.outcome, draft.reason) for draft in drafts}
 
 
@@ -54,10 +54,10 @@ def test_deletions_and_unreadable_records_are_distinguished() -> None:
 
 
 def sifted(page: Page[Any], met: set[str]) -> tuple[list[str | None], bool]:
-    with WorkerPool(BASE, workers=0) as bench:
-        refiner = refined_by(bench)
-        batch = refiner.submit(page, {}, met)
-        return [draft.key for draft in refiner.results(batch)], batch.is_repeat
+    with WorkerPool(BASE, workers=0) as pool:
+        processor = refined_by(pool)
+        batch = processor.submit(page, {}, met)
+        return [draft.key for draft in processor.results(batch)], batch.is_repeat
 
 
 def test_expected_duplicates_of_a_page_are_dropped() -> None:

@@ -27,7 +27,7 @@ def registry() -> Iterator[Demo]:
 
 @pytest.fixture
 def stocktake(tmp_path: Path, registry: Demo) -> Stocktake:
-    """Give the command line, with one source that was harvested, and whose next plan is held since it expects too much."""
+    """Return the command line, with one source that was harvested, and whose next plan is held since it expects too much."""
     folder = tmp_path / "sources"
     (card,) = write_sources(registry.url, folder, ("ckan",))
     environment = {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(folder), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
@@ -89,18 +89,18 @@ def test_a_rejected_plan_is_no_longer_listed(stocktake: Stocktake) -> None:
 
 
 @pytest.mark.parametrize(
-    ("words", "told"),
+    ("words", "message"),
     [
         (["plans", "show", "nobody.1"], "no run 'nobody.1'"),
         (["runs", "show", "nobody.1"], "no run 'nobody.1'"),
         (["plans", "approve", "demo-ckan.1", "--override", "vanished=1.5"], "share from 0 to 1"),
     ],
 )
-def test_impossible_decisions_are_reported(stocktake: Stocktake, words: list[str], told: str) -> None:
+def test_impossible_decisions_are_reported(stocktake: Stocktake, words: list[str], message: str) -> None:
     done = stocktake(*words)
 
     assert done.exit_code == 1
-    assert told in str(done.exception)
+    assert message in str(done.exception)
 
 
 @pytest.mark.parametrize("words", [["--override", "vanished"], ["--override", "vanished=0.5", "--until", "soon"]])

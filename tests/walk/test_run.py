@@ -50,17 +50,17 @@ def test_each_record_is_a_named_graph_with_its_provenance(source: Source, contex
     harvest(source, context)
 
     record = context.iris.record("projects", "p1")
-    told = graphs(context)[record]
-    assert f'<{context.iris.thing("initiative", "projects", "p1")}> <http://purl.org/dc/terms/title> "Project 1"@en' in told
-    assert f"<{record}> <http://www.w3.org/ns/prov#wasGeneratedBy> <{context.iris.run('projects.1')}>" in told
+    result = graphs(context)[record]
+    assert f'<{context.iris.thing("initiative", "projects", "p1")}> <http://purl.org/dc/terms/title> "Project 1"@en' in result
+    assert f"<{record}> <http://www.w3.org/ns/prov#wasGeneratedBy> <{context.iris.run('projects.1')}>" in result
 
 
 def test_the_entry_describes_source_and_run(source: Source, context: HarvestContext) -> None:
     harvest(source, context)
 
-    told = graphs(context)
-    assert len(told[context.iris.source("projects")]) > 5
-    assert any(line.endswith('"10"^^<http://www.w3.org/2001/XMLSchema#integer>') for line in told[context.iris.run("projects.1")])
+    result = graphs(context)
+    assert len(result[context.iris.source("projects")]) > 5
+    assert any(line.endswith('"10"^^<http://www.w3.org/2001/XMLSchema#integer>') for line in result[context.iris.run("projects.1")])
 
 
 def test_an_unchanged_source_writes_no_entry(source: Source, context: HarvestContext) -> None:
@@ -212,11 +212,11 @@ def test_a_record_missing_for_the_grace_period_becomes_a_tombstone(
     harvest(source, context)
 
     record = context.iris.record("projects", "p10")
-    told = graphs(context)[record]
+    result = graphs(context)[record]
     assert published_within_grace == 10
     assert context.ledger.count_published("projects") == 9
-    assert f"<{record}> <http://www.w3.org/ns/adms#status> <{context.iris.ns}gone>" in told
-    assert not any("#type> " in line and "Initiative>" in line for line in told)
+    assert f"<{record}> <http://www.w3.org/ns/adms#status> <{context.iris.ns}gone>" in result
+    assert not any("#type> " in line and "Initiative>" in line for line in result)
 
 
 def test_a_deleted_record_returns_under_its_address(source: Source, context: HarvestContext, registry: Any) -> None:
@@ -228,10 +228,10 @@ def test_a_deleted_record_returns_under_its_address(source: Source, context: Har
 
     plan = harvest(source, context)
 
-    told = graphs(context)[context.iris.record("projects", "p10")]
+    result = graphs(context)[context.iris.record("projects", "p10")]
     assert plan.outcomes[Outcome.NEW] == 1
-    assert any("Initiative>" in line for line in told)
-    assert not any("gone>" in line for line in told)
+    assert any("Initiative>" in line for line in result)
+    assert not any("gone>" in line for line in result)
 
 
 @pytest.mark.parametrize(
@@ -340,6 +340,6 @@ def test_an_old_run_no_longer_lists_its_records(
 
     print_run(context, "projects.1", [Outcome.NEW], json=False)
 
-    told = capsys.readouterr().out
-    assert "10   fetched" in told
-    assert f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are." in told
+    result = capsys.readouterr().out
+    assert "10   fetched" in result
+    assert f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are." in result

@@ -54,14 +54,14 @@ def test_only_postponed_runs_resume_when_quiet_hours_end(source: Source) -> None
 
 
 @pytest.mark.parametrize(
-    ("code", "told"),
+    ("code", "message"),
     [(EVENT_JOB_MISSED, "run missed"), (EVENT_JOB_MAX_INSTANCES, "run skipped: previous run still in progress")],
 )
-def test_missed_runs_are_logged(code: int, told: str) -> None:
+def test_missed_runs_are_logged(code: int, message: str) -> None:
     with capture_logs() as logs:
         log_missed(JobExecutionEvent(code, "projects", "default", NOON))
 
-    assert [(log["event"], log["source"], log["log_level"]) for log in logs] == [(told, "projects", "warning")]
+    assert [(log["event"], log["source"], log["log_level"]) for log in logs] == [(message, "projects", "warning")]
 
 
 def test_internal_jobs_are_not_logged_as_missed_runs() -> None:

@@ -17,46 +17,46 @@ def tried(source, registry, **more):
 
 
 def test_a_preview_validates_the_given_number_of_records(source, registry):
-    told = tried(source, registry, records=4)
+    result = tried(source, registry, records=4)
 
-    assert [(it.key, it.outcome, it.title) for it in told.records] == [(f"p{n}", "published", f"Project {n}") for n in (1, 2, 3, 4)]
-    assert (told.reported_total, told.more, told.error) == (10, True, "")
+    assert [(it.key, it.outcome, it.title) for it in result.records] == [(f"p{n}", "published", f"Project {n}") for n in (1, 2, 3, 4)]
+    assert (result.reported_total, result.more, result.error) == (10, True, "")
     assert registry.asked == [1, 2]
 
 
 def test_a_preview_lists_withheld_records_with_their_reason(source, registry, project):
     registry.projects = [project(1, ""), project(2)]
 
-    told = tried(source, registry)
+    result = tried(source, registry)
 
-    assert [it.outcome for it in told.records] == ["withheld", "published"]
-    assert "title" in told.records[0].reason
-    assert told.records[1].warnings
+    assert [it.outcome for it in result.records] == ["withheld", "published"]
+    assert "title" in result.records[0].reason
+    assert result.records[1].warnings
 
 
 def test_a_preview_error_comes_with_the_records_before_it(source, registry):
     registry.answer = lambda page: httpx.Response(404) if page == 2 else None
 
-    told = tried(source, registry)
+    result = tried(source, registry)
 
-    assert len(told.records) == 3
-    assert told.error_kind == "missing"
-    assert "registry.example" in told.error
+    assert len(result.records) == 3
+    assert result.error_kind == "missing"
+    assert "registry.example" in result.error
 
 
 def test_no_page_is_requested_after_the_time_limit(source, registry):
     times = iter([0.0, TIME_LIMIT + 1])
 
-    told = tried(source, registry, clock=lambda: next(times))
+    result = tried(source, registry, clock=lambda: next(times))
 
     assert registry.asked == [1]
-    assert (len(told.records), told.more) == (3, True)
+    assert (len(result.records), result.more) == (3, True)
 
 
 def test_a_private_address_is_refused(source):
-    told = preview_source(replace(source, url="http://127.0.0.1:9/api"), BASE, "us@example.org")
+    result = preview_source(replace(source, url="http://127.0.0.1:9/api"), BASE, "us@example.org")
 
-    assert (told.records, told.error_kind) == ((), "refused")
+    assert (result.records, result.error_kind) == ((), "refused")
 
 
 def test_an_invalid_definition_is_reported_before_any_request(source, registry):

@@ -35,7 +35,7 @@ key = "id"
 key = "id"
 """
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
-Told = dict[str, str]
+Status = dict[str, str]
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def carded(context: HarvestContext, tmp_path: Path) -> HarvestContext:
     return replace(context, source_dir=folder)
 
 
-def told(context: HarvestContext, name: str = "projects", after: timedelta = timedelta()) -> Told:
+def status_of(context: HarvestContext, name: str = "projects", after: timedelta = timedelta()) -> Status:
     """Write the status as it is so much later; give what it says of a source, by the terms' names."""
     now: Callable[[], datetime] = context.now
     write_status(replace(context, now=lambda: now() + after))
@@ -67,7 +67,7 @@ def fail(source: Source, context: HarvestContext, registry: Any) -> None:
 def test_a_successful_source_is_live_until_it_becomes_late(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
 
-    found = told(carded)
+    found = status_of(carded)
 
     assert (found["freshness"], found["lastOutcome"], found["lastRun"]) == ("ns#live", "committed", "run/projects.1")
     assert found["lastSuccess"] < found["nextDue"] < found["lateFrom"] < found["frozenFrom"]
@@ -80,7 +80,7 @@ def test_a_source_becomes_late_without_a_run(
 ) -> None:
     harvest(source, carded)
 
-    assert told(carded, after=after)["freshness"] == f"ns#{state}"
+    assert status_of(carded, after=after)["freshness"] == f"ns#{state}"
 
 
 def test_a_source_is_failing_after_three_failures_until_a_success(source: Source, carded: HarvestContext, registry: Any) -> None:
@@ -88,12 +88,12 @@ def test_a_source_is_failing_after_three_failures_until_a_success(source: Source
     states = []
     for _ in range(3):
         fail(source, carded, registry)
-        states.append(told(carded)["freshness"])
-    failures = told(carded)["consecutiveFailures"]
+        states.append(status_of(carded)["freshness"])
+    failures = status_of(carded)["consecutiveFailures"]
     registry.answer = lambda _: None
     harvest(source, carded)
 
-    after = told(carded)
+    after = status_of(carded)
 
     assert states == ["ns#live", "ns#live", "ns#failing"]
     assert failures == "3"
@@ -125,7 +125,7 @@ def test_the_status_has_the_held_plan_and_its_reason(source: Source, carded: Har
     del registry.projects[5:]
     harvest(careful, carded)
 
-    found = told(carded)
+    found = status_of(carded)
 
     assert (found["heldPlan"], found["lastOutcome"], found["consecutiveFailures"]) == ("run/projects.2", "held", "0")
     assert "5" in found["lastReason"]
@@ -141,7 +141,7 @@ def test_a_disabled_or_removed_definition_retires_its_source(source: Source, car
     else:
         card.write_text(CARD.replace("enabled = true", "enabled = false"))
 
-    found = told(carded)
+    found = status_of(carded)
 
     assert found["freshness"] == "ns#retired"
     assert "nextDue" not in found
@@ -152,7 +152,7 @@ def test_an_invalid_definition_retires_nothing(source: Source, carded: HarvestCo
     assert carded.source_dir is not None
     (carded.source_dir / "projects.toml").write_text("title = ")
 
-    assert told(carded)["freshness"] == "ns#live"
+    assert status_of(carded)["freshness"] == "ns#live"
 
 
 def test_a_missing_directory_of_definitions_retires_nothing(source: Source, carded: HarvestContext) -> None:
@@ -160,7 +160,7 @@ def test_a_missing_directory_of_definitions_retires_nothing(source: Source, card
     assert carded.source_dir is not None
     shutil.rmtree(carded.source_dir)
 
-    assert told(carded)["freshness"] == "ns#live"
+    assert status_of(carded)["freshness"] == "ns#live"
 
 
 def test_a_vanished_record_is_counted_while_it_is_still_served(source: Source, carded: HarvestContext, registry: Any) -> None:
@@ -168,7 +168,7 @@ def test_a_vanished_record_is_counted_while_it_is_still_served(source: Source, c
     del registry.projects[9]
     harvest(source, carded)
 
-    found = told(carded)
+    found = status_of(carded)
 
     assert (found["publishedRecords"], found["missingRecords"]) == ("10", "1")
 
@@ -176,20 +176,20 @@ def test_a_vanished_record_is_counted_while_it_is_still_served(source: Source, c
 def test_the_vocabulary_is_not_listed_as_a_source(source: Source, carded: HarvestContext) -> None:
     publish(carded)
 
-    assert told(carded, "vocabulary") == {}
+    assert status_of(carded, "vocabulary") == {}
 
 
 def test_a_source_on_hold_is_frozen_with_the_operators_reason(source: Source, carded: HarvestContext) -> None:
     harvest(source, carded)
     carded.ledger.hold(SourceHold("projects", NOON, "amina", "they migrate"))
 
-    found = told(carded)
+    found = status_of(carded)
 
     assert (found["freshness"], found["hold"]) == ("ns#frozen", "they migrate")
 
 
 def test_a_source_without_runs_has_a_status(carded: HarvestContext) -> None:
-    found = told(carded)
+    found = status_of(carded)
 
     assert (found["freshness"], found["publishedRecords"]) == ("ns#late", "0")
     assert "lastAttempt" not in found

@@ -233,15 +233,15 @@ class House:
 
     def environment(self, ledger: str = "") -> dict[str, str]:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}
-        told = {"DATA": self.data, "SOURCES": self.folder / "cards", "LEDGER": ledger or self.ledger, "ALLOW_HOSTS": "127.0.0.1,10.77.0.1"}
-        return {**kept, **{f"STOCKTAKE_{name}": str(value) for name, value in told.items()}, "PYTHONPATH": str(ROOT)}
+        found = {"DATA": self.data, "SOURCES": self.folder / "cards", "LEDGER": ledger or self.ledger, "ALLOW_HOSTS": "127.0.0.1,10.77.0.1"}
+        return {**kept, **{f"STOCKTAKE_{name}": str(value) for name, value in found.items()}, "PYTHONPATH": str(ROOT)}
 
     def start(self, *words: str, before: tuple[str, ...] = (), ledger: str = "") -> Process:
         child = Process([*before, sys.executable, "-m", "stocktake", *words], env=self.environment(ledger), cwd=self.folder)
         self.children.append(child)
         return child
 
-    def told(self, number: int) -> str:
+    def output_of(self, number: int) -> str:
         return self.children[number].text()
 
     def wait_until(self, condition: Callable[[], bool], what: str) -> None:

@@ -16,7 +16,7 @@ def test_database_that_is_not_utf8_is_refused(house, cluster, database, encoding
 
     child = house.start(*words, ledger=cluster.url(name))
 
-    assert child.wait(WITHIN) == 2, house.told(0)
-    assert len(house.told(0).splitlines()) == 1
-    assert f"the database '{name}' has the encoding {encoding}" in house.told(0)
-    assert f"CREATE DATABASE {name}_utf8 ENCODING 'UTF8'" in house.told(0)
+    assert child.wait(WITHIN) == 2, house.output_of(0)
+    assert len(house.output_of(0).splitlines()) == 1
+    assert f"the database '{name}' has the encoding {encoding}" in house.output_of(0)
+    assert f"CREATE DATABASE {name}_utf8 ENCODING 'UTF8'" in house.output_of(0)

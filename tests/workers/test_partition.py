@@ -60,8 +60,8 @@ def test_a_disconnected_worker_commits_nothing_and_another_resumes_its_run(house
     house.settle("a")
     ip("link", "set", apart, "up")  # until then it waits for the database
 
-    assert cut_off.wait(WITHIN) == LOCK_LOST_EXIT, house.told(0)
+    assert cut_off.wait(WITHIN) == LOCK_LOST_EXIT, house.output_of(0)
     assert committed(house)["a"] == 1
     assert Journal(house.data / "journal").verify() == 2  # the vocabulary's entry, and the run's
     assert house.rows("SELECT count(*) FROM run WHERE source = 'a'") == [(1,)]
-    assert "this worker ends" in house.told(0)
+    assert "this worker ends" in house.output_of(0)

@@ -90,7 +90,7 @@ def test_runs_resume_after_the_database_was_stopped(house, undisturbed, cluster,
 
     cluster.stop()
     registry.gate.set()
-    house.wait_until(lambda: "this worker ends" in house.told(0), '"this worker ends" in house.told(0)')
+    house.wait_until(lambda: "this worker ends" in house.output_of(0), '"this worker ends" in house.output_of(0)')
     cluster.start()
     house.settle("a")
 
@@ -113,29 +113,29 @@ def test_worker_that_lost_its_lock_exits_only_when_the_database_answers(house, c
 
     cluster.stop()
     registry.gate.set()
-    house.wait_until(lambda: "waiting for the database" in house.told(0), "the outage to be logged")
+    house.wait_until(lambda: "waiting for the database" in house.output_of(0), "the outage to be logged")
     running = worker.poll() is None
     cluster.start()
 
     assert running
     assert worker.wait(WITHIN) == 75
-    assert "the database answers" in house.told(0)
+    assert "the database answers" in house.output_of(0)
 
 
 def test_idle_worker_waits_for_the_database_and_goes_on(house, cluster, ledger) -> None:
     house.card("a")
     worker = house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(lambda: "worker started" in house.told(0), '"worker started" in house.told(0)')
+    house.wait_until(lambda: "worker started" in house.output_of(0), '"worker started" in house.output_of(0)')
 
     cluster.stop()
-    house.wait_until(lambda: "database unavailable; the worker waits" in house.told(0), "the outage in the log")
+    house.wait_until(lambda: "database unavailable; the worker waits" in house.output_of(0), "the outage in the log")
     cluster.start()
-    house.wait_until(lambda: "database available again" in house.told(0), "the end of the outage in the log")
+    house.wait_until(lambda: "database available again" in house.output_of(0), "the end of the outage in the log")
     put(ledger, "a")
     house.settle("a")
 
-    assert house.told(0).count("the database does not answer") < 4  # each of its reasons once
-    assert "Traceback" not in house.told(0)
+    assert house.output_of(0).count("the database does not answer") < 4  # each of its reasons once
+    assert "Traceback" not in house.output_of(0)
     worker.send_signal(signal.SIGTERM)
     assert worker.wait(WITHIN) == 0
 
@@ -145,31 +145,31 @@ def test_process_started_without_database_waits_and_logs_once(command, house, cl
     house.card("a", every="* * * * *")
     cluster.stop()
     house.start(*command)
-    house.wait_until(lambda: "waiting for the database" in house.told(0), "the outage to be logged")
+    house.wait_until(lambda: "waiting for the database" in house.output_of(0), "the outage to be logged")
     stopped = house.start(*command)
-    house.wait_until(lambda: "waiting for the database" in house.told(1), "the outage to be logged")
+    house.wait_until(lambda: "waiting for the database" in house.output_of(1), "the outage to be logged")
     stopped.send_signal(signal.SIGTERM)
     code = stopped.wait(WITHIN)
 
     cluster.start()
-    house.wait_until(lambda: re.search("worker started|scheduler started", house.told(0)) is not None, "the process to go on")
+    house.wait_until(lambda: re.search("worker started|scheduler started", house.output_of(0)) is not None, "the process to go on")
 
     assert code == 0
-    assert house.told(0).count("Connection refused") == 1
-    assert house.told(0).count("the database answers") == 1
-    assert "Traceback" not in house.told(0)
+    assert house.output_of(0).count("Connection refused") == 1
+    assert house.output_of(0).count("the database answers") == 1
+    assert "Traceback" not in house.output_of(0)
 
 
 def test_due_time_that_passed_without_database_is_queued_afterwards(house, cluster, ledger) -> None:
     house.card("a", every="* * * * *")
     house.start("schedule")
-    house.wait_until(lambda: "scheduler started" in house.told(0), '"scheduler started" in house.told(0)')
+    house.wait_until(lambda: "scheduler started" in house.output_of(0), '"scheduler started" in house.output_of(0)')
 
     cluster.stop()
-    house.wait_until(lambda: "cannot queue a run" in house.told(0), "the outage in the log")
+    house.wait_until(lambda: "cannot queue a run" in house.output_of(0), "the outage in the log")
     cluster.start()
 
-    house.wait_until(lambda: 'event="run queued"' in house.told(0), "'event=\"run queued\"' in house.told(0)")
+    house.wait_until(lambda: 'event="run queued"' in house.output_of(0), "'event=\"run queued\"' in house.output_of(0)")
     assert len(house.rows("SELECT id FROM procrastinate_jobs")) == 1
 
 
@@ -228,7 +228,7 @@ def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(house, l
     )
 
     house.start("worker", "--heartbeat", BEAT)
-    house.wait_until(lambda: "run skipped: the source was harvested" in house.told(1), "the run to be skipped")
+    house.wait_until(lambda: "run skipped: the source was harvested" in house.output_of(1), "the run to be skipped")
 
     assert len(registry.asked) == asked
     house.wait_until(lambda: house.rows("SELECT id FROM procrastinate_jobs") == [], 'house.rows("SELECT id FROM procrastinate_jobs") == []')

@@ -46,8 +46,8 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def url(server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    told = {"ENDPOINT_URL": server, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}
-    for name, value in told.items():
+    found = {"ENDPOINT_URL": server, "ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}
+    for name, value in found.items():
         monkeypatch.setenv(f"AWS_{name}", value)
     bucket = f"bucket-{next(_COUNT)}"
     boto3.client("s3").create_bucket(Bucket=bucket)
@@ -126,7 +126,7 @@ def test_requests_per_refresh_and_commit_do_not_grow_with_the_journal(tmp_path, 
 
 
 def _asked(caplog: pytest.LogCaptureFixture, deed: Callable[[], object]) -> list[str]:
-    """Give the methods of the requests that the server heard during *deed*."""
+    """Return the methods of the requests that the server heard during *deed*."""
     caplog.clear()
     deed()
     heard = [record.getMessage() for record in caplog.records if record.name == "werkzeug"]

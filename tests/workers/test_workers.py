@@ -31,7 +31,7 @@ def test_a_shared_ledger_writes_the_same_journal_as_a_local_one(house, tmp_path,
     house.card("a")
     found = []
     for number, url in enumerate((ledger, f"sqlite:///{tmp_path}/own.sqlite")):
-        with open_context(tmp_path / f"{number}", url, BASE, "desk@example.org", frozenset({"127.0.0.1"})) as real:
+        with open_context(tmp_path / f"{number}", url, BASE, "operator@example.org", frozenset({"127.0.0.1"})) as real:
             harvest(load_all(house.folder / "cards")[0], replace(real, now=lambda: AT))
         found.append([path.read_bytes() for path in sorted((tmp_path / f"{number}" / "journal").glob("*.gz"))])
 
@@ -42,7 +42,7 @@ def test_a_shared_ledger_writes_the_same_journal_as_a_local_one(house, tmp_path,
 def test_two_schedulers_queue_a_due_run_once(house, ledger, tmp_path):
     house.card("a", every="* * * * *")
     source = load_all(house.folder / "cards")[0]
-    with open_context(tmp_path / "data", ledger, BASE, "desk@example.org", frozenset()) as real:
+    with open_context(tmp_path / "data", ledger, BASE, "operator@example.org", frozenset()) as real:
         schedules = [RunEnqueuer(replace(real, now=lambda: AT), ledger) for _ in range(2)]
         schedules[0].prepare()
 
@@ -59,7 +59,7 @@ def test_a_worker_executes_due_and_requested_runs(house, ledger):
     house.card("a")
     house.card("b")
     put(ledger, "a")
-    with open_context(house.data, ledger, BASE, "desk@example.org", frozenset()) as context:
+    with open_context(house.data, ledger, BASE, "operator@example.org", frozenset()) as context:
         number = context.ledger.request_run("b", True, "ann", AT)
         RunEnqueuer(context, ledger).enqueue_requested(next(it for it in context.ledger.waiting_requests() if it.id == number))
     house.start("worker", "--heartbeat", BEAT)
@@ -148,4 +148,4 @@ def test_a_worker_without_a_shared_ledger_names_the_setting(house):
     child = house.start("worker", ledger=f"sqlite:///{house.folder}/own.sqlite")
 
     assert child.wait(WITHIN) == 2
-    assert "set STOCKTAKE_LEDGER" in house.told(0)
+    assert "set STOCKTAKE_LEDGER" in house.output_of(0)

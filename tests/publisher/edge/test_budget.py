@@ -139,7 +139,7 @@ async def test_who_leaves_in_the_moment_of_being_called_gives_the_place_back() -
     await line.enter("c")
 
 
-async def test_who_waits_too_long_is_told_to_come_back() -> None:
+async def test_a_query_that_waits_too_long_gets_retry_after() -> None:
     line = AdmissionQueue(1, Limits(wait=0.01))
     await line.enter("a")
 
@@ -149,7 +149,7 @@ async def test_who_waits_too_long_is_told_to_come_back() -> None:
     assert line.waiting == 0
 
 
-async def test_a_spent_budget_is_told_with_its_headers_and_a_kept_answer_costs_nothing(serve) -> None:
+async def test_a_spent_budget_has_headers_and_a_cached_answer_is_free(serve) -> None:
     served = await serve(Limits(seconds=0.5, budget=0.4, window=600))
     first = await served.ask(SMALL)
 

@@ -59,9 +59,9 @@ KINDS = {
 
 @pytest.mark.parametrize(("method", "path"), KINDS, ids=lambda it: it[:40])
 async def test_every_kind_of_answer_carries_them(client: httpx.AsyncClient, method: str, path: str) -> None:
-    told = {"Origin": "https://other.example", "Access-Control-Request-Method": "GET"} if method == "OPTIONS" else {}
+    result = {"Origin": "https://other.example", "Access-Control-Request-Method": "GET"} if method == "OPTIONS" else {}
 
-    answer = await client.request(method, path, headers=told)
+    answer = await client.request(method, path, headers=result)
 
     headers = answer.headers
     assert answer.status_code == KINDS[method, path]
@@ -79,7 +79,7 @@ async def test_what_the_client_holds_already_carries_them_too(client: httpx.Asyn
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
-async def test_behind_tls_a_browser_is_told_to_stay_there(app: FastAPI) -> None:
+async def test_behind_tls_a_browser_gets_hsts(app: FastAPI) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="https://stocktake.test") as client:
         answer = await client.get("/health")
 

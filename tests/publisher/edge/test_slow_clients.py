@@ -68,14 +68,14 @@ async def test_a_client_that_takes_nothing_is_left_and_its_answer_let_go(serve) 
     ],
     ids=["nothing", "half a head", "half a body"],
 )
-async def test_who_sends_too_slowly_is_told_so_or_left(serve, sent: bytes) -> None:
+async def test_a_client_that_sends_too_slowly_gets_408_or_is_closed(serve, sent: bytes) -> None:
     served = await serve(LIMITS)
     reader, writer = await served.connect()
 
     writer.write(sent)
-    told = await reader.read()
+    received = await reader.read()
 
-    assert told[:12] in (b"HTTP/1.1 408", b"")
+    assert received[:12] in (b"HTTP/1.1 408", b"")
 
 
 async def test_a_head_that_never_ends_is_refused(serve) -> None:
@@ -94,11 +94,11 @@ async def test_too_much_is_refused_before_it_is_read(serve) -> None:
     address = await served.client.get("/sparql?query=" + "a" * 50_000)
     writer.write(b"GET /sparql?query=" + b"a" * 70_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n")
     beyond = await reader.read()
-    told = await served.client.post("/sparql", content=b"a" * (1 << 20) + b"a", headers={"Content-Type": "application/sparql-query"})
+    response = await served.client.post("/sparql", content=b"a" * (1 << 20) + b"a", headers={"Content-Type": "application/sparql-query"})
 
-    assert (address.status_code, beyond[:12], told.status_code) == (414, b"HTTP/1.1 414", 413)
+    assert (address.status_code, beyond[:12], response.status_code) == (414, b"HTTP/1.1 414", 413)
     assert "send it by POST" in address.json()["detail"]
-    assert told.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["x-content-type-options"] == "nosniff"
 
 
 async def test_a_spool_gives_back_what_it_was_given_in_order() -> None:

@@ -25,8 +25,8 @@ from feed_clients import (
     by_scythe,
     by_sickle,
     now,
+    shown_count,
     taken,
-    told,
     wait,
 )
 from live_server import PATIENCE, ROOT, served
@@ -39,7 +39,7 @@ CLIENT = ROOT / "tests" / "clients" / "ldes"
 
 @pytest.fixture(scope="session")
 def ldes_client() -> list[str]:
-    """Give the command that replicates a stream, installed once for each lock into a folder that is kept."""
+    """Return the command that replicates a stream, installed once for each lock into a folder that is kept."""
     npm = shutil.which("npm")
     if npm is None:
         pytest.skip("no npm")
@@ -74,7 +74,7 @@ def following(line: list[str]) -> Iterator[Iterator[str]]:
 
 
 def once(lines: Iterable[bytes]) -> Iterator[str]:
-    """Give the first line of each version."""
+    """Yield the first line of each version."""
     known = set[str]()
     for line in lines:
         if (version := json.loads(line)["id"]) not in known:
@@ -88,7 +88,7 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
     data = tmp_path_factory.mktemp("moving")
     begin(data)
     with served(data, {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0", "STOCKTAKE_CONTACT": "help@example.org"}) as url:
-        wait(lambda: told(url) == 380)
+        wait(lambda: shown_count(url) == 380)
         yield data, url
 
 
@@ -99,21 +99,21 @@ def scenario(moving: tuple[Path, str], ldes_client: list[str]) -> Scenario:
     got = {("before", name): it for name, it in all_at_once(url).items()}
     before, since = held(data), now(url)
     line = [*ldes_client, f"{url}/ldes"]
-    with following(line) as told_of:
-        first = list(islice(told_of, 380))
+    with following(line) as members:
+        first = list(islice(members, 380))
         across = {"sickle": by_sickle(url), "scythe": by_scythe(url), "feedparser": by_feedparser(url), "activities": by_activities(url)}
         begun = {name: taken(items, 60) for name, items in across.items()}
         touched = move(data)
-        wait(lambda: told(url) == 380 + len(touched))
+        wait(lambda: shown_count(url) == 380 + len(touched))
         for name, items in across.items():
             got["across", name] = Got(begun[name].items + list(items))
-        later = list(islice(told_of, len(touched)))
+        later = list(islice(members, len(touched)))
     got["before", "ldes"], got["across", "ldes"] = Got(list(by_ldes(first))), Got(list(by_ldes([*first, *later])))
     got["since", "sickle"] = Got(list(by_sickle(url, **{"from": since})))
     got["since", "scythe"] = Got(list(by_scythe(url, from_=since)))
     got |= {("after", name): it for name, it in all_at_once(url).items()}
-    with following(line) as told_of:
-        got["after", "ldes"] = Got(list(by_ldes(islice(told_of, 380 + len(touched)))))
+    with following(line) as members:
+        got["after", "ldes"] = Got(list(by_ldes(islice(members, 380 + len(touched)))))
     return Scenario(before, held(data), touched, got)
 
 
@@ -122,7 +122,7 @@ Still = tuple[Path, httpx.Client]
 
 @pytest.fixture(scope="session")
 def stills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Still]]:
-    """Give what serves the world as it is after the commit, over a store, once: its folder and a client of it."""
+    """Yield what serves the world as it is after the commit, over a store, once: its folder and a client of it."""
     data = tmp_path_factory.mktemp("still")
     begin(data)
     move(data)
@@ -131,7 +131,7 @@ def stills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
         def opened(store: str) -> Still:
             contact = {"STOCKTAKE_CONTACT": "help@example.org", "STOCKTAKE_PUBLIC_URL": ""}  # the address that it listens on
             url = open_ones.enter_context(published(store, data, tmp_path_factory.mktemp(store), contact))
-            wait(lambda: told(url) == 466)
+            wait(lambda: shown_count(url) == 466)
             return data, open_ones.enter_context(httpx.Client(base_url=url, trust_env=False, timeout=PATIENCE))
 
         yield cache(opened)
@@ -139,5 +139,5 @@ def stills(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str],
 
 @pytest.fixture
 def still(store: str, stills: Callable[[str], Still]) -> Still:
-    """Give the world as it is after the commit, served over the store."""
+    """Return the world as it is after the commit, served over the store."""
     return stills(store)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from feed_clients import Got, by_sickle, told, wait
+from feed_clients import Got, by_sickle, shown_count, wait
 from live_server import free_port, served
 from mutating_source import begin, held, is_gone, move
 from processes import started, wait_for_url
@@ -32,10 +32,10 @@ def test_a_harvest_over_a_store_by_url_has_all_there_is_before_and_after_a_commi
     data = tmp_path / "data"
     begin(data)
     with served(data, {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0", "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1", **elsewhere}) as url:
-        wait(lambda: told(url) == 380)
+        wait(lambda: shown_count(url) == 380)
         before, first = held(data), Got(list(by_sickle(url)))
         move(data)
-        wait(lambda: told(url) == 466)
+        wait(lambda: shown_count(url) == 466)
         second = Got(list(by_sickle(url)))
 
     for state, got in ((before, first), (held(data), second)):

@@ -1,4 +1,4 @@
-"""Feeds: Atom with archives that never change, a calendar, activities, sitemaps and what crawlers are told."""
+"""Feeds: Atom with archives that never change, a calendar, activities, sitemaps and robots.txt."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ def test_the_activities_are_pages_that_lead_on_and_never_change_once_full(still:
     assert ("next" in full.json(), "next" in open_.json(), open_.json()["startIndex"]) == (True, False, 400)
 
 
-def test_an_activity_tells_who_did_what_to_which_and_when(still: Still) -> None:
+def test_an_activity_states_who_did_what_to_which_and_when(still: Still) -> None:
     items = {it["id"]: it for it in still[1].get("/activities/5").json()["orderedItems"]}
 
     gone = items[f"{IRIS.base}ldes/version/4/demo/e9"]
@@ -172,19 +172,19 @@ def test_the_sitemap_has_each_page_that_there_is_and_when_it_changed(still: Stil
     assert SLICE <= 50_000
 
 
-def test_crawlers_are_told_where_the_sitemap_is_and_what_to_leave_alone(still: Still) -> None:
+def test_robots_txt_names_the_sitemap_and_disallowed_paths(still: Still) -> None:
     lines = still[1].get("/robots.txt").text.splitlines()
 
     assert f"Sitemap: {still[1].base_url}/sitemap.xml" in lines
     assert {"User-agent: *", "Disallow: /sparql", "Disallow: /admin"} <= set(lines)
 
 
-def test_security_txt_tells_whom_to_write_to_and_expires_within_a_year(still: Still) -> None:
-    told = dict(line.split(": ", 1) for line in still[1].get("/.well-known/security.txt").text.splitlines())
+def test_security_txt_states_whom_to_write_to_and_expires_within_a_year(still: Still) -> None:
+    found = dict(line.split(": ", 1) for line in still[1].get("/.well-known/security.txt").text.splitlines())
 
-    assert told["Contact"] == "mailto:help@example.org"
-    assert told["Canonical"] == f"{still[1].base_url}/.well-known/security.txt"
-    assert timedelta(days=90) < datetime.fromisoformat(told["Expires"]) - datetime.now(UTC) < timedelta(days=365)
+    assert found["Contact"] == "mailto:help@example.org"
+    assert found["Canonical"] == f"{still[1].base_url}/.well-known/security.txt"
+    assert timedelta(days=90) < datetime.fromisoformat(found["Expires"]) - datetime.now(UTC) < timedelta(days=365)
 
 
 async def test_without_a_contact_there_is_no_security_txt(client: httpx.AsyncClient) -> None:
@@ -211,7 +211,7 @@ def test_a_page_leads_to_the_feed_of_its_things(still: Still, page: str, feed: s
 
 
 def test_each_feed_is_a_service_of_the_catalogue(still: Still) -> None:
-    told = still[1].get("/catalog.nt").text
+    text = still[1].get("/catalog.nt").text
 
     for path in ("oai", "ldes", "feeds/all.atom", "activities", "feeds/events.ics"):
-        assert f"<http://www.w3.org/ns/dcat#endpointURL> <{IRIS.base}{path}>" in told
+        assert f"<http://www.w3.org/ns/dcat#endpointURL> <{IRIS.base}{path}>" in text

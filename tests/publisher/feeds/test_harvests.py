@@ -18,12 +18,12 @@ COUNT = """
 
 
 def whole(state: Held) -> dict[str, frozenset[str] | None]:
-    """Give what a harvest by OAI-PMH has: the statements of each record, None where it is gone."""
+    """Return what a harvest by OAI-PMH has: the statements of each record, None where it is gone."""
     return {record: None if is_gone(lines) else lines for record, lines in state.items()}
 
 
 def names(state: Held) -> dict[str, set[str]]:
-    """Give the titles of each record that is there."""
+    """Return the titles of each record that is there."""
     found = {record: {line.partition(TITLE)[2] for line in lines if TITLE in line} for record, lines in alive(state).items()}
     return {record: {title.rpartition('"')[0][1:].replace('\\"', '"') for title in titles} for record, titles in found.items()}
 
@@ -62,7 +62,7 @@ def test_a_harvest_by_oai_pmh_after_the_commit_has_all_there_is_and_each_deletio
 
 
 def replica(versions: list[tuple[str, Any]]) -> Held:
-    """Give what a follower of the stream holds: of each record the version with the last place."""
+    """Return what a follower of the stream holds: of each record the version with the last place."""
     ordered = sorted(versions, key=lambda it: it[1][1])
     return {record: lines for record, (_, _, _, lines) in ordered}
 
@@ -75,17 +75,17 @@ def test_ldes_client_replicates_every_version_exactly(scenario: Scenario, when: 
     assert len({version for _, (version, *_) in got}) == len(got) == members
 
 
-def test_the_stream_tells_who_came_who_changed_and_who_went(scenario: Scenario) -> None:
+def test_the_stream_has_created_changed_and_deleted_records(scenario: Scenario) -> None:
     new = [deed for record, (_, place, deed, _) in scenario.got["after", "ldes"].items if place > 380]
 
     assert {deed: new.count(deed) for deed in new} == {"Create": 27, "Update": 43, "Delete": 16}
 
 
 def feed(items: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Give what a reader knows who went through the feed from the newest entry back: of each what it met first."""
+    """Return what a reader knows who went through the feed from the newest entry back: of each what it met first."""
     out: dict[str, Any] = {}
-    for name, told in items:
-        out.setdefault(name, told)
+    for name, result in items:
+        out.setdefault(name, result)
     return out
 
 
@@ -96,19 +96,19 @@ def test_feedparser_finds_each_record_with_its_title_and_each_deletion_by_the_ar
     got = feed(scenario.got[when, "feedparser"].items)
 
     titles = names(state)
-    assert {record for record, told in got.items() if told is None} == {record for record, lines in state.items() if is_gone(lines)}
-    assert {record for record, told in got.items() if told and told[0] in titles[record]} == set(titles)
+    assert {record for record, result in got.items() if result is None} == {record for record, lines in state.items() if is_gone(lines)}
+    assert {record for record, result in got.items() if result and result[0] in titles[record]} == set(titles)
 
 
 @pytest.mark.parametrize("when", ["before", "across", "after"])
-def test_the_activities_tell_of_each_record_what_it_has_become(scenario: Scenario, when: str) -> None:
+def test_the_activities_give_the_last_state_of_each_record(scenario: Scenario, when: str) -> None:
     state = scenario.before if when == "before" else scenario.after  # a page that is asked after the commit has the commit in it
 
     got = scenario.got[when, "activities"].last
 
     topics = {next(line for line in lines if "primaryTopic" in line).rpartition("<")[2][:-1]: record for record, lines in state.items()}
-    assert {topics[topic] for topic, told in got.items() if told is not None} == set(alive(state))
-    assert {topics[topic] for topic, told in got.items() if told is None} == set(state) - set(alive(state))
+    assert {topics[topic] for topic, result in got.items() if result is not None} == set(alive(state))
+    assert {topics[topic] for topic, result in got.items() if result is None} == set(state) - set(alive(state))
 
 
 @pytest.mark.parametrize("when", ["before", "after"])

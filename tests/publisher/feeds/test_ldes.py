@@ -65,7 +65,7 @@ def shapes(file: Path) -> Graph:
     return out
 
 
-def test_the_stream_tells_its_shape_its_paths_and_its_views(still: Still) -> None:
+def test_the_stream_states_its_shape_its_paths_and_its_views(still: Still) -> None:
     found = quads(still, "/ldes")
     host = str(still[1].base_url).rstrip("/")
 
@@ -76,7 +76,7 @@ def test_the_stream_tells_its_shape_its_paths_and_its_views(still: Still) -> Non
     assert objects(found, f"{LDES}versionDeleteObject") == ["https://www.w3.org/ns/activitystreams#Delete"]
 
 
-def test_every_member_keeps_the_shape_that_the_stream_tells(still: Still) -> None:
+def test_every_member_keeps_the_shape_that_the_stream_states(still: Still) -> None:
     data, shapes = Graph(), Graph()
     found = [quad for quad in quads(still, "/ldes/latest") if quad.graph_name == DefaultGraph()]
     data.parse(data="".join(f"{quad.triple} .\n" for quad in found), format="nt")
@@ -173,7 +173,7 @@ def test_what_is_no_page_is_not_found(still: Still, path: str) -> None:
     assert still[1].get(path).status_code == 404
 
 
-def test_who_takes_no_form_with_graphs_is_told_which_there_are(still: Still) -> None:
+def test_a_406_lists_the_formats_with_graphs(still: Still) -> None:
     answer = still[1].get("/ldes", headers={"Accept": "text/html"})
 
     assert answer.status_code == 406

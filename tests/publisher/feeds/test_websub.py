@@ -1,4 +1,4 @@
-"""The hub: told of each commit once, again where it was down, and never at a private address."""
+"""The hub: pings of each commit once, again where it was down, and never at a private address."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ HUB = "https://hub.example/publish"
 
 
 class Hub:
-    """A hub that keeps what it was told, and answers as it is set to."""
+    """A hub that keeps what it was pings, and answers as it is set to."""
 
     def __init__(self) -> None:
         self.status = 204
-        self.told: list[list[str]] = []
+        self.pings: list[list[str]] = []
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         form = parse_qsl(request.content.decode())
         assert (str(request.url), form[0]) == (HUB, ("hub.mode", "publish"))
         if self.status < 400:
-            self.told.append([value for name, value in form if name == "hub.url"])
+            self.pings.append([value for name, value in form if name == "hub.url"])
         return httpx.Response(self.status)
 
 
@@ -47,7 +47,7 @@ async def opened(tmp_path: Path) -> AsyncIterator[QueryService]:
 
 
 async def until(service: QueryService, entry: int) -> None:
-    """Wait until harvesters are told of *entry*."""
+    """Wait until harvesters are pings of *entry*."""
 
     async def reached() -> bool:
         await service.refresh()
@@ -56,7 +56,7 @@ async def until(service: QueryService, entry: int) -> None:
     await wait_until_async(reached, f"entry {entry}", pause=0)
 
 
-async def test_the_hub_is_told_which_feeds_changed_once_and_again_where_it_was_down(opened: QueryService) -> None:
+async def test_the_hub_is_pinged_once_per_change_and_again_after_an_outage(opened: QueryService) -> None:
     hub = Hub()
     async with httpx.AsyncClient(transport=httpx.MockTransport(hub)) as client:
         announcer = WebSubNotifier(HUB, opened, client)
@@ -71,9 +71,9 @@ async def test_the_hub_is_told_which_feeds_changed_once_and_again_where_it_was_d
         later = await WebSubNotifier(HUB, opened, client).step()  # as after a restart
         again = await announcer.step()
 
-    feeds = {it for told in hub.told for it in told}
+    feeds = {it for result in hub.pings for it in result}
     assert (first, again) == (0, 0)
-    assert later == len(feeds) == sum(map(len, hub.told))
+    assert later == len(feeds) == sum(map(len, hub.pings))
     assert {f"{IRIS.base}feeds/{name}.atom" for name in ("all", "source/demo", "country/404", "goal/4", "goal/4/declared")} <= feeds
     assert f"{IRIS.base}feeds/source/alpha.atom" not in feeds
     assert json.loads((opened.data / FILE_NAME).read_text()) == {"entry": 4}

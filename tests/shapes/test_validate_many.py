@@ -1,4 +1,4 @@
-"""The judge gives each description its own verdict, whatever company it is judged in."""
+"""Each description gets its own results, whatever else is in the batch."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def _initiative(key: str, lead: Text, base: str = BASE, *titles: Text) -> list[s
     return describe(it, Iris(base), "test")
 
 
-def test_a_verdict_does_not_depend_on_the_batch(records: Records) -> None:
+def test_an_outcome_does_not_depend_on_the_batch(records: Records) -> None:
     made = records(7, 300)
 
     alone = validate_many(made, size=1)
@@ -35,21 +35,21 @@ def test_a_verdict_does_not_depend_on_the_batch(records: Records) -> None:
     assert validate_many(made[::-1], size=7) == alone[::-1]
 
 
-def test_a_shared_organization_is_told_of_in_each_record_that_describes_it() -> None:
+def test_a_shared_organization_is_reported_in_each_record_that_describes_it() -> None:
     both = [_initiative("1", Text(" ")), _initiative("2", Text(" "))]
 
     first, second = validate_many(both)
 
-    told = [[result.focus for result in verdict if result.shape.endswith("OrganizationNameBlank")] for verdict in (first, second)]
-    assert told == [[f"{BASE}id/organization/test/itu"]] * 2
+    found = [[result.focus for result in results if result.shape.endswith("OrganizationNameBlank")] for results in (first, second)]
+    assert found == [[f"{BASE}id/organization/test/itu"]] * 2
 
 
 def test_two_records_that_name_one_organization_in_two_ways_are_not_blamed_for_each_other() -> None:
     both = [_initiative("1", Text("ITU", "en")), _initiative("2", Text("International Telecommunication Union", "en"))]
 
-    verdicts = validate_many(both)
+    outcomes = validate_many(both)
 
-    assert all(not result.shape.endswith("OrganizationNameUnique") for verdict in verdicts for result in verdict)
+    assert all(not result.shape.endswith("OrganizationNameUnique") for results in outcomes for result in results)
     assert any(result.shape.endswith("OrganizationNameUnique") for result in validate([*both[0], *both[1]]).results)
 
 
@@ -66,26 +66,26 @@ def test_one_description_that_cannot_be_read_costs_the_others_nothing(name: str,
     made = records(3, 10)
     poisoned = [*made[:4], POISON, *made[4:]]
 
-    verdicts = validate_many(poisoned, name="rust" if name == "rust" else "reference")
+    outcomes = validate_many(poisoned, name="rust" if name == "rust" else "reference")
 
-    (told,) = verdicts.pop(4)
-    assert (told.focus, told.component, told.severity) == ("a:s", "Unreadable", Severity.VIOLATION)
-    assert told.message.startswith("It cannot be read: Parser error")
-    assert verdicts == validate_many(made)
+    (output,) = outcomes.pop(4)
+    assert (output.focus, output.component, output.severity) == ("a:s", "Unreadable", Severity.VIOLATION)
+    assert output.message.startswith("It cannot be read: Parser error")
+    assert outcomes == validate_many(made)
 
 
-def test_text_of_any_kind_is_judged_or_refused_but_never_raises() -> None:
+def test_text_of_any_kind_is_validated_or_refused_but_never_raises() -> None:
     random = Random(1)
     texts = ["\ud800", "\x00", "a b", "<a:s> <a:p> <a:o> . <a:s> <a:p> <a:q>", "_:b <a:p> _:b", ""]
     odd = [["<a:s> <a:p> " + "".join(random.choices('<>"\\ \n.@^:é\U0001f3e5', k=20))] for _ in range(200)]
 
-    verdicts = validate_many([*([text] for text in texts), [], *odd])
+    outcomes = validate_many([*([text] for text in texts), [], *odd])
 
-    assert len(verdicts) == len(texts) + 1 + len(odd)
-    assert {result.component for verdict in verdicts for result in verdict} == {"Unreadable"}
+    assert len(outcomes) == len(texts) + 1 + len(odd)
+    assert {result.component for results in outcomes for result in results} == {"Unreadable"}
 
 
-def test_nothing_is_judged_without_complaint() -> None:
+def test_nothing_is_validated_without_complaint() -> None:
     assert validate_many([]) == []
     assert validate_many([[]]) == [()]
 
@@ -98,10 +98,10 @@ def test_a_graph_that_is_no_n_triples_is_an_error() -> None:
 def test_shapes_follow_the_base() -> None:
     base = "https://example.org/wsis/"
 
-    (verdict,) = validate_many([_initiative("1", Text("ITU", "en"), base)], base=base)
+    (results,) = validate_many([_initiative("1", Text("ITU", "en"), base)], base=base)
 
-    assert {result.shape.rpartition("#")[2] for result in verdict} == {"ResourceDescription", "InitiativeSubject", "InitiativeCountry"}
-    assert all(result.shape.startswith(base) for result in verdict)
+    assert {result.shape.rpartition("#")[2] for result in results} == {"ResourceDescription", "InitiativeSubject", "InitiativeCountry"}
+    assert all(result.shape.startswith(base) for result in results)
 
 
 def test_a_record_without_a_title_is_withheld_and_one_without_a_lead_is_published() -> None:
