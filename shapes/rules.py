@@ -1,4 +1,4 @@
-"""Read our shapes, their digest, and a summary of each."""
+"""Read our shapes, their digest, a summary of each, and its message in six languages."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 
 from shapes.result import Severity
 from vocab.iris import BASE
-from vocab.terms import SH
+from vocab.terms import RDFS, SH
 
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """A shape: its IRI, severity, message and remedy."""
+    """A shape: its IRI, severity, message, remedy and title in English, and its order among all."""
 
     iri: str
     severity: Severity
     message: str
     cure: str
+    title: str
+    order: int
 
     @property
     def name(self) -> str:
@@ -35,9 +37,19 @@ def turtle(base: str = BASE) -> str:
 
     Namespaces inside SPARQL constraints are literals, which a base does not resolve, so they are replaced here.
     """
-    folder = files("shapes") / "data"
+    return _read("data").replace(f'"{BASE}', f'"{base}')
+
+
+@lru_cache(maxsize=4)
+def published_turtle(base: str = BASE) -> str:
+    """Return all shapes with their messages in six languages; engines get the English ones alone (``turtle``)."""
+    return turtle(base) + "\n" + _read("messages")
+
+
+def _read(folder_name: str) -> str:
+    folder = files("shapes") / folder_name
     names = sorted(file.name for file in folder.iterdir() if file.name.endswith(".ttl"))
-    return "\n".join((folder / name).read_text("utf-8") for name in names).replace(f'"{BASE}', f'"{base}')
+    return "\n".join((folder / name).read_text("utf-8") for name in names)
 
 
 @lru_cache(maxsize=4)
@@ -64,7 +76,55 @@ def rules(base: str = BASE) -> dict[str, Rule]:
         if isinstance(triple.subject, NamedNode) and isinstance(triple.object, NamedNode | Literal):
             texts.setdefault(triple.subject.value, {})[triple.predicate.value] = triple.object.value
     return {
-        iri: Rule(iri, Severity(about[f"{SH}severity"].removeprefix(SH)), about[f"{SH}message"], about[f"{SH}description"])
+        iri: Rule(
+            iri,
+            Severity(about[f"{SH}severity"].removeprefix(SH)),
+            about[f"{SH}message"],
+            about[f"{SH}description"],
+            about.get(f"{SH}name") or about[f"{RDFS}label"],  # sh:name belongs to property shapes
+            int(about[f"{SH}order"]),
+        )
         for iri, about in texts.items()
         if f"{SH}severity" in about
     }
+
+
+@lru_cache(maxsize=4)
+def rule_groups(base: str = BASE) -> tuple[tuple[dict[str, str], tuple[Rule, ...]], ...]:
+    """Return each group of rules in its order: its labels by language, and its rules, those of node shapes too."""
+    labels: dict[str, dict[str, str]] = {}
+    orders: dict[str, int] = {}
+    start = f"{base}shapes#group-"
+    for triple in triples(base):
+        if isinstance(triple.subject, NamedNode) and triple.subject.value.startswith(start) and isinstance(triple.object, Literal):
+            prefix = triple.subject.value.removeprefix(start)
+            if triple.predicate.value == f"{SH}order":
+                orders[prefix] = int(triple.object.value)
+            else:
+                labels.setdefault(prefix, {})[triple.object.language or ""] = triple.object.value
+    listed = sorted(rules(base).values(), key=lambda rule: rule.order)
+    return tuple(
+        (labels[prefix], tuple(rule for rule in listed if rule.name.startswith(prefix)))
+        for prefix in sorted(orders, key=lambda name: orders[name])
+    )
+
+
+@lru_cache(maxsize=4)
+def _messages(base: str) -> dict[tuple[str, str], str]:
+    quads = parse(published_turtle(base), format=RdfFormat.TURTLE, base_iri=base)
+    triples = (quad.triple for quad in quads if quad.predicate.value == f"{SH}message")
+    return {
+        (triple.subject.value, triple.object.language): triple.object.value
+        for triple in triples
+        if isinstance(triple.subject, NamedNode) and isinstance(triple.object, Literal) and triple.object.language
+    }
+
+
+def message(iri: str, language: str, base: str = BASE) -> str | None:
+    """Return the message of the shape *iri* in *language*, else in English; None if there is no such shape.
+
+    >>> message(BASE + "shapes#ResourceTitle", "fr"), message(BASE + "shapes#ResourceTitle", "de"), message("a:b", "en")
+    ("Il n'y a pas de titre.", 'It has no title.', None)
+    """
+    messages = _messages(base)
+    return messages.get((iri, language)) or messages.get((iri, "en"))

@@ -51,11 +51,12 @@ class MapPoint(NamedTuple):
 
 
 class ValidationNote(NamedTuple):
-    """A validation result; *path* is the property concerned."""
+    """A validation result; *path* is the property concerned, *shape* the IRI of the rule, None if the record does not state it."""
 
     message: str
     severity: str
     path: str | None
+    shape: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,10 +125,16 @@ def _point(description: Description, part: str) -> MapPoint:
 
 
 def _note(description: Description, part: str) -> ValidationNote:
-    message, severity, path = (
+    message, severity, path, shape = (
         description.one("sh:resultMessage", part),
         description.one("sh:resultSeverity", part),
         description.one("sh:resultPath", part),
+        description.one("sh:sourceShape", part),
     )
     word = severity.value.rpartition("#")[2] if severity else "Info"
-    return ValidationNote(message.value if message else "", _SEVERITY.get(word, "info"), description.short(path.value) if path else None)
+    return ValidationNote(
+        message.value if message else "",
+        _SEVERITY.get(word, "info"),
+        description.short(path.value) if path else None,
+        shape.value if shape and shape.is_iri else None,
+    )

@@ -16,6 +16,7 @@ from languages.translations import format_datetime, format_number, gettext, nget
 from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.escaping import ascii_host, finalize
 from publisher.rdf.results import Term
+from shapes.rules import message
 from vocab.iris import Iris, is_web
 from vocab.schemes import label
 
@@ -50,6 +51,7 @@ class Pages:
         )
         self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         self._templates.globals.update(plain_host=ascii_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
+        self._templates.globals.update(rule_message=self.rule_message)
         self._templates.globals.update(branding=branding, refresh=0, has_documentation=DOCUMENTATION.is_dir())
         self._templates.globals.update(
             languages=LANGUAGES, locale=current_locale, format_number=format_number, format_datetime=format_datetime, label_of=self.label
@@ -64,6 +66,10 @@ class Pages:
         """Return the name of what *term* names: the vocabulary's in the language of the visit, else the one that *it* knows."""
         known = label(str(term), current_locale().language, self.iris.base)
         return gettext(known) if known else named.name(term)
+
+    def rule_message(self, shape: str) -> str | None:
+        """Return the message of a validation rule in the language of the request; None if there is no such rule."""
+        return message(shape, current_locale().language, self.iris.base)
 
     def path(self, iri: str) -> str:
         """Return where an IRI of ours, or a concept of the United Nations, is shown on this host; any other IRI as it is.

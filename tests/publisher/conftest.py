@@ -106,7 +106,11 @@ THINGS: tuple[Resource, ...] = (
     *(plain(number) for number in range(120)),
 )
 
-REMARKS = (ValidationNote("MinCountConstraintComponent", "Warning", "No target is named.", IRIS.ns + "target"),)
+REMARKS = (
+    ValidationNote(
+        "MinCountConstraintComponent", "Warning", "No target is named.", IRIS.ns + "target", None, IRIS.base + "shapes#NoTarget"
+    ),
+)
 
 
 def provenance(source: str, remarks: tuple[ValidationNote, ...] = ()) -> Provenance:

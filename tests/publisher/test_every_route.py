@@ -83,6 +83,8 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/concept": ("/concept?iri=http://metadata.un.org/sdg/3",),
     "/ns": ("/ns",),
     "/ns.{suffix}": ("/ns.ttl",),
+    "/shapes": ("/shapes",),
+    "/shapes.{suffix}": ("/shapes.ttl",),
     "/matrix": ("/matrix",),
     "/matrix.{suffix}": ("/matrix.ttl",),
     "/matrix/{rest:path}": (),

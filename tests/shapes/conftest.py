@@ -87,7 +87,8 @@ def _parties(random: Random, key: str) -> tuple[Party, ...]:
 
 def _places(random: Random) -> tuple[Place, ...]:
     latitudes, longitudes = (0.0, -1.28, 90.0, 128.0), (0.0, 36.82, -180.0, 3682.0)
-    return tuple(Place(None, random.choice(latitudes), random.choice(longitudes)) for _ in _some(random, "ab"))
+    names = (None, None, Text("hub@example.org", "en"))
+    return tuple(Place(random.choice(names), random.choice(latitudes), random.choice(longitudes)) for _ in _some(random, "ab"))
 
 
 def _prizes(random: Random) -> tuple[Prize, ...]:
@@ -105,7 +106,8 @@ def _own(random: Random, kind: type[Resource]) -> dict[str, Any]:
     dated: dict[str, Any] = {"start": _date(random), "end": random.choice((None, None, _date(random))), "places": _places(random)}
     if kind is Event:
         return dated | {"venue": random.choice((None, *NAMES)), "cancelled": random.random() < 0.3}
-    coded = {name: random.choice((None, "word", IRIS.concept(name, code))) for name, code in (("coverage", "local"), ("status", "ongoing"))}
+    codes = (("coverage", random.choice(("local", "regional"))), ("status", "ongoing"))
+    coded = {name: random.choice((None, "word", IRIS.concept(name, code))) for name, code in codes}
     types = _some(random, (IRIS.concept("activity-type", "project"), IRIS.concept("activity-type", "fair"), "roadshow"))
     return dated | coded | {"activity_types": types, "prizes": _prizes(random)}
 

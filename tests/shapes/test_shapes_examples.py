@@ -11,10 +11,10 @@ from generated import generate
 
 from shapes.examples import Example, examples
 from shapes.result import Result, Severity
-from shapes.rules import rules, shapes_digest, turtle
-from shapes.validate import EngineName, validate_many
+from shapes.rules import message, rules, shapes_digest, turtle
+from shapes.validate import EngineName, validate, validate_many
 from vocab.iris import BASE
-from vocab.schemes import concepts
+from vocab.schemes import concepts, statements
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "shapes.md"
 EVERY = list(examples())
@@ -63,7 +63,8 @@ def test_only_what_cannot_be_published_is_withheld() -> None:
 
     assert found == {
         "ResourceTitle", "ResourceTitleBlank", "ResourceIdentifier", "ResourceIdentifierBlank", "ResourceParty",
-        "ClassificationBasis", "OrganizationName", "EventStartGiven", "PostContentActive",
+        "ClassificationBasis", "OrganizationName", "OrganizationNameMail", "EventStartGiven", "PostContentActive",
+        "MatrixLine", "MatrixConcept", "MatrixStatus", "MatrixSource", "PlaceMail", "ResourceMail",
     }  # fmt: skip
 
 
@@ -87,6 +88,55 @@ def test_the_list_of_areas_is_the_countries_and_regions_of_the_vocabulary() -> N
     listed = set(re.findall(r"\barea:(\d{3})\b", turtle()))
 
     assert listed == {code for iri in concepts("area") if (code := iri.rpartition("/")[2]).isdigit()}
+
+
+def test_the_regions_of_a_rule_are_the_areas_that_are_no_countries() -> None:
+    (regions,) = re.findall(r"sh:maxCount 1 ; sh:not \[ sh:in \(([^)]*)\)", turtle())
+    country = "http://metadata.un.org/sdg/codes/geoArea/co"
+
+    areas = {iri.rpartition("/")[2] for iri, area in concepts("area").items() if country not in area.types}
+
+    assert set(re.findall(r"area:(\d{3})", regions)) == {code for code in areas if code.isdigit()}
+
+
+def test_every_link_of_the_matrix_keeps_the_rules() -> None:
+    (links,) = (lines for graph, lines in statements() if graph == f"{BASE}matrix")
+
+    report = validate(links)
+
+    assert report.results == ()
+
+
+@pytest.mark.parametrize("language", ["fr", "es", "ar", "zh", "ru"])
+def test_each_rule_has_its_own_message_in_each_language(language: str) -> None:
+    messages = {rule.name: message(rule.iri, language) for rule in rules().values()}
+
+    assert [rule.name for rule in rules().values() if messages[rule.name] == rule.message] == []
+
+
+def test_rules_have_a_title_and_an_order_of_their_own() -> None:
+    listed = list(rules().values())
+
+    assert [rule.order for rule in listed] == list(range(1, len(listed) + 1))
+    assert all(rule.title for rule in listed)
+
+
+@pytest.mark.parametrize("end", ["2024", "2024-05", "2024-05-01"])
+def test_an_end_in_the_time_of_the_run_is_not_before_it(end: str) -> None:
+    subject, record = f"<{BASE}id/initiative/example/e>", f"<{BASE}record/example/e>"
+    kind = {4: "gYear", 7: "gYearMonth", 10: "date"}[len(end)]
+    xsd = "http://www.w3.org/2001/XMLSchema#"
+    lines = [
+        f"{subject} <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <{BASE}ns#Initiative>",
+        f"{subject} <{BASE}ns#status> <{BASE}scheme/status/ongoing>",
+        f'{subject} <https://schema.org/endDate> "{end}"^^<{xsd}{kind}>',
+        f"{record} <http://xmlns.com/foaf/0.1/primaryTopic> {subject}",
+        f'{record} <http://purl.org/dc/terms/modified> "2024-05-01T12:00:00Z"^^<{xsd}dateTime>',
+    ]
+
+    (results,) = validate_many([lines])
+
+    assert [result for result in results if result.shape.endswith("Ended")] == []
 
 
 def test_the_list_of_targets_is_the_targets_of_the_vocabulary() -> None:

@@ -100,7 +100,9 @@ def test_shapes_follow_the_base() -> None:
 
     (results,) = validate_many([_initiative("1", Text("ITU", "en"), base)], base=base)
 
-    assert {result.shape.rpartition("#")[2] for result in results} == {"ResourceDescription", "InitiativeSubject", "InitiativeCountry"}
+    assert {result.shape.rpartition("#")[2] for result in results} == {
+        "ResourceDescription", "InitiativeSubject", "InitiativeCountry", "InitiativeLeadDetails",
+    }
     assert all(result.shape.startswith(base) for result in results)
 
 

@@ -1,0 +1,74 @@
+"""The validation rules: their SHACL shapes, and a page that explains each."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import orjson
+from fastapi import APIRouter
+from pyoxigraph import RdfFormat, parse, serialize
+from starlette.requests import Request
+from starlette.responses import Response
+
+from languages.request_locale import current_locale
+from publisher.formats import DATA_FORMATS, GRAPHS, HTML, Format
+from publisher.http.representation import Representation, ResourceURLs, build_response, is_negotiated, negotiate_format
+from publisher.linked_data.content_response import other_formats
+from publisher.pages.templating import Pages
+from publisher.store.query_service import QueryService
+from shapes.rules import message, published_turtle, rule_groups
+from vocab.check import LANGUAGES
+from vocab.terms import DCT, FOAF, ORG, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, XSD
+
+URLS = ResourceURLs("/shapes")
+_PREFIXES = {
+    "dct": DCT, "foaf": FOAF, "org": ORG, "rdfs": RDFS, "schema": SCHEMA, "sh": SH, "sioc": SIOC, "skos": SKOS, "vivo": VIVO, "xsd": XSD,
+}  # fmt: skip
+
+
+def router(service: QueryService, pages: Pages) -> APIRouter:
+    """Return the routes of the rules."""
+    routes = APIRouter()
+
+    async def shapes(request: Request) -> Response:
+        suffix = request.path_params.get("suffix")
+        data_format = negotiate_format(request, URLS, suffix)
+        negotiated = is_negotiated(request, suffix)
+        body = _page() if data_format is HTML else serialize_shapes(data_format, service.iris.base)
+        headers = {"Content-Location": URLS.form(data_format)} if negotiated else {}
+        links = URLS.alternates(rows=other_formats(data_format))
+        return build_response(request, Representation(body, data_format.media, negotiated=negotiated, links=links, headers=headers))
+
+    def _page() -> bytes:
+        base, language = service.iris.base, current_locale().language
+        groups = [
+            (labels.get(language) or labels["en"], [(rule, message(rule.iri, language, base)) for rule in listed])
+            for labels, listed in rule_groups(base)
+        ]
+        return bytes(pages.page("shapes.html", groups=groups, graphs=DATA_FORMATS.values(), place=URLS).body)
+
+    for path in ("/shapes", "/shapes.{suffix}"):
+        routes.add_route(path, shapes, methods=["GET", "HEAD"])
+    return routes
+
+
+@lru_cache(maxsize=16)
+def serialize_shapes(data_format: Format, base: str) -> bytes:
+    """Serialize the shapes in *data_format*; as JSON, each rule with its messages by language."""
+    if data_format.suffix == "json":
+        rows = [
+            {
+                "id": rule.iri,
+                "name": rule.name,
+                "title": rule.title,
+                "severity": rule.severity.value,
+                "message": {language: message(rule.iri, language, base) for language in LANGUAGES},
+                "remedy": rule.cure,
+            }
+            for _, listed in rule_groups(base)
+            for rule in listed
+        ]
+        return orjson.dumps(rows, option=orjson.OPT_INDENT_2)
+    triples = (quad.triple for quad in parse(published_turtle(base), format=RdfFormat.TURTLE, base_iri=base))
+    prefixes = {**_PREFIXES, "wsis": f"{base}ns#"}
+    return serialize(triples, format=GRAPHS[data_format.suffix].writer, prefixes=prefixes) or b""

@@ -1,0 +1,61 @@
+"""The rules are served as a page and as SHACL, and the remarks of a record link to them."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+from pyoxigraph import Literal, NamedNode, RdfFormat, parse
+
+from publisher.pages.templating import Pages
+from shapes.rules import rules
+from vocab.iris import BASE, Iris
+
+SH = "http://www.w3.org/ns/shacl#"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "form"),
+    [("ttl", RdfFormat.TURTLE), ("nt", RdfFormat.N_TRIPLES), ("jsonld", RdfFormat.JSON_LD), ("rdf", RdfFormat.RDF_XML)],
+)
+async def test_shapes_have_messages_in_six_languages_in_every_format(client: httpx.AsyncClient, suffix: str, form: RdfFormat) -> None:
+    answer = await client.get(f"/shapes.{suffix}")
+
+    triples = [quad.triple for quad in parse(answer.content, form)]
+    title = NamedNode(f"{BASE}shapes#ResourceTitle")
+    languages = {
+        triple.object.language
+        for triple in triples
+        if triple.subject == title and triple.predicate.value == f"{SH}message" and isinstance(triple.object, Literal)
+    }
+    assert languages == {"en", "fr", "es", "ar", "zh", "ru"}
+
+
+async def test_the_page_of_the_rules_has_an_anchor_for_each(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/shapes", headers={"Accept": "text/html"})).text
+
+    assert [rule.name for rule in rules().values() if f'id="{rule.name}"' not in page] == []
+
+
+async def test_the_page_of_the_rules_is_in_the_language_of_the_request(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/shapes?lang=ru", headers={"Accept": "text/html"})).text
+
+    assert "Нет названия." in page
+
+
+async def test_the_rules_are_plain_json(client: httpx.AsyncClient) -> None:
+    listed = (await client.get("/shapes.json")).json()
+
+    assert {row["name"] for row in listed} == {rule.name for rule in rules().values()}
+
+
+async def test_a_remark_of_a_record_links_to_its_rule(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/page/initiative/demo/a%2F1", headers={"Accept": "text/html"})).text
+
+    assert '<a href="/shapes#NoTarget">No target is named.</a>' in page
+
+
+def test_a_rule_has_its_message_and_another_shape_has_none() -> None:
+    pages = Pages(Iris())
+
+    assert pages.rule_message(f"{BASE}shapes#ResourceTitle") == "It has no title."
+    assert pages.rule_message(f"{BASE}shapes#NoTarget") is None
