@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -149,8 +149,9 @@ def test_a_world_bank_project_starts_with_its_loan_not_with_its_approval(words: 
     }  # fmt: skip
     without = {name: value for name, value in row.items() if name[:4] not in ("loan", "proj")}
     map_record = mapping.prepare(source, words)
+    records = [Record("P1", it | {"project_name": "Roads"}, b"") for it in (row, without)]
 
-    projects = [map_record(Record("P1", it | {"project_name": "Roads"}, b"")) for it in (row, without)]
+    projects = [cast(Initiative, map_record(record)) for record in records]
 
     assert [(it.start, it.issued, it.modified) for it in projects if isinstance(it, Initiative)] == [
         ("2025-01-15T00:00:00Z", "2024-07-29T00:00:00Z", "2025-03-01T00:00:00Z"),
