@@ -69,13 +69,13 @@ class Result:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """A registry: its records, its host, whether it reports changes, its minute of the day, the day of its sweep."""
+    """A registry: its records, its host, whether it reports changes, its minute of the day, the day of its full harvest."""
 
     records: int
     host: int
     reports: bool
     due: float
-    sweep: int
+    full_day: int
 
 
 def registries(world: World) -> list[Registry]:
@@ -123,7 +123,7 @@ class Simulation:
     def _harvest(self, it: Registry, day: int, due: float) -> Steps:
         first = self._world.first and day == 0
         changed = it.records * (1.0 if first else self._world.changing)
-        read = it.records if first or not it.reports or day % 7 == it.sweep else changed
+        read = it.records if first or not it.reports or day % 7 == it.full_day else changed
         with self._slots.request() as slot:
             yield slot
             self.result.waited.append(self._env.now - due)
@@ -194,11 +194,19 @@ def saturation(world: World, costs: Costs, result: Result) -> list[Line]:
     places = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "store": 1}
     full = {station: world.stands * span * room / result.busy[station] for station, room in places.items() if result.busy.get(station)}
     largest = max(it.records for it in registries(world))
-    sweep = ceil(largest / _PAGE) * (world.pause + world.answer) / 3600
+    hours = ceil(largest / _PAGE) * (world.pause + world.answer) / 3600
     what = f"{world.registries * world.stands:,} registries, {'first harvest' if world.first else 'every day'}: "
     ordered = sorted(full.items(), key=lambda it: it[1])
     found = [Line(f"{what}{station} full at", "times the world", times, note=f"{places[station]} of it") for station, times in ordered]
-    return [*found, Line(f"{what}sweep of the largest registry", "h", sweep, note=f"{largest:,} records, {_PAGE} a page, politeness alone")]
+    return [
+        *found,
+        Line(
+            f"{what}full harvest of the largest registry",
+            "h",
+            hours,
+            note=f"{largest:,} records, {_PAGE} a page, politeness alone",
+        ),
+    ]
 
 
 def main(

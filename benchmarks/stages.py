@@ -145,7 +145,7 @@ def harvested(data: Path, clock: Clock, *, full: bool) -> Mapping[str, int]:
         nonlocal last
         if time.monotonic() - last > _PROGRESS:
             last = time.monotonic()
-            err.print(f"  {it.records:,} of {it.claimed or 0:,} records", highlight=False)
+            err.print(f"  {it.records:,} of {it.reported_total or 0:,} records", highlight=False)
 
     counts: dict[str, int] = {}
     url = f"sqlite:///{data}/ledger.sqlite"

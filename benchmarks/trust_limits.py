@@ -42,7 +42,8 @@ _NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 _WHY = 110  # letters of a reason that are shown
 _ADDRESS = re.compile(r"^http://127\.0\.0\.1:\S+: ")  # another one each time, and nothing to a reader
 _NUMBERS = (
-    "claimed", "fetched", "unreadable", "unchanged", "returned", "new", "changed", "reidentified", "deleted", "vanished", "missing", "gone",
+    "reported", "fetched", "unreadable", "unchanged", "returned", "new", "changed", "reidentified", "deleted", "vanished", "missing",
+    "gone",
 )  # fmt: skip
 
 
@@ -110,8 +111,8 @@ def _rows_of_feed(feed: Feed, home: Path, count: int) -> Iterator[Row]:
         home,
         count,
         ("5 % vanished", {"listed": whole[:most]}, count, State.COMMITTED),
-        ("the same, the sweep after", {"listed": whole[:most]}, count, State.UNCHANGED),
-        ("the same, two sweeps after", {"listed": whole[:most]}, most, State.COMMITTED),
+        ("the same, the full harvest after", {"listed": whole[:most]}, count, State.UNCHANGED),
+        ("the same, two full harvests after", {"listed": whole[:most]}, most, State.COMMITTED),
         ("all back", {"listed": whole}, count, State.COMMITTED),
     )
     gone = {"listed": whole[:half]}

@@ -24,65 +24,87 @@ log = structlog.get_logger()
 Job = list[str] | dict[str, list[str]] | Callable[[], bool]
 
 
-def command_line(words: list[str]) -> list[str]:
+def command_line(command: list[str]) -> list[str]:
     """Return the command line of a process of this program that ends with this one."""
-    return [sys.executable, "-m", "stocktake", f"--parent={os.getpid()}", *words]
+    return [sys.executable, "-m", "stocktake", f"--parent={os.getpid()}", *command]
 
 
-def supervise(commands: Mapping[str, list[str]], settings: Settings, jobs: Sequence[Job] = ()) -> None:
-    """Keep processes running until SIGINT or SIGTERM, then terminate them; kill those still running after ten seconds.
+def supervise(
+    commands: Mapping[str, list[str]], settings: Settings, jobs: Sequence[Job] = ()
+) -> None:
+    """Keep processes running until SIGINT or SIGTERM, then terminate them; kill those still running
+    after ten seconds.
 
-    *jobs* run meanwhile, one after the other: a command runs once, a mapping names more processes to keep running, and a
-    function is called each second until it returns True.
+    *jobs* run meanwhile, one after the other: a command runs once, a mapping names more processes
+    to keep running, and a function is called each second until it returns True.
     """
     stopping = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: stopping.set())
-    kept, waiting = dict(commands), deque(jobs)
+    services, waiting = dict(commands), deque(jobs)
     children: dict[str, subprocess.Popen[bytes]] = {}
     restarts: Counter[str] = Counter()
-    began: dict[str, float] = {}
+    started_at: dict[str, float] = {}
     job: subprocess.Popen[bytes] | None = None
     try:
         while not stopping.wait(0.2 if children else 0):
-            for name, words in kept.items():
+            for name, command in services.items():
                 if name in children and children[name].poll() is None:
-                    if restarts[name] and time.monotonic() - began[name] > _STABLE_AFTER:
+                    if restarts[name] and time.monotonic() - started_at[name] > _STABLE_AFTER:
                         log.info("process recovered", process=name, restarts=restarts.pop(name))
                     continue
                 if name in children:
-                    log.error("process exited; restarting", process=name, code=children[name].returncode)
+                    log.error(
+                        "process exited; restarting", process=name, code=children[name].returncode
+                    )
                     restarts[name] += 1
                     stopping.wait(_RESTART_DELAY)
-                began[name] = time.monotonic()
-                children[name] = _start_process(words, settings)
+                started_at[name] = time.monotonic()
+                children[name] = _start_process(command, settings)
             if job is not None and (code := job.poll()) is not None:
                 if code:
-                    log.error("setup step failed; the portal keeps running", command=str(job.args), code=code)
+                    log.error(
+                        "setup step failed; the portal keeps running",
+                        command=str(job.args),
+                        code=code,
+                    )
                 job = None
             if job is None and waiting:
-                job = _start_next_job(waiting, kept, settings, stopping)
+                job = _start_next_job(waiting, services, settings, stopping)
     finally:
         _stop_processes([*children.values(), *([job] if job else [])])
 
 
 def _start_next_job(
-    waiting: deque[Job], kept: dict[str, list[str]], settings: Settings, stopping: threading.Event
+    waiting: deque[Job],
+    services: dict[str, list[str]],
+    settings: Settings,
+    stopping: threading.Event,
 ) -> subprocess.Popen[bytes] | None:
-    """Start the next job and return its process, if any. A function that returns False is called again later."""
+    """Start the next job and return its process, if any. A function that returns False is called
+    again later.
+    """
     job = waiting[0]
     if callable(job) and not job():
         stopping.wait(1)
         return None
     waiting.popleft()
     if isinstance(job, dict):
-        kept.update(job)
+        services.update(job)
     return _start_process(job, settings, quiet="--json" in job) if isinstance(job, list) else None
 
 
-def _start_process(words: list[str], settings: Settings, *, quiet: bool = False) -> subprocess.Popen[bytes]:
+def _start_process(
+    command: list[str], settings: Settings, *, quiet: bool = False
+) -> subprocess.Popen[bytes]:
     out = subprocess.DEVNULL if quiet else None
-    return subprocess.Popen(command_line(words), env=settings.environment(), start_new_session=True, stdout=out, stderr=out)
+    return subprocess.Popen(
+        command_line(command),
+        env=settings.environment(),
+        start_new_session=True,
+        stdout=out,
+        stderr=out,
+    )
 
 
 def _stop_processes(children: Sequence[subprocess.Popen[bytes]]) -> None:

@@ -1,6 +1,8 @@
-"""Follow another Stocktake's journal into one of our own; each entry is checked before it is moved into place.
+"""Follow another Stocktake's journal into one of our own; each entry is checked before it is moved
+into place.
 
-An entry that fails a check is quarantined, and reported in ``journal/origin.json`` to all that serve the mirror.
+An entry that fails a check is quarantined, and reported in ``journal/origin.json`` to all that
+serve the mirror.
 """
 
 from __future__ import annotations
@@ -15,7 +17,13 @@ from pathlib import Path
 import structlog
 from pyoxigraph import BlankNode, Literal, Quad, RdfFormat, parse
 
-from harvesters.errors import HarvestError, MirrorError, NotFoundError, ParseError, SourceLockedError
+from harvesters.errors import (
+    HarvestError,
+    MirrorError,
+    NotFoundError,
+    ParseError,
+    SourceLockedError,
+)
 from harvesters.network.download import discard, download_resumable, is_unchanged, stored_etag
 from harvesters.network.fetch import Fetch, Validator
 from harvesters.network.response_parsing import load_json
@@ -31,7 +39,9 @@ from journal.outage import Outage
 from vocab.iris import Iris, is_web
 from vocab.provenance import check_source_status
 
-LARGEST = 64 << 30  # bytes of an entry when unpacked: the first harvest of ten million records has about that
+LARGEST = (
+    64 << 30
+)  # bytes of an entry when unpacked: the first harvest of ten million records has about that
 REFUSED = "refused"  # the folder of quarantined entries, in the mirror's own
 _ID = re.compile(r"[0-9a-f]{64}\Z")
 log = structlog.get_logger(component="mirror")
@@ -54,8 +64,9 @@ class RemoteHead:
 class Mirror:
     """A mirror of the Stocktake at *url*, which ends with a slash, in the data directory *data*.
 
-    *base* is the required prefix of IRIs, None to take the origin's. *max_entry_bytes* limits an entry's uncompressed size.
-    *validators* are those that *client* sends, so that an origin without new entries answers in a few bytes.
+    *base* is the required prefix of IRIs, None to take the origin's. *max_entry_bytes* limits an
+    entry's uncompressed size. *validators* are those that *client* sends, so that an origin without
+    new entries answers in a few bytes.
     """
 
     data: Path
@@ -76,8 +87,9 @@ class Mirror:
 def sync(mirror: Mirror) -> int:
     """Download all entries that the origin has and we have not; return how many.
 
-    Each entry is stored completely or not at all, so that this may be killed at any time and run again. Raises MirrorError,
-    ForkError or ChainError if the origin is not the one mirrored here, and FetchError if it cannot be requested.
+    Each entry is stored completely or not at all, so that this may be killed at any time and run
+    again. Raises MirrorError, ForkError or ChainError if the origin is not the one mirrored here,
+    and FetchError if it cannot be requested.
     """
     with _mirror_lock(mirror.data):
         known = _check_journal(mirror)
@@ -97,7 +109,10 @@ def sync(mirror: Mirror) -> int:
         except (HarvestError, JournalError) as error:
             if known:
                 before = mirror_origin.read(mirror.journal.folder)
-                mirror_origin.write(mirror.journal.folder, replace(known, trouble=str(error), refused=before.refused if before else None))
+                mirror_origin.write(
+                    mirror.journal.folder,
+                    replace(known, error=str(error), refused=before.refused if before else None),
+                )
             raise
         return remote_head.number - first + 1
 
@@ -112,7 +127,9 @@ def handshake(mirror: Mirror) -> Origin:
 
 
 def follow(mirror: Mirror, every: float, wait: Callable[[float], bool]) -> None:
-    """Run ``sync`` every *every* seconds until *wait* returns True; failures are logged and retried."""
+    """Run ``sync`` every *every* seconds until *wait* returns True; failures are logged and
+    retried.
+    """
     outage = Outage("mirror sync failed; stored entries stay available", "mirror sync recovered")
     while True:
         try:
@@ -125,9 +142,18 @@ def follow(mirror: Mirror, every: float, wait: Callable[[float], bool]) -> None:
 
 
 def _origin(mirror: Mirror, head: RemoteHead, known: Origin | None) -> Origin:
-    """Return the origin's present description; a refused entry stays refused until another replaces it."""
+    """Return the origin's present description; a refused entry stays refused until another replaces
+    it.
+    """
     refused = known.refused if known else None
-    return Origin(mirror.url, head.base, head.number, _timestamp(mirror), refused.reason if refused else "", refused)
+    return Origin(
+        mirror.url,
+        head.base,
+        head.number,
+        _timestamp(mirror),
+        refused.reason if refused else "",
+        refused,
+    )
 
 
 def _timestamp(mirror: Mirror) -> str:
@@ -142,18 +168,28 @@ def _mirror_lock(data: Path) -> Iterator[None]:
         lock = FileLock(folder / "lock", wait=False)
     except AlreadyLockedError as error:
         holder = describe_holder(folder / "lock")
-        raise SourceLockedError(f"{data}: another process mirrors into it ({holder}); wait for it, or end it") from error
+        raise SourceLockedError(
+            f"{data}: another process mirrors into it ({holder}); wait for it, or end it"
+        ) from error
     with lock:
         yield
 
 
 def _check_journal(mirror: Mirror) -> Origin | None:
-    """Return the origin that the journal has been mirroring; raises MirrorError if the journal is not a mirror."""
+    """Return the origin that the journal has been mirroring; raises MirrorError if the journal is
+    not a mirror.
+    """
     journal, known = mirror.journal, mirror_origin.read(mirror.journal.folder)
     if moved_aside := journal.recover():
-        log.warning("incomplete journal entry moved aside", file=str(moved_aside), action="none: it is fetched again")
+        log.warning(
+            "incomplete journal entry moved aside",
+            file=str(moved_aside),
+            action="none: it is fetched again",
+        )
     if known is None and (head := journal.head):
-        raise MirrorError(f"{mirror.data} already contains data ({head.number} entries); use an empty directory for a mirror (--data)")
+        raise MirrorError(
+            f"{mirror.data} already contains data ({head.number} entries); use an empty directory for a mirror (--data)"
+        )
     return known
 
 
@@ -161,16 +197,24 @@ def _fetch_head(mirror: Mirror) -> RemoteHead:
     """Return the origin's newest entry; raises MirrorError if its base is not ours."""
     address = f"{mirror.url}journal/head"
     try:
-        reply = mirror.client.get(address, accept="application/json", conditional=mirror.remote_head is not None)
+        reply = mirror.client.get(
+            address, accept="application/json", conditional=mirror.remote_head is not None
+        )
     except NotFoundError as error:
-        raise MirrorError(f"{address}: there is no journal; give the address of a Stocktake's front page") from error
+        raise MirrorError(
+            f"{address}: there is no journal; give the address of a Stocktake's front page"
+        ) from error
     mirror.validators.update(mirror.client.seen)
     if not reply.not_modified or mirror.remote_head is None:
         mirror.remote_head = _parse_head(load_json(reply), address)
     if mirror.base not in (None, mirror.remote_head.base):
         cure = "leave STOCKTAKE_BASE away, and the origin's is taken"
-        raise MirrorError(f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but STOCKTAKE_BASE is {mirror.base}; {cure}")
-    if (known := mirror_origin.read(mirror.journal.folder)) and known.base != mirror.remote_head.base:
+        raise MirrorError(
+            f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but STOCKTAKE_BASE is {mirror.base}; {cure}"
+        )
+    if (
+        known := mirror_origin.read(mirror.journal.folder)
+    ) and known.base != mirror.remote_head.base:
         cure = "give this Stocktake a data folder of its own"
         raise MirrorError(
             f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but those that are held here with {known.base}; {cure}"
@@ -182,7 +226,9 @@ def _parse_head(document: object, address: str) -> RemoteHead:
     match document:
         case {"base": str(base), "number": 0, "id": None} if is_web(base) and base[-1] in "/#":
             return RemoteHead(base, 0, None)
-        case {"base": str(base), "number": int(number), "id": str(name)} if is_web(base) and base[-1] in "/#" and number > 0:
+        case {"base": str(base), "number": int(number), "id": str(name)} if (
+            is_web(base) and base[-1] in "/#" and number > 0
+        ):
             if _ID.match(name):
                 return RemoteHead(base, number, name)
     raise ParseError(f"{address}: has no base, number and id of a newest entry")
@@ -193,7 +239,9 @@ def _check_not_diverged(mirror: Mirror, remote_head: RemoteHead) -> None:
     local_head = mirror.journal.head
     if local_head and local_head.number > remote_head.number:
         remedy = "it was rewound or replaced; stored entries stay"
-        raise ForkError(f"{mirror.url}: its journal ends with entry {remote_head.number}, but {local_head.number} came from it; {remedy}")
+        raise ForkError(
+            f"{mirror.url}: its journal ends with entry {remote_head.number}, but {local_head.number} came from it; {remedy}"
+        )
     if local_head and local_head.number == remote_head.number and local_head.id != remote_head.id:
         raise ForkError(
             f"{mirror.url}: its entry {local_head.number} is {remote_head.id}, but {local_head.id} is stored here: "
@@ -202,14 +250,22 @@ def _check_not_diverged(mirror: Mirror, remote_head: RemoteHead) -> None:
 
 
 def _download_entry(mirror: Mirror, number: int, known: Origin) -> Entry:
-    """Download an entry and move it into place; one that was downloaded in two tries and fails a check is downloaded once more.
+    """Download an entry and move it into place; one that was downloaded in two tries and fails a
+    check is downloaded once more.
 
-    Raises ChainError where the entry fails a check; its file is then in quarantine, and is not downloaded again while the origin
-    serves the same one.
+    Raises ChainError where the entry fails a check; its file is then in quarantine, and is not
+    downloaded again while the origin serves the same one.
     """
-    part, address = mirror.data / "mirror" / f"{number:09d}{SUFFIX}", f"{mirror.url}journal/{number}.gz"
+    part, address = (
+        mirror.data / "mirror" / f"{number:09d}{SUFFIX}",
+        f"{mirror.url}journal/{number}.gz",
+    )
     try:
-        if (refused := known.refused) and refused.number == number and _is_still_refused(mirror, refused, address):
+        if (
+            (refused := known.refused)
+            and refused.number == number
+            and _is_still_refused(mirror, refused, address)
+        ):
             raise ChainError(refused.reason)
         resumed = download_resumable(mirror.client, address, part, mirror.max_entry_bytes)
         try:
@@ -223,7 +279,9 @@ def _download_entry(mirror: Mirror, number: int, known: Origin) -> Entry:
             download_resumable(mirror.client, address, part, mirror.max_entry_bytes)
             entry = mirror.journal.append_verified(part, mirror.max_entry_bytes)
     except NotFoundError as error:
-        raise MirrorError(f"{address}: is missing, but later entries exist: its journal has a gap") from error
+        raise MirrorError(
+            f"{address}: is missing, but later entries exist: its journal has a gap"
+        ) from error
     except ChainError as error:
         if not part.exists():
             raise
@@ -233,7 +291,11 @@ def _download_entry(mirror: Mirror, number: int, known: Origin) -> Entry:
 
 
 def _is_still_refused(mirror: Mirror, refused: RefusedEntry, address: str) -> bool:
-    return bool((mirror.data / refused.file).exists() and refused.etag and is_unchanged(mirror.client, address, refused.etag))
+    return bool(
+        (mirror.data / refused.file).exists()
+        and refused.etag
+        and is_unchanged(mirror.client, address, refused.etag)
+    )
 
 
 def _quarantine(mirror: Mirror, number: int, part: Path, error: ChainError, known: Origin) -> str:
@@ -244,8 +306,14 @@ def _quarantine(mirror: Mirror, number: int, part: Path, error: ChainError, know
     part.replace(mirror.data / file)
     discard(part)
     refused = RefusedEntry(number, reason, _timestamp(mirror), str(file), etag)
-    mirror_origin.write(mirror.journal.folder, replace(known, trouble=reason, refused=refused))
-    log.error("journal entry refused", number=number, origin=mirror.url, file=str(mirror.data / file), reason=str(error))
+    mirror_origin.write(mirror.journal.folder, replace(known, error=reason, refused=refused))
+    log.error(
+        "journal entry refused",
+        number=number,
+        origin=mirror.url,
+        file=str(mirror.data / file),
+        reason=str(error),
+    )
     return reason
 
 
@@ -255,20 +323,28 @@ def _clear_quarantine(mirror: Mirror, known: Origin) -> Origin:
     if known.refused is None or head is None or head.number < known.refused.number:
         return known
     (mirror.data / known.refused.file).unlink(missing_ok=True)
-    known = replace(known, trouble="", refused=None)
+    known = replace(known, error="", refused=None)
     mirror_origin.write(mirror.journal.folder, known)
     return known
 
 
 def _download_status(mirror: Mirror, base: str) -> None:
-    """Download the status of the origin's sources, which is in no entry; on failure the last one stays."""
+    """Download the status of the origin's sources, which is in no entry; on failure the last one
+    stays.
+    """
     graph, file = Iris(base).status, mirror.data / "status.nq"
     try:
-        reply = mirror.client.get(f"{mirror.url}status", {"format": "nt"}, accept="application/n-triples")
-        for _ in parse_quads(reply.content, RdfFormat.N_TRIPLES, reply.url):  # refuses deep nesting, which crashes the strict parser
+        reply = mirror.client.get(
+            f"{mirror.url}status", {"format": "nt"}, accept="application/n-triples"
+        )
+        for _ in parse_quads(
+            reply.content, RdfFormat.N_TRIPLES, reply.url
+        ):  # refuses deep nesting, which crashes the strict parser
             pass
         quads = list(parse(reply.content, RdfFormat.N_TRIPLES))
-        if any(isinstance(term, BlankNode) for quad in quads for term in (quad.subject, quad.object)):
+        if any(
+            isinstance(term, BlankNode) for quad in quads for term in (quad.subject, quad.object)
+        ):
             raise ParseError(f"{reply.url}: has blank nodes")
         _check_status(quads, Iris(base).ns)
     except (HarvestError, SyntaxError, ValueError) as error:
@@ -284,6 +360,8 @@ def _check_status(quads: Iterable[Quad], ns: str) -> None:
     sources: dict[str, dict[str, str]] = {}
     for quad in quads:
         if quad.predicate.value.startswith(ns) and isinstance(quad.object, Literal):
-            sources.setdefault(str(quad.subject), {})[quad.predicate.value.removeprefix(ns)] = quad.object.value
+            sources.setdefault(str(quad.subject), {})[quad.predicate.value.removeprefix(ns)] = (
+                quad.object.value
+            )
     for values in sources.values():
         check_source_status(values)

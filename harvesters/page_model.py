@@ -11,7 +11,9 @@ from lxml.etree import _Element
 
 from harvesters.payloads.graph import Graph
 
-Row: TypeAlias = Mapping[str, Any]  # a JSON object or a table's row; its values are the registry's own
+Row: TypeAlias = Mapping[
+    str, Any
+]  # a JSON object or a table's row; its values are the registry's own
 P = TypeVar("P", _Element, Row, Graph)
 
 
@@ -24,7 +26,9 @@ class Payload(Enum):
 
 
 class SourcePosition(NamedTuple):
-    """The position of a response in the archive: the WARC file's path below the archive, offset and length in bytes."""
+    """The position of a response in the archive: the WARC file's path below the archive, offset and
+    length in bytes.
+    """
 
     file: str
     offset: int
@@ -33,7 +37,8 @@ class SourcePosition(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Record(Generic[P]):
-    """A record: the source's own *key*, its *payload*, and its *raw* bytes, from which its digest is computed.
+    """A record: the source's own *key*, its *payload*, and its *raw* bytes, from which its digest
+    is computed.
 
     *modified* is the source's modification time, None if it has none.
     """
@@ -54,7 +59,9 @@ class DeletedRecord:
 
 @dataclass(frozen=True, slots=True)
 class InvalidRecord:
-    """A record that could not be read: it is withheld with its *reason*, and never counts as deleted."""
+    """A record that could not be read: it is withheld with its *reason*, and never counts as
+    deleted.
+    """
 
     key: str | None
     reason: str
@@ -64,20 +71,22 @@ class InvalidRecord:
 class Page(Generic[P]):
     """The records of one response.
 
-    *cursor* is passed to ``collect`` to continue with the next page, None on the last one; *claimed* is the total that the source
-    reports, None if it reports none; *at* is the position of the response in the archive; *unchanged*: the source reports no
-    change since the last run (304), so there are no items; *again*: the page may repeat records of this run (after an expired
-    token, or a page read in parts), which then are not duplicates; *doubt*: why this run cannot be a full harvest, or None;
-    *moves*: the list is requested page by page and may change between requests, so that records may be repeated or missed.
+    *cursor* is passed to ``collect`` to continue with the next page, None on the last one;
+    *reported_total* is the total that the source reports, None if it reports none; *at* is the
+    position of the response in the archive; *unchanged*: the source reports no change since the
+    last run (304), so there are no items; *again*: the page may repeat records of this run (after
+    an expired token, or a page read in parts), which then are not duplicates; *incomplete_reason*:
+    why this run cannot be a full harvest, or None; *moves*: the list is requested page by page and
+    may change between requests, so that records may be repeated or missed.
     """
 
     items: tuple[Record[P] | DeletedRecord | InvalidRecord, ...]
     cursor: str | None
-    claimed: int | None = None
+    reported_total: int | None = None
     at: SourcePosition | None = None
     unchanged: bool = False
     again: bool = False
-    doubt: str | None = None
+    incomplete_reason: str | None = None
     moves: bool = False
 
 

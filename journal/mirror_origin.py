@@ -16,7 +16,8 @@ NAME = "origin.json"
 class RefusedEntry:
     """An entry of the origin that failed a check of the mirror, at *time* (UTC), for *reason*.
 
-    *file* is its path in quarantine, in the data folder; *etag* is its ETag at the origin, None if it sent none.
+    *file* is its path in quarantine, in the data folder; *etag* is its ETag at the origin, None if
+    it sent none.
     """
 
     number: int
@@ -30,20 +31,23 @@ class RefusedEntry:
 class Origin:
     """The Stocktake at *url* whose IRIs begin with *base*.
 
-    *head* is the number of its newest entry at the last request, at *asked* (UTC, "" before the first answer); *trouble* is why
-    the mirror could not follow it then, "" if it could. *refused* is the entry that failed a check, None if there is none.
+    *head* is the number of its newest entry at the last request, at *checked* (UTC, "" before the
+    first answer); *error* is why the mirror could not follow it then, "" if it could. *refused* is
+    the entry that failed a check, None if there is none.
     """
 
     url: str
     base: str
     head: int = 0
-    asked: str = ""
-    trouble: str = ""
+    checked: str = ""
+    error: str = ""
     refused: RefusedEntry | None = None
 
 
 def read(folder: Path) -> Origin | None:
-    """Return the origin of the journal in *folder*, None if the journal is not a mirror; raises JournalError if the file is invalid."""
+    """Return the origin of the journal in *folder*, None if the journal is not a mirror; raises
+    JournalError if the file is invalid.
+    """
     try:
         values = json.loads((folder / NAME).read_bytes())
         refused = values.pop("refused", None)
@@ -51,7 +55,9 @@ def read(folder: Path) -> Origin | None:
     except (FileNotFoundError, NotADirectoryError):
         return None
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise JournalError(f"{folder / NAME} cannot be read ({error}); write it again with stocktake mirror URL, or remove it") from error
+        raise JournalError(
+            f"{folder / NAME} cannot be read ({error}); write it again with stocktake mirror URL, or remove it"
+        ) from error
 
 
 def write(folder: Path, origin: Origin) -> None:

@@ -60,7 +60,7 @@ class Registry:
 class SourceStatus:
     """The status of a source: times are UTC, None if not yet known; *outcome* is the last run's state.
 
-    *sweep* is when the last full harvest started, *missing* how many records are marked as vanished, *hold* an
+    *full_harvest* is when the last full harvest started, *missing* how many records are marked as vanished, *hold* an
     operator's reason for a hold, *plan* the run whose plan awaits approval, *account* the statistics of the last run if no journal
     entry contains them.
     """
@@ -75,7 +75,7 @@ class SourceStatus:
     run: str | None = None
     plan: str | None = None
     account: RunStatistics | None = None
-    sweep: datetime | None = None
+    full_harvest: datetime | None = None
     change: datetime | None = None
     due: datetime | None = None
     missing: int = 0
@@ -200,7 +200,7 @@ def _status_values(status: SourceStatus, iris: Iris) -> Iterator[tuple[str, str]
     times = {
         "lastAttempt": status.attempt,
         "lastSuccess": status.success,
-        "lastSweep": status.sweep,
+        "lastSweep": status.full_harvest,
         "lastChange": status.change,
         "nextDue": status.due,
         "lateFrom": status.marks.late_from,

@@ -14,7 +14,7 @@ from vocab.terms import DQV, PROV, RDF, XSD, instant, integer, literal
 
 # Each field's term in our ontology, which is both a property and a metric.
 METRICS: Mapping[str, str] = {
-    "claimed": "claimedRecords",
+    "reported": "claimedRecords",
     "fetched": "fetchedRecords",
     "unreadable": "unreadableRecords",
     "duplicate": "duplicateRecords",
@@ -42,7 +42,7 @@ METRICS: Mapping[str, str] = {
 class RunStatistics:
     """The numbers of a run; times are UTC.
 
-    *claimed* is None if the source reported no total, *entry* if the run wrote none. *quads_after* counts all quads of the journal
+    *reported* is None if the source reported no total, *entry* if the run wrote none. *quads_after* counts all quads of the journal
     after the entry, including those of these statistics. *network* counts the outcomes of requests by name.
     """
 
@@ -51,8 +51,8 @@ class RunStatistics:
     started: datetime
     ended: datetime
     state: str
-    sweep: bool = False
-    claimed: int | None = None
+    is_full: bool = False
+    reported: int | None = None
     fetched: int = 0
     unreadable: int = 0
     duplicate: int = 0
@@ -99,7 +99,7 @@ def describe_run(statistics: RunStatistics, iris: Iris) -> list[str]:
         f"{prefix}<{PROV}endedAtTime> {instant(statistics.ended)}",
         f"{prefix}<{PROV}wasAssociatedWith> <{ns}harvester>",
         f"{prefix}<{ns}outcome> {literal(statistics.state)}",
-        f'{prefix}<{ns}sweep> "{str(statistics.sweep).lower()}"^^<{XSD}boolean>',
+        f'{prefix}<{ns}sweep> "{str(statistics.is_full).lower()}"^^<{XSD}boolean>',
     ]
     if statistics.reason:
         out.append(f"{prefix}<{ns}reason> {literal(statistics.reason, 'en')}")

@@ -1,4 +1,6 @@
-"""Perform what an operator asks for by API or page, and record each action with its author and time."""
+"""Perform what an operator asks for by API or page, and record each action with its author and
+time.
+"""
 
 from __future__ import annotations
 
@@ -17,24 +19,42 @@ MAX_KEY_DAYS = 36_500  # longest validity of a key
 log = structlog.get_logger(component="admin")
 
 
-def request_run(context: AdminContext, key: Key, source: str, *, full: bool, supersede: str = "") -> RunRequest:
+def request_run(
+    context: AdminContext, key: Key, source: str, *, full: bool, supersede: str = ""
+) -> RunRequest:
     """Request a run now; the scheduler claims it.
 
-    *supersede* names the source's plan that awaits approval, if there is one: the new run supersedes it.
-    Raises InvalidValue if the source is disabled, NotFound, and PlanError if a plan awaits approval and is not named.
+    *supersede* names the source's plan that awaits approval, if there is one: the new run
+    supersedes it. Raises InvalidValue if the source is disabled, NotFound, and PlanError if a plan
+    awaits approval and is not named.
     """
     if not context.source(source).enabled:
-        raise InvalidValue("%(source)s is disabled. Set enabled = true in its source definition.", source=source)
+        raise InvalidValue(
+            "%(source)s is disabled. Set enabled = true in its source definition.", source=source
+        )
     now, ledger = context.now(), context.ledger
     plan_decisions.check_supersede(ledger, source, supersede or None)
     request_id = ledger.request_run(source, full, key.display_name, now)
-    ledger.record_audit_entry(AuditEntry(now, key.display_name, ActionType.ASKED.value, source, note=_request_note(supersede, full=full)))
-    _log_action(key, ActionType.ASKED.value, source=source, request=request_id)
+    ledger.record_audit_entry(
+        AuditEntry(
+            now,
+            key.display_name,
+            ActionType.REQUESTED.value,
+            source,
+            note=_request_note(supersede, full=full),
+        )
+    )
+    _log_action(key, ActionType.REQUESTED.value, source=source, request=request_id)
     return get_run_request(context, request_id)
 
 
 def _request_note(supersede: str, *, full: bool) -> str | None:
-    return ", ".join([*(["full"] if full else []), *([f"supersedes {supersede}"] if supersede else [])]) or None
+    return (
+        ", ".join(
+            [*(["full"] if full else []), *([f"supersedes {supersede}"] if supersede else [])]
+        )
+        or None
+    )
 
 
 def get_run_request(context: AdminContext, request_id: int) -> RunRequest:
@@ -67,7 +87,9 @@ def approve(context: AdminContext, key: Key, run: Run, note: str, override: Over
     """Approve a plan and commit it unchanged; raise PlanError if it is no longer open."""
     source = context.source(run.source)
     with context.writer() as harvest:
-        run_after = plan_decisions.approve(harvest, source, run.id, by=key.display_name, override=override, note=_check_note(note))
+        run_after = plan_decisions.approve(
+            harvest, source, run.id, by=key.display_name, override=override, note=_check_note(note)
+        )
         status_file.update_status(harvest)
     _log_action(key, ActionType.APPROVED.value, source=run.source, run=run.id)
     return run_after
@@ -77,19 +99,31 @@ def reject(context: AdminContext, key: Key, run: Run, reason: str) -> Run:
     """Reject a plan; raise PlanError if it is no longer open."""
     source = context.source(run.source)
     with context.writer() as harvest:
-        run_after = plan_decisions.reject(harvest, source, run.id, by=key.display_name, reason=_check_note(reason))
+        run_after = plan_decisions.reject(
+            harvest, source, run.id, by=key.display_name, reason=_check_note(reason)
+        )
         status_file.update_status(harvest)
     _log_action(key, ActionType.REJECTED.value, source=run.source, run=run.id)
     return run_after
 
 
-def create_key(context: AdminContext, key: Key, name: str, allowed: Scope, days: int | None) -> tuple[Key, str]:
+def create_key(
+    context: AdminContext, key: Key, name: str, allowed: Scope, days: int | None
+) -> tuple[Key, str]:
     """Create a key; return it and its token."""
     if not key_store.is_valid_name(name):
-        raise InvalidValue("The owner's name needs 1 to %(longest)s visible characters.", longest=key_store.MAX_NAME_LENGTH)
+        raise InvalidValue(
+            "The owner's name needs 1 to %(longest)s visible characters.",
+            longest=key_store.MAX_NAME_LENGTH,
+        )
     created_key, token = key_store.create(context.ledger, name, allowed, context.now(), days)
     context.ledger.record_audit_entry(
-        AuditEntry(context.now(), key.display_name, "key created", note=f"{created_key.display_name}, {allowed.label}")
+        AuditEntry(
+            context.now(),
+            key.display_name,
+            "key created",
+            note=f"{created_key.display_name}, {allowed.label}",
+        )
     )
     _log_action(key, "key created", key=created_key.id)
     return created_key, token
@@ -98,7 +132,9 @@ def create_key(context: AdminContext, key: Key, name: str, allowed: Scope, days:
 def revoke_key(context: AdminContext, key: Key, key_id: str) -> Key:
     """Revoke a key; raise KeyNotFound."""
     revoked_key = key_store.revoke(context.ledger, key_id, context.now())
-    context.ledger.record_audit_entry(AuditEntry(context.now(), key.display_name, "key revoked", note=revoked_key.display_name))
+    context.ledger.record_audit_entry(
+        AuditEntry(context.now(), key.display_name, "key revoked", note=revoked_key.display_name)
+    )
     _log_action(key, "key revoked", key=revoked_key.id)
     return revoked_key
 

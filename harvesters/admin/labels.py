@@ -1,4 +1,6 @@
-"""Name the states, counts, limits and actions that the admin pages show. Texts are English; the pages translate them."""
+"""Name the states, counts, limits and actions that the admin pages show. Texts are English; the
+pages translate them.
+"""
 
 from __future__ import annotations
 
@@ -33,13 +35,13 @@ LIMITS: Mapping[str, str] = {
     "changed": "Changed records (share)",
     "reidentified": "Records with a new identifier (share)",
     "withheld": "Withheld records (share)",
-    "sweeps": "Full harvests before removal",
+    "misses": "Full harvests before removal",
     "grace": "Days before removal",
 }
 ACTIONS: Mapping[str, str] = {
     ActionType.HELD.value: "put on hold",
     ActionType.RELEASED.value: "resumed",
-    ActionType.ASKED.value: "run requested",
+    ActionType.REQUESTED.value: "run requested",
 }  # those whose value is no label; "held" is also a state, with another meaning
 _MISSING = "missing records"
 
@@ -47,12 +49,20 @@ _MISSING = "missing records"
 def run_labels(base: str) -> Mapping[str, Mapping[Any, str]]:
     """Return the labels of a run's page: of outcomes, their meanings, counts and limits.
 
-    Counts have the names of the ontology at *base*, in the language of the request where it has one.
+    Counts have the names of the ontology at *base*, in the language of the request where it has
+    one.
     """
     counts = {name: _count_label(name, base) for name in METRICS}
     outcomes = {outcome: counts.get(outcome.value, _MISSING) for outcome in Outcome}
-    return {"labels": outcomes, "meanings": MEANINGS, "count_labels": counts, "limit_labels": LIMITS}
+    return {
+        "labels": outcomes,
+        "meanings": MEANINGS,
+        "count_labels": counts,
+        "limit_labels": LIMITS,
+    }
 
 
 def _count_label(name: str, base: str) -> str:
-    return label(f"{base}ns#{METRICS[name]}", current_locale().language, base) or name.replace("_", " ")
+    return label(f"{base}ns#{METRICS[name]}", current_locale().language, base) or name.replace(
+        "_", " "
+    )

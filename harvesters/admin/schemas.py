@@ -49,7 +49,7 @@ class RunView:
     planned: datetime | None
     ended: datetime | None
     pages: int
-    claimed: int | None
+    reported_total: int | None
     entry: int | None
     reason: str | None
     counts: dict[str, int]
@@ -67,7 +67,9 @@ class HoldView:
 
 @dataclass(frozen=True, slots=True)
 class SourceView:
-    """A source and its status; *freshness* is live, late, failing, frozen or retired, *failures* those since the last success."""
+    """A source and its status; *freshness* is live, late, failing, frozen or retired, *failures*
+    those since the last success.
+    """
 
     name: str
     title: str
@@ -96,9 +98,9 @@ class RunRequestView:
     id: int
     source: str
     full: bool
-    asked: datetime
+    requested: datetime
     by: str
-    taken: datetime | None
+    claimed: datetime | None
     run: str | None
 
 
@@ -134,12 +136,21 @@ class RecordView:
 def key_view(key: Key, now: datetime) -> KeyView:
     """Return the view of a key."""
     state = "revoked" if key.revoked else "good" if key.is_valid(now) else "expired"
-    return KeyView(key.id, key.name, key.scope.label, state, key.created, key.expires, key.revoked, key.last_used)
+    return KeyView(
+        key.id,
+        key.name,
+        key.scope.label,
+        state,
+        key.created,
+        key.expires,
+        key.revoked,
+        key.last_used,
+    )
 
 
 def run_view(run: Run) -> RunView:
     """Return the view of a run."""
-    kind = "sweep" if run.sweep else "changes"
+    kind = "full" if run.is_full else "changes"
     return RunView(
         id=run.id,
         source=run.source,
@@ -151,7 +162,7 @@ def run_view(run: Run) -> RunView:
         planned=run.planned,
         ended=run.ended,
         pages=run.pages,
-        claimed=run.claimed,
+        reported_total=run.reported_total,
         entry=None if run.state is State.COMMITTING else run.entry,
         reason=run.reason,
         counts=run.counts,
@@ -161,7 +172,15 @@ def run_view(run: Run) -> RunView:
 
 def run_request_view(request: RunRequest) -> RunRequestView:
     """Return the view of a run request."""
-    return RunRequestView(request.id, request.source, request.full, request.requested, request.by, request.claimed, request.run)
+    return RunRequestView(
+        request.id,
+        request.source,
+        request.full,
+        request.requested,
+        request.by,
+        request.claimed,
+        request.run,
+    )
 
 
 def audit_entry_view(entry: AuditEntry) -> AuditEntryView:

@@ -33,31 +33,54 @@ class Finalization(AbsenceQueries):
             self._prune(connection, run)
             self._save(connection, run)
 
-    def _apply_state_changes(self, connection: sa.Connection, run: Run, state_changes: Iterable[StateChange]) -> None:
+    def _apply_state_changes(
+        self, connection: sa.Connection, run: Run, state_changes: Iterable[StateChange]
+    ) -> None:
         """Replace current descriptions by tombstones and marked descriptions."""
         r, d = t.record, t.description
         this_record = sa.and_(r.c.source == run.source, r.c.key == sa.bindparam("its"))
         old = sa.select(r.c.run, r.c.seq).where(this_record)
         drop = sa.delete(d).where(sa.tuple_(d.c.run, d.c.seq).in_(old))
-        new: dict[str, sa.BindParameter[Any]] = {name: sa.bindparam(f"new_{name}") for name in ("state", "seq", "vanished_since")}
+        new: dict[str, sa.BindParameter[Any]] = {
+            name: sa.bindparam(f"new_{name}") for name in ("state", "seq", "vanished_since")
+        }
         for batch in _batches(state_changes):
             connection.execute(drop, [{"its": change.key} for change in batch])
             connection.execute(
-                sa.insert(d), [{"run": run.id, "seq": change.seq, "statements": compress(change.description)} for change in batch]
+                sa.insert(d),
+                [
+                    {"run": run.id, "seq": change.seq, "statements": compress(change.description)}
+                    for change in batch
+                ],
             )
             names = [
-                {"its": change.key, "new_state": change.state.value, "new_seq": change.seq, "new_vanished_since": naive(change.since)}
+                {
+                    "its": change.key,
+                    "new_state": change.state.value,
+                    "new_seq": change.seq,
+                    "new_vanished_since": naive(change.since),
+                }
                 for change in batch
             ]
             connection.execute(sa.update(r).where(this_record).values(run=run.id, **new), names)
-        deleted = sa.and_(r.c.source == run.source, r.c.run == run.id, r.c.state == RecordState.GONE.value)
-        connection.execute(sa.update(r).where(deleted).values(digest="", content="", misses=0, likeness=None, page=None))
+        deleted = sa.and_(
+            r.c.source == run.source, r.c.run == run.id, r.c.state == RecordState.GONE.value
+        )
+        connection.execute(
+            sa.update(r)
+            .where(deleted)
+            .values(digest="", content="", misses=0, fingerprint=None, page=None)
+        )
 
     def _delete_replaced(self, connection: sa.Connection, run: Run) -> None:
         """Delete the descriptions that this run replaces."""
         r, s, d = t.record, t.staged, t.description
         join = sa.and_(s.c.source == r.c.source, s.c.key == r.c.key)
-        pairs = sa.select(r.c.run, r.c.seq).join(s, join).where(s.c.run == run.id, s.c.outcome.in_(_UPSERTED))
+        pairs = (
+            sa.select(r.c.run, r.c.seq)
+            .join(s, join)
+            .where(s.c.run == run.id, s.c.outcome.in_(_UPSERTED))
+        )
         connection.execute(sa.delete(d).where(sa.tuple_(d.c.run, d.c.seq).in_(pairs)))
 
     def _upsert_records(self, connection: sa.Connection, run: Run) -> None:
@@ -74,26 +97,51 @@ class Finalization(AbsenceQueries):
             "seq",
             "misses",
             "vanished_since",
-            "likeness",
+            "fingerprint",
             "page",
         ]
-        values = (s.source, s.key, state, s.digest, s.content, s.first_seen, s.run, s.seq, sa.literal(0), sa.null(), s.likeness, s.page)
-        insert = self._insert(t.record).from_select(columns, sa.select(*values).where(s.run == run.id, s.outcome.in_(_UPSERTED)))
+        values = (
+            s.source,
+            s.key,
+            state,
+            s.digest,
+            s.content,
+            s.first_seen,
+            s.run,
+            s.seq,
+            sa.literal(0),
+            sa.null(),
+            s.fingerprint,
+            s.page,
+        )
+        insert = self._insert(t.record).from_select(
+            columns, sa.select(*values).where(s.run == run.id, s.outcome.in_(_UPSERTED))
+        )
         updates = {name: insert.excluded[name] for name in columns[2:]}
-        connection.execute(insert.on_conflict_do_update(index_elements=["source", "key"], set_=updates))
+        connection.execute(
+            insert.on_conflict_do_update(index_elements=["source", "key"], set_=updates)
+        )
 
     def _update_seen(self, connection: sa.Connection, run: Run) -> None:
         """Update the digests of unchanged records (their bytes may differ), and count misses."""
         s, r = t.staged, t.record
         of_run = sa.and_(s.c.run == run.id, r.c.source == s.c.source, r.c.key == s.c.key)
         is_unchanged = s.c.outcome.in_([Outcome.UNCHANGED.value, Outcome.RETURNED.value])
-        connection.execute(sa.update(r).where(of_run, is_unchanged, r.c.digest != s.c.digest).values(digest=s.c.digest))
-        connection.execute(sa.update(r).where(of_run, s.c.seq >= 0, r.c.misses > 0).values(misses=0))
+        connection.execute(
+            sa.update(r)
+            .where(of_run, is_unchanged, r.c.digest != s.c.digest)
+            .values(digest=s.c.digest)
+        )
+        connection.execute(
+            sa.update(r).where(of_run, s.c.seq >= 0, r.c.misses > 0).values(misses=0)
+        )
         is_absent = s.c.outcome.in_([Outcome.VANISHED.value, Outcome.MISSING.value])
         connection.execute(sa.update(r).where(of_run, is_absent).values(misses=r.c.misses + 1))
 
     def discard_run(self, run: Run) -> None:
-        """Discard what a run would have published, and update its row; the records that it saw stay listed."""
+        """Discard what a run would have published, and update its row; the records that it saw stay
+        listed.
+        """
         with self._begin() as connection:
             connection.execute(sa.delete(t.description).where(t.description.c.run == run.id))
             self._delete_unchanged(connection, run)
@@ -110,13 +158,17 @@ class Finalization(AbsenceQueries):
     def _delete_unchanged(self, connection: sa.Connection, run: Run) -> None:
         """Delete the staged rows of unchanged records, which are listed by page."""
         s = t.staged.c
-        connection.execute(sa.delete(t.staged).where(s.run == run.id, s.outcome == Outcome.UNCHANGED.value))
+        connection.execute(
+            sa.delete(t.staged).where(s.run == run.id, s.outcome == Outcome.UNCHANGED.value)
+        )
 
     def _prune(self, connection: sa.Connection, run: Run) -> None:
         """Delete the rows of the source's old runs; their counts stay."""
         c = t.run.c
         ended = c.state.not_in([State.HELD.value, State.RUNNING.value, State.COMMITTING.value])
-        old = sa.select(c.id).where(c.source == run.source, c.number <= run.number - LISTED_RUNS, ended)
+        old = sa.select(c.id).where(
+            c.source == run.source, c.number <= run.number - LISTED_RUNS, ended
+        )
         for table in (t.staged, t.unchanged, t.notice):
             connection.execute(sa.delete(table).where(table.c.run.in_(old)))
 

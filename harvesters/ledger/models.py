@@ -24,7 +24,9 @@ class State(Enum):
 
 
 class Outcome(Enum):
-    """The result of a run for one record: first those of records seen, then those of records that a full harvest did not see."""
+    """The result of a run for one record: first those of records seen, then those of records that a
+    full harvest did not see.
+    """
 
     NEW = "new"
     CHANGED = "changed"
@@ -63,17 +65,19 @@ SERVED = (RecordState.PUBLISHED, RecordState.VANISHED)
 class Run:
     """One run; times are UTC.
 
-    *cursor* is None before the first page and after the last, *claimed* is the total that the source reported, if any. *network* counts
-    the outcomes of requests, *fetched* the records received, *doubt* is why the run does not count as a full harvest. *added* and *removed*
-    count the quads of its journal entry, *after* those of all entries up to it; None while there is no entry. *heard* is when the
-    source was last fetched, for a run that maps archived responses again without fetching; None for any other run.
+    *cursor* is None before the first page and after the last, *reported_total* is the total that
+    the source reported, if any. *network* counts the outcomes of requests, *fetched* the records
+    received, *incomplete_reason* is why the run does not count as a full harvest. *added* and
+    *removed* count the quads of its journal entry, *after* those of all entries up to it; None
+    while there is no entry. *last_fetched* is when the source was last fetched, for a run that maps
+    archived responses again without fetching; None for any other run.
     """
 
     id: str
     source: str
     number: int
     state: State
-    sweep: bool
+    is_full: bool
     since: datetime | None
     started: datetime
     rules: str
@@ -81,18 +85,18 @@ class Run:
     ended: datetime | None = None
     cursor: str | None = None
     pages: int = 0
-    claimed: int | None = None
+    reported_total: int | None = None
     archived: int = 0
     entry: int | None = None
     reason: str | None = None
     counts: dict[str, int] = field(default_factory=dict)
     network: dict[str, int] = field(default_factory=dict)
     fetched: int = 0
-    doubt: str | None = None
+    incomplete_reason: str | None = None
     added: int | None = None
     removed: int | None = None
     after: int | None = None
-    heard: datetime | None = None
+    last_fetched: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,9 +118,10 @@ class StoredRecord:
 class StagedRecord:
     """The result of a run for one record.
 
-    *description* (sorted statements, one a line) is set only if new or changed, *reason* if the record is not published or was not
-    seen, *other* is the key of the same record before or after. *likeness* and *page* are hashes of the description without its key,
-    and of its first web address.
+    *description* (sorted statements, one a line) is set only if new or changed, *reason* if the
+    record is not published or was not seen, *other* is the key of the same record before or after.
+    *fingerprint* and *page* are hashes of the description without its key, and of its first web
+    address.
     """
 
     key: str | None
@@ -128,13 +133,15 @@ class StagedRecord:
     reason: str | None = None
     position: SourcePosition | None = None
     other: str | None = None
-    likeness: int | None = None
+    fingerprint: int | None = None
     page: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class StagedDiff:
-    """A staged record, numbered *seq* in its run, with the *previous* description and state of the stored record."""
+    """A staged record, numbered *seq* in its run, with the *previous* description and state of the
+    stored record.
+    """
 
     seq: int
     draft: StagedRecord
@@ -144,7 +151,9 @@ class StagedDiff:
 
 @dataclass(frozen=True, slots=True)
 class StateChange:
-    """The new state of the record staged as *seq* if staging does not contain it: a tombstone, or a mark set or removed."""
+    """The new state of the record staged as *seq* if staging does not contain it: a tombstone, or a
+    mark set or removed.
+    """
 
     seq: int
     key: str
@@ -155,7 +164,9 @@ class StateChange:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """A notice about a run that does not affect its result; *other* is the key at *source* that *key* is compared with."""
+    """A notice about a run that does not affect its result; *other* is the key at *source* that
+    *key* is compared with.
+    """
 
     kind: str
     text: str

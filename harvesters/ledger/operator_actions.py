@@ -21,12 +21,14 @@ class ActionType(Enum):
     REJECTED = "rejected"
     HELD = "held"
     RELEASED = "released"
-    ASKED = "asked for a run"
+    REQUESTED = "requested a run"
 
 
 @dataclass(frozen=True, slots=True)
 class AuditEntry:
-    """One action of a person or of a key's owner; *when* is UTC, *what* an ActionType's value or another text."""
+    """One action of a person or of a key's owner; *when* is UTC, *what* an ActionType's value or
+    another text.
+    """
 
     when: datetime
     who: str
@@ -38,7 +40,9 @@ class AuditEntry:
 
 @dataclass(frozen=True, slots=True)
 class Override:
-    """A limit raised for one run: the next run that needs it consumes it. It expires at *until* (UTC)."""
+    """A limit raised for one run: the next run that needs it consumes it. It expires at *until*
+    (UTC).
+    """
 
     limit: str
     value: float
@@ -92,14 +96,24 @@ class OperatorActions(Database):
         """Return the newest audit entries, of one source or of all."""
         query = sa.select(t.act).order_by(t.act.c.id.desc()).limit(limit)
         with self._begin() as connection:
-            rows = connection.execute(query.where(t.act.c.source == source) if source else query).all()
-        return [AuditEntry(utc(row.when), row.who, row.what, row.source, row.run, row.note) for row in rows]
+            rows = connection.execute(
+                query.where(t.act.c.source == source) if source else query
+            ).all()
+        return [
+            AuditEntry(utc(row.when), row.who, row.what, row.source, row.run, row.note)
+            for row in rows
+        ]
 
     # ---- holds
 
     def hold(self, hold: SourceHold) -> None:
         """Put a source on hold, in place of an earlier hold."""
-        values = {"source": hold.source, "since": naive(hold.since), "by": hold.by, "reason": hold.reason}
+        values = {
+            "source": hold.source,
+            "since": naive(hold.since),
+            "by": hold.by,
+            "reason": hold.reason,
+        }
         with self._begin() as connection:
             connection.execute(sa.delete(t.hold).where(t.hold.c.source == hold.source))
             connection.execute(sa.insert(t.hold).values(values))
@@ -107,13 +121,17 @@ class OperatorActions(Database):
     def release(self, source: str) -> bool:
         """Remove the hold on a source; return whether there was one."""
         with self._begin() as connection:
-            return connection.execute(sa.delete(t.hold).where(t.hold.c.source == source)).rowcount > 0
+            return (
+                connection.execute(sa.delete(t.hold).where(t.hold.c.source == source)).rowcount > 0
+            )
 
     def holds(self) -> dict[str, SourceHold]:
         """Return the sources on hold, by name."""
         with self._begin() as connection:
             rows = connection.execute(sa.select(t.hold).order_by(t.hold.c.source)).all()
-        return {row.source: SourceHold(row.source, utc(row.since), row.by, row.reason) for row in rows}
+        return {
+            row.source: SourceHold(row.source, utc(row.since), row.by, row.reason) for row in rows
+        }
 
     # ---- overrides
 
@@ -121,7 +139,9 @@ class OperatorActions(Database):
         """Store an override for a source; return its number."""
         values = {"limit": override.limit, "value": override.value, "until": naive(override.until)}
         with self._begin() as connection:
-            made = connection.execute(sa.insert(t.override).values(source=source, by=by, given=naive(at), **values))
+            made = connection.execute(
+                sa.insert(t.override).values(source=source, by=by, given=naive(at), **values)
+            )
             return int(made.inserted_primary_key[0]) if made.inserted_primary_key else 0
 
     def overrides(self, source: str) -> list[GrantedOverride]:
@@ -134,66 +154,101 @@ class OperatorActions(Database):
     def consume(self, numbers: list[int], run: str) -> None:
         """Record that a run consumed overrides."""
         with self._begin() as connection:
-            connection.execute(sa.update(t.override).where(t.override.c.id.in_(numbers)).values(used=run))
+            connection.execute(
+                sa.update(t.override).where(t.override.c.id.in_(numbers)).values(used=run)
+            )
 
     # ---- run requests
 
     def request_run(self, source: str, full: bool, by: str, at: datetime) -> int:
         """Request a run of a source; return the request's number. The scheduler claims it."""
         with self._begin() as connection:
-            made = connection.execute(sa.insert(t.run_request).values(source=source, full=full, by=by, asked=naive(at)))
+            made = connection.execute(
+                sa.insert(t.run_request).values(
+                    source=source, full=full, by=by, requested=naive(at)
+                )
+            )
             return int(made.inserted_primary_key[0]) if made.inserted_primary_key else 0
 
     def run_requests(self, limit: int = 50) -> list[RunRequest]:
         """Return the newest run requests."""
         with self._begin() as connection:
-            rows = connection.execute(sa.select(t.run_request).order_by(t.run_request.c.id.desc()).limit(limit)).all()
+            rows = connection.execute(
+                sa.select(t.run_request).order_by(t.run_request.c.id.desc()).limit(limit)
+            ).all()
         return [_run_request(row) for row in rows]
 
     def run_request(self, number: int) -> RunRequest | None:
         """Return a run request by its number, or None."""
         with self._begin() as connection:
-            row = connection.execute(sa.select(t.run_request).where(t.run_request.c.id == number)).one_or_none()
+            row = connection.execute(
+                sa.select(t.run_request).where(t.run_request.c.id == number)
+            ).one_or_none()
         return _run_request(row) if row else None
 
     def waiting_requests(self) -> list[RunRequest]:
         """Return the unclaimed run requests, the oldest first."""
         with self._begin() as connection:
-            rows = connection.execute(sa.select(t.run_request).where(t.run_request.c.taken.is_(None)).order_by(t.run_request.c.id)).all()
+            rows = connection.execute(
+                sa.select(t.run_request)
+                .where(t.run_request.c.claimed.is_(None))
+                .order_by(t.run_request.c.id)
+            ).all()
         return [_run_request(row) for row in rows]
 
     def claimed_requests(self) -> list[RunRequest]:
         """Return the claimed run requests without a result."""
         requests = t.run_request
-        query = sa.select(requests).where(requests.c.taken.is_not(None), requests.c.run.is_(None)).order_by(requests.c.id)
+        query = (
+            sa.select(requests)
+            .where(requests.c.claimed.is_not(None), requests.c.run.is_(None))
+            .order_by(requests.c.id)
+        )
         with self._begin() as connection:
             rows = connection.execute(query).all()
         return [_run_request(row) for row in rows]
 
     def claim(self, number: int, at: datetime) -> bool:
         """Claim a run request; return whether it was unclaimed."""
-        query = sa.update(t.run_request).where(t.run_request.c.id == number, t.run_request.c.taken.is_(None)).values(taken=naive(at))
+        query = (
+            sa.update(t.run_request)
+            .where(t.run_request.c.id == number, t.run_request.c.claimed.is_(None))
+            .values(claimed=naive(at))
+        )
         with self._begin() as connection:
             return connection.execute(query).rowcount > 0
 
     def requeue(self, number: int) -> None:
         """Release a claimed run request."""
         with self._begin() as connection:
-            connection.execute(sa.update(t.run_request).where(t.run_request.c.id == number).values(taken=None))
+            connection.execute(
+                sa.update(t.run_request).where(t.run_request.c.id == number).values(claimed=None)
+            )
 
     def requeue_all(self) -> None:
         """Requeue requests claimed by a process that died."""
         with self._begin() as connection:
-            connection.execute(sa.update(t.run_request).where(t.run_request.c.run.is_(None)).values(taken=None))
+            connection.execute(
+                sa.update(t.run_request).where(t.run_request.c.run.is_(None)).values(claimed=None)
+            )
 
     def complete_request(self, number: int, run: str) -> None:
         """Store the result of a run request: a run's id, or why there was none."""
         with self._begin() as connection:
-            connection.execute(sa.update(t.run_request).where(t.run_request.c.id == number).values(run=run))
+            connection.execute(
+                sa.update(t.run_request).where(t.run_request.c.id == number).values(run=run)
+            )
 
 
 def _audit_row(act: AuditEntry) -> dict[str, Any]:
-    return {"when": naive(act.when), "who": act.who, "what": act.what, "source": act.source, "run": act.run, "note": act.note}
+    return {
+        "when": naive(act.when),
+        "who": act.who,
+        "what": act.what,
+        "source": act.source,
+        "run": act.run,
+        "note": act.note,
+    }
 
 
 def _granted_override(row: Any) -> GrantedOverride:
@@ -202,4 +257,6 @@ def _granted_override(row: Any) -> GrantedOverride:
 
 
 def _run_request(row: Any) -> RunRequest:
-    return RunRequest(row.id, row.source, row.full, utc(row.asked), row.by, aware(row.taken), row.run)
+    return RunRequest(
+        row.id, row.source, row.full, utc(row.requested), row.by, aware(row.claimed), row.run
+    )

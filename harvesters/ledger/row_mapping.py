@@ -1,4 +1,6 @@
-"""Map types to rows. Times are stored as UTC without a zone, since not every database supports zones."""
+"""Map types to rows. Times are stored as UTC without a zone, since not every database supports
+zones.
+"""
 
 from __future__ import annotations
 
@@ -30,14 +32,29 @@ def naive(value: datetime | None) -> datetime | None:
 
 def run_row(run: Run) -> dict[str, object]:
     """Return a run as a row."""
-    times = {name: naive(getattr(run, name)) for name in ("since", "started", "planned", "ended", "heard")}
-    return {**asdict(run), **times, "state": run.state.value, "counts": json.dumps(run.counts), "network": json.dumps(run.network)}
+    times = {
+        name: naive(getattr(run, name))
+        for name in ("since", "started", "planned", "ended", "last_fetched")
+    }
+    return {
+        **asdict(run),
+        **times,
+        "state": run.state.value,
+        "counts": json.dumps(run.counts),
+        "network": json.dumps(run.network),
+    }
 
 
-def description_rows(run: Run, drafts: Sequence[StagedRecord], first: int) -> list[dict[str, object]]:
+def description_rows(
+    run: Run, drafts: Sequence[StagedRecord], first: int
+) -> list[dict[str, object]]:
     """Return the descriptions of staged records, numbered from *first*, as rows."""
     texts = ((number, draft.description) for number, draft in enumerate(drafts, first))
-    return [{"run": run.id, "seq": number, "statements": compress(text)} for number, text in texts if text]
+    return [
+        {"run": run.id, "seq": number, "statements": compress(text)}
+        for number, text in texts
+        if text
+    ]
 
 
 def staged_row(run: Run, seq: int, draft: StagedRecord) -> dict[str, object]:
@@ -56,7 +73,7 @@ def staged_row(run: Run, seq: int, draft: StagedRecord) -> dict[str, object]:
         "offset": draft.position.offset if draft.position else None,
         "length": draft.position.length if draft.position else None,
         "other": draft.other,
-        "likeness": draft.likeness,
+        "fingerprint": draft.fingerprint,
         "page": draft.page,
     }
 
@@ -66,7 +83,17 @@ def row_to_staged(row: Any, description: str = "") -> StagedRecord:
     position = SourcePosition(row.file, row.offset, row.length) if row.file is not None else None
     first, outcome = aware(row.first_seen), Outcome(row.outcome)
     return StagedRecord(
-        row.key, outcome, row.digest, row.content, first, description, row.reason, position, row.other, row.likeness, row.page
+        row.key,
+        outcome,
+        row.digest,
+        row.content,
+        first,
+        description,
+        row.reason,
+        position,
+        row.other,
+        row.fingerprint,
+        row.page,
     )
 
 
@@ -76,5 +103,15 @@ def unchanged_row(run: Run, drafts: Sequence[StagedRecord]) -> dict[str, object]
     if not unchanged:
         return None
     position, keys = unchanged[0].position, json.dumps([draft.key for draft in unchanged])
-    columns = {"file": position.file, "offset": position.offset, "length": position.length} if position else {}
-    return {"run": run.id, "page": run.pages, **columns, "count": len(unchanged), "keys": compress(keys)}
+    columns = (
+        {"file": position.file, "offset": position.offset, "length": position.length}
+        if position
+        else {}
+    )
+    return {
+        "run": run.id,
+        "page": run.pages,
+        **columns,
+        "count": len(unchanged),
+        "keys": compress(keys),
+    }

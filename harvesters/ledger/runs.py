@@ -27,53 +27,108 @@ class Runs(Database):
         """Return the source's unfinished run, or None."""
         return self.last_run(source, [State.RUNNING, State.COMMITTING])
 
-    def last_run(self, source: str, states: Iterable[State], *, full_only: bool = False, fetched_only: bool = False) -> Run | None:
-        """Return the source's newest run in one of *states*, optionally of full harvests or of runs that fetched only."""
+    def last_run(
+        self,
+        source: str,
+        states: Iterable[State],
+        *,
+        full_only: bool = False,
+        fetched_only: bool = False,
+    ) -> Run | None:
+        """Return the source's newest run in one of *states*, optionally of full harvests or of runs
+        that fetched only.
+        """
         values = [state.value for state in states]
-        query = sa.select(t.run).where(t.run.c.source == source, t.run.c.state.in_(values)).order_by(t.run.c.number.desc()).limit(1)
-        query = query.where(t.run.c.heard.is_(None)) if fetched_only else query
-        return next(iter(self._runs(query.where(t.run.c.sweep) if full_only else query)), None)
+        query = (
+            sa.select(t.run)
+            .where(t.run.c.source == source, t.run.c.state.in_(values))
+            .order_by(t.run.c.number.desc())
+            .limit(1)
+        )
+        query = query.where(t.run.c.last_fetched.is_(None)) if fetched_only else query
+        return next(iter(self._runs(query.where(t.run.c.is_full) if full_only else query)), None)
 
     def fetched_runs(self, source: str, states: Iterable[State]) -> list[Run]:
-        """Return the runs in *states* that fetched, newest first, since the last full harvest; empty if there was none."""
-        sweep = self.last_run(source, [State.COMMITTED, State.UNCHANGED], full_only=True, fetched_only=True)
-        if sweep is None:
+        """Return the runs in *states* that fetched, newest first, since the last full harvest;
+        empty if there was none.
+        """
+        last_full = self.last_run(
+            source, [State.COMMITTED, State.UNCHANGED], full_only=True, fetched_only=True
+        )
+        if last_full is None:
             return []
         c, values = t.run.c, [state.value for state in states]
-        query = sa.select(t.run).where(c.source == source, c.state.in_(values), c.heard.is_(None), c.number >= sweep.number)
+        query = sa.select(t.run).where(
+            c.source == source,
+            c.state.in_(values),
+            c.last_fetched.is_(None),
+            c.number >= last_full.number,
+        )
         return list(self._runs(query.order_by(c.number.desc())))
 
     def runs(self, source: str | None = None, limit: int = 50) -> list[Run]:
         """Return the newest runs, of one source or of all."""
-        query = sa.select(t.run).order_by(t.run.c.started.desc(), t.run.c.number.desc(), t.run.c.id.desc()).limit(limit)
+        query = (
+            sa.select(t.run)
+            .order_by(t.run.c.started.desc(), t.run.c.number.desc(), t.run.c.id.desc())
+            .limit(limit)
+        )
         return list(self._runs(query.where(t.run.c.source == source) if source else query))
 
     def awaiting_review(self) -> list[Run]:
         """Return the runs whose plans await approval, the oldest first."""
-        return list(self._runs(sa.select(t.run).where(t.run.c.state == State.HELD.value).order_by(t.run.c.started, t.run.c.id)))
+        return list(
+            self._runs(
+                sa.select(t.run)
+                .where(t.run.c.state == State.HELD.value)
+                .order_by(t.run.c.started, t.run.c.id)
+            )
+        )
 
     def sources(self) -> list[str]:
         """Return the names of all sources that had a run."""
         with self._begin() as connection:
-            return list(connection.scalars(sa.select(t.run.c.source).distinct().order_by(t.run.c.source)))
+            return list(
+                connection.scalars(sa.select(t.run.c.source).distinct().order_by(t.run.c.source))
+            )
 
     def latest_time(self, source: str) -> datetime | None:
         """Return the latest time in the source's runs."""
-        times = [sa.func.max(column) for column in (t.run.c.started, t.run.c.planned, t.run.c.ended)]
+        times = [
+            sa.func.max(column) for column in (t.run.c.started, t.run.c.planned, t.run.c.ended)
+        ]
         with self._begin() as connection:
             row = connection.execute(sa.select(*times).where(t.run.c.source == source)).one()
         return max((utc(time) for time in row if time), default=None)
 
-    def create_run(self, source: str, started: datetime, rules: str, *, sweep: bool, since: datetime | None) -> Run:
+    def create_run(
+        self, source: str, started: datetime, rules: str, *, is_full: bool, since: datetime | None
+    ) -> Run:
         """Create a run; its id is the source's name and its number."""
         with self._begin() as connection:
-            last = connection.scalar(sa.select(sa.func.max(t.run.c.number)).where(t.run.c.source == source)) or 0
-            run = Run(f"{source}.{last + 1}", source, last + 1, State.RUNNING, sweep, since, started, rules)
+            last = (
+                connection.scalar(
+                    sa.select(sa.func.max(t.run.c.number)).where(t.run.c.source == source)
+                )
+                or 0
+            )
+            run = Run(
+                f"{source}.{last + 1}",
+                source,
+                last + 1,
+                State.RUNNING,
+                is_full,
+                since,
+                started,
+                rules,
+            )
             connection.execute(sa.insert(t.run).values(**run_row(run)))
         return run
 
     def save(self, run: Run) -> None:
-        """Update a run's row; durably if the journal is written next, so that the ledger is never behind it."""
+        """Update a run's row; durably if the journal is written next, so that the ledger is never
+        behind it.
+        """
         with self._begin(durable=run.state is State.COMMITTING) as connection:
             self._save(connection, run)
 
@@ -85,7 +140,7 @@ class Runs(Database):
             rows = connection.execute(query).mappings().all()
         for row in rows:
             values = {**row, "state": State(row["state"])}
-            for name in ("since", "started", "planned", "ended", "heard"):
+            for name in ("since", "started", "planned", "ended", "last_fetched"):
                 values[name] = aware(values[name])
             for name in ("counts", "network"):
                 values[name] = json.loads(values[name] or "{}")
@@ -97,7 +152,9 @@ class Runs(Database):
         """Store the run's notices of this kind, replacing earlier ones."""
         rows = [{"run": run.id, **asdict(notice)} for notice in notices]
         with self._begin() as connection:
-            connection.execute(sa.delete(t.notice).where(t.notice.c.run == run.id, t.notice.c.kind == kind))
+            connection.execute(
+                sa.delete(t.notice).where(t.notice.c.run == run.id, t.notice.c.kind == kind)
+            )
             if rows:
                 connection.execute(sa.insert(t.notice), rows)
 
@@ -111,9 +168,16 @@ class Runs(Database):
     # ---- balances
 
     def balance(self, last_entry: int) -> tuple[int, int]:
-        """Return the last counted entry up to *last_entry* and the number of quads after it; (0, 0) if there is none."""
+        """Return the last counted entry up to *last_entry* and the number of quads after it; (0, 0)
+        if there is none.
+        """
         c = t.balance.c
-        query = sa.select(c.entry, c.after).where(c.entry <= last_entry).order_by(c.entry.desc()).limit(1)
+        query = (
+            sa.select(c.entry, c.after)
+            .where(c.entry <= last_entry)
+            .order_by(c.entry.desc())
+            .limit(1)
+        )
         with self._begin() as connection:
             row = connection.execute(query).one_or_none()
         return (row.entry, row.after) if row else (0, 0)

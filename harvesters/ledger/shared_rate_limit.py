@@ -12,28 +12,35 @@ from harvesters.ledger.database import Database
 
 # One statement: the row lock serializes workers, so that no two get the same time.
 _ACQUIRE = sa.text("""
-    INSERT INTO turn (host, due, pause, held) VALUES (:host, clock_timestamp(), :pause, clock_timestamp())
+    INSERT INTO rate_limit AS r (host, requested, pause, blocked_until)
+    VALUES (:host, clock_timestamp(), :pause, clock_timestamp())
     ON CONFLICT (host) DO UPDATE SET
-        due = GREATEST(clock_timestamp(), turn.held, turn.due + make_interval(secs => GREATEST(:pause, turn.pause))),
+        requested = GREATEST(
+            clock_timestamp(), r.blocked_until, r.requested + make_interval(secs => GREATEST(:pause, r.pause))
+        ),
         pause = :pause
-    RETURNING EXTRACT(EPOCH FROM due - clock_timestamp())
+    RETURNING EXTRACT(EPOCH FROM requested - clock_timestamp())
 """)
 _BLOCK = sa.text("""
-    INSERT INTO turn (host, due, pause, held)
+    INSERT INTO rate_limit AS r (host, requested, pause, blocked_until)
     VALUES (:host, clock_timestamp(), 0, clock_timestamp() + make_interval(secs => :seconds))
-    ON CONFLICT (host) DO UPDATE SET held = GREATEST(turn.held, EXCLUDED.held)
+    ON CONFLICT (host) DO UPDATE SET blocked_until = GREATEST(r.blocked_until, EXCLUDED.blocked_until)
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class SharedRateLimiter:
-    """A rate limiter for all processes that share *ledger*, a PostgreSQL one; *sleep* takes seconds."""
+    """A rate limiter for all processes that share *ledger*, a PostgreSQL one; *sleep* takes
+    seconds.
+    """
 
     ledger: Database
     sleep: Callable[[float], None] = time.sleep
 
     def acquire(self, host: str, pause: float) -> None:
-        """Wait until *host* may be requested: *pause* seconds after the last request, or longer if that one asked for more."""
+        """Wait until *host* may be requested: *pause* seconds after the last request, or longer if
+        that one asked for more.
+        """
         with self.ledger.transaction() as connection:
             wait = float(connection.scalar(_ACQUIRE, {"host": host, "pause": pause}) or 0)
         if wait > 0:

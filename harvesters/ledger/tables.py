@@ -2,7 +2,20 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Boolean, Column, DateTime, Float, Index, Integer, LargeBinary, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    DateTime,
+    Float,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+)
 
 metadata = MetaData()
 
@@ -13,26 +26,34 @@ run = Table(
     Column("source", String, nullable=False),
     Column("number", Integer, nullable=False),
     Column("state", String, nullable=False),
-    Column("sweep", Boolean, nullable=False),  # a full harvest, after which unseen records have vanished
-    Column("since", DateTime),  # UTC, as all times here; an incremental run requests changes after it
+    Column(
+        "is_full", Boolean, nullable=False
+    ),  # a full harvest, after which unseen records have vanished
+    Column(
+        "since", DateTime
+    ),  # UTC, as all times here; an incremental run requests changes after it
     Column("started", DateTime, nullable=False),
     Column("planned", DateTime),
     Column("ended", DateTime),
     Column("cursor", Text),  # of the next page; None before the first and after the last
     Column("pages", Integer, nullable=False, default=0),
-    Column("claimed", Integer),
-    Column("archived", BigInteger, nullable=False, default=0),  # bytes of the archive file at the checkpoint
+    Column("reported_total", Integer),
+    Column(
+        "archived", BigInteger, nullable=False, default=0
+    ),  # bytes of the archive file at the checkpoint
     Column("entry", Integer),  # number in the journal
     Column("rules", String, nullable=False),  # digest of mapping, shapes and crosswalks
     Column("reason", Text),
     Column("counts", Text),  # JSON
     Column("network", Text),  # JSON: count of each request outcome
     Column("fetched", Integer, nullable=False, default=0),  # records received
-    Column("doubt", Text),  # why this does not count as a full harvest
+    Column("incomplete_reason", Text),  # why this does not count as a full harvest
     Column("added", BigInteger),  # quads of the run's journal entry
     Column("removed", BigInteger),
     Column("after", BigInteger),  # quads of all entries up to the run's
-    Column("heard", DateTime),  # of a run that maps archived responses: when the newest of them was requested
+    Column(
+        "last_fetched", DateTime
+    ),  # of a run that maps archived responses: when the newest of them was requested
     Index("run_by_source", "source", "number", unique=True),
 )
 
@@ -47,11 +68,13 @@ record = Table(
     Column("first_seen", DateTime, nullable=False),
     Column("run", String, nullable=False),  # with seq: the current description
     Column("seq", Integer, nullable=False),
-    Column("misses", Integer, nullable=False, default=0),  # consecutive full harvests that did not see it
+    Column(
+        "misses", Integer, nullable=False, default=0
+    ),  # consecutive full harvests that did not see it
     Column("vanished_since", DateTime),
-    Column("likeness", BigInteger),  # hash of the description without its key
+    Column("fingerprint", BigInteger),  # hash of the description without its key
     Column("page", BigInteger),  # hash of its first web address
-    Index("record_by_likeness", "likeness", "source"),
+    Index("record_by_fingerprint", "fingerprint", "source"),
     Index("record_by_page", "page", "source"),
     sqlite_with_rowid=False,
 )
@@ -69,7 +92,9 @@ staged = Table(
     "staged",
     metadata,
     Column("run", String, primary_key=True),
-    Column("seq", Integer, primary_key=True, autoincrement=False),  # from 0 for seen records, below 0 for absent ones
+    Column(
+        "seq", Integer, primary_key=True, autoincrement=False
+    ),  # from 0 for seen records, below 0 for absent ones
     Column("source", String, nullable=False),
     Column("key", String),
     Column("outcome", String, nullable=False),
@@ -81,7 +106,7 @@ staged = Table(
     Column("offset", BigInteger),
     Column("length", BigInteger),
     Column("other", String),  # key of the same record before or after
-    Column("likeness", BigInteger),
+    Column("fingerprint", BigInteger),
     Column("page", BigInteger),
     Index("staged_by_key", "run", "key"),
     sqlite_with_rowid=False,
@@ -154,9 +179,9 @@ run_request = Table(
     Column("id", Integer, primary_key=True),
     Column("source", String, nullable=False),
     Column("full", Boolean, nullable=False),
-    Column("asked", DateTime, nullable=False),
+    Column("requested", DateTime, nullable=False),
     Column("by", String, nullable=False),
-    Column("taken", DateTime),
+    Column("claimed", DateTime),
     Column("run", String),  # its result
 )
 
@@ -187,13 +212,13 @@ validator = Table(
 )
 
 # When each host may be requested again, over all workers; for a shared ledger.
-turn = Table(
-    "turn",
+rate_limit = Table(
+    "rate_limit",
     metadata,
     Column("host", String, primary_key=True),
-    Column("due", DateTime(timezone=True), nullable=False),  # time of the newest request
+    Column("requested", DateTime(timezone=True), nullable=False),  # time of the newest request
     Column("pause", Float, nullable=False),  # seconds until the next request
-    Column("held", DateTime(timezone=True), nullable=False),  # no request before
+    Column("blocked_until", DateTime(timezone=True), nullable=False),  # no request before
 )
 
 # Keys of the admin app; only the hash of the secret is stored.

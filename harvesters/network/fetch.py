@@ -32,7 +32,11 @@ from harvesters.network import robots
 from harvesters.network.body_reader import read_body, read_to_file
 from harvesters.network.encoding import OFFERED
 from harvesters.network.rate_limit import LocalRateLimiter, RateLimiter
-from harvesters.network.response_check import check_response, check_robots_response, robots_unavailable_error
+from harvesters.network.response_check import (
+    check_response,
+    check_robots_response,
+    robots_unavailable_error,
+)
 from harvesters.network.retry import RetryPolicy
 from harvesters.network.robots import USER_AGENT_TOKEN, Robots
 from harvesters.network.ssrf_guard import Deadline, safe_transport
@@ -42,18 +46,24 @@ from harvesters.quiet_hours import QuietHours
 AGENT = f"{USER_AGENT_TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
 log = structlog.get_logger()
 
-_MAX_REDIRECTS = 5  # redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
+_MAX_REDIRECTS = (
+    5  # redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
+)
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 
 
 class ResponseArchive(Protocol):
     """Stores a reply before anything parses it; harvesters.archive implements it."""
 
-    def write_response(self, url: str, status: int, headers: list[tuple[str, str]], content: bytes) -> SourcePosition:
+    def write_response(
+        self, url: str, status: int, headers: list[tuple[str, str]], content: bytes
+    ) -> SourcePosition:
         """Store a reply and return its position."""
         ...
 
-    def write_file(self, url: str, status: int, headers: list[tuple[str, str]], path: Path) -> SourcePosition:
+    def write_file(
+        self, url: str, status: int, headers: list[tuple[str, str]], path: Path
+    ) -> SourcePosition:
         """Store a reply whose body is a file, and return its position."""
         ...
 
@@ -70,7 +80,8 @@ class Validator:
 class Reply:
     """A response: *content* is decoded, *at* is its position in the archive.
 
-    If the body was downloaded into a file (*path*), *content* is its beginning, and *file_digest* a digest of the whole.
+    If the body was downloaded into a file (*path*), *content* is its beginning, and *file_digest* a
+    digest of the whole.
     """
 
     url: str
@@ -106,13 +117,15 @@ def _now() -> datetime:
 
 @dataclass(slots=True)
 class Fetch(AbstractContextManager["Fetch"]):
-    """An HTTP client that waits *pause* seconds between requests to a host, retries, and refuses private addresses.
+    """An HTTP client that waits *pause* seconds between requests to a host, retries, and refuses
+    private addresses.
 
-    *validators* are the last run's by address; ``seen`` collects this run's. Redirects are followed and checked at every
-    hop, and addresses that are private, loopback or link-local are refused after DNS unless their host is in *allow*.
-    Each host's robots.txt is obeyed, its crawl-delay too; a *robots_override* (who permitted access, in writing) sets its Disallow
-    aside. No requests are sent in *quiet_hours*. *rate_limiter* is shared by all clients of a process. ``outcome_counts`` counts how
-    requests ended. *base* is the prefix of our own IRIs.
+    *validators* are the last run's by address; ``seen`` collects this run's. Redirects are followed
+    and checked at every hop, and addresses that are private, loopback or link-local are refused
+    after DNS unless their host is in *allow*. Each host's robots.txt is obeyed, its crawl-delay
+    too; a *robots_override* (who permitted access, in writing) sets its Disallow aside. No requests
+    are sent in *quiet_hours*. *rate_limiter* is shared by all clients of a process.
+    ``outcome_counts`` counts how requests ended. *base* is the prefix of our own IRIs.
     """
 
     contact: str = "no contact given"
@@ -141,48 +154,77 @@ class Fetch(AbstractContextManager["Fetch"]):
         self._client = httpx.Client(
             transport=self.transport or safe_transport(self.allow, self._deadline),
             headers={"User-Agent": self.agent, "Accept-Encoding": OFFERED},
-            timeout=httpx.Timeout(self.retry_policy.read_timeout, connect=self.retry_policy.connect_timeout),
+            timeout=httpx.Timeout(
+                self.retry_policy.read_timeout, connect=self.retry_policy.connect_timeout
+            ),
             trust_env=False,
         )
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         """Close the HTTP client."""
         self._client.close()
 
     @property
     def agent(self) -> str:
         """Return our User-Agent."""
-        return AGENT.format(contact=" ".join(self.contact.encode("ascii", "replace").decode().split()))
+        return AGENT.format(
+            contact=" ".join(self.contact.encode("ascii", "replace").decode().split())
+        )
 
     def post(self, url: str, body: Mapping[str, str] | bytes, *, accept: str = "*/*") -> Reply:
-        """Send a query, a form or an XML document, to an address that takes it by POST only; retries and raises like ``get``.
+        """Send a query, a form or an XML document, to an address that takes it by POST only;
+        retries and raises like ``get``.
 
         It must not change anything on the server, since it may be sent more than once.
         """
         self._request_body = body
         try:
-            return self._follow(str(self._parse_url(url)), {"Accept": accept}, lambda reply: check_response(reply, accept, self.agent))
+            return self._follow(
+                str(self._parse_url(url)),
+                {"Accept": accept},
+                lambda reply: check_response(reply, accept, self.agent),
+            )
         finally:
             self._request_body = None
 
-    def get(self, url: str, params: Mapping[str, str] | None = None, *, accept: str = "*/*", conditional: bool = False) -> Reply:
+    def get(
+        self,
+        url: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        accept: str = "*/*",
+        conditional: bool = False,
+    ) -> Reply:
         """Return a reply with status 200, or 304 if *conditional* and nothing has changed.
 
-        Retries temporary failures, after Retry-After if given. Raises a FetchError (see harvesters.errors), or WebPageError if
-        *accept* asks for data and a web page is received; each message names the address, and the remedy if there is one.
+        Retries temporary failures, after Retry-After if given. Raises a FetchError (see
+        harvesters.errors), or WebPageError if *accept* asks for data and a web page is received;
+        each message names the address, and the remedy if there is one.
         """
         address = str(self._parse_url(url, params=params))
         headers = {"Accept": accept, **(self._conditional_headers(address) if conditional else {})}
-        reply = self._follow(address, headers, lambda reply: check_response(reply, accept, self.agent))
+        reply = self._follow(
+            address, headers, lambda reply: check_response(reply, accept, self.agent)
+        )
         if reply.status == 200:
-            self.seen[address] = Validator(reply.headers.get("etag"), reply.headers.get("last-modified"))
+            self.seen[address] = Validator(
+                reply.headers.get("etag"), reply.headers.get("last-modified")
+            )
         elif reply.not_modified and (old := self.validators.get(address)):
             self.seen[address] = old
         return reply
 
     @contextmanager
-    def download(self, url: str, *, accept: str = "*/*", conditional: bool = False) -> Iterator[Reply]:
-        """Get a reply like ``get``, but into a file that exists until the end of the context, so that memory stays flat.
+    def download(
+        self, url: str, *, accept: str = "*/*", conditional: bool = False
+    ) -> Iterator[Reply]:
+        """Get a reply like ``get``, but into a file that exists until the end of the context, so
+        that memory stays flat.
 
         The limits are those for files in *retry_policy*.
         """
@@ -195,7 +237,8 @@ class Fetch(AbstractContextManager["Fetch"]):
             yield reply
 
     def get_range(self, url: str, byte_range: range, etag: str | None = None) -> Reply:
-        """Return the bytes *byte_range* of a file, with status 206; the whole file, with 200, if its ETag differs from *etag*.
+        """Return the bytes *byte_range* of a file, with status 206; the whole file, with 200, if
+        its ETag differs from *etag*.
 
         Raises like ``get``. Source: https://www.rfc-editor.org/rfc/rfc9110 section 14.
         """
@@ -205,30 +248,49 @@ class Fetch(AbstractContextManager["Fetch"]):
             **({"If-Range": etag} if etag else {}),
         }
         return self._follow(
-            url, {"Accept": "*/*", **headers}, lambda reply: check_response(reply, "*/*", self.agent) if reply.status != 206 else None
+            url,
+            {"Accept": "*/*", **headers},
+            lambda reply: check_response(reply, "*/*", self.agent) if reply.status != 206 else None,
         )
 
     def _conditional_headers(self, address: str) -> dict[str, str]:
         known = self.validators.get(address)
-        pairs = (("If-None-Match", known.etag), ("If-Modified-Since", known.modified)) if known else ()
+        pairs = (
+            (("If-None-Match", known.etag), ("If-Modified-Since", known.modified)) if known else ()
+        )
         return {name: value for name, value in pairs if value}
 
-    def _follow(self, address: str, headers: Mapping[str, str], check: ResponseCheck, *, check_robots: bool = True) -> Reply:
-        """Send a request and follow redirects; robots.txt, rate limit and retries apply to each hop."""
+    def _follow(
+        self,
+        address: str,
+        headers: Mapping[str, str],
+        check: ResponseCheck,
+        *,
+        check_robots: bool = True,
+    ) -> Reply:
+        """Send a request and follow redirects; robots.txt, rate limit and retries apply to each
+        hop.
+        """
         url = self._parse_url(address)
         for _ in range(_MAX_REDIRECTS + 1):
             if url.scheme not in {"http", "https"}:
-                raise self._count_error(InvalidURLError(f"{address}: redirects to {url}, which is not a web address"))
+                raise self._count_error(
+                    InvalidURLError(f"{address}: redirects to {url}, which is not a web address")
+                )
             pause = self._check_robots(url) if check_robots and self.robots else self.pause
             reply = self._send_with_retries(url, headers, check, pause)
             if not _is_redirect(reply):
                 return reply
             url = self._parse_url(str(url), reply.headers["location"])
         raise self._count_error(
-            TooManyRedirectsError(f"{address}: more than {_MAX_REDIRECTS} redirects, the last to {url}; correct the source's url")
+            TooManyRedirectsError(
+                f"{address}: more than {_MAX_REDIRECTS} redirects, the last to {url}; correct the source's url"
+            )
         )
 
-    def _send_with_retries(self, url: httpx.URL, headers: Mapping[str, str], check: ResponseCheck, pause: float) -> Reply:
+    def _send_with_retries(
+        self, url: httpx.URL, headers: Mapping[str, str], check: ResponseCheck, pause: float
+    ) -> Reply:
         for attempt in self.retry_policy.attempts():
             if attempt.num > 1:
                 self.outcome_counts["retried"] += 1
@@ -236,37 +298,57 @@ class Fetch(AbstractContextManager["Fetch"]):
                 return self._attempt(url, headers, check, pause)
         raise AssertionError("the last try gives or raises")
 
-    def _attempt(self, url: httpx.URL, headers: Mapping[str, str], check: ResponseCheck, pause: float) -> Reply:
-        """Send a request once, and count its outcome: the number of requests is the sum of their outcomes."""
+    def _attempt(
+        self, url: httpx.URL, headers: Mapping[str, str], check: ResponseCheck, pause: float
+    ) -> Reply:
+        """Send a request once, and count its outcome: the number of requests is the sum of their
+        outcomes.
+        """
         self._wait_for_turn(url, pause)
-        self.outcome_counts["asked"] += 1
+        self.outcome_counts["sent"] += 1
         try:
             reply = self._send(url, headers)
             if not _is_redirect(reply):
                 check(reply)
         except HarvestError as error:
             if isinstance(error, RetryLaterError) and error.after:
-                self.rate_limiter.block_host(url.host, min(error.after, self.retry_policy.max_retry_after))
+                self.rate_limiter.block_host(
+                    url.host, min(error.after, self.retry_policy.max_retry_after)
+                )
             self._count_error(error)
             raise
-        self.outcome_counts["redirected" if _is_redirect(reply) else "unchanged" if reply.not_modified else "answered"] += 1
+        self.outcome_counts[
+            "redirected"
+            if _is_redirect(reply)
+            else "unchanged"
+            if reply.not_modified
+            else "answered"
+        ] += 1
         return reply
 
-    def _parse_url(self, url: str, location: str | None = None, params: Mapping[str, str] | None = None) -> httpx.URL:
+    def _parse_url(
+        self, url: str, location: str | None = None, params: Mapping[str, str] | None = None
+    ) -> httpx.URL:
         try:
             parsed = httpx.URL(url) if location is None else httpx.URL(url).join(location)
             return parsed.copy_merge_params(params) if params else parsed
         except (httpx.InvalidURL, UnicodeError) as error:
             printable = (location or url).encode("utf-8", "backslashreplace").decode()
-            raise self._count_error(InvalidURLError(f"{printable}: invalid URL: {error}")) from error
+            raise self._count_error(
+                InvalidURLError(f"{printable}: invalid URL: {error}")
+            ) from error
 
     def _count_error(self, error: HarvestError) -> HarvestError:
         self.outcome_counts[error.outcome] += 1
         return error
 
     def _check_robots(self, url: httpx.URL) -> float:
-        """Return the pause that this host asks for; raises RobotsError if its robots.txt forbids the address."""
-        rules = self._robots_rules(str(url.copy_with(path="/robots.txt", query=None, fragment=None)))
+        """Return the pause that this host asks for; raises RobotsError if its robots.txt forbids
+        the address.
+        """
+        rules = self._robots_rules(
+            str(url.copy_with(path="/robots.txt", query=None, fragment=None))
+        )
         if not self.robots_override and (line := rules.forbids(str(url))):
             cure = f'ask its publisher for "User-agent: {USER_AGENT_TOKEN}" and "Allow: {url.path}" there, or for a grant'
             raise self._count_error(RobotsError(f"{url}: {rules.url} forbids it in {line}; {cure}"))
@@ -276,22 +358,41 @@ class Fetch(AbstractContextManager["Fetch"]):
         if address not in self._robots_cache:
             self._robots_cache[address] = rules = self._fetch_robots(address)
             if rules.delay > robots.MAX_CRAWL_DELAY:
-                fields = {"asked": rules.delay, "kept": robots.MAX_CRAWL_DELAY, "action": "agree on a pause with its publisher"}
+                fields = {
+                    "requested": rules.delay,
+                    "applied": robots.MAX_CRAWL_DELAY,
+                    "action": "agree on a pause with its publisher",
+                }
                 log.warning("crawl-delay reduced to the maximum", robots=address, **fields)
         return self._robots_cache[address]
 
     def _fetch_robots(self, address: str) -> Robots:
-        """Fetch a robots.txt: 4xx or too many redirects mean that there is none, 5xx that nothing is allowed at present."""
-        download_path, self._download_path, request_body, self._request_body = self._download_path, None, self._request_body, None
+        """Fetch a robots.txt: 4xx or too many redirects mean that there is none, 5xx that nothing
+        is allowed at present.
+        """
+        download_path, self._download_path, request_body, self._request_body = (
+            self._download_path,
+            None,
+            self._request_body,
+            None,
+        )
         try:
-            reply = self._follow(address, {"Accept": "text/plain"}, check_robots_response, check_robots=False)
+            reply = self._follow(
+                address, {"Accept": "text/plain"}, check_robots_response, check_robots=False
+            )
         except TooManyRedirectsError:
             return robots.allow_all(address)
         except (RetryLaterError, UnexpectedStatusError) as error:
-            raise self._count_error(robots_unavailable_error(address, str(error).partition(": ")[2])) from error
+            raise self._count_error(
+                robots_unavailable_error(address, str(error).partition(": ")[2])
+            ) from error
         finally:
             self._download_path, self._request_body = download_path, request_body
-        return robots.parse_robots(address, reply.content) if reply.status == 200 else robots.allow_all(address)
+        return (
+            robots.parse_robots(address, reply.content)
+            if reply.status == 200
+            else robots.allow_all(address)
+        )
 
     def _wait_for_turn(self, url: httpx.URL, pause: float) -> None:
         self.rate_limiter.acquire(url.host, pause)
@@ -300,25 +401,40 @@ class Fetch(AbstractContextManager["Fetch"]):
             raise self._count_error(QuietHoursError(f"{url.host}: {reason}"))
 
     def _send(self, url: httpx.URL, headers: Mapping[str, str]) -> Reply:
-        self._deadline.start(self.retry_policy.file_timeout if self._download_path else self.retry_policy.response_timeout)
+        self._deadline.start(
+            self.retry_policy.file_timeout
+            if self._download_path
+            else self.retry_policy.response_timeout
+        )
         path, digest = None, ""
         try:
             with self._open_stream(url, headers) as response:
                 if self._download_path and response.status_code == 200:
                     path = self._download_path
-                    content, digest = read_to_file(response, path, self.retry_policy.max_file_bytes, self._deadline)
+                    content, digest = read_to_file(
+                        response, path, self.retry_policy.max_file_bytes, self._deadline
+                    )
                 else:
                     content = read_body(response, self.retry_policy.max_bytes, self._deadline)
         except httpx.TransportError as error:
             raise _transport_error(url, error) from error
-        reply = Reply(str(url), response.status_code, response.headers, content, path=path, file_digest=digest)
+        reply = Reply(
+            str(url), response.status_code, response.headers, content, path=path, file_digest=digest
+        )
         return replace(reply, at=self._archive_reply(reply)) if self.archive else reply
 
-    def _open_stream(self, url: httpx.URL, headers: Mapping[str, str]) -> AbstractContextManager[httpx.Response]:
+    def _open_stream(
+        self, url: httpx.URL, headers: Mapping[str, str]
+    ) -> AbstractContextManager[httpx.Response]:
         if self._request_body is None:
             return self._client.stream("GET", url, headers=headers)
         if isinstance(self._request_body, bytes):
-            return self._client.stream("POST", url, headers={**headers, "Content-Type": "application/xml"}, content=self._request_body)
+            return self._client.stream(
+                "POST",
+                url,
+                headers={**headers, "Content-Type": "application/xml"},
+                content=self._request_body,
+            )
         return self._client.stream("POST", url, headers=headers, data=self._request_body)
 
     def _archive_reply(self, reply: Reply) -> SourcePosition | None:

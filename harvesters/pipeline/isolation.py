@@ -1,7 +1,9 @@
-"""Isolation: what comes from a registry is read and mapped in a process of its own; this side has the network, the ledger and the limits.
+"""Isolation: what comes from a registry is read and mapped in a process of its own; this side has
+the network, the ledger and the limits.
 
-A process that dies or stalls is started again at the last page that was staged. What it was busy with is known by its marks: a record is
-withheld from then on; an answer is one that cannot be read, so that its protocol reads it in parts where it can.
+A process that dies or stalls is started again at the last page that was staged. What it was busy
+with is known by its marks: a record is withheld from then on; an answer is one that cannot be read,
+so that its protocol reads it in parts where it can.
 """
 
 from __future__ import annotations
@@ -31,19 +33,42 @@ from harvesters.errors import ClusterLostError, CrashingReplyError, CrashLoopErr
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.pipeline.collector import NUMBER, CollectorJob, ResultReference, exit_after, serve, unpack_result
+from harvesters.pipeline.collector import (
+    NUMBER,
+    CollectorJob,
+    ResultReference,
+    exit_after,
+    serve,
+    unpack_result,
+)
 from harvesters.pipeline.page_processor import Progress, ProgressCallback
 from harvesters.pipeline.process_limits import Limits, Marks, Phase, describe_exit
 from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.pipeline.worker_pool import Executor, WorkerPool, WorkUnit
 
-_COMMAND = (sys.executable, "-c", "import sys; from harvesters.pipeline.collector import serve; serve(int(sys.argv[1]), sys.argv[2])")
+_COMMAND = (
+    sys.executable,
+    "-c",
+    "import sys; from harvesters.pipeline.collector import serve; serve(int(sys.argv[1]), sys.argv[2])",
+)
 _POLL_INTERVAL = 0.5  # seconds between two looks at whether a process goes on
-_START_TIMEOUT = 120.0  # seconds that a process may take until it is ready: about one, longer on a busy machine
-_MAX_CACHED_BYTES = 64 << 20  # bytes of answers that need not be asked for again when a process is started again
+_START_TIMEOUT = (
+    120.0  # seconds that a process may take until it is ready: about one, longer on a busy machine
+)
+_MAX_CACHED_BYTES = (
+    64 << 20
+)  # bytes of answers that need not be asked for again when a process is started again
 
 _MAX_UNEXPLAINED_EXITS = 3  # exits in a row with no answer and no record to blame
-_FORWARDED_CALLS = {"get", "post", "piece", "file", "crew", "begin", "end"}  # calls whose errors are the protocol's to deal with
+_FORWARDED_CALLS = {
+    "get",
+    "post",
+    "piece",
+    "file",
+    "crew",
+    "begin",
+    "end",
+}  # calls whose errors are the protocol's to deal with
 
 log = structlog.get_logger()
 
@@ -51,7 +76,9 @@ Key = tuple[Any, ...]  # what a request asks for
 
 
 class CollectorExitedError(Exception):
-    """A collector process has exited; the message says why, as the end of a sentence. *foreign*: it was killed by somebody else."""
+    """A collector process has exited; the message says why, as the end of a sentence. *foreign*: it
+    was killed by somebody else.
+    """
 
     def __init__(self, message: str, *, foreign: bool = False) -> None:
         super().__init__(message)
@@ -77,7 +104,9 @@ class Process:
         except BaseException:
             self._release()
             raise
-        self.send((limits, self._folder.name))  # what a killed process leaves in its folder is removed with it
+        self.send(
+            (limits, self._folder.name)
+        )  # what a killed process leaves in its folder is removed with it
 
     def send(self, message: object) -> None:
         """Send a message; one that cannot be delivered is noticed by ``receive``."""
@@ -87,7 +116,9 @@ class Process:
             return
 
     def receive(self, size: int) -> tuple[str, tuple[Any, ...]]:
-        """Wait for a call; raises ExitedError where the process exits, or makes no step within the time for an answer of *size* bytes."""
+        """Wait for a call; raises ExitedError where the process exits, or makes no step within the
+        time for an answer of *size* bytes.
+        """
         steps, since = self.marks.read().steps, time.monotonic()
         most = self._limits.silence_for(size)
         try:
@@ -102,7 +133,9 @@ class Process:
         except (EOFError, ConnectionResetError) as error:
             code = self._fork_server.wait(self.id)
             self.id = 0
-            raise CollectorExitedError(describe_exit(code, self._limits, size), foreign=code == -signal.SIGKILL) from error
+            raise CollectorExitedError(
+                describe_exit(code, self._limits, size), foreign=code == -signal.SIGKILL
+            ) from error
 
     def end(self) -> None:
         """Kill the process and remove what it leaves."""
@@ -118,7 +151,8 @@ class Process:
 
 
 class ForkServer:
-    """The process that has loaded all that a collector needs, and forks one in some milliseconds; it reads nothing itself.
+    """The process that has loaded all that a collector needs, and forks one in some milliseconds;
+    it reads nothing itself.
 
     Raises CrashLoopError, here and in every method, where it cannot be started or has exited.
     """
@@ -130,11 +164,17 @@ class ForkServer:
         try:
             with theirs:
                 if command is None and threading.active_count() == 1:
-                    self._process: subprocess.Popen[bytes] | _Fork = _Fork(lambda: self._serve(theirs, base))
+                    self._process: subprocess.Popen[bytes] | _Fork = _Fork(
+                        lambda: self._serve(theirs, base)
+                    )
                 else:
-                    self._process = _spawn([*(command or _COMMAND), str(theirs.fileno()), base], theirs.fileno())
+                    self._process = _spawn(
+                        [*(command or _COMMAND), str(theirs.fileno()), base], theirs.fileno()
+                    )
         except OSError as error:
-            raise CrashLoopError(f"no process that reads answers can be started: {error}; free some memory, then run again") from error
+            raise CrashLoopError(
+                f"no process that reads answers can be started: {error}; free some memory, then run again"
+            ) from error
 
     def _serve(self, link: socket.socket, base: str) -> None:
         self._control.close()  # or this process would not see its parent's end
@@ -153,7 +193,9 @@ class ForkServer:
         return self._request(lambda: socket.send_fds(self._control, [b"fork"], descriptors))
 
     def wait(self, process: int) -> int:
-        """Wait for a collector that has exited or was killed; return its exit code, negative for a signal."""
+        """Wait for a collector that has exited or was killed; return its exit code, negative for a
+        signal.
+        """
         return self._request(lambda: self._control.send(NUMBER.pack(process)))
 
     def _request(self, send: Callable[[], int]) -> int:
@@ -164,7 +206,9 @@ class ForkServer:
         except OSError:
             answer = b""
         if not answer:
-            raise CrashLoopError("the process that starts those that read answers has exited; run again")
+            raise CrashLoopError(
+                "the process that starts those that read answers has exited; run again"
+            )
         return int(NUMBER.unpack(answer)[0])
 
     def close(self) -> None:
@@ -177,7 +221,8 @@ class ForkServer:
 class _Fork:
     """A fork of this process that does *work* and exits; it is used as ``subprocess.Popen`` is.
 
-    Only a process with one thread may be forked so: another thread might hold a lock that nobody releases in the fork.
+    Only a process with one thread may be forked so: another thread might hold a lock that nobody
+    releases in the fork.
     """
 
     def __init__(self, work: Callable[[], None]) -> None:
@@ -203,25 +248,39 @@ class _Fork:
 
 
 def _spawn(command: Sequence[str], descriptor: int) -> subprocess.Popen[bytes]:
-    """Start a new interpreter, with one thread alone: numpy, which detects languages, would start one for each processor."""
+    """Start a new interpreter, with one thread alone: numpy, which detects languages, would start
+    one for each processor.
+    """
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
-    return subprocess.Popen(command, pass_fds=[descriptor], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+    return subprocess.Popen(
+        command,
+        pass_fds=[descriptor],
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+    )
 
 
 class Collectors:
-    """The collector processes of a program, for data under *base*; nothing is started before the first run, or ``prepare``.
+    """The collector processes of a program, for data under *base*; nothing is started before the
+    first run, or ``prepare``.
 
-    They descend from a fork of this process where it has one thread, else from a new interpreter, or from *command* where given.
+    They descend from a fork of this process where it has one thread, else from a new interpreter,
+    or from *command* where given.
     """
 
-    def __init__(self, base: str, limits: Limits | None = None, command: Sequence[str] | None = None) -> None:
+    def __init__(
+        self, base: str, limits: Limits | None = None, command: Sequence[str] | None = None
+    ) -> None:
         self.limits = limits or Limits()
         self._base, self._command = base, command
         self._fork_server: ForkServer | None = None
         self._lock = threading.Lock()
 
     def prepare(self) -> ForkServer:
-        """Start what collectors are forked from: at once where this process has no other threads yet, else that takes about a second."""
+        """Start what collectors are forked from: at once where this process has no other threads
+        yet, else that takes about a second.
+        """
         with self._lock:
             if self._fork_server is None or not self._fork_server.is_alive:
                 self._fork_server = ForkServer(self._command, self._base)
@@ -241,7 +300,9 @@ class Collectors:
 
 @dataclass(slots=True)
 class _ReplyCache:
-    """The answers since the last page that was staged: a process that is started again gets them once more, and no registry is asked."""
+    """The answers since the last page that was staged: a process that is started again gets them
+    once more, and no registry is asked.
+    """
 
     cached: deque[tuple[int, Key, Reply]] = field(default_factory=deque)
     replay: deque[tuple[int, Key, Reply]] = field(default_factory=deque)
@@ -278,8 +339,9 @@ class _ReplyCache:
 class IsolatedPageReader:
     """Collects one run's pages in a collector process.
 
-    *page* is called for each page before it is staged, and returns the archive's length and the counts of requests so far. ``run`` is as
-    the last checkpoint says; ``met`` counts pages that repeat, and totals that shrink.
+    *page* is called for each page before it is staged, and returns the archive's length and the
+    counts of requests so far. ``run`` is as the last checkpoint says; ``met`` counts pages that
+    repeat, and totals that shrink.
     """
 
     def __init__(
@@ -294,19 +356,33 @@ class IsolatedPageReader:
         since: datetime | None,
     ) -> None:
         self.run, self.irregularities = task.run, Counter[str]()
-        self._collectors, self._pool, self._ledger, self._client, self._task = collectors, pool, ledger, client, task
+        self._collectors, self._pool, self._ledger, self._client, self._task = (
+            collectors,
+            pool,
+            ledger,
+            client,
+            task,
+        )
         self._on_page, self._on_progress, self._since = page, watch, since
         self._reply_cache = _ReplyCache()
-        self._read_pages = self._staged_pages = 0  # pages that were read, and those that were staged
-        self._earlier_requests = Counter(task.run.network)  # requests before this reader, and those up to the last page and the last stage
+        self._read_pages = self._staged_pages = (
+            0  # pages that were read, and those that were staged
+        )
+        self._earlier_requests = Counter(
+            task.run.network
+        )  # requests before this reader, and those up to the last page and the last stage
         self._requests, self._staged_requests = Counter[str](), Counter[str]()
         self._last_reply: Reply | None = None
         self._files: dict[int, ExitStack] = {}
         self._submitted: dict[int, tuple[Executor, WorkUnit, Future[list[StagedRecord]]]] = {}
-        self._results: dict[int, list[StagedRecord]] = {}  # by the number of the parcel, until they are staged
+        self._results: dict[
+            int, list[StagedRecord]
+        ] = {}  # by the number of the parcel, until they are staged
         self._numbers = count()
         self._rejected: dict[str, str] = {}  # digests of records, with the reasons
-        self._crashing_replies: dict[tuple[str, str], str] = {}  # addresses and marks of answers, with the reasons
+        self._crashing_replies: dict[
+            tuple[str, str], str
+        ] = {}  # addresses and marks of answers, with the reasons
         self._one_by_one = False
         self._crashes = self._unexplained = 0
         self._suspect: object = None
@@ -320,7 +396,9 @@ class IsolatedPageReader:
         }  # fmt: skip
 
     def collect(self) -> None:
-        """Stage every page; raises HarvestError as a protocol's ``collect`` does, CrashLoopError where the process exits too often."""
+        """Stage every page; raises HarvestError as a protocol's ``collect`` does, CrashLoopError
+        where the process exits too often.
+        """
         while True:
             process = self._collectors.start()
             try:
@@ -345,7 +423,9 @@ class IsolatedPageReader:
         )  # fmt: skip
         process.send(job)
         while True:
-            name, arguments = process.receive(len(self._last_reply.content) if self._last_reply else 0)
+            name, arguments = process.receive(
+                len(self._last_reply.content) if self._last_reply else 0
+            )
             match name:
                 case "log":
                     level, event = arguments
@@ -379,29 +459,53 @@ class IsolatedPageReader:
 
     def _earlier_irregularities(self) -> Counter[str]:
         """Return what earlier processes of this run counted beside requests."""
-        return Counter(self.run.network) - self._staged_requests - self._earlier_requests if self._staged_pages else Counter()
+        return (
+            Counter(self.run.network) - self._staged_requests - self._earlier_requests
+            if self._staged_pages
+            else Counter()
+        )
 
     def _record_exit(self, process: Process, reason: CollectorExitedError) -> None:
-        """Find out what a process was busy with when it exited, so that the next one leaves it alone."""
+        """Find out what a process was busy with when it exited, so that the next one leaves it
+        alone.
+        """
         mark = process.marks.read()
         self._crashes += 1
         source, at = self._task.source.name, ""
         suspect: object = None
         if mark.phase is Phase.READING and self._last_reply is not None:
-            suspect, at = (self._last_reply.url, self._last_reply.digest), f"reading {self._last_reply.url}"
+            suspect, at = (
+                (self._last_reply.url, self._last_reply.digest),
+                f"reading {self._last_reply.url}",
+            )
         elif mark.phase is Phase.MAPPING or (mark.phase is Phase.VALIDATING and self._one_by_one):
             suspect, at = mark.digest, f"{mark.phase.name.lower()} a record"
         elif mark.phase is Phase.VALIDATING:
             suspect, at = Phase.VALIDATING, "validating a batch of records"
-        log.warning("collector exited", source=source, busy=at or "nothing", reason=str(reason), exits=self._crashes)
+        log.warning(
+            "collector exited",
+            source=source,
+            busy=at or "nothing",
+            reason=str(reason),
+            exits=self._crashes,
+        )
         self._unexplained = 0 if suspect else self._unexplained + 1
-        if self._crashes > self._collectors.limits.crashes or self._unexplained > _MAX_UNEXPLAINED_EXITS:
+        if (
+            self._crashes > self._collectors.limits.crashes
+            or self._unexplained > _MAX_UNEXPLAINED_EXITS
+        ):
             problem = f"{source}: the process that reads its answers has exited {self._crashes} times in this run"
-            raise CrashLoopError(f"{problem}; the last time {at or 'its own work'} {reason}; the run is given up, the answers are archived")
-        if reason.foreign and suspect != self._suspect:  # perhaps a person killed it, or the system for the sake of another process
+            raise CrashLoopError(
+                f"{problem}; the last time {at or 'its own work'} {reason}; the run is given up, the answers are archived"
+            )
+        if (
+            reason.foreign and suspect != self._suspect
+        ):  # perhaps a person killed it, or the system for the sake of another process
             self._suspect = suspect
         elif mark.phase is Phase.READING and self._last_reply is not None:
-            self._crashing_replies[self._last_reply.url, self._last_reply.digest] = f"{self._last_reply.url}: reading it {reason}"
+            self._crashing_replies[self._last_reply.url, self._last_reply.digest] = (
+                f"{self._last_reply.url}: reading it {reason}"
+            )
         elif suspect is Phase.VALIDATING:
             self._one_by_one = True
         elif suspect:
@@ -419,15 +523,23 @@ class IsolatedPageReader:
         self._submitted.clear()
         self._results.clear()
 
-    def _get(self, url: str, params: Mapping[str, str] | None, accept: str, conditional: bool) -> Reply:
+    def _get(
+        self, url: str, params: Mapping[str, str] | None, accept: str, conditional: bool
+    ) -> Reply:
         key = ("get", url, params, accept)
-        return self._cached(key, lambda: self._client.get(url, params, accept=accept, conditional=conditional))
+        return self._cached(
+            key, lambda: self._client.get(url, params, accept=accept, conditional=conditional)
+        )
 
     def _post(self, url: str, asked: Mapping[str, str] | bytes, accept: str) -> Reply:
-        return self._cached(("post", url, asked, accept), lambda: self._client.post(url, asked, accept=accept))
+        return self._cached(
+            ("post", url, asked, accept), lambda: self._client.post(url, asked, accept=accept)
+        )
 
     def _piece(self, url: str, wanted: range, etag: str | None) -> Reply:
-        return self._cached(("piece", url, wanted, etag), lambda: self._client.get_range(url, wanted, etag))
+        return self._cached(
+            ("piece", url, wanted, etag), lambda: self._client.get_range(url, wanted, etag)
+        )
 
     def _cached(self, key: Key, ask: Callable[[], Reply]) -> Reply:
         reply = self._reply_cache.find(key) or ask()
@@ -436,15 +548,23 @@ class IsolatedPageReader:
         return self._readable(reply)
 
     def _readable(self, reply: Reply) -> Reply:
-        """Return the answer; raises CrashingReplyError where reading it has ended a process of this run."""
+        """Return the answer; raises CrashingReplyError where reading it has ended a process of this
+        run.
+        """
         self._last_reply = reply
-        if self._crashing_replies and (reason := self._crashing_replies.get((reply.url, reply.digest))):
+        if self._crashing_replies and (
+            reason := self._crashing_replies.get((reply.url, reply.digest))
+        ):
             raise CrashingReplyError(reason)
         return reply
 
     def _file(self, url: str, accept: str, conditional: bool) -> tuple[int, Reply]:
         with ExitStack() as stack:
-            reply = self._readable(stack.enter_context(self._client.download(url, accept=accept, conditional=conditional)))
+            reply = self._readable(
+                stack.enter_context(
+                    self._client.download(url, accept=accept, conditional=conditional)
+                )
+            )
             number = next(self._numbers)
             self._files[number] = stack.pop_all()
         return number, reply
@@ -458,15 +578,26 @@ class IsolatedPageReader:
         self._requests = Counter(requests)
         return archived, dict(requests)
 
-    def _stage(self, run: Run, packed: Sequence[tuple[Any, ...] | ResultReference], first: int) -> None:
-        drafts = [self._results[it.number][it.position] if isinstance(it, ResultReference) else unpack_result(it) for it in packed]
+    def _stage(
+        self, run: Run, packed: Sequence[tuple[Any, ...] | ResultReference], first: int
+    ) -> None:
+        drafts = [
+            self._results[it.number][it.position]
+            if isinstance(it, ResultReference)
+            else unpack_result(it)
+            for it in packed
+        ]
         for number in {it.number for it in packed if isinstance(it, ResultReference)}:
             del self._results[number]
         self._ledger.stage(run, drafts, first)
-        self.run, self._staged_pages, self._staged_requests = run, self._staged_pages + 1, self._requests
+        self.run, self._staged_pages, self._staged_requests = (
+            run,
+            self._staged_pages + 1,
+            self._requests,
+        )
         self._reply_cache.forget_staged(self._staged_pages)
         self._pool.record_count += sum(1 for draft in drafts if draft.description)
-        self._on_progress(Progress(run.source, run.pages, first + len(drafts), run.claimed))
+        self._on_progress(Progress(run.source, run.pages, first + len(drafts), run.reported_total))
 
     def _describe_executor(self) -> tuple[str, int] | None:
         crew = self._pool.executor()
@@ -480,7 +611,9 @@ class IsolatedPageReader:
         return number, crew.concurrency
 
     def _result(self, number: int) -> int:
-        """Wait for what comes of a parcel, keep it until it is staged, and return how many drafts it is."""
+        """Wait for what comes of a parcel, keep it until it is staged, and return how many drafts
+        it is.
+        """
         crew, parcel, begun = self._submitted.pop(number)
         try:
             self._results[number] = crew.result(parcel, begun)

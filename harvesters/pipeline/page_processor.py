@@ -1,4 +1,6 @@
-"""Process pages of records: compare them with what is published, map and validate the rest, and stage the results in order."""
+"""Process pages of records: compare them with what is published, map and validate the rest, and
+stage the results in order.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +16,28 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, StoredRecord
 from harvesters.network.fetch import Fetch
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, SourcePosition
-from harvesters.pipeline.record_processor import DIGEST_SIZE, UNCHANGED_OUTCOMES, RecordInput, RecordProcessor
+from harvesters.pipeline.record_processor import (
+    DIGEST_SIZE,
+    UNCHANGED_OUTCOMES,
+    RecordInput,
+    RecordProcessor,
+)
 from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
 from harvesters.protocols.registry import Protocol as SourceProtocol
 
 Item = Record[Any] | DeletedRecord | InvalidRecord
 
-RESUMED = "resumed"  # among a run's counts until it is planned: how often it was resumed since its last page
-LISTED_TWICE = "twice"  # likewise: how many records were on two pages of a list that changed while it was read
-_MIN_PENDING_PAGES = 4  # pages read ahead of validation at least: enough for one worker, and soon staged
-_PENDING_RECORDS = 400  # records read ahead for each worker beyond that: its current and its next chunk
+# among a run's counts until it is planned: how often it was resumed since its last page
+RESUMED = "resumed"
+LISTED_TWICE = (
+    "twice"  # likewise: how many records were on two pages of a list that changed while it was read
+)
+_MIN_PENDING_PAGES = (
+    4  # pages read ahead of validation at least: enough for one worker, and soon staged
+)
+_PENDING_RECORDS = (
+    400  # records read ahead for each worker beyond that: its current and its next chunk
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,12 +60,16 @@ class PageProcessor:
     ) -> PendingPage:
         """Decide at once on records that are known, and submit the others to the pool.
 
-        The page's keys are added to *seen_keys*, those of the run so far. *current_descriptions* are those of published records, for
-        a re-mapping.
+        The page's keys are added to *seen_keys*, those of the run so far. *current_descriptions*
+        are those of published records, for a re-mapping.
         """
         staged: list[StagedRecord | None] = []
         inputs: list[RecordInput] = []
-        listed_twice = 0 if page.again else sum(item.key in seen_keys for item in page.items if item.key is not None)
+        listed_twice = (
+            0
+            if page.again
+            else sum(item.key in seen_keys for item in page.items if item.key is not None)
+        )
         is_repeat = 0 < listed_twice == len(page.items)
         for item in page.items:
             if page.again and item.key in seen_keys:
@@ -63,7 +81,13 @@ class PageProcessor:
                 staged.append(None if isinstance(result, RecordInput) else result)
             if item.key is not None:
                 seen_keys.add(item.key)
-        return PendingPage(page, staged, self.pool.submit(self.processor, inputs), is_repeat, listed_twice if page.moves else 0)
+        return PendingPage(
+            page,
+            staged,
+            self.pool.submit(self.processor, inputs),
+            is_repeat,
+            listed_twice if page.moves else 0,
+        )
 
     def _classify(
         self,
@@ -73,25 +97,39 @@ class PageProcessor:
         position: SourcePosition | None,
         current_descriptions: Mapping[str, bytes] | None,
     ) -> StagedRecord | RecordInput | None:
-        """Return the result for an item, or the input of a record that must be processed; None to leave the record as it is."""
+        """Return the result for an item, or the input of a record that must be processed; None to
+        leave the record as it is.
+        """
         key, task = item.key, self.processor.task
         if key is not None and key in seen_keys:
             reason = f"the key {key!r} occurred before in this run; the first record with it counts"
             return StagedRecord(key, Outcome.DUPLICATE, reason=reason, position=position)
         known = stored.get(key) if key is not None else None
-        if task.is_remap and (isinstance(item, DeletedRecord) or (known and known.state is not RecordState.PUBLISHED)):
+        if task.is_remap and (
+            isinstance(item, DeletedRecord) or (known and known.state is not RecordState.PUBLISHED)
+        ):
             return None
         if isinstance(item, InvalidRecord):
             return StagedRecord(key, Outcome.UNREADABLE, reason=item.reason, position=position)
         if isinstance(item, DeletedRecord):
-            outcome = Outcome.DELETED if known is not None and not known.is_deleted else Outcome.ABSENT
-            return StagedRecord(key, outcome, first_seen=known.first_seen if known else None, position=position)
-        digest = blake2b(item.raw, key=task.run.rules.encode()[:64], digest_size=DIGEST_SIZE).hexdigest()
+            outcome = (
+                Outcome.DELETED if known is not None and not known.is_deleted else Outcome.ABSENT
+            )
+            return StagedRecord(
+                key, outcome, first_seen=known.first_seen if known else None, position=position
+            )
+        digest = blake2b(
+            item.raw, key=task.run.rules.encode()[:64], digest_size=DIGEST_SIZE
+        ).hexdigest()
         if known and known.digest == digest and not known.is_deleted and not task.is_remap:
             return StagedRecord(key, UNCHANGED_OUTCOMES[known.state], digest, position=position)
         if digest in self.rejected:
-            return StagedRecord(key, Outcome.UNREADABLE, digest, reason=self.rejected[digest], position=position)
-        return RecordInput(item, digest, known, position, (current_descriptions or {}).get(item.key))
+            return StagedRecord(
+                key, Outcome.UNREADABLE, digest, reason=self.rejected[digest], position=position
+            )
+        return RecordInput(
+            item, digest, known, position, (current_descriptions or {}).get(item.key)
+        )
 
     def results(self, pending_page: PendingPage) -> list[StagedRecord]:
         """Wait for the pool and return the results for the page's records, in order.
@@ -107,9 +145,11 @@ class PageProcessor:
 
 @dataclass(frozen=True, slots=True)
 class PendingPage:
-    """A page whose records are being processed; in *staged*, None stands for a record whose result is pending.
+    """A page whose records are being processed; in *staged*, None stands for a record whose result
+    is pending.
 
-    *is_repeat*: the run had seen all its records before. *listed_twice* counts those seen on earlier pages of a list that changes.
+    *is_repeat*: the run had seen all its records before. *listed_twice* counts those seen on
+    earlier pages of a list that changes.
     """
 
     page: Page[Any]
@@ -121,12 +161,14 @@ class PendingPage:
 
 @dataclass(frozen=True, slots=True)
 class Progress:
-    """The progress of a run; *claimed* is the total that the source reports, None if it reports none."""
+    """The progress of a run; *reported_total* is the total that the source reports, None if it
+    reports none.
+    """
 
     source: str
     pages: int
     records: int
-    claimed: int | None
+    reported_total: int | None
 
 
 ProgressCallback = Callable[[Progress], None]
@@ -134,7 +176,9 @@ ProgressCallback = Callable[[Progress], None]
 
 @dataclass(slots=True)
 class StagingQueue:
-    """Holds a run's pages until they are processed, and stages them in order; *run* is the state at the last checkpoint."""
+    """Holds a run's pages until they are processed, and stages them in order; *run* is the state at
+    the last checkpoint.
+    """
 
     ledger: Ledger
     processor: PageProcessor
@@ -143,7 +187,9 @@ class StagingQueue:
     _pending: deque[tuple[PendingPage, int]] = field(default_factory=deque)
     _staged_count: int = field(init=False)
     _earlier_requests: Counter[str] = field(init=False)
-    irregularities: Counter[str] = field(default_factory=Counter)  # repeated pages and decreased totals, by outcome
+    irregularities: Counter[str] = field(
+        default_factory=Counter
+    )  # repeated pages and decreased totals, by outcome
 
     def __post_init__(self) -> None:
         """Count what an interrupted run has staged."""
@@ -153,25 +199,44 @@ class StagingQueue:
     def submit_page(self, page: Page[Any], archived: int, network: Mapping[str, int]) -> None:
         """Process a page, and stage the pages that are ready.
 
-        *archived* is the length of the archive after the page was read, *network* the outcomes of the requests up to it.
+        *archived* is the length of the archive after the page was read, *network* the outcomes of
+        the requests up to it.
         """
-        self.run = replace(self.run, network=dict(self._earlier_requests + Counter(network) + self.irregularities))
-        if page.unchanged:  # the source reports no change: nothing is missing, and this is not a full harvest
-            self.run = replace(self.run, sweep=False)
+        self.run = replace(
+            self.run, network=dict(self._earlier_requests + Counter(network) + self.irregularities)
+        )
+        if (
+            page.unchanged
+        ):  # the source reports no change: nothing is missing, and this is not a full harvest
+            self.run = replace(self.run, is_full=False)
         keys = [item.key for item in page.items if item.key is not None]
         seen_keys = self.ledger.already_staged(self.run, keys)
-        seen_keys.update(item.key for pending, _ in self._pending for item in pending.page.items if item.key is not None)
+        seen_keys.update(
+            item.key
+            for pending, _ in self._pending
+            for item in pending.page.items
+            if item.key is not None
+        )
         is_remap = self.processor.processor.task.is_remap
-        current_descriptions = self.ledger.current_descriptions(self.run.source, keys) if is_remap else None
+        current_descriptions = (
+            self.ledger.current_descriptions(self.run.source, keys) if is_remap else None
+        )
         stored = self.ledger.stored_records(self.run.source, keys)
-        self._pending.append((self.processor.submit(page, stored, seen_keys, current_descriptions), archived))
+        self._pending.append(
+            (self.processor.submit(page, stored, seen_keys, current_descriptions), archived)
+        )
         while self._pending and (self._pending[0][0].pending.is_ready or self._is_full()):
             self._stage(*self._pending.popleft())
 
     def _is_full(self) -> bool:
-        """Return whether reading must wait for the first page. A page that is ready is staged at once, as a checkpoint."""
+        """Return whether reading must wait for the first page. A page that is ready is staged at
+        once, as a checkpoint.
+        """
         records = sum(len(pending.staged) for pending, _ in self._pending)
-        return len(self._pending) > _MIN_PENDING_PAGES and records > _PENDING_RECORDS * self.processor.pool.concurrency
+        return (
+            len(self._pending) > _MIN_PENDING_PAGES
+            and records > _PENDING_RECORDS * self.processor.pool.concurrency
+        )
 
     def flush(self) -> None:
         """Stage all pending pages."""
@@ -180,46 +245,69 @@ class StagingQueue:
 
     def _stage(self, pending: PendingPage, archived: int) -> None:
         staged, page, run = self.processor.results(pending), pending.page, self.run
-        claimed = max((number for number in (page.claimed, run.claimed) if number is not None), default=None)
-        doubt = run.doubt or _incompleteness_reason(pending, run)
-        irregularities = Counter({"repeated": int(pending.is_repeat), "shrunk": int(_total_decreased(page, run))})
+        reported_total = max(
+            (number for number in (page.reported_total, run.reported_total) if number is not None),
+            default=None,
+        )
+        incomplete_reason = run.incomplete_reason or _incompleteness_reason(pending, run)
+        irregularities = Counter(
+            {"repeated": int(pending.is_repeat), "shrunk": int(_total_decreased(page, run))}
+        )
         self.irregularities += irregularities
-        counts = {**run.counts, LISTED_TWICE: run.counts.get(LISTED_TWICE, 0) + pending.listed_twice, RESUMED: 0}
+        counts = {
+            **run.counts,
+            LISTED_TWICE: run.counts.get(LISTED_TWICE, 0) + pending.listed_twice,
+            RESUMED: 0,
+        }
         self.run = replace(
             run,
             network=dict(Counter(run.network) + irregularities),
             cursor=page.cursor,
             pages=run.pages + 1,
-            claimed=claimed,
+            reported_total=reported_total,
             archived=archived,
             counts=counts,
             fetched=run.fetched + len(staged),
-            doubt=doubt,
+            incomplete_reason=incomplete_reason,
         )
         self.ledger.stage(self.run, staged, self._staged_count)
         self._staged_count += len(staged)
-        self.on_progress(Progress(run.source, self.run.pages, self._staged_count, claimed))
+        self.on_progress(Progress(run.source, self.run.pages, self._staged_count, reported_total))
 
 
 def archived_page(page: Page[Any]) -> Page[Any]:
-    """Return a page read from the archive, without what its source then reported about the whole list."""
-    return replace(page, cursor=None, claimed=None, unchanged=False, again=True, doubt=None, moves=False)
+    """Return a page read from the archive, without what its source then reported about the whole
+    list.
+    """
+    return replace(
+        page,
+        cursor=None,
+        reported_total=None,
+        unchanged=False,
+        again=True,
+        incomplete_reason=None,
+        moves=False,
+    )
 
 
 def _total_decreased(page: Page[Any], run: Run) -> bool:
     """Return whether a page reports a smaller total than earlier pages of the run."""
-    return page.claimed is not None and run.claimed is not None and page.claimed < run.claimed
+    return (
+        page.reported_total is not None
+        and run.reported_total is not None
+        and page.reported_total < run.reported_total
+    )
 
 
 def _incompleteness_reason(pending: PendingPage, run: Run) -> str | None:
     """Return why a run with this page cannot be a complete full harvest, or None."""
     page, number = pending.page, run.pages + 1
-    if page.doubt:
-        return page.doubt
+    if page.incomplete_reason:
+        return page.incomplete_reason
     if pending.is_repeat:
         return f"page {number} contains only records of earlier pages"
     if _total_decreased(page, run):
-        return f"the source reported {run.claimed:,} records, but {page.claimed:,} on page {number}"
+        return f"the source reported {run.reported_total:,} records, but {page.reported_total:,} on page {number}"
     return None
 
 
@@ -227,7 +315,9 @@ PageCallback = Callable[[], tuple[int, Mapping[str, int]]]
 
 
 class PageReader(Protocol):
-    """Collects one run's pages: ``run`` is the state at the last checkpoint, ``irregularities`` as in ``StagingQueue``."""
+    """Collects one run's pages: ``run`` is the state at the last checkpoint, ``irregularities`` as
+    in ``StagingQueue``.
+    """
 
     @property
     def run(self) -> Run: ...  # noqa: D102
@@ -261,5 +351,7 @@ class LocalPageReader:
         task = self.queue.processor.processor.task
         for page in self.protocol.collect(task.source, self.client, self.since, self.run.cursor):
             archived, requests = self.on_page()
-            self.queue.submit_page(archived_page(page) if task.is_remap else page, archived, requests)
+            self.queue.submit_page(
+                archived_page(page) if task.is_remap else page, archived, requests
+            )
         self.queue.flush()

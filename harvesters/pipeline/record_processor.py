@@ -26,10 +26,23 @@ from vocab.iris import Iris
 from vocab.provenance import Provenance, ValidationNote, describe_record, describe_results
 
 RecordMapper = Callable[[Record[Any]], Resource]
-StepCallback = Callable[["RecordInput | None"], None]  # called before each record is mapped, and with None before the batch is validated
-# What a mapping raises on a payload that it does not handle: that record is withheld, the others are processed.
-_MAPPING_ERRORS = (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError)
-UNCHANGED_OUTCOMES = {RecordState.PUBLISHED: Outcome.UNCHANGED, RecordState.VANISHED: Outcome.RETURNED}
+StepCallback = Callable[
+    ["RecordInput | None"], None
+]  # called before each record is mapped, and with None before the batch is validated
+# What a mapping raises on a payload that it does not handle: that record is withheld, the others
+# are processed.
+_MAPPING_ERRORS = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+UNCHANGED_OUTCOMES = {
+    RecordState.PUBLISHED: Outcome.UNCHANGED,
+    RecordState.VANISHED: Outcome.RETURNED,
+}
 DIGEST_SIZE = 16  # bytes: 128 bits distinguish a hundred million records
 
 
@@ -37,8 +50,9 @@ DIGEST_SIZE = 16  # bytes: 128 bits distinguish a hundred million records
 class ProcessingTask:
     """What processing a run's records needs, in this process or another.
 
-    *rules_unchanged*: the last run used the same mapping and shapes, so a record with the same content need not be validated again.
-    *is_remap*: archived records are mapped again, and a result equal to the current description is unchanged.
+    *rules_unchanged*: the last run used the same mapping and shapes, so a record with the same
+    content need not be validated again. *is_remap*: archived records are mapped again, and a result
+    equal to the current description is unchanged.
     """
 
     run: Run
@@ -51,9 +65,11 @@ class ProcessingTask:
 
 @dataclass(frozen=True, slots=True)
 class RecordInput:
-    """A record to process, its *digest*, its *stored* state (None: new), and its *position* in the archive.
+    """A record to process, its *digest*, its *stored* state (None: new), and its *position* in the
+    archive.
 
-    *current_description* is the published description as the ledger compresses it; None if it is not needed.
+    *current_description* is the published description as the ledger compresses it; None if it is
+    not needed.
     """
 
     record: Record[Any]
@@ -71,7 +87,9 @@ def load_crosswalks(base: str) -> Crosswalks:
 
 def create_processor(task: ProcessingTask, crosswalks: Crosswalks | None = None) -> RecordProcessor:
     """Return the processor for *task*; *crosswalks* are loaded if None."""
-    mapping = MAPPINGS[task.source.mapping].prepare(task.source, crosswalks or load_crosswalks(task.base))
+    mapping = MAPPINGS[task.source.mapping].prepare(
+        task.source, crosswalks or load_crosswalks(task.base)
+    )
     return RecordProcessor(task, mapping, Iris(task.base))
 
 
@@ -83,16 +101,27 @@ class RecordProcessor:
     map_record: RecordMapper
     iris: Iris
 
-    def process(self, inputs: Sequence[RecordInput], on_step: StepCallback = lambda _: None) -> list[StagedRecord]:
-        """Return the result for each record, in order. A result does not depend on the other records of the batch."""
+    def process(
+        self, inputs: Sequence[RecordInput], on_step: StepCallback = lambda _: None
+    ) -> list[StagedRecord]:
+        """Return the result for each record, in order. A result does not depend on the other
+        records of the batch.
+        """
         mapped = []
         for item in inputs:
             on_step(item)
             mapped.append(self._map(item))
         on_step(None)
         descriptions = [item.statements for item in mapped if isinstance(item, _UnvalidatedRecord)]
-        reports = iter(validate_many(descriptions, base=self.task.base, name=self.task.engine) if descriptions else ())
-        return [self._finish(item, next(reports)) if isinstance(item, _UnvalidatedRecord) else item for item in mapped]
+        reports = iter(
+            validate_many(descriptions, base=self.task.base, name=self.task.engine)
+            if descriptions
+            else ()
+        )
+        return [
+            self._finish(item, next(reports)) if isinstance(item, _UnvalidatedRecord) else item
+            for item in mapped
+        ]
 
     def _map(self, item: RecordInput) -> StagedRecord | _UnvalidatedRecord:
         record, stored, run = item.record, item.stored, self.task.run
@@ -100,19 +129,32 @@ class RecordProcessor:
             resource = language_detection.detect_languages(self.map_record(record))
             statements = describe(resource, self.iris, run.source)
         except ParseError as error:
-            return StagedRecord(record.key, Outcome.UNREADABLE, reason=str(error), position=item.position)
+            return StagedRecord(
+                record.key, Outcome.UNREADABLE, reason=str(error), position=item.position
+            )
         except _MAPPING_ERRORS as error:
             mapping = self.task.source.mapping
             reason = f"mapping {mapping} failed on this record ({type(error).__name__}: {error}): this is a bug, please report it"
-            return StagedRecord(record.key, Outcome.UNREADABLE, reason=reason, position=item.position)
+            return StagedRecord(
+                record.key, Outcome.UNREADABLE, reason=reason, position=item.position
+            )
         text = "\n".join(statements)
         content = blake2b(text.encode(), digest_size=DIGEST_SIZE).hexdigest()
-        if self.task.rules_unchanged and stored and stored.content == content and not stored.is_deleted:
-            return StagedRecord(record.key, UNCHANGED_OUTCOMES[stored.state], item.digest, position=item.position)
+        if (
+            self.task.rules_unchanged
+            and stored
+            and stored.content == content
+            and not stored.is_deleted
+        ):
+            return StagedRecord(
+                record.key, UNCHANGED_OUTCOMES[stored.state], item.digest, position=item.position
+            )
         first_seen = stored.first_seen if stored else run.started
         thing = self.iris.thing(KIND[type(resource)], run.source, record.key)
         record_iri = self.iris.record(run.source, record.key)
-        provenance = Provenance(run.source, run.id, self.task.source.mapping, item.digest, first_seen, run.started)
+        provenance = Provenance(
+            run.source, run.id, self.task.source.mapping, item.digest, first_seen, run.started
+        )
         return _UnvalidatedRecord(
             key=record.key,
             outcome=Outcome.CHANGED if stored and not stored.is_deleted else Outcome.NEW,
@@ -130,14 +172,41 @@ class RecordProcessor:
         digest = item.provenance.digest
         violations = [result for result in results if result.severity is Severity.VIOLATION]
         if violations:
-            reason = "; ".join(sorted({f"{violation.message} ({_local_name(violation.path)})" for violation in violations}))
-            return StagedRecord(item.key, Outcome.WITHHELD, digest, reason=reason, position=item.position)
+            reason = "; ".join(
+                sorted(
+                    {
+                        f"{violation.message} ({_local_name(violation.path)})"
+                        for violation in violations
+                    }
+                )
+            )
+            return StagedRecord(
+                item.key, Outcome.WITHHELD, digest, reason=reason, position=item.position
+            )
         notes = {
-            ValidationNote(result.component, result.severity.value, result.message, result.path, result.focus, result.shape)
+            ValidationNote(
+                result.component,
+                result.severity.value,
+                result.message,
+                result.path,
+                result.focus,
+                result.shape,
+            )
             for result in results
         }
-        ordered = sorted(notes, key=lambda note: (note.path or "", note.component, note.message, note.focus or "", note.shape or ""))
-        statements = sorted(item.statements + describe_results(item.key, self.iris, item.provenance.source, ordered))
+        ordered = sorted(
+            notes,
+            key=lambda note: (
+                note.path or "",
+                note.component,
+                note.message,
+                note.focus or "",
+                note.shape or "",
+            ),
+        )
+        statements = sorted(
+            item.statements + describe_results(item.key, self.iris, item.provenance.source, ordered)
+        )
         if item.current_description is not None and self._equals_current(item, statements):
             return StagedRecord(item.key, Outcome.UNCHANGED, digest, position=item.position)
         return StagedRecord(
@@ -148,16 +217,24 @@ class RecordProcessor:
             item.provenance.first_seen,
             "\n".join(statements),
             position=item.position,
-            likeness=item.fingerprint,
+            fingerprint=item.fingerprint,
             page=item.page,
         )
 
     def _equals_current(self, item: _UnvalidatedRecord, statements: Sequence[str]) -> bool:
-        """Return whether a description equals the current one, apart from the run that made it and its time."""
+        """Return whether a description equals the current one, apart from the run that made it and
+        its time.
+        """
         record = f"<{self.iris.record(item.provenance.source, item.key)}> "
-        ignored = tuple(record + name for name in (p.MODIFIED, p.GENERATED, p.ontology_terms(self.iris.ns).digest))
+        ignored = tuple(
+            record + name
+            for name in (p.MODIFIED, p.GENERATED, p.ontology_terms(self.iris.ns).digest)
+        )
         current = decompress(item.current_description).split("\n")
-        new_lines, current_lines = ({line for line in lines if not line.startswith(ignored)} for lines in (statements, current))
+        new_lines, current_lines = (
+            {line for line in lines if not line.startswith(ignored)}
+            for lines in (statements, current)
+        )
         return new_lines == current_lines
 
 

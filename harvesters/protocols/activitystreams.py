@@ -1,6 +1,8 @@
-"""ActivityStreams 2 change collections: the newest activity of each object, read from the newest page back.
+"""ActivityStreams 2 change collections: the newest activity of each object, read from the newest
+page back.
 
-Source: https://www.w3.org/TR/activitystreams-core/, https://iiif.io/api/discovery/1.0/ (whose algorithm is used)
+Source: https://www.w3.org/TR/activitystreams-core/, https://iiif.io/api/discovery/1.0/ (whose
+algorithm is used)
 """
 
 from __future__ import annotations
@@ -10,7 +12,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError, SourceDefinitionError
+from harvesters.errors import (
+    ForbiddenError,
+    HarvestError,
+    NotFoundError,
+    ParseError,
+    SourceDefinitionError,
+)
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.option_schema import Option, get_option
@@ -18,13 +26,20 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Pay
 from harvesters.parsing import join_url
 from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.datestamps import parse_timestamp
-from harvesters.protocols.error_recovery import RECORD_ERRORS, LoopDetector, count_empty_pages, count_unreadable
+from harvesters.protocols.error_recovery import (
+    RECORD_ERRORS,
+    LoopDetector,
+    count_empty_pages,
+    count_unreadable,
+)
 from harvesters.protocols.files.payload import FORMATS, Item, parse_file
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     "format": Option(
-        str, "inline", "Where records are: the activity's object (`inline`), or a file at the object's address: `json`, `xml`, `rdf`."
+        str,
+        "inline",
+        "Where records are: the activity's object (`inline`), or a file at the object's address: `json`, `xml`, `rdf`.",
     ),
     "also": Option(bool, False, "The record is at the address in the object's `seeAlso`."),
 }
@@ -36,23 +51,26 @@ _DELETIONS = {"Delete", "Remove"}
 
 @dataclass(frozen=True, slots=True)
 class ActivityCursor:
-    """Position in a collection: *pages* still to read, the next one first; *back* if they are found by links to earlier pages.
+    """Position in a collection: *pages* still to read, the next one first; *back* if they are found
+    by links to earlier pages.
 
     *deletions*: from here on only deletions count, since a Refresh re-announced everything else.
-    *doubt* as in Page; the others count in a row.
+    *incomplete_reason* as in Page; the others count in a row.
     """
 
     pages: tuple[str, ...] = ()
     back: bool = True
     deletions: bool = False
-    doubt: str | None = None
+    incomplete_reason: str | None = None
     faults: int = 0
     empty: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Activity:
-    """An activity: its *kind*, its object's *key* and *row*, its time, and for a Move the object's new location."""
+    """An activity: its *kind*, its object's *key* and *row*, its time, and for a Move the object's
+    new location.
+    """
 
     kind: str
     key: str
@@ -71,11 +89,16 @@ def check(source: Source) -> None:
     """Raise SourceDefinitionError for an unknown format."""
     file_format = get_option(source, OPTIONS, "format")
     if file_format not in {"inline", *FORMATS}:
-        raise SourceDefinitionError(f"{source.name}: option 'format' is {file_format!r}; it is one of inline, {', '.join(FORMATS)}")
+        raise SourceDefinitionError(
+            f"{source.name}: option 'format' is {file_format!r}; it is one of inline, {', '.join(FORMATS)}"
+        )
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Any]:
-    """Yield each object by its newest activity, or those with an activity since *since*; deleted or removed objects are gone.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Any]:
+    """Yield each object by its newest activity, or those with an activity since *since*; deleted or
+    removed objects are gone.
 
     Pages are read from the newest back, and the activities on a page likewise, so that the first
     activity of each object counts. Raises ParseError if it is not a collection, or its pages do not
@@ -109,14 +132,29 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
             new_items, state = _apply_activity(source, fetch, activity, seen, state)
             items += new_items
         earlier = document.get("prev") if state.back else None
-        rest = (join_url(reply.url, _object_id(earlier)),) if earlier else () if state.back else state.pages[1:]
+        rest = (
+            (join_url(reply.url, _object_id(earlier)),)
+            if earlier
+            else ()
+            if state.back
+            else state.pages[1:]
+        )
         empty = count_empty_pages(source.name, reply.url, state.empty, activities)
         state = replace(state, pages=() if is_last else rest, empty=empty)
-        yield Page(tuple(items), write_cursor(state) if state.pages else None, None, reply.at, again=True, doubt=state.doubt)
+        yield Page(
+            tuple(items),
+            write_cursor(state) if state.pages else None,
+            None,
+            reply.at,
+            again=True,
+            incomplete_reason=state.incomplete_reason,
+        )
 
 
 def _start(source: Source, fetch: Fetch) -> ActivityCursor:
-    """Find the newest page: the collection's last one, else all pages from the first on, to be read in reverse."""
+    """Find the newest page: the collection's last one, else all pages from the first on, to be read
+    in reverse.
+    """
     reply = fetch.get(source.url, accept=_ACCEPT)
     document = _check_collection(source, reply.url, load_json(reply))
     if last := _object_id(document.get("last")):
@@ -135,20 +173,37 @@ def _start(source: Source, fetch: Fetch) -> ActivityCursor:
 
 
 def _check_collection(source: Source, url: str, document: Any) -> Mapping[str, Any]:
-    types = _as_list(document.get("type") or document.get("@type")) if isinstance(document, dict) else []
+    types = (
+        _as_list(document.get("type") or document.get("@type"))
+        if isinstance(document, dict)
+        else []
+    )
     names = {str(name).rpartition("#")[2].rpartition(":")[2] for name in types}
-    if not isinstance(document, dict) or not names & {"Collection", "OrderedCollection", "CollectionPage", "OrderedCollectionPage"}:
-        raise ParseError(f"{source.name}: {url} is not an ActivityStreams collection or a page of one")
+    if not isinstance(document, dict) or not names & {
+        "Collection",
+        "OrderedCollection",
+        "CollectionPage",
+        "OrderedCollectionPage",
+    }:
+        raise ParseError(
+            f"{source.name}: {url} is not an ActivityStreams collection or a page of one"
+        )
     return document
 
 
 def _parse_activities(document: Mapping[str, Any]) -> Iterator[Activity | InvalidRecord]:
-    """Yield a page's activities, the newest first: an ordered page begins with the oldest, any other is sorted."""
+    """Yield a page's activities, the newest first: an ordered page begins with the oldest, any
+    other is sorted.
+    """
     ordered = document.get("orderedItems")
     rows = _as_list(ordered if ordered is not None else document.get("items"))
     activities = [_parse_activity(row) for row in rows]
     if ordered is None:
-        activities.sort(key=lambda activity: "" if isinstance(activity, InvalidRecord) else _sort_key(activity.stamp))
+        activities.sort(
+            key=lambda activity: (
+                "" if isinstance(activity, InvalidRecord) else _sort_key(activity.stamp)
+            )
+        )
     return reversed(activities)
 
 
@@ -161,17 +216,30 @@ def _parse_activity(row: Any) -> Activity | InvalidRecord:
     if not isinstance(row, dict):
         return InvalidRecord(None, f"an activity that is not an object: {str(row)[:40]!r}")
     kind = str(next(iter(_as_list(row.get("type"))), ""))
-    stamp = next((text for name in ("endTime", "updated", "published", "startTime") if isinstance(text := row.get(name), str)), "")
+    stamp = next(
+        (
+            text
+            for name in ("endTime", "updated", "published", "startTime")
+            if isinstance(text := row.get(name), str)
+        ),
+        "",
+    )
     if kind == "Refresh":
         return Activity(kind, "", {}, stamp)
     target_object = next(iter(_as_list(row.get("object"))), None)
     target_object = {"id": target_object} if isinstance(target_object, str) else target_object
     key = _object_id(target_object)
     if not isinstance(target_object, dict) or not key:
-        return InvalidRecord(None, f"an activity {str(row.get('id'))[:80]!r} whose object has no id")
+        return InvalidRecord(
+            None, f"an activity {str(row.get('id'))[:80]!r} whose object has no id"
+        )
     target = next(iter(_as_list(row.get("target"))), None)
     return Activity(
-        kind, key, target_object, stamp, {"id": target} if isinstance(target, str) else target if isinstance(target, dict) else None
+        kind,
+        key,
+        target_object,
+        stamp,
+        {"id": target} if isinstance(target, str) else target if isinstance(target, dict) else None,
     )
 
 
@@ -194,21 +262,30 @@ def _apply_activity(
 
 
 def _fetch_object(
-    source: Source, fetch: Fetch, key: str, row: Mapping[str, Any], stamp: str, state: ActivityCursor
+    source: Source,
+    fetch: Fetch,
+    key: str,
+    row: Mapping[str, Any],
+    stamp: str,
+    state: ActivityCursor,
 ) -> tuple[tuple[Item, ...], ActivityCursor]:
     """Return an object from its activity or its address; one that is missing is gone."""
     kind = get_option(source, OPTIONS, "format")
     try:
         if kind == "inline":
             return (Record(key, row, dump_json(row), stamp or None),), state
-        also = _object_id(next(iter(_as_list(row.get("seeAlso"))), None)) if get_option(source, OPTIONS, "also") else key
+        also = (
+            _object_id(next(iter(_as_list(row.get("seeAlso"))), None))
+            if get_option(source, OPTIONS, "also")
+            else key
+        )
         if not also:
             return (InvalidRecord(key, "its object has no address in seeAlso"),), state
         reply = fetch.get(also, accept=FORMATS[kind].accept)
         records = parse_file(source, fetch, key, reply, stamp or None)
-        return tuple(replace(item, key=key) for item in records[:1]) if kind == "rdf" and len(records) == 1 else records, replace(
-            state, faults=0
-        )
+        return tuple(replace(item, key=key) for item in records[:1]) if kind == "rdf" and len(
+            records
+        ) == 1 else records, replace(state, faults=0)
     except NotFoundError:
         return (DeletedRecord(key, stamp or None),), state
     except ValueError as error:
@@ -221,7 +298,9 @@ def _fetch_object(
 
 
 def _check_reachable(source: Source, fetch: Fetch, error: HarvestError) -> None:
-    """Raise *error* if the collection can no longer be read either: the fault is then not a single object's."""
+    """Raise *error* if the collection can no longer be read either: the fault is then not a single
+    object's.
+    """
     try:
         fetch.get(source.url, accept=_ACCEPT)
     except RECORD_ERRORS as probe_error:

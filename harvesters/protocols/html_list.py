@@ -26,14 +26,34 @@ from harvesters.source import Source
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
-    "records": Option(str, None, "XPath to the elements that are records, e.g. `//table//tr[td]`.", required=True),
-    "key": Option(str, None, "XPath from a record to its key; without it the address found by `details`, else a `digest`."),
-    "digest": Option(list, None, "XPaths from a record to the texts that are hashed into a key, if records have none."),
-    "details": Option(str, None, "XPath from a record to the link of its own page, which is then read instead."),
+    "records": Option(
+        str, None, "XPath to the elements that are records, e.g. `//table//tr[td]`.", required=True
+    ),
+    "key": Option(
+        str,
+        None,
+        "XPath from a record to its key; without it the address found by `details`, else a `digest`.",
+    ),
+    "digest": Option(
+        list,
+        None,
+        "XPaths from a record to the texts that are hashed into a key, if records have none.",
+    ),
+    "details": Option(
+        str, None, "XPath from a record to the link of its own page, which is then read instead."
+    ),
     "next": Option(str, None, "XPath to the link of the next page of the list."),
 }
 
-_HIDDEN_ELEMENTS = ("script", "style", "noscript", "template", "iframe", "input", "link")  # invisible, and often different each time
+_HIDDEN_ELEMENTS = (
+    "script",
+    "style",
+    "noscript",
+    "template",
+    "iframe",
+    "input",
+    "link",
+)  # invisible, and often different each time
 _CHECKPOINT_RECORDS = 50  # record pages requested between two checkpoints
 
 Item = Record[_Element] | DeletedRecord | InvalidRecord
@@ -42,22 +62,29 @@ _Paths = Mapping[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class HtmlListCursor:
-    """Position in a list: the page at *url*, after *passed* records; *doubt* as in Page."""
+    """Position in a list: the page at *url*, after *passed* records; *incomplete_reason* as in
+    Page.
+    """
 
     url: str
     passed: int = 0
-    doubt: str | None = None
+    incomplete_reason: str | None = None
 
 
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for an invalid XPath, or if no option gives records a key."""
     _compile_paths(source)
     if not any(get_option(source, OPTIONS, name) for name in ("key", "digest", "details")):
-        raise SourceDefinitionError(f"{source.name}: records have no key; set the option 'key', 'digest' or 'details'")
+        raise SourceDefinitionError(
+            f"{source.name}: records have no key; set the option 'key', 'digest' or 'details'"
+        )
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[_Element]:
-    """Yield the records of a list, of its next pages, and the pages that they link to. Changes alone cannot be requested.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[_Element]:
+    """Yield the records of a list, of its next pages, and the pages that they link to. Changes
+    alone cannot be requested.
 
     Raises ParseError if a page of the list cannot be read, holds no record, or repeats an earlier
     one.
@@ -67,7 +94,9 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     loop_detector = LoopDetector(source.name)
     first = cursor is None
     while True:
-        reply = fetch.get(state.url, accept="text/html, application/xhtml+xml, */*;q=0.5", conditional=first)
+        reply = fetch.get(
+            state.url, accept="text/html, application/xhtml+xml, */*;q=0.5", conditional=first
+        )
         if reply.not_modified:
             yield Page((), None, at=reply.at, unchanged=True)
             return
@@ -88,20 +117,44 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 
 def _read_entries(
-    source: Source, fetch: Fetch, paths: _Paths, reply: Reply, entries: list[Any], state: HtmlListCursor, following: str | None
+    source: Source,
+    fetch: Fetch,
+    paths: _Paths,
+    reply: Reply,
+    entries: list[Any],
+    state: HtmlListCursor,
+    following: str | None,
 ) -> Iterator[tuple[Page[_Element], HtmlListCursor]]:
-    """Yield a list's page with the cursor after it, in several parts if each record has its own page."""
+    """Yield a list's page with the cursor after it, in several parts if each record has its own
+    page.
+    """
     size = _CHECKPOINT_RECORDS if "details" in paths else len(entries)
     left = iter(entries[state.passed :])
     while part := tuple(islice(left, size)):
         items = tuple(_parse_record(source, fetch, paths, reply, item) for item in part)
         lost = next((item.reason for item in items if isinstance(item, InvalidRecord)), None)
         state = replace(
-            state, passed=state.passed + len(part), doubt=state.doubt or (f"a record cannot be read ({lost})" if lost else None)
+            state,
+            passed=state.passed + len(part),
+            incomplete_reason=state.incomplete_reason
+            or (f"a record cannot be read ({lost})" if lost else None),
         )
         ended = state.passed >= len(entries)
-        after = HtmlListCursor(following, doubt=state.doubt) if ended and following else state
-        yield Page(items, write_cursor(after) if following or not ended else None, None, reply.at, doubt=state.doubt), after
+        after = (
+            HtmlListCursor(following, incomplete_reason=state.incomplete_reason)
+            if ended and following
+            else state
+        )
+        yield (
+            Page(
+                items,
+                write_cursor(after) if following or not ended else None,
+                None,
+                reply.at,
+                incomplete_reason=state.incomplete_reason,
+            ),
+            after,
+        )
 
 
 def _compile_paths(source: Source) -> _Paths:
@@ -109,7 +162,10 @@ def _compile_paths(source: Source) -> _Paths:
     for name in ("records", "key", "details", "next"):
         if xpath := get_option(source, OPTIONS, name):
             paths[name] = _compile_xpath(source, name, xpath)
-    paths["digest"] = [_compile_xpath(source, "digest", xpath) for xpath in get_option(source, OPTIONS, "digest") or ()]
+    paths["digest"] = [
+        _compile_xpath(source, "digest", xpath)
+        for xpath in get_option(source, OPTIONS, "digest") or ()
+    ]
     return paths
 
 
@@ -117,34 +173,54 @@ def _compile_xpath(source: Source, name: str, xpath: str) -> Any:
     try:
         return etree.XPath(xpath, smart_strings=False)
     except etree.XPathSyntaxError as error:
-        raise SourceDefinitionError(f"{source.name}: option {name!r}: {xpath!r} is not an XPath:  {error}") from error
+        raise SourceDefinitionError(
+            f"{source.name}: option {name!r}: {xpath!r} is not an XPath:  {error}"
+        ) from error
 
 
 def _parse_page(reply: Reply) -> _Element:
     """Parse a page without the elements that readers do not see."""
     if not reply.content.strip():
         raise ParseError(f"{reply.url}: empty response; expected a web page")
-    charset = "utf-8" if "charset=utf-8" in reply.headers.get("content-type", "").lower().replace('"', "") else None
+    charset = (
+        "utf-8"
+        if "charset=utf-8" in reply.headers.get("content-type", "").lower().replace('"', "")
+        else None
+    )
     with parser_errors(f"{reply.url}: the web page cannot be parsed"):
-        root = html.document_fromstring(reply.content, parser=html.HTMLParser(encoding=charset, huge_tree=False))
-    etree.strip_elements(root, *_HIDDEN_ELEMENTS, etree.Comment, etree.ProcessingInstruction, with_tail=False)
+        root = html.document_fromstring(
+            reply.content, parser=html.HTMLParser(encoding=charset, huge_tree=False)
+        )
+    etree.strip_elements(
+        root, *_HIDDEN_ELEMENTS, etree.Comment, etree.ProcessingInstruction, with_tail=False
+    )
     return root
 
 
 def _parse_record(source: Source, fetch: Fetch, paths: _Paths, reply: Reply, entry: Any) -> Item:
     if not isinstance(entry, _Element):
-        return InvalidRecord(None, f"{entry!r:.80} is not an element; the option 'records' must select elements")
+        return InvalidRecord(
+            None, f"{entry!r:.80} is not an element; the option 'records' must select elements"
+        )
     node, link = entry, _link(entry, paths, "details", reply)
     if "details" in paths:
         if link is None:
-            return InvalidRecord(None, f"an entry without a link to its page: {_text(entry)[:80]!r}")
+            return InvalidRecord(
+                None, f"an entry without a link to its page: {_text(entry)[:80]!r}"
+            )
         try:
-            node = _parse_page(fetch.get(link, accept="text/html, application/xhtml+xml, */*;q=0.5"))
+            node = _parse_page(
+                fetch.get(link, accept="text/html, application/xhtml+xml, */*;q=0.5")
+            )
         except RECORD_ERRORS as error:
             return InvalidRecord(link, str(error))
     key = _key(paths, node, link)
     raw = etree.tostring(node, encoding="utf-8", with_tail=False)
-    return Record(key, node, raw) if key else InvalidRecord(None, f"an entry without a key: {_text(entry)[:80]!r}")
+    return (
+        Record(key, node, raw)
+        if key
+        else InvalidRecord(None, f"an entry without a key: {_text(entry)[:80]!r}")
+    )
 
 
 def _key(paths: _Paths, node: _Element, link: str | None) -> str:
@@ -153,14 +229,24 @@ def _key(paths: _Paths, node: _Element, link: str | None) -> str:
     if not paths["digest"]:
         return link or ""
     texts = [_xpath_text(path, node) for path in paths["digest"]]
-    return hashlib.blake2b("\x1f".join(texts).encode(), digest_size=8).hexdigest() if any(texts) else ""
+    return (
+        hashlib.blake2b("\x1f".join(texts).encode(), digest_size=8).hexdigest()
+        if any(texts)
+        else ""
+    )
 
 
 def _xpath_text(path: Any, node: _Element) -> str:
     """Return the text at an XPath, the first if there are several."""
     result = path(node)
     first = result[0] if isinstance(result, list) and result else result
-    text = _text(first) if isinstance(first, _Element) else "" if isinstance(first, list) else str(first)
+    text = (
+        _text(first)
+        if isinstance(first, _Element)
+        else ""
+        if isinstance(first, list)
+        else str(first)
+    )
     return " ".join(text.split())
 
 

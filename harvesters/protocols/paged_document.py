@@ -1,4 +1,6 @@
-"""Split one response that holds a whole registry into pages, so that a run can resume in the middle."""
+"""Split one response that holds a whole registry into pages, so that a run can resume in the
+middle.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +18,9 @@ MAX_BYTES = 8 * 1024 * 1024  # bytes of a page's records, to bound memory if rec
 
 @dataclass(frozen=True, slots=True)
 class DocumentCursor:
-    """Position in a document: the *mark* that identifies the document, and the number of items *passed*; *again* as in Page."""
+    """Position in a document: the *mark* that identifies the document, and the number of items
+    *passed*; *again* as in Page.
+    """
 
     mark: str
     passed: int = 0
@@ -24,7 +28,10 @@ class DocumentCursor:
 
 
 def paginate(
-    items: Iterable[Record[P] | DeletedRecord | InvalidRecord], reply: Reply, cursor: str | None, claimed: int | None = None
+    items: Iterable[Record[P] | DeletedRecord | InvalidRecord],
+    reply: Reply,
+    cursor: str | None,
+    reported_total: int | None = None,
 ) -> Pages[P]:
     """Yield a document's items in pages of MAX_RECORDS, or fewer if they are large.
 
@@ -39,13 +46,21 @@ def paginate(
     while True:
         following = take_page(left)
         state = replace(state, passed=state.passed + len(page))
-        yield Page(page, write_cursor(state) if following else None, claimed, reply.at, again=state.again)
+        yield Page(
+            page,
+            write_cursor(state) if following else None,
+            reported_total,
+            reply.at,
+            again=state.again,
+        )
         if not following:
             return
         page = following
 
 
-def take_page(left: Iterator[Record[P] | DeletedRecord | InvalidRecord]) -> tuple[Record[P] | DeletedRecord | InvalidRecord, ...]:
+def take_page(
+    left: Iterator[Record[P] | DeletedRecord | InvalidRecord],
+) -> tuple[Record[P] | DeletedRecord | InvalidRecord, ...]:
     """Return the next page's items: at most MAX_RECORDS, and none after MAX_BYTES are reached."""
     page: list[Record[P] | DeletedRecord | InvalidRecord] = []
     size = 0

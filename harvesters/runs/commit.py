@@ -41,7 +41,9 @@ _STILL_LISTED = tuple(
 
 
 def commit(plan: Plan, source: Source, context: HarvestContext) -> Run:
-    """Write the plan's changes to the journal and apply the run to the ledger. Without changes, no entry is written."""
+    """Write the plan's changes to the journal and apply the run to the ledger. Without changes, no
+    entry is written.
+    """
     planned = max(context.now(), plan.run.started)
     run = replace(
         plan.run,
@@ -80,7 +82,9 @@ def finish_commit(run: Run, source: Source, context: HarvestContext) -> Run:
 
 
 def defer(run: Run, context: HarvestContext, reason: str) -> Run:
-    """Store that a run's commit failed for *reason*. Its plan stays in the ledger, and a later run writes it."""
+    """Store that a run's commit failed for *reason*. Its plan stays in the ledger, and a later run
+    writes it.
+    """
     retry = f"the plan is kept; the schedule or `stocktake harvest {run.source}` will write it"
     ended = max(context.now(), run.planned or run.started)
     deferred = replace(
@@ -91,7 +95,9 @@ def defer(run: Run, context: HarvestContext, reason: str) -> Run:
 
 
 def is_deferred(run: Run) -> bool:
-    """Return whether a run's commit failed and waits. A commit in progress, or interrupted by a crash, has no end time."""
+    """Return whether a run's commit failed and waits. A commit in progress, or interrupted by a
+    crash, has no end time.
+    """
     return run.state is State.COMMITTING and run.ended is not None
 
 
@@ -179,7 +185,9 @@ def find_entry(run: Run, context: HarvestContext) -> Entry | None:
 
 
 def diff_block(before: str, after: str, graph: str) -> Iterator[str]:
-    """Yield the patch rows from one description to the other as one block, deletions first; nothing if they are equal."""
+    """Yield the patch rows from one description to the other as one block, deletions first; nothing
+    if they are equal.
+    """
     tail = f" <{graph}> ."
     if after and not before:
         yield "A " + after.replace("\n", f"{tail}\nA ") + tail
@@ -193,7 +201,9 @@ def diff_block(before: str, after: str, graph: str) -> Iterator[str]:
 
 
 def state_change(run: Run, change: StagedDiff, iris: Iris) -> StateChange | None:
-    """Return the state change of a record that its staged description does not contain, or None if there is none."""
+    """Return the state change of a record that its staged description does not contain, or None if
+    there is none.
+    """
     draft = change.draft
     key, before, outcome = draft.key or "", change.previous, draft.outcome
     if outcome in TOMBSTONED:
@@ -254,7 +264,9 @@ def _source_description(source: Source, context: HarvestContext) -> str:
 def _blocks(
     run: Run, source: Source, context: HarvestContext, before: int, count: QuadCount
 ) -> Iterator[str]:
-    """Yield the blocks of the run's entry; *before* is the number of quads of all entries before it."""
+    """Yield the blocks of the run's entry; *before* is the number of quads of all entries before
+    it.
+    """
     iris = context.iris
     for key, new, old in context.ledger.changed_descriptions(run):
         yield from diff_block(old, new, iris.record(run.source, key))
@@ -292,7 +304,7 @@ def _run_description(run: Run, context: HarvestContext, before: int, count: Quad
 def run_statistics(run: Run) -> RunStatistics:
     """Return the statistics of a run that was planned or has ended; unknown numbers are left out."""
     counts = {"fetched": run.fetched} | {
-        name: count for name, count in run.counts.items() if name in METRICS and name != "claimed"
+        name: count for name, count in run.counts.items() if name in METRICS and name != "reported"
     }
     return RunStatistics(
         run=run.id,
@@ -300,8 +312,8 @@ def run_statistics(run: Run) -> RunStatistics:
         started=run.started,
         ended=run.ended or run.planned or run.started,
         state=run.state.value,
-        sweep=run.sweep,
-        claimed=run.claimed,
+        is_full=run.is_full,
+        reported=run.reported_total,
         **counts,
         quads_added=run.added,
         quads_removed=run.removed,

@@ -16,7 +16,9 @@ _IGNORED_COUNT = 1  # a single record never holds a plan, however small the sour
 
 @dataclass(frozen=True, slots=True)
 class LimitViolation:
-    """A reason to hold a plan; *limit* is the exceeded limit, None if no limit can be raised for it."""
+    """A reason to hold a plan; *limit* is the exceeded limit, None if no limit can be raised for
+    it.
+    """
 
     limit: str | None
     text: str
@@ -34,7 +36,7 @@ def find_violations(
 
 
 def _check_count(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
-    if not plan.run.sweep:
+    if not plan.run.is_full:
         return
     if plan.fetched == 0:
         yield LimitViolation(None, "the source returned no records; the last good data stays")
@@ -47,7 +49,7 @@ def _check_count(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
 
 def _check_shares(plan: Plan, limits: Limits, *, rules_changed: bool) -> Iterator[LimitViolation]:
     counts, before = plan.outcomes, plan.published_before
-    has_grace_period = limits.sweeps and limits.grace
+    has_grace_period = limits.misses and limits.grace
     missing = counts[Outcome.VANISHED] + (0 if has_grace_period else counts[Outcome.LOST])
     deleted = counts[Outcome.DELETED]
     changed = 0 if rules_changed else counts[Outcome.CHANGED]
@@ -78,7 +80,9 @@ def _missing_text(missed: int, deleted: int) -> str:
 
 @dataclass(frozen=True, slots=True)
 class GuardResult:
-    """The result of the check: why the plan must be held (None: it may commit), and the overrides used."""
+    """The result of the check: why the plan must be held (None: it may commit), and the overrides
+    used.
+    """
 
     hold_reason: str | None
     used_overrides: tuple[GrantedOverride, ...] = ()
@@ -116,7 +120,11 @@ def check_limits(
 def _join_reasons(plan: Plan, violations: Sequence[LimitViolation]) -> str:
     """Return every reason to hold a plan, and why its full harvest was incomplete, if it was."""
     texts = [violation.text for violation in violations]
-    return "; ".join([*texts, doubt] if (doubt := incompleteness_reason(plan.run)) else texts)
+    return "; ".join(
+        [*texts, incomplete_reason]
+        if (incomplete_reason := incompleteness_reason(plan.run))
+        else texts
+    )
 
 
 def _raise_limits(limits: Limits, values: Mapping[str, float]) -> Limits:

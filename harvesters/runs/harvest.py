@@ -87,7 +87,7 @@ def harvest(
         run = _start_run(source, context, protocol, full=full)
         if run.state is State.COMMITTING:  # interrupted between plan and commit
             committed = finish_commit(run, source, context)
-            if (committed.sweep or not full) and not _due_since(committed, source, context):
+            if (committed.is_full or not full) and not _due_since(committed, source, context):
                 return replace(
                     load_plan(committed, context.ledger),
                     published_before=committed.counts.get("published_before", 0),
@@ -151,7 +151,9 @@ def fail(run: Run, context: HarvestContext, reason: str) -> None:
 
 
 def abort(source: Source, context: HarvestContext, reason: str) -> None:
-    """End a run that was interrupted by a bug in this program. A run that is committing is left to the next run."""
+    """End a run that was interrupted by a bug in this program. A run that is committing is left to
+    the next run.
+    """
     with suppress(HarvestError), source_lock(source.name, context) as context:
         run = context.ledger.open_run(source.name)
         if run and run.state is State.COMMITTING:
@@ -161,7 +163,9 @@ def abort(source: Source, context: HarvestContext, reason: str) -> None:
 
 
 def rules_digest(source: Source, context: HarvestContext) -> str:
-    """Return a hexadecimal digest of everything that affects how this source's records are mapped and validated."""
+    """Return a hexadecimal digest of everything that affects how this source's records are mapped
+    and validated.
+    """
     definition = (
         source.mapping,
         source.language,
@@ -173,7 +177,9 @@ def rules_digest(source: Source, context: HarvestContext) -> str:
 
 
 def _start_run(source: Source, context: HarvestContext, protocol: Protocol, *, full: bool) -> Run:
-    """Resume an interrupted run, or create one: incremental if the protocol supports it and the last full harvest is recent."""
+    """Resume an interrupted run, or create one: incremental if the protocol supports it and the
+    last full harvest is recent.
+    """
     digest = rules_digest(source, context)
     if opened := context.ledger.open_run(source.name):
         if opened.state is State.COMMITTING:
@@ -185,32 +191,39 @@ def _start_run(source: Source, context: HarvestContext, protocol: Protocol, *, f
                 records=opened.fetched,
             )
             return replace(opened, reason=None)
-        if opened.rules == digest and opened.heard is None:
+        if opened.rules == digest and opened.last_fetched is None:
             return _resume(opened, context)
         reason = (
             "mapping or shapes changed"
-            if opened.heard is None
+            if opened.last_fetched is None
             else "it was a re-mapping of the archive"
         )
         fail(opened, context, f"interrupted, then restarted: {reason}")
     clock, latest = context.now(), context.ledger.latest_time(source.name)
     now = max(clock, latest or clock)
     last = context.ledger.last_run(source.name, _SUCCESSFUL)
-    sweep = context.ledger.last_run(source.name, _SUCCESSFUL, full_only=True)
-    fresh = last and sweep and last.rules == digest and now - sweep.started < _FULL_HARVEST_INTERVAL
+    last_full = context.ledger.last_run(source.name, _SUCCESSFUL, full_only=True)
+    fresh = (
+        last
+        and last_full
+        and last.rules == digest
+        and now - last_full.started < _FULL_HARVEST_INTERVAL
+    )
     since = (
-        (last.heard or last.started) - _OVERLAP
+        (last.last_fetched or last.started) - _OVERLAP
         if last and fresh and protocol.incremental and not full
         else None
     )
-    run = context.ledger.create_run(source.name, now, digest, sweep=since is None, since=since)
+    run = context.ledger.create_run(source.name, now, digest, is_full=since is None, since=since)
     if now != clock:
         _record_clock_change(run, clock, context)
     return run
 
 
 def _resume(run: Run, context: HarvestContext) -> Run:
-    """Resume a run that was interrupted or postponed. Raises CrashLoopError if it was interrupted too often."""
+    """Resume a run that was interrupted or postponed. Raises CrashLoopError if it was interrupted
+    too often.
+    """
     interruptions = run.counts.get(RESUMED, 0) + (run.reason is None)
     if interruptions > _MAX_RESUMPTIONS:
         reason = (
@@ -227,7 +240,9 @@ def _resume(run: Run, context: HarvestContext) -> Run:
 
 
 def _record_clock_change(run: Run, clock: datetime, context: HarvestContext) -> None:
-    """Store a notice that the clock went back. The run uses the latest known time, so that no change is missed."""
+    """Store a notice that the clock went back. The run uses the latest known time, so that no
+    change is missed.
+    """
     text = f"the clock shows {clock.isoformat()}, earlier than {run.started.isoformat()} of a previous run; the run uses the later time"
     log.warning(
         "clock moved backwards",
@@ -248,7 +263,9 @@ def _collect(
     *,
     full: bool,
 ) -> tuple[Run, dict[str, Validator]]:
-    """Stage every page; return the run after the last page, and the validators for the next conditional requests."""
+    """Stage every page; return the run after the last page, and the validators for the next
+    conditional requests.
+    """
     if run.pages and run.cursor is None:
         return run, {}
     archive = Archive(
@@ -281,7 +298,9 @@ def _collect(
 
 
 def _validators(source: Source, context: HarvestContext, run: Run) -> dict[str, Validator]:
-    """Return the validators for conditional requests; none if a full harvest is due, since it must read everything."""
+    """Return the validators for conditional requests; none if a full harvest is due, since it must
+    read everything.
+    """
     full_harvest = context.ledger.last_run(source.name, _SUCCESSFUL, full_only=True)
     if (
         full_harvest is None
@@ -332,7 +351,8 @@ def page_reader(
     page: PageCallback,
     watch: ProgressCallback,
 ) -> PageReader:
-    """Return a reader that collects the pages of *task* with *client*, in a collector process if there are any.
+    """Return a reader that collects the pages of *task* with *client*, in a collector process if
+    there are any.
 
     *page* is called before each page is staged. It returns the length of the archive in bytes and
     the outcome counts of the requests so far.
@@ -361,13 +381,14 @@ def finalize(
     *,
     dry_run: bool,
 ) -> Plan:
-    """Plan a run whose pages are staged, check its limits, and commit or hold it. A dry run is deleted.
+    """Plan a run whose pages are staged, check its limits, and commit or hold it. A dry run is
+    deleted.
 
     *validators* are stored for the conditional requests of the next run.
     """
     plan = compute_plan(run, context.ledger, source.limits)
     overrides, hold = context.ledger.overrides(source.name), context.ledger.holds().get(source.name)
-    rules_changed = run.heard is not None or run.rules != last_rules_digest(source, context)
+    rules_changed = run.last_fetched is not None or run.rules != last_rules_digest(source, context)
     result = check_limits(
         plan, source.limits, overrides, hold, run.started, rules_changed=rules_changed
     )

@@ -21,7 +21,8 @@ from harvesters.ledger.models import (
 from harvesters.pipeline.page_processor import LISTED_TWICE
 from harvesters.source import Limits
 
-_MAX_DUPLICATES = 1000  # notices of duplicates in other sources per run; with more, the two sources are the same registry
+# notices of duplicates in other sources per run; with more, the two sources are the same registry
+_MAX_DUPLICATES = 1000
 DUPLICATE = "twin"
 
 
@@ -78,12 +79,14 @@ class Plan:
     @property
     def is_complete(self) -> bool:
         """Return whether the run was a full harvest that saw all records."""
-        return self.run.sweep and incompleteness_reason(self.run) is None
+        return self.run.is_full and incompleteness_reason(self.run) is None
 
     @property
     def counts(self) -> dict[str, int]:
         """Return the counts by the names that the ledger, the store and the pages use."""
-        reported = {"claimed": self.run.claimed} if self.run.claimed is not None else {}
+        reported = (
+            {"reported": self.run.reported_total} if self.run.reported_total is not None else {}
+        )
         outcomes = {outcome.value: count for outcome, count in self.outcomes.items()}
         totals = {
             "gone": self.tombstoned,
@@ -94,22 +97,26 @@ class Plan:
 
 
 def incompleteness_reason(run: Run) -> str | None:
-    """Return why a full harvest is not known to be complete, or None if it is or the run was incremental."""
-    if not run.sweep:
+    """Return why a full harvest is not known to be complete, or None if it is or the run was
+    incremental.
+    """
+    if not run.is_full:
         return None
-    if run.doubt:
-        return f"{run.doubt}; no record was marked as deleted"
-    if run.claimed is not None and run.fetched < run.claimed:
-        return f"the source reported {run.claimed} records but returned {run.fetched}; no record was marked as deleted"
+    if run.incomplete_reason:
+        return f"{run.incomplete_reason}; no record was marked as deleted"
+    if run.reported_total is not None and run.fetched < run.reported_total:
+        return f"the source reported {run.reported_total} records but returned {run.fetched}; no record was marked as deleted"
     return None
 
 
 def compute_plan(run: Run, ledger: Ledger, limits: Limits) -> Plan:
-    """Compare the staged records with the published ones, store the differences, and return the plan. Idempotent."""
+    """Compare the staged records with the published ones, store the differences, and return the
+    plan. Idempotent.
+    """
     before = ledger.count_published(run.source)
     run = _check_moved_pages(run, ledger)
     moved = ledger.rekeyed(run) if before else {}
-    is_complete = run.sweep and incompleteness_reason(run) is None
+    is_complete = run.is_full and incompleteness_reason(run) is None
     ledger.save_plan(
         run,
         moved,
@@ -120,22 +127,25 @@ def compute_plan(run: Run, ledger: Ledger, limits: Limits) -> Plan:
 
 
 def _check_moved_pages(run: Run, ledger: Ledger) -> Run:
-    """Mark a full harvest as incomplete if the list changed while it was read, so that records may be missing.
+    """Mark a full harvest as incomplete if the list changed while it was read, so that records may
+    be missing.
 
-    Harmless if the distinct records equal the reported total or, without a total, if every published
-    record was seen.
+    Harmless if the distinct records equal the reported total or, without a total, if every
+    published record was seen.
     """
     twice = run.counts.get(LISTED_TWICE, 0)
-    if not run.sweep or incompleteness_reason(run) or not twice:
+    if not run.is_full or incompleteness_reason(run) or not twice:
         return run
     saw_all = (
-        run.fetched - twice >= run.claimed
-        if run.claimed is not None
+        run.fetched - twice >= run.reported_total
+        if run.reported_total is not None
         else next(ledger.absent(run), None) is None
     )
     records = "record" if twice == 1 else "records"
-    doubt = f"{twice:,} {records} came on two pages, so others may have been missed between them"
-    return run if saw_all else replace(run, doubt=doubt)
+    incomplete_reason = (
+        f"{twice:,} {records} came on two pages, so others may have been missed between them"
+    )
+    return run if saw_all else replace(run, incomplete_reason=incomplete_reason)
 
 
 def load_plan(run: Run, ledger: Ledger) -> Plan:
@@ -174,12 +184,14 @@ def _missing_records(
 
 
 def _absence_outcome(run: Run, record: AbsentRecord, limits: Limits) -> Outcome:
-    """Return VANISHED the first time a record is not seen, then MISSING, and LOST after the grace period."""
+    """Return VANISHED the first time a record is not seen, then MISSING, and LOST after the grace
+    period.
+    """
     is_first = record.state is RecordState.PUBLISHED
     is_late = run.started - (record.since or run.started) >= timedelta(limits.grace)
     if is_first:
-        return Outcome.LOST if is_late or limits.sweeps == 0 else Outcome.VANISHED
-    return Outcome.LOST if is_late or record.misses >= limits.sweeps else Outcome.MISSING
+        return Outcome.LOST if is_late or limits.misses == 0 else Outcome.VANISHED
+    return Outcome.LOST if is_late or record.misses >= limits.misses else Outcome.MISSING
 
 
 def _absence_reason(run: Run, record: AbsentRecord, outcome: Outcome) -> str:

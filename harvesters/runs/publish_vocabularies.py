@@ -34,7 +34,9 @@ def _publish(context: HarvestContext) -> Run | None:
         # the digest is compared first: parsing the vocabulary takes a third of a second
         if (last and last.rules == current) or not _changes(context):
             return None
-        run = context.ledger.create_run(VOCABULARY, context.now(), current, sweep=False, since=None)
+        run = context.ledger.create_run(
+            VOCABULARY, context.now(), current, is_full=False, since=None
+        )
         head = context.journal.head
         run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
         context.ledger.save(run)

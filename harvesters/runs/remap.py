@@ -1,7 +1,8 @@
 """Map and validate archived responses again with today's code, without requests to the registry.
 
-The responses of the last full harvest and of all successful runs after it are read, newest first, so that the newest version of
-a record counts. Records that come out unchanged, or that are no longer at their source, are not touched.
+The responses of the last full harvest and of all successful runs after it are read, newest first,
+so that the newest version of a record counts. Records that come out unchanged, or that are no
+longer at their source, are not touched.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ _PUBLISHED_STATES = (
     State.INCOMPLETE,
 )  # states of runs whose records are published
 _ARCHIVED_OUTCOMES = {
-    "asked",
+    "sent",
     "answered",
     "unchanged",
     "redirected",
@@ -53,9 +54,11 @@ def remap(
     dry_run: bool = False,
     watch: ProgressCallback = lambda _: None,
 ) -> Plan:
-    """Re-map one source's archived responses: plan, check and commit as a harvest does. A dry run only returns the plan.
+    """Re-map one source's archived responses: plan, check and commit as a harvest does. A dry run
+    only returns the plan.
 
-    Raises PlanError if nothing is archived or a harvest is still open, ArchiveError if responses are missing.
+    Raises PlanError if nothing is archived or a harvest is still open, ArchiveError if responses
+    are missing.
     """
     protocol, _ = check_compatible(source)
     with source_lock(source.name, context) as context:
@@ -83,8 +86,8 @@ def _close_interrupted(source: Source, context: HarvestContext, *, dry_run: bool
     opened = context.ledger.open_run(source.name)
     if opened is None:
         return
-    if opened.heard is None or dry_run:
-        command = "harvest" if opened.heard is None else "remap"
+    if opened.last_fetched is None or dry_run:
+        command = "harvest" if opened.last_fetched is None else "remap"
         raise PlanError(
             f"{source.name}: {opened.id} was interrupted and is still open; run `stocktake {command} {source.name}` to finish it"
         )
@@ -97,9 +100,9 @@ def _close_interrupted(source: Source, context: HarvestContext, *, dry_run: bool
 def _create_run(source: Source, context: HarvestContext, archived_runs: list[Run]) -> Run:
     now = max(filter(None, (context.now(), context.ledger.latest_time(source.name))))
     run = context.ledger.create_run(
-        source.name, now, rules_digest(source, context), sweep=False, since=None
+        source.name, now, rules_digest(source, context), is_full=False, since=None
     )
-    run = replace(run, heard=archived_runs[0].heard or archived_runs[0].started)
+    run = replace(run, last_fetched=archived_runs[0].last_fetched or archived_runs[0].started)
     context.ledger.save(run)
     return run
 
@@ -112,7 +115,9 @@ def _collect(
     archived_runs: list[Run],
     watch: ProgressCallback,
 ) -> Run:
-    """Stage every page of the archived runs, newest first; of each key only the first record counts."""
+    """Stage every page of the archived runs, newest first; of each key only the first record
+    counts.
+    """
 
     def page() -> tuple[int, Mapping[str, int]]:
         context.check_lock()

@@ -61,7 +61,9 @@ def sample(rows: Iterable[Row], count: int) -> list[Row]:
 
 
 def diff_rows(run: Run, context: HarvestContext, outcomes: Iterable[Outcome]) -> Iterator[Row]:
-    """Yield a row for each of a held run's records with these outcomes, with its removed and added statements."""
+    """Yield a row for each of a held run's records with these outcomes, with its removed and added
+    statements.
+    """
     for change in context.ledger.changes(run, outcomes):
         draft = change.draft
         new_state = state_change(run, change, context.iris)
@@ -123,7 +125,7 @@ def source_rows(sources: Sequence[Source], ledger: Ledger) -> list[Row]:
 def run_row(run: Run) -> Row:
     """Return a run as a row; times are ISO 8601."""
     seconds = (run.ended - run.started).total_seconds() if run.ended else None
-    kind = "sweep" if run.sweep else "changes"
+    kind = "full" if run.is_full else "changes"
     row: Row = {
         "run": run.id,
         "started": run.started.isoformat(),
@@ -149,7 +151,9 @@ def plan_row(plan: Plan) -> Row:
 
 
 def harvest_row(plan: Plan, ledger: Ledger, *, dry_run: bool = False) -> Row:
-    """Return a plan as a row, with each record that was not published and why. A dry run stores no records."""
+    """Return a plan as a row, with each record that was not published and why. A dry run stores no
+    records.
+    """
     row = {**plan_row(plan), "dry_run": dry_run, "outcome": describe_outcome(plan, dry_run=dry_run)}
     not_published = [
         {"key": draft.key, "outcome": draft.outcome.value, "reason": draft.reason}
@@ -159,7 +163,9 @@ def harvest_row(plan: Plan, ledger: Ledger, *, dry_run: bool = False) -> Row:
 
 
 def failed_row(source: str, ledger: Ledger, *, dry_run: bool) -> Row:
-    """Return the row of a failed run, or only the source's name if the run did not start or was a dry run."""
+    """Return the row of a failed run, or only the source's name if the run did not start or was a
+    dry run.
+    """
     failed = (
         None
         if dry_run
@@ -177,7 +183,8 @@ def _deferred_run(source: str, ledger: Ledger) -> Run | None:
 def describe_outcome(plan: Plan, *, dry_run: bool) -> str:
     """Return how a run ended or, for a dry run, how it would end.
 
-    A dry run has no state of its own: its row in the ledger is deleted while it is still ``running``.
+    A dry run has no state of its own: its row in the ledger is deleted while it is still
+    ``running``.
     """
     if not dry_run:
         return plan.run.state.value

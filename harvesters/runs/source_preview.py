@@ -51,7 +51,9 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class RecordPreview:
-    """The result for one record: *outcome* is published, withheld, unreadable or deleted; *reason* is why it is not published."""
+    """The result for one record: *outcome* is published, withheld, unreadable or deleted; *reason*
+    is why it is not published.
+    """
 
     key: str
     outcome: str
@@ -63,7 +65,9 @@ class RecordPreview:
 
 @dataclass(frozen=True, slots=True)
 class PreviewResult:
-    """The result of a preview. *error* and *error_kind* are empty unless it failed; *more* is whether the source has more records."""
+    """The result of a preview. *error* and *error_kind* are empty unless it failed; *more* is
+    whether the source has more records.
+    """
 
     records: tuple[RecordPreview, ...] = ()
     reported_total: int | None = None
@@ -116,7 +120,9 @@ def preview_source(
         with client:
             pages: Iterator[Page[Any]] = protocol.collect(source, client, None, None)
             for page in pages:
-                reported_total = page.claimed if page.claimed is not None else reported_total
+                reported_total = (
+                    page.reported_total if page.reported_total is not None else reported_total
+                )
                 items = page.items[: records - len(previews)]
                 previews += _preview_items(items, processor.process)
                 if len(previews) >= records or clock() > deadline:

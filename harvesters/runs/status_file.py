@@ -1,4 +1,6 @@
-"""Write the status of each source to ``status.nq`` in the data directory. No release contains this file."""
+"""Write the status of each source to ``status.nq`` in the data directory. No release contains this
+file.
+"""
 
 from __future__ import annotations
 
@@ -65,7 +67,9 @@ def update_status(context: HarvestContext) -> None:
 
 
 def _replace_file(file: Path, text: bytes, store: Store | None) -> None:
-    """Replace the file in the object store, if any, then the local one, so that a failed upload is tried again."""
+    """Replace the file in the object store, if any, then the local one, so that a failed upload is
+    tried again.
+    """
     try:
         if file.exists() and file.read_bytes() == text:
             return
@@ -86,7 +90,9 @@ def source_statuses(context: HarvestContext, now: datetime) -> list[SourceStatus
 
 
 def _load_sources(folder: Path | None) -> Sources | None:
-    """Load all source definitions; None if there is no directory, so that a wrong path retires no source."""
+    """Load all source definitions; None if there is no directory, so that a wrong path retires no
+    source.
+    """
     if folder is None or not folder.is_dir():
         return None
     return {file.stem: _load_source(file) for file in sorted(folder.glob("*.toml"))}
@@ -105,7 +111,7 @@ def _source_status(
     ledger = context.ledger
     last, plan = _last_fetched_run(context, name), ledger.last_run(name, [State.HELD])
     last = _public_run(last, context) if last else None
-    good, sweep = (
+    good, last_full = (
         ledger.last_run(name, _SUCCESSFUL, fetched_only=True),
         ledger.last_run(name, _SUCCESSFUL, full_only=True),
     )
@@ -136,7 +142,7 @@ def _source_status(
         account=run_statistics(replace(last, entry=None))
         if last and (last.entry is None or is_deferred(last))
         else None,
-        sweep=sweep.started if sweep else None,
+        full_harvest=last_full.started if last_full else None,
         change=change,
         due=next_due(every, now) if every else None,
         missing=ledger.count_missing(name),
@@ -151,7 +157,9 @@ def _public_run(run: Run, context: HarvestContext) -> Run:
 
 
 def _last_fetched_run(context: HarvestContext, name: str) -> Run | None:
-    """Return the run that fetched from the source and ended last, which may be one with a deferred commit."""
+    """Return the run that fetched from the source and ended last, which may be one with a deferred
+    commit.
+    """
     last = context.ledger.last_run(name, (*_ENDED, State.COMMITTING), fetched_only=True)
     return (
         last
@@ -161,7 +169,9 @@ def _last_fetched_run(context: HarvestContext, name: str) -> Run | None:
 
 
 def _is_retired(name: str, sources: Sources) -> bool:
-    """Return whether a source is disabled or has no definition. An invalid definition does not retire a source."""
+    """Return whether a source is disabled or has no definition. An invalid definition does not
+    retire a source.
+    """
     file = sources.get(name)
     return name not in sources or (file is not None and not file.enabled)
 
@@ -179,7 +189,9 @@ def _last_change(context: HarvestContext, name: str) -> datetime | None:
 
 
 def _count_failures(context: HarvestContext, name: str) -> int:
-    """Count the failed, incomplete and deferred runs since the last success. Held plans do not count."""
+    """Count the failed, incomplete and deferred runs since the last success. Held plans do not
+    count.
+    """
     limit = _FIRST_RUNS
     while True:
         runs = context.ledger.runs(name, limit)

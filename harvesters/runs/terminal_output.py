@@ -32,13 +32,15 @@ _MAX_REASONS = 5  # printed for each source
 
 
 def results_table(plans: Mapping[str, Plan | None], ledger: Ledger, *, dry_run: bool) -> Table:
-    """Return a table with a row per source. A plan of None is a run that failed, or one that was postponed and is still open."""
+    """Return a table with a row per source. A plan of None is a run that failed, or one that was
+    postponed and is still open.
+    """
     title = "Dry run: nothing was changed" if dry_run else "Runs"
     table = Table(title=title, title_justify="left", show_footer=len(plans) > 1, box=SIMPLE)
     totals = Counter[str]()
     for plan in plans.values():
         totals.update(plan.counts if plan else {})
-    totals.pop("claimed", None)  # not every source reports a total
+    totals.pop("reported", None)  # not every source reports a total
     table.add_column("source", footer="total", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
     table.add_column("records", footer=_cell(dict(totals)), overflow="fold")
@@ -60,7 +62,9 @@ def results_table(plans: Mapping[str, Plan | None], ledger: Ledger, *, dry_run: 
 
 
 def failure_lines(source: str, plan: Plan | None, ledger: Ledger) -> list[str]:
-    """Return lines with the reasons reason records were not published, at most five. A dry run stores none."""
+    """Return lines with the reasons reason records were not published, at most five. A dry run
+    stores none.
+    """
     reasons = list(ledger.failure_reasons(plan.run).items()) if plan else []
     lines = [
         f"{source}: {count:,} not published: {escape(reason)}"
@@ -92,7 +96,9 @@ def _reason_cell(text: str) -> str:
 
 
 def make_table(rows: Sequence[Mapping[str, object]], title: str) -> Table:
-    """Return a table of rows. Columns are the keys of all rows in order of appearance, without empty columns."""
+    """Return a table of rows. Columns are the keys of all rows in order of appearance, without
+    empty columns.
+    """
     names = list(
         dict.fromkeys(name for row in rows for name, value in row.items() if value is not None)
     )
@@ -105,7 +111,9 @@ def make_table(rows: Sequence[Mapping[str, object]], title: str) -> Table:
 
 
 def statistics_table(row: Mapping[str, Any]) -> Table:
-    """Return a table of a run's statistics (``run_report.run_details``), one number per line, in the order of the sum."""
+    """Return a table of a run's statistics (``run_report.run_details``), one number per line, in
+    the order of the sum.
+    """
     table = Table(
         title=f"{row['run']}: {row['outcome']}", title_justify="left", box=SIMPLE, show_header=False
     )
@@ -128,7 +136,8 @@ def _caption_lines(row: Mapping[str, Any]) -> list[str]:
     """Return lines with the kind of run, its times, its reason and its notices."""
     duration = f", {row['seconds']:,.0f} s" if row["seconds"] is not None else ""
     entry = f", journal entry {row['entry']}" if row["entry"] else ""
-    lines = [f"{row['kind']}, started {row['started']}{duration}, {row['pages']:,} pages{entry}"]
+    scope = "full harvest" if row["kind"] == "full" else "changes only"
+    lines = [f"{scope}, started {row['started']}{duration}, {row['pages']:,} pages{entry}"]
     texts = [notice["text"] for notice in row["notices"]]
     more = (
         [f"and {len(texts) - _MAX_REASONS:,} more; to see all: --json"]
@@ -139,7 +148,9 @@ def _caption_lines(row: Mapping[str, Any]) -> list[str]:
 
 
 def diff_lines(row: Mapping[str, Any]) -> list[str]:
-    """Return a record's row (``run_report.diff_rows``) as lines: key and outcome, removed and added statements."""
+    """Return a record's row (``run_report.diff_rows``) as lines: key and outcome, removed and added
+    statements.
+    """
     reason = f" ({row['reason']})" if row["reason"] else ""
     other = (
         f" -> {row['other']}"
@@ -162,7 +173,7 @@ def diff_lines(row: Mapping[str, Any]) -> list[str]:
 _DIFF_SIDES = (("removed", "-", "red"), ("added", "+", "green"))
 _ALWAYS_SHOWN = ("fetched", "published_before", "published_after")
 _STATISTICS = {
-    "claimed": "reported by the source",
+    "reported": "reported by the source",
     "fetched": "total of the next lines",
     "unreadable": "+ could not be read",
     "duplicate": "+ the key was seen before in this run",
@@ -237,10 +248,10 @@ class ProgressBar:
         """Show the progress of a source's run."""
         if step.source not in self._tasks:
             self._tasks[step.source] = (
-                self._progress.add_task(step.source, total=step.claimed, rate=""),
+                self._progress.add_task(step.source, total=step.reported_total, rate=""),
                 time.monotonic(),
             )
         task, started = self._tasks[step.source]
         rate = step.records / max(time.monotonic() - started, 0.001)
         text = f"{step.pages} pages, {rate:,.0f} records/s"
-        self._progress.update(task, completed=step.records, total=step.claimed, rate=text)
+        self._progress.update(task, completed=step.records, total=step.reported_total, rate=text)

@@ -81,7 +81,7 @@ class Exporter:
     async def _work(self, export: Export) -> None:
         current = self._service.current
         running = replace(
-            export, state=ExportState.RUNNING, tries=export.tries + 1, began=self._exports.timestamp(), position=current.position
+            export, state=ExportState.RUNNING, tries=export.tries + 1, started=self._exports.timestamp(), position=current.position
         )
         self._exports.save(running)
         worker = await Worker.start(self._service.limits.export_memory)

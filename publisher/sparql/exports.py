@@ -48,10 +48,10 @@ class Export:
     id: str
     question: str
     client: str
-    asked: str
+    requested: str
     state: ExportState = ExportState.QUEUED
     tries: int = 0
-    began: str | None = None
+    started: str | None = None
     ended: str | None = None
     position: int | None = None
     suffix: str | None = None
@@ -108,7 +108,7 @@ class ExportQueue:
     def all(self) -> list[Export]:
         """Return all exports, the oldest first."""
         names = [path.name for path in self.folder.iterdir() if path.is_dir()] if self.folder.is_dir() else []
-        return sorted((export for name in names if (export := self.get(name))), key=lambda export: (export.asked, export.id))
+        return sorted((export for name in names if (export := self.get(name))), key=lambda export: (export.requested, export.id))
 
     def save(self, export: Export) -> Export:
         """Write an export's state atomically."""
@@ -128,7 +128,7 @@ class ExportQueue:
 
     def ahead(self, export: Export) -> int:
         """Return the number of exports that run before this one."""
-        return sum(other.open and (other.asked, other.id) < (export.asked, export.id) for other in self.all())
+        return sum(other.open and (other.requested, other.id) < (export.requested, export.id) for other in self.all())
 
     def changed(self) -> int:
         """Return a number that changes when an export is added or deleted."""
@@ -146,7 +146,7 @@ class ExportQueue:
                 if export.tries >= MAX_ATTEMPTS:
                     self.fail(export, f"the server stopped {MAX_ATTEMPTS} times while this export was running")
                 else:
-                    self.save(replace(export, state=ExportState.QUEUED, began=None, rows=None, size=0))
+                    self.save(replace(export, state=ExportState.QUEUED, started=None, rows=None, size=0))
 
     def fail(self, export: Export, reason: str) -> Export:
         """Save the export as failed."""

@@ -72,7 +72,7 @@ class World:
 
     def held(self, drafts: tuple[StagedRecord, ...] = (), source: str = "projects", reason: str = "too few came") -> Run:
         """Return a run whose plan waits, with these drafts."""
-        run = self.ledger.create_run(source, self.clock.now(), "rules", sweep=True, since=None)
+        run = self.ledger.create_run(source, self.clock.now(), "rules", is_full=True, since=None)
         self.ledger.stage(run, drafts, 0)
         counts = {"fetched": len(drafts), **{outcome.value: sum(it.outcome is outcome for it in drafts) for outcome in Outcome}}
         at = self.clock.now()

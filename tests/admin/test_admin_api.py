@@ -93,7 +93,7 @@ async def test_an_override_that_cannot_be_is_refused_and_nothing_is_published(cl
     run = world.held((draft("a"),))
     good = {"limit": "vanished", "value": 0.6, "until": "2026-03-08T00:00:00Z"}
     wrong: list[dict[str, Any]] = [
-        {"limit": "sweeps"},
+        {"limit": "misses"},
         {"limit": "nothing"},
         {"value": 60},
         {"value": -0.1},
@@ -216,8 +216,8 @@ async def test_a_requested_run_has_a_url_with_its_result(client: httpx.AsyncClie
     done = (await client.get(asked.headers["Location"], headers=operator(world))).json()
 
     assert asked.status_code == 202
-    assert (waiting["full"], waiting["taken"], waiting["by"]) == (True, None, world.keys["operate"].display_name)
-    assert (done["taken"], done["run"]) == ("2026-03-01T12:00:00Z", "projects.1")
+    assert (waiting["full"], waiting["claimed"], waiting["by"]) == (True, None, world.keys["operate"].display_name)
+    assert (done["claimed"], done["run"]) == ("2026-03-01T12:00:00Z", "projects.1")
 
 
 async def test_a_source_is_held_and_released(client: httpx.AsyncClient, world: Any) -> None:

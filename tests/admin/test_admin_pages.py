@@ -206,7 +206,7 @@ async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(client: htt
     assert [(it.source, it.full, it.by) for it in world.ledger.waiting_requests()] == [
         ("projects", True, world.keys["operate"].display_name)
     ]
-    assert [act.what for act in world.ledger.audit_entries()] == ["asked for a run", "released", "held"]
+    assert [act.what for act in world.ledger.audit_entries()] == ["requested a run", "released", "held"]
 
 
 async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(client: httpx.AsyncClient, world: Any) -> None:

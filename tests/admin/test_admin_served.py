@@ -140,7 +140,7 @@ def test_what_the_documentation_says_publishes_a_plan_that_was_held(served: Serv
     assert [answer.status_code for answer in answers] == [200, 200, 200, 200, 202]
     assert [item["id"] for item in answers[0].json()["items"]] == [served.plan]
     assert before == 0
-    assert [(act["what"], act["note"]) for act in acts[:2]] == [("asked for a run", "full"), ("approved", "the owner closed them")]
+    assert [(act["what"], act["note"]) for act in acts[:2]] == [("requested a run", "full"), ("approved", "the owner closed them")]
     assert all(act["who"].startswith("Ada Lovelace (") for act in acts[:2])
 
 

@@ -76,7 +76,7 @@ def test_of_each_object_the_newest_activity_counts(source):
     pages = harvest(collection(), source())
 
     assert summary(pages) == [("d", "d of day 13"), ("b", "DeletedRecord"), ("a", "a of day 11"), ("c", "c of day 3")]
-    assert (pages[-1].cursor, pages[-1].doubt, pages[0].again) == (None, None, True)
+    assert (pages[-1].cursor, pages[-1].incomplete_reason, pages[0].again) == (None, None, True)
 
 
 def test_only_pages_with_news_are_asked_for(source):

@@ -89,7 +89,7 @@ def test_the_publisher_is_given_who_we_are_and_the_line_that_lets_us_in() -> Non
 def test_data_that_speaks_of_walls_is_data() -> None:
     door = ask(200, {}, b'[{"title": "How we pass the captcha of /cdn-cgi/challenge-platform/ by cloudflare"}]')
 
-    assert door.outcome_counts == {"asked": 1, "answered": 1}
+    assert door.outcome_counts == {"sent": 1, "answered": 1}
 
 
 @pytest.mark.parametrize(

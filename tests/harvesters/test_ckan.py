@@ -49,7 +49,7 @@ def test_a_search_is_followed_to_its_count(portal, registry):
     pages = harvest(there, portal(options={"rows": 2}))
 
     assert keys(pages) == ["a", "b", "c"]
-    assert [page.claimed for page in pages] == [3, 3]
+    assert [page.reported_total for page in pages] == [3, 3]
     assert there.requests[0].url.path == "/portal/api/3/action/package_search"
     assert keys(harvest(there, portal(options={"rows": 2}), cursor=pages[0].cursor)) == ["c"]
 

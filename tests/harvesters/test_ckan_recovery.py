@@ -73,7 +73,7 @@ def test_one_poison_package_costs_one_package(count, rows, poison, spoil):
 
     assert kinds(pages) == there.truth()
     assert [item.key for page in pages for item in page.items] == there.keys
-    assert (pages[-1].cursor, pages[-1].claimed, pages[-1].doubt) == (None, count, None)
+    assert (pages[-1].cursor, pages[-1].reported_total, pages[-1].incomplete_reason) == (None, count, None)
 
 
 def test_it_costs_requests_by_the_logarithm_of_the_page():
@@ -91,13 +91,13 @@ def test_a_portal_that_gives_fewer_than_asked_is_read_in_pieces_all_the_same():
     assert kinds(harvest(there, 40)) == there.truth()
 
 
-def test_a_package_whose_id_is_unknown_leaves_the_sweep_in_doubt():
+def test_a_package_whose_id_is_unknown_leaves_the_harvest_incomplete():
     there = Portal(20, [17], names=False)
 
     pages = harvest(there)
 
     assert kinds(pages) == {**{key: kind for key, kind in there.truth().items() if key != "k0017"}, None: InvalidRecord}
-    assert pages[-1].doubt == "the package at 17 of the search cannot be read, and its id is unknown"
+    assert pages[-1].incomplete_reason == "the package at 17 of the search cannot be read, and its id is unknown"
 
 
 def test_a_portal_that_answers_no_search_is_not_read_in_pieces():
@@ -115,7 +115,7 @@ def test_an_offset_that_is_refused_is_followed_by_the_ids_after_the_last():
     pages = harvest(there)
 
     assert kinds(pages) == there.truth()
-    assert (pages[-1].claimed, pages[-1].doubt) == (95, None)
+    assert (pages[-1].reported_total, pages[-1].incomplete_reason) == (95, None)
     assert [page.again for page in pages][:5] == [False, False, False, False, True]
 
 
@@ -151,7 +151,7 @@ def test_a_count_that_changes_is_doubted(later, message):
             there.keys = [f"k{number:04}" for number in range(later)]
         return there(request)
 
-    assert message in harvest(shrinking)[-1].doubt
+    assert message in harvest(shrinking)[-1].incomplete_reason
 
 
 def test_an_offset_of_before_begins_the_search_anew():

@@ -133,14 +133,14 @@ def test_broken_quotes_cost_one_row(card, registry):
 
 
 @pytest.mark.parametrize(("row", "doubted"), [(b'"a"b,1', True), (b",1,2", True), (b",1", False)])
-def test_a_sweep_with_a_row_whose_key_cannot_be_read_is_in_doubt_but_not_one_with_a_row_that_has_none(row, doubted, card, registry):
+def test_a_harvest_with_an_unreadable_key_is_incomplete_but_not_one_with_a_missing_key(row, doubted, card, registry):
     there = registry({"": b"id,n\n" + row + b"\n2,x\n"})
 
     with there.door() as fetch:
         (page,) = collect(table(card), fetch, None)
 
     assert [item.key for item in page.items] == [None, "2"]
-    assert (page.doubt is not None) == doubted
+    assert (page.incomplete_reason is not None) == doubted
 
 
 def test_a_file_that_ends_in_a_quoted_cell_is_cut_off(card, registry):

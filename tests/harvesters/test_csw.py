@@ -97,7 +97,7 @@ def test_all_records_come_page_by_page(message, most, source):
     pages = harvest(Service(120, most=most, next=message), source())
 
     assert keys(pages) == [f"r{n:03}" for n in range(1, 121)]
-    assert (pages[0].claimed, pages[-1].cursor, pages[-1].doubt) == (120, None, None)
+    assert (pages[0].reported_total, pages[-1].cursor, pages[-1].incomplete_reason) == (120, None, None)
 
 
 def test_the_request_is_that_of_the_specification(source):
@@ -129,7 +129,7 @@ def test_a_record_that_spoils_its_page_costs_only_itself(bad, source):
     pages = harvest(there, source())
 
     assert keys(pages) == [None if n in bad else f"r{n:03}" for n in range(1, 121)]
-    assert pages[-1].doubt.startswith(f"the record at {bad[0]} of the list cannot be read")
+    assert pages[-1].incomplete_reason.startswith(f"the record at {bad[0]} of the list cannot be read")
     assert len(there.asked) < 45
 
 
@@ -146,7 +146,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source):
         assert keys(harvest(there, source(size=20), cursor=page.cursor)) == keys(whole[number:])
 
 
-def test_a_list_that_ends_too_soon_leaves_the_sweep_in_doubt(source):
+def test_a_list_that_ends_too_soon_leaves_the_harvest_incomplete(source):
     class Short(Service):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             answer = super().__call__(request)
@@ -154,7 +154,7 @@ def test_a_list_that_ends_too_soon_leaves_the_sweep_in_doubt(source):
 
     pages = harvest(Short(120), source())
 
-    assert pages[-1].doubt == "the list ended after 50 of 120 records"
+    assert pages[-1].incomplete_reason == "the list ended after 50 of 120 records"
 
 
 @pytest.mark.parametrize(

@@ -48,7 +48,7 @@ ARCHIVES = {"/feed": atom("d", older="/2", day=9), "/2": atom("c", older="/1", d
 def test_archives_are_followed_to_the_oldest(card):
     found = pages(ARCHIVES, card)
 
-    assert (keys(found), [page.doubt for page in found], found[-1].cursor) == (["d", "c", "b", "a"], [None] * 3, None)
+    assert (keys(found), [page.incomplete_reason for page in found], found[-1].cursor) == (["d", "c", "b", "a"], [None] * 3, None)
 
 
 def test_pages_are_followed_as_archives_are(card):
@@ -68,14 +68,14 @@ def test_archives_older_than_the_last_run_are_not_asked_for(card):
 def test_a_card_may_leave_archives_alone(card):
     found = pages(ARCHIVES, card, archives=False)
 
-    assert (keys(found), found[0].doubt is not None) == (["d"], True)
+    assert (keys(found), found[0].incomplete_reason is not None) == (["d"], True)
 
 
 @pytest.mark.parametrize(("head", "doubted"), [("", True), ("<fh:complete/>", False)])
 def test_a_feed_of_its_newest_entries_deletes_nothing_and_a_complete_one_may(head, doubted, card):
     (page,) = pages({"/feed": atom("a", head=head)}, card)
 
-    assert (page.doubt is not None) == doubted
+    assert (page.incomplete_reason is not None) == doubted
 
 
 def test_a_tombstone_is_a_deletion(card):
@@ -100,11 +100,11 @@ def test_a_feed_that_has_not_changed_is_not_read_again(card):
     assert page.unchanged
 
 
-def test_entries_before_a_fault_are_read_and_the_sweep_is_in_doubt(card):
+def test_entries_before_a_fault_are_read_and_the_harvest_is_incomplete(card):
     (page,) = pages({"/feed": atom("a", "b", head="<fh:complete/>").replace(b"<title>b", b"<title>&nope; b")[:-20]}, card)
 
     assert keys([page]) == ["a", "b"]
-    assert str(page.doubt).startswith("the feed is not well-formed: ")
+    assert str(page.incomplete_reason).startswith("the feed is not well-formed: ")
 
 
 @pytest.mark.parametrize(

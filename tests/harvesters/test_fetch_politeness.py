@@ -81,7 +81,7 @@ def test_what_robots_txt_forbids_is_not_asked_and_its_line_is_named(text: str, l
     assert f"https://registry.example/robots.txt forbids it in {line}" in str(raised.value)
     assert '"User-agent: Stocktake" and "Allow: /api/records"' in str(raised.value)
     assert host.asked == ["registry.example/robots.txt"]
-    assert fetch.outcome_counts == {"asked": 1, "answered": 1, "robots": 1}
+    assert fetch.outcome_counts == {"sent": 1, "answered": 1, "robots": 1}
 
 
 @pytest.mark.parametrize(
@@ -195,7 +195,9 @@ def test_a_crawl_delay_beyond_measure_is_cut_short_and_reported() -> None:
         fetch.get(URL)
 
     assert slept == [MAX_CRAWL_DELAY]
-    assert [(log["event"], log["asked"], log["kept"]) for log in logs] == [("crawl-delay reduced to the maximum", 86400.0, MAX_CRAWL_DELAY)]
+    assert [(log["event"], log["requested"], log["applied"]) for log in logs] == [
+        ("crawl-delay reduced to the maximum", 86400.0, MAX_CRAWL_DELAY)
+    ]
 
 
 def test_a_huge_robots_txt_is_read_from_its_beginning_only() -> None:
@@ -319,7 +321,7 @@ def test_a_status_that_means_nothing_here_is_not_asked_again(status: int) -> Non
     with door(host, robots=False) as fetch, pytest.raises(UnexpectedStatusError, match=f"answered {status}"):
         fetch.get(URL)
 
-    assert fetch.outcome_counts == {"asked": 1, "unexpected": 1}
+    assert fetch.outcome_counts == {"sent": 1, "unexpected": 1}
 
 
 def test_a_contact_cannot_break_the_header_that_holds_it() -> None:

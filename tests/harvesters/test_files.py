@@ -92,7 +92,7 @@ def test_every_servers_listing_is_read(dialect, source):
 
     assert keys(pages) == ["a", "sub/b c", "z"]
     assert [item.modified[:10] for item in items(pages)] == ["2026-01-01", "2026-02-01", "2026-02-01"]
-    assert pages[-1].doubt is None
+    assert pages[-1].incomplete_reason is None
 
 
 @pytest.mark.parametrize("dialect", DIALECTS)
@@ -144,7 +144,7 @@ def test_a_file_that_cannot_be_read_stops_nothing(broken, kind, source):
     pages = harvest(folder(**{"/f/a.json": broken}), source())
 
     assert [(type(item), item.key) for item in items(pages)] == [(kind, "a"), (Record, "sub/b c"), (Record, "z")]
-    assert pages[-1].doubt is None
+    assert pages[-1].incomplete_reason is None
 
 
 def test_a_folder_that_goes_away_ends_the_harvest(source):
@@ -179,10 +179,10 @@ def test_xml_and_rdf_files_are_read_as_the_card_says(source):
     assert [it.key for it in as_rdf] == ["https://registry.example/d"]
 
 
-def test_a_broken_file_of_rdf_leaves_the_sweep_in_doubt(source):
+def test_a_broken_file_of_rdf_leaves_the_harvest_incomplete(source):
     pages = harvest(Folder({"/f/": '<html><a href="b.ttl">b</a></html>', "/f/b.ttl": "<a"}), source(format="rdf"))
 
-    assert pages[-1].doubt.startswith("the file b.ttl cannot be read")
+    assert pages[-1].incomplete_reason.startswith("the file b.ttl cannot be read")
 
 
 @pytest.mark.parametrize(("kind", "payload"), [("json", Payload.ROW), ("xml", Payload.XML), ("rdf", Payload.GRAPH)])
@@ -220,10 +220,10 @@ def test_a_code_hosts_contents_are_read_by_their_download(source):
     assert keys(harvest(Folder({"/c": rows, "/x/a.json": {"n": 1}}), source("/c"))) == ["n/a"]
 
 
-def test_a_tree_that_is_cut_short_leaves_the_sweep_in_doubt(source):
+def test_a_tree_that_is_cut_short_leaves_the_harvest_incomplete(source):
     there = Folder({"/tree": {**TREE, "truncated": True}, "/raw/n/a.json": {"n": 1}, "/raw/n/b.json": {"n": 2}})
 
-    assert "truncated" in harvest(there, source("/tree", raw=f"{HOST}/raw/"))[-1].doubt
+    assert "truncated" in harvest(there, source("/tree", raw=f"{HOST}/raw/"))[-1].incomplete_reason
 
 
 @pytest.mark.parametrize(

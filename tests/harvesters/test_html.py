@@ -61,7 +61,7 @@ def test_the_page_of_each_entry_is_read_in_its_place(card):
     record, lost = page.items
     assert (record.key, record.payload.findtext("body/h1"), b"input" in record.raw) == ("https://registry.example/p/a", "A", False)
     assert (type(lost), lost.key) == (InvalidRecord, "https://registry.example/p/b")
-    assert page.doubt
+    assert page.incomplete_reason
 
 
 def test_many_pages_of_entries_are_kept_in_parts(card):

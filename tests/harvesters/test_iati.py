@@ -67,7 +67,7 @@ def test_the_files_of_all_publishers_come_one_after_the_other(card):
     found = pages(Portal({"a": file(activity("A-1"), activity("A-2")), "b": file(activity("B-1"))}), card)
 
     assert keys(found) == ["A-1", "A-2", "B-1"]
-    assert (found[-1].cursor, [page.doubt for page in found]) == (None, [None] * len(found))
+    assert (found[-1].cursor, [page.incomplete_reason for page in found]) == (None, [None] * len(found))
 
 
 def test_a_run_goes_on_behind_each_page_that_was_kept(card):
@@ -87,13 +87,13 @@ def test_a_file_that_changed_meanwhile_is_read_anew(card):
     assert (keys(found), found[0].again) == (["A-0", "A-1"], True)
 
 
-def test_a_missing_file_costs_its_own_activities_and_leaves_the_sweep_in_doubt(card):
+def test_a_missing_file_costs_its_own_activities_and_leaves_the_harvest_incomplete(card):
     found = pages(Portal({"a": b"", "b": file(activity("B-1"))}), card)
 
     (output,) = [item.reason for page in found for item in page.items if isinstance(item, InvalidRecord)]
     assert "https://a.example/a.xml: answered 404" in output
     assert keys(found) == [None, "B-1"]
-    assert found[-1].doubt
+    assert found[-1].incomplete_reason
 
 
 def test_what_stands_before_a_fault_in_a_file_is_kept(card):
@@ -102,7 +102,7 @@ def test_what_stands_before_a_fault_in_a_file_is_kept(card):
     found = pages(Portal({"a": broken, "b": file(activity("B-1"))}), card)
 
     assert keys(found) == ["A-1", None, "B-1"]
-    assert "not well-formed XML" in str(found[-1].doubt)
+    assert "not well-formed XML" in str(found[-1].incomplete_reason)
 
 
 def test_a_registry_that_cannot_be_read_ends_the_run(card):

@@ -47,7 +47,7 @@ def test_an_object_keyed_by_ids_is_read_as_its_values(card, registry):
     pages = harvest(there, card(options={"records": "projects", "total": "total"}))
 
     assert keys(pages) == ["P1", "P2"]
-    assert pages[0].claimed == 2
+    assert pages[0].reported_total == 2
 
 
 def test_pages_are_asked_for_until_the_total_is_reached(card, registry):
@@ -109,7 +109,7 @@ def test_a_folder_is_read_file_by_file_with_its_stems_as_keys(card, registry):
     pages = harvest(there, card(url=f"{URL}/index.json", options={"files": "files"}))
 
     assert keys(pages) == ["a c", "b"]
-    assert {page.claimed for page in pages} == {2}
+    assert {page.reported_total for page in pages} == {2}
     assert keys(harvest(there, card(url=f"{URL}/index.json", options={"files": "files"}), cursor=pages[0].cursor)) == ["b"]
 
 

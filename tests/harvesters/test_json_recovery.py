@@ -77,8 +77,8 @@ def test_one_poison_record_costs_one_record(way, total, count, size, poison):
     pages = harvest(there, card(size, total, **WAYS[way]))
 
     assert keys(pages) == truth(there)
-    assert (pages[-1].cursor, pages[-1].claimed) == (None, count if total else None)
-    assert "cannot be read, and its key is unknown" in pages[-1].doubt
+    assert (pages[-1].cursor, pages[-1].reported_total) == (None, count if total else None)
+    assert "cannot be read, and its key is unknown" in pages[-1].incomplete_reason
 
 
 def test_a_server_that_crashes_at_one_record_is_read_around_it():
@@ -141,15 +141,15 @@ def test_a_cursor_that_is_refused_is_followed_by_what_changed_since_the_last_rec
 
     assert {item.key for page in pages for item in page.items} == {row["id"] for row in there.rows}
     assert there.asked[place // 10 + 1]["since"] == f"2026-01-01T00:{place - 2:02}:59Z"
-    assert (pages[-1].claimed, pages[-1].doubt, pages[-1].again) == (60, None, True)
+    assert (pages[-1].reported_total, pages[-1].incomplete_reason, pages[-1].again) == (60, None, True)
 
 
-def test_without_a_total_that_is_in_doubt():
+def test_without_a_total_that_is_incomplete():
     there = Lister(60, total=False, refused=lambda start: len(there.asked) == 3)
 
     pages = harvest(there, card(total=False, cursor="after", next="next", since="since", modified="changed"))
 
-    assert "this does not prove that it is complete" in pages[-1].doubt
+    assert "this does not prove that it is complete" in pages[-1].incomplete_reason
 
 
 @pytest.mark.parametrize("options", [{}, {"since": "since", "modified": "changed"}])
@@ -160,7 +160,7 @@ def test_a_list_without_order_is_begun_anew(options):
     pages = harvest(there, card(cursor="after", next="next", **options))
 
     assert keys(pages) == [row["id"] for row in there.rows[:20]] + [row["id"] for row in there.rows]
-    assert pages[-1].doubt is None
+    assert pages[-1].incomplete_reason is None
 
 
 def test_a_cursor_that_is_refused_at_the_same_place_again_ends_the_run():
@@ -184,7 +184,7 @@ def test_a_run_that_is_killed_at_any_page_brings_the_same_records(way, poison):
         cursor = killed[-1].cursor
 
     assert [page.items for page in killed] == [page.items for page in undisturbed]
-    assert all(page.doubt == other.doubt for page, other in zip(killed, undisturbed, strict=True))
+    assert all(page.incomplete_reason == other.incomplete_reason for page, other in zip(killed, undisturbed, strict=True))
 
 
 def test_empty_pages_with_ever_new_cursors_end():
@@ -214,7 +214,7 @@ def test_a_total_that_changes_is_doubted(later, message):
             there.rows = Lister(later).rows
         return there(request)
 
-    assert message in harvest(changing, card(page="page"))[-1].doubt
+    assert message in harvest(changing, card(page="page"))[-1].incomplete_reason
 
 
 @pytest.mark.parametrize("cursor", ["20 3", "nonsense", '{"v":0,"next":"2"}'])
@@ -257,4 +257,4 @@ def test_a_file_that_crashes_its_server_is_unreadable_and_doubted_where_its_name
     pages = harvest(folder, source)
 
     assert [type(item) for page in pages for item in page.items] == [Record, InvalidRecord, Record]
-    assert (pages[-1].doubt is not None) == doubted
+    assert (pages[-1].incomplete_reason is not None) == doubted

@@ -95,7 +95,7 @@ def test_the_latest_version_of_each_entity_comes_and_what_was_deleted_is_gone(so
 
     assert summary(pages) == {"x": "new", "y": "Y"}
     assert [item for item in items(pages) if isinstance(item, DeletedRecord)] == [DeletedRecord(f"{HOST}/z", "2026-01-21T00:00:00Z")]
-    assert (pages[0].claimed, pages[-1].doubt) == (3, None)
+    assert (pages[0].reported_total, pages[-1].incomplete_reason) == (3, None)
 
 
 def test_only_pages_that_may_hold_what_came_since_are_asked_for(source):
@@ -170,7 +170,7 @@ def test_a_page_that_is_missing_ends_the_harvest_since_it_may_hold_the_latest(so
         harvest(Site(s=STREAM + link("s", "a") + link("s", "b"), a=version("x", 1), b=404), source())
 
 
-def test_a_sweep_takes_the_view_of_the_latest_versions_and_changes_the_other(source):
+def test_a_full_harvest_takes_the_view_of_the_latest_versions_and_changes_the_other(source):
     views = ":s tree:view :all , :latest . :latest ldes:retentionPolicy [ a ldes:LatestVersionSubset ; ldes:amount 1 ] ."
     there = Site(s=STREAM + views, all=STREAM + version("x", 1), latest=STREAM + version("x", 2, "latest"))
 
@@ -189,10 +189,10 @@ def test_a_sweep_takes_the_view_of_the_latest_versions_and_changes_the_other(sou
         ("a ldes:RetentionPolicy ; ldes:versionAmount 1 ; ldes:versionDuration 'P1Y'", True),
     ],
 )
-def test_a_stream_that_lets_members_go_leaves_the_sweep_in_doubt(policy, doubted, source):
+def test_a_stream_that_lets_members_go_leaves_the_harvest_incomplete(policy, doubted, source):
     pages = harvest(Site(s=f"{STREAM}:s ldes:retentionPolicy [ {policy} ] . {version('x', 1)}"), source())
 
-    assert (pages[-1].doubt is not None) is doubted
+    assert (pages[-1].incomplete_reason is not None) is doubted
 
 
 def test_a_harvest_goes_on_from_its_cursor(source):

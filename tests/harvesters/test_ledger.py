@@ -6,12 +6,16 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
+from alembic.autogenerate import compare_metadata
+from alembic.runtime.migration import MigrationContext
 
 from harvesters.errors import LedgerError
 from harvesters.ledger.absence import AbsentRecord, CrossSourceDuplicate
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedDiff, StagedRecord, State, StateChange
+from harvesters.ledger.tables import metadata
 from harvesters.network.fetch import Validator
 from harvesters.page_model import SourcePosition
 
@@ -30,7 +34,7 @@ def new(key: str, *statements: str) -> StagedRecord:
 
 
 def begun(ledger: Ledger) -> Run:
-    return ledger.create_run("s", NOW, "rules", sweep=True, since=None)
+    return ledger.create_run("s", NOW, "rules", is_full=True, since=None)
 
 
 def settled(ledger: Ledger, *drafts: StagedRecord, rewritten: Iterable[StateChange] = ()) -> Run:
@@ -40,12 +44,22 @@ def settled(ledger: Ledger, *drafts: StagedRecord, rewritten: Iterable[StateChan
     return run
 
 
+def test_migrations_create_the_tables_that_the_program_uses(ledger: Ledger, tmp_path: Path) -> None:
+    engine = sa.create_engine(f"sqlite:///{tmp_path}/ledger.sqlite")
+
+    with engine.connect() as connection:
+        differences = compare_metadata(MigrationContext.configure(connection), metadata)
+    engine.dispose()
+
+    assert differences == []
+
+
 def test_runs_of_a_source_are_numbered(ledger: Ledger) -> None:
     assert [begun(ledger).id, begun(ledger).id] == ["s.1", "s.2"]
 
 
 def test_an_unfinished_run_is_found_as_its_checkpoint_left_it(ledger: Ledger) -> None:
-    run = replace(begun(ledger), cursor="page 2", pages=1, claimed=9, archived=123)
+    run = replace(begun(ledger), cursor="page 2", pages=1, reported_total=9, archived=123)
     ledger.stage(run, [new("a"), StagedRecord(None, Outcome.UNREADABLE, reason="no key")], 0)
 
     assert ledger.open_run("s") == run
@@ -115,25 +129,25 @@ def test_a_gone_record_keeps_its_tombstone_and_is_no_longer_published(ledger: Le
 
 
 def test_a_new_draft_that_says_what_an_absent_record_says_has_moved(ledger: Ledger) -> None:
-    settled(ledger, replace(new("a"), likeness=7), replace(new("b"), likeness=8))
+    settled(ledger, replace(new("a"), fingerprint=7), replace(new("b"), fingerprint=8))
     run = begun(ledger)
-    ledger.stage(run, [replace(new("z"), likeness=7), replace(new("y"), likeness=9)], 0)
+    ledger.stage(run, [replace(new("z"), fingerprint=7), replace(new("y"), fingerprint=9)], 0)
 
     assert ledger.rekeyed(run) == {"a": "z"}
 
 
 def test_equal_drafts_are_not_taken_for_moved_ones(ledger: Ledger) -> None:
-    settled(ledger, *(replace(new(key), likeness=7) for key in "ab"), replace(new("c"), likeness=8))
+    settled(ledger, *(replace(new(key), fingerprint=7) for key in "ab"), replace(new("c"), fingerprint=8))
     run = begun(ledger)
-    ledger.stage(run, [replace(new("x"), likeness=7), *(replace(new(key), likeness=8) for key in "yz")], 0)
+    ledger.stage(run, [replace(new("x"), fingerprint=7), *(replace(new(key), fingerprint=8) for key in "yz")], 0)
 
     assert ledger.rekeyed(run) == {}
 
 
 def test_a_plan_may_be_drawn_again(ledger: Ledger) -> None:
-    settled(ledger, replace(new("a"), likeness=7))
+    settled(ledger, replace(new("a"), fingerprint=7))
     run = begun(ledger)
-    ledger.stage(run, [replace(new("z"), likeness=7)], 0)
+    ledger.stage(run, [replace(new("z"), fingerprint=7)], 0)
 
     for _ in range(2):
         ledger.save_plan(run, ledger.rekeyed(run), lambda: iter([StagedRecord("a", Outcome.REPLACED, other="z")]))
@@ -143,10 +157,10 @@ def test_a_plan_may_be_drawn_again(ledger: Ledger) -> None:
 
 
 def test_a_record_of_another_source_that_says_the_same_or_has_the_same_page_is_a_twin(ledger: Ledger) -> None:
-    settled(ledger, *(replace(new(key), likeness=7, page=3) for key in "ab"))
+    settled(ledger, *(replace(new(key), fingerprint=7, page=3) for key in "ab"))
     for source in ("r", "t"):
-        run = ledger.create_run(source, NOW, "rules", sweep=True, since=None)
-        ledger.stage(run, [replace(new("1"), likeness=7), replace(new("2"), page=3), replace(new("3"), likeness=5, page=4)], 0)
+        run = ledger.create_run(source, NOW, "rules", is_full=True, since=None)
+        ledger.stage(run, [replace(new("1"), fingerprint=7), replace(new("2"), page=3), replace(new("3"), fingerprint=5, page=4)], 0)
 
         assert ledger.cross_source_duplicates(run, 10) == [
             CrossSourceDuplicate("1", "s", "a", same_page=False),

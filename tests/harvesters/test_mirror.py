@@ -196,7 +196,7 @@ def test_a_fork_that_has_grown_longer_is_refused(tmp_path: Path, there: Origin) 
         sync(mirror(tmp_path, other))
 
     assert files(it.journal) == held
-    assert "have diverged" in (known.trouble if (known := mirror_origin.read(it.journal.folder)) else "")
+    assert "have diverged" in (known.error if (known := mirror_origin.read(it.journal.folder)) else "")
     assert sorted(path.name for path in (it.data / "mirror").iterdir()) == ["lock", "refused"]
 
 
@@ -321,7 +321,7 @@ def test_refused_entry_is_reported_and_not_downloaded_again(tmp_path: Path, ther
     assert known
     assert known.refused
     assert (known.refused.number, known.refused.etag, known.refused.time) == (2, '"forged"', "2026-03-01T12:00:00Z")
-    assert known.trouble == known.refused.reason
+    assert known.error == known.refused.reason
     assert [part for path, part in there.asked if path == "/journal/2.gz"][1:] == ["bytes=0-0"]
 
 
@@ -338,7 +338,7 @@ def test_refused_entry_is_reported_while_the_origin_is_away(tmp_path: Path, ther
     known = mirror_origin.read(it.journal.folder)
     assert known
     assert known.refused
-    assert "403" in known.trouble
+    assert "403" in known.error
 
 
 def test_repaired_entry_replaces_the_refused_one(tmp_path: Path, there: Origin) -> None:
@@ -562,7 +562,7 @@ def test_following_continues_after_an_error_and_reports_it(tmp_path: Path, there
 
     def wait(seconds: float) -> bool:
         known = mirror_origin.read(it.journal.folder)
-        found.append(known.trouble if known else "")
+        found.append(known.error if known else "")
         there.instead.clear()
         return len(found) == 2
 

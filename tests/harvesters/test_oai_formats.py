@@ -141,7 +141,7 @@ def test_records_are_requested_one_by_one_where_configured_or_needed(message, ca
     pages = harvest(deaf, card("oai-pmh", "oai_dc", options={"singly": message}))
 
     assert [(type(item), item.key) for item in items(pages)] == [(DeletedRecord if it.deleted else Record, it.key) for it in held]
-    assert pages[-1].doubt is None
+    assert pages[-1].incomplete_reason is None
     assert sum(it["verb"] == "GetRecord" for it in there.asked) == 24
 
 
@@ -156,7 +156,7 @@ def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors(card):
 def test_a_repository_without_records_is_complete_one_by_one_too(card):
     pages = harvest(simulated.Oai([]), card("oai-pmh", "oai_dc", options={"singly": True}))
 
-    assert (items(pages), pages[-1].doubt) == ([], None)
+    assert (items(pages), pages[-1].incomplete_reason) == ([], None)
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)

@@ -64,7 +64,7 @@ def test_a_list_is_followed_by_its_tokens_to_the_end(source, registry):
         pages = list(collect(source, fetch, None))
 
     assert keys(pages) == ["a", "b"]
-    assert pages[0].claimed == 2
+    assert pages[0].reported_total == 2
     assert [page.cursor is None for page in pages] == [False, True]
 
 

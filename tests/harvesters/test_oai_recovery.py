@@ -137,7 +137,7 @@ def test_a_failure_of_the_health_check_keeps_its_own_error(status, error):
 def test_the_total_is_reported_where_the_first_page_is_the_broken_one():
     pages = harvest(Oai(records(30), poison={"k0004"}))
 
-    assert (pages[-1].claimed, pages[-1].doubt) == (30, None)
+    assert (pages[-1].reported_total, pages[-1].incomplete_reason) == (30, None)
 
 
 def test_a_repository_whose_every_record_is_broken_ends_the_run():
@@ -147,7 +147,7 @@ def test_a_repository_whose_every_record_is_broken_ends_the_run():
         harvest(there)
 
 
-def test_without_listidentifiers_the_window_is_halved_down_to_the_step_that_is_lost_and_the_sweep_is_in_doubt():
+def test_without_listidentifiers_the_window_is_halved_down_to_the_step_that_is_lost_and_the_harvest_is_incomplete():
     there = Oai(records(40), poison={"k0017"}, mute={"ListIdentifiers"})
 
     pages = harvest(there)
@@ -155,14 +155,14 @@ def test_without_listidentifiers_the_window_is_halved_down_to_the_step_that_is_l
     lost = [item.key for page in pages for item in page.items if isinstance(item, InvalidRecord)]
     assert set(met(pages)) - {None} == {it.key for it in there.held} - {"k0017"}
     assert lost == [None]
-    assert "can be neither read nor listed" in pages[-1].doubt
+    assert "can be neither read nor listed" in pages[-1].incomplete_reason
 
 
 def test_a_cut_list_is_complete_since_its_windows_leave_no_moment_out():
     pages = harvest(Oai(shuffled(records(50)), poison={"k0020"}))
 
-    assert pages[-1].doubt is None
-    assert pages[-1].claimed == 50
+    assert pages[-1].incomplete_reason is None
+    assert pages[-1].reported_total == 50
 
 
 @pytest.mark.parametrize("offset", range(10, 60, 10))
@@ -173,7 +173,7 @@ def test_a_token_that_has_expired_loses_no_record(offset, order):
     pages = harvest(there)
 
     assert kinds(pages) == expected(there)
-    assert (pages[-1].claimed, pages[-1].doubt) == (60, None)
+    assert (pages[-1].reported_total, pages[-1].incomplete_reason) == (60, None)
     assert pages[-1].again
 
 
@@ -192,7 +192,7 @@ def test_a_list_that_was_in_order_by_chance_is_begun_anew():
     pages = harvest(there)
 
     assert kinds(pages) == expected(there)
-    assert pages[-1].doubt is None
+    assert pages[-1].incomplete_reason is None
 
 
 @pytest.mark.parametrize(("page", "anew"), [(3, True), (10, False)])
@@ -204,13 +204,13 @@ def test_without_a_count_a_few_datestamps_in_order_are_no_order(page, anew):
     assert any("from" in it for it in there.asked if it["verb"] == "ListRecords") != anew
 
 
-def test_without_a_total_a_list_that_was_taken_up_by_its_order_is_in_doubt():
+def test_without_a_total_a_list_that_was_resumed_by_its_order_is_incomplete():
     there = Oai(records(60), sized=False, expired=lambda times, place: times == 3)
 
     pages = harvest(there)
 
     assert kinds(pages) == expected(there)
-    assert "this alone does not prove that it is complete" in pages[-1].doubt
+    assert "this alone does not prove that it is complete" in pages[-1].incomplete_reason
 
 
 @pytest.mark.parametrize("order", [list, shuffled])
@@ -280,7 +280,7 @@ def test_a_few_empty_pages_are_passed_over():
     pages = harvest(in_turn(part("1", "a"), part("2"), part("3"), part("", "b")))
 
     assert kinds(pages) == {"a": Record, "b": Record}
-    assert pages[-1].doubt is None
+    assert pages[-1].incomplete_reason is None
 
 
 def test_a_page_that_repeats_in_another_order_is_reported():
@@ -292,19 +292,19 @@ def test_a_page_that_repeats_in_another_order_is_reported():
 def test_a_total_that_changes_is_doubted(sizes, message):
     pages = harvest(in_turn(part("1", "a", "b", size=sizes[0]), part("", "c", "d", size=sizes[1])))
 
-    assert message in pages[-1].doubt
+    assert message in pages[-1].incomplete_reason
 
 
 def test_a_list_of_a_set_that_ends_before_its_size_is_doubted():
     pages = harvest(in_turn(part("1", "a", size=3), part("", "b", size=3), part("", "c")), set=["x", "y"])
 
-    assert pages[-1].doubt == "the list ended after 2 of 3 records"
+    assert pages[-1].incomplete_reason == "the list ended after 2 of 3 records"
 
 
 def test_a_list_that_jumps_is_doubted():
     pages = harvest(in_turn(part("1", "a", "b", place=0), part("", "c", "d", place=5)))
 
-    assert "goes on at its record 5 where 2 should come" in pages[-1].doubt
+    assert "goes on at its record 5 where 2 should come" in pages[-1].incomplete_reason
 
 
 @pytest.mark.parametrize("places", [(0, 0, 0), (1, 2, 3), (2, 4, 6)])
@@ -313,7 +313,7 @@ def test_other_ways_to_count_the_cursor_are_no_jump(places):
 
     pages = harvest(in_turn(part("1", "a", "b", place=first), part("2", "c", "d", place=second), part("", "e", "f", place=third)))
 
-    assert pages[-1].doubt is None
+    assert pages[-1].incomplete_reason is None
 
 
 @pytest.mark.parametrize("cursor", ['[0,null,"t1","2025-01-01",true]', "nonsense", '{"v":99}', '{"v":1,"unheard":2}'])

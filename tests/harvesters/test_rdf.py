@@ -116,7 +116,7 @@ def test_pages_of_a_hydra_collection_are_followed(way, card, registry):
     pages = harvest(there, card("rdf"))
 
     assert [item.key[-2:] for item in items(pages)] == ["d1", "d2", "d3"]
-    assert pages[0].claimed == 3
+    assert pages[0].reported_total == 3
 
 
 def test_a_harvest_goes_on_from_each_of_its_cursors(card, registry):
@@ -160,16 +160,16 @@ def test_catalogues_that_hold_each_other_are_read_once(card, registry):
 
     assert there.asked == ["/api", "/a", "/b"]
     assert [item.key[-2:] for item in items(pages)] == ["d1", "d2", "d3"]
-    assert pages[-1].doubt is None
+    assert pages[-1].incomplete_reason is None
 
 
-def test_a_catalogue_that_cannot_be_read_leaves_the_sweep_in_doubt(card, registry):
+def test_a_catalogue_that_cannot_be_read_leaves_the_harvest_incomplete(card, registry):
     there = registry(site({"/api": catalogue("api", "d1", more="; dcat:catalog :a, :b"), "/a": b"<html>", "/b": catalogue("b", "d3")}))
 
     pages = harvest(there, card("rdf"))
 
     assert [item.key for item in items(pages)] == ["https://registry.example/d1", None, "https://registry.example/d3"]
-    assert pages[-1].doubt.startswith("the catalogue https://registry.example/a cannot be read")
+    assert pages[-1].incomplete_reason.startswith("the catalogue https://registry.example/a cannot be read")
 
 
 def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(card, registry):
@@ -179,7 +179,7 @@ def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(card, regi
     pages = harvest(there, card("rdf"))
 
     assert [(type(item), item.key[-2:]) for item in items(pages)] == [(InvalidRecord, "m1"), (InvalidRecord, "m2"), (Record, "m3")]
-    assert pages[-1].doubt is None
+    assert pages[-1].incomplete_reason is None
 
 
 def test_other_hosts_are_left_alone_unless_the_card_lets_us_go_there(card, registry):

@@ -89,7 +89,7 @@ def test_all_resources_come_by_their_lists(source):
 
     assert summary(pages) == [("a", "Record"), ("b", "Record"), ("c", "Record")]
     assert [item.modified for page in pages for item in page.items] == ["2026-02-03", "2026-01-02", "2026-01-01"]
-    assert (pages[-1].cursor, pages[-1].doubt) == (None, None)
+    assert (pages[-1].cursor, pages[-1].incomplete_reason) == (None, None)
 
 
 @pytest.mark.parametrize("url", ["cap", "all", "one"])
@@ -133,7 +133,7 @@ def test_a_resource_that_cannot_be_read_stops_nothing(broken, kind, source):
     pages = harvest(site(a=broken), source())
 
     assert summary(pages) == [("a", kind.__name__), ("b", "Record"), ("c", "Record")]
-    assert pages[-1].doubt is None
+    assert pages[-1].incomplete_reason is None
 
 
 def test_a_source_that_goes_down_ends_the_harvest(source):

@@ -109,7 +109,7 @@ def harvested(card: Path, words: Any) -> list[Resource]:
 
     with door(there) as fetch:
         pages = list(protocol.collect(source, fetch, None))
-    assert [page.doubt for page in pages if page.doubt] == []
+    assert [page.incomplete_reason for page in pages if page.incomplete_reason] == []
     return [read(item) for page in pages for item in page.items if isinstance(item, Record)]
 
 

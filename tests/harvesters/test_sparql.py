@@ -109,7 +109,12 @@ def test_every_subject_comes_with_what_it_points_to(source):
 
     names = [compile_path("dct:publisher/foaf:name")(item.payload)[0].value for item in items(pages)]
     assert names == [f"N{n}" for n in range(45)]
-    assert (pages[0].claimed, pages[0].items[0].modified, pages[-1].cursor, pages[-1].doubt) == (45, "2026-01-01", None, None)
+    assert (
+        pages[0].reported_total,
+        pages[0].items[0].modified,
+        pages[-1].cursor,
+        pages[-1].incomplete_reason,
+    ) == (45, "2026-01-01", None, None)
 
 
 def test_a_graph_pattern_selects_the_records_too(source, card):
@@ -132,7 +137,7 @@ def test_a_listing_that_is_cut_in_silence_is_read_to_its_end(rows, source):
     pages = harvest(Endpoint(projects(45), rows=rows), source())
 
     assert keys(pages) == [f"p{n:03}" for n in range(45)]
-    assert pages[-1].doubt is None
+    assert pages[-1].incomplete_reason is None
 
 
 @pytest.mark.parametrize("triples", [5, 17, 60])
@@ -151,7 +156,7 @@ def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count(sour
 
     assert {type(item) for item in items(pages)} == {InvalidRecord}
     assert "truncates its responses (here to 1,200 statements)" in items(pages)[0].reason
-    assert pages[-1].doubt is None
+    assert pages[-1].incomplete_reason is None
 
 
 def test_a_record_that_is_larger_than_the_endpoint_gives_is_unreadable_alone(source):
@@ -188,7 +193,7 @@ def test_a_listing_that_is_too_much_is_asked_for_in_smaller_pages(source):
     assert sum("LIMIT 15" in query for query in there.asked) == 4
 
 
-def test_a_count_that_is_not_reached_leaves_the_sweep_in_doubt(source):
+def test_a_count_that_is_not_reached_leaves_the_harvest_incomplete(source):
     class Short(Endpoint):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             answer = super().__call__(request)
@@ -197,14 +202,14 @@ def test_a_count_that_is_not_reached_leaves_the_sweep_in_doubt(source):
 
     pages = harvest(Short(projects(45)), source(page=30))
 
-    assert pages[-1].doubt == "the endpoint listed 30 of 45 records"
+    assert pages[-1].incomplete_reason == "the endpoint listed 30 of 45 records"
 
 
-def test_an_endpoint_that_does_not_count_leaves_the_sweep_in_doubt(source):
+def test_an_endpoint_that_does_not_count_leaves_the_harvest_incomplete(source):
     pages = harvest(Endpoint(projects(5), mute=["COUNT(DISTINCT ?subject)"]), source())
 
     assert len(items(pages)) == 5
-    assert pages[-1].doubt.startswith("the endpoint does not count its records")
+    assert pages[-1].incomplete_reason.startswith("the endpoint does not count its records")
 
 
 def test_an_answer_that_says_to_be_a_part_is_none(source):
@@ -218,7 +223,7 @@ def test_only_what_changed_is_asked_for_where_all_have_dates(source):
     pages = harvest(there, source(), datetime(2026, 1, 27, 8, tzinfo=UTC))
 
     assert keys(pages) == ["p025", "p026", "p027"]
-    assert pages[0].claimed == 3
+    assert pages[0].reported_total == 3
 
 
 def test_all_are_read_where_one_has_no_date(source):

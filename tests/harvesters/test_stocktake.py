@@ -83,7 +83,7 @@ def test_later_runs_ask_for_the_new_entries_and_the_records_that_they_touched(th
     assert there.requested == ["/journal/head", "/journal/", "/journal/4.gz", versions[0], "/source/kenya", versions[1]]
 
 
-def test_a_change_is_the_same_record_as_a_sweep_brings(there, source):
+def test_a_change_is_the_same_record_as_a_full_harvest_brings(there, source):
     _, seen = harvest(there, source())
     there.commit("kenya", initiative("1", "Deep wells"))
 

@@ -137,17 +137,17 @@ def test_a_page_that_is_not_there_is_gone(source):
     pages = harvest(Site({"/sitemap.xml": sitemap("/1", "/2"), "/1": 410, "/2": event("E")}), source())
 
     assert items(pages)[0] == DeletedRecord(f"{HOST}/1")
-    assert pages[-1].doubt is None
+    assert pages[-1].incomplete_reason is None
 
 
 @pytest.mark.parametrize(
     "fault", [500, 403, httpx.Response(200, content=b'<html><script type="application/ld+json">{"@type":</script></html>')]
 )
-def test_a_page_that_cannot_be_read_stops_nothing_but_leaves_the_sweep_in_doubt(fault, source):
+def test_a_page_that_cannot_be_read_stops_nothing_but_leaves_the_harvest_incomplete(fault, source):
     pages = harvest(Site({"/sitemap.xml": sitemap("/1", "/2"), "/1": fault, "/2": event("E")}), source())
 
     assert [(type(item), item.key.removeprefix(HOST)) for item in items(pages)] == [(InvalidRecord, "/1"), (Record, "/2")]
-    assert f"{HOST}/1" in pages[-1].doubt
+    assert f"{HOST}/1" in pages[-1].incomplete_reason
 
 
 def test_a_site_that_goes_down_ends_the_harvest(source):

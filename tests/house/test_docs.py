@@ -120,7 +120,7 @@ def _outcomes(kind: type[HarvestError]) -> Iterator[str]:
 
 
 def test_every_outcome_of_a_request_has_its_row() -> None:
-    known = {"asked", "answered", "unchanged", "redirected", "retried", *_outcomes(FetchError), *_outcomes(WebPageError)}
+    known = {"sent", "answered", "unchanged", "redirected", "retried", *_outcomes(FetchError), *_outcomes(WebPageError)}
 
     assert known - {FetchError.outcome} - _rows("explanation/harvesting.md") == set()
 

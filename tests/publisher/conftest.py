@@ -148,7 +148,7 @@ def build(data: Path) -> None:
     journal = Journal(data / "journal")
     journal.append(_vocabulary(), run="run-1", time=SEEN)
     run = RunStatistics(
-        run="run-2", source="demo", started=SEEN, ended=CHANGED, state="committed", sweep=True, claimed=124, fetched=124, new=124
+        run="run-2", source="demo", started=SEEN, ended=CHANGED, state="committed", is_full=True, reported=124, fetched=124, new=124
     )
     rows = [row for it in THINGS for row in record_rows("demo", it)]
     rows += [f"A {quad}" for quad in quads(describe_source(_registry("demo"), IRIS), IRIS.source("demo"))]

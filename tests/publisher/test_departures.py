@@ -49,7 +49,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     old = mark_vanished("\n".join(old), "old", "demo", MISSED, IRIS).split("\n")
     found = [
         *rows(write_tombstone("old", "demo", Deletion("demo.2", GONE, "its content came under a new key", "new"), SEEN, old, IRIS), "old"),
-        *rows(write_tombstone("lost", "demo", Deletion("demo.3", GONE, "two complete sweeps missed it"), SEEN, lost, IRIS), "lost"),
+        *rows(write_tombstone("lost", "demo", Deletion("demo.3", GONE, "two full harvests missed it"), SEEN, lost, IRIS), "lost"),
         *rows(record("new", Text("New project", "en")), "new"),
         *rows(mark_vanished("\n".join(record("away", Text("Away", "en"))), "away", "demo", GONE, IRIS).split("\n"), "away"),
     ]

@@ -98,7 +98,7 @@ def test_what_is_new_changed_and_gone_comes_over_and_nothing_goes_round(two: tup
 
     first = b.harvest(a, "a"), a.harvest(b, "b")
     a.rows = [project(1, "A 1"), project(2, "A two"), project(4, "A 4")]
-    for _ in range(3):  # gone is what three sweeps in a row have missed
+    for _ in range(3):  # gone is what three full harvests in a row have missed
         a.harvest_own()
     wait(lambda: httpx.get(f"{a.url}/ldes/version/{a.newest}/ministry/p%2F3").status_code == 200)  # its feed is level with its journal
     second = b.harvest(a, "a")

@@ -193,7 +193,7 @@ def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(publishers:
             found += names
         result = health(publishers.store)
 
-    assert (result["position"], result["lag"], result["store"]) == (3, 1, {"trouble": ""})
+    assert (result["position"], result["lag"], result["store"]) == (3, 1, {"error": ""})
     assert (late.status_code, late.headers["retry-after"], "1 journal entries are not loaded here yet" in late.text) == (503, "2", True)
     assert early.status_code == 200
     assert (sent_away.status_code, "only at 3" in sent_away.text) == (503, True)

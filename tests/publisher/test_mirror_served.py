@@ -93,7 +93,7 @@ def test_a_mirror_says_that_it_is_one(both: tuple[str, str]) -> None:
     result = health(mirror)["mirror"]
 
     assert isinstance(result, dict)
-    assert (result["url"], result["base"], result["head"], result["trouble"]) == (f"{origin}/", "https://data.example/", 3, "")
+    assert (result["url"], result["base"], result["head"], result["error"]) == (f"{origin}/", "https://data.example/", 3, "")
     assert "mirror" not in health(origin)
     assert f"{origin}/".encode() in ask(mirror, "/status.json")
     assert b"This is a mirror" in httpx.get(f"{mirror}/status", headers={"Accept": "text/html"}, trust_env=False).content

@@ -45,7 +45,7 @@ def source_statuses() -> list[SourceStatus]:
     late = FreshnessInputs(success=NOW - 9 * DAY, late_from=NOW - 7 * DAY)
     failed = account("beta.7", "failed", withheld=4)
     return [
-        SourceStatus("demo", NOW - DAY, NOW - DAY, "committed", 124, None, live, sweep=NOW - DAY, due=NOW + DAY, missing=2),
+        SourceStatus("demo", NOW - DAY, NOW - DAY, "committed", 124, None, live, full_harvest=NOW - DAY, due=NOW + DAY, missing=2),
         SourceStatus("alpha", NOW - DAY, NOW - 9 * DAY, "held", 9, "5 of 9 vanished <b>", late, run="alpha.3", plan="alpha.3"),
         SourceStatus("beta", NOW, NOW - DAY, "failed", 9, "503", FreshnessInputs(NOW - DAY, 3, NOW + DAY), run="beta.7", account=failed),
         SourceStatus("gamma", NOW, NOW, "unchanged", 9, None, FreshnessInputs(NOW, 0, NOW + DAY, held=True), hold="they migrate"),

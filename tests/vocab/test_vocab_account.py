@@ -21,8 +21,8 @@ ACCOUNT = RunStatistics(
     started=datetime(2026, 3, 1, 3, 15, tzinfo=UTC),
     ended=datetime(2026, 3, 1, 3, 20, tzinfo=UTC),
     state="committed",
-    sweep=True,
-    claimed=124,
+    is_full=True,
+    reported=124,
     fetched=124,
     new=4,
     unchanged=118,
@@ -93,7 +93,7 @@ def test_how_many_statements_there_are_does_not_depend_on_the_numbers() -> None:
     assert len(describe_run(other, IRIS)) == len(describe_run(ACCOUNT, IRIS))
 
 
-@pytest.mark.parametrize("name", ["claimed", "published_before", "quads_after"])
+@pytest.mark.parametrize("name", ["reported", "published_before", "quads_after"])
 def test_an_unknown_number_is_left_out(name: str) -> None:
     result = describe_run(replace(ACCOUNT, **{name: None}), IRIS)
 

@@ -73,9 +73,9 @@ def test_a_record_that_breaks_its_page_is_unreadable_and_the_others_are_publishe
     plan = harvest(card, behind(context, there))
 
     assert plan.run.state is State.COMMITTED
-    assert plan.run.doubt is None
+    assert plan.run.incomplete_reason is None
     assert outcome_counts(plan) == {Outcome.NEW: 44, Outcome.UNREADABLE: 1}
-    assert plan.run.fetched == plan.run.claimed == 45
+    assert plan.run.fetched == plan.run.reported_total == 45
 
 
 def test_a_record_that_becomes_unreadable_stays_published(simulated: ModuleType, context: HarvestContext, card: Source) -> None:
@@ -119,4 +119,4 @@ def test_a_run_killed_at_any_page_ends_with_the_same_statistics(
 
     assert page > 5
     assert outcome_counts(plan) == {Outcome.NEW: 27, Outcome.ABSENT: 1, Outcome.UNREADABLE: 2}
-    assert plan.run.fetched == plan.run.claimed == 30
+    assert plan.run.fetched == plan.run.reported_total == 30

@@ -20,22 +20,22 @@ NAMES = [f"p{number}" for number in range(1, 21)]
 
 @dataclass
 class Whole:
-    """A registry that answers whole, with an ETag, and 304 to who knows it; *claimed* is how many it says it has."""
+    """A registry that answers whole, with an ETag, and 304 to who knows it; *total* is how many it says it has."""
 
     names: list[str] = field(default_factory=lambda: list(NAMES))
-    claimed: int = len(NAMES)
+    total: int = len(NAMES)
     statuses: list[int] = field(default_factory=list)
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/robots.txt":
             return httpx.Response(404)
-        etag = f'"{hash((*self.names, self.claimed))}"'
+        etag = f'"{hash((*self.names, self.total))}"'
         same = request.headers.get("if-none-match") == etag
         self.statuses.append(304 if same else 200)
         if same:
             return httpx.Response(304, headers={"etag": etag})
         rows = [{"id": name, "name": f"Project {name}"} for name in self.names]
-        return httpx.Response(200, json={"total": self.claimed, "results": rows}, headers={"etag": etag})
+        return httpx.Response(200, json={"total": self.total, "results": rows}, headers={"etag": etag})
 
 
 @pytest.fixture
@@ -78,9 +78,9 @@ def test_changes_of_an_incomplete_run_are_reverted_with_the_source(
 ) -> None:
     harvest(source, context)
     whole.names = [*NAMES[1:], "other", "another"]
-    whole.claimed = 99
+    whole.total = 99
     harvest(source, context)
-    whole.names, whole.claimed = list(NAMES), len(NAMES)
+    whole.names, whole.total = list(NAMES), len(NAMES)
 
     back = harvest(source, context)
 
@@ -90,10 +90,10 @@ def test_changes_of_an_incomplete_run_are_reverted_with_the_source(
 
 def test_the_source_is_read_in_full_after_a_plan_was_approved(source: Source, context: HarvestContext, whole: Whole) -> None:
     harvest(source, context)
-    whole.names, whole.claimed = NAMES[:10], 10
+    whole.names, whole.total = NAMES[:10], 10
     held = harvest(source, context)
     plan_decisions.approve(context, source, held.run.id, by="ann")
-    whole.names, whole.claimed = list(NAMES), len(NAMES)
+    whole.names, whole.total = list(NAMES), len(NAMES)
 
     back = harvest(source, context)
 
@@ -105,7 +105,7 @@ def test_a_vanished_record_is_deleted_although_the_source_stays_unchanged(
     source: Source, context: HarvestContext, whole: Whole
 ) -> None:
     harvest(source, context)
-    whole.names, whole.claimed = NAMES[:19], 19
+    whole.names, whole.total = NAMES[:19], 19
 
     plans = [harvest(source, context) for _ in range(4)]
 
@@ -120,8 +120,8 @@ def test_an_unchanged_source_is_read_in_full_after_a_week(source: Source, contex
     harvest(source, replace(context, now=lambda: later))
 
     assert whole.statuses == [200, 200]
-    assert _sweep(context, source).started == later
+    assert _last_full_harvest(context, source).started == later
 
 
-def _sweep(context: HarvestContext, source: Source) -> Any:
+def _last_full_harvest(context: HarvestContext, source: Source) -> Any:
     return context.ledger.last_run(source.name, [State.COMMITTED, State.UNCHANGED], full_only=True)

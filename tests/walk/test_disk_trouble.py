@@ -269,7 +269,7 @@ def test_a_ledger_of_another_journal_writes_nothing(source: Source, tmp_path: Pa
 def test_a_run_is_synced_to_disk_before_its_entry(tmp_path: Path, context: HarvestContext) -> None:
     if why := syscall_tracer.refusal():
         pytest.skip(why)
-    run = context.ledger.create_run("projects", NOON, "rules", sweep=True, since=None)
+    run = context.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
 
     def save(state: State) -> int:
         def work() -> None:

@@ -127,7 +127,7 @@ LASTING = [
     (Fault.MUTE, "robots", "without a readable robots.txt"),
 ]
 CONTENT = {"charset", "repeated", "shrunk", "endless"}
-BESIDE = {"asked", "retried", "robots", "quiet_hours", "redirect_loop", "invalid_url", *CONTENT}  # not how a request that was sent ended
+BESIDE = {"sent", "retried", "robots", "quiet_hours", "redirect_loop", "invalid_url", *CONTENT}  # not how a request that was sent ended
 AGAIN = {"limited", "unavailable", "truncated", "undecodable", "malformed", "stalled"}
 
 
@@ -141,7 +141,7 @@ def test_a_permanent_fault_fails_the_run_and_changes_nothing(there: Registry, fa
     assert run.state is State.FAILED
     assert message in str(run.reason)
     assert run.network[outcome] >= (2 if outcome in AGAIN else 1)
-    assert run.network["asked"] == sum(count for name, count in run.network.items() if name not in BESIDE)
+    assert run.network["sent"] == sum(count for name, count in run.network.items() if name not in BESIDE)
     assert there.published() == before
 
 
@@ -169,7 +169,7 @@ def test_a_temporary_fault_is_counted_and_costs_one_more_request(there: Registry
 
     assert run.state is State.UNCHANGED
     assert run.network[outcome] == run.network["retried"] == 1
-    assert run.network["asked"] == run.network["answered"] + 1
+    assert run.network["sent"] == run.network["answered"] + 1
     assert there.published() == before
 
 
@@ -226,7 +226,7 @@ def test_the_crawl_delay_of_robots_txt_is_obeyed(there: Registry) -> None:
     run = there.run()
 
     assert run.state is State.UNCHANGED
-    assert there.slept == [1.5] * (run.network["asked"] - 1)
+    assert there.slept == [1.5] * (run.network["sent"] - 1)
 
 
 def test_a_robots_override_allows_a_disallowed_path(there: Registry) -> None:
@@ -243,7 +243,7 @@ def test_robots_txt_is_requested_once_per_run(there: Registry) -> None:
     run = there.run()
 
     pages = there.demo.counters()["requests"]["cursor"] - before
-    assert run.network == {"asked": pages + 1, "answered": pages + 1}
+    assert run.network == {"sent": pages + 1, "answered": pages + 1}
 
 
 def test_a_run_stops_in_quiet_hours_and_resumes_after_them(there: Registry) -> None:
@@ -311,7 +311,7 @@ def test_an_endless_list_fails_the_run_and_changes_nothing(
 
     assert run.state is State.FAILED
     assert re.search(reason, str(run.reason))
-    assert run.network["asked"] < 200
+    assert run.network["sent"] < 200
     assert there.published() == before
 
 

@@ -289,7 +289,7 @@ def test_a_plan_is_not_approved_after_another_commit(source: Source, context: Ha
     harvest(source, context)
     del registry.projects[20:]
     plan = harvest(source, context)
-    later = context.ledger.create_run("projects", context.now(), "rules", sweep=True, since=None)
+    later = context.ledger.create_run("projects", context.now(), "rules", is_full=True, since=None)
     context.ledger.save(replace(later, state=State.COMMITTED))
 
     with pytest.raises(PlanError, match=r"projects\.3 has been committed since"):
@@ -333,7 +333,7 @@ def test_an_expired_override_has_no_effect(source: Source, context: HarvestConte
     [
         ("vanished", 1.5, 1, "0 to 1"),
         ("vanihsed", 0.5, 1, "known limits"),
-        ("sweeps", 0.5, 1, "not a limit that holds"),
+        ("misses", 0.5, 1, "not a limit that holds"),
         ("vanished", 0.5, -1, "past"),
     ],
 )
@@ -382,8 +382,8 @@ def test_a_single_record_never_holds_a_plan(source: Source, context: HarvestCont
     ("limits", "state", "published"),
     [
         (Limits(vanished=0.9), State.COMMITTED, 40),
-        (Limits(vanished=0.9, sweeps=0), State.COMMITTED, 20),
-        (Limits(sweeps=0), State.HELD, 40),
+        (Limits(vanished=0.9, misses=0), State.COMMITTED, 20),
+        (Limits(misses=0), State.HELD, 40),
         (Limits(grace=0), State.HELD, 40),
     ],
 )

@@ -117,7 +117,7 @@ def test_no_page_is_asked_for_again_after_a_crash(isolated: HarvestContext, regi
     plan = harvest(card(), isolated)
 
     assert registry.asked == [(page, 10) for page in range(1, 5)]
-    assert plan.run.network == {"asked": 5, "answered": 5}  # robots.txt among them
+    assert plan.run.network == {"sent": 5, "answered": 5}  # robots.txt among them
 
 
 def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(isolated: HarvestContext, registry: Registry) -> None:

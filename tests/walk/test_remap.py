@@ -123,7 +123,7 @@ def test_a_remap_changes_neither_freshness_nor_the_next_request(source, context,
 
     after = status_file.source_statuses(context, context.now())[0]
     assert (after.success, after.attempt, after.change) == (before.success, before.attempt, before.change)
-    assert run.heard == first.started
+    assert run.last_fetched == first.started
     assert run.started - first.started >= timedelta(minutes=1)
 
 
@@ -152,7 +152,7 @@ def test_a_url_missing_in_the_archive_is_reported(source, context, silent):
 
 def test_an_open_harvest_must_be_finished_before_a_remap(source, context, silent):
     harvest(source, context)
-    context.ledger.create_run("projects", context.now(), "rules", sweep=True, since=None)
+    context.ledger.create_run("projects", context.now(), "rules", is_full=True, since=None)
 
     with pytest.raises(PlanError, match=r"projects\.2 was interrupted and is still open; run `stocktake harvest projects`"):
         remap(source, silent)
@@ -161,8 +161,8 @@ def test_an_open_harvest_must_be_finished_before_a_remap(source, context, silent
 @pytest.mark.parametrize("deed", [remap, harvest])
 def test_an_interrupted_remap_is_restarted_by_the_next_run(source, context, deed):
     harvest(source, context)
-    cut = context.ledger.create_run("projects", context.now(), "rules", sweep=False, since=None)
-    context.ledger.save(replace(cut, heard=cut.started))
+    cut = context.ledger.create_run("projects", context.now(), "rules", is_full=False, since=None)
+    context.ledger.save(replace(cut, last_fetched=cut.started))
 
     plan = deed(source, context)
 

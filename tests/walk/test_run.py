@@ -41,7 +41,7 @@ def test_a_first_run_publishes_its_records(source: Source, context: HarvestConte
 
     assert (plan.run.state, plan.run.entry) == (State.COMMITTED, 1)
     assert {name: count for name, count in plan.counts.items() if count} == {
-        "claimed": 10, "fetched": 10, "new": 10, "published_after": 10,
+        "reported": 10, "fetched": 10, "new": 10, "published_after": 10,
     }  # fmt: skip
     assert context.ledger.count_published("projects") == 10
 

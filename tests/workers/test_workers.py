@@ -19,11 +19,11 @@ from journal.journal import Journal
 from vocab.iris import BASE
 
 AT = datetime(2026, 3, 1, 12, 0, 30, tzinfo=UTC)
-# Let the database note each turn that it gives: whose request may be sent when.
+# Let the database note when each request to a host may be sent.
 NOTE_TURNS = (
     "CREATE TABLE noted (due timestamptz NOT NULL)",
-    "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO noted VALUES (NEW.due); RETURN NULL; END'",
-    "CREATE TRIGGER note AFTER INSERT OR UPDATE OF due ON turn FOR EACH ROW EXECUTE FUNCTION note()",
+    "CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN INSERT INTO noted VALUES (NEW.requested); RETURN NULL; END'",
+    "CREATE TRIGGER note AFTER INSERT OR UPDATE OF requested ON rate_limit FOR EACH ROW EXECUTE FUNCTION note()",
 )
 
 

@@ -1,4 +1,5 @@
-"""Page through CKAN's package_search, and recover from a page that cannot be read or an offset that is rejected.
+"""Page through CKAN's package_search, and recover from a page that cannot be read or an offset that
+is rejected.
 
 Source: https://docs.ckan.org/en/latest/api/#ckan.logic.action.get.package_search
 """
@@ -12,7 +13,15 @@ from typing import Any
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import load_json
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record, Row, SourcePosition
+from harvesters.page_model import (
+    DeletedRecord,
+    InvalidRecord,
+    Page,
+    Pages,
+    Record,
+    Row,
+    SourcePosition,
+)
 from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.error_recovery import (
     CURSOR_ERRORS,
@@ -30,7 +39,9 @@ Item = Record[Row] | DeletedRecord | InvalidRecord
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """A search: its parameters *terms* without the filter, the filter query *filters*, *rows* per page, and the parser of packages."""
+    """A search: its parameters *terms* without the filter, the filter query *filters*, *rows* per
+    page, and the parser of packages.
+    """
 
     source: Source
     fetch: Fetch
@@ -40,22 +51,39 @@ class Search:
     rows: int
     items: Callable[[list[Any]], Iterable[Item]]
 
-    def request(self, start: int, rows: int, base: str | None, **more: str) -> tuple[Reply, list[Any], int | None]:
-        """Request *rows* packages from *start* among those with ids from *base* on. Return the reply, the packages and the total."""
+    def request(
+        self, start: int, rows: int, base: str | None, **more: str
+    ) -> tuple[Reply, list[Any], int | None]:
+        """Request *rows* packages from *start* among those with ids from *base* on. Return the
+        reply, the packages and the total.
+        """
         parts = [self.filters, f'id:["{base}" TO *]' if base is not None else ""]
         filter_query = " AND ".join(f"({part})" if all(parts) else part for part in parts if part)
-        terms = {**self.terms, "rows": str(rows), **({"fq": filter_query} if filter_query else {}), "start": str(start), **more}
+        terms = {
+            **self.terms,
+            "rows": str(rows),
+            **({"fq": filter_query} if filter_query else {}),
+            "start": str(start),
+            **more,
+        }
         reply = self.fetch.get(self.url, terms, accept="application/json")
         result = unwrap_result(self.source, reply)
         if not isinstance(result, dict) or not isinstance(result.get("results"), list):
-            raise ParseError(f"{self.source.name}: {reply.url} is not a package_search response: results are missing")
+            raise ParseError(
+                f"{self.source.name}: {reply.url} is not a package_search response: results are missing"
+            )
         count = result.get("count")
-        return reply, result["results"], count if isinstance(count, int) and not isinstance(count, bool) else None
+        return (
+            reply,
+            result["results"],
+            count if isinstance(count, int) and not isinstance(count, bool) else None,
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class CkanCursor:
-    """Position in a search: *start* among the ids from *base* on; *sizes* are the pieces in which an unreadable page is read.
+    """Position in a search: *start* among the ids from *base* on; *sizes* are the pieces in which
+    an unreadable page is read.
 
     *last* is the last id received, *rising* whether all ids came in order, *total* the first
     declared count; the others are as in Page or count errors in a row.
@@ -68,28 +96,40 @@ class CkanCursor:
     rising: bool = True
     total: int | None = None
     again: bool = False
-    doubt: str | None = None
+    incomplete_reason: str | None = None
     faults: int = 0
     empty: int = 0
 
     def mark_incomplete(self, why: str | None) -> CkanCursor:
-        """Return the cursor with the reason why the list may be incomplete; the first reason is kept."""
-        return self if self.doubt or why is None else replace(self, doubt=why)
+        """Return the cursor with the reason why the list may be incomplete; the first reason is
+        kept.
+        """
+        return (
+            self if self.incomplete_reason or why is None else replace(self, incomplete_reason=why)
+        )
 
     def advance(self, count: int, size: int) -> CkanCursor:
         """Return the cursor after *count* records of the *size* that was requested."""
-        left = (size - count, *self.sizes[1:]) if self.sizes and 0 < count < size else self.sizes[1:]
+        left = (
+            (size - count, *self.sizes[1:]) if self.sizes and 0 < count < size else self.sizes[1:]
+        )
         return replace(self, start=self.start + count, sizes=left)
 
 
 def unwrap_result(source: Source, reply: Reply) -> Any:
-    """Return the result in CKAN's envelope; a document without an envelope is its own result. Raise ParseError if CKAN reports an error."""
+    """Return the result in CKAN's envelope; a document without an envelope is its own result. Raise
+    ParseError if CKAN reports an error.
+    """
     document = load_json(reply)
     if not isinstance(document, dict) or not ("success" in document or "result" in document):
         return document
     if document.get("success") is False:
         error = document.get("error")
-        message = error.get("message") or error.get("__type") or error if isinstance(error, dict) else error
+        message = (
+            error.get("message") or error.get("__type") or error
+            if isinstance(error, dict)
+            else error
+        )
         raise ParseError(f"{source.name}: {reply.url} says: {str(message)[:300]}")
     return document.get("result")
 
@@ -119,26 +159,50 @@ def search_pages(search: Search, cursor: str | None) -> Pages[Row]:
             items, position = tuple(search.items(packages)), reply.at
             loop_detector.check_page(reply.url, items, reply.content)
             state, ended = _advance(search, state, size, reply, items, count)
-        yield Page(items, None if ended else write_cursor(state), state.total, position, again=again, doubt=state.doubt, moves=True)
+        yield Page(
+            items,
+            None if ended else write_cursor(state),
+            state.total,
+            position,
+            again=again,
+            incomplete_reason=state.incomplete_reason,
+            moves=True,
+        )
         if ended:
             return
 
 
 def _advance(
-    search: Search, state: CkanCursor, size: int, reply: Reply, items: tuple[Item, ...], count: int | None
+    search: Search,
+    state: CkanCursor,
+    size: int,
+    reply: Reply,
+    items: tuple[Item, ...],
+    count: int | None,
 ) -> tuple[CkanCursor, bool]:
     """Return the cursor after a page, and whether it was the last."""
     keys = [item.key for item in items if item.key is not None]
     rising = state.rising and [state.last, *keys] == sorted([state.last, *keys])
     if state.base is None:
-        state = replace(state.mark_incomplete(total_changed(state.total, count)), total=count if count is not None else state.total)
+        state = replace(
+            state.mark_incomplete(total_changed(state.total, count)),
+            total=count if count is not None else state.total,
+        )
     empty = count_empty_pages(search.source.name, reply.url, state.empty, items)
-    state = replace(state.advance(len(items), size), last=keys[-1] if keys else state.last, rising=rising, empty=empty, faults=0)
+    state = replace(
+        state.advance(len(items), size),
+        last=keys[-1] if keys else state.last,
+        rising=rising,
+        empty=empty,
+        faults=0,
+    )
     return state, not items or (count is not None and state.start >= count)
 
 
 def _split_page(search: Search, state: CkanCursor, size: int, error: HarvestError) -> CkanCursor:
-    """Return the cursor with the pieces of a page that cannot be read. Raise *error* if the portal answers no search at all."""
+    """Return the cursor with the pieces of a page that cannot be read. Raise *error* if the portal
+    answers no search at all.
+    """
     faults = count_unreadable(search.source.name, state.faults, error)
     try:
         _, _, count = search.request(0, 0, state.base)
@@ -152,8 +216,12 @@ def _split_page(search: Search, state: CkanCursor, size: int, error: HarvestErro
     return replace(state, sizes=(*halves, *state.sizes[1:]), total=total, faults=faults)
 
 
-def _skip_record(search: Search, state: CkanCursor, error: HarvestError) -> tuple[tuple[Item, ...], CkanCursor]:
-    """Return the one record that cannot be read, with the id that a search for the field `id` alone returns."""
+def _skip_record(
+    search: Search, state: CkanCursor, error: HarvestError
+) -> tuple[tuple[Item, ...], CkanCursor]:
+    """Return the one record that cannot be read, with the id that a search for the field `id` alone
+    returns.
+    """
     key = None
     try:
         _, packages, _ = search.request(state.start, 1, state.base, fl="id")
@@ -161,14 +229,24 @@ def _skip_record(search: Search, state: CkanCursor, error: HarvestError) -> tupl
     except RECORD_ERRORS:
         pass
     if not isinstance(key, str) or not key:
-        state = state.mark_incomplete(f"the package at {state.start} of the search cannot be read, and its id is unknown")
+        state = state.mark_incomplete(
+            f"the package at {state.start} of the search cannot be read, and its id is unknown"
+        )
         key = None
     return (InvalidRecord(key, str(error)),), state.advance(1, 1)
 
 
 def _continue_by_id(search: Search, state: CkanCursor, error: HarvestError) -> CkanCursor:
-    """Continue after the last id when the portal rejects an offset. Raise *error* if ids were not sorted or nothing is gained."""
-    if not state.start or not state.rising or not state.last or state.last == state.base or '"' in state.last:
+    """Continue after the last id when the portal rejects an offset. Raise *error* if ids were not
+    sorted or nothing is gained.
+    """
+    if (
+        not state.start
+        or not state.rising
+        or not state.last
+        or state.last == state.base
+        or '"' in state.last
+    ):
         raise error
     try:
         search.request(0, 0, state.last)

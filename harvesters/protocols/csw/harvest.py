@@ -18,18 +18,37 @@ from harvesters.network.response_parsing import parse_xml
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import InvalidRecord, Page, Pages, Record, SourcePosition
 from harvesters.protocols.cursor import read_cursor, write_cursor
-from harvesters.protocols.error_recovery import PAGE_ERRORS, RECORD_ERRORS, LoopDetector, count_empty_pages, count_unreadable, total_changed
+from harvesters.protocols.error_recovery import (
+    PAGE_ERRORS,
+    RECORD_ERRORS,
+    LoopDetector,
+    count_empty_pages,
+    count_unreadable,
+    total_changed,
+)
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     "types": Option(str, "csw:Record", "The typeNames to request, e.g. `gmd:MD_Metadata`."),
     "schema": Option(
-        str, "http://www.opengis.net/cat/csw/2.0.2", "The outputSchema, e.g. `http://www.isotc211.org/2005/gmd` for ISO 19139."
+        str,
+        "http://www.opengis.net/cat/csw/2.0.2",
+        "The outputSchema, e.g. `http://www.isotc211.org/2005/gmd` for ISO 19139.",
     ),
-    "constraint": Option(str, None, "A constraint in CQL text that limits the harvest, e.g. `dc:type = 'dataset'`."),
-    "modified": Option(str, None, "The queryable with the time of change, e.g. `dct:modified` or `apiso:Modified`."),
-    "sort": Option(str, None, "The sort order, e.g. `dc:identifier:A`; without it records may move between pages during a run."),
-    "method": Option(str, "get", "The HTTP method: `get`, or `post` for services that accept XML requests only."),
+    "constraint": Option(
+        str, None, "A constraint in CQL text that limits the harvest, e.g. `dc:type = 'dataset'`."
+    ),
+    "modified": Option(
+        str, None, "The queryable with the time of change, e.g. `dct:modified` or `apiso:Modified`."
+    ),
+    "sort": Option(
+        str,
+        None,
+        "The sort order, e.g. `dc:identifier:A`; without it records may move between pages during a run.",
+    ),
+    "method": Option(
+        str, "get", "The HTTP method: `get`, or `post` for services that accept XML requests only."
+    ),
     "size": Option(int, 50, "The number of records per page."),
 }
 
@@ -44,19 +63,25 @@ class CswException(ParseError):
 
 @dataclass(frozen=True, slots=True)
 class CswCursor:
-    """Position in a list: the *next* record, counted from 1, and the page *size*, smaller after errors; the rest as in Page."""
+    """Position in a list: the *next* record, counted from 1, and the page *size*, smaller after
+    errors; the rest as in Page.
+    """
 
     size: int
     next: int = 1
     total: int | None = None
     again: bool = False
-    doubt: str | None = None
+    incomplete_reason: str | None = None
     faults: int = 0
     empty: int = 0
 
     def mark_incomplete(self, why: str | None) -> CswCursor:
-        """Return the cursor with the reason why the list may be incomplete; the first reason is kept."""
-        return self if self.doubt or why is None else replace(self, doubt=why)
+        """Return the cursor with the reason why the list may be incomplete; the first reason is
+        kept.
+        """
+        return (
+            self if self.incomplete_reason or why is None else replace(self, incomplete_reason=why)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +97,9 @@ class CswResponse:
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for a page size below 1 or an unknown method."""
     if (method := get_option(source, OPTIONS, "method")) not in {"get", "post"}:
-        raise SourceDefinitionError(f"{source.name}: option 'method' is {method!r}; it is one of get, post")
+        raise SourceDefinitionError(
+            f"{source.name}: option 'method' is {method!r}; it is one of get, post"
+        )
     if get_option(source, OPTIONS, "size") < 1:
         raise SourceDefinitionError(f"{source.name}: option 'size' is 0; write a number from 1 up")
 
@@ -82,15 +109,20 @@ def is_incremental(source: Source) -> bool:
     return bool(get_option(source, OPTIONS, "modified"))
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[_Element]:
-    """Yield all records, or those changed since the day before *since* if the source definition has ``modified``.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[_Element]:
+    """Yield all records, or those changed since the day before *since* if the source definition has
+    ``modified``.
 
     A page that cannot be read is requested in smaller parts, down to one record, which is then
     unreadable. Raises ParseError if a response is not CSW, reports an exception or repeats an
     earlier page.
     """
     parameters = _query_parameters(source, since)
-    state = read_cursor(CswCursor, cursor) or CswCursor(get_option(source, OPTIONS, "size"), again=cursor is not None)
+    state = read_cursor(CswCursor, cursor) or CswCursor(
+        get_option(source, OPTIONS, "size"), again=cursor is not None
+    )
     loop_detector = LoopDetector(source.name)
     while True:
         items: tuple[Item, ...]
@@ -106,7 +138,10 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
                 state = smaller
                 continue
             why = f"the record at {state.next} of the list cannot be read, and its key is unknown"
-            items, state = (InvalidRecord(None, f"the record at {state.next} of the list: {error}"),), smaller.mark_incomplete(why)
+            items, state = (
+                (InvalidRecord(None, f"the record at {state.next} of the list: {error}"),),
+                smaller.mark_incomplete(why),
+            )
             ended = state.total is not None and state.next >= state.total
             state = replace(state, next=state.next + 1, size=_increase_size(source, state))
         else:
@@ -114,13 +149,29 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
             loop_detector.check_page(answer.reply.url, items, answer.reply.content)
             empty = count_empty_pages(source.name, answer.reply.url, state.empty, items)
             state = replace(
-                state.mark_incomplete(total_changed(state.total, answer.total)), total=state.total if answer.total is None else answer.total
+                state.mark_incomplete(total_changed(state.total, answer.total)),
+                total=state.total if answer.total is None else answer.total,
             )
-            following = answer.following if answer.following is not None else state.next + len(items)
-            ended = not items or following <= state.next or (state.total is not None and following > state.total)
+            following = (
+                answer.following if answer.following is not None else state.next + len(items)
+            )
+            ended = (
+                not items
+                or following <= state.next
+                or (state.total is not None and following > state.total)
+            )
             state = state.mark_incomplete(_shortfall(state, len(items)) if ended else None)
-            state = replace(state, next=following, size=_increase_size(source, state), empty=empty, faults=0)
-        yield Page(items, None if ended else write_cursor(state), state.total, position, again=again, doubt=state.doubt)
+            state = replace(
+                state, next=following, size=_increase_size(source, state), empty=empty, faults=0
+            )
+        yield Page(
+            items,
+            None if ended else write_cursor(state),
+            state.total,
+            position,
+            again=again,
+            incomplete_reason=state.incomplete_reason,
+        )
         if ended:
             return
 
@@ -128,10 +179,22 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 def _query_parameters(source: Source, since: datetime | None) -> Mapping[str, str]:
     parts = [get_option(source, OPTIONS, "constraint")]
     if since is not None and (name := get_option(source, OPTIONS, "modified")):
-        day = (since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)) - timedelta(days=1)
+        day = (
+            since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)
+        ) - timedelta(days=1)
         parts.append(f"{name} >= '{day:%Y-%m-%d}'")
-    condition = " AND ".join(f"({part})" if len(parts) > 1 and parts[0] else part for part in parts if part)
-    constraint = {"constraintLanguage": "CQL_TEXT", "constraint_language_version": "1.1.0", "constraint": condition} if condition else {}
+    condition = " AND ".join(
+        f"({part})" if len(parts) > 1 and parts[0] else part for part in parts if part
+    )
+    constraint = (
+        {
+            "constraintLanguage": "CQL_TEXT",
+            "constraint_language_version": "1.1.0",
+            "constraint": condition,
+        }
+        if condition
+        else {}
+    )
     sort = get_option(source, OPTIONS, "sort")
     return {
         "service": "CSW", "version": "2.0.2", "request": "GetRecords", "resultType": "results", "elementSetName": "full",
@@ -141,24 +204,49 @@ def _query_parameters(source: Source, since: datetime | None) -> Mapping[str, st
 
 
 def _request_document(parameters: Mapping[str, str]) -> bytes:
-    """Return the request as XML (section 10.8.4.1), equivalent to the parameters; types use their usual prefixes."""
-    names = {"csw": _CSW, "ogc": _OGC, "gmd": "http://www.isotc211.org/2005/gmd", "apiso": "http://www.opengis.net/cat/csw/apiso/1.0"}
-    attributes = {name: parameters[name] for name in ("service", "version", "resultType", "outputSchema", "startPosition", "maxRecords")}
+    """Return the request as XML (section 10.8.4.1), equivalent to the parameters; types use their
+    usual prefixes.
+    """
+    names = {
+        "csw": _CSW,
+        "ogc": _OGC,
+        "gmd": "http://www.isotc211.org/2005/gmd",
+        "apiso": "http://www.opengis.net/cat/csw/apiso/1.0",
+    }
+    attributes = {
+        name: parameters[name]
+        for name in (
+            "service",
+            "version",
+            "resultType",
+            "outputSchema",
+            "startPosition",
+            "maxRecords",
+        )
+    }
     root = etree.Element(f"{{{_CSW}}}GetRecords", attributes, nsmap=names)
     query = etree.SubElement(root, f"{{{_CSW}}}Query", {"typeNames": parameters["typeNames"]})
     etree.SubElement(query, f"{{{_CSW}}}ElementSetName").text = parameters["elementSetName"]
     if "constraint" in parameters:
-        constraint = etree.SubElement(query, f"{{{_CSW}}}Constraint", {"version": parameters["constraint_language_version"]})
+        constraint = etree.SubElement(
+            query, f"{{{_CSW}}}Constraint", {"version": parameters["constraint_language_version"]}
+        )
         etree.SubElement(constraint, f"{{{_CSW}}}CqlText").text = parameters["constraint"]
     if "sortby" in parameters:
         name, _, order = parameters["sortby"].rpartition(":")
-        sort = etree.SubElement(etree.SubElement(query, f"{{{_OGC}}}SortBy"), f"{{{_OGC}}}SortProperty")
+        sort = etree.SubElement(
+            etree.SubElement(query, f"{{{_OGC}}}SortBy"), f"{{{_OGC}}}SortProperty"
+        )
         etree.SubElement(sort, f"{{{_OGC}}}PropertyName").text = name
-        etree.SubElement(sort, f"{{{_OGC}}}SortOrder").text = "DESC" if order.upper().startswith("D") else "ASC"
+        etree.SubElement(sort, f"{{{_OGC}}}SortOrder").text = (
+            "DESC" if order.upper().startswith("D") else "ASC"
+        )
     return etree.tostring(root, xml_declaration=True, encoding="UTF-8")
 
 
-def _request(source: Source, fetch: Fetch, base_parameters: Mapping[str, str], start: int, size: int) -> CswResponse:
+def _request(
+    source: Source, fetch: Fetch, base_parameters: Mapping[str, str], start: int, size: int
+) -> CswResponse:
     parameters = {**base_parameters, "startPosition": str(start), "maxRecords": str(size)}
     if get_option(source, OPTIONS, "method") == "post":
         reply = fetch.post(source.url, _request_document(parameters), accept=_ACCEPT)
@@ -168,15 +256,33 @@ def _request(source: Source, fetch: Fetch, base_parameters: Mapping[str, str], s
     kind = etree.QName(root).localname
     if kind == "ExceptionReport":
         message = "; ".join(
-            " ".join(filter(None, (exception.get("exceptionCode"), exception.get("locator"), *_exception_texts(exception))))
+            " ".join(
+                filter(
+                    None,
+                    (
+                        exception.get("exceptionCode"),
+                        exception.get("locator"),
+                        *_exception_texts(exception),
+                    ),
+                )
+            )
             for exception in root.iterfind("{*}Exception")
         )
-        raise CswException(f"{source.name}: {reply.url} says {message or 'an exception without a message'}")
+        raise CswException(
+            f"{source.name}: {reply.url} says {message or 'an exception without a message'}"
+        )
     results = root.find("{*}SearchResults")
     if kind != "GetRecordsResponse" or results is None:
-        raise ParseError(f"{source.name}: {reply.url} is not a GetRecords response but <{kind}>; correct the source's url")
+        raise ParseError(
+            f"{source.name}: {reply.url} is not a GetRecords response but <{kind}>; correct the source's url"
+        )
     following = _number(results.get("nextRecord"))
-    return CswResponse(reply, tuple(map(_parse_record, results.iterfind("*"))), _number(results.get("numberOfRecordsMatched")), following)
+    return CswResponse(
+        reply,
+        tuple(map(_parse_record, results.iterfind("*"))),
+        _number(results.get("numberOfRecordsMatched")),
+        following,
+    )
 
 
 def _exception_texts(node: _Element) -> list[str]:
@@ -189,9 +295,13 @@ def _number(text: str | None) -> int | None:
 
 def _parse_record(node: _Element) -> Item:
     """Parse one record: Dublin Core by dc:identifier, ISO 19139 by fileIdentifier."""
-    key = next((text for name in ("fileIdentifier", "identifier") if (text := _text(node, name))), None)
+    key = next(
+        (text for name in ("fileIdentifier", "identifier") if (text := _text(node, name))), None
+    )
     if key is None:
-        return InvalidRecord(None, f"a record without an identifier, <{etree.QName(node).localname}>")
+        return InvalidRecord(
+            None, f"a record without an identifier, <{etree.QName(node).localname}>"
+        )
     stamp = next((text for name in ("modified", "dateStamp") if (text := _text(node, name))), None)
     return Record(key, node, etree.tostring(node, encoding="utf-8", with_tail=False), stamp)
 
@@ -201,8 +311,16 @@ def _text(node: _Element, name: str) -> str:
     return "" if element is None else " ".join("".join(map(str, element.itertext())).split())
 
 
-def _reduce_size(source: Source, fetch: Fetch, parameters: Mapping[str, str], state: CswCursor, error: HarvestError) -> CswCursor:
-    """Return the cursor with half the page size. Raise *error* if the service cannot even return its first or second record."""
+def _reduce_size(
+    source: Source,
+    fetch: Fetch,
+    parameters: Mapping[str, str],
+    state: CswCursor,
+    error: HarvestError,
+) -> CswCursor:
+    """Return the cursor with half the page size. Raise *error* if the service cannot even return
+    its first or second record.
+    """
     faults = count_unreadable(source.name, state.faults, error)
     total = state.total
     for start in (1, 2):
@@ -225,4 +343,8 @@ def _increase_size(source: Source, state: CswCursor) -> int:
 def _shortfall(state: CswCursor, count: int) -> str | None:
     """Return a message if the list ended before its declared total."""
     reached = state.next + count - 1
-    return f"the list ended after {reached} of {state.total} records" if state.total is not None and reached < state.total else None
+    return (
+        f"the list ended after {reached} of {state.total} records"
+        if state.total is not None and reached < state.total
+        else None
+    )

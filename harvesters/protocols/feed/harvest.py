@@ -1,6 +1,7 @@
 """Atom and RSS in all their versions, with their pages and archives; each entry is a record.
 
-Source: https://www.rfc-editor.org/rfc/rfc4287, https://www.rssboard.org/rss-specification, https://www.rfc-editor.org/rfc/rfc5005
+Source: https://www.rfc-editor.org/rfc/rfc4287, https://www.rssboard.org/rss-specification,
+https://www.rfc-editor.org/rfc/rfc5005
 """
 
 from __future__ import annotations
@@ -18,7 +19,12 @@ from lxml import etree
 from harvesters.errors import ParseError
 from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Fetch, Reply
-from harvesters.network.response_parsing import declared_charset, dump_json, refuse_doctype, refuse_html
+from harvesters.network.response_parsing import (
+    declared_charset,
+    dump_json,
+    refuse_doctype,
+    refuse_html,
+)
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record, Row
 from harvesters.parsing import join_url, parser_errors
@@ -28,33 +34,44 @@ from harvesters.protocols.feed.entry import entry_row, feed_row
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "archives": Option(bool, True, "Read the feed's older pages and archives too, if it links to them."),
+    "archives": Option(
+        bool, True, "Read the feed's older pages and archives too, if it links to them."
+    ),
 }
 
-_DECLARATION = re.compile(rb"\A\s*+<\?xml\b[^>]{0,200}?\bencoding\s*+=\s*+[\"']([^\"'>]{0,60})[\"'][^>]{0,200}>")
+_DECLARATION = re.compile(
+    rb"\A\s*+<\?xml\b[^>]{0,200}?\bencoding\s*+=\s*+[\"']([^\"'>]{0,60})[\"'][^>]{0,200}>"
+)
 _ACCEPT = "application/atom+xml, application/rss+xml, application/rdf+xml;q=0.9, application/xml;q=0.8, text/xml;q=0.8, */*;q=0.5"
 _OLDER = ("prev-archive", "next")  # RFC 5005: sections 4 and 3
 _HISTORY = "http://purl.org/syndication/history/1.0"
 _DELETED = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"  # RFC 6721
-_NEWEST_ONLY = "the feed has its newest entries only, so missing entries are not known to be deleted"
+_NEWEST_ONLY = (
+    "the feed has its newest entries only, so missing entries are not known to be deleted"
+)
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
 
 
 @dataclass(frozen=True, slots=True)
 class FeedCursor:
-    """Position in a feed: the *url* of the next page, and the reason why missing entries prove nothing."""
+    """Position in a feed: the *url* of the next page, and the reason why missing entries prove
+    nothing.
+    """
 
     url: str
-    doubt: str | None = None
+    incomplete_reason: str | None = None
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
-    """Yield all entries, from the newest page to the oldest archive; with *since*, no older page than necessary.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Row]:
+    """Yield all entries, from the newest page to the oldest archive; with *since*, no older page
+    than necessary.
 
-    Entries that are not well-formed XML are parsed as far as feedparser can, and mark the sweep
-    incomplete, as does a feed without its older entries. Raises ParseError if a response is not a
-    feed, or pages repeat.
+    Entries that are not well-formed XML are parsed as far as feedparser can, and mark the full
+    harvest incomplete, as does a feed without its older entries. Raises ParseError if a response is
+    not a feed, or pages repeat.
     """
     state = read_cursor(FeedCursor, cursor) or FeedCursor(source.url)
     loop_detector = LoopDetector(source.name)
@@ -69,12 +86,24 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
         loop_detector.check_page(reply.url, items, reply.content)
         older = _older_page(parsed, reply) if get_option(source, OPTIONS, "archives") else None
         incomplete_reason = (
-            state.doubt or _format_error(parsed) or (_NEWEST_ONLY if first and not older and not _is_complete(parsed) else None)
+            state.incomplete_reason
+            or _format_error(parsed)
+            or (_NEWEST_ONLY if first and not older and not _is_complete(parsed) else None)
         )
         if older is not None:
             loop_detector.check_token(reply.url, older, "the older page")
-        after = None if older is None or _is_older_than(items, since) else replace(state, url=older, doubt=incomplete_reason)
-        yield Page(items, write_cursor(after) if after else None, None, reply.at, doubt=incomplete_reason)
+        after = (
+            None
+            if older is None or _is_older_than(items, since)
+            else replace(state, url=older, incomplete_reason=incomplete_reason)
+        )
+        yield Page(
+            items,
+            write_cursor(after) if after else None,
+            None,
+            reply.at,
+            incomplete_reason=incomplete_reason,
+        )
         if after is None:
             return
         state, first = after, False
@@ -85,7 +114,9 @@ def _parse_feed(reply: Reply) -> Any:
     refuse_doctype(reply)
     headers = {"content-location": reply.url, "content-type": _content_type(reply)}
     with parser_errors(f"{reply.url}: the feed cannot be parsed"):
-        parsed = feedparser.parse(io.BytesIO(_DECLARATION.sub(_valid_declaration, content)), response_headers=headers)
+        parsed = feedparser.parse(
+            io.BytesIO(_DECLARATION.sub(_valid_declaration, content)), response_headers=headers
+        )
     if not parsed.get("version") and not parsed.get("entries"):
         why = _format_error(parsed)
         raise ParseError(f"{reply.url}: neither Atom nor RSS{'; ' if why else ''}{why or ''}")
@@ -93,7 +124,9 @@ def _parse_feed(reply: Reply) -> Any:
 
 
 def _content_type(reply: Reply) -> str:
-    """Return the media type with its charset, where that is one: feedparser tries any name that Python knows as a codec."""
+    """Return the media type with its charset, where that is one: feedparser tries any name that
+    Python knows as a codec.
+    """
     declared = str(reply.headers.get("content-type", ""))
     charset = declared_charset(reply)
     return declared if charset is None or is_charset(charset) else reply.media_type
@@ -105,15 +138,27 @@ def _valid_declaration(declaration: re.Match[bytes]) -> bytes:
 
 
 def _format_error(parsed: Any) -> str | None:
-    """Return what is malformed in a feed, so that entries may be missing. An undeclared charset is harmless."""
+    """Return what is malformed in a feed, so that entries may be missing. An undeclared charset is
+    harmless.
+    """
     error = parsed.get("bozo_exception") if parsed.bozo else None
-    harmless = isinstance(error, feedparser.CharacterEncodingOverride | feedparser.NonXMLContentType)
-    return None if error is None or harmless else f"the feed is not well-formed: {' '.join(str(error).split())[:200]}"
+    harmless = isinstance(
+        error, feedparser.CharacterEncodingOverride | feedparser.NonXMLContentType
+    )
+    return (
+        None
+        if error is None or harmless
+        else f"the feed is not well-formed: {' '.join(str(error).split())[:200]}"
+    )
 
 
 def _is_complete(parsed: Any) -> bool:
     """Return whether the feed says that it is complete (RFC 5005), so that what it lacks is gone."""
-    return any(f"{prefix}_complete" in parsed.feed for prefix, address in parsed.namespaces.items() if address == _HISTORY and prefix)
+    return any(
+        f"{prefix}_complete" in parsed.feed
+        for prefix, address in parsed.namespaces.items()
+        if address == _HISTORY and prefix
+    )
 
 
 def _older_page(parsed: Any, reply: Reply) -> str | None:
@@ -137,7 +182,10 @@ def _parse_entries(reply: Reply, parsed: Any) -> Iterator[Item]:
     for entry in parsed.entries:
         key = entry.get("id") or entry.get("link")
         if not key:
-            yield InvalidRecord(None, f"an entry with neither an identifier nor a link, titled {str(entry.get('title'))[:80]!r}")
+            yield InvalidRecord(
+                None,
+                f"an entry with neither an identifier nor a link, titled {str(entry.get('title'))[:80]!r}",
+            )
             continue
         try:
             with parser_errors("an entry that cannot be read"):
@@ -155,7 +203,9 @@ def _tombstones(reply: Reply) -> Iterator[DeletedRecord]:
         return
     try:
         with parser_errors(reply.url):
-            root = etree.fromstring(reply.content, etree.XMLParser(resolve_entities=False, no_network=True))
+            root = etree.fromstring(
+                reply.content, etree.XMLParser(resolve_entities=False, no_network=True)
+            )
     except ParseError:
         return
     for node in root.iter(_DELETED):

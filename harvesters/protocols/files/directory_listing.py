@@ -32,7 +32,9 @@ _DATE_FORMATS = ("%Y-%m-%d %H:%M", "%d-%b-%Y %H:%M", "%Y-%b-%d %H:%M", "%m/%d/%Y
 
 @dataclass(frozen=True, slots=True)
 class FileEntry:
-    """A file or folder: its *address* (a folder's ends with a slash), its *path* below the root, and when it changed, if known."""
+    """A file or folder: its *address* (a folder's ends with a slash), its *path* below the root,
+    and when it changed, if known.
+    """
 
     address: str
     path: str
@@ -53,11 +55,15 @@ class DirectoryListing:
 
 
 def parse_listing(reply: Reply, root: str, raw: str | None) -> DirectoryListing:
-    """Parse a listing; paths are relative to the folder *root*, *raw* is the base address of a code host's files.
+    """Parse a listing; paths are relative to the folder *root*, *raw* is the base address of a code
+    host's files.
 
     Raises ParseError if the format of the listing is unknown.
     """
-    if not is_html(reply.content) and reply.content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (b"{", b"["):
+    if not is_html(reply.content) and reply.content.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] in (
+        b"{",
+        b"[",
+    ):
         return _parse_tree(reply, raw)
     if not is_html(reply.content) and not re.search(rb"<a\s", reply.content[:65536], re.IGNORECASE):
         raise ParseError(f"{reply.url}: not a directory listing of a known web server or code host")
@@ -72,11 +78,19 @@ def folder_url(address: str) -> str:
     ('https://a.example/x/', 'https://a.example/x/')
     """
     path = urldefrag(address).url.partition("?")[0]
-    return path if path.endswith("/") else path.rpartition("/")[0] + "/" if "." in path.rpartition("/")[2] else f"{path}/"
+    return (
+        path
+        if path.endswith("/")
+        else path.rpartition("/")[0] + "/"
+        if "." in path.rpartition("/")[2]
+        else f"{path}/"
+    )
 
 
 def _parse_links(reply: Reply, root: str) -> Iterator[FileEntry]:
-    """Yield the files and folders directly in the folder; links for sorting, to the parent and elsewhere are ignored."""
+    """Yield the files and folders directly in the folder; links for sorting, to the parent and
+    elsewhere are ignored.
+    """
     folder = folder_url(reply.url)
     with parser_errors(f"{reply.url}: the page cannot be parsed"):
         tree = html.fromstring(reply.content)
@@ -92,8 +106,18 @@ def _find_date(link: Any) -> datetime | None:
     row = next(link.iterancestors("tr"), None)
     before = link.getprevious()
     following = (link.tail or "").partition("\n")[0]
-    preceding = (before.tail if before is not None else link.getparent().text if link.getparent() is not None else None) or ""
-    for text in ("" if row is None else " ".join(row.itertext()), following, preceding.rpartition("\n")[2]):
+    preceding = (
+        before.tail
+        if before is not None
+        else link.getparent().text
+        if link.getparent() is not None
+        else None
+    ) or ""
+    for text in (
+        "" if row is None else " ".join(row.itertext()),
+        following,
+        preceding.rpartition("\n")[2],
+    ):
         if match := _DATE.search(text):
             return _parse_date(" ".join(match.group().split()))
     return None
@@ -109,18 +133,28 @@ def _parse_date(text: str) -> datetime | None:
 
 
 def _parse_tree(reply: Reply, raw: str | None) -> DirectoryListing:
-    """Parse a code host's list of a repository: the path of each file, and the address of its content."""
+    """Parse a code host's list of a repository: the path of each file, and the address of its
+    content.
+    """
     document = load_json(reply)
     rows = document.get("tree") if isinstance(document, dict) else document
-    if not isinstance(rows, list) or not all(isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows):
+    if not isinstance(rows, list) or not all(
+        isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows
+    ):
         raise ParseError(f"{reply.url}: not a list of a repository's files with their paths")
     files = {row["path"]: row for row in rows if row.get("type") in ("blob", "file", None)}
     entries = []
     for path, row in files.items():
         address = join_url(raw, quote(path)) if raw else row.get("download_url") or row.get("url")
         if not isinstance(address, str) or not _SCHEME.match(address):
-            raise ParseError(f"{reply.url}: has no address for {path!r}; set the option 'raw' to the address of the files")
+            raise ParseError(
+                f"{reply.url}: has no address for {path!r}; set the option 'raw' to the address of the files"
+            )
         entries.append(FileEntry(address, path))
     is_truncated = isinstance(document, dict) and document.get("truncated") is True
-    doubt = f"{reply.url} says that its list of files is truncated" if is_truncated else None
-    return DirectoryListing(tuple(sorted(entries, key=lambda entry: entry.address)), doubt)
+    incomplete_reason = (
+        f"{reply.url} says that its list of files is truncated" if is_truncated else None
+    )
+    return DirectoryListing(
+        tuple(sorted(entries, key=lambda entry: entry.address)), incomplete_reason
+    )

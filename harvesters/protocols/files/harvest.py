@@ -1,4 +1,6 @@
-"""Folders of files: each JSON, XML or RDF file in a folder on a web server or in a repository on a code host."""
+"""Folders of files: each JSON, XML or RDF file in a folder on a web server or in a repository on a
+code host.
+"""
 
 from __future__ import annotations
 
@@ -17,15 +19,26 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Sou
 from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
 from harvesters.protocols.files import payload
-from harvesters.protocols.files.directory_listing import ACCEPT, FileEntry, folder_url, parse_listing
+from harvesters.protocols.files.directory_listing import (
+    ACCEPT,
+    FileEntry,
+    folder_url,
+    parse_listing,
+)
 from harvesters.protocols.files.payload import FORMATS, Item, parse_file
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     **payload.OPTIONS,
-    "only": Option(str, None, "A regular expression that file paths must contain; without it the suffixes of `format`."),
+    "only": Option(
+        str,
+        None,
+        "A regular expression that file paths must contain; without it the suffixes of `format`.",
+    ),
     "deep": Option(bool, True, "Read subfolders too."),
-    "raw": Option(str, None, "The base address of a repository's files, if its list has no addresses."),
+    "raw": Option(
+        str, None, "The base address of a repository's files, if its list has no addresses."
+    ),
 }
 
 _MAX_DEPTH = 16  # nested folders; more are a loop of links
@@ -34,11 +47,13 @@ _OVERLAP = timedelta(days=2)  # listings have the server's local time, without a
 
 @dataclass(frozen=True, slots=True)
 class FolderCursor:
-    """Position in a folder: after the file *last*; the others are as in Page, or count unreadable files in a row."""
+    """Position in a folder: after the file *last*; the others are as in Page, or count unreadable
+    files in a row.
+    """
 
     last: str = ""
     again: bool = False
-    doubt: str | None = None
+    incomplete_reason: str | None = None
     faults: int = 0
 
 
@@ -48,7 +63,9 @@ def check(source: Source) -> None:
     get_pattern(source, OPTIONS, "only")
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Any]:
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Any]:
     """Yield all files, or those that their listing does not date before *since* minus two days.
 
     A file's key is its path without suffix; RDF files bring their records under the records' own
@@ -56,19 +73,38 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     if the source's url is not a listing.
     """
     state = read_cursor(FolderCursor, cursor) or FolderCursor(again=cursor is not None)
-    moment = None if since is None else (since.replace(tzinfo=UTC) if since.tzinfo is None else since) - _OVERLAP
-    for entry, doubt in _list_files(source, fetch, state.last):
+    moment = (
+        None
+        if since is None
+        else (since.replace(tzinfo=UTC) if since.tzinfo is None else since) - _OVERLAP
+    )
+    for entry, incomplete_reason in _list_files(source, fetch, state.last):
         if entry is None:
-            state = replace(state, doubt=state.doubt or doubt)
+            state = replace(state, incomplete_reason=state.incomplete_reason or incomplete_reason)
         elif moment is None or entry.modified is None or entry.modified >= moment:
-            items, position, state = _read_file(source, fetch, entry, replace(state, last=entry.address))
-            yield Page(items, write_cursor(state), None, position, again=state.again, doubt=state.doubt)
-    yield Page((), None, again=state.again, doubt=state.doubt)
+            items, position, state = _read_file(
+                source, fetch, entry, replace(state, last=entry.address)
+            )
+            yield Page(
+                items,
+                write_cursor(state),
+                None,
+                position,
+                again=state.again,
+                incomplete_reason=state.incomplete_reason,
+            )
+    yield Page((), None, again=state.again, incomplete_reason=state.incomplete_reason)
 
 
-def _list_files(source: Source, fetch: Fetch, last: str) -> Iterator[tuple[FileEntry | None, str | None]]:
+def _list_files(
+    source: Source, fetch: Fetch, last: str
+) -> Iterator[tuple[FileEntry | None, str | None]]:
     """Yield the files after *last*, or None with the reason why a listing is incomplete."""
-    only = re.compile(get_option(source, OPTIONS, "only") or FORMATS[get_option(source, OPTIONS, "format")].suffix, re.IGNORECASE)
+    only = re.compile(
+        get_option(source, OPTIONS, "only")
+        or FORMATS[get_option(source, OPTIONS, "format")].suffix,
+        re.IGNORECASE,
+    )
     folders = [(source.url, 0)]
     root, total, matching = "", 0, 0
     pending: list[tuple[FileEntry, int]] = []
@@ -79,7 +115,9 @@ def _list_files(source: Source, fetch: Fetch, last: str) -> Iterator[tuple[FileE
             root = root or folder_url(reply.url)
             listing = parse_listing(reply, root, get_option(source, OPTIONS, "raw"))
             if not listing.entries and depth == 0:
-                raise ParseError(f"{source.name}: {reply.url} lists no files and no subfolders; set url to a directory listing")
+                raise ParseError(
+                    f"{source.name}: {reply.url} lists no files and no subfolders; set url to a directory listing"
+                )
             if listing.incomplete_reason:
                 yield None, listing.incomplete_reason
             pending = [*((entry, depth + 1) for entry in listing.entries), *pending]
@@ -89,12 +127,18 @@ def _list_files(source: Source, fetch: Fetch, last: str) -> Iterator[tuple[FileE
             total, matching = total + 1, matching + bool(only.search(entry.path))
             if entry.address > last and only.search(entry.path):
                 yield entry, None
-        elif get_option(source, OPTIONS, "deep") and (entry.address > last or last.startswith(entry.address)):
+        elif get_option(source, OPTIONS, "deep") and (
+            entry.address > last or last.startswith(entry.address)
+        ):
             if depth > _MAX_DEPTH:
-                raise ParseError(f"{source.name}: {entry.address} lies more than {_MAX_DEPTH} folders deep; subfolders do not end")
+                raise ParseError(
+                    f"{source.name}: {entry.address} lies more than {_MAX_DEPTH} folders deep; subfolders do not end"
+                )
             folders.append((entry.address, depth))
     if not matching and not last:
-        raise ParseError(f"{source.name}: {source.url} shows {total} files, none of which matches; set the options 'format' and 'only'")
+        raise ParseError(
+            f"{source.name}: {source.url} shows {total} files, none of which matches; set the options 'format' and 'only'"
+        )
 
 
 def _read_file(
@@ -115,16 +159,22 @@ def _read_file(
         faults = count_unreadable(source.name, state.faults, error)
         if not isinstance(error, ForbiddenError | ParseError):
             _check_reachable(source, fetch, error)
-        why = f"the file {entry.path} cannot be read, so the keys of its records are unknown" if kind == "rdf" else None
+        why = (
+            f"the file {entry.path} cannot be read, so the keys of its records are unknown"
+            if kind == "rdf"
+            else None
+        )
         return (
             (InvalidRecord(None if kind == "rdf" else key, str(error)),),
             position,
-            replace(state, faults=faults, doubt=state.doubt or why),
+            replace(state, faults=faults, incomplete_reason=state.incomplete_reason or why),
         )
 
 
 def _check_reachable(source: Source, fetch: Fetch, error: HarvestError) -> None:
-    """Raise *error* if the folder can no longer be listed either: the fault is then not a single file's."""
+    """Raise *error* if the folder can no longer be listed either: the fault is then not a single
+    file's.
+    """
     try:
         fetch.get(source.url, accept=ACCEPT)
     except RECORD_ERRORS as probe_error:

@@ -1,6 +1,7 @@
 """IATI: the activity files of each publisher in the registry, or one file.
 
-Source: https://iatistandard.org/en/guidance/publishing-data/registering-and-registry/ (the registry is a CKAN portal)
+Source: https://iatistandard.org/en/guidance/publishing-data/registering-and-registry/ (the registry
+is a CKAN portal)
 """
 
 from __future__ import annotations
@@ -28,10 +29,16 @@ from harvesters.source import Source
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
-    "publishers": Option((str, list), None, "The publishers to read, by their names in the registry; without it all."),
+    "publishers": Option(
+        (str, list), None, "The publishers to read, by their names in the registry; without it all."
+    ),
     "fq": Option(str, None, "A filter query that limits the harvest, e.g. `extras_country:KE`."),
-    "secondary": Option(bool, False, "Read secondary publishers' reports on the activities of others too."),
-    "hierarchy": Option(int, 0, "The hierarchy level to read, e.g. `1` for parents only; 0 for all."),
+    "secondary": Option(
+        bool, False, "Read secondary publishers' reports on the activities of others too."
+    ),
+    "hierarchy": Option(
+        int, 0, "The hierarchy level to read, e.g. `1` for parents only; 0 for all."
+    ),
     "file": Option(bool, False, "The url is one activity file, even if it does not end in `.xml`."),
 }
 
@@ -45,13 +52,15 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class IatiCursor:
-    """Position in a harvest: in the file at *url*, the *place*-th, identified by its *mark*, after *passed* activities."""
+    """Position in a harvest: in the file at *url*, the *place*-th, identified by its *mark*, after
+    *passed* activities.
+    """
 
     url: str
     place: int
     mark: str = ""
     passed: int = 0
-    doubt: str | None = None
+    incomplete_reason: str | None = None
 
 
 def is_incremental(source: Source) -> bool:
@@ -59,11 +68,13 @@ def is_incremental(source: Source) -> bool:
     return not _is_single_file(source)
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[_Element]:
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[_Element]:
     """Yield the activities of all files, or of those that changed since *since*.
 
     Each file is downloaded to disk and read activity by activity. A file that is missing or broken
-    is reported with its address and marks the sweep incomplete; all others are read. Raises
+    is reported with its address and marks the full harvest incomplete; all others are read. Raises
     ParseError if the registry's list cannot be read.
     """
     if _is_single_file(source):
@@ -73,10 +84,14 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     state = read_cursor(IatiCursor, cursor) or IatiCursor("", 0)
     place = next((number for number, url in enumerate(listed) if url == state.url), state.place)
     if not listed[place:]:
-        yield Page((), None, doubt=state.doubt)
+        yield Page((), None, incomplete_reason=state.incomplete_reason)
         return
     for number in range(place, len(listed)):
-        file_state = state if listed[number] == state.url else IatiCursor(listed[number], number, doubt=state.doubt)
+        file_state = (
+            state
+            if listed[number] == state.url
+            else IatiCursor(listed[number], number, incomplete_reason=state.incomplete_reason)
+        )
         following = listed[number + 1] if number + 1 < len(listed) else None
         for page, after in _read_file(source, fetch, file_state, following):
             state = after
@@ -89,7 +104,9 @@ def _is_single_file(source: Source) -> bool:
 
 def _harvest_file(source: Source, fetch: Fetch, cursor: str | None) -> Pages[_Element]:
     activity_filter = ActivityFilter(source)
-    with fetch.download(source.url, accept="application/xml, text/xml;q=0.9, */*;q=0.5", conditional=cursor is None) as reply:
+    with fetch.download(
+        source.url, accept="application/xml, text/xml;q=0.9, */*;q=0.5", conditional=cursor is None
+    ) as reply:
         if reply.not_modified:
             yield Page((), None, at=reply.at, unchanged=True)
             return
@@ -97,12 +114,18 @@ def _harvest_file(source: Source, fetch: Fetch, cursor: str | None) -> Pages[_El
     activity_filter.log_excluded(reply.url)
 
 
-def _read_file(source: Source, fetch: Fetch, state: IatiCursor, following: str | None) -> Iterator[tuple[Page[_Element], IatiCursor]]:
-    """Yield a file's pages, each with the cursor after it; *following* is the address of the next file."""
+def _read_file(
+    source: Source, fetch: Fetch, state: IatiCursor, following: str | None
+) -> Iterator[tuple[Page[_Element], IatiCursor]]:
+    """Yield a file's pages, each with the cursor after it; *following* is the address of the next
+    file.
+    """
     activity_filter = ActivityFilter(source)
     again = False
     try:
-        with fetch.download(state.url, accept="application/xml, text/xml;q=0.9, */*;q=0.5") as reply:
+        with fetch.download(
+            state.url, accept="application/xml, text/xml;q=0.9, */*;q=0.5"
+        ) as reply:
             if state.mark != reply.digest:
                 state, again = replace(state, mark=reply.digest, passed=0), state.passed > 0
             faults: list[ParseError] = []
@@ -111,16 +134,37 @@ def _read_file(source: Source, fetch: Fetch, state: IatiCursor, following: str |
                 next(left, None)
             while items := take_page(left):
                 state = replace(state, passed=state.passed + len(items))
-                yield Page(items, write_cursor(state), None, reply.at, again=again, doubt=state.doubt), state
+                yield (
+                    Page(
+                        items,
+                        write_cursor(state),
+                        None,
+                        reply.at,
+                        again=again,
+                        incomplete_reason=state.incomplete_reason,
+                    ),
+                    state,
+                )
             activity_filter.log_excluded(reply.url)
             items = ()
             if faults:
                 raise faults[0]
     except RECORD_ERRORS as error:
         items = (InvalidRecord(None, f"an activity file that cannot be read to its end: {error}"),)
-        state = replace(state, doubt=state.doubt or f"a file cannot be read: {error}")
-    after = IatiCursor(following, state.place + 1, doubt=state.doubt) if following else None
-    yield Page(items, write_cursor(after) if after else None, doubt=state.doubt), after or state
+        state = replace(
+            state, incomplete_reason=state.incomplete_reason or f"a file cannot be read: {error}"
+        )
+    after = (
+        IatiCursor(following, state.place + 1, incomplete_reason=state.incomplete_reason)
+        if following
+        else None
+    )
+    yield (
+        Page(
+            items, write_cursor(after) if after else None, incomplete_reason=state.incomplete_reason
+        ),
+        after or state,
+    )
 
 
 def _until_error(items: Iterator[Item], faults: list[ParseError]) -> Iterator[Item]:
@@ -141,9 +185,15 @@ class ActivityFilter:
         self.excluded: Counter[str] = Counter()
 
     def accepts(self, activity: _Element) -> bool:
-        """Return whether an activity is selected: not from a secondary reporter, and of the chosen hierarchy level."""
+        """Return whether an activity is selected: not from a secondary reporter, and of the chosen
+        hierarchy level.
+        """
         reporter = activity.find("reporting-org")
-        if not self.secondary and reporter is not None and (reporter.get("secondary-reporter") or "").lower() in _YES:
+        if (
+            not self.secondary
+            and reporter is not None
+            and (reporter.get("secondary-reporter") or "").lower() in _YES
+        ):
             self.excluded["secondary"] += 1
             return False
         if self.level and (activity.get("hierarchy") or "1").strip() != str(self.level):
@@ -154,7 +204,12 @@ class ActivityFilter:
     def log_excluded(self, url: str) -> None:
         """Log how many activities were excluded."""
         if self.excluded:
-            log.info("activities excluded by the source definition", source=self.name, file=url, **self.excluded)
+            log.info(
+                "activities excluded by the source definition",
+                source=self.name,
+                file=url,
+                **self.excluded,
+            )
 
 
 def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> list[str]:
@@ -163,18 +218,35 @@ def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> list[st
     addresses: dict[str, None] = {}
     start, total = 0, None
     while total is None or start < total:
-        terms = {"fq": _filter_query(source, since), "sort": "id asc", "rows": str(_ROWS), "start": str(start)}
+        terms = {
+            "fq": _filter_query(source, since),
+            "sort": "id asc",
+            "rows": str(_ROWS),
+            "start": str(start),
+        }
         reply = fetch.get(url, terms, accept="application/json")
         result = unwrap_result(source, reply)
-        if not isinstance(result, dict) or not isinstance(result.get("results"), list) or not isinstance(result.get("count"), int):
-            raise ParseError(f"{source.name}: {reply.url} is not a package_search response: results or count are missing")
+        if (
+            not isinstance(result, dict)
+            or not isinstance(result.get("results"), list)
+            or not isinstance(result.get("count"), int)
+        ):
+            raise ParseError(
+                f"{source.name}: {reply.url} is not a package_search response: results or count are missing"
+            )
         if why := total_changed(total, result["count"]):
             raise HarvestError(f"{source.name}: {reply.url}: {why}; run again")
         total = result["count"]
         if not result["results"] and start < total:
-            raise ParseError(f"{source.name}: {reply.url} is an empty page after {start} of {total} packages")
+            raise ParseError(
+                f"{source.name}: {reply.url} is an empty page after {start} of {total} packages"
+            )
         start += len(result["results"])
-        addresses.update(dict.fromkeys(address for package in result["results"] for address in _file_urls(source, package)))
+        addresses.update(
+            dict.fromkeys(
+                address for package in result["results"] for address in _file_urls(source, package)
+            )
+        )
     return list(addresses)
 
 
@@ -183,7 +255,9 @@ def _filter_query(source: Source, since: datetime | None) -> str:
     if chosen := option_names(source, OPTIONS, "publishers"):
         parts.append(f"organization:({' OR '.join(chosen)})")
     if since is not None:
-        parts.append(f"metadata_modified:[{since.astimezone(UTC) - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ} TO *]")
+        parts.append(
+            f"metadata_modified:[{since.astimezone(UTC) - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ} TO *]"
+        )
     return " AND ".join(f"({part})" for part in parts if part)
 
 
@@ -191,13 +265,26 @@ def _file_urls(source: Source, package: Any) -> Iterator[str]:
     """Yield the addresses of a package's files, unless a secondary publisher's are excluded."""
     if not isinstance(package, dict):
         return
-    extras = {extra.get("key"): extra.get("value") for extra in package.get("extras") or () if isinstance(extra, dict)}
+    extras = {
+        extra.get("key"): extra.get("value")
+        for extra in package.get("extras") or ()
+        if isinstance(extra, dict)
+    }
     properties = {**extras, **(package.get("organization") or {}), **package}
     if not get_option(source, OPTIONS, "secondary") and (
-        properties.get("publisher_source_type") == _SECONDARY or properties.get("secondary_publisher")
+        properties.get("publisher_source_type") == _SECONDARY
+        or properties.get("secondary_publisher")
     ):
-        log.info("file of a secondary publisher excluded by the source definition", source=source.name, package=package.get("name"))
+        log.info(
+            "file of a secondary publisher excluded by the source definition",
+            source=source.name,
+            package=package.get("name"),
+        )
         return
     for resource in package.get("resources") or ():
-        if isinstance(resource, dict) and isinstance(url := resource.get("url"), str) and is_web(url.strip()):
+        if (
+            isinstance(resource, dict)
+            and isinstance(url := resource.get("url"), str)
+            and is_web(url.strip())
+        ):
             yield url.strip()

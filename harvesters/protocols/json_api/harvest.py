@@ -19,7 +19,15 @@ from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.error_recovery import RECORD_ERRORS
 from harvesters.protocols.json_api import parser
 from harvesters.protocols.json_api.paging import read_pages
-from harvesters.protocols.json_api.parser import PAGING_OPTIONS, Item, PagingPlan, build_plan, compile_option, parse_records, parse_total
+from harvesters.protocols.json_api.parser import (
+    PAGING_OPTIONS,
+    Item,
+    PagingPlan,
+    build_plan,
+    compile_option,
+    parse_records,
+    parse_total,
+)
 from harvesters.protocols.paged_document import paginate
 from harvesters.source import Source
 
@@ -33,9 +41,13 @@ def check(source: Source) -> None:
     """Raise SourceDefinitionError for an invalid JMESPath or for two ways of paging."""
     ways = [name for name in (*PAGING_OPTIONS, "files") if source.options.get(name)]
     if len(ways) > 1:
-        raise SourceDefinitionError(f"{source.name}: options {' and '.join(map(repr, ways))} both define paging; keep one")
+        raise SourceDefinitionError(
+            f"{source.name}: options {' and '.join(map(repr, ways))} both define paging; keep one"
+        )
     if source.options.get("cursor") and not source.options.get("next"):
-        raise SourceDefinitionError(f"{source.name}: option 'cursor' needs 'next', the JMESPath to the next cursor")
+        raise SourceDefinitionError(
+            f"{source.name}: option 'cursor' needs 'next', the JMESPath to the next cursor"
+        )
     for name in ("records", "key", "modified", "total", "next", "files"):
         compile_option(source, name)
 
@@ -45,8 +57,11 @@ def is_incremental(source: Source) -> bool:
     return bool(source.options.get("since"))
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
-    """Yield all records, or those changed since *since* minus a second if the source definition has the option ``since``.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Row]:
+    """Yield all records, or those changed since *since* minus a second if the source definition has
+    the option ``since``.
 
     A record's raw bytes are its JSON with sorted keys. A page that cannot be read is read in pieces
     if the source definition has ``limit`` with ``page`` or ``offset``. Raises ParseError if a
@@ -59,12 +74,16 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 
 def _read_document(plan: PagingPlan, fetch: Fetch, cursor: str | None) -> Pages[Row]:
-    reply = fetch.get(plan.source.url, plan.parameters, accept="application/json", conditional=cursor is None)
+    reply = fetch.get(
+        plan.source.url, plan.parameters, accept="application/json", conditional=cursor is None
+    )
     if reply.not_modified:
         yield Page((), None, at=reply.at, unchanged=True)
         return
     document = load_json(reply, plan.option("charset"))
-    yield from paginate(parse_records(plan, reply, document), reply, cursor, parse_total(plan, reply, document))
+    yield from paginate(
+        parse_records(plan, reply, document), reply, cursor, parse_total(plan, reply, document)
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +92,7 @@ class JsonFolderCursor:
 
     last: str = ""
     again: bool = False
-    doubt: str | None = None
+    incomplete_reason: str | None = None
 
 
 def _read_index(plan: PagingPlan, fetch: Fetch, cursor: str | None) -> Pages[Row]:
@@ -81,29 +100,63 @@ def _read_index(plan: PagingPlan, fetch: Fetch, cursor: str | None) -> Pages[Row
     reply = fetch.get(plan.source.url, plan.parameters, accept="application/json")
     listed = compile_option(plan.source, "files")(load_json(reply, plan.option("charset")))
     if not isinstance(listed, list):
-        raise ParseError(f"{plan.source.name}: {reply.url} holds no list at {plan.option('files')!r} (the option 'files')")
+        raise ParseError(
+            f"{plan.source.name}: {reply.url} holds no list at {plan.option('files')!r} (the option 'files')"
+        )
     names = [entry if isinstance(entry, str) else _find_address(entry) for entry in listed]
-    addresses = sorted({join_url(reply.url, name) for name in names if isinstance(name, str) and name})
+    addresses = sorted(
+        {join_url(reply.url, name) for name in names if isinstance(name, str) and name}
+    )
     state = read_cursor(JsonFolderCursor, cursor) or JsonFolderCursor(again=cursor is not None)
     left = [address for address in addresses if address > state.last]
     if not left:
-        yield Page((), None, len(addresses), reply.at, again=state.again, doubt=state.doubt)
+        yield Page(
+            (),
+            None,
+            len(addresses),
+            reply.at,
+            again=state.again,
+            incomplete_reason=state.incomplete_reason,
+        )
     for address in left:
         items, file = _read_file(plan, fetch, address)
-        state = replace(state, last=address, doubt=state.doubt or _incomplete_reason(plan, items, file))
+        state = replace(
+            state,
+            last=address,
+            incomplete_reason=state.incomplete_reason or _incomplete_reason(plan, items, file),
+        )
         following = write_cursor(state) if address != left[-1] else None
-        yield Page(items, following, len(addresses), file.at if file else None, again=state.again, doubt=state.doubt)
+        yield Page(
+            items,
+            following,
+            len(addresses),
+            file.at if file else None,
+            again=state.again,
+            incomplete_reason=state.incomplete_reason,
+        )
 
 
 def _incomplete_reason(plan: PagingPlan, items: tuple[Item, ...], file: Reply | None) -> str | None:
-    """Return why a file that cannot be read leaves the sweep incomplete: the keys of its records are unknown."""
-    broken = file is None or any(isinstance(item, InvalidRecord) and item.reason.startswith(_BROKEN) for item in items)
+    """Return why a file that cannot be read leaves the full harvest incomplete: the keys of its
+    records are unknown.
+    """
+    broken = file is None or any(
+        isinstance(item, InvalidRecord) and item.reason.startswith(_BROKEN) for item in items
+    )
     named = not (plan.source.options.get("key") or plan.source.fields.get("key"))
-    return None if named or not broken else f"the file {items[0].key} cannot be read, so the keys of its records are unknown"
+    return (
+        None
+        if named or not broken
+        else f"the file {items[0].key} cannot be read, so the keys of its records are unknown"
+    )
 
 
-def _read_file(plan: PagingPlan, fetch: Fetch, address: str) -> tuple[tuple[Item, ...], Reply | None]:
-    """Read one file; a missing or broken one is unreadable, and the others are read while the index can be."""
+def _read_file(
+    plan: PagingPlan, fetch: Fetch, address: str
+) -> tuple[tuple[Item, ...], Reply | None]:
+    """Read one file; a missing or broken one is unreadable, and the others are read while the index
+    can be.
+    """
     stem = PurePosixPath(unquote(url_path(address))).stem
     reply = None
     try:
@@ -116,8 +169,13 @@ def _read_file(plan: PagingPlan, fetch: Fetch, address: str) -> tuple[tuple[Item
 
 
 def _check_reachable(plan: PagingPlan, fetch: Fetch, error: HarvestError) -> None:
-    """Raise *error* if the index can no longer be read either: the fault is then not a single file's."""
+    """Raise *error* if the index can no longer be read either: the fault is then not a single
+    file's.
+    """
     try:
-        load_json(fetch.get(plan.source.url, plan.parameters, accept="application/json"), plan.option("charset"))
+        load_json(
+            fetch.get(plan.source.url, plan.parameters, accept="application/json"),
+            plan.option("charset"),
+        )
     except RECORD_ERRORS as probe_error:
         raise error from probe_error

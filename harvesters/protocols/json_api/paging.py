@@ -1,4 +1,6 @@
-"""Page through a JSON API, and recover from a page that cannot be read or a cursor that is rejected."""
+"""Page through a JSON API, and recover from a page that cannot be read or a cursor that is
+rejected.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +24,18 @@ from harvesters.protocols.error_recovery import (
     count_unreadable,
     total_changed,
 )
-from harvesters.protocols.json_api.parser import PAGING_OPTIONS, Item, PagingPlan, format_since, parse_records, parse_total
+from harvesters.protocols.json_api.parser import (
+    PAGING_OPTIONS,
+    Item,
+    PagingPlan,
+    format_since,
+    parse_records,
+    parse_total,
+)
 
-_LINK = re.compile(r"<([^<>]*+)>\s*+;([^<]*+)")  # a link in a Link header, with its parameters (RFC 8288)
+_LINK = re.compile(
+    r"<([^<>]*+)>\s*+;([^<]*+)"
+)  # a link in a Link header, with its parameters (RFC 8288)
 _RELATIONS = re.compile(r"\brel\s*+=\s*+\"?([^\",;]*+)", re.IGNORECASE)
 
 
@@ -49,13 +60,17 @@ class JsonCursor:
     reach: int = 0
     total: int | None = None
     again: bool = False
-    doubt: str | None = None
+    incomplete_reason: str | None = None
     faults: int = 0
     empty: int = 0
 
     def mark_incomplete(self, why: str | None) -> JsonCursor:
-        """Return the cursor with the reason why the list may be incomplete; the first reason is kept."""
-        return self if self.doubt or why is None else replace(self, doubt=why)
+        """Return the cursor with the reason why the list may be incomplete; the first reason is
+        kept.
+        """
+        return (
+            self if self.incomplete_reason or why is None else replace(self, incomplete_reason=why)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +85,9 @@ class JsonResponse:
 
 def read_pages(plan: PagingPlan, fetch: Fetch, cursor: str | None) -> Pages[Row]:
     """Yield page after page from *cursor* on. Raise ParseError if they repeat or do not end."""
-    state = read_cursor(JsonCursor, cursor) or JsonCursor(_first_position(plan), again=cursor is not None)
+    state = read_cursor(JsonCursor, cursor) or JsonCursor(
+        _first_position(plan), again=cursor is not None
+    )
     loop_detector = LoopDetector(plan.source.name)
     loop_detector.check_token("", state.next)
     while True:
@@ -94,14 +111,26 @@ def read_pages(plan: PagingPlan, fetch: Fetch, cursor: str | None) -> Pages[Row]
             records, position = answer.items, answer.reply.at
             loop_detector.check_page(answer.reply.url, records, answer.reply.content)
             state, ended = _advance(plan, state, answer)
-            loop_detector.check_token(answer.reply.url, None if ended or state.sizes else state.next, "the cursor")
-        yield Page(records, None if ended else write_cursor(state), state.total, position, again=again, doubt=state.doubt, moves=True)
+            loop_detector.check_token(
+                answer.reply.url, None if ended or state.sizes else state.next, "the cursor"
+            )
+        yield Page(
+            records,
+            None if ended else write_cursor(state),
+            state.total,
+            position,
+            again=again,
+            incomplete_reason=state.incomplete_reason,
+            moves=True,
+        )
         if ended:
             return
 
 
 def _first_position(plan: PagingPlan) -> str:
-    return "0" if plan.option("offset") else str(plan.option("first")) if plan.option("page") else ""
+    return (
+        "0" if plan.option("offset") else str(plan.option("first")) if plan.option("page") else ""
+    )
 
 
 def _page_size(plan: PagingPlan, state: JsonCursor) -> int:
@@ -115,7 +144,11 @@ def _request(plan: PagingPlan, fetch: Fetch, state: JsonCursor) -> JsonResponse:
     name = next((plan.option(option) for option in PAGING_OPTIONS if plan.option(option)), None)
     if state.sizes:
         arguments[plan.option("limit")] = str(state.sizes[0])
-        number = state.came if plan.option("offset") else plan.option("first") + state.came // state.sizes[0]
+        number = (
+            state.came
+            if plan.option("offset")
+            else plan.option("first") + state.came // state.sizes[0]
+        )
         arguments[name or ""] = str(number)
     elif name:
         arguments |= {name: state.next} if state.next else {}
@@ -123,7 +156,9 @@ def _request(plan: PagingPlan, fetch: Fetch, state: JsonCursor) -> JsonResponse:
         address, arguments = state.next, {}
     reply = fetch.get(address, arguments, accept="application/json")
     document = load_json(reply, plan.option("charset"))
-    return JsonResponse(reply, document, parse_records(plan, reply, document), parse_total(plan, reply, document))
+    return JsonResponse(
+        reply, document, parse_records(plan, reply, document), parse_total(plan, reply, document)
+    )
 
 
 def _advance(plan: PagingPlan, state: JsonCursor, answer: JsonResponse) -> tuple[JsonCursor, bool]:
@@ -131,22 +166,37 @@ def _advance(plan: PagingPlan, state: JsonCursor, answer: JsonResponse) -> tuple
     count = len(answer.items)
     empty = count_empty_pages(plan.source.name, answer.reply.url, state.empty, answer.items)
     newest, rising = max_if_sorted(
-        state.newest, state.rising, (item.modified or "" if isinstance(item, Record) else "" for item in answer.items)
+        state.newest,
+        state.rising,
+        (item.modified or "" if isinstance(item, Record) else "" for item in answer.items),
     )
     if not state.since:
         state = replace(
-            state.mark_incomplete(total_changed(state.total, answer.total)), total=state.total if answer.total is None else answer.total
+            state.mark_incomplete(total_changed(state.total, answer.total)),
+            total=state.total if answer.total is None else answer.total,
         )
     enough = answer.total is not None and state.came + count >= answer.total
     if state.sizes:
-        return _advance_piece(plan, replace(state, newest=newest, rising=rising, faults=0), answer, enough)
+        return _advance_piece(
+            plan, replace(state, newest=newest, rising=rising, faults=0), answer, enough
+        )
     following = _next_position(plan, answer, state, enough)
-    after = replace(state, next=following, came=state.came + count, newest=newest, rising=rising, empty=empty, faults=0)
+    after = replace(
+        state,
+        next=following,
+        came=state.came + count,
+        newest=newest,
+        rising=rising,
+        empty=empty,
+        faults=0,
+    )
     return after, not following
 
 
 def _next_position(plan: PagingPlan, answer: JsonResponse, state: JsonCursor, enough: bool) -> str:
-    """Return the next position in the way of paging that the source definition chose; empty at the end."""
+    """Return the next position in the way of paging that the source definition chose; empty at the
+    end.
+    """
     count = len(answer.items)
     if plan.option("page"):
         return str(int(state.next) + 1) if count and not enough else ""
@@ -167,13 +217,19 @@ def _next_link(header: str) -> str | None:
     'https://a.example/3'
     """
     for link in _LINK.finditer(header):
-        if any("next" in relations[1].lower().split() for relations in _RELATIONS.finditer(link[2])):
+        if any(
+            "next" in relations[1].lower().split() for relations in _RELATIONS.finditer(link[2])
+        ):
             return link[1]
     return None
 
 
-def _advance_piece(plan: PagingPlan, state: JsonCursor, answer: JsonResponse, enough: bool) -> tuple[JsonCursor, bool]:
-    """Return the cursor after a piece. Raise ParseError if the API did not keep to the requested size."""
+def _advance_piece(
+    plan: PagingPlan, state: JsonCursor, answer: JsonResponse, enough: bool
+) -> tuple[JsonCursor, bool]:
+    """Return the cursor after a piece. Raise ParseError if the API did not keep to the requested
+    size.
+    """
     count, size = len(answer.items), state.sizes[0]
     if count > size or (0 < count < size and not enough and answer.total is not None):
         raise ParseError(
@@ -190,13 +246,17 @@ def _skip(plan: PagingPlan, state: JsonCursor, count: int) -> JsonCursor:
     return replace(state, came=passed, sizes=left, next=following)
 
 
-def _split_page(plan: PagingPlan, fetch: Fetch, state: JsonCursor, error: HarvestError) -> JsonCursor:
+def _split_page(
+    plan: PagingPlan, fetch: Fetch, state: JsonCursor, error: HarvestError
+) -> JsonCursor:
     """Return the cursor with the pieces of a page that cannot be read.
 
     Raises *error* if the API fails altogether, and ParseError if pages cannot be made smaller.
     """
     faults = count_unreadable(plan.source.name, state.faults, error)
-    even = plan.option("offset") or (plan.option("page") and (state.sizes or state.came == _expected_before(plan, state)))
+    even = plan.option("offset") or (
+        plan.option("page") and (state.sizes or state.came == _expected_before(plan, state))
+    )
     if not plan.option("limit") or not even:
         _check_readable(plan, fetch, JsonCursor(_first_position(plan)), error)
         raise ParseError(f"{error}; {_cannot_split_reason(plan)}") from error
@@ -205,7 +265,12 @@ def _split_page(plan: PagingPlan, fetch: Fetch, state: JsonCursor, error: Harves
     if total is not None and state.came >= total:
         raise error
     pieces = _divide(size) if size > 1 else (1,)
-    return replace(state, sizes=(*pieces, *state.sizes[1:]), faults=faults, total=state.total if state.total is not None else total)
+    return replace(
+        state,
+        sizes=(*pieces, *state.sizes[1:]),
+        faults=faults,
+        total=state.total if state.total is not None else total,
+    )
 
 
 def _expected_before(plan: PagingPlan, state: JsonCursor) -> int:
@@ -214,7 +279,8 @@ def _expected_before(plan: PagingPlan, state: JsonCursor) -> int:
 
 
 def _divide(size: int) -> tuple[int, ...]:
-    """Divide a page into equal pieces, as few as possible, so that pages of a piece's size start where the page started.
+    """Divide a page into equal pieces, as few as possible, so that pages of a piece's size start
+    where the page started.
 
     >>> _divide(100), _divide(7)
     ((50, 50), (1, 1, 1, 1, 1, 1, 1))
@@ -231,8 +297,12 @@ def _cannot_split_reason(plan: PagingPlan) -> str:
     return "its pages do not have the requested size, so it cannot be read in pieces; correct the option 'size'"
 
 
-def _check_readable(plan: PagingPlan, fetch: Fetch, state: JsonCursor, error: HarvestError) -> int | None:
-    """Return the total, from the first page or one of the first two records. Raise *error* if neither can be read."""
+def _check_readable(
+    plan: PagingPlan, fetch: Fetch, state: JsonCursor, error: HarvestError
+) -> int | None:
+    """Return the total, from the first page or one of the first two records. Raise *error* if
+    neither can be read.
+    """
     for offset in (0, 1) if state.sizes else (0,):
         try:
             return _request(plan, fetch, replace(state, came=offset)).total
@@ -241,21 +311,34 @@ def _check_readable(plan: PagingPlan, fetch: Fetch, state: JsonCursor, error: Ha
     raise error from probe_failure
 
 
-def _skip_record(plan: PagingPlan, state: JsonCursor, error: HarvestError) -> tuple[tuple[Item, ...], JsonCursor]:
+def _skip_record(
+    plan: PagingPlan, state: JsonCursor, error: HarvestError
+) -> tuple[tuple[Item, ...], JsonCursor]:
     """Return the one record that cannot be read, whose key is unknown, and the cursor after it."""
     why = f"the record at {state.came} of the list cannot be read, and its key is unknown"
-    return (InvalidRecord(None, f"the record at {state.came} of the list: {error}"),), _skip(plan, state.mark_incomplete(why), 1)
+    return (InvalidRecord(None, f"the record at {state.came} of the list: {error}"),), _skip(
+        plan, state.mark_incomplete(why), 1
+    )
 
 
 def _restart(plan: PagingPlan, state: JsonCursor, error: HarvestError) -> JsonCursor:
-    """Return where to continue when a cursor is rejected: at the newest change if they were sorted, else from the start."""
+    """Return where to continue when a cursor is rejected: at the newest change if they were sorted,
+    else from the start.
+    """
     if plan.option("page") or plan.option("offset") or not state.next:
         raise error
     if state.came <= state.reach:
         raise ParseError(f"{error}; its list cannot be read to the end") from error
-    moment = parse_timestamp(state.newest) if state.rising and state.newest and plan.option("since") and plan.option("modified") else None
-    start = JsonCursor(again=True, total=state.total, doubt=state.doubt)
+    moment = (
+        parse_timestamp(state.newest)
+        if state.rising and state.newest and plan.option("since") and plan.option("modified")
+        else None
+    )
+    start = JsonCursor(again=True, total=state.total, incomplete_reason=state.incomplete_reason)
     if moment is None:
         return replace(start, since=state.since, reach=state.came)
     why = f"the list was resumed at changes since {state.newest}, up to which it was sorted; this does not prove that it is complete"
-    return replace(start.mark_incomplete(None if state.total is not None else why), since=format_since(plan.source, moment))
+    return replace(
+        start.mark_incomplete(None if state.total is not None else why),
+        since=format_since(plan.source, moment),
+    )

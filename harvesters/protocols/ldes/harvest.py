@@ -63,12 +63,15 @@ class StreamWalk:
     """What is known about a stream while its pages are read."""
 
     stream: Stream | None = None
-    doubt: str | None = None
+    incomplete_reason: str | None = None
     pages: int = 0
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
-    """Yield the latest version of each entity, or of those with a version since *since*; a version that reports a deletion is gone.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Graph]:
+    """Yield the latest version of each entity, or of those with a version since *since*; a version
+    that reports a deletion is gone.
 
     All pages are read before the first record is returned, since any of them may hold a later
     version; they are stored on disk meanwhile. A page that cannot be read ends the run, since it
@@ -77,24 +80,45 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     rdf_reader = build_reader(source, fetch)
     moment = None if since is None else since.replace(tzinfo=UTC) if since.tzinfo is None else since
     state = read_cursor(LdesCursor, cursor) or LdesCursor(again=cursor is not None)
-    with tempfile.TemporaryDirectory(prefix="stocktake-") as folder, closing(sqlite3.connect(Path(folder) / "latest.sqlite")) as file:
+    with (
+        tempfile.TemporaryDirectory(prefix="stocktake-") as folder,
+        closing(sqlite3.connect(Path(folder) / "latest.sqlite")) as file,
+    ):
         file.execute(_TABLE)
         walk = StreamWalk()
         for member in _read_members(rdf_reader, moment, walk):
             file.execute(_UPSERT, member)
-        log.info("stream read", source=source.name, pages=walk.pages, since=str(moment) if moment else None)
-        total = file.execute("SELECT count(*) FROM latest").fetchone()[0] if moment is None else None
+        log.info(
+            "stream read",
+            source=source.name,
+            pages=walk.pages,
+            since=str(moment) if moment else None,
+        )
+        total = (
+            file.execute("SELECT count(*) FROM latest").fetchone()[0] if moment is None else None
+        )
         while True:
-            rows = file.execute("SELECT * FROM latest WHERE entity > ? ORDER BY entity LIMIT ?", (state.last, MAX_RECORDS)).fetchall()
+            rows = file.execute(
+                "SELECT * FROM latest WHERE entity > ? ORDER BY entity LIMIT ?",
+                (state.last, MAX_RECORDS),
+            ).fetchall()
             state = replace(state, last=rows[-1][0] if rows else state.last)
             ended = len(rows) < MAX_RECORDS
             items = tuple(_parse_entity(rdf_reader, *row) for row in rows)
-            yield Page(items, None if ended else write_cursor(state), total, again=state.again, doubt=walk.doubt)
+            yield Page(
+                items,
+                None if ended else write_cursor(state),
+                total,
+                again=state.again,
+                incomplete_reason=walk.incomplete_reason,
+            )
             if ended:
                 return
 
 
-def _read_members(rdf_reader: RdfReader, moment: datetime | None, walk: StreamWalk) -> Iterator[tuple[str, str, str, bool, str, str]]:
+def _read_members(
+    rdf_reader: RdfReader, moment: datetime | None, walk: StreamWalk
+) -> Iterator[tuple[str, str, str, bool, str, str]]:
     """Read all pages that may hold changes since *moment*, and yield their members as table rows."""
     pending, seen = [_root_node(rdf_reader, moment)], set[str]()
     while pending:
@@ -103,26 +127,42 @@ def _read_members(rdf_reader: RdfReader, moment: datetime | None, walk: StreamWa
             continue
         seen.add(address)
         if len(seen) > _MAX_PAGES:
-            raise ParseError(f"{rdf_reader.source.name}: its stream has more than {_MAX_PAGES} pages; it does not end")
+            raise ParseError(
+                f"{rdf_reader.source.name}: its stream has more than {_MAX_PAGES} pages; it does not end"
+            )
         reply = rdf_reader.fetch.get(address, accept=_ACCEPT)
         seen.add(urldefrag(reply.url).url)
         broken: NodeErrors = {}
-        with parse_rdf(reply, rdf_reader.load_context, rdf_reader.syntax, graphs=True, broken=broken) as store:
+        with parse_rdf(
+            reply, rdf_reader.load_context, rdf_reader.syntax, graphs=True, broken=broken
+        ) as store:
             walk.stream, walk.pages = tree.parse_stream(store, walk.stream), walk.pages + 1
-            walk.doubt = walk.doubt or tree.retention_limit(store)
+            walk.incomplete_reason = walk.incomplete_reason or tree.retention_limit(store)
             links = tree.parse_relations(store, urldefrag(reply.url).url, walk.stream)
             members = list(tree.parse_members(store, walk.stream, rdf_reader.steps, broken))
-        if broken and walk.doubt is None:  # members have their own reason; other parts may be relations to pages
-            walk.doubt = f"{reply.url} has parts that cannot be read: {next(iter(broken.values()))}"
+        if (
+            broken and walk.incomplete_reason is None
+        ):  # members have their own reason; other parts may be relations to pages
+            walk.incomplete_reason = (
+                f"{reply.url} has parts that cannot be read: {next(iter(broken.values()))}"
+            )
         if walk.pages == 1 and not links and not members:
             raise ParseError(
                 f"{rdf_reader.source.name}: {reply.url} is not a page of an event stream: it has neither members nor relations"
             )
-        pending += [link.address for link in reversed(links) if _may_hold_changes(link, moment) and link.address not in seen]
+        pending += [
+            link.address
+            for link in reversed(links)
+            if _may_hold_changes(link, moment) and link.address not in seen
+        ]
         for member in members:
             if isinstance(member, tuple):
                 yield member[0], "", "", False, "", member[1]
-            elif moment is None or (stamp := parse_timestamp(member.stamp)) is None or stamp >= moment:
+            elif (
+                moment is None
+                or (stamp := parse_timestamp(member.stamp)) is None
+                or stamp >= moment
+            ):
                 yield _table_row(member)
 
 
@@ -135,24 +175,38 @@ def _may_hold_changes(link: tree.Relation, moment: datetime | None) -> bool:
 
 
 def _root_node(rdf_reader: RdfReader, moment: datetime | None) -> str:
-    """Return the root node: the source definition's view, else a view of the stream, with latest versions only for a sweep."""
+    """Return the root node: the source definition's view, else a view of the stream, with latest
+    versions only for a full harvest.
+    """
     wanted: str | None = get_option(rdf_reader.source, OPTIONS, "view")
     if wanted:
         return wanted
     reply = rdf_reader.fetch.get(rdf_reader.source.url, accept=_ACCEPT)
     with parse_rdf(reply, rdf_reader.load_context, rdf_reader.syntax, graphs=True) as store:
         page = urldefrag(reply.url).url
-        if tree.parse_relations(store, page, Stream()) or any(True for _ in tree.parse_members(store, Stream(), 0)):
+        if tree.parse_relations(store, page, Stream()) or any(
+            True for _ in tree.parse_members(store, Stream(), 0)
+        ):
             return rdf_reader.source.url
         host = urlsplit(reply.url).hostname
-        views = [(view, latest) for view, latest in tree.list_views(store) if urlsplit(view).hostname == host]
+        views = [
+            (view, latest)
+            for view, latest in tree.list_views(store)
+            if urlsplit(view).hostname == host
+        ]
     if not views:
-        raise ParseError(f"{rdf_reader.source.name}: {reply.url} is not an event stream: it has no view, members or relations")
+        raise ParseError(
+            f"{rdf_reader.source.name}: {reply.url} is not an event stream: it has no view, members or relations"
+        )
     return next((view for view, latest in views if latest is (moment is None)), views[0][0])
 
 
-def _parse_entity(rdf_reader: RdfReader, entity: str, rank: str, stamp: str, gone: int, text: str, fault: str) -> Item:
-    """Return the record of an entity's latest version; its digest covers the statements about the entity, not the version."""
+def _parse_entity(
+    rdf_reader: RdfReader, entity: str, rank: str, stamp: str, gone: int, text: str, fault: str
+) -> Item:
+    """Return the record of an entity's latest version; its digest covers the statements about the
+    entity, not the version.
+    """
     if fault:
         return InvalidRecord(entity, fault)
     if gone:
@@ -160,10 +214,21 @@ def _parse_entity(rdf_reader: RdfReader, entity: str, rank: str, stamp: str, gon
     store = Store()
     store.extend(list(parse_quads(text.encode(), RdfFormat.N_TRIPLES, entity)))
     try:
-        name = next((name for name in (entity, rank.rpartition(" ")[2]) if is_described(store, NamedNode(name))), None)
+        name = next(
+            (
+                name
+                for name in (entity, rank.rpartition(" ")[2])
+                if is_described(store, NamedNode(name))
+            ),
+            None,
+        )
     except ValueError as error:
         return InvalidRecord(entity, f"the name of its latest version is not an IRI: {error}")
     if name is None:
         return InvalidRecord(entity, "its latest version has no statements about it")
     item = rdf_reader.parse_record(store, entity, NamedNode(name))
-    return item if isinstance(item, InvalidRecord | DeletedRecord) else replace(item, modified=stamp or item.modified)
+    return (
+        item
+        if isinstance(item, InvalidRecord | DeletedRecord)
+        else replace(item, modified=stamp or item.modified)
+    )

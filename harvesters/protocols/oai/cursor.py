@@ -16,7 +16,8 @@ from harvesters.source import Source
 
 @dataclass(frozen=True, slots=True)
 class Repository:
-    """An OAI-PMH repository with the metadata *prefix* and the sets to harvest; (None,) stands for all records.
+    """An OAI-PMH repository with the metadata *prefix* and the sets to harvest; (None,) stands for
+    all records.
 
     *one_by_one*: the source definition asks for records one at a time.
     """
@@ -33,7 +34,9 @@ class Repository:
         return self.fetch.get(self.source.url, parameters, accept="text/xml, application/xml")
 
     def list_names(self, verb: str, part: str, name: str) -> list[str]:
-        """Return all names that ListSets or ListMetadataFormats lists. Raise EndlessError if the list does not end."""
+        """Return all names that ListSets or ListMetadataFormats lists. Raise EndlessError if the
+        list does not end.
+        """
         names = []
         token: str | None = None
         loop_detector = LoopDetector(self.source.name)
@@ -51,11 +54,18 @@ class Repository:
         if token is not None:
             terms["resumptionToken"] = token
         else:
-            terms |= {"metadataPrefix": self.prefix, "set": self.groups[group], "from": window[0], "until": window[1]}
+            terms |= {
+                "metadataPrefix": self.prefix,
+                "set": self.groups[group],
+                "from": window[0],
+                "until": window[1],
+            }
         return parser.parse_list(self.source, self.request(terms), verb)
 
     def fetch_calendar(self, error: HarvestError | None = None) -> Calendar:
-        """Return the repository's date format, from Identify. If Identify fails too, raise *error*: the fault is not a single page's."""
+        """Return the repository's date format, from Identify. If Identify fails too, raise *error*:
+        the fault is not a single page's.
+        """
         try:
             return parser.parse_calendar(self.source, self.request({"verb": "Identify"}))
         except RECORD_ERRORS as probe_error:
@@ -73,9 +83,9 @@ class OaiCursor:
     (None: the first page), valid until *expires*. *newest* is the greatest datestamp of the current
     list, sorted as long as *rising*; it increased *steps* times. *came* is the number of records
     received, *ties* how many of them have the datestamp *newest*, *place* the offset at which the
-    next page should start. *again* and *doubt*: as in Page. *restarts* counts how often the current
-    list was restarted; *faults* and *empty* count responses in a row. *alone*: the window's records
-    are requested one by one, and *after* was the last.
+    next page should start. *again* and *incomplete_reason*: as in Page. *restarts* counts how often
+    the current list was restarted; *faults* and *empty* count responses in a row. *alone*: the
+    window's records are requested one by one, and *after* was the last.
     """
 
     group: int = 0
@@ -91,7 +101,7 @@ class OaiCursor:
     place: int | None = None
     total: int | None = None
     again: bool = False
-    doubt: str | None = None
+    incomplete_reason: str | None = None
     restarts: int = 0
     faults: int = 0
     empty: int = 0
@@ -104,14 +114,18 @@ class OaiCursor:
         return self.todo == ((self.origin, None),)
 
     def mark_incomplete(self, why: str | None) -> OaiCursor:
-        """Return the cursor with the reason why the list may be incomplete; the first reason is kept."""
-        return self if self.doubt or why is None else replace(self, doubt=why)
+        """Return the cursor with the reason why the list may be incomplete; the first reason is
+        kept.
+        """
+        return (
+            self if self.incomplete_reason or why is None else replace(self, incomplete_reason=why)
+        )
 
     def restart_with(self, todo: tuple[Window, ...], *, restarts: int = 0) -> OaiCursor:
         """Return a cursor at the beginning of the first of *todo*."""
         return OaiCursor(
             group=self.group, origin=self.origin, todo=todo, total=self.total, again=True,
-            doubt=self.doubt, restarts=restarts, faults=self.faults,
+            incomplete_reason=self.incomplete_reason, restarts=restarts, faults=self.faults,
         )  # fmt: skip
 
     def one_by_one(self, window: Window) -> OaiCursor:
@@ -123,5 +137,10 @@ class OaiCursor:
         if len(self.todo) > 1:
             return self.restart_with(self.todo[1:])
         if self.group + 1 < groups:
-            return OaiCursor(self.group + 1, self.origin, ((self.origin, None),), doubt=self.doubt)
+            return OaiCursor(
+                self.group + 1,
+                self.origin,
+                ((self.origin, None),),
+                incomplete_reason=self.incomplete_reason,
+            )
         return replace(self, todo=(), token=None)

@@ -17,19 +17,41 @@ from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload, SourcePosition
 from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.datestamps import max_if_sorted
-from harvesters.protocols.error_recovery import CURSOR_ERRORS, PAGE_ERRORS, RECORD_ERRORS, LoopDetector, count_empty_pages, total_changed
+from harvesters.protocols.error_recovery import (
+    CURSOR_ERRORS,
+    PAGE_ERRORS,
+    RECORD_ERRORS,
+    LoopDetector,
+    count_empty_pages,
+    total_changed,
+)
 from harvesters.protocols.oai.cursor import OaiCursor, Repository
 from harvesters.protocols.oai.parser import Item, ListPage, OaiError
 from harvesters.protocols.oai.rdf_metadata import parse_graph
-from harvesters.protocols.oai.recovery import ListProgress, fetch_single_record, restart_from, split_window
+from harvesters.protocols.oai.recovery import (
+    ListProgress,
+    fetch_single_record,
+    restart_from,
+    split_window,
+)
 from harvesters.protocols.oai.window import is_minimal
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     "prefix": Option(str, "oai_dc", "The metadataPrefix to request."),
-    "set": Option((str, list), None, "The set or sets to harvest; `project:*` for all whose names begin so."),
-    "singly": Option(bool, False, "List identifiers and request records one by one, if ListRecords does not work."),
-    "graph": Option(bool, None, "The metadata is RDF/XML, so records are graphs; by default so with the prefix `rdf`."),
+    "set": Option(
+        (str, list), None, "The set or sets to harvest; `project:*` for all whose names begin so."
+    ),
+    "singly": Option(
+        bool,
+        False,
+        "List identifiers and request records one by one, if ListRecords does not work.",
+    ),
+    "graph": Option(
+        bool,
+        None,
+        "The metadata is RDF/XML, so records are graphs; by default so with the prefix `rdf`.",
+    ),
 }
 
 _UNKNOWN_PREFIX = "cannotDisseminateFormat"
@@ -46,11 +68,18 @@ _Step = tuple[
 def payload_type(source: Source) -> Payload:
     """Return GRAPH if the metadata is RDF, else XML."""
     is_graph = get_option(source, OPTIONS, "graph")
-    return Payload.GRAPH if (get_option(source, OPTIONS, "prefix") == "rdf" if is_graph is None else is_graph) else Payload.XML
+    return (
+        Payload.GRAPH
+        if (get_option(source, OPTIONS, "prefix") == "rdf" if is_graph is None else is_graph)
+        else Payload.XML
+    )
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Any]:
-    """Yield all records, or those changed since *since* minus one step of the repository's granularity.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Any]:
+    """Yield all records, or those changed since *since* minus one step of the repository's
+    granularity.
 
     The payload of a record is the child of its ``<metadata>``, or a graph of that child's first
     resource; its raw bytes are the child's. With several sets, a record that is in more than one
@@ -59,23 +88,40 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     records. Raises ParseError if a response is not OAI-PMH, reports an error or repeats an earlier
     page.
     """
-    repository = Repository(source, fetch, get_option(source, OPTIONS, "prefix"), (None,), get_option(source, OPTIONS, "singly"))
-    repository = replace(repository, groups=_select_sets(repository, option_names(source, OPTIONS, "set")))
+    repository = Repository(
+        source,
+        fetch,
+        get_option(source, OPTIONS, "prefix"),
+        (None,),
+        get_option(source, OPTIONS, "singly"),
+    )
+    repository = replace(
+        repository, groups=_select_sets(repository, option_names(source, OPTIONS, "set"))
+    )
     state = read_cursor(OaiCursor, cursor)
     if state is None:
         start = _format_since(repository, since)
-        state = OaiCursor(origin=start, todo=((start, None),), again=cursor is not None, alone=repository.one_by_one)
+        state = OaiCursor(
+            origin=start,
+            todo=((start, None),),
+            again=cursor is not None,
+            alone=repository.one_by_one,
+        )
     graphs = payload_type(source) is Payload.GRAPH
     for page in _read_lists(repository, state):
         yield replace(page, items=tuple(map(parse_graph, page.items))) if graphs else page
 
 
 def _select_sets(repository: Repository, wanted: tuple[str, ...]) -> tuple[str | None, ...]:
-    """Return the sets to harvest; patterns with a * are matched against the repository's list of sets."""
+    """Return the sets to harvest; patterns with a * are matched against the repository's list of
+    sets.
+    """
     if not any("*" in name for name in wanted):
         return wanted or (None,)
     known = repository.list_names("ListSets", "set", "setSpec")
-    matches = [spec for spec in sorted(set(known)) if any(fnmatchcase(spec, name) for name in wanted)]
+    matches = [
+        spec for spec in sorted(set(known)) if any(fnmatchcase(spec, name) for name in wanted)
+    ]
     if not matches:
         available = ", ".join(known[:20]) or "none"
         problem = f"no set is called {' or '.join(wanted)}; the repository has {available}"
@@ -87,8 +133,16 @@ def _read_lists(repository: Repository, state: OaiCursor) -> Pages[Any]:
     progress = ListProgress(LoopDetector(repository.source.name))
     while state.todo:
         before = state
-        items, position, state = _read_record(repository, state, progress) if state.alone else _read_page(repository, state, progress)
-        if (state.group, state.todo, state.restarts) != (before.group, before.todo, before.restarts):
+        items, position, state = (
+            _read_record(repository, state, progress)
+            if state.alone
+            else _read_page(repository, state, progress)
+        )
+        if (state.group, state.todo, state.restarts) != (
+            before.group,
+            before.todo,
+            before.restarts,
+        ):
             progress.loop_detector.reset()
         if (state.group, state.todo[:1]) != (before.group, before.todo[:1]):
             progress.seen_keys.clear()
@@ -100,14 +154,20 @@ def _read_lists(repository: Repository, state: OaiCursor) -> Pages[Any]:
                 _declared_total(repository, before, state),
                 position,
                 again=before.again,
-                doubt=state.doubt,
+                incomplete_reason=state.incomplete_reason,
                 moves=True,
             )
 
 
 def _declared_total(repository: Repository, before: OaiCursor, state: OaiCursor) -> int | None:
-    """Return the total that the repository declares. Totals of several sets cannot be added: a record may be in more than one."""
-    return (state.total if state.group == before.group else before.total) if len(repository.groups) == 1 else None
+    """Return the total that the repository declares. Totals of several sets cannot be added: a
+    record may be in more than one.
+    """
+    return (
+        (state.total if state.group == before.group else before.total)
+        if len(repository.groups) == 1
+        else None
+    )
 
 
 def _read_record(repository: Repository, state: OaiCursor, progress: ListProgress) -> _Step:
@@ -133,17 +193,31 @@ def _read_page(repository: Repository, state: OaiCursor, progress: ListProgress)
     pairs = zip(part.headers, part.items, strict=True)
     items = tuple(item for head, item in pairs if not (earlier and head and head.in_sets(earlier)))
     if is_minimal(state.todo[0]):
-        progress.seen_keys.update(item.key for item in items if item.key and not isinstance(item, InvalidRecord))
+        progress.seen_keys.update(
+            item.key for item in items if item.key and not isinstance(item, InvalidRecord)
+        )
     progress.loop_detector.check_page(part.reply.url, part.items, part.reply.content)
     progress.loop_detector.check_token(part.reply.url, part.token)
-    state = _advance(state, part, count_empty_pages(repository.source.name, part.reply.url, state.empty, part.items))
-    return items, part.reply.at, state if state.token is not None else _check_complete(state, part).next_window(len(repository.groups))
+    state = _advance(
+        state,
+        part,
+        count_empty_pages(repository.source.name, part.reply.url, state.empty, part.items),
+    )
+    return (
+        items,
+        part.reply.at,
+        state
+        if state.token is not None
+        else _check_complete(state, part).next_window(len(repository.groups)),
+    )
 
 
 def _prefix_error(repository: Repository, error: OaiError) -> ParseError:
     """Return an error that lists the metadata prefixes that the repository supports."""
     try:
-        available = ", ".join(repository.list_names("ListMetadataFormats", "metadataFormat", "metadataPrefix"))
+        available = ", ".join(
+            repository.list_names("ListMetadataFormats", "metadataFormat", "metadataPrefix")
+        )
     except RECORD_ERRORS as probe_error:
         available = f"unknown prefixes ({probe_error})"
     return ParseError(f"{error}; it has {available}; correct the option 'prefix'")
@@ -161,7 +235,10 @@ def _advance(state: OaiCursor, part: ListPage, empty: int) -> OaiCursor:
         empty=empty, faults=0 if part.items else state.faults, place=None if part.offset is None else part.offset + len(part.items),
     )  # fmt: skip
     if state.is_full_list:
-        after = replace(after.mark_incomplete(total_changed(state.total, part.size)), total=state.total if part.size is None else part.size)
+        after = replace(
+            after.mark_incomplete(total_changed(state.total, part.size)),
+            total=state.total if part.size is None else part.size,
+        )
     if state.place is not None and part.offset is not None and part.offset > state.place:
         after = after.mark_incomplete(
             f"the list goes on at its record {part.offset} where {state.place} should come, so records are missing"
@@ -175,7 +252,9 @@ def _check_complete(state: OaiCursor, part: ListPage) -> OaiCursor:
     if size is not None and state.came < size:
         return state.mark_incomplete(f"the list ended after {state.came} of {size} records")
     if part.no_match and state.came and size is None:
-        return state.mark_incomplete("the list ended with noRecordsMatch instead of an empty resumption token")
+        return state.mark_incomplete(
+            "the list ended with noRecordsMatch instead of an empty resumption token"
+        )
     return state
 
 
@@ -184,4 +263,7 @@ def _format_since(repository: Repository, since: datetime | None) -> str | None:
     if since is None:
         return None
     calendar = repository.fetch_calendar()
-    return calendar.format_time((since.replace(tzinfo=UTC) if since.tzinfo is None else since) - max(calendar.step, timedelta(seconds=1)))
+    return calendar.format_time(
+        (since.replace(tzinfo=UTC) if since.tzinfo is None else since)
+        - max(calendar.step, timedelta(seconds=1))
+    )

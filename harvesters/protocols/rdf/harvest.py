@@ -1,4 +1,5 @@
-"""RDF documents in any syntax: the records of a document, of its next pages, and of the catalogues that it links to.
+"""RDF documents in any syntax: the records of a document, of its next pages, and of the catalogues
+that it links to.
 
 Source: https://www.w3.org/TR/vocab-dcat-3/, https://www.hydra-cg.com/spec/latest/core/#collections
 """
@@ -25,10 +26,21 @@ from harvesters.payloads.graph import Graph, Node
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.payloads.record_discovery import DiscoveredRecords
 from harvesters.protocols.cursor import read_cursor, write_cursor
-from harvesters.protocols.error_recovery import RECORD_ERRORS, LoopDetector, count_empty_pages, total_changed
+from harvesters.protocols.error_recovery import (
+    RECORD_ERRORS,
+    LoopDetector,
+    count_empty_pages,
+    total_changed,
+)
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.rdf import reader
-from harvesters.protocols.rdf.reader import Item, RdfReader, build_reader, unassigned_errors, unidentified
+from harvesters.protocols.rdf.reader import (
+    Item,
+    RdfReader,
+    build_reader,
+    unassigned_errors,
+    unidentified,
+)
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -59,16 +71,23 @@ class RdfCursor:
     below: bool = False
     total: int | None = None
     again: bool = False
-    doubt: str | None = None
+    incomplete_reason: str | None = None
     empty: int = 0
 
     def mark_incomplete(self, why: str | None) -> RdfCursor:
-        """Return the cursor with the reason why the sweep may be incomplete; the first reason is kept."""
-        return self if self.doubt or why is None else replace(self, doubt=why)
+        """Return the cursor with the reason why the full harvest may be incomplete; the first
+        reason is kept.
+        """
+        return (
+            self if self.incomplete_reason or why is None else replace(self, incomplete_reason=why)
+        )
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
-    """Yield all records of a document, of its next pages and of its catalogues. Changes alone cannot be requested.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Graph]:
+    """Yield all records of a document, of its next pages and of its catalogues. Changes alone
+    cannot be requested.
 
     A record's payload is a graph of its statements and of those about what it points to; its raw
     bytes are the same as sorted N-Triples. A document is split into pages of 1000 records; a member
@@ -78,7 +97,9 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     rdf_reader = build_reader(source, fetch)
     state = read_cursor(RdfCursor, cursor)
     yield from _read_documents(
-        rdf_reader, state or RdfCursor((source.url,), (_digest(source.url),), again=cursor is not None), first=cursor is None
+        rdf_reader,
+        state or RdfCursor((source.url,), (_digest(source.url),), again=cursor is not None),
+        first=cursor is None,
     )
 
 
@@ -96,24 +117,40 @@ def _read_documents(rdf_reader: RdfReader, state: RdfCursor, *, first: bool) -> 
                 return
             broken: NodeErrors = {}
             with rdf_reader.open_store(reply, broken) as store:
-                result, following = rdf_reader.find_records(store, page=_without_fragment(reply)), record_discovery.find_next_page(store)
+                result, following = (
+                    rdf_reader.find_records(store, page=_without_fragment(reply)),
+                    record_discovery.find_next_page(store),
+                )
                 _check_content(rdf_reader, reply, store, result)
                 state = _queue_catalogues(rdf_reader, state, result, reply)
                 is_only = first and not following and not result.elsewhere and len(state.todo) == 1
-                loop_detector.check_token(reply.url, following and join_url(reply.url, following), "the next page")
+                loop_detector.check_token(
+                    reply.url, following and join_url(reply.url, following), "the next page"
+                )
                 start = state
-                for page, after in _read_document(rdf_reader, start, store, result, broken, reply, following):
+                for page, after in _read_document(
+                    rdf_reader, start, store, result, broken, reply, following
+                ):
                     state = after
                     yield page
         except RECORD_ERRORS as error:
             if not state.below:
                 raise
-            state = _next_document(state.mark_incomplete(f"the catalogue {address} cannot be read: {error}"), None)
+            state = _next_document(
+                state.mark_incomplete(f"the catalogue {address} cannot be read: {error}"), None
+            )
             lost = InvalidRecord(None, f"the catalogue {address}: {error}")
-            yield Page((lost,), write_cursor(state) if state.todo else None, again=state.again, doubt=state.doubt)
+            yield Page(
+                (lost,),
+                write_cursor(state) if state.todo else None,
+                again=state.again,
+                incomplete_reason=state.incomplete_reason,
+            )
             continue
         if not is_only:
-            rdf_reader.fetch.seen.pop(address, None)  # a document may be unchanged while those it links to are not
+            rdf_reader.fetch.seen.pop(
+                address, None
+            )  # a document may be unchanged while those it links to are not
         first = False
 
 
@@ -125,15 +162,25 @@ def _digest(address: str) -> str:
     return blake2b(urldefrag(address).url.encode(), digest_size=8).hexdigest()
 
 
-def _check_content(rdf_reader: RdfReader, reply: Reply, store: Store, result: DiscoveredRecords) -> None:
-    """Raise ParseError, with the classes found, if a document has no record, catalogue or page of one."""
-    if any((result.records, result.keyless, result.elsewhere, result.catalogues)) or record_discovery.is_catalogue(store):
+def _check_content(
+    rdf_reader: RdfReader, reply: Reply, store: Store, result: DiscoveredRecords
+) -> None:
+    """Raise ParseError, with the classes found, if a document has no record, catalogue or page of
+    one.
+    """
+    if any(
+        (result.records, result.keyless, result.elsewhere, result.catalogues)
+    ) or record_discovery.is_catalogue(store):
         return
     classes = ", ".join(record_discovery.frequent_classes(store)) or "no classes"
-    raise ParseError(f"{rdf_reader.source.name}: {reply.url} has no record of a known class but {classes}; set the option 'types'")
+    raise ParseError(
+        f"{rdf_reader.source.name}: {reply.url} has no record of a known class but {classes}; set the option 'types'"
+    )
 
 
-def _queue_catalogues(rdf_reader: RdfReader, state: RdfCursor, result: DiscoveredRecords, reply: Reply) -> RdfCursor:
+def _queue_catalogues(
+    rdf_reader: RdfReader, state: RdfCursor, result: DiscoveredRecords, reply: Reply
+) -> RdfCursor:
     """Queue the catalogues to which a document links, each once."""
     if not get_option(rdf_reader.source, OPTIONS, "follow"):
         return state
@@ -141,21 +188,34 @@ def _queue_catalogues(rdf_reader: RdfReader, state: RdfCursor, result: Discovere
         mark = _digest(address)
         if mark not in state.seen and mark != _digest(reply.url):
             if len(state.seen) >= _MAX_CATALOGUES:
-                raise ParseError(f"{rdf_reader.source.name}: {reply.url} links to more than {_MAX_CATALOGUES} catalogues; they do not end")
+                raise ParseError(
+                    f"{rdf_reader.source.name}: {reply.url} links to more than {_MAX_CATALOGUES} catalogues; they do not end"
+                )
             state = replace(state, todo=(*state.todo, address), seen=(*state.seen, mark))
     return state
 
 
 def _allowed_links(rdf_reader: RdfReader, addresses: Iterable[str], reply: Reply) -> list[str]:
-    """Return the links that may be followed: those to the same host, unless the source definition allows others."""
+    """Return the links that may be followed: those to the same host, unless the source definition
+    allows others.
+    """
     if not get_option(rdf_reader.source, OPTIONS, "follow"):
         return []
     hosts = {urlsplit(rdf_reader.source.url).hostname, urlsplit(reply.url).hostname}
     allowed = [
-        address for address in addresses if get_option(rdf_reader.source, OPTIONS, "elsewhere") or urlsplit(address).hostname in hosts
+        address
+        for address in addresses
+        if get_option(rdf_reader.source, OPTIONS, "elsewhere")
+        or urlsplit(address).hostname in hosts
     ]
     if excluded := len(set(addresses)) - len(allowed):
-        log.info("links to other hosts not followed", source=rdf_reader.source.name, left=excluded, at=reply.url, action="set `elsewhere`")
+        log.info(
+            "links to other hosts not followed",
+            source=rdf_reader.source.name,
+            left=excluded,
+            at=reply.url,
+            action="set `elsewhere`",
+        )
     return allowed
 
 
@@ -170,12 +230,23 @@ def _read_document(
 ) -> Iterator[tuple[Page[Graph], RdfCursor]]:
     """Yield the pages of one document: its records, then each member that it only names."""
     declared_total = record_discovery.find_total(store)
-    state = replace(state.mark_incomplete(total_changed(state.total, declared_total) if state.paged else None), total=declared_total)
+    state = replace(
+        state.mark_incomplete(total_changed(state.total, declared_total) if state.paged else None),
+        total=declared_total,
+    )
     again = state.again
     records = [(key, node) for key, node in result.records if ("d", key) > state.last]
-    members = [address for address in _allowed_links(rdf_reader, result.elsewhere, reply) if ("m", address) > state.last]
+    members = [
+        address
+        for address in _allowed_links(rdf_reader, result.elsewhere, reply)
+        if ("m", address) > state.last
+    ]
     unassigned = unassigned_errors(result, broken)
-    state = state.mark_incomplete(f"{reply.url} has parts that cannot be read: {next(iter(broken.values()))}" if broken else None)
+    state = state.mark_incomplete(
+        f"{reply.url} has parts that cannot be read: {next(iter(broken.values()))}"
+        if broken
+        else None
+    )
     unreadable = [*map(unidentified, result.keyless), *unassigned] if state.last < ("m",) else []
     chunks = _chunks(records) or [[]]
     for number, chunk in enumerate(chunks, 1):
@@ -186,7 +257,9 @@ def _read_document(
         more = number < len(chunks) or bool(members)
         empty = count_empty_pages(rdf_reader.source.name, reply.url, state.empty, items)
         state = replace(state, last=("d", chunk[-1][0]) if chunk else state.last, empty=empty)
-        state = state if more else _next_document(state, following and join_url(reply.url, following))
+        state = (
+            state if more else _next_document(state, following and join_url(reply.url, following))
+        )
         yield (
             Page(
                 items,
@@ -194,14 +267,18 @@ def _read_document(
                 _collection_total(state, declared_total),
                 reply.at,
                 again=again,
-                doubt=state.doubt,
+                incomplete_reason=state.incomplete_reason,
             ),
             state,
         )
     for address in members:
         item, position = _fetch_member(rdf_reader, address)
         state = replace(state, last=("m", address))
-        state = state if address != members[-1] else _next_document(state, following and join_url(reply.url, following))
+        state = (
+            state
+            if address != members[-1]
+            else _next_document(state, following and join_url(reply.url, following))
+        )
         yield (
             Page(
                 (item,),
@@ -209,14 +286,16 @@ def _read_document(
                 _collection_total(state, declared_total),
                 position,
                 again=again,
-                doubt=state.doubt,
+                incomplete_reason=state.incomplete_reason,
             ),
             state,
         )
 
 
 def _collection_total(state: RdfCursor, total: int | None) -> int | None:
-    """Return the total of a single collection. Totals of several catalogues cannot be added: a record may be in more than one."""
+    """Return the total of a single collection. Totals of several catalogues cannot be added: a
+    record may be in more than one.
+    """
     return total if len(state.seen) == 1 else None
 
 
@@ -233,7 +312,9 @@ def _next_document(state: RdfCursor, following: str | None) -> RdfCursor:
 
 
 def _fetch_member(rdf_reader: RdfReader, address: str) -> tuple[Item, SourcePosition | None]:
-    """Request a member by its address; one that cannot be read does not stop the others while its catalogue can be read."""
+    """Request a member by its address; one that cannot be read does not stop the others while its
+    catalogue can be read.
+    """
     position = None
     try:
         reply = rdf_reader.fetch_document(address)
@@ -249,7 +330,9 @@ def _fetch_member(rdf_reader: RdfReader, address: str) -> tuple[Item, SourcePosi
 
 
 def _check_reachable(rdf_reader: RdfReader, error: HarvestError) -> None:
-    """Raise *error* if the source's own document can no longer be read either: the fault is then not a single member's."""
+    """Raise *error* if the source's own document can no longer be read either: the fault is then
+    not a single member's.
+    """
     try:
         rdf_reader.fetch_document(rdf_reader.source.url)
     except RECORD_ERRORS as probe_error:

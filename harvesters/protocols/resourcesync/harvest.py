@@ -32,12 +32,14 @@ _OVERLAP = timedelta(days=1)  # a lastmod may be a date without a time
 
 @dataclass(frozen=True, slots=True)
 class ResourceSyncCursor:
-    """Position in a harvest: after the resource *last* of the list *list*; the others are as in Page, or count errors in a row."""
+    """Position in a harvest: after the resource *last* of the list *list*; the others are as in
+    Page, or count errors in a row.
+    """
 
     list: str = ""
     last: str = ""
     again: bool = False
-    doubt: str | None = None
+    incomplete_reason: str | None = None
     faults: int = 0
 
 
@@ -47,8 +49,11 @@ def check(source: Source) -> None:
     get_pattern(source, OPTIONS, "only")
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Any]:
-    """Yield all resources, or those changed since *since* by change lists, else by the dates in resource lists.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Any]:
+    """Yield all resources, or those changed since *since* by change lists, else by the dates in
+    resource lists.
 
     A resource's key is its address; one that is reported as deleted is gone. One that cannot be
     read is unreadable and does not stop the others. Raises ParseError if the source's url leads to
@@ -62,18 +67,34 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
         passed = passed or name == state.list
         for entry, packaged in entries if passed else []:
             if (name != state.list or entry.address > state.last) and only.search(entry.address):
-                items, position, state = _read_resource(source, fetch, entry, packaged, replace(state, list=name, last=entry.address))
-                yield Page(items, write_cursor(state), None, position, again=state.again, doubt=state.doubt)
+                items, position, state = _read_resource(
+                    source, fetch, entry, packaged, replace(state, list=name, last=entry.address)
+                )
+                yield Page(
+                    items,
+                    write_cursor(state),
+                    None,
+                    position,
+                    again=state.again,
+                    incomplete_reason=state.incomplete_reason,
+                )
     if not passed:  # the cursor's list no longer exists
-        yield from collect(source, fetch, since, write_cursor(ResourceSyncCursor(again=True, doubt=state.doubt)))
+        yield from collect(
+            source,
+            fetch,
+            since,
+            write_cursor(ResourceSyncCursor(again=True, incomplete_reason=state.incomplete_reason)),
+        )
         return
-    yield Page((), None, again=state.again, doubt=state.doubt)
+    yield Page((), None, again=state.again, incomplete_reason=state.incomplete_reason)
 
 
 def _select_entries(
     source: Source, fetch: Fetch, moment: datetime | None
 ) -> Iterator[tuple[str, Iterable[tuple[ResourceEntry, Reply | None]]]]:
-    """Yield the entries to read, list by list or package by package, sorted by address; a package's with their content."""
+    """Yield the entries to read, list by list or package by package, sorted by address; a package's
+    with their content.
+    """
     changes = _latest_changes(source, fetch, moment) if moment is not None else None
     if changes is not None:
         yield "changes", [(entry, None) for entry in changes]
@@ -83,13 +104,26 @@ def _select_entries(
         count += 1
         yield (
             document.url,
-            [(entry, None) for entry in sorted(document.entries, key=lambda entry: entry.address) if _may_have_changed(entry, moment)],
+            [
+                (entry, None)
+                for entry in sorted(document.entries, key=lambda entry: entry.address)
+                if _may_have_changed(entry, moment)
+            ],
         )
     for package in [] if count else _list_packages(source, fetch):
         count += 1
-        yield package, ((entry, packaged) for entry, packaged in read_package(source, fetch, package) if _may_have_changed(entry, moment))
+        yield (
+            package,
+            (
+                (entry, packaged)
+                for entry, packaged in read_package(source, fetch, package)
+                if _may_have_changed(entry, moment)
+            ),
+        )
     if not count:
-        raise ParseError(f"{source.name}: {source.url} leads to neither a resource list nor a resource dump")
+        raise ParseError(
+            f"{source.name}: {source.url} leads to neither a resource list nor a resource dump"
+        )
 
 
 def _may_have_changed(entry: ResourceEntry, moment: datetime | None) -> bool:
@@ -102,11 +136,20 @@ def _list_packages(source: Source, fetch: Fetch) -> Iterator[str]:
 
 
 def _latest_changes(source: Source, fetch: Fetch, moment: datetime) -> list[ResourceEntry] | None:
-    """Return the newest change of each resource since *moment*, or None if change lists do not reach back to it."""
+    """Return the newest change of each resource since *moment*, or None if change lists do not
+    reach back to it.
+    """
     documents = list(fetch_lists(source, fetch, "changelist"))
-    if not any(document.changes_from is None or document.changes_from <= moment for document in documents):
+    if not any(
+        document.changes_from is None or document.changes_from <= moment for document in documents
+    ):
         return None
-    changes = (entry for document in documents for entry in document.entries if entry.moment is None or entry.moment >= moment)
+    changes = (
+        entry
+        for document in documents
+        for entry in document.entries
+        if entry.moment is None or entry.moment >= moment
+    )
     newest: dict[str, ResourceEntry] = {}
     for entry in changes:
         known = newest.get(entry.address)
@@ -116,7 +159,11 @@ def _latest_changes(source: Source, fetch: Fetch, moment: datetime) -> list[Reso
 
 
 def _read_resource(
-    source: Source, fetch: Fetch, entry: ResourceEntry, packaged: Reply | None, state: ResourceSyncCursor
+    source: Source,
+    fetch: Fetch,
+    entry: ResourceEntry,
+    packaged: Reply | None,
+    state: ResourceSyncCursor,
 ) -> tuple[tuple[Item, ...], SourcePosition | None, ResourceSyncCursor]:
     """Read one resource, from the package (*packaged*) or its address."""
     key, kind = entry.address, get_option(source, OPTIONS, "format")
@@ -130,7 +177,11 @@ def _read_resource(
             raise ParseError(f"{key}: it is missing in its package, or too large")
         items = parse_file(source, fetch, key, reply, entry.stamp or None)
         is_single = kind == "rdf" and len(items) == 1
-        return tuple(replace(item, key=key) for item in items) if is_single else items, position, replace(state, faults=0)
+        return (
+            tuple(replace(item, key=key) for item in items) if is_single else items,
+            position,
+            replace(state, faults=0),
+        )
     except NotFoundError:
         return (DeletedRecord(key, entry.stamp or None),), position, replace(state, faults=0)
     except RECORD_ERRORS as error:
@@ -141,7 +192,9 @@ def _read_resource(
 
 
 def _check_reachable(source: Source, fetch: Fetch, error: HarvestError) -> None:
-    """Raise *error* if the source's own document can no longer be read either: the fault is then not a single resource's."""
+    """Raise *error* if the source's own document can no longer be read either: the fault is then
+    not a single resource's.
+    """
     try:
         fetch.get(source.url, accept=ACCEPT)
     except RECORD_ERRORS as probe_error:

@@ -28,7 +28,9 @@ from harvesters.source import Source
 OPTIONS = sparql_endpoint.OPTIONS
 check = sparql_endpoint.check
 
-_MIN_TRUNCATED = 1000  # statements: no known endpoint truncates below this; Virtuoso's public ones do at 10,000
+_MIN_TRUNCATED = (
+    1000  # statements: no known endpoint truncates below this; Virtuoso's public ones do at 10,000
+)
 
 Item = Record[Graph] | InvalidRecord
 Batch = Sequence[tuple[str, int]]  # subjects with the endpoint's count of statements for each
@@ -48,12 +50,16 @@ class SparqlCursor:
     total: int | None = None
     since: str = ""
     again: bool = False
-    doubt: str | None = None
+    incomplete_reason: str | None = None
     faults: int = 0
 
     def mark_incomplete(self, why: str | None) -> SparqlCursor:
-        """Return the cursor with the reason why the sweep may be incomplete; the first reason is kept."""
-        return self if self.doubt or why is None else replace(self, doubt=why)
+        """Return the cursor with the reason why the full harvest may be incomplete; the first
+        reason is kept.
+        """
+        return (
+            self if self.incomplete_reason or why is None else replace(self, incomplete_reason=why)
+        )
 
 
 def is_incremental(source: Source) -> bool:
@@ -61,8 +67,11 @@ def is_incremental(source: Source) -> bool:
     return bool(get_option(source, OPTIONS, "modified").strip())
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
-    """Yield all subjects, or those changed since the day before *since* if each has a time of change.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Graph]:
+    """Yield all subjects, or those changed since the day before *since* if each has a time of
+    change.
 
     A response that the endpoint truncated is recognized by its count and requested in smaller
     batches; a record that cannot be received whole is unreadable. Raises ParseError if responses
@@ -71,20 +80,32 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     endpoint = build_endpoint(source, fetch)
     state = read_cursor(SparqlCursor, cursor)
     if state is None:
-        state = _start(endpoint, since, SparqlCursor(get_option(source, OPTIONS, "page"), again=cursor is not None))
+        state = _start(
+            endpoint,
+            since,
+            SparqlCursor(get_option(source, OPTIONS, "page"), again=cursor is not None),
+        )
     yield from _read_batches(endpoint, state)
 
 
 def _start(endpoint: Endpoint, since: datetime | None, state: SparqlCursor) -> SparqlCursor:
-    """Start a listing, of changes if all subjects are dated, else of all, with the endpoint's own count."""
+    """Start a listing, of changes if all subjects are dated, else of all, with the endpoint's own
+    count.
+    """
     if since is not None and endpoint.path and _all_dated(endpoint):
-        day = (since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)) - timedelta(days=1)
+        day = (
+            since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)
+        ) - timedelta(days=1)
         state = replace(state, since=f"{day:%Y-%m-%d}")
     try:
         return replace(state, total=endpoint.count(_pattern(endpoint, state)))
     except RECORD_ERRORS as error:
-        endpoint.list_subjects(_pattern(endpoint, state), "", 1)  # if this fails too, the endpoint is down
-        return state.mark_incomplete(f"the endpoint does not count its records, so missing ones would not be noticed: {error}")
+        endpoint.list_subjects(
+            _pattern(endpoint, state), "", 1
+        )  # if this fails too, the endpoint is down
+        return state.mark_incomplete(
+            f"the endpoint does not count its records, so missing ones would not be noticed: {error}"
+        )
 
 
 def _all_dated(endpoint: Endpoint) -> bool:
@@ -103,39 +124,68 @@ def _read_batches(endpoint: Endpoint, state: SparqlCursor) -> Pages[Graph]:
         state, listed = _list_subjects(endpoint, state)
         if not listed:
             state = _check_complete(endpoint, state)
-            yield Page((), None, state.total, again=state.again, doubt=state.doubt)
+            yield Page(
+                (), None, state.total, again=state.again, incomplete_reason=state.incomplete_reason
+            )
             return
         for batch in make_batches(listed, get_option(endpoint.source, OPTIONS, "size")):
-            items, position = _describe(endpoint, [(name, count) for name, count in batch if is_iri(name)])
-            items += [InvalidRecord(name, "the endpoint's name for it is not an IRI") for name, _ in batch if not is_iri(name)]
+            items, position = _describe(
+                endpoint, [(name, count) for name, count in batch if is_iri(name)]
+            )
+            items += [
+                InvalidRecord(name, "the endpoint's name for it is not an IRI")
+                for name, _ in batch
+                if not is_iri(name)
+            ]
             state = replace(state, after=batch[-1][0], came=state.came + len(batch))
-            yield Page(tuple(items), write_cursor(state), state.total, position, again=state.again, doubt=state.doubt)
+            yield Page(
+                tuple(items),
+                write_cursor(state),
+                state.total,
+                position,
+                again=state.again,
+                incomplete_reason=state.incomplete_reason,
+            )
 
 
-def _list_subjects(endpoint: Endpoint, state: SparqlCursor) -> tuple[SparqlCursor, list[tuple[str, int]]]:
+def _list_subjects(
+    endpoint: Endpoint, state: SparqlCursor
+) -> tuple[SparqlCursor, list[tuple[str, int]]]:
     """List the next subjects; fewer at once if that is too much for the endpoint."""
     while True:
         try:
-            return replace(state, faults=0), endpoint.list_subjects(_pattern(endpoint, state), state.after, state.limit)
+            return replace(state, faults=0), endpoint.list_subjects(
+                _pattern(endpoint, state), state.after, state.limit
+            )
         except PAGE_ERRORS as error:
             if state.limit == 1:
                 raise
-            state = replace(state, limit=max(1, state.limit // 4), faults=count_unreadable(endpoint.source.name, state.faults, error))
+            state = replace(
+                state,
+                limit=max(1, state.limit // 4),
+                faults=count_unreadable(endpoint.source.name, state.faults, error),
+            )
 
 
 def _check_complete(endpoint: Endpoint, state: SparqlCursor) -> SparqlCursor:
-    """Mark a listing as incomplete if it ended before the endpoint's count, unless the endpoint counts fewer now."""
+    """Mark a listing as incomplete if it ended before the endpoint's count, unless the endpoint
+    counts fewer now.
+    """
     if state.total is None or state.came >= state.total:
         return state
     try:
         now = endpoint.count(_pattern(endpoint, state))
     except RECORD_ERRORS:
         now = state.total
-    return state.mark_incomplete(f"the endpoint listed {state.came:,} of {now:,} records" if state.came < now else None)
+    return state.mark_incomplete(
+        f"the endpoint listed {state.came:,} of {now:,} records" if state.came < now else None
+    )
 
 
 def _describe(endpoint: Endpoint, batch: Batch) -> tuple[list[Item], SourcePosition | None]:
-    """Request the descriptions of a batch. Return them and the archive position of the last response."""
+    """Request the descriptions of a batch. Return them and the archive position of the last
+    response.
+    """
     names = [subject for subject, _ in batch]
     if not names:
         return [], None
@@ -144,7 +194,9 @@ def _describe(endpoint: Endpoint, batch: Batch) -> tuple[list[Item], SourcePosit
         with parse_rdf(reply, builtin_context) as store:
             if not _is_truncated(endpoint, store, batch):
                 return [_build_record(endpoint, store, name) for name in names], reply.at
-            error: HarvestError = ParseError(f"{endpoint.source.url}: truncates its responses (here to {len(store):,} statements)")
+            error: HarvestError = ParseError(
+                f"{endpoint.source.url}: truncates its responses (here to {len(store):,} statements)"
+            )
     except RECORD_ERRORS as unread:
         error = unread
     if len(batch) > 1:
@@ -156,7 +208,9 @@ def _describe(endpoint: Endpoint, batch: Batch) -> tuple[list[Item], SourcePosit
 
 
 def _check_reachable(endpoint: Endpoint, error: HarvestError) -> None:
-    """Raise *error* if the endpoint cannot even list one subject: the fault is then not a single record's."""
+    """Raise *error* if the endpoint cannot even list one subject: the fault is then not a single
+    record's.
+    """
     try:
         endpoint.list_subjects(endpoint.pattern, "", 1)
     except RECORD_ERRORS as probe_error:
@@ -164,10 +218,14 @@ def _check_reachable(endpoint: Endpoint, error: HarvestError) -> None:
 
 
 def _is_truncated(endpoint: Endpoint, store: Store, batch: Batch) -> bool:
-    """Return whether a response has fewer statements than the endpoint counts, for one subject or in total."""
+    """Return whether a response has fewer statements than the endpoint counts, for one subject or
+    in total.
+    """
     if any(_count_statements(store, subject) < count for subject, count in batch):
         return True
-    return len(store) >= _MIN_TRUNCATED and len(store) < endpoint.count_statements([subject for subject, _ in batch])
+    return len(store) >= _MIN_TRUNCATED and len(store) < endpoint.count_statements(
+        [subject for subject, _ in batch]
+    )
 
 
 def _count_statements(store: Store, subject: str) -> int:
@@ -180,4 +238,6 @@ def _build_record(endpoint: Endpoint, store: Store, subject: str) -> Item:
         graph = bounded_description(store, node, get_option(endpoint.source, OPTIONS, "steps"))
     except ValueError as error:
         return InvalidRecord(subject, f"a record that holds {error}")
-    return Record(subject, graph, graph.canonical_text(), record_discovery.find_modified(store, node))
+    return Record(
+        subject, graph, graph.canonical_text(), record_discovery.find_modified(store, node)
+    )

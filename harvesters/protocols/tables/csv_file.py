@@ -18,17 +18,38 @@ from harvesters.option_schema import Option, get_option
 from harvesters.page_model import InvalidRecord, Page, Pages, Row
 from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.tables import table_rows
-from harvesters.protocols.tables.csv_dialect import SAMPLE, CsvDialect, detect_charset, detect_dialect
+from harvesters.protocols.tables.csv_dialect import (
+    SAMPLE,
+    CsvDialect,
+    detect_charset,
+    detect_dialect,
+)
 from harvesters.protocols.tables.row_grouping import group_rows
 from harvesters.protocols.tables.table_rows import Line, name_columns
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     **table_rows.OPTIONS,
-    "delimiter": Option(str, None, "The delimiter; without it whichever of comma, semicolon, tab, bar, caret and colon splits the header."),
-    "quote": Option(str, None, "The quotation mark; without it the double one, or the apostrophe if it encloses all column names."),
-    "escape": Option(str, None, "The character before a quotation mark inside a cell, if it is not doubled, e.g. a backslash."),
-    "charset": Option(str, None, "The text's charset; without it UTF-8, else that of the Content-Type, else a guess from the text."),
+    "delimiter": Option(
+        str,
+        None,
+        "The delimiter; without it whichever of comma, semicolon, tab, bar, caret and colon splits the header.",
+    ),
+    "quote": Option(
+        str,
+        None,
+        "The quotation mark; without it the double one, or the apostrophe if it encloses all column names.",
+    ),
+    "escape": Option(
+        str,
+        None,
+        "The character before a quotation mark inside a cell, if it is not doubled, e.g. a backslash.",
+    ),
+    "charset": Option(
+        str,
+        None,
+        "The text's charset; without it UTF-8, else that of the Content-Type, else a guess from the text.",
+    ),
 }
 
 
@@ -40,19 +61,27 @@ class CsvReader(Protocol):
     def __next__(self) -> list[str]: ...
 
 
-_MAX_CELL = 16 * 1024 * 1024  # characters; Python's default of 131,072 is too small for long descriptions
+_MAX_CELL = (
+    16 * 1024 * 1024
+)  # characters; Python's default of 131,072 is too small for long descriptions
 
 
 def check(source: Source) -> None:
-    """Raise SourceDefinitionError for a delimiter, quote or escape of more than one character, and for two kinds of key."""
+    """Raise SourceDefinitionError for a delimiter, quote or escape of more than one character, and
+    for two kinds of key.
+    """
     for name in ("delimiter", "quote", "escape"):
         text = source.options.get(name)
         if text is not None and len(text) != 1:
-            raise SourceDefinitionError(f"{source.name}: option {name!r} is {text!r}; write one character")
+            raise SourceDefinitionError(
+                f"{source.name}: option {name!r} is {text!r}; write one character"
+            )
     table_rows.check(source)
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Row]:
     """Yield all rows. Changes alone cannot be requested, but an unchanged table is not read again.
 
     The table is downloaded to disk and read line by line, so that memory use is that of a page. A
@@ -60,13 +89,17 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     ParseError if the response is not a table, lacks the key's columns, or ends inside a quoted
     cell.
     """
-    with fetch.download(source.url, accept="text/csv, text/plain;q=0.9, */*;q=0.5", conditional=cursor is None) as reply:
+    with fetch.download(
+        source.url, accept="text/csv, text/plain;q=0.9, */*;q=0.5", conditional=cursor is None
+    ) as reply:
         if reply.not_modified:
             yield Page((), None, at=reply.at, unchanged=True)
             return
         items = table_rows.parse_rows(source, reply.url, _read_lines(source, reply))
-        for page in paginate(group_rows(items) if get_option(source, OPTIONS, "group") else items, reply, cursor):
-            yield replace(page, doubt=table_rows.incomplete_reason(page))
+        for page in paginate(
+            group_rows(items) if get_option(source, OPTIONS, "group") else items, reply, cursor
+        ):
+            yield replace(page, incomplete_reason=table_rows.incomplete_reason(page))
 
 
 def _read_lines(source: Source, reply: Reply) -> Iterator[Line | InvalidRecord]:
@@ -74,14 +107,20 @@ def _read_lines(source: Source, reply: Reply) -> Iterator[Line | InvalidRecord]:
     assert reply.path is not None
     csv.field_size_limit(_MAX_CELL)
     skip = get_option(source, OPTIONS, "skip")
-    with reply.path.open(encoding=detect_charset(reply, get_option(source, OPTIONS, "charset")), newline="") as text:
+    with reply.path.open(
+        encoding=detect_charset(reply, get_option(source, OPTIONS, "charset")), newline=""
+    ) as text:
         for _ in range(skip):
             text.readline()
         start = text.tell()
         dialect = _find_dialect(source, text.read(SAMPLE))
         text.seek(start)
         lines = csv.reader(
-            text, delimiter=dialect.delimiter, quotechar=dialect.quote, escapechar=get_option(source, OPTIONS, "escape"), strict=True
+            text,
+            delimiter=dialect.delimiter,
+            quotechar=dialect.quote,
+            escapechar=get_option(source, OPTIONS, "escape"),
+            strict=True,
         )
         yield from _iterate_lines(f"{source.name}: {reply.url}", lines, skip)
 
@@ -96,7 +135,9 @@ def _iterate_lines(where: str, lines: CsvReader, skip: int) -> Iterator[Line | I
             return
         except csv.Error as error:
             if "unexpected end" in str(error):
-                raise ParseError(f"{where} is truncated: {error}, in the row that begins at line {number}") from error
+                raise ParseError(
+                    f"{where} is truncated: {error}, in the row that begins at line {number}"
+                ) from error
             yield InvalidRecord(None, f"line {number}: {error}")
             continue
         yield Line(number, cells)
@@ -104,7 +145,11 @@ def _iterate_lines(where: str, lines: CsvReader, skip: int) -> Iterator[Line | I
 
 def _find_dialect(source: Source, sample: str) -> CsvDialect:
     def fits(lines: list[list[str]]) -> int:
-        header = table_rows.find_header(source, [Line(0, cells) for cells in lines[: table_rows.MAX_HEADER_LINE]])
+        header = table_rows.find_header(
+            source, [Line(0, cells) for cells in lines[: table_rows.MAX_HEADER_LINE]]
+        )
         return len(name_columns(header.cells)) if header else 0
 
-    return detect_dialect(sample, get_option(source, OPTIONS, "delimiter"), get_option(source, OPTIONS, "quote"), fits)
+    return detect_dialect(
+        sample, get_option(source, OPTIONS, "delimiter"), get_option(source, OPTIONS, "quote"), fits
+    )

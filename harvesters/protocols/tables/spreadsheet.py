@@ -1,6 +1,7 @@
 """Spreadsheets (XLS, XLSX, XLSB and ODS): each row is a record, or all rows with the same key.
 
-Source: https://github.com/tafia/calamine (which reads them) and https://www.iso.org/standard/71691.html
+Source: https://github.com/tafia/calamine (which reads them) and
+https://www.iso.org/standard/71691.html
 """
 
 from __future__ import annotations
@@ -40,12 +41,17 @@ _ACCEPT = (
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for a sheet numbered 0, and for two kinds of key."""
     if get_option(source, OPTIONS, "sheet") in {0, ""}:
-        raise SourceDefinitionError(f"{source.name}: option 'sheet' is {source.options['sheet']!r}; write a name or a number from 1")
+        raise SourceDefinitionError(
+            f"{source.name}: option 'sheet' is {source.options['sheet']!r}; write a name or a number from 1"
+        )
     table_rows.check(source)
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
-    """Yield all rows of a sheet. Changes alone cannot be requested, but an unchanged workbook is not read again.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Row]:
+    """Yield all rows of a sheet. Changes alone cannot be requested, but an unchanged workbook is
+    not read again.
 
     All merged cells have the value of the first. Raises ParseError if the response is not a
     workbook, has no such sheet, or lacks the key's columns.
@@ -55,8 +61,10 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
         yield Page((), None, at=reply.at, unchanged=True)
         return
     items = table_rows.parse_rows(source, reply.url, _read_lines(source, reply))
-    for page in paginate(group_rows(items) if get_option(source, OPTIONS, "group") else items, reply, cursor):
-        yield replace(page, doubt=table_rows.incomplete_reason(page))
+    for page in paginate(
+        group_rows(items) if get_option(source, OPTIONS, "group") else items, reply, cursor
+    ):
+        yield replace(page, incomplete_reason=table_rows.incomplete_reason(page))
 
 
 def _read_lines(source: Source, reply: Reply) -> Iterator[Line]:
@@ -67,13 +75,21 @@ def _read_lines(source: Source, reply: Reply) -> Iterator[Line]:
         check_areas(content, f"{source.name}: {reply.url}")
         book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
         try:
-            sheet = book.get_sheet_by_name(book.sheet_names[wanted - 1] if isinstance(wanted, int) else wanted)
+            sheet = book.get_sheet_by_name(
+                book.sheet_names[wanted - 1] if isinstance(wanted, int) else wanted
+            )
         except (IndexError, calamine.WorksheetNotFound) as error:
-            raise ParseError(f"{source.name}: {reply.url} has no sheet {wanted!r}, only {', '.join(book.sheet_names)[:300]}") from error
+            raise ParseError(
+                f"{source.name}: {reply.url} has no sheet {wanted!r}, only {', '.join(book.sheet_names)[:300]}"
+            ) from error
         if sheet.height * sheet.width > MAX_CELLS:
             size = f"{sheet.height} rows and {sheet.width} columns"
-            raise ParseError(f"{source.name}: {reply.url} has a sheet of {size}, which is too large")
-        rows = [[_cell_text(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)]
+            raise ParseError(
+                f"{source.name}: {reply.url} has a sheet of {size}, which is too large"
+            )
+        rows = [
+            [_cell_text(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)
+        ]
         for (top, left), (bottom, right) in sheet.merged_cell_ranges or ():
             for row in rows[top : bottom + 1]:
                 row[left : right + 1] = [rows[top][left]] * len(row[left : right + 1])
@@ -94,4 +110,10 @@ def _cell_text(cell: Any) -> str:
         return str(int(cell)) if cell.is_integer() else repr(cell)
     if isinstance(cell, datetime):
         return cell.isoformat(sep="T")
-    return cell.isoformat() if isinstance(cell, date | time) else str(cell) if isinstance(cell, int | timedelta) else ""
+    return (
+        cell.isoformat()
+        if isinstance(cell, date | time)
+        else str(cell)
+        if isinstance(cell, int | timedelta)
+        else ""
+    )

@@ -17,13 +17,24 @@ from harvesters.payloads.jmespath_compiler import compile_jmespath
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
-    "key": Option((str, list), None, "The column or columns of the key; else the field `key`, else `id`."),
-    "digest": Option(list, None, "The columns whose cells are hashed into a key, if there is no key column."),
+    "key": Option(
+        (str, list), None, "The column or columns of the key; else the field `key`, else `id`."
+    ),
+    "digest": Option(
+        list, None, "The columns whose cells are hashed into a key, if there is no key column."
+    ),
     "modified": Option(str, None, "The column with the time of change."),
-    "group": Option(bool, False, "Merge rows with the same key into one record; a column that differs among them becomes a list."),
-    "skip": Option(int, 0, "The number of lines to skip; the header is searched in the next hundred."),
+    "group": Option(
+        bool,
+        False,
+        "Merge rows with the same key into one record; a column that differs among them becomes a list.",
+    ),
+    "skip": Option(
+        int, 0, "The number of lines to skip; the header is searched in the next hundred."
+    ),
 }
-MAX_HEADER_LINE = 100  # lines searched for the header: hand-made tables have titles, notes and empty lines before it
+# lines searched for the header: hand-made tables have titles, notes and empty lines before it
+MAX_HEADER_LINE = 100
 
 _SEPARATOR = "\x1f"  # the unit separator, which no cell contains
 _EMPTY_KEY = "the key is empty"
@@ -56,13 +67,24 @@ class TableLayout:
 def check(source: Source) -> None:
     """Raise SourceDefinitionError for two kinds of key."""
     if source.options.get("digest") and (source.options.get("key") or "key" in source.fields):
-        raise SourceDefinitionError(f"{source.name}: options 'digest' and 'key' both define the key; keep one")
+        raise SourceDefinitionError(
+            f"{source.name}: options 'digest' and 'key' both define the key; keep one"
+        )
 
 
 def incomplete_reason(page: Page[Row]) -> str | None:
-    """Return why a page leaves the sweep incomplete: a row whose key cannot be read may be any record that seems missing."""
+    """Return why a page leaves the full harvest incomplete: a row whose key cannot be read may be
+    any record that seems missing.
+    """
     keyless = next(
-        (item for item in page.items if isinstance(item, InvalidRecord) and item.key is None and not item.reason.endswith(_EMPTY_KEY)), None
+        (
+            item
+            for item in page.items
+            if isinstance(item, InvalidRecord)
+            and item.key is None
+            and not item.reason.endswith(_EMPTY_KEY)
+        ),
+        None,
     )
     return f"a row's key cannot be read ({keyless.reason})" if keyless else None
 
@@ -84,7 +106,10 @@ def parse_rows(source: Source, url: str, lines: Iterable[Line | InvalidRecord]) 
 def find_header(source: Source, lines: Iterable[Line | InvalidRecord]) -> Line | None:
     """Return the header: the first line with the columns of the key and of the time of change."""
     is_header = _header_test(source)
-    return next((line for line in lines if isinstance(line, Line) and is_header(name_columns(line.cells))), None)
+    return next(
+        (line for line in lines if isinstance(line, Line) and is_header(name_columns(line.cells))),
+        None,
+    )
 
 
 def name_columns(cells: list[str]) -> tuple[str, ...]:
@@ -125,8 +150,14 @@ def _header_error(source: Source, url: str, lines: list[Line | InvalidRecord]) -
         fault = next((line.reason for line in lines if isinstance(line, InvalidRecord)), "")
         return ParseError(f"{source.name}: {url} has no header line{': ' if fault else ''}{fault}")
     named = name_columns(first.cells)
-    missing = next((name for name in _key_columns(source) if name not in named), None) or get_option(source, OPTIONS, "modified")
-    missing_column = f"column {missing!r}" if missing else f"column that the field 'key' ({source.fields['key']}) names"
+    missing = next(
+        (name for name in _key_columns(source) if name not in named), None
+    ) or get_option(source, OPTIONS, "modified")
+    missing_column = (
+        f"column {missing!r}"
+        if missing
+        else f"column that the field 'key' ({source.fields['key']}) names"
+    )
     return ParseError(
         f"{source.name}: {url} has no {missing_column}, only {', '.join(named)[:300]};"
         " set the option 'key' to the key's column, or 'digest' to columns that identify records"
@@ -139,7 +170,9 @@ def _build_layout(source: Source, named: tuple[str, ...]) -> TableLayout:
         find = compile_jmespath(source.fields["key"], source.name)
         return TableLayout(named, lambda row: str(find(row) or "").strip(), modified)
     digest = option_names(source, OPTIONS, "digest")
-    return TableLayout(named, _digest_key(digest) if digest else _join_key(_key_columns(source)), modified)
+    return TableLayout(
+        named, _digest_key(digest) if digest else _join_key(_key_columns(source)), modified
+    )
 
 
 def _cell(row: Row, name: str) -> str:
@@ -173,7 +206,9 @@ def _parse_row(table: TableLayout, cells: list[str], line: int) -> Item:
     row = dict(zip(table.columns, cells, strict=False))
     key = table.key(row) or None
     if len(cells) < len(table.columns) or any(cells[len(table.columns) :]):
-        return InvalidRecord(key, f"line {line}: {len(cells)} cells where the header has {len(table.columns)}")
+        return InvalidRecord(
+            key, f"line {line}: {len(cells)} cells where the header has {len(table.columns)}"
+        )
     if key is None:
         return InvalidRecord(None, f"line {line}: {_EMPTY_KEY}")
     modified = row[table.modified].strip() if table.modified else ""

@@ -28,7 +28,11 @@ from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     **{name: reader.OPTIONS[name] for name in ("types", "steps")},
-    "only": Option(str, None, "A regular expression that the addresses of pages must contain, e.g. `/projects/`."),
+    "only": Option(
+        str,
+        None,
+        "A regular expression that the addresses of pages must contain, e.g. `/projects/`.",
+    ),
 }
 
 _PAGE = "text/html, application/xhtml+xml;q=0.9"
@@ -39,12 +43,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class WebCursor:
-    """Position in a crawl: in the sitemap *map*, after the page *last*; *doubt*, *again* as in Page, *faults* counts pages in a row."""
+    """Position in a crawl: in the sitemap *map*, after the page *last*; *incomplete_reason*,
+    *again* as in Page, *faults* counts pages in a row.
+    """
 
     map: str = ""
     last: str = ""
     again: bool = False
-    doubt: str | None = None
+    incomplete_reason: str | None = None
     faults: int = 0
 
 
@@ -54,33 +60,58 @@ def check(source: Source) -> None:
     get_pattern(source, OPTIONS, "only")
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
-    """Yield the records on all pages of a site, or on those that its sitemaps date since the day before *since*.
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Graph]:
+    """Yield the records on all pages of a site, or on those that its sitemaps date since the day
+    before *since*.
 
     The source's url is a sitemap, an index of sitemaps, a robots.txt that names some, or a single
     page. A page that is no longer there is gone. Raises ParseError if the url is none of these.
     """
     rdf_reader = build_reader(source, fetch)
     state = read_cursor(WebCursor, cursor) or WebCursor(again=cursor is not None)
-    moment = None if since is None else (since.replace(tzinfo=UTC) if since.tzinfo is None else since) - _OVERLAP
+    moment = (
+        None
+        if since is None
+        else (since.replace(tzinfo=UTC) if since.tzinfo is None else since) - _OVERLAP
+    )
     reply = fetch.get(source.url, accept=ACCEPT)
     if is_html(reply.content):
         items = _parse_page(rdf_reader, reply)
         if not items:
-            raise ParseError(f"{source.name}: {reply.url} is a page without a record of a known class; set the option 'types'")
+            raise ParseError(
+                f"{source.name}: {reply.url} is a page without a record of a known class; set the option 'types'"
+            )
         yield Page(items, None, at=reply.at)
         return
     passed = not state.map
     for sitemap, pages in _walk_sitemaps(rdf_reader, reply, moment):
         passed = passed or sitemap == state.map
         if passed:
-            for entry in [entry for entry in pages if sitemap != state.map or entry.address > state.last]:
-                items, position, state = _read_page(rdf_reader, entry, replace(state, map=sitemap, last=entry.address))
-                yield Page(items, write_cursor(state), None, position, again=state.again, doubt=state.doubt)
+            for entry in [
+                entry for entry in pages if sitemap != state.map or entry.address > state.last
+            ]:
+                items, position, state = _read_page(
+                    rdf_reader, entry, replace(state, map=sitemap, last=entry.address)
+                )
+                yield Page(
+                    items,
+                    write_cursor(state),
+                    None,
+                    position,
+                    again=state.again,
+                    incomplete_reason=state.incomplete_reason,
+                )
     if not passed:  # the cursor's sitemap no longer exists
-        yield from collect(source, fetch, since, write_cursor(WebCursor(again=True, doubt=state.doubt)))
+        yield from collect(
+            source,
+            fetch,
+            since,
+            write_cursor(WebCursor(again=True, incomplete_reason=state.incomplete_reason)),
+        )
         return
-    yield Page((), None, again=state.again, doubt=state.doubt)
+    yield Page((), None, again=state.again, incomplete_reason=state.incomplete_reason)
 
 
 def _walk_sitemaps(
@@ -90,56 +121,113 @@ def _walk_sitemaps(
     sitemap = parse_sitemap(reply)
     hosts = {urlsplit(rdf_reader.source.url).hostname, urlsplit(reply.url).hostname}
     only = get_pattern(rdf_reader.source, OPTIONS, "only")
-    pages = [entry for entry in sitemap.pages if urlsplit(entry.address).hostname in hosts and only.search(entry.address)]
-    counts = {"pages": len(pages), "passed": len(sitemap.pages) - len(pages), "unusable": sitemap.ignored}
-    log.info("sitemap read", source=rdf_reader.source.name, sitemap=reply.url, maps=len(sitemap.maps), **counts)
+    pages = [
+        entry
+        for entry in sitemap.pages
+        if urlsplit(entry.address).hostname in hosts and only.search(entry.address)
+    ]
+    counts = {
+        "pages": len(pages),
+        "passed": len(sitemap.pages) - len(pages),
+        "unusable": sitemap.ignored,
+    }
+    log.info(
+        "sitemap read",
+        source=rdf_reader.source.name,
+        sitemap=reply.url,
+        maps=len(sitemap.maps),
+        **counts,
+    )
     yield reply.url, [entry for entry in pages if entry.changed_since(moment)]
     if sitemap.maps and depth == _MAX_DEPTH:
-        raise ParseError(f"{rdf_reader.source.name}: {reply.url} holds sitemaps more than {_MAX_DEPTH} deep; its sitemaps do not end")
+        raise ParseError(
+            f"{rdf_reader.source.name}: {reply.url} holds sitemaps more than {_MAX_DEPTH} deep; its sitemaps do not end"
+        )
     for entry in sitemap.maps:
         if entry.changed_since(moment) and urlsplit(entry.address).hostname in hosts:
-            yield from _walk_sitemaps(rdf_reader, rdf_reader.fetch.get(entry.address, accept=ACCEPT), moment, depth + 1)
+            yield from _walk_sitemaps(
+                rdf_reader, rdf_reader.fetch.get(entry.address, accept=ACCEPT), moment, depth + 1
+            )
 
 
-def _read_page(rdf_reader: RdfReader, entry: SitemapEntry, state: WebCursor) -> tuple[tuple[Item, ...], SourcePosition | None, WebCursor]:
+def _read_page(
+    rdf_reader: RdfReader, entry: SitemapEntry, state: WebCursor
+) -> tuple[tuple[Item, ...], SourcePosition | None, WebCursor]:
     """Read one page; one that cannot be read does not stop the others while the site answers."""
     address = entry.address
     try:
         reply = rdf_reader.fetch.get(address, accept=_PAGE)
     except NotFoundError as error:
-        log.info("page listed in the sitemap not found", source=rdf_reader.source.name, page=address, why=str(error))
+        log.info(
+            "page listed in the sitemap not found",
+            source=rdf_reader.source.name,
+            page=address,
+            why=str(error),
+        )
         return (DeletedRecord(address),), None, replace(state, faults=0)
     except RECORD_ERRORS as error:
         faults = count_unreadable(rdf_reader.source.name, state.faults, error)
         if not isinstance(error, ForbiddenError | ParseError):
             _check_reachable(rdf_reader, error)
         why = f"the page {address} cannot be read, so its records are unknown"
-        return (InvalidRecord(address, str(error)),), None, replace(state, faults=faults, doubt=state.doubt or why)
+        return (
+            (InvalidRecord(address, str(error)),),
+            None,
+            replace(state, faults=faults, incomplete_reason=state.incomplete_reason or why),
+        )
     items = _parse_page(rdf_reader, reply, entry)
     broken = any(isinstance(item, InvalidRecord) and item.key == address for item in items)
-    return items, reply.at, replace(state, faults=0, doubt=state.doubt or (f"the markup of {address} cannot be read" if broken else None))
+    return (
+        items,
+        reply.at,
+        replace(
+            state,
+            faults=0,
+            incomplete_reason=state.incomplete_reason
+            or (f"the markup of {address} cannot be read" if broken else None),
+        ),
+    )
 
 
-def _parse_page(rdf_reader: RdfReader, reply: Reply, entry: SitemapEntry | None = None) -> tuple[Item, ...]:
+def _parse_page(
+    rdf_reader: RdfReader, reply: Reply, entry: SitemapEntry | None = None
+) -> tuple[Item, ...]:
     """Return the records of a page; if its markup is invalid and has none, the page is unreadable."""
     page = entry.address if entry else urldefrag(reply.url).url
-    if reply.media_type not in {"", "text/html", "application/xhtml+xml", "text/plain", "application/xml", "text/xml"}:
+    if reply.media_type not in {
+        "",
+        "text/html",
+        "application/xhtml+xml",
+        "text/plain",
+        "application/xml",
+        "text/xml",
+    }:
         return ()
     store, problems = structured_data.parse_page(reply)
     result = rdf_reader.find_records(store, page=page)
-    items = (*(rdf_reader.parse_record(store, key, node) for key, node in result.records), *(unidentified(node) for node in result.keyless))
+    items = (
+        *(rdf_reader.parse_record(store, key, node) for key, node in result.records),
+        *(unidentified(node) for node in result.keyless),
+    )
     if problems and not result.records:
         return (InvalidRecord(page, "; ".join(problems)),)
     if problems:
-        log.warning("page has invalid markup", source=rdf_reader.source.name, page=page, troubles=problems)
+        log.warning(
+            "page has invalid markup", source=rdf_reader.source.name, page=page, troubles=problems
+        )
     modified = entry.modified or None if entry else None
     return tuple(
-        replace(item, modified=modified) if not isinstance(item, InvalidRecord) and item.modified is None else item for item in items
+        replace(item, modified=modified)
+        if not isinstance(item, InvalidRecord) and item.modified is None
+        else item
+        for item in items
     )
 
 
 def _check_reachable(rdf_reader: RdfReader, error: HarvestError) -> None:
-    """Raise *error* if the sitemap can no longer be read either: the fault is then not a single page's."""
+    """Raise *error* if the sitemap can no longer be read either: the fault is then not a single
+    page's.
+    """
     try:
         rdf_reader.fetch.get(rdf_reader.source.url, accept=ACCEPT)
     except RECORD_ERRORS as probe_error:

@@ -65,9 +65,9 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             lag = service.behind if service.journal.store else await asyncio.to_thread(lambda: service.delay)
         except JournalError as error:  # the snapshot is served even if the journal is damaged
             origin, lag = None, service.behind
-            more["journal"] = {"trouble": str(error).replace(f"{service.data}/", "")}
+            more["journal"] = {"error": str(error).replace(f"{service.data}/", "")}
         more |= {"mirror": asdict(origin)} if origin else {}
-        more |= {"store": {"trouble": service.journal.store_error}} if service.journal.store else {}
+        more |= {"store": {"error": service.journal.store_error}} if service.journal.store else {}
         more |= {"sparql_store": {"error": service.store_failure}} if service.store_failure else {}
         headers = {"Cache-Control": "no-store"}
         if snapshot is None:

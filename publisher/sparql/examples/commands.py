@@ -96,4 +96,4 @@ def _describe(item: Example) -> dict[str, object]:
 
 def _outcome(outcome: ExampleOutcome) -> dict[str, object]:
     document = {"name": outcome.example.name, "kind": outcome.example.kind, "rows": outcome.rows, "seconds": round(outcome.seconds, 4)}
-    return {**document, "ok": outcome.passed, **({"trouble": outcome.error} if outcome.error else {})}
+    return {**document, "ok": outcome.passed, **({"error": outcome.error} if outcome.error else {})}

@@ -54,9 +54,9 @@ class ExportJson(TypedDict):
     id: str
     state: Literal["queued", "running", "done", "failed"]
     query: str
-    asked: Instant
+    requested: Instant
     ahead: NotRequired[Count]
-    began: NotRequired[Instant]
+    started: NotRequired[Instant]
     ended: NotRequired[Instant]
     expires: NotRequired[Instant]
     position: NotRequired[Count]
@@ -179,10 +179,10 @@ async def _submit(request: Request, service: QueryService, exports: ExportQueue)
 
 
 def _describe(export: Export, exports: ExportQueue) -> dict[str, object]:
-    document: dict[str, object] = {"id": export.id, "state": export.state.value, "query": export.query.text, "asked": export.asked}
+    document: dict[str, object] = {"id": export.id, "state": export.state.value, "query": export.query.text, "requested": export.requested}
     if export.state is ExportState.QUEUED:
         document["ahead"] = exports.ahead(export)
-    more = {name: getattr(export, name) for name in ("began", "ended", "expires", "position", "rows", "sha256", "reason")}
+    more = {name: getattr(export, name) for name in ("started", "ended", "expires", "position", "rows", "sha256", "reason")}
     document |= {name: value for name, value in more.items() if value is not None}
     if export.state in (ExportState.RUNNING, ExportState.DONE):
         document["size"] = export.size
