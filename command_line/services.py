@@ -81,6 +81,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     if host in _ALL_ADDRESSES and url == f"http://localhost:{port}":
         log.warning("no public URL is set; absolute links begin with the listening address", url=url, action="set STOCKTAKE_PUBLIC_URL")
     public = publisher.cli.build_site(settings, url, partial(is_operator, admin_context), preview_runner(settings))
+    log.info("serving", url=f"{url}/")
     publisher.cli.serve(combine_apps(public, create_admin(admin_context)), settings, host, port)
 
 
@@ -112,6 +113,7 @@ def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> N
         processes["worker"] = ["worker"]  # the schedule only queues what is due
     if settings.releases:
         processes["release"] = ["release", "--every", settings.releases]
+    log.info("starting", processes=list(processes), url=f"{public_address(settings, host, port)}/")
     supervise(processes, settings)
 
 

@@ -15,7 +15,15 @@ import structlog
 import typer
 
 from harvesters.commands import plans, runs, sources
-from harvesters.commands.terminal import Json, Settings, err, harvest_context, load_sources, out, select_sources
+from harvesters.commands.terminal import (
+    Json,
+    Settings,
+    err,
+    harvest_context,
+    load_sources,
+    out,
+    select_sources,
+)
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
 from harvesters.ledger.database import wait_for_database
 from harvesters.ledger.models import State
@@ -39,12 +47,18 @@ from journal.outage import Outage
 class SourceAction(Protocol):
     """What is done with each source in turn."""
 
-    def __call__(self, source: Source, context: HarvestContext, *, watch: ProgressCallback | None) -> Plan: ...  # noqa: D102
+    def __call__(  # noqa: D102
+        self, source: Source, context: HarvestContext, *, watch: ProgressCallback | None
+    ) -> Plan: ...
 
 
 Supersede = Annotated[
     list[str] | None,
-    typer.Option("--supersede", metavar="PLAN", help="Run although this plan of the source awaits approval; repeatable."),
+    typer.Option(
+        "--supersede",
+        metavar="PLAN",
+        help="Run although this plan of the source awaits approval; repeatable.",
+    ),
 ]
 
 app = typer.Typer(no_args_is_help=True)
@@ -57,20 +71,38 @@ log = structlog.get_logger()
 @app.command()
 def harvest(
     ctx: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="Sources to harvest (default: all enabled sources).")] = None,
-    full: Annotated[bool, typer.Option("--full", help="Full harvest: read all records, not only changes since the last run.")] = False,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute and print the plan; change nothing.")] = False,
+    names: Annotated[
+        list[str] | None, typer.Argument(help="Sources to harvest (default: all enabled sources).")
+    ] = None,
+    full: Annotated[
+        bool,
+        typer.Option(
+            "--full", help="Full harvest: read all records, not only changes since the last run."
+        ),
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Compute and print the plan; change nothing.")
+    ] = False,
     supersede: Supersede = None,
     json: Json = False,
 ) -> None:
-    """Harvest registries and publish the changes. Exit code 1 if a run failed, was held or is incomplete."""
+    """Harvest registries and publish the changes. Exit code 1 if a run failed, was held or is
+    incomplete.
+    """
     settings: Settings = ctx.obj
     wanted = select_sources(load_sources(settings), names or [])
     if not wanted:
-        err.print("no source is enabled; set `enabled = true`, or name a source: `stocktake harvest NAME --dry-run`", markup=False)
+        err.print(
+            "no source is enabled; set `enabled = true`, or name a source: `stocktake harvest NAME --dry-run`",
+            markup=False,
+        )
     with harvest_context(settings) as context:
         context.pool.check_cluster()
-        wanted, refused = (wanted, []) if dry_run else _confirm_superseding(wanted, context, supersede or [], json=json)
+        wanted, refused = (
+            (wanted, [])
+            if dry_run
+            else _confirm_superseding(wanted, context, supersede or [], json=json)
+        )
         plans = harvest_all(wanted, context, full=full, dry_run=dry_run, quiet=json)
         exit_code = _report_results(plans, refused, context, dry_run=dry_run, json=json)
     raise typer.Exit(exit_code)
@@ -79,58 +111,103 @@ def harvest(
 @app.command("remap")
 def remap_sources(
     ctx: typer.Context,
-    names: Annotated[list[str] | None, typer.Argument(help="Sources to re-map (default: all enabled sources with an archive).")] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Compute and print the plan; change nothing.")] = False,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(help="Sources to re-map (default: all enabled sources with an archive)."),
+    ] = None,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Compute and print the plan; change nothing.")
+    ] = False,
     supersede: Supersede = None,
     json: Json = False,
 ) -> None:
-    """Re-map archived data with today's mappings and rules, offline. Exit code 1 if a run failed or was held."""
+    """Re-map archived data with today's mappings and rules, offline. Exit code 1 if a run failed or
+    was held.
+    """
     settings: Settings = ctx.obj
     wanted = select_sources(load_sources(settings), names or [])
     with harvest_context(settings) as context:
         context.pool.check_cluster()
-        wanted = [source for source in wanted if names or context.ledger.fetched_runs(source.name, [State.COMMITTED, State.UNCHANGED])]
+        wanted = [
+            source
+            for source in wanted
+            if names or context.ledger.fetched_runs(source.name, [State.COMMITTED, State.UNCHANGED])
+        ]
         if not wanted:
             err.print("nothing is archived yet; `stocktake harvest` asks the registries")
-        wanted, refused = (wanted, []) if dry_run else _confirm_superseding(wanted, context, supersede or [], json=json)
-        plans = _run_all(wanted, context, partial(remap_and_log, dry_run=dry_run), dry_run=dry_run, quiet=json)
+        wanted, refused = (
+            (wanted, [])
+            if dry_run
+            else _confirm_superseding(wanted, context, supersede or [], json=json)
+        )
+        plans = _run_all(
+            wanted, context, partial(remap_and_log, dry_run=dry_run), dry_run=dry_run, quiet=json
+        )
         exit_code = _report_results(plans, refused, context, dry_run=dry_run, json=json)
     raise typer.Exit(exit_code)
 
 
-def _report_results(plans: Mapping[str, Plan | None], refused: Sequence[Row], context: HarvestContext, *, dry_run: bool, json: bool) -> int:
+def _report_results(
+    plans: Mapping[str, Plan | None],
+    refused: Sequence[Row],
+    context: HarvestContext,
+    *,
+    dry_run: bool,
+    json: bool,
+) -> int:
     """Print a row for each source as JSON, if asked for; return the exit code."""
     if json:
         ledger = context.ledger
         rows = [
-            run_report.harvest_row(plan, ledger, dry_run=dry_run) if plan else run_report.failed_row(name, ledger, dry_run=dry_run)
+            run_report.harvest_row(plan, ledger, dry_run=dry_run)
+            if plan
+            else run_report.failed_row(name, ledger, dry_run=dry_run)
             for name, plan in plans.items()
         ]
         print(orjson.dumps([*refused, *rows]).decode())
-    return int(bool(refused) or any(plan is None or plan.hold_reason or plan.run.state is State.INCOMPLETE for plan in plans.values()))
+    return int(
+        bool(refused)
+        or any(
+            plan is None or plan.hold_reason or plan.run.state is State.INCOMPLETE
+            for plan in plans.values()
+        )
+    )
 
 
 def _confirm_superseding(
     sources: Sequence[Source], context: HarvestContext, supersede: Sequence[str], *, json: bool
 ) -> tuple[list[Source], list[Row]]:
-    """Return the sources that may run, and a row for each whose plan waits for approval and would be superseded unasked.
+    """Return the sources that may run, and a row for each whose plan waits for approval and would
+    be superseded unasked.
 
     A person at a terminal is asked; elsewhere the plan must be named in *supersede*.
     """
     waiting = {plan.source: plan for plan in context.ledger.awaiting_review()}
     if unknown := [plan for plan in supersede if plan not in {it.id for it in waiting.values()}]:
-        raise PlanError(f"--supersede {unknown[0]}: no such plan waits for approval; `stocktake plans list` lists those that do")
+        raise PlanError(
+            f"--supersede {unknown[0]}: no such plan waits for approval; `stocktake plans list` lists those that do"
+        )
     ready, refused = [], []
     for source in sources:
         plan = waiting.get(source.name)
         if plan is None or plan.id in supersede:
             ready.append(source)
             continue
-        err.print(f"{source.name}: the plan {plan.id} waits for approval: {plan.reason}", style="yellow", markup=False)
-        if not json and sys.stdin.isatty() and typer.confirm(f"A new run of {source.name} supersedes {plan.id}. Run it?", err=True):
+        err.print(
+            f"{source.name}: the plan {plan.id} waits for approval: {plan.reason}",
+            style="yellow",
+            markup=False,
+        )
+        if (
+            not json
+            and sys.stdin.isatty()
+            and typer.confirm(f"A new run of {source.name} supersedes {plan.id}. Run it?", err=True)
+        ):
             ready.append(source)
             continue
-        cure = f"not run: it would supersede {plan.id}; to run it all the same: --supersede {plan.id}"
+        cure = (
+            f"not run: it would supersede {plan.id}; to run it all the same: --supersede {plan.id}"
+        )
         err.print(f"{source.name}: {cure}", style="yellow", markup=False)
         refused.append({**run_report.run_row(plan), "refused": cure})
     return ready, refused
@@ -152,7 +229,9 @@ def schedule(ctx: typer.Context) -> None:
             _run_source(source, context, harvest_and_log, None)
 
         def start_request(it: RunRequest) -> None:
-            run_requests.execute_request(it, cards, context, lambda source, full: harvest_and_log(source, context, full=full))
+            run_requests.execute_request(
+                it, cards, context, lambda source, full: harvest_and_log(source, context, full=full)
+            )
 
         def waits(source: Source) -> bool:
             return context.ledger.open_run(source.name) is not None
@@ -162,13 +241,24 @@ def schedule(ctx: typer.Context) -> None:
         stopping = threading.Event()
         outage = Outage("cannot read run requests", "run requests are readable again")
         if context.ledger.is_shared:
-            queue = import_optional("harvesters.queue.enqueue", "postgresql").RunEnqueuer(context, settings.ledger, stopping)
+            queue = import_optional("harvesters.queue.enqueue", "postgresql").RunEnqueuer(
+                context, settings.ledger, stopping
+            )
             queue.prepare()
-            run, start_request, go_on = queue.enqueue_due, queue.enqueue_requested, queue.enqueue_resumed
+            run, start_request, go_on = (
+                queue.enqueue_due,
+                queue.enqueue_requested,
+                queue.enqueue_resumed,
+            )
         else:
             run_requests.recover_requests(context)
         scheduler = create_scheduler(
-            cards, run, lambda: update_status(context), (lambda: run_requests.claim_requests(context, outage), start_request), waits, go_on
+            cards,
+            run,
+            lambda: update_status(context),
+            (lambda: run_requests.claim_requests(context, outage), start_request),
+            waits,
+            go_on,
         )
 
         def stop(_number: int, _frame: FrameType | None) -> None:
@@ -184,10 +274,19 @@ def schedule(ctx: typer.Context) -> None:
 @app.command()
 def worker(
     ctx: typer.Context,
-    concurrency: Annotated[int, typer.Option(help="Maximum number of concurrent runs.", min=1, max=64)] = 2,
-    heartbeat: Annotated[float, typer.Option(help="Seconds between heartbeats; runs are requeued after three missed.", min=0.2)] = 10,
+    concurrency: Annotated[
+        int, typer.Option(help="Maximum number of concurrent runs.", min=1, max=64)
+    ] = 2,
+    heartbeat: Annotated[
+        float,
+        typer.Option(
+            help="Seconds between heartbeats; runs are requeued after three missed.", min=0.2
+        ),
+    ] = 10,
 ) -> None:
-    """Run harvests queued in the PostgreSQL ledger, on any number of machines, until Ctrl-C or SIGTERM."""
+    """Run harvests queued in the PostgreSQL ledger, on any number of machines, until Ctrl-C or
+    SIGTERM.
+    """
     settings: Settings = ctx.obj
     load_sources(settings)
     _exit_on_sigterm()
@@ -208,7 +307,9 @@ def worker(
 
 
 def _exit_on_sigterm() -> None:
-    """Exit with code 0 on SIGTERM also before the command handles it: the first process of a container ignores it otherwise."""
+    """Exit with code 0 on SIGTERM also before the command handles it: the first process of a
+    container ignores it otherwise.
+    """
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(0))
 
 
@@ -218,13 +319,27 @@ def _prepare_collectors(context: HarvestContext) -> None:
         context.collectors.prepare()
 
 
-def harvest_all(sources: Sequence[Source], context: HarvestContext, *, full: bool, dry_run: bool, quiet: bool) -> dict[str, Plan | None]:
-    """Harvest sources one after the other; a source whose run failed has None, and stops no other."""
-    return _run_all(sources, context, partial(harvest_and_log, full=full, dry_run=dry_run), dry_run=dry_run, quiet=quiet)
+def harvest_all(
+    sources: Sequence[Source], context: HarvestContext, *, full: bool, dry_run: bool, quiet: bool
+) -> dict[str, Plan | None]:
+    """Harvest sources one after the other; a source whose run failed has None, and stops no other.
+    """
+    return _run_all(
+        sources,
+        context,
+        partial(harvest_and_log, full=full, dry_run=dry_run),
+        dry_run=dry_run,
+        quiet=quiet,
+    )
 
 
 def _run_all(
-    sources: Sequence[Source], context: HarvestContext, deed: SourceAction, *, dry_run: bool, quiet: bool
+    sources: Sequence[Source],
+    context: HarvestContext,
+    action: SourceAction,
+    *,
+    dry_run: bool,
+    quiet: bool,
 ) -> dict[str, Plan | None]:
     if sources:
         _prepare_collectors(context)
@@ -234,7 +349,7 @@ def _run_all(
     plans: dict[str, Plan | None] = {}
     with terminal_output.ProgressBar(err, quiet=quiet) as bar, reduced_gc():
         for source in sources:
-            plans[source.name] = _run_source(source, context, deed, bar)
+            plans[source.name] = _run_source(source, context, action, bar)
     if not quiet:
         out.print(terminal_output.results_table(plans, context.ledger, dry_run=dry_run))
         for name, plan in plans.items():
@@ -243,15 +358,29 @@ def _run_all(
     return plans
 
 
-def _run_source(source: Source, context: HarvestContext, deed: SourceAction, bar: terminal_output.ProgressBar | None) -> Plan | None:
+def _run_source(
+    source: Source,
+    context: HarvestContext,
+    action: SourceAction,
+    bar: terminal_output.ProgressBar | None,
+) -> Plan | None:
     try:
-        return deed(source, context, watch=bar.show if bar else None)
+        return action(source, context, watch=bar.show if bar else None)
     except QuietHoursError as error:
         log.warning("run postponed", source=source.name, reason=str(error))
     except (HarvestError, JournalError) as error:
         log.error("run failed", source=source.name, reason=str(error))
-    except Exception as error:  # the one place: a fault of ours in one source's run must not stop the others
+    except (
+        Exception
+    ) as error:  # the one place: a fault of ours in one source's run must not stop the others
         log.exception("run failed: this is a bug, please report it", source=source.name)
-        abort(source, context, f"a fault of this program, please report it ({type(error).__name__}: {error})")
+        abort(
+            source,
+            context,
+            f"a fault of this program, please report it ({type(error).__name__}: {error})",
+        )
         update_status(context)
+    finally:
+        if bar:
+            bar.finish(source.name)
     return None

@@ -56,7 +56,7 @@ class HarvestError(Exception):
 
 
 class SourceDefinitionError(HarvestError):
-    """A source definition is invalid."""
+    """A source definition is invalid; each fault is a line of the message."""
 
 
 class FetchError(HarvestError):

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -76,13 +77,18 @@ _NEEDED = ("title", "protocol", "mapping", "url", "licence")
 
 def load(card: Path) -> Source:
     """Read a source definition; the file's stem is the source's name. Raises SourceDefinitionError
-    with file, key and remedy.
+    with file, key and remedy of each fault.
     """
+    return _require_valid(*read(card))
+
+
+def read(card: Path) -> tuple[Source, list[str]]:
+    """Read a source definition; return what is valid in it, and a message for each fault."""
     try:
         table = tomllib.loads(card.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SourceDefinitionError(f"{card}: invalid TOML: {error}") from error
-    return parse(card.stem, table, str(card))
+    return _read_table(card.stem, table, str(card))
 
 
 def load_all(folder: Path) -> list[Source]:
@@ -91,95 +97,127 @@ def load_all(folder: Path) -> list[Source]:
     """
     if not folder.is_dir():
         raise SourceDefinitionError(
-            f"{folder}: no such directory; set STOCKTAKE_SOURCES or --sources to the directory of source definitions"
+            f"{folder}: no such directory; set STOCKTAKE_SOURCES or --sources to the directory of"
+            " source definitions"
         )
     return [load(card) for card in sorted(folder.glob("*.toml"))]
 
 
 def parse(name: str, table: Mapping[str, Any], where: str) -> Source:
     """Validate a source definition's table; *where* begins every message."""
-    if not _NAME.match(name):
-        raise SourceDefinitionError(
-            f"{where}: the name {name!r} is part of every IRI: use a to z, 0 to 9 and hyphens"
-        )
-    for key in table:
-        if key not in _KEYS:
-            raise SourceDefinitionError(
-                f"{where}: unknown key {key!r}; known are {', '.join(sorted(_KEYS))}"
-            )
-    for key in _NEEDED:
-        if not table.get(key):
-            raise SourceDefinitionError(f"{where}: {key!r} is missing")
-    for key, value in table.items():
-        if not isinstance(value, _TYPES.get(key, str)) or (
-            key == "pause" and isinstance(value, bool)
-        ):
-            raise SourceDefinitionError(
-                f"{where}: {key!r} is {value!r}, which is no {_named(_TYPES.get(key, str))}"
-            )
-    read = {
-        "limits": _limits(table.get("limits", {}), where),
-        "quiet": _quiet(table.get("quiet"), where),
-    }
-    source = Source(name=name, **{**table, **read})
-    _check_values(source, where)
+    return _require_valid(*_read_table(name, table, where))
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return the known name that is most like *name* as a question, or all of them.
+
+    >>> suggestion("oai", ["oai-pmh", "ckan"])
+    "did you mean 'oai-pmh'?"
+    >>> suggestion("sparkle", ["oai-pmh", "ckan"])
+    'known are ckan, oai-pmh'
+    """
+    names = sorted(known)
+    begins = [other for other in names if name and other.startswith(f"{name}-")]
+    close = begins or get_close_matches(name, names, n=1, cutoff=0.7)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names) or 'none'}"
+
+
+def _require_valid(source: Source, faults: Sequence[str]) -> Source:
+    if faults:
+        raise SourceDefinitionError("\n".join(faults))
     return source
 
 
-def _named(kind: type | tuple[type, ...]) -> str:
-    return (
-        {str: "text", bool: "true or false", dict: "table"}.get(kind, "number")
-        if isinstance(kind, type)
-        else "number"
-    )
-
-
-def _limits(table: Mapping[str, Any], where: str) -> Limits:
-    known = {item.name for item in fields(Limits)}
+def _read_table(name: str, table: Mapping[str, Any], where: str) -> tuple[Source, list[str]]:
+    """Return a source of the valid values of *table*, and a message for each fault."""
+    faults: list[str] = []
+    values: dict[str, Any] = dict.fromkeys(_NEEDED, "")
+    if not _NAME.match(name):
+        faults.append(f"the name {name!r} is part of every IRI: use a to z, 0 to 9 and hyphens")
     for key, value in table.items():
+        kind = _TYPES.get(key, str)
+        if key not in _KEYS:
+            faults.append(f"unknown key {key!r}; {suggestion(key, _KEYS)}")
+        elif not isinstance(value, kind) or (key == "pause" and isinstance(value, bool)):
+            faults.append(f"{key!r} is {value!r}, which is no {_named(kind)}")
+        elif fault := _VALUE_FAULTS[key](value) if key in _VALUE_FAULTS else None:
+            faults.append(fault)
+        elif key not in _TABLES:
+            values[key] = value
+    faults += (f"{key!r} is missing" for key in _NEEDED if not table.get(key))
+    values["limits"] = Limits(**_valid_limits(table.get("limits"), faults))
+    values["quiet"] = _quiet_hours(table.get("quiet"), faults)
+    values["fields"] = _texts(table.get("fields"), faults)
+    return Source(name=name, **values), [f"{where}: {fault}" for fault in faults]
+
+
+def _named(kind: type | tuple[type, ...]) -> str:
+    names = {str: "text", bool: "true or false", dict: "table"}
+    return names.get(kind, "number") if isinstance(kind, type) else "number"
+
+
+def _valid_limits(table: object, faults: list[str]) -> dict[str, Any]:
+    """Return the valid limits of *table*, and add a message to *faults* for each other one."""
+    known = {item.name for item in fields(Limits)}
+    valid = {}
+    for key, value in table.items() if isinstance(table, dict) else ():
         if key not in known:
-            raise SourceDefinitionError(
-                f"{where}: unknown limit {key!r}; known are {', '.join(sorted(known))}"
+            faults.append(f"unknown limit {key!r}; {suggestion(key, known)}")
+        elif isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
+            faults.append(f"limit {key!r} is {value!r}, which is no number from 0 up")
+        elif key in SHARES and value > 1:
+            faults.append(
+                f"limit {key!r} is {value!r}; write a share from 0 to 1, such as 0.1 for a tenth"
             )
-        if isinstance(value, bool) or not isinstance(value, int | float) or value < 0:
-            raise SourceDefinitionError(
-                f"{where}: limit {key!r} is {value!r}, which is no number from 0 up"
-            )
-        if key in SHARES and value > 1:
-            raise SourceDefinitionError(
-                f"{where}: limit {key!r} is {value!r}; write a share from 0 to 1, such as 0.1 for a tenth"
-            )
-    return Limits(**table)
+        else:
+            valid[key] = value
+    return valid
 
 
-def _quiet(text: str | None, where: str) -> QuietHours | None:
+def _quiet_hours(text: object, faults: list[str]) -> QuietHours | None:
     try:
-        return None if text is None else parse_quiet_hours(text)
+        return parse_quiet_hours(text) if isinstance(text, str) else None
     except ValueError as error:
-        raise SourceDefinitionError(
-            f"{where}: quiet {text!r} is no window of time: {error}"
-        ) from error
+        faults.append(f"quiet {text!r} is no window of time: {error}")
+        return None
 
 
-def _check_values(source: Source, where: str) -> None:
-    if not is_web(source.url):
-        raise SourceDefinitionError(f"{where}: url {source.url!r} is no http or https address")
-    if not is_web(source.licence):
-        raise SourceDefinitionError(
-            f"{where}: licence {source.licence!r} must be a URL, e.g. https://creativecommons.org/licenses/by/4.0/"
-        )
-    if source.pause < 0:
-        raise SourceDefinitionError(
-            f"{where}: pause is {source.pause}, which is no number of seconds from 0 up"
-        )
+def _texts(table: object, faults: list[str]) -> dict[str, str]:
+    items = table.items() if isinstance(table, dict) else ()
+    faults += (
+        f"field {key!r} is {value!r}; write the JMESPath or XPath as text"
+        for key, value in items
+        if not isinstance(value, str)
+    )
+    return {key: value for key, value in items if isinstance(value, str)}
+
+
+def _url_fault(url: str) -> str | None:
+    return f"url {url!r} is no http or https address" if url and not is_web(url) else None
+
+
+def _licence_fault(licence: str) -> str | None:
+    if not licence or is_web(licence):
+        return None
+    return f"licence {licence!r} must be a URL, e.g. https://creativecommons.org/licenses/by/4.0/"
+
+
+def _pause_fault(pause: float) -> str | None:
+    return f"pause is {pause}, which is no number of seconds from 0 up" if pause < 0 else None
+
+
+def _schedule_fault(every: str) -> str | None:
     try:
-        CronTrigger.from_crontab(source.every, timezone="UTC")
+        CronTrigger.from_crontab(every, timezone="UTC")
     except ValueError as error:
-        raise SourceDefinitionError(
-            f"{where}: every {source.every!r} is no cron line of five fields: {error}"
-        ) from error
-    for key, value in source.fields.items():
-        if not isinstance(value, str):
-            raise SourceDefinitionError(
-                f"{where}: field {key!r} is {value!r}; write the JMESPath or XPath as text"
-            )
+        return f"every {every!r} is no cron line of five fields: {error}"
+    return None
+
+
+_TABLES = ("limits", "quiet", "fields")  # read by functions of their own
+_VALUE_FAULTS: Mapping[str, Callable[[Any], str | None]] = {
+    "url": _url_fault,
+    "licence": _licence_fault,
+    "pause": _pause_fault,
+    "every": _schedule_fault,
+}  # return what is wrong with a value, None if nothing is

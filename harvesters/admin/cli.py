@@ -39,25 +39,49 @@ class Settings(Protocol):
 @app.command()
 def create(
     context: typer.Context,
-    name: Annotated[str, typer.Argument(help="Owner of the key, as the audit log shows it: a person or a program.")],
-    allowed: Annotated[str, typer.Option("--scope", help="read = look only; operate = also act; admin = also manage keys.")],
-    expires: Annotated[int | None, typer.Option(help="Expires after this many days (default: never).", min=1, max=36500)] = None,
+    name: Annotated[
+        str,
+        typer.Argument(help="Owner of the key, as the audit log shows it: a person or a program."),
+    ],
+    allowed: Annotated[
+        str,
+        typer.Option(
+            "--scope", help="read = look only; operate = also act; admin = also manage keys."
+        ),
+    ],
+    expires: Annotated[
+        int | None,
+        typer.Option(help="Expires after this many days (default: never).", min=1, max=36500),
+    ] = None,
     json: Json = False,
 ) -> None:
     """Create a key and print it once: the ledger stores only its hash."""
     key_scope = parse_scope(allowed)
     if key_scope is None:
-        raise typer.BadParameter(f"--scope is {allowed!r}; use {', '.join(scope.label for scope in Scope)}")
+        raise typer.BadParameter(
+            f"--scope is {allowed!r}; use {', '.join(scope.label for scope in Scope)}"
+        )
     if not key_store.is_valid_name(name):
-        raise typer.BadParameter(f"NAME is {name!r}; use 1 to {key_store.MAX_NAME_LENGTH} letters that can be seen")
+        raise typer.BadParameter(
+            f"NAME is {name!r}; use 1 to {key_store.MAX_NAME_LENGTH} letters that can be seen"
+        )
     with _ledger(context.obj) as ledger:
         key, token = key_store.create(ledger, name, key_scope, _now(), expires)
-        ledger.record_audit_entry(AuditEntry(_now(), _current_user(), "key created", note=f"{key.display_name}, {key.scope.label}"))
+        ledger.record_audit_entry(
+            AuditEntry(
+                _now(),
+                _current_user(),
+                "key created",
+                note=f"{key.display_name}, {key.scope.label}",
+            )
+        )
     if json:
         print(orjson.dumps({**asdict(key_view(key, _now())), "key": token}).decode())
         return
     print(token)
-    _err.print("This is the key. It is not shown again; keep it where you keep passwords.", highlight=False)
+    _err.print(
+        "This is the key. It is not shown again; keep it where you keep passwords.", highlight=False
+    )
 
 
 @app.command("list")
@@ -68,20 +92,29 @@ def list_keys(context: typer.Context, json: Json = False) -> None:
     if json:
         print(orjson.dumps(views).decode())
     else:
-        _out.print(terminal_output.make_table([_row(view) for view in views], "Keys"))
+        rows = [_row(view) for view in views]
+        _out.print(
+            terminal_output.make_table(rows, "Keys", "none; create one: stocktake keys create")
+        )
 
 
 @app.command()
 def revoke(
     context: typer.Context,
-    key_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the key; see `stocktake keys list`.")],
+    key_id: Annotated[
+        str, typer.Argument(metavar="ID", help="Id of the key; see `stocktake keys list`.")
+    ],
     json: Json = False,
 ) -> None:
     """Revoke a key immediately and for good, and end the sessions that it started."""
     with _ledger(context.obj) as ledger:
         key = key_store.revoke(ledger, key_id, _now())
-        ledger.record_audit_entry(AuditEntry(_now(), _current_user(), "key revoked", note=key.display_name))
-    print(orjson.dumps(key_view(key, _now())).decode() if json else f"{key.display_name} is revoked")
+        ledger.record_audit_entry(
+            AuditEntry(_now(), _current_user(), "key revoked", note=key.display_name)
+        )
+    print(
+        orjson.dumps(key_view(key, _now())).decode() if json else f"{key.display_name} is revoked"
+    )
 
 
 @contextmanager
@@ -96,7 +129,10 @@ def _ledger(settings: Settings) -> Iterator[Ledger]:
 
 def _row(view: KeyView) -> dict[str, object]:
     """Return a table row that fits a terminal, with times as dates."""
-    return {name: f"{value:%Y-%m-%d}" if isinstance(value, datetime) else value for name, value in asdict(view).items()}
+    return {
+        name: f"{value:%Y-%m-%d}" if isinstance(value, datetime) else value
+        for name, value in asdict(view).items()
+    }
 
 
 def _current_user() -> str:

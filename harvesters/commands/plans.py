@@ -16,7 +16,7 @@ from harvesters.commands.terminal import (
     harvest_context,
     load_sources,
     out,
-    print_rows,
+    print_runs,
     select_sources,
 )
 from harvesters.errors import PlanError
@@ -37,7 +37,7 @@ def list_plans(ctx: typer.Context, json: Json = False) -> None:
     settings: Settings = ctx.obj
     with harvest_context(settings) as context:
         rows = [run_report.run_row(run) for run in context.ledger.awaiting_review()]
-    print_rows(rows, "Plans that await approval", json)
+    print_runs(rows, "Plans that await approval", json)
 
 
 @app.command("show")
@@ -101,7 +101,7 @@ def approve(
             context, source, id, by=current_user(), override=raised, note=note
         )
         update_status(context)
-    print_rows([run_report.run_row(run)], "Approved", json)
+    print_runs([run_report.run_row(run)], "Approved", json)
 
 
 @app.command()
@@ -118,7 +118,7 @@ def reject(
         (source,) = select_sources(sources, [_find_held_plan(id, context).source])
         run = plan_decisions.reject(context, source, id, by=current_user(), reason=reason)
         update_status(context)
-    print_rows([run_report.run_row(run)], "Rejected", json)
+    print_runs([run_report.run_row(run)], "Rejected", json)
 
 
 def _find_held_plan(id: str, context: HarvestContext) -> Run:

@@ -8,7 +8,7 @@ import orjson
 import typer
 from typer.core import TyperGroup
 
-from harvesters.commands.terminal import Json, Settings, harvest_context, out, print_rows
+from harvesters.commands.terminal import Json, Settings, harvest_context, out, print_runs
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report, terminal_output
@@ -44,7 +44,7 @@ def list_runs(
     settings: Settings = ctx.obj
     with harvest_context(settings) as context:
         rows = [run_report.run_row(run) for run in context.ledger.runs(source, limit)]
-    print_rows(rows, "Runs", json)
+    print_runs(rows, "Runs", json, empty="none yet; start one: stocktake harvest")
 
 
 @app.command("show")

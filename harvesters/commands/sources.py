@@ -22,12 +22,12 @@ from harvesters.commands.terminal import (
     print_rows,
     select_sources,
 )
-from harvesters.compatibility import check_compatible
+from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
-from harvesters.runs import plan_decisions, run_report
+from harvesters.runs import plan_decisions, run_report, terminal_output
 from harvesters.runs.source_preview import DEFAULT_RECORDS, PreviewResult, preview_source
 from harvesters.runs.status_file import update_status
-from harvesters.source import Source, load, parse
+from harvesters.source import Source, load, parse, read
 
 app = typer.Typer(no_args_is_help=True, help="Source definitions: list, check, preview, hold.")
 _Name = Annotated[str, typer.Argument(help="The source.")]
@@ -35,15 +35,23 @@ _Name = Annotated[str, typer.Argument(help="The source.")]
 
 @app.command("list")
 def list_sources(ctx: typer.Context, json: Json = False) -> None:
-    """List sources: protocol, mapping, schedule, last run and hold."""
+    """List sources: schedule, last run, published records and hold; with --json also the rest."""
     settings: Settings = ctx.obj
     with harvest_context(settings) as context:
         rows = run_report.source_rows(load_sources(settings), context.ledger)
-    print_rows(rows, "Sources", json)
+    print_rows(
+        rows,
+        "Sources",
+        json,
+        shown=terminal_output.source_list(rows),
+        empty=f"none; add a source definition to {settings.sources}",
+    )
 
 
 def _source_file(folder: Path, name: str) -> Path:
-    """Return the file of a source definition; *name* is its path or the name of a source. Exit with 2 if there is none."""
+    """Return the file of a source definition; *name* is its path or the name of a source. Exit with
+    2 if there is none.
+    """
     file = folder / f"{name}.toml"
     if Path(name).is_file():
         return Path(name)
@@ -75,7 +83,8 @@ def check_sources(
         else sorted(settings.sources.glob("*.toml"))
     )
     rows = [_check_source(file) for file in files]
-    print_rows(rows, "Source definitions", json)
+    if rows or json:
+        print_rows(rows, "Source definitions", json, shown=[_check_columns(row) for row in rows])
     if not rows:
         err.print(
             f"no source definitions in {settings.sources}; set --sources or STOCKTAKE_SOURCES"
@@ -97,7 +106,8 @@ def preview(
     memory: Annotated[int, typer.Option(help="Memory limit in bytes; 0 = no limit.", min=0)] = 0,
     json: Json = False,
 ) -> None:
-    """Fetch and validate a few records of a source without saving anything. Exit code 1 on failure."""
+    """Fetch and validate a few records of a source without saving anything. Exit code 1 on failure.
+    """
     settings: Settings = ctx.obj
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
@@ -117,14 +127,7 @@ def preview(
     if json:
         print(orjson.dumps(asdict(result)).decode())
     else:
-        print_rows(
-            [
-                {**asdict(record), "warnings": "; ".join(record.warnings)}
-                for record in result.records
-            ],
-            "Records",
-            json,
-        )
+        print_rows(terminal_output.preview_list(result), "Records", json)
         if result.error:
             err.print(result.error, style="red", markup=False)
     raise typer.Exit(int(bool(result.error)))
@@ -165,13 +168,20 @@ def release(ctx: typer.Context, name: _Name) -> None:
 
 def _check_source(file: Path) -> dict[str, object]:
     try:
-        source = load(file)
-        check_compatible(source)
+        source, faults = read(file)
     except SourceDefinitionError as error:
         return {"definition": str(file), "result": str(error)}
+    if source.protocol and source.mapping:
+        faults += compatibility_faults(source)
+    if faults:
+        return {"definition": str(file), "result": "\n".join(faults)}
     return {
         "definition": str(file),
         "result": "valid",
         "protocol": source.protocol,
         "mapping": source.mapping,
     }
+
+
+def _check_columns(row: dict[str, object]) -> dict[str, object]:
+    return {"source": Path(str(row["definition"])).stem, "result": row["result"]}

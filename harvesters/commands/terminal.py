@@ -77,7 +77,9 @@ def load_sources(settings: Settings) -> list[Source]:
 
 
 def select_sources(sources: Sequence[Source], names: Sequence[str]) -> list[Source]:
-    """Return the named sources or, without names, all enabled ones; exit with 2 if a name is unknown."""
+    """Return the named sources or, without names, all enabled ones; exit with 2 if a name is
+    unknown.
+    """
     known = {source.name: source for source in sources}
     for name in names:
         if name not in known:
@@ -96,9 +98,27 @@ def current_user() -> str:
         return f"user {os.getuid()} at the terminal"
 
 
-def print_rows(rows: Sequence[Mapping[str, object]], title: str, json: bool) -> None:
-    """Print rows as a table or as JSON."""
+def print_rows(
+    rows: Sequence[Mapping[str, object]],
+    title: str,
+    json: bool,
+    *,
+    shown: Sequence[Mapping[str, object]] | None = None,
+    empty: str = "none",
+) -> None:
+    """Print rows as JSON, or as a table: of *shown* if it has other columns, or the line *empty*.
+    """
     if json:
         print(orjson.dumps(rows).decode())
     else:
-        out.print(terminal_output.make_table(rows, title))
+        out.print(terminal_output.make_table(rows if shown is None else shown, title, empty))
+
+
+def print_runs(
+    rows: Sequence[Mapping[str, object]], title: str, json: bool, *, empty: str = "none"
+) -> None:
+    """Print runs as JSON, or as a table with the reasons below."""
+    print_rows(rows, title, json, shown=terminal_output.run_list(rows), empty=empty)
+    if not json:
+        for line in terminal_output.reason_lines(rows):
+            out.print(line, highlight=False, markup=False)

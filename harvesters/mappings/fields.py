@@ -6,7 +6,7 @@ Values of the table are JMESPath (JSON, rows), XPath (XML) or property paths (RD
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
@@ -36,29 +36,83 @@ from harvesters.payloads.value_parsing import (
     split_words,
     unique_non_contact,
 )
-from harvesters.source import Source
+from harvesters.source import Source, suggestion
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Coded, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
+from vocab.initiative import (
+    Coded,
+    Document,
+    Event,
+    Initiative,
+    Party,
+    Place,
+    Post,
+    Prize,
+    Resource,
+    Role,
+    Text,
+)
 from vocab.iris import Iris
 
 OPTIONS: Mapping[str, Option] = {
     "split": Option(str, None, "The separator of values in one text, e.g. `;`."),
-    "dates": Option((str, list), None, "The registry's date format or formats, if not ISO 8601 (strptime)."),
-    "initiatives_of": Option(str, None, "The source of the initiatives whose keys are in the field `initiatives`; without it this one."),
-    "namespaces": Option(dict, None, "Prefixes of the paths, `prefix = address`; `dc`, `dct`, `xsi`, `xml` are known, for RDF many more."),
+    "dates": Option(
+        (str, list), None, "The registry's date format or formats, if not ISO 8601 (strptime)."
+    ),
+    "initiatives_of": Option(
+        str,
+        None,
+        "The source of the initiatives whose keys are in the field `initiatives`; without it this one.",
+    ),
+    "namespaces": Option(
+        dict,
+        None,
+        "Prefixes of the paths, `prefix = address`; `dc`, `dct`, `xsi`, `xml` are known, for RDF many more.",
+    ),
 }
 
 # The fields of each class.
-TEXTS = ("title", "description", "subjects", "venue", "content")  # a language tag may follow: "title@en"
+TEXTS = (
+    "title",
+    "description",
+    "subjects",
+    "venue",
+    "content",
+)  # a language tag may follow: "title@en"
 LISTS = (
     "countries", "action_lines", "goals", "targets", "subjects", "pages", "partners", "funders", "languages", "identifiers",
     "activity_types", "related", "initiatives",
 )  # fmt: skip
-_COMMON = frozenset(("key", "kind", "title", "description", "issued", "modified", "lead", "lead_type", "lead_country", "licence", *LISTS))
+_COMMON = frozenset(
+    (
+        "key",
+        "kind",
+        "title",
+        "description",
+        "issued",
+        "modified",
+        "lead",
+        "lead_type",
+        "lead_country",
+        "licence",
+        *LISTS,
+    )
+)
 FIELDS: Mapping[type[Resource], frozenset[str]] = {
     Initiative: _COMMON
-    | {"start", "end", "status", "coverage", "latitude", "longitude", "place", "prize_category", "prize_stage", "prize_year"},
-    Event: (_COMMON | {"start", "end", "latitude", "longitude", "place", "venue", "cancelled"}) - {"activity_types"},
+    | {
+        "start",
+        "end",
+        "status",
+        "coverage",
+        "latitude",
+        "longitude",
+        "place",
+        "prize_category",
+        "prize_stage",
+        "prize_year",
+    },
+    Event: (_COMMON | {"start", "end", "latitude", "longitude", "place", "venue", "cancelled"})
+    - {"activity_types"},
     Document: (_COMMON | {"type"}) - {"activity_types"},
     Post: (_COMMON | {"content", "container"}) - {"activity_types"},
 }
@@ -80,29 +134,45 @@ def record_class(source: Source) -> type[Resource]:
     """Return the class of the source's records. Raise SourceDefinitionError if it is unknown."""
     name = source.fields.get("kind", "initiative")
     if name not in KINDS:
-        raise SourceDefinitionError(f"{source.name}: field 'kind' is {name!r}; it is one of {', '.join(KINDS)}")
+        raise SourceDefinitionError(
+            f"{source.name}: field 'kind' is {name!r}; it is one of {', '.join(KINDS)}"
+        )
     return KINDS[name]
 
 
-def check(source: Source, payload_type: Payload = Payload.ROW) -> None:
-    """Raise SourceDefinitionError for an unknown field or an invalid expression; the message says how to correct it."""
+def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[str]:
+    """Yield a message for each unknown field or invalid expression; it says how to correct it."""
     if not source.fields:
-        raise SourceDefinitionError(f"{source.name}: mapping 'fields' needs a [fields] table, at least with 'title'")
-    known = FIELDS[record_class(source)]
+        yield f"{source.name}: mapping 'fields' needs a [fields] table, at least with 'title'"
+        return
+    try:
+        known = FIELDS[record_class(source)]
+    except SourceDefinitionError as error:
+        yield str(error)
+        return
     for name, text in source.fields.items():
         match = _NAME.match(name)
         if not match or match[1] not in known:
-            raise SourceDefinitionError(f"{source.name}: unknown field {name!r}; known are {', '.join(sorted(known))}")
-        if match[2] and match[1] not in TEXTS:
-            raise SourceDefinitionError(f"{source.name}: field {name!r} takes no language; only {', '.join(TEXTS)} do")
-        if name == "key" and payload_type is not Payload.ROW:
-            raise SourceDefinitionError(f"{source.name}: field 'key' is not allowed here: the protocol's own identifier is the key")
-        if name != "kind":
-            _compile_field(source, name, text, payload_type)
+            yield f"{source.name}: unknown field {name!r}; {suggestion(name, known)}"
+        elif match[2] and match[1] not in TEXTS:
+            only = ", ".join(TEXTS)
+            yield f"{source.name}: field {name!r} takes no language; only {only} do"
+        elif name == "key" and payload_type is not Payload.ROW:
+            yield (
+                f"{source.name}: field 'key' is not allowed here: the protocol's own identifier"
+                " is the key"
+            )
+        elif name != "kind":
+            try:
+                _compile_field(source, name, text, payload_type)
+            except SourceDefinitionError as error:
+                yield str(error)
 
 
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any]], Resource]:
-    """Return the function that maps a row, an XML element or a graph by the source's [fields] table."""
+    """Return the function that maps a row, an XML element or a graph by the source's [fields]
+    table.
+    """
     kind = record_class(source)
     lexicon = CrosswalkLookup(crosswalks)
     tables: dict[Payload, FieldTable] = {}  # by payload type, known from the first record
@@ -117,11 +187,20 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any
 
 
 def _payload_type(payload: object) -> Payload:
-    return Payload.ROW if isinstance(payload, dict) else Payload.GRAPH if isinstance(payload, Graph) else Payload.XML
+    return (
+        Payload.ROW
+        if isinstance(payload, dict)
+        else Payload.GRAPH
+        if isinstance(payload, Graph)
+        else Payload.XML
+    )
 
 
 def _compile_field(source: Source, name: str, text: str, payload_type: Payload) -> Find:
-    where, prefixes = f"{source.name}: field {name!r}", get_option(source, OPTIONS, "namespaces") or {}
+    where, prefixes = (
+        f"{source.name}: field {name!r}",
+        get_option(source, OPTIONS, "namespaces") or {},
+    )
     if payload_type is Payload.ROW:
         return compile_jmespath(text, where)
     if payload_type is Payload.GRAPH:
@@ -147,9 +226,13 @@ def _text(value: Any) -> Any:
 class FieldTable:
     """A compiled [fields] table: how each field is found in a record."""
 
-    def __init__(self, source: Source, lexicon: CrosswalkLookup, iris: Iris, payload_type: Payload) -> None:
+    def __init__(
+        self, source: Source, lexicon: CrosswalkLookup, iris: Iris, payload_type: Payload
+    ) -> None:
         self.lexicon = lexicon
-        self.initiative = partial(iris.thing, "initiative", get_option(source, OPTIONS, "initiatives_of") or source.name)
+        self.initiative = partial(
+            iris.thing, "initiative", get_option(source, OPTIONS, "initiatives_of") or source.name
+        )
         self.language = source.language
         self.separator = get_option(source, OPTIONS, "split")
         self.date_formats = option_names(source, OPTIONS, "dates")
@@ -157,10 +240,16 @@ class FieldTable:
         for name, text in source.fields.items():
             match = _NAME.match(name)
             if match and name not in {"kind", "key"}:
-                self.finds.setdefault(match[1], []).append((_compile_field(source, name, text, payload_type), match[2]))
+                self.finds.setdefault(match[1], []).append(
+                    (_compile_field(source, name, text, payload_type), match[2])
+                )
 
-    def texts(self, row: Any, name: str, form: Callable[[Any], str] = normalize_inline) -> list[tuple[str, str | None]]:
-        """Return a field's texts with their languages: the field's, else the record's, else the source definition's."""
+    def texts(
+        self, row: Any, name: str, form: Callable[[Any], str] = normalize_inline
+    ) -> list[tuple[str, str | None]]:
+        """Return a field's texts with their languages: the field's, else the record's, else the
+        source definition's.
+        """
         texts: list[tuple[str, str | None]] = []
         for find, tag in self.finds.get(name, ()):
             value = find(row)
@@ -171,12 +260,19 @@ class FieldTable:
                     texts += self._tagged(item, tag, form)
         return texts
 
-    def _tagged(self, item: Any, tag: str | None, form: Callable[[Any], str]) -> list[tuple[str, str | None]]:
+    def _tagged(
+        self, item: Any, tag: str | None, form: Callable[[Any], str]
+    ) -> list[tuple[str, str | None]]:
         if isinstance(item, dict):
             return [(form(text), tag or parse_language(key) or key) for key, text in item.items()]
         if isinstance(item, _Element | Literal):
             own_tag = item.language if isinstance(item, Literal) else item.get(_LANG)
-            return [(form(_text(item)), tag or (own_tag and parse_language(own_tag)) or own_tag or self.language)]
+            return [
+                (
+                    form(_text(item)),
+                    tag or (own_tag and parse_language(own_tag)) or own_tag or self.language,
+                )
+            ]
         return [(form(_text(item)), tag or self.language)]
 
     def words(self, row: Any, name: str) -> Sequence[str]:
@@ -206,8 +302,13 @@ class FieldTable:
 
     def flag(self, row: Any, name: str) -> bool:
         """Return whether a field is true, as a JSON boolean or a word."""
-        values = [flag_value for find, _ in self.finds.get(name, ()) for flag_value in as_list(find(row))]
-        return any(flag_value is True or normalize_inline(_text(flag_value)).lower() in _YES for flag_value in values)
+        values = [
+            flag_value for find, _ in self.finds.get(name, ()) for flag_value in as_list(find(row))
+        ]
+        return any(
+            flag_value is True or normalize_inline(_text(flag_value)).lower() in _YES
+            for flag_value in values
+        )
 
     def date(self, row: Any, name: str) -> str | None:
         """Return a field's date."""
@@ -220,15 +321,23 @@ class FieldTable:
     def map_record(self, kind: type[Resource], record: Record[Any]) -> Resource:
         """Map one record."""
         row, lexicon = record.payload, self.lexicon
-        declared = lexicon.parse_declared(self.words(row, "action_lines"), self.words(row, "goals"), self.words(row, "targets"))
+        declared = lexicon.parse_declared(
+            self.words(row, "action_lines"), self.words(row, "goals"), self.words(row, "targets")
+        )
         licence = self.word(row, "licence")
         return kind(
             key=record.key,
             titles=parse_titles(self.texts(row, "title")),
             descriptions=parse_titles(self.texts(row, "description", normalize_block)),
-            identifiers=unique_non_contact([text for text in self.words(row, "identifiers") if text != record.key]),
+            identifiers=unique_non_contact(
+                [text for text in self.words(row, "identifiers") if text != record.key]
+            ),
             pages=unique_non_contact(self.words(row, "pages")),
-            languages=tuple(dict.fromkeys([parse_language(word) or word for word in self.words(row, "languages")])),
+            languages=tuple(
+                dict.fromkeys(
+                    [parse_language(word) or word for word in self.words(row, "languages")]
+                )
+            ),
             licence=licence,
             issued=self.date(row, "issued"),
             modified=self.date(row, "modified") or record.modified,
@@ -238,30 +347,53 @@ class FieldTable:
             goals=declared.goals,
             targets=declared.targets,
             subjects=self._subjects(row, declared.unmatched),
-            related=(*self.words(row, "related"), *map(self.initiative, self.words(row, "initiatives"))),
+            related=(
+                *self.words(row, "related"),
+                *map(self.initiative, self.words(row, "initiatives")),
+            ),
             **_CLASS_FIELDS[kind](self, row),
         )
 
     def _subjects(self, row: Any, left: tuple[str, ...]) -> tuple[Text, ...]:
         texts = [
-            parse_name(part, tag) for text, tag in self.texts(row, "subjects") for part in split_values([text], self.separator) if part
+            parse_name(part, tag)
+            for text, tag in self.texts(row, "subjects")
+            for part in split_values([text], self.separator)
+            if part
         ]
-        return tuple(dict.fromkeys([*texts, *[parse_name(word, self.language) for word in left if word]]))
+        return tuple(
+            dict.fromkeys([*texts, *[parse_name(word, self.language) for word in left if word]])
+        )
 
     def _parties(self, row: Any) -> list[Party]:
         parties: list[Party] = []
         if lead := self.word(row, "lead"):
             kind = self.lookup(row, "lead_type", self.lexicon.stakeholder_type)
-            parties.append(Party(Role.LEAD, parse_name(lead), None, kind, self.lookup(row, "lead_country", self.lexicon.country)))
+            parties.append(
+                Party(
+                    Role.LEAD,
+                    parse_name(lead),
+                    None,
+                    kind,
+                    self.lookup(row, "lead_country", self.lexicon.country),
+                )
+            )
         for role, name in ((Role.PARTNER, "partners"), (Role.FUNDER, "funders")):
             parties += [Party(role, parse_name(word)) for word in self.words(row, name)]
         return parties
 
     def dates_and_places(self, row: Any) -> dict[str, Any]:
         """Return start, end and places."""
-        latitude, longitude = parse_number(self.word(row, "latitude")), parse_number(self.word(row, "longitude"))
+        latitude, longitude = (
+            parse_number(self.word(row, "latitude")),
+            parse_number(self.word(row, "longitude")),
+        )
         name = next(iter(parse_titles(self.texts(row, "place"))), None)
-        places = (Place(name, latitude, longitude),) if latitude is not None and longitude is not None else ()
+        places = (
+            (Place(name, latitude, longitude),)
+            if latitude is not None and longitude is not None
+            else ()
+        )
         return {"start": self.date(row, "start"), "end": self.date(row, "end"), "places": places}
 
     def prizes(self, row: Any) -> tuple[Prize, ...]:
@@ -269,7 +401,17 @@ class FieldTable:
         category = self.lookup(row, "prize_category", self.lexicon.prize_category)
         stage = self.lookup(row, "prize_stage", self.lexicon.prize_stage)
         year = self.word(row, "prize_year") or ""
-        return (Prize(category or "", stage or "", int(year) if re.fullmatch("[0-9]{4}", year) else None),) if category or stage else ()
+        return (
+            (
+                Prize(
+                    category or "",
+                    stage or "",
+                    int(year) if re.fullmatch("[0-9]{4}", year) else None,
+                ),
+            )
+            if category or stage
+            else ()
+        )
 
 
 def _initiative_fields(table: FieldTable, row: Any) -> dict[str, Any]:
@@ -277,14 +419,20 @@ def _initiative_fields(table: FieldTable, row: Any) -> dict[str, Any]:
         **table.dates_and_places(row),
         "coverage": table.lookup(row, "coverage", table.lexicon.coverage),
         "status": table.lookup(row, "status", table.lexicon.status),
-        "activity_types": tuple(dict.fromkeys(map(table.lexicon.activity_type, table.words(row, "activity_types")))),
+        "activity_types": tuple(
+            dict.fromkeys(map(table.lexicon.activity_type, table.words(row, "activity_types")))
+        ),
         "prizes": table.prizes(row),
     }
 
 
 def _event_fields(table: FieldTable, row: Any) -> dict[str, Any]:
     venue = next(iter(parse_titles(table.texts(row, "venue"))), None)
-    return {**table.dates_and_places(row), "venue": venue, "cancelled": table.flag(row, "cancelled")}
+    return {
+        **table.dates_and_places(row),
+        "venue": venue,
+        "cancelled": table.flag(row, "cancelled"),
+    }
 
 
 def _document_fields(table: FieldTable, row: Any) -> dict[str, Any]:

@@ -21,13 +21,16 @@ from rich.progress import (
     TimeElapsedColumn,
 )
 from rich.table import Table
+from rich.text import Text
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.pipeline.page_processor import Progress as Step
 from harvesters.runs import run_report
 from harvesters.runs.commit import is_deferred
 from harvesters.runs.plan import Plan
+from harvesters.runs.source_preview import PreviewResult
 
+_NEVER_WRAPPED = ("run", "source", "started", "outcome")  # columns whose texts are short
 _MAX_REASONS = 5  # printed for each source
 
 
@@ -95,19 +98,72 @@ def _reason_cell(text: str) -> str:
     return f"[yellow]{escape(text)}[/yellow]"
 
 
-def make_table(rows: Sequence[Mapping[str, object]], title: str) -> Table:
-    """Return a table of rows. Columns are the keys of all rows in order of appearance, without
-    empty columns.
+def make_table(
+    rows: Sequence[Mapping[str, object]], title: str, empty: str = "none"
+) -> Table | Text:
+    """Return a table of rows, or a line that ends in *empty* if there are none.
+
+    Columns are the keys of all rows in order of appearance, without empty columns.
     """
-    names = list(
-        dict.fromkeys(name for row in rows for name, value in row.items() if value is not None)
-    )
-    table = Table(title=title, title_justify="left")
+    if not rows:
+        return Text(f"{title}: {empty}")
+    used = {name for row in rows for name, value in row.items() if value is not None}
+    names = [name for name in dict.fromkeys(name for row in rows for name in row) if name in used]
+    table = Table(title=title, title_justify="left", box=SIMPLE)
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(name, overflow="fold", no_wrap=name in _NEVER_WRAPPED)
     for row in rows:
         table.add_row(*(escape(_cell(row.get(name))) for name in names))
     return table
+
+
+def run_list(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
+    """Return the columns of runs (``run_report.run_row``) that fit on a line of 80."""
+    return [
+        {
+            "run": row["run"],
+            "started": row["started"][: len("2026-01-01T00:00")].replace("T", " "),
+            "outcome": row["outcome"],
+            "records": _cell(row["counts"]),
+        }
+        for row in rows
+    ]
+
+
+def reason_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return a line for each run (``run_report.run_row``) that has a reason."""
+    return [f"{row['run']}: {row['reason']}" for row in rows if row["reason"]]
+
+
+def source_list(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
+    """Return the columns of sources (``run_report.source_rows``) that fit on a line of 80."""
+    return [
+        {
+            "source": row["name"],
+            "schedule": row["every"],
+            "last run": row["last"],
+            "published": row["published"],
+            "status": "disabled"
+            if not row["enabled"]
+            else f"on hold: {row['hold']}"
+            if row["hold"]
+            else None,
+        }
+        for row in rows
+    ]
+
+
+def preview_list(result: PreviewResult) -> list[dict[str, object]]:
+    """Return a row for each record of a preview; remarks say why it is withheld, or warn."""
+    return [
+        {
+            "key": record.key,
+            "outcome": record.outcome,
+            "title": record.title or None,
+            "remarks": "\n".join(filter(None, (record.reason, *record.warnings))) or None,
+        }
+        for record in result.records
+    ]
 
 
 def statistics_table(row: Mapping[str, Any]) -> Table:
@@ -243,6 +299,16 @@ class ProgressBar:
     ) -> None:
         """Stop, and clear the display."""
         self._progress.stop()
+
+    @property
+    def sources(self) -> list[str]:
+        """Return the sources whose runs are shown."""
+        return [*self._tasks]
+
+    def finish(self, source: str) -> None:
+        """Remove the bar of a source whose run has ended."""
+        if source in self._tasks:
+            self._progress.remove_task(self._tasks.pop(source)[0])
 
     def show(self, step: Step) -> None:
         """Show the progress of a source's run."""

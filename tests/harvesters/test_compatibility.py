@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from harvesters.compatibility import check_compatible
+from harvesters.compatibility import check_compatible, compatibility_faults
 from harvesters.errors import SourceDefinitionError
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
@@ -24,11 +24,11 @@ def test_a_good_card_gives_its_protocol_and_mapping(card):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"protocol": "oai"}, "protocol 'oai' is unknown; known are oai-pmh, ckan, json, csv"),
-        ({"mapping": "dc"}, "mapping 'dc' is unknown; known are oai_dc, "),
+        ({"protocol": "oai"}, "protocol 'oai' is unknown; did you mean 'oai-pmh'?"),
+        ({"mapping": "dc"}, "mapping 'dc' is unknown; known are "),
         ({"mapping": "oai_dc"}, "cannot read what protocol 'json' brings, a JSON object or a table's row; these can: ckan_package"),
         ({"protocol": "oai-pmh", "mapping": "ckan_package"}, "brings, an XML element; these can: oai_dc"),
-        ({"options": {"pages": "p"}}, "unknown option 'pages'; json with fields knows charset, cursor"),
+        ({"options": {"pages": "p"}}, "unknown option 'pages' of json with fields; did you mean 'page'?"),
         ({"options": {"size": "10"}}, "option 'size' is '10'; write a whole number"),
         ({"options": {"size": True}}, "option 'size' is True; write a whole number"),
         ({"options": {"size": -1}}, "option 'size' is -1; write a number from 0 up"),
@@ -53,6 +53,19 @@ def test_a_card_that_cannot_work_is_refused(given, message, card):
         check_compatible(card(**given))
 
     assert str(error.value).startswith("a: ")
+
+
+def test_all_faults_of_a_card_are_reported_at_once(card):
+    given = {"options": {"size": "10", "pages": 1}, "fields": {"titel": "x", "key": "["}}
+
+    faults = compatibility_faults(card(**given))
+
+    assert [fault.partition(": ")[2].partition(";")[0].partition(": I")[0] for fault in faults] == [
+        "option 'size' is '10'",
+        "unknown option 'pages' of json with fields",
+        "unknown field 'titel'",
+        "field 'key': '[' is no JMESPath",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.source import Limits, load, load_all
+from harvesters.source import Limits, load, load_all, read
 
 GOOD = """
 title = "Projects"
@@ -38,13 +38,13 @@ def test_a_card_is_a_source_named_after_its_file(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "message"),
     [
-        ("title", "titel", "unknown key 'titel'"),
+        ("title", "titel", "unknown key 'titel'; did you mean 'title'?"),
         ('title = "Projects"', "", "'title' is missing"),
         ('title = "Projects"', "title = 3", "'title' is 3, which is no text"),
         ("https://registry.example/api", "registry.example", "is no http or https address"),
         ("https://creativecommons.org/licenses/by/4.0/", "CC BY", "licence 'CC BY' must be a URL"),
         ("15 3 * * *", "daily", "no cron line of five fields"),
-        ("expect = 100", "expects = 100", "unknown limit 'expects'"),
+        ("expect = 100", "expects = 100", "unknown limit 'expects'; did you mean 'expect'?"),
         ("expect = 100", "expect = -1", "no number from 0 up"),
         ('key = "id"', "key = 1", "field 'key' is 1"),
         ("[limits]", "pause = -1\n[limits]", "pause is -1"),
@@ -59,6 +59,19 @@ def test_a_wrong_card_is_refused_with_its_fault(tmp_path: Path, old: str, new: s
 
     assert message in str(caught.value)
     assert str(wrong) in str(caught.value)
+
+
+def test_all_faults_of_a_card_are_reported_at_once(tmp_path: Path) -> None:
+    wrong = card(tmp_path, GOOD.replace("title", "titel").replace("15 3 * * *", "daily"))
+
+    source, faults = read(wrong)
+
+    assert [fault.partition(": ")[2].partition(";")[0].partition(" of ")[0] for fault in faults] == [
+        "unknown key 'titel'",
+        "every 'daily' is no cron line",
+        "'title' is missing",
+    ]
+    assert source.url == "https://registry.example/api"
 
 
 def test_a_name_that_cannot_be_in_an_address_is_refused(tmp_path: Path) -> None:
