@@ -16,8 +16,8 @@ import typer
 
 from harvesters.commands import plans, runs, sources
 from harvesters.commands.terminal import (
+    HarvestSettings,
     Json,
-    Settings,
     err,
     harvest_context,
     load_sources,
@@ -89,7 +89,7 @@ def harvest(
     """Harvest registries and publish the changes. Exit code 1 if a run failed, was held or is
     incomplete.
     """
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     wanted = select_sources(load_sources(settings), names or [])
     if not wanted:
         err.print(
@@ -124,7 +124,7 @@ def remap_sources(
     """Re-map archived data with today's mappings and rules, offline. Exit code 1 if a run failed or
     was held.
     """
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     wanted = select_sources(load_sources(settings), names or [])
     with harvest_context(settings) as context:
         context.pool.check_cluster()
@@ -216,7 +216,7 @@ def _confirm_superseding(
 @app.command()
 def schedule(ctx: typer.Context) -> None:
     """Harvest each source on its schedule until Ctrl-C."""
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     cards = load_sources(settings)
     _exit_on_sigterm()
     wait_for_database(settings.ledger)
@@ -287,7 +287,7 @@ def worker(
     """Run harvests queued in the PostgreSQL ledger, on any number of machines, until Ctrl-C or
     SIGTERM.
     """
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     load_sources(settings)
     _exit_on_sigterm()
     wait_for_database(settings.ledger)

@@ -27,11 +27,11 @@ _out, _err = Console(), Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-class Settings(Protocol):
+class AdminSettings(Protocol):
     """The settings that the commands for keys need."""
 
     @property
-    def data(self) -> Path: ...  # noqa: D102 - the front door's Settings say what each is
+    def data(self) -> Path: ...  # noqa: D102 - documented in command_line.settings
     @property
     def ledger(self) -> str: ...  # noqa: D102
 
@@ -118,7 +118,7 @@ def revoke(
 
 
 @contextmanager
-def _ledger(settings: Settings) -> Iterator[Ledger]:
+def _ledger(settings: AdminSettings) -> Iterator[Ledger]:
     settings.data.mkdir(parents=True, exist_ok=True)
     ledger = Ledger(settings.ledger)
     try:

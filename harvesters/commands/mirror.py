@@ -26,7 +26,7 @@ _MAX_ANSWER_BYTES = 64 << 20  # bytes of a response: four parts, for servers wit
 log = structlog.get_logger(component="mirror")
 
 
-class Settings(Protocol):
+class MirrorSettings(Protocol):
     """The settings that the command needs."""
 
     @property
@@ -49,7 +49,7 @@ def address(url: str) -> str:
 
 @contextmanager
 def open_mirror(
-    settings: Settings, url: str, base: str | None, pause: float, largest: int
+    settings: MirrorSettings, url: str, base: str | None, pause: float, largest: int
 ) -> Iterator[Mirror]:
     """Open a client for the other Stocktake, and yield the mirror."""
     validators: dict[str, Validator] = {}

@@ -10,8 +10,8 @@ import typer
 
 from harvesters.commands.runs import Outcomes
 from harvesters.commands.terminal import (
+    HarvestSettings,
     Json,
-    Settings,
     current_user,
     harvest_context,
     load_sources,
@@ -34,7 +34,7 @@ _UNCHANGING = (Outcome.UNCHANGED, Outcome.ABSENT, Outcome.MISSING)  # outcomes t
 @app.command("list")
 def list_plans(ctx: typer.Context, json: Json = False) -> None:
     """List plans that await approval, oldest first, with the reasons."""
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     with harvest_context(settings) as context:
         rows = [run_report.run_row(run) for run in context.ledger.awaiting_review()]
     print_runs(rows, "Plans that await approval", json)
@@ -51,7 +51,7 @@ def show_plan(
     json: Json = False,
 ) -> None:
     """Show the changes of a plan: statistics, and each changed or unpublished record."""
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     with harvest_context(settings) as context:
         run = _find_held_plan(id, context)
         outcomes = outcome or [outcome for outcome in Outcome if outcome not in _UNCHANGING]
@@ -92,7 +92,7 @@ def approve(
     json: Json = False,
 ) -> None:
     """Approve a plan and publish its changes."""
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     sources = load_sources(settings)
     with harvest_context(settings) as context:
         (source,) = select_sources(sources, [_find_held_plan(id, context).source])
@@ -112,7 +112,7 @@ def reject(
     json: Json = False,
 ) -> None:
     """Reject a plan and keep the published data."""
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     sources = load_sources(settings)
     with harvest_context(settings) as context:
         (source,) = select_sources(sources, [_find_held_plan(id, context).source])

@@ -8,7 +8,7 @@ import orjson
 import typer
 from typer.core import TyperGroup
 
-from harvesters.commands.terminal import Json, Settings, harvest_context, out, print_runs
+from harvesters.commands.terminal import HarvestSettings, Json, harvest_context, out, print_runs
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report, terminal_output
@@ -41,7 +41,7 @@ def list_runs(
     json: Json = False,
 ) -> None:
     """List runs, newest first, with counts and outcome."""
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     with harvest_context(settings) as context:
         rows = [run_report.run_row(run) for run in context.ledger.runs(source, limit)]
     print_runs(rows, "Runs", json, empty="none yet; start one: stocktake harvest")
@@ -55,7 +55,7 @@ def show_run(
     json: Json = False,
 ) -> None:
     """Show the statistics of a run and its records: all with one outcome, or some of each."""
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     with harvest_context(settings) as context:
         print_run(context, id, outcome or [], json=json)
 

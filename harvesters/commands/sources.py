@@ -13,8 +13,8 @@ import orjson
 import typer
 
 from harvesters.commands.terminal import (
+    HarvestSettings,
     Json,
-    Settings,
     current_user,
     err,
     harvest_context,
@@ -36,7 +36,7 @@ _Name = Annotated[str, typer.Argument(help="The source.")]
 @app.command("list")
 def list_sources(ctx: typer.Context, json: Json = False) -> None:
     """List sources: schedule, last run, published records and hold; with --json also the rest."""
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     with harvest_context(settings) as context:
         rows = run_report.source_rows(load_sources(settings), context.ledger)
     print_rows(
@@ -76,7 +76,7 @@ def check_sources(
     json: Json = False,
 ) -> None:
     """Check source definitions offline. Exit code 1 if one is invalid."""
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     files = (
         [_source_file(settings.sources, name) for name in definitions]
         if definitions
@@ -108,7 +108,7 @@ def preview(
 ) -> None:
     """Fetch and validate a few records of a source without saving anything. Exit code 1 on failure.
     """
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     if memory:
         resource.setrlimit(resource.RLIMIT_AS, (memory, memory))
     file = None if definition == "-" else _source_file(settings.sources, definition)
@@ -148,7 +148,7 @@ def hold(
     reason: Annotated[str, typer.Option(help="Reason, shown to other operators.")] = "",
 ) -> None:
     """Put a source on hold: its next plans need approval."""
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     (source,) = select_sources(load_sources(settings), [name])
     with harvest_context(settings) as context:
         plan_decisions.hold(context, source.name, by=current_user(), reason=reason)
@@ -159,7 +159,7 @@ def hold(
 @app.command()
 def release(ctx: typer.Context, name: _Name) -> None:
     """End a source's hold. Plans that await approval stay open."""
-    settings: Settings = ctx.obj
+    settings: HarvestSettings = ctx.obj
     with harvest_context(settings) as context:
         plan_decisions.release(context, name, by=current_user())
         update_status(context)

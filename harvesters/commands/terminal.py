@@ -25,7 +25,7 @@ out, err = Console(), Console(stderr=True)
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 
 
-class Settings(Protocol):
+class HarvestSettings(Protocol):
     """The settings that the harvester commands need."""
 
     @property
@@ -48,7 +48,7 @@ class Settings(Protocol):
     def dask(self) -> str: ...  # noqa: D102
 
 
-def harvest_context(settings: Settings) -> AbstractContextManager[HarvestContext]:
+def harvest_context(settings: HarvestSettings) -> AbstractContextManager[HarvestContext]:
     """Open the context of runs, with collector processes that read responses."""
     return open_context(
         settings.data,
@@ -64,7 +64,7 @@ def harvest_context(settings: Settings) -> AbstractContextManager[HarvestContext
     )
 
 
-def load_sources(settings: Settings) -> list[Source]:
+def load_sources(settings: HarvestSettings) -> list[Source]:
     """Load all source definitions; exit with 2 if one is invalid."""
     try:
         sources = load_all(settings.sources)

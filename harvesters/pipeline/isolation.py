@@ -42,7 +42,7 @@ from harvesters.pipeline.collector import (
     unpack_result,
 )
 from harvesters.pipeline.page_processor import Progress, ProgressCallback
-from harvesters.pipeline.process_limits import Limits, Marks, Phase, describe_exit
+from harvesters.pipeline.process_limits import Marks, Phase, ProcessLimits, describe_exit
 from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.pipeline.worker_pool import Executor, WorkerPool, WorkUnit
 
@@ -92,7 +92,7 @@ class CollectorBugError(Exception):
 class Process:
     """A collector process, forked by *fork_server*; ``end`` must be called in any case."""
 
-    def __init__(self, fork_server: ForkServer, limits: Limits) -> None:
+    def __init__(self, fork_server: ForkServer, limits: ProcessLimits) -> None:
         self._fork_server, self._limits = fork_server, limits
         self.marks = Marks()
         self._folder = tempfile.TemporaryDirectory(prefix="stocktake-", ignore_cleanup_errors=True)
@@ -270,9 +270,9 @@ class Collectors:
     """
 
     def __init__(
-        self, base: str, limits: Limits | None = None, command: Sequence[str] | None = None
+        self, base: str, limits: ProcessLimits | None = None, command: Sequence[str] | None = None
     ) -> None:
-        self.limits = limits or Limits()
+        self.limits = limits or ProcessLimits()
         self._base, self._command = base, command
         self._fork_server: ForkServer | None = None
         self._lock = threading.Lock()

@@ -23,7 +23,7 @@ _PAGE = os.sysconf("SC_PAGE_SIZE")
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class ProcessLimits:
     """What one step (reading an answer, mapping a record, validating a batch) may take, and what a run may.
 
     *memory* is the address space in bytes beyond what the idle process has. *seconds* is processor time, *silence* elapsed
@@ -99,7 +99,7 @@ class Meter:
     With an *alarm* elapsed time is limited by SIGALRM too, for processes that no parent watches.
     """
 
-    def __init__(self, limits: Limits, *, alarm: bool = False) -> None:
+    def __init__(self, limits: ProcessLimits, *, alarm: bool = False) -> None:
         self._limits, self._alarm = limits, alarm
         self._idle = address_space()
         self._size, self._renewed = 0, -math.inf
@@ -143,7 +143,7 @@ def address_space() -> int:
         return 0
 
 
-def describe_exit(code: int, limits: Limits, size: int = 0) -> str:
+def describe_exit(code: int, limits: ProcessLimits, size: int = 0) -> str:
     """Return why a process ended with *code*, as the end of a sentence that begins with what it was doing."""
     gibibytes = limits.memory_for(size) / (1 << 30)
     if code == MEMORY_EXIT:

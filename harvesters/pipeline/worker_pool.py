@@ -31,7 +31,7 @@ from harvesters.ledger.models import StagedRecord
 from harvesters.optional_dependency import import_optional
 from harvesters.page_model import Record
 from harvesters.pipeline.gc_tuning import enable_reduced_gc
-from harvesters.pipeline.process_limits import MEMORY_EXIT, Limits, Meter
+from harvesters.pipeline.process_limits import MEMORY_EXIT, Meter, ProcessLimits
 from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, RecordProcessor, StepCallback, create_processor
 from shapes.validate import EngineName
 
@@ -282,7 +282,7 @@ _MAX_ATTEMPTS = 3  # processes that a work unit may crash before it counts as th
 _meter: Meter | None = None  # in a worker process; None in its parent
 
 
-def _init_worker(limits: Limits) -> None:
+def _init_worker(limits: ProcessLimits) -> None:
     """Prepare a worker process, which exits with its parent, however that ends."""
     global _meter
     enable_reduced_gc()
@@ -315,9 +315,9 @@ class ProcessExecutor:
 
     code = ""  # workers are started from the same directory
 
-    def __init__(self, concurrency: int, limits: Limits | None = None) -> None:
+    def __init__(self, concurrency: int, limits: ProcessLimits | None = None) -> None:
         self.concurrency = concurrency
-        self._limits = limits or Limits()
+        self._limits = limits or ProcessLimits()
         self._pool: ProcessPoolExecutor | None = None
         self._lock = threading.Lock()
 

@@ -18,11 +18,11 @@ from typing import Any, cast
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.pipeline.collector import serve
 from harvesters.pipeline.isolation import Collectors
-from harvesters.pipeline.process_limits import Limits
+from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.protocols.registry import PROTOCOLS
 from vocab.iris import BASE
 
-LIMITS = Limits(memory=1 << 30, seconds=2, silence=120, crashes=12)
+LIMITS = ProcessLimits(memory=1 << 30, seconds=2, silence=120, crashes=12)
 
 
 class Panic(BaseException):
@@ -63,7 +63,7 @@ REASONS: Mapping[str, str] = {
 
 
 @contextmanager
-def collectors(kind: str = "", limits: Limits = LIMITS) -> Iterator[Collectors]:
+def collectors(kind: str = "", limits: ProcessLimits = LIMITS) -> Iterator[Collectors]:
     """Open collector processes in which responses and records may be hostile, with a short timeout for "sleep"."""
     opened = Collectors(BASE, replace(limits, silence=6) if kind == "sleep" else limits, (sys.executable, str(Path(__file__))))
     try:

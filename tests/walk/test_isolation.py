@@ -26,7 +26,7 @@ from harvesters.errors import CrashingReplyError, CrashLoopError, ValidationCras
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.page_model import Record
 from harvesters.pipeline.isolation import Collectors
-from harvesters.pipeline.process_limits import Limits
+from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, RecordProcessor, create_processor
 from harvesters.pipeline.worker_pool import ProcessExecutor, WorkerPool
 from harvesters.runs.context import HarvestContext
@@ -290,7 +290,7 @@ def test_records_that_kill_the_pool_are_worked_on_by_the_bounded_process(deed: s
     def local(_processor: RecordProcessor, _cases: Any) -> list[StagedRecord]:
         return withheld
 
-    pool = ProcessExecutor(1, Limits(memory=1 << 30, seconds=1, silence=3))
+    pool = ProcessExecutor(1, ProcessLimits(memory=1 << 30, seconds=1, silence=3))
     bounded = WorkerPool(BASE, process_locally=local, is_isolated=True, connect=lambda: pool, record_count=10_000)
     try:
         assert bounded.submit(create_processor(task), cases).results() == withheld

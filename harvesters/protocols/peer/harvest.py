@@ -23,7 +23,7 @@ from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.peer import record
-from harvesters.protocols.peer.journal import JournalReplay, RemoteHead, entry_number, fetch_head, home_url, last_entry_id
+from harvesters.protocols.peer.journal import JournalHead, JournalReplay, entry_number, fetch_head, home_url, last_entry_id
 from harvesters.protocols.peer.record import Item, RecordName, origin_chain, parse_name, parse_statements
 from harvesters.source import Source
 
@@ -59,7 +59,7 @@ class PeerReader:
 
     source: Source
     fetch: Fetch
-    head: RemoteHead
+    head: JournalHead
     registries: dict[str, list[Quad]] = field(default_factory=dict)
 
     def is_selected(self, about: RecordName | None) -> bool:
@@ -99,17 +99,17 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
         _check_base(source, fetch, head)
         after, name_ = _start_entry(source, fetch, head) if since is not None else (0, "")
         state = PeerCursor(head.base, head.number, head.id, after, name_, again=cursor is not None)
-    yield from _read_journal(PeerReader(source, fetch, RemoteHead(home_url(source), state.base, state.number, state.id)), state)
+    yield from _read_journal(PeerReader(source, fetch, JournalHead(home_url(source), state.base, state.number, state.id)), state)
 
 
-def _check_base(source: Source, fetch: Fetch, head: RemoteHead) -> None:
+def _check_base(source: Source, fetch: Fetch, head: JournalHead) -> None:
     if head.base == fetch.base:
         problem = f"the IRIs of {head.url} begin with {head.base}, as ours do, so records of the two cannot be distinguished"
         cure = "set another base for one of the two (STOCKTAKE_BASE), or follow it with `stocktake mirror`"
         raise ParseError(f"{source.name}: {problem}; {cure}")
 
 
-def _start_entry(source: Source, fetch: Fetch, head: RemoteHead) -> tuple[int, str]:
+def _start_entry(source: Source, fetch: Fetch, head: JournalHead) -> tuple[int, str]:
     """Return number and id of the entry after which to read; (0, "") to read everything."""
     before = last_entry_id(source, fetch)
     number = entry_number(source, fetch, head, before) if before else None

@@ -36,7 +36,7 @@ Lines = list[str]  # statements of a graph, in N-Triples without the final dot
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteHead:
+class JournalHead:
     """The newest entry of the journal at *url*: number 0 and no id if it is empty; all its IRIs begin with *base*."""
 
     url: str
@@ -50,7 +50,7 @@ def home_url(source: Source) -> str:
     return source.url.rstrip("/") + "/"
 
 
-def fetch_head(source: Source, fetch: Fetch) -> RemoteHead | None:
+def fetch_head(source: Source, fetch: Fetch) -> JournalHead | None:
     """Request the newest entry. Return None if it has not changed since the last run. Raise ParseError if there is no journal."""
     address = f"{home_url(source)}journal/head"
     try:
@@ -62,7 +62,7 @@ def fetch_head(source: Source, fetch: Fetch) -> RemoteHead | None:
     match load_json(reply):
         case {"base": str(base), "number": int(number), "id": str() | None as name} if is_web(base) and base[-1] in "/#":
             if (number > 0 and _ID.fullmatch(name or "")) or (number == 0 and name is None):
-                return RemoteHead(home_url(source), base, number, name or "")
+                return JournalHead(home_url(source), base, number, name or "")
     raise ParseError(f"{source.name}: {address}: base, number or id of the newest entry are missing")
 
 
@@ -73,7 +73,7 @@ def last_entry_id(source: Source, fetch: Fetch) -> str | None:
     return match[0] if match else None
 
 
-def entry_number(source: Source, fetch: Fetch, head: RemoteHead, name: str) -> int | None:
+def entry_number(source: Source, fetch: Fetch, head: JournalHead, name: str) -> int | None:
     """Return the number of the entry with the id *name*, or None if the journal lacks it: it was rewound or replaced."""
     before = head.number + 1
     while before > 1:
@@ -104,7 +104,7 @@ class JournalReplay:
         """Close the file."""
         self._file.close()
 
-    def apply_entries(self, source: Source, fetch: Fetch, head: RemoteHead, after: int, previous: str | None) -> None:
+    def apply_entries(self, source: Source, fetch: Fetch, head: JournalHead, after: int, previous: str | None) -> None:
         """Apply the entries after the number *after*, whose entry has the id *previous*, up to *head*.
 
         Raises ParseError if an entry does not match its id or does not follow the one before.
