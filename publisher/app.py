@@ -31,7 +31,9 @@ from publisher.pages.templating import DOCUMENTATION, PACKAGE_FOLDER, Pages
 from publisher.portal.first_start import FirstStart
 from publisher.portal.source_preview import PreviewRunner
 from publisher.releases.object_store import follow_releases
-from publisher.routes import ROUTERS
+from publisher.routes import ROUTERS, build_router
+from publisher.sparql.exporter import Exporter
+from publisher.sparql.exports import ExportQueue
 from publisher.sparql.rewriting import TEXT_HEADER
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import data_version
@@ -88,8 +90,10 @@ def create_app(service: QueryService, permit: Callable[[Request], bool] = no_pee
     app.state.start = start = FirstStart(service, release=site.branding.demo)
     app.state.preview_runner = site.preview_runner
     pages = Pages(service.iris, lambda: data_version(service), site.branding)
-    for router in ROUTERS.values():
-        app.include_router(router(service, pages))
+    app.state.service, app.state.pages = service, pages
+    app.state.exporter = Exporter(service, ExportQueue(service.data / "exports", service.limits))
+    for name in ROUTERS:
+        app.include_router(build_router(name, service, pages))
     app.mount("/static", StaticFiles(directory=PACKAGE_FOLDER / "static"))
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))

@@ -38,7 +38,7 @@ from publisher.store.query_service import QueryService
 
 Router = Callable[[QueryService, Pages], APIRouter]
 
-ROUTERS: dict[str, Router] = {
+ROUTERS: dict[str, APIRouter | Router] = {
     "home": home.router,
     "logo": logo.router,
     "atlas": map.router,
@@ -83,3 +83,9 @@ ROUTERS: dict[str, Router] = {
     "health": health.router,
     "status": status.router,
 }
+
+
+def build_router(name: str, service: QueryService, pages: Pages) -> APIRouter:
+    """Return the router *name* over *service*."""
+    router = ROUTERS[name]
+    return router if isinstance(router, APIRouter) else router(service, pages)

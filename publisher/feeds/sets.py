@@ -15,7 +15,7 @@ _TOP = {
     "source": "By registry",
     "kind": "By kind",
 }
-_BASIS = {"declared": "stated by the registry", "crosswalked": "translated from the registry's own codes"}
+BASIS_TITLES = {"declared": "stated by the registry", "crosswalked": "translated from the registry's own codes"}
 
 
 def set_concept(name: str, iris: Iris) -> str | None:
@@ -42,7 +42,7 @@ def set_title(name: str, iris: Iris) -> str:
         return _TOP.get(family, family)
     named = label(set_concept(name, iris) or "", "en", iris.base) or code
     before = {"goal": f"Goal {code}: ", "line": f"{code}: ", "source": "Registry ", "kind": "Kind "}.get(family, "")
-    return before + named.removeprefix(before).strip() + (f" ({_BASIS[basis]})" if basis in _BASIS else "")
+    return before + named.removeprefix(before).strip() + (f" ({BASIS_TITLES[basis]})" if basis in BASIS_TITLES else "")
 
 
 def about(iri: str, iris: Iris) -> str | None:

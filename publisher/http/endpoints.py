@@ -34,8 +34,11 @@ KeyPath = Annotated[str, Path(min_length=1, description="The registry's own iden
 _METHODS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _PROBLEMS = {
     400: "The request is invalid; `detail` says what to change",
+    401: "A key is required",
+    403: "The key does not allow this",
     404: "Nothing is known at this address",
     406: "No available format matches the request",
+    409: "It is not finished",
     410: "It existed, and was withdrawn",
     413: "The body or the query is too long",
     415: "The body has an unsupported media type",
@@ -44,6 +47,10 @@ _PROBLEMS = {
     503: "Not ready yet, or too busy; retry after the seconds in Retry-After",
     504: "The query exceeded its time limit",
 }
+
+
+# The documentation of a redirect to another path of this host.
+MOVED: Documentation = {302: {"description": "It is at the address in Location"}}
 
 
 class Problem(TypedDict):
@@ -68,6 +75,11 @@ def other_contents(formats: Iterable[Format]) -> Documentation:
     media = [data_format.media.partition(";")[0] for data_format in formats]
     schemas: dict[str, dict[str, str]] = {name: {} if name.endswith("json") else {"type": "string"} for name in media}
     return {200: {"content": {name: {"schema": schema} for name, schema in schemas.items() if name != JSON.media}}}
+
+
+def text_contents(*media: str) -> Documentation:
+    """Return the documentation of a successful response with text in one of the media types *media*."""
+    return {200: {"content": {name.partition(";")[0]: {"schema": {"type": "string"}} for name in media}}}
 
 
 def format_parameter(formats: Iterable[str]) -> Any:

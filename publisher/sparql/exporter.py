@@ -33,33 +33,34 @@ class Exporter:
     """Run *exports* on *service*. If several servers share a folder, one of them does."""
 
     def __init__(self, service: QueryService, exports: ExportQueue) -> None:
-        self._service, self._exports = service, exports
+        self._service, self.exports = service, exports
         self._current: tuple[str, asyncio.Task[None]] | None = None
 
     async def run(self) -> None:
         """Run until cancelled; a running export is requeued then."""
-        lock = await _worker_lock(self._exports.folder)
+        lock = await _worker_lock(self.exports.folder)
         try:
-            self._exports.recover()
+            self.exports.recover()
             while True:
-                self._exports.delete_expired()
-                seen = self._exports.changed()
-                while self._service.snapshot and (export := self._exports.next()):
+                self.exports.delete_expired()
+                seen = self.exports.changed()
+                while self._service.snapshot and (export := self.exports.next()):
                     await self._run_one(export)
                 await self._wait_for_change(seen)
         finally:
             lock.close()
 
-    def stop(self, name: str) -> None:
-        """Cancel the export *name* if it is running."""
-        if self._current and self._current[0] == name:
+    def delete(self, export: Export) -> None:
+        """Delete *export*; stop it if it is running."""
+        self.exports.delete(export.id)
+        if self._current and self._current[0] == export.id:
             self._current[1].cancel()
 
     async def _wait_for_change(self, seen: int) -> None:
         """Wait for a new export, for a limited time: file timestamps may be too coarse, and results expire."""
         for _ in range(POLLS_BEFORE_REREAD):
             await asyncio.sleep(POLL_SECONDS)
-            if self._exports.changed() != seen:
+            if self.exports.changed() != seen:
                 return
 
     async def _run_one(self, export: Export) -> None:
@@ -70,8 +71,8 @@ class Exporter:
         except asyncio.CancelledError:
             task.cancel()
             await asyncio.wait({task})
-            if (left := self._exports.get(export.id)) and left.state is ExportState.RUNNING:
-                self._exports.save(replace(left, state=ExportState.QUEUED, tries=left.tries - 1))  # does not count as an attempt
+            if (left := self.exports.get(export.id)) and left.state is ExportState.RUNNING:
+                self.exports.save(replace(left, state=ExportState.QUEUED, tries=left.tries - 1))  # does not count as an attempt
             raise
         finally:
             self._current = None
@@ -81,9 +82,9 @@ class Exporter:
     async def _work(self, export: Export) -> None:
         current = self._service.current
         running = replace(
-            export, state=ExportState.RUNNING, tries=export.tries + 1, started=self._exports.timestamp(), position=current.position
+            export, state=ExportState.RUNNING, tries=export.tries + 1, started=self.exports.timestamp(), position=current.position
         )
-        self._exports.save(running)
+        self.exports.save(running)
         worker = await Worker.start(self._service.limits.export_memory)
         try:
             worker.step_back(NICE)
@@ -91,12 +92,12 @@ class Exporter:
             await self._answer(running, worker)
         except StoreError as error:
             log.error("export failed", error=str(error))
-            self._unless_deleted(running, lambda: self._exports.fail(running, "the store was unavailable; submit the export again"))
+            self._unless_deleted(running, lambda: self.exports.fail(running, "the store was unavailable; submit the export again"))
         except PublisherError as error:
             reason = str(error)
-            self._unless_deleted(running, lambda: self._exports.fail(running, reason))
+            self._unless_deleted(running, lambda: self.exports.fail(running, reason))
         finally:
-            (self._exports.folder / export.id / "part").unlink(missing_ok=True)
+            (self.exports.folder / export.id / "part").unlink(missing_ok=True)
             await worker.stop()
 
     async def _answer(self, export: Export, worker: Worker) -> None:
@@ -114,7 +115,7 @@ class Exporter:
     async def _write_result(self, export: Export, answer: Answer) -> None:
         """Write the result to a temporary file, and rename it when complete."""
         digest, size, last_saved = hashlib.sha256(), 0, 0.0
-        part = self._exports.folder / export.id / "part"
+        part = self.exports.folder / export.id / "part"
         with part.open("wb") as file:
             async for chunk in answer.chunks():
                 size += file.write(chunk)
@@ -125,18 +126,18 @@ class Exporter:
                     )
                 if answer.seconds - last_saved > PROGRESS_SECONDS:
                     last_saved = answer.seconds
-                    self._unless_deleted(export, lambda size=size: self._exports.save(replace(export, size=size)))  # type: ignore[misc]
+                    self._unless_deleted(export, lambda size=size: self.exports.save(replace(export, size=size)))  # type: ignore[misc]
             file.flush()
             os.fsync(file.fileno())
-        self._unless_deleted(export, lambda: part.replace(self._exports.result(export)))
+        self._unless_deleted(export, lambda: part.replace(self.exports.result(export)))
         finished = replace(
-            export, state=ExportState.DONE, ended=self._exports.timestamp(), rows=answer.rows, size=size, sha256=digest.hexdigest()
+            export, state=ExportState.DONE, ended=self.exports.timestamp(), rows=answer.rows, size=size, sha256=digest.hexdigest()
         )
-        self._unless_deleted(export, lambda: self._exports.save(finished))
+        self._unless_deleted(export, lambda: self.exports.save(finished))
 
     def _unless_deleted(self, export: Export, act: Callable[[], object]) -> None:
         """Call *act* unless the export was deleted meanwhile."""
-        if self._exports.get(export.id):
+        if self.exports.get(export.id):
             act()
 
 

@@ -21,7 +21,7 @@ from publisher.pages.templating import Pages
 from publisher.portal.report import builder as reports
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
-from publisher.routes import ROUTERS
+from publisher.routes import ROUTERS, build_router
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
@@ -181,7 +181,7 @@ def client(server: str) -> Iterator[httpx.Client]:
 
 def test_every_route_has_an_address_here() -> None:
     service = QueryService(Path(), IRIS, follow=False)
-    paths = {route.path for router in ROUTERS.values() for route in router(service, Pages(IRIS)).routes}  # type: ignore[attr-defined]
+    paths = {route.path for name in ROUTERS for route in build_router(name, service, Pages(IRIS)).routes}  # type: ignore[attr-defined]
 
     assert paths ^ set(ADDRESSES) == set()
 

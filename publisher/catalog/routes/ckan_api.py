@@ -18,8 +18,7 @@ from publisher.catalog.data_json import data_json
 from publisher.catalog.datasets import load_catalog
 from publisher.http.endpoints import WebAddress, get, problems
 from publisher.http.representation import Representation, build_response
-from publisher.pages.templating import Pages
-from publisher.store.query_service import QueryService
+from publisher.pages.dependencies import ServiceDep
 
 _ACTIONS = ("package_list", "package_search", "package_show", "status_show")
 
@@ -37,11 +36,17 @@ class CkanAnswer(TypedDict):
 
 
 async def action_parameters(
-    action: Annotated[str, Path(description="The action", json_schema_extra={"enum": list(_ACTIONS)})],
-    id: Annotated[str | None, Query(description="For package_show: the name or id of a package")] = None,
+    action: Annotated[
+        str, Path(description="The action", json_schema_extra={"enum": list(_ACTIONS)})
+    ],
+    id: Annotated[
+        str | None, Query(description="For package_show: the name or id of a package")
+    ] = None,
     q: Annotated[str | None, Query(description="For package_search: words")] = None,
     fq: Annotated[str | None, Query(description="For package_search: a filter query")] = None,
-    sort: Annotated[str | None, Query(description="For package_search: the order, such as `name asc`")] = None,
+    sort: Annotated[
+        str | None, Query(description="For package_search: the order, such as `name asc`")
+    ] = None,
     rows: Annotated[Number, Query(description="For package_search: packages a response")] = None,
     start: Annotated[Number, Query(description="For package_search: packages to skip")] = None,
     limit: Annotated[Number, Query(description="For package_list: names a response")] = None,
@@ -50,54 +55,63 @@ async def action_parameters(
     """Declare the parameters; CKAN's clients may send them in a JSON body too, and its own errors answer invalid ones."""
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/data.json`` and of CKAN's Action API."""
-    routes = APIRouter()
+router = APIRouter()
 
-    @get(
-        routes,
-        "/data.json",
-        operation_id="dataJson",
-        summary="List all data sets by Project Open Data 1.1",
-        tags=["have"],
-        response_model=dict[str, object],
-        response_description="The catalog",
-        responses=problems(503),
+
+@get(
+    router,
+    "/data.json",
+    operation_id="dataJson",
+    summary="List all data sets by Project Open Data 1.1",
+    tags=["have"],
+    response_model=dict[str, object],
+    response_description="The catalog",
+    responses=problems(503),
+)
+async def project_open_data(request: Request, service: ServiceDep) -> Response:
+    """Portals that harvest `data.json` read this."""
+    document = data_json(await load_catalog(service, request), service.iris.base)
+    return build_response(
+        request,
+        Representation(orjson.dumps(document, option=orjson.OPT_INDENT_2), "application/json"),
     )
-    async def pod(request: Request) -> Response:
-        document = data_json(await load_catalog(service, request), service.iris.base)
-        return build_response(request, Representation(orjson.dumps(document, option=orjson.OPT_INDENT_2), "application/json"))
 
-    @get(
-        routes,
-        "/api/3/action/{action}",
-        operation_id="ckan",
-        summary="List all data sets as CKAN's Action API does",
-        tags=["have"],
-        dependencies=[Depends(action_parameters)],
-        response_model=CkanAnswer,
-        response_description="The result of the action",
-        responses={
-            404: {"model": CkanAnswer, "description": "The action or the package does not exist"},
-            409: {"model": CkanAnswer, "description": "A parameter is invalid"},
-            **problems(503),
-        },
+
+@router.post("/api/3/action/{action}", include_in_schema=False)
+@router.post("/api/action/{action}", include_in_schema=False)
+@get(router, "/api/action/{action}", include_in_schema=False)
+@get(
+    router,
+    "/api/3/action/{action}",
+    operation_id="ckan",
+    summary="List all data sets as CKAN's Action API does",
+    tags=["have"],
+    dependencies=[Depends(action_parameters)],
+    response_model=CkanAnswer,
+    response_description="The result of the action",
+    responses={
+        404: {"model": CkanAnswer, "description": "The action or the package does not exist"},
+        409: {"model": CkanAnswer, "description": "A parameter is invalid"},
+        **problems(503),
+    },
+)
+async def action(request: Request, service: ServiceDep) -> Response:
+    """Portals that harvest CKAN read this."""
+    name = request.path_params["action"]
+    try:
+        params = await _read_parameters(request)
+        result = _result(name, params, packages(await load_catalog(service, request)))
+    except (ValueError, TypeError) as error:
+        return _error_response(HTTPStatus.CONFLICT, "Validation Error", str(error))
+    except LookupError as error:
+        return _error_response(HTTPStatus.NOT_FOUND, "Not Found Error", str(error.args[0]))
+    help_ = f"{service.iris.base}api/3/action/help_show?name={name}"
+    return build_response(
+        request,
+        Representation(
+            orjson.dumps({"help": help_, "success": True, "result": result}), "application/json"
+        ),
     )
-    async def action(request: Request) -> Response:
-        name = request.path_params["action"]
-        try:
-            params = await _read_parameters(request)
-            result = _result(name, params, packages(await load_catalog(service, request)))
-        except (ValueError, TypeError) as error:
-            return _error_response(HTTPStatus.CONFLICT, "Validation Error", str(error))
-        except LookupError as error:
-            return _error_response(HTTPStatus.NOT_FOUND, "Not Found Error", str(error.args[0]))
-        help_ = f"{service.iris.base}api/3/action/help_show?name={name}"
-        return build_response(request, Representation(orjson.dumps({"help": help_, "success": True, "result": result}), "application/json"))
-
-    routes.add_route("/api/action/{action}", action, methods=["GET", "HEAD", "POST"])
-    routes.add_route("/api/3/action/{action}", action, methods=["POST"])
-    return routes
 
 
 async def _read_parameters(request: Request) -> Mapping[str, object]:
@@ -115,7 +129,9 @@ def _result(action: str, params: Mapping[str, object], candidates: list[Json]) -
     """Return the result of one of CKAN's actions; raises LookupError and ValueError."""
     if action == "package_search":
         q, fq, sort = (str(params.get(name) or "") for name in ("q", "fq", "sort"))
-        return search_packages(candidates, PackageSearch(q, fq, sort, *_window(params, "start", "rows", ROWS)))
+        return search_packages(
+            candidates, PackageSearch(q, fq, sort, *_window(params, "start", "rows", ROWS))
+        )
     if action == "package_list":
         start, rows = _window(params, "offset", "limit", len(candidates))
         return sorted(str(package["name"]) for package in candidates)[start : start + rows]

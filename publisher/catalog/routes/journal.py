@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from typing_extensions import TypedDict
@@ -21,11 +21,22 @@ from journal.errors import JournalError
 from journal.row_counts import RowCounts, count_rows
 from publisher.formats import GRAPHS, Format, GraphFormat
 from publisher.http.conditional import matches_etag
-from publisher.http.endpoints import Count, Instant, WebAddress, format_parameter, get, other_contents, problems, whole_number
+from publisher.http.endpoints import (
+    Count,
+    Instant,
+    WebAddress,
+    format_parameter,
+    get,
+    other_contents,
+    problems,
+    text_contents,
+    whole_number,
+)
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.problems import HTTPProblem
-from publisher.pages.templating import Pages
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.rdf.results import Term
+from publisher.releases.patches import MEDIA as PATCH_MEDIA
 from publisher.releases.patches import send
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from publisher.store.query_service import QueryService
@@ -39,9 +50,24 @@ _NAME = re.compile(r"([1-9]\d{0,8})(\.gz)?\Z", re.ASCII)
 _JSON = Format("json", "JSON", "application/json")
 _FORMATS: dict[str, Format] = {"json": _JSON, **GRAPHS}
 
+EntryName = Annotated[
+    str,
+    Path(
+        description="The number of the entry; with `.gz`, the file as it is stored",
+        examples=["1", "1.gz"],
+    ),
+]
 FormatName = Annotated[str | None, format_parameter(_FORMATS)]
-Before = Annotated[int, Query(ge=1, le=_MAX_NUMBER, description="Only entries with a lower number"), whole_number(_MAX_NUMBER)]
-PerPage = Annotated[int, Query(ge=1, le=_MAX_NUMBER, description=f"Entries a page, at most {MAX_PAGE_SIZE}"), whole_number(PAGE_SIZE)]
+Before = Annotated[
+    int,
+    Query(ge=1, le=_MAX_NUMBER, description="Only entries with a lower number"),
+    whole_number(_MAX_NUMBER),
+]
+PerPage = Annotated[
+    int,
+    Query(ge=1, le=_MAX_NUMBER, description=f"Entries a page, at most {MAX_PAGE_SIZE}"),
+    whole_number(PAGE_SIZE),
+]
 
 
 class JournalHead(TypedDict):
@@ -125,76 +151,114 @@ class EntryPage:
     @property
     def previous(self) -> str | None:
         """Return where the page of newer entries is, None where this is the newest."""
-        return f"/journal/?before={min(self.before + self.per, self.total + 1)}&per={self.per}" if self.before <= self.total else None
+        return (
+            f"/journal/?before={min(self.before + self.per, self.total + 1)}&per={self.per}"
+            if self.before <= self.total
+            else None
+        )
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/journal/``."""
-    routes = APIRouter()
+router = APIRouter()
 
-    @get(
-        routes,
-        "/journal/",
-        operation_id="journal",
-        summary="List the entries of the journal, the newest first",
-        tags=["watch"],
-        response_model=JournalPage,
-        response_description="A page of entries",
-        responses=other_contents(GRAPHS.values()) | problems(400, 406, 503),
+
+@get(
+    router,
+    "/journal/",
+    operation_id="journal",
+    summary="List the entries of the journal, the newest first",
+    tags=["watch"],
+    response_model=JournalPage,
+    response_description="A page of entries",
+    responses=other_contents(GRAPHS.values()) | problems(400, 406, 503),
+)
+async def listing(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    before: Before = _MAX_NUMBER,
+    per: PerPage = PAGE_SIZE,
+    format: FormatName = None,
+) -> Response:
+    """The journal is all changes of the data, from which anyone can rebuild every state."""
+    chosen_format = _negotiate(request, format)
+    with _journal_errors():
+        entry_page = await asyncio.to_thread(_entry_page, service, before, min(per, MAX_PAGE_SIZE))
+    mirror = mirror_origin.read(service.journal.folder)
+    links = [
+        f'<{address}>; rel="{name}"'
+        for name, address in (("next", entry_page.next), ("prev", entry_page.previous))
+        if address
+    ]
+    headers = {
+        "Vary": "Accept",
+        "Cache-Control": "no-cache",
+        **({"Link": ", ".join(links)} if links else {}),
+    }
+    if isinstance(chosen_format, GraphFormat):
+        body = serialize_description(_describe_page(entry_page, service.iris), chosen_format)
+        return Response(body, headers={"Content-Type": chosen_format.media, **headers})
+    if chosen_format is not None:
+        return JSONResponse(_json(entry_page, service.iris.base, mirror), headers=headers)
+    response = pages.page(
+        "journal.html", sheet=entry_page, origin=mirror, formats=_FORMATS.values()
     )
-    async def listing(request: Request, before: Before = _MAX_NUMBER, per: PerPage = PAGE_SIZE, format: FormatName = None) -> Response:
-        chosen_format = _negotiate(request, format)
-        with _journal_errors():
-            entry_page = await asyncio.to_thread(_entry_page, service, before, min(per, MAX_PAGE_SIZE))
-        mirror = mirror_origin.read(service.journal.folder)
-        links = [f'<{address}>; rel="{name}"' for name, address in (("next", entry_page.next), ("prev", entry_page.previous)) if address]
-        headers = {"Vary": "Accept", "Cache-Control": "no-cache", **({"Link": ", ".join(links)} if links else {})}
-        if isinstance(chosen_format, GraphFormat):
-            return Response(
-                serialize_description(_describe_page(entry_page, service.iris), chosen_format),
-                headers={"Content-Type": chosen_format.media, **headers},
-            )
-        if chosen_format is not None:
-            return JSONResponse(_json(entry_page, service.iris.base, mirror), headers=headers)
-        response = pages.page("journal.html", sheet=entry_page, origin=mirror, formats=_FORMATS.values())
-        response.headers.update(headers)
-        return response
+    response.headers.update(headers)
+    return response
 
-    @get(
-        routes,
-        "/journal/head",
-        operation_id="journalHead",
-        summary="Return the newest entry of the journal",
-        description="A mirror reads this before it continues. The number is 0 while the journal is empty.",
-        tags=["watch"],
-        response_model=JournalHead,
-        response_description="The newest entry",
-        responses=problems(503),
-    )
-    async def head(request: Request) -> Response:
-        with _journal_errors():
-            newest = await asyncio.to_thread(lambda: service.journal.head)
-        etag = f'"{newest.id}-head"' if newest else '"empty"'
-        headers = {"ETag": etag, "Cache-Control": "no-cache"}
-        if matches_etag(request.headers, etag):
-            return Response(None, HTTPStatus.NOT_MODIFIED, headers)
-        base = service.iris.base
-        document: JournalHead = {"base": base, "number": 0, "id": None, "previous": None, "run": None, "time": None}
-        if newest:
-            document = {"base": base, **_head(newest)}
-        return JSONResponse(document, headers=headers)
 
-    async def entry(request: Request) -> Response:
-        name = request.path_params["name"]
-        match = _NAME.match(name)
-        with _journal_errors():
-            stored_entry = await asyncio.to_thread(service.journal.entry, int(match[1])) if match else None
-            if match is None or stored_entry is None:
-                raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
-            return await asyncio.to_thread(send, request, stored_entry, as_file=match[2] is not None)
+@get(
+    router,
+    "/journal/head",
+    operation_id="journalHead",
+    summary="Return the newest entry of the journal",
+    description="A mirror reads this before it continues. The number is 0 while the journal is empty.",
+    tags=["watch"],
+    response_model=JournalHead,
+    response_description="The newest entry",
+    responses=problems(503),
+)
+async def head(request: Request, service: ServiceDep) -> Response:
+    """Return the newest entry of the journal."""
+    with _journal_errors():
+        newest = await asyncio.to_thread(lambda: service.journal.head)
+    etag = f'"{newest.id}-head"' if newest else '"empty"'
+    headers = {"ETag": etag, "Cache-Control": "no-cache"}
+    if matches_etag(request.headers, etag):
+        return Response(None, HTTPStatus.NOT_MODIFIED, headers)
+    base = service.iris.base
+    document: JournalHead = {
+        "base": base,
+        "number": 0,
+        "id": None,
+        "previous": None,
+        "run": None,
+        "time": None,
+    }
+    if newest:
+        document = {"base": base, **_head(newest)}
+    return JSONResponse(document, headers=headers)
 
-    routes.add_route("/journal/{name}", entry, methods=["GET", "HEAD"])
-    return routes
+
+@get(
+    router,
+    "/journal/{name}",
+    operation_id="journalEntry",
+    summary="Return an entry of the journal",
+    tags=["watch"],
+    response_class=Response,
+    response_description="The entry as an RDF Patch, or its gzip file",
+    responses=text_contents(PATCH_MEDIA, "application/gzip") | problems(404, 503),
+)
+async def entry(request: Request, service: ServiceDep, name: EntryName) -> Response:
+    """Range requests are supported. An entry never changes."""
+    match = _NAME.match(name)
+    with _journal_errors():
+        stored_entry = (
+            await asyncio.to_thread(service.journal.entry, int(match[1])) if match else None
+        )
+        if match is None or stored_entry is None:
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
+        return await asyncio.to_thread(send, request, stored_entry, as_file=match[2] is not None)
 
 
 @contextmanager
@@ -226,7 +290,14 @@ def _entry_page(service: QueryService, before: int, per: int) -> EntryPage:
     before = min(before, total + 1)
     numbers = range(before - 1, 0, -1)[:per]
     entries = [entry for number in numbers if (entry := service.journal.entry(number))]
-    return EntryPage(tuple(EntrySummary(entry, entry.path.stat().st_size, count_rows(entry)) for entry in entries), before, per, total)
+    return EntryPage(
+        tuple(
+            EntrySummary(entry, entry.path.stat().st_size, count_rows(entry)) for entry in entries
+        ),
+        before,
+        per,
+        total,
+    )
 
 
 def _head(entry: Entry) -> EntryHead:
@@ -253,7 +324,12 @@ def _json(entry_page: EntryPage, base: str, mirror: mirror_origin.Origin | None)
 def _describe_page(entry_page: EntryPage, iris: Iris) -> Description:
     about = f"{iris.base}journal/"
     return Description(
-        about, tuple(statement for line in entry_page.lines for statement in _statements(line, about, iris)), {}, namespaces(iris)
+        about,
+        tuple(
+            statement for line in entry_page.lines for statement in _statements(line, about, iris)
+        ),
+        {},
+        namespaces(iris),
     )
 
 
@@ -267,6 +343,14 @@ def _statements(line: EntrySummary, about: str, iris: Iris) -> Iterator[Statemen
     yield Statement(entry_iri, f"{PROV}wasGeneratedBy", Term(iris.run(entry.run)))
     if entry.previous:
         yield Statement(entry_iri, f"{PROV}wasDerivedFrom", Term(f"{about}{entry.number - 1}"))
-    yield Statement(entry_iri, f"{DCAT}mediaType", Term("https://www.iana.org/assignments/media-types/application/rdf-patch"))
-    for name, value in ((f"{DCAT}byteSize", line.bytes), (f"{iris.ns}quadsAdded", count.added), (f"{iris.ns}quadsRemoved", count.removed)):
+    yield Statement(
+        entry_iri,
+        f"{DCAT}mediaType",
+        Term("https://www.iana.org/assignments/media-types/application/rdf-patch"),
+    )
+    for name, value in (
+        (f"{DCAT}byteSize", line.bytes),
+        (f"{iris.ns}quadsAdded", count.added),
+        (f"{iris.ns}quadsRemoved", count.removed),
+    ):
         yield Statement(entry_iri, name, Term(str(value), "literal", None, f"{XSD}integer"))

@@ -16,14 +16,16 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import gettext as _
-from publisher.http.endpoints import Problem
+from publisher.http.endpoints import Problem, get
 from publisher.http.links import origin
 from publisher.http.representation import Representation, build_response
-from publisher.pages.templating import BUNDLE_FOLDER, Pages
-from publisher.store.query_service import QueryService
+from publisher.pages.dependencies import PagesDep
+from publisher.pages.templating import BUNDLE_FOLDER
 
 MEDIA = "application/json"
-_SUMMARY = "Initiatives for the information society, by WSIS action line and Sustainable Development Goal"
+_SUMMARY = (
+    "Initiatives for the information society, by WSIS action line and Sustainable Development Goal"
+)
 _DESCRIPTION = """The JSON API. The same data is available as RDF and as pages; the reference of all endpoints is at
 [/docs/](/docs/), and `/.well-known/void` describes the data. The header `Stocktake-Position` of each response is the
 number of the newest journal entry that the response shows. To copy all records, use `/oai`, `/ldes` or a feed.
@@ -47,21 +49,25 @@ class Operation(NamedTuple):
     parameters: tuple[str, ...]
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/openapi.json`` and ``/docs/api``."""
-    routes = APIRouter()
+router = APIRouter()
 
-    async def openapi(request: Request) -> Response:
-        body = orjson.dumps(openapi_description(request.app, origin(request)), option=orjson.OPT_INDENT_2)
-        return build_response(request, Representation(body, MEDIA))
 
-    async def api(request: Request) -> Response:
-        scripts = (BUNDLE_FOLDER / "api.js").exists()
-        return pages.page("api.html", scripts=scripts, groups=_groups(openapi_description(request.app, "")))
+@get(router, "/openapi.json", include_in_schema=False)
+async def openapi(request: Request) -> Response:
+    """Return the description."""
+    body = orjson.dumps(
+        openapi_description(request.app, origin(request)), option=orjson.OPT_INDENT_2
+    )
+    return build_response(request, Representation(body, MEDIA))
 
-    routes.add_route("/openapi.json", openapi, methods=["GET", "HEAD"])
-    routes.add_route("/docs/api", api, methods=["GET", "HEAD"])
-    return routes
+
+@get(router, "/docs/api", include_in_schema=False)
+async def api(request: Request, pages: PagesDep) -> Response:
+    """Show the description as a page."""
+    scripts = (BUNDLE_FOLDER / "api.js").exists()
+    return pages.page(
+        "api.html", scripts=scripts, groups=_groups(openapi_description(request.app, ""))
+    )
 
 
 def openapi_description(app: FastAPI, host: str) -> dict[str, Any]:
@@ -84,13 +90,20 @@ def _groups(description: dict[str, Any]) -> list[tuple[str, list[Operation]]]:
     for path, item in description["paths"].items():
         for method, operation in item.items():
             names = tuple(parameter["name"] for parameter in operation.get("parameters", ()))
-            operations[operation["tags"][0]].append(Operation(method.upper(), path, operation["summary"], names))
+            operations[operation["tags"][0]].append(
+                Operation(method.upper(), path, operation["summary"], names)
+            )
     return [(titles[tag], listed) for tag, listed in operations.items()]
 
 
 def _generate(app: FastAPI) -> dict[str, Any]:
     description = get_openapi(
-        title=app.title, version=version("stocktake"), summary=_SUMMARY, description=_DESCRIPTION, tags=_TAGS, routes=app.routes
+        title=app.title,
+        version=version("stocktake"),
+        summary=_SUMMARY,
+        description=_DESCRIPTION,
+        tags=_TAGS,
+        routes=app.routes,
     )
     for item in description["paths"].values():
         for operation in item.values():

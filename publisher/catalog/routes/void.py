@@ -13,10 +13,11 @@ from starlette.responses import Response
 
 from publisher.errors import LimitError
 from publisher.formats import GRAPHS
+from publisher.http.endpoints import get, problems, text_contents
 from publisher.http.negotiation import best_match
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.templating import Pages
+from publisher.pages.dependencies import ServiceDep
 from publisher.rdf.results import Term
 from publisher.releases.dump_index import list_dumps
 from publisher.releases.void import TARGETS, VOID, VoidCounts, parse_statements, void_statements
@@ -31,51 +32,100 @@ NAME = "void.ttl"  # of the release's file
 _FORMATS = "http://www.w3.org/ns/formats/"
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the route of ``/.well-known/void``."""
-    routes = APIRouter()
+router = APIRouter()
 
-    async def void(request: Request) -> Response:
-        chosen_format = best_match(request.headers.get("accept"), GRAPHS.values()) or GRAPHS["ttl"]
-        if not service.snapshot:
-            raise HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, "No snapshot is up yet")
-        triples = await describe(service)
-        return build_response(request, Representation(serialize_description(triples, chosen_format), chosen_format.media, negotiated=True))
 
-    routes.add_route("/.well-known/void", void, methods=["GET", "HEAD"])
-    return routes
+@get(
+    router,
+    "/.well-known/void",
+    operation_id="void",
+    summary="Describe the dataset: its size, vocabularies, links and dumps",
+    tags=["have"],
+    response_class=Response,
+    response_description="A VoID description",
+    responses=text_contents(*(graph_format.media for graph_format in GRAPHS.values()))
+    | problems(503),
+)
+async def void(request: Request, service: ServiceDep) -> Response:
+    """The numbers are those of the newest release, if there is one."""
+    chosen_format = best_match(request.headers.get("accept"), GRAPHS.values()) or GRAPHS["ttl"]
+    if not service.snapshot:
+        raise HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, "No snapshot is up yet")
+    triples = await describe(service)
+    return build_response(
+        request,
+        Representation(
+            serialize_description(triples, chosen_format), chosen_format.media, negotiated=True
+        ),
+    )
 
 
 async def describe(service: QueryService) -> Description:
     """Describe the dataset: by the numbers of the newest release that has them, before it by those of what is shown."""
-    dataset, release = f"{service.iris.base}.well-known/void#dataset", await asyncio.to_thread(_newest_release, service)
+    dataset, release = (
+        f"{service.iris.base}.well-known/void#dataset",
+        await asyncio.to_thread(_newest_release, service),
+    )
     triples = list(_dataset(service, dataset, release))
     if release:
-        triples += parse_statements((service.data / "releases" / str(release.number) / NAME).read_bytes())
+        triples += parse_statements(
+            (service.data / "releases" / str(release.number) / NAME).read_bytes()
+        )
     else:
         triples += void_statements(await _count(service), service.iris, namespaces(service.iris))
-    return Description(dataset, tuple(sorted(dict.fromkeys(triples), key=lambda it: it.subject != dataset)), {}, namespaces(service.iris))
+    return Description(
+        dataset,
+        tuple(sorted(dict.fromkeys(triples), key=lambda it: it.subject != dataset)),
+        {},
+        namespaces(service.iris),
+    )
 
 
 def _newest_release(service: QueryService) -> Release | None:
-    return next((item for item in releases(service.data / "releases") if not item.withdrawn and item.file(NAME)), None)
+    return next(
+        (
+            item
+            for item in releases(service.data / "releases")
+            if not item.withdrawn and item.file(NAME)
+        ),
+        None,
+    )
 
 
 async def _count(service: QueryService) -> VoidCounts:
     """Count what is shown; links are left out where counting them takes longer than a query may."""
-    properties, classes, kinds = await asyncio.gather(*(service.rows(query(item)) for item in ("void-properties", "void-classes", "kinds")))
+    properties, classes, kinds = await asyncio.gather(
+        *(service.rows(query(item)) for item in ("void-properties", "void-classes", "kinds"))
+    )
     numbers = VoidCounts(
         triples=sum(int(chosen_format["triples"].value) for chosen_format in properties),
         entities=sum(int(chosen_format["things"].value) for chosen_format in kinds),
-        properties=Counter({chosen_format["property"].value: int(chosen_format["triples"].value) for chosen_format in properties}),
-        classes=Counter({chosen_format["class"].value: int(chosen_format["entities"].value) for chosen_format in classes}),
+        properties=Counter(
+            {
+                chosen_format["property"].value: int(chosen_format["triples"].value)
+                for chosen_format in properties
+            }
+        ),
+        classes=Counter(
+            {
+                chosen_format["class"].value: int(chosen_format["entities"].value)
+                for chosen_format in classes
+            }
+        ),
     )
     try:
-        links = await service.rows(query("void-links").replace("SPACES", " ".join(f'"{space}"' for space in TARGETS)))
+        links = await service.rows(
+            query("void-links").replace("SPACES", " ".join(f'"{space}"' for space in TARGETS))
+        )
     except LimitError:
         return numbers
     numbers.links = Counter(
-        {(chosen_format["property"].value, chosen_format["space"].value): int(chosen_format["triples"].value) for chosen_format in links}
+        {
+            (chosen_format["property"].value, chosen_format["space"].value): int(
+                chosen_format["triples"].value
+            )
+            for chosen_format in links
+        }
     )
     return _each_once(numbers)
 
@@ -103,6 +153,10 @@ def _dataset(service: QueryService, dataset: str, release: Release | None) -> It
         yield Statement(dataset, f"{DCT}hasVersion", Term(release.iri))
         for file_entry in release.files:
             if file_entry.name.startswith("stocktake-"):
-                yield Statement(dataset, f"{VOID}dataDump", Term(f"{base}releases/{release.number}/{file_entry.name}"))
+                yield Statement(
+                    dataset,
+                    f"{VOID}dataDump",
+                    Term(f"{base}releases/{release.number}/{file_entry.name}"),
+                )
     for file in (item for item in list_dumps(service.data / "dumps") if ".gone." not in item.name):
         yield Statement(dataset, f"{VOID}dataDump", Term(f"{base}dumps/{file.name}"))

@@ -26,7 +26,7 @@ from publisher.http.endpoints import Count, Instant, WebAddress, get, problems, 
 from publisher.http.links import origin
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.templating import Pages
+from publisher.pages.dependencies import ServiceDep
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
@@ -43,7 +43,9 @@ _ACTIVITY_TYPES: dict[change_reader.ChangeType, Literal["Create", "Update", "Del
 _MAX_NUMBER = 1_000_000_000
 _TYPES = {"initiative": "Article", "event": "Event", "document": "Document", "post": "Note"}
 
-PageNumber = Annotated[int, Path(ge=1, le=_MAX_NUMBER, description="The page, from 1"), whole_number()]
+PageNumber = Annotated[
+    int, Path(ge=1, le=_MAX_NUMBER, description="The page, from 1"), whole_number()
+]
 
 ActivityCollection = TypedDict(
     "ActivityCollection",
@@ -110,83 +112,97 @@ class ActivityResponse(JSONResponse):
     media_type = MEDIA
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/activities``."""
-    routes = APIRouter()
-
-    @get(
-        routes,
-        "/activities",
-        operation_id="activities",
-        summary="Describe the collection of all changes of records",
-        tags=["watch"],
-        response_model=ActivityCollection,
-        response_class=ActivityResponse,
-        response_description="An ActivityStreams 2 collection",
-        responses=problems(503),
-    )
-    async def collection(request: Request) -> Response:
-        size, host = await _size(), origin(request)
-        document: ActivityCollection = {
-            "@context": _CONTEXT,
-            "id": f"{host}/activities",
-            "type": "OrderedCollection",
-            "summary": "Every change of every record, the oldest first",
-            "totalItems": size,
-            "first": f"{host}/activities/1",
-            "last": f"{host}/activities/{max(1, -(-size // PAGE_SIZE))}",
-        }
-        return _json_response(request, document, _SOON)
-
-    @get(
-        routes,
-        "/activities/{number}",
-        operation_id="activityPage",
-        summary=f"Return {PAGE_SIZE} changes of records, the oldest first",
-        tags=["watch"],
-        response_model=ActivityPage,
-        response_class=ActivityResponse,
-        response_description="A page of the collection",
-        responses=problems(404, 503),
-    )
-    async def page(request: Request, number: PageNumber) -> Response:
-        size, host = await _size(), origin(request)
-        if number > size // PAGE_SIZE + 1:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The collection has no page {number}")
-        page_changes = await asyncio.to_thread(_changes, (number - 1) * PAGE_SIZE, min(number * PAGE_SIZE, size))
-        record_states = await read_states(service, page_changes)
-        full = number * PAGE_SIZE <= size
-        document = {
-            "@context": _CONTEXT,
-            "id": f"{host}/activities/{number}",
-            "type": "OrderedCollectionPage",
-            "partOf": f"{host}/activities",
-            "startIndex": (number - 1) * PAGE_SIZE,
-            **({"prev": f"{host}/activities/{number - 1}"} if number > 1 else {}),
-            **({"next": f"{host}/activities/{number + 1}"} if full else {}),
-            "orderedItems": activities(page_changes, record_states, host, service.iris),
-        }
-        return _json_response(request, document, _FOR_EVER if full else _SOON)
-
-    async def _size() -> int:
-        horizon = await wait_until_current(service)
-
-        def read() -> int:
-            with change_reader.open_log(service.history) as file:
-                return change_reader.last_number(file, change_reader.ALL, horizon.place) if file else 0
-
-        return await asyncio.to_thread(read)
-
-    def _changes(after: int, last: int) -> list[change_reader.Change]:
-        with change_reader.open_log(service.history) as file:
-            return change_reader.changes(file, change_reader.ALL, after, last, PAGE_SIZE) if file else []
-
-    return routes
+router = APIRouter()
 
 
-def activities(page_changes: Sequence[change_reader.Change], record_states: Sequence[RecordState], host: str, iris: Iris) -> list[Activity]:
+@get(
+    router,
+    "/activities",
+    operation_id="activities",
+    summary="Describe the collection of all changes of records",
+    tags=["watch"],
+    response_model=ActivityCollection,
+    response_class=ActivityResponse,
+    response_description="An ActivityStreams 2 collection",
+    responses=problems(503),
+)
+async def collection(request: Request, service: ServiceDep) -> Response:
+    """Return the collection, which links its first and last page."""
+    size, host = await _size(service), origin(request)
+    document: ActivityCollection = {
+        "@context": _CONTEXT,
+        "id": f"{host}/activities",
+        "type": "OrderedCollection",
+        "summary": "Every change of every record, the oldest first",
+        "totalItems": size,
+        "first": f"{host}/activities/1",
+        "last": f"{host}/activities/{max(1, -(-size // PAGE_SIZE))}",
+    }
+    return _json_response(request, document, _SOON)
+
+
+@get(
+    router,
+    "/activities/{number}",
+    operation_id="activityPage",
+    summary=f"Return {PAGE_SIZE} changes of records, the oldest first",
+    tags=["watch"],
+    response_model=ActivityPage,
+    response_class=ActivityResponse,
+    response_description="A page of the collection",
+    responses=problems(404, 503),
+)
+async def page(request: Request, service: ServiceDep, number: PageNumber) -> Response:
+    """Return a page of the collection."""
+    size, host = await _size(service), origin(request)
+    if number > size // PAGE_SIZE + 1:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The collection has no page {number}")
+    first, last = (number - 1) * PAGE_SIZE, min(number * PAGE_SIZE, size)
+    page_changes = await asyncio.to_thread(_changes, service, first, last)
+    record_states = await read_states(service, page_changes)
+    full = number * PAGE_SIZE <= size
+    document = {
+        "@context": _CONTEXT,
+        "id": f"{host}/activities/{number}",
+        "type": "OrderedCollectionPage",
+        "partOf": f"{host}/activities",
+        "startIndex": first,
+        **({"prev": f"{host}/activities/{number - 1}"} if number > 1 else {}),
+        **({"next": f"{host}/activities/{number + 1}"} if full else {}),
+        "orderedItems": activities(page_changes, record_states, host, service.iris),
+    }
+    return _json_response(request, document, _FOR_EVER if full else _SOON)
+
+
+async def _size(service: QueryService) -> int:
+    """Return the number of changes."""
+    horizon = await wait_until_current(service)
+    return await asyncio.to_thread(_last_number, service, horizon.place)
+
+
+def _last_number(service: QueryService, place: int) -> int:
+    with change_reader.open_log(service.history) as file:
+        return change_reader.last_number(file, change_reader.ALL, place) if file else 0
+
+
+def _changes(service: QueryService, after: int, last: int) -> list[change_reader.Change]:
+    with change_reader.open_log(service.history) as file:
+        return (
+            change_reader.changes(file, change_reader.ALL, after, last, PAGE_SIZE) if file else []
+        )
+
+
+def activities(
+    page_changes: Sequence[change_reader.Change],
+    record_states: Sequence[RecordState],
+    host: str,
+    iris: Iris,
+) -> list[Activity]:
     """Return changes as activities."""
-    return [_activity(change, state, host, iris) for change, state in zip(page_changes, record_states, strict=True)]
+    return [
+        _activity(change, state, host, iris)
+        for change, state in zip(page_changes, record_states, strict=True)
+    ]
 
 
 def _activity(change: change_reader.Change, state: RecordState, host: str, iris: Iris) -> Activity:
@@ -203,7 +219,11 @@ def _activity(change: change_reader.Change, state: RecordState, host: str, iris:
     return {
         "id": f"{iris.base}ldes/version/{change.entry}/{change.name}",
         "type": _ACTIVITY_TYPES[change.change_type],
-        "actor": {"id": iris.source(metadata.source), "type": "Organization", "name": metadata.source},
+        "actor": {
+            "id": iris.source(metadata.source),
+            "type": "Organization",
+            "name": metadata.source,
+        },
         "published": when,
         "endTime": when,
         "object": cast(ActivityObject, changed),
@@ -211,4 +231,6 @@ def _activity(change: change_reader.Change, state: RecordState, host: str, iris:
 
 
 def _json_response(request: Request, document: object, cache: str) -> Response:
-    return build_response(request, Representation(orjson.dumps(document), MEDIA, headers={"Cache-Control": cache}))
+    return build_response(
+        request, Representation(orjson.dumps(document), MEDIA, headers={"Cache-Control": cache})
+    )

@@ -10,94 +10,143 @@ import asyncio
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.feeds.xml_writing import element, instant
 from publisher.history import change_reader
 from publisher.history.record_states import wait_until_current
+from publisher.http.endpoints import get, problems, text_contents
 from publisher.http.links import origin
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.templating import Pages
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.store.query_service import QueryService
 
 _XML, _TEXT = "application/xml", "text/plain; charset=utf-8"
 _NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _SOON = {"Cache-Control": "public, max-age=60"}
-# What answers questions or tells the past: without end for a crawler, and all of it is in the pages and dumps.
-_ALONE = ("/sparql", "/exports", "/scratch", "/rdf-graph-store", "/memento/", "/timegate/", "/timemap/", "/search", "/admin")
-_KEPT = timedelta(days=180)  # RFC 9116 wants less than a year
+# Addresses of queries and past states are endless for a crawler, and the pages and dumps have all of their data.
+_DISALLOWED = (
+    "/sparql",
+    "/exports",
+    "/scratch",
+    "/rdf-graph-store",
+    "/memento/",
+    "/timegate/",
+    "/timemap/",
+    "/search",
+    "/admin",
+)
+_EXPIRY = timedelta(days=180)  # RFC 9116 wants less than a year
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/sitemap.xml``, ``/robots.txt`` and ``/.well-known/security.txt``."""
-    routes = APIRouter()
+SitemapNumber = Annotated[
+    str, Path(description="The number of the part, from 1; `/sitemap.xml` lists them")
+]
+router = APIRouter()
 
-    async def index(request: Request) -> Response:
-        horizon, host = await wait_until_current(service), origin(request)
 
-        def read() -> list[tuple[int, int]]:
-            with change_reader.open_log(service.history) as file:
-                return change_reader.slices(file, horizon.place) if file else []
+@get(
+    router,
+    "/sitemap.xml",
+    operation_id="sitemapIndex",
+    summary="List the sitemaps",
+    tags=["watch"],
+    response_class=Response,
+    response_description="A sitemap index",
+    responses=text_contents(_XML) | problems(503),
+)
+async def sitemap_index(request: Request, service: ServiceDep) -> Response:
+    """Crawlers begin here."""
+    horizon, host = await wait_until_current(service), origin(request)
+    slices = await asyncio.to_thread(_slices, service, horizon.place)
+    rows = (
+        element("loc", f"{host}/sitemap-{number}.xml") + element("lastmod", instant(stamp))
+        for number, stamp in slices
+    )
+    return _sitemap_response(request, "sitemapindex", "sitemap", rows)
 
-        slices = await asyncio.to_thread(read)
-        rows = (element("loc", f"{host}/sitemap-{number}.xml") + element("lastmod", instant(stamp)) for number, stamp in slices)
-        return _sitemap_response(request, "sitemapindex", "sitemap", rows)
 
-    async def part(request: Request) -> Response:
-        horizon, text = await wait_until_current(service), request.path_params["number"]
-        number = int(text) if text.isascii() and text.isdecimal() and len(text) < 9 else 0
-
-        def read() -> list[tuple[str, int]]:
-            with change_reader.open_log(service.history) as file:
-                return change_reader.slice_records(file, number, horizon.place) if file and number else []
-
-        slices = await asyncio.to_thread(read)
-        if not slices:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no sitemap {text}; /sitemap.xml lists them")
-        host = origin(request)
-        rows = (element("loc", f"{host}/page/{thing}") + element("lastmod", instant(stamp)) for thing, stamp in slices)
-        return _sitemap_response(request, "urlset", "url", rows)
-
-    async def robots(request: Request) -> Response:
-        barred = (f"Disallow: {path}" for path in _ALONE)
-        # Another Stocktake asks for one entry of the journal at a time, files that cost next to nothing: it sets its own pause.
-        lines = [
-            "User-agent: Stocktake",
-            "Allow: /",
-            "",
-            "User-agent: *",
-            *barred,
-            "Crawl-delay: 1",
-            "",
-            f"Sitemap: {origin(request)}/sitemap.xml",
-        ]
-        return build_response(request, Representation("".join(f"{line}\n" for line in lines).encode(), _TEXT, headers=_SOON))
-
-    async def security(request: Request) -> Response:
-        contact = pages.branding.contact_url
-        if contact is None:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "The operators have given no address (STOCKTAKE_CONTACT)")
-        today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-        lines = (
-            f"Contact: {contact}",
-            f"Expires: {today + _KEPT:%Y-%m-%dT%H:%M:%SZ}",
-            "Preferred-Languages: en",
-            f"Canonical: {origin(request)}/.well-known/security.txt",
+@get(
+    router,
+    "/sitemap-{number}.xml",
+    operation_id="sitemap",
+    summary="List pages, with the time at which each last changed",
+    tags=["watch"],
+    response_class=Response,
+    response_description="A sitemap",
+    responses=text_contents(_XML) | problems(404, 503),
+)
+async def sitemap(request: Request, service: ServiceDep, number: SitemapNumber) -> Response:
+    """A page of a thing is listed in one sitemap."""
+    horizon, host = await wait_until_current(service), origin(request)
+    slice_number = int(number) if number.isascii() and number.isdecimal() and len(number) < 9 else 0
+    records = await asyncio.to_thread(_slice_records, service, slice_number, horizon.place)
+    if not records:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, f"There is no sitemap {number}; /sitemap.xml lists them"
         )
-        return build_response(request, Representation("".join(f"{line}\n" for line in lines).encode(), _TEXT))
+    rows = (
+        element("loc", f"{host}/page/{thing}") + element("lastmod", instant(stamp))
+        for thing, stamp in records
+    )
+    return _sitemap_response(request, "urlset", "url", rows)
 
-    for path, endpoint in (
-        ("/sitemap.xml", index),
-        ("/sitemap-{number}.xml", part),
-        ("/robots.txt", robots),
-        ("/.well-known/security.txt", security),
-    ):
-        routes.add_route(path, endpoint, methods=["GET", "HEAD"])
-    return routes
+
+@get(router, "/robots.txt", include_in_schema=False)
+async def robots(request: Request) -> Response:
+    """Return the rules for crawlers."""
+    # Another Stocktake asks for one entry of the journal at a time, files that cost next to nothing: it sets its own pause.
+    lines = [
+        "User-agent: Stocktake",
+        "Allow: /",
+        "",
+        "User-agent: *",
+        *(f"Disallow: {path}" for path in _DISALLOWED),
+        "Crawl-delay: 1",
+        "",
+        f"Sitemap: {origin(request)}/sitemap.xml",
+    ]
+    return _text_response(request, lines, _SOON)
+
+
+@get(router, "/.well-known/security.txt", include_in_schema=False)
+async def security(request: Request, pages: PagesDep) -> Response:
+    """Return the address to which vulnerabilities are reported."""
+    contact = pages.branding.contact_url
+    if contact is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, "The operators have given no address (STOCKTAKE_CONTACT)"
+        )
+    today = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    lines = [
+        f"Contact: {contact}",
+        f"Expires: {today + _EXPIRY:%Y-%m-%dT%H:%M:%SZ}",
+        "Preferred-Languages: en",
+        f"Canonical: {origin(request)}/.well-known/security.txt",
+    ]
+    return _text_response(request, lines, {})
+
+
+def _slices(service: QueryService, place: int) -> list[tuple[int, int]]:
+    with change_reader.open_log(service.history) as file:
+        return change_reader.slices(file, place) if file else []
+
+
+def _slice_records(service: QueryService, number: int, place: int) -> list[tuple[str, int]]:
+    with change_reader.open_log(service.history) as file:
+        return change_reader.slice_records(file, number, place) if file and number else []
+
+
+def _text_response(request: Request, lines: Iterable[str], headers: dict[str, str]) -> Response:
+    return build_response(
+        request,
+        Representation("".join(f"{line}\n" for line in lines).encode(), _TEXT, headers=headers),
+    )
 
 
 def _sitemap_response(request: Request, whole: str, each: str, rows: Iterable[str]) -> Response:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from dataclasses import asdict
 from http import HTTPStatus
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
 
 from fastapi import APIRouter
 from pydantic import Field
@@ -16,7 +16,7 @@ from typing_extensions import TypedDict
 from journal import mirror_origin
 from journal.errors import JournalError
 from publisher.http.endpoints import Count
-from publisher.pages.templating import Pages
+from publisher.pages.dependencies import ServiceDep
 from publisher.store.query_service import QueryService
 
 
@@ -44,50 +44,73 @@ class Health(TypedDict):
     start: NotRequired[dict[str, str]]
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/health``."""
-    routes = APIRouter()
+router = APIRouter()
+_FRESH = {"Cache-Control": "no-store"}
 
-    @routes.get(
-        "/health",
-        operation_id="health",
-        summary="Report whether queries are answered and how far the store is behind the journal",
-        tags=["watch"],
-        response_model=Health,
-        response_description="Queries are answered",
-        responses={503: {"model": Health, "description": "The server is starting, or its store does not answer"}},
-    )
-    async def health(request: Request) -> Response:
-        snapshot, more = service.snapshot, dict[str, object]()
-        try:
-            origin = mirror_origin.read(service.journal.folder)
-            # An object store is checked in the background: while it is down, a response would take as long as its timeouts.
-            lag = service.behind if service.journal.store else await asyncio.to_thread(lambda: service.delay)
-        except JournalError as error:  # the snapshot is served even if the journal is damaged
-            origin, lag = None, service.behind
-            more["journal"] = {"error": str(error).replace(f"{service.data}/", "")}
-        more |= {"mirror": asdict(origin)} if origin else {}
-        more |= {"store": {"error": service.journal.store_error}} if service.journal.store else {}
-        more |= {"sparql_store": {"error": service.store_failure}} if service.store_failure else {}
-        headers = {"Cache-Control": "no-store"}
-        if snapshot is None:
-            starting = {"status": "starting", "reason": service.starting, "position": 0, "quads": 0, "lag": lag, **more}
-            return JSONResponse(starting, HTTPStatus.SERVICE_UNAVAILABLE, headers)
-        more |= {"reason": service.reason} if service.reason else {}
-        if steps := await request.app.state.start.steps():
-            more["start"] = {step.name: step.state.value for step in steps}
-        status = "degraded" if "journal" in more or "reason" in more or (origin and origin.refused) else "ok"
-        answer = {
-            "status": status,
-            "position": snapshot.position,
-            "quads": snapshot.quads,
-            "lag": lag,
-            "snapshot": snapshot.number,
-            "projections": service.projections,
-            **more,
+
+@router.get(
+    "/health",
+    operation_id="health",
+    summary="Report whether queries are answered and how far the store is behind the journal",
+    tags=["watch"],
+    response_model=Health,
+    response_description="Queries are answered",
+    responses={
+        503: {
+            "model": Health,
+            "description": "The server is starting, or its store does not answer",
         }
-        if service.store_failure:  # every query fails until the store answers again
-            return JSONResponse({**answer, "status": "unavailable"}, HTTPStatus.SERVICE_UNAVAILABLE, headers)
-        return JSONResponse(answer, headers=headers)
+    },
+)
+async def health(request: Request, service: ServiceDep) -> Response:
+    """Load balancers and monitors read this."""
+    snapshot, (lag, details) = service.snapshot, await _journal_state(service)
+    details |= {"store": {"error": service.journal.store_error}} if service.journal.store else {}
+    details |= {"sparql_store": {"error": service.store_failure}} if service.store_failure else {}
+    if snapshot is None:
+        starting = {
+            "status": "starting",
+            "reason": service.starting,
+            "position": 0,
+            "quads": 0,
+            "lag": lag,
+            **details,
+        }
+        return JSONResponse(starting, HTTPStatus.SERVICE_UNAVAILABLE, _FRESH)
+    details |= {"reason": service.reason} if service.reason else {}
+    if steps := await request.app.state.start.steps():
+        details["start"] = {step.name: step.state.value for step in steps}
+    answer = {
+        "status": _status(service, details),
+        "position": snapshot.position,
+        "quads": snapshot.quads,
+        "lag": lag,
+        "snapshot": snapshot.number,
+        "projections": service.projections,
+        **details,
+    }
+    return JSONResponse(
+        answer, HTTPStatus.SERVICE_UNAVAILABLE if service.store_failure else HTTPStatus.OK, _FRESH
+    )
 
-    return routes
+
+async def _journal_state(service: QueryService) -> tuple[int, dict[str, Any]]:
+    """Return how many entries are not shown yet, and what is known about the journal or its origin."""
+    try:
+        origin = mirror_origin.read(service.journal.folder)
+        # An object store is checked in the background: while it is down, a response would take as long as its timeouts.
+        lag = (
+            service.behind
+            if service.journal.store
+            else await asyncio.to_thread(lambda: service.delay)
+        )
+    except JournalError as error:  # the snapshot is served even if the journal is damaged
+        return service.behind, {"journal": {"error": str(error).replace(f"{service.data}/", "")}}
+    return lag, {"mirror": asdict(origin)} if origin else {}
+
+
+def _status(service: QueryService, details: dict[str, Any]) -> str:
+    if service.store_failure:  # every query fails until the store answers again
+        return "unavailable"
+    refused = details.get("mirror", {}).get("refused")
+    return "degraded" if "journal" in details or "reason" in details or refused else "ok"

@@ -7,101 +7,192 @@ from __future__ import annotations
 
 from email.utils import parsedate_to_datetime
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Header, Path
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
-from publisher.formats import DATA_FORMATS, HTML
+from publisher.formats import DATA_FORMATS, FORMATS, HTML
 from publisher.history.graph_changes import GraphChange
 from publisher.history.mementos import MEDIA, Memento, links, memento_at, mementos, parse_stamp
 from publisher.history.versions import read_history, read_version
+from publisher.http.endpoints import (
+    MOVED,
+    format_parameter,
+    get,
+    other_contents,
+    problems,
+    text_contents,
+)
 from publisher.http.links import link_header, linkset_text, origin
 from publisher.http.paths import path_segments, split_suffix
 from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, ResourceURLs, build_response, is_negotiated, negotiate_format
-from publisher.linked_data.content_response import serialize
+from publisher.http.representation import (
+    Representation,
+    ResourceURLs,
+    build_response,
+    is_negotiated,
+    negotiate_format,
+)
+from publisher.linked_data.content_response import GONE, DescriptionJson, serialize
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.store.descriptions import Description
 from publisher.store.query_service import QueryService
 
-_NOT_INDEXED = HTTPProblem(HTTPStatus.SERVICE_UNAVAILABLE, "The history index is still being built from the journal", {"Retry-After": "5"})
+_NOT_INDEXED = HTTPProblem(
+    HTTPStatus.SERVICE_UNAVAILABLE,
+    "The history index is still being built from the journal",
+    {"Retry-After": "5"},
+)
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of the time gate, the time map and the mementos."""
-    routes = APIRouter()
+GraphPath = Annotated[str, Path(description="The path of a graph, such as `record/demo/i%2F7`")]
+MementoPath = Annotated[
+    str,
+    Path(
+        description="A UTC time as 14 digits, a slash, and the path of a graph with or without a suffix"
+    ),
+]
+AcceptDatetime = Annotated[
+    str | None, Header(description="An HTTP date; without it, the newest state")
+]
+FormatName = Annotated[str | None, format_parameter(FORMATS)]
 
-    async def gate(request: Request) -> Response:
-        graph = "/".join(path_segments(request))
-        states = mementos(await _history(service, graph))
-        requested = _accept_datetime(request)
-        closest = (
-            states[-1] if requested is None else memento_at(states, requested) or states[0]
-        )  # section 4.5.3: a time before the first memento selects the first
-        headers = {"Vary": "accept-datetime", "Link": link_header(links(origin(request), graph, states, closest))}
-        return RedirectResponse(request.scope.get("root_path", "") + closest.address(graph), HTTPStatus.FOUND, headers)
+router = APIRouter()
 
-    async def map_(request: Request) -> Response:
-        graph = "/".join(path_segments(request))
-        states = mementos(await _history(service, graph))
-        return build_response(request, Representation(linkset_text(links(origin(request), graph, states)), MEDIA, modified=states[-1].time))
 
-    async def memento(request: Request) -> Response:
-        stamp, *rest = path_segments(request) or [""]
-        graph, suffix, changes = await _find_graph(service, "/".join(rest))
-        time, states = parse_stamp(stamp), mementos(changes)
-        selected = memento_at(states, time) if time is not None else None
-        if selected is None:
-            raise HTTPProblem(
-                HTTPStatus.NOT_FOUND, f"{service.iris.base}{graph} was not known then; its first state is of {states[0].stamp}"
-            )
-        if selected.time != time:
-            end = f".{suffix}" if suffix else ""
-            return RedirectResponse(request.scope.get("root_path", "") + selected.address(graph) + end, HTTPStatus.FOUND)
-        return await _respond(request, graph, suffix, selected, states)
+@get(
+    router,
+    "/timegate/{rest:path}",
+    operation_id="timegate",
+    summary="Redirect to the state of a graph at a time (RFC 7089)",
+    tags=["read"],
+    status_code=HTTPStatus.FOUND,
+    response_class=Response,
+    response_description="The address of the state is in Location",
+    responses=problems(400, 404, 503),
+)
+async def time_gate(
+    request: Request, service: ServiceDep, rest: GraphPath, accept_datetime: AcceptDatetime = None
+) -> Response:
+    """A time before the first state selects the first."""
+    graph = "/".join(path_segments(request))
+    states = mementos(await _history(service, graph))
+    requested = _parse_date(accept_datetime)
+    # Section 4.5.3: a time before the first memento selects the first.
+    closest = states[-1] if requested is None else memento_at(states, requested) or states[0]
+    headers = {
+        "Vary": "accept-datetime",
+        "Link": link_header(links(origin(request), graph, states, closest)),
+    }
+    return RedirectResponse(
+        request.scope.get("root_path", "") + closest.address(graph), HTTPStatus.FOUND, headers
+    )
 
-    async def _respond(request: Request, graph: str, suffix: str | None, selected: Memento, states: list[Memento]) -> Response:
-        description = await read_version(service, service.iris.base + graph, selected.entry)
-        if description is None:
-            raise _NOT_INDEXED
-        urls, negotiated = ResourceURLs(selected.address(graph)), is_negotiated(request, suffix)
-        chosen_format = negotiate_format(request, urls, suffix)
-        body = (
-            bytes(_page(description, selected, states, graph).body)
-            if chosen_format is HTML
-            else serialize(description, chosen_format, service)
+
+@get(
+    router,
+    "/timemap/{rest:path}",
+    operation_id="timemap",
+    summary="List all states of a graph (RFC 7089)",
+    tags=["read"],
+    response_class=Response,
+    response_description="The links of the states",
+    responses=text_contents(MEDIA) | problems(404, 503),
+)
+async def time_map(request: Request, service: ServiceDep, rest: GraphPath) -> Response:
+    """Each link has the time from which the state was published."""
+    graph = "/".join(path_segments(request))
+    states = mementos(await _history(service, graph))
+    return build_response(
+        request,
+        Representation(
+            linkset_text(links(origin(request), graph, states)), MEDIA, modified=states[-1].time
+        ),
+    )
+
+
+@get(
+    router,
+    "/memento/{rest:path}",
+    operation_id="memento",
+    summary="Return a past state of a graph",
+    tags=["read"],
+    response_model=DescriptionJson,
+    response_description="The graph as it was",
+    responses=other_contents(FORMATS.values()) | GONE | MOVED | problems(404, 406, 503),
+)
+async def memento(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    rest: MementoPath,
+    format: FormatName = None,
+) -> Response:
+    """A time between two states redirects to the one that was valid."""
+    stamp, *parts = path_segments(request) or [""]
+    graph, suffix, changes = await _find_graph(service, "/".join(parts))
+    time, states = parse_stamp(stamp), mementos(changes)
+    selected = memento_at(states, time) if time is not None else None
+    if selected is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            f"{service.iris.base}{graph} was not known then; its first state is of {states[0].stamp}",
         )
-        headers = {"Memento-Datetime": selected.date} | ({"Content-Location": urls.form(chosen_format)} if negotiated else {})
-        memento_links = links(origin(request), graph, states, selected)
-        return build_response(
-            request, Representation(body, chosen_format.media, _status(description), None, negotiated, memento_links, headers)
+    if selected.time != time:
+        end = f".{suffix}" if suffix else ""
+        return RedirectResponse(
+            request.scope.get("root_path", "") + selected.address(graph) + end, HTTPStatus.FOUND
         )
+    description = await read_version(service, service.iris.base + graph, selected.entry)
+    if description is None:
+        raise _NOT_INDEXED
+    urls, negotiated = ResourceURLs(selected.address(graph)), is_negotiated(request, suffix)
+    chosen_format = negotiate_format(request, urls, suffix)
+    body = (
+        bytes(_page(pages, description, selected, states, graph).body)
+        if chosen_format is HTML
+        else serialize(description, chosen_format, service)
+    )
+    headers = {"Memento-Datetime": selected.date} | (
+        {"Content-Location": urls.form(chosen_format)} if negotiated else {}
+    )
+    state_links = links(origin(request), graph, states, selected)
+    return build_response(
+        request,
+        Representation(
+            body, chosen_format.media, _status(description), None, negotiated, state_links, headers
+        ),
+    )
 
-    def _page(description: Description, selected: Memento, states: list[Memento], graph: str) -> Response:
-        position = states.index(selected)
-        neighbours = {"before": position - 1, "after": position + 1}
-        adjacent = {
-            name: states[neighbour].address(graph) if 0 <= neighbour < len(states) else None for name, neighbour in neighbours.items()
-        }
-        return pages.page(
-            "memento.html",
-            it=description,
-            shown=selected,
-            near=adjacent,
-            own=selected.address(graph),
-            graph=graph,
-            graphs=DATA_FORMATS.values(),
-        )
 
-    for path, endpoint in (("/timegate", gate), ("/timemap", map_), ("/memento", memento)):
-        routes.add_route(path + "/{rest:path}", endpoint, methods=["GET", "HEAD"])
-    return routes
+def _page(
+    pages: Pages, description: Description, selected: Memento, states: list[Memento], graph: str
+) -> Response:
+    position = states.index(selected)
+    neighbours = {"before": position - 1, "after": position + 1}
+    adjacent = {
+        name: states[neighbour].address(graph) if 0 <= neighbour < len(states) else None
+        for name, neighbour in neighbours.items()
+    }
+    return pages.page(
+        "memento.html",
+        it=description,
+        shown=selected,
+        near=adjacent,
+        own=selected.address(graph),
+        graph=graph,
+        graphs=DATA_FORMATS.values(),
+    )
 
 
 def _status(description: Description) -> HTTPStatus:
     """Return the status of that time (section 4.5.7): 410 if the graph was deleted."""
-    gone = any(term.value == description.expand("wsis:gone") for term in description.all("adms:status"))
+    gone = any(
+        term.value == description.expand("wsis:gone") for term in description.all("adms:status")
+    )
     return HTTPStatus.GONE if gone or not description.statements else HTTPStatus.OK
 
 
@@ -111,11 +202,15 @@ async def _history(service: QueryService, graph: str) -> tuple[GraphChange, ...]
     if changes is None:
         raise _NOT_INDEXED
     if not changes:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no history of {service.iris.base}{graph}")
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, f"There is no history of {service.iris.base}{graph}"
+        )
     return changes
 
 
-async def _find_graph(service: QueryService, name: str) -> tuple[str, str | None, tuple[GraphChange, ...]]:
+async def _find_graph(
+    service: QueryService, name: str
+) -> tuple[str, str | None, tuple[GraphChange, ...]]:
     """Return name, format suffix and history of the graph of a path, with or without the suffix."""
     stem, suffix = split_suffix(name)
     if suffix and not await read_history(service, service.iris.base + name):
@@ -123,9 +218,12 @@ async def _find_graph(service: QueryService, name: str) -> tuple[str, str | None
     return name, None, await _history(service, name)
 
 
-def _accept_datetime(request: Request) -> int | None:
-    stated = request.headers.get("accept-datetime")
+def _parse_date(text: str | None) -> int | None:
+    """Return the time of the header Accept-Datetime, None if it is absent; raises HTTPProblem (400)."""
     try:
-        return int(parsedate_to_datetime(stated).timestamp()) if stated else None
+        return int(parsedate_to_datetime(text).timestamp()) if text else None
     except (ValueError, TypeError, OverflowError) as error:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Accept-Datetime must be an HTTP date, such as Thu, 31 May 2007 20:35:00 GMT") from error
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            "Accept-Datetime must be an HTTP date, such as Thu, 31 May 2007 20:35:00 GMT",
+        ) from error

@@ -9,7 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import DATA_FORMATS, HTML
-from publisher.history.changes import recent_changes
+from publisher.history.changes import GraphChangeView, recent_changes
 from publisher.history.versions import read_history
 from publisher.http.endpoints import KeyPath, SourcePath, get, problems
 from publisher.http.links import Link, origin, typed_link
@@ -17,8 +17,9 @@ from publisher.linked_data.content_response import GONE, DescriptionJson, Resour
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.signposting import memento_links
 from publisher.linked_data.thing_lookup import licence_of
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
-from publisher.store.descriptions import describe_graph, replacements
+from publisher.store.descriptions import Description, describe_graph, replacements
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import clock, last_confirmed, source_statuses
 
@@ -27,69 +28,84 @@ async def record_parameters(source: SourcePath, key: KeyPath) -> None:
     """Declare the parameters; they are read from the raw path, in which a key may contain an encoded slash."""
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the route of the records."""
-    routes = APIRouter()
+router = APIRouter()
 
-    @get(
-        routes,
-        "/record/{source}/{key:path}.json",
-        operation_id="record",
-        summary="Return what one registry says about one thing, with its provenance",
-        tags=["read"],
-        dependencies=[Depends(record_parameters)],
-        response_model=DescriptionJson,
-        response_description="The record",
-        responses=GONE | problems(404, 503),
+
+@get(router, "/record/{rest:path}", include_in_schema=False)
+@get(
+    router,
+    "/record/{source}/{key:path}.json",
+    operation_id="record",
+    summary="Return what one registry says about one thing, with its provenance",
+    tags=["read"],
+    dependencies=[Depends(record_parameters)],
+    response_model=DescriptionJson,
+    response_description="The record",
+    responses=GONE | problems(404, 503),
+)
+async def record(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """A deleted record is answered with 410 and its tombstone."""
+    document = await find_document(request, service, describe_graph, 3)
+    status = HTTPStatus.GONE if _is_gone(document) else HTTPStatus.OK
+    links = tuple(await _links(request, service, document))
+    subject = Resource(document.description, document.urls, status, document.description.iri, links)
+    show = _show_tombstone if _is_gone(document) else _show
+    return await respond(
+        request, service, subject, document.suffix, lambda: show(service, pages, document)
     )
-    async def record(request: Request) -> Response:
-        document = await find_document(request, service, describe_graph, 3)
-        status = HTTPStatus.GONE if _is_gone(document) else HTTPStatus.OK
-        subject = Resource(document.description, document.urls, status, document.description.iri, tuple(await _links(request, document)))
-        return await respond(request, service, subject, document.suffix, lambda: _show(document))
 
-    async def _links(request: Request, document: Document) -> list[Link]:
-        host, licence = origin(request), await licence_of(service, _source(document))
-        topics = [term.value.removeprefix(f"{service.iris.base}id/") for term in document.description.all("foaf:primaryTopic")]
-        return [
-            Link("cite-as", document.description.iri),
-            *([Link("license", licence)] if licence else []),
-            Link("collection", f"{host}/source/{_source(document)}"),
-            *(typed_link("describes", f"{host}/page/{topic}", HTML.media) for topic in topics),
-            *memento_links(host, document.name),
-        ]
 
-    async def _show(document: Document) -> Response:
-        description = document.description
-        graph_history = await read_history(service, description.iri)
-        change_list, graphs = recent_changes(graph_history or (), description, service.iris), DATA_FORMATS.values()
-        standing, now = (await source_statuses(service)).get(_source(document)), clock()
-        if _is_gone(document):
-            replacing = await replacements(service, description.iri)
-            return pages.page(
-                "gone.html",
-                it=description,
-                record=description.iri,
-                heirs=replacing,
-                standing=standing,
-                at=now,
-                graphs=graphs,
-                changes=change_list,
-            )
-        known = last_confirmed(standing, description, description.iri)
-        return pages.page(
-            "resource.html",
-            it=description,
-            confirmed=known,
-            standing=standing,
-            at=now,
-            place=document.urls,
-            graphs=graphs,
-            changes=change_list,
-        )
+async def _links(request: Request, service: QueryService, document: Document) -> list[Link]:
+    host, licence = origin(request), await licence_of(service, _source(document))
+    topics = [
+        term.value.removeprefix(f"{service.iris.base}id/")
+        for term in document.description.all("foaf:primaryTopic")
+    ]
+    return [
+        Link("cite-as", document.description.iri),
+        *([Link("license", licence)] if licence else []),
+        Link("collection", f"{host}/source/{_source(document)}"),
+        *(typed_link("describes", f"{host}/page/{topic}", HTML.media) for topic in topics),
+        *memento_links(host, document.name),
+    ]
 
-    routes.add_route("/record/{rest:path}", record, methods=["GET", "HEAD"])
-    return routes
+
+async def _show(service: QueryService, pages: Pages, document: Document) -> Response:
+    """Render the page of a record."""
+    description = document.description
+    standing = (await source_statuses(service)).get(_source(document))
+    return pages.page(
+        "resource.html",
+        it=description,
+        confirmed=last_confirmed(standing, description, description.iri),
+        standing=standing,
+        at=clock(),
+        place=document.urls,
+        graphs=DATA_FORMATS.values(),
+        changes=await _changes(service, description),
+    )
+
+
+async def _show_tombstone(service: QueryService, pages: Pages, document: Document) -> Response:
+    """Render the page of a deleted record, with the records that replace it."""
+    description = document.description
+    standing = (await source_statuses(service)).get(_source(document))
+    return pages.page(
+        "gone.html",
+        it=description,
+        record=description.iri,
+        heirs=await replacements(service, description.iri),
+        standing=standing,
+        at=clock(),
+        graphs=DATA_FORMATS.values(),
+        changes=await _changes(service, description),
+    )
+
+
+async def _changes(service: QueryService, description: Description) -> list[GraphChangeView]:
+    return recent_changes(
+        await read_history(service, description.iri) or (), description, service.iris
+    )
 
 
 def _source(document: Document) -> str:
@@ -97,4 +113,7 @@ def _source(document: Document) -> str:
 
 
 def _is_gone(document: Document) -> bool:
-    return any(term.value == document.description.expand("wsis:gone") for term in document.description.all("adms:status"))
+    return any(
+        term.value == document.description.expand("wsis:gone")
+        for term in document.description.all("adms:status")
+    )

@@ -16,53 +16,51 @@ from publisher.http.links import Link
 from publisher.linked_data.content_response import Resource, respond
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.run_statistics import RunJson, read_statistics, statistics_json
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.store.descriptions import Description, describe_graph
 from publisher.store.query_service import QueryService
 
 
-async def run_parameters(run: Annotated[str, Path(min_length=1, description="The run's name")]) -> None:
+async def run_parameters(
+    run: Annotated[str, Path(min_length=1, description="The run's name")],
+) -> None:
     """Declare the parameter; the name is read from the raw path."""
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the route of the runs."""
-    routes = APIRouter()
+router = APIRouter()
 
-    @get(
-        routes,
-        "/run/{run}.json",
-        operation_id="run",
-        summary="Return the statistics of a run",
-        tags=["read"],
-        dependencies=[Depends(run_parameters)],
-        response_model=RunJson,
-        response_description="Its source, times, outcome, counts and requests",
-        responses=problems(404, 503),
+
+@get(router, "/run/{rest:path}", include_in_schema=False)
+@get(
+    router,
+    "/run/{run}.json",
+    operation_id="run",
+    summary="Return the statistics of a run",
+    tags=["read"],
+    dependencies=[Depends(run_parameters)],
+    response_model=RunJson,
+    response_description="Its source, times, outcome, counts and requests",
+    responses=problems(404, 503),
+)
+async def run(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """A run without changes is known by its statistics only."""
+    document = await find_document(request, service, of_run, 2)
+    description = document.description
+    plain = orjson.dumps(statistics_json(description), option=orjson.OPT_INDENT_2)
+    links = (Link("cite-as", description.iri),)
+    subject = Resource(description, document.urls, graph=description.iri, links=links, plain=plain)
+    return await respond(request, service, subject, document.suffix, lambda: _show(pages, document))
+
+
+async def _show(pages: Pages, document: Document) -> Response:
+    return pages.page(
+        "run.html",
+        it=document.description,
+        account=read_statistics(document.description),
+        graphs=DATA_FORMATS.values(),
+        place=document.urls,
     )
-    async def run(request: Request) -> Response:
-        document = await find_document(request, service, of_run, 2)
-        plain = orjson.dumps(statistics_json(document.description), option=orjson.OPT_INDENT_2)
-        subject = Resource(
-            document.description,
-            document.urls,
-            graph=document.description.iri,
-            links=(Link("cite-as", document.description.iri),),
-            plain=plain,
-        )
-        return await respond(request, service, subject, document.suffix, lambda: _show(document))
-
-    async def _show(document: Document) -> Response:
-        return pages.page(
-            "run.html",
-            it=document.description,
-            account=read_statistics(document.description),
-            graphs=DATA_FORMATS.values(),
-            place=document.urls,
-        )
-
-    routes.add_route("/run/{rest:path}", run, methods=["GET", "HEAD"])
-    return routes
 
 
 async def of_run(service: QueryService, run: str) -> Description:
@@ -74,6 +72,8 @@ async def of_run(service: QueryService, run: str) -> Description:
     return replace(
         status,
         statements=tuple(
-            statement for statement in status.statements if statement.subject == run or statement.subject.startswith(f"{run}#")
+            statement
+            for statement in status.statements
+            if statement.subject == run or statement.subject.startswith(f"{run}#")
         ),
     )

@@ -18,12 +18,19 @@ from publisher.formats import GRAPHS, Format, GraphFormat
 from publisher.http.endpoints import Count, Instant, WebAddress, get, problems
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.problems import HTTPProblem
-from publisher.pages.templating import Pages
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.rdf.results import iri
 from publisher.store.descriptions import describe_graph, serialize_description
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
-from publisher.store.source_status import DataVersion, SourceStatus, clock, count_by_state, data_version, source_statuses
+from publisher.store.source_status import (
+    DataVersion,
+    SourceStatus,
+    clock,
+    count_by_state,
+    data_version,
+    source_statuses,
+)
 
 _JSON = Format("json", "JSON", "application/json")
 _FORMATS: dict[str, Format] = {"json": _JSON, **GRAPHS}
@@ -89,39 +96,52 @@ class QuadTotals(NamedTuple):
         return None if self.reported is None else self.stored == self.reported
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/status``."""
-    routes = APIRouter()
+router = APIRouter()
 
-    @get(
-        routes,
-        "/status.json",
-        operation_id="status",
-        summary="Report the state of every registry and of the store",
-        tags=["watch"],
-        response_model=StatusJson,
-        response_description="The state",
-        responses=problems(503),
-    )
-    async def status(request: Request) -> Response:
-        chosen_format = _negotiate(request)
-        if isinstance(chosen_format, GraphFormat):
-            description = await describe_graph(service, service.iris.status)
-            return Response(serialize_description(description, chosen_format), headers={"Content-Type": chosen_format.media, **_FRESH})
-        now, statuses, version, quads = clock(), await source_statuses(service), data_version(service), await _quad_totals(service)
-        origin = mirror_origin.read(service.journal.folder)
-        if chosen_format is not None:
-            return JSONResponse(_json(service, now, statuses, version, quads, origin), headers=_FRESH)
-        sources = [(source_status, source_status.state(now).value) for source_status in statuses.values()]
-        counts, formats = count_by_state(statuses, now), _FORMATS.values()
-        response = pages.page(
-            "status.html", origin=origin, at=now, sources=sources, counts=counts, lag=service.lag, quads=quads, formats=formats
+
+@get(router, "/status", include_in_schema=False)
+@get(
+    router,
+    "/status.json",
+    operation_id="status",
+    summary="Report the state of every registry and of the store",
+    tags=["watch"],
+    response_model=StatusJson,
+    response_description="The state",
+    responses=problems(503),
+)
+async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """The states are those at the time of the request."""
+    chosen_format = _negotiate(request)
+    if isinstance(chosen_format, GraphFormat):
+        description = await describe_graph(service, service.iris.status)
+        return Response(
+            serialize_description(description, chosen_format),
+            headers={"Content-Type": chosen_format.media, **_FRESH},
         )
-        response.headers.update(_FRESH)
-        return response
-
-    routes.add_route("/status", status, methods=["GET", "HEAD"])
-    return routes
+    now, statuses, version, quads = (
+        clock(),
+        await source_statuses(service),
+        data_version(service),
+        await _quad_totals(service),
+    )
+    origin = mirror_origin.read(service.journal.folder)
+    if chosen_format is not None:
+        return JSONResponse(_json(service, now, statuses, version, quads, origin), headers=_FRESH)
+    response = pages.page(
+        "status.html",
+        origin=origin,
+        at=now,
+        sources=[
+            (source_status, source_status.state(now).value) for source_status in statuses.values()
+        ],
+        counts=count_by_state(statuses, now),
+        lag=service.lag,
+        quads=quads,
+        formats=_FORMATS.values(),
+    )
+    response.headers.update(_FRESH)
+    return response
 
 
 def _negotiate(request: Request) -> Format | None:
@@ -143,7 +163,11 @@ def _negotiate(request: Request) -> Format | None:
 
 async def _quad_totals(service: QueryService) -> QuadTotals:
     version = data_version(service)
-    rows = await service.rows(query("run-quads"), {"run": iri(service.iris.run(version.run))}) if version and version.run else []
+    rows = (
+        await service.rows(query("run-quads"), {"run": iri(service.iris.run(version.run))})
+        if version and version.run
+        else []
+    )
     return QuadTotals(service.current.quads, int(rows[0]["quads"].value) if rows else None)
 
 
@@ -167,7 +191,13 @@ def _json(
     sources = [_source(source_status, now) for source_status in statuses.values()]
     counts = {state.value: count for state, count in count_by_state(statuses, now).items()}
     mirror = asdict(origin) if origin else None
-    return {"at": f"{now:%Y-%m-%dT%H:%M:%SZ}", "mirror": mirror, "store": store, "states": counts, "sources": sources}
+    return {
+        "at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        "mirror": mirror,
+        "store": store,
+        "states": counts,
+        "sources": sources,
+    }
 
 
 def _source(source_status: SourceStatus, now: datetime) -> SourceJson:

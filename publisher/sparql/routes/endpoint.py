@@ -16,15 +16,29 @@ from starlette.types import Receive, Scope, Send
 from typing_extensions import TypedDict
 
 from publisher.formats import GRAPHS, TABLES
-from publisher.http.endpoints import other_contents, problems
+from publisher.http.endpoints import get, other_contents, problems
 from publisher.http.freshness_headers import RELEASE_HEADER
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.problems import HTTPProblem
-from publisher.pages.templating import Pages
+from publisher.pages.dependencies import ServiceDep, get_pages, get_service
 from publisher.search.rewriting import has_search
 from publisher.sparql.description import service_description
-from publisher.sparql.protocol import SparqlRequest, parse_release, parse_request, read_body, read_parameters, single_value
-from publisher.sparql.query_editor import completions, editor_for_example, editor_for_query, initial_view, is_built, script_texts
+from publisher.sparql.protocol import (
+    SparqlRequest,
+    parse_release,
+    parse_request,
+    read_body,
+    read_parameters,
+    single_value,
+)
+from publisher.sparql.query_editor import (
+    completions,
+    editor_for_example,
+    editor_for_query,
+    initial_view,
+    is_built,
+    script_texts,
+)
 from publisher.sparql.responses import answer_query, cached_response, with_validators
 from publisher.sparql.rewriting import TEXT_HEADER, rewrite
 from publisher.store.cache import digest
@@ -52,11 +66,19 @@ class ResultsResponse(JSONResponse):
 
 
 FormatName = Annotated[
-    str | None, Query(description="The format; without it, the Accept header decides", json_schema_extra={"enum": [*TABLES, *GRAPHS]})
+    str | None,
+    Query(
+        description="The format; without it, the Accept header decides",
+        json_schema_extra={"enum": [*TABLES, *GRAPHS]},
+    ),
 ]
 Timeout = Annotated[float | None, Query(gt=0, description="Seconds, to shorten the time limit")]
-Release = Annotated[str | None, Query(description="The number of a release to query instead of the current data")]
-_FORMATS = [row for row in (*TABLES.values(), *GRAPHS.values()) if row.media != ResultsResponse.media_type]
+Release = Annotated[
+    str | None, Query(description="The number of a release to query instead of the current data")
+]
+_FORMATS = [
+    row for row in (*TABLES.values(), *GRAPHS.values()) if row.media != ResultsResponse.media_type
+]
 
 
 class AppHandler:
@@ -71,67 +93,83 @@ class AppHandler:
         await response(scope, receive, send)
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/sparql``."""
-    routes = APIRouter()
-    scripts = is_built()
+router = APIRouter()
 
-    async def sparql(request: Request) -> Response:
-        data = await read_body(request)
-        name = _request_digest(request, data)
-        if response := cached_response(request, service, name):
-            return response
-        params = read_parameters(request, data)
-        if request.method != "POST" and not params.keys() - {"example", "show", "lang"}:
-            return await _introduction(request, service, pages, scripts, single_value(params, "example"), single_value(params, "show"))
-        parsed = parse_request(params, request.headers.get("accept"), service.iris.base, service.limits.rows)
-        if (number := parse_release(single_value(params, "release"))) is not None:
-            return await _of_release(request, service, parsed, number)
-        question = await rewrite(service, parsed.question)
-        response = await answer_query(request, service, question, parsed.seconds, name if question is parsed.question else None)
-        if question.note:
-            response.headers[TEXT_HEADER] = question.note
+
+async def sparql(request: Request) -> Response:
+    """Answer a query, from the cache where that has the same request."""
+    service = await get_service(request)
+    data = await read_body(request)
+    name = _request_digest(request, data)
+    if response := cached_response(request, service, name):
         return response
-
-    async def completion(request: Request) -> Response:
-        current = service.current
-        body = json.dumps(await completions(service), ensure_ascii=False, separators=(",", ":"))
-        return with_validators(request, Response(body, media_type="application/json"), current, b"words")
-
-    routes.add_route("/sparql", AppHandler(sparql), methods=["GET", "HEAD", "POST"])  # type: ignore[arg-type]  # an ASGI app is allowed too
-
-    # This route is only described: the one before it answers. Its parameters may also be in a body, and parsing them here would
-    # cost more than a cached response.
-    async def described(
-        request: Request,
-        query: Annotated[str, Query(description="The query")],
-        format: FormatName = None,
-        timeout: Timeout = None,
-        release: Release = None,
-    ) -> Response:
-        return await sparql(request)
-
-    routes.add_api_route(
-        "/sparql",
-        described,
-        operation_id="sparql",
-        summary="Answer a SPARQL 1.1 query",
-        tags=["ask"],
-        response_model=ResultsJson,
-        response_class=ResultsResponse,
-        response_description="Query solutions, a boolean, or a graph",
-        responses=other_contents(_FORMATS) | problems(400, 404, 406, 410, 413, 422, 429, 503, 504),
+    params = read_parameters(request, data)
+    if request.method != "POST" and not params.keys() - {"example", "show", "lang"}:
+        return await _introduction(
+            request, service, single_value(params, "example"), single_value(params, "show")
+        )
+    parsed = parse_request(
+        params, request.headers.get("accept"), service.iris.base, service.limits.rows
     )
-    routes.add_route("/sparql/words", completion, methods=["GET", "HEAD"])
-    return routes
+    if (number := parse_release(single_value(params, "release"))) is not None:
+        return await _of_release(request, service, parsed, number)
+    question = await rewrite(service, parsed.question)
+    response = await answer_query(
+        request, service, question, parsed.seconds, name if question is parsed.question else None
+    )
+    if question.note:
+        response.headers[TEXT_HEADER] = question.note
+    return response
 
 
-async def _of_release(request: Request, service: QueryService, parsed: SparqlRequest, number: int) -> Response:
+router.add_route("/sparql", AppHandler(sparql), methods=["GET", "HEAD", "POST"])  # type: ignore[arg-type]  # an ASGI app is allowed too
+
+
+# This route is only described: the one before it answers. Its parameters may also be in a body, and parsing them here would
+# cost more than a cached response.
+@router.get(
+    "/sparql",
+    operation_id="sparql",
+    summary="Answer a SPARQL 1.1 query",
+    tags=["ask"],
+    response_model=ResultsJson,
+    response_class=ResultsResponse,
+    response_description="Query solutions, a boolean, or a graph",
+    responses=other_contents(_FORMATS) | problems(400, 404, 406, 410, 413, 422, 429, 503, 504),
+)
+async def described(
+    request: Request,
+    query: Annotated[str, Query(description="The query")],
+    format: FormatName = None,
+    timeout: Timeout = None,
+    release: Release = None,
+) -> Response:
+    """The parameters may be in the body of a POST instead."""
+    return await sparql(request)
+
+
+@get(router, "/sparql/words", include_in_schema=False)
+async def completion(request: Request, service: ServiceDep) -> Response:
+    """Return the names that the query editor completes."""
+    current = service.current
+    body = json.dumps(await completions(service), ensure_ascii=False, separators=(",", ":"))
+    return with_validators(
+        request, Response(body, media_type="application/json"), current, b"words"
+    )
+
+
+async def _of_release(
+    request: Request, service: QueryService, parsed: SparqlRequest, number: int
+) -> Response:
     """Return the results on the data of a release."""
     pinned = await service.release(number, has_search(parsed.question.text))
-    question = await rewrite(service, replace(parsed.question, snapshot=pinned.path, release=number), pinned)
+    question = await rewrite(
+        service, replace(parsed.question, snapshot=pinned.path, release=number), pinned
+    )
     response = await answer_query(request, service, question, parsed.seconds, release=pinned)
-    response.headers.update({RELEASE_HEADER: str(number), "Stocktake-Position": str(pinned.position)})
+    response.headers.update(
+        {RELEASE_HEADER: str(number), "Stocktake-Position": str(pinned.position)}
+    )
     if question.note:
         response.headers[TEXT_HEADER] = question.note
     return response
@@ -139,23 +177,36 @@ async def _of_release(request: Request, service: QueryService, parsed: SparqlReq
 
 def _request_digest(request: Request, data: bytes) -> bytes:
     """Return a digest of everything in the request that the response depends on, the method included."""
-    header_values = (request.headers.get(header, "").encode("latin-1") for header in ("accept", "content-type"))
-    return digest(b"POST" if request.method == "POST" else b"GET", request.scope["query_string"], data, *header_values)
+    header_values = (
+        request.headers.get(header, "").encode("latin-1") for header in ("accept", "content-type")
+    )
+    return digest(
+        b"POST" if request.method == "POST" else b"GET",
+        request.scope["query_string"],
+        data,
+        *header_values,
+    )
 
 
 async def _introduction(
-    request: Request, service: QueryService, pages: Pages, scripts: bool, example: str | None, text: str | None
+    request: Request, service: QueryService, example: str | None, text: str | None
 ) -> Response:
+    """Return the query page, or the service description."""
+    pages = await get_pages(request)
     accept = request.headers.get("accept")
     if wants_html(accept, GRAPHS.values()):
         try:
-            editor = editor_for_query(service, text) if text else editor_for_example(service, example)
+            editor = (
+                editor_for_query(service, text) if text else editor_for_example(service, example)
+            )
         except KeyError as error:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Example {example} not found; see /examples") from error
+            raise HTTPProblem(
+                HTTPStatus.NOT_FOUND, f"Example {example} not found; see /examples"
+            ) from error
         return pages.page(
             "sparql.html",
             it=editor,
-            scripts=scripts,
+            scripts=is_built(),
             texts=script_texts(),
             view=initial_view,
             limits=service.limits,
@@ -171,5 +222,9 @@ async def _introduction(
         )
     current = service.current
     body = await service_description(service, graph_format)
-    seed = f"service {graph_format.suffix} {service.limits}".encode()  # limits are fixed when the server starts
-    return with_validators(request, Response(body, headers={"Content-Type": graph_format.media}), current, seed)
+    seed = (
+        f"service {graph_format.suffix} {service.limits}".encode()
+    )  # limits are fixed when the server starts
+    return with_validators(
+        request, Response(body, headers={"Content-Type": graph_format.media}), current, seed
+    )

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Annotated, Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from pyoxigraph import serialize
 from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import GRAPHS
+from publisher.http.endpoints import format_parameter, get, problems, text_contents
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.problems import HTTPProblem
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.sparql.examples.durations import read_durations
 from publisher.sparql.examples.example import Example, example, examples, triples
@@ -21,33 +24,81 @@ from vocab.terms import RDFS, SCHEMA, SH
 _PREFIXES = {"rdfs": RDFS, "schema": SCHEMA, "sh": SH}
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/examples``."""
-    routes = APIRouter()
+FormatName = Annotated[str | None, format_parameter(GRAPHS)]
+ExampleName = Annotated[str, Path(description="The name of the example; `/examples` lists them")]
 
-    async def all_of_them(request: Request) -> Response:
-        return _answer(request, examples(service.iris), None)
+router = APIRouter()
+_DOCUMENTATION: dict[str, Any] = {
+    "tags": ["ask"],
+    "response_class": Response,
+    "response_description": "A graph",
+}
+_CONTENTS = text_contents(*(graph_format.media for graph_format in GRAPHS.values()))
 
-    async def one(request: Request) -> Response:
-        chosen = example(service.iris, request.path_params["name"])
-        if chosen is None:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "Example not found; see /examples")
-        return _answer(request, (chosen,), chosen.name)
 
-    def _answer(request: Request, listed: tuple[Example, ...], name: str | None) -> Response:
-        suffix, accept = request.query_params.get("format"), request.headers.get("accept")
-        if suffix is None and wants_html(accept, GRAPHS.values()):
-            return pages.page("examples.html", examples=listed, only=name, times=read_durations(service.data), graphs=GRAPHS.values())
-        graph_format = GRAPHS.get(suffix) if suffix else best_match(accept, GRAPHS.values())
-        if graph_format is None:
-            raise HTTPProblem(
-                HTTPStatus.NOT_ACCEPTABLE,
-                "No available format matches your Accept header. Available: "
-                + ", ".join(graph_format.media for graph_format in GRAPHS.values()),
-            )
-        body = serialize(triples(service.iris, name), format=graph_format.writer, prefixes=_PREFIXES) or b""
-        return Response(body, headers={"Content-Type": graph_format.media, "Vary": "Accept"})
+@get(
+    router,
+    "/examples",
+    operation_id="examples",
+    summary="Return all example queries",
+    responses=_CONTENTS | problems(406),
+    **_DOCUMENTATION,
+)
+async def all_examples(
+    request: Request, service: ServiceDep, pages: PagesDep, format: FormatName = None
+) -> Response:
+    """Each has its question in words and its query."""
+    return _answer(request, service, pages, examples(service.iris), None, format)
 
-    routes.add_route("/examples", all_of_them, methods=["GET", "HEAD"])
-    routes.add_route("/examples/{name}", one, methods=["GET", "HEAD"])
-    return routes
+
+@get(
+    router,
+    "/examples/{name}",
+    operation_id="example",
+    summary="Return one example query",
+    responses=_CONTENTS | problems(404, 406),
+    **_DOCUMENTATION,
+)
+async def one_example(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    name: ExampleName,
+    format: FormatName = None,
+) -> Response:
+    """It has its question in words and its query."""
+    chosen = example(service.iris, name)
+    if chosen is None:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, "Example not found; see /examples")
+    return _answer(request, service, pages, (chosen,), chosen.name, format)
+
+
+def _answer(
+    request: Request,
+    service: QueryService,
+    pages: Pages,
+    listed: tuple[Example, ...],
+    name: str | None,
+    suffix: str | None,
+) -> Response:
+    accept = request.headers.get("accept")
+    if suffix is None and wants_html(accept, GRAPHS.values()):
+        return pages.page(
+            "examples.html",
+            examples=listed,
+            only=name,
+            times=read_durations(service.data),
+            graphs=GRAPHS.values(),
+        )
+    graph_format = GRAPHS.get(suffix) if suffix else best_match(accept, GRAPHS.values())
+    if graph_format is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_ACCEPTABLE,
+            "No available format matches your Accept header. Available: "
+            + ", ".join(graph_format.media for graph_format in GRAPHS.values()),
+        )
+    body = (
+        serialize(triples(service.iris, name), format=graph_format.writer, prefixes=_PREFIXES)
+        or b""
+    )
+    return Response(body, headers={"Content-Type": graph_format.media, "Vary": "Accept"})

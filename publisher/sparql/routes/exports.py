@@ -6,18 +6,18 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from http import HTTPStatus
-from typing import Annotated, Literal, NotRequired
+from typing import Annotated, Literal, NotRequired, cast
 
-from fastapi import APIRouter, FastAPI, Path
+from fastapi import APIRouter, Depends, FastAPI, Path
 from starlette.requests import Request
 from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
 from typing_extensions import TypedDict
 
 from publisher.formats import GRAPHS, TABLES
-from publisher.http.endpoints import Count, Instant, get, problems
+from publisher.http.endpoints import Count, Instant, get, other_contents, problems
 from publisher.http.negotiation import wants_html
 from publisher.http.problems import HTTPProblem
-from publisher.pages.templating import Pages
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.sparql.exporter import Exporter
 from publisher.sparql.exports import Export, ExportQueue, ExportState
 from publisher.sparql.protocol import parse_request, read_body, read_parameters
@@ -30,7 +30,10 @@ ExportId = Annotated[str, Path(min_length=1, description="The id of the export")
 _FORM = {
     "type": "object",
     "required": ["query"],
-    "properties": {"query": {"type": "string"}, "format": {"type": "string", "enum": [*TABLES, *GRAPHS]}},
+    "properties": {
+        "query": {"type": "string"},
+        "format": {"type": "string", "enum": [*TABLES, *GRAPHS]},
+    },
 }
 _BODY = {
     "required": True,
@@ -68,121 +71,172 @@ class ExportJson(TypedDict):
     media: NotRequired[str]
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/exports``; the exporter runs while they are served."""
-    exports = ExportQueue(service.data / "exports", service.limits)
-    exporter = Exporter(service, exports)
-
-    @asynccontextmanager
-    async def working(app: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(exporter.run())
-        yield
-        task.cancel()
-        with suppress(asyncio.CancelledError):
-            await task
-
-    routes = APIRouter(lifespan=working)
-
-    def find_export(name: str) -> Export:
-        export = exports.get(name)
-        if export is None:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "Export not found. Exports are deleted a day after they end")
-        return export
-
-    @get(
-        routes,
-        "/exports",
-        operation_id="exports",
-        summary="Return the length of the export queue and the limits of an export",
-        tags=["ask"],
-        response_model=QueueJson,
-        response_description="The queue",
-    )
-    async def queue(request: Request) -> Response:
-        if wants_html(request.headers.get("accept"), _JSON):
-            return pages.page("exports.html", limits=service.limits, tables=TABLES.values(), graphs=GRAPHS.values())
-        waiting = sum(export.open for export in exports.all())
-        return JSONResponse({"waiting": waiting, "limits": _limits(service)}, headers=_NEVER_KEPT)
-
-    @routes.post(
-        "/exports",
-        operation_id="export",
-        summary="Queue a query whose result is too large to wait for",
-        tags=["ask"],
-        status_code=HTTPStatus.ACCEPTED,
-        response_model=ExportJson,
-        response_description="The export is queued",
-        responses=problems(400, 406, 413, 415, 429, 503),
-        openapi_extra={"requestBody": _BODY},
-    )
-    async def submit(request: Request) -> Response:
-        return await _submit(request, service, exports)
-
-    @get(
-        routes,
-        "/exports/{name}",
-        operation_id="exportState",
-        summary="Return the state of an export",
-        tags=["ask"],
-        response_model=ExportJson,
-        response_description="The export",
-        responses=problems(404),
-    )
-    async def show(request: Request, name: ExportId) -> Response:
-        export = find_export(name)
-        if wants_html(request.headers.get("accept"), _JSON):
-            response: Response = pages.page("export.html", export=export, query=export.query.text, ahead=exports.ahead(export))
-        else:
-            response = JSONResponse(_describe(export, exports))
-        response.headers.update(_NEVER_KEPT | ({"Retry-After": "2"} if export.open else {}))
-        return response
-
-    @routes.delete(
-        "/exports/{name}",
-        operation_id="dropExport",
-        summary="Delete an export",
-        tags=["ask"],
-        status_code=HTTPStatus.NO_CONTENT,
-        response_description="The export is deleted",
-        responses=problems(404),
-    )
-    async def delete(name: ExportId) -> Response:
-        remove(find_export(name))
-        return Response(status_code=HTTPStatus.NO_CONTENT)
-
-    @routes.post("/exports/{name}/delete", include_in_schema=False)
-    async def delete_from_page(name: ExportId) -> Response:
-        remove(find_export(name))
-        return RedirectResponse("/exports", HTTPStatus.SEE_OTHER)
-
-    def remove(export: Export) -> None:
-        exports.delete(export.id)
-        exporter.stop(export.id)
-
-    @get(routes, "/exports/{name}/result", include_in_schema=False)
-    async def result(name: ExportId) -> Response:
-        return _file(find_export(name), exports)
-
-    return routes
+async def get_exporter(request: Request) -> Exporter:
+    """Return the exporter of the app."""
+    return cast(Exporter, request.app.state.exporter)
 
 
-async def _submit(request: Request, service: QueryService, exports: ExportQueue) -> Response:
+ExporterDep = Annotated[Exporter, Depends(get_exporter)]
+
+
+async def find_export(exporter: ExporterDep, name: ExportId) -> Export:
+    """Return the export of the path; raises HTTPProblem (404)."""
+    export = exporter.exports.get(name)
+    if export is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, "Export not found. Exports are deleted a day after they end"
+        )
+    return export
+
+
+FoundExport = Annotated[Export, Depends(find_export)]
+
+
+@asynccontextmanager
+async def run_exporter(app: FastAPI) -> AsyncIterator[None]:
+    """Run the queued exports while the app is served."""
+    task = asyncio.create_task(app.state.exporter.run())
+    yield
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task
+
+
+router = APIRouter(lifespan=run_exporter)
+
+
+@get(
+    router,
+    "/exports",
+    operation_id="exports",
+    summary="Return the length of the export queue and the limits of an export",
+    tags=["ask"],
+    response_model=QueueJson,
+    response_description="The queue",
+)
+async def queue(
+    request: Request, service: ServiceDep, pages: PagesDep, exporter: ExporterDep
+) -> Response:
+    """Exports run one at a time."""
+    if wants_html(request.headers.get("accept"), _JSON):
+        return pages.page(
+            "exports.html", limits=service.limits, tables=TABLES.values(), graphs=GRAPHS.values()
+        )
+    waiting = sum(export.open for export in exporter.exports.all())
+    return JSONResponse({"waiting": waiting, "limits": _limits(service)}, headers=_NEVER_KEPT)
+
+
+@router.post(
+    "/exports",
+    operation_id="export",
+    summary="Queue a query whose result is too large to wait for",
+    tags=["ask"],
+    status_code=HTTPStatus.ACCEPTED,
+    response_model=ExportJson,
+    response_description="The export is queued",
+    responses=problems(400, 406, 413, 415, 429, 503),
+    openapi_extra={"requestBody": _BODY},
+)
+async def submit(request: Request, service: ServiceDep, exporter: ExporterDep) -> Response:
+    """Location is the address of the export."""
     params = read_parameters(request, await read_body(request))
     page = wants_html(request.headers.get("accept"), _JSON)
-    query = parse_request(params, None if page else request.headers.get("accept"), service.iris.base, None).question
+    query = parse_request(
+        params, None if page else request.headers.get("accept"), service.iris.base, None
+    ).question
     await service.check(query)
-    export = exports.add(query, client_key(request.scope))
+    export = exporter.exports.add(query, client_key(request.scope))
     location = f"/exports/{export.id}"
     if page:
         return RedirectResponse(location, HTTPStatus.SEE_OTHER)
-    return JSONResponse(_describe(export, exports), HTTPStatus.ACCEPTED, {"Location": location, "Retry-After": "2", **_NEVER_KEPT})
+    headers = {"Location": location, "Retry-After": "2", **_NEVER_KEPT}
+    return JSONResponse(_describe(export, exporter.exports), HTTPStatus.ACCEPTED, headers)
+
+
+@get(
+    router,
+    "/exports/{name}",
+    operation_id="exportState",
+    summary="Return the state of an export",
+    tags=["ask"],
+    response_model=ExportJson,
+    response_description="The export",
+    responses=problems(404),
+)
+async def show(
+    request: Request, pages: PagesDep, exporter: ExporterDep, export: FoundExport
+) -> Response:
+    """Retry-After says when to ask again."""
+    if wants_html(request.headers.get("accept"), _JSON):
+        ahead = exporter.exports.ahead(export)
+        response: Response = pages.page(
+            "export.html", export=export, query=export.query.text, ahead=ahead
+        )
+    else:
+        response = JSONResponse(_describe(export, exporter.exports))
+    response.headers.update(_NEVER_KEPT | ({"Retry-After": "2"} if export.open else {}))
+    return response
+
+
+@router.delete(
+    "/exports/{name}",
+    operation_id="dropExport",
+    summary="Delete an export",
+    tags=["ask"],
+    status_code=HTTPStatus.NO_CONTENT,
+    response_description="The export is deleted",
+    responses=problems(404),
+)
+async def delete(exporter: ExporterDep, export: FoundExport) -> Response:
+    """A running export is stopped."""
+    exporter.delete(export)
+    return Response(status_code=HTTPStatus.NO_CONTENT)
+
+
+@router.post("/exports/{name}/delete", include_in_schema=False)
+async def delete_from_page(exporter: ExporterDep, export: FoundExport) -> Response:
+    """Delete an export, for a form."""
+    exporter.delete(export)
+    return RedirectResponse("/exports", HTTPStatus.SEE_OTHER)
+
+
+@get(
+    router,
+    "/exports/{name}/result",
+    operation_id="exportResult",
+    summary="Return the result of an export",
+    tags=["ask"],
+    response_class=Response,
+    response_description="The result, in the format that the query asked for",
+    responses=other_contents((*TABLES.values(), *GRAPHS.values())) | problems(404, 409),
+)
+async def result(exporter: ExporterDep, export: FoundExport) -> Response:
+    """Range requests are supported."""
+    if export.state is not ExportState.DONE:
+        headers = {"Retry-After": "2"} if export.open else {}
+        raise HTTPProblem(
+            HTTPStatus.CONFLICT, f"The export is {export.state.value} and has no result", headers
+        )
+    headers = {"Cache-Control": "private, no-cache", "ETag": f'"{export.sha256}"'}
+    name = f"export-{export.id[:8]}.{export.suffix}"
+    return FileResponse(
+        exporter.exports.result(export), media_type=_media(export), headers=headers, filename=name
+    )
 
 
 def _describe(export: Export, exports: ExportQueue) -> dict[str, object]:
-    document: dict[str, object] = {"id": export.id, "state": export.state.value, "query": export.query.text, "requested": export.requested}
+    document: dict[str, object] = {
+        "id": export.id,
+        "state": export.state.value,
+        "query": export.query.text,
+        "requested": export.requested,
+    }
     if export.state is ExportState.QUEUED:
         document["ahead"] = exports.ahead(export)
-    more = {name: getattr(export, name) for name in ("started", "ended", "expires", "position", "rows", "sha256", "reason")}
+    more = {
+        name: getattr(export, name)
+        for name in ("started", "ended", "expires", "position", "rows", "sha256", "reason")
+    }
     document |= {name: value for name, value in more.items() if value is not None}
     if export.state in (ExportState.RUNNING, ExportState.DONE):
         document["size"] = export.size
@@ -196,16 +250,11 @@ def _media(export: Export) -> str:
     return (TABLES.get(suffix) or GRAPHS[suffix]).media
 
 
-def _file(export: Export, exports: ExportQueue) -> Response:
-    if export.state is not ExportState.DONE:
-        raise HTTPProblem(
-            HTTPStatus.CONFLICT, f"The export is {export.state.value} and has no result", {"Retry-After": "2"} if export.open else {}
-        )
-    headers = {"Cache-Control": "private, no-cache", "ETag": f'"{export.sha256}"'}
-    name = f"export-{export.id[:8]}.{export.suffix}"
-    return FileResponse(exports.result(export), media_type=_media(export), headers=headers, filename=name)
-
-
 def _limits(service: QueryService) -> dict[str, float]:
     limits = service.limits
-    return {"seconds": limits.export_seconds, "memory": limits.export_memory, "rows": limits.export_rows, "size": limits.export_size}
+    return {
+        "seconds": limits.export_seconds,
+        "memory": limits.export_memory,
+        "rows": limits.export_rows,
+        "size": limits.export_size,
+    }
