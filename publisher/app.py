@@ -29,6 +29,7 @@ from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.error_handlers import ErrorHandlers
 from publisher.pages.templating import DOCUMENTATION, PACKAGE_FOLDER, Pages
 from publisher.portal.first_start import FirstStart
+from publisher.portal.routes.suggest import build_rate_limiter
 from publisher.portal.source_preview import PreviewRunner
 from publisher.releases.object_store import follow_releases
 from publisher.routes import ROUTERS, build_router
@@ -91,6 +92,7 @@ def create_app(service: QueryService, permit: Callable[[Request], bool] = no_pee
     app.state.preview_runner = site.preview_runner
     pages = Pages(service.iris, lambda: data_version(service), site.branding)
     app.state.service, app.state.pages = service, pages
+    app.state.suggestion_limiter = build_rate_limiter(service.limits)
     app.state.exporter = Exporter(service, ExportQueue(service.data / "exports", service.limits))
     for name in ROUTERS:
         app.include_router(build_router(name, service, pages))

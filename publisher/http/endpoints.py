@@ -49,8 +49,6 @@ _PROBLEMS = {
 }
 
 
-# The documentation of a redirect to another path of this host.
-MOVED: Documentation = {302: {"description": "It is at the address in Location"}}
 
 
 class Problem(TypedDict):
@@ -68,6 +66,11 @@ def problems(*statuses: int) -> Documentation:
     """Return the documentation of the errors with these statuses."""
     content = {PROBLEM_MEDIA: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {status: {"description": _PROBLEMS[status], "content": content} for status in statuses}
+
+
+def redirects(status: int) -> Documentation:
+    """Return the documentation of a redirect with this status."""
+    return {status: {"description": "It is at the address in Location"}}
 
 
 def other_contents(formats: Iterable[Format]) -> Documentation:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from http import HTTPStatus
+from typing import Annotated
 from urllib.parse import quote, urlencode
 
+from fastapi import APIRouter, Depends, Path
 from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
@@ -14,11 +16,12 @@ from starlette.responses import Response
 from publisher.errors import NotReady
 from publisher.facets.queries import FacetIndex, open_facet_index
 from publisher.formats import HTML, Format
+from publisher.http.endpoints import EndpointT, get, other_contents, problems
 from publisher.http.links import origin, typed_link
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.charts.data_table import TABLE_FORMATS, DataTable, serialize_tables
+from publisher.pages.charts.data_table import TABLE_FORMATS, DataTable, FiguresJson, serialize_tables
 from publisher.pages.charts.svg import standalone_svg
 from publisher.store.query_service import QueryService
 
@@ -64,6 +67,38 @@ async def dataset_response(
         for _, address in format_links(request)
     ]
     return build_response(request, Representation(body, row.media, links=links, negotiated=negotiated))
+
+
+def register_dataset(
+    router: APIRouter, path: str, operation_id: str, summary: str, parameters: Sequence[dict[str, object]] = (), drawn: bool = False
+) -> Callable[[EndpointT], EndpointT]:
+    """Register an endpoint that answers with ``dataset_response`` at *path*, and at *path* with the suffix of a format.
+
+    Only the address with a suffix is described. *parameters*: as OpenAPI describes them; *drawn*: there is an SVG too.
+    """
+    formats = (*TABLE_FORMATS.values(), *([SVG] if drawn else []))
+
+    def register(endpoint: EndpointT) -> EndpointT:
+        get(router, path, include_in_schema=False)(endpoint)
+        get(
+            router,
+            f"{HOME if path == '/' else path}.{{suffix}}",
+            operation_id=operation_id,
+            summary=summary,
+            tags=["find"],
+            dependencies=[Depends(suffix_parameter)],
+            response_model=FiguresJson,
+            response_description="The numbers",
+            responses=other_contents(formats) | problems(400, 404, 406, 503),
+            openapi_extra={"parameters": list(parameters)},
+        )(endpoint)
+        return endpoint
+
+    return register
+
+
+async def suffix_parameter(suffix: Annotated[str, Path(description="The format", json_schema_extra={"enum": list(TABLE_FORMATS)})]) -> None:
+    """Declare the parameter; ``dataset_response`` reads it from the raw path, and answers 406 for an unknown format."""
 
 
 def _stem(request: Request) -> str:

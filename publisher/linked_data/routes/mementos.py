@@ -18,11 +18,11 @@ from publisher.history.graph_changes import GraphChange
 from publisher.history.mementos import MEDIA, Memento, links, memento_at, mementos, parse_stamp
 from publisher.history.versions import read_history, read_version
 from publisher.http.endpoints import (
-    MOVED,
     format_parameter,
     get,
     other_contents,
     problems,
+    redirects,
     text_contents,
 )
 from publisher.http.links import link_header, linkset_text, origin
@@ -122,7 +122,7 @@ async def time_map(request: Request, service: ServiceDep, rest: GraphPath) -> Re
     tags=["read"],
     response_model=DescriptionJson,
     response_description="The graph as it was",
-    responses=other_contents(FORMATS.values()) | GONE | MOVED | problems(404, 406, 503),
+    responses=other_contents(FORMATS.values()) | GONE | redirects(302) | problems(404, 406, 503),
 )
 async def memento(
     request: Request,

@@ -12,9 +12,11 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import orjson
+from typing_extensions import TypedDict
 
 from publisher.facets.facets import FACETS
 from publisher.formats import GRAPHS, Format, GraphFormat
+from publisher.http.endpoints import WebAddress
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from vocab.iris import Iris
@@ -53,6 +55,22 @@ class DataTable:
     is_observation: bool = True  # rows are counts, the last column their number
 
 
+class FigureJson(TypedDict):
+    """A table: *query* is the SPARQL that gives the same rows, null where there is none."""
+
+    name: str
+    title: str
+    query: str | None
+    rows: list[dict[str, Cell]]
+
+
+class FiguresJson(TypedDict):
+    """The tables of the page at the address *page*."""
+
+    page: WebAddress
+    figures: list[FigureJson]
+
+
 def count_table(name: str, title: str, facets: Sequence[str], rows: Sequence[tuple[Cell, ...]], query: str) -> DataTable:
     """Make a sheet of counts by some facets."""
     columns = (*(Column(facet, facet) for facet in facets), Column("things", property=VALUE))
@@ -68,7 +86,7 @@ def serialize_tables(sheets: Sequence[DataTable], row: Format, page: str, iris: 
 
 
 def _json(sheets: Sequence[DataTable], page: str) -> bytes:
-    figures = [
+    figures: list[FigureJson] = [
         {
             "name": item.name,
             "title": item.title,
@@ -77,7 +95,8 @@ def _json(sheets: Sequence[DataTable], page: str) -> bytes:
         }
         for item in sheets
     ]
-    return orjson.dumps({"page": page, "figures": figures}, option=orjson.OPT_INDENT_2)
+    document: FiguresJson = {"page": page, "figures": figures}
+    return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
 def _csv(sheets: Sequence[DataTable]) -> bytes:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Annotated
 
 from fastapi import APIRouter
+from fastapi import Path as PathParameter
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -13,40 +15,87 @@ from publisher.catalog.datasets import load_catalog
 from publisher.catalog.dcat import catalog_statements
 from publisher.catalog.services import Service, available_services
 from publisher.formats import DATA_FORMATS, FORMATS, HTML
+from publisher.http.endpoints import get, other_contents, problems
 from publisher.http.links import Link
 from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, ResourceURLs, build_response, is_negotiated, negotiate_format
-from publisher.linked_data.content_response import other_formats, serialize
+from publisher.http.representation import (
+    Representation,
+    ResourceURLs,
+    build_response,
+    is_negotiated,
+    negotiate_format,
+)
+from publisher.linked_data.content_response import DescriptionJson, other_formats, serialize
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.store.descriptions import Description, namespaces
 from publisher.store.query_service import QueryService
+from vocab.iris import Iris
 
 _PLACE = ResourceURLs("/catalog")
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/catalog``."""
-    routes = APIRouter()
+Suffix = Annotated[
+    str, PathParameter(description="The format", json_schema_extra={"enum": list(FORMATS)})
+]
 
-    async def catalog(request: Request) -> Response:
-        suffix = request.path_params.get("suffix")
-        if suffix is not None and suffix not in FORMATS:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such address")
-        row = negotiate_format(request, _PLACE, suffix)
-        found, services = await load_catalog(service, request), available_services(request.app)
-        body = _page(found, services) if row is HTML else serialize(_described(found, services), row, service)
-        negotiated = is_negotiated(request, suffix)
-        headers = {"Content-Location": _PLACE.form(row)} if negotiated else {}
-        links = (Link("cite-as", f"{service.iris.base}catalog"), *_PLACE.alternates(rows=other_formats(row)))
-        return build_response(request, Representation(body, row.media, negotiated=negotiated, links=links, headers=headers))
+router = APIRouter()
 
-    def _described(found: Catalog, services: tuple[Service, ...]) -> Description:
-        base = service.iris.base
-        return Description(f"{base}catalog", catalog_statements(found, services, base), {}, namespaces(service.iris))
 
-    def _page(found: Catalog, services: tuple[Service, ...]) -> bytes:
-        return bytes(pages.page("catalog.html", found=found, services=services, place=_PLACE, graphs=DATA_FORMATS.values()).body)
+@get(router, "/catalog", include_in_schema=False)
+async def catalog(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """Return the catalog in the negotiated format."""
+    return await _respond(request, service, pages, None)
 
-    routes.add_route("/catalog", catalog, methods=["GET", "HEAD"])
-    routes.add_route("/catalog.{suffix}", catalog, methods=["GET", "HEAD"])
-    return routes
+
+@get(
+    router,
+    "/catalog.{suffix}",
+    operation_id="catalog",
+    summary="Describe all data sets and services, by DCAT-AP 3",
+    tags=["have"],
+    response_model=DescriptionJson,
+    response_description="The catalog",
+    responses=other_contents(FORMATS.values()) | problems(404, 503),
+)
+async def catalog_file(
+    request: Request, service: ServiceDep, pages: PagesDep, suffix: Suffix
+) -> Response:
+    """`/catalog` has the same in the format that the header Accept asks for."""
+    if suffix not in FORMATS:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such address")
+    return await _respond(request, service, pages, suffix)
+
+
+async def _respond(
+    request: Request, service: QueryService, pages: Pages, suffix: str | None
+) -> Response:
+    row = negotiate_format(request, _PLACE, suffix)
+    found, services = await load_catalog(service, request), available_services(request.app)
+    if row is HTML:
+        page = pages.page(
+            "catalog.html",
+            found=found,
+            services=services,
+            place=_PLACE,
+            graphs=DATA_FORMATS.values(),
+        )
+        body = bytes(page.body)
+    else:
+        body = serialize(_describe(service.iris, found, services), row, service)
+    negotiated = is_negotiated(request, suffix)
+    headers = {"Content-Location": _PLACE.form(row)} if negotiated else {}
+    links = (
+        Link("cite-as", f"{service.iris.base}catalog"),
+        *_PLACE.alternates(rows=other_formats(row)),
+    )
+    return build_response(
+        request,
+        Representation(body, row.media, negotiated=negotiated, links=links, headers=headers),
+    )
+
+
+def _describe(iris: Iris, found: Catalog, services: tuple[Service, ...]) -> Description:
+    return Description(
+        f"{iris.base}catalog", catalog_statements(found, services, iris.base), {}, namespaces(iris)
+    )

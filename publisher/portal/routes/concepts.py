@@ -26,6 +26,7 @@ from publisher.linked_data.content_response import DescriptionJson, Resource, re
 from publisher.linked_data.cursor_lists import ListCursor, ListPage, ListParameters, load_page
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.schema_org import concept_markup, jsonld_block, scheme_markup
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_filters import parse_filters
@@ -44,107 +45,154 @@ FormatName = Annotated[str | None, format_parameter(FORMATS)]
 
 
 async def scheme_parameters(
-    scheme: Annotated[str, Path(min_length=1, description="The scheme, such as action-line or coverage")],
+    scheme: Annotated[
+        str, Path(min_length=1, description="The scheme, such as action-line or coverage")
+    ],
 ) -> None:
     """Declare the parameter; it is read from the raw path."""
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of the schemes and the concepts."""
-    routes = APIRouter()
+router = APIRouter()
 
-    @get(
-        routes,
-        "/scheme/{scheme}.json",
-        operation_id="scheme",
-        summary="Describe a concept scheme and its concepts",
-        tags=["read"],
-        dependencies=[Depends(scheme_parameters)],
-        response_model=DescriptionJson,
-        response_description="The scheme with its concepts",
-        responses=problems(400, 404, 503),
+
+@get(router, "/scheme/{rest:path}", include_in_schema=False)
+@get(
+    router,
+    "/scheme/{scheme}.json",
+    operation_id="scheme",
+    summary="Describe a concept scheme and its concepts",
+    tags=["read"],
+    dependencies=[Depends(scheme_parameters)],
+    response_model=DescriptionJson,
+    response_description="The scheme with its concepts",
+    responses=problems(400, 404, 503),
+)
+async def scheme(
+    request: Request, service: ServiceDep, pages: PagesDep, cursor: ListCursor
+) -> Response:
+    """A concept of a scheme has the path of the scheme before its own name."""
+    if len(path_segments(request)) > 1:
+        return await _respond(
+            request,
+            service,
+            pages,
+            cursor,
+            await find_document(request, service, describe_thing, 3),
+        )
+    found = await find_document(request, service, describe_graph, 2)
+    links = (Link("cite-as", found.description.iri), Link("type", f"{SCHEMA}DefinedTermSet"))
+    subject = Resource(found.description, found.urls, graph=found.description.iri, links=links)
+    return await respond(
+        request, service, subject, found.suffix, lambda: _show_scheme(service, pages, found)
     )
-    async def scheme(request: Request, cursor: ListCursor) -> Response:
-        if len(path_segments(request)) > 1:
-            return await _respond(request, cursor, await find_document(request, service, describe_thing, 3))
-        found = await find_document(request, service, describe_graph, 2)
-        links = (Link("cite-as", found.description.iri), Link("type", f"{SCHEMA}DefinedTermSet"))
-        subject = Resource(found.description, found.urls, graph=found.description.iri, links=links)
-        return await respond(request, service, subject, found.suffix, lambda: _scheme(found))
 
-    @get(
-        routes,
-        "/concept",
-        operation_id="concept",
-        summary="Describe a concept of another publisher: a goal, a target or an area of the United Nations",
-        tags=["read"],
-        response_model=DescriptionJson,
-        response_description="The concept",
-        responses=other_contents(FORMATS.values()) | problems(400, 404, 406, 503),
+
+@get(
+    router,
+    "/concept",
+    operation_id="concept",
+    summary="Describe a concept of another publisher: a goal, a target or an area of the United Nations",
+    tags=["read"],
+    response_model=DescriptionJson,
+    response_description="The concept",
+    responses=other_contents(FORMATS.values()) | problems(400, 404, 406, 503),
+)
+async def concept(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    cursor: ListCursor,
+    iri: ConceptIri = "",
+    format: FormatName = None,
+) -> Response:
+    """The page lists the things that have the concept."""
+    description = await describe_thing(service, iri) if is_web(iri) else None
+    if description is None:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, "The parameter iri must be the IRI of a concept")
+    if not description.statements:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This concept doesn't exist: {iri}")
+    urls = ResourceURLs("/concept", query=f"?iri={quote(iri, safe=':/')}")
+    return await _respond(request, service, pages, cursor, Document(description, urls, None))
+
+
+async def _respond(
+    request: Request, service: QueryService, pages: Pages, cursor: ListParameters, found: Document
+) -> Response:
+    things = await load_page(cursor, service, "concept", found.description.iri)
+    where = origin(request) + found.urls.stem + found.urls.query
+    feeds = feed_links(origin(request), found.description.iri, service.iris) if things.rows else []
+    links = (
+        Link("cite-as", found.description.iri),
+        Link("type", f"{SCHEMA}DefinedTerm"),
+        *things.links(where),
+        *feeds,
     )
-    async def concept(request: Request, cursor: ListCursor, iri: ConceptIri = "", format: FormatName = None) -> Response:
-        description = await describe_thing(service, iri) if is_web(iri) else None
-        if description is None:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "The parameter iri must be the IRI of a concept")
-        if not description.statements:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This concept doesn't exist: {iri}")
-        urls = ResourceURLs("/concept", query=f"?iri={quote(iri, safe=':/')}")
-        return await _respond(request, cursor, Document(description, urls, None))
+    subject = Resource(found.description, found.urls, links=links)
+    return await respond(
+        request,
+        service,
+        subject,
+        found.suffix,
+        lambda: _show_concept(request, service, pages, found, things),
+    )
 
-    async def _respond(request: Request, cursor: ListParameters, found: Document) -> Response:
-        things = await load_page(cursor, service, "concept", found.description.iri)
-        where = origin(request) + found.urls.stem + found.urls.query
-        fed = feed_links(origin(request), found.description.iri, service.iris) if things.rows else []
-        links = (Link("cite-as", found.description.iri), Link("type", f"{SCHEMA}DefinedTerm"), *things.links(where), *fed)
-        subject = Resource(found.description, found.urls, links=links)
-        return await respond(request, service, subject, found.suffix, lambda: _concept(request, found, things))
 
-    async def _scheme(found: Document) -> Response:
-        bound = {"scheme": iri(found.description.iri)}
-        concepts, tables = await service.rows(query("scheme-concepts"), bound), open_facet_index(service.current.path)
-        counts = await asyncio.to_thread(tables.counts, make_filter(*Basis, kind="initiative")) if tables else {}
-        facets = [facet for facet in FACETS.values() if found.description.iri == service.iris.scheme(facet.scheme)]
-        things = {facet.iri(code, service.iris): number for facet in facets for code, number in counts.get(facet.name, {}).items()}
-        return pages.page(
-            "scheme.html",
-            it=found.description,
-            concepts=concept_tree(concepts),
-            things=things,
-            graphs=DATA_FORMATS.values(),
-            place=found.urls,
-            block=jsonld_block(scheme_markup(found.description)),
-        )
+async def _show_scheme(service: QueryService, pages: Pages, found: Document) -> Response:
+    concepts = await service.rows(query("scheme-concepts"), {"scheme": iri(found.description.iri)})
+    tables = open_facet_index(service.current.path)
+    counts = (
+        await asyncio.to_thread(tables.counts, make_filter(*Basis, kind="initiative"))
+        if tables
+        else {}
+    )
+    facets = [
+        facet
+        for facet in FACETS.values()
+        if found.description.iri == service.iris.scheme(facet.scheme)
+    ]
+    things = {
+        facet.iri(code, service.iris): number
+        for facet in facets
+        for code, number in counts.get(facet.name, {}).items()
+    }
+    return pages.page(
+        "scheme.html",
+        it=found.description,
+        concepts=concept_tree(concepts),
+        things=things,
+        graphs=DATA_FORMATS.values(),
+        place=found.urls,
+        block=jsonld_block(scheme_markup(found.description)),
+    )
 
-    async def _concept(request: Request, found: Document, things: ListPage) -> Response:
-        matrix = await service.rows(query("matrix"), {"concept": iri(found.description.iri)})
-        markup = jsonld_block(concept_markup(found.description))
-        figures = await _figures(request, found.description.iri)
-        return pages.page(
-            "concept.html",
-            it=found.description,
-            listed=things,
-            matrix=matrix,
-            graphs=DATA_FORMATS.values(),
-            place=found.urls,
-            block=markup,
-            about=figures,
-        )
 
-    async def _figures(request: Request, concept: str) -> EntityStatistics | None:
-        """Draw the figures of a concept by which things are counted; None of any other, or while the tables are made."""
-        at, tables = facet_of_concept(concept, service.iris), open_facet_index(service.current.path)
-        if at is None or tables is None:
-            return None
-        facet, code = at
-        filters = Filter(((facet, (code,)),), parse_filters(request.query_params).bases)
-        return await asyncio.to_thread(
-            entity_statistics,
-            tables,
-            filters,
-            FacetLabels(service.iris, await source_titles(service)),
-            f"/search?{urlencode({facet: code})}",
-            (facet,),
-        )
+async def _show_concept(
+    request: Request, service: QueryService, pages: Pages, found: Document, things: ListPage
+) -> Response:
+    return pages.page(
+        "concept.html",
+        it=found.description,
+        listed=things,
+        matrix=await service.rows(query("matrix"), {"concept": iri(found.description.iri)}),
+        graphs=DATA_FORMATS.values(),
+        place=found.urls,
+        block=jsonld_block(concept_markup(found.description)),
+        about=await _statistics(request, service, found.description.iri),
+    )
 
-    get(routes, "/scheme/{rest:path}", include_in_schema=False)(scheme)
-    return routes
+
+async def _statistics(
+    request: Request, service: QueryService, concept: str
+) -> EntityStatistics | None:
+    """Return the figures of a concept; None if things are not counted by it, or while the facet index is built."""
+    facet_code, tables = (
+        facet_of_concept(concept, service.iris),
+        open_facet_index(service.current.path),
+    )
+    if facet_code is None or tables is None:
+        return None
+    facet, code = facet_code
+    filters = Filter(((facet, (code,)),), parse_filters(request.query_params).bases)
+    labels = FacetLabels(service.iris, await source_titles(service))
+    search = f"/search?{urlencode({facet: code})}"
+    return await asyncio.to_thread(entity_statistics, tables, filters, labels, search, (facet,))

@@ -3,58 +3,87 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from starlette.requests import Request
 from starlette.responses import RedirectResponse, Response
 
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
+from publisher.http.endpoints import get, other_contents, problems, redirects
 from publisher.http.negotiation import wants_html
 from publisher.http.paths import path_segments
 from publisher.http.problems import HTTPProblem
-from publisher.pages.charts.data_table import TABLE_FORMATS
+from publisher.pages.charts.data_table import TABLE_FORMATS, FiguresJson
 from publisher.pages.dataset_response import dataset_response, require_facet_index
-from publisher.pages.templating import Pages
+from publisher.pages.dependencies import ServiceDep
 from publisher.portal.entity_statistics import PARTY, entity_filter, statistics_tables
-from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
 from publisher.store.query_service import QueryService
 
+EntityPath = Annotated[
+    str,
+    Path(description="A facet and a code, and the suffix of a format", examples=["goal/3.json"]),
+]
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the route of the figures."""
-    routes = APIRouter()
+router = APIRouter()
 
-    async def figures(request: Request) -> Response:
-        (facet, *code), suffix = _parted(path_segments(request) or [""])
-        names = FacetLabels(service.iris, await source_titles(service))
-        filters = entity_filter(facet, "/".join(code), parse_filters(request.query_params).bases, service.iris)
-        if not code or filters is None or not _known(filters, names):
-            known = ", ".join([*(facet.name for facet in FACETS.values() if facet.scheme), "source", PARTY])
-            raise HTTPProblem(
-                HTTPStatus.NOT_FOUND, f"Nothing is counted here: an address is /figures/FACET/CODE, and a facet is one of {known}"
-            )
-        if suffix == "html" or (not suffix and "format" not in request.query_params and _for_people(request)):
-            return RedirectResponse(_page(filters, names), HTTPStatus.SEE_OTHER, {"Vary": "Accept"})
-        made = statistics_tables(require_facet_index(service), filters, names)
-        return await dataset_response(request, service, made, Response)
 
-    def _known(filters: Filter, names: FacetLabels) -> bool:
-        if filters.party:
-            return bool(require_facet_index(service).organization_names((filters.party,)))
-        ((facet, (code,)),) = filters.chosen
-        return names.name(facet, code) != code or code in names.sources
+@get(
+    router,
+    "/figures/{rest:path}",
+    operation_id="figures",
+    summary="Return the numbers of a concept, an organization or a registry",
+    tags=["find"],
+    response_model=FiguresJson,
+    response_description="The numbers",
+    responses=other_contents(TABLE_FORMATS.values())
+    | redirects(303)
+    | problems(400, 404, 406, 503),
+    openapi_extra={"parameters": facet_parameters()},
+)
+async def figures(request: Request, service: ServiceDep, rest: EntityPath) -> Response:
+    """A browser is redirected to the page that shows the same as charts."""
+    (facet, *code), suffix = _parted(path_segments(request) or [""])
+    names = FacetLabels(service.iris, await source_titles(service))
+    filters = entity_filter(
+        facet, "/".join(code), parse_filters(request.query_params).bases, service.iris
+    )
+    if not code or filters is None or not _known(service, filters, names):
+        known = ", ".join(
+            [*(facet.name for facet in FACETS.values() if facet.scheme), "source", PARTY]
+        )
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            f"Nothing is counted here: an address is /figures/FACET/CODE, and a facet is one of {known}",
+        )
+    if suffix == "html" or (
+        not suffix and "format" not in request.query_params and _for_people(request)
+    ):
+        return RedirectResponse(_page(filters, names), HTTPStatus.SEE_OTHER, {"Vary": "Accept"})
+    tables = statistics_tables(require_facet_index(service), filters, names)
+    return await dataset_response(request, service, tables, Response)
 
-    routes.add_route("/figures/{rest:path}", figures, methods=["GET", "HEAD"])
-    return routes
+
+def _known(service: QueryService, filters: Filter, names: FacetLabels) -> bool:
+    """Return whether there is what *filters* names."""
+    if filters.party:
+        return bool(require_facet_index(service).organization_names((filters.party,)))
+    ((facet, (code,)),) = filters.chosen
+    return names.name(facet, code) != code or code in names.sources
 
 
 def _parted(parts: list[str]) -> tuple[list[str], str]:
     """Part the suffix of a form from the last part of an address; a code may have a dot in it."""
     stem, dot, suffix = parts[-1].rpartition(".")
-    return ([*parts[:-1], stem], suffix) if dot and (suffix in TABLE_FORMATS or suffix == "html") else (parts, "")
+    return (
+        ([*parts[:-1], stem], suffix)
+        if dot and (suffix in TABLE_FORMATS or suffix == "html")
+        else (parts, "")
+    )
 
 
 def _for_people(request: Request) -> bool:

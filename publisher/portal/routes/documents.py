@@ -12,10 +12,16 @@ from starlette.responses import Response
 from languages.translations import gettext as _
 from publisher.facets.filter_query import listing
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dataset_response import dataset_response, format_links, require_facet_index
+from publisher.pages.dataset_response import (
+    dataset_response,
+    format_links,
+    register_dataset,
+    require_facet_index,
+)
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.portal.data_lists import list_table
-from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import facet_panels, query_page_url
 from publisher.portal.paged_listing import PAGE_SIZE, listing_page
@@ -29,51 +35,77 @@ _PANELS = {
 }
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of the library."""
-    routes = APIRouter()
+_PAGE_PARAMETER: dict[str, object] = {
+    "name": "page",
+    "in": "query",
+    "description": "The page that is shown; data have all",
+    "schema": {"type": "integer", "minimum": 1, "maximum": 10_000 // PAGE_SIZE},
+}
 
-    async def documents(request: Request) -> Response:
-        return await _respond(request, "document")
+router = APIRouter()
+_PARAMETERS = [*facet_parameters(), _PAGE_PARAMETER]
 
-    async def posts(request: Request) -> Response:
-        return await _respond(request, "post")
 
-    async def _respond(request: Request, kind: str) -> Response:
-        tables, names = require_facet_index(service), FacetLabels(service.iris, await source_titles(service))
-        filters, number = parse_filters(request.query_params).with_codes("kind", kind), _number(request)
-        text = listing(filters, service.iris)
-        made = await asyncio.to_thread(facet_panels, tables, filters, _PANELS[kind], names)
-        newest = await asyncio.to_thread(tables.list_things, filters, "newest", DATA)
-        sheets = [list_table(f"{kind}s", f"{kind.capitalize()}s", newest, text), *(panel.table for panel in made)]
+@register_dataset(
+    router,
+    "/documents",
+    "documents",
+    f"List documents and good practices, the newest {DATA}",
+    _PARAMETERS,
+)
+async def documents(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """Counts by type, country and language are tables too."""
+    return await _respond(request, service, pages, "document")
 
-        def show() -> Response:
-            page = listing_page(tables, service.current.path, filters, "newest", number)
-            title = _("Documents and good practices") if kind == "document" else _("Posts")
-            chosen = [(name, code, names.short(name, code)) for name, codes in filters.chosen if name != "kind" for code in codes]
-            return pages.page(
-                "documents.html",
-                kind=kind,
-                title=title,
-                it=page,
-                panels=made,
-                chosen=chosen,
-                forms=format_links(request),
-                query=query_page_url(text),
-            )
 
-        return await dataset_response(request, service, sheets, show)
+@register_dataset(router, "/posts", "posts", f"List posts, the newest {DATA}", _PARAMETERS)
+async def posts(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """Counts by registry and language are tables too."""
+    return await _respond(request, service, pages, "post")
 
-    for path, endpoint in (("/documents", documents), ("/posts", posts)):
-        for end in ("", ".{suffix}"):
-            routes.add_route(path + end, endpoint, methods=["GET", "HEAD"])
-    return routes
+
+async def _respond(request: Request, service: QueryService, pages: Pages, kind: str) -> Response:
+    tables, names = (
+        require_facet_index(service),
+        FacetLabels(service.iris, await source_titles(service)),
+    )
+    filters, number = parse_filters(request.query_params).with_codes("kind", kind), _number(request)
+    text = listing(filters, service.iris)
+    panels = await asyncio.to_thread(facet_panels, tables, filters, _PANELS[kind], names)
+    newest = await asyncio.to_thread(tables.list_things, filters, "newest", DATA)
+    sheets = [
+        list_table(f"{kind}s", f"{kind.capitalize()}s", newest, text),
+        *(panel.table for panel in panels),
+    ]
+
+    def show() -> Response:
+        page = listing_page(tables, service.current.path, filters, "newest", number)
+        title = _("Documents and good practices") if kind == "document" else _("Posts")
+        chosen = [
+            (name, code, names.short(name, code))
+            for name, codes in filters.chosen
+            if name != "kind"
+            for code in codes
+        ]
+        return pages.page(
+            "documents.html",
+            kind=kind,
+            title=title,
+            it=page,
+            panels=panels,
+            chosen=chosen,
+            forms=format_links(request),
+            query=query_page_url(text),
+        )
+
+    return await dataset_response(request, service, sheets, show)
 
 
 def _number(request: Request) -> int:
     text = request.query_params.get("page") or "1"
     if not (text.isascii() and text.isdigit() and 1 <= int(text[:9]) <= 10_000 // PAGE_SIZE):
         raise HTTPProblem(
-            HTTPStatus.BAD_REQUEST, f"The parameter page is a whole number from 1 to {10_000 // PAGE_SIZE}; narrow by the facets, or search"
+            HTTPStatus.BAD_REQUEST,
+            f"The parameter page is a whole number from 1 to {10_000 // PAGE_SIZE}; narrow by the facets, or search",
         )
     return int(text)

@@ -12,49 +12,82 @@ from starlette.responses import Response
 from languages.translations import month_names
 from publisher.facets.filter_query import listing
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dataset_response import dataset_response, format_links, require_facet_index
-from publisher.pages.templating import Pages
+from publisher.pages.dataset_response import (
+    dataset_response,
+    format_links,
+    register_dataset,
+    require_facet_index,
+)
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.calendar import Month, parse_month, with_events
 from publisher.portal.data_lists import list_table
-from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_panels import query_page_url
-from publisher.store.query_service import QueryService
 from publisher.store.source_status import clock
 
 COMING = 20  # events that are listed beside the month
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the route of the events."""
-    routes = APIRouter()
+_EVENT_PARAMETERS: list[dict[str, object]] = [
+    {
+        "name": "month",
+        "in": "query",
+        "description": "A year and a month; without it, the current one",
+        "schema": {"type": "string", "pattern": r"^[12]\d{3}-(0[1-9]|1[0-2])$"},
+    },
+    {
+        "name": "all",
+        "in": "query",
+        "description": "With any value: the events of all months",
+        "schema": {"type": "string"},
+    },
+]
 
-    async def events(request: Request) -> Response:
-        tables, filters = require_facet_index(service), parse_filters(request.query_params).with_codes("kind", "event")
-        month, today = _month(request), clock().date()
-        lines = await asyncio.to_thread(tables.events_between, filters, month.first, month.last)
-        after = await asyncio.to_thread(tables.events_between, filters, f"{today}", "9999", COMING + len(lines))
-        coming = [line for line in after if line not in lines][:COMING]
-        text = listing(filters, service.iris)
-        whole = await asyncio.to_thread(tables.events_between, filters, "0000", "9999") if request.query_params.get("all") else lines
+router = APIRouter()
 
-        def show() -> Response:
-            return pages.page(
-                "events.html",
-                month=with_events(month, lines),
-                name=month_names()[month.number],
-                lines=lines,
-                coming=coming,
-                last=tables.list_things(filters, "ends", COMING),
-                today=today,
-                forms=format_links(request),
-                query=query_page_url(text),
-            )
 
-        return await dataset_response(request, service, [list_table("events", "Events", whole, text)], show)
+@register_dataset(
+    router,
+    "/events",
+    "events",
+    "List the events of a month",
+    [*facet_parameters(), *_EVENT_PARAMETERS],
+)
+async def events(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """`/feeds/events.ics` is the calendar to subscribe to."""
+    tables, filters = (
+        require_facet_index(service),
+        parse_filters(request.query_params).with_codes("kind", "event"),
+    )
+    month, today = _month(request), clock().date()
+    lines = await asyncio.to_thread(tables.events_between, filters, month.first, month.last)
+    after = await asyncio.to_thread(
+        tables.events_between, filters, f"{today}", "9999", COMING + len(lines)
+    )
+    coming = [line for line in after if line not in lines][:COMING]
+    text = listing(filters, service.iris)
+    whole = (
+        await asyncio.to_thread(tables.events_between, filters, "0000", "9999")
+        if request.query_params.get("all")
+        else lines
+    )
 
-    for path in ("/events", "/events.{suffix}"):
-        routes.add_route(path, events, methods=["GET", "HEAD"])
-    return routes
+    def show() -> Response:
+        return pages.page(
+            "events.html",
+            month=with_events(month, lines),
+            name=month_names()[month.number],
+            lines=lines,
+            coming=coming,
+            last=tables.list_things(filters, "ends", COMING),
+            today=today,
+            forms=format_links(request),
+            query=query_page_url(text),
+        )
+
+    return await dataset_response(
+        request, service, [list_table("events", "Events", whole, text)], show
+    )
 
 
 def _month(request: Request) -> Month:
@@ -62,4 +95,6 @@ def _month(request: Request) -> Month:
     try:
         return parse_month(text)
     except ValueError as error:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "The parameter month is a year and a month, such as 2026-05") from error
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST, "The parameter month is a year and a month, such as 2026-05"
+        ) from error

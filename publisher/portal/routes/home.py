@@ -11,7 +11,7 @@ from starlette.responses import Response
 from publisher.facets.filter_query import Filter, listing, make_filter
 from publisher.facets.queries import FacetIndex, ListItem, open_facet_index
 from publisher.pages.charts.data_table import DataTable
-from publisher.pages.dataset_response import dataset_response, format_links
+from publisher.pages.dataset_response import dataset_response, format_links, register_dataset
 from publisher.pages.templating import Pages
 from publisher.portal.coverage import coverage, empty_chart_hint
 from publisher.portal.data_lists import list_table
@@ -69,8 +69,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
         return await dataset_response(request, service, sheets, show)
 
-    for path in ("/", "/home.{suffix}"):
-        routes.add_route(path, home, methods=["GET", "HEAD"])
+    register_dataset(routes, "/", "home", "Count what is published, and list what changed last")(home)
     return routes
 
 

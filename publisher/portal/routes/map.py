@@ -9,10 +9,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.pages.charts.svg import shade_ranges
-from publisher.pages.dataset_response import dataset_response, format_links, require_facet_index
+from publisher.pages.dataset_response import dataset_response, format_links, register_dataset, require_facet_index
 from publisher.pages.templating import Pages
 from publisher.portal.coverage import coverage, empty_chart_hint
-from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import facet_panels, most_complete
 from publisher.portal.map import country_map, unmapped_areas
@@ -54,6 +54,5 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
         return await dataset_response(request, service, [panel.table for panel in made.values()], show, drawn)
 
-    for path in ("/map", "/map.{suffix}"):
-        routes.add_route(path, world, methods=["GET", "HEAD"])
+    register_dataset(routes, "/map", "map", "Count initiatives by country and region", facet_parameters(), drawn=True)(world)
     return routes

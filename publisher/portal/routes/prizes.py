@@ -9,58 +9,89 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.facets import filter_query as asking
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import FacetIndex, Prize
 from publisher.pages.charts.data_table import DataTable, count_table
-from publisher.pages.dataset_response import dataset_response, format_links, require_facet_index
-from publisher.pages.templating import Pages
+from publisher.pages.dataset_response import (
+    dataset_response,
+    format_links,
+    register_dataset,
+    require_facet_index,
+)
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.data_lists import prize_table
-from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.facet_panels import facet_panels, query_page_url
+from publisher.portal.facet_panels import FacetPanel, facet_panels, query_page_url
 from publisher.portal.prizes import prizes_by_year
-from publisher.store.query_service import QueryService
+from vocab.iris import Iris
+
+router = APIRouter()
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the route of the prizes."""
-    routes = APIRouter()
+@register_dataset(
+    router,
+    "/prizes",
+    "prizes",
+    "List the initiatives that had a WSIS Prize, by year and category",
+    facet_parameters(),
+)
+async def prizes(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """A prize has a category, a year and a stage: nominated, champion or winner."""
+    tables, names, filters = (
+        require_facet_index(service),
+        FacetLabels(service.iris),
+        parse_filters(request.query_params),
+    )
+    panels = await asyncio.to_thread(
+        facet_panels, tables, filters, ("prizeyear", "prize", "stage"), names
+    )
+    years = await asyncio.to_thread(tables.prize_years, filters)
+    chosen = request.query_params.get("prizeyear") or next(iter(years), "")
+    text = asking.cross_tabulate(filters, "prizeyear", "prize", service.iris)
 
-    async def prizes(request: Request) -> Response:
-        tables, names, filters = require_facet_index(service), FacetLabels(service.iris), parse_filters(request.query_params)
-        made = await asyncio.to_thread(facet_panels, tables, filters, ("prizeyear", "prize", "stage"), names)
-        years = await asyncio.to_thread(tables.prize_years, filters)
-        chosen = request.query_params.get("prizeyear") or next(iter(years), "")
-        text = asking.cross_tabulate(filters, "prizeyear", "prize", service.iris)
+    def show() -> Response:
+        return pages.page(
+            "prizes.html",
+            years=years,
+            chosen=chosen,
+            found=prizes_by_year(_matching_prizes(tables, filters, chosen), names),
+            panels=panels,
+            forms=format_links(request),
+            query=query_page_url(text),
+        )
 
-        def sheets() -> list[DataTable]:
-            both = [(*pair, things) for pair, things in sorted(tables.cross_tabulate(filters, "prizeyear", "prize").items())]
-            return [
-                prize_table("prizes", "Prizes", tables.prizes(filters), asking.listing(filters, service.iris)),
-                count_table("by-year-and-category", "Prizes by year and category", ("prizeyear", "prize"), both, text),
-                *(panel.table for panel in made),
-            ]
-
-        def show() -> Response:
-            shown = [
-                prize
-                for prize in tables.prizes(filters, chosen)
-                if _fits(prize.category, filters.codes("prize")) and _fits(prize.stage, filters.codes("stage"))
-            ]
-            return pages.page(
-                "prizes.html",
-                years=years,
-                chosen=chosen,
-                found=prizes_by_year(shown, names),
-                panels=made,
-                forms=format_links(request),
-                query=query_page_url(text),
-            )
-
-        return await dataset_response(request, service, sheets, show)
-
-    for path in ("/prizes", "/prizes.{suffix}"):
-        routes.add_route(path, prizes, methods=["GET", "HEAD"])
-    return routes
+    return await dataset_response(
+        request, service, lambda: _sheets(tables, filters, panels, text, service.iris), show
+    )
 
 
-def _fits(code: str | None, codes: tuple[str, ...]) -> bool:
-    return not codes or code in codes
+def _sheets(
+    tables: FacetIndex, filters: Filter, panels: list[FacetPanel], text: str, iris: Iris
+) -> list[DataTable]:
+    both = [
+        (*pair, things)
+        for pair, things in sorted(tables.cross_tabulate(filters, "prizeyear", "prize").items())
+    ]
+    return [
+        prize_table("prizes", "Prizes", tables.prizes(filters), asking.listing(filters, iris)),
+        count_table(
+            "by-year-and-category",
+            "Prizes by year and category",
+            ("prizeyear", "prize"),
+            both,
+            text,
+        ),
+        *(panel.table for panel in panels),
+    ]
+
+
+def _matching_prizes(tables: FacetIndex, filters: Filter, year: str) -> list[Prize]:
+    """Return the prizes of *year* in the chosen categories and stages."""
+    categories, stages = filters.codes("prize"), filters.codes("stage")
+    return [
+        prize
+        for prize in tables.prizes(filters, year)
+        if (not categories or prize.category in categories)
+        and (not stages or prize.stage in stages)
+    ]

@@ -5,24 +5,43 @@ from __future__ import annotations
 import base64
 from http import HTTPStatus
 from pathlib import Path
+from typing import Annotated
 
 from fastapi import APIRouter
+from fastapi import Path as PathParameter
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
+from typing_extensions import TypedDict
 
 from publisher.catalog.dcat import dataset_statements
 from publisher.catalog.release_datasets import release_dataset
 from publisher.catalog.schema_org import dataset_markup
-from publisher.formats import DATA_FORMATS, HTML
+from publisher.formats import DATA_FORMATS, FORMATS, HTML
+from publisher.http.endpoints import (
+    Count,
+    Instant,
+    WebAddress,
+    get,
+    other_contents,
+    problems,
+    text_contents,
+)
 from publisher.http.entity_tags import send_file
 from publisher.http.links import Link, origin, typed_link
 from publisher.http.negotiation import quality
 from publisher.http.paths import split_suffix
 from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, ResourceURLs, build_response, is_negotiated, negotiate_format
-from publisher.linked_data.content_response import serialize
+from publisher.http.representation import (
+    Representation,
+    ResourceURLs,
+    build_response,
+    is_negotiated,
+    negotiate_format,
+)
+from publisher.linked_data.content_response import DescriptionJson, serialize
 from publisher.linked_data.schema_org import jsonld_block
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.rdf.results import Term
 from publisher.releases import citation
@@ -35,68 +54,163 @@ from vocab.iris import Iris
 from vocab.terms import PROV, SCHEMA, XSD
 
 _FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
-_OWN = {MANIFEST: "application/json", SUMS: "text/plain; charset=utf-8"}  # what a manifest does not list
+_OWN = {
+    MANIFEST: "application/json",
+    SUMS: "text/plain; charset=utf-8",
+}  # what a manifest does not list
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/releases/`` and ``/release/{n}``."""
-    routes = APIRouter()
-    folder = service.data / "releases"
+ReleaseNumber = Annotated[
+    str, PathParameter(description="The number of the release", examples=["1"])
+]
+FileName = Annotated[str, PathParameter(description="The name of a file of the release")]
+VersionedNumber = Annotated[
+    str,
+    PathParameter(description="The number of the release, with or without the suffix of a format"),
+]
 
-    async def listing(request: Request) -> Response:
-        found = await run_in_threadpool(list_releases, folder)
-        accept = request.headers.get("accept")
-        if accept and quality(accept, "application/json") > quality(accept, "text/html"):
-            return JSONResponse({"releases": [_row(found_release) for found_release in found]}, headers={"Vary": "Accept"})
-        return pages.page("releases.html", releases=found)
-
-    async def release(request: Request) -> Response:
-        number, suffix = split_suffix(request.path_params["number"])
-        release = await _found(folder, number)
-        place = _place(release)
-        row, negotiated = negotiate_format(request, place, suffix), is_negotiated(request, suffix)
-        body = _page(pages, release, service.iris) if row is HTML else serialize(_described(release, service.iris), row, service)
-        headers = {"Content-Location": place.form(row)} if negotiated else {}
-        return build_response(
-            request, Representation(body, row.media, negotiated=negotiated, links=_links(request, release, service.iris), headers=headers)
-        )
-
-    async def page(request: Request) -> Response:
-        release = await _found(folder, request.path_params["number"])
-        return build_response(
-            request, Representation(_page(pages, release, service.iris), HTML.media, links=_links(request, release, service.iris))
-        )
-
-    async def slash(request: Request) -> Response:
-        return RedirectResponse(request.scope.get("root_path", "") + request.url.path + "/", HTTPStatus.PERMANENT_REDIRECT)
-
-    async def key(request: Request) -> Response:
-        path = service.data / "signing" / PUBLIC
-        if not path.is_file():
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no public key before the first release")
-        return await run_in_threadpool(send_file, request, path, "text/plain; charset=utf-8")
-
-    async def file(request: Request) -> Response:
-        release = await _found(folder, request.path_params["number"])
-        return await run_in_threadpool(_file, request, folder / str(release.number), release, request.path_params["name"])
-
-    reading = ["GET", "HEAD"]
-    routes.add_route("/releases", slash, methods=reading)
-    routes.add_route("/releases/", listing, methods=reading)
-    routes.add_route(f"/releases/{PUBLIC}", key, methods=reading)
-    routes.add_route("/releases/{number}", slash, methods=reading)
-    routes.add_route("/releases/{number}/", page, methods=reading)
-    routes.add_route("/releases/{number}/{name}", file, methods=reading)
-    routes.add_route("/release/{number}", release, methods=reading)
-    return routes
+router = APIRouter()
 
 
-async def _found(folder: Path, number: str) -> Release:
-    release = (
-        await run_in_threadpool(get_release, folder, int(number)) if number.isascii() and number.isdigit() and len(number) < 10 else None
+class ReleaseJson(TypedDict):
+    """A release: *position* and *entry* are the number and the hash of its journal entry; *kept*: it still has its files."""
+
+    number: Count
+    iri: WebAddress
+    issued: Instant
+    position: Count
+    entry: str
+    kept: bool
+
+
+class ReleasesJson(TypedDict):
+    """All releases, the newest first."""
+
+    releases: list[ReleaseJson]
+
+
+@get(router, "/releases", include_in_schema=False)
+async def add_slash(request: Request) -> Response:
+    """Redirect to the same path with a slash at its end."""
+    return RedirectResponse(
+        request.scope.get("root_path", "") + request.url.path + "/", HTTPStatus.PERMANENT_REDIRECT
     )
+
+
+@get(
+    router,
+    "/releases/",
+    operation_id="releases",
+    summary="List the releases",
+    tags=["have"],
+    response_model=ReleasesJson,
+    response_description="The releases",
+    responses=text_contents("text/html"),
+)
+async def listing(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """A release is all data at one journal entry, numbered, signed and never changed."""
+    found = await run_in_threadpool(list_releases, service.data / "releases")
+    accept = request.headers.get("accept")
+    if accept and quality(accept, "application/json") > quality(accept, "text/html"):
+        return JSONResponse(
+            {"releases": [_row(item) for item in found]}, headers={"Vary": "Accept"}
+        )
+    return pages.page("releases.html", releases=found)
+
+
+@get(
+    router,
+    f"/releases/{PUBLIC}",
+    operation_id="signingKey",
+    summary="Return the public key of the signatures of releases",
+    tags=["have"],
+    response_class=Response,
+    response_description="A minisign key",
+    responses=text_contents("text/plain") | problems(404),
+)
+async def public_key(request: Request, service: ServiceDep) -> Response:
+    """`minisign` verifies the signatures with it."""
+    path = service.data / "signing" / PUBLIC
+    if not path.is_file():
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no public key before the first release")
+    return await run_in_threadpool(send_file, request, path, "text/plain; charset=utf-8")
+
+
+get(router, "/releases/{number}", include_in_schema=False)(add_slash)
+
+
+@get(router, "/releases/{number}/", include_in_schema=False)
+async def page(
+    request: Request, service: ServiceDep, pages: PagesDep, number: ReleaseNumber
+) -> Response:
+    """Return the page of a release."""
+    release = await _find(service, number)
+    links = _links(request, release, service.iris)
+    return build_response(
+        request, Representation(_page(pages, release, service.iris), HTML.media, links=links)
+    )
+
+
+@get(
+    router,
+    "/releases/{number}/{name}",
+    operation_id="releaseFile",
+    summary="Return a file of a release",
+    tags=["have"],
+    response_class=Response,
+    response_description="The file",
+    responses={200: {"content": {"*/*": {}}}} | problems(404, 410),
+)
+async def file(
+    request: Request, service: ServiceDep, number: ReleaseNumber, name: FileName
+) -> Response:
+    """`release.json` lists the files. Range requests are supported."""
+    release = await _find(service, number)
+    return await run_in_threadpool(
+        _file, request, service.data / "releases" / str(release.number), release, name
+    )
+
+
+@get(
+    router,
+    "/release/{number}",
+    operation_id="release",
+    summary="Describe a release",
+    tags=["have"],
+    response_model=DescriptionJson,
+    response_description="The release as a data set",
+    responses=other_contents(FORMATS.values()) | problems(404, 406),
+)
+async def release(
+    request: Request, service: ServiceDep, pages: PagesDep, number: VersionedNumber
+) -> Response:
+    """Its files, its place in the journal, and how to cite it."""
+    number, suffix = split_suffix(number)
+    release = await _find(service, number)
+    place = _place(release)
+    row, negotiated = negotiate_format(request, place, suffix), is_negotiated(request, suffix)
+    body = (
+        _page(pages, release, service.iris)
+        if row is HTML
+        else serialize(_described(release, service.iris), row, service)
+    )
+    headers = {"Content-Location": place.form(row)} if negotiated else {}
+    links = _links(request, release, service.iris)
+    return build_response(
+        request,
+        Representation(body, row.media, negotiated=negotiated, links=links, headers=headers),
+    )
+
+
+async def _find(service: QueryService, number: str) -> Release:
+    """Return the release; raises HTTPProblem (404)."""
+    folder = service.data / "releases"
+    is_number = number.isascii() and number.isdigit() and len(number) < 10
+    release = await run_in_threadpool(get_release, folder, int(number)) if is_number else None
     if release is None or str(release.number) != number:
-        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"There is no release {number}; /releases/ lists them")
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, f"There is no release {number}; /releases/ lists them"
+        )
     return release
 
 
@@ -107,9 +221,21 @@ def _place(release: Release) -> ResourceURLs:
 def _described(release: Release, iris: Iris) -> Description:
     """Describe a release as a data set, with its place in the journal, and since when its files are no longer kept."""
     statements = list(dataset_statements(release_dataset(release, iris), iris.base))
-    statements.append(Statement(release.iri, f"{iris.ns}journalEntry", Term(str(release.position), "literal", None, f"{XSD}integer")))
+    statements.append(
+        Statement(
+            release.iri,
+            f"{iris.ns}journalEntry",
+            Term(str(release.position), "literal", None, f"{XSD}integer"),
+        )
+    )
     if release.withdrawn:
-        statements.append(Statement(release.iri, f"{PROV}invalidatedAtTime", Term(release.withdrawn, "literal", None, f"{XSD}dateTime")))
+        statements.append(
+            Statement(
+                release.iri,
+                f"{PROV}invalidatedAtTime",
+                Term(release.withdrawn, "literal", None, f"{XSD}dateTime"),
+            )
+        )
     return Description(release.iri, tuple(statements), {}, namespaces(iris))
 
 
@@ -122,22 +248,38 @@ def _links(request: Request, release: Release, iris: Iris) -> list[Link]:
         *_place(release).alternates("describedby", DATA_FORMATS.values()),
         *([Link("license", holding.licence)] if holding.licence else []),
         *(
-            typed_link("item", f"{host}/{copy.url.removeprefix(iris.base)}", copy.compression or copy.media)
+            typed_link(
+                "item", f"{host}/{copy.url.removeprefix(iris.base)}", copy.compression or copy.media
+            )
             for copy in holding.distributions
         ),
         Link("collection", f"{host}/releases/"),
     ]
 
 
-def _row(release: Release) -> dict[str, object]:
-    fields = {"number": release.number, "iri": release.iri, "issued": release.issued, "position": release.position, "entry": release.entry}
-    return {**fields, "kept": not release.withdrawn}
+def _row(release: Release) -> ReleaseJson:
+    return {
+        "number": release.number,
+        "iri": release.iri,
+        "issued": release.issued,
+        "position": release.position,
+        "entry": release.entry,
+        "kept": not release.withdrawn,
+    }
 
 
 def _page(pages: Pages, release: Release, iris: Iris) -> bytes:
     markup = jsonld_block(dataset_markup(release_dataset(release, iris)))
     title, place, licences = citation.title(release), _place(release), citation.licences(release)
-    shown = pages.page("release.html", it=release, title=title, licences=licences, place=place, graphs=DATA_FORMATS.values(), block=markup)
+    shown = pages.page(
+        "release.html",
+        it=release,
+        title=title,
+        licences=licences,
+        place=place,
+        graphs=DATA_FORMATS.values(),
+        block=markup,
+    )
     return bytes(shown.body)
 
 
@@ -149,10 +291,18 @@ def _file(request: Request, folder: Path, release: Release, name: str) -> Respon
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"Release {release.number} has no file {name}")
     if release.withdrawn and name != MANIFEST:
         raise HTTPProblem(
-            HTTPStatus.GONE, f"The files of release {release.number} were kept until {release.withdrawn}; /releases/ lists newer ones"
+            HTTPStatus.GONE,
+            f"The files of release {release.number} were kept until {release.withdrawn}; /releases/ lists newer ones",
         )
     headers = {"Cache-Control": "no-cache" if name == MANIFEST else _FOR_EVER}
     if known is None or stem != name:
-        return send_file(request, folder / name, _OWN.get(name, "text/plain; charset=utf-8"), headers)
-    headers |= {"ETag": f'"{known.sha256}"', "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(known.sha256)).decode()}:"}
-    return send_file(request, folder / name, "application/gzip" if name.endswith(".gz") else known.media, headers)
+        return send_file(
+            request, folder / name, _OWN.get(name, "text/plain; charset=utf-8"), headers
+        )
+    headers |= {
+        "ETag": f'"{known.sha256}"',
+        "Repr-Digest": f"sha-256=:{base64.b64encode(bytes.fromhex(known.sha256)).decode()}:",
+    }
+    return send_file(
+        request, folder / name, "application/gzip" if name.endswith(".gz") else known.media, headers
+    )

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from http import HTTPStatus
+from typing import Annotated
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Path
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
+from typing_extensions import TypedDict
 
 from languages.request_locale import LANGUAGES
+from publisher.http.endpoints import Count, get, problems, text_contents
 from publisher.http.entity_tags import send_file
 from publisher.http.negotiation import quality
 from publisher.http.problems import HTTPProblem
-from publisher.pages.templating import Pages
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.report.builder import NUMBERS, PRINT, REPORT, STYLE, list_reports
 from publisher.store.query_service import QueryService
 
@@ -26,40 +29,87 @@ _MEDIA = {
 }
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/reports/``."""
-    routes = APIRouter()
-    folder = service.data / "reports"
+router = APIRouter()
+ReportName = Annotated[str, Path(description="The name of the report")]
+FileName = Annotated[str, Path(description="The file", json_schema_extra={"enum": list(_MEDIA)})]
 
-    async def listing(request: Request) -> Response:
-        found = await run_in_threadpool(list_reports, folder)
-        accept = request.headers.get("accept")
-        if accept and quality(accept, "application/json") > quality(accept, "text/html"):
-            reports = [
-                {"name": item.name, "title": item.title, "release": item.release, "language": item.language, "files": item.files}
-                for item in found
-            ]
-            return JSONResponse({"reports": reports}, headers={"Vary": "Accept"})
-        return pages.page("reports.html", reports=found, languages=LANGUAGES)
 
-    async def report(request: Request) -> Response:
-        name = await _name(request)
-        return RedirectResponse(f"{request.scope.get('root_path', '')}/reports/{name}/{REPORT}", HTTPStatus.SEE_OTHER)
+class ReportJson(TypedDict):
+    """A report on a release in a language; *files* are their sizes in bytes."""
 
-    async def file(request: Request) -> Response:
-        wanted = request.path_params["file"]
-        path = folder / await _name(request) / wanted
-        if wanted not in _MEDIA or not path.is_file():
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
-        return await run_in_threadpool(send_file, request, path, _MEDIA[wanted])
+    name: str
+    title: str
+    release: Count
+    language: str
+    files: dict[str, Count]
 
-    async def _name(request: Request) -> str:
-        """Return the name of the report that the path names; raise Refused (404) where there is none."""
-        name: str = request.path_params["name"]
-        if name not in {item.name for item in await run_in_threadpool(list_reports, folder)}:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
-        return name
 
-    for path, endpoint in (("/reports/", listing), ("/reports/{name}/", report), ("/reports/{name}/{file}", file)):
-        routes.add_route(path, endpoint, methods=["GET", "HEAD"])
-    return routes
+class ReportsJson(TypedDict):
+    """All reports."""
+
+    reports: list[ReportJson]
+
+
+@get(
+    router,
+    "/reports/",
+    operation_id="reports",
+    summary="List the stocktaking reports",
+    tags=["have"],
+    response_model=ReportsJson,
+    response_description="The reports",
+    responses=text_contents("text/html"),
+)
+async def listing(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """A report has the state of the data at a release in words, figures and numbers."""
+    found = await run_in_threadpool(list_reports, service.data / "reports")
+    accept = request.headers.get("accept")
+    if accept and quality(accept, "application/json") > quality(accept, "text/html"):
+        reports: list[ReportJson] = [
+            {
+                "name": item.name,
+                "title": item.title,
+                "release": item.release,
+                "language": item.language,
+                "files": dict(item.files),
+            }
+            for item in found
+        ]
+        return JSONResponse({"reports": reports}, headers={"Vary": "Accept"})
+    return pages.page("reports.html", reports=found, languages=LANGUAGES)
+
+
+@get(router, "/reports/{name}/", include_in_schema=False)
+async def report(request: Request, service: ServiceDep, name: ReportName) -> Response:
+    """Redirect to the report itself."""
+    await _require_report(service, name)
+    return RedirectResponse(
+        f"{request.scope.get('root_path', '')}/reports/{name}/{REPORT}", HTTPStatus.SEE_OTHER
+    )
+
+
+@get(
+    router,
+    "/reports/{name}/{file}",
+    operation_id="reportFile",
+    summary="Return a file of a report",
+    tags=["have"],
+    response_class=Response,
+    response_description="The file",
+    responses=text_contents(*_MEDIA.values()) | problems(404),
+)
+async def file(request: Request, service: ServiceDep, name: ReportName, file: FileName) -> Response:
+    """The report as a page and as PDF, its numbers as JSON, and the checksums."""
+    await _require_report(service, name)
+    path = service.data / "reports" / name / file
+    if file not in _MEDIA or not path.is_file():
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")
+    return await run_in_threadpool(send_file, request, path, _MEDIA[file])
+
+
+async def _require_report(service: QueryService, name: str) -> None:
+    """Raise HTTPProblem (404) unless there is a report *name*."""
+    if name not in {
+        item.name for item in await run_in_threadpool(list_reports, service.data / "reports")
+    }:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such report; /reports/ lists them")

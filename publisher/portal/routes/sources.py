@@ -19,7 +19,7 @@ from publisher.linked_data.cursor_lists import ListCursor, ListPage, load_page
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.schema_org import jsonld_block, source_markup
 from publisher.linked_data.signposting import memento_links
-from publisher.pages.dataset_response import dataset_response, format_links
+from publisher.pages.dataset_response import dataset_response, format_links, register_dataset
 from publisher.pages.templating import Pages
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_labels import FacetLabels, facet_title
@@ -108,8 +108,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
         return await dataset_response(request, service, [whole], show)
 
-    for path in ("/registries", "/registries.{suffix}"):
-        routes.add_route(path, registers, methods=["GET", "HEAD"])
+    register_dataset(routes, "/registries", "registries", "List all registries, with how complete their records are")(registers)
     get(routes, "/source/{rest:path}", include_in_schema=False)(source)
     return routes
 

@@ -22,23 +22,41 @@ from publisher.http.negotiation import choose_format
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.pages.dataset_response import require_facet_index
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
 from publisher.portal.suggestions import Suggestion, suggestions
 from publisher.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
+from publisher.store.workers.pool import Limits
 from publisher.store.workers.rate_limit import RateLimiter, client_key
 
 LONGEST = 100  # characters that may be typed
 DEFAULT, MOST = 8, 20  # suggestions
-REQUESTS, WINDOW = 300, 60  # of one client, in so many seconds: five a second, more than anybody types
+REQUESTS, WINDOW = (
+    300,
+    60,
+)  # of one client, in so many seconds: five a second, more than anybody types
 _FORMATS = {"json": JSON, "html": HTML}
-Typed = Annotated[str, Query(max_length=LONGEST, description="What was typed so far; without it, the most common topics")]
-MaxCount = Annotated[int, Query(ge=1, le=MOST, description="The largest number of suggestions"), whole_number(DEFAULT)]
+Typed = Annotated[
+    str,
+    Query(
+        max_length=LONGEST, description="What was typed so far; without it, the most common topics"
+    ),
+]
+MaxCount = Annotated[
+    int,
+    Query(ge=1, le=MOST, description="The largest number of suggestions"),
+    whole_number(DEFAULT),
+]
 FormatName = Annotated[str | None, format_parameter(_FORMATS)]
 Language = Annotated[
-    str | None, Query(description="The language of names; without it, Accept-Language", json_schema_extra={"enum": list(LANGUAGES)})
+    str | None,
+    Query(
+        description="The language of names; without it, Accept-Language",
+        json_schema_extra={"enum": list(LANGUAGES)},
+    ),
 ]
 _LANGUAGE = {"Vary": "Accept-Language, Cookie"}  # names are in the language of the reader
 
@@ -50,40 +68,52 @@ class SuggestionsJson(TypedDict):
     suggestions: list[Suggestion]
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the route of ``/search/suggest``."""
-    routes = APIRouter()
-    # No budget of queries means none of suggestions either: it is a trusted or private installation.
-    rate = RateLimiter(replace(service.limits, budget=REQUESTS if service.limits.budget else 0, window=WINDOW), time.monotonic)
+router = APIRouter()
 
-    @get(
-        routes,
-        "/search/suggest",
-        operation_id="suggest",
-        summary="Complete the text of a search: topics that it names, then titles that begin with it",
-        tags=["find"],
-        response_model=SuggestionsJson,
-        response_description="The suggestions",
-        responses=other_contents([HTML]) | problems(400, 406, 429, 503),
+
+def build_rate_limiter(limits: Limits) -> RateLimiter:
+    """Return the limiter of requests for suggestions. Without a budget of queries there is none of suggestions either."""
+    return RateLimiter(
+        replace(limits, budget=REQUESTS if limits.budget else 0, window=WINDOW), time.monotonic
     )
-    async def suggest(
-        request: Request, q: Typed = "", limit: MaxCount = DEFAULT, format: FormatName = None, lang: Language = None
-    ) -> Response:
-        _admit(request, rate)
-        row = _FORMATS.get(format) if format else choose_format(request.headers.get("accept"), [JSON])
-        if row is None:
-            detail = "No available format matches your request. Available: application/json, text/html"
-            raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, detail, {"Vary": "Accept"})
-        names = FacetLabels(service.iris, await source_titles(service))
-        typed = q.lstrip()
-        found = await asyncio.to_thread(_suggestions, service, pages, names, typed, limit)
-        if row is HTML:
-            return pages.page("suggest.html", typed=typed, suggestions=found)
-        body = {"query": typed, "suggestions": [asdict(item) for item in found]}
-        headers = {**_LANGUAGE, "Content-Language": current_locale().language}
-        return build_response(request, Representation(orjson.dumps(body), JSON.media, negotiated=not format, headers=headers))
 
-    return routes
+
+@get(
+    router,
+    "/search/suggest",
+    operation_id="suggest",
+    summary="Complete the text of a search: topics that it names, then titles that begin with it",
+    tags=["find"],
+    response_model=SuggestionsJson,
+    response_description="The suggestions",
+    responses=other_contents([HTML]) | problems(400, 406, 429, 503),
+)
+async def suggest(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    q: Typed = "",
+    limit: MaxCount = DEFAULT,
+    format: FormatName = None,
+    lang: Language = None,
+) -> Response:
+    """The script of the pages reads this while a person types."""
+    _admit(request, request.app.state.suggestion_limiter)
+    row = _FORMATS.get(format) if format else choose_format(request.headers.get("accept"), [JSON])
+    if row is None:
+        detail = "No available format matches your request. Available: application/json, text/html"
+        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, detail, {"Vary": "Accept"})
+    names = FacetLabels(service.iris, await source_titles(service))
+    typed = q.lstrip()
+    found = await asyncio.to_thread(_suggestions, service, pages, names, typed, limit)
+    if row is HTML:
+        return pages.page("suggest.html", typed=typed, suggestions=found)
+    body = {"query": typed, "suggestions": [asdict(item) for item in found]}
+    headers = {**_LANGUAGE, "Content-Language": current_locale().language}
+    return build_response(
+        request,
+        Representation(orjson.dumps(body), JSON.media, negotiated=not format, headers=headers),
+    )
 
 
 def _admit(request: Request, rate: RateLimiter) -> None:
@@ -92,12 +122,15 @@ def _admit(request: Request, rate: RateLimiter) -> None:
         rate.admit(client)
     except QuotaExceeded as spent:
         raise QuotaExceeded(
-            f"this address has asked for {REQUESTS} suggestions within {WINDOW} seconds; wait, or search without them", spent.wait
+            f"this address has asked for {REQUESTS} suggestions within {WINDOW} seconds; wait, or search without them",
+            spent.wait,
         ) from spent
     rate.charge(client, 1)
 
 
-def _suggestions(service: QueryService, pages: Pages, names: FacetLabels, typed: str, most: int) -> list[Suggestion]:
+def _suggestions(
+    service: QueryService, pages: Pages, names: FacetLabels, typed: str, most: int
+) -> list[Suggestion]:
     search = open_searcher(service.current.path)
     if search is None:
         raise NotReady("the index of texts is being made; try again in a moment")

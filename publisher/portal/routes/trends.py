@@ -10,10 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.http.problems import HTTPProblem
-from publisher.pages.dataset_response import dataset_response, format_links, require_facet_index
+from publisher.pages.dataset_response import dataset_response, format_links, register_dataset, require_facet_index
 from publisher.pages.templating import Pages
 from publisher.portal.coverage import empty_chart_hint
-from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import facet_panels, most_complete
 from publisher.portal.sources import source_titles
@@ -22,6 +22,12 @@ from publisher.store.query_service import QueryService
 
 FACETS = ("region", "stakeholder", "status", "goal", "line", "source")
 SHOWN = 3  # figures, of those that have something
+_BY: dict[str, object] = {
+    "name": "by",
+    "in": "query",
+    "description": "The facet whose values are told apart; without it, all of these",
+    "schema": {"type": "string", "enum": ["", *FACETS]},
+}
 INSTEAD = ("goal", "line", "country", "type", "status", "language")  # what is shown where no year is named
 
 
@@ -64,6 +70,6 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
         return await dataset_response(request, service, [filters.table for filters in made], show, made[0].chart())
 
-    for path in ("/trends", "/trends.{suffix}"):
-        routes.add_route(path, trends, methods=["GET", "HEAD"])
+    summary = "Count initiatives by the year in which they begin"
+    register_dataset(routes, "/trends", "trends", summary, [*facet_parameters(), _BY], drawn=True)(trends)
     return routes
