@@ -73,16 +73,16 @@ def redirects(status: int) -> Documentation:
     return {status: {"description": "It is at the address in Location"}}
 
 
+def contents(*media: str) -> Documentation:
+    """Return the documentation of a successful response in one of the media types *media*."""
+    names = [name.partition(";")[0] for name in media]
+    schemas: dict[str, dict[str, str]] = {name: {} if name.endswith("json") else {"type": "string"} for name in names}
+    return {200: {"content": {name: {"schema": schema} for name, schema in schemas.items()}}}
+
+
 def other_contents(formats: Iterable[Format]) -> Documentation:
     """Return the documentation of a successful response in *formats*, besides JSON of ours."""
-    media = [data_format.media.partition(";")[0] for data_format in formats]
-    schemas: dict[str, dict[str, str]] = {name: {} if name.endswith("json") else {"type": "string"} for name in media}
-    return {200: {"content": {name: {"schema": schema} for name, schema in schemas.items() if name != JSON.media}}}
-
-
-def text_contents(*media: str) -> Documentation:
-    """Return the documentation of a successful response with text in one of the media types *media*."""
-    return {200: {"content": {name.partition(";")[0]: {"schema": {"type": "string"}} for name in media}}}
+    return contents(*(data_format.media for data_format in formats if data_format.media != JSON.media))
 
 
 def format_parameter(formats: Iterable[str]) -> Any:

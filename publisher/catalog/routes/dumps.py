@@ -10,7 +10,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.http.endpoints import get, problems, text_contents
+from publisher.http.endpoints import contents, get, problems
 from publisher.http.entity_tags import send_file
 from publisher.http.problems import HTTPProblem
 from publisher.pages.dependencies import PagesDep, ServiceDep
@@ -33,7 +33,7 @@ async def listing(service: ServiceDep, pages: PagesDep) -> Response:
     tags=["have"],
     response_class=Response,
     response_description="The file",
-    responses=text_contents("application/gzip", "text/plain") | problems(404),
+    responses=contents("application/gzip", "text/plain") | problems(404),
 )
 async def file(
     request: Request,

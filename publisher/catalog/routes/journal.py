@@ -25,11 +25,11 @@ from publisher.http.endpoints import (
     Count,
     Instant,
     WebAddress,
+    contents,
     format_parameter,
     get,
     other_contents,
     problems,
-    text_contents,
     whole_number,
 )
 from publisher.http.negotiation import best_match, wants_html
@@ -247,7 +247,7 @@ async def head(request: Request, service: ServiceDep) -> Response:
     tags=["watch"],
     response_class=Response,
     response_description="The entry as an RDF Patch, or its gzip file",
-    responses=text_contents(PATCH_MEDIA, "application/gzip") | problems(404, 503),
+    responses=contents(PATCH_MEDIA, "application/gzip") | problems(404, 503),
 )
 async def entry(request: Request, service: ServiceDep, name: EntryName) -> Response:
     """Range requests are supported. An entry never changes."""

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from publisher.errors import LimitError
 from publisher.formats import GRAPHS
-from publisher.http.endpoints import get, problems, text_contents
+from publisher.http.endpoints import contents, get, problems
 from publisher.http.negotiation import best_match
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
@@ -43,7 +43,7 @@ router = APIRouter()
     tags=["have"],
     response_class=Response,
     response_description="A VoID description",
-    responses=text_contents(*(graph_format.media for graph_format in GRAPHS.values()))
+    responses=contents(*(graph_format.media for graph_format in GRAPHS.values()))
     | problems(503),
 )
 async def void(request: Request, service: ServiceDep) -> Response:

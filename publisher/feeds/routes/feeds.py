@@ -20,7 +20,7 @@ from publisher.feeds.sets import BASIS_TITLES, FEED_FAMILIES, feed_path, set_con
 from publisher.history import change_reader
 from publisher.history.record_states import BATCH, read_states, wait_until_current
 from publisher.http.conditional import matches_etag
-from publisher.http.endpoints import get, problems, text_contents
+from publisher.http.endpoints import contents, get, problems
 from publisher.http.links import Link, origin
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
@@ -66,7 +66,7 @@ _FEED: dict[str, Any] = {
     tags=["watch"],
     response_class=Response,
     response_description="An iCalendar file",
-    responses=text_contents("text/calendar") | problems(503),
+    responses=contents("text/calendar") | problems(503),
 )
 async def events(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """Calendar programs subscribe to this address."""
@@ -88,7 +88,7 @@ async def events(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     "/feeds/all.atom",
     operation_id="feed",
     summary="Return the newest change of each record",
-    responses=text_contents(atom.MEDIA) | problems(400, 404, 503),
+    responses=contents(atom.MEDIA) | problems(400, 404, 503),
     **_FEED,
 )
 async def all_changes(
@@ -103,7 +103,7 @@ async def all_changes(
     "/feeds/{family}/{code}.atom",
     operation_id="feedOf",
     summary="Return the newest changes by action line, goal, country or registry",
-    responses=text_contents(atom.MEDIA) | problems(400, 404, 503),
+    responses=contents(atom.MEDIA) | problems(400, 404, 503),
     **_FEED,
 )
 async def changes_of_set(
@@ -123,7 +123,7 @@ async def changes_of_set(
     "/feeds/{family}/{code}/{basis}.atom",
     operation_id="feedOfBasis",
     summary="Return the newest changes by action line or goal, only of statements made in one way",
-    responses=text_contents(atom.MEDIA) | problems(400, 404, 503),
+    responses=contents(atom.MEDIA) | problems(400, 404, 503),
     **_FEED,
 )
 async def changes_by_basis(

@@ -22,7 +22,7 @@ from publisher.feeds.ldes.tree import LDES, STREAMS, TREE, Relation, Stream
 from publisher.formats import GraphFormat
 from publisher.history import change_reader
 from publisher.history.record_states import read_states, wait_until_current
-from publisher.http.endpoints import format_parameter, get, problems, text_contents
+from publisher.http.endpoints import contents, format_parameter, get, problems
 from publisher.http.links import origin
 from publisher.http.negotiation import best_match
 from publisher.http.paths import path_segments
@@ -64,7 +64,7 @@ router = APIRouter()
 _DOCUMENTATION: dict[str, Any] = {
     "tags": ["watch"],
     "response_class": Response,
-    "responses": text_contents(*(graph_format.media for graph_format in _FORMATS.values()))
+    "responses": contents(*(graph_format.media for graph_format in _FORMATS.values()))
     | problems(404, 406, 503),
 }
 

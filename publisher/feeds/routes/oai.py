@@ -23,7 +23,7 @@ from publisher.feeds.oai.formats import FORMATS
 from publisher.feeds.oai.provider import Provider, admin_email
 from publisher.feeds.xml_writing import element, instant
 from publisher.http.conditional import SAFE_METHODS, matches_etag
-from publisher.http.endpoints import get, problems, text_contents
+from publisher.http.endpoints import contents, get, problems
 from publisher.http.links import origin
 from publisher.pages.dependencies import PagesDep, ServiceDep
 
@@ -81,7 +81,7 @@ async def oai_parameters(
     dependencies=[Depends(oai_parameters)],
     response_class=Response,
     response_description="The answer, or an error of the protocol",
-    responses=text_contents("text/xml") | problems(503),
+    responses=contents("text/xml") | problems(503),
 )
 @router.post("/oai", include_in_schema=False)
 async def oai(request: Request, service: ServiceDep, pages: PagesDep) -> Response:

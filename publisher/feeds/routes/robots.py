@@ -19,7 +19,7 @@ from starlette.responses import Response
 from publisher.feeds.xml_writing import element, instant
 from publisher.history import change_reader
 from publisher.history.record_states import wait_until_current
-from publisher.http.endpoints import get, problems, text_contents
+from publisher.http.endpoints import contents, get, problems
 from publisher.http.links import origin
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
@@ -58,7 +58,7 @@ router = APIRouter()
     tags=["watch"],
     response_class=Response,
     response_description="A sitemap index",
-    responses=text_contents(_XML) | problems(503),
+    responses=contents(_XML) | problems(503),
 )
 async def sitemap_index(request: Request, service: ServiceDep) -> Response:
     """Crawlers begin here."""
@@ -79,7 +79,7 @@ async def sitemap_index(request: Request, service: ServiceDep) -> Response:
     tags=["watch"],
     response_class=Response,
     response_description="A sitemap",
-    responses=text_contents(_XML) | problems(404, 503),
+    responses=contents(_XML) | problems(404, 503),
 )
 async def sitemap(request: Request, service: ServiceDep, number: SitemapNumber) -> Response:
     """A page of a thing is listed in one sitemap."""

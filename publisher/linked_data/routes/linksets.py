@@ -13,7 +13,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import Format
-from publisher.http.endpoints import Documentation, get, problems, text_contents
+from publisher.http.endpoints import Documentation, contents, get, problems
 from publisher.http.links import LINKSET_JSON, LINKSET_TEXT, linkset_json, linkset_text, origin
 from publisher.http.negotiation import best_match
 from publisher.http.paths import parse_thing_path, path_segments
@@ -28,7 +28,7 @@ _FORMATS = {
     "json": Format("json", "JSON", LINKSET_JSON, ("application/json",)),
     "txt": Format("txt", "text", LINKSET_TEXT, ("text/plain",)),
 }
-_CONTENT = text_contents(LINKSET_JSON, LINKSET_TEXT)[200]
+_CONTENT = contents(LINKSET_JSON, LINKSET_TEXT)[200]
 _GONE: Documentation = {
     410: {**_CONTENT, "description": "The links of a thing that is deleted at its source"}
 }
@@ -52,7 +52,7 @@ router = APIRouter()
     tags=["read"],
     response_class=Response,
     response_description="A link set (RFC 9264)",
-    responses=text_contents(LINKSET_JSON, LINKSET_TEXT) | _GONE | problems(404, 406, 503),
+    responses=contents(LINKSET_JSON, LINKSET_TEXT) | _GONE | problems(404, 406, 503),
 )
 async def links(request: Request, service: ServiceDep, rest: ThingPath) -> Response:
     """Level 2 of FAIR Signposting: the links that are too many for the headers of a page."""

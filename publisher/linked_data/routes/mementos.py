@@ -18,12 +18,12 @@ from publisher.history.graph_changes import GraphChange
 from publisher.history.mementos import MEDIA, Memento, links, memento_at, mementos, parse_stamp
 from publisher.history.versions import read_history, read_version
 from publisher.http.endpoints import (
+    contents,
     format_parameter,
     get,
     other_contents,
     problems,
     redirects,
-    text_contents,
 )
 from publisher.http.links import link_header, linkset_text, origin
 from publisher.http.paths import path_segments, split_suffix
@@ -100,7 +100,7 @@ async def time_gate(
     tags=["read"],
     response_class=Response,
     response_description="The links of the states",
-    responses=text_contents(MEDIA) | problems(404, 503),
+    responses=contents(MEDIA) | problems(404, 503),
 )
 async def time_map(request: Request, service: ServiceDep, rest: GraphPath) -> Response:
     """Each link has the time from which the state was published."""

@@ -22,10 +22,10 @@ from publisher.http.endpoints import (
     Count,
     Instant,
     WebAddress,
+    contents,
     get,
     other_contents,
     problems,
-    text_contents,
 )
 from publisher.http.entity_tags import send_file
 from publisher.http.links import Link, origin, typed_link
@@ -105,7 +105,7 @@ async def add_slash(request: Request) -> Response:
     tags=["have"],
     response_model=ReleasesJson,
     response_description="The releases",
-    responses=text_contents("text/html"),
+    responses=contents("text/html"),
 )
 async def listing(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """A release is all data at one journal entry, numbered, signed and never changed."""
@@ -126,7 +126,7 @@ async def listing(request: Request, service: ServiceDep, pages: PagesDep) -> Res
     tags=["have"],
     response_class=Response,
     response_description="A minisign key",
-    responses=text_contents("text/plain") | problems(404),
+    responses=contents("text/plain") | problems(404),
 )
 async def public_key(request: Request, service: ServiceDep) -> Response:
     """`minisign` verifies the signatures with it."""

@@ -12,7 +12,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from typing_extensions import TypedDict
 
 from languages.request_locale import LANGUAGES
-from publisher.http.endpoints import Count, get, problems, text_contents
+from publisher.http.endpoints import Count, contents, get, problems
 from publisher.http.entity_tags import send_file
 from publisher.http.negotiation import quality
 from publisher.http.problems import HTTPProblem
@@ -58,7 +58,7 @@ class ReportsJson(TypedDict):
     tags=["have"],
     response_model=ReportsJson,
     response_description="The reports",
-    responses=text_contents("text/html"),
+    responses=contents("text/html"),
 )
 async def listing(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """A report has the state of the data at a release in words, figures and numbers."""
@@ -96,7 +96,7 @@ async def report(request: Request, service: ServiceDep, name: ReportName) -> Res
     tags=["have"],
     response_class=Response,
     response_description="The file",
-    responses=text_contents(*_MEDIA.values()) | problems(404),
+    responses=contents(*_MEDIA.values()) | problems(404),
 )
 async def file(request: Request, service: ServiceDep, name: ReportName, file: FileName) -> Response:
     """The report as a page and as PDF, its numbers as JSON, and the checksums."""

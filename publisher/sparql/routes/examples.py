@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import GRAPHS
-from publisher.http.endpoints import format_parameter, get, problems, text_contents
+from publisher.http.endpoints import contents, format_parameter, get, problems
 from publisher.http.negotiation import best_match, wants_html
 from publisher.http.problems import HTTPProblem
 from publisher.pages.dependencies import PagesDep, ServiceDep
@@ -33,7 +33,7 @@ _DOCUMENTATION: dict[str, Any] = {
     "response_class": Response,
     "response_description": "A graph",
 }
-_CONTENTS = text_contents(*(graph_format.media for graph_format in GRAPHS.values()))
+_CONTENTS = contents(*(graph_format.media for graph_format in GRAPHS.values()))
 
 
 @get(

@@ -10,7 +10,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import GRAPHS
-from publisher.http.endpoints import format_parameter, get, problems, text_contents
+from publisher.http.endpoints import contents, format_parameter, get, problems
 from publisher.http.negotiation import best_match
 from publisher.http.problems import HTTPProblem
 from publisher.pages.dependencies import ServiceDep
@@ -48,7 +48,7 @@ async def graph_store_parameters(
     dependencies=[Depends(graph_store_parameters)],
     response_class=Response,
     response_description="The graph",
-    responses=text_contents(*(graph_format.media for graph_format in GRAPHS.values()))
+    responses=contents(*(graph_format.media for graph_format in GRAPHS.values()))
     | problems(400, 404, 406, 422, 429, 503, 504),
 )
 async def graph_store(request: Request, service: ServiceDep) -> Response:
