@@ -25,7 +25,7 @@ SHOWN = 3  # figures, of those that have something
 _BY: dict[str, object] = {
     "name": "by",
     "in": "query",
-    "description": "The facet whose values are told apart; without it, all of these",
+    "description": "The facet by whose values initiatives are counted; without it, all of these",
     "schema": {"type": "string", "enum": ["", *FACETS]},
 }
 INSTEAD = ("goal", "line", "country", "type", "status", "language")  # what is shown where no year is named
