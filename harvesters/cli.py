@@ -31,6 +31,7 @@ from harvesters.ledger.operator_actions import RunRequest
 from harvesters.optional_dependency import import_optional
 from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.pipeline.page_processor import ProgressCallback
+from harvesters.reasons import Reason
 from harvesters.runs import publish_vocabularies, run_report, run_requests, terminal_output
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import abort
@@ -322,8 +323,7 @@ def _prepare_collectors(context: HarvestContext) -> None:
 def harvest_all(
     sources: Sequence[Source], context: HarvestContext, *, full: bool, dry_run: bool, quiet: bool
 ) -> dict[str, Plan | None]:
-    """Harvest sources one after the other; a source whose run failed has None, and stops no other.
-    """
+    """Harvest sources one after the other; a source whose run failed has None, and stops no other."""
     return _run_all(
         sources,
         context,
@@ -374,11 +374,7 @@ def _run_source(
         Exception
     ) as error:  # the one place: a fault of ours in one source's run must not stop the others
         log.exception("run failed: this is a bug, please report it", source=source.name)
-        abort(
-            source,
-            context,
-            f"a fault of this program, please report it ({type(error).__name__}: {error})",
-        )
+        abort(source, context, Reason("bug", {"error": f"{type(error).__name__}: {error}"}))
         update_status(context)
     finally:
         if bar:

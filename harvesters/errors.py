@@ -44,6 +44,8 @@ HarvestError
 
 from typing import ClassVar
 
+from harvesters.reasons import Reason, other
+
 
 class HarvestError(Exception):
     """A run cannot continue; the last good data stays published.
@@ -221,6 +223,10 @@ class MirrorError(HarvestError):
 
 class PlanError(HarvestError):
     """A plan cannot be approved, rejected, held or released as requested."""
+
+    def __init__(self, reason: Reason | str) -> None:
+        self.reason = reason if isinstance(reason, Reason) else other(reason)
+        super().__init__(self.reason.text)
 
 
 class ArchiveError(HarvestError):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
 from urllib.parse import quote, urlsplit
@@ -14,6 +14,7 @@ from starlette.responses import HTMLResponse
 from harvesters.admin.keys import Scope
 from harvesters.admin.labels import ACTIONS
 from harvesters.admin.text_escaping import escape_value
+from harvesters.reasons import Reason, without_review
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import format_datetime, format_number, gettext, ngettext
 from vocab.iris import encode, is_web
@@ -38,7 +39,9 @@ class Pages:
             extensions=["jinja2.ext.i18n"],
         )
         self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
-        self._templates.globals.update(is_web=is_web, root=BASE_PATH, Scope=Scope, user=None, demo=demo, action_labels=ACTIONS)
+        self._templates.globals.update(
+            is_web=is_web, root=BASE_PATH, Scope=Scope, user=None, demo=demo, action_labels=ACTIONS
+        )
         self._templates.globals.update(
             languages=LANGUAGES,
             locale=current_locale,
@@ -46,9 +49,11 @@ class Pages:
             format_number=format_number,
             format_datetime=format_datetime,
         )
-        self._templates.filters.update(encode=encode, segment=_quote_segment, why=_short_reason)
+        self._templates.filters.update(encode=encode, segment=_quote_segment, why=_describe_reasons)
 
-    def render(self, template: str, values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK) -> HTMLResponse:
+    def render(
+        self, template: str, values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK
+    ) -> HTMLResponse:
         """Render *template* with *values*."""
         return HTMLResponse(self._templates.get_template(template).render(values), status)
 
@@ -72,20 +77,31 @@ def local_path(path: str) -> str:
     except ValueError:
         return BASE_PATH + "/"
     safe = not parts.scheme and not parts.netloc and parts.path.startswith(BASE_PATH + "/")
-    plain = path.isascii() and path.isprintable() and ".." not in path and "\\" not in path and "//" not in path
+    plain = (
+        path.isascii()
+        and path.isprintable()
+        and ".." not in path
+        and "\\" not in path
+        and "//" not in path
+    )
     return path if safe and plain else BASE_PATH + "/"
 
 
 def _language_link(language: str) -> str:
     """Return the address of this page in *language*; that of the overview where this page answers a form."""
     locale = current_locale()
-    return locale.url_with(lang=language) if locale.method == "GET" else f"{BASE_PATH}/?lang={language}"
+    return (
+        locale.url_with(lang=language)
+        if locale.method == "GET"
+        else f"{BASE_PATH}/?lang={language}"
+    )
 
 
 def _quote_segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _short_reason(reason: str | None) -> str:
-    """Return a run's reason without its terminal command: the page has buttons instead."""
-    return (reason or "").partition("; review it with `stocktake")[0]
+def _describe_reasons(reasons: Iterable[Reason]) -> str:
+    """Return a run's reasons without the terminal command to review it: the page has buttons."""
+    texts = (reason.describe(gettext, format_number) for reason in without_review(reasons))
+    return "; ".join(texts)

@@ -14,8 +14,15 @@ from starlette.responses import JSONResponse, Response
 
 from harvesters.admin.errors import AdminError, DatabaseUnavailable, SessionRequired
 from harvesters.admin.pages import Pages
-from harvesters.errors import HarvestError, LedgerError, PlanError, SourceDefinitionError, SourceLockedError
+from harvesters.errors import (
+    HarvestError,
+    LedgerError,
+    PlanError,
+    SourceDefinitionError,
+    SourceLockedError,
+)
 from journal.errors import JournalError
+from languages.translations import format_number, gettext
 
 PROBLEM_JSON = "application/problem+json"
 _CLIENT_ERRORS = (
@@ -41,20 +48,31 @@ def install_error_handlers(app: FastAPI, pages: Pages) -> None:
 
     async def on_error(request: Request, error: Exception) -> Response:
         status, headers = _status(error)
-        if isinstance(error, LedgerError):  # its text may name hosts and files, which must not be disclosed
+        if isinstance(
+            error, LedgerError
+        ):  # its text may name hosts and files, which must not be disclosed
             log.error("ledger unavailable", reason=str(error))
-            error = DatabaseUnavailable("The database is locked, missing or unreachable. The server's log has details.")
+            error = DatabaseUnavailable(
+                "The database is locked, missing or unreachable. The server's log has details."
+            )
         return _problem_response(request, pages, error, status, str(error), headers)
 
     async def on_wrong(request: Request, error: Exception) -> Response:
         assert isinstance(error, RequestValidationError)
         # Do not echo the input: it may contain a key.
-        messages = "; ".join(f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}" for problem in error.errors())
-        return _problem_response(request, pages, error, HTTPStatus.UNPROCESSABLE_ENTITY, messages, {})
+        messages = "; ".join(
+            f"{'.'.join(str(part) for part in problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()
+        )
+        return _problem_response(
+            request, pages, error, HTTPStatus.UNPROCESSABLE_ENTITY, messages, {}
+        )
 
     async def on_http(request: Request, error: Exception) -> Response:
         assert isinstance(error, HTTPException)
-        return _problem_response(request, pages, error, HTTPStatus(error.status_code), error.detail, error.headers or {})
+        return _problem_response(
+            request, pages, error, HTTPStatus(error.status_code), error.detail, error.headers or {}
+        )
 
     for error_type in (HarvestError, JournalError):
         app.add_exception_handler(error_type, on_error)
@@ -70,22 +88,42 @@ def _status(error: Exception) -> tuple[HTTPStatus, Mapping[str, str]]:
 
 
 def _problem_response(
-    request: Request, pages: Pages, error: Exception, status: HTTPStatus, text: str, headers: Mapping[str, str]
+    request: Request,
+    pages: Pages,
+    error: Exception,
+    status: HTTPStatus,
+    text: str,
+    headers: Mapping[str, str],
 ) -> Response:
     _log_refusal(request, status, text)
     if not getattr(request.state, "page", False):
-        body = {"type": "about:blank", "title": status.phrase, "status": int(status), "detail": text}
+        body = {
+            "type": "about:blank",
+            "title": status.phrase,
+            "status": int(status),
+            "detail": text,
+        }
         return JSONResponse(body, status, headers, PROBLEM_JSON)
-    localized = error.localized if isinstance(error, AdminError) else text
+    localized = _localized(error)
     if isinstance(error, SessionRequired):
         values = {"why": localized, "failed": error.token_sent, "path": pages.return_path(request)}
         response: Response = pages.render("sign-in.html", values, status)
     else:
-        language = None if isinstance(error, AdminError) else "en"  # messages of the harvester are not translated
-        values = {"title": status.phrase, "detail": localized, "detail_language": language, "code": int(status)}
-        response = pages.render("problem.html", values, status)
+        language = None if localized else "en"  # other messages of the harvester are not translated
+        detail = localized or text
+        page = {"title": status.phrase, "detail": detail, "detail_language": language}
+        response = pages.render("problem.html", {**page, "code": int(status)}, status)
     response.headers.update(headers)
     return response
+
+
+def _localized(error: Exception) -> str | None:
+    """Return the error's message in the language of the request, None if it is in English only."""
+    if isinstance(error, AdminError):
+        return error.localized
+    if isinstance(error, PlanError):
+        return error.reason.describe(gettext, format_number)
+    return None
 
 
 def _log_refusal(request: Request, status: HTTPStatus, text: str) -> None:
@@ -94,4 +132,12 @@ def _log_refusal(request: Request, status: HTTPStatus, text: str) -> None:
     client = request.client.host if request.client else "unknown"
     who = getattr(request.state, "who", None)
     write = log.info if status in _CLIENT_ERRORS else log.warning
-    write("refused", status=int(status), method=request.method, route=route, client=client, who=who, reason=text)
+    write(
+        "refused",
+        status=int(status),
+        method=request.method,
+        route=route,
+        client=client,
+        who=who,
+        reason=text,
+    )

@@ -8,6 +8,7 @@ from datetime import datetime
 from harvesters.admin.keys import Key
 from harvesters.ledger.models import Run, State
 from harvesters.ledger.operator_actions import AuditEntry, RunRequest
+from harvesters.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +38,10 @@ class NewKey:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run: its times, its state and reason, and its counts by the names of the run report."""
+    """A run: its times, its state, and its counts by the names of the run report.
+
+    *reason* is the English text of *reasons*, None without any.
+    """
 
     id: str
     source: str
@@ -52,6 +56,7 @@ class RunView:
     reported_total: int | None
     entry: int | None
     reason: str | None
+    reasons: list[Reason]
     counts: dict[str, int]
     network: dict[str, int]
 
@@ -165,6 +170,7 @@ def run_view(run: Run) -> RunView:
         reported_total=run.reported_total,
         entry=None if run.state is State.COMMITTING else run.entry,
         reason=run.reason,
+        reasons=list(run.reasons),
         counts=run.counts,
         network=run.network,
     )

@@ -7,6 +7,7 @@ from datetime import datetime
 from enum import Enum
 
 from harvesters.page_model import SourcePosition
+from harvesters.reasons import Reason, join_reasons
 
 
 class State(Enum):
@@ -88,7 +89,7 @@ class Run:
     reported_total: int | None = None
     archived: int = 0
     entry: int | None = None
-    reason: str | None = None
+    reasons: tuple[Reason, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     network: dict[str, int] = field(default_factory=dict)
     fetched: int = 0
@@ -97,6 +98,11 @@ class Run:
     removed: int | None = None
     after: int | None = None
     last_fetched: datetime | None = None
+
+    @property
+    def reason(self) -> str | None:
+        """Return the reasons as one English text, None without any."""
+        return join_reasons(self.reasons) or None
 
 
 @dataclass(frozen=True, slots=True)

@@ -40,6 +40,7 @@ def run_row(run: Run) -> dict[str, object]:
         **asdict(run),
         **times,
         "state": run.state.value,
+        "reasons": json.dumps([asdict(reason) for reason in run.reasons]),
         "counts": json.dumps(run.counts),
         "network": json.dumps(run.network),
     }

@@ -14,6 +14,7 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.database import Database
 from harvesters.ledger.models import Notice, Run, State
 from harvesters.ledger.row_mapping import aware, run_row, utc
+from harvesters.reasons import Reason
 
 
 class Runs(Database):
@@ -144,6 +145,7 @@ class Runs(Database):
                 values[name] = aware(values[name])
             for name in ("counts", "network"):
                 values[name] = json.loads(values[name] or "{}")
+            values["reasons"] = tuple(Reason(**row) for row in json.loads(row["reasons"] or "[]"))
             yield Run(**values)
 
     # ---- notices

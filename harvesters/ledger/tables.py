@@ -43,7 +43,7 @@ run = Table(
     ),  # bytes of the archive file at the checkpoint
     Column("entry", Integer),  # number in the journal
     Column("rules", String, nullable=False),  # digest of mapping, shapes and crosswalks
-    Column("reason", Text),
+    Column("reasons", Text),
     Column("counts", Text),  # JSON
     Column("network", Text),  # JSON: count of each request outcome
     Column("fetched", Integer, nullable=False, default=0),  # records received

@@ -21,6 +21,7 @@ from harvesters.ledger.models import (
     State,
     StateChange,
 )
+from harvesters.reasons import Reason, other
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import journal_lock
 from harvesters.runs.plan import Plan, incompleteness_reason
@@ -51,7 +52,7 @@ def commit(plan: Plan, source: Source, context: HarvestContext) -> Run:
         ended=None,
         counts=plan.counts,
         cursor=None,
-        reason=incompleteness_reason(plan.run),
+        reasons=_incompleteness(plan.run),
     )
     is_described = context.ledger.graph(context.iris.source(source.name)) == _source_description(
         source, context
@@ -70,9 +71,14 @@ def commit(plan: Plan, source: Source, context: HarvestContext) -> Run:
         return _write_entry(run, source, context)
 
 
+def _incompleteness(run: Run) -> tuple[Reason, ...]:
+    reason = incompleteness_reason(run)
+    return () if reason is None else (reason,)
+
+
 def finish_commit(run: Run, source: Source, context: HarvestContext) -> Run:
     """Finish the commit of a run, whether or not its entry was written before a crash."""
-    run = replace(run, ended=None, reason=incompleteness_reason(run))
+    run = replace(run, ended=None, reasons=_incompleteness(run))
     with _defer_on_error(run, context), journal_lock(context) as context:
         if find_entry(run, context) is None:
             head = context.journal.head
@@ -81,14 +87,14 @@ def finish_commit(run: Run, source: Source, context: HarvestContext) -> Run:
         return _write_entry(run, source, context)
 
 
-def defer(run: Run, context: HarvestContext, reason: str) -> Run:
+def defer(run: Run, context: HarvestContext, reason: Reason) -> Run:
     """Store that a run's commit failed for *reason*. Its plan stays in the ledger, and a later run
     writes it.
     """
-    retry = f"the plan is kept; the schedule or `stocktake harvest {run.source}` will write it"
+    kept = Reason("kept", {"source": run.source})
     ended = max(context.now(), run.planned or run.started)
     deferred = replace(
-        run, state=State.COMMITTING, entry=run.entry or 0, ended=ended, reason=f"{reason}; {retry}"
+        run, state=State.COMMITTING, entry=run.entry or 0, ended=ended, reasons=(reason, kept)
     )
     context.ledger.save(deferred)
     return deferred
@@ -112,7 +118,7 @@ def _defer_on_error(run: Run, context: HarvestContext) -> Iterator[None]:
         with suppress(LedgerError):  # the first error is the one to raise
             stored = context.ledger.run(run.id)
             if stored and stored.state in _OPEN_STATES:  # otherwise only the final check failed
-                defer(stored if stored.state is State.COMMITTING else run, context, str(error))
+                defer(stored if stored.state is State.COMMITTING else run, context, other(error))
         raise
 
 
@@ -143,12 +149,12 @@ def _write_entry(run: Run, source: Source, context: HarvestContext) -> Run:
 
 def _close_run(run: Run, context: HarvestContext) -> Run:
     """Apply the run to the ledger and end it. A run whose numbers do not add up is incomplete."""
-    state = State.INCOMPLETE if run.reason else run.state
+    state = State.INCOMPLETE if run.reasons else run.state
     ended = replace(run, state=state, ended=max(context.now(), run.planned or run.started))
     context.ledger.apply_run(ended, (change for _, change in _state_changes(ended, context)))
     if errors := inconsistencies(ended, context.ledger):
-        reasons = [*([ended.reason] if ended.reason else []), *errors]
-        ended = replace(ended, state=State.INCOMPLETE, reason="; ".join(reasons))
+        reasons = (*ended.reasons, *map(other, errors))
+        ended = replace(ended, state=State.INCOMPLETE, reasons=reasons)
         context.ledger.save(ended)
     return ended
 
@@ -286,7 +292,7 @@ def _run_description(run: Run, context: HarvestContext, before: int, count: Quad
     The request counts are left out: a run resumed after a crash sends more requests, and must write
     the same entry as an undisturbed run.
     """
-    state = State.INCOMPLETE if run.reason else State.COMMITTED
+    state = State.INCOMPLETE if run.reasons else State.COMMITTED
     described = replace(
         run,
         state=state,

@@ -8,6 +8,7 @@ from datetime import datetime
 
 from harvesters.ledger.models import Outcome
 from harvesters.ledger.operator_actions import GrantedOverride, SourceHold
+from harvesters.reasons import Reason, Value
 from harvesters.runs.plan import Plan, incompleteness_reason
 from harvesters.source import Limits
 
@@ -21,7 +22,7 @@ class LimitViolation:
     """
 
     limit: str | None
-    text: str
+    reason: Reason
 
 
 def find_violations(
@@ -39,12 +40,10 @@ def _check_count(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
     if not plan.run.is_full:
         return
     if plan.fetched == 0:
-        yield LimitViolation(None, "the source returned no records; the last good data stays")
+        yield LimitViolation(None, Reason("no_records"))
     if plan.fetched < limits.expect:
-        yield LimitViolation(
-            "expect",
-            f"the source returned {plan.fetched:,} records; its definition expects at least {limits.expect:g}",
-        )
+        values: dict[str, Value] = {"fetched": plan.fetched, "expected": f"{limits.expect:g}"}
+        yield LimitViolation("expect", Reason("too_few_records", values))
 
 
 def _check_shares(plan: Plan, limits: Limits, *, rules_changed: bool) -> Iterator[LimitViolation]:
@@ -56,35 +55,37 @@ def _check_shares(plan: Plan, limits: Limits, *, rules_changed: bool) -> Iterato
     unpublished = counts[Outcome.WITHHELD] + counts[Outcome.UNREADABLE]
     rekeyed = counts[Outcome.REIDENTIFIED]
     checks = [
-        ("vanished", missing + deleted, before, _missing_text(missing, deleted)),
-        ("changed", changed, before, "published records changed"),
-        ("reidentified", rekeyed, before, "published records have another key"),
-        ("withheld", unpublished, max(before, plan.fetched), "records could not be published"),
+        ("vanished", missing + deleted, before, _missing_code(missing, deleted)),
+        ("changed", changed, before, "changed"),
+        ("reidentified", rekeyed, before, "reidentified"),
+        ("withheld", unpublished, max(before, plan.fetched), "withheld"),
     ]
-    for name, count, total, text in checks:
+    for name, count, total, code in checks:
         limit = getattr(limits, name)
         if count > _IGNORED_COUNT and total and count / total > limit:
-            share = f"{count:,} of {total:,} {text} ({count / total:.0%})"
-            yield LimitViolation(name, f"{share}; the limit is {limit:.0%}")
+            shares = {"share": f"{count / total:.0%}", "limit": f"{limit:.0%}"}
+            values: dict[str, Value] = {
+                "count": count,
+                "total": total,
+                "deleted": deleted,
+                **shares,
+            }
+            yield LimitViolation(name, Reason(code, values))
 
 
-def _missing_text(missed: int, deleted: int) -> str:
+def _missing_code(missed: int, deleted: int) -> str:
     if not deleted:
-        return "published records are missing"
-    return (
-        "published records were deleted by the source"
-        if not missed
-        else f"published records are missing or were deleted ({deleted:,})"
-    )
+        return "missing"
+    return "missing_or_deleted" if missed else "deleted"
 
 
 @dataclass(frozen=True, slots=True)
 class GuardResult:
-    """The result of the check: why the plan must be held (None: it may commit), and the overrides
+    """The result of the check: why the plan must be held (empty: it may commit), and the overrides
     used.
     """
 
-    hold_reason: str | None
+    hold_reasons: tuple[Reason, ...]
     used_overrides: tuple[GrantedOverride, ...] = ()
 
 
@@ -100,9 +101,9 @@ def check_limits(
     """Check *plan* against *limits*, raised by the overrides that are valid at *now* if necessary."""
     violations = find_violations(plan, limits, rules_changed=rules_changed)
     if hold is not None and (plan.change_count or violations):
-        reason = f": {hold.reason}" if hold.reason else ""
-        text = f"{hold.by} holds the source since {hold.since:%Y-%m-%d %H:%M} UTC{reason}"
-        return GuardResult(_join_reasons(plan, [LimitViolation(None, text), *violations]))
+        values = {"by": hold.by, "since": f"{hold.since:%Y-%m-%d %H:%M}", "note": hold.reason}
+        reason = Reason("on_hold_because" if hold.reason else "on_hold", values)
+        return GuardResult(_all_reasons(plan, [LimitViolation(None, reason), *violations]))
     exceeded = {violation.limit for violation in violations}
     usable = [
         granted
@@ -113,18 +114,15 @@ def check_limits(
     ]
     raised = {granted.override.limit: granted.override.value for granted in usable}
     if find_violations(plan, _raise_limits(limits, raised), rules_changed=rules_changed):
-        return GuardResult(_join_reasons(plan, violations))
-    return GuardResult(None, tuple(usable))
+        return GuardResult(_all_reasons(plan, violations))
+    return GuardResult((), tuple(usable))
 
 
-def _join_reasons(plan: Plan, violations: Sequence[LimitViolation]) -> str:
+def _all_reasons(plan: Plan, violations: Sequence[LimitViolation]) -> tuple[Reason, ...]:
     """Return every reason to hold a plan, and why its full harvest was incomplete, if it was."""
-    texts = [violation.text for violation in violations]
-    return "; ".join(
-        [*texts, incomplete_reason]
-        if (incomplete_reason := incompleteness_reason(plan.run))
-        else texts
-    )
+    incomplete = incompleteness_reason(plan.run)
+    reasons = (violation.reason for violation in violations)
+    return (*reasons, *([incomplete] if incomplete else []))
 
 
 def _raise_limits(limits: Limits, values: Mapping[str, float]) -> Limits:

@@ -38,6 +38,7 @@ from harvesters.pipeline.page_processor import (
 )
 from harvesters.pipeline.record_processor import ProcessingTask, create_processor
 from harvesters.protocols.registry import Protocol
+from harvesters.reasons import REVIEW, Reason, other, without_review
 from harvesters.runs.commit import check_ledger_matches_journal, commit, defer, finish_commit
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.due_times import next_due
@@ -91,7 +92,7 @@ def harvest(
                 return replace(
                     load_plan(committed, context.ledger),
                     published_before=committed.counts.get("published_before", 0),
-                    hold_reason=None,
+                    hold_reasons=(),
                 )
             run = _start_run(source, context, protocol, full=full)
         try:
@@ -101,21 +102,22 @@ def harvest(
             if dry_run:
                 context.ledger.delete_run(run)
             else:
-                context.ledger.save(replace(context.ledger.run(run.id) or run, reason=str(error)))
+                context.ledger.save(
+                    replace(context.ledger.run(run.id) or run, reasons=(other(error),))
+                )
             raise
         except LockLostError:
             raise  # another process has the run now
         except HarvestError as error:
-            context.ledger.delete_run(run) if dry_run else fail(run, context, str(error))
+            context.ledger.delete_run(run) if dry_run else fail(run, context, other(error))
             raise
 
 
 def _check_no_open_run(source: Source, context: HarvestContext) -> None:
     """Raise PlanError if a run is open: a dry run would resume it, and then delete it."""
     if opened := context.ledger.open_run(source.name):
-        raise PlanError(
-            f"{source.name}: {opened.id} was interrupted and is still open; run `stocktake harvest {source.name}` to finish it"
-        )
+        values = {"source": source.name, "run": opened.id, "command": "harvest"}
+        raise PlanError(Reason("still_open", values))
 
 
 def _due_since(run: Run, source: Source, context: HarvestContext) -> bool:
@@ -123,7 +125,7 @@ def _due_since(run: Run, source: Source, context: HarvestContext) -> bool:
     return due is not None and due <= context.now()
 
 
-def fail(run: Run, context: HarvestContext, reason: str) -> None:
+def fail(run: Run, context: HarvestContext, reason: Reason) -> None:
     """End a run as failed, with the counts of its last checkpoint.
 
     A run that is committing is left as it is: its entry may be in the journal. Raises LockLostError
@@ -143,14 +145,14 @@ def fail(run: Run, context: HarvestContext, reason: str) -> None:
             stored,
             state=State.FAILED,
             ended=ended,
-            reason=reason,
+            reasons=(reason,),
             counts=counts,
             network=stored.network or run.network,
         )
     )
 
 
-def abort(source: Source, context: HarvestContext, reason: str) -> None:
+def abort(source: Source, context: HarvestContext, reason: Reason) -> None:
     """End a run that was interrupted by a bug in this program. A run that is committing is left to
     the next run.
     """
@@ -190,15 +192,11 @@ def _start_run(source: Source, context: HarvestContext, protocol: Protocol, *, f
                 page="all pages",
                 records=opened.fetched,
             )
-            return replace(opened, reason=None)
+            return replace(opened, reasons=())
         if opened.rules == digest and opened.last_fetched is None:
             return _resume(opened, context)
-        reason = (
-            "mapping or shapes changed"
-            if opened.last_fetched is None
-            else "it was a re-mapping of the archive"
-        )
-        fail(opened, context, f"interrupted, then restarted: {reason}")
+        code = "restarted_rules" if opened.last_fetched is None else "restarted_remap"
+        fail(opened, context, Reason(code))
     clock, latest = context.now(), context.ledger.latest_time(source.name)
     now = max(clock, latest or clock)
     last = context.ledger.last_run(source.name, _SUCCESSFUL)
@@ -226,13 +224,11 @@ def _resume(run: Run, context: HarvestContext) -> Run:
     """
     interruptions = run.counts.get(RESUMED, 0) + (run.reason is None)
     if interruptions > _MAX_RESUMPTIONS:
-        reason = (
-            f"its process was killed {interruptions} times after page {run.pages}; "
-            "look for the cause in the logs of this program and of the system"
-        )
+        values = {"count": str(interruptions), "page": str(run.pages)}
+        reason = Reason("crash_loop", values)
         fail(run, context, reason)
-        raise CrashLoopError(f"{run.source}: {run.id} was aborted: {reason}")
-    resumed = replace(run, reason=None, counts={**run.counts, RESUMED: interruptions})
+        raise CrashLoopError(f"{run.source}: {run.id} was aborted: {reason.text}")
+    resumed = replace(run, reasons=(), counts={**run.counts, RESUMED: interruptions})
     context.ledger.save(resumed)
     page = "all pages" if run.pages and run.cursor is None else run.pages + 1
     log.info("run resumed", source=run.source, run=run.id, page=page, records=run.fetched)
@@ -394,10 +390,10 @@ def finalize(
     )
     if dry_run:
         context.ledger.delete_run(run)
-        return replace(plan, hold_reason=result.hold_reason)
+        return replace(plan, hold_reasons=result.hold_reasons)
     _supersede(run, context)
-    if result.hold_reason:
-        return _hold(replace(plan, hold_reason=result.hold_reason), context)
+    if result.hold_reasons:
+        return _hold(replace(plan, hold_reasons=result.hold_reasons), context)
     if result.used_overrides:
         context.ledger.consume([override.id for override in result.used_overrides], run.id)
         notices = [
@@ -424,7 +420,7 @@ def _supersede(run: Run, context: HarvestContext) -> None:
             replace(
                 held,
                 state=State.SUPERSEDED,
-                reason=f"{held.reason}; superseded by the plan of {run.id}",
+                reasons=(*without_review(held.reasons), Reason("superseded", {"run": run.id})),
             )
         )
 
@@ -432,14 +428,13 @@ def _supersede(run: Run, context: HarvestContext) -> None:
 def _hold(plan: Plan, context: HarvestContext) -> Plan:
     """Hold the plan for review; its reason says what to do."""
     run, ended = plan.run, max(context.now(), plan.run.started)
-    action = f"review it with `stocktake plans show {run.id} --diff`, then `stocktake plans approve {run.id}` or `reject`"
     held = replace(
         run,
         state=State.HELD,
         planned=ended,
         ended=ended,
         counts=plan.counts,
-        reason=f"{plan.hold_reason}; {action}",
+        reasons=(*plan.hold_reasons, Reason(REVIEW, {"run": run.id})),
     )
     context.ledger.save(held)
     return replace(plan, run=held)

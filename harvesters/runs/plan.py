@@ -19,6 +19,7 @@ from harvesters.ledger.models import (
     StagedRecord,
 )
 from harvesters.pipeline.page_processor import LISTED_TWICE
+from harvesters.reasons import Reason, join_reasons
 from harvesters.source import Limits
 
 # notices of duplicates in other sources per run; with more, the two sources are the same registry
@@ -31,14 +32,19 @@ class Plan:
     """The results of a run before its commit.
 
     *outcomes* counts the records seen and, after a complete full harvest, those not seen.
-    *published_before* counts the records published now. *hold_reason* is why the plan needs
-    approval; None if the run may commit.
+    *published_before* counts the records published now. *hold_reasons* are why the plan needs
+    approval; empty if the run may commit.
     """
 
     run: Run
     outcomes: Mapping[Outcome, int]
     published_before: int
-    hold_reason: str | None = None
+    hold_reasons: tuple[Reason, ...] = ()
+
+    @property
+    def hold_reason(self) -> str | None:
+        """Return the reasons to hold the plan as one English text, None without any."""
+        return join_reasons(self.hold_reasons) or None
 
     @property
     def fetched(self) -> int:
@@ -96,16 +102,16 @@ class Plan:
         return {**reported, "fetched": self.run.fetched, **outcomes, **totals}
 
 
-def incompleteness_reason(run: Run) -> str | None:
+def incompleteness_reason(run: Run) -> Reason | None:
     """Return why a full harvest is not known to be complete, or None if it is or the run was
     incremental.
     """
     if not run.is_full:
         return None
     if run.incomplete_reason:
-        return f"{run.incomplete_reason}; no record was marked as deleted"
+        return Reason("incomplete", {"text": run.incomplete_reason})
     if run.reported_total is not None and run.fetched < run.reported_total:
-        return f"the source reported {run.reported_total} records but returned {run.fetched}; no record was marked as deleted"
+        return Reason("short", {"reported": str(run.reported_total), "fetched": str(run.fetched)})
     return None
 
 
@@ -150,7 +156,7 @@ def _check_moved_pages(run: Run, ledger: Ledger) -> Run:
 
 def load_plan(run: Run, ledger: Ledger) -> Plan:
     """Return a plan as it was computed."""
-    return Plan(run, ledger.outcomes(run), ledger.count_published(run.source), run.reason)
+    return Plan(run, ledger.outcomes(run), ledger.count_published(run.source), run.reasons)
 
 
 def _missing_records(

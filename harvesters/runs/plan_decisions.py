@@ -8,6 +8,7 @@ from harvesters.errors import PlanError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, State
 from harvesters.ledger.operator_actions import ActionType, AuditEntry, Override, SourceHold
+from harvesters.reasons import Reason, join_reasons, without_review
 from harvesters.runs.commit import commit, finish_commit
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import source_lock
@@ -25,14 +26,11 @@ def check_supersede(ledger: Ledger, source: str, plan: str | None) -> None:
     """
     waiting = ledger.last_run(source, [State.HELD])
     if waiting and waiting.id != plan:
-        raise PlanError(
-            f"{source}: the plan {waiting.id} awaits approval, and a new run would supersede it: {waiting.reason}; "
-            f"to run anyway, confirm with supersede={waiting.id}"
-        )
+        text = join_reasons(without_review(waiting.reasons))
+        values = {"source": source, "plan": waiting.id, "text": text}
+        raise PlanError(Reason("would_supersede", values))
     if plan and not waiting:
-        raise PlanError(
-            f"{source}: no plan {plan} awaits approval; to list plans: `stocktake plans list`"
-        )
+        raise PlanError(Reason("nothing_to_supersede", {"source": source, "plan": plan}))
 
 
 def approve(
@@ -59,9 +57,7 @@ def approve(
         held = _find_held_plan(context, source.name, run)
         newer = context.ledger.last_run(source.name, _COMMITTED_STATES)
         if newer and newer.number > held.number:
-            raise PlanError(
-                f"{run}: {newer.id} has been committed since, so the plan no longer fits; `stocktake plans reject {run}`"
-            )
+            raise PlanError(Reason("outdated_plan", {"run": run, "newer": newer.id}))
         _record_approval(
             context,
             AuditEntry(
@@ -101,12 +97,13 @@ def reject(context: HarvestContext, source: Source, run: str, *, by: str, reason
                 context.now(), by, ActionType.REJECTED.value, source.name, run, reason or None
             )
         )
-        message = f"rejected by {by}" + (f": {reason}" if reason else "")
+        values = {"by": by, "note": reason}
+        rejected = Reason("rejected_because" if reason else "rejected", values)
         done = replace(
             held,
             state=State.REJECTED,
             ended=max(context.now(), held.started),
-            reason=f"{message}; held because {held.reason}",
+            reasons=(rejected, Reason("was_held"), *without_review(held.reasons)),
         )
         context.ledger.discard_run(done)
         return done
@@ -124,7 +121,7 @@ def hold(context: HarvestContext, source: str, *, by: str, reason: str) -> None:
 def release(context: HarvestContext, source: str, *, by: str) -> None:
     """End a source's hold; a held plan still needs approval. Raises PlanError if the source is not on hold."""
     if not context.ledger.release(source):
-        raise PlanError(f"{source}: not on hold; to list holds: `stocktake sources list`")
+        raise PlanError(Reason("not_on_hold", {"source": source}))
     context.ledger.record_audit_entry(
         AuditEntry(context.now(), by, ActionType.RELEASED.value, source)
     )
@@ -133,19 +130,14 @@ def release(context: HarvestContext, source: str, *, by: str) -> None:
 def _find_held_plan(context: HarvestContext, source: str, id: str) -> Run:
     run = context.ledger.run(id)
     if run is None:
-        raise PlanError(
-            f"there is no plan {id!r}; to list the plans that await approval: `stocktake plans list`"
-        )
+        raise PlanError(Reason("unknown_plan", {"run": id}))
     if run.source != source:
-        raise PlanError(f"{id}: this is a plan of {run.source}, not of {source}")
+        values = {"run": id, "owner": run.source, "source": source}
+        raise PlanError(Reason("other_source", values))
     if run.state is State.SUPERSEDED and (newer := context.ledger.last_run(source, [State.HELD])):
-        raise PlanError(
-            f"{id}: superseded; {newer.id} awaits approval now; `stocktake plans show {newer.id}`"
-        )
+        raise PlanError(Reason("superseded_plan", {"run": id, "newer": newer.id}))
     if run.state is not State.HELD:
-        raise PlanError(
-            f"{id}: not awaiting approval (state: {run.state.value}); to list the plans that await approval: `stocktake plans list`"
-        )
+        raise PlanError(Reason("not_awaiting", {"run": id, "state": run.state.value}))
     return run
 
 
@@ -153,19 +145,14 @@ def _check_override(override: Override | None, context: HarvestContext) -> None:
     if override is None:
         return
     if override.limit not in OVERRIDABLE_LIMITS:
-        known = ", ".join(OVERRIDABLE_LIMITS)
-        problem = (
-            " is not a limit that holds plans"
-            if override.limit in {item.name for item in fields(Limits)}
-            else " is not a limit"
-        )
-        raise PlanError(f"{override.limit!r}{problem}; known limits: {known}")
+        is_limit = override.limit in {item.name for item in fields(Limits)}
+        limit = {"limit": override.limit, "known": ", ".join(OVERRIDABLE_LIMITS)}
+        raise PlanError(Reason("not_overridable" if is_limit else "unknown_limit", limit))
     if override.value < 0 or (override.limit in SHARES and override.value > 1):
-        raise PlanError(f"{override.limit}={override.value:g}: use a share from 0 to 1, e.g. 0.6")
+        values = {"limit": override.limit, "value": f"{override.value:g}"}
+        raise PlanError(Reason("not_a_share", values))
     if override.until <= context.now():
-        raise PlanError(
-            f"the override would end at {override.until:%Y-%m-%d %H:%M} UTC, which is in the past; use a later date"
-        )
+        raise PlanError(Reason("past_override", {"until": f"{override.until:%Y-%m-%d %H:%M}"}))
 
 
 def _audit_note(note: str, override: Override | None) -> str | None:

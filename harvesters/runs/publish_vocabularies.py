@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from harvesters.ledger.models import Run, State
+from harvesters.reasons import other
 from harvesters.runs.commit import check_ledger_matches_journal, defer, diff_block, find_entry
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import journal_lock
@@ -45,13 +46,11 @@ def _publish(context: HarvestContext) -> Run | None:
             _blocks(context), run=run.id, time=run.started, fence=context.check_lock
         )
     except JournalError as error:
-        defer(run, context, str(error))
+        defer(run, context, other(error))
         raise
     for graph, _, after in _changes(context):
         context.ledger.set_graph(graph, after)
-    ended = replace(
-        run, state=State.COMMITTED, ended=context.now(), entry=entry.number, reason=None
-    )
+    ended = replace(run, state=State.COMMITTED, ended=context.now(), entry=entry.number, reasons=())
     context.ledger.save(ended)
     return ended
 

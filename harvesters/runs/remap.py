@@ -20,6 +20,7 @@ from harvesters.network.retry import RetryPolicy
 from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.protocols.registry import Protocol
+from harvesters.reasons import Reason, other
 from harvesters.replay import Replay
 from harvesters.runs.commit import check_ledger_matches_journal, finish_commit
 from harvesters.runs.context import HarvestContext
@@ -66,9 +67,7 @@ def remap(
         _close_interrupted(source, context, dry_run=dry_run)
         archived_runs = context.ledger.fetched_runs(source.name, _PUBLISHED_STATES)
         if not archived_runs:
-            raise PlanError(
-                f"{source.name}: no complete run is archived; run `stocktake harvest {source.name}` first"
-            )
+            raise PlanError(Reason("no_archive", {"source": source.name}))
         validators = context.ledger.validators(source.name)
         run = _create_run(source, context, archived_runs)
         try:
@@ -77,7 +76,7 @@ def remap(
         except LockLostError:
             raise
         except HarvestError as error:
-            context.ledger.delete_run(run) if dry_run else fail(run, context, str(error))
+            context.ledger.delete_run(run) if dry_run else fail(run, context, other(error))
             raise
 
 
@@ -88,13 +87,12 @@ def _close_interrupted(source: Source, context: HarvestContext, *, dry_run: bool
         return
     if opened.last_fetched is None or dry_run:
         command = "harvest" if opened.last_fetched is None else "remap"
-        raise PlanError(
-            f"{source.name}: {opened.id} was interrupted and is still open; run `stocktake {command} {source.name}` to finish it"
-        )
+        values = {"source": source.name, "run": opened.id, "command": command}
+        raise PlanError(Reason("still_open", values))
     if opened.state is State.COMMITTING:
         finish_commit(opened, source, context)
     else:
-        fail(opened, context, "interrupted, then restarted")
+        fail(opened, context, Reason("restarted"))
 
 
 def _create_run(source: Source, context: HarvestContext, archived_runs: list[Run]) -> Run:

@@ -8,6 +8,7 @@ from itertools import islice
 from harvesters.errors import PlanError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import UPSERTED, Outcome, Run, StagedRecord, State
+from harvesters.reasons import Reason
 from harvesters.runs.commit import diff_block, is_deferred, state_change
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.plan import Plan
@@ -20,7 +21,7 @@ def get_run(id: str, ledger: Ledger) -> Run:
     """Return the run with this id; raises PlanError if there is none."""
     run = ledger.run(id)
     if run is None:
-        raise PlanError(f"there is no run {id!r}; to list runs: `stocktake runs`")
+        raise PlanError(Reason("unknown_run", {"run": id}))
     return run
 
 

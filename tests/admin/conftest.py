@@ -20,6 +20,7 @@ from harvesters.admin.context import AdminContext
 from harvesters.admin.keys import Key, Scope
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
+from harvesters.reasons import REVIEW, Reason, other
 from vocab.iris import BASE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies
@@ -70,13 +71,17 @@ class World:
     tokens: dict[str, str] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
 
-    def held(self, drafts: tuple[StagedRecord, ...] = (), source: str = "projects", reason: str = "too few came") -> Run:
+    def held(
+        self, drafts: tuple[StagedRecord, ...] = (), source: str = "projects", reason: Reason | str = "too few came"
+    ) -> Run:
         """Return a run whose plan waits, with these drafts."""
+        why = reason if isinstance(reason, Reason) else other(reason)
         run = self.ledger.create_run(source, self.clock.now(), "rules", is_full=True, since=None)
         self.ledger.stage(run, drafts, 0)
         counts = {"fetched": len(drafts), **{outcome.value: sum(it.outcome is outcome for it in drafts) for outcome in Outcome}}
         at = self.clock.now()
-        held = replace(run, state=State.HELD, planned=at, ended=at, counts=counts, fetched=len(drafts), reason=reason)
+        held = replace(run, state=State.HELD, planned=at, ended=at, counts=counts, fetched=len(drafts))
+        held = replace(held, reasons=(why, Reason(REVIEW, {"run": run.id})))
         self.ledger.save(held)
         return held
 

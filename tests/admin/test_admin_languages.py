@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from typing import Any
 
@@ -11,8 +12,10 @@ from starlette.applications import Starlette
 from starlette.routing import Mount
 
 from harvesters.admin.app import create_admin
-from harvesters.ledger.models import Outcome
-from languages.request_locale import LANGUAGES
+from harvesters.ledger.models import Outcome, State
+from harvesters.reasons import TEXTS, Reason
+from languages.request_locale import LANGUAGES, use_language
+from languages.translations import gettext
 
 from .conftest import bearer, draft
 from .test_admin_pages import PAGES, csrf, sign_in
@@ -71,6 +74,44 @@ async def test_a_failed_sign_in_is_marked_and_says_why_in_the_language_of_the_re
     assert answer.status_code == 401
     assert "Вход не выполнен: ключ введён с ошибкой, отозван или истёк." in answer.text
     assert 'aria-invalid="true"' in answer.text
+
+
+async def test_a_held_plan_has_its_reasons_in_the_language_without_commands(client: httpx.AsyncClient, world: Any) -> None:
+    values = {"count": 4000, "total": 5000, "share": "80%", "limit": "10%"}
+    run = world.held((draft("a", Outcome.NEW),), reason=Reason("missing", values))
+    await sign_in(client, world.tokens["admin"])
+
+    pages = [(await client.get(path, headers={"Accept-Language": "es"})).text for path in ("/admin/", f"/admin/page/runs/{run.id}")]
+
+    assert all("faltan 4.000 de 5.000 fichas publicadas (80%); el límite es 10%" in page for page in pages)
+    assert [page for page in pages if "stocktake plans show" in page] == []
+
+
+async def test_a_refused_decision_says_why_in_the_language_of_the_request(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.held((draft("a", Outcome.NEW),))
+    world.ledger.save(replace(run, state=State.REJECTED))
+    await sign_in(client, world.tokens["operate"])
+    form = {"csrf": await csrf(client)}
+
+    answer = await client.post(f"/admin/page/plans/{run.id}/approve", data=form, headers={"Accept-Language": "fr"})
+
+    assert answer.status_code == 409
+    assert f"{run.id} : n’attend pas d’approbation (état : rejected)" in answer.text
+
+
+@pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
+def test_every_reason_has_a_text_in_every_language(language: str) -> None:
+    english = {code: text for code, text in TEXTS.items() if code != "other"}
+
+    with use_language(language):
+        translated = {code: gettext(text) for code, text in english.items()}
+
+    assert [code for code, text in english.items() if translated[code] == text] == []
+    assert {code: _placeholders(text) for code, text in translated.items()} == {code: _placeholders(text) for code, text in english.items()}
+
+
+def _placeholders(text: str) -> set[str]:
+    return set(re.findall(r"%\(\w+\)[sr]", text))
 
 
 async def test_the_api_answers_in_english_whatever_the_browser_asks_for(client: httpx.AsyncClient, world: Any) -> None:

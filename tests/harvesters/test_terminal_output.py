@@ -9,6 +9,7 @@ from rich.console import Console, RenderableType
 
 from harvesters.ledger.models import Run, State
 from harvesters.pipeline.page_processor import Progress
+from harvesters.reasons import other
 from harvesters.runs import run_report
 from harvesters.runs.source_preview import PreviewResult, RecordPreview
 from harvesters.runs.terminal_output import (
@@ -30,7 +31,7 @@ RUN = Run(
     None,
     NOW,
     "",
-    reason="too short",
+    reasons=(other("too short"),),
     counts=COUNTS,
 )
 

@@ -38,6 +38,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"journal"},
     ),
     "harvesters": (
+        {"reasons"},
         {"errors", "quiet_hours"},
         {"source", "optional_dependency", "parsing"},
         {"option_schema", "payloads.graph"},

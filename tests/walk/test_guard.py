@@ -253,6 +253,8 @@ def test_a_rejected_plan_changes_nothing_and_cannot_be_approved(source: Source, 
     done = plan_decisions.reject(context, source, plan.run.id, by="ann", reason="their outage")
 
     assert (done.state, entries(context)) == (State.REJECTED, 1)
+    assert (done.reason or "").startswith("rejected by ann: their outage; the plan awaited approval; the source returned no records; ")
+    assert "stocktake" not in (done.reason or "")
     with pytest.raises(PlanError, match="state: rejected"):
         plan_decisions.approve(context, source, plan.run.id, by="ann")
 

@@ -41,7 +41,7 @@ def _create_runs() -> None:
         sa.Column("archived", sa.BigInteger, nullable=False),
         sa.Column("entry", sa.Integer),
         sa.Column("rules", sa.String, nullable=False),
-        sa.Column("reason", sa.Text),
+        sa.Column("reasons", sa.Text),
         sa.Column("counts", sa.Text),
         sa.Column("network", sa.Text),
         sa.Column("fetched", sa.Integer, nullable=False),

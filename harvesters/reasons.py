@@ -1,0 +1,157 @@
+"""Reasons of runs and refusals: a code with values, and its text, in any language.
+
+A reason is stored as its code and values. Its English text is published and logged; the admin
+pages show it in the language of the request, by the catalogues of ``languages``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+
+Value = str | int
+
+
+@dataclass(frozen=True, slots=True)
+class Reason:
+    """Why a run ended as it did, or why a request was refused; *values* fill the text of *code*.
+
+    >>> Reason("no_records").text
+    'the source returned no records; the last good data stays'
+    """
+
+    code: str
+    values: Mapping[str, Value] = field(default_factory=dict)
+
+    def describe(self, translate: Callable[[str], str], number: Callable[[int], str]) -> str:
+        """Return the text: *translate* translates the English one, *number* writes whole numbers."""
+        values = {
+            name: number(value) if isinstance(value, int) else value
+            for name, value in self.values.items()
+        }
+        return translate(TEXTS[self.code]) % values
+
+    @property
+    def text(self) -> str:
+        """Return the English text."""
+        return self.describe(str, lambda value: f"{value:,}")
+
+
+def other(text: object) -> Reason:
+    """Return the reason that has only a text, such as the message of an error."""
+    return Reason("other", {"text": str(text)})
+
+
+def join_reasons(reasons: Iterable[Reason]) -> str:
+    """Return the English texts as one.
+
+    >>> join_reasons([Reason("no_records"), Reason("superseded", {"run": "a.2"})])
+    'the source returned no records; the last good data stays; superseded by the plan of a.2'
+    """
+    return "; ".join(reason.text for reason in reasons)
+
+
+def without_review(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+    """Return the reasons without the command to review a plan."""
+    return tuple(reason for reason in reasons if reason.code != REVIEW)
+
+
+REVIEW = "review"  # code of the reason that names the command to review a plan
+
+# English text by code. The catalogues in languages/locale have the same texts as keys.
+TEXTS: Mapping[str, str] = {
+    "other": "%(text)s",
+    # why a plan awaits approval
+    "no_records": "the source returned no records; the last good data stays",
+    "too_few_records": (
+        "the source returned %(fetched)s records; its definition expects at least %(expected)s"
+    ),
+    "missing": (
+        "%(count)s of %(total)s published records are missing (%(share)s); the limit is "
+        "%(limit)s"
+    ),
+    "deleted": (
+        "%(count)s of %(total)s published records were deleted by the source (%(share)s); the "
+        "limit is %(limit)s"
+    ),
+    "missing_or_deleted": (
+        "%(count)s of %(total)s published records are missing or were deleted (%(deleted)s) "
+        "(%(share)s); the limit is %(limit)s"
+    ),
+    "changed": (
+        "%(count)s of %(total)s published records changed (%(share)s); the limit is %(limit)s"
+    ),
+    "reidentified": (
+        "%(count)s of %(total)s published records have another key (%(share)s); the limit is "
+        "%(limit)s"
+    ),
+    "withheld": (
+        "%(count)s of %(total)s records could not be published (%(share)s); the limit is "
+        "%(limit)s"
+    ),
+    "on_hold": "%(by)s holds the source since %(since)s UTC",
+    "on_hold_because": "%(by)s holds the source since %(since)s UTC: %(note)s",
+    REVIEW: (
+        "review it with `stocktake plans show %(run)s --diff`, then `stocktake plans approve "
+        "%(run)s` or `reject`"
+    ),
+    # what became of a plan
+    "superseded": "superseded by the plan of %(run)s",
+    "rejected": "rejected by %(by)s",
+    "rejected_because": "rejected by %(by)s: %(note)s",
+    "was_held": "the plan awaited approval",
+    "kept": "the plan is kept; the schedule or `stocktake harvest %(source)s` will write it",
+    # why a run is incomplete or failed
+    "incomplete": "%(text)s; no record was marked as deleted",
+    "short": (
+        "the source reported %(reported)s records but returned %(fetched)s; no record was "
+        "marked as deleted"
+    ),
+    "restarted": "interrupted, then restarted",
+    "restarted_rules": "interrupted, then restarted: mapping or shapes changed",
+    "restarted_remap": "interrupted, then restarted: it was a re-mapping of the archive",
+    "crash_loop": (
+        "its process was killed %(count)s times after page %(page)s; look for the cause in the "
+        "logs of this program and of the system"
+    ),
+    "bug": "a fault of this program, please report it (%(error)s)",
+    # why a request is refused
+    "unknown_run": "there is no run %(run)r; to list runs: `stocktake runs`",
+    "unknown_plan": (
+        "there is no plan %(run)r; to list the plans that await approval: `stocktake plans "
+        "list`"
+    ),
+    "would_supersede": (
+        "%(source)s: the plan %(plan)s awaits approval, and a new run would supersede it: "
+        "%(text)s; to run anyway, confirm with supersede=%(plan)s"
+    ),
+    "nothing_to_supersede": (
+        "%(source)s: no plan %(plan)s awaits approval; to list plans: `stocktake plans list`"
+    ),
+    "outdated_plan": (
+        "%(run)s: %(newer)s has been committed since, so the plan no longer fits; `stocktake "
+        "plans reject %(run)s`"
+    ),
+    "other_source": "%(run)s: this is a plan of %(owner)s, not of %(source)s",
+    "superseded_plan": (
+        "%(run)s: superseded; %(newer)s awaits approval now; `stocktake plans show %(newer)s`"
+    ),
+    "not_awaiting": (
+        "%(run)s: not awaiting approval (state: %(state)s); to list the plans that await "
+        "approval: `stocktake plans list`"
+    ),
+    "not_on_hold": "%(source)s: not on hold; to list holds: `stocktake sources list`",
+    "not_overridable": "%(limit)r is not a limit that holds plans; known limits: %(known)s",
+    "unknown_limit": "%(limit)r is not a limit; known limits: %(known)s",
+    "not_a_share": "%(limit)s=%(value)s: use a share from 0 to 1, e.g. 0.6",
+    "past_override": (
+        "the override would end at %(until)s UTC, which is in the past; use a later date"
+    ),
+    "still_open": (
+        "%(source)s: %(run)s was interrupted and is still open; run `stocktake %(command)s "
+        "%(source)s` to finish it"
+    ),
+    "no_archive": (
+        "%(source)s: no complete run is archived; run `stocktake harvest %(source)s` first"
+    ),
+}
