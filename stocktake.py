@@ -57,7 +57,7 @@ COMMANDS = {
     "store": ("publisher.store.verification.commands", "app", "", "Check or rebuild the RDF store."),
     "keys": ("harvesters.admin.cli", "app", "", "Keys of the admin pages and API."),
     "shapes": ("shapes.cli", "app", "", "SHACL shapes that validate records."),
-    "vocabulary": ("vocab.cli", "app", "", "The vocabulary: ontology, concept schemes and crosswalks."),
+    "vocabulary": ("command_line.vocabulary", "app", "", "The vocabulary: ontology, concept schemes and crosswalks."),
 }
 
 _err = Console(stderr=True)

@@ -21,7 +21,7 @@ Base = Annotated[str, typer.Option("--base", envvar="STOCKTAKE_BASE", help="Base
 
 @app.callback()
 def vocabulary() -> None:
-    """Check the vocabulary."""
+    """Check the vocabulary, and write releases of it."""
 
 
 @app.command()

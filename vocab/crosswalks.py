@@ -142,6 +142,15 @@ class Crosswalks:
         """
         return _all_matches("dpga-sector", self.iris.base).get(fold(word), ()) if len(word) <= MAX_LENGTH else ()
 
+    def find_all(self, scheme: str, word: str) -> tuple[str, ...]:
+        """Return all our concepts that match a code or a word of the foreign *scheme*; may be empty.
+
+        >>> [iri.rpartition("/")[2] for iri in Crosswalks(Iris()).find_all("world-bank-sector", "Social protection")]
+        ['1.3']
+        """
+        matches = _all_matches(scheme, self.iris.base)
+        return matches.get(word.strip()) or matches.get(fold(word), ()) if len(word) <= MAX_LENGTH else ()
+
     def is_own_name(self, iri: str, text: str) -> bool:
         """Return whether *text* is the code or a preferred label of a concept, and not only another name of it.
 

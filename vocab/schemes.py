@@ -89,10 +89,25 @@ def statements(base: str = BASE) -> Iterator[tuple[str, list[str]]]:
     """Yield each named graph of the vocabulary: its IRI, and its statements sorted, unique and without blank nodes.
 
     >>> sorted(graph.removeprefix(BASE) for graph, _ in statements())[:3]
-    ['matrix', 'ns', 'scheme/action-line']
+    ['facilitators', 'matrix', 'ns']
     """
     for graph, triples in sorted(_graphs(base).items()):
         yield graph, sorted({str(triple) for triple in triples})
+
+
+def graph_triples(scheme: str | None = None, base: str = BASE) -> tuple[Triple, ...]:
+    """Return the statements of the file of *scheme*, None: of the ontology; raises KeyError if there is no such scheme."""
+    return _graphs(base)[f"{base}ns" if scheme is None else f"{base}scheme/{scheme}"]
+
+
+def crosswalks() -> list[str]:
+    """Return the names of the schemes that translate codes and words of others into ours.
+
+    >>> "iati-region" in crosswalks(), "itu-region" in crosswalks()
+    (True, False)
+    """
+    folder = files("vocab") / "data" / "crosswalks"
+    return sorted(file.name.removesuffix(".ttl") for file in folder.iterdir() if file.name.endswith(".ttl"))
 
 
 def schemes(base: str = BASE) -> list[str]:

@@ -19,7 +19,12 @@ from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import Payload, Record
 from harvesters.parsing import parser_errors
 from harvesters.payloads import property_path
-from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
+from harvesters.payloads.crosswalk_lookup import (
+    CrosswalkLookup,
+    Subjects,
+    classify_words,
+    merge_subjects,
+)
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.jmespath_compiler import compile_jmespath
 from harvesters.payloads.value_parsing import (
@@ -51,10 +56,15 @@ from vocab.initiative import (
     Role,
     Text,
 )
-from vocab.iris import Iris
+from vocab.schemes import crosswalks as crosswalk_names
 
 OPTIONS: Mapping[str, Option] = {
     "split": Option(str, None, "The separator of values in one text, e.g. `;`."),
+    "crosswalk": Option(
+        str,
+        None,
+        "The crosswalk that translates the words of the field `subjects`, e.g. `world-bank-sector`.",
+    ),
     "dates": Option(
         (str, list), None, "The registry's date format or formats, if not ISO 8601 (strptime)."
     ),
@@ -150,6 +160,12 @@ def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[str]
     except SourceDefinitionError as error:
         yield str(error)
         return
+    crosswalk = get_option(source, OPTIONS, "crosswalk")
+    if crosswalk and crosswalk not in crosswalk_names():
+        yield (
+            f"{source.name}: unknown crosswalk {crosswalk!r}; "
+            f"{suggestion(crosswalk, crosswalk_names())}"
+        )
     for name, text in source.fields.items():
         match = _NAME.match(name)
         if not match or match[1] not in known:
@@ -180,7 +196,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any
     def map_record(record: Record[Any]) -> Resource:
         payload_type = _payload_type(record.payload)
         if payload_type not in tables:
-            tables[payload_type] = FieldTable(source, lexicon, crosswalks.iris, payload_type)
+            tables[payload_type] = FieldTable(source, lexicon, crosswalks, payload_type)
         return tables[payload_type].map_record(kind, record)
 
     return map_record
@@ -227,11 +243,19 @@ class FieldTable:
     """A compiled [fields] table: how each field is found in a record."""
 
     def __init__(
-        self, source: Source, lexicon: CrosswalkLookup, iris: Iris, payload_type: Payload
+        self,
+        source: Source,
+        lexicon: CrosswalkLookup,
+        crosswalks: Crosswalks,
+        payload_type: Payload,
     ) -> None:
         self.lexicon = lexicon
+        self.crosswalks = crosswalks
+        self.crosswalk = get_option(source, OPTIONS, "crosswalk")
         self.initiative = partial(
-            iris.thing, "initiative", get_option(source, OPTIONS, "initiatives_of") or source.name
+            crosswalks.iris.thing,
+            "initiative",
+            get_option(source, OPTIONS, "initiatives_of") or source.name,
         )
         self.language = source.language
         self.separator = get_option(source, OPTIONS, "split")
@@ -324,6 +348,7 @@ class FieldTable:
         declared = lexicon.parse_declared(
             self.words(row, "action_lines"), self.words(row, "goals"), self.words(row, "targets")
         )
+        linked = merge_subjects(declared, self._translated(row)) if self.crosswalk else declared
         licence = self.word(row, "licence")
         return kind(
             key=record.key,
@@ -343,9 +368,9 @@ class FieldTable:
             modified=self.date(row, "modified") or record.modified,
             countries=tuple(dict.fromkeys(map(lexicon.country, self.words(row, "countries")))),
             parties=tuple(self._parties(row)),
-            action_lines=declared.lines,
-            goals=declared.goals,
-            targets=declared.targets,
+            action_lines=linked.lines,
+            goals=linked.goals,
+            targets=linked.targets,
             subjects=self._subjects(row, declared.unmatched),
             related=(
                 *self.words(row, "related"),
@@ -353,6 +378,17 @@ class FieldTable:
             ),
             **_CLASS_FIELDS[kind](self, row),
         )
+
+    def _translated(self, row: Any) -> Subjects:
+        """Return the concepts that the source's crosswalk has for its subjects; the words stay
+        subjects.
+        """
+        texts = (text for text, _ in self.texts(row, "subjects"))
+        words = (part for text in texts for part in split_values([text], self.separator))
+        scheme = str(self.crosswalk)
+        iri = self.crosswalks.iris.scheme(scheme)
+        found = classify_words(words, iri, partial(self.crosswalks.find_all, scheme))
+        return found._replace(unmatched=())
 
     def _subjects(self, row: Any, left: tuple[str, ...]) -> tuple[Text, ...]:
         texts = [

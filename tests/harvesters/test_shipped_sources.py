@@ -7,6 +7,7 @@ import io
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -17,9 +18,10 @@ from pyoxigraph import RdfFormat, Store, parse
 from simulated import door
 
 from harvesters.compatibility import check_compatible
+from harvesters.mappings import fields
 from harvesters.page_model import Record
 from harvesters.source import load
-from vocab.initiative import Initiative, Resource
+from vocab.initiative import Basis, Initiative, Resource
 
 CARDS = sorted((Path(__file__).parents[2] / "sources").glob("*.toml"))
 PARTNERS = replay.SHARED / "facts" / "partners"
@@ -153,10 +155,32 @@ def test_a_world_bank_project_starts_with_its_loan_not_with_its_approval(words: 
 
     projects = [cast(Initiative, map_record(record)) for record in records]
 
-    assert [(it.start, it.issued, it.modified) for it in projects if isinstance(it, Initiative)] == [
+    assert [(it.start, it.issued, it.modified) for it in projects] == [
         ("2025-01-15T00:00:00Z", "2024-07-29T00:00:00Z", "2025-03-01T00:00:00Z"),
         (None, "2024-07-29T00:00:00Z", "2024-09-13"),
     ]
+
+
+def test_sectors_of_the_world_bank_are_crosswalked_and_stay_subjects(words: Any) -> None:
+    source = load(ROOT / "sources" / "world-bank.toml")
+    map_record = check_compatible(source)[1].prepare(source, words)
+    row = {"id": "P1", "project_name": "Roads", "sector": [{"Name": "Social Protection"}, {"Name": "Oil and Gas"}]}
+
+    project = map_record(Record("P1", row, b""))
+
+    assert [(claim.concept, claim.basis, claim.word) for claim in project.targets] == [
+        ("http://metadata.un.org/sdg/1.3", Basis.CROSSWALKED, "Social Protection")
+    ]
+    assert [text.value for text in project.subjects] == ["Social Protection", "Oil and Gas"]
+
+
+def test_an_unknown_crosswalk_is_refused_with_the_known_ones() -> None:
+    source = load(ROOT / "sources" / "world-bank.toml")
+    wrong = replace(source, options={**source.options, "crosswalk": "sectors"})
+
+    (fault,) = fields.faults(wrong)
+
+    assert fault.startswith("world-bank: unknown crosswalk 'sectors'; ")
 
 
 def test_the_readme_lists_every_shipped_card() -> None:

@@ -25,9 +25,9 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "vocab": (
         {"addresses", "freshness", "initiative", "iris", "normalization"},
         {"terms"},
-        {"check", "properties", "run_statistics", "schemes", "tombstone"},
-        {"action_lines", "describe", "label_index", "provenance"},
-        {"countries", "goals"},
+        {"change_log", "check", "properties", "run_statistics", "schemes", "tombstone"},
+        {"action_lines", "describe", "label_index", "mapping_sets", "provenance"},
+        {"countries", "goals", "release"},
         {"cli", "crosswalks"},
     ),
     "shapes": ({"batch", "examples", "result"}, {"engines", "rules"}, {"validate"}, {"cli"}),

@@ -20,7 +20,7 @@ from publisher.http.endpoints import format_parameter, get, other_contents, prob
 from publisher.http.links import Link, origin
 from publisher.http.paths import path_segments
 from publisher.http.problems import HTTPProblem
-from publisher.http.representation import ResourceURLs
+from publisher.http.representation import Representation, ResourceURLs, build_response
 from publisher.linked_data.concept_tree import concept_tree
 from publisher.linked_data.content_response import DescriptionJson, Resource, respond
 from publisher.linked_data.cursor_lists import ListCursor, ListPage, ListParameters, load_page
@@ -38,8 +38,10 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 from vocab.iris import is_web
+from vocab.mapping_sets import mapped_schemes, sssom_table
 from vocab.terms import SCHEMA
 
+_TSV = "text/tab-separated-values; charset=utf-8"
 ConceptIri = Annotated[str, Query(description="The IRI of the concept")]
 FormatName = Annotated[str | None, format_parameter(FORMATS)]
 
@@ -53,6 +55,20 @@ async def scheme_parameters(
 
 
 router = APIRouter()
+
+
+@get(router, "/scheme/{scheme}.sssom.tsv", include_in_schema=False)
+async def mappings(request: Request, service: ServiceDep, scheme: str) -> Response:
+    """Answer with the mappings of a scheme as a SSSOM table."""
+    base = service.iris.base
+    if scheme not in mapped_schemes(base):
+        known = ", ".join(mapped_schemes(base))
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND, f"The scheme has no mappings. Schemes with mappings: {known}"
+        )
+    links = (Link("describes", service.iris.scheme(scheme)),)
+    table = sssom_table(scheme, base).encode()
+    return build_response(request, Representation(table, _TSV, links=links))
 
 
 @get(router, "/scheme/{rest:path}", include_in_schema=False)
@@ -155,8 +171,10 @@ async def _show_scheme(service: QueryService, pages: Pages, found: Document) -> 
         for facet in facets
         for code, number in counts.get(facet.name, {}).items()
     }
+    mapped = {service.iris.scheme(name) for name in mapped_schemes(service.iris.base)}
     return pages.page(
         "scheme.html",
+        has_mappings=found.description.iri in mapped,
         it=found.description,
         concepts=concept_tree(concepts),
         things=things,

@@ -1,4 +1,4 @@
-"""The ontology, the matrix and its links, and the JSON-LD context and frames of our JSON."""
+"""The ontology, the matrix and its links, the facilitators, and the JSON-LD context and frames of our JSON."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from starlette.responses import Response
 from publisher.facets.queries import open_facet_index
 from publisher.formats import DATA_FORMATS
 from publisher.http.links import Link
+from publisher.http.paths import split_suffix
 from publisher.http.problems import HTTPProblem
-from publisher.http.representation import Representation, build_response
+from publisher.http.representation import Representation, ResourceURLs, build_response
 from publisher.linked_data.content_response import Resource, respond
 from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.jsonld_context import CONTEXT_PATH, FRAMES, jsonld_context, jsonld_frame
@@ -29,6 +30,7 @@ from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 
 _LD = "application/ld+json"
+_VERSION_IRI = "http://www.w3.org/2002/07/owl#versionIRI"
 _FRAME = '; profile="http://www.w3.org/ns/json-ld#frame"'
 
 
@@ -41,9 +43,19 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         return await _respond(request, found, found.description.iri)
 
     async def part(request: Request) -> Response:
-        """Answer for a link or a version of the matrix."""
+        """Answer for a link or a version of the matrix, or for one relation of a facilitator."""
         depth = request.url.path.strip("/").count("/") + 1
         return await _respond(request, await find_document(request, service, describe_thing, depth), "")
+
+    async def version(request: Request) -> Response:
+        """Answer for the version of the ontology that is served; its IRI is the owl:versionIRI."""
+        name, suffix = split_suffix(request.path_params["version"])
+        iri = f"{service.iris.base}ns"
+        found = Document(await describe_graph(service, iri), ResourceURLs("/ns"), suffix)
+        current = [row.object.value for row in found.description.statements if (row.subject, row.predicate) == (iri, _VERSION_IRI)]
+        if f"{iri}/{name}" not in current:
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This version isn't served here. Available: {', '.join(current) or 'none'}")
+        return await _respond(request, found, iri)
 
     async def _respond(request: Request, found: Document, graph: str) -> Response:
         subject = Resource(found.description, found.urls, graph=graph, links=(Link("cite-as", found.description.iri),))
@@ -84,6 +96,10 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
     for path, endpoint in (
         ("/ns", whole),
         ("/ns.{suffix}", whole),
+        ("/ns/{version}", version),
+        ("/facilitators", whole),
+        ("/facilitators.{suffix}", whole),
+        ("/facilitators/{rest:path}", part),
         ("/matrix", whole),
         ("/matrix.{suffix}", whole),
         ("/matrix/{rest:path}", part),

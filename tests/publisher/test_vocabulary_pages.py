@@ -1,0 +1,44 @@
+"""Versions of the ontology, SSSOM tables and facilitators are served by their IRIs."""
+
+from __future__ import annotations
+
+import httpx
+import pytest
+
+from vocab.mapping_sets import mapped_schemes, sssom_table
+
+
+@pytest.mark.parametrize("path", ["/ns/0.1.0", "/ns/0.1.0.ttl"])
+async def test_the_version_iri_answers_with_the_ontology(client: httpx.AsyncClient, path: str) -> None:
+    answer, current = await client.get(path), await client.get("/ns.ttl")
+
+    assert (answer.status_code, answer.content) == (200, current.content)
+
+
+async def test_a_version_that_is_not_served_names_the_one_that_is(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/ns/0.0.1")
+
+    assert answer.status_code == 404
+    assert "ns/0.1.0" in answer.text
+
+
+@pytest.mark.parametrize("scheme", mapped_schemes())
+async def test_a_sssom_table_is_beside_each_scheme_with_mappings(client: httpx.AsyncClient, scheme: str) -> None:
+    answer = await client.get(f"/scheme/{scheme}.sssom.tsv")
+
+    assert answer.headers["content-type"] == "text/tab-separated-values; charset=utf-8"
+    assert answer.text == sssom_table(scheme)
+
+
+async def test_a_scheme_without_mappings_has_no_sssom_table(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/scheme/coverage.sssom.tsv")
+
+    assert answer.status_code == 404
+
+
+async def test_a_facilitator_is_described_with_the_date_of_its_text(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/facilitators/C2-itu-2017", headers={"Accept": "text/turtle"})
+
+    assert answer.status_code == 200
+    assert "2017" in answer.text
+    assert (await client.get("/facilitators", headers={"Accept": "text/html"})).status_code == 200
