@@ -29,6 +29,7 @@ from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.error_handlers import ErrorHandlers
 from publisher.pages.templating import DOCUMENTATION, PACKAGE_FOLDER, Pages
 from publisher.portal.first_start import FirstStart
+from publisher.portal.paged_listing import published_kinds
 from publisher.portal.routes.suggest import build_rate_limiter
 from publisher.portal.source_preview import PreviewRunner
 from publisher.releases.object_store import follow_releases
@@ -90,7 +91,7 @@ def create_app(service: QueryService, permit: Callable[[Request], bool] = no_pee
     app.state.demo = site.branding.demo
     app.state.start = start = FirstStart(service, release=site.branding.demo)
     app.state.preview_runner = site.preview_runner
-    pages = Pages(service.iris, lambda: data_version(service), site.branding)
+    pages = Pages(service.iris, lambda: data_version(service), site.branding, lambda: published_kinds(service))
     app.state.service, app.state.pages = service, pages
     app.state.suggestion_limiter = build_rate_limiter(service.limits)
     app.state.exporter = Exporter(service, ExportQueue(service.data / "exports", service.limits))

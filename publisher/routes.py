@@ -11,7 +11,10 @@ from publisher.feeds.routes import activities, feeds, ldes, oai, robots
 from publisher.linked_data.routes import health, linksets, lists, mementos, records, runs, status
 from publisher.pages.templating import Pages
 from publisher.portal.routes import (
+    about,
     catalog,
+    columns,
+    compare,
     concepts,
     data,
     documents,
@@ -30,6 +33,7 @@ from publisher.portal.routes import (
     sources,
     suggest,
     things,
+    topics,
     trends,
     vocabulary,
 )
@@ -41,6 +45,10 @@ Router = Callable[[QueryService, Pages], APIRouter]
 ROUTERS: dict[str, APIRouter | Router] = {
     "home": home.router,
     "logo": logo.router,
+    "about": about.router,
+    "topics": topics.router,
+    "columns": columns.router,
+    "compare": compare.router,
     "atlas": map.router,
     "trends": trends.router,
     "gaps": gaps.router,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -93,7 +94,17 @@ def _claims(description: Description, name: str) -> list[Claim]:
     for prefix, basis in _BASES:
         term = f"wsis:{prefix}{name[0].upper()}{name[1:]}" if prefix else f"wsis:{name}"
         claims += [_claim(description, concept, basis) for concept in description.all(term)]
-    return claims
+    return sorted(claims, key=lambda claim: _code_order(claim.concept.value))
+
+
+def _code_order(value: str) -> list[tuple[int, int, str]]:
+    """Return a key by which codes are sorted: numbers in them by their value.
+
+    >>> sorted(["sdg/10", "sdg/9", "sdg/9.b", "sdg/9.2"], key=_code_order)
+    ['sdg/9', 'sdg/9.2', 'sdg/9.b', 'sdg/10']
+    """
+    parts = re.findall(r"[0-9]{1,9}|[^0-9]+", value)
+    return [(0, int(part), "") if part.isdecimal() else (1, 0, part) for part in parts]
 
 
 def _claim(description: Description, concept: Term, basis: str) -> Claim:

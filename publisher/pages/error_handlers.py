@@ -90,6 +90,7 @@ class ErrorHandlers:
             return problem_response(status, title, detail, headers, **more)
         place = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
         values = {"title": title, "detail": detail + place, "status": int(status), "export": "Link" in headers}
+        values["retry_after"] = headers.get("Retry-After", "")
         response = self._pages.page("problem.html", status, **values)
         response.headers.update(headers)
         return response

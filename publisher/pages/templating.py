@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from http import HTTPStatus
 from pathlib import Path
 from typing import Protocol
@@ -15,6 +15,8 @@ from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import format_datetime, format_number, gettext, ngettext
 from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.escaping import ascii_host, finalize
+from publisher.pages.licences import licence_name
+from publisher.pages.navigation import filter_query, sections
 from publisher.rdf.results import Term
 from shapes.rules import message
 from vocab.iris import Iris, is_web
@@ -35,10 +37,16 @@ class Labeled(Protocol):
 class Pages:
     """Render templates; *iris* tells which addresses are ours, *newest_entry* gives the last journal entry that is shown.
 
-    *branding* is the name, logo and contact of the installation.
+    *branding* is the name, logo and contact of the installation. *published* returns the kinds of items that exist.
     """
 
-    def __init__(self, iris: Iris, newest_entry: Callable[[], object] = lambda: None, branding: Branding = PLAIN) -> None:
+    def __init__(
+        self,
+        iris: Iris,
+        newest_entry: Callable[[], object] = lambda: None,
+        branding: Branding = PLAIN,
+        published: Callable[[], Collection[str]] = tuple,
+    ) -> None:
         self.iris, self.branding = iris, branding
         self._templates = Environment(
             loader=FileSystemLoader(PACKAGE_FOLDER / "templates"),
@@ -52,7 +60,9 @@ class Pages:
         self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         self._templates.globals.update(plain_host=ascii_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
         self._templates.globals.update(rule_message=self.rule_message)
-        self._templates.globals.update(branding=branding, refresh=0, has_documentation=DOCUMENTATION.is_dir())
+        documented = DOCUMENTATION.is_dir()
+        self._templates.globals.update(branding=branding, refresh=0, sections=lambda: sections(published(), documented))
+        self._templates.globals.update(filter_query=filter_query, licence_name=licence_name)
         self._templates.globals.update(
             languages=LANGUAGES, locale=current_locale, format_number=format_number, format_datetime=format_datetime, label_of=self.label
         )

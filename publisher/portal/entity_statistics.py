@@ -19,6 +19,7 @@ from publisher.pages.charts.network import MOST, network_diagram
 from publisher.portal.facet_labels import FacetLabels, basis_title
 from publisher.portal.facet_panels import FacetPanel, facet_panels, query_page_url
 from publisher.portal.map import country_map
+from publisher.portal.profile import Profile, profile
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.terms import ORG
@@ -26,15 +27,18 @@ from vocab.terms import ORG
 FIGURES = ("line", "goal", "target", "country", "region", "year", "stakeholder", "status", "type", "coverage", "source")
 PAIRS = 200  # pairs of organizations, and organizations, that are looked at
 PARTY = "organization"
+COMPARED = ("line", "goal", "region", "country")  # facets whose codes can be compared with each other
 
 
 @dataclass(frozen=True, slots=True)
 class EntityStatistics:
     """The figures of a page. *bases* tells how many initiatives each way of linking gives; *search* leads to the list.
 
-    *forms* are the same as data: label and address.
+    *forms* are the same as data: label and address. *compare* is the address of a comparison with another topic, "" where there is none.
     """
 
+    profile: Profile
+    compare: str
     total: int
     bases: tuple[tuple[str, int], ...]
     panels: tuple[FacetPanel, ...]
@@ -56,7 +60,10 @@ def entity_statistics(tables: FacetIndex, filters: Filter, names: FacetLabels, s
     met = tuple(sorted({name for pair in pairs for name in pair[:2]}))
     known = tables.organization_names(met) if met else {}
     place = next((codes[0] for facet, codes in filters.chosen if facet == "country"), None)
+    topic = next((f"{facet}/{codes[0]}" for facet, codes in filters.chosen if facet in COMPARED), "")
     return EntityStatistics(
+        profile=profile(tables, filters, names, tuple(but)),
+        compare=f"/compare?{urlencode({'one': topic})}" if topic else "",
         total=tables.total(filters),
         bases=bases,
         panels=tuple(facet_panels(tables, filters, shown, names)),

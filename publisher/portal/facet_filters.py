@@ -64,6 +64,31 @@ class FilterGroup(NamedTuple):
         return any(item.chosen for item in (*self.first, *self.rest))
 
 
+class ActiveFilter(NamedTuple):
+    """A filter of the address: its facet, its name, and the address of the same page without it."""
+
+    facet: str
+    name: str
+    href: str
+
+
+def active_filters(names: FacetLabels) -> list[ActiveFilter]:
+    """Return the filters that the address of the request names, in its order; each can be removed."""
+    now = current_locale()
+    params = [(name, value) for name, value in QueryParams(now.query).multi_items() if value and name not in ("page", "format", "lang")]
+    chosen = dict.fromkeys((name, value) for name, value in params if name in FACETS)
+    return [
+        ActiveFilter(
+            facet_title(facet), names.short(facet, code.strip()), now.path + _query([pair for pair in params if pair != (facet, code)])
+        )
+        for facet, code in chosen
+    ]
+
+
+def _query(pairs: list[tuple[str, str]]) -> str:
+    return f"?{QueryParams(pairs)}" if pairs else ""
+
+
 def facet_parameters() -> list[dict[str, object]]:
     """Return the description of the parameters that parse_filters reads, as OpenAPI's Parameter objects."""
     known = {"kind": list(KINDS), "basis": [basis.value for basis in Basis]}
@@ -125,4 +150,4 @@ def _toggle_url(facet: str, code: str, picked: tuple[str, ...]) -> str:
     params = [(name, value) for name, value in QueryParams(now.query).multi_items() if value and name not in ("page", "format", "lang")]
     kept = [(name, value) for name, value in params if (name, value) != (facet, code)]
     parameters = kept if code in picked else [*kept, (facet, code)]
-    return "/search" + (f"?{QueryParams(parameters)}" if parameters else "")
+    return "/search" + _query(parameters)

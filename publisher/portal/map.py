@@ -2,23 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from markupsafe import Markup
 
 from languages.translations import gettext as _
+from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
 from publisher.pages.charts import map
 from publisher.portal.facet_labels import FacetLabels
+from vocab.iris import Iris
+from vocab.schemes import concepts
 
 
 def country_map(tables: FacetIndex, filters: Filter, names: FacetLabels) -> Markup | None:
-    """Draw what is wanted by country, each leading to its page; None where the outlines were not built."""
+    """Draw what is wanted by country, each leading to its page; None where the outlines were not built.
+
+    A filter by region cuts the drawing to the countries of these regions.
+    """
     counts = tables.counts(filters.with_codes("country")).get("country", {})
     return map.world_map(
         {code.zfill(3): things for code, things in counts.items()},
         lambda code: names.name("country", code),
         lambda code: names.page("country", code),
         _("World map: initiatives by country"),
+        countries_of(filters.codes("region"), names.iris),
+    )
+
+
+def countries_of(regions: Collection[str], iris: Iris) -> frozenset[str]:
+    """Return the M49 codes, of three digits, of the countries in ITU regions.
+
+    >>> "404" in countries_of(["africa"], Iris()), countries_of([], Iris())
+    (True, frozenset())
+    """
+    wanted = {FACETS["region"].iri(code, iris) for code in regions}
+    country = FACETS["country"]
+    return frozenset(
+        country.code(area, iris).zfill(3) for area, item in concepts("area", iris.base).items() if wanted.intersection(item.matches)
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from urllib.parse import urlencode
 
 from markupsafe import Markup
 
@@ -19,6 +20,7 @@ from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import sort_key
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
+from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.schemes import concepts
 
@@ -27,13 +29,21 @@ Links = Mapping[tuple[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """The counts by line and goal, the official links with their status, and the heads of rows and columns."""
+    """The counts by line and goal, the official links with their status, and the heads of rows and columns.
+
+    *filters* are the other filters of the counts, as the rest of a query string.
+    """
 
     lines: tuple[HeatmapLabel, ...]
     goals: tuple[HeatmapLabel, ...]
     counts: Mapping[tuple[str, str], int]
     links: Links
     query: str
+    filters: str = ""
+
+    def search(self, line: str, goal: str) -> str:
+        """Return the address of the search for the initiatives of a cell."""
+        return f"/search?kind=initiative&line={line}&goal={goal}{self.filters}"
 
     def shade(self, line: str, goal: str) -> int:
         """Return the shade of a cell."""
@@ -82,7 +92,10 @@ def count_matrix(tables: FacetIndex, filters: Filter, names: FacetLabels, offici
     """Count what is wanted by line and goal."""
     counts = tables.cross_tabulate(filters, "line", "goal")
     text = asking.cross_tabulate(filters, "line", "goal", names.iris)
-    return Matrix(_labels("line", "action-line", names), _labels("goal", "sdg", names), counts, official, text)
+    others = [(facet, code) for facet, codes in filters.chosen if facet not in ("kind", "line", "goal") for code in codes]
+    others += [("basis", basis.value) for basis in filters.bases if filters.bases != (Basis.DECLARED,)]
+    tail = "".join(f"&{urlencode([pair])}" for pair in dict.fromkeys(others))
+    return Matrix(_labels("line", "action-line", names), _labels("goal", "sdg", names), counts, official, text, tail)
 
 
 def _labels(facet: str, scheme: str, names: FacetLabels) -> tuple[HeatmapLabel, ...]:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 from languages.request_locale import current_locale
 from publisher.facets.filter_query import Filter
-from publisher.facets.queries import FacetIndex, ListItem
+from publisher.facets.queries import FacetIndex, ListItem, open_facet_index
 from publisher.search.searcher import open_searcher
 from publisher.search.snippet import best_text, build_marker
+from publisher.store.query_service import QueryService
 
 PAGE_SIZE = 25  # things of a page
 EXCERPT_LENGTH = 260  # characters of a passage
@@ -43,6 +44,13 @@ def listing_page(tables: FacetIndex, snapshot: str, filters: Filter, order: str,
         number,
         max(1, -(-total // PAGE_SIZE)),
     )
+
+
+def published_kinds(service: QueryService) -> frozenset[str]:
+    """Return the kinds of items that are published, and ``prize`` where there are prizes; none before anything is counted."""
+    tables = open_facet_index(service.snapshot.path) if service.snapshot else None
+    counts = tables.counts(Filter()) if tables else {}
+    return frozenset(counts.get("kind", ())) | ({"prize"} if counts.get("prize") else frozenset())
 
 
 def listing_items(lines: Sequence[ListItem], snapshot: str) -> tuple[ListingItem, ...]:

@@ -10,8 +10,17 @@ import httpx
 async def test_the_front_page_counts_and_links(client: httpx.AsyncClient) -> None:
     page = (await client.get("/", headers={"Accept": "text/html"})).text
 
-    assert "<dt>Initiatives</dt><dd><bdi>122</bdi></dd>" in page
-    assert [link for link in ("/source/demo", "/sparql", "/dumps/", "/scheme/sdg", "/ns") if f'href="{link}"' not in page] == []
+    assert '<dt>Initiatives</dt><dd><a href="/search?kind=initiative"><bdi>122</bdi></a></dd>' in page
+    assert [link for link in ("/source/demo", "/sparql", "/dumps/", "/topics", "/data", "/matrix") if f'href="{link}"' not in page] == []
+
+
+async def test_the_front_page_states_a_finding_and_draws_the_matrix(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/", headers={"Accept": "text/html"})).text
+
+    assert re.search(
+        r'<p class="finding">122 initiatives in \d+ countries and areas; most common SDG: [^<]+; most common action line: ', page
+    )
+    assert re.search(r'<a href="/search\?kind=initiative&amp;line=C[^"]+" data-tip="[^"]+ × [^"]+: \d+">', page)
 
 
 async def test_every_link_of_the_front_page_leads_somewhere(client: httpx.AsyncClient) -> None:

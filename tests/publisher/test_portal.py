@@ -16,11 +16,32 @@ from pyoxigraph import RdfFormat, parse
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import load
+from publisher.facets.schema import TABLES
 from publisher.pages.charts.map import load_outlines
+from publisher.pages.navigation import sections
 from publisher.portal.source_wizard import SOURCE_FORMATS, from_query, source_toml
 
 HTML = {"Accept": "text/html"}
-PAGES = ["/", "/map", "/matrix", "/trends", "/gaps", "/events", "/documents", "/posts", "/prizes", "/registries", "/join", "/search"]
+PAGES = [
+    "/",
+    "/map",
+    "/matrix",
+    "/trends",
+    "/gaps",
+    "/events",
+    "/documents",
+    "/posts",
+    "/prizes",
+    "/registries",
+    "/join",
+    "/search",
+    "/topics",
+    "/data",
+    "/about",
+    "/about/design",
+    "/compare",
+    "/columns",
+]
 ABOUT = [
     "/scheme/action-line/C4",
     "/scheme/itu-region/africa",
@@ -62,9 +83,90 @@ async def test_a_page_is_in_the_language_of_its_reader(client, path):
     arabic, french = await page(client, path, **{"Accept-Language": "ar"}), await page(client, f"{path}?lang=fr")
 
     assert '<html lang="ar" dir="rtl">' in arabic
-    assert ">بحث</a>" in arabic
+    assert ">استكشاف</a>" in arabic
     assert '<html lang="fr" dir="ltr">' in french
-    assert ">Recherche</a>" in french
+    assert ">Explorer</a>" in french
+
+
+@pytest.mark.parametrize(
+    ("path", "section", "entry"),
+    [
+        ("/map", "Explore", "Map"),
+        ("/scheme/action-line/C4", "Topics", "Action lines"),
+        ("/sparql", "Data", "Query"),
+        ("/source/demo", "Sources", ""),
+        ("/about", "", ""),
+    ],
+)
+async def test_the_navigation_marks_the_section_and_the_page(client, path, section, entry):
+    text = await page(client, path)
+
+    main = text.partition('<nav class="sections"')[2].partition("</nav>")[0]
+    own = text.partition('<nav class="pages-of-section"')[2].partition("</nav>")[0]
+    assert re.findall(r">([^<]+)</a>", main) == ["Explore", "Topics", "Reports", "Data", "Sources"]
+    assert re.findall(r'aria-current="[a-z]+">([^<]+)<', main) == [name for name in (section,) if name]
+    assert re.findall(r'aria-current="page">([^<]+)<', own) == [name for name in (entry,) if name]
+
+
+async def test_views_of_one_search_share_its_filters(client):
+    text = await page(client, "/map?goal=3&page=2")
+
+    assert [view for view in ("/search", "/map", "/matrix", "/trends") if f'href="{view}?goal=3"' not in text] == []
+
+
+async def test_a_profile_begins_with_a_finding_and_figures_and_says_what_is_missing(client):
+    text = await page(client, "/scheme/action-line/C4")
+
+    assert re.search(r'<p class="finding">\d+ initiatives', text)
+    assert text.count("<dd>", text.index("key-figures"), text.index("</dl>", text.index("key-figures"))) >= 2
+    assert "No initiative yet for: " in await page(client, "/concept?iri=http://metadata.un.org/sdg/3")
+    assert 'href="/compare?one=line%2FC4"' in text
+
+
+async def test_two_topics_are_compared_side_by_side(client):
+    text = await page(client, "/compare?one=goal/3&other=line/C4")
+    unknown = await client.get("/compare?one=goal/%3Cscript%3E", headers=HTML)
+
+    assert re.findall(r'<h2 id="side-\d"><a href="([^"]+)">', text) == [
+        "/concept?iri=http://metadata.un.org/sdg/3",
+        "/scheme/action-line/C4",
+    ]
+    assert re.findall(r'<option value="([^"]+)" selected>', text) == ["goal/3", "line/C4"]
+    assert unknown.status_code == 404
+    assert "<script>" not in unknown.text
+
+
+async def test_a_table_as_csv_has_names_beside_its_codes(client):
+    text = (await client.get("/map.csv")).text
+
+    rows = {row["country"]: row for row in csv.DictReader(io.StringIO(text)) if row["figure"] == "country"}
+    kenya = rows["404"]
+    assert (kenya["country_name"], kenya["iso3"], kenya["itu_region"]) == ("Kenya", "KEN", "africa")
+
+
+async def test_the_codebook_describes_every_column_of_the_tables(client):
+    text = await page(client, "/columns")
+
+    names = {column.name for table in TABLES.values() for column in table.columns}
+    assert names == set(re.findall(r'<th scope="row"><code>([^<]+)</code>', text))
+    assert [tool for tool in ("pandas", "readr", "DuckDB") if tool not in text] == []
+
+
+async def test_a_map_of_a_region_is_cut_to_it(client):
+    if load_outlines() is None:
+        pytest.skip("the outlines were not built, for which npm is needed")
+    world, region = await page(client, "/map"), await page(client, "/map?region=africa")
+
+    boxes = [re.findall(r'class="drawing world" viewBox="([^"]+)"', text)[0].split() for text in (world, region)]
+    assert boxes[0] == ["0", "0", "2000", "974"]
+    assert float(boxes[1][2]) < 1500
+
+
+def test_sections_without_items_are_hidden():
+    shown = {entry.path for section in sections({"event", "prize"}) for entry in section.entries}
+
+    assert {"/events", "/prizes"} <= shown
+    assert shown.isdisjoint({"/documents", "/posts", "/organizations"})
 
 
 async def test_a_language_that_was_chosen_is_kept_and_reported(client):
@@ -88,7 +190,20 @@ async def test_data_are_the_same_in_every_language(client, path):
 
 
 @pytest.mark.parametrize(
-    "stem", ["/home.", "/map.", "/trends.", "/gaps.", "/events.", "/documents.", "/posts.", "/prizes.", "/registries.", "/matrix/counts."]
+    "stem",
+    [
+        "/home.",
+        "/map.",
+        "/trends.",
+        "/gaps.",
+        "/events.",
+        "/documents.",
+        "/posts.",
+        "/prizes.",
+        "/registries.",
+        "/topics.",
+        "/matrix/counts.",
+    ],
 )
 async def test_every_page_of_numbers_has_its_json_csv_and_rdf(client, stem):
     found = {suffix: await client.get(stem + suffix) for suffix in FORMS}

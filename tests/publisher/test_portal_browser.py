@@ -48,6 +48,13 @@ PAGES = {
     "record": "/record/demo/a%2F1",
     "gone": "/record/demo/lost",
     "run": "/run/run-2",
+    "topics": "/topics",
+    "data": "/data",
+    "about": "/about",
+    "design": "/about/design",
+    "compare": "/compare?one=goal/3&other=line/C4",
+    "columns": "/columns",
+    "table": "/search?goal=3&view=table",
 }
 
 
@@ -96,6 +103,21 @@ def test_no_page_is_wider_than_a_small_telephone(host, browser, language):
         widths[name] = browser.run("document.documentElement.scrollWidth")
 
     assert {name: width for name, width in widths.items() if width > 320} == {}
+
+
+def test_the_header_of_a_telephone_is_low_and_its_menu_needs_no_script(host, browser):
+    browser.tell("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        browser.open(f"{host}/?lang=en", 390)
+        height = browser.run("document.querySelector('header.site').getBoundingClientRect().height")
+        browser.run("document.querySelector('.menu.all summary').focus()")
+        press(browser, "Enter", 13, "\r")
+        links = browser.run("[...document.querySelectorAll('.menu.all .first')].filter((link) => link.checkVisibility()).length")
+    finally:
+        browser.tell("Emulation.setScriptExecutionDisabled", value=False)
+
+    assert height < 90
+    assert links == 5
 
 
 def test_a_reader_searches_narrows_opens_and_comes_to_the_query(host, browser):
@@ -308,7 +330,7 @@ CODES = """[...document.querySelectorAll('table.heat tbody th a')].map((it) => {
 @pytest.mark.parametrize("language", ["ar", "zh", "en"])
 @pytest.mark.parametrize("width", [390, 1280])
 def test_labels_of_bars_keep_clear_of_them(host, browser, language, width):
-    browser.open(address(host, "home", language), width)
+    browser.open(address(host, "line", language), width)
 
     assert browser.run("document.querySelectorAll('table.chart tr').length") > 10
     assert browser.run(LABELS) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import httpx
 import pytest
 from pyoxigraph import RdfFormat, parse
@@ -98,6 +100,17 @@ async def test_the_page_shows_titles_claims_parties_and_provenance(client: httpx
         'href="https://example.org/telemedicine"',
     ]
     assert [text for text in shown if text not in page] == []
+
+
+async def test_the_page_of_an_initiative_can_be_previewed_and_opens_its_evidence(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/page/initiative/demo/a%2F1", headers=HTML)).text
+
+    assert '<meta property="og:title" content="' in page
+    assert '<meta name="description" content="' in page
+    assert '<bdi class="notation goal-square goal-3">3</bdi>' in page
+    assert page.count('<details class="evidence">') == page.count('<span class="basis ')
+    assert 'href="/run/run-2"' in page.partition('<details class="evidence">')[2].partition("</details>")[0]
+    assert re.search(r'<a class="button" rel="nofollow noopener external" href="https://example.org/telemedicine">', page)
 
 
 async def test_a_hostile_title_is_escaped(client: httpx.AsyncClient) -> None:

@@ -20,6 +20,7 @@ from publisher.http.endpoints import WebAddress
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description, Statement, namespaces, serialize_description
 from vocab.iris import Iris
+from vocab.schemes import concepts, label
 from vocab.terms import DCT, RDF, RDFS, XSD
 
 QB, VALUE = "http://purl.org/linked-data/cube#", "http://purl.org/linked-data/sdmx/2009/measure#obsValue"
@@ -29,6 +30,7 @@ TABLE_FORMATS: dict[str, Format] = {
     **{suffix: row for suffix, row in GRAPHS.items() if suffix in ("ttl", "nt", "jsonld", "rdf")},
 }
 Cell = str | int | None
+ISO3 = 3  # letters of an ISO 3166-1 alpha-3 code
 
 
 class Column(NamedTuple):
@@ -82,7 +84,7 @@ def serialize_tables(sheets: Sequence[DataTable], row: Format, page: str, iris: 
     if isinstance(row, GraphFormat):
         statements = tuple(item for sheet in sheets for item in _statements(sheet, page, iris))
         return serialize_description(Description(page, statements, {}, namespaces(iris)), row)
-    return _csv(sheets) if row.suffix == "csv" else _json(sheets, page)
+    return _csv(sheets, iris) if row.suffix == "csv" else _json(sheets, page)
 
 
 def _json(sheets: Sequence[DataTable], page: str) -> bytes:
@@ -99,17 +101,47 @@ def _json(sheets: Sequence[DataTable], page: str) -> bytes:
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
-def _csv(sheets: Sequence[DataTable]) -> bytes:
+def _csv(sheets: Sequence[DataTable], iris: Iris) -> bytes:
+    """Write rows with English names beside their codes, as ``country_name``; a year 0000, which means unknown, is empty."""
     out = io.StringIO()
     lines = csv.writer(out)
-    names = list(dict.fromkeys(column.name for item in sheets for column in item.columns))
-    lines.writerow(["figure", *names] if len(sheets) > 1 else names)
+    columns = list(dict.fromkeys((column.name, column.facet) for item in sheets for column in item.columns))
+    header = [label for name, facet in columns for label in (name, *label_columns(name, facet))]
+    lines.writerow(["figure", *header] if len(sheets) > 1 else header)
     for item in sheets:
+        places = {(column.name, column.facet): place for place, column in enumerate(item.columns)}
         for cells in item.rows:
-            known = {column.name: cell for column, cell in zip(item.columns, cells, strict=True)}
-            values = [known.get(name) for name in names]
+            values: list[Cell] = []
+            for name, facet in columns:
+                cell = cells[places[name, facet]] if (name, facet) in places else None
+                values += [None if facet == "year" and cell == "0000" else cell, *_labels(name, facet, cell, iris)]
             lines.writerow([item.name, *values] if len(sheets) > 1 else values)
     return out.getvalue().encode()
+
+
+def label_columns(name: str, facet: str) -> tuple[str, ...]:
+    """Return the columns that stand beside a column of codes in CSV.
+
+    >>> label_columns("country", "country"), label_columns("line", "line"), label_columns("things", "")
+    (('country_name', 'iso3', 'itu_region'), ('line_name',), ())
+    """
+    if facet == "country":
+        return (f"{name}_name", "iso3", "itu_region")
+    return (f"{name}_name",) if facet in FACETS and FACETS[facet].scheme else ()
+
+
+def _labels(name: str, facet: str, cell: Cell, iris: Iris) -> tuple[Cell, ...]:
+    columns = label_columns(name, facet)
+    if not columns or cell is None:
+        return (None,) * len(columns)
+    address = FACETS[facet].iri(str(cell), iris)
+    known = label(address, "en", iris.base)
+    if facet != "country":
+        return (known,)
+    area, stem = concepts("area", iris.base).get(address), iris.concept("itu-region", "")
+    iso3 = next((code for code in area.codes if len(code) == ISO3), None) if area else None
+    region = next((match.removeprefix(stem) for match in area.matches if match.startswith(stem)), None) if area else None
+    return known, iso3, region
 
 
 def _statements(table: DataTable, page: str, iris: Iris) -> Iterator[Statement]:

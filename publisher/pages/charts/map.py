@@ -5,7 +5,7 @@ The outlines (Natural Earth, by the package world-atlas) are drawn when the prog
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cache
 from math import asin, cos, radians, sin
 from pathlib import Path
@@ -14,10 +14,11 @@ from typing import Any
 import orjson
 from markupsafe import Markup
 
-from publisher.pages.charts.svg import element, linked, shade, svg
+from publisher.pages.charts.svg import Box, element, linked, quantile_bounds, quantile_shade, svg
 
 FILE = Path(__file__).parents[2] / "static" / "query" / "world.json"
 DOT = 9  # units across the drawing's 2000: seen on a telephone, and not over the neighbours
+MARGIN = 160  # units around the centres of the countries to which a drawing is cut
 
 
 @cache
@@ -36,43 +37,64 @@ def outlined_areas() -> frozenset[str]:
     return frozenset(outlines["countries"]) if outlines else frozenset()
 
 
-def world_map(values: Mapping[str, int], name: Callable[[str], str], href: Callable[[str], str], label: str) -> Markup | None:
-    """Draw the world; *values* are by M49 code of three digits. None where there are no outlines."""
+def world_map(
+    values: Mapping[str, int], name: Callable[[str], str], href: Callable[[str], str], label: str, focus: Collection[str] = ()
+) -> Markup | None:
+    """Draw the world; *values* are by M49 code of three digits, shaded by quantiles. None where there are no outlines.
+
+    *focus* are the codes of the countries to which the drawing is cut; empty for the world.
+    """
     outlines = load_outlines()
     if outlines is None:
         return None
-    most = max(values.values(), default=0)
+    bounds, box = quantile_bounds(values.values()), cut(outlines, focus)
+    scale = (box[2] if box else outlines["width"]) / outlines["width"]
     drawn = [element("path", d=outlines["sphere"], class_="sea")]
     dots: list[Markup] = []
     for code, country in sorted(outlines["countries"].items()):
         value = values.get(code, 0)
         title = element("title", f"{name(code)}: {value:,}".replace(",", " ")) if code.isdigit() else Markup("")
-        path = element("path", title, d=country["d"], class_=f"country h{shade(value, most)}")
+        path = element("path", title, d=country["d"], class_=f"country h{quantile_shade(value, bounds)}")
         drawn.append(linked(href(code) if value else "", path))
-        if country["dot"] and code.isdigit():
+        if country["dot"] and value:
             x, y = country["at"]
-            dots.append(
-                linked(href(code) if value else "", element("circle", title, cx=x, cy=y, r=DOT, class_=f"dot h{shade(value, most)}"))
-            )
-    return svg(outlines["width"], outlines["height"], label, *drawn, *dots, class_="world")
+            dot = element("circle", title, cx=x, cy=y, r=DOT * scale, class_=f"dot h{quantile_shade(value, bounds)}")
+            dots.append(linked(href(code), dot))
+    return svg(outlines["width"], outlines["height"], label, *drawn, *dots, class_="world", box=box)
+
+
+def cut(outlines: Mapping[str, Any], focus: Collection[str]) -> Box | None:
+    """Return the part of the drawing around the countries of *focus*, within its edges; None where there are none."""
+    points = [outlines["countries"][code]["at"] for code in focus if code in outlines["countries"]]
+    if not points:
+        return None
+    left, right = (edge(x for x, _ in points) for edge in (min, max))
+    top, bottom = (edge(y for _, y in points) for edge in (min, max))
+    width = min(float(outlines["width"]), max(right - left + 2 * MARGIN, 2 * (bottom - top + 2 * MARGIN)))
+    height = min(float(outlines["height"]), max(bottom - top + 2 * MARGIN, width / 2))
+    x = min(max((left + right - width) / 2, 0), outlines["width"] - width)
+    y = min(max((top + bottom - height) / 2, 0), outlines["height"] - height)
+    return x, y, width, height
 
 
 def point_map(points: list[tuple[float, float, str]], areas: frozenset[str], label: str) -> Markup | None:
-    """Draw the world with some *areas* shaded and *points* (latitude, longitude, name) as dots."""
+    """Draw some *areas* shaded and *points* (latitude, longitude, name) as dots, cut to the part of the world around the areas."""
     outlines = load_outlines()
     if outlines is None:
         return None
+    box = cut(outlines, areas)
+    scale = (box[2] if box else outlines["width"]) / outlines["width"]
     drawn = [element("path", d=outlines["sphere"], class_="sea")]
     drawn += [
         element("path", d=shape["d"], class_=f"country h{3 if code in areas else 0}")
         for code, shape in sorted(outlines["countries"].items())
     ]
     small = [shape["at"] for code, shape in sorted(outlines["countries"].items()) if code in areas and shape["dot"]]
-    drawn += [element("circle", cx=x, cy=y, r=DOT, class_="dot h3") for x, y in small]
+    drawn += [element("circle", cx=x, cy=y, r=DOT * scale, class_="dot h3") for x, y in small]
     for latitude, longitude, name in points:
         x, y = project(latitude, longitude, outlines["width"], outlines["height"])
-        drawn.append(element("circle", element("title", name), cx=x, cy=y, r=14, class_="s2"))
-    return svg(outlines["width"], outlines["height"], label, *drawn, class_="world")
+        drawn.append(element("circle", element("title", name), cx=x, cy=y, r=14 * scale, class_="s2"))
+    return svg(outlines["width"], outlines["height"], label, *drawn, class_="world", box=box)
 
 
 _A = (1.340264, -0.081106, 0.000893, 0.003796)

@@ -5,6 +5,8 @@ Source: https://www.w3.org/TR/SVG2/ (role, title and links: https://www.w3.org/T
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections.abc import Iterable
 from functools import cache
 from pathlib import Path
 
@@ -40,9 +42,13 @@ def linked(href: str, *children: Markup) -> Markup:
     return element("a", *children, href=href) if href else Markup("").join(children)
 
 
-def svg(width: float, height: float, label: str, *children: Markup, class_: str = "") -> Markup:
-    """Write a drawing that is as wide as its place allows; *label* is what is read out in its stead."""
-    whole = {"class_": f"drawing {class_}".strip(), "view_box": f"0 0 {_format_value(width)} {_format_value(height)}", "aria_label": label}
+Box = tuple[float, float, float, float]  # left, top, width and height of the part of a drawing that is shown
+
+
+def svg(width: float, height: float, label: str, *children: Markup, class_: str = "", box: Box | None = None) -> Markup:
+    """Write a drawing that is as wide as its place allows; *label* is what is read out in its stead. *box* is the part to show."""
+    shown = " ".join(str(_format_value(side)) for side in box or (0, 0, width, height))
+    whole = {"class_": f"drawing {class_}".strip(), "view_box": shown, "aria_label": label}
     return element("svg", *children, role="group" if any("<a " in part for part in children) else "img", **whole)
 
 
@@ -83,3 +89,34 @@ def shade(value: int, most: int) -> int:
     [0, 1, 3, 6]
     """
     return 0 if value <= 0 or most <= 0 else max(1, min(STEPS, -int(-STEPS * (value / most) ** 0.5 // 1)))
+
+
+def quantile_bounds(values: Iterable[int]) -> tuple[int, ...]:
+    """Return the highest number of each class that holds about as many of the positive *values* as the others, at most STEPS.
+
+    >>> quantile_bounds([1, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89]), quantile_bounds([4, 4]), quantile_bounds([])
+    ((1, 2, 5, 13, 34, 89), (4,), ())
+    """
+    ranked = sorted(value for value in values if value > 0)
+    return tuple(dict.fromkeys(ranked[-(-step * len(ranked) // STEPS) - 1] for step in range(1, STEPS + 1))) if ranked else ()
+
+
+def quantile_shade(value: int, bounds: tuple[int, ...]) -> int:
+    """Return the shade of a number in the classes of *bounds*, 0 of none; few classes have shades that differ well.
+
+    >>> [quantile_shade(value, (1, 2, 5, 13, 34, 89)) for value in (0, 1, 4, 89)], quantile_shade(4, (4,))
+    ([0, 1, 3, 6], 6)
+    """
+    if value <= 0 or not bounds:
+        return 0
+    return STEPS * (min(bisect_left(bounds, value), len(bounds) - 1) + 1) // len(bounds)
+
+
+def quantile_ranges(bounds: tuple[int, ...]) -> list[tuple[int, int, int]]:
+    """Return the shades of the classes, each with its lowest and highest number, for a legend.
+
+    >>> quantile_ranges((1, 2, 5))
+    [(0, 0, 0), (2, 1, 1), (4, 2, 2), (6, 3, 5)]
+    """
+    lows = [1, *(bound + 1 for bound in bounds)]
+    return [(0, 0, 0), *((quantile_shade(high, bounds), low, high) for low, high in zip(lows, bounds, strict=False))]

@@ -26,7 +26,7 @@ from publisher.http.negotiation import wants_html
 from publisher.http.problems import HTTPProblem
 from publisher.pages.dataset_response import require_facet_index
 from publisher.pages.templating import Pages
-from publisher.portal.facet_filters import facet_parameters, filter_groups
+from publisher.portal.facet_filters import active_filters, facet_parameters, filter_groups
 from publisher.portal.facet_filters import parse_filters as narrowed
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import query_page_url
@@ -112,7 +112,9 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         return pages.page(
             "search.html",
             asked=asked,
-            it=page,
+            results=page,
+            active=active_filters(names),
+            view="table" if request.query_params.get("view") == "table" else "",
             groups=choices,
             lists={group.facet: (*group.first, *group.rest) for group in choices if group.facet in _SELECTS},
             kept=[(name, value) for name, value in request.query_params.multi_items() if name in FACETS and name not in _SELECTS],

@@ -104,7 +104,9 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         shown = [(facet, facet_title(facet)) for facet in COVERED_FACETS]
 
         def show() -> Response:
-            return pages.page("registries.html", found=found, filled=shown, forms=format_links(request), query=query_page_url(whole.query))
+            return pages.page(
+                "registries.html", registries=found, covered=shown, forms=format_links(request), query=query_page_url(whole.query)
+            )
 
         return await dataset_response(request, service, [whole], show)
 

@@ -113,7 +113,8 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         past = recent_changes(await read_history(service, found.record) or (), replace(description, iri=found.record), service.iris)
         return pages.page(
             "thing.html",
-            it=description,
+            thing=description,
+            licence=signed.licence,
             kind=signed.kind,
             record=found.record,
             graphs=graphs,

@@ -13,7 +13,7 @@ from publisher.http.problems import HTTPProblem
 from publisher.pages.dataset_response import dataset_response, format_links, register_dataset, require_facet_index
 from publisher.pages.templating import Pages
 from publisher.portal.coverage import empty_chart_hint
-from publisher.portal.facet_filters import facet_parameters, parse_filters
+from publisher.portal.facet_filters import active_filters, facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import facet_panels, most_complete
 from publisher.portal.sources import source_titles
@@ -59,6 +59,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
         def show() -> Response:
             return pages.page(
                 "trends.html",
+                active=active_filters(names),
                 trends=made,
                 missing=empty,
                 others=others,

@@ -21,10 +21,11 @@ from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.jsonld_context import CONTEXT_PATH, FRAMES, jsonld_context, jsonld_frame
 from publisher.pages.templating import Pages
 from publisher.portal.coverage import coverage, empty_chart_hint
-from publisher.portal.facet_filters import parse_filters
+from publisher.portal.facet_filters import active_filters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, basis_title
 from publisher.portal.facet_panels import SPARSE, facet_panels, query_page_url
 from publisher.portal.matrix import count_matrix, official_links
+from publisher.portal.sources import source_titles
 from publisher.store.descriptions import describe_graph, describe_thing
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
@@ -63,7 +64,10 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
 
     async def _show(request: Request, found: Document) -> Response:
         if found.description.iri == f"{service.iris.base}matrix" and (tables := open_facet_index(service.current.path)):
-            filters, names = parse_filters(request.query_params).with_codes("kind", "initiative"), FacetLabels(service.iris)
+            filters, names = (
+                parse_filters(request.query_params).with_codes("kind", "initiative"),
+                FacetLabels(service.iris, await source_titles(service)),
+            )
             whole = await asyncio.to_thread(count_matrix, tables, filters, names, await official_links(service))
             bases = [(basis.value, basis_title(basis.value), basis in filters.bases) for basis in Basis]
             pairs = (("line",), ("goal",), ("line", "goal"))
@@ -72,7 +76,7 @@ def router(service: QueryService, pages: Pages) -> APIRouter:
             sparse = both.part * SPARSE < both.all  # then the sides of the matrix say more than it does
             return pages.page(
                 "matrix.html",
-                it=found.description,
+                active=active_filters(names),
                 matrix=whole,
                 bases=bases,
                 query=query_page_url(whole.query),

@@ -1,0 +1,91 @@
+"""What a profile says first of a topic, organization or registry: a sentence, four figures with their trends, and what is missing."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from typing import NamedTuple
+
+from markupsafe import Markup
+
+from languages.translations import gettext as _
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import FacetIndex
+from publisher.pages.charts.sparkline import sparkline
+from publisher.portal.coverage import coverage
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_panels import sort_key
+from publisher.portal.findings import overview
+from publisher.portal.matrix import leaf_codes
+from publisher.portal.trends import EARLIEST, LATEST
+
+FIGURES = 4
+_COUNTED = ("country", "goal", "line", "region", "source")  # the facets whose codes are counted, the first ones that say something
+_COVERED = ("line", "goal", "country", "year")
+_EXPECTED = {"goal": "sdg", "line": "action-line"}  # facets of which each code should have an initiative, and their schemes
+
+
+class KeyFigure(NamedTuple):
+    """A number with its label, and its trend over the years; None where there is none."""
+
+    label: str
+    value: int
+    trend: Markup | None
+
+
+class Profile(NamedTuple):
+    """A sentence of findings, the key figures, and sentences on what is missing."""
+
+    headline: str
+    figures: tuple[KeyFigure, ...]
+    missing: tuple[str, ...]
+
+
+def profile(tables: FacetIndex, filters: Filter, names: FacetLabels, without: Collection[str] = ()) -> Profile:
+    """Return the profile of the initiatives that *filters* choose; *without* are the facets that say nothing here."""
+    filters = filters.with_codes("kind", "initiative")
+    counts = tables.counts(filters)
+    own = {facet for facet, _codes in filters.chosen} | set(without)
+    own |= {"region"} if "country" in own else set()
+    counted = [facet for facet in _COUNTED if facet not in own and counts.get(facet)][: FIGURES - 1]
+    years = {int(year): things for year, things in counts.get("year", {}).items() if EARLIEST <= int(year) <= LATEST}
+    total = tables.total(filters)
+    figures = [KeyFigure(_("Initiatives"), total, sparkline(years, _("Initiatives")))]
+    for facet in counted:
+        figures.append(KeyFigure(_plural(facet), len(counts[facet]), sparkline(_by_year(tables, filters, facet), _plural(facet))))
+    return Profile(
+        overview({facet: codes for facet, codes in counts.items() if facet not in own or facet == "kind"}, names, total),
+        tuple(figures),
+        tuple(_missing(tables, filters, names, own)) if total else (),
+    )
+
+
+def _by_year(tables: FacetIndex, filters: Filter, facet: str) -> dict[int, int]:
+    found: dict[int, int] = {}
+    for year, _code in tables.cross_tabulate(filters, "year", facet):
+        if EARLIEST <= int(year) <= LATEST:
+            found[int(year)] = found.get(int(year), 0) + 1
+    return found
+
+
+def _missing(tables: FacetIndex, filters: Filter, names: FacetLabels, own: Collection[str]) -> list[str]:
+    counts, found = tables.counts(filters), list[str]()
+    for facet, scheme in _EXPECTED.items():
+        absent = [code for code in leaf_codes(facet, scheme, names.iris) if code not in counts.get(facet, {})]
+        if facet not in own and counts.get(facet) and absent:
+            absent.sort(key=lambda code: sort_key("line", code, 0))
+            shown = [names.short(facet, code) if facet == "goal" else code for code in absent]  # names of action lines are long
+            found.append(_("No initiative yet for: {names}.").format(names=", ".join(shown)))
+    for facet in _COVERED:
+        if facet not in own and (known := coverage(tables, filters, facet)).part < known.all:
+            found.append(known.text)
+    return found
+
+
+def _plural(facet: str) -> str:
+    return {
+        "country": _("Countries"),
+        "goal": _("SDGs"),
+        "line": _("Action lines"),
+        "region": _("Regions"),
+        "source": _("Registries"),
+    }[facet]

@@ -1,0 +1,57 @@
+"""Serve ``/columns``, the codebook: the tables of a release, their columns, sample rows, and how to read them."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import gzip
+import io
+from pathlib import Path
+
+from fastapi import APIRouter
+from starlette.requests import Request
+from starlette.responses import Response
+
+from publisher.facets.schema import TABLES
+from publisher.http.links import origin
+from publisher.http.representation import Representation, build_response
+from publisher.pages.templating import Pages
+from publisher.store.query_service import QueryService
+from publisher.store.releases.manifest import release_numbers
+
+SAMPLES = 3  # rows of a table
+MAX_CELL = 80  # characters of a cell that are shown
+MAX_SAMPLE = 1 << 16  # bytes that are read of a table
+
+
+def router(service: QueryService, pages: Pages) -> APIRouter:
+    """Return the route of the codebook."""
+    routes = APIRouter()
+
+    async def columns(request: Request) -> Response:
+        numbers = release_numbers(service.data / "releases")
+        number = numbers[-1] if numbers else None
+        samples = await asyncio.to_thread(_samples, service.data / "releases" / str(number)) if number else {}
+        base = f"{origin(request)}/releases/{number or 1}"
+        page = pages.page("columns.html", tables=TABLES.values(), samples=samples, number=number, files=base)
+        return build_response(request, Representation(bytes(page.body), "text/html; charset=utf-8"))
+
+    routes.add_route("/columns", columns, methods=["GET", "HEAD"])
+    return routes
+
+
+def _samples(folder: Path) -> dict[str, list[dict[str, str]]]:
+    """Return the first rows of each table by its name; cells that are long are cut."""
+    found = {}
+    for table in TABLES.values():
+        file = folder / f"{table.name}.csv.gz"
+        if file.is_file():
+            with gzip.open(file) as content:
+                text = content.read(MAX_SAMPLE).decode(errors="ignore")
+            rows = list(csv.DictReader(io.StringIO(text)))[:SAMPLES]
+            found[table.name] = [{name: _cut(cell or "") for name, cell in row.items() if name} for row in rows]
+    return found
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= MAX_CELL else text[: MAX_CELL - 1] + "…"
