@@ -89,7 +89,7 @@ def statements(base: str = BASE) -> Iterator[tuple[str, list[str]]]:
     """Yield each named graph of the vocabulary: its IRI, and its statements sorted, unique and without blank nodes.
 
     >>> sorted(graph.removeprefix(BASE) for graph, _ in statements())[:3]
-    ['facilitators', 'matrix', 'ns']
+    ['facilitators', 'labels', 'matrix']
     """
     for graph, triples in sorted(_graphs(base).items()):
         yield graph, sorted({str(triple) for triple in triples})

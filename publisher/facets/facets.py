@@ -106,7 +106,7 @@ FACETS: dict[str, Facet] = {
         Facet("country", f"?thing dct:spatial ?value . {_IS_IRI}", AREA, "area"),
         Facet(
             "region",
-            "?thing dct:spatial ?area . ?area skos:broadMatch ?value . ?value skos:inScheme itu-region:",
+            "?thing dct:spatial ?area . ?area wsis:ituRegion ?value . ?value skos:inScheme itu-region:",
             "scheme/itu-region/",
             "itu-region",
         ),

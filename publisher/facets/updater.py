@@ -25,14 +25,14 @@ from publisher.projections.journal_reader import JournalReader
 from publisher.projections.quad_source import QuadSource
 from publisher.search.document_source import parse_thing_iri
 from vocab.iris import Iris
-from vocab.terms import ORG, RDF, SKOS
+from vocab.terms import ORG, RDF
 
 BATCH = 2_000  # graphs read between two checks of the time: about 0.6 s
 WRITTEN = 10  # batches after which new tables are flushed to the disk
 
 log = structlog.get_logger(component="tables")
 
-_TYPE, _ORGANIZATION, _MATCH = NamedNode(f"{RDF}type"), NamedNode(f"{ORG}Organization"), NamedNode(f"{SKOS}broadMatch")
+_TYPE, _ORGANIZATION = NamedNode(f"{RDF}type"), NamedNode(f"{ORG}Organization")
 _DEFAULT_GRAPH = DefaultGraph()
 
 
@@ -145,7 +145,8 @@ class FacetUpdater:
 
     def _commit(self, store: QuadSource, position: int, entry: str) -> None:
         stem = self._iris.scheme("itu-region") + "/"
-        pairs = ((quad.subject, quad.object) for quad in store.quads_for_pattern(None, _MATCH, None, _DEFAULT_GRAPH))
+        member = NamedNode(f"{self._iris.ns}ituRegion")
+        pairs = ((quad.subject, quad.object) for quad in store.quads_for_pattern(None, member, None, _DEFAULT_GRAPH))
         named = ((area.value, region.value) for area, region in pairs if isinstance(area, NamedNode) and isinstance(region, NamedNode))
         country, region = FACETS["country"], FACETS["region"]
         self._database.set_regions(

@@ -129,6 +129,8 @@ TERMS = (
     TermDefinition("exactMatch", "skos:exactMatch", LS),
     TermDefinition("closeMatch", "skos:closeMatch", LS),
     TermDefinition("broadMatch", "skos:broadMatch", LS),
+    TermDefinition("relatedMatch", "skos:relatedMatch", LS),
+    TermDefinition("ituRegion", "wsis:ituRegion", LS),
     TermDefinition("topConcept", "skos:hasTopConcept", LS),
     TermDefinition("source", "dct:source", LS),
     TermDefinition("linkLine", "wsis:linkLine", L),
@@ -209,6 +211,8 @@ _CLAIMS = _only("concept", "basis", "sourceWord", "crosswalk", "confidence")
 _CONCEPTS = _only(
     *("name", "otherNames", "notation", "definition", "scopeNote", "editorialNote", "comment", "source", "exactMatch", "closeMatch"),
     "broadMatch",
+    "relatedMatch",
+    "ituRegion",
     **dict.fromkeys(("topConceptOf", "broader", "narrower"), _NEVER),
 )
 _THING: Frame = {"claims": _CLAIMS, "record": _only(*_RECORD, *_TOMBSTONE, registry=_REGISTRY)}

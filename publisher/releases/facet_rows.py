@@ -14,7 +14,6 @@ from publisher.facets.record_rows import Graph, Record
 from publisher.facets.thing_rows import organization_row, thing_row
 from publisher.rdf.gzip_files import gzip_writer
 from vocab.iris import Iris
-from vocab.terms import SKOS
 
 BATCH = 10_000  # rows of a file, which the tables take at once: some 9 MB
 _BESIDE = "beside.json"
@@ -42,7 +41,7 @@ class FacetRowWriter:
         self._auxiliary = AuxiliaryData([], [])
         self._longest = self._auxiliary.longest
         self._ours = tuple(f"<{iris.base}{name}/".encode() for name in ("id", "record", "run"))
-        self._match, region = f"<{SKOS}broadMatch>".encode(), iris.scheme("itu-region")
+        self._match, region = f"<{iris.ns}ituRegion>".encode(), iris.scheme("itu-region")
         self._region = f"<{region}/".encode()
         self._link = [f"<{iris.ns}{name}>".encode() for name in ("linkLine", "linkGoal", "linkStatus")]
 

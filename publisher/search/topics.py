@@ -17,7 +17,6 @@ from vocab.terms import SKOS
 SCHEMES = ("action-line", "sdg", "area", "itu-region", "activity-type", "stakeholder-type")
 _MEMBER, _PREFERRED = NamedNode(f"{SKOS}inScheme"), NamedNode(f"{SKOS}prefLabel")
 _OTHERS = frozenset({NamedNode(f"{SKOS}altLabel"), NamedNode(f"{SKOS}hiddenLabel")})
-_BROADER = NamedNode(f"{SKOS}broadMatch")
 _INDICATOR = NamedNode("http://metadata.un.org/sdg/ontology#Indicator")
 
 
@@ -42,6 +41,7 @@ def read_topics(store: QuadSource, base: str) -> list[Topic]:
     schemes: dict[str, str] = {}
     members: dict[str, set[str]] = {}
     left_out: set[str] = set()
+    region = NamedNode(f"{base}ns#ituRegion")
     for scheme in SCHEMES:
         for quad in store.quads_for_pattern(None, None, None, NamedNode(f"{base}scheme/{scheme}")):
             if not isinstance(quad.subject, NamedNode):
@@ -56,7 +56,7 @@ def read_topics(store: QuadSource, base: str) -> list[Topic]:
                 schemes[iri] = scheme
             elif value == _INDICATOR:
                 left_out.add(iri)
-            elif quad.predicate == _BROADER and isinstance(value, NamedNode):
+            elif quad.predicate == region and isinstance(value, NamedNode):
                 members.setdefault(value.value, set()).add(iri)
     return [
         Topic(iri, scheme, _ordered(preferred.get(iri, ())), _ordered(others.get(iri, ())), tuple(sorted(members.get(iri, ()))))

@@ -42,3 +42,9 @@ async def test_a_facilitator_is_described_with_the_date_of_its_text(client: http
     assert answer.status_code == 200
     assert "2017" in answer.text
     assert (await client.get("/facilitators", headers={"Accept": "text/html"})).status_code == 200
+
+
+async def test_a_label_names_the_text_in_which_it_stands(client: httpx.AsyncClient) -> None:
+    answer = await client.get("/labels/C3-fr", headers={"Accept": "text/turtle"})
+
+    assert "plan_action_C3-fr" in answer.text
