@@ -132,7 +132,7 @@ async def test_sentences_of_coverage_are_translated(inside: httpx.AsyncClient) -
 
 
 async def test_service_health_is_not_a_matter_of_medicine(inside: httpx.AsyncClient) -> None:
-    page = await text(inside, "/?lang=fr")
+    page = await text(inside, "/about?lang=fr")
 
     assert '<a href="/health">État du service</a>' in page
 

@@ -106,7 +106,7 @@ def test_no_page_is_wider_than_a_small_telephone(host, browser, language):
 
 
 def test_the_header_of_a_telephone_is_low_and_its_menu_needs_no_script(host, browser):
-    browser.tell("Emulation.setScriptExecutionDisabled", value=True)
+    browser.send_command("Emulation.setScriptExecutionDisabled", value=True)
     try:
         browser.open(f"{host}/?lang=en", 390)
         height = browser.run("document.querySelector('header.site').getBoundingClientRect().height")
@@ -114,7 +114,7 @@ def test_the_header_of_a_telephone_is_low_and_its_menu_needs_no_script(host, bro
         press(browser, "Enter", 13, "\r")
         links = browser.run("[...document.querySelectorAll('.menu.all .first')].filter((link) => link.checkVisibility()).length")
     finally:
-        browser.tell("Emulation.setScriptExecutionDisabled", value=False)
+        browser.send_command("Emulation.setScriptExecutionDisabled", value=False)
 
     assert height < 90
     assert links == 5
