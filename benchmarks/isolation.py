@@ -18,7 +18,7 @@ from benchmarks.result_table import Aim, Json, Line, err, show, timed
 from demo.registries import Demo
 from demo.source_definitions import write_sources
 from harvesters.cli import harvest_all
-from harvesters.pipeline.isolation import Collectors
+from harvesters.pipeline.collector_processes import Collectors
 from harvesters.runs.context import open_context
 from harvesters.source import load_all
 from vocab.iris import BASE

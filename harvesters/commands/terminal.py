@@ -15,7 +15,7 @@ from rich.console import Console
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import SourceDefinitionError
-from harvesters.pipeline.isolation import Collectors
+from harvesters.pipeline.collector_processes import Collectors
 from harvesters.runs import terminal_output
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Source, load_all

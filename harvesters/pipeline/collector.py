@@ -1,8 +1,9 @@
-"""Collector: the process that reads a source's answers and maps its records, with neither network nor ledger of its own.
+"""Collector: the process that reads a source's answers and maps its records, with neither network
+nor ledger of its own.
 
-Its parent (``harvesters.pipeline.isolation``) has it forked with a socket and a piece of shared memory, and answers its calls: for the
-network, for what the ledger knows, and for work in other processes. It writes nothing but temporary files, so that it may die at any
-moment.
+Its parent (``harvesters.pipeline.collector_processes``) has it forked with a socket and a piece of
+shared memory, and answers its calls: for the network, for what the ledger knows, and for work in
+other processes. It writes nothing but temporary files, so that it may die at any moment.
 """
 
 from __future__ import annotations
@@ -33,7 +34,13 @@ from harvesters.network.fetch import Reply, Validator
 from harvesters.pipeline.gc_tuning import enable_reduced_gc
 from harvesters.pipeline.page_processor import PageProcessor, StagingQueue, archived_page
 from harvesters.pipeline.process_limits import MEMORY_EXIT, Marks, Meter, Phase
-from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, RecordProcessor, create_processor, load_crosswalks
+from harvesters.pipeline.record_processor import (
+    ProcessingTask,
+    RecordInput,
+    RecordProcessor,
+    create_processor,
+    load_crosswalks,
+)
 from harvesters.pipeline.worker_pool import Executor, WorkerPool, WorkUnit
 
 _STAGED_FIELDS = tuple(field.name for field in fields(StagedRecord))  # begins with key and outcome
@@ -44,8 +51,9 @@ NUMBER = struct.Struct("<q")  # the number of a process, or its exit code
 class CollectorJob:
     """A run's collecting, from *cursor* on.
 
-    *refused* are the digests of records that are not mapped, with the reasons; with *singly* records are worked on one at a time.
-    *had* is how many records the parent has met; *base* and *largest* (bytes of an answer) are those of its network client.
+    *refused* are the digests of records that are not mapped, with the reasons; with *singly*
+    records are worked on one at a time. *had* is how many records the parent has met; *base* and
+    *largest* (bytes of an answer) are those of its network client.
     """
 
     task: ProcessingTask
@@ -60,7 +68,9 @@ class CollectorJob:
 
 
 class ResultReference(NamedTuple):
-    """A draft that the parent has: the one at *place* of what came of the parcel with this *number*."""
+    """A draft that the parent has: the one at *place* of what came of the parcel with this
+    *number*.
+    """
 
     number: int
     position: int
@@ -138,21 +148,40 @@ class ClientProxy:
         now: datetime = self._calls.call("now")
         return now
 
-    def get(self, url: str, params: Mapping[str, str] | None = None, *, accept: str = "*/*", conditional: bool = False) -> Reply:
+    def get(
+        self,
+        url: str,
+        params: Mapping[str, str] | None = None,
+        *,
+        accept: str = "*/*",
+        conditional: bool = False,
+    ) -> Reply:
         """Get an answer as ``Fetch.get`` does."""
-        return self._received(self._calls.call("get", url, None if params is None else dict(params), accept, conditional))
+        return self._received(
+            self._calls.call(
+                "get", url, None if params is None else dict(params), accept, conditional
+            )
+        )
 
     def post(self, url: str, asked: Mapping[str, str] | bytes, *, accept: str = "*/*") -> Reply:
         """Get an answer as ``Fetch.post`` does."""
-        return self._received(self._calls.call("post", url, asked if isinstance(asked, bytes) else dict(asked), accept))
+        return self._received(
+            self._calls.call(
+                "post", url, asked if isinstance(asked, bytes) else dict(asked), accept
+            )
+        )
 
     def get_range(self, url: str, wanted: range, etag: str | None = None) -> Reply:
         """Get a part of a file as ``Fetch.get_range`` does."""
         return self._received(self._calls.call("piece", url, wanted, etag))
 
     @contextmanager
-    def download(self, url: str, *, accept: str = "*/*", conditional: bool = False) -> Iterator[Reply]:
-        """Get an answer as ``Fetch.download`` does; the parent removes the file at the end of the context."""
+    def download(
+        self, url: str, *, accept: str = "*/*", conditional: bool = False
+    ) -> Iterator[Reply]:
+        """Get an answer as ``Fetch.download`` does; the parent removes the file at the end of the
+        context.
+        """
         number, reply = self._calls.call("file", url, accept, conditional)
         try:
             yield self._received(reply)
@@ -205,8 +234,11 @@ class _ParentExecutor:
 
     def result(self, parcel: WorkUnit, begun: Future[list[StagedRecord]]) -> list[StagedRecord]:
         number: int = begun.number  # type: ignore[attr-defined]
-        references = [ResultReference(number, place) for place in range(self.calls.call("end", number))]
-        return cast(list[StagedRecord], references)  # staging asks no more of them than how many there are
+        references = [
+            ResultReference(number, place) for place in range(self.calls.call("end", number))
+        ]
+        # staging asks no more of them than how many there are
+        return cast(list[StagedRecord], references)
 
     def close(self) -> None:
         """Do nothing: the parent has closed its own side."""
@@ -224,9 +256,21 @@ class Collector:
         """Do one job: stage every page, or report what ended the job."""
         task = job.task
         processor = create_processor(task)
-        pool = WorkerPool(task.base, task.engine, process_locally=self._worker(job), is_isolated=True, connect=self._connect)
-        pool.workers, pool.record_count = 1, job.record_count  # one process, where the parent has no others
-        queue = StagingQueue(_LedgerProxy(self.calls), PageProcessor(processor, pool, job.rejected), job.run, lambda _: None)  # type: ignore[arg-type]
+        pool = WorkerPool(
+            task.base,
+            task.engine,
+            process_locally=self._worker(job),
+            is_isolated=True,
+            connect=self._connect,
+        )
+        # one process, where the parent has no others
+        pool.workers, pool.record_count = 1, job.record_count
+        queue = StagingQueue(
+            _LedgerProxy(self.calls),  # type: ignore[arg-type]
+            PageProcessor(processor, pool, job.rejected),
+            job.run,
+            lambda _: None,
+        )
         try:
             self._pages(job, queue)
         except HarvestError as error:
@@ -240,7 +284,9 @@ class Collector:
         self.marks.set(Phase.READING)
         for page in protocol.collect(job.task.source, client, job.since, job.cursor):
             self.marks.set(Phase.OTHER)
-            queue.submit_page(archived_page(page) if job.task.is_remap else page, *self.calls.call("page"))
+            queue.submit_page(
+                archived_page(page) if job.task.is_remap else page, *self.calls.call("page")
+            )
             self.meter.step()
             self.marks.set(Phase.READING)
         self.marks.set(Phase.OTHER)
@@ -249,13 +295,17 @@ class Collector:
     def _worker(self, job: CollectorJob) -> Any:
         def local(processor: RecordProcessor, cases: Sequence[RecordInput]) -> list[StagedRecord]:
             batches = [[case] for case in cases] if job.one_by_one else [cases]
-            drafts = [draft for batch in batches for draft in self._work(processor, batch, job.rejected)]
+            drafts = [
+                draft for batch in batches for draft in self._work(processor, batch, job.rejected)
+            ]
             self.marks.set(Phase.OTHER)
             return drafts
 
         return local
 
-    def _work(self, processor: RecordProcessor, cases: Sequence[RecordInput], refused: Mapping[str, str]) -> list[StagedRecord]:
+    def _work(
+        self, processor: RecordProcessor, cases: Sequence[RecordInput], refused: Mapping[str, str]
+    ) -> list[StagedRecord]:
         last = ""
 
         def begin(case: RecordInput | None) -> None:
@@ -275,7 +325,10 @@ def pack_result(draft: StagedRecord | ResultReference) -> tuple[Any, ...] | Resu
     """Return a draft as a tuple, which travels in half of the time."""
     if isinstance(draft, ResultReference):
         return draft
-    return tuple(draft.outcome.value if name == "outcome" else getattr(draft, name) for name in _STAGED_FIELDS)
+    return tuple(
+        draft.outcome.value if name == "outcome" else getattr(draft, name)
+        for name in _STAGED_FIELDS
+    )
 
 
 def unpack_result(values: tuple[Any, ...]) -> StagedRecord:
@@ -294,14 +347,23 @@ def _forward(calls: Calls) -> None:
     """Send log lines to the parent, which writes them as its own."""
 
     def send(_logger: WrappedLogger, level: str, event: EventDict) -> EventDict:
-        calls.notify("log", level, {name: value if isinstance(value, int | float | None) else str(value) for name, value in event.items()})
+        calls.notify(
+            "log",
+            level,
+            {
+                name: value if isinstance(value, int | float | None) else str(value)
+                for name, value in event.items()
+            },
+        )
         raise structlog.DropEvent
 
     structlog.configure(processors=[structlog.processors.format_exc_info, send])
 
 
 def run_job(connection: int, marks: int) -> None:
-    """Do one job for the parent at the other end of *connection*, a file descriptor; *marks* is one of shared memory."""
+    """Do one job for the parent at the other end of *connection*, a file descriptor; *marks* is one
+    of shared memory.
+    """
     calls = Calls(Connection(connection))
     _forward(calls)
     memory = Marks(marks)
@@ -314,15 +376,18 @@ def run_job(connection: int, marks: int) -> None:
             os._exit(MEMORY_EXIT)
         if not isinstance(error, SystemExit | EOFError | ConnectionResetError):
             expected = isinstance(error, Exception) and not isinstance(error, RecursionError)
-            calls.notify("fault", expected, f"{type(error).__name__}: {error}", traceback.format_exc())
+            calls.notify(
+                "fault", expected, f"{type(error).__name__}: {error}", traceback.format_exc()
+            )
         raise
 
 
 def serve(control: int, base: str) -> None:
-    """Fork collectors for the parent at the other end of *control*, a file descriptor, until it closes it.
+    """Fork collectors for the parent at the other end of *control*, a file descriptor, until it
+    closes it.
 
-    A message with two file descriptors asks for a process, and is answered with its number; a number asks for the exit code of that
-    process, once it has exited.
+    A message with two file descriptors asks for a process, and is answered with its number; a
+    number asks for the exit code of that process, once it has exited.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent decides what Ctrl-C means
     load_crosswalks(base)
@@ -333,7 +398,11 @@ def serve(control: int, base: str) -> None:
             if not request:
                 return
             if not descriptors:
-                link.send(NUMBER.pack(os.waitstatus_to_exitcode(os.waitpid(NUMBER.unpack(request)[0], 0)[1])))
+                link.send(
+                    NUMBER.pack(
+                        os.waitstatus_to_exitcode(os.waitpid(NUMBER.unpack(request)[0], 0)[1])
+                    )
+                )
                 continue
             child = os.fork()
             if child == 0:
@@ -345,7 +414,9 @@ def serve(control: int, base: str) -> None:
 
 
 def exit_after(work: Callable[[], None]) -> NoReturn:
-    """Do *work* and end this process, a fork, whatever comes of it: it must not go on with what its parent does."""
+    """Do *work* and end this process, a fork, whatever comes of it: it must not go on with what its
+    parent does.
+    """
     try:
         work()
     finally:

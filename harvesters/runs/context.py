@@ -15,7 +15,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.shared_rate_limit import SharedRateLimiter
 from harvesters.network.rate_limit import LocalRateLimiter, RateLimiter
 from harvesters.network.retry import RetryPolicy
-from harvesters.pipeline.isolation import Collectors
+from harvesters.pipeline.collector_processes import Collectors
 from harvesters.pipeline.worker_pool import DEFAULT_WORKERS, WorkerPool
 from journal.errors import JournalWriteError
 from journal.journal import Journal

@@ -17,7 +17,7 @@ from typing import Any, cast
 
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.pipeline.collector import serve
-from harvesters.pipeline.isolation import Collectors
+from harvesters.pipeline.collector_processes import Collectors
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.protocols.registry import PROTOCOLS
 from vocab.iris import BASE

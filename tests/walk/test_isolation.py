@@ -25,7 +25,7 @@ from harvesters.cli import harvest_all
 from harvesters.errors import CrashingReplyError, CrashLoopError, ValidationCrashError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.page_model import Record
-from harvesters.pipeline.isolation import Collectors
+from harvesters.pipeline.collector_processes import Collectors
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, RecordProcessor, create_processor
 from harvesters.pipeline.worker_pool import ProcessExecutor, WorkerPool
@@ -235,7 +235,8 @@ def test_no_process_and_no_file_is_left_when_collectors_are_closed(isolated: Har
 
 def test_process_exits_when_its_parent_is_killed(tmp_path: Path) -> None:
     script = (
-        "import time; from harvesters.pipeline.isolation import Collectors; it = Collectors('urn:x:').start(); print(it.id, flush=True)"
+        "import time; from harvesters.pipeline.collector_processes import Collectors\n"
+        "it = Collectors('urn:x:').start(); print(it.id, flush=True)"
     )
     parent = subprocess.Popen([sys.executable, "-c", f"{script}; time.sleep(600)"], stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
