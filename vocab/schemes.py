@@ -173,8 +173,8 @@ def _labels(base: str) -> dict[tuple[str, str], str]:
 def label(iri: str, language: str = "en", base: str = BASE) -> str | None:
     """Return the label of a term, scheme or concept in *language*, else in English, else None.
 
-    >>> label("http://metadata.un.org/sdg/codes/geoArea/404", "ar"), label(BASE + "scheme/coverage/local", "zh")
-    ('كينيا', 'Local')
+    >>> label("http://metadata.un.org/sdg/codes/geoArea/404", "ar"), label(BASE + "scheme/iati-region/298", "zh")
+    ('كينيا', 'Africa, regional')
     """
     labels = _labels(base)
     return labels.get((iri, language)) or labels.get((iri, "en"))
