@@ -6,7 +6,6 @@ Each has its query in ``wanted``; a test holds both to the same answer.
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
@@ -15,6 +14,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import duckdb
 import numpy as np
+from cachetools import LRUCache
 from pyroaring import BitMap
 
 from publisher.facets.bitmap_index import BitmapIndex, intersect
@@ -70,7 +70,7 @@ class FacetIndex:
         self.position = position  # the journal's entry of which they tell
         self._connection = duckdb.connect(str(path), read_only=True, config={"memory_limit": memory})
         self._bitmaps = BitmapIndex(path, self._connection.execute("SELECT value, facet, code FROM terms").fetchall())
-        self._cache: OrderedDict[object, object] = OrderedDict()
+        self._cache: LRUCache[object, object] = LRUCache(CACHED_RESULTS)
         self._titles: dict[str, str | None] = {}  # of organizations that were just counted
         self._lock = Lock()
         self._matching_ids = lru_cache(maxsize=CACHED_BITMAPS)(self._find_ids)
@@ -250,13 +250,10 @@ class FacetIndex:
     def _cached(self, key: object, made: Callable[[], Kept]) -> Kept:
         with self._lock:
             if key in self._cache:
-                self._cache.move_to_end(key)
                 return self._cache[key]  # type: ignore[return-value]  # each key has its own type
         value = made()
         with self._lock:
             self._cache[key] = value
-            if len(self._cache) > CACHED_RESULTS:
-                self._cache.popitem(last=False)
         return value
 
 

@@ -10,11 +10,12 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections import OrderedDict
 from collections.abc import Callable, Hashable
+from contextlib import suppress
 from dataclasses import dataclass
 from http import HTTPStatus
 
+from cachetools import LRUCache
 from isal import igzip
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -49,8 +50,7 @@ class PageCacheMiddleware:
 
     def __init__(self, app: ASGIApp, version: Callable[[], str], now: Callable[[], float] = time.time) -> None:
         self._app, self._version, self._now = app, version, now
-        self._size = 0
-        self._pages: OrderedDict[Hashable, _CachedPage] = OrderedDict()
+        self._pages: LRUCache[Hashable, _CachedPage] = LRUCache(MAX_CACHE_BYTES, _size)
         self._pending: dict[Hashable, asyncio.Task[_CachedPage]] = {}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -65,9 +65,8 @@ class PageCacheMiddleware:
         await _send_page(await self._get_page(key, scope), headers, send)
 
     async def _get_page(self, key: Hashable, scope: Scope) -> _CachedPage:
-        if key in self._pages:
-            self._pages.move_to_end(key)
-            return self._pages[key]
+        if page := self._pages.get(key):
+            return page
         if key not in self._pending:
             self._pending[key] = asyncio.create_task(self._render(key, scope))
             self._pending[key].add_done_callback(lambda _: self._pending.pop(key))
@@ -92,14 +91,9 @@ class PageCacheMiddleware:
             start["status"], start["headers"], body, igzip.compress(body, COMPRESSION_LEVEL, mtime=0) if is_cacheable else None
         )
         if page.compressed is not None:
-            self._store(key, page)
+            with suppress(ValueError):  # larger than the cache
+                self._pages[key] = page
         return page
-
-    def _store(self, key: Hashable, page: _CachedPage) -> None:
-        self._pages[key] = page
-        self._size += _size(page)
-        while self._size > MAX_CACHE_BYTES:
-            self._size -= _size(self._pages.popitem(last=False)[1])
 
 
 def _size(page: _CachedPage) -> int:

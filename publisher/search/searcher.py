@@ -47,7 +47,7 @@ class Searcher:
         index.config_reader("manual")
         index.reload()
         self._searcher = index.searcher()
-        self._matches: dict[tuple[SearchRequest, int], Matches] = {}
+        self._matches = lru_cache(CACHED_MATCHES)(self._find_matches)
         self._values: dict[str, list[tuple[str, int]]] = {}
         self._folder = folder
 
@@ -79,13 +79,11 @@ class Searcher:
 
     def matches(self, wish: SearchRequest, most: int) -> Matches:
         """Return the IRIs of the *most* best results, with their scores; cached, since each page of a search asks for them."""
-        key = (wish, most)
-        if key not in self._matches:
-            hits = self.find(wish, most, with_entries=False)
-            if len(self._matches) >= CACHED_MATCHES:
-                self._matches.pop(next(iter(self._matches)))
-            self._matches[key] = Matches(hits.total, dict(hits.scores), hits.is_fuzzy)
-        return self._matches[key]
+        return self._matches(wish, most)
+
+    def _find_matches(self, wish: SearchRequest, most: int) -> Matches:
+        hits = self.find(wish, most, with_entries=False)
+        return Matches(hits.total, dict(hits.scores), hits.is_fuzzy)
 
     def named_links(self, words: str, *, fuzzy: bool = False) -> frozenset[str]:
         """Return the IRIs of the concepts that any of *words* names; things that have one of them are found by it."""

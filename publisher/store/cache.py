@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from dataclasses import dataclass
 from hashlib import blake2b
+
+from cachetools import LRUCache
 
 from publisher.store.workers.truncation import Truncation
 
@@ -29,28 +30,19 @@ class Cache:
     """Answers by a digest of their question, the least recently used dropped first; and requests by a digest of their bytes."""
 
     def __init__(self, room: int = ROOM) -> None:
-        self._room, self._size = room, 0
         self._version = ""
-        self._entries: OrderedDict[bytes, Entry] = OrderedDict()
-        self._names: OrderedDict[bytes, bytes] = OrderedDict()
+        self._entries: LRUCache[bytes, Entry] = LRUCache(room, lambda entry: len(entry.body) + _OVERHEAD)
+        self._names: LRUCache[bytes, bytes] = LRUCache(NAMES)
 
     def get(self, version: str, key: bytes) -> Entry | None:
         """Return the answer to *key* in the snapshot *version*, None if it is not cached."""
         self._show(version)
-        entry = self._entries.get(key)
-        if entry:
-            self._entries.move_to_end(key)
-        return entry
+        return self._entries.get(key)
 
     def put(self, version: str, key: bytes, entry: Entry) -> None:
         """Cache a response of the snapshot *version*, unless it is too large or of another snapshot."""
-        if version != self._version or len(entry.body) > MOST:
-            return
-        self._drop(key)
-        self._entries[key] = entry
-        self._size += len(entry.body) + _OVERHEAD
-        while self._size > self._room:
-            self._drop(next(iter(self._entries)))
+        if version == self._version and len(entry.body) <= min(MOST, self._entries.maxsize - _OVERHEAD):
+            self._entries[key] = entry
 
     def known(self, version: str, name: bytes) -> Entry | None:
         """Return the answer to the request *name*, if one that was put in the same bytes was answered from here."""
@@ -61,18 +53,12 @@ class Cache:
         """Remember that the request *name* asks the question *key*."""
         if version == self._version and key in self._entries:
             self._names[name] = key
-            if len(self._names) > NAMES:
-                self._names.popitem(last=False)
 
     def _show(self, version: str) -> None:
         if version != self._version:
             self._entries.clear()
             self._names.clear()
-            self._version, self._size = version, 0
-
-    def _drop(self, key: bytes) -> None:
-        if entry := self._entries.pop(key, None):
-            self._size -= len(entry.body) + _OVERHEAD
+            self._version = version
 
 
 def digest(*parts: bytes) -> bytes:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 import httpx
 import structlog
+from cachetools import LRUCache
 
 from journal import mirror_origin
 from journal.errors import JournalError
@@ -93,7 +94,7 @@ class QueryService:
         self._known: dict[str, Snapshot] = {}  # by folder; while snapshots change, answers come from both
         self._shown, self._looking = asyncio.Event(), asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
-        self._answers: dict[tuple[str, tuple[tuple[str, str], ...]], list[Row]] = {}
+        self._answers: LRUCache[tuple[str, tuple[tuple[str, str], ...]], list[Row]] = LRUCache(CACHED)
 
     async def __aenter__(self) -> QueryService:
         await self.refresh()
@@ -176,16 +177,15 @@ class QueryService:
         *bindings* are N-Triples terms by variable, which must be in the projection.
         """
         key = (query, tuple(sorted((bindings or {}).items())))
-        if key not in self._answers:
-            shown = self.snapshot
-            at = shown.path if shown else ""  # while snapshots change, all that a page asks is asked of one
-            found = parse_rows(await self._whole(QueryRequest(query, base=self.iris.base, bindings=dict(bindings or {}), snapshot=at)))
-            if shown is not self.snapshot:
-                return found
-            if len(self._answers) >= CACHED:
-                self._answers.pop(next(iter(self._answers)))
-            self._answers[key] = found
-        return self._answers[key]
+        if (cached := self._answers.get(key)) is not None:
+            return cached
+        shown = self.snapshot
+        path = shown.path if shown else ""  # while snapshots change, all queries of a page go to one
+        request = QueryRequest(query, base=self.iris.base, bindings=dict(bindings or {}), snapshot=path)
+        rows = parse_rows(await self._whole(request))
+        if shown is self.snapshot:
+            self._answers[key] = rows
+        return rows
 
     async def graph(self, query: str, suffix: str) -> bytes:
         """Run an internal CONSTRUCT query and return the graph in the format of *suffix*."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
+from cachetools import LRUCache
 from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Quad, QueryResultsFormat, QuerySolutions, Triple, parse_query_results
 
 from publisher.store.external.client import TABLE, Client, EndpointError, require_complete
@@ -28,7 +28,7 @@ class RemoteQuads:
     def __init__(self, client: Client, dialect: Dialect) -> None:
         self._client, self._dialect = client, dialect
         self._where = ("GRAPH <" + dialect.merged + "> {", "}") if dialect.merged else ("", "")
-        self._known: OrderedDict[str, list[Quad]] = OrderedDict()
+        self._known: LRUCache[str, list[Quad]] = LRUCache(KEPT)
         self._coming: dict[str, None] = {}  # graphs that will be asked for, in their order
         self._brought: dict[str, list[Quad]] = {}  # what some of them hold
         self._at_once = GRAPHS
@@ -75,8 +75,6 @@ class RemoteQuads:
             for quad in self._asked(asked):
                 if isinstance(quad.subject, NamedNode):
                     self._known[quad.subject.value].append(quad)
-        while len(self._known) > KEPT:
-            self._known.popitem(last=False)
 
     def graph(self, graph: NamedNode) -> Iterator[Quad]:
         """Return all that a named graph holds."""
