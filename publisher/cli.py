@@ -45,7 +45,7 @@ app.add_typer(service, name="store")
 _err = Console(stderr=True)
 
 
-class Settings(Protocol):
+class PublisherSettings(Protocol):
     """The settings that these commands need."""
 
     @property
@@ -73,7 +73,7 @@ class Settings(Protocol):
 
 
 def build_site(
-    settings: Settings, url: str, permit: Callable[[Request], bool] = no_peer, preview_runner: PreviewRunner | None = None
+    settings: PublisherSettings, url: str, permit: Callable[[Request], bool] = no_peer, preview_runner: PreviewRunner | None = None
 ) -> FastAPI:
     """Return the public app at *url*. *permit* returns whether a request is an operator's; *preview_runner* runs source previews."""
     contact = settings.contact if settings.contact != NO_CONTACT else ""
@@ -82,7 +82,7 @@ def build_site(
     return create_app(QueryService(settings.data, Iris(settings.base), read(settings.limits), elsewhere=settings.elsewhere), permit, about)
 
 
-def serve(served: ASGIApp, settings: Settings, host: str, port: int) -> None:
+def serve(served: ASGIApp, settings: PublisherSettings, host: str, port: int) -> None:
     """Serve at an address until SIGINT or SIGTERM."""
     run(create_config(served, host, port, settings.proxies))
 
@@ -90,7 +90,7 @@ def serve(served: ASGIApp, settings: Settings, host: str, port: int) -> None:
 @app.command()
 def dump(context: typer.Context) -> None:
     """Write complete dumps: N-Quads, Turtle, and a CSV of removed records (gzip), each with its SHA-256."""
-    settings: Settings = context.obj
+    settings: PublisherSettings = context.obj
     for path in write_dumps(Journal(settings.data / "journal"), settings.data / "dumps"):
         print(path)
 
@@ -103,7 +103,7 @@ def release(
     json: Annotated[bool, typer.Option("--json", help="Print JSON instead of lines.")] = False,
 ) -> None:
     """Make the next release: signed, numbered files of all published data. Exit code 1 if nothing has changed."""
-    settings: Settings = context.obj
+    settings: PublisherSettings = context.obj
     if every:
         _check_cron(every)
         schedule.follow(every, newest_release(settings.data / "releases"), lambda: _make_release(settings, keep, json))
@@ -121,7 +121,7 @@ def _check_cron(every: str) -> None:
         raise typer.BadParameter(f"--every {every!r} is not a cron expression of five fields: {error}") from error
 
 
-def _make_release(settings: Settings, keep: int, json: bool) -> Release:
+def _make_release(settings: PublisherSettings, keep: int, json: bool) -> Release:
     """Make a release and its queryable store, delete the files of old releases, and print what was done."""
     now, folder, iris = datetime.now(UTC), settings.data / "releases", Iris(settings.base)
     object_store.download(settings.data)
@@ -142,7 +142,7 @@ def _make_release(settings: Settings, keep: int, json: bool) -> Release:
     return result
 
 
-def _report(settings: Settings, number: int) -> None:
+def _report(settings: PublisherSettings, number: int) -> None:
     """Make the report of a new release; a failure is printed and leaves the release as it is."""
     try:
         build_in_process(settings.data, settings.base, number)
@@ -162,7 +162,7 @@ def report(
     country: Annotated[str, typer.Option(help="Only of this country, by its M49 code, ISO code or name, such as 404, KE or Kenya.")] = "",
 ) -> None:
     """Write the stocktaking report of a release as HTML and PDF."""
-    settings: Settings = context.obj
+    settings: PublisherSettings = context.obj
     filters = {"year": year, "region": region, "line": action_line, "goal": goal, "country": country}
     try:
         result = reporting.build_report(
@@ -182,7 +182,7 @@ def query(
     seconds: Annotated[float, typer.Option("--timeout", help="Time limit in seconds.", min=0.001)] = 600.0,
 ) -> None:
     """Run a SPARQL query on the published data, without a server."""
-    settings: Settings = context.obj
+    settings: PublisherSettings = context.obj
     if form and form not in TABLES and form not in GRAPHS:
         raise typer.BadParameter(f"unknown format {form!r}; available: {', '.join([*TABLES, *GRAPHS])}")
     text = file.read_text(encoding="utf-8")
@@ -201,7 +201,7 @@ def query(
         _fail(str(error))
 
 
-async def _run_query(settings: Settings, question: QueryRequest, seconds: float) -> None:
+async def _run_query(settings: PublisherSettings, question: QueryRequest, seconds: float) -> None:
     async with QueryService(
         settings.data, Iris(settings.base), Limits(seconds=seconds), readers=1, elsewhere=settings.elsewhere
     ) as service:

@@ -12,13 +12,13 @@ import duckdb
 import orjson
 
 from publisher.facets.record_rows import Row
-from publisher.facets.schema import TABLES, Column, Kind, Table
+from publisher.facets.schema import TABLES, CellType, Table, TableColumn
 from publisher.rdf.gzip_files import gzip_writer
 
 MEMORY = "192MiB"  # what DuckDB may hold; more of it waits beside
 _LONGEST = 16 << 20  # bytes of a row that DuckDB reads unless it is told
 _GROUP = 20_000  # rows that a reader of Parquet takes at once
-_TYPES = {Kind.NUMBER: "BIGINT", Kind.DECIMAL: "DOUBLE", Kind.IRIS: "VARCHAR[]", Kind.WORDS: "VARCHAR[]"}
+_TYPES = {CellType.NUMBER: "BIGINT", CellType.DECIMAL: "DOUBLE", CellType.IRIS: "VARCHAR[]", CellType.WORDS: "VARCHAR[]"}
 _NAMES = {name: [column.name for column in table.columns] for name, table in TABLES.items()}
 
 
@@ -79,5 +79,5 @@ def _parquet(table: Table, lines: Path, path: Path, longest: int) -> None:
         found.select(", ".join(map(_select_expression, table.columns))).write_parquet(str(path), compression="zstd", row_group_size=_GROUP)
 
 
-def _select_expression(column: Column) -> str:
-    return f'TRY_CAST("{column.name}" AS TIMESTAMP) AS "{column.name}"' if column.kind is Kind.TIME else f'"{column.name}"'
+def _select_expression(column: TableColumn) -> str:
+    return f'TRY_CAST("{column.name}" AS TIMESTAMP) AS "{column.name}"' if column.kind is CellType.TIME else f'"{column.name}"'

@@ -6,7 +6,7 @@ from enum import Enum
 from typing import NamedTuple
 
 
-class Kind(Enum):
+class CellType(Enum):
     """What a cell holds; lists are parted by a space, for no IRI, code or tag has one."""
 
     TEXT = "text"
@@ -20,14 +20,14 @@ class Kind(Enum):
     @property
     def is_list(self) -> bool:
         """Return whether a cell may hold several values."""
-        return self in (Kind.IRIS, Kind.WORDS)
+        return self in (CellType.IRIS, CellType.WORDS)
 
 
-class Column(NamedTuple):
+class TableColumn(NamedTuple):
     """A column: *says* tells what stands in it; empty where it is not known, unless it is *needed*."""
 
     name: str
-    kind: Kind
+    kind: CellType
     description: str
     required: bool = False
 
@@ -45,16 +45,16 @@ class Table(NamedTuple):
 
     name: str
     row_description: str
-    columns: tuple[Column, ...]
+    columns: tuple[TableColumn, ...]
     key: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
 
 
-def _thing(word: str = "thing") -> tuple[Column, ...]:
+def _thing(word: str = "thing") -> tuple[TableColumn, ...]:
     return (
-        Column(word, Kind.IRI, f"address of the {word}", required=True),
-        Column("kind", Kind.TEXT, "initiative, event, document or post", required=True),
-        Column("source", Kind.TEXT, "name of the registry", required=True),
+        TableColumn(word, CellType.IRI, f"address of the {word}", required=True),
+        TableColumn("kind", CellType.TEXT, "initiative, event, document or post", required=True),
+        TableColumn("source", CellType.TEXT, "name of the registry", required=True),
     )
 
 
@@ -64,22 +64,22 @@ RECORDS = Table(
     "records",
     "a record of a registry, also one that is gone",
     (
-        Column("record", Kind.IRI, "address of the record, which names its graph", required=True),
-        Column("thing", Kind.IRI, "address of what it is about"),
-        Column("kind", Kind.TEXT, "initiative, event, document or post"),
-        Column("source", Kind.TEXT, "name of the registry", required=True),
-        Column("identifier", Kind.TEXT, "the registry's own identifier"),
-        Column("title", Kind.TEXT, "title: the English one, else one of no language, else any"),
-        Column("state", Kind.TEXT, "published, vanished or gone", required=True),
-        Column("first_seen", Kind.TIME, "when it was first met"),
-        Column("changed", Kind.TIME, "when what is said of it last changed here"),
-        Column("gone", Kind.TIME, "since when it is gone"),
-        Column("run", Kind.IRI, "the run that made it what it is"),
-        Column("mapping", Kind.TEXT, "by which mapping it was read"),
-        Column("action_lines", Kind.WORDS, "codes of the action lines that its source declares"),
-        Column("action_lines_crosswalked", Kind.WORDS, "codes of the action lines that its source's own codes were translated to"),
-        Column("statements", Kind.NUMBER, "how many statements its graph holds", required=True),
-        Column("sha256", Kind.TEXT, "SHA-256 of its graph's sorted N-Triples", required=True),
+        TableColumn("record", CellType.IRI, "address of the record, which names its graph", required=True),
+        TableColumn("thing", CellType.IRI, "address of what it is about"),
+        TableColumn("kind", CellType.TEXT, "initiative, event, document or post"),
+        TableColumn("source", CellType.TEXT, "name of the registry", required=True),
+        TableColumn("identifier", CellType.TEXT, "the registry's own identifier"),
+        TableColumn("title", CellType.TEXT, "title: the English one, else one of no language, else any"),
+        TableColumn("state", CellType.TEXT, "published, vanished or gone", required=True),
+        TableColumn("first_seen", CellType.TIME, "when it was first met"),
+        TableColumn("changed", CellType.TIME, "when what is said of it last changed here"),
+        TableColumn("gone", CellType.TIME, "since when it is gone"),
+        TableColumn("run", CellType.IRI, "the run that made it what it is"),
+        TableColumn("mapping", CellType.TEXT, "by which mapping it was read"),
+        TableColumn("action_lines", CellType.WORDS, "codes of the action lines that its source declares"),
+        TableColumn("action_lines_crosswalked", CellType.WORDS, "codes of the action lines that its source's own codes were translated to"),
+        TableColumn("statements", CellType.NUMBER, "how many statements its graph holds", required=True),
+        TableColumn("sha256", CellType.TEXT, "SHA-256 of its graph's sorted N-Triples", required=True),
     ),
     ("record",),
 )
@@ -88,38 +88,38 @@ INITIATIVES = Table(
     "initiatives",
     "an initiative that is published",
     (
-        Column("initiative", Kind.IRI, "address of the initiative", required=True),
-        Column("record", Kind.IRI, "address of its record", required=True),
-        Column("source", Kind.TEXT, "name of the registry", required=True),
-        Column("identifier", Kind.TEXT, "the registry's own identifier"),
-        Column("state", Kind.TEXT, "published or vanished", required=True),
-        Column("title", Kind.TEXT, "title: the English one, else one of no language, else any"),
-        Column("title_language", Kind.TEXT, "tag of the title's language"),
-        Column("description", Kind.TEXT, "description, chosen as the title is"),
-        Column("description_language", Kind.TEXT, "tag of the description's language"),
-        Column("text_languages", Kind.WORDS, "tags of the languages in which it has a title or a description"),
-        Column("languages", Kind.WORDS, "languages of the initiative itself, as its source tells them"),
-        Column("pages", Kind.IRIS, "its pages on the web"),
-        Column("licence", Kind.TEXT, "licence of its description"),
-        Column("start_date", Kind.TEXT, "when it begins: a year, a month, a day or a time"),
-        Column("end_date", Kind.TEXT, "when it ends"),
-        Column("start_year", Kind.NUMBER, "the year in which it begins"),
-        Column("end_year", Kind.NUMBER, "the year in which it ends"),
-        Column("coverage", Kind.TEXT, "code of its coverage"),
-        Column("status", Kind.TEXT, "code of its status"),
-        Column("activity_types", Kind.WORDS, "codes of its types of activity"),
-        Column("countries", Kind.WORDS, "M49 codes of its countries and areas"),
-        Column("action_lines", Kind.WORDS, "codes of the action lines that its source declares"),
-        Column("goals", Kind.WORDS, "codes of the goals that its source declares"),
-        Column("targets", Kind.WORDS, "codes of the targets that its source declares"),
-        Column("leads", Kind.IRIS, "organizations that lead it"),
-        Column("partners", Kind.IRIS, "organizations that take part"),
-        Column("funders", Kind.IRIS, "organizations that pay"),
-        Column("prizes", Kind.WORDS, "category-stage-year of its WSIS prizes"),
-        Column("issued", Kind.TEXT, "when its source first gave it out"),
-        Column("modified", Kind.TEXT, "when its source last changed it"),
-        Column("first_seen", Kind.TIME, "when it was first met"),
-        Column("changed", Kind.TIME, "when what is said of it last changed here"),
+        TableColumn("initiative", CellType.IRI, "address of the initiative", required=True),
+        TableColumn("record", CellType.IRI, "address of its record", required=True),
+        TableColumn("source", CellType.TEXT, "name of the registry", required=True),
+        TableColumn("identifier", CellType.TEXT, "the registry's own identifier"),
+        TableColumn("state", CellType.TEXT, "published or vanished", required=True),
+        TableColumn("title", CellType.TEXT, "title: the English one, else one of no language, else any"),
+        TableColumn("title_language", CellType.TEXT, "tag of the title's language"),
+        TableColumn("description", CellType.TEXT, "description, chosen as the title is"),
+        TableColumn("description_language", CellType.TEXT, "tag of the description's language"),
+        TableColumn("text_languages", CellType.WORDS, "tags of the languages in which it has a title or a description"),
+        TableColumn("languages", CellType.WORDS, "languages of the initiative itself, as its source tells them"),
+        TableColumn("pages", CellType.IRIS, "its pages on the web"),
+        TableColumn("licence", CellType.TEXT, "licence of its description"),
+        TableColumn("start_date", CellType.TEXT, "when it begins: a year, a month, a day or a time"),
+        TableColumn("end_date", CellType.TEXT, "when it ends"),
+        TableColumn("start_year", CellType.NUMBER, "the year in which it begins"),
+        TableColumn("end_year", CellType.NUMBER, "the year in which it ends"),
+        TableColumn("coverage", CellType.TEXT, "code of its coverage"),
+        TableColumn("status", CellType.TEXT, "code of its status"),
+        TableColumn("activity_types", CellType.WORDS, "codes of its types of activity"),
+        TableColumn("countries", CellType.WORDS, "M49 codes of its countries and areas"),
+        TableColumn("action_lines", CellType.WORDS, "codes of the action lines that its source declares"),
+        TableColumn("goals", CellType.WORDS, "codes of the goals that its source declares"),
+        TableColumn("targets", CellType.WORDS, "codes of the targets that its source declares"),
+        TableColumn("leads", CellType.IRIS, "organizations that lead it"),
+        TableColumn("partners", CellType.IRIS, "organizations that take part"),
+        TableColumn("funders", CellType.IRIS, "organizations that pay"),
+        TableColumn("prizes", CellType.WORDS, "category-stage-year of its WSIS prizes"),
+        TableColumn("issued", CellType.TEXT, "when its source first gave it out"),
+        TableColumn("modified", CellType.TEXT, "when its source last changed it"),
+        TableColumn("first_seen", CellType.TIME, "when it was first met"),
+        TableColumn("changed", CellType.TIME, "when what is said of it last changed here"),
     ),
     ("initiative",),
     (Reference("record", "records", "record"),),
@@ -129,13 +129,13 @@ ORGANIZATIONS = Table(
     "organizations",
     "an organization, as one registry names it",
     (
-        Column("organization", Kind.IRI, "address of the organization", required=True),
-        Column("source", Kind.TEXT, "name of the registry", required=True),
-        Column("name", Kind.TEXT, "name: the English one, else one of no language, else any"),
-        Column("name_language", Kind.TEXT, "tag of the name's language"),
-        Column("classification", Kind.TEXT, "code of its type of stakeholder"),
-        Column("countries", Kind.WORDS, "M49 codes of its countries"),
-        Column("homepage", Kind.TEXT, "its page on the web"),
+        TableColumn("organization", CellType.IRI, "address of the organization", required=True),
+        TableColumn("source", CellType.TEXT, "name of the registry", required=True),
+        TableColumn("name", CellType.TEXT, "name: the English one, else one of no language, else any"),
+        TableColumn("name_language", CellType.TEXT, "tag of the name's language"),
+        TableColumn("classification", CellType.TEXT, "code of its type of stakeholder"),
+        TableColumn("countries", CellType.WORDS, "M49 codes of its countries"),
+        TableColumn("homepage", CellType.TEXT, "its page on the web"),
     ),
     ("organization",),
 )
@@ -145,8 +145,8 @@ PARTIES = Table(
     "the part of an organization in a thing",
     (
         *_thing(),
-        Column("organization", Kind.IRI, "address of the organization", required=True),
-        Column("role", Kind.TEXT, "lead, partner or funder", required=True),
+        TableColumn("organization", CellType.IRI, "address of the organization", required=True),
+        TableColumn("role", CellType.TEXT, "lead, partner or funder", required=True),
     ),
     ("thing", "organization", "role"),
     (*_RECORD_REFERENCE, Reference("organization", "organizations", "organization")),
@@ -157,12 +157,17 @@ LINKS = Table(
     "the link of a thing to an action line, a goal or a target",
     (
         *_thing(),
-        Column("scheme", Kind.TEXT, "action-line, goal or target", required=True),
-        Column("concept", Kind.TEXT, "address of the action line, goal or target, or the source's word where none is known", required=True),
-        Column("code", Kind.TEXT, "its code, such as C7-ehea, 4 or 4.4"),
-        Column("basis", Kind.TEXT, "how the link came to be: declared, crosswalked or suggested", required=True),
-        Column("word", Kind.TEXT, "what the source wrote, of a link that was not declared"),
-        Column("confidence", Kind.DECIMAL, "0 to 1, of a suggestion"),
+        TableColumn("scheme", CellType.TEXT, "action-line, goal or target", required=True),
+        TableColumn(
+            "concept",
+            CellType.TEXT,
+            "address of the action line, goal or target, or the source's word where none is known",
+            required=True,
+        ),
+        TableColumn("code", CellType.TEXT, "its code, such as C7-ehea, 4 or 4.4"),
+        TableColumn("basis", CellType.TEXT, "how the link came to be: declared, crosswalked or suggested", required=True),
+        TableColumn("word", CellType.TEXT, "what the source wrote, of a link that was not declared"),
+        TableColumn("confidence", CellType.DECIMAL, "0 to 1, of a suggestion"),
     ),
     ("thing", "scheme", "concept", "basis"),
     _RECORD_REFERENCE,
@@ -173,11 +178,11 @@ PLACES = Table(
     "a country, an area or a point where a thing takes place",
     (
         *_thing(),
-        Column("area", Kind.IRI, "address of the country or area, empty of a point"),
-        Column("code", Kind.TEXT, "M49 code of the country or area"),
-        Column("name", Kind.TEXT, "name of the point, or the source's word for an area that is not known"),
-        Column("latitude", Kind.DECIMAL, "degrees, WGS 84, of a point"),
-        Column("longitude", Kind.DECIMAL, "degrees, WGS 84, of a point"),
+        TableColumn("area", CellType.IRI, "address of the country or area, empty of a point"),
+        TableColumn("code", CellType.TEXT, "M49 code of the country or area"),
+        TableColumn("name", CellType.TEXT, "name of the point, or the source's word for an area that is not known"),
+        TableColumn("latitude", CellType.DECIMAL, "degrees, WGS 84, of a point"),
+        TableColumn("longitude", CellType.DECIMAL, "degrees, WGS 84, of a point"),
     ),
     (),
     _RECORD_REFERENCE,

@@ -35,7 +35,7 @@ class Party(NamedTuple):
     page: Term | None
 
 
-class Prize(NamedTuple):
+class PrizeView(NamedTuple):
     """A WSIS prize."""
 
     category: Term | None
@@ -66,7 +66,7 @@ class ThingView:
 
     claims: tuple[tuple[str, tuple[Claim, ...]], ...]
     parties: tuple[Party, ...]
-    prizes: tuple[Prize, ...]
+    prizes: tuple[PrizeView, ...]
     places: tuple[MapPoint, ...]
     remarks: tuple[ValidationNote, ...]
 
@@ -77,7 +77,7 @@ def build_view(description: Description, record: str) -> ThingView:
         claims=tuple((title, claims) for title, name in _CLAIMS if (claims := tuple(_claims(description, name)))),
         parties=tuple(_party(description, role, term) for role, name in _ROLES for term in description.all(name)),
         prizes=tuple(
-            Prize(
+            PrizeView(
                 description.one("wsis:prizeCategory", part.value),
                 description.one("wsis:prizeStage", part.value),
                 description.one("wsis:prizeYear", part.value),

@@ -19,7 +19,7 @@ from publisher.releases.facet_rows import FacetRowWriter
 from publisher.releases.sorting import Sorter
 from publisher.releases.void import VoidCounter
 from publisher.releases.writers import TEXT_FORMATS, Parts, TextFormat, Triples, triple
-from publisher.store.releases.manifest import Registry
+from publisher.store.releases.manifest import ReleaseSource
 from vocab.iris import Iris
 from vocab.terms import DCAT, DCT, RDF
 
@@ -36,7 +36,7 @@ class ExportCounts:
     graphs: int = 0
     records: Counter[str] = field(default_factory=Counter)
     things: Counter[str] = field(default_factory=Counter)
-    sources: list[Registry] = field(default_factory=list)
+    sources: list[ReleaseSource] = field(default_factory=list)
 
     def counts(self) -> dict[str, int]:
         """Return the counts for the manifest."""
@@ -159,7 +159,7 @@ def _record(graph: str, triples: list[bytes], iris: Iris, writers: ExportWriters
         writers.tables.put(table, row)
 
 
-def _source(graph: str, triples: list[bytes], iris: Iris) -> Iterator[Registry]:
+def _source(graph: str, triples: list[bytes], iris: Iris) -> Iterator[ReleaseSource]:
     """Yield the registry that the graph of a catalog describes."""
     values: dict[str, Value] = {}
     for subject, predicate, term in map(split_triple, triples):
@@ -168,4 +168,4 @@ def _source(graph: str, triples: list[bytes], iris: Iris) -> Iterator[Registry]:
     if f"{RDF}type" in values and values[f"{RDF}type"].text == f"{DCAT}Catalog":
         title, publisher, licence = (values.get(f"{DCT}{name}", Value("")).text for name in ("title", "publisher", "license"))
         name = graph.removeprefix(f"{iris.base}source/")
-        yield Registry(name, title or name, publisher, licence)
+        yield ReleaseSource(name, title or name, publisher, licence)

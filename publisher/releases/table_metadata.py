@@ -4,21 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from publisher.facets.schema import TABLES, Column, Kind, Reference, Table
+from publisher.facets.schema import TABLES, CellType, Reference, Table, TableColumn
 from publisher.store.releases.manifest import File, Release
 
 _CSVW = {
-    Kind.IRI: "anyURI",
-    Kind.IRIS: "anyURI",
-    Kind.NUMBER: "integer",
-    Kind.DECIMAL: "decimal",
-    Kind.TIME: "dateTime",
+    CellType.IRI: "anyURI",
+    CellType.IRIS: "anyURI",
+    CellType.NUMBER: "integer",
+    CellType.DECIMAL: "decimal",
+    CellType.TIME: "dateTime",
 }
 _FRICTIONLESS = {
-    Kind.IRI: {"type": "string", "format": "uri"},
-    Kind.NUMBER: {"type": "integer"},
-    Kind.DECIMAL: {"type": "number"},
-    Kind.TIME: {"type": "datetime"},
+    CellType.IRI: {"type": "string", "format": "uri"},
+    CellType.NUMBER: {"type": "integer"},
+    CellType.DECIMAL: {"type": "number"},
+    CellType.TIME: {"type": "datetime"},
 }
 
 
@@ -49,7 +49,7 @@ def _csvw_reference(reference: Reference) -> dict[str, object]:
     }
 
 
-def _csvw_column(column: Column) -> dict[str, object]:
+def _csvw_column(column: TableColumn) -> dict[str, object]:
     description: dict[str, object] = {
         "name": column.name,
         "titles": column.name,
@@ -96,7 +96,7 @@ def _resource(file: File) -> dict[str, object]:
     return resource
 
 
-def _field(column: Column) -> dict[str, object]:
+def _field(column: TableColumn) -> dict[str, object]:
     field: dict[str, object] = {
         "name": column.name,
         "description": column.description,

@@ -96,7 +96,7 @@ def open_index(path: Path) -> tantivy.Index:
     return tantivy.Index(schema(), str(path))
 
 
-class Writer:
+class IndexWriter:
     """The index in *path*, open for writing, by one process at a time."""
 
     def __init__(self, path: Path) -> None:

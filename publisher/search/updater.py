@@ -32,7 +32,7 @@ from publisher.search.document_source import (
     record_iris,
     thing_iris,
 )
-from publisher.search.index import BUILD_VERSION, Writer, link_files
+from publisher.search.index import BUILD_VERSION, IndexWriter, link_files
 from publisher.search.searcher import Searcher
 from publisher.search.topics import SCHEMES, read_topics, write_topics
 
@@ -43,7 +43,7 @@ log = structlog.get_logger(component="text")
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class IndexCheckpoint:
     """The journal entry that the index holds, and the versions of our format and of tantivy that wrote it (*made*)."""
 
     position: int = 0
@@ -97,7 +97,7 @@ class SearchUpdater:
             self._put_all(source, batch)
             yield
         write_topics(self._index, read_topics(source, self._base))
-        self._commit(Checkpoint(position, entry, BUILD_VERSION))
+        self._commit(IndexCheckpoint(position, entry, BUILD_VERSION))
 
     def _apply_entries(self, source: QuadSource, position: int) -> Iterator[None]:
         since, applied = time.monotonic(), self._committed
@@ -114,7 +114,7 @@ class SearchUpdater:
                 for batch in _batches(self._things_of_renamed(source, before, things)):
                     self._put_all(source, batch)
                     yield
-            applied = Checkpoint(entry.number, entry.id, BUILD_VERSION)
+            applied = IndexCheckpoint(entry.number, entry.id, BUILD_VERSION)
             if time.monotonic() - since > COMMIT_INTERVAL:
                 self._commit_all(source, applied)
                 since, before = time.monotonic(), Searcher(self._index)
@@ -130,7 +130,7 @@ class SearchUpdater:
 
     def reset(self) -> None:
         """Delete the index, so that it is rebuilt."""
-        self._committed, self._labels_changed = Checkpoint(), False
+        self._committed, self._labels_changed = IndexCheckpoint(), False
         self._writer.abandon()
         self._delete_files()
         self._writer = self._open()
@@ -168,33 +168,33 @@ class SearchUpdater:
         if self._ahead:
             self._ahead(subjects)
 
-    def _commit_all(self, source: QuadSource, checkpoint: Checkpoint) -> None:
+    def _commit_all(self, source: QuadSource, checkpoint: IndexCheckpoint) -> None:
         if self._labels_changed:
             write_topics(self._index, read_topics(source, self._base))
         self._commit(checkpoint)
         self._labels_changed = False
 
-    def _commit(self, checkpoint: Checkpoint) -> None:
+    def _commit(self, checkpoint: IndexCheckpoint) -> None:
         self._writer.commit()
         replace_file(self._checkpoint_file, json.dumps(asdict(checkpoint)))
         self._committed = checkpoint
 
-    def _open(self) -> Writer:
+    def _open(self) -> IndexWriter:
         try:
-            return Writer(self._index)
+            return IndexWriter(self._index)
         except (ValueError, OSError) as error:
             log.warning("search index cannot be opened; rebuilding", error=str(error))
-            self._committed = Checkpoint()
+            self._committed = IndexCheckpoint()
             self._delete_files()
-            return Writer(self._index)
+            return IndexWriter(self._index)
 
-    def _read_checkpoint(self) -> Checkpoint:
+    def _read_checkpoint(self) -> IndexCheckpoint:
         try:
-            checkpoint = Checkpoint(**json.loads(self._checkpoint_file.read_text()))
+            checkpoint = IndexCheckpoint(**json.loads(self._checkpoint_file.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
-            return Checkpoint()
+            return IndexCheckpoint()
         is_usable = (self._index / "meta.json").exists() and checkpoint.made == BUILD_VERSION
-        return checkpoint if is_usable and self._reader.contains(checkpoint.position, checkpoint.entry) else Checkpoint()
+        return checkpoint if is_usable and self._reader.contains(checkpoint.position, checkpoint.entry) else IndexCheckpoint()
 
     def _delete_files(self) -> None:
         self._checkpoint_file.unlink(missing_ok=True)

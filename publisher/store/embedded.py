@@ -30,7 +30,7 @@ log = structlog.get_logger(component="follower")
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
+class StoreCheckpoint:
     """The last journal entry in the store, and its number of *quads*: None while an entry is being applied.
 
     *rough*: the store was bulk-loaded since it was last optimized.
@@ -121,7 +121,7 @@ class EmbeddedStore:
                 self._write_checkpoint(replace(self.checkpoint, quads=None))
             growth = apply(self.quads, entry.rows())
             quads = quads + growth.quads if quads is not None else None
-            self.checkpoint = Checkpoint(entry.number, entry.id, None, self.checkpoint.rough or growth.bulk)
+            self.checkpoint = StoreCheckpoint(entry.number, entry.id, None, self.checkpoint.rough or growth.bulk)
             if time.monotonic() - since > CHECKPOINT_INTERVAL:
                 self._store_checkpoint(self.checkpoint)
                 since = time.monotonic()
@@ -150,20 +150,20 @@ class EmbeddedStore:
     def _forget(self) -> None:
         self._checkpoint_file.unlink(missing_ok=True)
         shutil.rmtree(self._folder / "store", ignore_errors=True)
-        self.checkpoint = Checkpoint()
+        self.checkpoint = StoreCheckpoint()
 
-    def _read_checkpoint(self) -> Checkpoint:
+    def _read_checkpoint(self) -> StoreCheckpoint:
         try:
-            return Checkpoint(**json.loads(self._checkpoint_file.read_text()))
+            return StoreCheckpoint(**json.loads(self._checkpoint_file.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             shutil.rmtree(self._folder / "store", ignore_errors=True)
-            return Checkpoint()
+            return StoreCheckpoint()
 
-    def _store_checkpoint(self, checkpoint: Checkpoint) -> None:
+    def _store_checkpoint(self, checkpoint: StoreCheckpoint) -> None:
         self.quads.flush()
         self._write_checkpoint(checkpoint)
 
-    def _write_checkpoint(self, checkpoint: Checkpoint) -> None:
+    def _write_checkpoint(self, checkpoint: StoreCheckpoint) -> None:
         replace_file(self._checkpoint_file, json.dumps(asdict(checkpoint)))
         self.checkpoint = checkpoint
 

@@ -28,7 +28,7 @@ from publisher.projections.journal_reader import JournalReader
 from publisher.sparql.examples.example import examples
 from publisher.store.external.client import Client
 from publisher.store.external.remote_store import open_external_runner
-from publisher.store.external.writer import Writer
+from publisher.store.external.writer import StoreWriter
 from publisher.store.external.writer_lease import LEASE
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import newest_snapshot
@@ -245,7 +245,7 @@ def test_a_store_that_differs_from_the_journal_is_repaired(followed: Engine, dat
     later = datetime.now(UTC) + timedelta(seconds=6 * LEASE)
     store = ExternalStore(followed.address, journal, IRIS, now=lambda: later)
     client = Client(followed.address.query)
-    writer = Writer(followed.address, client.dialect())
+    writer = StoreWriter(followed.address, client.dialect())
     record, label = f"{BASE}record/demo/3", "http://www.w3.org/2000/01/rdf-schema#label"
 
     before = compare(journal, store)

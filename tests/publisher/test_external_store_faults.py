@@ -28,7 +28,7 @@ from benchmarks.engines import Engine, free_port, missing, started
 from journal.journal import Journal
 from publisher.store.external.client import Client
 from publisher.store.external.state import ASK, parse_state
-from publisher.store.external.writer import Writer
+from publisher.store.external.writer import StoreWriter
 from publisher.store.external.writer_lease import LEASE, WriterLease
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.verification.expected_counts import compare
@@ -124,7 +124,7 @@ def test_a_fresh_database_of_virtuoso_counts_as_empty(world: Path, tmp_path: Pat
         pytest.skip(why)
     with started("virtuoso", tmp_path / "store") as engine:
         client = Client(engine.address.query)
-        writer = Writer(engine.address, client.dialect())
+        writer = StoreWriter(engine.address, client.dialect())
         folder = "<http://localhost:8890/DAV/home/> <http://www.openlinksw.com/schemas/DAV#ownerUser> <mailto:somebody@example.domain>"
         writer.update(f"INSERT DATA {{ GRAPH <http://localhost:8890/DAV/> {{ {folder} }} }}")
         tenure = WriterLease(client, writer, Journal(world / "journal"), "test")

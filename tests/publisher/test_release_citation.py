@@ -9,10 +9,10 @@ import yaml
 from datacite import schema45
 
 from publisher.releases import citation
-from publisher.store.releases.manifest import File, Registry, Release
+from publisher.store.releases.manifest import File, Release, ReleaseSource
 
 BY = "https://creativecommons.org/licenses/by/4.0/"
-SOURCES = (Registry("a", 'The "A": registry', "Ministry", BY), Registry("b", "B", "", ""))
+SOURCES = (ReleaseSource("a", 'The "A": registry', "Ministry", BY), ReleaseSource("b", "B", "", ""))
 RELEASE = Release(
     4, "https://x.org/release/4", 17, "ab" * 32, "2026-04-01T06:00:00Z", 3, {"records": 5, "statements": 99}, {}, SOURCES,
     (File("a.nq.gz", "application/n-quads", 1, "00"),),
@@ -53,7 +53,7 @@ def test_the_citation_file_has_what_its_format_asks_for() -> None:
     ],
 )
 def test_a_release_of_several_licences_claims_none_of_them(licences: tuple[str, ...], zenodo: str, spdx: str | None) -> None:
-    release = replace(RELEASE, sources=tuple(Registry(str(number), "t", "p", it) for number, it in enumerate(licences)))
+    release = replace(RELEASE, sources=tuple(ReleaseSource(str(number), "t", "p", it) for number, it in enumerate(licences)))
 
     result = yaml.safe_load(citation.cff(release))
 

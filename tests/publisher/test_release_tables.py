@@ -18,7 +18,7 @@ import pytest
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 
 from publisher.facets.record_rows import parse_record, record_rows
-from publisher.facets.schema import TABLES, Kind
+from publisher.facets.schema import TABLES, CellType
 from publisher.releases.builder import build_release
 from vocab.iris import Iris
 
@@ -91,7 +91,7 @@ def test_what_is_gone_is_in_the_table_of_records_alone(folder: Path) -> None:
 @pytest.mark.parametrize("name", TABLES)
 def test_parquet_holds_the_rows_of_the_csv(folder: Path, name: str) -> None:
     lists = {column.name for column in TABLES[name].columns if column.kind.is_list}
-    names = [column.name for column in TABLES[name].columns if column.kind not in (Kind.TIME, Kind.DECIMAL)]
+    names = [column.name for column in TABLES[name].columns if column.kind not in (CellType.TIME, CellType.DECIMAL)]
 
     picked = ", ".join(f"array_to_string({it}, ' ')" if it in lists else f"coalesce(CAST({it} AS VARCHAR), '')" for it in names)
     found = rows_of(f"SELECT {picked} FROM '{folder}/{name}.parquet'")

@@ -11,7 +11,7 @@ import pytest
 from pyoxigraph import RdfFormat, Store
 
 from languages.request_locale import LANGUAGES
-from publisher.search.index import SearchEntry, Writer
+from publisher.search.index import IndexWriter, SearchEntry
 from publisher.search.query_parser import SearchRequest
 from publisher.search.searcher import Searcher
 from publisher.search.spelling import suggest_spelling
@@ -145,7 +145,7 @@ def search(tmp_path: Path) -> Searcher:
         "title": SearchEntry("", "event", "a", 1, (("Four for health", "en"),), ()),
         "both": SearchEntry("", "event", "a", 1, (("Health", "en"),), (), (HEALTH,)),
     }
-    writer = Writer(tmp_path / "index")
+    writer = IndexWriter(tmp_path / "index")
     for name, it in texts.items():
         writer.add(SearchEntry(f"https://x.org/id/event/a/{name}", *(getattr(it, field) for field in SearchEntry.__slots__[1:])))
     writer.commit()

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from publisher.search.index import SearchEntry, Writer
+from publisher.search.index import IndexWriter, SearchEntry
 from publisher.search.query_parser import SearchRequest
 from publisher.search.searcher import Searcher
 from publisher.search.snippet import build_marker
@@ -36,7 +36,7 @@ TITLES = {
 def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     """Return an index of one title a language."""
     folder = tmp_path_factory.mktemp("texts")
-    writer = Writer(folder / "index")
+    writer = IndexWriter(folder / "index")
     for number, (language, title) in enumerate(TITLES.items()):
         source = "a" if number % 2 else "b"
         writer.add(SearchEntry(f"https://x.org/id/event/{source}/{language}", "event", source, number, ((title, language),), ()))
@@ -181,7 +181,7 @@ def test_a_passage_shows_where_something_was_found():
 
 
 def test_a_snapshot_stays_as_it_is_while_the_index_changes(tmp_path: Path):
-    writer = Writer(tmp_path / "index")
+    writer = IndexWriter(tmp_path / "index")
     writer.add(SearchEntry("https://x.org/id/event/a/1", "event", "a", 1, (("One", "en"),), ()))
     writer.commit()
     writer.snapshot(tmp_path / "first")

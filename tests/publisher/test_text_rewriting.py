@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 
 from publisher.errors import QuerySyntaxError
-from publisher.search.index import SearchEntry, Writer
+from publisher.search.index import IndexWriter, SearchEntry
 from publisher.search.position_mapping import original_column
 from publisher.search.rewriting import MAX_RESULTS, rewrite
 from publisher.search.searcher import Searcher
@@ -28,7 +28,7 @@ DATA = "".join(
 def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
     """Return an index of three things."""
     folder = tmp_path_factory.mktemp("rewriting")
-    writer = Writer(folder / "index")
+    writer = IndexWriter(folder / "index")
     for key, title in THINGS.items():
         text = "Une école de village" if key == "school" else "A village"
         tag = "fr" if key == "school" else "en"
@@ -174,7 +174,7 @@ def test_a_fault_beyond_a_search_is_reported_where_it_was_written(search):
 
 
 def test_what_is_cut_is_reported(tmp_path):
-    writer = Writer(tmp_path / "index")
+    writer = IndexWriter(tmp_path / "index")
     for number in range(MAX_RESULTS + 2):
         writer.add(SearchEntry(f"https://x.org/id/event/a/{number}", "event", "a", 1, (("One", "en"),), ()))
     writer.commit()

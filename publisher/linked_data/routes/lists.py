@@ -42,7 +42,7 @@ _Concept = Annotated[
 _Organization = Annotated[str | None, Query(description="Things of an organization, by its IRI")]
 
 
-class ListItem(TypedDict):
+class ListItemJson(TypedDict):
     """A thing of a list: its IRI, its page, and what is known of it."""
 
     id: WebAddress
@@ -61,7 +61,7 @@ class ListJson(TypedDict):
     sort: str
     next: NotRequired[WebAddress]
     prev: NotRequired[WebAddress]
-    items: list[ListItem]
+    items: list[ListItemJson]
 
 
 router = APIRouter()
@@ -181,8 +181,8 @@ def _negotiate(request: Request) -> Format:
     return chosen_format
 
 
-def _item(row: Row, page: str) -> ListItem:
-    document: ListItem = {"id": row["thing"].value, "page": page}
+def _item(row: Row, page: str) -> ListItemJson:
+    document: ListItemJson = {"id": row["thing"].value, "page": page}
     if "title" in row:
         document |= {"title": row["title"].value, "language": row["title"].language}
     if "property" in row:

@@ -23,7 +23,7 @@ app = typer.Typer(no_args_is_help=True, help="The example queries.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
-class Settings(Protocol):
+class ExamplesSettings(Protocol):
     """The settings that these commands need."""
 
     @property
@@ -39,7 +39,7 @@ class Settings(Protocol):
 @app.command(name="list")
 def list_(context: typer.Context, as_json: Json = False) -> None:
     """List the example queries."""
-    settings: Settings = context.obj
+    settings: ExamplesSettings = context.obj
     all_examples = examples(Iris(settings.base))
     if as_json:
         print(json.dumps([_describe(item) | {"query": item.text} for item in all_examples], indent=2, ensure_ascii=False))
@@ -57,7 +57,7 @@ def run(
     as_json: Json = False,
 ) -> None:
     """Run the example queries. Exit code 1 if one fails or returns no rows."""
-    settings: Settings = context.obj
+    settings: ExamplesSettings = context.obj
     known = {item.name: item for item in examples(Iris(settings.base))}
     if unknown := [name for name in names or () if name not in known]:
         raise typer.BadParameter(f"unknown example {unknown[0]!r}; `stocktake examples list` shows all")
@@ -71,7 +71,7 @@ def run(
         raise typer.Exit(1)
 
 
-async def _run(settings: Settings, chosen: list[Example], *, quiet: bool) -> list[ExampleOutcome]:
+async def _run(settings: ExamplesSettings, chosen: list[Example], *, quiet: bool) -> list[ExampleOutcome]:
     outcomes = []
     async with QueryService(settings.data, Iris(settings.base), read(settings.limits), readers=1, elsewhere=settings.elsewhere) as service:
         async for item in run_examples(service, chosen):

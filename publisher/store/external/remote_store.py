@@ -27,7 +27,7 @@ from publisher.store.external.client import Client
 from publisher.store.external.endpoint import StoreURLs
 from publisher.store.external.remote_quads import RemoteQuads
 from publisher.store.external.state import State
-from publisher.store.external.writer import Writer
+from publisher.store.external.writer import StoreWriter
 from publisher.store.external.writer_lease import SILENCE, WriterLease
 from publisher.store.runner import Runner, StoreState
 from publisher.store.snapshots import ProjectionPaths, Snapshot, newest_snapshot, register_external
@@ -65,7 +65,7 @@ class RemoteStore:
             opened.enter_context(writer_lock(folder / "lock", report))
             client = opened.enter_context(closing(Client(address.query)))
             dialect = client.dialect(SILENCE)
-            self.writer = opened.enter_context(closing(Writer(address, dialect)))
+            self.writer = opened.enter_context(closing(StoreWriter(address, dialect)))
             self.lease = WriterLease(client, self.writer, reader.journal, writer_name(folder))
             self.quads = RemoteQuads(client, dialect)
             self._status = set(self.quads.graph(self._graph))

@@ -25,7 +25,7 @@ log = structlog.get_logger(component="store")
 SECONDS = 600  # that one update may take
 
 
-class Writer:
+class StoreWriter:
     """Change the store at *address*, an engine of *dialect*."""
 
     def __init__(self, address: StoreURLs, dialect: Dialect) -> None:

@@ -11,7 +11,7 @@ from publisher.store.external.client import Client
 from publisher.store.external.engine_quirks import STATE
 from publisher.store.external.state import ANY, ASK, State, parse_state, state_update
 from publisher.store.external.variable_binding import hide_graphs
-from publisher.store.external.writer import Writer
+from publisher.store.external.writer import StoreWriter
 
 SILENCE = 30.0  # seconds without an answer to a small question, after which the store counts as down
 LEASE = 30.0  # seconds; who has died is followed by another after them
@@ -24,7 +24,7 @@ WHERE {{ GRAPH <{state}> {{ <{state}> <{state}#writer> ?writer ; <{state}#until>
 class WriterLease:
     """The state of the store that *client* asks and *writer* changes, which is to follow *journal*; *name* is whose tenure this is."""
 
-    def __init__(self, client: Client, writer: Writer, journal: Journal, name: str) -> None:
+    def __init__(self, client: Client, writer: StoreWriter, journal: Journal, name: str) -> None:
         self._client, self._writer, self._journal, self._name = client, writer, journal, name
         self._until = 0.0
 

@@ -25,7 +25,7 @@ class File:
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
+class ReleaseSource:
     """A source of what is in a release."""
 
     name: str
@@ -51,7 +51,7 @@ class Release:
     previous: int | None
     counts: Mapping[str, int]
     changes: Mapping[str, object]
-    sources: tuple[Registry, ...] = ()
+    sources: tuple[ReleaseSource, ...] = ()
     files: tuple[File, ...] = ()
     key: str = ""  # the public key, as minisign takes it after -P
     withdrawn: str | None = None
@@ -78,7 +78,7 @@ def read_manifest(folder: Path) -> Release:
     """Read the manifest in *folder*; raise FileNotFoundError where there is none."""
     values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     made = Release(**values)
-    return replace(made, sources=tuple(Registry(**it) for it in values["sources"]), files=tuple(File(**it) for it in values["files"]))
+    return replace(made, sources=tuple(ReleaseSource(**it) for it in values["sources"]), files=tuple(File(**it) for it in values["files"]))
 
 
 def release_numbers(releases: Path) -> list[int]:

@@ -29,7 +29,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 SHOWN = 50  # faults that are listed as lines
 
 
-class Settings(Protocol):
+class VerificationSettings(Protocol):
     """The settings that these commands need."""
 
     @property
@@ -43,7 +43,7 @@ class Settings(Protocol):
 @app.command()
 def verify(context: typer.Context, as_json: Json = False) -> None:
     """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
-    settings: Settings = context.obj
+    settings: VerificationSettings = context.obj
     with _reported_errors(), _held(settings) as held:
         position, faults = held.position, compare(Journal(settings.data / "journal"), held, _progress)
     _print(position, faults, as_json=as_json)
@@ -58,7 +58,7 @@ def rebuild(
     as_json: Json = False,
 ) -> None:
     """Repair graphs that differ from the journal, then compare again. Exit code 1 if differences remain."""
-    settings: Settings = context.obj
+    settings: VerificationSettings = context.obj
     journal = Journal(settings.data / "journal")
     with _reported_errors():
         if whole or (settings.elsewhere is None and not (settings.data / "store" / "snapshots").exists()):
@@ -72,7 +72,7 @@ def rebuild(
         raise typer.Exit(1)
 
 
-def _anew(settings: Settings, journal: Journal) -> None:
+def _anew(settings: VerificationSettings, journal: Journal) -> None:
     iris = Iris(settings.base)
     if settings.elsewhere is None:
         rebuild_local(settings.data, iris)
@@ -88,7 +88,7 @@ def _anew(settings: Settings, journal: Journal) -> None:
 
 
 @contextmanager
-def _held(settings: Settings) -> Iterator[AuditTarget]:
+def _held(settings: VerificationSettings) -> Iterator[AuditTarget]:
     iris = Iris(settings.base)
     if settings.elsewhere is None:
         yield LocalStore(settings.data, iris)

@@ -15,7 +15,7 @@ from publisher.store.external.engine_quirks import STATE
 from publisher.store.external.remote_quads import RemoteQuads
 from publisher.store.external.remote_store import writer_name
 from publisher.store.external.state import ASK, State, parse_state, state_update
-from publisher.store.external.writer import Writer
+from publisher.store.external.writer import StoreWriter
 from publisher.store.external.writer_lease import WriterLease
 from publisher.store.verification.expected_counts import Difference, Tallies, Tally
 from vocab.iris import Iris
@@ -30,7 +30,7 @@ class ExternalStore:
         self._client = Client(address.query)
         self._dialect = self._client.dialect()
         self._facts = RemoteQuads(self._client, self._dialect)
-        self._writer = Writer(address, self._dialect)
+        self._writer = StoreWriter(address, self._dialect)
         self._status, self._now = iris.status, now
         self._tenure = WriterLease(self._client, self._writer, journal, writer_name(journal.folder))
 

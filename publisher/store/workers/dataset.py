@@ -21,7 +21,7 @@ _FORMS = frozenset({"select", "construct", "describe", "ask"})
 _DEFAULT, _NAMED = NamedNode("urn:stocktake:default"), NamedNode("urn:stocktake:named")
 
 
-class Dataset(NamedTuple):
+class QueryDataset(NamedTuple):
     """A store and the graphs of it that are asked; None: all that the query itself says."""
 
     store: Store
@@ -29,11 +29,11 @@ class Dataset(NamedTuple):
     named: list[NamedNode | BlankNode] | None
 
 
-def dataset(store: Store, question: QueryRequest) -> Dataset:
+def dataset(store: Store, question: QueryRequest) -> QueryDataset:
     """Return the dataset of *question*."""
     default, named = named_by(question)
     if default is None or len(default) < 2:
-        return Dataset(store, None if default is None else [*default], None if named is None else [*named])
+        return QueryDataset(store, None if default is None else [*default], None if named is None else [*named])
     return union(lambda graph: store.quads_for_pattern(None, None, None, graph), default, named or [])
 
 
@@ -46,14 +46,14 @@ def named_by(question: QueryRequest) -> tuple[list[NamedNode] | None, list[Named
     return default, named
 
 
-def union(quads: Callable[[NamedNode], Iterable[Quad]], default: list[NamedNode], named: list[NamedNode]) -> Dataset:
+def union(quads: Callable[[NamedNode], Iterable[Quad]], default: list[NamedNode], named: list[NamedNode]) -> QueryDataset:
     """Merge the graphs *default* beside those *named* in a store of their own; *quads* gives what a graph holds."""
     held = Store()
     for graph in default:
         held.bulk_extend(Quad(*quad.triple) for quad in quads(graph))
     for graph in named:
         held.bulk_extend(quads(graph))
-    return Dataset(held, [DefaultGraph()], [*named])
+    return QueryDataset(held, [DefaultGraph()], [*named])
 
 
 def query_form(text: str) -> str:

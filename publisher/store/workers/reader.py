@@ -20,7 +20,7 @@ from publisher.rdf.sparql_tokens import tokenize
 from publisher.rdf.xml_text import replace_invalid_characters
 from publisher.search.position_mapping import original_column
 from publisher.store.process import exit_with_parent
-from publisher.store.workers.dataset import Dataset, dataset
+from publisher.store.workers.dataset import QueryDataset, dataset
 from publisher.store.workers.ipc_protocol import SIZE, Kind, pack, pack_header, read
 from publisher.store.workers.process_limits import limit_memory, refuse_sockets
 from publisher.store.workers.query_request import QueryRequest
@@ -143,7 +143,7 @@ def evaluate(store: Store, question: QueryRequest) -> Result:
     return ask(dataset(store, question), question)
 
 
-def ask(asked: Dataset, question: QueryRequest) -> Result:
+def ask(asked: QueryDataset, question: QueryRequest) -> Result:
     """Put *question* to the graphs of a store; raise QueryFailure where it is none."""
     try:
         return asked.store.query(
