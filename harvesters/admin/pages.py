@@ -13,10 +13,10 @@ from starlette.responses import HTMLResponse
 
 from harvesters.admin.keys import Scope
 from harvesters.admin.labels import ACTIONS
-from harvesters.admin.text_escaping import escape_value
 from harvesters.reasons import Reason, without_review
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import format_datetime, format_number, gettext, ngettext
+from languages.unsafe_text import finalize_invisible
 from vocab.iris import encode, is_web
 
 PACKAGE_DIR = Path(__file__).parent
@@ -35,7 +35,7 @@ class Pages:
             undefined=StrictUndefined,
             trim_blocks=True,
             lstrip_blocks=True,
-            finalize=escape_value,
+            finalize=finalize_invisible,
             extensions=["jinja2.ext.i18n"],
         )
         self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension

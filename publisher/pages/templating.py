@@ -13,8 +13,8 @@ from starlette.responses import HTMLResponse
 
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import format_datetime, format_number, gettext, ngettext
+from languages.unsafe_text import ascii_host, finalize
 from publisher.pages.branding import PLAIN, Branding
-from publisher.pages.escaping import ascii_host, finalize
 from publisher.pages.licences import licence_name
 from publisher.pages.navigation import filter_query, sections
 from publisher.rdf.results import Term

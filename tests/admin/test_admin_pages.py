@@ -274,7 +274,7 @@ async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, w
     for text in texts:
         assert "&lt;script&gt;" in text
         assert "\u202e" not in text
-        assert "[U+202E]" in text
+        assert "⟨U+202E⟩" in text
         assert {"script", "style", "iframe", "b"} & set(outline(text).elements) <= {"b"}
         assert [name for name in outline(text).attributes if name.startswith("on") or name == "style"] == []
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from markupsafe import Markup, escape
 
-from publisher.pages.escaping import escape_unsafe_text
+from languages.unsafe_text import escape_unsafe_text
 
 Value = str | int | float | None
 STEPS = 6  # shades of a heat map, beside none at all

@@ -15,8 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from languages.request_locale import LANGUAGES, current_locale, use_language
 from languages.translations import format_date
 from languages.translations import gettext as _
+from languages.unsafe_text import finalize
 from publisher.pages.charts.svg import stylesheet
-from publisher.pages.escaping import finalize
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.report.content import Grid, Section, methods, sections
 from publisher.portal.report.pdf import render_pdf

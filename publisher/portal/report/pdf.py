@@ -12,9 +12,9 @@ from tempfile import TemporaryDirectory
 import structlog
 import typst
 
+from languages.unsafe_text import escape_unsafe_text
 from publisher.errors import ReportError
 from publisher.pages.charts.svg import standalone_svg, stylesheet
-from publisher.pages.escaping import escape_unsafe_text
 from publisher.portal.report.content import Section
 
 _TEMPLATE = Path(__file__).parent / "report.typ"
