@@ -3,30 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import time
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from urllib.parse import urlsplit
 
-import httpx
 import structlog
 from cachetools import LRUCache
 
 from journal import mirror_origin
 from journal.errors import JournalError
 from journal.journal import Journal
-from journal.outage import Outage
 from publisher.errors import NotReady, StoreError
 from publisher.rdf.results import Row, parse_rows
 from publisher.store.cache import Cache
-from publisher.store.external.client import TABLE
-from publisher.store.external.endpoint import Endpoint, StoreURLs, endpoint_of
-from publisher.store.process import command, environment
+from publisher.store.external.endpoint import StoreURLs, endpoint_of
+from publisher.store.external.probe import StoreProbe
+from publisher.store.follower_process import FollowerProcess
 from publisher.store.releases.open_releases import OpenReleases
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from publisher.store.update_sandbox import Sandboxes
@@ -41,12 +37,9 @@ from vocab.iris import Iris
 log = structlog.get_logger(component="store")
 
 REMOTE = "publisher.store.external.reader"
-FOLLOWER = "publisher.follower"
 PAUSE = 0.2  # seconds between looks for a new snapshot
 LINE = 1_000  # questions of our own that may wait: as many as there may be connections
 RECKONING = 1.0  # seconds between counts of the entries that are not shown
-PROBE = 5.0  # seconds between two probes of an external store
-PROBE_TIMEOUT = 10.0  # seconds of silence after which it counts as down
 CACHED = 2_000  # answers to our own questions that are kept while a snapshot is shown
 
 
@@ -73,8 +66,6 @@ class QueryService:
         self.limits = limits or Limits()
         self.history = data / "store" / "history"  # the folder of the change history
         self.snapshot: Snapshot | None = None
-        self.projections: dict[str, dict[str, object]] = {}  # position and error of each, by its name
-        self.reason = ""  # why the store does not follow the journal, "" where it does
         self.behind = 0  # how many entries are not shown yet, as it was within the last second
         self.awaited = 0  # how many of these are on their way; none where a mirror refused the next one
         self.cache, self.shared_responses = Cache(), SharedResponses()
@@ -85,11 +76,12 @@ class QueryService:
         cores = readers or os.cpu_count() or 1
         self.rate_limiter, self.disk_quota = RateLimiter(self.limits, time.monotonic), DiskQuota()
         self._elsewhere = elsewhere
-        self.store_failure = ""  # why the external store did not answer its last probe, "" where it did
         self._external = elsewhere.environment() if elsewhere else None
         module = REMOTE if elsewhere else READER
         self._public = Pool(cores, self.limits, 2, self.rate_limiter, module, self._external)
         self._own = Pool(cores, replace(self.limits, queue=max(self.limits.queue, LINE)), 0, None, module, self._external, ours=True)
+        self.follower = FollowerProcess(data, self._folder, iris, self._external)
+        self.probe = StoreProbe(endpoint_of(elsewhere.query)) if elsewhere else None
         self._follow = follow
         self._known: dict[str, Snapshot] = {}  # by folder; while snapshots change, answers come from both
         self._shown, self._looking = asyncio.Event(), asyncio.Lock()
@@ -98,8 +90,10 @@ class QueryService:
 
     async def __aenter__(self) -> QueryService:
         await self.refresh()
-        works = (self._watch(), self._reckon(), *self._probes(), *((self._keep_following(),) if self._follow else ()))
-        self._tasks = [asyncio.create_task(work) for work in works]
+        background = [self._watch(), self._reckon()]
+        background += [self.probe.run()] if self.probe else []
+        background += [self.follower.run()] if self._follow else []
+        self._tasks = [asyncio.create_task(work) for work in background]
         return self
 
     async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
@@ -145,7 +139,12 @@ class QueryService:
     @property
     def starting(self) -> str:
         """Return why nothing is shown yet; "" once something is."""
-        return "" if self.snapshot else self.reason or "the journal is being loaded into the store"
+        return "" if self.snapshot else self.follower.reason or "the journal is being loaded into the store"
+
+    @property
+    def store_failure(self) -> str:
+        """Return why the external store did not answer its last probe; "" if it did, or if the store is embedded."""
+        return self.probe.failure if self.probe else ""
 
     @property
     def lag(self) -> int:
@@ -238,57 +237,3 @@ class QueryService:
         """Return whether the journal is a mirror's that refused the next entry."""
         of = mirror_origin.read(self.journal.folder)
         return of is not None and of.refused is not None
-
-    def _probes(self) -> Iterator[Coroutine[None, None, None]]:
-        if self._elsewhere:
-            yield self._probe(endpoint_of(self._elsewhere.query))
-
-    async def _probe(self, address: Endpoint) -> None:
-        """Probe the external store repeatedly, so that ``/health`` reports its state without a query."""
-        outage = Outage("SPARQL store does not answer", "SPARQL store answers again")
-        auth = (address.user, address.password) if address.user else None
-        async with httpx.AsyncClient(timeout=PROBE_TIMEOUT, trust_env=False, auth=auth) as client:
-            while True:
-                try:
-                    answer = await client.post(address.url, data={"query": "ASK {}"}, headers={"Accept": TABLE})
-                    self.store_failure = "" if answer.is_success else f"it answers {answer.status_code}"
-                except httpx.TransportError as error:
-                    self.store_failure = str(error) or f"no answer within {PROBE_TIMEOUT:g} s"
-                if self.store_failure:
-                    outage.failed(self.store_failure, host=urlsplit(address.url).netloc)
-                else:
-                    outage.over()
-                await asyncio.sleep(PROBE)
-
-    def _local(self, reason: str) -> str:
-        """Shorten file names to paths in the data folder, since the reason is public."""
-        return reason.replace(f"{self.data.resolve()}/", "").replace(f"{self.data}/", "")
-
-    async def _keep_following(self) -> None:
-        """Run the process that updates all projections, and start it again when it ends."""
-        folders = (str(self.journal.folder), str(self._folder), str(self.data / "status.nq"), self.iris.status)
-        line = command(FOLLOWER, *folders, "--history", str(self.history), *(["--external"] if self._external else []))
-        pipe = asyncio.subprocess.PIPE
-        while True:
-            process = await asyncio.create_subprocess_exec(*line, stdin=pipe, stdout=pipe, env=environment(self._external))
-            try:
-                assert process.stdout is not None
-                async for report in process.stdout:
-                    self._read_report(report)
-                code = await process.wait()
-            except asyncio.CancelledError:
-                process.kill()
-                await process.wait()
-                raise
-            log.error("update process exited; restarting", module=FOLLOWER, code=code)
-            if not self.reason:
-                self.reason = f"the follower ended with code {code} and is started again; the log says more"
-            await asyncio.sleep(1)
-
-    def _read_report(self, line: bytes) -> None:
-        with suppress(ValueError, TypeError, AttributeError):
-            report = json.loads(line)
-            self.reason = self._local(report.get("reason", self.reason))
-            for name, progress in report.get("projections", {}).items():
-                error = {"error": self._local(progress["error"])} if "error" in progress else {}
-                self.projections[name] = {**progress, **error}

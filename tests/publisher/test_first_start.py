@@ -51,12 +51,12 @@ async def test_a_page_that_cannot_be_shown_yet_shows_the_five_steps_and_reloads(
 async def test_health_says_why_the_portal_is_starting(service: QueryService) -> None:
     async with client(service, Branding()) as site:
         plain = (await site.get("/health")).json()
-        service.reason = "the store cannot be written: [Errno 28] No space left on device"
+        service.follower.reason = "the store cannot be written: [Errno 28] No space left on device"
         full = await site.get("/health")
         page = await site.get("/", headers=HTML)
 
     assert plain["reason"] == "the journal is being loaded into the store"
-    assert (full.status_code, full.json()["status"], full.json()["reason"]) == (503, "starting", service.reason)
+    assert (full.status_code, full.json()["status"], full.json()["reason"]) == (503, "starting", service.follower.reason)
     assert "No space left on device" in page.text
 
 

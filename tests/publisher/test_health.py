@@ -33,7 +33,7 @@ async def test_health_has_the_position_of_each_projection(tmp_path: Path) -> Non
             answer = await client.get("/health")
             return answer.json().get("projections") == expected
 
-        await wait_until_async(is_level, "all projections to be level", output=lambda: f"{service.projections}")
+        await wait_until_async(is_level, "all projections to be level", output=lambda: f"{service.follower.projections}")
 
 
 def visitor(app: FastAPI) -> httpx.AsyncClient:

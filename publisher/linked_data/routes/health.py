@@ -77,7 +77,7 @@ async def health(request: Request, service: ServiceDep) -> Response:
             **details,
         }
         return JSONResponse(starting, HTTPStatus.SERVICE_UNAVAILABLE, _FRESH)
-    details |= {"reason": service.reason} if service.reason else {}
+    details |= {"reason": service.follower.reason} if service.follower.reason else {}
     if steps := await request.app.state.start.steps():
         details["start"] = {step.name: step.state.value for step in steps}
     answer = {
@@ -86,7 +86,7 @@ async def health(request: Request, service: ServiceDep) -> Response:
         "quads": snapshot.quads,
         "lag": lag,
         "snapshot": snapshot.number,
-        "projections": service.projections,
+        "projections": service.follower.projections,
         **details,
     }
     return JSONResponse(

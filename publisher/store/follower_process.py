@@ -1,0 +1,68 @@
+"""Run the process that updates all projections of the journal, and start it again when it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+
+import structlog
+
+from publisher.store.process import command, environment
+from vocab.iris import Iris
+
+log = structlog.get_logger(component="store")
+
+MODULE = "publisher.follower"
+RESTART_DELAY = 1.0  # seconds
+
+
+class FollowerProcess:
+    """The follower of the journal in *data*, which writes the store in *store_folder*.
+
+    *secrets*: environment variables with the addresses of an external store, None for the embedded store.
+
+    *projections*: the position and the error of each projection, by its name. *reason*: why the store does not follow the journal,
+    "" while it does.
+    """
+
+    def __init__(self, data: Path, store_folder: Path, iris: Iris, secrets: Mapping[str, str] | None) -> None:
+        self.projections: dict[str, dict[str, object]] = {}
+        self.reason = ""
+        self._data, self._secrets = data, secrets
+        folders = (str(data / "journal"), str(store_folder), str(data / "status.nq"), iris.status)
+        history = ("--history", str(data / "store" / "history"))
+        self._command = command(MODULE, *folders, *history, *(["--external"] if secrets else []))
+
+    async def run(self) -> None:
+        """Run the process and read its reports until cancelled; then kill it."""
+        pipe = asyncio.subprocess.PIPE
+        while True:
+            process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, env=environment(self._secrets))
+            try:
+                assert process.stdout is not None
+                async for line in process.stdout:
+                    self._read_report(line)
+                code = await process.wait()
+            except asyncio.CancelledError:
+                process.kill()
+                await process.wait()
+                raise
+            log.error("update process exited; restarting", module=MODULE, code=code)
+            if not self.reason:
+                self.reason = f"the follower ended with code {code} and is started again; the log says more"
+            await asyncio.sleep(RESTART_DELAY)
+
+    def _read_report(self, line: bytes) -> None:
+        with suppress(ValueError, TypeError, AttributeError):
+            report = json.loads(line)
+            self.reason = self._shorten_paths(report.get("reason", self.reason))
+            for name, progress in report.get("projections", {}).items():
+                error = {"error": self._shorten_paths(progress["error"])} if "error" in progress else {}
+                self.projections[name] = {**progress, **error}
+
+    def _shorten_paths(self, reason: str) -> str:
+        """Shorten file names to paths in the data folder, since the reason is public."""
+        return reason.replace(f"{self._data.resolve()}/", "").replace(f"{self._data}/", "")
