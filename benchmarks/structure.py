@@ -53,9 +53,9 @@ def package_arrows(modules: dict[str, Module], package: str) -> dict[str, set[st
     arrows: dict[str, set[str]] = {}
     for module in modules.values():
         if module.name.startswith(f"{package}."):
-            package = module.name.split(".")[1]
+            subpackage = module.name.split(".")[1]
             others = {name.split(".")[1] for name in imported_modules(module, modules) if name.startswith(f"{package}.")}
-            arrows.setdefault(package, set()).update(others - {package})
+            arrows.setdefault(subpackage, set()).update(others - {subpackage})
     return arrows
 
 
