@@ -38,7 +38,10 @@ class Label(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Concept:
-    """A concept: its notations, its names (preferred ones first) and the concepts of other schemes that it matches."""
+    """A concept: its notations, its names (preferred ones first) and the concepts of other schemes that it matches.
+
+    *regions* are the IRIs of the ITU regions of a country.
+    """
 
     iri: str
     types: frozenset[str]
@@ -47,6 +50,7 @@ class Concept:
     labels: tuple[Label, ...]
     broader: tuple[str, ...]
     matches: tuple[str, ...]
+    regions: tuple[str, ...]
 
 
 def read_files() -> Iterator[tuple[str, bytes]]:
@@ -134,10 +138,10 @@ def concepts(scheme: str, base: str = BASE) -> dict[str, Concept]:
         if isinstance(triple.subject, NamedNode):
             about.setdefault(triple.subject.value, []).append(triple)
     member = NamedNode(f"{SKOS}inScheme")
-    return {iri: _concept(iri, triples) for iri, triples in about.items() if any(t.predicate == member for t in triples)}
+    return {iri: _concept(iri, triples, base) for iri, triples in about.items() if any(t.predicate == member for t in triples)}
 
 
-def _concept(iri: str, triples: list[Triple]) -> Concept:
+def _concept(iri: str, triples: list[Triple], base: str) -> Concept:
     def values(*predicates: NamedNode) -> tuple[str, ...]:
         return tuple(t.object.value for p in predicates for t in triples if t.predicate == p and isinstance(t.object, NamedNode | Literal))
 
@@ -155,6 +159,7 @@ def _concept(iri: str, triples: list[Triple]) -> Concept:
         labels=tuple(names()),
         broader=values(NamedNode(f"{SKOS}broader")),
         matches=values(*_MATCHES),
+        regions=values(NamedNode(f"{base}ns#ituRegion")),
     )
 
 

@@ -40,7 +40,7 @@ def countries_of(regions: Collection[str], iris: Iris) -> frozenset[str]:
     wanted = {FACETS["region"].iri(code, iris) for code in regions}
     country = FACETS["country"]
     return frozenset(
-        country.code(area, iris).zfill(3) for area, item in concepts("area", iris.base).items() if wanted.intersection(item.matches)
+        country.code(area, iris).zfill(3) for area, item in concepts("area", iris.base).items() if wanted.intersection(item.regions)
     )
 
 

@@ -42,5 +42,7 @@ def test_swagger_ui_shows_all_operations_under_the_policy(world: Path, tmp_path:
         browser.open(f"{url}/docs/api")
         count, violations = browser.run(SHOWN)
         hosts = {match[1] for address in browser.asked if (match := re.match(r"https?://([^/:]+)", address))}
+        described = httpx.get(f"{url}/openapi.json").json()["paths"]
 
-    assert (count, violations, hosts) == (24, [], {"127.0.0.1"})
+    assert (count, violations, hosts) == (sum(map(len, described.values())), [], {"127.0.0.1"})
+    assert count > 60

@@ -140,7 +140,7 @@ def _labels(name: str, facet: str, cell: Cell, iris: Iris) -> tuple[Cell, ...]:
         return (known,)
     area, stem = concepts("area", iris.base).get(address), iris.concept("itu-region", "")
     iso3 = next((code for code in area.codes if len(code) == ISO3), None) if area else None
-    region = next((match.removeprefix(stem) for match in area.matches if match.startswith(stem)), None) if area else None
+    region = next((iri.removeprefix(stem) for iri in area.regions), None) if area else None
     return known, iso3, region
 
 
