@@ -39,6 +39,7 @@ HarvestError
 │   └── ClusterLostError       a connected cluster no longer answers
 └── LedgerError            the ledger is locked, full or of another version
     ├── EncodingError          its database is not in UTF-8
+    ├── SchemaVersionError     its tables are of another version of Stocktake
     └── LockLostError          the lock of a run was lost: another process may have claimed the run
 """
 
@@ -259,6 +260,12 @@ class LedgerError(HarvestError):
 
 class EncodingError(LedgerError):
     """A ledger's database cannot store every text."""
+
+    exit_code = 2
+
+
+class SchemaVersionError(LedgerError):
+    """A ledger's tables were created by another version of Stocktake, which this one cannot migrate."""
 
     exit_code = 2
 

@@ -15,7 +15,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql, sqlite
 
-from harvesters.errors import EncodingError, LedgerError
+from harvesters.errors import EncodingError, LedgerError, SchemaVersionError
 from harvesters.ledger.locks import TIMEOUT_SECONDS, Fence, advisory_lock, keepalive_params, locked_names
 from journal.outage import Outage, root_cause
 
@@ -59,10 +59,17 @@ class Database:
 
     def _migrate(self, config: alembic.config.Config) -> None:
         """Migrate the schema in one transaction, while other processes wait."""
-        newest = ScriptDirectory.from_config(config).get_current_head()
+        known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]  # the newest first
         with self._begin() as connection:
-            if MigrationContext.configure(connection).get_current_revision() == newest:
-                return
+            current = MigrationContext.configure(connection).get_current_revision()
+        if current == known[0]:
+            return
+        if current is not None and current not in known:
+            self.close()
+            cure = "run the version that created them, or name an empty database in STOCKTAKE_LEDGER"
+            raise SchemaVersionError(
+                f"ledger: its tables have the revision {current!r}, which this version does not know; {cure}"
+            )
         with self._begin() as connection:
             if self._engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins no transaction for schema changes

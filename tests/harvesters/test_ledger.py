@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.runtime.migration import MigrationContext
 
-from harvesters.errors import LedgerError
+from harvesters.errors import LedgerError, SchemaVersionError
 from harvesters.ledger.absence import AbsentRecord, CrossSourceDuplicate
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.ledger import Ledger
@@ -42,6 +42,17 @@ def settled(ledger: Ledger, *drafts: StagedRecord, rewritten: Iterable[StateChan
     ledger.stage(run, drafts, 0)
     ledger.apply_run(run, rewritten)
     return run
+
+
+def test_tables_of_another_version_are_refused(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/ledger.sqlite"
+    Ledger(url).close()
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+
+    with pytest.raises(SchemaVersionError, match=r"revision '9999'.*name an empty database in STOCKTAKE_LEDGER"):
+        Ledger(url)
 
 
 def test_migrations_create_the_tables_that_the_program_uses(ledger: Ledger, tmp_path: Path) -> None:
