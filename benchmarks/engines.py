@@ -110,7 +110,9 @@ def _oxigraph() -> str | None:
 
 
 def _oxigraph_line(folder: Path, port: int, memory: int) -> list[str]:
-    return [_oxigraph() or "oxigraph", "serve", "--location", str(folder / "store"), "--bind", f"127.0.0.1:{port}"]
+    address = ["--location", str(folder / "store"), "--bind", f"127.0.0.1:{port}"]
+    # Without a timeout it continues a query whose client has gone, for hours.
+    return [_oxigraph() or "oxigraph", "serve", *address, "--timeout-s", "120"]
 
 
 def _virtuoso_line(folder: Path, port: int, memory: int) -> list[str]:
