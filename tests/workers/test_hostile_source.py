@@ -37,7 +37,7 @@ def test_worker_gives_up_a_run_whose_reader_keeps_dying_and_goes_on(house, ledge
     worker = house.start("worker", "--heartbeat", BEAT, "--concurrency", "1")
     house.wait_until(lambda: committed(house)["good"] == 1 and not house.rows("SELECT id FROM procrastinate_jobs"), "the good run")
 
-    (bad,) = house.rows("SELECT state, reason FROM run WHERE source = 'bad'")
+    (bad,) = house.rows("SELECT state, reasons FROM run WHERE source = 'bad'")
     assert bad[0] == State.FAILED.value
     assert "has exited 31 times in this run" in bad[1]
     assert worker.poll() is None
