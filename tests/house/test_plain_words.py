@@ -1,7 +1,4 @@
-"""Names and texts use standard terms: retired words occur neither in identifiers nor in what users read.
-
-`test_plain_words.txt` lists the files that still contain one. It may only shrink: a file that is clean must leave it.
-"""
+"""Names and texts use standard terms: retired words occur neither in identifiers nor in what users read."""
 
 from __future__ import annotations
 
@@ -41,7 +38,6 @@ IN_TEXTS = re.compile(
     re.IGNORECASE,
 )
 AT_START = ("Give ", "Tell ", "Gives ", "Tells ")  # of a docstring
-LEFT: frozenset[str] = frozenset(Path(__file__).with_suffix(".txt").read_text(encoding="utf-8").split())
 _PART = re.compile(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])|\d+")
 
 
@@ -89,23 +85,6 @@ def _files() -> Iterator[Path]:
 FILES = {str(file.relative_to(ROOT)): file for file in sorted(_files()) if file != Path(__file__)}
 
 
-@pytest.mark.parametrize("name", [name for name in FILES if name not in LEFT])
+@pytest.mark.parametrize("name", FILES)
 def test_a_file_has_no_retired_word(name: str) -> None:
     assert retired(FILES[name]) == set(), "use the terms of docs/glossary.md"
-
-
-@pytest.mark.parametrize("name", sorted(LEFT))
-def test_a_listed_file_still_has_one(name: str) -> None:
-    words = retired(FILES[name]) if name in FILES else set()
-
-    assert words, f"{name} is clean or gone: take it off the list by python tests/house/test_plain_words.py"
-
-
-def main() -> None:
-    """Take the files that are clean or gone off the list: ``python tests/house/test_plain_words.py``."""
-    left = [name for name in sorted(LEFT) if name in FILES and retired(FILES[name])]
-    Path(__file__).with_suffix(".txt").write_text("".join(f"{name}\n" for name in left), encoding="utf-8")
-
-
-if __name__ == "__main__":
-    main()

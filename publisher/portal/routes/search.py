@@ -180,7 +180,7 @@ def _found(request: Request, service: QueryService, asked: _Asked, names: FacetL
     mark = build_marker(asked.words, similar=reach.is_fuzzy)
     named = search.named_links(asked.words, fuzzy=reach.is_fuzzy)
     findings = tuple(
-        _finding(entry or _entry(line), mark, reach.scores.get(line.iri, 0.0), line.changed, _tongue(item), named)
+        _finding(entry or _entry(line), mark, reach.scores.get(line.iri, 0.0), line.changed, _language(item), named)
         for line, entry in zip(lines, search.entries(line.iri for line in lines), strict=True)
     )
     last = max(1, -(-min(total, REACH) // asked.per))
@@ -209,7 +209,7 @@ def _entry(line: ListItem) -> SearchEntry:
     return SearchEntry(line.iri, line.kind, line.source, 0, ((line.title, line.language),) if line.title else (), ())
 
 
-def _tongue(filters: Filter) -> str | None:
+def _language(filters: Filter) -> str | None:
     """Return the language in which titles are shown where there are several: the chosen one, else the visit's, else what fits."""
     codes, now = filters.codes("language"), current_locale().language
     return codes[0] if len(codes) == 1 else now if now != "en" else None
