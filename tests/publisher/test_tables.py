@@ -57,7 +57,7 @@ def tables(service: QueryService) -> FacetIndex:
     return found
 
 
-async def counted(service: QueryService, query: str, *names: str) -> dict:
+async def count_by_query(service: QueryService, query: str, *names: str) -> dict:
     rows = await service.rows(query)
     return {tuple(code(name, row[name].value) for name in names): int(row["things"].value) for row in rows}
 
@@ -70,7 +70,7 @@ def code(name: str, value: str) -> str:
 async def test_a_total_is_that_of_its_query(service, tables, wish):
     it = WISHES[wish]
 
-    assert tables.total(it) == (await counted(service, asking.total(it, IRIS)))[()]
+    assert tables.total(it) == (await count_by_query(service, asking.total(it, IRIS)))[()]
 
 
 @pytest.mark.parametrize("wish", WISHES)
@@ -80,20 +80,20 @@ async def test_the_counts_of_every_facet_are_those_of_their_queries(service, tab
     counted = tables.counts(it)
 
     for facet in FACETS:
-        asked = await counted(service, asking.counts(it, facet, IRIS), facet)
+        asked = await count_by_query(service, asking.counts(it, facet, IRIS), facet)
         assert (facet, {(code,): things for code, things in counted.get(facet, {}).items()}) == (facet, asked)
 
 
 @pytest.mark.parametrize("pair", list(combinations(("line", "goal", "country", "region", "year", "stakeholder"), 2)), ids="-".join)
 async def test_two_facets_at_once_are_counted_as_their_query_counts_them(service, tables, pair):
     for it in (make_filter(kind="initiative"), make_filter(*Basis, region="africa")):
-        assert tables.cross_tabulate(it, *pair) == await counted(service, asking.cross_tabulate(it, *pair, IRIS), *pair)  # type: ignore[call-arg]
+        assert tables.cross_tabulate(it, *pair) == await count_by_query(service, asking.cross_tabulate(it, *pair, IRIS), *pair)  # type: ignore[call-arg]
 
 
 async def test_organizations_and_those_that_work_together_are_counted_as_their_queries_count_them(service, tables):
     for it in (Filter(), make_filter(country="404"), Filter(party=MINISTRY)):
-        asked = await counted(service, asking.organizations(it, IRIS), "organization")
-        pairs = await counted(service, asking.partners(it, IRIS), "one", "other")
+        asked = await count_by_query(service, asking.organizations(it, IRIS), "organization")
+        pairs = await count_by_query(service, asking.partners(it, IRIS), "one", "other")
 
         assert {(who,): things for who, _, things in tables.organizations(it, 100)} == asked
         assert {(one, other): things for one, other, things in tables.partners(it, 100)} == pairs
@@ -103,7 +103,7 @@ async def test_organizations_and_those_that_work_together_are_counted_as_their_q
 @pytest.mark.parametrize("facet", FACETS)
 async def test_what_is_filled_in_is_counted_as_its_query_counts_it(service, tables, facet):
     for it in (make_filter(kind="initiative"), make_filter(*Basis, kind="initiative", country="404")):
-        assert {(source,): things for source, things in tables.coverage_by_source(it, facet).items()} == await counted(
+        assert {(source,): things for source, things in tables.coverage_by_source(it, facet).items()} == await count_by_query(
             service, asking.coverage_by_source(it, facet, IRIS), "source"
         )
 
