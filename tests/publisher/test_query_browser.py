@@ -76,7 +76,7 @@ def test_an_answer_that_is_cut_says_so_above_its_rows_and_a_whole_one_does_not(w
 
 LARGE = "SELECT * WHERE { ?s ?p ?o . ?b a ?a } LIMIT 195249"
 ENDLESS = "SELECT (COUNT(*) AS ?n) { ?a ?b ?c . ?d ?e ?f . ?g ?h ?i }"
-DEADLINE = 90.0  # seconds for what a page is waited for
+DEADLINE = 240.0  # seconds for what a page is waited for
 PANEL = "document.querySelector('.tabPanel.active')"
 STATE = f"{PANEL}.querySelector('.answer-bar')?.dataset.state"
 
