@@ -15,7 +15,7 @@ from py3langid.langid import MODEL_FILE, LanguageIdentifier
 
 from vocab.initiative import Detection, Event, Post, Resource, Text
 
-MIN_CONFIDENCE = 0.9  # below it a language is not told; short texts rarely reach it
+MIN_CONFIDENCE = 0.9  # below it no language is stated; short texts rarely reach it
 _LONG_LETTERS = 80  # letters: a text that has more is looked at by itself, others together with the record's other texts
 _MIN_LETTERS = 12  # letters of all texts together, in which nothing can show
 _MAX_CHARACTERS = 4000  # characters that are looked at
