@@ -83,7 +83,7 @@ class SourceStatus:
 
 
 _COUNTS = ("publishedRecords", "missingRecords", "consecutiveFailures")
-_TIMES = ("lastAttempt", "lastSuccess", "lastSweep", "lastChange", "nextDue", "lateFrom", "frozenFrom")
+_TIMES = ("lastAttempt", "lastSuccess", "lastFullHarvest", "lastChange", "nextDue", "lateFrom", "frozenFrom")
 
 
 def check_source_status(values: Mapping[str, str]) -> None:
@@ -200,7 +200,7 @@ def _status_values(status: SourceStatus, iris: Iris) -> Iterator[tuple[str, str]
     times = {
         "lastAttempt": status.attempt,
         "lastSuccess": status.success,
-        "lastSweep": status.full_harvest,
+        "lastFullHarvest": status.full_harvest,
         "lastChange": status.change,
         "nextDue": status.due,
         "lateFrom": status.marks.late_from,

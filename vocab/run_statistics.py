@@ -14,7 +14,7 @@ from vocab.terms import DQV, PROV, RDF, XSD, instant, integer, literal
 
 # Each field's term in our ontology, which is both a property and a metric.
 METRICS: Mapping[str, str] = {
-    "reported": "claimedRecords",
+    "reported": "reportedRecords",
     "fetched": "fetchedRecords",
     "unreadable": "unreadableRecords",
     "duplicate": "duplicateRecords",
@@ -99,7 +99,7 @@ def describe_run(statistics: RunStatistics, iris: Iris) -> list[str]:
         f"{prefix}<{PROV}endedAtTime> {instant(statistics.ended)}",
         f"{prefix}<{PROV}wasAssociatedWith> <{ns}harvester>",
         f"{prefix}<{ns}outcome> {literal(statistics.state)}",
-        f'{prefix}<{ns}sweep> "{str(statistics.is_full).lower()}"^^<{XSD}boolean>',
+        f'{prefix}<{ns}fullHarvest> "{str(statistics.is_full).lower()}"^^<{XSD}boolean>',
     ]
     if statistics.reason:
         out.append(f"{prefix}<{ns}reason> {literal(statistics.reason, 'en')}")

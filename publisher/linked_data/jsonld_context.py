@@ -163,7 +163,7 @@ TERMS = (
     TermDefinition("used", "prov:used", LS),
     TermDefinition("agent", "prov:wasAssociatedWith", LS),
     TermDefinition("outcome", "wsis:outcome", ValueKind.STRING),
-    TermDefinition("sweep", "wsis:sweep", ValueKind.BOOLEAN),
+    TermDefinition("fullHarvest", "wsis:fullHarvest", ValueKind.BOOLEAN),
     TermDefinition("journalEntry", "wsis:journalEntry", ValueKind.INTEGER),
     TermDefinition("measurements", "prov:wasGeneratedBy", LS, nested=True, inverse=True),
     TermDefinition("metric", "dqv:isMeasurementOf", L),

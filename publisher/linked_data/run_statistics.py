@@ -36,7 +36,7 @@ class RunJson(TypedDict):
     iri: WebAddress
     source: str | None
     outcome: str | None
-    sweep: bool | None
+    is_full: bool | None
     started: Instant | None
     ended: Instant | None
     reason: str | None
@@ -70,7 +70,7 @@ def statistics_json(description: Description) -> RunJson:
         "iri": description.iri,
         "source": used.value.rpartition("/source/")[2] if used else None,
         "outcome": _text(description, "wsis:outcome"),
-        "sweep": _text(description, "wsis:sweep") == "true" if description.one("wsis:sweep") else None,
+        "is_full": _text(description, "wsis:fullHarvest") == "true" if description.one("wsis:fullHarvest") else None,
         "started": _text(description, "prov:startedAtTime"),
         "ended": _text(description, "prov:endedAtTime"),
         "reason": _text(description, "wsis:reason"),

@@ -40,7 +40,7 @@ class SourceStatus:
     @property
     def last_full_harvest(self) -> str | None:
         """Return when its last full harvest began."""
-        return self.properties.get("lastSweep")
+        return self.properties.get("lastFullHarvest")
 
 
 def last_confirmed(standing: SourceStatus | None, it: Description, record: str) -> str | None:

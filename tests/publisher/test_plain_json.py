@@ -130,7 +130,7 @@ def test_no_two_names_are_alike() -> None:
         (f"{DCT}license", Term("by", "literal")),
         (f"{IRIS.ns}journalEntry", typed("007", "integer")),
         (f"{IRIS.ns}journalEntry", typed("9007199254740993", "integer")),
-        (f"{IRIS.ns}sweep", typed("1", "boolean")),
+        (f"{IRIS.ns}fullHarvest", typed("1", "boolean")),
         (f"{IRIS.ns}confidence", typed("0.50", "decimal")),
         ("https://other.example/ns#x", Term("y", "literal", "zh-hans")),
         ("https://other.example/ns#x", typed("1.0E0", "double")),

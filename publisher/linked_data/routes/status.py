@@ -62,7 +62,7 @@ class SourceJson(TypedDict):
     next_due: str | None
     late_from: str | None
     frozen_from: str | None
-    last_sweep: str | None
+    last_full_harvest: str | None
     last_change: str | None
     published: Count
     vanished: Count
@@ -213,7 +213,7 @@ def _source(source_status: SourceStatus, now: datetime) -> SourceJson:
         "next_due": values.get("nextDue"),
         "late_from": values.get("lateFrom"),
         "frozen_from": values.get("frozenFrom"),
-        "last_sweep": source_status.last_full_harvest,
+        "last_full_harvest": source_status.last_full_harvest,
         "last_change": values.get("lastChange"),
         "published": int(values.get("publishedRecords", "0")),
         "vanished": int(values.get("missingRecords", "0")),
