@@ -33,7 +33,7 @@ from publisher.portal.paged_listing import published_kinds
 from publisher.portal.routes.suggest import build_rate_limiter
 from publisher.portal.source_preview import PreviewRunner
 from publisher.releases.object_store import follow_releases
-from publisher.routes import ROUTERS, build_router
+from publisher.routes import ROUTERS
 from publisher.sparql.exporter import Exporter
 from publisher.sparql.exports import ExportQueue
 from publisher.sparql.rewriting import TEXT_HEADER
@@ -95,8 +95,8 @@ def create_app(service: QueryService, permit: Callable[[Request], bool] = no_pee
     app.state.service, app.state.pages = service, pages
     app.state.suggestion_limiter = build_rate_limiter(service.limits)
     app.state.exporter = Exporter(service, ExportQueue(service.data / "exports", service.limits))
-    for name in ROUTERS:
-        app.include_router(build_router(name, service, pages))
+    for router in ROUTERS.values():
+        app.include_router(router)
     app.mount("/static", StaticFiles(directory=PACKAGE_FOLDER / "static"))
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))

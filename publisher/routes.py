@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from fastapi import APIRouter
 
 from publisher.catalog.routes import ckan_api, dumps, journal, openapi, void
 from publisher.feeds.routes import activities, feeds, ldes, oai, robots
 from publisher.linked_data.routes import health, linksets, lists, mementos, records, runs, status
-from publisher.pages.templating import Pages
 from publisher.portal.routes import (
     about,
     catalog,
@@ -38,11 +35,8 @@ from publisher.portal.routes import (
     vocabulary,
 )
 from publisher.sparql.routes import endpoint, examples, exports, graph_store, update_sandbox
-from publisher.store.query_service import QueryService
 
-Router = Callable[[QueryService, Pages], APIRouter]
-
-ROUTERS: dict[str, APIRouter | Router] = {
+ROUTERS: dict[str, APIRouter] = {
     "home": home.router,
     "logo": logo.router,
     "about": about.router,
@@ -91,9 +85,3 @@ ROUTERS: dict[str, APIRouter | Router] = {
     "health": health.router,
     "status": status.router,
 }
-
-
-def build_router(name: str, service: QueryService, pages: Pages) -> APIRouter:
-    """Return the router *name* over *service*."""
-    router = ROUTERS[name]
-    return router if isinstance(router, APIRouter) else router(service, pages)

@@ -17,12 +17,10 @@ from live_server import served
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
 from journal.journal import Journal
-from publisher.pages.templating import Pages
 from publisher.portal.report import builder as reports
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
-from publisher.routes import ROUTERS, build_router
-from publisher.store.query_service import QueryService
+from publisher.routes import ROUTERS
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -195,8 +193,7 @@ def client(server: str) -> Iterator[httpx.Client]:
 
 
 def test_every_route_has_an_address_here() -> None:
-    service = QueryService(Path(), IRIS, follow=False)
-    paths = {route.path for name in ROUTERS for route in build_router(name, service, Pages(IRIS)).routes}  # type: ignore[attr-defined]
+    paths = {getattr(route, "path", "") for router in ROUTERS.values() for route in router.routes}
 
     assert paths ^ set(ADDRESSES) == set()
 

@@ -6,32 +6,39 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.http.endpoints import get
 from publisher.http.representation import Representation, build_response
-from publisher.pages.templating import Pages
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.store.queries import query
-from publisher.store.query_service import QueryService
+
+router = APIRouter()
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of the pages about the portal."""
-    routes = APIRouter()
+@get(router, "/about", include_in_schema=False)
+async def about(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """Say what the portal is, who runs it, and which registries it has."""
+    rows, start = await service.rows(query("sources")), service.iris.source("")
+    sources = {
+        row["source"].value.removeprefix(start): (
+            row["title"],
+            row["licence"].value if "licence" in row else "",
+        )
+        for row in rows
+    }
+    listed = [(name, *rest) for name, rest in sorted(sources.items())]
+    return _respond(request, pages.page("about.html", sources=listed))
 
-    async def about(request: Request) -> Response:
-        rows, start = await service.rows(query("sources")), service.iris.source("")
-        sources = {
-            row["source"].value.removeprefix(start): (row["title"], row["licence"].value if "licence" in row else "") for row in rows
-        }
-        return _respond(request, pages.page("about.html", sources=[(name, *rest) for name, rest in sorted(sources.items())]))
 
-    async def design(request: Request) -> Response:
-        return _respond(request, pages.page("design.html"))
+@get(router, "/about/design", include_in_schema=False)
+async def design(request: Request, pages: PagesDep) -> Response:
+    """Show the elements of which pages consist."""
+    return _respond(request, pages.page("design.html"))
 
-    async def data(request: Request) -> Response:
-        return _respond(request, pages.page("data.html", schemes=await service.rows(query("schemes"))))
 
-    for path, endpoint in (("/about", about), ("/about/design", design), ("/data", data)):
-        routes.add_route(path, endpoint, methods=["GET", "HEAD"])
-    return routes
+@get(router, "/data", include_in_schema=False)
+async def data(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """List the ways to read the data."""
+    return _respond(request, pages.page("data.html", schemes=await service.rows(query("schemes"))))
 
 
 def _respond(request: Request, page: Response) -> Response:

@@ -13,10 +13,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.facets.schema import TABLES
+from publisher.http.endpoints import get
 from publisher.http.links import origin
 from publisher.http.representation import Representation, build_response
-from publisher.pages.templating import Pages
-from publisher.store.query_service import QueryService
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.store.releases.manifest import release_numbers
 
 SAMPLES = 3  # rows of a table
@@ -24,20 +24,21 @@ MAX_CELL = 80  # characters of a cell that are shown
 MAX_SAMPLE = 1 << 16  # bytes that are read of a table
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the route of the codebook."""
-    routes = APIRouter()
+router = APIRouter()
 
-    async def columns(request: Request) -> Response:
-        numbers = release_numbers(service.data / "releases")
-        number = numbers[-1] if numbers else None
-        samples = await asyncio.to_thread(_samples, service.data / "releases" / str(number)) if number else {}
-        base = f"{origin(request)}/releases/{number or 1}"
-        page = pages.page("columns.html", tables=TABLES.values(), samples=samples, number=number, files=base)
-        return build_response(request, Representation(bytes(page.body), "text/html; charset=utf-8"))
 
-    routes.add_route("/columns", columns, methods=["GET", "HEAD"])
-    return routes
+@get(router, "/columns", include_in_schema=False)
+async def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """Describe the tables of the latest release, column by column."""
+    numbers = release_numbers(service.data / "releases")
+    number = numbers[-1] if numbers else None
+    folder = service.data / "releases" / str(number)
+    samples = await asyncio.to_thread(_samples, folder) if number else {}
+    files = f"{origin(request)}/releases/{number or 1}"
+    page = pages.page(
+        "columns.html", tables=TABLES.values(), samples=samples, number=number, files=files
+    )
+    return build_response(request, Representation(bytes(page.body), "text/html; charset=utf-8"))
 
 
 def _samples(folder: Path) -> dict[str, list[dict[str, str]]]:
@@ -49,7 +50,9 @@ def _samples(folder: Path) -> dict[str, list[dict[str, str]]]:
             with gzip.open(file) as content:
                 text = content.read(MAX_SAMPLE).decode(errors="ignore")
             rows = list(csv.DictReader(io.StringIO(text)))[:SAMPLES]
-            found[table.name] = [{name: _cut(cell or "") for name, cell in row.items() if name} for row in rows]
+            found[table.name] = [
+                {name: _cut(cell or "") for name, cell in row.items() if name} for row in rows
+            ]
     return found
 
 

@@ -13,15 +13,15 @@ from starlette.responses import Response
 from languages.translations import gettext as _
 from publisher.facets.filter_query import make_filter
 from publisher.facets.queries import FacetIndex
+from publisher.http.endpoints import get
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.pages.dataset_response import require_facet_index
-from publisher.pages.templating import Pages
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.entity_statistics import COMPARED
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import FacetPanel, facet_panels, sort_key
 from publisher.portal.profile import Profile, profile
-from publisher.store.query_service import QueryService
 
 PANELS = ("goal", "line", "country", "region", "year")  # of each side, those that are not its own
 
@@ -35,35 +35,45 @@ class Side(NamedTuple):
     panels: tuple[FacetPanel, ...]
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the route of the comparison."""
-    routes = APIRouter()
+router = APIRouter()
 
-    async def compare(request: Request) -> Response:
-        tables, names = require_facet_index(service), FacetLabels(service.iris)
-        chosen = [request.query_params.get(name, "") for name in ("one", "other")]
-        topics = await asyncio.to_thread(_topics, tables, names)
-        if unknown := [topic for topic in chosen if topic and not any(topic == key for _title, items in topics for key, _name in items)]:
-            raise HTTPProblem(
-                HTTPStatus.NOT_FOUND, f"No initiative has the topic {unknown[0][:80]!r}. Name topics as FACET/CODE, such as country/404"
-            )
-        sides = [await asyncio.to_thread(_side, topic, tables, names) for topic in chosen if topic]
-        page = pages.page("compare.html", topics=topics, chosen=chosen, sides=sides)
-        return build_response(request, Representation(bytes(page.body), "text/html; charset=utf-8"))
 
-    routes.add_route("/compare", compare, methods=["GET", "HEAD"])
-    return routes
+@get(router, "/compare", include_in_schema=False)
+async def compare(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """Show the topics of the parameters *one* and *other* beside each other."""
+    tables, names = require_facet_index(service), FacetLabels(service.iris)
+    chosen = [request.query_params.get(name, "") for name in ("one", "other")]
+    topics = await asyncio.to_thread(_topics, tables, names)
+    known = {key for _title, items in topics for key, _name in items}
+    if unknown := [topic for topic in chosen if topic and topic not in known]:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            f"No initiative has the topic {unknown[0][:80]!r}. "
+            "Name topics as FACET/CODE, such as country/404",
+        )
+    sides = [await asyncio.to_thread(_side, topic, tables, names) for topic in chosen if topic]
+    page = pages.page("compare.html", topics=topics, chosen=chosen, sides=sides)
+    return build_response(request, Representation(bytes(page.body), "text/html; charset=utf-8"))
 
 
 def _topics(tables: FacetIndex, names: FacetLabels) -> list[tuple[str, list[tuple[str, str]]]]:
     """Return the topics that initiatives have by facet: title, and of each topic its key and name."""
     counts = tables.counts(make_filter(kind="initiative"))
-    titles = {"line": _("Action lines"), "goal": _("SDGs"), "region": _("Regions"), "country": _("Countries")}
+    titles = {
+        "line": _("Action lines"),
+        "goal": _("SDGs"),
+        "region": _("Regions"),
+        "country": _("Countries"),
+    }
     found = []
     for facet in COMPARED:
         items = [(f"{facet}/{code}", names.short(facet, code)) for code in counts.get(facet, {})]
         by_code = facet in ("line", "goal")
-        items.sort(key=lambda item: sort_key("line", item[0].partition("/")[2], 0) if by_code else (item[1],))
+        items.sort(
+            key=lambda item: (
+                sort_key("line", item[0].partition("/")[2], 0) if by_code else (item[1],)
+            )
+        )
         found.append((titles[facet], items))
     return found
 
@@ -73,4 +83,6 @@ def _side(topic: str, tables: FacetIndex, names: FacetLabels) -> Side:
     filters = make_filter(kind="initiative", **{facet: code})
     shown = [name for name in PANELS if name != facet]
     panels = tuple(facet_panels(tables, filters, shown, names))
-    return Side(names.short(facet, code), names.page(facet, code), profile(tables, filters, names), panels)
+    return Side(
+        names.short(facet, code), names.page(facet, code), profile(tables, filters, names), panels
+    )

@@ -20,17 +20,31 @@ from publisher.errors import NotReady
 from publisher.facets.facets import FACETS, facet_of_concept
 from publisher.facets.filter_query import Filter, listing
 from publisher.facets.queries import ListItem
-from publisher.http.endpoints import blank_as, format_parameter, get, other_contents, problems, whole_number
+from publisher.http.endpoints import (
+    blank_as,
+    format_parameter,
+    get,
+    other_contents,
+    problems,
+    whole_number,
+)
 from publisher.http.negotiation import best_match as wanted
 from publisher.http.negotiation import wants_html
 from publisher.http.problems import HTTPProblem
 from publisher.pages.dataset_response import require_facet_index
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.portal.facet_filters import active_filters, facet_parameters, filter_groups
 from publisher.portal.facet_filters import parse_filters as narrowed
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import query_page_url
-from publisher.portal.search_results import RESULT_FORMATS, SearchPage, SearchResult, SearchResultsJson, serialize_results
+from publisher.portal.search_results import (
+    RESULT_FORMATS,
+    SearchPage,
+    SearchResult,
+    SearchResultsJson,
+    serialize_results,
+)
 from publisher.portal.sources import source_titles
 from publisher.portal.topic_cards import topic_cards
 from publisher.search.index import SearchEntry
@@ -46,9 +60,15 @@ MOST = 1_000  # results of a page, at most
 REACH = 10_000  # results that can be paged through, and over which facets are counted where words are searched
 LINKED = 3  # concepts of a result that are named where the words name them
 Words = Annotated[
-    str, StringConstraints(strip_whitespace=True), Query(max_length=MAX_LENGTH, description="The words; without them, everything")
+    str,
+    StringConstraints(strip_whitespace=True),
+    Query(max_length=MAX_LENGTH, description="The words; without them, everything"),
 ]
-Sort = Annotated[Literal["relevance", "newest", "title", "begins"], Query(description="The order"), blank_as("relevance")]
+Sort = Annotated[
+    Literal["relevance", "newest", "title", "begins"],
+    Query(description="The order"),
+    blank_as("relevance"),
+]
 PageNumber = Annotated[int, Query(ge=1, le=REACH, description="The page, from 1"), whole_number(1)]
 PerPage = Annotated[int, Query(ge=1, le=MOST, description="Results a page"), whole_number(PER)]
 FormatName = Annotated[str | None, format_parameter(RESULT_FORMATS)]
@@ -66,87 +86,122 @@ class _Asked:
     per: int
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/search``."""
-    routes = APIRouter()
+router = APIRouter()
 
-    @get(
-        routes,
-        "/search",
-        operation_id="search",
-        summary="Search the words of titles, descriptions and labels, in any language",
-        tags=["find"],
-        response_model=SearchResultsJson,
-        response_description="A page of results",
-        responses=other_contents(RESULT_FORMATS.values()) | problems(400, 406, 503),
-        openapi_extra={"parameters": facet_parameters()},
-    )
-    async def search(
-        request: Request,
-        q: Words = "",
-        sort: Sort = "relevance",
-        page: PageNumber = 1,
-        per: PerPage = PER,
-        format: FormatName = None,
-    ) -> Response:
-        asked = _asked(request, q, sort, page, per)
-        accept = request.headers.get("accept")
-        html = not format and wants_html(accept, RESULT_FORMATS.values())
-        names = FacetLabels(service.iris, await source_titles(service))
-        with use_language(current_locale().language if html else "en", current_locale()):  # data are the same in all languages
-            results = await asyncio.to_thread(_found, request, service, asked, names)
-        shown = service.current
-        headers = {"Vary": "Accept"} | ({"Stocktake-Text": f"position={shown.text}"} if shown.text != shown.position else {})
-        if html:
-            response = await _show(request, asked, results, names)
-            response.headers.update(headers)
-            return response
-        row = RESULT_FORMATS.get(format) if format else wanted(accept, RESULT_FORMATS.values())
-        if row is None:
-            available = ", ".join(row.media for row in RESULT_FORMATS.values())
-            raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, f"No available format matches your request. Available: {available}")
-        return Response(serialize_results(results, row, service.iris), headers={"Content-Type": row.media, **headers})
 
-    async def _show(request: Request, asked: _Asked, page: SearchPage, names: FacetLabels) -> Response:
-        choices = await asyncio.to_thread(filter_groups, asked.wanted, page.facets, names)
-        return pages.page(
-            "search.html",
-            asked=asked,
-            results=page,
-            active=active_filters(names),
-            view="table" if request.query_params.get("view") == "table" else "",
-            groups=choices,
-            lists={group.facet: (*group.first, *group.rest) for group in choices if group.facet in _SELECTS},
-            kept=[(name, value) for name, value in request.query_params.multi_items() if name in FACETS and name not in _SELECTS],
-            sorts=sorts(bool(asked.words)),
-            feeds=_feeds(asked.wanted),
-            meant=_meant(request, page.suggestion),
-            linked=lambda links: _linked(links, names),
-            query=query_page_url(page.query),
-            formats=[(row.label, _link(request, asked.page, row.suffix)) for row in RESULT_FORMATS.values()],
-            exports=[
-                (row.label, _link(request, 1, row.suffix, str(MOST))) for row in RESULT_FORMATS.values() if row.suffix in ("csv", "json")
-            ],
+@get(
+    router,
+    "/search",
+    operation_id="search",
+    summary="Search the words of titles, descriptions and labels, in any language",
+    tags=["find"],
+    response_model=SearchResultsJson,
+    response_description="A page of results",
+    responses=other_contents(RESULT_FORMATS.values()) | problems(400, 406, 503),
+    openapi_extra={"parameters": facet_parameters()},
+)
+async def search(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    q: Words = "",
+    sort: Sort = "relevance",
+    page: PageNumber = 1,
+    per: PerPage = PER,
+    format: FormatName = None,
+) -> Response:
+    """Return a page of results, as a page or in the format of the request."""
+    asked = _asked(request, q, sort, page, per)
+    accept = request.headers.get("accept")
+    is_page = not format and wants_html(accept, RESULT_FORMATS.values())
+    names, locale = FacetLabels(service.iris, await source_titles(service)), current_locale()
+    with use_language(
+        locale.language if is_page else "en", locale
+    ):  # data are the same in all languages
+        results = await asyncio.to_thread(_found, request, service, asked, names)
+    shown, headers = service.current, {"Vary": "Accept"}
+    if shown.text != shown.position:
+        headers["Stocktake-Text"] = f"position={shown.text}"
+    if is_page:
+        response = await _show(request, pages, asked, results, names)
+        response.headers.update(headers)
+        return response
+    row = RESULT_FORMATS.get(format) if format else wanted(accept, RESULT_FORMATS.values())
+    if row is None:
+        available = ", ".join(row.media for row in RESULT_FORMATS.values())
+        raise HTTPProblem(
+            HTTPStatus.NOT_ACCEPTABLE,
+            f"No available format matches your request. Available: {available}",
         )
+    content = serialize_results(results, row, service.iris)
+    return Response(content, headers={"Content-Type": row.media, **headers})
 
-    return routes
+
+async def _show(
+    request: Request, pages: Pages, asked: _Asked, page: SearchPage, names: FacetLabels
+) -> Response:
+    groups = await asyncio.to_thread(filter_groups, asked.wanted, page.facets, names)
+    parameters = request.query_params
+    return pages.page(
+        "search.html",
+        asked=asked,
+        results=page,
+        active=active_filters(names),
+        view="table" if parameters.get("view") == "table" else "",
+        groups=groups,
+        lists={
+            group.facet: (*group.first, *group.rest) for group in groups if group.facet in _SELECTS
+        },
+        kept=[
+            (name, value)
+            for name, value in parameters.multi_items()
+            if name in FACETS and name not in _SELECTS
+        ],
+        sorts=sorts(bool(asked.words)),
+        feeds=_feeds(asked.wanted),
+        meant=_meant(request, page.suggestion),
+        linked=lambda links: _linked(links, names),
+        query=query_page_url(page.query),
+        formats=[
+            (row.label, _link(request, asked.page, row.suffix)) for row in RESULT_FORMATS.values()
+        ],
+        exports=[
+            (row.label, _link(request, 1, row.suffix, str(MOST)))
+            for row in map(RESULT_FORMATS.__getitem__, ("json", "csv"))
+        ],
+    )
 
 
 def sorts(words: bool) -> dict[str, str]:
     """Return the orders of a list and their names."""
-    labels = {"relevance": _("Most relevant"), "newest": _("Newest first"), "title": _("By title"), "begins": _("By start date")}
-    return labels if words else {name: title for name, title in labels.items() if name != "relevance"}
+    labels = {
+        "relevance": _("Most relevant"),
+        "newest": _("Newest first"),
+        "title": _("By title"),
+        "begins": _("By start date"),
+    }
+    return (
+        labels if words else {name: title for name, title in labels.items() if name != "relevance"}
+    )
 
 
 def _feeds(filters: Filter) -> list[tuple[str, str]]:
     """Return the feeds of what is chosen: facet and address; of all where nothing is."""
-    found = [(name, f"/feeds/{name}/{code}.atom") for name in ("line", "goal", "country", "source") for code in filters.codes(name)]
+    found = [
+        (name, f"/feeds/{name}/{code}.atom")
+        for name in ("line", "goal", "country", "source")
+        for code in filters.codes(name)
+    ]
     return found or [("", "/feeds/all.atom")]
 
 
 def _meant(request: Request, words: str) -> str:
     """Return the address of the same search with other *words*, "" where there are none."""
-    others = [(name, value) for name, value in request.query_params.multi_items() if value and name not in ("q", "page", "format")]
+    others = [
+        (name, value)
+        for name, value in request.query_params.multi_items()
+        if value and name not in ("q", "page", "format")
+    ]
     return "/search?" + urlencode([("q", words), *others]) if words else ""
 
 
@@ -160,33 +215,62 @@ def _linked(links: Iterable[str], names: FacetLabels) -> list[tuple[str, str]]:
 def _asked(request: Request, words: str, sort: str, page: int, per: int) -> _Asked:
     item = narrowed(request.query_params)
     if wrong := [kind for kind in item.codes("kind") if kind not in KINDS]:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter kind is one of {', '.join(KINDS)}, not {wrong[0][:40]}")
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            f"The parameter kind is one of {', '.join(KINDS)}, not {wrong[0][:40]}",
+        )
     if page * per > REACH + per:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The first {REACH} results can be paged through; narrow the search, or ask by SPARQL")
+        raise HTTPProblem(
+            HTTPStatus.BAD_REQUEST,
+            f"The first {REACH} results can be paged through; narrow the search, or ask by SPARQL",
+        )
     return _Asked(words, item, sort, page, per)
 
 
-def _found(request: Request, service: QueryService, asked: _Asked, names: FacetLabels) -> SearchPage:
-    tables, search, item = require_facet_index(service), open_searcher(service.current.path), asked.wanted
+def _found(
+    request: Request, service: QueryService, asked: _Asked, names: FacetLabels
+) -> SearchPage:
+    tables, search, item = (
+        require_facet_index(service),
+        open_searcher(service.current.path),
+        asked.wanted,
+    )
     if search is None:
         raise NotReady("the index of texts is being made; try again in a moment")
-    reach = search.matches(SearchRequest(asked.words), REACH) if asked.words else Matches(0, {}, False)
+    reach = (
+        search.matches(SearchRequest(asked.words), REACH) if asked.words else Matches(0, {}, False)
+    )
     if asked.words:
         item = replace(item, words=asked.words, among=tuple(reach.scores))
     total = reach.total if asked.words and not item.chosen else tables.total(item)
     lines = tables.list_things(
-        item, asked.sort if asked.words or asked.sort != "relevance" else "newest", asked.per, (asked.page - 1) * asked.per
+        item,
+        asked.sort if asked.words or asked.sort != "relevance" else "newest",
+        asked.per,
+        (asked.page - 1) * asked.per,
     )
     mark = build_marker(asked.words, similar=reach.is_fuzzy)
     named = search.named_links(asked.words, fuzzy=reach.is_fuzzy)
     findings = tuple(
-        _finding(entry or _entry(line), mark, reach.scores.get(line.iri, 0.0), line.changed, _language(item), named)
+        _finding(
+            entry or _entry(line),
+            mark,
+            reach.scores.get(line.iri, 0.0),
+            line.changed,
+            _language(item),
+            named,
+        )
         for line, entry in zip(lines, search.entries(line.iri for line in lines), strict=True)
     )
     last = max(1, -(-min(total, REACH) // asked.per))
     around = {"previous": asked.page - 1, "next": asked.page + 1}
-    links = {name: _link(request, page) if 1 <= page <= last else "" for name, page in around.items()}
-    query, counted = listing(replace(item, among=None), service.iris), len(reach.scores) if asked.words else total
+    links = {
+        name: _link(request, page) if 1 <= page <= last else "" for name, page in around.items()
+    }
+    query, counted = (
+        listing(replace(item, among=None), service.iris),
+        len(reach.scores) if asked.words else total,
+    )
     return SearchPage(
         words=asked.words,
         total=total,
@@ -199,14 +283,25 @@ def _found(request: Request, service: QueryService, asked: _Asked, names: FacetL
         facets=tables.counts(item),
         counted=counted,
         query=query,
-        topics=tuple(topic_cards(search, tables, names, asked.words, loose=reach.is_fuzzy)) if asked.page == 1 else (),
-        suggestion=suggest_spelling(asked.words, search) or "" if asked.words and (reach.is_fuzzy or not reach.total) else "",
+        topics=tuple(topic_cards(search, tables, names, asked.words, loose=reach.is_fuzzy))
+        if asked.page == 1
+        else (),
+        suggestion=suggest_spelling(asked.words, search) or ""
+        if asked.words and (reach.is_fuzzy or not reach.total)
+        else "",
     )
 
 
 def _entry(line: ListItem) -> SearchEntry:
     """Return what the tables know of a thing that the index of texts does not know yet."""
-    return SearchEntry(line.iri, line.kind, line.source, 0, ((line.title, line.language),) if line.title else (), ())
+    return SearchEntry(
+        line.iri,
+        line.kind,
+        line.source,
+        0,
+        ((line.title, line.language),) if line.title else (),
+        (),
+    )
 
 
 def _language(filters: Filter) -> str | None:
@@ -216,7 +311,12 @@ def _language(filters: Filter) -> str | None:
 
 
 def _finding(
-    entry: SearchEntry, mark: Marker, score: float, changed: str | None, language: str | None, named: frozenset[str]
+    entry: SearchEntry,
+    mark: Marker,
+    score: float,
+    changed: str | None,
+    language: str | None,
+    named: frozenset[str],
 ) -> SearchResult:
     title, text = best_text(entry.titles, mark, language), best_text(entry.texts, mark, language)
     parties = [(tuple(mark.pieces(name, tag)), tag) for name, tag in entry.parties]
@@ -235,6 +335,12 @@ def _finding(
 
 def _link(request: Request, page: int, suffix: str = "", per: str = "") -> str:
     without = {"page", *(["format"] if suffix else []), *(["per"] if per else [])}
-    given = [(name, value) for name, value in request.query_params.multi_items() if value and name not in without]
+    given = [
+        (name, value)
+        for name, value in request.query_params.multi_items()
+        if value and name not in without
+    ]
     given += [("page", str(page))] if page > 1 else []
-    return "/search?" + urlencode([*given, *([("per", per)] if per else []), *([("format", suffix)] if suffix else [])])
+    return "/search?" + urlencode(
+        [*given, *([("per", per)] if per else []), *([("format", suffix)] if suffix else [])]
+    )

@@ -12,10 +12,17 @@ from starlette.responses import Response
 
 from languages.request_locale import current_locale
 from publisher.formats import DATA_FORMATS, GRAPHS, HTML, Format
-from publisher.http.representation import Representation, ResourceURLs, build_response, is_negotiated, negotiate_format
+from publisher.http.endpoints import get
+from publisher.http.representation import (
+    Representation,
+    ResourceURLs,
+    build_response,
+    is_negotiated,
+    negotiate_format,
+)
 from publisher.linked_data.content_response import other_formats
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
-from publisher.store.query_service import QueryService
 from shapes.rules import message, published_turtle, rule_groups
 from vocab.check import LANGUAGES
 from vocab.terms import DCT, FOAF, ORG, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, XSD
@@ -26,30 +33,38 @@ _PREFIXES = {
 }  # fmt: skip
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of the rules."""
-    routes = APIRouter()
+router = APIRouter()
 
-    async def shapes(request: Request) -> Response:
-        suffix = request.path_params.get("suffix")
-        data_format = negotiate_format(request, URLS, suffix)
-        negotiated = is_negotiated(request, suffix)
-        body = _page() if data_format is HTML else serialize_shapes(data_format, service.iris.base)
-        headers = {"Content-Location": URLS.form(data_format)} if negotiated else {}
-        links = URLS.alternates(rows=other_formats(data_format))
-        return build_response(request, Representation(body, data_format.media, negotiated=negotiated, links=links, headers=headers))
 
-    def _page() -> bytes:
-        base, language = service.iris.base, current_locale().language
-        groups = [
-            (labels.get(language) or labels["en"], [(rule, message(rule.iri, language, base)) for rule in listed])
-            for labels, listed in rule_groups(base)
-        ]
-        return bytes(pages.page("shapes.html", groups=groups, graphs=DATA_FORMATS.values(), place=URLS).body)
+@get(router, "/shapes.{suffix}", include_in_schema=False)
+@get(router, "/shapes", include_in_schema=False)
+async def shapes(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """Return the rules as a page, or their SHACL shapes in the format of the request."""
+    suffix = request.path_params.get("suffix")
+    data_format = negotiate_format(request, URLS, suffix)
+    negotiated = is_negotiated(request, suffix)
+    base = service.iris.base
+    body = _page(pages) if data_format is HTML else serialize_shapes(data_format, base)
+    headers = {"Content-Location": URLS.form(data_format)} if negotiated else {}
+    links = URLS.alternates(rows=other_formats(data_format))
+    content = Representation(
+        body, data_format.media, negotiated=negotiated, links=links, headers=headers
+    )
+    return build_response(request, content)
 
-    for path in ("/shapes", "/shapes.{suffix}"):
-        routes.add_route(path, shapes, methods=["GET", "HEAD"])
-    return routes
+
+def _page(pages: Pages) -> bytes:
+    base, language = pages.iris.base, current_locale().language
+    groups = [
+        (
+            labels.get(language) or labels["en"],
+            [(rule, message(rule.iri, language, base)) for rule in listed],
+        )
+        for labels, listed in rule_groups(base)
+    ]
+    return bytes(
+        pages.page("shapes.html", groups=groups, graphs=DATA_FORMATS.values(), place=URLS).body
+    )
 
 
 @lru_cache(maxsize=16)
@@ -69,6 +84,9 @@ def serialize_shapes(data_format: Format, base: str) -> bytes:
             for rule in listed
         ]
         return orjson.dumps(rows, option=orjson.OPT_INDENT_2)
-    triples = (quad.triple for quad in parse(published_turtle(base), format=RdfFormat.TURTLE, base_iri=base))
+    triples = (
+        quad.triple
+        for quad in parse(published_turtle(base), format=RdfFormat.TURTLE, base_iri=base)
+    )
     prefixes = {**_PREFIXES, "wsis": f"{base}ns#"}
     return serialize(triples, format=GRAPHS[data_format.suffix].writer, prefixes=prefixes) or b""

@@ -20,6 +20,7 @@ from publisher.linked_data.document_lookup import Document, find_document
 from publisher.linked_data.schema_org import jsonld_block, source_markup
 from publisher.linked_data.signposting import memento_links
 from publisher.pages.dataset_response import dataset_response, format_links, register_dataset
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_labels import FacetLabels, facet_title
@@ -37,82 +38,92 @@ async def source_parameters(source: SourcePath) -> None:
     """Declare the parameter; it is read from the raw path."""
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of the registries."""
-    routes = APIRouter()
+router = APIRouter()
 
-    @get(
-        routes,
-        "/source/{source}.json",
-        operation_id="source",
-        summary="Describe a registry",
-        tags=["read"],
-        dependencies=[Depends(source_parameters)],
-        response_model=DescriptionJson,
-        response_description="The registry",
-        responses=problems(400, 404, 503),
+
+@get(router, "/source/{rest:path}", include_in_schema=False)
+@get(
+    router,
+    "/source/{source}.json",
+    operation_id="source",
+    summary="Describe a registry",
+    tags=["read"],
+    dependencies=[Depends(source_parameters)],
+    response_model=DescriptionJson,
+    response_description="The registry",
+    responses=problems(400, 404, 503),
+)
+async def source(
+    request: Request, service: ServiceDep, pages: PagesDep, cursor: ListCursor
+) -> Response:
+    """The page lists the records of the registry."""
+    found = await find_document(request, service, describe_graph, 2)
+    source_iri = found.description.iri
+    things = await load_page(cursor, service, "source", source_iri)
+    feeds = feed_links(origin(request), source_iri, service.iris)
+    links = (*_links(request, found, things), *feeds)
+    subject = Resource(found.description, found.urls, graph=source_iri, links=links)
+    return await respond(
+        request,
+        service,
+        subject,
+        found.suffix,
+        lambda: _show(request, service, pages, found, things),
     )
-    async def source(request: Request, cursor: ListCursor) -> Response:
-        found = await find_document(request, service, describe_graph, 2)
-        things = await load_page(cursor, service, "source", found.description.iri)
-        subject = Resource(
-            found.description,
-            found.urls,
-            graph=found.description.iri,
-            links=(*_links(request, found, things), *feed_links(origin(request), found.description.iri, service.iris)),
-        )
-        return await respond(request, service, subject, found.suffix, lambda: _show(request, found, things))
 
-    async def _show(request: Request, found: Document, things: ListPage) -> Response:
-        description = found.description
-        standing = (await source_statuses(service)).get(found.name.removeprefix("source/"))
-        state, known = (standing.state(clock()).value, standing.last_full_harvest) if standing else (None, None)
-        count = int(standing.properties.get("publishedRecords", 0)) if standing else None
+
+async def _show(
+    request: Request, service: QueryService, pages: Pages, found: Document, things: ListPage
+) -> Response:
+    description, name = found.description, found.name.removeprefix("source/")
+    status = (await source_statuses(service)).get(name)
+    count = int(status.properties.get("publishedRecords", 0)) if status else None
+    return pages.page(
+        "source.html",
+        it=description,
+        standing=status,
+        state=status.state(clock()).value if status else None,
+        confirmed=status.last_full_harvest if status else None,
+        listed=things,
+        graphs=DATA_FORMATS.values(),
+        place=found.urls,
+        block=jsonld_block(source_markup(description, count, origin(request))),
+        about=await _statistics(service, name),
+        name=name,
+    )
+
+
+async def _statistics(service: QueryService, name: str) -> EntityStatistics | None:
+    """Return the figures of a registry; None while the facet index is built."""
+    tables = open_facet_index(service.current.path)
+    if tables is None:
+        return None
+    filters = Filter((("source", (name,)),))
+    labels = FacetLabels(service.iris, await source_titles(service))
+    search = f"/search?source={name}"
+    return await asyncio.to_thread(entity_statistics, tables, filters, labels, search, ("source",))
+
+
+@register_dataset(
+    router, "/registries", "registries", "List all registries, with how complete their records are"
+)
+async def registers(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """List the registries."""
+    tables = open_facet_index(service.current.path)
+    rows, statuses = await service.rows(query("sources")), await source_statuses(service)
+    listed = await asyncio.to_thread(list_registries, rows, statuses, tables, service.iris, clock())
+    whole = registry_table(listed, service.iris)
+
+    def show() -> Response:
         return pages.page(
-            "source.html",
-            it=description,
-            standing=standing,
-            state=state,
-            confirmed=known,
-            listed=things,
-            graphs=DATA_FORMATS.values(),
-            place=found.urls,
-            block=jsonld_block(source_markup(description, count, origin(request))),
-            about=await _figures(found.name.removeprefix("source/")),
-            name=found.name.removeprefix("source/"),
+            "registries.html",
+            registries=listed,
+            covered=[(facet, facet_title(facet)) for facet in COVERED_FACETS],
+            forms=format_links(request),
+            query=query_page_url(whole.query),
         )
 
-    async def _figures(name: str) -> EntityStatistics | None:
-        tables = open_facet_index(service.current.path)
-        if tables is None:
-            return None
-        filters = Filter((("source", (name,)),))
-        return await asyncio.to_thread(
-            entity_statistics,
-            tables,
-            filters,
-            FacetLabels(service.iris, await source_titles(service)),
-            f"/search?source={name}",
-            ("source",),
-        )
-
-    async def registers(request: Request) -> Response:
-        tables = open_facet_index(service.current.path)
-        rows, fared = await service.rows(query("sources")), await source_statuses(service)
-        found = await asyncio.to_thread(list_registries, rows, fared, tables, service.iris, clock())
-        whole = registry_table(found, service.iris)
-        shown = [(facet, facet_title(facet)) for facet in COVERED_FACETS]
-
-        def show() -> Response:
-            return pages.page(
-                "registries.html", registries=found, covered=shown, forms=format_links(request), query=query_page_url(whole.query)
-            )
-
-        return await dataset_response(request, service, [whole], show)
-
-    register_dataset(routes, "/registries", "registries", "List all registries, with how complete their records are")(registers)
-    get(routes, "/source/{rest:path}", include_in_schema=False)(source)
-    return routes
+    return await dataset_response(request, service, [whole], show)
 
 
 def _links(request: Request, found: Document, things: ListPage) -> list[Link]:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from urllib.parse import quote
 
 from fastapi import APIRouter, Depends
@@ -20,7 +20,7 @@ from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import ListItem, open_facet_index
 from publisher.formats import DATA_FORMATS, HTML
-from publisher.history.changes import recent_changes
+from publisher.history.changes import GraphChangeView, recent_changes
 from publisher.history.versions import read_history
 from publisher.http.endpoints import KeyPath, KindPath, SourcePath, get, problems
 from publisher.http.links import Link, origin
@@ -34,13 +34,15 @@ from publisher.linked_data.signposting import SignpostedThing, data_links, page_
 from publisher.linked_data.thing_lookup import ThingDocument, find_thing, find_thing_by_suffix
 from publisher.linked_data.view_models import ThingView, build_view
 from publisher.pages.charts.map import point_map
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
 from publisher.store.descriptions import Description, replacements
 from publisher.store.query_service import QueryService
-from publisher.store.source_status import clock, last_confirmed, source_statuses
+from publisher.store.source_status import SourceStatus, clock, last_confirmed, source_statuses
+from vocab.iris import Iris
 
 RELATED = 6  # things
 Links = Callable[[SignpostedThing], list[Link]]
@@ -50,105 +52,171 @@ async def thing_parameters(kind: KindPath, source: SourcePath, key: KeyPath) -> 
     """Declare the parameters; they are read from the raw path, in which a key may contain an encoded slash."""
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the routes of ``/id``, ``/page`` and ``/data``."""
-    routes = APIRouter()
+router = APIRouter()
 
-    async def identify(request: Request) -> Response:
-        found, suffix = await find_thing(service, path_segments(request))
-        signed = SignpostedThing(Description(found.iri, (), {}, {}), origin(request), found.path, found.record, service.iris.base)
-        return see_other(request, signed.urls.form(negotiate_format(request, signed.urls, suffix)), vary="" if suffix else "Accept")
 
-    @get(
-        routes,
-        "/data/{kind}/{source}/{key:path}.json",
-        operation_id="thing",
-        summary="Return what is known about a thing",
-        tags=["read"],
-        dependencies=[Depends(thing_parameters)],
-        response_model=DescriptionJson,
-        response_description="The thing, with what all its registries say",
-        responses=GONE | problems(404, 503),
-    )
-    async def data(request: Request) -> Response:
-        found, suffix = await find_thing_by_suffix(service, path_segments(request))
-        place = ResourceURLs(f"/data/{found.path}", f"/page/{found.path}")
-        if negotiate_format(request, place, suffix) is HTML:
-            return see_other(request, place.page, vary="" if suffix else "Accept")
-        return await _respond(request, found, suffix, data_links, ListParameters(None, None, None))
+@get(router, "/id/{rest:path}", include_in_schema=False)
+async def identify(request: Request, service: ServiceDep) -> Response:
+    """Redirect to the page of the thing or to its data."""
+    found, suffix = await find_thing(service, path_segments(request))
+    urls = _urls(found)
+    chosen = urls.form(negotiate_format(request, urls, suffix))
+    return see_other(request, chosen, vary="" if suffix else "Accept")
 
-    async def page(request: Request, cursor: ListCursor) -> Response:
-        found, suffix = await find_thing(service, path_segments(request))
-        if not suffix and is_negotiated(request, suffix) and quality(request.headers.get("accept"), "text/html"):
-            suffix = HTML.suffix
-        place = ResourceURLs(f"/data/{found.path}", f"/page/{found.path}")
-        if (row := negotiate_format(request, place, suffix)) is not HTML:
-            return see_other(request, place.form(row))
-        return await _respond(request, found, HTML.suffix, page_links, cursor)
 
-    async def _respond(request: Request, found: ThingDocument, suffix: str | None, links: Links, cursor: ListParameters) -> Response:
-        description = await found.describe(service)
-        signed = SignpostedThing(description, origin(request), found.path, found.record, service.iris.base, await found.licence(service))
-        subject = Resource(description, signed.urls, found.status, found.record or "", tuple(links(signed)))
-        return await respond(request, service, subject, suffix, lambda: _show(cursor, found, signed))
+@get(router, "/data/{rest:path}", include_in_schema=False)
+@get(
+    router,
+    "/data/{kind}/{source}/{key:path}.json",
+    operation_id="thing",
+    summary="Return what is known about a thing",
+    tags=["read"],
+    dependencies=[Depends(thing_parameters)],
+    response_model=DescriptionJson,
+    response_description="The thing, with what all its registries say",
+    responses=GONE | problems(404, 503),
+)
+async def data(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """Return the data of the thing in the format of the suffix."""
+    found, suffix = await find_thing_by_suffix(service, path_segments(request))
+    urls = _urls(found)
+    if negotiate_format(request, urls, suffix) is HTML:
+        return see_other(request, urls.page, vary="" if suffix else "Accept")
+    show = ThingPage(service, pages, found, ListParameters(None, None, None))
+    return await show.respond(request, suffix, data_links)
 
-    async def _show(cursor: ListParameters, found: ThingDocument, signed: SignpostedThing) -> Response:
-        description, graphs = signed.description, DATA_FORMATS.values()
-        if found.gone:
-            record, standing = found.record or "", (await source_statuses(service)).get(found.path.split("/")[1])
-            past = recent_changes(await read_history(service, record) or (), replace(description, iri=record), service.iris)
-            heirs = await replacements(service, record)
-            at = clock()
-            return pages.page(
-                "gone.html", it=description, record=record, heirs=heirs, standing=standing, at=at, graphs=graphs, changes=past
-            )
-        markup = jsonld_block(thing_markup(description, signed.kind, signed.licence))
-        if found.record is None:
-            things = await load_page(cursor, service, "organization", found.iri)
-            figures = await _figures(found.iri)
-            return pages.page(
-                "organization.html", it=description, listed=things, graphs=graphs, place=signed.urls, block=markup, about=figures
-            )
-        standing = (await source_statuses(service)).get(found.path.split("/")[1])
-        past = recent_changes(await read_history(service, found.record) or (), replace(description, iri=found.record), service.iris)
-        return pages.page(
+
+@get(router, "/page/{rest:path}", include_in_schema=False)
+async def page(
+    request: Request, service: ServiceDep, pages: PagesDep, cursor: ListCursor
+) -> Response:
+    """Return the page of the thing, or redirect to its data."""
+    found, suffix = await find_thing(service, path_segments(request))
+    accepts_html = quality(request.headers.get("accept"), "text/html")
+    if not suffix and is_negotiated(request, suffix) and accepts_html:
+        suffix = HTML.suffix
+    urls = _urls(found)
+    if (row := negotiate_format(request, urls, suffix)) is not HTML:
+        return see_other(request, urls.form(row))
+    return await ThingPage(service, pages, found, cursor).respond(request, HTML.suffix, page_links)
+
+
+def _urls(found: ThingDocument) -> ResourceURLs:
+    return ResourceURLs(f"/data/{found.path}", f"/page/{found.path}")
+
+
+@dataclass(frozen=True, slots=True)
+class ThingPage:
+    """Renders the page of one thing; *cursor* selects the part of an organization's list."""
+
+    service: QueryService
+    pages: Pages
+    found: ThingDocument
+    cursor: ListParameters
+
+    async def respond(self, request: Request, suffix: str | None, links: Links) -> Response:
+        """Return the page or the data of the thing, with *links* in its headers."""
+        found, service = self.found, self.service
+        description, licence = await found.describe(service), await found.licence(service)
+        signed = SignpostedThing(
+            description, origin(request), found.path, found.record, service.iris.base, licence
+        )
+        subject = Resource(
+            description, signed.urls, found.status, found.record or "", tuple(links(signed))
+        )
+        return await respond(request, service, subject, suffix, lambda: self._show(signed))
+
+    async def _show(self, signed: SignpostedThing) -> Response:
+        if self.found.gone:
+            return await self._show_withdrawn(signed.description)
+        if self.found.record is None:
+            return await self._show_organization(signed)
+        return await self._show_record(signed, self.found.record)
+
+    async def _show_withdrawn(self, description: Description) -> Response:
+        record = self.found.record or ""
+        status = await self._source_status()
+        return self.pages.page(
+            "gone.html",
+            it=description,
+            record=record,
+            heirs=await replacements(self.service, record),
+            standing=status,
+            at=clock(),
+            graphs=DATA_FORMATS.values(),
+            changes=await self._changes(record, description),
+        )
+
+    async def _show_organization(self, signed: SignpostedThing) -> Response:
+        organization = self.found.iri
+        return self.pages.page(
+            "organization.html",
+            it=signed.description,
+            listed=await load_page(self.cursor, self.service, "organization", organization),
+            graphs=DATA_FORMATS.values(),
+            place=signed.urls,
+            block=_markup(signed),
+            about=await self._statistics(organization),
+        )
+
+    async def _show_record(self, signed: SignpostedThing, record: str) -> Response:
+        description, view = signed.description, build_view(signed.description, record)
+        status = await self._source_status()
+        return self.pages.page(
             "thing.html",
             thing=description,
             licence=signed.licence,
             kind=signed.kind,
-            record=found.record,
-            graphs=graphs,
+            record=record,
+            graphs=DATA_FORMATS.values(),
             place=signed.urls,
-            block=markup,
-            view=build_view(description, found.record),
-            standing=standing,
+            block=_markup(signed),
+            view=view,
+            standing=status,
             at=clock(),
-            confirmed=last_confirmed(standing, description, found.record),
-            changes=past,
-            related=await _related(found.iri, description),
-            map=_places(description, build_view(description, found.record)),
+            confirmed=last_confirmed(status, description, record),
+            changes=await self._changes(record, description),
+            related=await self._related(),
+            map=_map(description, view, self.service.iris),
         )
 
-    async def _related(thing: str, description: Description) -> list[ListItem]:
-        """Return what shares most action lines, goals and countries with a thing."""
-        tables = open_facet_index(service.current.path)
-        return await asyncio.to_thread(tables.related, thing, RELATED) if tables else []
+    async def _source_status(self) -> SourceStatus | None:
+        return (await source_statuses(self.service)).get(self.found.path.split("/")[1])
 
-    def _places(description: Description, seen: ThingView) -> Markup | None:
-        areas = frozenset(FACETS["country"].code(term.value, service.iris) for term in description.all("dct:spatial") if term.is_iri)
-        points = [(float(place.latitude), float(place.longitude), str(place.name or "")) for place in seen.places if place.latitude]
-        return point_map(points, areas, gettext("Where it takes place")) if areas or points else None
+    async def _changes(self, record: str, description: Description) -> list[GraphChangeView]:
+        versions = await read_history(self.service, record) or ()
+        return recent_changes(versions, replace(description, iri=record), self.service.iris)
 
-    async def _figures(organization: str) -> EntityStatistics | None:
-        tables = open_facet_index(service.current.path)
+    async def _related(self) -> list[ListItem]:
+        """Return the things that share most action lines, goals and countries with this one."""
+        tables = open_facet_index(self.service.current.path)
+        if tables is None:
+            return []
+        return await asyncio.to_thread(tables.related, self.found.iri, RELATED)
+
+    async def _statistics(self, organization: str) -> EntityStatistics | None:
+        """Return the figures of an organization; None while the facet index is built."""
+        tables = open_facet_index(self.service.current.path)
         if tables is None:
             return None
-        filters, where = Filter(party=organization), f"/things?organization={quote(organization)}"
+        filters, address = Filter(party=organization), f"/things?organization={quote(organization)}"
+        labels = FacetLabels(self.service.iris, await source_titles(self.service))
         return await asyncio.to_thread(
-            entity_statistics, tables, filters, FacetLabels(service.iris, await source_titles(service)), where, ("source",)
+            entity_statistics, tables, filters, labels, address, ("source",)
         )
 
-    routes.add_route("/id/{rest:path}", identify, methods=["GET", "HEAD"])
-    routes.add_route("/data/{rest:path}", data, methods=["GET", "HEAD"])
-    get(routes, "/page/{rest:path}", include_in_schema=False)(page)
-    return routes
+
+def _markup(signed: SignpostedThing) -> Markup:
+    return jsonld_block(thing_markup(signed.description, signed.kind, signed.licence))
+
+
+def _map(description: Description, view: ThingView, iris: Iris) -> Markup | None:
+    """Draw where a thing takes place; None where no place is known."""
+    country, spatial = FACETS["country"], description.all("dct:spatial")
+    areas = frozenset(country.code(term.value, iris) for term in spatial if term.is_iri)
+    points = [
+        (float(place.latitude), float(place.longitude), str(place.name or ""))
+        for place in view.places
+        if place.latitude
+    ]
+    return point_map(points, areas, gettext("Where it takes place")) if areas or points else None

@@ -10,29 +10,47 @@ from starlette.responses import Response
 
 from languages.translations import gettext as _
 from publisher.facets.filter_query import make_filter
-from publisher.pages.dataset_response import dataset_response, format_links, register_dataset, require_facet_index
-from publisher.pages.templating import Pages
+from publisher.pages.dataset_response import (
+    dataset_response,
+    format_links,
+    register_dataset,
+    require_facet_index,
+)
+from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import facet_panels
-from publisher.store.query_service import QueryService
 
 FACETS = ("line", "goal", "region", "country")
-_LISTS = {"line": "/scheme/action-line", "goal": "/scheme/sdg", "region": "/scheme/itu-region", "country": "/scheme/area"}
+_LISTS = {
+    "line": "/scheme/action-line",
+    "goal": "/scheme/sdg",
+    "region": "/scheme/itu-region",
+    "country": "/scheme/area",
+}
 
 
-def router(service: QueryService, pages: Pages) -> APIRouter:
-    """Return the route of the topics."""
-    routes = APIRouter()
+router = APIRouter()
 
-    async def topics(request: Request) -> Response:
-        tables, initiatives = require_facet_index(service), make_filter(kind="initiative")
-        panels = await asyncio.to_thread(facet_panels, tables, initiatives, FACETS, FacetLabels(service.iris))
-        titles = {"line": _("Action lines"), "goal": _("SDGs"), "region": _("Regions"), "country": _("Countries")}
 
-        def show() -> Response:
-            return pages.page("topics.html", panels=panels, titles=titles, lists=_LISTS, forms=format_links(request))
+@register_dataset(
+    router, "/topics", "topics", "Count initiatives by action line, goal, region and country"
+)
+async def topics(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """List the values of each facet with their numbers of initiatives."""
+    tables, initiatives = require_facet_index(service), make_filter(kind="initiative")
+    panels = await asyncio.to_thread(
+        facet_panels, tables, initiatives, FACETS, FacetLabels(service.iris)
+    )
+    titles = {
+        "line": _("Action lines"),
+        "goal": _("SDGs"),
+        "region": _("Regions"),
+        "country": _("Countries"),
+    }
 
-        return await dataset_response(request, service, [panel.table for panel in panels], show)
+    def show() -> Response:
+        return pages.page(
+            "topics.html", panels=panels, titles=titles, lists=_LISTS, forms=format_links(request)
+        )
 
-    register_dataset(routes, "/topics", "topics", "Count initiatives by action line, goal, region and country")(topics)
-    return routes
+    return await dataset_response(request, service, [panel.table for panel in panels], show)
