@@ -38,6 +38,7 @@ from harvesters.mirror import LARGEST, follow, sync
 from journal import mirror_origin
 from publisher.pages.branding import DEMO_NAME, NAME
 from publisher.portal.source_preview import MEMORY, PreviewRunner
+from publisher.store.query_service import QueryService
 
 PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
 _ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
@@ -76,13 +77,30 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     """Serve the published data (SPARQL, pages, linked data, dumps) and the admin pages."""
     settings: Settings = context.obj
     _check_port(host, port)
-    admin_context = AdminContext(settings.data, settings.sources, settings.ledger, settings.base, demo=settings.demo)
+    admin_context = AdminContext(
+        settings.data,
+        settings.sources,
+        settings.ledger,
+        settings.base,
+        demo=settings.demo,
+        contact=settings.contact,
+        allow_hosts=settings.allow_hosts,
+    )
     url = public_address(settings, host, port)
     if host in _ALL_ADDRESSES and url == f"http://localhost:{port}":
         log.warning("no public URL is set; absolute links begin with the listening address", url=url, action="set STOCKTAKE_PUBLIC_URL")
     public = publisher.cli.build_site(settings, url, partial(is_operator, admin_context), preview_runner(settings))
+    admin_context.positions = partial(portal_positions, public)
     log.info("serving", url=f"{url}/")
     publisher.cli.serve(combine_apps(public, create_admin(admin_context)), settings, host, port)
+
+
+def portal_positions(public: FastAPI) -> dict[str, int]:
+    """Return the newest journal entry that the store and each index of the portal show, by name."""
+    service: QueryService = public.state.service
+    store = {"store": service.snapshot.position} if service.snapshot else {}
+    projections = {name: state.get("position") for name, state in service.follower.projections.items()}
+    return store | {name: number for name, number in projections.items() if isinstance(number, int)}
 
 
 def preview_runner(settings: Settings) -> PreviewRunner:

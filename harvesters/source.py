@@ -91,6 +91,18 @@ def read(card: Path) -> tuple[Source, list[str]]:
     return _read_table(card.stem, table, str(card))
 
 
+def read_text(name: str, text: str) -> tuple[Source | None, list[str]]:
+    """Read the text of a source definition; return what is valid in it, and a message for each fault.
+
+    The source is None if the text is no TOML.
+    """
+    try:
+        table = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        return None, [f"{name}: invalid TOML: {error}"]
+    return _read_table(name, table, name)
+
+
 def load_all(folder: Path) -> list[Source]:
     """Read all source definitions of *folder*, by name; raises SourceDefinitionError at the first
     invalid one or if *folder* is missing.

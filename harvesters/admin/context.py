@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+import httpx
 from sqlalchemy.engine import make_url
 
 from harvesters.admin.errors import NotFound
@@ -38,6 +39,8 @@ class AdminContext:
     """The ledger, the sessions and the failed attempts; *source_dir* holds the source definitions.
 
     *now* returns UTC in whole seconds, *clock* monotonic seconds. With *demo* each page says that its data are made up.
+    Dry runs send *contact* and may fetch from the private *allow_hosts*. *positions* returns the newest journal entry that
+    each store and index of the portal shows, by name; *transport* replaces the network in tests.
     """
 
     data: Path
@@ -48,6 +51,10 @@ class AdminContext:
     clock: Callable[[], float] = time.monotonic
     lock_timeout: int = LOCK_TIMEOUT
     demo: bool = False
+    contact: str = "no contact given"
+    allow_hosts: frozenset[str] = frozenset()
+    transport: httpx.BaseTransport | None = None
+    positions: Callable[[], Mapping[str, int]] = dict
     sessions: Sessions = field(init=False)
     throttle: Throttle = field(init=False)
     _ledger: Ledger | None = field(default=None, init=False)

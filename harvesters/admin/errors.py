@@ -10,6 +10,7 @@ AdminError               reported to the client as a problem (RFC 9457)
 ├── InvalidValue         422: a value is not allowed
 ├── RateLimited          429: too many invalid keys from one client
 ├── DatabaseUnavailable  503: in place of the harvester's LedgerError, which may name hosts and files
+├── DefinitionChanged    409: another person saved the source definition meanwhile
 └── (409)                the harvester's own PlanError and SourceLockedError, see ``problems``
 """
 
@@ -110,6 +111,12 @@ class InvalidValue(AdminError):
     """A value is not allowed."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
+
+
+class DefinitionChanged(AdminError):
+    """The source definition was changed since it was read."""
+
+    status = HTTPStatus.CONFLICT
 
 
 class DatabaseUnavailable(AdminError):

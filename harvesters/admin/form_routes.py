@@ -5,50 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import timedelta
 from http import HTTPStatus
-from typing import Annotated
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote
 
 import structlog
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import RedirectResponse, Response
 
 from harvesters.admin import actions, pagination, plans
-from harvesters.admin.auth import COOKIE, ContextDep, CurrentUser, authenticate, check_csrf, check_same_site, render_errors_as_pages
+from harvesters.admin.auth import COOKIE, ContextDep, CurrentUser, authenticate, check_csrf, render_errors_as_pages
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import InvalidValue, SessionRequired, Unauthenticated
+from harvesters.admin.errors import InvalidValue, NotFound, SessionRequired, Unauthenticated
+from harvesters.admin.forms import FormFields, redirect
 from harvesters.admin.keys import Scope, parse_scope
 from harvesters.admin.page_routes import render_keys_page
-from harvesters.admin.pages import BASE_PATH, local_path
+from harvesters.admin.pages import BASE_PATH, get_pages, local_path
+from harvesters.admin.problems import describe_error
 from harvesters.admin.sessions import MAX_AGE
+from harvesters.errors import PlanError, SourceLockedError
 from harvesters.ledger.operator_actions import Override
+from harvesters.source import SHARES
 
-_MAX_FORM_BYTES = 16_384  # a note of 2,000 characters, of up to nine bytes each when percent-encoded
 log = structlog.get_logger(component="admin")
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
-
-
-async def read_form(request: Request) -> Mapping[str, str]:
-    """Read a form of this site (application/x-www-form-urlencoded)."""
-    check_same_site(request)
-    received = bytearray()
-    async for chunk in request.stream():
-        received += chunk
-        if len(received) > _MAX_FORM_BYTES:
-            raise InvalidValue("A form can have at most %(longest)s bytes.", longest=f"{_MAX_FORM_BYTES:,}")
-    try:
-        return dict(
-            parse_qsl(received.decode("ascii"), keep_blank_values=True, strict_parsing=bool(received), errors="strict", max_num_fields=20)
-        )
-    except ValueError as error:
-        raise InvalidValue("The request body is not a valid form.") from error
-
-
-FormFields = Annotated[Mapping[str, str], Depends(read_form)]
-
-
-def _redirect(path: str) -> Response:
-    return RedirectResponse(BASE_PATH + path, HTTPStatus.SEE_OTHER)
 
 
 @routes.post("/sign-in")
@@ -74,33 +53,28 @@ def sign_out(form: FormFields, request: Request, user: CurrentUser, context: Con
     """End the session."""
     check_csrf(user, form.get("csrf", ""), Scope.READ)
     context.sessions.end(request.cookies[COOKIE])
-    response = _redirect("/")
+    response = redirect("/")
     response.delete_cookie(COOKIE, path=BASE_PATH, httponly=True, samesite="strict")
     return response
 
 
-@routes.post("/page/sources/{name}/runs")
-def run_now(name: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Request a run now."""
+@routes.post("/page/plans/approve")
+def approve_chosen(form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Approve the chosen plans one after the other; show those that could not be approved, and why."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    actions.request_run(context, user.key, name, full=form.get("full") == "yes", supersede=form.get("supersede", ""))
-    return _redirect("/")
-
-
-@routes.post("/page/sources/{name}/hold")
-def hold(name: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Put a source on hold."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    actions.hold(context, user.key, name, form.get("reason", ""))
-    return _redirect("/")
-
-
-@routes.post("/page/sources/{name}/release")
-def release(name: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
-    """Remove the hold on a source."""
-    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    actions.release(context, user.key, name)
-    return _redirect("/")
+    chosen = [name.removeprefix("plan:") for name in form if name.startswith("plan:")]
+    if not chosen:
+        raise InvalidValue("Choose at least one change.")
+    refused: list[tuple[str, str]] = []
+    for id in chosen:
+        try:
+            actions.approve(context, user.key, pagination.get_run(context.ledger, id), form.get("note", ""), None)
+        except (PlanError, SourceLockedError, NotFound) as error:
+            refused.append((id, describe_error(error)))
+    if not refused:
+        return redirect("/")
+    values = {"user": user, "refused": refused, "approved": len(chosen) - len(refused)}
+    return get_pages(request).render("approved.html", values, HTTPStatus.CONFLICT)
 
 
 @routes.post("/page/plans/{id}/approve")
@@ -109,7 +83,7 @@ def approve(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     run = pagination.get_run(context.ledger, id)
     actions.approve(context, user.key, run, form.get("note", ""), _parse_override(form, context))
-    return _redirect(f"/page/runs/{quote(id, safe='')}")
+    return redirect(f"/page/runs/{quote(id, safe='')}")
 
 
 @routes.post("/page/plans/{id}/reject")
@@ -117,7 +91,7 @@ def reject(id: str, form: FormFields, user: CurrentUser, context: ContextDep) ->
     """Reject a plan."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     actions.reject(context, user.key, pagination.get_run(context.ledger, id), form.get("note", ""))
-    return _redirect(f"/page/runs/{quote(id, safe='')}")
+    return redirect(f"/page/runs/{quote(id, safe='')}")
 
 
 @routes.post("/page/keys")
@@ -137,7 +111,7 @@ def revoke_key(id: str, form: FormFields, user: CurrentUser, context: ContextDep
     """Revoke a key."""
     check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
     actions.revoke_key(context, user.key, id)
-    return _redirect("/page/keys")
+    return redirect("/page/keys")
 
 
 def _parse_override(form: Mapping[str, str], context: AdminContext) -> Override | None:
@@ -147,6 +121,7 @@ def _parse_override(form: Mapping[str, str], context: AdminContext) -> Override 
         return None
     try:
         value, days = float(form.get("value", "")), int(form.get("days", ""))
+        value = value / 100 if limit in SHARES else value  # the form has percentages
         until = context.now() + timedelta(days=days)
     except (ValueError, OverflowError) as error:
         raise InvalidValue("Choose a limit, its new value and a number of days.") from error

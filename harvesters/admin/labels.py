@@ -42,7 +42,19 @@ ACTIONS: Mapping[str, str] = {
     ActionType.HELD.value: "put on hold",
     ActionType.RELEASED.value: "resumed",
     ActionType.REQUESTED.value: "run requested",
+    ActionType.DEFINED.value: "definition saved",
 }  # those whose value is no label; "held" is also a state, with another meaning
+# What a person did, as a sentence with %(who)s and %(object)s.
+SENTENCES: Mapping[str, str] = {
+    ActionType.APPROVED.value: "%(who)s approved the change %(object)s.",
+    ActionType.REJECTED.value: "%(who)s rejected the change %(object)s.",
+    ActionType.HELD.value: "%(who)s put %(object)s on hold.",
+    ActionType.RELEASED.value: "%(who)s resumed %(object)s.",
+    ActionType.REQUESTED.value: "%(who)s requested a run of %(object)s.",
+    ActionType.DEFINED.value: "%(who)s saved the definition of %(object)s.",
+    "key created": "%(who)s created a key.",
+    "key revoked": "%(who)s revoked a key.",
+}
 _MISSING = "missing records"
 
 

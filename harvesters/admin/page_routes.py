@@ -5,67 +5,91 @@ from __future__ import annotations
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
-from harvesters.admin import key_store, labels, pagination, plans, records
+from harvesters.admin import effects, inbox, key_store, labels, pagination, plans, records, system
 from harvesters.admin.auth import ContextDep, CurrentUser, User, render_errors_as_pages, require_scope
 from harvesters.admin.context import AdminContext
 from harvesters.admin.keys import Scope
-from harvesters.admin.pages import Pages
+from harvesters.admin.pages import get_pages
 from harvesters.admin.schemas import key_view
 from harvesters.admin.source_status import source_views
 from harvesters.ledger.models import Outcome, State
 from harvesters.runs.plan_decisions import OVERRIDABLE_LIMITS
+from harvesters.source import SHARES
 from vocab.iris import Iris
 
 _OVERVIEW_ROWS = 15  # of a list on the overview
 _PAGE_ROWS = 50  # of a list page
+_MAX_QUERY = 200  # characters of a search in the runs
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 
 
-def get_pages(request: Request) -> Pages:
-    """Return the templates that the app was created with."""
-    pages: Pages = request.app.state.pages
-    return pages
-
-
 @routes.get("/")
-def overview(request: Request, user: CurrentUser, context: ContextDep) -> Response:
-    """Show open plans, the status of each source, and the last runs."""
+def show_inbox(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show what needs a person, worst first, then the queued and the last runs."""
+    waiting = pagination.list_runs(context.ledger, _PAGE_ROWS, state=State.HELD).items
     values = {
         "user": user,
-        "plans": pagination.list_runs(context.ledger, _PAGE_ROWS, state=State.HELD).items,
-        "sources": source_views(context),
+        "plans": inbox.by_severity(waiting),
+        "attention": inbox.needing_attention(source_views(context)),
         "wrong": context.invalid_sources(),
         "origin": context.origin(),
         "requests": [item for item in context.ledger.run_requests() if item.run is None],
         "runs": pagination.list_runs(context.ledger, _OVERVIEW_ROWS).items,
     }
-    return get_pages(request).render("overview.html", values)
+    return get_pages(request).render("inbox.html", values)
 
 
 @routes.get("/page/runs")
-def runs(request: Request, user: CurrentUser, context: ContextDep, source: str | None = None, after: str | None = None) -> Response:
-    """Show all runs, or those of one source."""
-    page = pagination.list_runs(context.ledger, _PAGE_ROWS, after, source)
-    return get_pages(request).render("runs.html", {"user": user, "runs": page.items, "next": page.next, "source": source})
+def runs(
+    request: Request,
+    user: CurrentUser,
+    context: ContextDep,
+    source: str | None = None,
+    state: str = "",
+    q: str = "",
+    after: str | None = None,
+) -> Response:
+    """Show the runs, filtered by source, state, and a text in their reasons, notices and remarks."""
+    states = [item.value for item in State]
+    chosen = State(state) if state in states else None
+    page = pagination.list_runs(context.ledger, _PAGE_ROWS, after, source, chosen, q.strip()[:_MAX_QUERY])
+    values = {"source": source, "state": chosen.value if chosen else "", "query": q, "states": states}
+    return get_pages(request).render("runs.html", {"user": user, "runs": page.items, "next": page.next, **values})
 
 
 @routes.get("/page/runs/{id}")
 def run(
     id: str, request: Request, user: CurrentUser, context: ContextDep, outcome: Outcome | None = None, after: int | None = None
 ) -> Response:
-    """Show a run's report, the decision if its plan is open, and the records of one outcome."""
+    """Show a run's report, the decision if its plan is open, and the records of one outcome, the cause of a held plan first."""
     harvest_run = pagination.get_run(context.ledger, id)
     plan = plans.plan_view(context, harvest_run)
     kinds = plans.outcome_counts(plan.outcomes)
-    chosen = outcome or next((kind for kind, _ in kinds if kind is not Outcome.UNCHANGED), None)
+    chosen = outcome or inbox.cause(harvest_run.reasons, [kind for kind, _ in kinds])
     page = (
         records.list_records(context.ledger, harvest_run, chosen, _PAGE_ROWS, after, diff=Iris(context.base))
         if chosen
         else records.Records([], None)
     )
-    values = {"plan": plan, "run": plan.run, "kinds": kinds, "limits": OVERRIDABLE_LIMITS, **labels.run_labels(context.base)}
+    values = {
+        "plan": plan,
+        "run": plan.run,
+        "kinds": kinds,
+        "limits": OVERRIDABLE_LIMITS,
+        "shares": SHARES,
+        "effect": effects.plan_effect(context.ledger, harvest_run, context.base) if plan.open else None,
+        "fields": {item.seq: effects.field_views(item.removed, item.added, context.base) for item in page.items},
+        **labels.run_labels(context.base),
+    }
     return get_pages(request).render("run.html", {"user": user, "chosen": chosen, "records": page, **values})
+
+
+@routes.get("/page/system")
+def show_system(request: Request, user: CurrentUser, context: ContextDep) -> Response:
+    """Show queues, running sources, disk, positions and versions."""
+    values = {"user": user, "system": system.system_view(context)}
+    return get_pages(request).render("system.html", values)
 
 
 @routes.get("/page/audit-log")

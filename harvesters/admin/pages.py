@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
 from harvesters.admin.keys import Scope
-from harvesters.admin.labels import ACTIONS
+from harvesters.admin.labels import ACTIONS, SENTENCES
 from harvesters.reasons import Reason, without_review
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import format_datetime, format_number, gettext, ngettext
@@ -40,7 +40,7 @@ class Pages:
         )
         self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         self._templates.globals.update(
-            is_web=is_web, root=BASE_PATH, Scope=Scope, user=None, demo=demo, action_labels=ACTIONS
+            is_web=is_web, root=BASE_PATH, Scope=Scope, user=None, demo=demo, action_labels=ACTIONS, sentences=SENTENCES
         )
         self._templates.globals.update(
             languages=LANGUAGES,
@@ -49,7 +49,14 @@ class Pages:
             format_number=format_number,
             format_datetime=format_datetime,
         )
-        self._templates.filters.update(encode=encode, segment=_quote_segment, why=_describe_reasons)
+        self._templates.filters.update(
+            encode=encode,
+            segment=_quote_segment,
+            why=_describe_reasons,
+            each_why=_describe_each,
+            size=_format_size,
+            percent=_format_percent,
+        )
 
     def render(
         self, template: str, values: Mapping[str, object], status: HTTPStatus = HTTPStatus.OK
@@ -64,6 +71,12 @@ class Pages:
             if request.method == "GET"
             else BASE_PATH + "/"
         )
+
+
+def get_pages(request: Request) -> Pages:
+    """Return the templates that the app was created with."""
+    pages: Pages = request.app.state.pages
+    return pages
 
 
 def local_path(path: str) -> str:
@@ -97,11 +110,35 @@ def _language_link(language: str) -> str:
     )
 
 
+def _format_size(count: int) -> str:
+    """Write a number of bytes with a decimal unit.
+
+    >>> _format_size(1_234_567), _format_size(12)
+    ('1.2 MB', '12 B')
+    """
+    number, units = float(count), ("B", "kB", "MB", "GB", "TB")
+    unit = next((unit for place, unit in enumerate(units) if number < 1000 ** (place + 1)), units[-1])
+    scaled = number / 1000 ** units.index(unit)
+    return f"{scaled:.1f} {unit}" if scaled < 10 and unit != "B" else f"{scaled:.0f} {unit}"
+
+
+def _format_percent(share: float) -> str:
+    """Write a share from 0 to 1 as a percentage.
+
+    >>> _format_percent(0.125), _format_percent(1)
+    ('12.5 %', '100 %')
+    """
+    return f"{share * 100:.3g} %"
+
+
 def _quote_segment(text: str) -> str:
     return quote(text, safe="")
 
 
 def _describe_reasons(reasons: Iterable[Reason]) -> str:
     """Return a run's reasons without the terminal command to review it: the page has buttons."""
-    texts = (reason.describe(gettext, format_number) for reason in without_review(reasons))
-    return "; ".join(texts)
+    return "; ".join(_describe_each(reasons))
+
+
+def _describe_each(reasons: Iterable[Reason]) -> list[str]:
+    return [reason.describe(gettext, format_number) for reason in without_review(reasons)]

@@ -43,8 +43,18 @@ def list_audit_entries(ledger: Ledger, limit: int, after: int | None = None, sou
     return AuditPage(items, str(rows[limit - 1].id) if len(rows) > limit else None)
 
 
-def list_runs(ledger: Ledger, limit: int, after: str | None = None, source: str | None = None, state: State | None = None) -> RunPage:
-    """Return runs started before the run *after*, filtered by source and state; raise NotFound if *after* is unknown."""
+def list_runs(
+    ledger: Ledger,
+    limit: int,
+    after: str | None = None,
+    source: str | None = None,
+    state: State | None = None,
+    text: str = "",
+) -> RunPage:
+    """Return runs started before the run *after*, filtered by source, state and a *text* of their reasons and notices.
+
+    Raises NotFound if *after* is unknown.
+    """
     c = t.run.c
     query = sa.select(c.id).order_by(c.started.desc(), c.id.desc()).limit(limit + 1)
     with ledger.transaction() as connection:
@@ -54,6 +64,11 @@ def list_runs(ledger: Ledger, limit: int, after: str | None = None, source: str 
                 raise NotFound("There is no such run to continue after.")
             query = query.where(sa.or_(c.started < started, sa.and_(c.started == started, c.id < after)))
         query = query.where(c.source == source) if source else query
+        if text:
+            notices = sa.select(t.notice.c.run).where(t.notice.c.text.icontains(text, autoescape=True))
+            withheld = sa.select(t.staged.c.run).where(t.staged.c.reason.icontains(text, autoescape=True))
+            reasons = c.reasons.icontains(text, autoescape=True)
+            query = query.where(sa.or_(reasons, c.id.in_(notices), c.id.in_(withheld)))
         ids = connection.scalars(query.where(c.state == state.value) if state else query).all()
     items = [run_view(get_run(ledger, run_id)) for run_id in ids[:limit]]
     return RunPage(items, items[-1].id if len(ids) > limit else None)

@@ -117,6 +117,11 @@ def _problem_response(
     return response
 
 
+def describe_error(error: Exception) -> str:
+    """Return the error's message, in the language of the request if it is translated."""
+    return _localized(error) or str(error)
+
+
 def _localized(error: Exception) -> str | None:
     """Return the error's message in the language of the request, None if it is in English only."""
     if isinstance(error, AdminError):

@@ -22,6 +22,7 @@ class ActionType(Enum):
     HELD = "held"
     RELEASED = "released"
     REQUESTED = "requested a run"
+    DEFINED = "saved the definition"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +85,18 @@ class RunRequest:
     run: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class DefinitionVersion:
+    """A version of a source definition; *note* is why it was saved, *when* is UTC."""
+
+    id: int
+    source: str
+    when: datetime
+    who: str
+    note: str | None
+    text: str
+
+
 class OperatorActions(Database):
     """The part of the ledger for operator actions."""
 
@@ -101,6 +114,27 @@ class OperatorActions(Database):
             ).all()
         return [
             AuditEntry(utc(row.when), row.who, row.what, row.source, row.run, row.note)
+            for row in rows
+        ]
+
+    # ---- versions of source definitions
+
+    def save_definition(
+        self, source: str, text: str, who: str, when: datetime, note: str | None
+    ) -> None:
+        """Store a version of a source definition."""
+        values = {"source": source, "text": text, "who": who, "when": naive(when), "note": note}
+        with self._begin() as connection:
+            connection.execute(sa.insert(t.definition).values(values))
+
+    def definition_versions(self, source: str, limit: int = 50) -> list[DefinitionVersion]:
+        """Return the versions of a source definition, newest first."""
+        c = t.definition.c
+        query = sa.select(t.definition).where(c.source == source).order_by(c.id.desc()).limit(limit)
+        with self._begin() as connection:
+            rows = connection.execute(query).all()
+        return [
+            DefinitionVersion(row.id, row.source, utc(row.when), row.who, row.note, row.text)
             for row in rows
         ]
 

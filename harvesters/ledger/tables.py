@@ -173,6 +173,19 @@ override = Table(
     Index("override_by_source", "source"),
 )
 
+# The versions of source definitions that were saved on the admin pages.
+definition = Table(
+    "definition",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("source", String, nullable=False),
+    Column("when", DateTime, nullable=False),
+    Column("who", String, nullable=False),
+    Column("note", Text),
+    Column("text", Text, nullable=False),
+    Index("definition_by_source", "source"),
+)
+
 run_request = Table(
     "run_request",
     metadata,

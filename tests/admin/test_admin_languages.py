@@ -20,7 +20,7 @@ from languages.translations import gettext
 from .conftest import bearer, draft
 from .test_admin_pages import PAGES, csrf, sign_in
 
-HEADINGS = {"en": "Overview", "fr": "Vue d’ensemble", "es": "Resumen", "ar": "نظرة عامة", "zh": "概览", "ru": "Обзор"}
+HEADINGS = {"en": "Inbox", "fr": "À traiter", "es": "Bandeja de entrada", "ar": "صندوق الوارد", "zh": "待办", "ru": "Входящие"}
 
 
 @pytest.mark.parametrize("language", LANGUAGES)

@@ -17,13 +17,27 @@ from harvesters.ledger.models import Outcome, StagedRecord, State
 
 from .conftest import HOSTILE, draft
 
-PAGES = ("/admin/", "/admin/page/runs", "/admin/page/runs/projects.1", "/admin/page/audit-log", "/admin/page/keys")
+PAGES = (
+    "/admin/",
+    "/admin/page/sources",
+    "/admin/page/sources/projects",
+    "/admin/page/sources/projects/definition",
+    "/admin/page/new-source",
+    "/admin/page/runs",
+    "/admin/page/runs/projects.1",
+    "/admin/page/audit-log",
+    "/admin/page/keys",
+    "/admin/page/system",
+)
 FORMS = {
     "/admin/page/sources/projects/runs": "operate",
     "/admin/page/sources/projects/hold": "operate",
     "/admin/page/sources/projects/release": "operate",
+    "/admin/page/sources/projects/preview": "operate",
+    "/admin/page/plans/approve": "operate",
     "/admin/page/plans/projects.1/approve": "operate",
     "/admin/page/plans/projects.1/reject": "operate",
+    "/admin/page/definition": "admin",
     "/admin/page/keys": "admin",
     "/admin/page/keys/00000000/revoke": "admin",
 }
@@ -173,7 +187,7 @@ async def test_a_form_wants_the_scope_of_its_deed(client: httpx.AsyncClient, wor
         answers[scope] = [await client.post(path, data=form) for path, wanted in FORMS.items() if wanted != scope]
 
     assert {answer.status_code for found in answers.values() for answer in found} == {403}
-    assert [len(found) for found in answers.values()] == [7, 2]
+    assert [len(found) for found in answers.values()] == [10, 3]
     assert world.ledger.audit_entries() == []
 
 
@@ -186,7 +200,7 @@ async def test_another_site_cannot_sign_a_person_in(client: httpx.AsyncClient, w
 
 async def test_what_is_no_form_is_refused(client: httpx.AsyncClient, world: Any) -> None:
     await sign_in(client, world.tokens["admin"])
-    bodies = [b"csrf=" + b"x" * 20_000, b"\xff\xfe", b"&".join(b"a%d=1" % number for number in range(99)), b"no form"]
+    bodies = [b"csrf=" + b"x" * 20_000, b"\xff\xfe", b"&".join(b"a%d=1" % number for number in range(199)), b"no form"]
 
     answers = [(await client.post("/admin/page/keys", content=body)).status_code for body in bodies]
 
@@ -198,7 +212,7 @@ async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(client: htt
     token = await csrf(client)
 
     await client.post("/admin/page/sources/projects/hold", data={"csrf": token, "reason": "its owner asked"})
-    held = (await client.get("/admin/")).text
+    held = (await client.get("/admin/page/sources/projects")).text
     await client.post("/admin/page/sources/projects/release", data={"csrf": token})
     await client.post("/admin/page/sources/projects/runs", data={"csrf": token, "full": "yes"})
 
@@ -214,7 +228,7 @@ async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(
     await sign_in(client, world.tokens["operate"])
     token = await csrf(client)
 
-    page = (await client.get("/admin/")).text
+    page = (await client.get("/admin/page/sources/projects")).text
     unconfirmed = await client.post("/admin/page/sources/projects/runs", data={"csrf": token})
     confirmed = await client.post("/admin/page/sources/projects/runs", data={"csrf": token, "supersede": run.id})
 
@@ -296,9 +310,10 @@ async def test_who_may_only_look_sees_no_buttons_of_deeds(client: httpx.AsyncCli
     run = world.held((draft("a"),))
     await sign_in(client, world.tokens["read"])
 
-    texts = [(await client.get(path)).text for path in ("/admin/", f"/admin/page/runs/{run.id}")]
+    paths = ("/admin/", "/admin/page/sources", "/admin/page/sources/projects", f"/admin/page/runs/{run.id}")
+    texts = [(await client.get(path)).text for path in paths]
 
-    assert [re.findall(r'action="([^"]+)"', text) for text in texts] == [["/admin/sign-out"]] * 2
+    assert [re.findall(r'action="([^"]+)"', text) for text in texts] == [["/admin/sign-out"]] * len(paths)
 
 
 async def test_an_invalid_source_definition_hides_no_other(client: httpx.AsyncClient, world: Any) -> None:
@@ -309,4 +324,4 @@ async def test_an_invalid_source_definition_hides_no_other(client: httpx.AsyncCl
 
     assert page.status_code == 200
     assert "wrong.toml" in page.text
-    assert "Projects" in page.text
+    assert "Projects" in (await client.get("/admin/page/sources")).text

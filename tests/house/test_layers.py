@@ -25,7 +25,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "vocab": (
         {"addresses", "freshness", "initiative", "iris", "normalization"},
         {"terms"},
-        {"change_log", "check", "properties", "run_statistics", "schemes", "tombstone"},
+        {"change_log", "check", "field_changes", "properties", "run_statistics", "schemes", "tombstone"},
         {"action_lines", "describe", "label_index", "mapping_sets", "provenance"},
         {"countries", "goals", "release"},
         {"cli", "crosswalks"},

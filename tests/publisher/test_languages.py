@@ -14,12 +14,13 @@ from harvesters.admin.keys import Scope
 from harvesters.ledger.models import State
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
+from vocab.field_changes import FIELD_NAMES
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin")
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
-ERRORS = ("InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError")
+ERRORS = ("InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError", "DefinitionChanged")
 ERRORS_KEYWORDS = dict.fromkeys((*ERRORS, "DatabaseUnavailable"))  # of the admin pages; their first argument is translated
 
 
@@ -34,7 +35,7 @@ def words() -> set[str]:
         for _file, _line, message, _comments, _context in extract_from_dir(str(folder), METHODS, options, keywords)
         if isinstance(message, str)
     }
-    tables = (labels.MEANINGS, labels.LIMITS, labels.ACTIONS)
+    tables = (labels.MEANINGS, labels.LIMITS, labels.ACTIONS, labels.SENTENCES, FIELD_NAMES)
     scopes = {scope.label for scope in Scope}
     return messages | {text for table in tables for text in table.values()} | {state.value for state in State} | scopes
 

@@ -1,0 +1,176 @@
+"""Check, save and compare source definitions. Saving keeps every version, with who saved it and why."""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+
+from harvesters.admin.context import AdminContext
+from harvesters.admin.errors import DefinitionChanged, InvalidValue, NotFound
+from harvesters.compatibility import compatibility_faults
+from harvesters.ledger.operator_actions import ActionType, AuditEntry
+from harvesters.runs.source_preview import PreviewResult, preview_source
+from harvesters.source import Source, read_text
+from journal.atomic_file import replace_file
+
+MAX_LENGTH = 20_000  # characters of a definition
+FORM_TEXTS = ("title", "url", "licence", "publisher", "every", "language")  # fields of the form, in its order
+_NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
+_TABLE = re.compile(r"\s*\[")
+
+
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """The text of a source definition; *digest* identifies it, so that no one overwrites what another person saved."""
+
+    name: str
+    text: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class VersionView:
+    """A saved version and the lines that differ from the version before it."""
+
+    when: object
+    who: str
+    note: str | None
+    removed: list[str]
+    added: list[str]
+
+
+def digest(text: str) -> str:
+    """Return what identifies a text."""
+    return sha256(text.encode()).hexdigest()[:32]
+
+
+def read_definition(context: AdminContext, name: str) -> Definition:
+    """Return the definition of a source as it is on disk, also an invalid one; raise NotFound."""
+    file = definition_file(context, name)
+    try:
+        text = file.read_text(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise NotFound("Unknown source.") from error
+    return Definition(name, text, digest(text))
+
+
+def definition_file(context: AdminContext, name: str) -> Path:
+    """Return the file of a definition; raise NotFound if *name* is no name of a source."""
+    if not _NAME.match(name):
+        raise NotFound("Unknown source.")
+    return context.source_dir / f"{name}.toml"
+
+
+def check_definition(name: str, text: str) -> tuple[Source | None, list[str]]:
+    """Return the source that *text* defines and every fault in it; None if there is any fault."""
+    if len(text) > MAX_LENGTH:
+        return None, [f"{name}: a definition can have at most {MAX_LENGTH:,} characters"]
+    source, faults = read_text(name, text)
+    if source is not None and source.protocol and source.mapping:
+        faults += compatibility_faults(source)
+    return (None if faults else source), faults
+
+
+def preview(context: AdminContext, source: Source) -> PreviewResult:
+    """Fetch and validate a few records of *source*; nothing is stored."""
+    return preview_source(
+        source, context.base, context.contact, context.allow_hosts, transport=context.transport
+    )
+
+
+def save_definition(
+    context: AdminContext, who: str, name: str, text: str, before: str, note: str
+) -> None:
+    """Save a checked definition with its version; *before* is the digest of the text that was edited, empty for a new one.
+
+    Raises DefinitionChanged if the file is another one by now, and InvalidValue if it cannot be written.
+    """
+    file, ledger, now = definition_file(context, name), context.ledger, context.now()
+    current = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
+    if (digest(current) if current else "") != before:
+        raise DefinitionChanged("Another person changed this definition meanwhile. Compare both, then save again.")
+    versions = ledger.definition_versions(name, 1)
+    if current and (not versions or versions[0].text != current):
+        ledger.save_definition(name, current, "file", now, None)
+    try:
+        replace_file(file, text)
+    except OSError as error:
+        raise InvalidValue("The definition cannot be written: %(reason)s.", reason=error.strerror) from error
+    ledger.save_definition(name, text, who, now, note or None)
+    ledger.record_audit_entry(AuditEntry(now, who, ActionType.DEFINED.value, name, note=note or None))
+
+
+def version_views(context: AdminContext, name: str) -> list[VersionView]:
+    """Return the saved versions of a definition, newest first, each compared with the one before it."""
+    versions = context.ledger.definition_versions(name)
+    older = [*(version.text for version in versions[1:]), ""]
+    return [
+        VersionView(version.when, version.who, version.note, *compare_texts(before, version.text))
+        for version, before in zip(versions, older, strict=False)
+    ]
+
+
+def compare_texts(before: str, after: str) -> tuple[list[str], list[str]]:
+    r"""Return the lines that only *before* and only *after* have.
+
+    >>> compare_texts("a\nb", "a\nc")
+    (['b'], ['c'])
+    """
+    lines = list(difflib.ndiff(before.splitlines(), after.splitlines()))
+    return [line[2:] for line in lines if line.startswith("- ")], [line[2:] for line in lines if line.startswith("+ ")]
+
+
+def form_values(source: Source) -> dict[str, str]:
+    """Return the values of a definition's form; shares are percentages."""
+    values = {name: str(getattr(source, name) or "") for name in FORM_TEXTS}
+    limits = source.limits
+    shares = {name: f"{getattr(limits, name) * 100:g}" for name in ("vanished", "changed", "withheld")}
+    return values | {"pause": f"{source.pause:g}", "expect": f"{limits.expect:g}"} | shares
+
+
+def apply_form(text: str, source: Source, form: Mapping[str, str]) -> str:
+    """Return *text* with the values of the form that differ from *source*; comments and other keys stay.
+
+    Raises InvalidValue if a number is none.
+    """
+    old = form_values(source)
+    for name, value in form.items():
+        if name in old and value.strip() != old[name]:
+            is_limit = name in ("expect", "vanished", "changed", "withheld")
+            number = is_limit or name == "pause"
+            written = _number(value, percent=is_limit and name != "expect") if number else json.dumps(value.strip(), ensure_ascii=False)
+            text = _set_key(text, name, written, "limits" if is_limit else "")
+    enabled = form.get("enabled") == "yes"
+    return text if enabled == source.enabled else _set_key(text, "enabled", str(enabled).lower(), "")
+
+
+def _number(value: str, *, percent: bool) -> str:
+    try:
+        number = float(value)
+    except ValueError as error:
+        raise InvalidValue("%(value)s is no number.", value=value[:40]) from error
+    return f"{number / 100 if percent else number:.10g}"
+
+
+def _set_key(text: str, key: str, value: str, table: str) -> str:
+    """Return *text* with ``key = value`` in *table*, or at the top level if that is empty."""
+    lines = text.splitlines()
+    start = 0
+    if table:
+        start = next((number + 1 for number, line in enumerate(lines) if line.strip() == f"[{table}]"), -1)
+        if start < 0:
+            return text.rstrip("\n") + f"\n\n[{table}]\n{key} = {value}\n"
+    end = next((number for number in range(start, len(lines)) if _TABLE.match(lines[number])), len(lines))
+    pattern = re.compile(rf"\s*{re.escape(key)}\s*=")
+    place = next((number for number in range(start, end) if pattern.match(lines[number])), None)
+    if place is None:
+        last = next((number for number in range(end, start, -1) if lines[number - 1].strip()), start)
+        lines.insert(last, f"{key} = {value}")
+    else:
+        lines[place] = f"{key} = {value}"
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,59 @@
+"""Read the forms of the admin pages (application/x-www-form-urlencoded)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated
+from urllib.parse import parse_qsl
+
+from fastapi import Depends, Request
+from starlette.responses import RedirectResponse, Response
+
+from harvesters.admin.auth import check_same_site
+from harvesters.admin.errors import InvalidValue
+from harvesters.admin.pages import BASE_PATH
+
+_MAX_FORM_BYTES = 16_384  # a note of 2,000 characters, of up to nine bytes each when percent-encoded
+_MAX_DEFINITION_BYTES = 60_000  # a source definition and a note
+_MAX_FORM_FIELDS = 60  # a page of plans to approve together
+
+
+async def read_form(request: Request) -> Mapping[str, str]:
+    """Read a form of this site."""
+    return await _read(request, _MAX_FORM_BYTES)
+
+
+async def read_definition_form(request: Request) -> Mapping[str, str]:
+    """Read a form of this site that contains a source definition."""
+    return await _read(request, _MAX_DEFINITION_BYTES)
+
+
+async def _read(request: Request, longest: int) -> Mapping[str, str]:
+    check_same_site(request)
+    received = bytearray()
+    async for chunk in request.stream():
+        received += chunk
+        if len(received) > longest:
+            raise InvalidValue("A form can have at most %(longest)s bytes.", longest=f"{longest:,}")
+    try:
+        return dict(
+            parse_qsl(
+                received.decode("ascii"),
+                keep_blank_values=True,
+                strict_parsing=bool(received),
+                errors="strict",
+                max_num_fields=_MAX_FORM_FIELDS,
+            )
+        )
+    except ValueError as error:
+        raise InvalidValue("The request body is not a valid form.") from error
+
+
+def redirect(path: str) -> Response:
+    """Redirect to an admin page after a form."""
+    return RedirectResponse(BASE_PATH + path, HTTPStatus.SEE_OTHER)
+
+
+FormFields = Annotated[Mapping[str, str], Depends(read_form)]
+DefinitionFields = Annotated[Mapping[str, str], Depends(read_definition_form)]

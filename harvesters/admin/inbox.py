@@ -1,0 +1,58 @@
+"""Order what needs a person, worst first, and find the records that caused it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from harvesters.admin.schemas import RunView, SourceView
+from harvesters.ledger.models import Outcome
+from harvesters.reasons import Reason
+
+# The reasons to hold a plan, worst first, and the outcomes of the records that caused each.
+_CAUSES: dict[str, tuple[Outcome, ...]] = {
+    "no_records": (Outcome.VANISHED, Outcome.LOST),
+    "missing_or_deleted": (Outcome.VANISHED, Outcome.DELETED, Outcome.LOST),
+    "deleted": (Outcome.DELETED,),
+    "missing": (Outcome.VANISHED, Outcome.LOST),
+    "too_few_records": (Outcome.VANISHED, Outcome.MISSING),
+    "withheld": (Outcome.WITHHELD, Outcome.UNREADABLE),
+    "reidentified": (Outcome.REIDENTIFIED,),
+    "changed": (Outcome.CHANGED,),
+}
+_RANKS = {code: rank for rank, code in enumerate(_CAUSES)}
+_ATTENTION = ("failing", "late")  # worst first
+
+
+def by_severity(plans: Iterable[RunView]) -> list[RunView]:
+    """Return open plans, the worst first: by their worst reason, then by its share of the records.
+
+    >>> by_severity([])
+    []
+    """
+    return sorted(plans, key=lambda plan: min((_severity(reason) for reason in plan.reasons), default=(len(_RANKS), 0)))
+
+
+def _severity(reason: Reason) -> tuple[int, int]:
+    share = str(reason.values.get("share", "")).removesuffix("%")
+    return _RANKS.get(reason.code, len(_RANKS)), -int(share) if share.isdecimal() else 0
+
+
+def cause(reasons: Sequence[Reason], outcomes: Sequence[Outcome]) -> Outcome | None:
+    """Return the outcome to open first of those that occur: that of the worst reason, else the first that is a change.
+
+    >>> cause([Reason("changed")], [Outcome.NEW, Outcome.CHANGED])
+    <Outcome.CHANGED: 'changed'>
+    """
+    for reason in sorted(reasons, key=_severity):
+        for outcome in _CAUSES.get(reason.code, ()):
+            if outcome in outcomes:
+                return outcome
+    return next((outcome for outcome in outcomes if outcome is not Outcome.UNCHANGED), None)
+
+
+def needing_attention(sources: Iterable[SourceView]) -> list[SourceView]:
+    """Return the enabled sources that fail or are late and have no open plan, worst first."""
+    chosen = [
+        source for source in sources if source.enabled and not source.open_plan and source.freshness in _ATTENTION
+    ]
+    return sorted(chosen, key=lambda source: (_ATTENTION.index(source.freshness), -source.failures, source.name))

@@ -1,0 +1,103 @@
+"""Describe the installation: queues, workers, disk, positions and versions."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
+from pathlib import Path
+
+from sqlalchemy.engine import make_url
+
+from harvesters.admin.context import AdminContext
+from journal.journal import Journal
+
+_FOLDERS = ("archive", "journal", "store", "releases", "dumps", "exports")
+_MAX_FILES = 20_000  # of a folder that are added up: the page must not wait for a large archive
+_PACKAGES = ("stocktake", "pyoxigraph", "duckdb", "tantivy", "sqlalchemy")
+
+
+@dataclass(frozen=True, slots=True)
+class FolderSize:
+    """The size of a folder in bytes; *partial* is whether it has more files than were added up."""
+
+    name: str
+    size: int
+    partial: bool
+
+
+@dataclass(frozen=True, slots=True)
+class RunningSource:
+    """A source whose run is in progress."""
+
+    source: str
+    run: str
+    started: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class SystemView:
+    """The state of the installation. *head* is the newest journal entry, *positions* those that the portal shows."""
+
+    waiting: int
+    claimed: int
+    running: list[RunningSource]
+    free: int
+    total: int
+    folders: list[FolderSize]
+    head: int
+    positions: Mapping[str, int]
+    ledger: str
+    versions: Mapping[str, str]
+
+
+def system_view(context: AdminContext) -> SystemView:
+    """Return the state of the installation."""
+    ledger, usage = context.ledger, shutil.disk_usage(context.data)
+    runs = [run for name in ledger.sources() if (run := ledger.open_run(name))]
+    return SystemView(
+        waiting=len(ledger.waiting_requests()),
+        claimed=len(ledger.claimed_requests()),
+        running=[RunningSource(run.source, run.id, run.started) for run in runs],
+        free=usage.free,
+        total=usage.total,
+        folders=[_folder_size(context.data / name) for name in _FOLDERS if (context.data / name).is_dir()],
+        head=_head(context),
+        positions=context.positions(),
+        ledger=make_url(context.url).get_backend_name(),
+        versions=dict(_versions()),
+    )
+
+
+def _head(context: AdminContext) -> int:
+    entry = Journal(context.data / "journal").head
+    return entry.number if entry else 0
+
+
+def _folder_size(folder: Path) -> FolderSize:
+    files = list(islice(_files(folder), _MAX_FILES + 1))
+    return FolderSize(folder.name, sum(files[:_MAX_FILES]), len(files) > _MAX_FILES)
+
+
+def _files(folder: Path) -> Iterator[int]:
+    """Yield the size of each file in *folder*; files that vanish meanwhile are left out."""
+    for root, _, names in os.walk(folder):
+        for name in names:
+            try:
+                yield (Path(root) / name).lstat().st_size
+            except OSError:
+                continue
+
+
+def _versions() -> Iterator[tuple[str, str]]:
+    for package in _PACKAGES:
+        try:
+            yield package, version(package)
+        except PackageNotFoundError:
+            continue
+    yield "Python", platform.python_version()

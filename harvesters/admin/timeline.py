@@ -1,0 +1,71 @@
+"""Describe the last runs of a source as a timeline: what each brought, how long it took, and how well."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harvesters.admin.schemas import RunView, run_view
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Run
+
+MAX_RUNS = 30
+WIDTH, HEIGHT = 720, 96  # of the drawing, in its own units
+_STEP = WIDTH / MAX_RUNS
+
+
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """A run as a bar of the drawing: its left edge, its top and its height, in the drawing's units."""
+
+    run: RunView
+    left: float
+    top: float
+    height: float
+
+
+@dataclass(frozen=True, slots=True)
+class TimelineRow:
+    """A run with its duration in seconds and its archived bytes; None if unknown.
+
+    *quality* is the share of its records that were published or unchanged, from 0 to 1.
+    """
+
+    run: RunView
+    seconds: int | None
+    size: int
+    requests: int
+    quality: float | None
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """The last runs of a source: *rows* the newest first, *bars* the oldest first."""
+
+    rows: list[TimelineRow]
+    bars: list[Bar]
+
+
+def source_timeline(ledger: Ledger, source: str) -> Timeline:
+    """Return the timeline of a source's last runs."""
+    runs = ledger.runs(source, MAX_RUNS)
+    most = max((run.counts.get("fetched", run.fetched) for run in runs), default=0) or 1
+    bars = [_bar(run, place, most) for place, run in enumerate(reversed(runs), MAX_RUNS - len(runs))]
+    return Timeline([_row(run) for run in runs], bars)
+
+
+def _bar(run: Run, place: int, most: int) -> Bar:
+    height = max(4.0, HEIGHT * run.counts.get("fetched", run.fetched) / most)
+    return Bar(run_view(run), round(place * _STEP, 1), round(HEIGHT - height, 1), round(height, 1))
+
+
+def _row(run: Run) -> TimelineRow:
+    fetched = run.counts.get("fetched", run.fetched)
+    faulty = run.counts.get("withheld", 0) + run.counts.get("unreadable", 0)
+    end = run.planned or run.ended
+    return TimelineRow(
+        run=run_view(run),
+        seconds=int((end - run.started).total_seconds()) if end else None,
+        size=run.archived,
+        requests=run.network.get("sent", 0),
+        quality=max(0.0, 1 - faulty / fetched) if fetched else None,
+    )

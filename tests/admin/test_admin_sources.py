@@ -1,0 +1,178 @@
+"""Pages of sources: their runs, dry runs, and definitions that are checked, saved and compared."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import httpx
+import pytest
+
+from harvesters.ledger.models import Outcome, State
+from harvesters.reasons import Reason
+
+from .conftest import CARD, HOSTILE, draft
+from .test_admin_pages import csrf, sign_in
+
+
+async def saving(client: httpx.AsyncClient, world: Any, **form: str) -> httpx.Response:
+    """Send the form of a definition as an administrator."""
+    await sign_in(client, world.tokens["admin"])
+    good = {"csrf": await csrf(client), "name": "projects", "text": CARD, "do": "save", "note": "the owner moved"}
+    return await client.post("/admin/page/definition", data={**good, **form})
+
+
+async def digest_of(client: httpx.AsyncClient, world: Any) -> str:
+    await sign_in(client, world.tokens["admin"])
+    page = (await client.get("/admin/page/sources/projects/definition")).text
+    return page.partition('name="before" value="')[2].partition('"')[0]
+
+
+async def test_a_source_page_shows_its_runs_limits_and_counts(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.held((draft("a"), draft("b", Outcome.WITHHELD, reason="no title")))
+    await sign_in(client, world.tokens["read"])
+
+    page = (await client.get("/admin/page/sources/projects")).text
+
+    assert f'href="/admin/page/runs/{run.id}?outcome=new#records"' in page
+    assert '<rect class="held"' in page
+    assert "50 %" in page
+    assert "Records expected (at least)" in page
+
+
+async def test_a_saved_definition_is_a_version_with_who_and_why(client: httpx.AsyncClient, world: Any) -> None:
+    before = await digest_of(client, world)
+
+    answer = await saving(client, world, before=before, text=CARD.replace("registry.example/api", "registry.example/v2"))
+
+    page = (await client.get("/admin/page/sources/projects")).text
+    acts = (await client.get("/admin/page/audit-log")).text
+    assert answer.headers["Location"] == "/admin/page/sources/projects"
+    assert 'url = "https://registry.example/v2"' in (world.office.source_dir / "projects.toml").read_text()
+    assert "the owner moved" in page
+    assert "saved the definition of" in acts
+    assert len(world.ledger.definition_versions("projects")) == 2
+
+
+async def test_a_definition_with_faults_is_not_saved_and_all_faults_are_named(client: httpx.AsyncClient, world: Any) -> None:
+    before = await digest_of(client, world)
+
+    answer = await saving(client, world, before=before, text='title = 1\nprotocol = "jsn"\nevery = "often"\nspeed = 3')
+
+    assert answer.status_code == 422
+    named = ("&#39;title&#39; is 1", "every &#39;often&#39;", "unknown key &#39;speed&#39;", "&#39;url&#39; is missing")
+    assert [word for word in named if word not in answer.text] == []
+    assert (world.office.source_dir / "projects.toml").read_text() == CARD
+
+
+async def test_a_definition_that_two_people_edit_is_not_overwritten(client: httpx.AsyncClient, world: Any) -> None:
+    before = await digest_of(client, world)
+    first = await saving(client, world, before=before, text=CARD.replace("Projects", "Works"))
+
+    second = await saving(client, world, before=before, text=CARD.replace("Projects", "Plans"))
+    third = await saving(client, world, before=await digest_of(client, world), text=CARD.replace("Projects", "Plans"))
+
+    assert (first.status_code, second.status_code, third.status_code) == (303, 409, 303)
+    assert "Another person changed this definition" in second.text
+    assert "Works" in second.text
+
+
+async def test_the_form_changes_only_the_lines_of_its_fields(client: httpx.AsyncClient, world: Any) -> None:
+    before = await digest_of(client, world)
+    fields = {"form": "fields", "title": "Works", "every": "5 4 * * *", "vanished": "20", "enabled": ""}
+
+    await saving(client, world, before=before, **fields)
+
+    text = (world.office.source_dir / "projects.toml").read_text()
+    assert text.replace('title = "Works"', 'title = "Projects <b>of</b> the ministry"').replace(
+        'every = "5 4 * * *"\nenabled = false\n', ""
+    ).replace("\n[limits]\nvanished = 0.2\n", "") == CARD
+    assert "vanished = 0.2" in text
+
+
+async def test_a_new_source_is_imported_and_exported(client: httpx.AsyncClient, world: Any) -> None:
+    answer = await saving(client, world, name="works", before="")
+
+    exported = await client.get("/admin/page/sources/works/definition.toml")
+    assert answer.status_code == 303
+    assert exported.text == CARD
+    assert exported.headers["Content-Disposition"] == 'attachment; filename="works.toml"'
+
+
+@pytest.mark.parametrize("name", ["../evil", "a/b", "UPPER", "", "x" * 80, HOSTILE])
+async def test_a_name_that_is_no_name_writes_no_file(client: httpx.AsyncClient, world: Any, name: str) -> None:
+    answer = await saving(client, world, name=name, before="")
+
+    assert answer.status_code == 422
+    assert [file.name for file in world.office.source_dir.rglob("*")] == ["projects.toml"]
+
+
+async def test_a_dry_run_shows_records_and_stores_nothing(client: httpx.AsyncClient, world: Any) -> None:
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/robots.txt":
+            return httpx.Response(404)
+        return httpx.Response(200, json={"results": [{"id": "1", "name": "Clinics <b>"}]})
+
+    world.office.transport = httpx.MockTransport(answer)
+    await sign_in(client, world.tokens["operate"])
+
+    page = await client.post("/admin/page/sources/projects/preview", data={"csrf": await csrf(client)})
+
+    assert page.status_code == 200
+    assert "Clinics &lt;b&gt;" in page.text
+    assert world.ledger.runs() == []
+
+
+async def test_the_inbox_has_the_worst_change_first_with_all_its_reasons(client: httpx.AsyncClient, world: Any) -> None:
+    mild = world.held((draft("a"),), reason=Reason("changed", {"count": 6, "total": 10, "share": "60%", "limit": "50%"}))
+    bad = world.held((draft("b"),), reason=Reason("no_records"))
+    more = Reason("missing", {"count": 9, "total": 10, "share": "90%", "limit": "10%"})
+    world.ledger.save(replace(bad, reasons=(*bad.reasons, more)))
+    await sign_in(client, world.tokens["operate"])
+
+    page = (await client.get("/admin/")).text
+
+    assert page.index(bad.id) < page.index(mild.id)
+    assert "<li dir=\"auto\">the source returned no records; the last good data stays</li><li dir=\"auto\">9 of 10" in page
+
+
+async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(client: httpx.AsyncClient, world: Any) -> None:
+    subject = "<https://w3id.org/wsis-stocktaking/id/initiative/projects/a>"
+    lines = [
+        f'{subject} <http://purl.org/dc/terms/title> "Clinics"@en',
+        f"{subject} <http://purl.org/dc/terms/spatial> <http://metadata.un.org/sdg/codes/geoArea/404>",
+        f"{subject} <https://w3id.org/wsis-stocktaking/ns#goal> <http://metadata.un.org/sdg/3>",
+    ]
+    run = world.held((replace(draft("a"), description="\n".join(lines)),))
+    await sign_in(client, world.tokens["read"])
+
+    page = (await client.get(f"/admin/page/runs/{run.id}")).text
+
+    assert "<dt>Country or region</dt><dd><ins dir=\"auto\">Kenya</ins>" in page
+    assert '<th scope="row">Kenya</th><td class="count"><bdi class="plus">+1</bdi>' in page
+    assert '<th scope="row">3 Ensure healthy lives' in page
+
+
+async def test_chosen_changes_are_approved_together_and_others_named(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.held((draft("a"),))
+    world.ledger.save(replace(run, state=State.REJECTED))
+    await sign_in(client, world.tokens["operate"])
+    token = await csrf(client)
+
+    none = await client.post("/admin/page/plans/approve", data={"csrf": token})
+    refused = await client.post("/admin/page/plans/approve", data={"csrf": token, f"plan:{run.id}": "yes", "plan:no.1": "yes"})
+
+    assert (none.status_code, refused.status_code) == (422, 409)
+    assert run.id in refused.text
+    assert "no.1" in refused.text
+
+
+async def test_runs_are_found_by_state_and_by_a_text_of_their_remarks(client: httpx.AsyncClient, world: Any) -> None:
+    first = world.held((draft("b", Outcome.WITHHELD, reason="the licence is unknown"),))
+    second = world.held((draft("a"),), reason="disk full")
+    await sign_in(client, world.tokens["read"])
+
+    found = [(await client.get(f"/admin/page/runs?{query}")).text for query in ("q=licence", "q=DISK", "state=failed", "q=100%25")]
+
+    ids = [[run.id for run in (first, second) if f">{run.id}<" in page] for page in found]
+    assert ids == [[first.id], [second.id], [], []]

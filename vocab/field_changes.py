@@ -1,0 +1,161 @@
+"""Compare two descriptions of a record field by field, for pages that show a change to people."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
+
+from vocab.terms import ADMS, DCAT, DCT, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SKOS, WGS
+
+# English names of the properties of other vocabularies, as texts of the translation catalogues.
+FIELD_NAMES: Mapping[str, str] = {
+    f"{DCT}title": "Title",
+    f"{DCT}description": "Description",
+    f"{SCHEMA}startDate": "Start",
+    f"{SCHEMA}endDate": "End",
+    f"{DCT}spatial": "Country or region",
+    f"{SCHEMA}location": "Place",
+    f"{RDFS}label": "Name",
+    f"{SKOS}prefLabel": "Name",
+    f"{WGS}lat": "Latitude",
+    f"{WGS}long": "Longitude",
+    f"{DCT}publisher": "Lead organization",
+    f"{SCHEMA}funder": "Funder",
+    f"{ORG}classification": "Type of organization",
+    f"{DCT}subject": "Keywords",
+    f"{FOAF}page": "Website",
+    f"{DCT}language": "Language",
+    f"{DCT}license": "Licence",
+    f"{DCT}identifier": "Identifier",
+    f"{DCT}issued": "First published",
+    f"{DCT}modified": "Last modified",
+    f"{RDF}type": "Type",
+    f"{ADMS}status": "Status",
+}
+# Statements about the record itself that change with every run, and geometry that repeats latitude and longitude.
+_HIDDEN = {
+    f"{PROV}wasGeneratedBy",
+    f"{FOAF}primaryTopic",
+    f"{DCAT}record",
+    f"{GEO}hasGeometry",
+    f"{GEO}asWKT",
+}
+_RECORD_FIELDS = {f"{ADMS}status"}  # of the record itself, those that people look for
+_NAME_PROPERTIES = {f"{SKOS}prefLabel", f"{RDFS}label", f"{DCT}title"}
+_ORDER = {predicate: number for number, predicate in enumerate(FIELD_NAMES)}
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """A value of a field: an *iri* with the *text* that the description has for it, if any, or a literal's text."""
+
+    text: str
+    iri: str = ""
+    language: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldChange:
+    """A field's removed and added values; *part* names the thing that has the field, empty for the record's topic."""
+
+    part: str
+    predicate: str
+    removed: tuple[Value, ...]
+    added: tuple[Value, ...]
+
+    @property
+    def local_name(self) -> str:
+        """Return the property's name without its vocabulary, as words."""
+        name = self.predicate.rstrip("/#").replace("#", "/").rpartition("/")[2]
+        return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
+
+
+def compare_fields(
+    removed: Iterable[str], added: Iterable[str], names: Mapping[str, str] | None = None
+) -> list[FieldChange]:
+    """Return the changes between two descriptions, the best known fields first.
+
+    *removed* and *added* are N-Triples statements without the full stop; *names* are names of IRIs
+    that neither contains. Statements that cannot be read are left out.
+
+    >>> change, = compare_fields(['<x:a> <http://purl.org/dc/terms/title> "Old"@en'], ['<x:a> <http://purl.org/dc/terms/title> "New"@en'])
+    >>> change.removed[0].text, change.added[0].text
+    ('Old', 'New')
+    """
+    old, new = _parse_all(removed), _parse_all(added)
+    known = {**(names or {}), **_names([*old, *new])}
+    fields: dict[tuple[str, str], tuple[list[Value], list[Value]]] = {}
+    for side, triples in enumerate((old, new)):
+        for triple in triples:
+            if _is_shown(triple):
+                key = (_part(triple.subject, known), triple.predicate.value)
+                fields.setdefault(key, ([], []))[side].append(_value(triple.object, known))
+    changes = [
+        FieldChange(part, predicate, tuple(before), tuple(after))
+        for (part, predicate), (before, after) in fields.items()
+    ]
+    return sorted(
+        (change for change in changes if change.removed != change.added and not _is_repeated(change)),
+        key=lambda change: (change.part, _ORDER.get(change.predicate, len(_ORDER)), change.predicate),
+    )
+
+
+def _is_repeated(change: FieldChange) -> bool:
+    """Return whether a part's change says no more than the part's name and kind."""
+    values = {value.text for value in (*change.removed, *change.added)}
+    return bool(change.part) and (values == {change.part} or change.predicate == f"{RDF}type")
+
+
+def _parse_all(statements: Iterable[str]) -> list[Triple]:
+    return [triple for statement in statements for triple in _parse(statement)]
+
+
+def _parse(statement: str) -> list[Triple]:
+    try:
+        quads = list(parse(f"{statement} .".encode(), format=RdfFormat.N_TRIPLES))
+    except SyntaxError:
+        return []
+    return [quad.triple for quad in quads]
+
+
+def _names(triples: Iterable[Triple]) -> dict[str, str]:
+    return {
+        triple.subject.value: triple.object.value
+        for triple in triples
+        if triple.predicate.value in _NAME_PROPERTIES
+        and isinstance(triple.subject, NamedNode)
+        and isinstance(triple.object, Literal)
+    }
+
+
+def _is_shown(triple: Triple) -> bool:
+    subject, predicate = getattr(triple.subject, "value", ""), triple.predicate.value
+    is_record = "/record/" in subject and "#" not in subject
+    return predicate not in _HIDDEN and (not is_record or predicate in _RECORD_FIELDS)
+
+
+def _part(subject: object, names: Mapping[str, str]) -> str:
+    """Return the name of an organization or part that *subject* is, empty for a topic or a record."""
+    iri = getattr(subject, "value", "")
+    if "/record/" in iri:
+        return names.get(iri, iri.partition("#")[2].rstrip("0123456789-"))
+    return names.get(iri) or last_segment(iri) if "/id/organization/" in iri else ""
+
+
+def _value(term: object, names: Mapping[str, str]) -> Value:
+    if isinstance(term, Literal):
+        return Value(term.value, language=term.language or "")
+    iri = str(getattr(term, "value", ""))
+    return Value(names.get(iri, ""), iri)
+
+
+def last_segment(iri: str) -> str:
+    """Return the last segment of an IRI, decoded.
+
+    >>> last_segment("https://example.org/id/organization/demo/ict%20board")
+    'ict board'
+    """
+    return unquote(iri.replace("#", "/").rstrip("/").rpartition("/")[2])
