@@ -23,25 +23,55 @@ from vocab.iris import BASE
 _HARVESTERS, _PUBLISHER, _SERVICES = "harvesters.cli", "publisher.cli", "command_line.services"
 # By name: the module, its app, the command in the app ("": the app itself), and the help that `stocktake --help` prints.
 COMMANDS = {
-    "serve": (_SERVICES, "app", "serve", "Serve the published data (SPARQL, pages, linked data, dumps) and the admin pages."),
-    "up": (_SERVICES, "app", "up", "Run the scheduler, the server and (if set) releases until Ctrl-C, restarting each process that exits."),
+    "serve": (
+        _SERVICES,
+        "app",
+        "serve",
+        "Serve the published data (SPARQL, pages, linked data, dumps) and the admin pages.",
+    ),
+    "up": (
+        _SERVICES,
+        "app",
+        "up",
+        "Run the scheduler, the server and (if set) releases until Ctrl-C, restarting each process that exits.",
+    ),
     "mirror": (
         _SERVICES,
         "app",
         "mirror",
         "Mirror another Stocktake: copy its journal into this data directory, checking the hash of each entry.",
     ),
-    "demo": (_SERVICES, "app", "demo", "Run a demo: start the portal, harvest simulated registries and make a release."),
+    "demo": (
+        _SERVICES,
+        "app",
+        "demo",
+        "Run a demo: start the portal, harvest simulated registries and make a release.",
+    ),
     "harvest": (_HARVESTERS, "app", "harvest", "Harvest registries and publish the changes."),
-    "remap": (_HARVESTERS, "app", "remap", "Re-map archived data with today's mappings and rules, offline."),
-    "schedule": (_HARVESTERS, "app", "schedule", "Harvest each source on its schedule until Ctrl-C."),
+    "remap": (
+        _HARVESTERS,
+        "app",
+        "remap",
+        "Re-map archived data with today's mappings and rules, offline.",
+    ),
+    "schedule": (
+        _HARVESTERS,
+        "app",
+        "schedule",
+        "Harvest each source on its schedule until Ctrl-C.",
+    ),
     "worker": (
         _HARVESTERS,
         "app",
         "worker",
         "Run harvests queued in the PostgreSQL ledger, on any number of machines, until Ctrl-C or SIGTERM.",
     ),
-    "sources": ("harvesters.commands.sources", "app", "", "Source definitions: list, check, preview, hold."),
+    "sources": (
+        "harvesters.commands.sources",
+        "app",
+        "",
+        "Source definitions: list, check, preview, hold.",
+    ),
     "runs": ("harvesters.commands.runs", "app", "", "Runs and their results."),
     "plans": ("harvesters.commands.plans", "app", "", "Plans that await approval."),
     "dump": (
@@ -50,14 +80,39 @@ COMMANDS = {
         "dump",
         "Write complete dumps: N-Quads, Turtle, and a CSV of removed records (gzip), each with its SHA-256.",
     ),
-    "release": (_PUBLISHER, "app", "release", "Make the next release: signed, numbered files of all published data."),
-    "report": (_PUBLISHER, "app", "report", "Write the stocktaking report of a release as HTML and PDF."),
-    "query": (_PUBLISHER, "app", "query", "Run a SPARQL query on the published data, without a server."),
+    "release": (
+        _PUBLISHER,
+        "app",
+        "release",
+        "Make the next release: signed, numbered files of all published data.",
+    ),
+    "report": (
+        _PUBLISHER,
+        "app",
+        "report",
+        "Write the stocktaking report of a release as HTML and PDF.",
+    ),
+    "query": (
+        _PUBLISHER,
+        "app",
+        "query",
+        "Run a SPARQL query on the published data, without a server.",
+    ),
     "examples": ("publisher.sparql.examples.commands", "app", "", "The example queries."),
-    "store": ("publisher.store.verification.commands", "app", "", "Check or rebuild the RDF store."),
+    "store": (
+        "publisher.store.verification.commands",
+        "app",
+        "",
+        "Check or rebuild the RDF store.",
+    ),
     "keys": ("harvesters.admin.cli", "app", "", "Keys of the admin pages and API."),
     "shapes": ("shapes.cli", "app", "", "SHACL shapes that validate records."),
-    "vocabulary": ("command_line.vocabulary", "app", "", "The vocabulary: ontology, concept schemes and crosswalks."),
+    "vocabulary": (
+        "command_line.vocabulary",
+        "app",
+        "",
+        "The vocabulary: ontology, concept schemes and crosswalks.",
+    ),
 }
 
 _err = Console(stderr=True)
@@ -98,56 +153,57 @@ def configure(
     releases: Annotated[str, option("STOCKTAKE_RELEASES")] = "",
     hub: Annotated[str, option("STOCKTAKE_WEBSUB_HUB")] = "",
     store: Annotated[str, option("STOCKTAKE_OBJECT_STORE_URL")] = "",
-    parent: Annotated[int, typer.Option("--parent", help="Process id of the parent: exit when it exits; 0 = run on.", min=0)] = 0,
+    parent: Annotated[
+        int,
+        typer.Option(
+            "--parent", help="Process id of the parent: exit when it exits; 0 = run on.", min=0
+        ),
+    ] = 0,
     show_version: Annotated[
-        bool, typer.Option("--version", help="Print the version and exit.", callback=_print_version, is_eager=True)
+        bool,
+        typer.Option(
+            "--version", help="Print the version and exit.", callback=_print_version, is_eager=True
+        ),
     ] = False,
 ) -> None:
     """Check the settings before any command runs."""
     validation = import_module("command_line.validation")  # late, since it imports most libraries
     validation.prepare_process(parent)
     base_source = context.get_parameter_source("base")
-    context.obj = validation.check_settings(
-        data=data,
-        sources=sources,
-        base=base,
-        is_base_set=base_source is not None and base_source.name != "DEFAULT",
-        ledger=ledger,
-        allow_hosts=allow_hosts,
-        contact=contact,
-        name=name,
-        logo=logo,
-        shapes_engine=shapes_engine,
-        processes=processes,
-        dask=dask,
-        limits=limits,
-        sparql_url=sparql_url,
-        sparql_update_url=sparql_update_url,
-        graph_store_url=graph_store_url,
-        proxies=proxies,
-        public_url=public_url,
-        releases=releases,
-        hub=hub,
-        store=store,
-    )
+    values = {**context.params, "data": data, "sources": sources}  # these two as Path, not str
+    del values["parent"], values["show_version"]
+    is_base_set = base_source is not None and base_source.name != "DEFAULT"
+    context.obj = validation.check_settings(is_base_set=is_base_set, **values)
 
 
 def main() -> None:
     """Run the command line. Exit with 1 after a known error, printed on one line, with 2 after a wrong setting or permission error."""
-    for name in [name for name, value in os.environ.items() if name.startswith("STOCKTAKE_") and not value]:
-        del os.environ[name]  # an empty variable counts as not set, so that a compose file can list all of them
+    for name in [
+        name for name, value in os.environ.items() if name.startswith("STOCKTAKE_") and not value
+    ]:
+        del os.environ[
+            name
+        ]  # an empty variable counts as not set, so that a compose file can list all of them
     try:
         app()
     except PermissionError as error:
         if error.filename is None:
             raise
-        _err.print(f"{error.filename}: {error.strerror}; run as its owner, or change the owner", style="red", markup=False)
+        _err.print(
+            f"{error.filename}: {error.strerror}; run as its owner, or change the owner",
+            style="red",
+            markup=False,
+        )
         sys.exit(2)
     except OSError as error:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         where = f"{error.filename}: " if error.filename else ""
-        _err.print(f"{where}{error.strerror}; free space, then run the command again", style="red", markup=False)
+        _err.print(
+            f"{where}{error.strerror}; free space, then run the command again",
+            style="red",
+            markup=False,
+        )
         sys.exit(1)
     except (HarvestError, JournalError) as error:
         _err.print(str(error), style="red", markup=False, soft_wrap=True)

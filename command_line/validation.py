@@ -11,6 +11,7 @@ from pathlib import Path
 import typer
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
+from typing_extensions import TypedDict, Unpack
 
 from command_line.settings import Settings
 from demo.folder import is_demo
@@ -30,7 +31,9 @@ from vocab.iris import is_web
 _LONGEST_NAME = 80  # characters of the name of an installation; every page title contains it
 _STOP_TIMEOUT = 10.0  # seconds for a process to exit by itself after its parent exited
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]+\Z|[0-9A-Fa-f:.]+\Z")  # a name, IPv4 or IPv6 address
-_SITE_URL = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z")  # a whole host
+_SITE_URL = re.compile(
+    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z"
+)  # a whole host
 _SCHEDULER_URL = re.compile(r"(?:tcp|tls)://[^\s/]+:\d{1,5}\Z")
 
 
@@ -42,68 +45,84 @@ def prepare_process(parent: int) -> None:
         exit_with_parent(parent, _STOP_TIMEOUT)
 
 
-def check_settings(
-    *,
-    data: Path,
-    sources: Path,
-    base: str,
-    is_base_set: bool,
-    ledger: str,
-    allow_hosts: str,
-    contact: str,
-    name: str,
-    logo: str,
-    shapes_engine: str,
-    processes: int | None,
-    dask: str,
-    limits: str,
-    sparql_url: str,
-    sparql_update_url: str,
-    graph_store_url: str,
-    proxies: str,
-    public_url: str,
-    releases: str,
-    hub: str,
-    store: str,
-) -> Settings:
+class SettingValues(TypedDict):
+    """The values of the command line's options and of the environment, as they were entered."""
+
+    data: Path
+    sources: Path
+    base: str
+    ledger: str
+    allow_hosts: str
+    contact: str
+    name: str
+    logo: str
+    shapes_engine: str
+    processes: int | None
+    dask: str
+    limits: str
+    sparql_url: str
+    sparql_update_url: str
+    graph_store_url: str
+    proxies: str
+    public_url: str
+    releases: str
+    hub: str
+    store: str
+
+
+def check_settings(*, is_base_set: bool, **values: Unpack[SettingValues]) -> Settings:
     """Check all values and return the settings."""
     for variable in sorted(os.environ):
         if variable.startswith("STOCKTAKE_") and variable not in Settings.VARIABLES:
-            raise typer.BadParameter(f"unknown setting {variable}; known settings: {', '.join(Settings.VARIABLES)}")
-    if shapes_engine not in ("rust", "reference"):
-        raise typer.BadParameter(f"STOCKTAKE_SHAPES_ENGINE is {shapes_engine!r}; use rust or reference")
+            known = ", ".join(Settings.VARIABLES)
+            raise typer.BadParameter(f"unknown setting {variable}; known settings: {known}")
+    engine, processes, sources = values["shapes_engine"], values["processes"], values["sources"]
+    if engine not in ("rust", "reference"):
+        raise typer.BadParameter(f"STOCKTAKE_SHAPES_ENGINE is {engine!r}; use rust or reference")
+    data = writable_directory(values["data"])
+    demo = is_demo(data, sources)
     return Settings(
-        data=writable_directory(data),
+        data=data,
         sources=sources,
-        base=_base(base, data, given=is_base_set),
-        ledger=_ledger(ledger, data),
-        allow_hosts=_hosts(allow_hosts),
-        contact=_contact(contact),
-        shapes_engine="reference" if shapes_engine == "reference" else "rust",
+        base=_base(values["base"], data, given=is_base_set),
+        ledger=_ledger(values["ledger"], data),
+        allow_hosts=_hosts(values["allow_hosts"]),
+        contact=_contact(values["contact"]),
+        shapes_engine="reference" if engine == "reference" else "rust",
         processes=DEFAULT_WORKERS if processes is None else processes,
-        dask=_dask(dask),
-        limits=_limits(limits),
-        proxies=_proxies(proxies),
-        public_url=_public_url(public_url),
-        releases=_releases(releases),
-        hub=_hub(hub),
-        store=_store(store, data),
-        elsewhere=_external_store(sparql_url, sparql_update_url, graph_store_url),
+        dask=_dask(values["dask"]),
+        limits=_limits(values["limits"]),
+        proxies=_proxies(values["proxies"]),
+        public_url=_public_url(values["public_url"]),
+        releases=_releases(values["releases"]),
+        hub=_hub(values["hub"]),
+        store=_store(values["store"], data),
+        elsewhere=_external_store(
+            values["sparql_url"], values["sparql_update_url"], values["graph_store_url"]
+        ),
         is_base_set=is_base_set,
-        name=_name(name, demo=is_demo(data, sources)),
-        logo=_logo(logo),
-        demo=is_demo(data, sources),
+        name=_name(values["name"], demo=demo),
+        logo=_logo(values["logo"]),
+        demo=demo,
     )
 
 
 def writable_directory(data: Path) -> Path:
     """Check that this user can write the data directory and its files."""
-    existing = next(path for path in (data.absolute(), *data.absolute().parents) if os.path.exists(path))
+    existing = next(
+        path for path in (data.absolute(), *data.absolute().parents) if os.path.exists(path)
+    )
     if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-        raise typer.BadParameter(f"STOCKTAKE_DATA is {str(data)!r}, but {existing} is not a writable directory{_owner(existing)}")
+        raise typer.BadParameter(
+            f"STOCKTAKE_DATA is {str(data)!r}, but {existing} is not a writable directory{_owner(existing)}"
+        )
     for path in sorted(existing.iterdir()) if existing == data.absolute() else []:
-        if os.path.exists(path) and not os.access(path, os.W_OK | (os.X_OK if path.is_dir() else 0)):
-            raise typer.BadParameter(f"STOCKTAKE_DATA is {str(data)!r}, but {path.name} in it is not writable{_owner(path)}")
+        if os.path.exists(path) and not os.access(
+            path, os.W_OK | (os.X_OK if path.is_dir() else 0)
+        ):
+            raise typer.BadParameter(
+                f"STOCKTAKE_DATA is {str(data)!r}, but {path.name} in it is not writable{_owner(path)}"
+            )
     return data
 
 
@@ -120,7 +139,9 @@ def _owner(path: Path) -> str:
 
 def _name(name: str, *, demo: bool) -> str:
     if not name.isprintable() or len(name) > _LONGEST_NAME:
-        raise typer.BadParameter(f"STOCKTAKE_NAME is {name!r}; use at most {_LONGEST_NAME} printable characters")
+        raise typer.BadParameter(
+            f"STOCKTAKE_NAME is {name!r}; use at most {_LONGEST_NAME} printable characters"
+        )
     return name.strip() or (DEMO_NAME if demo else NAME)
 
 
@@ -137,7 +158,9 @@ def _store(url: str, data: Path) -> str:
     """Record the object store in the data directory, so that later commands use it without the setting."""
     if url:
         if "://" not in url:
-            raise typer.BadParameter(f"STOCKTAKE_OBJECT_STORE_URL is {url!r}; use a URL such as s3://bucket/stocktake")
+            raise typer.BadParameter(
+                f"STOCKTAKE_OBJECT_STORE_URL is {url!r}; use a URL such as s3://bucket/stocktake"
+            )
         try:
             shared.bind_replica(data / "journal", url)
         except JournalError as error:
@@ -155,7 +178,9 @@ def _limits(text: str) -> str:
 
 def _dask(url: str) -> str:
     if url and not _SCHEDULER_URL.match(url):
-        raise typer.BadParameter(f"STOCKTAKE_DASK is {url!r}; use the URL of a Dask scheduler, e.g. tcp://host:8786")
+        raise typer.BadParameter(
+            f"STOCKTAKE_DASK is {url!r}; use the URL of a Dask scheduler, e.g. tcp://host:8786"
+        )
     return url
 
 
@@ -164,14 +189,18 @@ def _proxies(text: str) -> str:
         try:
             ip_network(network, strict=False)
         except ValueError as error:
-            raise typer.BadParameter(f"STOCKTAKE_TRUSTED_PROXIES contains {network!r}; use addresses and networks (10.0.0.0/8)") from error
+            raise typer.BadParameter(
+                f"STOCKTAKE_TRUSTED_PROXIES contains {network!r}; use addresses and networks (10.0.0.0/8)"
+            ) from error
     return text
 
 
 def _public_url(url: str) -> str:
     """Check the public address; return it without a slash at its end."""
     if url and not _SITE_URL.match(url):
-        raise typer.BadParameter(f"STOCKTAKE_PUBLIC_URL is {url!r}; use a URL without a path, e.g. https://stocktaking.example")
+        raise typer.BadParameter(
+            f"STOCKTAKE_PUBLIC_URL is {url!r}; use a URL without a path, e.g. https://stocktaking.example"
+        )
     return url.rstrip("/")
 
 
@@ -179,7 +208,9 @@ def _releases(text: str) -> str:
     try:
         return text and str(trigger(text)) and text
     except ValueError as error:
-        raise typer.BadParameter(f"STOCKTAKE_RELEASES is {text!r}, which is not a cron line of five fields: {error}") from error
+        raise typer.BadParameter(
+            f"STOCKTAKE_RELEASES is {text!r}, which is not a cron line of five fields: {error}"
+        ) from error
 
 
 def _hub(url: str) -> str:
@@ -199,7 +230,9 @@ def _hosts(text: str) -> frozenset[str]:
     hosts = frozenset(host.strip() for host in text.split(",") if host.strip())
     for host in sorted(hosts):
         if not _HOST_NAME.match(host):
-            raise typer.BadParameter(f"STOCKTAKE_ALLOW_HOSTS contains {host!r}; use host names or IP addresses, without scheme and port")
+            raise typer.BadParameter(
+                f"STOCKTAKE_ALLOW_HOSTS contains {host!r}; use host names or IP addresses, without scheme and port"
+            )
     return hosts
 
 
@@ -220,11 +253,15 @@ def _ledger(url: str, data: Path) -> str:
     try:
         make_url(url)
     except ArgumentError as error:
-        raise typer.BadParameter("STOCKTAKE_LEDGER is not a SQLAlchemy URL, e.g. postgresql+psycopg://user@host/name") from error
+        raise typer.BadParameter(
+            "STOCKTAKE_LEDGER is not a SQLAlchemy URL, e.g. postgresql+psycopg://user@host/name"
+        ) from error
     return url
 
 
 def _contact(text: str) -> str:
     if not text.isprintable() or not text.isascii():
-        raise typer.BadParameter(f"STOCKTAKE_CONTACT is {text!r}; use plain ASCII, e.g. an e-mail address")
+        raise typer.BadParameter(
+            f"STOCKTAKE_CONTACT is {text!r}; use plain ASCII, e.g. an e-mail address"
+        )
     return text

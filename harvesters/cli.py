@@ -13,6 +13,7 @@ from typing import Annotated, Protocol
 import orjson
 import structlog
 import typer
+from apscheduler.schedulers.blocking import BlockingScheduler
 
 from harvesters.commands import plans, runs, sources
 from harvesters.commands.terminal import (
@@ -226,41 +227,9 @@ def schedule(ctx: typer.Context) -> None:
         _prepare_collectors(context)
         publish_vocabularies.publish(context)
 
-        def run(source: Source) -> None:
-            _run_source(source, context, harvest_and_log, None)
-
-        def start_request(it: RunRequest) -> None:
-            run_requests.execute_request(
-                it, cards, context, lambda source, full: harvest_and_log(source, context, full=full)
-            )
-
-        def waits(source: Source) -> bool:
-            return context.ledger.open_run(source.name) is not None
-
         update_status(context)
-        go_on: Callable[[Source], None] = run
         stopping = threading.Event()
-        outage = Outage("cannot read run requests", "run requests are readable again")
-        if context.ledger.is_shared:
-            queue = import_optional("harvesters.queue.enqueue", "postgresql").RunEnqueuer(
-                context, settings.ledger, stopping
-            )
-            queue.prepare()
-            run, start_request, go_on = (
-                queue.enqueue_due,
-                queue.enqueue_requested,
-                queue.enqueue_resumed,
-            )
-        else:
-            run_requests.recover_requests(context)
-        scheduler = create_scheduler(
-            cards,
-            run,
-            lambda: update_status(context),
-            (lambda: run_requests.claim_requests(context, outage), start_request),
-            waits,
-            go_on,
-        )
+        scheduler = _create_scheduler(settings, cards, context, stopping)
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             stopping.set()
@@ -270,6 +239,48 @@ def schedule(ctx: typer.Context) -> None:
         signal.signal(signal.SIGINT, stop)
         log.info("scheduler started", sources=[card.name for card in cards if card.enabled])
         scheduler.start()
+
+
+def _create_scheduler(
+    settings: HarvestSettings,
+    sources: Sequence[Source],
+    context: HarvestContext,
+    stopping: threading.Event,
+) -> BlockingScheduler:
+    """Return a scheduler whose jobs run here, or are queued for workers if the ledger is shared."""
+
+    def run(source: Source) -> None:
+        _run_source(source, context, harvest_and_log, None)
+
+    def run_request(request: RunRequest) -> None:
+        run_requests.execute_request(
+            request,
+            sources,
+            context,
+            lambda source, full: harvest_and_log(source, context, full=full),
+        )
+
+    def is_postponed(source: Source) -> bool:
+        return context.ledger.open_run(source.name) is not None
+
+    resume: Callable[[Source], None] = run
+    outage = Outage("cannot read run requests", "run requests are readable again")
+    if context.ledger.is_shared:
+        queue = import_optional("harvesters.queue.enqueue", "postgresql").RunEnqueuer(
+            context, settings.ledger, stopping
+        )
+        queue.prepare()
+        run, run_request, resume = queue.enqueue_due, queue.enqueue_requested, queue.enqueue_resumed
+    else:
+        run_requests.recover_requests(context)
+    return create_scheduler(
+        sources,
+        run,
+        lambda: update_status(context),
+        (lambda: run_requests.claim_requests(context, outage), run_request),
+        is_postponed,
+        resume,
+    )
 
 
 @app.command()

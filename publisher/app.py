@@ -77,22 +77,37 @@ def no_peer(request: Request) -> bool:
     return False
 
 
-def create_app(service: QueryService, permit: Callable[[Request], bool] = no_peer, site: SiteOptions = DEFAULT_OPTIONS) -> FastAPI:
+def create_app(
+    service: QueryService,
+    permit: Callable[[Request], bool] = no_peer,
+    site: SiteOptions = DEFAULT_OPTIONS,
+) -> FastAPI:
     """Return the app that serves *service*, which opens and closes with it. *permit* returns whether a request is an operator's."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        async with service, _notifying_hub(service, site), follow_releases(service.data, site.allow):
+        async with (
+            service,
+            _notifying_hub(service, site),
+            follow_releases(service.data, site.allow),
+        ):
             yield
 
     register_url_convertor("path", AnyPathConvertor())
-    app = FastAPI(title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None)
-    app.state.permit, app.state.contact, app.state.hub = permit, site.branding.contact, site.hub
-    app.state.demo = site.branding.demo
-    app.state.start = start = FirstStart(service, release=site.branding.demo)
-    app.state.preview_runner = site.preview_runner
-    pages = Pages(service.iris, lambda: data_version(service), site.branding, lambda: published_kinds(service))
-    app.state.service, app.state.pages = service, pages
+    app = FastAPI(
+        title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
+    )
+    pages = Pages(
+        service.iris, lambda: data_version(service), site.branding, lambda: published_kinds(service)
+    )
+    start = FirstStart(service, release=site.branding.demo)
+    app.state.service, app.state.pages, app.state.start = service, pages, start
+    app.state.permit, app.state.preview_runner = permit, site.preview_runner
+    app.state.contact, app.state.hub, app.state.demo = (
+        site.branding.contact,
+        site.hub,
+        site.branding.demo,
+    )
     app.state.suggestion_limiter = build_rate_limiter(service.limits)
     app.state.exporter = Exporter(service, ExportQueue(service.data / "exports", service.limits))
     for router in ROUTERS.values():
@@ -100,17 +115,32 @@ def create_app(service: QueryService, permit: Callable[[Request], bool] = no_pee
     app.mount("/static", StaticFiles(directory=PACKAGE_FOLDER / "static"))
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))
-    problems = ErrorHandlers(pages, lambda: service.awaited, start.steps, lambda: service.starting)
+    _add_error_handlers(
+        app, ErrorHandlers(pages, lambda: service.awaited, start.steps, lambda: service.starting)
+    )
+    _add_middleware(app, service, start, site.url)
+    return app
+
+
+def _add_error_handlers(app: FastAPI, problems: ErrorHandlers) -> None:
     app.add_exception_handler(PublisherError, problems.handle_publisher_error)
     app.add_exception_handler(JournalError, problems.handle_journal_error)
     app.add_exception_handler(HTTPProblem, problems.handle_http_problem)
     app.add_exception_handler(RequestValidationError, problems.handle_validation_error)
     app.add_exception_handler(HTTPException, problems.handle_http_exception)
+
+
+def _add_middleware(app: FastAPI, service: QueryService, start: FirstStart, url: str) -> None:
+    """Add the middleware from the innermost to the outermost."""
+
+    def cached_version() -> str:
+        """Return the version of which pages are cached; "" while none may be."""
+        snapshot = service.snapshot
+        is_settled = snapshot and service.is_consistent and not start.active
+        return snapshot.version if snapshot and is_settled else ""
+
     app.add_middleware(ETagMiddleware)
-    app.add_middleware(
-        PageCacheMiddleware,
-        version=lambda: service.snapshot.version if service.snapshot and service.is_consistent and not start.active else "",
-    )
+    app.add_middleware(PageCacheMiddleware, version=cached_version)
     app.add_middleware(FreshnessMiddleware, service=service)
     app.add_middleware(LocaleMiddleware)
     app.add_middleware(
@@ -120,10 +150,8 @@ def create_app(service: QueryService, permit: Callable[[Request], bool] = no_pee
         allow_headers=["*"],
         expose_headers=[*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER],
     )
-    app.add_middleware(
-        SecurityMiddleware, budget=service.rate_limiter, url=site.url
-    )  # outermost, so that it adds headers to the responses of all others
-    return app
+    # Outermost, so that it adds headers to the responses of all others.
+    app.add_middleware(SecurityMiddleware, budget=service.rate_limiter, url=url)
 
 
 @asynccontextmanager

@@ -109,33 +109,23 @@ class IsolatedPageReader:
         since: datetime | None,
     ) -> None:
         self.run, self.irregularities = task.run, Counter[str]()
-        self._collectors, self._pool, self._ledger, self._client, self._task = (
-            collectors,
-            pool,
-            ledger,
-            client,
-            task,
-        )
+        self._collectors, self._pool, self._ledger = collectors, pool, ledger
+        self._client, self._task = client, task
         self._on_page, self._on_progress, self._since = page, watch, since
         self._reply_cache = _ReplyCache()
-        self._read_pages = self._staged_pages = (
-            0  # pages that were read, and those that were staged
-        )
-        self._earlier_requests = Counter(
-            task.run.network
-        )  # requests before this reader, and those up to the last page and the last stage
+        self._read_pages = self._staged_pages = 0  # pages that were read, and those staged
+        # Requests before this reader, and those up to the last page and the last stage.
+        self._earlier_requests = Counter(task.run.network)
         self._requests, self._staged_requests = Counter[str](), Counter[str]()
         self._last_reply: Reply | None = None
         self._files: dict[int, ExitStack] = {}
         self._submitted: dict[int, tuple[Executor, WorkUnit, Future[list[StagedRecord]]]] = {}
-        self._results: dict[
-            int, list[StagedRecord]
-        ] = {}  # by the number of the parcel, until they are staged
+        # By the number of the work unit, until they are staged.
+        self._results: dict[int, list[StagedRecord]] = {}
         self._numbers = count()
         self._rejected: dict[str, str] = {}  # digests of records, with the reasons
-        self._crashing_replies: dict[
-            tuple[str, str], str
-        ] = {}  # addresses and marks of answers, with the reasons
+        # Addresses and marks of replies, with the reasons.
+        self._crashing_replies: dict[tuple[str, str], str] = {}
         self._one_by_one = False
         self._crashes = self._unexplained = 0
         self._suspect: object = None

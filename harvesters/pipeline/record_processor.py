@@ -172,41 +172,13 @@ class RecordProcessor:
         digest = item.provenance.digest
         violations = [result for result in results if result.severity is Severity.VIOLATION]
         if violations:
-            reason = "; ".join(
-                sorted(
-                    {
-                        f"{violation.message} ({_local_name(violation.path)})"
-                        for violation in violations
-                    }
-                )
-            )
+            reason = _violation_reason(violations)
             return StagedRecord(
                 item.key, Outcome.WITHHELD, digest, reason=reason, position=item.position
             )
-        notes = {
-            ValidationNote(
-                result.component,
-                result.severity.value,
-                result.message,
-                result.path,
-                result.focus,
-                result.shape,
-            )
-            for result in results
-        }
-        ordered = sorted(
-            notes,
-            key=lambda note: (
-                note.path or "",
-                note.component,
-                note.message,
-                note.focus or "",
-                note.shape or "",
-            ),
-        )
-        statements = sorted(
-            item.statements + describe_results(item.key, self.iris, item.provenance.source, ordered)
-        )
+        source = item.provenance.source
+        described = describe_results(item.key, self.iris, source, _validation_notes(results))
+        statements = sorted(item.statements + described)
         if item.current_description is not None and self._equals_current(item, statements):
             return StagedRecord(item.key, Outcome.UNCHANGED, digest, position=item.position)
         return StagedRecord(
@@ -253,3 +225,34 @@ class _UnvalidatedRecord:
 
 def _local_name(path: str | None) -> str:
     return (path or "record").replace("#", "/").rpartition("/")[2]
+
+
+def _violation_reason(violations: Sequence[Result]) -> str:
+    """Return the distinct messages of *violations*, each with the name of its property."""
+    messages = {f"{result.message} ({_local_name(result.path)})" for result in violations}
+    return "; ".join(sorted(messages))
+
+
+def _validation_notes(results: Sequence[Result]) -> list[ValidationNote]:
+    """Return the distinct *results* as notes, in an order that is the same in every run."""
+    notes = {
+        ValidationNote(
+            result.component,
+            result.severity.value,
+            result.message,
+            result.path,
+            result.focus,
+            result.shape,
+        )
+        for result in results
+    }
+    return sorted(
+        notes,
+        key=lambda note: (
+            note.path or "",
+            note.component,
+            note.message,
+            note.focus or "",
+            note.shape or "",
+        ),
+    )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from harvesters.errors import (
@@ -19,13 +19,13 @@ from harvesters.errors import (
     ParseError,
     SourceDefinitionError,
 )
-from harvesters.network.fetch import Fetch
+from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record
 from harvesters.parsing import join_url
-from harvesters.protocols.cursor import read_cursor, write_cursor
-from harvesters.protocols.datestamps import parse_timestamp
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor
+from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.error_recovery import (
     RECORD_ERRORS,
     LoopDetector,
@@ -50,7 +50,7 @@ _DELETIONS = {"Delete", "Remove"}
 
 
 @dataclass(frozen=True, slots=True)
-class ActivityCursor:
+class ActivityCursor(ListCursorMethods):
     """Position in a collection: *pages* still to read, the next one first; *back* if they are found
     by links to earlier pages.
 
@@ -104,7 +104,7 @@ def collect(
     activity of each object counts. Raises ParseError if it is not a collection, or its pages do not
     end.
     """
-    moment = None if since is None else since.replace(tzinfo=UTC) if since.tzinfo is None else since
+    moment = in_utc(since) if since else None
     state = read_cursor(ActivityCursor, cursor) or _start(source, fetch)
     loop_detector, seen = LoopDetector(source.name), set[str]()
     while state.pages:
@@ -113,42 +113,48 @@ def collect(
         reply = fetch.get(address, accept=_ACCEPT)
         document = _check_collection(source, reply.url, load_json(reply))
         activities = list(_parse_activities(document))
-        items: list[Item] = []
-        is_last = False
-        for activity in activities:
-            if isinstance(activity, InvalidRecord):
-                items.append(activity)
-                continue
-            timestamp = parse_timestamp(activity.stamp)
-            if moment is not None and timestamp is not None and timestamp < moment:
-                is_last = True
-                break
-            if activity.kind == "Refresh":
-                is_last = moment is None
-                state = replace(state, deletions=True)
-                if is_last:
-                    break
-                continue
-            new_items, state = _apply_activity(source, fetch, activity, seen, state)
-            items += new_items
-        earlier = document.get("prev") if state.back else None
-        rest = (
-            (join_url(reply.url, _object_id(earlier)),)
-            if earlier
-            else ()
-            if state.back
-            else state.pages[1:]
-        )
+        items, state, is_last = _read_activities(source, fetch, activities, moment, seen, state)
         empty = count_empty_pages(source.name, reply.url, state.empty, activities)
+        rest = _next_pages(state, document, reply)
         state = replace(state, pages=() if is_last else rest, empty=empty)
-        yield Page(
-            tuple(items),
-            write_cursor(state) if state.pages else None,
-            None,
-            reply.at,
-            again=True,
-            incomplete_reason=state.incomplete_reason,
-        )
+        yield state.page(items, has_next=bool(state.pages), at=reply.at, again=True)
+
+
+def _read_activities(
+    source: Source,
+    fetch: Fetch,
+    activities: list[Activity | InvalidRecord],
+    moment: datetime | None,
+    seen: set[str],
+    state: ActivityCursor,
+) -> tuple[tuple[Item, ...], ActivityCursor, bool]:
+    """Return the objects of a page, the cursor, and whether earlier activities are irrelevant."""
+    items: list[Item] = []
+    for activity in activities:
+        if isinstance(activity, InvalidRecord):
+            items.append(activity)
+            continue
+        timestamp = parse_timestamp(activity.stamp)
+        if moment is not None and timestamp is not None and timestamp < moment:
+            return tuple(items), state, True
+        if activity.kind == "Refresh":
+            state = replace(state, deletions=True)
+            if moment is None:
+                return tuple(items), state, True
+            continue
+        new_items, state = _apply_activity(source, fetch, activity, seen, state)
+        items += new_items
+    return tuple(items), state, False
+
+
+def _next_pages(
+    state: ActivityCursor, document: Mapping[str, Any], reply: Reply
+) -> tuple[str, ...]:
+    """Return the addresses of the pages that are still to be read."""
+    if not state.back:
+        return state.pages[1:]
+    earlier = document.get("prev")
+    return (join_url(reply.url, _object_id(earlier)),) if earlier else ()
 
 
 def _start(source: Source, fetch: Fetch) -> ActivityCursor:

@@ -2,15 +2,48 @@
 
 from __future__ import annotations
 
-from dataclasses import MISSING, fields
-from typing import Any, TypeVar
+from dataclasses import MISSING, fields, replace
+from typing import Any, ClassVar, Self, TypeVar
 
 import orjson
 
+from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Record, SourcePosition
 from harvesters.parsing import parser_errors
 
 VERSION = 1  # raise it when old cursors can no longer be read: their lists then start again
 S = TypeVar("S")
+
+
+class ListCursorMethods:
+    """Methods of the cursors that know why a list may be incomplete."""
+
+    __slots__ = ()
+    __dataclass_fields__: ClassVar[dict[str, Any]]
+
+    @property
+    def incomplete_reason(self) -> str | None:
+        """Return why this run cannot be a full harvest, None if nothing is against it."""
+        raise NotImplementedError
+
+    def mark_incomplete(self, why: str | None) -> Self:
+        """Return the cursor with *why* as the reason; an earlier reason is kept."""
+        return (
+            self if self.incomplete_reason or why is None else replace(self, incomplete_reason=why)
+        )
+
+    def page(
+        self,
+        items: tuple[Record[P] | DeletedRecord | InvalidRecord, ...],
+        *,
+        has_next: bool,
+        total: int | None = None,
+        at: SourcePosition | None = None,
+        again: bool = False,
+        moves: bool = False,
+    ) -> Page[P]:
+        """Return the page that ends at this cursor; the other arguments as in ``Page``."""
+        following, reason = write_cursor(self) if has_next else None, self.incomplete_reason
+        return Page(items, following, total, at, again=again, incomplete_reason=reason, moves=moves)
 
 
 def write_cursor(state: Any) -> str:
@@ -28,8 +61,14 @@ def write_cursor(state: Any) -> str:
     >>> read_cursor(Cursor, "300") is None
     True
     """
-    values = {field.name: getattr(state, field.name) for field in fields(state) if getattr(state, field.name) != field.default}
-    with parser_errors("the cursor cannot be serialized"):  # e.g. a number above 64 bits, or half of a surrogate pair
+    values = {
+        field.name: getattr(state, field.name)
+        for field in fields(state)
+        if getattr(state, field.name) != field.default
+    }
+    with parser_errors(
+        "the cursor cannot be serialized"
+    ):  # e.g. a number above 64 bits, or half of a surrogate pair
         return orjson.dumps({"v": VERSION, **values}).decode()
 
 
@@ -42,7 +81,9 @@ def read_cursor(kind: type[S], text: str | None) -> S | None:
     if not isinstance(values, dict) or values.pop("v", None) != VERSION:
         return None
     known = {field.name: field.default is MISSING for field in fields(kind)}  # type: ignore[arg-type]
-    if not set(values) <= set(known) or any(needed and name not in values for name, needed in known.items()):
+    if not set(values) <= set(known) or any(
+        needed and name not in values for name, needed in known.items()
+    ):
         return None
     return kind(**{name: _frozen(value) for name, value in values.items()})
 

@@ -18,6 +18,15 @@ def parse_timestamp(text: str) -> datetime | None:
         moment = datetime.fromisoformat(text.strip())
     except ValueError:
         return None
+    return in_utc(moment)
+
+
+def in_utc(moment: datetime) -> datetime:
+    """Return *moment* in UTC; without a zone it counts as UTC.
+
+    >>> in_utc(datetime(2026, 1, 31))
+    datetime.datetime(2026, 1, 31, 0, 0, tzinfo=datetime.timezone.utc)
+    """
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
@@ -30,6 +39,8 @@ def max_if_sorted(newest: str, in_order: bool, stamps: Iterable[str]) -> tuple[s
     ('2026-01-02', False)
     """
     for stamp in stamps:
-        in_order = in_order and stamp != "" and stamp >= newest and len(stamp) == len(newest or stamp)
+        in_order = (
+            in_order and stamp != "" and stamp >= newest and len(stamp) == len(newest or stamp)
+        )
         newest = max(newest, stamp)
     return newest, in_order

@@ -20,7 +20,7 @@ from harvesters.network.fetch import Fetch, Reply
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record
 from harvesters.parsing import join_url, parser_errors
-from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.error_recovery import RECORD_ERRORS, LoopDetector
 from harvesters.source import Source
 from vocab.iris import is_web
@@ -61,7 +61,7 @@ _Paths = Mapping[str, Any]
 
 
 @dataclass(frozen=True, slots=True)
-class HtmlListCursor:
+class HtmlListCursor(ListCursorMethods):
     """Position in a list: the page at *url*, after *passed* records; *incomplete_reason* as in
     Page.
     """
@@ -133,12 +133,8 @@ def _read_entries(
     while part := tuple(islice(left, size)):
         items = tuple(_parse_record(source, fetch, paths, reply, item) for item in part)
         lost = next((item.reason for item in items if isinstance(item, InvalidRecord)), None)
-        state = replace(
-            state,
-            passed=state.passed + len(part),
-            incomplete_reason=state.incomplete_reason
-            or (f"a record cannot be read ({lost})" if lost else None),
-        )
+        reason = f"a record cannot be read ({lost})" if lost else None
+        state = replace(state, passed=state.passed + len(part)).mark_incomplete(reason)
         ended = state.passed >= len(entries)
         after = (
             HtmlListCursor(following, incomplete_reason=state.incomplete_reason)
@@ -146,13 +142,7 @@ def _read_entries(
             else state
         )
         yield (
-            Page(
-                items,
-                write_cursor(after) if following or not ended else None,
-                None,
-                reply.at,
-                incomplete_reason=state.incomplete_reason,
-            ),
+            after.page(items, has_next=bool(following) or not ended, at=reply.at),
             after,
         )
 

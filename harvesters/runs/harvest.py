@@ -89,11 +89,9 @@ def harvest(
         if run.state is State.COMMITTING:  # interrupted between plan and commit
             committed = finish_commit(run, source, context)
             if (committed.is_full or not full) and not _due_since(committed, source, context):
-                return replace(
-                    load_plan(committed, context.ledger),
-                    published_before=committed.counts.get("published_before", 0),
-                    hold_reasons=(),
-                )
+                published_before = committed.counts.get("published_before", 0)
+                plan = load_plan(committed, context.ledger)
+                return replace(plan, published_before=published_before, hold_reasons=())
             run = _start_run(source, context, protocol, full=full)
         try:
             run, validators = _collect(source, context, protocol, run, watch, full=full)
@@ -102,9 +100,8 @@ def harvest(
             if dry_run:
                 context.ledger.delete_run(run)
             else:
-                context.ledger.save(
-                    replace(context.ledger.run(run.id) or run, reasons=(other(error),))
-                )
+                stored = context.ledger.run(run.id) or run
+                context.ledger.save(replace(stored, reasons=(other(error),)))
             raise
         except LockLostError:
             raise  # another process has the run now

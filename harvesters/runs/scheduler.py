@@ -44,34 +44,23 @@ def create_scheduler(
     seconds by *requests* and executed in addition to scheduled runs. When a source's quiet hours
     end and *is_postponed* returns True for it, *resume* (default: *harvest*) is called.
     """
-    # `log_missed` logs missed and skipped runs
-    logging.getLogger("apscheduler").setLevel(logging.ERROR)
+    logging.getLogger("apscheduler").setLevel(logging.ERROR)  # `log_missed` logs missed runs
     pools = {
         "default": ThreadPoolExecutor(_CONCURRENT_RUNS),
         "requests": ThreadPoolExecutor(_CONCURRENT_REQUESTS),
         "clock": ThreadPoolExecutor(1),
     }
     scheduler = BlockingScheduler(timezone="UTC", executors=pools)
+
+    def resume_postponed(source: Source) -> None:
+        if is_postponed(source):
+            (resume or harvest)(source)
+
     for source in sources:
         if source.enabled:
-            trigger = CronTrigger.from_crontab(source.every, timezone="UTC")
-            scheduler.add_job(
-                harvest,
-                trigger,
-                (source,),
-                id=source.name,
-                name=source.title,
-                coalesce=True,
-                max_instances=1,
-                misfire_grace_time=_MISFIRE_GRACE,
-            )
+            _add_harvest_job(scheduler, source, harvest)
             if source.quiet:
-                _add_resume_job(
-                    scheduler,
-                    source,
-                    source.quiet.end,
-                    lambda source: (resume or harvest)(source) if is_postponed(source) else None,
-                )
+                _add_resume_job(scheduler, source, source.quiet.end, resume_postponed)
     if refresh is not None:  # its id cannot be a source's name
         scheduler.add_job(
             refresh,
@@ -86,6 +75,21 @@ def create_scheduler(
         _add_request_job(scheduler, *requests)
     scheduler.add_listener(log_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
     return scheduler
+
+
+def _add_harvest_job(
+    scheduler: BlockingScheduler, source: Source, harvest: Callable[[Source], None]
+) -> None:
+    scheduler.add_job(
+        harvest,
+        CronTrigger.from_crontab(source.every, timezone="UTC"),
+        (source,),
+        id=source.name,
+        name=source.title,
+        coalesce=True,
+        max_instances=1,
+        misfire_grace_time=_MISFIRE_GRACE,
+    )
 
 
 def _add_resume_job(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -23,6 +23,7 @@ from harvesters.pipeline.record_processor import (
     DIGEST_SIZE,
     ProcessingTask,
     RecordInput,
+    RecordProcessor,
     create_processor,
 )
 from harvesters.source import Source
@@ -95,16 +96,7 @@ def preview_source(
     SourceDefinitionError if the definition is invalid.
     """
     protocol, _ = check_compatible(source)
-    now = datetime.now(UTC).replace(microsecond=0)
-    processor = create_processor(
-        ProcessingTask(
-            Run("trial", source.name, 1, State.RUNNING, True, None, now, ""),
-            source,
-            base,
-            engine,
-            rules_unchanged=False,
-        )
-    )
+    processor = _create_processor(source, base, engine)
     previews: list[RecordPreview] = []
     reported_total, deadline = None, clock() + TIME_LIMIT
     client = Fetch(
@@ -120,19 +112,24 @@ def preview_source(
         with client:
             pages: Iterator[Page[Any]] = protocol.collect(source, client, None, None)
             for page in pages:
-                reported_total = (
-                    page.reported_total if page.reported_total is not None else reported_total
-                )
+                if page.reported_total is not None:
+                    reported_total = page.reported_total
                 items = page.items[: records - len(previews)]
                 previews += _preview_items(items, processor.process)
                 if len(previews) >= records or clock() > deadline:
                     has_more = len(page.items) > len(items) or page.cursor is not None
                     return PreviewResult(tuple(previews), reported_total, has_more)
     except HarvestError as error:
-        return PreviewResult(
-            tuple(previews), reported_total, error_kind=error.outcome, error=str(error)
-        )
+        result = PreviewResult(tuple(previews), reported_total)
+        return replace(result, error_kind=error.outcome, error=str(error))
     return PreviewResult(tuple(previews), reported_total)
+
+
+def _create_processor(source: Source, base: str, engine: EngineName) -> RecordProcessor:
+    now = datetime.now(UTC).replace(microsecond=0)
+    run = Run("trial", source.name, 1, State.RUNNING, True, None, now, "")
+    task = ProcessingTask(run, source, base, engine, rules_unchanged=False)
+    return create_processor(task)
 
 
 def _preview_items(

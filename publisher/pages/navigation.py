@@ -9,7 +9,15 @@ from urllib.parse import parse_qsl, urlencode
 from languages.request_locale import current_locale
 from languages.translations import gettext as _
 
-_OF_ONE_VIEW = ("page", "per", "sort", "format", "lang", "by", "view")  # parameters that are no filters
+_OF_ONE_VIEW = (
+    "page",
+    "per",
+    "sort",
+    "format",
+    "lang",
+    "by",
+    "view",
+)  # parameters that are no filters
 _VIEWS = ("table",)  # values of the parameter view, beside the list that needs none
 
 # Path prefixes of pages that no entry of a section names, by section.
@@ -56,7 +64,9 @@ class NavigationSection(NamedTuple):
             (
                 entry.path + (filter_query(entry.view, keep=keep) if entry.is_view else ""),
                 entry.label,
-                here is not None and entry.path == here.path and entry.view == (view if view in _VIEWS else ""),
+                here is not None
+                and entry.path == here.path
+                and entry.view == (view if view in _VIEWS else ""),
             )
             for entry in self.entries
         ]
@@ -67,22 +77,43 @@ class NavigationSection(NamedTuple):
 
     def current(self, path: str) -> NavigationEntry | None:
         """Return the entry of the page at *path*, None where the section has none for it."""
-        found = [entry for entry in self.entries if path == entry.path or path.startswith(entry.path.rstrip("/") + "/")]
+        found = [
+            entry
+            for entry in self.entries
+            if path == entry.path or path.startswith(entry.path.rstrip("/") + "/")
+        ]
         return max(found, key=lambda entry: len(entry.path), default=None)
 
 
 def filter_query(view: str = "", *, keep: bool = True) -> str:
     """Return the filters of the request, if *keep*, and the parameter *view* as a query string with its question mark; "" for none."""
-    filters = [(name, value) for name, value in parse_qsl(current_locale().query) if keep and name not in _OF_ONE_VIEW]
+    filters = [
+        (name, value)
+        for name, value in parse_qsl(current_locale().query)
+        if keep and name not in _OF_ONE_VIEW
+    ]
     filters += [("view", view)] if view else []
     return f"?{urlencode(filters)}" if filters else ""
 
 
-def sections(published: Collection[str], documentation: bool = False) -> tuple[NavigationSection, ...]:
+def sections(
+    published: Collection[str], documentation: bool = False
+) -> tuple[NavigationSection, ...]:
     """Return the sections in the language of the request.
 
     *published* are the kinds of items that exist, and ``prize`` where there are prizes: pages without items are left out.
     """
+    reports = (NavigationEntry("/reports/", _("Reports")),)
+    return (
+        NavigationSection("explore", _("Explore"), _explore_pages(published)),
+        NavigationSection("topics", _("Topics"), _topic_pages()),
+        NavigationSection("reports", _("Reports"), reports),
+        NavigationSection("data", _("Data"), _data_pages(documentation)),
+        NavigationSection("sources", _("Sources"), _source_pages()),
+    )
+
+
+def _explore_pages(published: Collection[str]) -> tuple[NavigationEntry, ...]:
     collections = (
         ("event", NavigationEntry("/events", _("Events"))),
         ("document", NavigationEntry("/documents", _("Documents"))),
@@ -91,57 +122,47 @@ def sections(published: Collection[str], documentation: bool = False) -> tuple[N
         ("organization", NavigationEntry("/organizations", _("Organizations"))),
     )
     return (
-        NavigationSection(
-            "explore",
-            _("Explore"),
-            (
-                NavigationEntry("/search", _("List"), is_view=True),
-                NavigationEntry("/search", _("Table"), is_view=True, view="table"),
-                NavigationEntry("/map", _("Map"), is_view=True),
-                NavigationEntry("/matrix", _("Matrix"), is_view=True),
-                NavigationEntry("/trends", _("Trends"), is_view=True),
-                NavigationEntry("/gaps", _("Gaps")),
-                *(entry for kind, entry in collections if kind in published),
-            ),
-        ),
-        NavigationSection(
-            "topics",
-            _("Topics"),
-            (
-                NavigationEntry("/topics", _("All topics")),
-                NavigationEntry("/scheme/action-line", _("Action lines")),
-                NavigationEntry("/scheme/sdg", _("SDGs")),
-                NavigationEntry("/scheme/itu-region", _("Regions")),
-                NavigationEntry("/scheme/area", _("Countries")),
-                NavigationEntry("/compare", _("Compare")),
-            ),
-        ),
-        NavigationSection("reports", _("Reports"), (NavigationEntry("/reports/", _("Reports")),)),
-        NavigationSection(
-            "data",
-            _("Data"),
-            (
-                NavigationEntry("/data", _("Use the data")),
-                NavigationEntry("/dumps/", _("Downloads")),
-                NavigationEntry("/releases/", _("Releases")),
-                NavigationEntry("/columns", _("Columns and code lists")),
-                NavigationEntry("/sparql", _("Query")),
-                NavigationEntry("/examples", _("Example queries")),
-                NavigationEntry("/docs/api", _("JSON API")),
-                NavigationEntry("/catalog", _("Catalogue")),
-                NavigationEntry("/ns", _("Vocabulary")),
-                NavigationEntry("/journal/", _("Changes")),
-                *((NavigationEntry("/docs/", _("Documentation")),) if documentation else ()),
-            ),
-        ),
-        NavigationSection(
-            "sources",
-            _("Sources"),
-            (
-                NavigationEntry("/registries", _("Registries")),
-                NavigationEntry("/status", _("Status")),
-                NavigationEntry("/shapes", _("Quality check")),
-                NavigationEntry("/join", _("Add a registry")),
-            ),
-        ),
+        NavigationEntry("/search", _("List"), is_view=True),
+        NavigationEntry("/search", _("Table"), is_view=True, view="table"),
+        NavigationEntry("/map", _("Map"), is_view=True),
+        NavigationEntry("/matrix", _("Matrix"), is_view=True),
+        NavigationEntry("/trends", _("Trends"), is_view=True),
+        NavigationEntry("/gaps", _("Gaps")),
+        *(entry for kind, entry in collections if kind in published),
+    )
+
+
+def _topic_pages() -> tuple[NavigationEntry, ...]:
+    return (
+        NavigationEntry("/topics", _("All topics")),
+        NavigationEntry("/scheme/action-line", _("Action lines")),
+        NavigationEntry("/scheme/sdg", _("SDGs")),
+        NavigationEntry("/scheme/itu-region", _("Regions")),
+        NavigationEntry("/scheme/area", _("Countries")),
+        NavigationEntry("/compare", _("Compare")),
+    )
+
+
+def _data_pages(documentation: bool) -> tuple[NavigationEntry, ...]:
+    return (
+        NavigationEntry("/data", _("Use the data")),
+        NavigationEntry("/dumps/", _("Downloads")),
+        NavigationEntry("/releases/", _("Releases")),
+        NavigationEntry("/columns", _("Columns and code lists")),
+        NavigationEntry("/sparql", _("Query")),
+        NavigationEntry("/examples", _("Example queries")),
+        NavigationEntry("/docs/api", _("JSON API")),
+        NavigationEntry("/catalog", _("Catalogue")),
+        NavigationEntry("/ns", _("Vocabulary")),
+        NavigationEntry("/journal/", _("Changes")),
+        *((NavigationEntry("/docs/", _("Documentation")),) if documentation else ()),
+    )
+
+
+def _source_pages() -> tuple[NavigationEntry, ...]:
+    return (
+        NavigationEntry("/registries", _("Registries")),
+        NavigationEntry("/status", _("Status")),
+        NavigationEntry("/shapes", _("Quality check")),
+        NavigationEntry("/join", _("Add a registry")),
     )

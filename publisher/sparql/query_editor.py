@@ -30,6 +30,73 @@ _MORE = {
     "area": "http://metadata.un.org/sdg/codes/geoArea/",
 }
 
+# Texts of the page's scripts, translated by the catalogues.
+SCRIPT_TEXTS = (
+    "Add a new tab",
+    "Add tab",
+    "All",
+    "An export has a longer time limit.",
+    "Query data of",
+    "Bars of {name}",
+    "Cancel",
+    "Cancelled after {time}",
+    "Chart",
+    "Circles by {name}.",
+    "Close other tabs",
+    "Close tab",
+    "Download result",
+    "False",
+    "Label",
+    "Line of {name}",
+    "Line {line}, column {column}.",
+    "Link to this query",
+    "Map",
+    "Map of places: {count}",
+    "No results",
+    "Run as an export",
+    "Query",
+    "Regions and areas without a boundary are not shown.",
+    "Release",
+    "Response",
+    "Rows _START_ to _END_ of _TOTAL_",
+    "Rows received: {count}",
+    "Rows with a place: {count} of {rows}.",
+    "Rows: {count}",
+    "Run query",
+    "Running",
+    "Scroll to zoom, drag to move. Land: Natural Earth.",
+    "Share",
+    "Shared",
+    "Show all",
+    "Simple view",
+    "Table",
+    "The response could not be read.",
+    "Results are incomplete: the row or time limit was reached.",
+    "Only the beginning of the response is shown.",
+    "The server does not respond",
+    "The first {count} are shown.",
+    "The first {shown} of {rows} rows are shown.",
+    "Link copied. It will always show the results of release {release}.",
+    "Link copied. It runs the query on current data: there is no release yet.",
+    "Download all results:",
+    "True",
+    "Value",
+    "current data",
+    "(of _MAX_ in all)",
+    "{seconds} s",
+)
+# Texts of YASGUI, the editor, that the page words otherwise.
+EDITOR_TEXTS = {
+    "Close Tab": "Close tab",
+    "Copy Tab": "Copy tab",
+    "Ellipse": "Shorten long text",
+    "Filter query results": "Filter the rows",
+    "New Tab": "New tab",
+    "Page size: ": "Rows on a page:",
+    "Rename Tab": "Rename tab",
+    "Undo close Tab": "Undo close tab",
+}
+
 
 @dataclass(frozen=True, slots=True)
 class EditorState:
@@ -49,7 +116,9 @@ def is_built(folder: Path = BUNDLE_FOLDER) -> bool:
     """Return whether the scripts are built; if not, log how to build them."""
     built = all((folder / name).exists() for name in ("query.js", "query.css", "worker.js"))
     if not built:
-        log.warning("query editor not built; the query page is a plain form. To build it, install Node.js with npm and reinstall stocktake")
+        log.warning(
+            "query editor not built; the query page is a plain form. To build it, install Node.js with npm and reinstall stocktake"
+        )
     return built
 
 
@@ -65,7 +134,10 @@ async def completions(service: QueryService) -> dict[str, object]:
     for row in await service.rows(query("words")):
         kind, iri = words[row["kind"].value], row["iri"].value
         kind[iri] = kind.get(iri) or _label(row)
-    listed = {kind: [{"iri": iri, "label": label} for iri, label in sorted(labels.items())] for kind, labels in words.items()}
+    listed = {
+        kind: [{"iri": iri, "label": label} for iri, label in sorted(labels.items())]
+        for kind, labels in words.items()
+    }
     return {"prefixes": prefixes(service.iris), **listed}
 
 
@@ -77,72 +149,10 @@ def _label(row: Row) -> str:
 
 def script_texts() -> dict[str, str]:
     """Return the texts of the page's scripts in the request's language, by their English text."""
-    return {
-        "Add a new tab": _("Add a new tab"),
-        "Add tab": _("Add tab"),
-        "All": _("All"),
-        "An export has a longer time limit.": _("An export has a longer time limit."),
-        "Query data of": _("Query data of"),
-        "Bars of {name}": _("Bars of {name}"),
-        "Cancel": _("Cancel"),
-        "Cancelled after {time}": _("Cancelled after {time}"),
-        "Chart": _("Chart"),
-        "Circles by {name}.": _("Circles by {name}."),
-        "Close Tab": _("Close tab"),
-        "Close other tabs": _("Close other tabs"),
-        "Close tab": _("Close tab"),
-        "Copy Tab": _("Copy tab"),
-        "Download result": _("Download result"),
-        "Ellipse": _("Shorten long text"),
-        "False": _("False"),
-        "Filter query results": _("Filter the rows"),
-        "Label": _("Label"),
-        "Line of {name}": _("Line of {name}"),
-        "Line {line}, column {column}.": _("Line {line}, column {column}."),
-        "Link to this query": _("Link to this query"),
-        "Map": _("Map"),
-        "Map of places: {count}": _("Map of places: {count}"),
-        "New Tab": _("New tab"),
-        "No results": _("No results"),
-        "Page size: ": _("Rows on a page:") + " ",
-        "Run as an export": _("Run as an export"),
-        "Query": _("Query"),
-        "Regions and areas without a boundary are not shown.": _("Regions and areas without a boundary are not shown."),
-        "Release": _("Release"),
-        "Rename Tab": _("Rename tab"),
-        "Response": _("Response"),
-        "Rows _START_ to _END_ of _TOTAL_": _("Rows _START_ to _END_ of _TOTAL_"),
-        "Rows received: {count}": _("Rows received: {count}"),
-        "Rows with a place: {count} of {rows}.": _("Rows with a place: {count} of {rows}."),
-        "Rows: {count}": _("Rows: {count}"),
-        "Run query": _("Run query"),
-        "Running": _("Running"),
-        "Scroll to zoom, drag to move. Land: Natural Earth.": _("Scroll to zoom, drag to move. Land: Natural Earth."),
-        "Share": _("Share"),
-        "Shared": _("Shared"),
-        "Show all": _("Show all"),
-        "Simple view": _("Simple view"),
-        "Table": _("Table"),
-        "The response could not be read.": _("The response could not be read."),
-        "Results are incomplete: the row or time limit was reached.": _("Results are incomplete: the row or time limit was reached."),
-        "Only the beginning of the response is shown.": _("Only the beginning of the response is shown."),
-        "The server does not respond": _("The server does not respond"),
-        "The first {count} are shown.": _("The first {count} are shown."),
-        "The first {shown} of {rows} rows are shown.": _("The first {shown} of {rows} rows are shown."),
-        "Link copied. It will always show the results of release {release}.": _(
-            "Link copied. It will always show the results of release {release}."
-        ),
-        "Link copied. It runs the query on current data: there is no release yet.": _(
-            "Link copied. It runs the query on current data: there is no release yet."
-        ),
-        "Download all results:": _("Download all results:"),
-        "True": _("True"),
-        "Undo close Tab": _("Undo close tab"),
-        "Value": _("Value"),
-        "current data": _("current data"),
-        "(of _MAX_ in all)": _("(of _MAX_ in all)"),
-        "{seconds} s": _("{seconds} s"),
-    }
+    own = {text: _(text) for text in SCRIPT_TEXTS}
+    editor = {text: _(label) for text, label in EDITOR_TEXTS.items()}
+    spaced = {text: f"{label} " for text, label in editor.items() if text.endswith(" ")}
+    return own | editor | spaced
 
 
 def initial_view(example: Example) -> str:
@@ -155,14 +165,25 @@ def editor_for_example(service: QueryService, name: str | None) -> EditorState:
     chosen = example(service.iris, name or DEFAULT_EXAMPLE)
     if chosen is None:
         raise KeyError(name)
-    return EditorState(chosen, name is not None, name is not None, examples(service.iris), _releases(service.data / "releases"))
+    return EditorState(
+        chosen,
+        name is not None,
+        name is not None,
+        examples(service.iris),
+        _releases(service.data / "releases"),
+    )
 
 
 def editor_for_query(service: QueryService, text: str) -> EditorState:
     """Return the state of the page for the query *text* of another page's link. The reader runs it, not the page."""
-    title, about = "The query behind the numbers", "It is that of the page you come from. Ask it as it is, or change it."
+    title, about = (
+        "The query behind the numbers",
+        "It is that of the page you come from. Ask it as it is, or change it.",
+    )
     query_example = Example("shown", "", "select", title, about, (), text, 0)
-    return EditorState(query_example, True, False, examples(service.iris), _releases(service.data / "releases"))
+    return EditorState(
+        query_example, True, False, examples(service.iris), _releases(service.data / "releases")
+    )
 
 
 def _releases(folder: Path) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from harvesters.admin.keys import Scope
 from harvesters.ledger.models import State
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
+from publisher.sparql.query_editor import EDITOR_TEXTS, SCRIPT_TEXTS
 from vocab.field_changes import FIELD_NAMES
 
 ROOT = Path(__file__).parents[2]
@@ -35,9 +36,9 @@ def words() -> set[str]:
         for _file, _line, message, _comments, _context in extract_from_dir(str(folder), METHODS, options, keywords)
         if isinstance(message, str)
     }
-    tables = (labels.MEANINGS, labels.LIMITS, labels.ACTIONS, labels.SENTENCES, FIELD_NAMES)
+    tables = (labels.MEANINGS, labels.LIMITS, labels.ACTIONS, labels.SENTENCES, FIELD_NAMES, EDITOR_TEXTS)
     scopes = {scope.label for scope in Scope}
-    return messages | {text for table in tables for text in table.values()} | {state.value for state in State} | scopes
+    return messages | {*SCRIPT_TEXTS} | {text for table in tables for text in table.values()} | {state.value for state in State} | scopes
 
 
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])

@@ -6,7 +6,7 @@ Source: https://docs.ckan.org/en/latest/api/#ckan.logic.action.get.package_searc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -15,19 +15,26 @@ from harvesters.network.response_parsing import dump_json
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record, Row
 from harvesters.protocols.ckan.search import Item, Search, search_pages, unwrap_result
+from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.paged_document import paginate
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
     "rows": Option(int, 100, "The number of packages per page; portals return at most 1000."),
-    "fq": Option(str, None, "A filter query that limits the harvest, e.g. `organization:ict-authority`."),
+    "fq": Option(
+        str, None, "A filter query that limits the harvest, e.g. `organization:ict-authority`."
+    ),
 }
 
 _SEARCH = "/api/3/action/package_search"
-_VOLATILE = frozenset(("tracking_summary",))  # page views change daily although the package does not
+_VOLATILE = frozenset(
+    ("tracking_summary",)
+)  # page views change daily although the package does not
 
 
-def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
+def collect(
+    source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None
+) -> Pages[Row]:
     """Yield all packages, or those changed since *since* minus a second; a package in the state "deleted" is gone.
 
     The source's url is the portal's root, or the full address of a response (with /api/ in its
@@ -40,7 +47,16 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
     url = source.url if _is_response_url(source) else source.url.rstrip("/") + _SEARCH
     terms = {"sort": "id asc"}
     return search_pages(
-        Search(source, fetch, url, terms, _filter_query(source, since), get_option(source, OPTIONS, "rows"), _parse_packages), cursor
+        Search(
+            source,
+            fetch,
+            url,
+            terms,
+            _filter_query(source, since),
+            get_option(source, OPTIONS, "rows"),
+            _parse_packages,
+        ),
+        cursor,
     )
 
 
@@ -68,9 +84,13 @@ def _read_document(source: Source, fetch: Fetch, cursor: str | None) -> Pages[Ro
 def _filter_query(source: Source, since: datetime | None) -> str:
     parts = [get_option(source, OPTIONS, "fq")]
     if since is not None:
-        utc = since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)
-        parts.append(f"metadata_modified:[{utc - timedelta(seconds=1):%Y-%m-%dT%H:%M:%SZ} TO *]")
-    return " AND ".join(f"({part})" if len(parts) > 1 and all(parts) and index == 0 else part for index, part in enumerate(parts) if part)
+        second = in_utc(since) - timedelta(seconds=1)
+        parts.append(f"metadata_modified:[{second:%Y-%m-%dT%H:%M:%SZ} TO *]")
+    return " AND ".join(
+        f"({part})" if len(parts) > 1 and all(parts) and index == 0 else part
+        for index, part in enumerate(parts)
+        if part
+    )
 
 
 def _flatten(result: Any) -> list[Any]:
@@ -87,7 +107,9 @@ def _parse_packages(packages: list[Any]) -> Iterator[Item]:
             continue
         key = package.get("id") or package.get("name") or package.get("identifier")
         if not isinstance(key, str) or not key.strip():
-            yield InvalidRecord(None, f"a package without an id, titled {str(package.get('title'))[:80]!r}")
+            yield InvalidRecord(
+                None, f"a package without an id, titled {str(package.get('title'))[:80]!r}"
+            )
             continue
         modified = package.get("metadata_modified")
         yield _parse_package(key.strip(), package, modified if isinstance(modified, str) else None)
@@ -96,8 +118,14 @@ def _parse_packages(packages: list[Any]) -> Iterator[Item]:
 def _parse_package(key: str, package: dict[str, Any], modified: str | None) -> Item:
     if package.get("state") == "deleted":
         return DeletedRecord(key, modified)
-    stable = package if _VOLATILE.isdisjoint(package) else {name: value for name, value in package.items() if name not in _VOLATILE}
+    stable = (
+        package
+        if _VOLATILE.isdisjoint(package)
+        else {name: value for name, value in package.items() if name not in _VOLATILE}
+    )
     try:
         return Record(key, package, dump_json(stable), modified)
     except ValueError as error:
-        return InvalidRecord(key.encode("utf-8", "replace").decode(), f"a package that holds {error}")
+        return InvalidRecord(
+            key.encode("utf-8", "replace").decode(), f"a package that holds {error}"
+        )

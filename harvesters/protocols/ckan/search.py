@@ -16,13 +16,12 @@ from harvesters.network.response_parsing import load_json
 from harvesters.page_model import (
     DeletedRecord,
     InvalidRecord,
-    Page,
     Pages,
     Record,
     Row,
     SourcePosition,
 )
-from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.error_recovery import (
     CURSOR_ERRORS,
     PAGE_ERRORS,
@@ -81,7 +80,7 @@ class Search:
 
 
 @dataclass(frozen=True, slots=True)
-class CkanCursor:
+class CkanCursor(ListCursorMethods):
     """Position in a search: *start* among the ids from *base* on; *sizes* are the pieces in which
     an unreadable page is read.
 
@@ -99,14 +98,6 @@ class CkanCursor:
     incomplete_reason: str | None = None
     faults: int = 0
     empty: int = 0
-
-    def mark_incomplete(self, why: str | None) -> CkanCursor:
-        """Return the cursor with the reason why the list may be incomplete; the first reason is
-        kept.
-        """
-        return (
-            self if self.incomplete_reason or why is None else replace(self, incomplete_reason=why)
-        )
 
     def advance(self, count: int, size: int) -> CkanCursor:
         """Return the cursor after *count* records of the *size* that was requested."""
@@ -159,14 +150,8 @@ def search_pages(search: Search, cursor: str | None) -> Pages[Row]:
             items, position = tuple(search.items(packages)), reply.at
             loop_detector.check_page(reply.url, items, reply.content)
             state, ended = _advance(search, state, size, reply, items, count)
-        yield Page(
-            items,
-            None if ended else write_cursor(state),
-            state.total,
-            position,
-            again=again,
-            incomplete_reason=state.incomplete_reason,
-            moves=True,
+        yield state.page(
+            items, has_next=not ended, total=state.total, at=position, again=again, moves=True
         )
         if ended:
             return

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from lxml import etree
 from lxml.etree import _Element
@@ -16,8 +16,9 @@ from harvesters.errors import HarvestError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import InvalidRecord, Page, Pages, Record, SourcePosition
-from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.page_model import InvalidRecord, Pages, Record, SourcePosition
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor
+from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import (
     PAGE_ERRORS,
     RECORD_ERRORS,
@@ -62,7 +63,7 @@ class CswException(ParseError):
 
 
 @dataclass(frozen=True, slots=True)
-class CswCursor:
+class CswCursor(ListCursorMethods):
     """Position in a list: the *next* record, counted from 1, and the page *size*, smaller after
     errors; the rest as in Page.
     """
@@ -74,14 +75,6 @@ class CswCursor:
     incomplete_reason: str | None = None
     faults: int = 0
     empty: int = 0
-
-    def mark_incomplete(self, why: str | None) -> CswCursor:
-        """Return the cursor with the reason why the list may be incomplete; the first reason is
-        kept.
-        """
-        return (
-            self if self.incomplete_reason or why is None else replace(self, incomplete_reason=why)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,8 +116,8 @@ def collect(
     state = read_cursor(CswCursor, cursor) or CswCursor(
         get_option(source, OPTIONS, "size"), again=cursor is not None
     )
-    loop_detector = LoopDetector(source.name)
-    while True:
+    loop_detector, ended = LoopDetector(source.name), False
+    while not ended:
         items: tuple[Item, ...]
         position: SourcePosition | None = None
         again = state.again
@@ -137,51 +130,49 @@ def collect(
             if smaller.size < state.size:
                 state = smaller
                 continue
-            why = f"the record at {state.next} of the list cannot be read, and its key is unknown"
-            items, state = (
-                (InvalidRecord(None, f"the record at {state.next} of the list: {error}"),),
-                smaller.mark_incomplete(why),
-            )
-            ended = state.total is not None and state.next >= state.total
-            state = replace(state, next=state.next + 1, size=_increase_size(source, state))
+            items, state, ended = _skip_record(source, smaller, error)
         else:
             items, position = answer.items, answer.reply.at
             loop_detector.check_page(answer.reply.url, items, answer.reply.content)
-            empty = count_empty_pages(source.name, answer.reply.url, state.empty, items)
-            state = replace(
-                state.mark_incomplete(total_changed(state.total, answer.total)),
-                total=state.total if answer.total is None else answer.total,
-            )
-            following = (
-                answer.following if answer.following is not None else state.next + len(items)
-            )
-            ended = (
-                not items
-                or following <= state.next
-                or (state.total is not None and following > state.total)
-            )
-            state = state.mark_incomplete(_shortfall(state, len(items)) if ended else None)
-            state = replace(
-                state, next=following, size=_increase_size(source, state), empty=empty, faults=0
-            )
-        yield Page(
-            items,
-            None if ended else write_cursor(state),
-            state.total,
-            position,
-            again=again,
-            incomplete_reason=state.incomplete_reason,
-        )
-        if ended:
-            return
+            state, ended = _advance(source, state, answer)
+        yield state.page(items, has_next=not ended, total=state.total, at=position, again=again)
+
+
+def _skip_record(
+    source: Source, state: CswCursor, error: HarvestError
+) -> tuple[tuple[Item, ...], CswCursor, bool]:
+    """Return the one record that cannot be read, the cursor after it, and whether it is the last."""
+    why = f"the record at {state.next} of the list cannot be read, and its key is unknown"
+    item = InvalidRecord(None, f"the record at {state.next} of the list: {error}")
+    state = state.mark_incomplete(why)
+    ended = state.total is not None and state.next >= state.total
+    after = replace(state, next=state.next + 1, size=_increase_size(source, state))
+    return (item,), after, ended
+
+
+def _advance(source: Source, state: CswCursor, answer: CswResponse) -> tuple[CswCursor, bool]:
+    """Return the cursor after a page, and whether it was the last."""
+    items = answer.items
+    empty = count_empty_pages(source.name, answer.reply.url, state.empty, items)
+    state = replace(
+        state.mark_incomplete(total_changed(state.total, answer.total)),
+        total=state.total if answer.total is None else answer.total,
+    )
+    following = answer.following if answer.following is not None else state.next + len(items)
+    ended = (
+        not items
+        or following <= state.next
+        or (state.total is not None and following > state.total)
+    )
+    state = state.mark_incomplete(_shortfall(state, len(items)) if ended else None)
+    size = _increase_size(source, state)
+    return replace(state, next=following, size=size, empty=empty, faults=0), ended
 
 
 def _query_parameters(source: Source, since: datetime | None) -> Mapping[str, str]:
     parts = [get_option(source, OPTIONS, "constraint")]
     if since is not None and (name := get_option(source, OPTIONS, "modified")):
-        day = (
-            since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)
-        ) - timedelta(days=1)
+        day = in_utc(since) - timedelta(days=1)
         parts.append(f"{name} >= '{day:%Y-%m-%d}'")
     condition = " AND ".join(
         f"({part})" if len(parts) > 1 and parts[0] else part for part in parts if part

@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 import feedparser
@@ -29,6 +29,7 @@ from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record, Row
 from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import LoopDetector
 from harvesters.protocols.feed.entry import entry_row, feed_row
 from harvesters.source import Source
@@ -171,7 +172,7 @@ def _is_older_than(items: tuple[Item, ...], since: datetime | None) -> bool:
     """Return whether all entries of a page are older than *since*, so that later pages are too."""
     if since is None or not items:
         return False
-    since = since.replace(tzinfo=UTC) if since.tzinfo is None else since
+    since = in_utc(since)
     stamps = [getattr(item, "modified", None) for item in items]
     return all(stamp is not None and datetime.fromisoformat(stamp) < since for stamp in stamps)
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -15,8 +15,9 @@ from urllib.parse import unquote
 from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option_schema import Option, get_option, get_pattern
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, SourcePosition
-from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, SourcePosition
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor
+from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
 from harvesters.protocols.files import payload
 from harvesters.protocols.files.directory_listing import (
@@ -46,7 +47,7 @@ _OVERLAP = timedelta(days=2)  # listings have the server's local time, without a
 
 
 @dataclass(frozen=True, slots=True)
-class FolderCursor:
+class FolderCursor(ListCursorMethods):
     """Position in a folder: after the file *last*; the others are as in Page, or count unreadable
     files in a row.
     """
@@ -73,27 +74,16 @@ def collect(
     if the source's url is not a listing.
     """
     state = read_cursor(FolderCursor, cursor) or FolderCursor(again=cursor is not None)
-    moment = (
-        None
-        if since is None
-        else (since.replace(tzinfo=UTC) if since.tzinfo is None else since) - _OVERLAP
-    )
+    moment = in_utc(since) - _OVERLAP if since else None
     for entry, incomplete_reason in _list_files(source, fetch, state.last):
         if entry is None:
-            state = replace(state, incomplete_reason=state.incomplete_reason or incomplete_reason)
+            state = state.mark_incomplete(incomplete_reason)
         elif moment is None or entry.modified is None or entry.modified >= moment:
             items, position, state = _read_file(
                 source, fetch, entry, replace(state, last=entry.address)
             )
-            yield Page(
-                items,
-                write_cursor(state),
-                None,
-                position,
-                again=state.again,
-                incomplete_reason=state.incomplete_reason,
-            )
-    yield Page((), None, again=state.again, incomplete_reason=state.incomplete_reason)
+            yield state.page(items, has_next=True, at=position, again=state.again)
+    yield state.page((), has_next=False, again=state.again)
 
 
 def _list_files(
@@ -167,7 +157,7 @@ def _read_file(
         return (
             (InvalidRecord(None if kind == "rdf" else key, str(error)),),
             position,
-            replace(state, faults=faults, incomplete_reason=state.incomplete_reason or why),
+            replace(state, faults=faults).mark_incomplete(why),
         )
 
 

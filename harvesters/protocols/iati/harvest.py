@@ -21,7 +21,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import InvalidRecord, Page, Pages
 from harvesters.protocols.ckan.search import unwrap_result
-from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.error_recovery import RECORD_ERRORS, total_changed
 from harvesters.protocols.iati.activity_file import Item, parse_activities
 from harvesters.protocols.paged_document import paginate, take_page
@@ -51,7 +51,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class IatiCursor:
+class IatiCursor(ListCursorMethods):
     """Position in a harvest: in the file at *url*, the *place*-th, identified by its *mark*, after
     *passed* activities.
     """
@@ -134,37 +134,20 @@ def _read_file(
                 next(left, None)
             while items := take_page(left):
                 state = replace(state, passed=state.passed + len(items))
-                yield (
-                    Page(
-                        items,
-                        write_cursor(state),
-                        None,
-                        reply.at,
-                        again=again,
-                        incomplete_reason=state.incomplete_reason,
-                    ),
-                    state,
-                )
+                yield state.page(items, has_next=True, at=reply.at, again=again), state
             activity_filter.log_excluded(reply.url)
             items = ()
             if faults:
                 raise faults[0]
     except RECORD_ERRORS as error:
         items = (InvalidRecord(None, f"an activity file that cannot be read to its end: {error}"),)
-        state = replace(
-            state, incomplete_reason=state.incomplete_reason or f"a file cannot be read: {error}"
-        )
+        state = state.mark_incomplete(f"a file cannot be read: {error}")
     after = (
         IatiCursor(following, state.place + 1, incomplete_reason=state.incomplete_reason)
         if following
         else None
     )
-    yield (
-        Page(
-            items, write_cursor(after) if after else None, incomplete_reason=state.incomplete_reason
-        ),
-        after or state,
-    )
+    yield (after or state).page(items, has_next=after is not None), after or state
 
 
 def _until_error(items: Iterator[Item], faults: list[ParseError]) -> Iterator[Item]:

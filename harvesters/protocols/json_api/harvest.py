@@ -15,7 +15,7 @@ from harvesters.option_schema import Option
 from harvesters.page_model import InvalidRecord, Page, Pages, Row
 from harvesters.parsing import join_url, url_path
 from harvesters.payloads.jmespath_compiler import compile_jmespath
-from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.error_recovery import RECORD_ERRORS
 from harvesters.protocols.json_api import parser
 from harvesters.protocols.json_api.paging import read_pages
@@ -87,7 +87,7 @@ def _read_document(plan: PagingPlan, fetch: Fetch, cursor: str | None) -> Pages[
 
 
 @dataclass(frozen=True, slots=True)
-class JsonFolderCursor:
+class JsonFolderCursor(ListCursorMethods):
     """Position in a folder: the address of the *last* file that was read; the rest as in Page."""
 
     last: str = ""
@@ -110,29 +110,17 @@ def _read_index(plan: PagingPlan, fetch: Fetch, cursor: str | None) -> Pages[Row
     state = read_cursor(JsonFolderCursor, cursor) or JsonFolderCursor(again=cursor is not None)
     left = [address for address in addresses if address > state.last]
     if not left:
-        yield Page(
-            (),
-            None,
-            len(addresses),
-            reply.at,
-            again=state.again,
-            incomplete_reason=state.incomplete_reason,
-        )
+        yield state.page((), has_next=False, total=len(addresses), at=reply.at, again=state.again)
     for address in left:
         items, file = _read_file(plan, fetch, address)
-        state = replace(
-            state,
-            last=address,
-            incomplete_reason=state.incomplete_reason or _incomplete_reason(plan, items, file),
-        )
-        following = write_cursor(state) if address != left[-1] else None
-        yield Page(
+        reason = _incomplete_reason(plan, items, file)
+        state = replace(state, last=address).mark_incomplete(reason)
+        yield state.page(
             items,
-            following,
-            len(addresses),
-            file.at if file else None,
+            has_next=address != left[-1],
+            total=len(addresses),
+            at=file.at if file else None,
             again=state.again,
-            incomplete_reason=state.incomplete_reason,
         )
 
 

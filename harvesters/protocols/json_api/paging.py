@@ -11,9 +11,9 @@ from typing import Any
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import load_json
-from harvesters.page_model import InvalidRecord, Page, Pages, Record, Row, SourcePosition
+from harvesters.page_model import InvalidRecord, Pages, Record, Row, SourcePosition
 from harvesters.parsing import join_url
-from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.datestamps import max_if_sorted, parse_timestamp
 from harvesters.protocols.error_recovery import (
     CURSOR_ERRORS,
@@ -40,7 +40,7 @@ _RELATIONS = re.compile(r"\brel\s*+=\s*+\"?([^\",;]*+)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
-class JsonCursor:
+class JsonCursor(ListCursorMethods):
     """Position in a list.
 
     *next* is the position of the next request (a page number, offset, cursor or address; empty: the
@@ -63,14 +63,6 @@ class JsonCursor:
     incomplete_reason: str | None = None
     faults: int = 0
     empty: int = 0
-
-    def mark_incomplete(self, why: str | None) -> JsonCursor:
-        """Return the cursor with the reason why the list may be incomplete; the first reason is
-        kept.
-        """
-        return (
-            self if self.incomplete_reason or why is None else replace(self, incomplete_reason=why)
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,14 +106,8 @@ def read_pages(plan: PagingPlan, fetch: Fetch, cursor: str | None) -> Pages[Row]
             loop_detector.check_token(
                 answer.reply.url, None if ended or state.sizes else state.next, "the cursor"
             )
-        yield Page(
-            records,
-            None if ended else write_cursor(state),
-            state.total,
-            position,
-            again=again,
-            incomplete_reason=state.incomplete_reason,
-            moves=True,
+        yield state.page(
+            records, has_next=not ended, total=state.total, at=position, again=again, moves=True
         )
         if ended:
             return

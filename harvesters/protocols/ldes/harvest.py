@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urldefrag, urlsplit
 
@@ -18,7 +18,7 @@ import structlog
 from pyoxigraph import NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
-from harvesters.network.fetch import Fetch
+from harvesters.network.fetch import Fetch, Reply
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages
 from harvesters.payloads.graph import Graph
@@ -26,7 +26,7 @@ from harvesters.payloads.rdf_format import parse_rdf
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.record_discovery import is_described
 from harvesters.protocols.cursor import read_cursor, write_cursor
-from harvesters.protocols.datestamps import parse_timestamp
+from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.ldes import tree
 from harvesters.protocols.ldes.tree import Member, Stream
 from harvesters.protocols.paged_document import MAX_RECORDS
@@ -78,7 +78,7 @@ def collect(
     may hold the latest version of any entity. Raises ParseError if the source is not a stream.
     """
     rdf_reader = build_reader(source, fetch)
-    moment = None if since is None else since.replace(tzinfo=UTC) if since.tzinfo is None else since
+    moment = in_utc(since) if since else None
     state = read_cursor(LdesCursor, cursor) or LdesCursor(again=cursor is not None)
     with (
         tempfile.TemporaryDirectory(prefix="stocktake-") as folder,
@@ -97,7 +97,8 @@ def collect(
         total = (
             file.execute("SELECT count(*) FROM latest").fetchone()[0] if moment is None else None
         )
-        while True:
+        ended = False
+        while not ended:
             rows = file.execute(
                 "SELECT * FROM latest WHERE entity > ? ORDER BY entity LIMIT ?",
                 (state.last, MAX_RECORDS),
@@ -105,21 +106,15 @@ def collect(
             state = replace(state, last=rows[-1][0] if rows else state.last)
             ended = len(rows) < MAX_RECORDS
             items = tuple(_parse_entity(rdf_reader, *row) for row in rows)
-            yield Page(
-                items,
-                None if ended else write_cursor(state),
-                total,
-                again=state.again,
-                incomplete_reason=walk.incomplete_reason,
-            )
-            if ended:
-                return
+            following, reason = None if ended else write_cursor(state), walk.incomplete_reason
+            yield Page(items, following, total, again=state.again, incomplete_reason=reason)
 
 
 def _read_members(
     rdf_reader: RdfReader, moment: datetime | None, walk: StreamWalk
 ) -> Iterator[tuple[str, str, str, bool, str, str]]:
     """Read all pages that may hold changes since *moment*, and yield their members as table rows."""
+    name = rdf_reader.source.name
     pending, seen = [_root_node(rdf_reader, moment)], set[str]()
     while pending:
         address = pending.pop()
@@ -128,27 +123,14 @@ def _read_members(
         seen.add(address)
         if len(seen) > _MAX_PAGES:
             raise ParseError(
-                f"{rdf_reader.source.name}: its stream has more than {_MAX_PAGES} pages; it does not end"
+                f"{name}: its stream has more than {_MAX_PAGES} pages; it does not end"
             )
         reply = rdf_reader.fetch.get(address, accept=_ACCEPT)
         seen.add(urldefrag(reply.url).url)
-        broken: NodeErrors = {}
-        with parse_rdf(
-            reply, rdf_reader.load_context, rdf_reader.syntax, graphs=True, broken=broken
-        ) as store:
-            walk.stream, walk.pages = tree.parse_stream(store, walk.stream), walk.pages + 1
-            walk.incomplete_reason = walk.incomplete_reason or tree.retention_limit(store)
-            links = tree.parse_relations(store, urldefrag(reply.url).url, walk.stream)
-            members = list(tree.parse_members(store, walk.stream, rdf_reader.steps, broken))
-        if (
-            broken and walk.incomplete_reason is None
-        ):  # members have their own reason; other parts may be relations to pages
-            walk.incomplete_reason = (
-                f"{reply.url} has parts that cannot be read: {next(iter(broken.values()))}"
-            )
+        links, members = _parse_page(rdf_reader, reply, walk)
         if walk.pages == 1 and not links and not members:
             raise ParseError(
-                f"{rdf_reader.source.name}: {reply.url} is not a page of an event stream: it has neither members nor relations"
+                f"{name}: {reply.url} is not a page of an event stream: it has neither members nor relations"
             )
         pending += [
             link.address
@@ -164,6 +146,25 @@ def _read_members(
                 or stamp >= moment
             ):
                 yield _table_row(member)
+
+
+def _parse_page(
+    rdf_reader: RdfReader, reply: Reply, walk: StreamWalk
+) -> tuple[list[tree.Relation], list[Member | tuple[str, str]]]:
+    """Return the relations and members of a page, and note in *walk* what it says of the stream."""
+    broken: NodeErrors = {}
+    with parse_rdf(
+        reply, rdf_reader.load_context, rdf_reader.syntax, graphs=True, broken=broken
+    ) as store:
+        walk.stream, walk.pages = tree.parse_stream(store, walk.stream), walk.pages + 1
+        walk.incomplete_reason = walk.incomplete_reason or tree.retention_limit(store)
+        links = tree.parse_relations(store, urldefrag(reply.url).url, walk.stream)
+        members = list(tree.parse_members(store, walk.stream, rdf_reader.steps, broken))
+    if broken and walk.incomplete_reason is None:
+        # Members have their own reason; other parts may be relations to pages.
+        first_error = next(iter(broken.values()))
+        walk.incomplete_reason = f"{reply.url} has parts that cannot be read: {first_error}"
+    return links, members
 
 
 def _table_row(member: Member) -> tuple[str, str, str, bool, str, str]:

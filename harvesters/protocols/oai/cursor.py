@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 from harvesters.errors import HarvestError
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.protocols.cursor import ListCursorMethods
 from harvesters.protocols.error_recovery import RECORD_ERRORS, LoopDetector
 from harvesters.protocols.oai import parser
 from harvesters.protocols.oai.parser import ListPage
@@ -75,7 +76,7 @@ class Repository:
 
 
 @dataclass(frozen=True, slots=True)
-class OaiCursor:
+class OaiCursor(ListCursorMethods):
     """Position in the lists of a repository.
 
     *group* is the number of the set; *origin* the start of the run's time window. *todo* are the
@@ -112,14 +113,6 @@ class OaiCursor:
     def is_full_list(self) -> bool:
         """Return whether the current list is the whole set, so that its declared size is the total."""
         return self.todo == ((self.origin, None),)
-
-    def mark_incomplete(self, why: str | None) -> OaiCursor:
-        """Return the cursor with the reason why the list may be incomplete; the first reason is
-        kept.
-        """
-        return (
-            self if self.incomplete_reason or why is None else replace(self, incomplete_reason=why)
-        )
 
     def restart_with(self, todo: tuple[Window, ...], *, restarts: int = 0) -> OaiCursor:
         """Return a cursor at the beginning of the first of *todo*."""

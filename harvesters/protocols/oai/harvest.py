@@ -7,16 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from fnmatch import fnmatchcase
 from typing import Any
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option_schema import Option, get_option, option_names
-from harvesters.page_model import InvalidRecord, Page, Pages, Payload, SourcePosition
-from harvesters.protocols.cursor import read_cursor, write_cursor
-from harvesters.protocols.datestamps import max_if_sorted
+from harvesters.page_model import InvalidRecord, Pages, Payload, SourcePosition
+from harvesters.protocols.cursor import read_cursor
+from harvesters.protocols.datestamps import in_utc, max_if_sorted
 from harvesters.protocols.error_recovery import (
     CURSOR_ERRORS,
     PAGE_ERRORS,
@@ -147,14 +147,12 @@ def _read_lists(repository: Repository, state: OaiCursor) -> Pages[Any]:
         if (state.group, state.todo[:1]) != (before.group, before.todo[:1]):
             progress.seen_keys.clear()
         if items is not None or not state.todo:
-            following = write_cursor(state) if state.todo else None
-            yield Page(
+            yield state.page(
                 items or (),
-                following,
-                _declared_total(repository, before, state),
-                position,
+                has_next=bool(state.todo),
+                total=_declared_total(repository, before, state),
+                at=position,
                 again=before.again,
-                incomplete_reason=state.incomplete_reason,
                 moves=True,
             )
 
@@ -263,7 +261,4 @@ def _format_since(repository: Repository, since: datetime | None) -> str | None:
     if since is None:
         return None
     calendar = repository.fetch_calendar()
-    return calendar.format_time(
-        (since.replace(tzinfo=UTC) if since.tzinfo is None else since)
-        - max(calendar.step, timedelta(seconds=1))
-    )
+    return calendar.format_time(in_utc(since) - max(calendar.step, timedelta(seconds=1)))

@@ -7,6 +7,7 @@ Source: https://www.w3.org/TR/vocab-dcat-3/, https://www.hydra-cg.com/spec/lates
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from hashlib import blake2b
@@ -25,7 +26,7 @@ from harvesters.payloads import record_discovery
 from harvesters.payloads.graph import Graph, Node
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.payloads.record_discovery import DiscoveredRecords
-from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.error_recovery import (
     RECORD_ERRORS,
     LoopDetector,
@@ -55,7 +56,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class RdfCursor:
+class RdfCursor(ListCursorMethods):
     """Position in a crawl.
 
     *todo* are the documents to read, the current one first; *seen* are digests of all that were
@@ -73,14 +74,6 @@ class RdfCursor:
     again: bool = False
     incomplete_reason: str | None = None
     empty: int = 0
-
-    def mark_incomplete(self, why: str | None) -> RdfCursor:
-        """Return the cursor with the reason why the full harvest may be incomplete; the first
-        reason is kept.
-        """
-        return (
-            self if self.incomplete_reason or why is None else replace(self, incomplete_reason=why)
-        )
 
 
 def collect(
@@ -115,43 +108,52 @@ def _read_documents(rdf_reader: RdfReader, state: RdfCursor, *, first: bool) -> 
             if reply.not_modified:
                 yield Page((), None, at=reply.at, unchanged=True)
                 return
-            broken: NodeErrors = {}
-            with rdf_reader.open_store(reply, broken) as store:
-                result, following = (
-                    rdf_reader.find_records(store, page=_without_fragment(reply)),
-                    record_discovery.find_next_page(store),
-                )
-                _check_content(rdf_reader, reply, store, result)
-                state = _queue_catalogues(rdf_reader, state, result, reply)
-                is_only = first and not following and not result.elsewhere and len(state.todo) == 1
-                loop_detector.check_token(
-                    reply.url, following and join_url(reply.url, following), "the next page"
-                )
-                start = state
-                for page, after in _read_document(
-                    rdf_reader, start, store, result, broken, reply, following
-                ):
+            with _open_document(rdf_reader, reply) as document:
+                state = _queue_catalogues(rdf_reader, state, document.result, reply)
+                is_only = first and document.is_only and len(state.todo) == 1
+                loop_detector.check_token(reply.url, document.following, "the next page")
+                for page, after in _read_document(rdf_reader, state, document):
                     state = after
                     yield page
         except RECORD_ERRORS as error:
             if not state.below:
                 raise
-            state = _next_document(
-                state.mark_incomplete(f"the catalogue {address} cannot be read: {error}"), None
-            )
+            why = f"the catalogue {address} cannot be read: {error}"
+            state = _next_document(state.mark_incomplete(why), None)
             lost = InvalidRecord(None, f"the catalogue {address}: {error}")
-            yield Page(
-                (lost,),
-                write_cursor(state) if state.todo else None,
-                again=state.again,
-                incomplete_reason=state.incomplete_reason,
-            )
+            yield state.page((lost,), has_next=bool(state.todo), again=state.again)
             continue
-        if not is_only:
-            rdf_reader.fetch.seen.pop(
-                address, None
-            )  # a document may be unchanged while those it links to are not
+        if not is_only:  # a document may be unchanged while those it links to are not
+            rdf_reader.fetch.seen.pop(address, None)
         first = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    """A parsed response: its records, the nodes that cannot be read, and the next page's address."""
+
+    reply: Reply
+    store: Store
+    broken: NodeErrors
+    result: DiscoveredRecords
+    following: str | None
+
+    @property
+    def is_only(self) -> bool:
+        """Return whether the document names no other that has to be read."""
+        return not self.following and not self.result.elsewhere
+
+
+@contextmanager
+def _open_document(rdf_reader: RdfReader, reply: Reply) -> Iterator[_Document]:
+    """Parse a response. Raise ParseError if it has no record, catalogue or page of one."""
+    broken: NodeErrors = {}
+    with rdf_reader.open_store(reply, broken) as store:
+        result = rdf_reader.find_records(store, page=_without_fragment(reply))
+        following = record_discovery.find_next_page(store)
+        _check_content(rdf_reader, reply, store, result)
+        address = join_url(reply.url, following) if following else None
+        yield _Document(reply, store, broken, result, address)
 
 
 def _without_fragment(reply: Reply) -> str:
@@ -220,83 +222,69 @@ def _allowed_links(rdf_reader: RdfReader, addresses: Iterable[str], reply: Reply
 
 
 def _read_document(
-    rdf_reader: RdfReader,
-    state: RdfCursor,
-    store: Store,
-    result: DiscoveredRecords,
-    broken: NodeErrors,
-    reply: Reply,
-    following: str | None,
+    rdf_reader: RdfReader, state: RdfCursor, document: _Document
 ) -> Iterator[tuple[Page[Graph], RdfCursor]]:
     """Yield the pages of one document: its records, then each member that it only names."""
-    declared_total = record_discovery.find_total(store)
-    state = replace(
-        state.mark_incomplete(total_changed(state.total, declared_total) if state.paged else None),
-        total=declared_total,
-    )
-    again = state.again
-    records = [(key, node) for key, node in result.records if ("d", key) > state.last]
-    members = [
-        address
-        for address in _allowed_links(rdf_reader, result.elsewhere, reply)
-        if ("m", address) > state.last
-    ]
-    unassigned = unassigned_errors(result, broken)
-    state = state.mark_incomplete(
-        f"{reply.url} has parts that cannot be read: {next(iter(broken.values()))}"
-        if broken
-        else None
-    )
-    unreadable = [*map(unidentified, result.keyless), *unassigned] if state.last < ("m",) else []
-    chunks = _chunks(records) or [[]]
-    for number, chunk in enumerate(chunks, 1):
-        items = (
-            *(rdf_reader.parse_record(store, key, node, broken) for key, node in chunk),
-            *(unreadable if number == len(chunks) else []),
-        )
-        more = number < len(chunks) or bool(members)
+    reply, following = document.reply, document.following
+    total = record_discovery.find_total(document.store)
+    state = state.mark_incomplete(total_changed(state.total, total) if state.paged else None)
+    if document.broken:
+        first_error = next(iter(document.broken.values()))
+        state = state.mark_incomplete(f"{reply.url} has parts that cannot be read: {first_error}")
+    state, again = replace(state, total=total), state.again
+    linked = _allowed_links(rdf_reader, document.result.elsewhere, reply)
+    members = [address for address in linked if ("m", address) > state.last]
+    for last, items, is_last in _record_pages(rdf_reader, state, document):
         empty = count_empty_pages(rdf_reader.source.name, reply.url, state.empty, items)
-        state = replace(state, last=("d", chunk[-1][0]) if chunk else state.last, empty=empty)
-        state = (
-            state if more else _next_document(state, following and join_url(reply.url, following))
-        )
-        yield (
-            Page(
-                items,
-                write_cursor(state) if state.todo else None,
-                _collection_total(state, declared_total),
-                reply.at,
-                again=again,
-                incomplete_reason=state.incomplete_reason,
-            ),
-            state,
-        )
+        state = replace(state, last=last, empty=empty)
+        if is_last and not members:
+            state = _next_document(state, following)
+        yield _page(state, items, total, reply.at, again=again), state
     for address in members:
         item, position = _fetch_member(rdf_reader, address)
         state = replace(state, last=("m", address))
-        state = (
-            state
-            if address != members[-1]
-            else _next_document(state, following and join_url(reply.url, following))
-        )
-        yield (
-            Page(
-                (item,),
-                write_cursor(state) if state.todo else None,
-                _collection_total(state, declared_total),
-                position,
-                again=again,
-                incomplete_reason=state.incomplete_reason,
-            ),
-            state,
-        )
+        if address == members[-1]:
+            state = _next_document(state, following)
+        yield _page(state, (item,), total, position, again=again), state
 
 
-def _collection_total(state: RdfCursor, total: int | None) -> int | None:
-    """Return the total of a single collection. Totals of several catalogues cannot be added: a
-    record may be in more than one.
+def _page(
+    state: RdfCursor,
+    items: tuple[Item, ...],
+    total: int | None,
+    at: SourcePosition | None,
+    *,
+    again: bool,
+) -> Page[Graph]:
+    """Return a page with the total of a single collection. Totals of several catalogues cannot be
+    added: a record may be in more than one.
     """
-    return total if len(state.seen) == 1 else None
+    whole = total if len(state.seen) == 1 else None
+    return state.page(items, has_next=bool(state.todo), total=whole, at=at, again=again)
+
+
+def _record_pages(
+    rdf_reader: RdfReader, state: RdfCursor, document: _Document
+) -> Iterator[tuple[tuple[str, ...], tuple[Item, ...], bool]]:
+    """Yield the records of a document in pages, at least one: the position after the page, its
+    records, and whether it is the last, which has the records that cannot be read too.
+    """
+    records = [(key, node) for key, node in document.result.records if ("d", key) > state.last]
+    unreadable: list[Item] = []
+    if state.last < ("m",):
+        unassigned = unassigned_errors(document.result, document.broken)
+        unreadable = [*map(unidentified, document.result.keyless), *unassigned]
+    chunks = _chunks(records) or [[]]
+    for number, chunk in enumerate(chunks, 1):
+        is_last = number == len(chunks)
+        items = (
+            *(
+                rdf_reader.parse_record(document.store, key, node, document.broken)
+                for key, node in chunk
+            ),
+            *(unreadable if is_last else []),
+        )
+        yield ("d", chunk[-1][0]) if chunk else state.last, items, is_last
 
 
 def _chunks(records: list[tuple[str, Node]]) -> list[list[tuple[str, Node]]]:

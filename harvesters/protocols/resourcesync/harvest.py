@@ -7,14 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option_schema import Option, get_option, get_pattern
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, SourcePosition
-from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, SourcePosition
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor, write_cursor
+from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
 from harvesters.protocols.files import payload
 from harvesters.protocols.files.payload import FORMATS, Item, parse_file
@@ -31,7 +32,7 @@ _OVERLAP = timedelta(days=1)  # a lastmod may be a date without a time
 
 
 @dataclass(frozen=True, slots=True)
-class ResourceSyncCursor:
+class ResourceSyncCursor(ListCursorMethods):
     """Position in a harvest: after the resource *last* of the list *list*; the others are as in
     Page, or count errors in a row.
     """
@@ -59,7 +60,7 @@ def collect(
     read is unreadable and does not stop the others. Raises ParseError if the source's url leads to
     no list.
     """
-    moment = None if since is None else since.replace(tzinfo=UTC) if since.tzinfo is None else since
+    moment = in_utc(since) if since else None
     state = read_cursor(ResourceSyncCursor, cursor) or ResourceSyncCursor(again=cursor is not None)
     only = get_pattern(source, OPTIONS, "only")
     passed = not state.list
@@ -70,14 +71,7 @@ def collect(
                 items, position, state = _read_resource(
                     source, fetch, entry, packaged, replace(state, list=name, last=entry.address)
                 )
-                yield Page(
-                    items,
-                    write_cursor(state),
-                    None,
-                    position,
-                    again=state.again,
-                    incomplete_reason=state.incomplete_reason,
-                )
+                yield state.page(items, has_next=True, at=position, again=state.again)
     if not passed:  # the cursor's list no longer exists
         yield from collect(
             source,
@@ -86,7 +80,7 @@ def collect(
             write_cursor(ResourceSyncCursor(again=True, incomplete_reason=state.incomplete_reason)),
         )
         return
-    yield Page((), None, again=state.again, incomplete_reason=state.incomplete_reason)
+    yield state.page((), has_next=False, again=state.again)
 
 
 def _select_entries(

@@ -7,19 +7,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 from pyoxigraph import DefaultGraph, NamedNode, Store
 
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option_schema import get_option
-from harvesters.page_model import InvalidRecord, Page, Pages, Record, SourcePosition
+from harvesters.page_model import InvalidRecord, Pages, Record, SourcePosition
 from harvesters.payloads import record_discovery
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import Graph, bounded_description
 from harvesters.payloads.rdf_format import parse_rdf
-from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor
+from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import PAGE_ERRORS, RECORD_ERRORS, count_unreadable
 from harvesters.protocols.sparql import endpoint as sparql_endpoint
 from harvesters.protocols.sparql.endpoint import Endpoint, build_endpoint, is_iri, make_batches
@@ -37,7 +38,7 @@ Batch = Sequence[tuple[str, int]]  # subjects with the endpoint's count of state
 
 
 @dataclass(frozen=True, slots=True)
-class SparqlCursor:
+class SparqlCursor(ListCursorMethods):
     """Position in a listing: after the subject *after*; *came* were received of *total*.
 
     *since* is the day from which changes are requested (empty: all), *limit* the number of subjects
@@ -52,14 +53,6 @@ class SparqlCursor:
     again: bool = False
     incomplete_reason: str | None = None
     faults: int = 0
-
-    def mark_incomplete(self, why: str | None) -> SparqlCursor:
-        """Return the cursor with the reason why the full harvest may be incomplete; the first
-        reason is kept.
-        """
-        return (
-            self if self.incomplete_reason or why is None else replace(self, incomplete_reason=why)
-        )
 
 
 def is_incremental(source: Source) -> bool:
@@ -93,9 +86,7 @@ def _start(endpoint: Endpoint, since: datetime | None, state: SparqlCursor) -> S
     count.
     """
     if since is not None and endpoint.path and _all_dated(endpoint):
-        day = (
-            since.replace(tzinfo=UTC) if since.tzinfo is None else since.astimezone(UTC)
-        ) - timedelta(days=1)
+        day = in_utc(since) - timedelta(days=1)
         state = replace(state, since=f"{day:%Y-%m-%d}")
     try:
         return replace(state, total=endpoint.count(_pattern(endpoint, state)))
@@ -124,9 +115,7 @@ def _read_batches(endpoint: Endpoint, state: SparqlCursor) -> Pages[Graph]:
         state, listed = _list_subjects(endpoint, state)
         if not listed:
             state = _check_complete(endpoint, state)
-            yield Page(
-                (), None, state.total, again=state.again, incomplete_reason=state.incomplete_reason
-            )
+            yield state.page((), has_next=False, total=state.total, again=state.again)
             return
         for batch in make_batches(listed, get_option(endpoint.source, OPTIONS, "size")):
             items, position = _describe(
@@ -138,13 +127,8 @@ def _read_batches(endpoint: Endpoint, state: SparqlCursor) -> Pages[Graph]:
                 if not is_iri(name)
             ]
             state = replace(state, after=batch[-1][0], came=state.came + len(batch))
-            yield Page(
-                tuple(items),
-                write_cursor(state),
-                state.total,
-                position,
-                again=state.again,
-                incomplete_reason=state.incomplete_reason,
+            yield state.page(
+                tuple(items), has_next=True, total=state.total, at=position, again=state.again
             )
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from urllib.parse import urldefrag, urlsplit
 
 import structlog
@@ -19,7 +19,8 @@ from harvesters.option_schema import Option, get_pattern
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, SourcePosition
 from harvesters.payloads import structured_data
 from harvesters.payloads.graph import Graph
-from harvesters.protocols.cursor import read_cursor, write_cursor
+from harvesters.protocols.cursor import ListCursorMethods, read_cursor, write_cursor
+from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
 from harvesters.protocols.rdf import reader
 from harvesters.protocols.rdf.reader import Item, RdfReader, build_reader, unidentified
@@ -42,7 +43,7 @@ log = structlog.get_logger()
 
 
 @dataclass(frozen=True, slots=True)
-class WebCursor:
+class WebCursor(ListCursorMethods):
     """Position in a crawl: in the sitemap *map*, after the page *last*; *incomplete_reason*,
     *again* as in Page, *faults* counts pages in a row.
     """
@@ -71,11 +72,7 @@ def collect(
     """
     rdf_reader = build_reader(source, fetch)
     state = read_cursor(WebCursor, cursor) or WebCursor(again=cursor is not None)
-    moment = (
-        None
-        if since is None
-        else (since.replace(tzinfo=UTC) if since.tzinfo is None else since) - _OVERLAP
-    )
+    moment = in_utc(since) - _OVERLAP if since else None
     reply = fetch.get(source.url, accept=ACCEPT)
     if is_html(reply.content):
         items = _parse_page(rdf_reader, reply)
@@ -88,30 +85,16 @@ def collect(
     passed = not state.map
     for sitemap, pages in _walk_sitemaps(rdf_reader, reply, moment):
         passed = passed or sitemap == state.map
-        if passed:
-            for entry in [
-                entry for entry in pages if sitemap != state.map or entry.address > state.last
-            ]:
-                items, position, state = _read_page(
-                    rdf_reader, entry, replace(state, map=sitemap, last=entry.address)
-                )
-                yield Page(
-                    items,
-                    write_cursor(state),
-                    None,
-                    position,
-                    again=state.again,
-                    incomplete_reason=state.incomplete_reason,
-                )
+        for entry in pages if passed else []:
+            if sitemap != state.map or entry.address > state.last:
+                after = replace(state, map=sitemap, last=entry.address)
+                items, position, state = _read_page(rdf_reader, entry, after)
+                yield state.page(items, has_next=True, at=position, again=state.again)
     if not passed:  # the cursor's sitemap no longer exists
-        yield from collect(
-            source,
-            fetch,
-            since,
-            write_cursor(WebCursor(again=True, incomplete_reason=state.incomplete_reason)),
-        )
+        start = WebCursor(again=True, incomplete_reason=state.incomplete_reason)
+        yield from collect(source, fetch, since, write_cursor(start))
         return
-    yield Page((), None, again=state.again, incomplete_reason=state.incomplete_reason)
+    yield state.page((), has_next=False, again=state.again)
 
 
 def _walk_sitemaps(
@@ -173,7 +156,7 @@ def _read_page(
         return (
             (InvalidRecord(address, str(error)),),
             None,
-            replace(state, faults=faults, incomplete_reason=state.incomplete_reason or why),
+            replace(state, faults=faults).mark_incomplete(why),
         )
     items = _parse_page(rdf_reader, reply, entry)
     broken = any(isinstance(item, InvalidRecord) and item.key == address for item in items)
