@@ -56,14 +56,15 @@ class PreviewRunner:
         """Try a card for a client; raises StoreBusy while another is tried, and QuotaExceeded where the client has had its share."""
         if self._busy:
             raise StoreBusy("Another preview is running; try again in a minute")
-        self._admit(client)
+        self.admit(client)
         self._busy = True
         try:
             return await self._run(card)
         finally:
             self._busy = False
 
-    def _admit(self, client: str) -> None:
+    def admit(self, client: str) -> None:
+        """Count a request of a client to another host; raises QuotaExceeded where the client has had its share."""
         now = self.clock()
         times = [at for at in self._had.pop(client, []) if now - at < WINDOW]
         self._had[client] = times

@@ -10,6 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+from publisher.portal.field_suggestions import FieldSuggestions
+
+LAST_STEP = 4  # the definition is whole
 LONGEST = 500  # characters of an answer; options may have four times as many
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
 
@@ -100,6 +103,13 @@ def from_query(params: Mapping[str, str]) -> WizardState:
     """Read the answers from an address."""
     values = {name: params.get(name, "").strip()[: 4 * LONGEST if name == "options" else LONGEST] for name in _FORM_FIELDS}
     return WizardState(SOURCE_FORMATS.get(params.get("kind", "")), values)
+
+
+def with_suggestion(state: WizardState, suggestion: FieldSuggestions) -> WizardState:
+    """Return the state with what a sample suggests; what the visitor wrote stays."""
+    suggested = {"records": suggestion.records, **suggestion.fields}
+    filled = {name: text for name, text in suggested.items() if not state.values.get(name)}
+    return WizardState(state.kind, {**state.values, **filled})
 
 
 def source_toml(state: WizardState) -> str:

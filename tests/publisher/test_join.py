@@ -15,6 +15,7 @@ from command_line.services import preview_runner
 from command_line.settings import Settings
 from publisher.app import SiteOptions, create_app
 from publisher.errors import QuotaExceeded, StoreBusy
+from publisher.portal.sample import SampleError, fetch_sample
 from publisher.portal.source_preview import MOST_PREVIEWS, WINDOW, PreviewOutcome, PreviewRunner, RecordPreview, parse_outcome
 from publisher.portal.source_wizard import from_query, source_toml
 from vocab.iris import BASE
@@ -161,3 +162,58 @@ async def test_the_real_command_goes_to_no_private_address_even_where_our_own_ca
 
     assert (output.error_kind, output.records) == ("refused", ())
     assert not list(data.rglob("*"))
+
+
+async def test_a_sample_suggests_the_fields_that_the_visitor_left_empty(service):
+    clinics = '{"uuid": "a", "title": "Clinics", "summary": "x", "country": "KE"}'
+    sample = f'{{"data": [{clinics}, {{"uuid": "b", "title": "Roads", "country": "RW"}}]}}'
+    form = {name: text for name, text in SAMPLE.items() if name not in ("key", "name")}
+    async with visitor(service, None) as client:
+        page = await client.post("/join", data={**form, "suggest": "1"}, files={"sample": (None, sample)})
+
+    assert page.status_code == 200
+    for name, value in (("key", "uuid"), ("records", "data"), ("countries", "country")):
+        assert f'name="{name}" type="text" value="{value}"' in page.text
+    assert "key = &#34;uuid&#34;" in page.text
+
+
+UNREADABLE = (b"", b"[" * 50_000, b"<a>" * 500, b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", b"\xff\x00,\n\"", b"{}", b"a,b\n")
+
+
+@pytest.mark.parametrize("sample", UNREADABLE)
+async def test_a_sample_that_cannot_be_read_is_named_and_breaks_nothing(service, sample):
+    form = {name: text for name, text in SAMPLE.items() if name not in ("key", "name")}
+    async with visitor(service, None) as client:
+        page = await client.post("/join", data={**form, "suggest": "1"}, files={"file": ("sample", sample)})
+
+    assert page.status_code == 200
+    assert "No records were recognized in this sample" in page.text
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://[::1]/x", "ftp://a/", "http://a.example:x/"])
+async def test_a_sample_is_fetched_from_public_addresses_only(service, url):
+    async with visitor(service, runner()) as client:
+        page = await client.post("/join", data={**SAMPLE, "url": url, "suggest": "1"}, files={"sample": (None, "")})
+
+    assert page.status_code == 200
+    assert "not on the public internet" in page.text
+
+
+async def test_a_sample_is_not_fetched_against_robots_txt():
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(200, text="User-agent: *\nDisallow: /private" if request.url.path == "/robots.txt" else "a,b\n1,2\n")
+
+    allowed = await fetch_sample("https://a.example/open", httpx.AsyncClient(transport=httpx.MockTransport(answer)))
+    with pytest.raises(SampleError) as refused:
+        await fetch_sample("https://a.example/private/x", httpx.AsyncClient(transport=httpx.MockTransport(answer)))
+
+    assert allowed == b"a,b\n1,2\n"
+    assert refused.value.kind == "robots"
+
+
+async def test_a_whole_definition_is_downloaded(service):
+    async with visitor(service, None) as client:
+        file = await client.get("/join", params={**SAMPLE, "download": "1"})
+
+    assert file.headers["Content-Disposition"] == 'attachment; filename="test.toml"'
+    assert tomllib.loads(file.text)["fields"]["key"] == "id"

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from http import HTTPStatus
+from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter
 from starlette.requests import Request
@@ -12,12 +14,22 @@ from publisher.http.endpoints import get
 from publisher.http.problems import HTTPProblem
 from publisher.pages.dependencies import PagesDep
 from publisher.pages.templating import Pages
+from publisher.portal.field_suggestions import MAX_SAMPLE, FieldSuggestions, suggest_fields
+from publisher.portal.sample import SampleError, fetch_sample, parse_multipart
 from publisher.portal.source_preview import PreviewOutcome, PreviewRunner
-from publisher.portal.source_wizard import SOURCE_FORMATS, WizardState, from_query, source_toml
+from publisher.portal.source_wizard import (
+    LAST_STEP,
+    SOURCE_FORMATS,
+    WizardState,
+    from_query,
+    source_toml,
+    with_suggestion,
+)
 from publisher.sparql.protocol import FORM, parse_form, read_body
 from publisher.store.workers.rate_limit import client_key
 
 _MOST = 64 * 1024  # bytes of a form: its fields have at most 8,500 characters in all
+_MULTIPART = "multipart/form-data"
 _OURS = (
     "same-origin",
     "none",
@@ -29,25 +41,52 @@ router = APIRouter()
 
 @get(router, "/join", include_in_schema=False)
 async def form(request: Request, pages: PagesDep) -> Response:
-    """Return the form, and the definition once the form is filled in."""
-    return _page(request, pages, from_query(request.query_params))
+    """Return the form, and the definition once the form is filled in; with `download`, the definition as a file."""
+    state = from_query(request.query_params)
+    if "download" in request.query_params and state.step == LAST_STEP:
+        headers = {
+            "Content-Disposition": f'attachment; filename="{state.name}.toml"',
+            "Cache-Control": "no-store",
+        }
+        return Response(source_toml(state), headers=headers, media_type="application/toml")
+    return _page(request, pages, state)
 
 
 @router.post("/join", include_in_schema=False)
 async def preview(request: Request, pages: PagesDep) -> Response:
-    """Return the form with a preview of the records that the definition would harvest."""
-    state = from_query({name: values[0] for name, values in (await _form(request)).items()})
+    """Return the form with a preview of the records that the definition would harvest, or with fields suggested from a sample."""
+    fields = await _form(request)
+    state = from_query({name: value.decode("utf-8", "replace") for name, value in fields.items()})
     runner: PreviewRunner | None = request.app.state.preview_runner
-    if runner is None or state.step < 4:
-        return _page(request, pages, state)
     client = client_key(request.scope)
+    if "suggest" in fields:
+        sample = fields.get("file") or fields.get("sample", b"")
+        error = ""
+        if not sample.strip() and runner is not None and state.values["url"]:
+            runner.admit(client)
+            try:
+                sample = await fetch_sample(state.values["url"])
+            except SampleError as problem:
+                error = problem.kind
+        suggestion = await asyncio.to_thread(suggest_fields, sample)
+        return _page(
+            request, pages, with_suggestion(state, suggestion), suggestion=suggestion, sample_error=error
+        )
+    if runner is None or state.step < LAST_STEP:
+        return _page(request, pages, state)
     return _page(request, pages, state, await runner.run(source_toml(state), client))
 
 
 def _page(
-    request: Request, pages: Pages, state: WizardState, outcome: PreviewOutcome | None = None
+    request: Request,
+    pages: Pages,
+    state: WizardState,
+    outcome: PreviewOutcome | None = None,
+    suggestion: FieldSuggestions | None = None,
+    sample_error: str = "",
 ) -> Response:
     runner: PreviewRunner | None = request.app.state.preview_runner
+    answers = {"kind": state.kind.name if state.kind else "", **state.values}
     response = pages.page(
         "source_wizard.html",
         state=state,
@@ -55,17 +94,26 @@ def _page(
         source_formats=SOURCE_FORMATS,
         outcome=outcome,
         can_test=runner is not None,
+        suggestion=suggestion,
+        sample_error=sample_error,
+        download=f"/join?{urlencode({**{name: text for name, text in answers.items() if text}, 'download': '1'})}",
+        message=urlencode({"subject": state.values["title"], "body": source_toml(state)}, quote_via=quote),
     )
     response.headers["Cache-Control"] = "no-store"
     return response
 
 
-async def _form(request: Request) -> dict[str, list[str]]:
-    """Read the form; raises Refused where it comes from another site or is none."""
+async def _form(request: Request) -> dict[str, bytes]:
+    """Read the form; raises HTTPProblem where it comes from another site or is none."""
     if request.headers.get("sec-fetch-site", "none") not in _OURS:
         raise HTTPProblem(HTTPStatus.FORBIDDEN, "The form is sent from our own page only")
-    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != FORM:
+    content_type = request.headers.get("content-type", "")
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == _MULTIPART:
+        return parse_multipart(content_type, await read_body(request, MAX_SAMPLE + _MOST))
+    if kind != FORM:
         raise HTTPProblem(
             HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST the form as {FORM}", {"Accept-Post": FORM}
         )
-    return parse_form(await read_body(request, _MOST))
+    fields = parse_form(await read_body(request, _MOST))
+    return {name: values[0].encode("utf-8", "replace") for name, values in fields.items()}

@@ -1,0 +1,218 @@
+"""Suggest the fields of a source definition from a sample: JSON, CSV or XML. Nothing is fetched or stored here."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import re
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from xml.parsers import expat
+
+MAX_SAMPLE = 2 << 20  # bytes of a sample
+_RECORDS, _DEPTH, _NODES = 25, 4, 20_000  # records looked at; levels of objects in them; values visited in a sample
+_XML_DEPTH = 60  # levels of a sample in XML
+
+# What the names of fields contain, in the languages of the portal, best first; and what their values look like.
+_NAMES: Mapping[str, tuple[str, ...]] = {
+    "key": ("id", "identifier", "uuid", "guid", "code", "reference", "identifiant", "identificador", "key"),
+    "name": ("title", "name", "titre", "nom", "titulo", "nombre", "label", "标题", "名称", "название", "العنوان", "الاسم"),
+    "description": (
+        *("description", "summary", "abstract", "descripcion", "resume", "resumen", "overview", "objective"),
+        *("描述", "описание", "الوصف"),
+    ),
+    "start": ("start", "begin", "from", "startdate", "start_date", "debut", "inicio", "launch", "date", "开始", "начало", "البداية"),
+    "countries": ("country", "countries", "iso", "iso2", "iso3", "pays", "pais", "location", "国家", "страна", "البلد"),
+    "goals": ("sdg", "sdgs", "goal", "goals", "odd", "ods", "цур", "目标"),
+}
+_DATE = re.compile(r"\d{4}-\d\d(-\d\d)?([T ].*)?\Z|\d{4}\Z|\d{1,2}[./]\d{1,2}[./]\d{4}\Z")
+_COUNTRY = re.compile(r"[A-Z]{2,3}\Z")
+_GOAL = re.compile(r"(?:SDG ?|Goal ?|ODS ?|ODD ?)?(?:1[0-7]|[1-9])(?:\b|\.)", re.IGNORECASE)
+_WORD = re.compile(r"[^\W_]+")
+
+
+@dataclass(frozen=True, slots=True)
+class FieldSuggestions:
+    """What a sample suggests: its *kind* (json, csv or xml; empty if it cannot be read), where the records are, the field for
+    each name of the form, and all *paths* that its records have.
+    """
+
+    kind: str = ""
+    records: str = ""
+    fields: Mapping[str, str] = field(default_factory=dict)
+    paths: tuple[str, ...] = ()
+    count: int = 0
+
+
+def suggest_fields(sample: bytes) -> FieldSuggestions:
+    """Return what *sample* suggests.
+
+    >>> found = suggest_fields(b'{"results": [{"id": 7, "title": "Clinics", "country": "KE"}]}')
+    >>> found.kind, found.records, found.fields["key"], found.fields["name"], found.fields["countries"]
+    ('json', 'results', 'id', 'title', 'country')
+    """
+    text = sample[:MAX_SAMPLE].decode("utf-8-sig", "replace").strip()
+    if text.startswith(("{", "[")):
+        return _from_json(text)
+    return _from_xml(text) if text.startswith("<") else _from_csv(text)
+
+
+def _from_json(text: str) -> FieldSuggestions:
+    try:
+        document = json.loads(text)
+    except (ValueError, RecursionError):
+        return FieldSuggestions()
+    path, records = _record_list(document)
+    if not records:
+        return FieldSuggestions()
+    rows = [dict(_flatten(record)) for record in records[:_RECORDS]]
+    return _suggestion("json", path, rows, len(records))
+
+
+def _record_list(document: Any) -> tuple[str, list[Any]]:
+    """Return the path and the items of the longest list of objects, the outermost of equals."""
+    best: tuple[str, list[Any]] = ("", [])
+    queue, visited = deque([("", document, 0)]), 0
+    while queue and visited < _NODES:
+        path, node, depth = queue.popleft()
+        visited += 1
+        if isinstance(node, list):
+            objects = [item for item in node if isinstance(item, dict)]
+            if len(objects) > len(best[1]) and (not best[1] or not path.startswith(f"{best[0]}[")):
+                best = (path, objects)
+        elif isinstance(node, dict) and depth < _DEPTH:
+            if _is_keyed_list(node) and len(node) > len(best[1]):
+                return path, list(node.values())
+            queue.extend((f"{path}.{_step(key)}" if path else _step(key), value, depth + 1) for key, value in node.items())
+    return best if best[1] or not isinstance(document, dict) or not document else ("", [document])
+
+
+def _is_keyed_list(node: Mapping[str, Any]) -> bool:
+    """Return whether an object has records by their keys: two or more objects that share most of their fields."""
+    values = [set(value) for value in node.values() if isinstance(value, dict) and value]
+    return 1 < len(values) == len(node) and len(set.intersection(*values)) * 2 > max(map(len, values))
+
+
+def _step(key: str) -> str:
+    """Return a key as a step of a JMESPath (https://jmespath.org/specification.html#identifiers)."""
+    return key if re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", key) else json.dumps(key)
+
+
+def _flatten(node: Any, path: str = "", depth: int = 0) -> Iterator[tuple[str, str]]:
+    """Yield the paths and texts of the values in a record."""
+    if isinstance(node, dict) and depth < _DEPTH:
+        for key, value in node.items():
+            yield from _flatten(value, f"{path}.{_step(key)}" if path else _step(key), depth + 1)
+    elif isinstance(node, list):
+        items = [item for item in node[:3] if isinstance(item, dict)]
+        for item in items:
+            yield from _flatten(item, f"{path}[]", depth + 1)
+        if not items and node:
+            yield path, str(node[0])
+    elif isinstance(node, str | int | float) and not isinstance(node, bool):
+        yield path, str(node)
+
+
+def _from_csv(text: str) -> FieldSuggestions:
+    lines = text.splitlines()
+    if len(lines) < 2:
+        return FieldSuggestions()
+    delimiter = max(",;\t|", key=lines[0].count)
+    if not lines[0].count(delimiter):
+        return FieldSuggestions()
+    try:
+        table = list(csv.DictReader(io.StringIO(text), delimiter=delimiter))
+    except csv.Error:
+        return FieldSuggestions()
+    rows = [
+        {_step(name): value for name, value in row.items() if isinstance(name, str) and name and isinstance(value, str) and value}
+        for row in table[:_RECORDS]
+    ]
+    return _suggestion("csv", "", rows, len(table))
+
+
+def _from_xml(text: str) -> FieldSuggestions:
+    """Read XML without a document type: it may define entities that expand without limit."""
+    if "<!DOCTYPE" in text[:4096].upper() or "<!ENTITY" in text.upper():
+        return FieldSuggestions()
+    leaves: dict[str, list[str]] = {}
+    stack: list[str] = []
+    chunks: list[str] = []
+    parser = expat.ParserCreate()
+
+    def start(name: str, _: object) -> None:
+        if len(stack) >= _XML_DEPTH:
+            raise ValueError("too deep")
+        stack.append(name)
+        chunks.clear()
+
+    def end(_: str) -> None:
+        value = "".join(chunks).strip()
+        if value and len(leaves) < _NODES:
+            leaves.setdefault("/".join(stack), []).append(value)
+        stack.pop()
+        chunks.clear()
+
+    parser.StartElementHandler, parser.EndElementHandler, parser.CharacterDataHandler = start, end, chunks.append
+    try:
+        parser.Parse(text.encode(), True)
+    except (expat.ExpatError, ValueError):
+        return FieldSuggestions()
+    repeated = max((len(values) for values in leaves.values()), default=0)
+    common = [path for path, values in leaves.items() if len(values) == repeated]
+    record = _common_parent(common)
+    columns = {f".//{path.rpartition('/')[2]}": values for path, values in leaves.items() if path.startswith(record)}
+    rows = [
+        {path: values[number] for path, values in columns.items() if number < len(values)}
+        for number in range(min(repeated, _RECORDS))
+    ]
+    return _suggestion("xml", "", rows, repeated)
+
+
+def _common_parent(paths: Iterable[str]) -> str:
+    steps = [path.split("/")[:-1] for path in paths]
+    common: list[str] = []
+    for level in zip(*steps, strict=False):
+        if len(set(level)) > 1:
+            break
+        common.append(level[0])
+    return "/".join(common)
+
+
+def _suggestion(kind: str, records: str, rows: list[dict[str, str]], count: int) -> FieldSuggestions:
+    paths = tuple(dict.fromkeys(path for row in rows for path in row))
+    columns = {path: [row[path] for row in rows if path in row] for path in paths}
+    fields: dict[str, str] = {}
+    for name in _NAMES:
+        scored = [(_score(name, path, values, len(rows)), -place, path) for place, (path, values) in enumerate(columns.items())]
+        best = max(scored, default=(0.0, 0, ""))
+        if best[0] >= 1 and best[2] not in fields.values():
+            fields[name] = best[2]
+    return FieldSuggestions(kind, records, fields, paths, count)
+
+
+def _score(name: str, path: str, values: list[str], rows: int) -> float:
+    """Return how well a path fits a field: at least 1 if it fits."""
+    last = re.split(r"[./\[\]]", path.rstrip("[]"))[-1].strip('"')
+    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", last)
+    words = [word.lower() for word in _WORD.findall(spaced)]
+    known = _NAMES[name]
+    places = [known.index(word) for word in words if word in known]
+    if not places:
+        return 0.0
+    score = 2.0 - min(places) / len(known) + (0.5 if len(words) == 1 else 0.0) - 0.1 * path.count(".") - 0.1 * path.count("[")
+    return score + _value_score(name, values, rows)
+
+
+def _value_score(name: str, values: list[str], rows: int) -> float:
+    if name == "key":
+        return 0.5 if len(set(values)) == rows else -2.0
+    pattern = {"start": _DATE, "countries": _COUNTRY, "goals": _GOAL}.get(name)
+    if pattern is not None:
+        share = sum(1 for value in values if pattern.match(value.strip())) / (len(values) or 1)
+        return share if name != "start" else 2 * share - 1
+    lengths = sum(map(len, values)) / (len(values) or 1)
+    return 0.3 if (name == "description") == (lengths > 80) else 0.0
