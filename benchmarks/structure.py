@@ -94,8 +94,14 @@ def layer_count(arrows: dict[str, set[str]]) -> int:
     return max(depth.values(), default=0)
 
 
-def _functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+def functions(module: Module) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Yield the functions of *module*, nested ones too."""
     return (node for node in ast.walk(module.tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
+
+
+def line_count(function: ast.FunctionDef | ast.AsyncFunctionDef) -> int:
+    """Return the number of lines of *function*, without its decorators."""
+    return (function.end_lineno or 0) - function.lineno + 1
 
 
 def measure(root: Path) -> dict[str, str]:
@@ -113,12 +119,12 @@ def measure(root: Path) -> dict[str, str]:
         table[f"{package}: packages that import each other in a circle"] = str(sum(map(len, circles)))
     lines = [line for module in modules.values() for line in module.lines]
     imports = [line for line in lines if line.lstrip().startswith(("import ", "from "))]
-    functions = [(node.end_lineno or 0) - node.lineno + 1 for module in modules.values() for node in _functions(module)]
+    lengths = [line_count(node) for module in modules.values() for node in functions(module)]
     table["source files"] = str(len(modules))
     table["source lines"] = str(len(lines))
     table["import lines"] = f"{len(imports) / len(lines):.1%}"
     table[f"lines over {COLUMNS} columns"] = f"{sum(len(line) > COLUMNS for line in lines) / len(lines):.1%}"
-    table["longest function, lines"] = str(max(functions))
+    table["longest function, lines"] = str(max(lengths))
     return table
 
 

@@ -6,7 +6,7 @@ import json
 import re
 import sys
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import ExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
@@ -42,7 +42,9 @@ from publisher.store.query_service import QueryService
 
 PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
 _ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
-_SITE_URL = re.compile(r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z")  # a whole host
+_SITE_URL = re.compile(
+    r"https?://(?:[A-Za-z0-9.-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?/?\Z"
+)  # a whole host
 
 app = typer.Typer()
 _err = Console(stderr=True)
@@ -65,7 +67,9 @@ def public_address(settings: Settings, host: str, port: int) -> str:
 def _check_port(host: str, port: int) -> None:
     """Exit with code 2 if the port is in use: a restart of the server would not free it."""
     if not is_free(host, port):
-        raise typer.BadParameter(f"port {port} of {host} is in use; stop the program that uses it, or choose another port with --port")
+        raise typer.BadParameter(
+            f"port {port} of {host} is in use; stop the program that uses it, or choose another port with --port"
+        )
 
 
 Host = Annotated[str, typer.Option(help="Address to listen on.")]
@@ -88,8 +92,14 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     )
     url = public_address(settings, host, port)
     if host in _ALL_ADDRESSES and url == f"http://localhost:{port}":
-        log.warning("no public URL is set; absolute links begin with the listening address", url=url, action="set STOCKTAKE_PUBLIC_URL")
-    public = publisher.cli.build_site(settings, url, partial(is_operator, admin_context), preview_runner(settings))
+        log.warning(
+            "no public URL is set; absolute links begin with the listening address",
+            url=url,
+            action="set STOCKTAKE_PUBLIC_URL",
+        )
+    public = publisher.cli.build_site(
+        settings, url, partial(is_operator, admin_context), preview_runner(settings)
+    )
     admin_context.positions = partial(portal_positions, public)
     log.info("serving", url=f"{url}/")
     publisher.cli.serve(combine_apps(public, create_admin(admin_context)), settings, host, port)
@@ -99,14 +109,19 @@ def portal_positions(public: FastAPI) -> dict[str, int]:
     """Return the newest journal entry that the store and each index of the portal show, by name."""
     service: QueryService = public.state.service
     store = {"store": service.snapshot.position} if service.snapshot else {}
-    projections = {name: state.get("position") for name, state in service.follower.projections.items()}
+    projections = {
+        name: state.get("position") for name, state in service.follower.projections.items()
+    }
     return store | {name: number for name, number in projections.items() if isinstance(number, int)}
 
 
 def preview_runner(settings: Settings) -> PreviewRunner:
     """Return the runner for previews of new registries. It refuses all private addresses."""
     strict = replace(settings, allow_hosts=frozenset(), ledger="", store="", elsewhere=None)
-    return PreviewRunner((*command_line(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),), strict.environment())
+    return PreviewRunner(
+        (*command_line(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),),
+        strict.environment(),
+    )
 
 
 def combine_apps(public: FastAPI, admin: FastAPI) -> Starlette:
@@ -117,7 +132,11 @@ def combine_apps(public: FastAPI, admin: FastAPI) -> Starlette:
         async with admin.router.lifespan_context(admin), public.router.lifespan_context(public):
             yield
 
-    routes = [Route("/admin", lambda _: RedirectResponse("/admin/", 308)), Mount("/admin", admin), Mount("", public)]
+    routes = [
+        Route("/admin", lambda _: RedirectResponse("/admin/", 308)),
+        Mount("/admin", admin),
+        Mount("", public),
+    ]
     return Starlette(routes=routes, lifespan=lifespan)
 
 
@@ -139,18 +158,32 @@ def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> N
 def mirror(
     context: typer.Context,
     url: Annotated[str, typer.Argument(help="URL of the other Stocktake's home page.")],
-    once: Annotated[bool, typer.Option("--once/--follow", help="Copy new entries once, or keep copying until Ctrl-C.")] = True,
-    serving: Annotated[bool, typer.Option("--serve", help="Keep copying, and serve the copy.")] = False,
-    every: Annotated[float, typer.Option(help="Seconds between checks for new entries.", min=1)] = mirroring.CHECK_INTERVAL,
-    pause: Annotated[float, typer.Option(help="Seconds between requests.", min=0)] = mirroring.PAUSE,
-    largest: Annotated[int, typer.Option(help="Maximum size of an uncompressed entry, in bytes.", min=1)] = LARGEST,
+    once: Annotated[
+        bool,
+        typer.Option(
+            "--once/--follow", help="Copy new entries once, or keep copying until Ctrl-C."
+        ),
+    ] = True,
+    serving: Annotated[
+        bool, typer.Option("--serve", help="Keep copying, and serve the copy.")
+    ] = False,
+    every: Annotated[
+        float, typer.Option(help="Seconds between checks for new entries.", min=1)
+    ] = mirroring.CHECK_INTERVAL,
+    pause: Annotated[
+        float, typer.Option(help="Seconds between requests.", min=0)
+    ] = mirroring.PAUSE,
+    largest: Annotated[
+        int, typer.Option(help="Maximum size of an uncompressed entry, in bytes.", min=1)
+    ] = LARGEST,
     host: Host = "127.0.0.1",
     port: Port = 8000,
 ) -> None:
     """Mirror another Stocktake: copy its journal into this data directory, checking the hash of each entry."""
     settings: Settings = context.obj
     address = mirroring.address(url)
-    with mirroring.open_mirror(settings, address, settings.base if settings.is_base_set else None, pause, largest) as it:
+    base = settings.base if settings.is_base_set else None
+    with mirroring.open_mirror(settings, address, base, pause, largest) as it:
         if once and not serving:
             print(mirroring.summary(it, sync(it)))
         elif not serving:
@@ -158,7 +191,8 @@ def mirror(
         else:
             of = mirroring.handshake_or_cached(it)
     if serving:
-        words = ["mirror", address, "--follow", f"--every={every}", f"--pause={pause}", f"--largest={largest}"]
+        options = [f"--every={every}", f"--pause={pause}", f"--largest={largest}"]
+        words = ["mirror", address, "--follow", *options]
         processes = {"mirror": words, "serve": ["serve", "--host", host, "--port", str(port)]}
         supervise(processes, replace(settings, base=of.base))
 
@@ -167,43 +201,77 @@ def mirror(
 def demo(
     context: typer.Context,
     host: Host = "127.0.0.1",
-    port: Annotated[int | None, typer.Option(help="Port to listen on. Default: 8000, or the next free port.", min=0, max=65535)] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            help="Port to listen on. Default: 8000, or the next free port.", min=0, max=65535
+        ),
+    ] = None,
     size: Annotated[int, typer.Option(help="Total number of simulated records.", min=100)] = SIZE,
     seed: Annotated[int, typer.Option(help="Random seed of the simulated records.")] = 1,
     registries_port: Annotated[
-        int | None, typer.Option(help="Port of the simulated registries. Default: 8790, or any free port.", min=0, max=65535)
+        int | None,
+        typer.Option(
+            help="Port of the simulated registries. Default: 8790, or any free port.",
+            min=0,
+            max=65535,
+        ),
     ] = None,
 ) -> None:
     """Run a demo: start the portal, harvest simulated registries and make a release. The portal shows the progress."""
     settings: Settings = context.obj
-    data = settings.data / "demo"
     if port is not None:
         _check_port(host, port)
     if registries_port is not None:
         _check_port("127.0.0.1", registries_port)
-    port = next_free(host, PORT) if port is None else port
-    url = f"http://{host}:{port}/"
+    if registries_port is None:
+        registries_port = REGISTRIES_PORT if is_free("127.0.0.1", REGISTRIES_PORT) else 0
+    _run_demo(
+        _demo_settings(settings),
+        host,
+        next_free(host, PORT) if port is None else port,
+        partial(Demo, size=size, seed=seed, port=registries_port),
+    )
+
+
+def _demo_settings(settings: Settings) -> Settings:
+    data = settings.data / "demo"
+    return replace(
+        settings,
+        data=data,
+        sources=data / "sources",
+        ledger=f"sqlite:///{data}/ledger.sqlite",
+        allow_hosts=frozenset({"127.0.0.1"}),
+        name=_demo_name(settings),
+        demo=True,
+    )
+
+
+def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[], Demo]) -> None:
+    """Serve the portal, and run the other steps one after the other, until Ctrl-C."""
+    data, url = settings.data, f"http://{host}:{port}/"
     with ExitStack() as stack:
         try:
             stack.enter_context(DemoFolder(writable_directory(data), url))
         except FolderInUseError as error:
             raise typer.BadParameter(str(error)) from error
-        home, ledger, loopback = data / "sources", f"sqlite:///{data}/ledger.sqlite", frozenset({"127.0.0.1"})
-        given = replace(settings, data=data, sources=home, ledger=ledger, allow_hosts=loopback, name=_demo_name(settings), demo=True)
-        chosen = registries_port if registries_port is not None else REGISTRIES_PORT if is_free("127.0.0.1", REGISTRIES_PORT) else 0
 
         def begin() -> bool:
-            registries = stack.enter_context(Demo(size=size, seed=seed, port=chosen))
-            write_sources(registries.url, home)
-            _err.print(f"The simulated registries are at {registries.url}; their data go into {data}.", soft_wrap=True, highlight=False)
+            simulated = stack.enter_context(registries())
+            write_sources(simulated.url, settings.sources)
+            place = f"The simulated registries are at {simulated.url}; their data go into {data}."
+            _err.print(place, soft_wrap=True, highlight=False)
             return True
 
-        _err.print(f"Starting the demo. Open {url} to watch it; Ctrl-C ends it.", soft_wrap=True, highlight=False)
-        released = any((data / "releases").glob("[0-9]*"))
+        start = f"Starting the demo. Open {url} to watch it; Ctrl-C ends it."
+        _err.print(start, soft_wrap=True, highlight=False)
         key = f"{sys.argv[0]} --data {data} keys create NAME --scope admin"
-        jobs: list[Job] = [begin, ["harvest"], {"schedule": ["schedule"]}, *([] if released else [["release"]]), ["dump"]]
-        jobs += [lambda: _announce_ready(url, data, key), ["examples", "run", "--json"]]
-        supervise({"serve": ["serve", "--host", host, "--port", str(port)]}, given, jobs)
+        jobs: list[Job] = [begin, ["harvest"], {"schedule": ["schedule"]}]
+        if not any((data / "releases").glob("[0-9]*")):
+            jobs.append(["release"])
+        jobs += [["dump"], lambda: _announce_ready(url, data, key)]
+        jobs.append(["examples", "run", "--json"])
+        supervise({"serve": ["serve", "--host", host, "--port", str(port)]}, settings, jobs)
 
 
 def _demo_name(settings: Settings) -> str:

@@ -19,10 +19,37 @@ _LICENCES = (
     "https://creativecommons.org/licenses/by-sa/4.0/",
 )
 _COVERAGES = ("Local", "National", "National", "Regional", "International")
-_TYPES = ("Project", "Project", "Programme", "Training", "Conference", "Website", "Guideline", "Toolkit")
-_KINDS = ("Government", "Business entity", "Civil society", "Academia", "International organization", "Other")
-_COUNTRY_LANGUAGES = frozenset({"en", "fr", "es", "ar", "zh", "ru"})  # languages with country names in the vocabulary
-_TAGS = ("ICT4D", "open source", "open data", "mobile", "accessibility", "connectivity", "digital literacy", "data protection")
+_TYPES = (
+    "Project",
+    "Project",
+    "Programme",
+    "Training",
+    "Conference",
+    "Website",
+    "Guideline",
+    "Toolkit",
+)
+_KINDS = (
+    "Government",
+    "Business entity",
+    "Civil society",
+    "Academia",
+    "International organization",
+    "Other",
+)
+_COUNTRY_LANGUAGES = frozenset(
+    {"en", "fr", "es", "ar", "zh", "ru"}
+)  # languages with country names in the vocabulary
+_TAGS = (
+    "ICT4D",
+    "open source",
+    "open data",
+    "mobile",
+    "accessibility",
+    "connectivity",
+    "digital literacy",
+    "data protection",
+)
 
 
 class Organization(TypedDict):
@@ -78,7 +105,9 @@ class Project(TypedDict):
 
 def random_values(seed: int, number: int, salt: str = "") -> tuple[int, ...]:
     """Return a record's random values: 40 numbers under 256, then 12 under 65,536."""
-    return _RANDOM_STRUCT.unpack(blake2b(f"{seed}:{number}:{salt}".encode(), digest_size=64).digest())
+    return _RANDOM_STRUCT.unpack(
+        blake2b(f"{seed}:{number}:{salt}".encode(), digest_size=64).digest()
+    )
 
 
 def _brand(phrases_: Phrases, roll: int) -> str:
@@ -87,15 +116,21 @@ def _brand(phrases_: Phrases, roll: int) -> str:
     return (syllables[first] + syllables[second] + endings[roll // 576 % len(endings)]).capitalize()
 
 
-def _organization(phrases_: Phrases, language: str, country: Country, kind: str, roll: int) -> Organization:
+def _organization(
+    phrases_: Phrases, language: str, country: Country, kind: str, roll: int
+) -> Organization:
     names = phrases_.organizations[language][kind]
-    name = names[roll % len(names)].format(brand=_brand(phrases_, roll // 3), country=country.name[language])
+    name = names[roll % len(names)].format(
+        brand=_brand(phrases_, roll // 3), country=country.name[language]
+    )
     return {"name": name, "type": kind, "country": country.iso2}
 
 
 def _goal(phrases_: Phrases, target: str, form: int) -> str:
     code = target.partition(".")[0]
-    return (f"SDG {code}", f"Goal {code}", f"{code} - {phrases_.goals[code]}", code, f"SDG {code}")[form % 5]
+    return (f"SDG {code}", f"Goal {code}", f"{code} - {phrases_.goals[code]}", code, f"SDG {code}")[
+        form % 5
+    ]
 
 
 def _country_text(country: Country, language: str, form: int) -> str:
@@ -103,13 +138,23 @@ def _country_text(country: Country, language: str, form: int) -> str:
     return (country.iso2, country.iso3, country.name["en"], country.name[name_language])[form % 4]
 
 
-def _texts(phrases_: Phrases, language: str, line: str, country: Country, d: tuple[int, ...], revision: int) -> tuple[str, str]:
+def _texts(
+    phrases_: Phrases, language: str, line: str, country: Country, d: tuple[int, ...], revision: int
+) -> tuple[str, str]:
     audiences, middles = phrases_.audiences[language], phrases_.middles[language]
     brand = _brand(phrases_, d[40])
     topic, audience = phrases_.topics[line][language], audiences[d[4] % len(audiences)]
     place = country.name[language]
-    title = phrases_.titles[language][d[5] % 3].format(brand=brand, topic=topic, audience=audience, country=place)
-    phrases = {"brand": brand, "topic": topic, "article": phrases_.articles[line].get(language, ""), "audience": audience, "country": place}
+    title = phrases_.titles[language][d[5] % 3].format(
+        brand=brand, topic=topic, audience=audience, country=place
+    )
+    phrases = {
+        "brand": brand,
+        "topic": topic,
+        "article": phrases_.articles[line].get(language, ""),
+        "audience": audience,
+        "country": place,
+    }
     opener = phrases_.openers[language][d[6] % 2].format(**phrases, year=2012 + d[10] % 12)
     middle = middles[d[7] % len(middles)].format(number=100 + d[41], sites=2 + d[8])
     closers = phrases_.closers[language]
@@ -130,6 +175,51 @@ def _nearby_point(country: Country, north: int, east: int) -> Location:
     return {"name": country.city, "latitude": round(latitude, 4), "longitude": round(longitude, 4)}
 
 
+def _date(year: int, month: int, day: int) -> str:
+    return f"{year}-{1 + month % 12:02d}-{1 + day % 28:02d}"
+
+
+class _Topics(TypedDict):
+    lines: list[str]
+    action_lines: list[str]
+    goals: list[str]
+    targets: list[str]
+    tags: list[str]
+
+
+def _topics(phrases_: Phrases, d: tuple[int, ...]) -> _Topics:
+    codes = tuple(phrases_.lines)
+    line, other = codes[d[1] % len(codes)], codes[d[2] % len(codes)]
+    lines = [line, other] if d[3] < 90 and other != line else [line]
+    targets = [phrases_.targets[line][(d[11] + n) % 4] for n in range(2 if d[12] < 140 else 1)]
+    return {
+        "lines": lines,
+        "action_lines": [phrases_.lines[code][d[25] % len(phrases_.lines[code])] for code in lines],
+        "goals": list(dict.fromkeys(_goal(phrases_, target, d[26]) for target in targets)),
+        "targets": targets,
+        "tags": [_TAGS[d[27] % 8], _TAGS[(d[27] + 1 + d[28] % 7) % 8]],
+    }
+
+
+class _Organizations(TypedDict):
+    lead: Organization
+    partners: list[Organization]
+    funders: list[Organization]
+
+
+def _organizations(
+    phrases_: Phrases, language: str, country: Country, d: tuple[int, ...]
+) -> _Organizations:
+    def choose(kind: int, roll: int) -> Organization:
+        return _organization(phrases_, language, country, _KINDS[kind % 6], roll)
+
+    return {
+        "lead": choose(d[30], d[43]),
+        "partners": [choose(d[31 + n], d[44 + n]) for n in range(d[33] % 3)],
+        "funders": [choose(d[34], d[46])] if d[35] < 150 else [],
+    }
+
+
 def generate_record(seed: int, number: int, revision: int = 0) -> Project:
     """Return a record; *number* is any natural number, a later *revision* has a longer text and a later end.
 
@@ -141,39 +231,36 @@ def generate_record(seed: int, number: int, revision: int = 0) -> Project:
     phrases_, all_countries, d = phrases(), countries(), random_values(seed, number)
     country = all_countries[d[42] % len(all_countries)]
     language = country.languages[d[0] % len(country.languages)]
-    codes = tuple(phrases_.lines)
-    line, other = codes[d[1] % len(codes)], codes[d[2] % len(codes)]
-    lines = [line, other] if d[3] < 90 and other != line else [line]
-    line_targets = phrases_.targets[line]
-    targets = [line_targets[d[11] % 4], line_targets[(d[11] + 1) % 4]] if d[12] < 140 else [line_targets[d[11] % 4]]
+    topics = _topics(phrases_, d)
+    line = topics["lines"][0]
     languages = [language, "en"] if language != "en" and d[13] < 80 else [language]
     texts = {tag: _texts(phrases_, tag, line, country, d, revision) for tag in languages}
     coverage = _COVERAGES[d[14] % 5]
-    other_countries = [all_countries[(d[42] + 1 + d[15] % 9) % len(all_countries)]] if coverage in {"Regional", "International"} else []
+    places = [country]
+    if coverage in {"Regional", "International"}:
+        places.append(all_countries[(d[42] + 1 + d[15] % 9) % len(all_countries)])
     start, end = 2012 + d[10] % 14, 2013 + d[10] % 14 + d[16] % 4 + revision
     site = f"https://{_brand(phrases_, d[40]).lower()}.example.org"
+    links = [f"{site}/{line.lower()}/{number}", f"{site}/?lang={language}&id={number}"]
     return {
         "id": f"{country.iso2}-{2012 + d[10] % 14}-{number:06d}",
         "title": {tag: pair[0] for tag, pair in texts.items()},
         "summary": {tag: pair[1] for tag, pair in texts.items()},
-        "period": {"from": f"{start}-{1 + d[17] % 12:02d}-{1 + d[18] % 28:02d}", "to": f"{end}-{1 + d[19] % 12:02d}-{1 + d[20] % 28:02d}"},
-        "created": f"{2012 + d[21] % 11}-{1 + d[22] % 12:02d}-{1 + d[23] % 28:02d}",
+        "period": {"from": _date(start, d[17], d[18]), "to": _date(end, d[19], d[20])},
+        "created": _date(2012 + d[21] % 11, d[22], d[23]),
         "updated": "",
         "language": languages,
-        "countries": [_country_text(place, language, d[24]) for place in (country, *other_countries)],
-        "lines": lines,
-        "action_lines": [phrases_.lines[code][d[25] % len(phrases_.lines[code])] for code in lines],
-        "goals": list(dict.fromkeys(_goal(phrases_, target, d[26]) for target in targets)),
-        "targets": targets,
-        "tags": [_TAGS[d[27] % 8], _TAGS[(d[27] + 1 + d[28] % 7) % 8]],
-        "links": [f"{site}/{line.lower()}/{number}"] + ([f"{site}/?lang={language}&id={number}"] if d[29] < 60 else []),
-        "lead": _organization(phrases_, language, country, _KINDS[d[30] % 6], d[43]),
-        "partners": [_organization(phrases_, language, country, _KINDS[d[31 + n] % 6], d[44 + n]) for n in range(d[33] % 3)],
-        "funders": [_organization(phrases_, language, country, _KINDS[d[34] % 6], d[46])] if d[35] < 150 else [],
+        "countries": [_country_text(place, language, d[24]) for place in places],
+        **topics,
+        "links": links if d[29] < 60 else links[:1],
+        **_organizations(phrases_, language, country, d),
         "status": _status(start, end),
         "coverage": coverage,
         "types": [_TYPES[d[36] % 8]],
         "location": _nearby_point(country, d[37], d[38]),
         "licence": _LICENCES[d[39] % 3],
-        "contact": {"name": f"{_brand(phrases_, d[47])} {_brand(phrases_, d[48])}", "email": f"office{number}@{site[8:]}"},
+        "contact": {
+            "name": f"{_brand(phrases_, d[47])} {_brand(phrases_, d[48])}",
+            "email": f"office{number}@{site[8:]}",
+        },
     }

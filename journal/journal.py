@@ -21,7 +21,9 @@ from journal.store import read as read_store
 from journal.verification import verify_file
 
 _STORE_FOLDER = "journal"  # the journal's folder in a store
-_MAX_ENTRY_BYTES = 1 << 40  # bytes of an entry when unpacked: who may write the store is trusted not to fill our disk
+_MAX_ENTRY_BYTES = (
+    1 << 40
+)  # bytes of an entry when unpacked: who may write the store is trusted not to fill our disk
 _INCOMING_FOLDER = "coming"  # where what is fetched lies until it is proved
 _REFRESH_SECONDS = 1.0  # seconds between two looks into a store
 
@@ -56,7 +58,9 @@ class Journal:
         self._pull()
         for expected, number in enumerate((n for n in self._numbers() if n > after), after + 1):
             if number != expected:
-                raise ChainError(f"journal {self.folder}: entry {expected} is missing before {number}; restore it from a mirror")
+                raise ChainError(
+                    f"journal {self.folder}: entry {expected} is missing before {number}; restore it from a mirror"
+                )
             yield read_header(self._path(number))
 
     def entry(self, number: int) -> Entry | None:
@@ -77,16 +81,21 @@ class Journal:
         if self.store:
             self._fetch(self.store, wait=True)
 
-    def append(self, blocks: Iterable[str], *, run: str, time: datetime, fence: Callable[[], None] = _no_fence) -> Entry:
+    def append(
+        self,
+        blocks: Iterable[str],
+        *,
+        run: str,
+        time: datetime,
+        fence: Callable[[], None] = _no_fence,
+    ) -> Entry:
         """Commit one run: write its rows to a temporary file, then give it the next number; the commit is atomic.
 
         A block is one or more rows ``A <s> <p> <o> <g> .`` or ``D ...``, joined by line ends, without the last. *fence* is called
         before the entry gets its number, and raises if the run must no longer be committed. Raises JournalWriteError if the folder
         cannot be written, ReadOnlyMirrorError if the journal is a mirror, and ChainError if the store's newest entry is not our head.
         """
-        if mirrored := mirror_origin.read(self.folder):
-            message = "harvest into a data folder of its own"
-            raise ReadOnlyMirrorError(f"journal {self.folder} is a mirror of {mirrored.url}, so run {run} is not written to it; {message}")
+        self._check_not_mirror(run)
         with self._locked():
             self.check_store()
             head = self.head
@@ -101,15 +110,26 @@ class Journal:
                 _link_durably(part, path)
                 self._mark_verified(path)
             except FileExistsError as error:
-                raise JournalWriteError(f"journal {self.folder}: another writer has taken number {number}; run {run} again") from error
+                raise JournalWriteError(
+                    f"journal {self.folder}: another writer has taken number {number}; run {run} again"
+                ) from error
             except OSError as error:
                 message = f"journal {self.folder}: run {run} could not be written: {error.strerror or error}"
-                raise JournalWriteError(f"{message}; free disk space or fix the directory, then run again") from error
+                raise JournalWriteError(
+                    f"{message}; free disk space or fix the directory, then run again"
+                ) from error
             finally:
                 with suppress(OSError):  # ``mend`` clears what is left
                     part.unlink(missing_ok=True)
                     part.with_suffix(".body").unlink(missing_ok=True)
             return read_header(path)
+
+    def _check_not_mirror(self, run: str) -> None:
+        if mirrored := mirror_origin.read(self.folder):
+            raise ReadOnlyMirrorError(
+                f"journal {self.folder} is a mirror of {mirrored.url}, so run {run} is not written "
+                "to it; harvest into a data folder of its own"
+            )
 
     def append_verified(self, part: Path, max_bytes: int) -> Entry:
         """Move the file *part*, on the same file system, into place as the next entry, after checking it.
@@ -124,7 +144,9 @@ class Journal:
                 _rename_durably(part, path)
                 self._mark_verified(path)
             except OSError as error:
-                raise JournalWriteError(f"journal {self.folder}: {part.name} could not be taken in: {error}") from error
+                raise JournalWriteError(
+                    f"journal {self.folder}: {part.name} could not be taken in: {error}"
+                ) from error
             return read_header(path)
 
     def recover(self) -> Path | None:
@@ -156,7 +178,9 @@ class Journal:
         for entry in self.entries():
             entry.check()
             if entry.previous != previous:
-                raise ChainError(f"journal entry {entry.number} names {entry.previous} as the one before, which is {previous}")
+                raise ChainError(
+                    f"journal entry {entry.number} names {entry.previous} as the one before, which is {previous}"
+                )
             previous, count = entry.id, entry.number
         return count
 
@@ -180,11 +204,17 @@ class Journal:
 
     def _compare(self, store: Store, head: Entry | None) -> None:
         where, number = f"{store.url}/{_STORE_FOLDER}", head.number if head else 0
-        names = (name.removesuffix(SUFFIX) for name in store.names(_STORE_FOLDER, wait=True) if name.endswith(SUFFIX))
+        names = (
+            name.removesuffix(SUFFIX)
+            for name in store.names(_STORE_FOLDER, wait=True)
+            if name.endswith(SUFFIX)
+        )
         newest = max((int(name) for name in names if name.isdigit()), default=0)
         if newest > number:
             cure = "restore it from a backup or a mirror, then run again"
-            raise ChainError(f"{where} has entry {newest}, but entry {number + 1} is missing or cannot follow entry {number}; {cure}")
+            raise ChainError(
+                f"{where} has entry {newest}, but entry {number + 1} is missing or cannot follow entry {number}; {cure}"
+            )
         if head is None:
             return
         there, cure = (
@@ -192,7 +222,9 @@ class Journal:
             f"put the entries of {self.folder} back there, or use an empty data folder",
         )
         if there is None:
-            raise ChainError(f"{where} has no entry {number}, which is {head.id} in {self.folder}: it was emptied or replaced; {cure}")
+            raise ChainError(
+                f"{where} has no entry {number}, which is {head.id} in {self.folder}: it was emptied or replaced; {cure}"
+            )
         if there != peek(head.path):
             raise ChainError(
                 f"{where} has another entry {number} than {self.folder}: {_id_of(there[1])} there, {head.id} here; "
@@ -204,7 +236,9 @@ class Journal:
         self._refreshed_at = monotonic()
         number = max(self._numbers(), default=0)
         last = read_header(self._path(number)).id if number else None
-        folder = self.folder / _INCOMING_FOLDER  # apart, so that a look that finds nothing changes no ``stamp``
+        folder = (
+            self.folder / _INCOMING_FOLDER
+        )  # apart, so that a look that finds nothing changes no ``stamp``
         folder.mkdir(exist_ok=True)
         part = folder / f"{os.getpid()}-{get_ident()}"  # others may fetch it at the same time
         while store.get(f"{_STORE_FOLDER}/{self._path(number + 1).name}", part, wait=wait):
@@ -246,13 +280,20 @@ class Journal:
 
 
 def _write_error(folder: Path, error: OSError) -> JournalWriteError:
-    return JournalWriteError(f"journal {folder} cannot be written: {error.strerror}; free disk space or fix the directory, then run again")
+    return JournalWriteError(
+        f"journal {folder} cannot be written: {error.strerror}; free disk space or fix the directory, then run again"
+    )
 
 
 def _id_of(start: bytes) -> str:
     """Return the id in the first bytes of an entry, or a description of what is there instead."""
     try:
-        return zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(start, 200).decode()[len("H id <urn:sha256:") :].partition(">")[0]
+        return (
+            zlib.decompressobj(zlib.MAX_WBITS | 16)
+            .decompress(start, 200)
+            .decode()[len("H id <urn:sha256:") :]
+            .partition(">")[0]
+        )
     except (zlib.error, UnicodeDecodeError):
         return "no entry of a journal"
 

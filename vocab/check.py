@@ -21,17 +21,26 @@ from vocab.terms import DCT, RDF, SKOS
 
 LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
 
-_MAX_LENGTH_FACTOR = 3.0  # of a label's length to the usual length of its sisters in the same language
+_MAX_LENGTH_FACTOR = (
+    3.0  # of a label's length to the usual length of its sisters in the same language
+)
 _MIN_COMPARED = 40  # characters of the English label; lengths of shorter ones say nothing
 _MIN_SISTERS = 20  # labels from which the usual length is known
 
 _OWL = "http://www.w3.org/2002/07/owl#"
 _TYPE = NamedNode(f"{RDF}type")
-_CONCEPT, _SCHEME, _ONTOLOGY = NamedNode(f"{SKOS}Concept"), NamedNode(f"{SKOS}ConceptScheme"), NamedNode(f"{_OWL}Ontology")
+_CONCEPT, _SCHEME, _ONTOLOGY = (
+    NamedNode(f"{SKOS}Concept"),
+    NamedNode(f"{SKOS}ConceptScheme"),
+    NamedNode(f"{_OWL}Ontology"),
+)
 _PREFERRED, _ALTERNATIVE = NamedNode(f"{SKOS}prefLabel"), NamedNode(f"{SKOS}altLabel")
 _SOURCE, _DEPRECATED = NamedNode(f"{DCT}source"), NamedNode(f"{_OWL}deprecated")
 _DEFINED_BY = NamedNode("http://www.w3.org/2000/01/rdf-schema#isDefinedBy")
-_HIERARCHY = tuple(NamedNode(f"{SKOS}{name}") for name in ("broader", "narrower", "topConceptOf", "hasTopConcept", "inScheme"))
+_HIERARCHY = tuple(
+    NamedNode(f"{SKOS}{name}")
+    for name in ("broader", "narrower", "topConceptOf", "hasTopConcept", "inScheme")
+)
 
 _YEAR = re.compile(r"(?<!\d)(?:19|20)\d\d(?!\d)")
 _RESIDUES = (
@@ -39,13 +48,23 @@ _RESIDUES = (
     (re.compile(r"\(\d\)\Z|[^\W\d_]\s?\d\Z"), "a footnote mark"),
     (re.compile(r"[\u00ad\u0640]"), "a soft hyphen or a tatweel"),
     (re.compile(r"\s\s|\A\s|\s\Z|[\u0000-\u001f]"), "stray white space"),
-    (re.compile(r"[а-яё]-(?:ми|ями|нами|нных|вших|ющих|родировавших)\b"), "a hyphen of a line's end"),
+    (
+        re.compile(r"[а-яё]-(?:ми|ями|нами|нных|вших|ющих|родировавших)\b"),
+        "a hyphen of a line's end",
+    ),
 )
 _PARENTHESES = re.compile(r"[()（）]")
 _INDICATOR_NUMBER = re.compile(r"\b\d{1,2}[.-]\w{1,2}[.-]\w\b")
 _JOINED_WORDS = re.compile(r"[a-zà-ÿа-яё][A-ZÀ-ÞА-ЯЁ][a-zà-ÿа-яё]{3}")
 _MIN_SECOND_TEXT = 40  # characters after two joined words; a name such as "OpenCRVS" is shorter
-_SCRIPTS = {"ar": "ARABIC", "zh": "CJK", "ru": "CYRILLIC", "en": "LATIN", "fr": "LATIN", "es": "LATIN"}
+_SCRIPTS = {
+    "ar": "ARABIC",
+    "zh": "CJK",
+    "ru": "CYRILLIC",
+    "en": "LATIN",
+    "fr": "LATIN",
+    "es": "LATIN",
+}
 _LATIN_ALSO = frozenset(("ar", "zh", "ru"))  # their texts contain abbreviations in Latin letters
 
 
@@ -78,7 +97,9 @@ class _File:
         name = iri.rpartition("#")[2].rpartition("/")[2]
         for number, line in enumerate(self.text.splitlines(), 1):
             subject = line.partition(" ")[0]
-            if subject in (f"<{iri}>", f"<{iri.removeprefix(base)}>") or (subject[:1] != "<" and subject.endswith(f":{name}")):
+            if subject in (f"<{iri}>", f"<{iri.removeprefix(base)}>") or (
+                subject[:1] != "<" and subject.endswith(f":{name}")
+            ):
                 return number
         return 1
 
@@ -98,14 +119,30 @@ def check_files(files: Mapping[str, bytes], base: str = BASE) -> list[Problem]:
     parsed: list[_File] = []
     for name, content in files.items():
         try:
-            triples = tuple(quad.triple for quad in parse(content, format=RdfFormat.TURTLE, base_iri=base))
+            triples = tuple(
+                quad.triple for quad in parse(content, format=RdfFormat.TURTLE, base_iri=base)
+            )
             parsed.append(_File(name, content.decode(), triples))
         except UnicodeDecodeError as error:
-            problems.append(Problem(name, content.count(b"\n", 0, error.start) + 1, "not UTF-8", "save the file as UTF-8"))
+            problems.append(
+                Problem(
+                    name,
+                    content.count(b"\n", 0, error.start) + 1,
+                    "not UTF-8",
+                    "save the file as UTF-8",
+                )
+            )
         except SyntaxError as error:
             message = str(error.msg).rpartition(": ")[2].rstrip(".")
-            problems.append(Problem(name, error.lineno or 1, f"not Turtle: {message}", "correct the syntax"))
-    defined = {triple.subject.value for file in parsed for triple in file.triples if isinstance(triple.subject, NamedNode)}
+            problems.append(
+                Problem(name, error.lineno or 1, f"not Turtle: {message}", "correct the syntax")
+            )
+    defined = {
+        triple.subject.value
+        for file in parsed
+        for triple in file.triples
+        if isinstance(triple.subject, NamedNode)
+    }
     for file in parsed:
         problems += _check_structure(file, defined, base)
         problems += _check_sources(file, base)
@@ -117,7 +154,9 @@ def _check_structure(file: _File, defined: set[str], base: str) -> Iterator[Prob
     for subject, predicate, value in file.triples:
         if isinstance(subject, BlankNode) or isinstance(value, BlankNode):
             yield Problem(file.name, 1, "a blank node", "give the resource an IRI")
-        elif predicate in _HIERARCHY and isinstance(value, NamedNode) and value.value not in defined:
+        elif (
+            predicate in _HIERARCHY and isinstance(value, NamedNode) and value.value not in defined
+        ):
             line = file.line_of_subject(str(getattr(subject, "value", "")), base)
             name = predicate.value.removeprefix(SKOS)
             yield Problem(file.name, line, f"{_short(subject, base)}: skos:{name} leads to {value.value}, which no file defines",
@@ -126,8 +165,12 @@ def _check_structure(file: _File, defined: set[str], base: str) -> Iterator[Prob
 
 def _check_sources(file: _File, base: str) -> Iterator[Problem]:
     """Yield each scheme, ontology or concept that has no source and does not say that it is ours (rdfs:isDefinedBy)."""
-    sourced = {triple.subject for triple in file.triples if triple.predicate in (_SOURCE, _DEFINED_BY)}
-    whole = [t.subject for t in file.triples if t.predicate == _TYPE and t.object in (_SCHEME, _ONTOLOGY)]
+    sourced = {
+        triple.subject for triple in file.triples if triple.predicate in (_SOURCE, _DEFINED_BY)
+    }
+    whole = [
+        t.subject for t in file.triples if t.predicate == _TYPE and t.object in (_SCHEME, _ONTOLOGY)
+    ]
     if any(subject in sourced for subject in whole):
         return
     concepts = [t.subject for t in file.triples if t.predicate == _TYPE and t.object == _CONCEPT]
@@ -142,30 +185,57 @@ def _short(subject: object, base: str) -> str:
 
 
 def _check_labels(file: _File) -> Iterator[Problem]:
-    deprecated = {t.subject for t in file.triples if t.predicate == _DEPRECATED and getattr(t.object, "value", "") in ("true", "1")}
+    deprecated = _deprecated(file)
     preferred: dict[tuple[str, str], Literal] = {}
     shared: dict[tuple[str, str], str] = {}
     for triple in file.triples:
         label, subject = triple.object, triple.subject
-        if triple.predicate not in (_PREFERRED, _ALTERNATIVE) or not isinstance(label, Literal) or not isinstance(subject, NamedNode):
+        if (
+            triple.predicate not in (_PREFERRED, _ALTERNATIVE)
+            or not isinstance(label, Literal)
+            or not isinstance(subject, NamedNode)
+        ):
             continue
         iri, language, line = subject.value, label.language, file.line_of_label(label)
         if language not in LANGUAGES:
             name = f'language "{language}"' if language else "label without a language"
-            yield Problem(file.name, line, f'{iri}: unknown {name}: "{label.value}"', f"use one of {', '.join(LANGUAGES)}")
+            yield Problem(
+                file.name,
+                line,
+                f'{iri}: unknown {name}: "{label.value}"',
+                f"use one of {', '.join(LANGUAGES)}",
+            )
             continue
         for message in _faults(label.value, language):
-            yield Problem(file.name, line, f'{iri}: {message}: "{label.value}"@{language}', "correct the label, or leave it out")
+            yield Problem(
+                file.name,
+                line,
+                f'{iri}: {message}: "{label.value}"@{language}',
+                "correct the label, or leave it out",
+            )
         if triple.predicate != _PREFERRED:
             continue
         if (iri, language) in preferred:
-            yield Problem(file.name, line, f'{iri}: a second preferred label in "{language}"', "make it a skos:altLabel")
+            yield Problem(
+                file.name,
+                line,
+                f'{iri}: a second preferred label in "{language}"',
+                "make it a skos:altLabel",
+            )
         preferred[iri, language] = label
         other = shared.setdefault((label.value.casefold(), language), iri)
         if other != iri and subject not in deprecated and NamedNode(other) not in deprecated:
             yield Problem(file.name, line, f'{iri}: the preferred label of {other}: "{label.value}"@{language}',
                           "label each concept by its own text")  # fmt: skip
     yield from _check_translations(file, preferred)
+
+
+def _deprecated(file: _File) -> set[object]:
+    return {
+        triple.subject
+        for triple in file.triples
+        if triple.predicate == _DEPRECATED and getattr(triple.object, "value", "") in ("true", "1")
+    }
 
 
 def _faults(text: str, language: str) -> Iterator[str]:
@@ -182,13 +252,21 @@ def _faults(text: str, language: str) -> Iterator[str]:
     letters = [char for char in text if char.isalpha()]
     scripts = {unicodedata.name(char, "").split("-")[0].split()[0] for char in letters}
     expected = _SCRIPTS[language]
-    foreign = scripts - {expected, "MODIFIER", "FEMININE", "MASCULINE"} - ({"LATIN"} if language in _LATIN_ALSO else set())
+    foreign = (
+        scripts
+        - {expected, "MODIFIER", "FEMININE", "MASCULINE"}
+        - ({"LATIN"} if language in _LATIN_ALSO else set())
+    )
     if foreign:
         yield f"letters that do not belong to the language ({', '.join(sorted(foreign)).title()})"
     elif letters and expected not in scripts and len(letters) > 4:
         yield "no letters of the language"
     if language == "zh":
-        traditional = [char for char in letters if unicodedata.name(char, "").startswith("CJK") and not _is_simplified(char)]
+        traditional = [
+            char
+            for char in letters
+            if unicodedata.name(char, "").startswith("CJK") and not _is_simplified(char)
+        ]
         if traditional:
             yield f"characters that are not Simplified Chinese ({''.join(traditional)})"
 
@@ -201,7 +279,9 @@ def _is_simplified(char: str) -> bool:
         return False
 
 
-def _check_translations(file: _File, preferred: Mapping[tuple[str, str], Literal]) -> Iterator[Problem]:
+def _check_translations(
+    file: _File, preferred: Mapping[tuple[str, str], Literal]
+) -> Iterator[Problem]:
     """Yield each translation whose length or years differ from what the English label lets expect."""
     ratios: dict[str, dict[str, float]] = {}
     for (iri, language), label in preferred.items():

@@ -14,7 +14,10 @@ from vocab.normalization import fold
 from vocab.schemes import graph_triples, label, schemes
 from vocab.terms import DCT, SKOS
 
-_MATCHES = tuple(f"{SKOS}{name}" for name in ("exactMatch", "closeMatch", "broadMatch", "narrowMatch", "relatedMatch"))
+_MATCHES = tuple(
+    f"{SKOS}{name}"
+    for name in ("exactMatch", "closeMatch", "broadMatch", "narrowMatch", "relatedMatch")
+)
 _NAMES = (f"{SKOS}prefLabel", f"{SKOS}altLabel")
 _COLUMNS = (
     "subject_id", "subject_label", "predicate_id", "object_id", "object_label", "mapping_justification", "subject_source", "comment",
@@ -38,7 +41,11 @@ def mapped_schemes(base: str = BASE) -> list[str]:
     >>> "iati-region" in mapped_schemes(), "coverage" in mapped_schemes()
     (True, False)
     """
-    return [name for name in schemes(base) if any(t.predicate.value in _MATCHES for t in graph_triples(name, base))]
+    return [
+        name
+        for name in schemes(base)
+        if any(t.predicate.value in _MATCHES for t in graph_triples(name, base))
+    ]
 
 
 def sssom_table(scheme: str, base: str = BASE) -> str:
@@ -52,7 +59,10 @@ def sssom_table(scheme: str, base: str = BASE) -> str:
     """
     triples = graph_triples(scheme, base)
     whole = f"{base}scheme/{scheme}"
-    prefixes = {**_PREFIXES, **{name: f"{base}scheme/{name}/" for name in schemes(base) if name not in ("area", "sdg")}}
+    prefixes = {
+        **_PREFIXES,
+        **{name: f"{base}scheme/{name}/" for name in schemes(base) if name not in ("area", "sdg")},
+    }
     rows = list(_rows(triples, base, whole, prefixes))
     used = {value.partition(":")[0] for row in rows for value in (row[0], row[2], row[3], row[5])}
     title = label(whole, "en", base) or scheme
@@ -62,7 +72,10 @@ def sssom_table(scheme: str, base: str = BASE) -> str:
         f"#mapping_set_id: {whole}.sssom.tsv",
         f"#mapping_set_title: {title}",
         "#license: https://www.apache.org/licenses/LICENSE-2.0",
-        *(f"#mapping_set_source: {source}" for source in _values(triples, whole, f"{DCT}source")[:1]),
+        *(
+            f"#mapping_set_source: {source}"
+            for source in _values(triples, whole, f"{DCT}source")[:1]
+        ),
         *(f"#comment: {note}" for note in _values(triples, whole, f"{SKOS}editorialNote")[:1]),
     ]
     return "\n".join([*head, "\t".join(_COLUMNS), *("\t".join(row) for row in rows), ""])
@@ -77,7 +90,9 @@ def _values(triples: tuple[Triple, ...], subject: str, predicate: str) -> list[s
     ]  # fmt: skip
 
 
-def _rows(triples: tuple[Triple, ...], base: str, whole: str, prefixes: dict[str, str]) -> Iterator[list[str]]:
+def _rows(
+    triples: tuple[Triple, ...], base: str, whole: str, prefixes: dict[str, str]
+) -> Iterator[list[str]]:
     about: dict[str, list[Triple]] = {}
     for triple in triples:
         if isinstance(triple.subject, NamedNode):
@@ -85,19 +100,29 @@ def _rows(triples: tuple[Triple, ...], base: str, whole: str, prefixes: dict[str
     for subject, statements in about.items():
         if subject == whole:
             continue
-        names = {t.object.value for t in statements if isinstance(t.object, Literal) and t.predicate.value in _NAMES}
+        names = {
+            t.object.value
+            for t in statements
+            if isinstance(t.object, Literal) and t.predicate.value in _NAMES
+        }
         own = label(subject, "en", base) or ""
         note = " ".join(_values(tuple(statements), subject, f"{SKOS}editorialNote"))
-        matches = sorted(
-            (t.predicate.value, t.object.value) for t in statements if t.predicate.value in _MATCHES and isinstance(t.object, NamedNode)
-        )
+        start, matches = [_curie(subject, prefixes), own], sorted(_matches(statements))
         for predicate, match in matches:
             name = label(match, "en", base) or ""
             lexical = bool(name) and fold(name) in {fold(text) for text in names}
             justification = _LEXICAL if lexical else _CURATED
-            yield [_curie(subject, prefixes), own, _curie(predicate, prefixes), _curie(match, prefixes), name, justification, whole, note]
+            pair = [_curie(predicate, prefixes), _curie(match, prefixes)]
+            yield [*start, *pair, name, justification, whole, note]
         if not matches and note:
-            yield [_curie(subject, prefixes), own, "skos:relatedMatch", _NOT_FOUND, "", _CURATED, whole, note]
+            yield [*start, "skos:relatedMatch", _NOT_FOUND, "", _CURATED, whole, note]
+
+
+def _matches(statements: list[Triple]) -> Iterator[tuple[str, str]]:
+    """Yield the property and the concept of each match."""
+    for triple in statements:
+        if triple.predicate.value in _MATCHES and isinstance(triple.object, NamedNode):
+            yield triple.predicate.value, triple.object.value
 
 
 def _curie(iri: str, prefixes: dict[str, str]) -> str:

@@ -9,7 +9,7 @@ import csv
 import hashlib
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse, serialize
@@ -22,11 +22,16 @@ from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SH,
 
 LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
 NAME = "stocktake-vocabulary"
-_OWL, _VANN, _SPDX = "http://www.w3.org/2002/07/owl#", "http://purl.org/vocab/vann/", "http://spdx.org/rdf/terms#"
+_OWL, _VANN, _SPDX = (
+    "http://www.w3.org/2002/07/owl#",
+    "http://purl.org/vocab/vann/",
+    "http://spdx.org/rdf/terms#",
+)
 _PREFIXES = {
     "adms": ADMS, "dcat": DCAT, "dct": DCT, "foaf": FOAF, "org": ORG, "owl": _OWL, "prov": PROV, "rdf": RDF, "rdfs": RDFS,
     "schema": SCHEMA, "sdg": "http://metadata.un.org/sdg/", "sh": SH, "skos": SKOS, "vann": _VANN, "vivo": VIVO, "xsd": XSD,
 }  # fmt: skip
+_SKOS_TECHNIQUE = "http://purl.org/adms/representationtechnique/SKOS"
 _MEDIA = {
     ".ttl": "text/turtle", ".nt": "application/n-triples", ".jsonld": "application/ld+json", ".csv": "text/csv",
     ".tsv": "text/tab-separated-values", ".json": "application/json", ".md": "text/markdown",
@@ -64,12 +69,21 @@ def release_files(base: str = BASE, extra: Mapping[str, bytes] | None = None) ->
     facts = _facts(base)
     files["w3id/.htaccess"] = _redirects(base).encode()
     files["w3id/README.md"] = _redirects_readme(facts).encode()
-    for name, record in (("datacite", _datacite(facts, base)), ("lov", _lov(facts, base)), ("bartoc", _bartoc(facts, base))):
+    for name, record in (
+        ("datacite", _datacite(facts, base)),
+        ("lov", _lov(facts, base)),
+        ("bartoc", _bartoc(facts, base)),
+    ):
         files[f"{name}.json"] = (json.dumps(record, ensure_ascii=False, indent=2) + "\n").encode()
     return dict(sorted(files.items()))
 
 
-def write_release(folder: Path, base: str = BASE, since: Path | None = None, extra: Mapping[str, bytes] | None = None) -> ChangeLog:
+def write_release(
+    folder: Path,
+    base: str = BASE,
+    since: Path | None = None,
+    extra: Mapping[str, bytes] | None = None,
+) -> ChangeLog:
     """Write a release into the empty or new *folder*, and return its changes since the release in the folder *since*.
 
     Raises VocabularyReleaseError if the folder has files, if *since* is no release, or if a change breaks the deprecation policy;
@@ -78,13 +92,18 @@ def write_release(folder: Path, base: str = BASE, since: Path | None = None, ext
     if folder.exists() and any(folder.iterdir()):
         raise VocabularyReleaseError(f"{folder}: not empty; name a new folder")
     files = release_files(base, extra)
-    log = compare(_earlier(since), group_statements(files[f"{NAME}.nt"].decode().splitlines()), base)
+    log = compare(
+        _earlier(since), group_statements(files[f"{NAME}.nt"].decode().splitlines()), base
+    )
     if since is not None and log.problems:
         raise VocabularyReleaseError("\n".join(log.problems))
     if since is not None:
         files["CHANGES.md"] = render(log, base).encode()
     files[_DESCRIPTION] = _catalog(files, _facts(base), base)
-    sums = "".join(f"{hashlib.sha256(content).hexdigest()}  {name}\n" for name, content in sorted(files.items()))
+    sums = "".join(
+        f"{hashlib.sha256(content).hexdigest()}  {name}\n"
+        for name, content in sorted(files.items())
+    )
     for name, content in {**files, _SUMS: sums.encode()}.items():
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -99,20 +118,43 @@ def _earlier(since: Path | None) -> Mapping[str, frozenset[tuple[str, str]]]:
     try:
         return group_statements(file.read_text("utf-8").splitlines())
     except OSError as error:
-        raise VocabularyReleaseError(f"{file}: {error.strerror}; --since needs the folder of an earlier release") from error
+        raise VocabularyReleaseError(
+            f"{file}: {error.strerror}; --since needs the folder of an earlier release"
+        ) from error
     except ValueError as error:
-        raise VocabularyReleaseError(f"{file}: not N-Triples; --since needs the folder of an earlier release") from error
+        raise VocabularyReleaseError(
+            f"{file}: not N-Triples; --since needs the folder of an earlier release"
+        ) from error
 
 
 def concept_table(scheme: str, base: str = BASE) -> str:
     """Return the concepts of a scheme as CSV: one row a concept, several values joined by ``|``."""
     out = io.StringIO()
     table = csv.writer(out, lineterminator="\n")
-    table.writerow(["iri", "notation", "broader", *(f"label_{language}" for language in LANGUAGES), "other_labels", "matches"])
+    table.writerow(
+        [
+            "iri",
+            "notation",
+            "broader",
+            *(f"label_{language}" for language in LANGUAGES),
+            "other_labels",
+            "matches",
+        ]
+    )
     for concept in concepts(scheme, base).values():
-        preferred = [label(concept.iri, language, base) if _has(concept, language) else "" for language in LANGUAGES]
+        preferred = [
+            label(concept.iri, language, base) if _has(concept, language) else ""
+            for language in LANGUAGES
+        ]
         others = [name.value for name in concept.labels if name.value not in preferred]
-        row = [concept.iri, "|".join(concept.notations), "|".join(concept.broader), *preferred, "|".join(others), "|".join(concept.matches)]
+        row = [
+            concept.iri,
+            "|".join(concept.notations),
+            "|".join(concept.broader),
+            *preferred,
+            "|".join(others),
+            "|".join(concept.matches),
+        ]
         table.writerow(row)
     return out.getvalue()
 
@@ -124,42 +166,67 @@ def _has(concept: Concept, language: str) -> bool:
 def _facts(base: str) -> dict[str, str]:
     """Return what the ontology's header states, by local name of the property."""
     subject = NamedNode(f"{base}ns")
-    rows = (t for t in graph_triples(None, base) if t.subject == subject and isinstance(t.object, Literal | NamedNode))
-    return {t.predicate.value.replace("#", "/").rpartition("/")[2]: str(getattr(t.object, "value", "")) for t in rows}
+    rows = (
+        t
+        for t in graph_triples(None, base)
+        if t.subject == subject and isinstance(t.object, Literal | NamedNode)
+    )
+    return {
+        t.predicate.value.replace("#", "/").rpartition("/")[2]: str(getattr(t.object, "value", ""))
+        for t in rows
+    }
 
 
 def _catalog(files: Mapping[str, bytes], facts: Mapping[str, str], base: str) -> bytes:
     """Describe the release by DCAT 3 and ADMS: one distribution a file, with size and checksum."""
     whole = f"{base}ns/{facts['versionInfo']}"
-    triples: list[Triple] = []
-
-    def add(subject: str, predicate: str, value: str | Literal) -> None:
-        triples.append(Triple(NamedNode(subject), NamedNode(predicate), value if isinstance(value, Literal) else NamedNode(value)))
-
-    for kind in (f"{DCAT}Dataset", f"{ADMS}Asset"):
-        add(whole, f"{RDF}type", kind)
-    add(whole, f"{DCT}title", Literal(facts["title"], language="en"))
-    add(whole, f"{DCT}description", Literal(facts["description"], language="en"))
-    add(whole, f"{DCAT}version", Literal(facts["versionInfo"]))
-    add(whole, f"{DCT}isVersionOf", f"{base}ns")
-    add(whole, f"{DCT}issued", Literal(facts["modified"], datatype=NamedNode(f"{XSD}date")))
-    add(whole, f"{DCT}license", facts["license"])
-    add(whole, f"{DCT}creator", Literal(facts["creator"], language="en"))
-    add(whole, f"{ADMS}representationTechnique", "http://purl.org/adms/representationtechnique/SKOS")
+    statements: list[tuple[str, str, str | Literal]] = [
+        (whole, f"{RDF}type", f"{DCAT}Dataset"),
+        (whole, f"{RDF}type", f"{ADMS}Asset"),
+        (whole, f"{DCT}title", Literal(facts["title"], language="en")),
+        (whole, f"{DCT}description", Literal(facts["description"], language="en")),
+        (whole, f"{DCAT}version", Literal(facts["versionInfo"])),
+        (whole, f"{DCT}isVersionOf", f"{base}ns"),
+        (whole, f"{DCT}issued", _typed(facts["modified"], "date")),
+        (whole, f"{DCT}license", facts["license"]),
+        (whole, f"{DCT}creator", Literal(facts["creator"], language="en")),
+        (whole, f"{ADMS}representationTechnique", _SKOS_TECHNIQUE),
+    ]
     for language in LANGUAGES:
-        add(whole, f"{DCT}language", f"http://id.loc.gov/vocabulary/iso639-1/{language}")
+        code = f"http://id.loc.gov/vocabulary/iso639-1/{language}"
+        statements.append((whole, f"{DCT}language", code))
     for name, content in sorted(files.items()):
-        file, checksum = f"{whole}/{name}", f"{whole}/{name}#checksum"
-        add(whole, f"{DCAT}distribution", file)
-        add(file, f"{RDF}type", f"{DCAT}Distribution")
-        add(file, f"{DCT}title", Literal(name))
-        add(file, f"{DCAT}byteSize", Literal(str(len(content)), datatype=NamedNode(f"{XSD}nonNegativeInteger")))
-        if media := _MEDIA.get(Path(name).suffix):
-            add(file, f"{DCAT}mediaType", f"https://www.iana.org/assignments/media-types/{media}")
-        add(file, f"{_SPDX}checksum", checksum)
-        add(checksum, f"{_SPDX}algorithm", f"{_SPDX}checksumAlgorithm_sha256")
-        add(checksum, f"{_SPDX}checksumValue", Literal(hashlib.sha256(content).hexdigest(), datatype=NamedNode(f"{XSD}hexBinary")))
+        statements += _distribution(whole, name, content)
+    triples = (
+        Triple(
+            NamedNode(subject),
+            NamedNode(predicate),
+            value if isinstance(value, Literal) else NamedNode(value),
+        )
+        for subject, predicate, value in statements
+    )
     return serialize(triples, format=RdfFormat.TURTLE, prefixes={**_PREFIXES, "spdx": _SPDX}) or b""
+
+
+def _distribution(
+    whole: str, name: str, content: bytes
+) -> Iterator[tuple[str, str, str | Literal]]:
+    """Yield the statements about a file of the release *whole*."""
+    file, checksum = f"{whole}/{name}", f"{whole}/{name}#checksum"
+    yield whole, f"{DCAT}distribution", file
+    yield file, f"{RDF}type", f"{DCAT}Distribution"
+    yield file, f"{DCT}title", Literal(name)
+    yield file, f"{DCAT}byteSize", _typed(str(len(content)), "nonNegativeInteger")
+    if media := _MEDIA.get(Path(name).suffix):
+        yield file, f"{DCAT}mediaType", f"https://www.iana.org/assignments/media-types/{media}"
+    yield file, f"{_SPDX}checksum", checksum
+    yield checksum, f"{_SPDX}algorithm", f"{_SPDX}checksumAlgorithm_sha256"
+    digest = hashlib.sha256(content).hexdigest()
+    yield checksum, f"{_SPDX}checksumValue", _typed(digest, "hexBinary")
+
+
+def _typed(value: str, datatype: str) -> Literal:
+    return Literal(value, datatype=NamedNode(f"{XSD}{datatype}"))
 
 
 def _redirects(base: str) -> str:
@@ -191,13 +258,35 @@ def _datacite(facts: Mapping[str, str], base: str) -> dict[str, object]:
         "publisher": {"name": facts["creator"]},
         "publicationYear": facts["modified"][:4],
         "version": facts["versionInfo"],
-        "dates": [{"date": facts["created"], "dateType": "Created"}, {"date": facts["modified"], "dateType": "Updated"}],
+        "dates": [
+            {"date": facts["created"], "dateType": "Created"},
+            {"date": facts["modified"], "dateType": "Updated"},
+        ],
         "language": "en",
-        "descriptions": [{"description": facts["description"], "descriptionType": "Abstract", "lang": "en"}],
-        "subjects": [{"subject": name} for name in ("WSIS", "Sustainable Development Goals", "linked data", "SKOS")],
-        "rightsList": [{"rights": "Apache License 2.0", "rightsUri": facts["license"], "rightsIdentifier": "Apache-2.0"}],
-        "alternateIdentifiers": [{"alternateIdentifier": facts["versionIRI"], "alternateIdentifierType": "URL"}],
-        "relatedIdentifiers": [{"relatedIdentifier": f"{base}ns", "relatedIdentifierType": "URL", "relationType": "IsVersionOf"}],
+        "descriptions": [
+            {"description": facts["description"], "descriptionType": "Abstract", "lang": "en"}
+        ],
+        "subjects": [
+            {"subject": name}
+            for name in ("WSIS", "Sustainable Development Goals", "linked data", "SKOS")
+        ],
+        "rightsList": [
+            {
+                "rights": "Apache License 2.0",
+                "rightsUri": facts["license"],
+                "rightsIdentifier": "Apache-2.0",
+            }
+        ],
+        "alternateIdentifiers": [
+            {"alternateIdentifier": facts["versionIRI"], "alternateIdentifierType": "URL"}
+        ],
+        "relatedIdentifiers": [
+            {
+                "relatedIdentifier": f"{base}ns",
+                "relatedIdentifierType": "URL",
+                "relationType": "IsVersionOf",
+            }
+        ],
         "formats": ["text/turtle", "application/ld+json", "text/csv", "text/tab-separated-values"],
         "schemaVersion": "http://datacite.org/schema/kernel-4",
     }
@@ -220,7 +309,11 @@ def _bartoc(facts: Mapping[str, str], base: str) -> list[dict[str, object]]:
             "type": ["http://www.w3.org/2004/02/skos/core#ConceptScheme"],
             "uri": f"{base}scheme/{name}",
             "prefLabel": {"en": label(f"{base}scheme/{name}", "en", base) or name},
-            "languages": [language for language in LANGUAGES if all(_has(concept, language) for concept in concepts(name, base).values())],
+            "languages": [
+                language
+                for language in LANGUAGES
+                if all(_has(concept, language) for concept in concepts(name, base).values())
+            ],
             "extent": f"{len(concepts(name, base))} concepts",
             "license": [{"uri": facts["license"]}],
             "publisher": [{"prefLabel": {"en": facts["creator"]}}],

@@ -5,7 +5,8 @@ Source: https://schema.datacite.org/meta/kernel-4.5/ and https://openaire-guidel
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from lxml.etree import _Element
@@ -33,7 +34,9 @@ from vocab.initiative import Document, Event, Initiative, Party, Place, Resource
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
-    "kind": Option(str, "document", "The class of the resources: `initiative`, `event`, `document` or `post`."),
+    "kind": Option(
+        str, "document", "The class of the resources: `initiative`, `event`, `document` or `post`."
+    ),
 }
 
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
@@ -41,7 +44,12 @@ _ISSUED, _MODIFIED = ("Issued", "Available", "Created", "Submitted"), ("Updated"
 _PERIOD = ("Coverage", "Collected", "Valid")
 _ORGANIZATION = "Organizational"  # others are treated as persons
 # Contributor types that are organizations even if nameType is missing.
-_ROLES = {"HostingInstitution": Role.PARTNER, "Sponsor": Role.FUNDER, "Funder": Role.FUNDER, "RegistrationAuthority": Role.PARTNER}
+_ROLES = {
+    "HostingInstitution": Role.PARTNER,
+    "Sponsor": Role.FUNDER,
+    "Funder": Role.FUNDER,
+    "RegistrationAuthority": Role.PARTNER,
+}
 _RELATED = {"URL": "", "DOI": "https://doi.org/", "Handle": "https://hdl.handle.net/"}
 
 
@@ -49,42 +57,44 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[_El
     """Return the function that maps a resource. It raises ParseError for an element without one."""
     lexicon = CrosswalkLookup(crosswalks)
     kind = KINDS[get_option(source, OPTIONS, "kind")]
+    return partial(_map_record, source, lexicon, kind)
 
-    def map_record(record: Record[_Element]) -> Resource:
-        root = _find_resource(record)
-        tag = source.language
-        titles = [(normalize_inline(node.text), _tag(node, tag)) for node in _iterate(root, "title") if not node.get("titleType")]
-        keywords = [(normalize_inline(node.text), _tag(node, tag)) for node in _iterate(root, "subject")]
-        subjects = lexicon.parse_subjects(text for text, _ in keywords)
-        names = _identifiers(root)
-        return kind(
-            key=record.key,
-            titles=parse_titles(titles or [(normalize_inline(node.text), _tag(node, tag)) for node in _iterate(root, "title")]),
-            descriptions=parse_titles((normalize_block(node.text), _tag(node, tag)) for node in _descriptions(root)),
-            identifiers=unique_non_contact(text for text in names if not is_web(text) and text != record.key),
-            pages=unique_non_contact(unique_urls(names)),
-            languages=tuple(
-                dict.fromkeys(parse_language(text) or text for node in _iterate(root, "language") if (text := normalize_inline(node.text)))
-            ),
-            licence=_licence(root),
-            issued=_date(root, _ISSUED)
-            or next((normalize_inline(node.text) for node in _iterate(root, "publicationYear") if normalize_inline(node.text)), None),
-            modified=_date(root, _MODIFIED),
-            countries=tuple(
-                dict.fromkeys(
-                    land for node in _iterate(root, "geoLocationPlace") if (land := lexicon.find_country(normalize_inline(node.text)))
-                )
-            ),
-            parties=tuple(dict.fromkeys(_parties(root, tag))),
-            action_lines=subjects.lines,
-            goals=subjects.goals,
-            targets=subjects.targets,
-            subjects=tuple(parse_name(word, dict(keywords).get(word)) for word in subjects.unmatched),
-            related=unique_non_contact(unique_urls(_related(root))),
-            **_class_fields(kind, root, tag),
-        )
 
-    return map_record
+def _map_record(
+    source: Source, lexicon: CrosswalkLookup, kind: type[Resource], record: Record[_Element]
+) -> Resource:
+    root = _find_resource(record)
+    tag = source.language
+    titles = [node for node in _iterate(root, "title") if not node.get("titleType")]
+    keywords = _texts(_iterate(root, "subject"), tag)
+    countries = map(lexicon.find_country, _words(root, "geoLocationPlace"))
+    subjects = lexicon.parse_subjects(text for text, _ in keywords)
+    names = _identifiers(root)
+    return kind(
+        key=record.key,
+        titles=parse_titles(_texts(titles or _iterate(root, "title"), tag)),
+        descriptions=parse_titles(
+            (normalize_block(node.text), _tag(node, tag)) for node in _descriptions(root)
+        ),
+        identifiers=unique_non_contact(
+            text for text in names if not is_web(text) and text != record.key
+        ),
+        pages=unique_non_contact(unique_urls(names)),
+        languages=tuple(
+            dict.fromkeys(parse_language(text) or text for text in _words(root, "language"))
+        ),
+        licence=_licence(root),
+        issued=_date(root, _ISSUED) or next(_words(root, "publicationYear"), None),
+        modified=_date(root, _MODIFIED),
+        countries=tuple(dict.fromkeys(filter(None, countries))),
+        parties=tuple(dict.fromkeys(_parties(root, tag))),
+        action_lines=subjects.lines,
+        goals=subjects.goals,
+        targets=subjects.targets,
+        subjects=tuple(parse_name(word, dict(keywords).get(word)) for word in subjects.unmatched),
+        related=unique_non_contact(unique_urls(_related(root))),
+        **_class_fields(kind, root, tag),
+    )
 
 
 def _find_resource(record: Record[_Element]) -> _Element:
@@ -92,7 +102,9 @@ def _find_resource(record: Record[_Element]) -> _Element:
     root = record.payload
     resource = root if _local_name(root) == "resource" else next(root.iter("{*}resource"), None)
     if resource is None or next(_iterate(resource, "title"), None) is None:
-        raise ParseError(f"{record.key}: not a DataCite resource but <{root.tag}>; set the option 'prefix' to datacite or oai_datacite")
+        raise ParseError(
+            f"{record.key}: not a DataCite resource but <{root.tag}>; set the option 'prefix' to datacite or oai_datacite"
+        )
     return resource
 
 
@@ -105,6 +117,16 @@ def _iterate(root: _Element, name: str) -> Iterator[_Element]:
     return root.iter(f"{{*}}{name}")
 
 
+def _words(root: _Element, name: str) -> Iterator[str]:
+    """Yield the texts of the elements with a name, except empty ones."""
+    return filter(None, (normalize_inline(node.text) for node in _iterate(root, name)))
+
+
+def _texts(nodes: Iterable[_Element], tag: str | None) -> list[tuple[str, str | None]]:
+    """Return the text of each element with its language, *tag* where it states none."""
+    return [(normalize_inline(node.text), _tag(node, tag)) for node in nodes]
+
+
 def _tag(node: _Element, default_language: str | None) -> str | None:
     own = node.get(_LANG)
     return (parse_language(own) or own) if own else default_language
@@ -113,13 +135,18 @@ def _tag(node: _Element, default_language: str | None) -> str | None:
 def _descriptions(root: _Element) -> list[_Element]:
     """Return the abstracts, else the first other description."""
     descriptions = [node for node in _iterate(root, "description") if normalize_block(node.text)]
-    return [node for node in descriptions if node.get("descriptionType") == "Abstract"] or descriptions[:1]
+    return [
+        node for node in descriptions if node.get("descriptionType") == "Abstract"
+    ] or descriptions[:1]
 
 
 def _identifiers(root: _Element) -> list[str]:
     """Return the identifiers; a DOI or handle as its address."""
     identifiers: list[str] = []
-    for name, kind in (("identifier", "identifierType"), ("alternateIdentifier", "alternateIdentifierType")):
+    for name, kind in (
+        ("identifier", "identifierType"),
+        ("alternateIdentifier", "alternateIdentifierType"),
+    ):
         for node in _iterate(root, name):
             if text := normalize_inline(node.text):
                 prefix = _RELATED.get(_identifier_type(node.get(kind) or ""), "")
@@ -133,12 +160,27 @@ def _identifier_type(kind: str) -> str:
 
 def _licence(root: _Element) -> str | None:
     nodes = [*_iterate(root, "rights"), *_iterate(root, "licenseCondition")]
-    links = [link for node in nodes for link in (node.get("rightsURI"), node.get("uri")) if link and is_web(link)]
-    return links[0] if links else next((normalize_inline(node.text) for node in nodes if normalize_inline(node.text)), None)
+    links = [
+        link
+        for node in nodes
+        for link in (node.get("rightsURI"), node.get("uri"))
+        if link and is_web(link)
+    ]
+    return (
+        links[0]
+        if links
+        else next(
+            (normalize_inline(node.text) for node in nodes if normalize_inline(node.text)), None
+        )
+    )
 
 
 def _date(root: _Element, kinds: tuple[str, ...]) -> str | None:
-    dates = {node.get("dateType"): text for node in _iterate(root, "date") if (text := parse_date(normalize_inline(node.text)))}
+    dates = {
+        node.get("dateType"): text
+        for node in _iterate(root, "date")
+        if (text := parse_date(normalize_inline(node.text)))
+    }
     return next((dates[kind] for kind in kinds if kind in dates), None)
 
 
@@ -152,7 +194,9 @@ def _parties(root: _Element, tag: str | None) -> Iterator[Party]:
         for node in _iterate(root, kind):
             parent = node.getparent()
             role = _ROLES.get(parent.get("contributorType") or "") if parent is not None else None
-            if (name := normalize_inline(node.text)) and (role or node.get("nameType") == _ORGANIZATION):
+            if (name := normalize_inline(node.text)) and (
+                role or node.get("nameType") == _ORGANIZATION
+            ):
                 yield Party(role or Role.PARTNER, parse_name(name, _tag(node, tag)))
     for node in _iterate(root, "funderName"):
         if name := normalize_inline(node.text):
@@ -171,7 +215,15 @@ def _class_fields(kind: type[Resource], root: _Element, tag: str | None) -> dict
         types = list(_iterate(root, "resourceType"))
         return {
             "kind": next(
-                (text for node in types if (text := node.get("uri") or node.get("resourceTypeGeneral") or normalize_inline(node.text))),
+                (
+                    text
+                    for node in types
+                    if (
+                        text := node.get("uri")
+                        or node.get("resourceTypeGeneral")
+                        or normalize_inline(node.text)
+                    )
+                ),
                 None,
             )
         }
@@ -192,7 +244,11 @@ def _places(root: _Element, tag: str | None) -> Iterator[Place]:
             ),
             None,
         )
-        latitude = parse_number(next((node.text for node in _iterate(location, "pointLatitude")), None))
-        longitude = parse_number(next((node.text for node in _iterate(location, "pointLongitude")), None))
+        latitude = parse_number(
+            next((node.text for node in _iterate(location, "pointLatitude")), None)
+        )
+        longitude = parse_number(
+            next((node.text for node in _iterate(location, "pointLongitude")), None)
+        )
         if latitude is not None and longitude is not None:
             yield Place(name, latitude, longitude)

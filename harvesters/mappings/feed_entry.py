@@ -6,6 +6,7 @@ Source: https://www.rfc-editor.org/rfc/rfc4287 and http://rdfs.org/sioc/spec/
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from harvesters.errors import ParseError
@@ -29,7 +30,9 @@ from vocab.crosswalks import Crosswalks
 from vocab.initiative import Document, Party, Place, Post, Resource, Role
 
 OPTIONS: Mapping[str, Option] = {
-    "kind": Option(str, "post", "The class of the entries: `initiative`, `event`, `document` or `post`."),
+    "kind": Option(
+        str, "post", "The class of the entries: `initiative`, `event`, `document` or `post`."
+    ),
 }
 
 
@@ -37,38 +40,53 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
     """Return the function that maps an entry. It raises ParseError for any other row."""
     lexicon = CrosswalkLookup(crosswalks)
     kind = KINDS[get_option(source, OPTIONS, "kind")]
+    return partial(_map_record, source, lexicon, kind)
 
-    def map_record(record: Record[Row]) -> Resource:
-        entry = record.payload
-        feed = entry.get("feed")
-        if not isinstance(feed, dict):
-            raise ParseError(f"{record.key}: not a feed entry but {', '.join(map(str, entry))[:200]}; use the protocol `feed`")
-        tag = _tag(feed.get("language")) or source.language
-        summary, content = _text(entry.get("summary"), tag), _text(entry.get("content"), tag)
-        title = [(normalize_inline(text), language_tag) for text, language_tag in _text(entry.get("title"), tag)]
-        subjects = lexicon.parse_subjects(normalize_inline(word) for word in as_list(entry.get("tags")))
-        return kind(
-            key=record.key,
-            titles=parse_titles(title),
-            descriptions=parse_titles(summary or ([] if kind is Post else content)),
-            identifiers=unique_non_contact(
-                text for text in (normalize_inline(entry.get("id")),) if text != record.key and text not in _pages(entry)
-            ),
-            pages=_pages(entry),
-            languages=tuple(dict.fromkeys(language_tag for _, language_tag in (*content, *summary, *title) if language_tag))[:1],
-            licence=normalize_inline(entry.get("licence")) or normalize_inline(feed.get("licence")) or None,
-            issued=entry.get("published") or entry.get("updated"),
-            modified=entry.get("updated"),
-            parties=_parties(entry, feed, source),
-            action_lines=subjects.lines,
-            goals=subjects.goals,
-            targets=subjects.targets,
-            subjects=tuple(parse_name(word, tag) for word in subjects.unmatched),
-            related=unique_urls(normalize_inline(link) for link in as_list(entry.get("related"))),
-            **_class_fields(kind, entry, feed, content or summary),
+
+def _map_record(
+    source: Source, lexicon: CrosswalkLookup, kind: type[Resource], record: Record[Row]
+) -> Resource:
+    entry = record.payload
+    feed = entry.get("feed")
+    if not isinstance(feed, dict):
+        raise ParseError(
+            f"{record.key}: not a feed entry but {', '.join(map(str, entry))[:200]}; use the protocol `feed`"
         )
-
-    return map_record
+    tag = _tag(feed.get("language")) or source.language
+    summary, content = _text(entry.get("summary"), tag), _text(entry.get("content"), tag)
+    title = [
+        (normalize_inline(text), language_tag)
+        for text, language_tag in _text(entry.get("title"), tag)
+    ]
+    subjects = lexicon.parse_subjects(normalize_inline(word) for word in as_list(entry.get("tags")))
+    return kind(
+        key=record.key,
+        titles=parse_titles(title),
+        descriptions=parse_titles(summary or ([] if kind is Post else content)),
+        identifiers=unique_non_contact(
+            text
+            for text in (normalize_inline(entry.get("id")),)
+            if text != record.key and text not in _pages(entry)
+        ),
+        pages=_pages(entry),
+        languages=tuple(
+            dict.fromkeys(
+                language_tag for _, language_tag in (*content, *summary, *title) if language_tag
+            )
+        )[:1],
+        licence=normalize_inline(entry.get("licence"))
+        or normalize_inline(feed.get("licence"))
+        or None,
+        issued=entry.get("published") or entry.get("updated"),
+        modified=entry.get("updated"),
+        parties=_parties(entry, feed, source),
+        action_lines=subjects.lines,
+        goals=subjects.goals,
+        targets=subjects.targets,
+        subjects=tuple(parse_name(word, tag) for word in subjects.unmatched),
+        related=unique_urls(normalize_inline(link) for link in as_list(entry.get("related"))),
+        **_class_fields(kind, entry, feed, content or summary),
+    )
 
 
 def _tag(word: Any) -> str | None:
@@ -84,7 +102,11 @@ def _text(detail: Any, tag: str | None) -> list[tuple[str, str | None]]:
 
 
 def _pages(entry: Row) -> tuple[str, ...]:
-    links = [entry.get("link"), *as_list(entry.get("alternates")), *as_list(entry.get("enclosures"))]
+    links = [
+        entry.get("link"),
+        *as_list(entry.get("alternates")),
+        *as_list(entry.get("enclosures")),
+    ]
     return unique_non_contact(unique_urls(normalize_inline(link) for link in links))
 
 
@@ -93,7 +115,11 @@ def _parties(entry: Row, feed: Mapping[str, Any], source: Source) -> tuple[Party
     name = next(
         (
             text
-            for text in (normalize_inline(entry.get("publisher")), normalize_inline(feed.get("publisher")), source.publisher)
+            for text in (
+                normalize_inline(entry.get("publisher")),
+                normalize_inline(feed.get("publisher")),
+                source.publisher,
+            )
             if text and "@" not in text
         ),
         "",
@@ -101,9 +127,14 @@ def _parties(entry: Row, feed: Mapping[str, Any], source: Source) -> tuple[Party
     return (Party(Role.LEAD, parse_name(name)),) if name else ()
 
 
-def _class_fields(kind: type[Resource], entry: Row, feed: Mapping[str, Any], content: list[tuple[str, str | None]]) -> dict[str, Any]:
+def _class_fields(
+    kind: type[Resource], entry: Row, feed: Mapping[str, Any], content: list[tuple[str, str | None]]
+) -> dict[str, Any]:
     if kind is Post:
-        return {"content": next(iter(parse_titles(content)), None), "container": normalize_inline(feed.get("link")) or None}
+        return {
+            "content": next(iter(parse_titles(content)), None),
+            "container": normalize_inline(feed.get("link")) or None,
+        }
     if kind is Document:
         return {}
     coordinates = [parse_number(coordinate) for coordinate in as_list(entry.get("where"))]

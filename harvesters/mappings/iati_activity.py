@@ -6,6 +6,7 @@ Source: https://iatistandard.org/en/iati-standard/203/activity-standard/
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 
 from lxml.etree import _Element
 
@@ -26,6 +27,7 @@ from harvesters.payloads.value_parsing import (
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import Basis, Claim, Coded, Initiative, Party, Place, Resource, Role, Text
+from vocab.iris import Iris
 
 OPTIONS: Mapping[str, Option] = {}
 
@@ -37,8 +39,14 @@ _FAMILY = frozenset(("1", "2"))  # related activities that are a parent or a chi
 _ROLES = {"1": "funding", "2": "accountable", "3": "extending", "4": "implementing"}
 _DATES = {"1": "start-planned", "2": "start-actual", "3": "end-planned", "4": "end-actual"}
 # Vocabularies that name goals and targets themselves, by element; 9 names indicators.
-_GOALS, _TARGETS, _INDICATORS = {"sector": "7", "tag": "2"}, {"sector": "8", "tag": "3"}, {"sector": "9"}
-_PURPOSES = frozenset(("", "1", "2", "DAC", "DAC-3", "DAC-5"))  # a sector without a vocabulary is a purpose code
+_GOALS, _TARGETS, _INDICATORS = (
+    {"sector": "7", "tag": "2"},
+    {"sector": "8", "tag": "3"},
+    {"sector": "9"},
+)
+_PURPOSES = frozenset(
+    ("", "1", "2", "DAC", "DAC-3", "DAC-5")
+)  # a sector without a vocabulary is a purpose code
 _MARKERS = frozenset(("", "1", "DAC"))  # a policy marker without a vocabulary is one of the OECD
 _SDG = "http://metadata.un.org/sdg/"
 
@@ -46,42 +54,61 @@ _SDG = "http://metadata.un.org/sdg/"
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[_Element]], Resource]:
     """Return the function that maps an activity. It raises ParseError for any other element."""
     lexicon = CrosswalkLookup(crosswalks)
+    return partial(_map_record, source, crosswalks, lexicon)
 
-    def map_record(record: Record[_Element]) -> Resource:
-        activity = record.payload
-        if activity.tag != "iati-activity":
-            raise ParseError(f"{record.key}: not an IATI activity but <{activity.tag}>")
-        tag = _tag(activity.get(_LANG)) or source.language
-        claims, left = _classify(activity, lexicon, crosswalks, tag)
-        dates = _dates(activity)
-        related = (item.get("ref") or "" for item in activity.iterfind("related-activity") if item.get("type") in _FAMILY)
-        return Initiative(
-            key=record.key,
-            titles=parse_titles(_first_by_language(_texts(activity, "title", tag))),
-            descriptions=parse_titles(_descriptions(activity, tag)),
-            identifiers=unique_non_contact(
-                normalize_inline(item.get("ref") or item.text) for item in activity.iterfind("other-identifier")
-            ),
-            pages=unique_non_contact(_pages(activity)),
-            modified=parse_date(activity.get("last-updated-datetime") or "") or record.modified,
-            countries=tuple(_countries(activity, lexicon, crosswalks)),
-            parties=tuple(_parties(activity, crosswalks, lexicon, tag)),
-            action_lines=tuple(item for item in claims if not item.concept.startswith(_SDG)),
-            goals=tuple(item for item in claims if item.concept.startswith(_SDG) and "." not in item.concept.removeprefix(_SDG)),
-            targets=tuple(item for item in claims if item.concept.startswith(_SDG) and "." in item.concept.removeprefix(_SDG)),
-            subjects=tuple(left),
-            related=tuple(
-                crosswalks.iris.thing("initiative", source.name, normalize_inline(ref)) for ref in related if normalize_inline(ref)
-            ),
-            start=dates.get("start-actual") or dates.get("start-planned"),
-            end=dates.get("end-actual") or dates.get("end-planned"),
-            coverage=_concept(activity.find("activity-scope"), "iati-activity-scope", crosswalks.iati_activity_scope, crosswalks),
-            status=_concept(activity.find("activity-status"), "iati-activity-status", crosswalks.iati_activity_status, crosswalks),
-            activity_types=(lexicon.activity_type("project"),) if _is_project(activity) else (),
-            places=tuple(_places(activity, tag)),
-        )
 
-    return map_record
+def _map_record(
+    source: Source, crosswalks: Crosswalks, lexicon: CrosswalkLookup, record: Record[_Element]
+) -> Resource:
+    activity = record.payload
+    if activity.tag != "iati-activity":
+        raise ParseError(f"{record.key}: not an IATI activity but <{activity.tag}>")
+    tag = _tag(activity.get(_LANG)) or source.language
+    claims, left = _classify(activity, lexicon, crosswalks, tag)
+    dates = _dates(activity)
+    scopes, statuses = crosswalks.iati_activity_scope, crosswalks.iati_activity_status
+    of_goals = [item for item in claims if item.concept.startswith(_SDG)]
+    return Initiative(
+        key=record.key,
+        titles=parse_titles(_first_by_language(_texts(activity, "title", tag))),
+        descriptions=parse_titles(_descriptions(activity, tag)),
+        identifiers=unique_non_contact(_identifiers(activity)),
+        pages=unique_non_contact(_pages(activity)),
+        modified=parse_date(activity.get("last-updated-datetime") or "") or record.modified,
+        countries=tuple(_countries(activity, lexicon, crosswalks)),
+        parties=tuple(_parties(activity, crosswalks, lexicon, tag)),
+        action_lines=tuple(item for item in claims if item not in of_goals),
+        goals=tuple(item for item in of_goals if not _is_target(item)),
+        targets=tuple(item for item in of_goals if _is_target(item)),
+        subjects=tuple(left),
+        related=tuple(_related(activity, source, crosswalks.iris)),
+        start=dates.get("start-actual") or dates.get("start-planned"),
+        end=dates.get("end-actual") or dates.get("end-planned"),
+        coverage=_concept(
+            activity.find("activity-scope"), "iati-activity-scope", scopes, crosswalks
+        ),
+        status=_concept(
+            activity.find("activity-status"), "iati-activity-status", statuses, crosswalks
+        ),
+        activity_types=(lexicon.activity_type("project"),) if _is_project(activity) else (),
+        places=tuple(_places(activity, tag)),
+    )
+
+
+def _is_target(claim: Claim) -> bool:
+    return "." in claim.concept.removeprefix(_SDG)
+
+
+def _identifiers(activity: _Element) -> Iterator[str]:
+    for item in activity.iterfind("other-identifier"):
+        yield normalize_inline(item.get("ref") or item.text)
+
+
+def _related(activity: _Element, source: Source, iris: Iris) -> Iterator[str]:
+    """Yield the IRIs of the parents and children of an activity."""
+    for item in activity.iterfind("related-activity"):
+        if item.get("type") in _FAMILY and (key := normalize_inline(item.get("ref") or "")):
+            yield iris.thing("initiative", source.name, key)
 
 
 def _tag(word: str | None) -> str | None:
@@ -126,43 +153,72 @@ def _dates(activity: _Element) -> dict[str, str]:
     return dates
 
 
-def _translated(code: str, crosswalk: str, look: Callable[[str], str | None], crosswalks: Crosswalks) -> Coded:
+def _translated(
+    code: str, crosswalk: str, look: Callable[[str], str | None], crosswalks: Crosswalks
+) -> Coded:
     """Return the concept that a crosswalk has for a code, else the code itself, which the shapes then report."""
     concept = look(code)
-    return Claim(concept, Basis.CROSSWALKED, code, crosswalk=crosswalks.iris.scheme(crosswalk)) if concept else code
+    return (
+        Claim(concept, Basis.CROSSWALKED, code, crosswalk=crosswalks.iris.scheme(crosswalk))
+        if concept
+        else code
+    )
 
 
-def _concept(node: _Element | None, crosswalk: str, look: Callable[[str], str | None], crosswalks: Crosswalks) -> Coded | None:
+def _concept(
+    node: _Element | None, crosswalk: str, look: Callable[[str], str | None], crosswalks: Crosswalks
+) -> Coded | None:
     code = normalize_inline(node.get("code") or node.text) if node is not None else ""
     return _translated(code, crosswalk, look, crosswalks) if code else None
 
 
 def _is_project(activity: _Element) -> bool:
-    return any(aid_type.get("code") == _PROJECT for aid_type in activity.iterfind("default-aid-type"))
+    return any(
+        aid_type.get("code") == _PROJECT for aid_type in activity.iterfind("default-aid-type")
+    )
 
 
-def _countries(activity: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks) -> dict[str, None]:
+def _countries(
+    activity: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks
+) -> dict[str, None]:
     """Return recipient countries, and regions that are M49 areas; unknown codes stay texts."""
-    codes = (normalize_inline(node.get("code")).upper() for node in activity.iterfind("recipient-country"))
+    codes = (
+        normalize_inline(node.get("code")).upper()
+        for node in activity.iterfind("recipient-country")
+    )
     areas = dict.fromkeys(lexicon.country(code) for code in codes if code)
     for node in activity.iterfind("recipient-region"):
         code = normalize_inline(node.get("code"))
-        if code and (node.get("vocabulary") or "1") == "1" and (area := crosswalks.iati_region(code)):
+        if (
+            code
+            and (node.get("vocabulary") or "1") == "1"
+            and (area := crosswalks.iati_region(code))
+        ):
             areas[area] = None
     return areas
 
 
-def _parties(activity: _Element, crosswalks: Crosswalks, lexicon: CrosswalkLookup, tag: str | None) -> Iterator[Party]:
+def _parties(
+    activity: _Element, crosswalks: Crosswalks, lexicon: CrosswalkLookup, tag: str | None
+) -> Iterator[Party]:
     """Yield the first accountable organization as lead, else the reporting one; extending and implementing ones are partners."""
     seen: set[tuple[Role, str]] = set()
     orgs = [
-        (_ROLES.get(organization.get("role") or "", (organization.get("role") or "").lower()), organization)
+        (
+            _ROLES.get(organization.get("role") or "", (organization.get("role") or "").lower()),
+            organization,
+        )
         for organization in activity.iterfind("participating-org")
     ]
-    lead = next((organization for role, organization in orgs if role == "accountable"), activity.find("reporting-org"))
+    lead = next(
+        (organization for role, organization in orgs if role == "accountable"),
+        activity.find("reporting-org"),
+    )
     candidates = [(Role.LEAD, lead)] if lead is not None else []
     candidates += [
-        (Role.FUNDER if role == "funding" else Role.PARTNER, organization) for role, organization in orgs if organization is not lead
+        (Role.FUNDER if role == "funding" else Role.PARTNER, organization)
+        for role, organization in orgs
+        if organization is not lead
     ]
     for role, node in candidates:
         names = list(_narratives(node, tag))
@@ -171,10 +227,18 @@ def _parties(activity: _Element, crosswalks: Crosswalks, lexicon: CrosswalkLooku
             continue
         name = parse_name(normalize_inline(names[0][0]), names[0][1]) if names else parse_name(ref)
         kind = normalize_inline(node.get("type"))
-        own_kind = _translated(kind, "iati-organisation-type", crosswalks.iati_organisation_type, crosswalks) if kind else None
+        own_kind = (
+            _translated(
+                kind, "iati-organisation-type", crosswalks.iati_organisation_type, crosswalks
+            )
+            if kind
+            else None
+        )
         party = Party(role, name, ref or None, own_kind)
         organization = party.key or name.value
-        if (role, organization) not in seen and not (role is Role.PARTNER and (Role.LEAD, organization) in seen):
+        if (role, organization) not in seen and not (
+            role is Role.PARTNER and (Role.LEAD, organization) in seen
+        ):
             seen.add((role, organization))
             yield party
 
@@ -186,11 +250,21 @@ def _places(activity: _Element, tag: str | None) -> Iterator[Place]:
         if point is not None:
             pair = normalize_inline(point.text).replace(",", " ").split()
         else:
-            pair = [coordinates.get("latitude") or "", coordinates.get("longitude") or ""] if coordinates is not None else []
-        latitude, longitude = (parse_number(pair[0]), parse_number(pair[1])) if len(pair) == 2 else (None, None)
+            pair = (
+                [coordinates.get("latitude") or "", coordinates.get("longitude") or ""]
+                if coordinates is not None
+                else []
+            )
+        latitude, longitude = (
+            (parse_number(pair[0]), parse_number(pair[1])) if len(pair) == 2 else (None, None)
+        )
         if latitude is not None and longitude is not None:
             names = list(_texts(node, "name", tag))
-            yield Place(parse_name(normalize_inline(names[0][0]), names[0][1]) if names else None, latitude, longitude)
+            yield Place(
+                parse_name(normalize_inline(names[0][0]), names[0][1]) if names else None,
+                latitude,
+                longitude,
+            )
 
 
 def _pages(activity: _Element) -> Iterator[str]:
@@ -200,18 +274,29 @@ def _pages(activity: _Element) -> Iterator[str]:
             yield normalize_inline(node.get("url"))
 
 
-def _classify(activity: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks, tag: str | None) -> tuple[list[Claim], list[Text]]:
+def _classify(
+    activity: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks, tag: str | None
+) -> tuple[list[Claim], list[Text]]:
     """Return the goals, targets and action lines in sectors and tags, and the words that name none of them."""
     claims: dict[str, Claim] = {}
     left: dict[Text, None] = {}
     for node in activity.iterchildren("sector", "tag", "policy-marker"):
-        node_claims = list(_marker_claims(node, crosswalks)) if node.tag == "policy-marker" else list(_claims(node, lexicon, crosswalks))
+        node_claims = (
+            list(_marker_claims(node, crosswalks))
+            if node.tag == "policy-marker"
+            else list(_claims(node, lexicon, crosswalks))
+        )
         for claim in node_claims:
             known = claims.get(claim.concept)
-            if known is None or (known.basis is not Basis.DECLARED and claim.basis is Basis.DECLARED):
+            if known is None or (
+                known.basis is not Basis.DECLARED and claim.basis is Basis.DECLARED
+            ):
                 claims[claim.concept] = claim
         if not node_claims and node.tag != "policy-marker":
-            left |= {parse_name(normalize_inline(text), language_tag): None for text, language_tag in _narratives(node, tag)}
+            left |= {
+                parse_name(normalize_inline(text), language_tag): None
+                for text, language_tag in _narratives(node, tag)
+            }
     return list(claims.values()), list(left)
 
 
@@ -220,7 +305,10 @@ def _marker_claims(node: _Element, crosswalks: Crosswalks) -> Iterator[Claim]:
 
     Source: https://iatistandard.org/en/iati-standard/203/codelists/policysignificance/ (0: not targeted)
     """
-    code, significance = normalize_inline(node.get("code")), normalize_inline(node.get("significance"))
+    code, significance = (
+        normalize_inline(node.get("code")),
+        normalize_inline(node.get("significance")),
+    )
     if normalize_inline(node.get("vocabulary")) in _MARKERS and significance not in {"", "0"}:
         crosswalk = crosswalks.iris.scheme("iati-policy-marker")
         for concept in crosswalks.iati_policy_marker(code):
@@ -229,7 +317,11 @@ def _marker_claims(node: _Element, crosswalks: Crosswalks) -> Iterator[Claim]:
 
 def _claims(node: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks) -> Iterator[Claim]:
     """Yield the claims of a sector or tag: a goal's or target's own code declares it, a purpose code or indicator is translated."""
-    kind, code, vocabulary = str(node.tag), normalize_inline(node.get("code")), normalize_inline(node.get("vocabulary"))
+    kind, code, vocabulary = (
+        str(node.tag),
+        normalize_inline(node.get("code")),
+        normalize_inline(node.get("vocabulary")),
+    )
     if vocabulary == _GOALS[kind]:
         concept, basis = lexicon.goal(code), Basis.DECLARED
     elif vocabulary == _TARGETS[kind]:
@@ -238,11 +330,21 @@ def _claims(node: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks) ->
         concept, basis = lexicon.target(code.rpartition(".")[0]), Basis.CROSSWALKED
     elif kind == "sector" and vocabulary in _PURPOSES:
         purposes = crosswalks.iris.scheme("dac-purpose")
-        yield from (Claim(concept, Basis.CROSSWALKED, f"DAC {code}", crosswalk=purposes) for concept in crosswalks.dac_purpose(code))
+        yield from (
+            Claim(concept, Basis.CROSSWALKED, f"DAC {code}", crosswalk=purposes)
+            for concept in crosswalks.dac_purpose(code)
+        )
         return
     else:
-        subjects = lexicon.parse_subjects(normalize_inline(narrative.text) for narrative in node.iterfind("narrative"))
+        subjects = lexicon.parse_subjects(
+            normalize_inline(narrative.text) for narrative in node.iterfind("narrative")
+        )
         yield from (*subjects.lines, *subjects.goals, *subjects.targets)
         return
     if concept:
-        yield Claim(concept, basis, code, crosswalk=None if basis is Basis.DECLARED else crosswalks.iris.scheme("sdg"))
+        yield Claim(
+            concept,
+            basis,
+            code,
+            crosswalk=None if basis is Basis.DECLARED else crosswalks.iris.scheme("sdg"),
+        )

@@ -6,6 +6,7 @@ Source: https://www.rfc-editor.org/rfc/rfc5545#section-3.6.1
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from harvesters.errors import ParseError
@@ -32,35 +33,51 @@ OPTIONS: Mapping[str, Option] = {}
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row]], Resource]:
     """Return the function that maps an event. It raises ParseError for any other row."""
     lexicon = CrosswalkLookup(crosswalks)
+    return partial(_map_record, source, lexicon)
 
-    def map_record(record: Record[Row]) -> Resource:
-        event = record.payload
-        if "uid" not in event or "start" not in event:
-            raise ParseError(f"{record.key}: not a calendar event but {', '.join(map(str, event))[:200]}; use the protocol `ical`")
-        subjects = lexicon.parse_subjects(normalize_inline(word) for word in as_list(event.get("categories")))
-        venues = _text(event.get("location"), source.language)
-        return Event(
-            key=record.key,
-            titles=parse_titles((normalize_inline(text), tag) for text, tag in _text(event.get("summary"), source.language)),
-            descriptions=parse_titles(_text(event.get("description"), source.language)),
-            identifiers=unique_non_contact(text for text in (normalize_inline(event["uid"]),) if text != record.key),
-            pages=unique_non_contact([*unique_urls([normalize_inline(event.get("url"))]), *unique_urls(text for text, _ in venues)]),
-            issued=event.get("created"),
-            modified=event.get("modified"),
-            countries=tuple(dict.fromkeys(country for text, _ in venues if (country := _country(text, lexicon)))),
-            parties=_parties(event, source),
-            action_lines=subjects.lines,
-            goals=subjects.goals,
-            targets=subjects.targets,
-            subjects=tuple(parse_name(word, source.language) for word in subjects.unmatched),
-            start=event["start"],
-            end=event.get("end"),
-            places=_places(event, venues),
-            venue=parse_name(normalize_inline(venues[0][0]), venues[0][1]) if venues else None,
-            cancelled=bool(event.get("cancelled")),
+
+def _map_record(source: Source, lexicon: CrosswalkLookup, record: Record[Row]) -> Resource:
+    event = record.payload
+    if "uid" not in event or "start" not in event:
+        raise ParseError(
+            f"{record.key}: not a calendar event but {', '.join(map(str, event))[:200]}; use the protocol `ical`"
         )
-
-    return map_record
+    subjects = lexicon.parse_subjects(
+        normalize_inline(word) for word in as_list(event.get("categories"))
+    )
+    venues = _text(event.get("location"), source.language)
+    return Event(
+        key=record.key,
+        titles=parse_titles(
+            (normalize_inline(text), tag)
+            for text, tag in _text(event.get("summary"), source.language)
+        ),
+        descriptions=parse_titles(_text(event.get("description"), source.language)),
+        identifiers=unique_non_contact(
+            text for text in (normalize_inline(event["uid"]),) if text != record.key
+        ),
+        pages=unique_non_contact(
+            [
+                *unique_urls([normalize_inline(event.get("url"))]),
+                *unique_urls(text for text, _ in venues),
+            ]
+        ),
+        issued=event.get("created"),
+        modified=event.get("modified"),
+        countries=tuple(
+            dict.fromkeys(country for text, _ in venues if (country := _country(text, lexicon)))
+        ),
+        parties=_parties(event, source),
+        action_lines=subjects.lines,
+        goals=subjects.goals,
+        targets=subjects.targets,
+        subjects=tuple(parse_name(word, source.language) for word in subjects.unmatched),
+        start=event["start"],
+        end=event.get("end"),
+        places=_places(event, venues),
+        venue=parse_name(normalize_inline(venues[0][0]), venues[0][1]) if venues else None,
+        cancelled=bool(event.get("cancelled")),
+    )
 
 
 def _text(details: Any, default_language: str | None) -> list[tuple[str, str | None]]:
@@ -69,7 +86,11 @@ def _text(details: Any, default_language: str | None) -> list[tuple[str, str | N
         for detail in as_list(details)
         if isinstance(detail, dict)
     )
-    return [(text, (parse_language(tag) or tag) if tag else default_language) for text, tag in texts if text]
+    return [
+        (text, (parse_language(tag) or tag) if tag else default_language)
+        for text, tag in texts
+        if text
+    ]
 
 
 def _country(venue: str, lexicon: CrosswalkLookup) -> str | None:
@@ -91,4 +112,10 @@ def _places(event: Row, venues: list[tuple[str, str | None]]) -> tuple[Place, ..
     geo = event.get("geo")
     if not isinstance(geo, list) or len(geo) != 2:
         return ()
-    return (Place(parse_name(normalize_inline(venues[0][0]), venues[0][1]) if venues else None, float(geo[0]), float(geo[1])),)
+    return (
+        Place(
+            parse_name(normalize_inline(venues[0][0]), venues[0][1]) if venues else None,
+            float(geo[0]),
+            float(geo[1]),
+        ),
+    )

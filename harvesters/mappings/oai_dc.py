@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from lxml.etree import _Element
@@ -35,9 +36,13 @@ from vocab.initiative import Coded, Document, Initiative, Party, Resource, Role,
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
-    "kind": Option(str, "initiative", "The class of the records: `initiative`, `event`, `document` or `post`."),
+    "kind": Option(
+        str, "initiative", "The class of the records: `initiative`, `event`, `document` or `post`."
+    ),
     "contributors": Option(
-        bool, False, "Contributors are organizations and published as partners; by default they may be persons and are left out."
+        bool,
+        False,
+        "Contributors are organizations and published as partners; by default they may be persons and are left out.",
     ),
 }
 
@@ -75,54 +80,69 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[_El
     """Return the function that maps a record. It raises ParseError for one without Dublin Core."""
     lexicon = CrosswalkLookup(crosswalks)
     kind = KINDS[get_option(source, OPTIONS, "kind")]
-    contributors = bool(get_option(source, OPTIONS, "contributors"))
+    return partial(_map_record, source, lexicon, kind)
 
-    def map_record(record: Record[_Element]) -> Resource:
-        fields = _fields(record, source.language)
-        identifiers = _words(fields, "identifier")
-        subjects = lexicon.parse_subjects(_words(fields, "subject"))
-        covered = _coverage(lexicon, _words(fields, "coverage"))
-        types = _words(fields, "type")
-        known = tuple(dict.fromkeys(lexicon.activity_type(word) for word in types if lexicon.find_activity_type(word)))
-        own = _class_fields(kind, fields, known, types, covered)
-        left = [
-            *subjects.unmatched,
-            *covered["left"],
-            *(word for word in types if kind is Initiative and not lexicon.find_activity_type(word)),
-        ]
-        pages = unique_urls(identifiers)
-        return kind(
-            key=record.key,
-            titles=parse_titles(fields.get("title", ())),
-            descriptions=parse_titles(fields.get("description", ())),
-            identifiers=unique_non_contact([text for text in identifiers if text not in pages and text != record.key]),
-            pages=pages,
-            languages=tuple(dict.fromkeys([parse_language(word) or word for word in _words(fields, "language")])),
-            licence=_licence(_words(fields, "rights")),
-            countries=covered["countries"],
-            parties=_parties(fields, contributors),
-            **_claims(subjects),
-            subjects=_subjects(fields, left),
-            related=unique_urls(_words(fields, "relation")),
-            **own,
+
+def _map_record(
+    source: Source, lexicon: CrosswalkLookup, kind: type[Resource], record: Record[_Element]
+) -> Resource:
+    fields = _fields(record, source.language)
+    identifiers = _words(fields, "identifier")
+    subjects = lexicon.parse_subjects(_words(fields, "subject"))
+    covered = _coverage(lexicon, _words(fields, "coverage"))
+    types = _words(fields, "type")
+    known = tuple(
+        dict.fromkeys(
+            lexicon.activity_type(word) for word in types if lexicon.find_activity_type(word)
         )
-
-    return map_record
+    )
+    own = _class_fields(kind, fields, known, types, covered)
+    left = [
+        *subjects.unmatched,
+        *covered["left"],
+        *(word for word in types if kind is Initiative and not lexicon.find_activity_type(word)),
+    ]
+    pages = unique_urls(identifiers)
+    return kind(
+        key=record.key,
+        titles=parse_titles(fields.get("title", ())),
+        descriptions=parse_titles(fields.get("description", ())),
+        identifiers=unique_non_contact(
+            [text for text in identifiers if text not in pages and text != record.key]
+        ),
+        pages=pages,
+        languages=tuple(
+            dict.fromkeys([parse_language(word) or word for word in _words(fields, "language")])
+        ),
+        licence=_licence(_words(fields, "rights")),
+        countries=covered["countries"],
+        parties=_parties(fields, bool(get_option(source, OPTIONS, "contributors"))),
+        **_claims(subjects),
+        subjects=_subjects(fields, left),
+        related=unique_urls(_words(fields, "relation")),
+        **own,
+    )
 
 
 def _fields(record: Record[_Element], default_language: str | None) -> Fields:
     """Return the texts by element, each with its language; descriptions keep their paragraphs."""
     fields: Fields = {}
-    for node in record.payload.iter() if len(record.payload) == 1 else record.payload:  # some have one more wrapper
+    for node in (
+        record.payload.iter() if len(record.payload) == 1 else record.payload
+    ):  # some have one more wrapper
         name = _dim_element(node) if node.tag == _DIM else _ELEMENT_OF_TAG.get(node.tag)
         if not name or not (text := node.text):
             continue
         text = normalize_block(text) if name == "description" else normalize_inline(text)
         if text:
             tag = node.get(_LANG) or node.get("lang")
-            fields.setdefault(name, []).append((text, (parse_language(tag) or tag) if tag else default_language))
+            fields.setdefault(name, []).append(
+                (text, (parse_language(tag) or tag) if tag else default_language)
+            )
     if not fields:
-        raise ParseError(f"{record.key}: not Dublin Core but <{record.payload.tag}>; set the option 'prefix' to oai_dc")
+        raise ParseError(
+            f"{record.key}: not Dublin Core but <{record.payload.tag}>; set the option 'prefix' to oai_dc"
+        )
     return fields
 
 
@@ -133,7 +153,9 @@ def _dim_element(field: _Element) -> str | None:
     element, qualifier = field.get("element") or "", field.get("qualifier")
     if not qualifier or qualifier == "none":
         return element if element in _ELEMENTS else _REFINEMENTS.get(element)
-    return _DIM_QUALIFIERS.get(qualifier, _REFINEMENTS.get(qualifier, element if element in _ELEMENTS else None))
+    return _DIM_QUALIFIERS.get(
+        qualifier, _REFINEMENTS.get(qualifier, element if element in _ELEMENTS else None)
+    )
 
 
 def _words(fields: Fields, name: str) -> list[str]:
@@ -186,7 +208,11 @@ def _country_list(lexicon: CrosswalkLookup, word: str) -> list[str]:
 
 
 def _class_fields(
-    kind: type[Resource], fields: Fields, known: tuple[Coded, ...], types: list[str], covered: dict[str, Any]
+    kind: type[Resource],
+    fields: Fields,
+    known: tuple[Coded, ...],
+    types: list[str],
+    covered: dict[str, Any],
 ) -> dict[str, Any]:
     """Return the fields of the record's class, and the dates.
 
@@ -199,10 +225,14 @@ def _class_fields(
     others = [text for text in texts if not _FULL_YEAR.match(text)]
     issued = dates[0] if dates else others[0] if others else None
     refined = {
-        name: next((text for word in _words(fields, name) if (text := normalize_date(word))), None) for name in ("issued", "modified")
+        name: next((text for word in _words(fields, name) if (text := normalize_date(word))), None)
+        for name in ("issued", "modified")
     }
     issued = refined["issued"] or issued
-    own: dict[str, Any] = {"issued": issued, "modified": refined["modified"] or (dates[-1] if dates and dates[-1] != issued else None)}
+    own: dict[str, Any] = {
+        "issued": issued,
+        "modified": refined["modified"] or (dates[-1] if dates and dates[-1] != issued else None),
+    }
     if kind is Document:
         return {**own, "kind": concept_of(known[0]) if known else types[0] if types else None}
     if "start" in kind.__dataclass_fields__:
@@ -217,10 +247,14 @@ def _class_fields(
 def _parties(fields: Fields, contributors: bool) -> tuple[Party, ...]:
     """Return the first publisher as lead and the others as partners. Creators may be persons and are not published."""
     names = parse_titles(fields.get("publisher", ()))
-    parties = [Party(Role.PARTNER if number else Role.LEAD, name) for number, name in enumerate(names)]
+    parties = [
+        Party(Role.PARTNER if number else Role.LEAD, name) for number, name in enumerate(names)
+    ]
     parties += [Party(Role.FUNDER, name) for name in parse_titles(fields.get("funder", ()))]
     if contributors:
-        parties += [Party(Role.PARTNER, name) for name in parse_titles(fields.get("contributor", ()))]
+        parties += [
+            Party(Role.PARTNER, name) for name in parse_titles(fields.get("contributor", ()))
+        ]
     return tuple(dict.fromkeys(parties))
 
 

@@ -6,6 +6,7 @@ Source: https://schema.org/docs/full.html
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 from pyoxigraph import Literal, NamedNode
@@ -30,10 +31,14 @@ from harvesters.payloads.value_parsing import (
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.describe import KIND
-from vocab.initiative import Document, Event, Initiative, Party, Post, Resource, Role
+from vocab.initiative import Document, Event, Initiative, Party, Post, Resource, Role, Text
 
 OPTIONS: Mapping[str, Option] = {
-    "kind": Option(str, None, "The class of all records, whatever their own class: `initiative`, `event`, `document` or `post`."),
+    "kind": Option(
+        str,
+        None,
+        "The class of all records, whatever their own class: `initiative`, `event`, `document` or `post`.",
+    ),
 }
 
 
@@ -53,63 +58,98 @@ _KINDS: tuple[tuple[str, type[Resource]], ...] = (
 )  # fmt: skip
 _ACTIVITIES = {"Project": "project", "Course": "training"}
 _WORDS = _iris("keywords", "about", "genre", "articleSection", "category")
-_WHERE = _iris("location", "areaServed", "spatialCoverage", "contentLocation", "locationCreated", "serviceArea")
+_WHERE = _iris(
+    "location", "areaServed", "spatialCoverage", "contentLocation", "locationCreated", "serviceArea"
+)
 _LEADS, _PARTNERS = (
     _iris("organizer", "publisher", "provider", "parentOrganization", "producer"),
-    _iris("member", "contributor", "creator", "author", "sourceOrganization", "performer", "partner"),
+    _iris(
+        "member", "contributor", "creator", "author", "sourceOrganization", "performer", "partner"
+    ),
 )
+_PAGES = _iris("url", "mainEntityOfPage")
 _FUNDERS = _iris("funder", "sponsor")
-_RELATED = _iris("isPartOf", "hasPart", "superEvent", "subEvent", "citation", "isBasedOn", "subjectOf", "workFeatured", "about", "mentions")
+_RELATED = _iris(
+    "isPartOf",
+    "hasPart",
+    "superEvent",
+    "subEvent",
+    "citation",
+    "isBasedOn",
+    "subjectOf",
+    "workFeatured",
+    "about",
+    "mentions",
+)
 _NAMESPACE = iri("schema:x")[:-1]
 
 
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Graph]], Resource]:
     """Return the function that maps a thing. It raises ParseError for one without a name or of an unknown class."""
     lexicon = CrosswalkLookup(crosswalks)
+    return partial(_map_record, source, crosswalks, lexicon)
+
+
+def _map_record(
+    source: Source, crosswalks: Crosswalks, lexicon: CrosswalkLookup, record: Record[Graph]
+) -> Resource:
+    graph_reader = GraphReader(record.payload, source.language)
+    classes = _classes(graph_reader, record.payload.subject)
     forced = get_option(source, OPTIONS, "kind")
-
-    def map_record(record: Record[Graph]) -> Resource:
-        graph_reader = GraphReader(record.payload, source.language)
-        classes = _classes(graph_reader, record.payload.subject)
-        kind = KINDS[forced] if forced else _record_class(record.key, classes)
-        titles = parse_titles(graph_reader.texts(*_iris("name")) or graph_reader.texts(*_iris("headline", "alternateName")))
-        if not titles:
-            raise ParseError(f"{record.key}: a {' and '.join(classes) or 'thing of no class'} without a name")
-        subjects = lexicon.parse_subjects(split_values(graph_reader.words(*_WORDS), ","))
-        tags = {part: tag for text, tag in graph_reader.texts(*_WORDS) for part in split_values([text], ",")}
-        return kind(
-            key=record.key,
-            titles=titles,
-            descriptions=parse_titles(
-                graph_reader.texts(*_iris("description"), form=normalize_block)
-                or graph_reader.texts(*_iris("abstract"), form=normalize_block)
-            ),
-            identifiers=unique_non_contact(text for text in _identifiers(graph_reader) if text != record.key),
-            pages=unique_non_contact(
-                graph_reader.links(*_iris("url", "mainEntityOfPage")) or [link for link in [record.key] if unique_urls([link])]
-            ),
-            languages=tuple(
-                dict.fromkeys(parse_language(word) or word for word in graph_reader.words(*_iris("inLanguage", "availableLanguage")))
-            ),
-            licence=next(iter(graph_reader.links(*_iris("license"))), None) or graph_reader.first(*_iris("license")),
-            issued=graph_reader.date(*_iris("datePublished", "dateCreated", "foundingDate")),
-            modified=graph_reader.date(*_iris("dateModified")),
-            countries=_countries(graph_reader, lexicon),
-            parties=_parties(graph_reader),
-            action_lines=subjects.lines,
-            goals=subjects.goals,
-            targets=subjects.targets,
-            subjects=tuple(parse_name(word, tags.get(word)) for word in subjects.unmatched),
-            related=_related(graph_reader, source, crosswalks),
-            **_class_fields(kind, graph_reader, classes, lexicon),
+    kind = KINDS[forced] if forced else _record_class(record.key, classes)
+    titles = parse_titles(
+        graph_reader.texts(*_iris("name"))
+        or graph_reader.texts(*_iris("headline", "alternateName"))
+    )
+    if not titles:
+        raise ParseError(
+            f"{record.key}: a {' and '.join(classes) or 'thing of no class'} without a name"
         )
+    subjects = lexicon.parse_subjects(split_values(graph_reader.words(*_WORDS), ","))
+    tags = {
+        part: tag for text, tag in graph_reader.texts(*_WORDS) for part in split_values([text], ",")
+    }
+    return kind(
+        key=record.key,
+        titles=titles,
+        descriptions=_descriptions(graph_reader),
+        identifiers=unique_non_contact(
+            text for text in _identifiers(graph_reader) if text != record.key
+        ),
+        pages=unique_non_contact(graph_reader.links(*_PAGES) or unique_urls([record.key])),
+        languages=_languages(graph_reader),
+        licence=next(iter(graph_reader.links(*_iris("license"))), None)
+        or graph_reader.first(*_iris("license")),
+        issued=graph_reader.date(*_iris("datePublished", "dateCreated", "foundingDate")),
+        modified=graph_reader.date(*_iris("dateModified")),
+        countries=_countries(graph_reader, lexicon),
+        parties=_parties(graph_reader),
+        action_lines=subjects.lines,
+        goals=subjects.goals,
+        targets=subjects.targets,
+        subjects=tuple(parse_name(word, tags.get(word)) for word in subjects.unmatched),
+        related=_related(graph_reader, source, crosswalks),
+        **_class_fields(kind, graph_reader, classes, lexicon),
+    )
 
-    return map_record
+
+def _descriptions(graph_reader: GraphReader) -> tuple[Text, ...]:
+    texts = graph_reader.texts(*_iris("description"), form=normalize_block)
+    return parse_titles(texts or graph_reader.texts(*_iris("abstract"), form=normalize_block))
+
+
+def _languages(graph_reader: GraphReader) -> tuple[str, ...]:
+    words = graph_reader.words(*_iris("inLanguage", "availableLanguage"))
+    return tuple(dict.fromkeys(parse_language(word) or word for word in words))
 
 
 def _classes(graph_reader: GraphReader, node: Term) -> list[str]:
     """Return the names of a node's schema.org classes."""
-    return sorted(name.removeprefix(_NAMESPACE) for name in graph_reader.graph.types(node) if name.startswith(_NAMESPACE))
+    return sorted(
+        name.removeprefix(_NAMESPACE)
+        for name in graph_reader.graph.types(node)
+        if name.startswith(_NAMESPACE)
+    )
 
 
 def _class_of(classes: list[str]) -> type[Resource] | None:
@@ -122,7 +162,9 @@ def _related(graph_reader: GraphReader, source: Source, crosswalks: Crosswalks) 
     for term in graph_reader.graph.all(graph_reader.graph.subject, *_RELATED):
         if isinstance(term, NamedNode):
             kind = _class_of(_classes(graph_reader, term))
-            iris.append(crosswalks.iris.thing(KIND[kind], source.name, term.value) if kind else term.value)
+            iris.append(
+                crosswalks.iris.thing(KIND[kind], source.name, term.value) if kind else term.value
+            )
         elif isinstance(term, Literal):
             iris.append(term.value)
     return unique_urls(iris)
@@ -132,7 +174,9 @@ def _record_class(key: str, classes: list[str]) -> type[Resource]:
     if kind := _class_of(classes):
         return kind
     description = " and ".join(classes) or "of no class of schema.org"
-    raise ParseError(f"{key}: it is {description}, which is not a known class; set the option `kind`")
+    raise ParseError(
+        f"{key}: it is {description}, which is not a known class; set the option `kind`"
+    )
 
 
 def _identifiers(graph_reader: GraphReader) -> list[str]:
@@ -146,7 +190,11 @@ def _identifiers(graph_reader: GraphReader) -> list[str]:
 def _parties(graph_reader: GraphReader) -> tuple[Party, ...]:
     """Return the first organizer, publisher or provider as lead and the others as partners. Persons are left out."""
     leads = [party for name in _LEADS for party in graph_reader.parties(Role.LEAD, name)]
-    parties = [*leads[:1], *(party._replace(role=Role.PARTNER) for party in leads[1:]), *graph_reader.parties(Role.PARTNER, *_PARTNERS)]
+    parties = [
+        *leads[:1],
+        *(party._replace(role=Role.PARTNER) for party in leads[1:]),
+        *graph_reader.parties(Role.PARTNER, *_PARTNERS),
+    ]
     by_name: dict[str, Party] = {}
     for party in parties:
         by_name.setdefault(party.name.value, party)
@@ -165,23 +213,45 @@ def _countries(graph_reader: GraphReader, lexicon: CrosswalkLookup) -> tuple[str
     return tuple(countries)
 
 
-def _class_fields(kind: type[Resource], graph_reader: GraphReader, classes: list[str], lexicon: CrosswalkLookup) -> dict[str, Any]:
+def _class_fields(
+    kind: type[Resource], graph_reader: GraphReader, classes: list[str], lexicon: CrosswalkLookup
+) -> dict[str, Any]:
     if kind is Post:
         container = graph_reader.links(*_iris("isPartOf"))
         return {
-            "content": next(iter(parse_titles(graph_reader.texts(*_iris("articleBody", "text"), form=normalize_block))), None),
+            "content": next(
+                iter(
+                    parse_titles(
+                        graph_reader.texts(*_iris("articleBody", "text"), form=normalize_block)
+                    )
+                ),
+                None,
+            ),
             "container": container[0] if container else None,
         }
     if kind is Document:
         return {"kind": next((_NAMESPACE + name for name in classes), None)}
-    start, end = graph_reader.date(*_iris("startDate", "foundingDate")), graph_reader.date(*_iris("endDate", "dissolutionDate"))
+    start, end = (
+        graph_reader.date(*_iris("startDate", "foundingDate")),
+        graph_reader.date(*_iris("endDate", "dissolutionDate")),
+    )
     if not start and (span := parse_interval(graph_reader.first(*_iris("temporalCoverage")) or "")):
         start, end = span
-    own: dict[str, Any] = {"start": start, "end": end, "places": tuple(graph_reader.places(*_WHERE))}
+    own: dict[str, Any] = {
+        "start": start,
+        "end": end,
+        "places": tuple(graph_reader.places(*_WHERE)),
+    }
     if kind is Event:
-        gone = any(word.endswith("EventCancelled") for word in graph_reader.words(*_iris("eventStatus")))
+        gone = any(
+            word.endswith("EventCancelled") for word in graph_reader.words(*_iris("eventStatus"))
+        )
         return {**own, "venue": _venue(graph_reader), "cancelled": gone}
-    types = {activity for end, activity in _ACTIVITIES.items() if any(name.endswith(end) for name in classes)}
+    types = {
+        activity
+        for end, activity in _ACTIVITIES.items()
+        if any(name.endswith(end) for name in classes)
+    }
     return {**own, "activity_types": tuple(map(lexicon.activity_type, sorted(types)))}
 
 
@@ -191,7 +261,11 @@ def _venue(graph_reader: GraphReader) -> Any:
         names = graph_reader.texts(*_iris("name"), node=place) or (
             [(graph_reader.word(place), graph_reader.tag)] if graph_reader.word(place) else []
         )
-        towns = [text for address in graph_reader.graph.all(place, *_iris("address")) for text, _ in _address(graph_reader, address)]
+        towns = [
+            text
+            for address in graph_reader.graph.all(place, *_iris("address"))
+            for text, _ in _address(graph_reader, address)
+        ]
         links = [(link, None) for link in graph_reader.links(*_iris("url"), node=place)]
         if names or towns:
             name, tag = names[0] if names else (towns.pop(0), graph_reader.tag)

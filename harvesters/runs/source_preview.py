@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Any
@@ -120,8 +120,7 @@ def preview_source(
                     has_more = len(page.items) > len(items) or page.cursor is not None
                     return PreviewResult(tuple(previews), reported_total, has_more)
     except HarvestError as error:
-        result = PreviewResult(tuple(previews), reported_total)
-        return replace(result, error_kind=error.outcome, error=str(error))
+        return PreviewResult(tuple(previews), reported_total, False, error.outcome, str(error))
     return PreviewResult(tuple(previews), reported_total)
 
 

@@ -9,7 +9,7 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
@@ -27,7 +27,12 @@ from publisher.formats import GRAPHS
 from publisher.releases import citation
 from publisher.releases.changes import count_changes, read_records
 from publisher.releases.dump import canonical_quads
-from publisher.releases.export_passes import ExportCounts, ExportWriters, export_by_graph, export_by_subject
+from publisher.releases.export_passes import (
+    ExportCounts,
+    ExportWriters,
+    export_by_graph,
+    export_by_subject,
+)
 from publisher.releases.facet_rows import FacetRowWriter
 from publisher.releases.release_tables import store_rows
 from publisher.releases.signature import load_key, public_key_text, sign
@@ -37,7 +42,13 @@ from publisher.releases.void import VoidCounter, void_statements
 from publisher.releases.writers import TEXT_FORMATS
 from publisher.store.descriptions import Description, namespaces
 from publisher.store.descriptions import serialize_description as write_turtle
-from publisher.store.releases.manifest import MANIFEST, File, Release, newest_release, write_manifest
+from publisher.store.releases.manifest import (
+    MANIFEST,
+    File,
+    Release,
+    newest_release,
+    write_manifest,
+)
 from vocab.iris import Iris
 
 SUMS = "SHA256SUMS"
@@ -45,7 +56,9 @@ SUMS = "SHA256SUMS"
 Progress = Callable[[str], None]  # called with the name of each step
 
 
-def build_release(data: Path, iris: Iris, now: datetime, watch: Progress = lambda _: None, *, demo: bool = False) -> Release:
+def build_release(
+    data: Path, iris: Iris, now: datetime, watch: Progress = lambda _: None, *, demo: bool = False
+) -> Release:
     """Build the next release of the journal under *data*, issued at *now*. With *demo* its title says that the data are simulated.
 
     Raises ReleaseError if the journal is empty or has no entry since the last release, or while another release is being built.
@@ -61,11 +74,23 @@ def build_release(data: Path, iris: Iris, now: datetime, watch: Progress = lambd
         before, head = newest_release(releases), _head(journal, newest_release(releases))
         number = before.number + 1 if before else 1
         issued = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-        made = Release(number, iris.release(number), head.number, head.id, issued, before.number if before else None, {}, {}, demo=demo)
+        made = Release(
+            number,
+            iris.release(number),
+            head.number,
+            head.id,
+            issued,
+            before.number if before else None,
+            {},
+            {},
+            demo=demo,
+        )
         made = _export_data(made, journal, iris, part, work, watch)
         made = _add_metadata(made, before, releases, part, watch)
         _sign(made, data / "signing", part, watch)
-        store_rows(work / "things", data, made)  # of no use without the release, and replaced by the next that gets its number
+        store_rows(
+            work / "things", data, made
+        )  # of no use without the release, and replaced by the next that gets its number
         shutil.rmtree(work)
         _publish(part, releases / str(number), watch)
         return made
@@ -82,62 +107,110 @@ def _head(journal: Journal, before: Release | None) -> Entry:
     return head
 
 
-def _export_data(release: Release, journal: Journal, iris: Iris, part: Path, work: Path, watch: Progress) -> Release:
+def _export_data(
+    release: Release, journal: Journal, iris: Iris, part: Path, work: Path, watch: Progress
+) -> Release:
     """Write the files that are made from the journal."""
     counts, name = ExportCounts(VoidCounter(iris.base)), f"stocktake-{release.number}"
     watch("texts")
     with write_tables(part, work / "tables") as tables:
-        writers = ExportWriters(tables, FacetRowWriter(work / "things", iris), Sorter(work / "graphs"))
-        export_by_subject(canonical_quads(journal, release.position, work), part, name, iris, writers, counts)
+        writers = ExportWriters(
+            tables, FacetRowWriter(work / "things", iris), Sorter(work / "graphs")
+        )
+        export_by_subject(
+            canonical_quads(journal, release.position, work), part, name, iris, writers, counts
+        )
         watch("tables")
         export_by_graph(part / "gone.csv.gz", iris, writers, counts)
         writers.things.close()
         shutil.rmtree(work / "graphs")
         watch("parquet")
-    files = [_file(part / f"{name}.nq.gz", "application/n-quads", "all statements with their graphs, sorted by their bytes, each once")]
-    description = "all statements without their graphs, each once"
-    files += [_file(part / f"{name}.{end}.gz", form.media, description) for end, form in TEXT_FORMATS.items()]
-    for table in TABLES.values():
-        for end, media in (("csv.gz", "text/csv"), ("parquet", "application/vnd.apache.parquet")):
-            files.append(_file(part / f"{table.name}.{end}", media, f"a row is {table.row_description}", tables.rows[table.name]))
-    files.append(_file(part / "gone.csv.gz", "text/csv", "removed records: delete these from your copy", counts.records["gone"]))
+    files = [*_dump_files(part, name), *_table_files(part, tables.rows)]
+    files.append(
+        _file(
+            part / "gone.csv.gz",
+            "text/csv",
+            "removed records: delete these from your copy",
+            counts.records["gone"],
+        )
+    )
     files.append(_void(part / "void.ttl", counts.counting, iris))
-    return replace(release, counts=counts.counts(), sources=tuple(counts.sources), files=tuple(files))
+    return replace(
+        release, counts=counts.counts(), sources=tuple(counts.sources), files=tuple(files)
+    )
+
+
+def _dump_files(part: Path, name: str) -> Iterator[File]:
+    description = "all statements with their graphs, sorted by their bytes, each once"
+    yield _file(part / f"{name}.nq.gz", "application/n-quads", description)
+    for end, form in TEXT_FORMATS.items():
+        description = "all statements without their graphs, each once"
+        yield _file(part / f"{name}.{end}.gz", form.media, description)
+
+
+def _table_files(part: Path, rows: Mapping[str, int]) -> Iterator[File]:
+    formats = (("csv.gz", "text/csv"), ("parquet", "application/vnd.apache.parquet"))
+    for table in TABLES.values():
+        for end, media in formats:
+            description = f"a row is {table.row_description}"
+            yield _file(part / f"{table.name}.{end}", media, description, rows[table.name])
 
 
 def _void(path: Path, counting: VoidCounter, iris: Iris) -> File:
-    description = Description(iris.base, tuple(void_statements(counting.numbers(), iris, namespaces(iris))), {}, namespaces(iris))
+    description = Description(
+        iris.base,
+        tuple(void_statements(counting.numbers(), iris, namespaces(iris))),
+        {},
+        namespaces(iris),
+    )
     path.write_bytes(write_turtle(description, GRAPHS["ttl"]))
-    return _file(path, "text/turtle", "what there is, in numbers: classes, properties and links, by VoID")
+    return _file(
+        path, "text/turtle", "what there is, in numbers: classes, properties and links, by VoID"
+    )
 
 
-def _add_metadata(release: Release, before: Release | None, releases: Path, part: Path, watch: Progress) -> Release:
+def _add_metadata(
+    release: Release, before: Release | None, releases: Path, part: Path, watch: Progress
+) -> Release:
     """Write the metadata: the changes since the last release, the columns of the tables, and the citation."""
     watch("changes")
     old = read_records(releases / str(before.number) / "records.csv.gz") if before else iter(())
     release = replace(release, changes=count_changes(old, read_records(part / "records.csv.gz")))
     title = citation.title(release)
-    changelog = {
-        "release": release.number,
-        "previous": release.previous,
-        "issued": release.issued,
-        "changes": release.changes,
-        "counts": release.counts,
-    }
-    texts = {
-        "changelog.json": ("application/json", "what has changed since the release before, in numbers", _json(changelog)),
-        "csv-metadata.json": ("application/csvm+json", "the columns of the tables, by CSVW", _json(csvw(release, title))),
-        "CITATION.cff": ("application/yaml", "how it is cited", citation.cff(release).encode()),
-        "datacite.json": ("application/json", "metadata of DataCite 4.5", _json(citation.datacite(release))),
-        "zenodo.json": ("application/json", "metadata of a deposit at Zenodo", _json(citation.zenodo(release))),
-    }
     files = list(release.files)
-    for name, (media, says, content) in texts.items():
+    for name, media, description, content in _metadata_files(release, title):
         (part / name).write_bytes(content)
-        files.append(_file(part / name, media, says))
+        files.append(_file(part / name, media, description))
     (part / "datapackage.json").write_bytes(_json(data_package(release, title, files)))
-    files.append(_file(part / "datapackage.json", "application/json", "all files and the columns of the tables, as a Data Package"))
+    files.append(
+        _file(
+            part / "datapackage.json",
+            "application/json",
+            "all files and the columns of the tables, as a Data Package",
+        )
+    )
     return replace(release, files=tuple(files))
+
+
+def _metadata_files(release: Release, title: str) -> list[tuple[str, str, str, bytes]]:
+    """Return the name, media type, description and content of each file."""
+    names = ("previous", "issued", "changes", "counts")
+    changelog = {"release": release.number, **{name: getattr(release, name) for name in names}}
+    columns, datacite = _json(csvw(release, title)), _json(citation.datacite(release))
+    cff, zenodo = citation.cff(release).encode(), _json(citation.zenodo(release))
+    changes = "what has changed since the release before, in numbers"
+    return [
+        ("changelog.json", "application/json", changes, _json(changelog)),
+        (
+            "csv-metadata.json",
+            "application/csvm+json",
+            "the columns of the tables, by CSVW",
+            columns,
+        ),
+        ("CITATION.cff", "application/yaml", "how it is cited", cff),
+        ("datacite.json", "application/json", "metadata of DataCite 4.5", datacite),
+        ("zenodo.json", "application/json", "metadata of a deposit at Zenodo", zenodo),
+    ]
 
 
 def _sign(release: Release, keys: Path, part: Path, watch: Progress) -> None:
@@ -186,12 +259,26 @@ def build_lock(releases: Path) -> Iterator[None]:
         lock = FileLock(releases / ".lock", wait=False)
     except AlreadyLockedError as error:
         holder = describe_holder(releases / ".lock")
-        raise ReleaseError(f"another release is being built ({holder}); wait until it is complete") from error
+        raise ReleaseError(
+            f"another release is being built ({holder}); wait until it is complete"
+        ) from error
     with lock:
         yield
 
 
 def to_json(release: Release) -> str:
     """Write a release's manifest without its files, for a terminal."""
-    document = {name: getattr(release, name) for name in ("number", "iri", "position", "entry", "issued", "previous", "counts", "changes")}
+    document = {
+        name: getattr(release, name)
+        for name in (
+            "number",
+            "iri",
+            "position",
+            "entry",
+            "issued",
+            "previous",
+            "counts",
+            "changes",
+        )
+    }
     return json.dumps(document, ensure_ascii=False)

@@ -19,9 +19,19 @@ _NAME = NamedNode(f"{SKOS}prefLabel")
 _TITLES = frozenset({NamedNode(f"{DCT}title"), _NAME})
 _TEXTS = frozenset({NamedNode(f"{DCT}description"), NamedNode(f"{SIOC}content")})
 _SPATIAL, _CLASS = NamedNode(f"{DCT}spatial"), NamedNode(f"{ORG}classification")
-_LINKS = ("actionLine", "goal", "target", "activityType")  # of the ontology; action lines, goals and targets as registries declare them
-_TYPE, _MODIFIED, _TOPIC = NamedNode(f"{RDF}type"), NamedNode(f"{DCT}modified"), NamedNode(f"{FOAF}primaryTopic")
+_LINKS = (
+    "actionLine",
+    "goal",
+    "target",
+    "activityType",
+)  # of the ontology; action lines, goals and targets as registries declare them
+_TYPE, _MODIFIED, _TOPIC = (
+    NamedNode(f"{RDF}type"),
+    NamedNode(f"{DCT}modified"),
+    NamedNode(f"{FOAF}primaryTopic"),
+)
 _DEFAULT_GRAPH = DefaultGraph()
+_Text = tuple[str, str | None]  # with its language
 
 
 def thing_iris(store: QuadSource, base: str) -> Iterator[str]:
@@ -48,7 +58,9 @@ class Organization(NamedTuple):
     classes: tuple[str, ...]
 
 
-def read_entry(store: QuadSource, thing: str, base: str, organizations: dict[str, Organization] | None = None) -> SearchEntry | None:
+def read_entry(
+    store: QuadSource, thing: str, base: str, organizations: dict[str, Organization] | None = None
+) -> SearchEntry | None:
     """Return the index entry of *thing*; None if the store has no statement of its type, as for deleted records.
 
     *organizations* caches what was read of organizations; it is valid as long as the store does not change.
@@ -58,9 +70,8 @@ def read_entry(store: QuadSource, thing: str, base: str, organizations: dict[str
         return None
     kind, source, key = parsed
     cached: dict[str, Organization] = {} if organizations is None else organizations
-    titles: list[tuple[str, str | None]] = []
-    texts: list[tuple[str, str | None]] = []
-    names: dict[tuple[str, str | None], None] = {}
+    titles, texts = list[_Text](), list[_Text]()
+    names: dict[_Text, None] = {}
     links: set[str] = set()
     typed = False
     linking, taking_part = _link_properties(base), _party_properties(base)
@@ -76,27 +87,54 @@ def read_entry(store: QuadSource, thing: str, base: str, organizations: dict[str
             if predicate in linking:
                 links.add(value.value)
             elif predicate in taking_part:
-                organization = cached.get(value.value) or cached.setdefault(value.value, _organization(store, value))
+                organization = _cached_organization(store, value, cached)
                 names.update(dict.fromkeys(organization.names))
                 links.update(organization.classes)
     if not typed:
         return None
-    modified = _modified(store, f"{base}record/{source}/{key}")
-    return SearchEntry(thing, kind, source, modified, _ordered(titles), _ordered(texts), tuple(sorted(links)), _ordered(names))
+    modified, related = _modified(store, f"{base}record/{source}/{key}"), tuple(sorted(links))
+    return SearchEntry(
+        thing,
+        kind,
+        source,
+        modified,
+        _ordered(titles),
+        _ordered(texts),
+        related,
+        _ordered(names),
+    )
+
+
+def _cached_organization(
+    store: QuadSource, node: NamedNode, cached: dict[str, Organization]
+) -> Organization:
+    if (known := cached.get(node.value)) is None:
+        known = cached[node.value] = _organization(store, node)
+    return known
 
 
 def linked_things(store: QuadSource, organization: str, base: str) -> Iterator[str]:
     """Yield the things in which *organization* takes part; a thing is repeated for each role."""
     for predicate in _party_properties(base):
-        for quad in store.quads_for_pattern(None, predicate, NamedNode(organization), _DEFAULT_GRAPH):
+        for quad in store.quads_for_pattern(
+            None, predicate, NamedNode(organization), _DEFAULT_GRAPH
+        ):
             if isinstance(quad.subject, NamedNode) and parse_thing_iri(quad.subject.value, base):
                 yield quad.subject.value
 
 
 def organizations_of(store: QuadSource, things: Iterable[str], base: str) -> set[str]:
     """Return the organizations that take part in *things*."""
-    quads = (quad for thing in things for quad in store.quads_for_pattern(NamedNode(thing), None, None, _DEFAULT_GRAPH))
-    return {quad.object.value for quad in quads if quad.predicate in _party_properties(base) and isinstance(quad.object, NamedNode)}
+    quads = (
+        quad
+        for thing in things
+        for quad in store.quads_for_pattern(NamedNode(thing), None, None, _DEFAULT_GRAPH)
+    )
+    return {
+        quad.object.value
+        for quad in quads
+        if quad.predicate in _party_properties(base) and isinstance(quad.object, NamedNode)
+    }
 
 
 @cache
@@ -106,7 +144,9 @@ def _link_properties(base: str) -> frozenset[NamedNode]:
 
 @cache
 def _party_properties(base: str) -> frozenset[NamedNode]:
-    return frozenset({NamedNode(f"{DCT}publisher"), NamedNode(f"{base}ns#partner"), NamedNode(f"{SCHEMA}funder")})
+    return frozenset(
+        {NamedNode(f"{DCT}publisher"), NamedNode(f"{base}ns#partner"), NamedNode(f"{SCHEMA}funder")}
+    )
 
 
 def _organization(store: QuadSource, organization: NamedNode) -> Organization:
@@ -146,6 +186,9 @@ def described_things(store: QuadSource, changed: Iterable[str], base: str) -> se
         if iri.startswith(f"{base}id/"):
             things.add(iri)
         elif "#" not in iri:
-            objects = (quad.object for quad in store.quads_for_pattern(NamedNode(iri), _TOPIC, None, _DEFAULT_GRAPH))
+            objects = (
+                quad.object
+                for quad in store.quads_for_pattern(NamedNode(iri), _TOPIC, None, _DEFAULT_GRAPH)
+            )
             things.update(thing.value for thing in objects if isinstance(thing, NamedNode))
     return things

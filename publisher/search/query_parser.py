@@ -91,7 +91,9 @@ def parse_clauses(text: str) -> list[list[Clause]]:
         if not words:
             continue
         left -= len(words)
-        clause = Clause(words, match["row"] is not None, written.endswith("*"), match["no"] is not None)
+        clause = Clause(
+            words, match["row"] is not None, written.endswith("*"), match["no"] is not None
+        )
         if joined:
             found[-1].append(clause)
         else:
@@ -100,29 +102,54 @@ def parse_clauses(text: str) -> list[list[Clause]]:
     return found
 
 
-def build_query(request: SearchRequest, index_languages: Iterable[str], *, fuzzy: bool = False, topics: Topics | None = None) -> Query:
-    """Write *wish* as a query of an index of texts in the languages *spoken*; *loose* takes words for one another that are nearly alike.
+def build_query(
+    request: SearchRequest,
+    index_languages: Iterable[str],
+    *,
+    fuzzy: bool = False,
+    topics: Topics | None = None,
+) -> Query:
+    """Return *request* as a query of an index of texts in *index_languages*; *fuzzy* matches similar words too.
 
-    With *topics*, words are found in labels and in the names of organizations too, unless *wish* names a field.
+    With *topics*, words are found in labels and in the names of organizations too, unless *request* names a field.
     """
     fields = (request.field,) if request.field else FIELDS
-    languages = [language for language in index_languages if language in STEMMERS and request.language in (language, None)]
+    languages = [
+        language
+        for language in index_languages
+        if language in STEMMERS and request.language in (language, None)
+    ]
     topics = None if request.field else topics
-    parts: list[tuple[Occur, Query]] = []
-    for group in parse_clauses(request.words):
-        queries = [(clause, _clause(clause, fields, languages, fuzzy and not clause.is_negated, topics)) for clause in group]
-        if len(queries) == 1:
-            parts.append((Occur.MustNot if queries[0][0].is_negated else Occur.Must, queries[0][1]))
-        else:
-            parts.append((Occur.Must, _any(_without(query) if clause.is_negated else query for clause, query in queries)))
+    parts = [
+        _group(
+            [
+                (
+                    clause,
+                    _clause(clause, fields, languages, fuzzy and not clause.is_negated, topics),
+                )
+                for clause in group
+            ]
+        )
+        for group in parse_clauses(request.words)
+    ]
     if not any(occur == Occur.Must for occur, _ in parts):
         parts.append((Occur.Must, Query.all_query()))
     if topics and parts and (whole := topics.named_whole(request.words, fuzzy=fuzzy)):
         parts.append((Occur.Should, _linked(whole, _WHOLE_TOPIC)))
-    for name, value in (("language", request.language), ("kind", request.kind), ("source", request.source)):
-        if value is not None:
-            parts.append((Occur.Must, Query.const_score_query(Query.term_query(schema(), name, value, "basic"), 0.0)))
+    for name in ("language", "kind", "source"):
+        if (value := getattr(request, name)) is not None:
+            term = Query.term_query(schema(), name, value, "basic")
+            parts.append((Occur.Must, Query.const_score_query(term, 0.0)))
     return Query.boolean_query(parts)
+
+
+def _group(queries: list[tuple[Clause, Query]]) -> tuple[Occur, Query]:
+    """Return the query of clauses of which one must match; a single negated one must not match."""
+    if len(queries) == 1:
+        clause, query = queries[0]
+        return (Occur.MustNot if clause.is_negated else Occur.Must), query
+    alternatives = (_without(query) if clause.is_negated else query for clause, query in queries)
+    return Occur.Must, _any(alternatives)
 
 
 def _without(query: Query) -> Query:
@@ -133,25 +160,50 @@ def _any(queries: Iterable[Query]) -> Query:
     return Query.boolean_query([(Occur.Should, query) for query in queries])
 
 
-def _clause(clause: Clause, fields: Iterable[str], languages: list[str], loose: bool, topics: Topics | None) -> Query:
+def _clause(
+    clause: Clause, fields: Iterable[str], languages: list[str], loose: bool, topics: Topics | None
+) -> Query:
     if clause.is_phrase:
-        return _any([*(_phrase_in_field(clause, field) for field in fields), *_phrase_in_labels(clause, topics)])
+        return _any(
+            [
+                *(_phrase_in_field(clause, field) for field in fields),
+                *_phrase_in_labels(clause, topics),
+            ]
+        )
     last = len(clause.words) - 1
     words = [
-        _any(_word_in_any_field(word, run, clause.is_prefix and place == last, loose, fields, languages, topics))
+        _any(
+            _word_in_any_field(
+                word, run, clause.is_prefix and place == last, loose, fields, languages, topics
+            )
+        )
         for place, (word, run) in enumerate(clause.words)
     ]
-    return words[0] if len(words) == 1 else Query.boolean_query([(Occur.Must, word) for word in words])
+    return (
+        words[0] if len(words) == 1 else Query.boolean_query([(Occur.Must, word) for word in words])
+    )
 
 
 def _word_in_any_field(
-    word: str, run: bool, begin: bool, loose: bool, fields: Iterable[str], languages: list[str], topics: Topics | None
+    word: str,
+    run: bool,
+    begin: bool,
+    loose: bool,
+    fields: Iterable[str],
+    languages: list[str],
+    topics: Topics | None,
 ) -> list[Query]:
-    found = [_boosted(word_query(word, run, begin, loose, field, languages), field) for field in fields]
+    found = [
+        _boosted(word_query(word, run, begin, loose, field, languages), field) for field in fields
+    ]
     if topics:
-        found.append(Query.const_score_query(word_query(word, run, begin, loose, "party", languages), _PARTY))
+        found.append(
+            Query.const_score_query(word_query(word, run, begin, loose, "party", languages), _PARTY)
+        )
         near, far = topics.named_by(word, run, begin, loose)
-        found += [_linked(iris, score) for iris, score in ((near, _NEAR_TOPIC), (far, _FAR_TOPIC)) if iris]
+        found += [
+            _linked(iris, score) for iris, score in ((near, _NEAR_TOPIC), (far, _FAR_TOPIC)) if iris
+        ]
     return found
 
 
@@ -160,17 +212,27 @@ def _phrase_in_labels(clause: Clause, topics: Topics | None) -> list[Query]:
     if not topics:
         return []
     whole = topics.named_whole('"' + " ".join(word for word, _ in clause.words) + '"', fuzzy=False)
-    return [Query.const_score_query(_phrase_in_field(clause, "party"), _PARTY), *([_linked(whole, _NEAR_TOPIC)] if whole else [])]
+    return [
+        Query.const_score_query(_phrase_in_field(clause, "party"), _PARTY),
+        *([_linked(whole, _NEAR_TOPIC)] if whole else []),
+    ]
 
 
 def _linked(iris: Sequence[str], score: float) -> Query:
     if len(iris) > _APART:
         return Query.const_score_query(Query.term_set_query(schema(), "link", iris), score)
-    return _any(Query.const_score_query(Query.term_query(schema(), "link", iri, "basic"), score) for iri in iris)
+    return _any(
+        Query.const_score_query(Query.term_query(schema(), "link", iri, "basic"), score)
+        for iri in iris
+    )
 
 
 def _phrase_in_field(clause: Clause, field: str) -> Query:
-    terms = [term for word, run in clause.words for term in (_searchable_pairs(word) if run else [fold(word)])]
+    terms = [
+        term
+        for word, run in clause.words
+        for term in (_searchable_pairs(word) if run else [fold(word)])
+    ]
     return _boosted(_phrase(terms, field), field)
 
 
@@ -188,24 +250,36 @@ def _phrase(terms: list[str], field: str) -> Query:
 
 def _term(term: str, field: str) -> Query:
     if len(term) == 1 and not term.isascii():
-        return Query.regex_query(schema(), field, f"{term}.?")  # a character may stand alone or begin a pair
+        return Query.regex_query(
+            schema(), field, f"{term}.?"
+        )  # a character may stand alone or begin a pair
     return Query.term_query(schema(), field, term, "freq")
 
 
-def word_query(word: str, run: bool, is_prefix: bool, fuzzy: bool, field: str, index_languages: Iterable[str]) -> Query:
+def word_query(
+    word: str, run: bool, is_prefix: bool, fuzzy: bool, field: str, index_languages: Iterable[str]
+) -> Query:
     """Write one word, or a *run* of a script without spaces, as a query of a field; *begin* means that the word may go on."""
     if run:
         return _phrase(_searchable_pairs(word), field)
     languages = [language for language in index_languages if language in STEMMERS]
     folded = fold(word)
     queries = [_term(folded, field)]
-    stems = [Query.term_query(schema(), f"{field}_stems", stem(word, language), "freq") for language in languages]
+    stems = [
+        Query.term_query(schema(), f"{field}_stems", stem(word, language), "freq")
+        for language in languages
+    ]
     if stems:
         queries.append(Query.boost_query(Query.disjunction_max_query(stems), _STEM))
     if is_prefix:
         queries.append(Query.regex_query(schema(), field, f"{folded}.*"))
     if fuzzy and len(folded) >= _NEAR:
-        queries.append(Query.boost_query(Query.fuzzy_term_query(schema(), field, folded, 2 if len(folded) >= _FAR else 1), 0.5))
+        queries.append(
+            Query.boost_query(
+                Query.fuzzy_term_query(schema(), field, folded, 2 if len(folded) >= _FAR else 1),
+                0.5,
+            )
+        )
     if fuzzy and len(folded) >= _INSIDE:
         queries.append(Query.regex_query(schema(), field, f".*{folded}.*"))
     return _any(queries)

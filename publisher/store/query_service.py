@@ -38,6 +38,7 @@ log = structlog.get_logger(component="store")
 
 REMOTE = "publisher.store.external.reader"
 PAUSE = 0.2  # seconds between looks for a new snapshot
+_CachedQuery = tuple[str, tuple[tuple[str, str], ...]]  # its text and its bindings
 LINE = 1_000  # questions of our own that may wait: as many as there may be connections
 RECKONING = 1.0  # seconds between counts of the entries that are not shown
 CACHED = 2_000  # answers to our own questions that are kept while a snapshot is shown
@@ -67,7 +68,7 @@ class QueryService:
         self.history = data / "store" / "history"  # the folder of the change history
         self.snapshot: Snapshot | None = None
         self.behind = 0  # how many entries are not shown yet, as it was within the last second
-        self.awaited = 0  # how many of these are on their way; none where a mirror refused the next one
+        self.awaited = 0  # how many of these will come; none where a mirror refused the next one
         self.cache, self.shared_responses = Cache(), SharedResponses()
         self.releases = OpenReleases(data, iris.base)
         self.sandboxes = Sandboxes(data / "scratch", self.limits)
@@ -79,14 +80,16 @@ class QueryService:
         self._external = elsewhere.environment() if elsewhere else None
         module = REMOTE if elsewhere else READER
         self._public = Pool(cores, self.limits, 2, self.rate_limiter, module, self._external)
-        self._own = Pool(cores, replace(self.limits, queue=max(self.limits.queue, LINE)), 0, None, module, self._external, ours=True)
+        own_limits = replace(self.limits, queue=max(self.limits.queue, LINE))
+        self._own = Pool(cores, own_limits, 0, None, module, self._external, ours=True)
         self.follower = FollowerProcess(data, self._folder, iris, self._external)
         self.probe = StoreProbe(endpoint_of(elsewhere.query)) if elsewhere else None
         self._follow = follow
-        self._known: dict[str, Snapshot] = {}  # by folder; while snapshots change, answers come from both
+        # By folder; while snapshots change, answers come from both.
+        self._known: dict[str, Snapshot] = {}
         self._shown, self._looking = asyncio.Event(), asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
-        self._answers: LRUCache[tuple[str, tuple[tuple[str, str], ...]], list[Row]] = LRUCache(CACHED)
+        self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
 
     async def __aenter__(self) -> QueryService:
         await self.refresh()
@@ -96,7 +99,12 @@ class QueryService:
         self._tasks = [asyncio.create_task(work) for work in background]
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -139,7 +147,11 @@ class QueryService:
     @property
     def starting(self) -> str:
         """Return why nothing is shown yet; "" once something is."""
-        return "" if self.snapshot else self.follower.reason or "the journal is being loaded into the store"
+        return (
+            ""
+            if self.snapshot
+            else self.follower.reason or "the journal is being loaded into the store"
+        )
 
     @property
     def store_failure(self) -> str:
@@ -158,7 +170,9 @@ class QueryService:
         of, lag = mirror_origin.read(self.journal.folder), self.lag
         return max(lag, of.head - self.snapshot.position if of and self.snapshot else 0)
 
-    async def query(self, question: QueryRequest, seconds: float | None = None, client: str = "") -> Answer:
+    async def query(
+        self, question: QueryRequest, seconds: float | None = None, client: str = ""
+    ) -> Answer:
         """Run a query for *client*, whose quota it uses; *seconds* may shorten the time limit. Raises PublisherError."""
         return await self._public.ask(question, seconds, client)
 
@@ -179,8 +193,12 @@ class QueryService:
         if (cached := self._answers.get(key)) is not None:
             return cached
         shown = self.snapshot
-        path = shown.path if shown else ""  # while snapshots change, all queries of a page go to one
-        request = QueryRequest(query, base=self.iris.base, bindings=dict(bindings or {}), snapshot=path)
+        path = (
+            shown.path if shown else ""
+        )  # while snapshots change, all queries of a page go to one
+        request = QueryRequest(
+            query, base=self.iris.base, bindings=dict(bindings or {}), snapshot=path
+        )
         rows = parse_rows(await self._whole(request))
         if shown is self.snapshot:
             self._answers[key] = rows
@@ -210,7 +228,10 @@ class QueryService:
             self._known = {it.path: it for it in (self.snapshot, snapshot) if it}
             await asyncio.gather(self._public.show(snapshot.path), self._own.show(snapshot.path))
             self._answers.clear()
-            self.behind = max(0, self.behind - snapshot.position + (self.snapshot.position if self.snapshot else 0))
+            self.behind = max(
+                0,
+                self.behind - snapshot.position + (self.snapshot.position if self.snapshot else 0),
+            )
             self.awaited = min(self.awaited, self.behind)
             self.snapshot = snapshot
             self._shown.set()
@@ -227,7 +248,9 @@ class QueryService:
         while True:
             shown = self.snapshot
             with suppress(JournalError, OSError):
-                missing, refused = await asyncio.to_thread(lambda: (max(0, self.delay), self.lag <= 0 and self._has_refused()))
+                missing, refused = await asyncio.to_thread(
+                    lambda: (max(0, self.delay), self.lag <= 0 and self._has_refused())
+                )
                 if shown is not self.snapshot:
                     continue  # what was counted is of the one before
                 self.behind, self.awaited = missing, 0 if refused else missing

@@ -1,10 +1,15 @@
-"""The structure benchmark counts the packages that there are."""
+"""The structure benchmark counts the packages that there are; no function is long."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from benchmarks.structure import package_arrows, read_modules
+import pytest
+
+from benchmarks.structure import Module, functions, line_count, package_arrows, read_modules
+
+LONGEST = 45  # lines of a function, so that it fits a screen
+MODULES = read_modules(Path(__file__).parents[2])
 
 
 def test_arrows_lead_from_each_subpackage_to_those_that_it_imports() -> None:
@@ -12,3 +17,14 @@ def test_arrows_lead_from_each_subpackage_to_those_that_it_imports() -> None:
 
     assert {"facets", "store"} <= arrows["portal"]
     assert "portal" not in arrows["store"]
+
+
+@pytest.mark.parametrize("module", MODULES.values(), ids=MODULES)
+def test_no_function_is_longer_than_a_screen(module: Module) -> None:
+    long = {
+        function.name: line_count(function)
+        for function in functions(module)
+        if line_count(function) > LONGEST
+    }
+
+    assert long == {}, "split it by meaning: a part with a name of its own"

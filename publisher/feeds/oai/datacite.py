@@ -33,39 +33,68 @@ def wrapped(metadata: RecordMetadata) -> str:
 
 def _properties(metadata: RecordMetadata) -> Iterator[str]:
     yield element("identifier", metadata.topic, identifierType="URL")
-    creators = [element("creatorName", text.value, nameType="Organizational") for text in metadata.leads]
-    yield _wrap_each("creators", "creator", creators or [element("creatorName", _NONE)])
-    yield _wrap("titles", (element("title", text.value, xml_lang=text.language) for text in metadata.titles)) or _wrap(
-        "titles", [element("title", _NONE)]
-    )
+    yield from _creators_and_titles(metadata)
     yield element("publisher", metadata.leads[0].value if metadata.leads else metadata.source)
     yield element("publicationYear", _year(metadata))
-    yield element("resourceType", metadata.kind or "record", resourceTypeGeneral=_GENERAL.get(metadata.kind, "Other"))
-    yield _wrap("subjects", _subjects(metadata))
-    partners = [element("contributorName", text.value, nameType="Organizational") for text in metadata.partners]
-    yield "".join(
-        ["<contributors>", *(f'<contributor contributorType="Other">{name}</contributor>' for name in partners), "</contributors>"]
-        if partners
-        else []
+    yield element(
+        "resourceType",
+        metadata.kind or "record",
+        resourceTypeGeneral=_GENERAL.get(metadata.kind, "Other"),
     )
+    yield _wrap("subjects", _subjects(metadata))
+    yield _wrap("contributors", _contributors(metadata))
     yield _wrap("dates", _dates(metadata))
     if metadata.languages:
         yield element("language", metadata.languages[0])
     others = dict.fromkeys(metadata.identifiers)
-    yield _wrap("alternateIdentifiers", (element("alternateIdentifier", text, alternateIdentifierType="local") for text in others))
-    pages = (element("relatedIdentifier", page, relatedIdentifierType="URL", relationType="IsDescribedBy") for page in metadata.pages)
+    yield _wrap(
+        "alternateIdentifiers",
+        (element("alternateIdentifier", text, alternateIdentifierType="local") for text in others),
+    )
+    pages = (
+        element(
+            "relatedIdentifier", page, relatedIdentifierType="URL", relationType="IsDescribedBy"
+        )
+        for page in metadata.pages
+    )
     yield _wrap("relatedIdentifiers", pages)
     if metadata.licence:
         yield _wrap("rightsList", [empty("rights", rightsURI=metadata.licence)])
-    described = (element("description", text.value, descriptionType="Abstract", xml_lang=text.language) for text in metadata.descriptions)
+    described = (
+        element("description", text.value, descriptionType="Abstract", xml_lang=text.language)
+        for text in metadata.descriptions
+    )
     yield _wrap("descriptions", described)
     yield _wrap_each("geoLocations", "geoLocation", _geo_locations(metadata))
-    yield _wrap_each("fundingReferences", "fundingReference", (element("funderName", text.value) for text in metadata.funders))
+    yield _wrap_each(
+        "fundingReferences",
+        "fundingReference",
+        (element("funderName", text.value) for text in metadata.funders),
+    )
+
+
+def _creators_and_titles(metadata: RecordMetadata) -> Iterator[str]:
+    creators = [
+        element("creatorName", text.value, nameType="Organizational") for text in metadata.leads
+    ]
+    yield _wrap_each("creators", "creator", creators or [element("creatorName", _NONE)])
+    titles = (element("title", text.value, xml_lang=text.language) for text in metadata.titles)
+    yield _wrap("titles", titles) or _wrap("titles", [element("title", _NONE)])
+
+
+def _contributors(metadata: RecordMetadata) -> Iterator[str]:
+    for text in metadata.partners:
+        name = element("contributorName", text.value, nameType="Organizational")
+        yield f'<contributor contributorType="Other">{name}</contributor>'
 
 
 def _subjects(metadata: RecordMetadata) -> Iterator[str]:
-    yield from (element("subject", concept.name, valueURI=concept.iri) for concept in metadata.concepts)
-    yield from (element("subject", text.value, xml_lang=text.language) for text in metadata.subjects)
+    yield from (
+        element("subject", concept.name, valueURI=concept.iri) for concept in metadata.concepts
+    )
+    yield from (
+        element("subject", text.value, xml_lang=text.language) for text in metadata.subjects
+    )
 
 
 def _dates(metadata: RecordMetadata) -> Iterator[str]:
@@ -86,7 +115,9 @@ def _dates(metadata: RecordMetadata) -> Iterator[str]:
 
 def _geo_locations(metadata: RecordMetadata) -> Iterator[str]:
     for place in metadata.places:
-        point = element("pointLongitude", place.longitude) + element("pointLatitude", place.latitude)
+        point = element("pointLongitude", place.longitude) + element(
+            "pointLatitude", place.latitude
+        )
         named = element("geoLocationPlace", place.name) if place.name else ""
         yield f"{named}<geoLocationPoint>{point}</geoLocationPoint>"
     yield from (element("geoLocationPlace", country.name) for country in metadata.countries)

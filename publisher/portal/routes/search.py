@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Annotated, Literal
@@ -19,7 +19,7 @@ from languages.translations import gettext as _
 from publisher.errors import NotReady
 from publisher.facets.facets import FACETS, facet_of_concept
 from publisher.facets.filter_query import Filter, listing
-from publisher.facets.queries import ListItem
+from publisher.facets.queries import FacetIndex, ListItem
 from publisher.http.endpoints import (
     blank_as,
     format_parameter,
@@ -49,7 +49,7 @@ from publisher.portal.sources import source_titles
 from publisher.portal.topic_cards import topic_cards
 from publisher.search.index import SearchEntry
 from publisher.search.query_parser import MAX_LENGTH, SearchRequest
-from publisher.search.searcher import Matches, open_searcher
+from publisher.search.searcher import Matches, Searcher, open_searcher
 from publisher.search.snippet import Marker, best_text, build_marker
 from publisher.search.spelling import suggest_spelling
 from publisher.store.query_service import QueryService
@@ -230,66 +230,53 @@ def _asked(request: Request, words: str, sort: str, page: int, per: int) -> _Ask
 def _found(
     request: Request, service: QueryService, asked: _Asked, names: FacetLabels
 ) -> SearchPage:
-    tables, search, item = (
-        require_facet_index(service),
-        open_searcher(service.current.path),
-        asked.wanted,
-    )
-    if search is None:
+    tables, index = require_facet_index(service), open_searcher(service.current.path)
+    if index is None:
         raise NotReady("the index of texts is being made; try again in a moment")
-    reach = (
-        search.matches(SearchRequest(asked.words), REACH) if asked.words else Matches(0, {}, False)
-    )
-    if asked.words:
-        item = replace(item, words=asked.words, among=tuple(reach.scores))
-    total = reach.total if asked.words and not item.chosen else tables.total(item)
-    lines = tables.list_things(
-        item,
-        asked.sort if asked.words or asked.sort != "relevance" else "newest",
-        asked.per,
-        (asked.page - 1) * asked.per,
-    )
-    mark = build_marker(asked.words, similar=reach.is_fuzzy)
-    named = search.named_links(asked.words, fuzzy=reach.is_fuzzy)
-    findings = tuple(
-        _finding(
-            entry or _entry(line),
-            mark,
-            reach.scores.get(line.iri, 0.0),
-            line.changed,
-            _language(item),
-            named,
-        )
-        for line, entry in zip(lines, search.entries(line.iri for line in lines), strict=True)
-    )
+    words, number = asked.words, asked.page
+    filters, matches = asked.wanted, Matches(0, {}, False)
+    if words:
+        matches = index.matches(SearchRequest(words), REACH)
+        filters = replace(filters, words=words, among=tuple(matches.scores))
+    is_whole = words and not filters.chosen
+    total = matches.total if is_whole else tables.total(filters)
     last = max(1, -(-min(total, REACH) // asked.per))
-    around = {"previous": asked.page - 1, "next": asked.page + 1}
-    links = {
-        name: _link(request, page) if 1 <= page <= last else "" for name, page in around.items()
-    }
-    query, counted = (
-        listing(replace(item, among=None), service.iris),
-        len(reach.scores) if asked.words else total,
-    )
+    around = {"previous": number - 1, "next": number + 1}
+    is_unsure = bool(words) and (matches.is_fuzzy or not matches.total)
+    topics = topic_cards(index, tables, names, words, loose=matches.is_fuzzy) if number == 1 else ()
     return SearchPage(
-        words=asked.words,
+        words=words,
         total=total,
-        number=asked.page,
+        number=number,
         last=last,
         per=asked.per,
-        similar=reach.is_fuzzy,
-        results=findings,
-        links=links,
-        facets=tables.counts(item),
-        counted=counted,
-        query=query,
-        topics=tuple(topic_cards(search, tables, names, asked.words, loose=reach.is_fuzzy))
-        if asked.page == 1
-        else (),
-        suggestion=suggest_spelling(asked.words, search) or ""
-        if asked.words and (reach.is_fuzzy or not reach.total)
-        else "",
+        similar=matches.is_fuzzy,
+        results=tuple(_results(tables, index, asked, filters, matches)),
+        links={
+            name: _link(request, page) if 1 <= page <= last else "" for name, page in around.items()
+        },
+        facets=tables.counts(filters),
+        counted=len(matches.scores) if words else total,
+        query=listing(replace(filters, among=None), service.iris),
+        topics=tuple(topics),
+        suggestion=suggest_spelling(words, index) or "" if is_unsure else "",
     )
+
+
+def _results(
+    tables: FacetIndex, index: Searcher, asked: _Asked, filters: Filter, matches: Matches
+) -> Iterator[SearchResult]:
+    """Yield the results of a page."""
+    order = asked.sort if asked.words or asked.sort != "relevance" else "newest"
+    items = tables.list_things(filters, order, asked.per, (asked.page - 1) * asked.per)
+    marker = build_marker(asked.words, similar=matches.is_fuzzy)
+    named = index.named_links(asked.words, fuzzy=matches.is_fuzzy)
+    entries = index.entries(item.iri for item in items)
+    for item, entry in zip(items, entries, strict=True):
+        score = matches.scores.get(item.iri, 0.0)
+        yield _finding(
+            entry or _entry(item), marker, score, item.changed, _language(filters), named
+        )
 
 
 def _entry(line: ListItem) -> SearchEntry:

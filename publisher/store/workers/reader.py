@@ -12,11 +12,23 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from pyoxigraph import Literal, NamedNode, QueryBoolean, QuerySolutions, QueryTriples, RdfFormat, Store, Triple, Variable, parse, serialize
+from pyoxigraph import (
+    Literal,
+    NamedNode,
+    QueryBoolean,
+    QuerySolutions,
+    QueryTriples,
+    RdfFormat,
+    Store,
+    Triple,
+    Variable,
+    parse,
+    serialize,
+)
 
 from journal.file_lock import SharedLock
 from publisher.formats import GRAPHS, TABLES
-from publisher.rdf.sparql_tokens import tokenize
+from publisher.rdf.sparql_tokens import Token, tokenize
 from publisher.rdf.xml_text import replace_invalid_characters
 from publisher.search.position_mapping import original_column
 from publisher.store.process import exit_with_parent
@@ -90,7 +102,9 @@ class FrameWriter:
         if self._rows:
             clear, marks = self._counted(self._rows)
             border = self._rows.border(clear)
-            self._marks += marks - (1 if border and self._rows.before else 0)  # the mark at the border is the next one's
+            self._marks += marks - (
+                1 if border and self._rows.before else 0
+            )  # the mark at the border is the next one's
         self._push(border)
         self._send()
 
@@ -151,7 +165,10 @@ def ask(asked: QueryDataset, question: QueryRequest) -> Result:
             base_iri=question.base,
             default_graph=asked.default,
             named_graphs=asked.named,
-            substitutions={Variable(name): parse_term(text) for name, text in question.bindings.items()} or None,
+            substitutions={
+                Variable(name): parse_term(text) for name, text in question.bindings.items()
+            }
+            or None,
         )
     except SyntaxError as error:
         raise parse_engine_error(str(error), question.inserted) from error
@@ -167,37 +184,71 @@ def in_written_order(text: str, base: str | None = None) -> str:
     """
     if "*" not in text:
         return text
-    found = tokenize(text)
-    head = next((at for at, token in enumerate(found) if token.word() in ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")), None)
-    if head is None or found[head].word() != "SELECT":
-        return text
-    star = next((token for token in found[head + 1 : head + 3] if token.word() not in ("DISTINCT", "REDUCED")), None)
-    if star is None or star.text != "*":
+    tokens = tokenize(text)
+    star = _outermost_star(tokens)
+    if star is None:
         return text
     result = Store().query(text, base_iri=base)  # on nothing, so that it costs no more than parsing
-    names = [variable.value for variable in result.variables] if isinstance(result, QuerySolutions) else []
-    written = [name for name in dict.fromkeys(token.text[1:] for token in found if token.kind == "variable") if name in names]
+    names = (
+        [variable.value for variable in result.variables]
+        if isinstance(result, QuerySolutions)
+        else []
+    )
+    variables = dict.fromkeys(token.text[1:] for token in tokens if token.kind == "variable")
+    written = [name for name in variables if name in names]
     if not names or len(written) != len(names):
         return text
     columns = " ".join(f"?{name}" for name in written)
     before, after = text[: star.start], text[star.end :]
-    return before + ("" if before[-1:].isspace() else " ") + columns + ("" if after[:1].isspace() else " ") + after
+    return (
+        before
+        + ("" if before[-1:].isspace() else " ")
+        + columns
+        + ("" if after[:1].isspace() else " ")
+        + after
+    )
 
 
-def parse_engine_error(message: str, inserted: tuple[tuple[int, int, int], ...] = ()) -> QueryFailure:
+def _outermost_star(tokens: list[Token]) -> Token | None:
+    """Return the star of the outermost SELECT; None if it has none, or the query is of another form."""
+    forms = ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")
+    head = next((at for at, token in enumerate(tokens) if token.word() in forms), None)
+    if head is None or tokens[head].word() != "SELECT":
+        return None
+    modifiers = ("DISTINCT", "REDUCED")
+    following = tokens[head + 1 : head + 3]
+    first = next((token for token in following if token.word() not in modifiers), None)
+    return first if first and first.text == "*" else None
+
+
+def parse_engine_error(
+    message: str, inserted: tuple[tuple[int, int, int], ...] = ()
+) -> QueryFailure:
     """Read the engine's message about the grammar; *inserted* is what was put into the text before."""
     match = _PLACE.match(message)
     if match is None:
         return QueryFailure("QuerySyntaxError", message)
     line, column = int(match[1]), int(match[2])
-    return QueryFailure("QuerySyntaxError", _readable(match[3]), line=line, column=original_column(line, column, inserted))
+    return QueryFailure(
+        "QuerySyntaxError",
+        _readable(match[3]),
+        line=line,
+        column=original_column(line, column, inserted),
+    )
 
 
 def _readable(expected: str) -> str:
     """Leave out the parser's sets of characters, which no person reads."""
-    words = [part.strip() for part in _SETS.sub("", expected.removeprefix("expected one of ")).split(",\x20")]
+    words = [
+        part.strip()
+        for part in _SETS.sub("", expected.removeprefix("expected one of ")).split(",\x20")
+    ]
     kept = [word for word in dict.fromkeys(words) if word and not word.startswith(("'", "[", "|"))]
-    return "expected " + " or ".join(word.removeprefix("expected ") for word in kept[:8]) if kept else "not SPARQL"
+    return (
+        "expected " + " or ".join(word.removeprefix("expected ") for word in kept[:8])
+        if kept
+        else "not SPARQL"
+    )
 
 
 def answer(result: Result, question: QueryRequest, connection: socket.socket) -> None:
@@ -205,7 +256,9 @@ def answer(result: Result, question: QueryRequest, connection: socket.socket) ->
     if isinstance(result, QueryTriples):
         return answer_graph(result, question, connection)
     if question.table is None:
-        raise QueryFailure("NoFormat", "the answer is a table, and no format of tables was asked for")
+        raise QueryFailure(
+            "NoFormat", "the answer is a table, and no format of tables was asked for"
+        )
     bounded = isinstance(result, QuerySolutions)  # a yes or no has no rows
     out = FrameWriter(connection, question.table, question.rows if bounded else None)
     try:
@@ -216,10 +269,14 @@ def answer(result: Result, question: QueryRequest, connection: socket.socket) ->
         return out.end(rows=most, cut=Truncation(LimitKind.ROWS, most))
 
 
-def answer_graph(result: Iterable[Triple], question: QueryRequest, connection: socket.socket) -> None:
+def answer_graph(
+    result: Iterable[Triple], question: QueryRequest, connection: socket.socket
+) -> None:
     """Write triples in the format of graphs that was asked for."""
     if question.graph is None:
-        raise QueryFailure("NoFormat", "the answer is a graph, and no format of graphs was asked for")
+        raise QueryFailure(
+            "NoFormat", "the answer is a graph, and no format of graphs was asked for"
+        )
     out, passed = FrameWriter(connection, question.graph), 0
     cut: Truncation | None = None
 
@@ -270,9 +327,19 @@ def serve(connection: socket.socket) -> None:
         except QueryFailure as refusal:
             connection.sendall(pack(Kind.FAULT, json.dumps(refusal.payload).encode()))
         except MemoryError:
-            connection.sendall(pack(Kind.FAULT, b'{"reason": "MemoryLimit", "message": "the query was stopped at its memory limit"}'))
+            connection.sendall(
+                pack(
+                    Kind.FAULT,
+                    b'{"reason": "MemoryLimit", "message": "the query was stopped at its memory limit"}',
+                )
+            )
         except (OSError, RuntimeError, ValueError) as error:
-            connection.sendall(pack(Kind.FAULT, json.dumps({"reason": error_name(error), "message": str(error)}).encode()))
+            connection.sendall(
+                pack(
+                    Kind.FAULT,
+                    json.dumps({"reason": error_name(error), "message": str(error)}).encode(),
+                )
+            )
 
 
 def error_name(error: Exception) -> str:
