@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -40,7 +41,9 @@ class FollowerProcess:
         """Run the process and read its reports until cancelled; then kill it."""
         pipe = asyncio.subprocess.PIPE
         while True:
-            process = await asyncio.create_subprocess_exec(*self._command, stdin=pipe, stdout=pipe, env=environment(self._secrets))
+            process = await asyncio.create_subprocess_exec(
+                *self._command, stdin=pipe, stdout=pipe, env=environment(self._secrets), start_new_session=True
+            )
             try:
                 assert process.stdout is not None
                 async for line in process.stdout:
@@ -48,9 +51,12 @@ class FollowerProcess:
                 code = await process.wait()
             except asyncio.CancelledError:
                 process.kill()
-                await process.wait()
+                await process.communicate()  # closes its pipes too
                 raise
-            log.error("update process exited; restarting", module=MODULE, code=code)
+            if code == -signal.SIGTERM:  # systemd sends it to all processes of a service
+                log.info("update process stopped by SIGTERM", module=MODULE)
+            else:
+                log.error("update process exited; restarting", module=MODULE, code=code)
             if not self.reason:
                 self.reason = f"the follower ended with code {code} and is started again; the log says more"
             await asyncio.sleep(RESTART_DELAY)

@@ -44,6 +44,12 @@ RECKONING = 1.0  # seconds between counts of the entries that are not shown
 CACHED = 2_000  # answers to our own questions that are kept while a snapshot is shown
 
 
+def _log_failure(task: asyncio.Task[None]) -> None:
+    """Log the exception that ended a background task, which should run until it is cancelled."""
+    if not task.cancelled() and (error := task.exception()):
+        log.error("background task failed", task=repr(task.get_coro()), exc_info=error)
+
+
 class QueryService:
     """Follow the journal under *data* and answer from its newest snapshot; use it as an asynchronous context.
 
@@ -97,6 +103,8 @@ class QueryService:
         background += [self.probe.run()] if self.probe else []
         background += [self.follower.run()] if self._follow else []
         self._tasks = [asyncio.create_task(work) for work in background]
+        for task in self._tasks:
+            task.add_done_callback(_log_failure)
         return self
 
     async def __aexit__(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import socket
 import sys
 import threading
@@ -111,16 +112,17 @@ def alive(pids: set[int]) -> set[int]:
     return left
 
 
+def has_children(process: Process, *names: str) -> bool:
+    """Return whether *process*, which runs, has children with all of *names* in their commands."""
+    assert process.poll() is None, process.output()
+    commands = modules(children(process.pid))
+    return all(any(name in command for command in commands) for name in names)
+
+
 def check_children_end(process: Process, *names: str) -> None:
     """Kill *process* once it has children with all of *names* in their commands, and wait until none is left."""
-
-    def complete() -> bool:
-        assert process.poll() is None, process.output()
-        commands = modules(children(process.pid))
-        return all(any(name in command for command in commands) for name in names)
-
     try:
-        wait_until(complete, f"children of {process.title}: {', '.join(names)}", output=process.output)
+        wait_until(lambda: has_children(process, *names), f"children of {process.title}: {', '.join(names)}", output=process.output)
         below = children(process.pid)
         process.kill()
         process.wait()
@@ -130,6 +132,22 @@ def check_children_end(process: Process, *names: str) -> None:
 
 
 READERS = ("publisher.store.workers.reader", "publisher.follower")
+
+
+@pytest.mark.parametrize("command", ["serve", "up"])
+def test_an_interrupt_of_the_process_group_ends_all_without_an_error(command: str, tmp_path: Path) -> None:
+    process = start(tmp_path, command, "--port", str(free_port()))
+    try:
+        wait_until(lambda: has_children(process, *READERS), "the readers", output=process.output)
+        below = children(process.pid)
+        os.killpg(process.pid, signal.SIGINT)
+
+        assert process.wait(60) == 0, process.output()
+        wait_until(lambda: not alive(below), "the end of the children", output=process.output)
+        assert "Traceback" not in process.text()
+        assert "level=error" not in process.text()
+    finally:
+        process.discard()
 
 
 def test_children_of_serve_end_with_it(tmp_path: Path) -> None:

@@ -67,7 +67,9 @@ class OpenReleases:
         more = [str(os.getpid()), *(["texts"] if texts else [])]
         line = command("publisher.store.releases.release_stores", str(self._data), str(it.number), self._base, *more)
         async with self._turn:
-            process = await asyncio.create_subprocess_exec(*line, stdin=asyncio.subprocess.DEVNULL, env=environment())
+            process = await asyncio.create_subprocess_exec(
+                *line, stdin=asyncio.subprocess.DEVNULL, env=environment(), start_new_session=True
+            )
             try:
                 code = await process.wait()
             except asyncio.CancelledError:

@@ -51,7 +51,11 @@ class Worker:
             line = command(module, str(theirs.fileno()), str(memory), str(os.getpid()))
             try:
                 process = await asyncio.create_subprocess_exec(
-                    *line, stdin=asyncio.subprocess.DEVNULL, pass_fds=[theirs.fileno()], env=environment(more)
+                    *line,
+                    stdin=asyncio.subprocess.DEVNULL,
+                    pass_fds=[theirs.fileno()],
+                    env=environment(more),
+                    start_new_session=True,  # Ctrl-C ends this process, which ends its children
                 )
             except BaseException:
                 writer.close()
