@@ -15,22 +15,28 @@ def overview(counts: Counts, names: FacetLabels, initiatives: int) -> str:
     """Return a sentence on *initiatives* by country, goal, action line and region; facets without *counts* are left out."""
     if not initiatives:
         return ""
+    return "; ".join(text for _facet, text in facet_findings(counts, names, initiatives)) + "."
+
+
+def facet_findings(counts: Counts, names: FacetLabels, initiatives: int) -> list[tuple[str, str]]:
+    """Return the parts of the sentence, each with the facet that it counts; the first counts countries."""
     countries = len(counts.get("country", {}))
-    sentences = [
+    first = (
         _("{initiatives} initiatives").format(initiatives=format_number(initiatives))
         if not countries
         else _("{initiatives} initiatives in {countries} countries and areas").format(
             initiatives=format_number(initiatives), countries=format_number(countries)
         )
-    ]
+    )
+    found = [("country", first)]
     for facet, text in (
         ("goal", _("most common SDG: {name} ({count})")),
         ("line", _("most common action line: {name} ({count})")),
         ("region", _("most active region: {name} ({count})")),
     ):
-        if found := _largest(counts.get(facet, {})):
-            sentences.append(text.format(name=names.short(facet, found[0]), count=format_number(found[1])))
-    return "; ".join(sentences) + "."
+        if largest := _largest(counts.get(facet, {})):
+            found.append((facet, text.format(name=names.short(facet, largest[0]), count=format_number(largest[1]))))
+    return found
 
 
 def matrix_finding(matrix: Matrix) -> str:

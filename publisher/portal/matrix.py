@@ -8,6 +8,7 @@ from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from languages.request_locale import current_locale
 from languages.translations import gettext as _
 from publisher.facets import filter_query as asking
 from publisher.facets.facets import FACETS
@@ -66,7 +67,9 @@ class Matrix:
 
     def chart(self) -> Markup:
         """Draw it."""
-        return heatmap(self.lines, self.goals, self.counts, self.links, _("Initiatives by action line and SDG, with the official links"))
+        label = _("Initiatives by action line and SDG, with the official links")
+        mirrored = current_locale().direction == "rtl"
+        return heatmap(self.lines, self.goals, self.counts, self.links, label, mirrored=mirrored)
 
     def table(self) -> DataTable:
         """Return it as rows: each meeting with its number and the official link's status."""

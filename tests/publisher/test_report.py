@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -66,6 +67,38 @@ def test_a_report_has_pages_a_print_and_numbers_with_their_sums(data, report):
     assert sorted(found) == ["SHA256SUMS", "report.css", "report.html", "report.json", "report.pdf"]
     assert found["report.pdf"].startswith(b"%PDF-")
     assert report.name == "release-1.en"
+
+
+def test_each_finding_leads_to_the_query_of_its_number(data, report):
+    page = files(data, report.name)["report.html"].decode()
+
+    findings = page.partition('<section id="findings">')[2].partition("</section>")[0]
+    keys = re.findall(r'href="#query-([\w-]+)"', findings)
+    assert keys[0] == "country"
+    assert keys[-1] == "matrix"
+    assert [key for key in keys if f'<h3 id="query-{key}">' not in page] == []
+
+
+def test_each_action_line_with_initiatives_has_a_chapter_with_three_of_them(data, report):
+    figures = report_figures(data, report.name)
+
+    chapters = [figure for key, figure in figures.items() if key.startswith("line-")]
+    assert len(chapters) == len(re.findall(r'<section id="line-', files(data, report.name)["report.html"].decode()))
+    assert chapters
+    assert {len(str(figure["rows"]).split("], [")) for figure in chapters} <= {1, 2, 3}
+
+
+def test_the_matrix_has_names_and_numbers_and_is_mirrored_in_arabic(data, report):
+    arabic = build_report(data, IRIS, 1, "ar", {})
+
+    rows = report_figures(data, report.name)["matrix"]["rows"]
+    assert isinstance(rows, list)
+    pages = [files(data, name)["report.html"].decode() for name in (report.name, arabic.name)]
+    firsts = [re.search(r'<text x="([\d.]+)"[^>]*>1</text>', page.partition('<section id="matrix">')[2]) for page in pages]
+    assert len(rows) == 18
+    assert {len(row) for row in rows} == {18}
+    assert rows[3][0].startswith("C4 ")
+    assert [float(found[1]) > 300 for found in firsts if found] == [False, True]
 
 
 def test_made_again_of_the_same_release_it_is_the_same_bytes(data, report):

@@ -18,10 +18,11 @@ from languages.translations import gettext as _
 from languages.unsafe_text import finalize
 from publisher.pages.charts.svg import stylesheet
 from publisher.portal.facet_labels import FacetLabels
-from publisher.portal.report.content import Grid, Section, methods, sections
-from publisher.portal.report.pdf import render_pdf
+from publisher.portal.report.content import Grid, Section, citation, methods, sections
+from publisher.portal.report.pdf import PrintFrame, render_pdf
 from publisher.portal.report.report_data import find_release, open_report_data
 from publisher.portal.report.scope import Scope, parse_scope
+from publisher.releases.citation import NAME
 from publisher.store.releases.manifest import Release
 from vocab.iris import Iris
 
@@ -53,7 +54,8 @@ def build_report(data: Path, iris: Iris, number: int | None, language: str, chos
         of = parse_scope(release.number, language, chosen, names)
         with open_report_data(data, release, iris) as it:
             parts, method = list(sections(it, of, names)), methods(it, of, iris.base)
-        files, title = _files(release, of, names, parts, method, iris), _title(release, of, names)
+            cited = citation(it, _title(release, of, names), f"{iris.base}reports/{of.name}/{REPORT}")
+        files, title = _files(release, of, names, parts, method, cited, iris), _title(release, of, names)
     sizes = {file: len(content) for file, content in files.items()}
     report = Report(of.name, title, release.number, language, release.issued, dict(of.chosen), sizes)
     files[NUMBERS] = _report_json(report, parts)
@@ -61,14 +63,27 @@ def build_report(data: Path, iris: Iris, number: int | None, language: str, chos
     return report
 
 
-def _files(release: Release, of: Scope, names: FacetLabels, parts: list[Section], method: Sequence[str], iris: Iris) -> dict[str, bytes]:
+def _files(
+    release: Release, of: Scope, names: FacetLabels, parts: list[Section], method: Sequence[str], cited: str, iris: Iris
+) -> dict[str, bytes]:
     title, lead = _title(release, of, names), _lead(release)
-    words = {"query": _("Query"), "methods": _("Methods"), "annex": _("Annex: queries")}
+    words = {
+        "query": _("Query"),
+        "methods": _("Methods"),
+        "annex": _("Annex: queries"),
+        "cite": _("How to cite"),
+        "contents": _("Contents"),
+        "number": _("Report no. {number}").format(number=release.number),
+        "publisher": NAME,
+    }
+    numbers = {part.key: number for number, part in enumerate((part for part in parts if part.query), 1)}
     values = {"title": title, "lead": lead, "parts": parts, "methods": method, "words": words, "visit": current_locale(), "of": of}
+    values |= {"numbers": numbers, "citation": cited}
+    frame = PrintFrame(title, lead, of.language, release.issued, words, cited, f"{iris.base}reports/{of.name}/{REPORT}")
     page = _templates().get_template("report.html").render(**values, printed=PRINT, style=STYLE)
     return {
         REPORT: page.replace('href="/', f'href="{iris.base}').encode(),
-        PRINT: render_pdf(title, lead, parts, method, of.language, release.issued, words),
+        PRINT: render_pdf(frame, parts, method, numbers),
         STYLE: (_HERE / "report.css").read_bytes() + stylesheet().encode(),
     }
 
@@ -96,7 +111,7 @@ def _lead(release: Release) -> str:
 
 def _report_json(report: Report, parts: list[Section]) -> bytes:
     empty = Grid((), ())
-    grids = [(it, it.grid or empty) for it in parts]
+    grids = [(it, it.grid or empty) for it in parts if it.query or it.grid]
     figures = [{"key": it.key, "title": it.title, "query": it.query or None, "heads": grid.heads, "rows": grid.rows} for it, grid in grids]
     return orjson.dumps({**_as_dict(report), "figures": figures}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 

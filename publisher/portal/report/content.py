@@ -2,42 +2,58 @@
 
 from __future__ import annotations
 
+import re
+from collections import Counter
 from collections.abc import Container, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from markupsafe import Markup
 
+from languages.request_locale import current_locale
 from languages.translations import format_date, format_number
 from languages.translations import gettext as _
 from publisher.facets import filter_query as asking
 from publisher.facets.filter_query import Filter
+from publisher.facets.queries import ListItem
 from publisher.pages.charts.bars import Bar, bar_chart
+from publisher.pages.charts.heatmap import HeatmapLabel
 from publisher.portal import gaps as missing
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import facet_panel, sort_key
+from publisher.portal.findings import facet_findings, matrix_finding, overview
 from publisher.portal.map import country_map
-from publisher.portal.matrix import count_matrix
+from publisher.portal.matrix import Matrix, count_matrix, leaf_codes
 from publisher.portal.report.report_data import ReportData
 from publisher.portal.report.scope import Scope
 from publisher.portal.trends import count_trend
+from publisher.releases.citation import NAME
 from vocab.initiative import Basis
 
 _ROWS = 25  # of a table in print; the release's files have all
 _BARS = 20  # of a drawing
+_CHAPTER_BARS, _EXAMPLES = 8, 3  # SDGs and initiatives of a chapter
+_LOOKED_AT = 30  # initiatives from which those of a chapter are chosen
+_ALL_SCRIPTS = ("ar", "zh")  # languages whose print is set with the system's fonts
+_SCRIPTS = re.compile(r"[\u0020-\u052f\u1e00-\u1eff\u2000-\u206f]*\Z")  # Latin, Greek and Cyrillic, which Typst's fonts have
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table: its heads and rows of texts; the last column is a number."""
+    """A table: its heads and rows of texts; the last *numeric* columns are numbers."""
 
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    numeric: int = 1
 
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a report; *query* is the SPARQL that gives its numbers, "" where they are the release's own."""
+    """A part of a report; *query* is the SPARQL that gives its numbers, "" where they are the release's own.
+
+    *findings* are sentences, each with the key of the section whose query gives its numbers. *level* is 2 for a part of the
+    section before it.
+    """
 
     key: str
     title: str
@@ -45,6 +61,8 @@ class Section:
     drawing: Markup | None = None
     grid: Grid | None = None
     query: str = ""
+    findings: tuple[tuple[str, str], ...] = ()
+    level: int = 1
     keyed: bool = False  # whether the grid's first column is the colour of a series in the drawing
 
 
@@ -52,7 +70,8 @@ def sections(it: ReportData, of: Scope, names: FacetLabels) -> Iterator[Section]
     """Draw up a report in the language of the visit."""
     wanted = of.filter
     counts = it.tables.counts(wanted)
-    chosen = {facet for facet, _ in of.chosen}  # their own counts would be of all, not of what the report is narrowed to
+    chosen = {facet for facet, _code in of.chosen}  # their own counts would be of all, not of what the report is narrowed to
+    yield _key_findings(it, wanted, names, chosen)
     yield _glance(it, of, names)
     for facet in ("line", "goal"):
         if facet not in chosen:
@@ -64,10 +83,81 @@ def sections(it: ReportData, of: Scope, names: FacetLabels) -> Iterator[Section]
         if counts.get(facet) and facet not in chosen:
             yield _bars(it, wanted, facet, names)
     yield _trend(it, wanted, names)
+    if "line" not in chosen:
+        yield from _chapters(it, wanted, names)
     yield _basis(it, of, names)
     yield _gaps(it, wanted, names, chosen)
     yield _sources(it, wanted, names)
     yield _remarks(it, wanted, names)
+    if "country" not in chosen:
+        yield _country_annex(it, wanted, names)
+
+
+def _key_findings(it: ReportData, wanted: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
+    counts, total = it.tables.counts(wanted), it.tables.total(wanted)
+    found = [(f"{text[:1].upper()}{text[1:]}.", facet) for facet, text in facet_findings(counts, names, total) if facet not in chosen]
+    found.append((matrix_finding(count_matrix(it.tables, wanted, names, it.links)), "matrix"))
+    return Section("findings", _("Key findings"), findings=tuple(found) if total else ())
+
+
+def _chapters(it: ReportData, wanted: Filter, names: FacetLabels) -> Iterator[Section]:
+    """Yield a chapter for each action line that has initiatives: what it serves, and three of them."""
+    explanation = _("Each chapter has the SDGs that its initiatives serve, and its newest initiatives.")
+    yield Section("lines", _("Action lines, one by one"), (explanation,))
+    for code in sorted(leaf_codes("line", "action-line", names.iris), key=lambda code: sort_key("line", code, 0)):
+        chosen = wanted.with_codes("line", code)
+        total, counts = it.tables.total(chosen), it.tables.counts(chosen)
+        if not total:
+            continue
+        newest = tuple(
+            (item.title, period(item), names.name("source", item.source))
+            for item in _examples(it.tables.list_things(chosen, "newest", _LOOKED_AT))
+            if item.title
+        )
+        goals = sorted(counts.get("goal", {}).items(), key=lambda pair: sort_key("", *pair))[:_CHAPTER_BARS]
+        bars = [Bar(names.short("goal", goal), things) for goal, things in goals]
+        drawing = bar_chart(bars, names.short("line", code)) if bars else None
+        grid = Grid((_("Newest initiatives"), _("Period"), facet_title("source")), newest, numeric=0) if newest else None
+        text = overview({facet: found for facet, found in counts.items() if facet != "line"}, names, total)
+        query = asking.counts(chosen, "goal", names.iris)
+        yield Section(f"line-{code}", names.short("line", code), (text,), drawing, grid, query, level=2)
+
+
+def _examples(items: Sequence[ListItem]) -> list[ListItem]:
+    """Return the first initiatives whose titles the fonts of the print have, those in the report's language first."""
+    language = current_locale().language
+    fitting = [item for item in items if item.title and (language in _ALL_SCRIPTS or _SCRIPTS.match(item.title))]
+    return sorted(fitting, key=lambda item: item.language != language)[:_EXAMPLES]
+
+
+def period(item: ListItem) -> str:
+    """Return the years in which an initiative begins and ends, as far as they are known.
+
+    >>> period(ListItem("", "", "", None, None, "2020-01-05", "2022", None, None, None, False))
+    '2020–2022'
+    """
+    years = [(day or "")[:4] for day in (item.begins, item.ends)]
+    return "–".join(years) if any(years) else ""
+
+
+def _country_annex(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
+    """Return all countries, with the action lines and SDGs that their initiatives have."""
+    counts = it.tables.counts(wanted.with_codes("country")).get("country", {})
+    lines, goals = (Counter(country for country, _code in it.tables.cross_tabulate(wanted, "country", facet)) for facet in ("line", "goal"))
+    rows = tuple(
+        (names.name("country", code), format_number(lines[code]), format_number(goals[code]), format_number(things))
+        for code, things in sorted(counts.items(), key=lambda pair: names.name("country", pair[0]))
+    )
+    grid = Grid((facet_title("country"), _("Action lines"), _("SDGs"), _("Initiatives")), rows, numeric=3)
+    return Section("countries", _("Annex: countries"), (), None, grid, asking.counts(wanted, "country", names.iris))
+
+
+def citation(it: ReportData, title: str, address: str) -> str:
+    """Return how to cite the report."""
+    day = format_date(date.fromisoformat(it.release.day))
+    return _("{publisher}: {title}. Data release {release}, {day}. {address}").format(
+        publisher=NAME, title=title, release=it.release.number, day=day, address=address
+    )
 
 
 def _glance(it: ReportData, of: Scope, names: FacetLabels) -> Section:
@@ -97,7 +187,21 @@ def _matrix(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
         links=format_number(len(found.links)), borne=format_number(found.linked), beyond=format_number(found.unlinked)
     )
     ringed = _("A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ.")
-    return Section("matrix", _("Action lines and SDGs"), (text, ringed), found.chart(), None, found.query)
+    dotted = _("In the table, a dot marks a link of the official matrix.")
+    rows = tuple(
+        (f"{line.code} {_short(line)}", *(_cell(found, line.code, goal.code) for goal in found.goals)) for line in found.lines
+    )
+    grid = Grid((facet_title("line"), *(goal.code for goal in found.goals)), rows, numeric=len(found.goals))
+    return Section("matrix", _("Action lines and SDGs"), (text, ringed, dotted), found.chart(), grid, found.query)
+
+
+def _short(line: HeatmapLabel) -> str:
+    return line.name.removeprefix(line.code).strip(" :.–")
+
+
+def _cell(found: Matrix, line: str, goal: str) -> str:
+    things = found.counts.get((line, goal), 0)
+    return f"{format_number(things) if things else ''}{' •' if (line, goal) in found.links else ''}".strip()
 
 
 def _map(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -25,17 +26,34 @@ _FONT_HINTS = {"ar": ("Naskh", "Arabic", "DejaVu Sans"), "zh": ("CJK",)}
 log = structlog.get_logger(component="report")
 
 
+@dataclass(frozen=True, slots=True)
+class PrintFrame:
+    """What surrounds the parts of a printed report: *issued* (UTC) is its date, *words* are the fixed ones of the template.
+
+    *address* is the page of the report, which has the queries.
+    """
+
+    title: str
+    lead: str
+    language: str
+    issued: str
+    words: Mapping[str, str]
+    citation: str
+    address: str
+
+
 def render_pdf(
-    title: str, lead: str, parts: Sequence[Section], method: Sequence[str], language: str, issued: str, words: dict[str, str]
+    frame: PrintFrame, parts: Sequence[Section], method: Sequence[str], numbers: Mapping[str, int]
 ) -> bytes:
-    """Set a report; *issued* (UTC) becomes its date, *words* are the fixed ones of the template.
+    """Set a report; *numbers* are those of the queries by the keys of their parts.
 
     Arabic and Chinese are set with the system's fonts, since they have to come from somewhere. Raises ReportError.
     """
+    language, issued = frame.language, frame.issued
     with TemporaryDirectory(prefix="stocktake-typst-") as folder:
         work = Path(folder)
-        contents = [_part(section, work) for section in parts]
-        whole = {"title": title, "lead": lead, "parts": contents, "methods": list(method), "language": language, "words": words}
+        contents = [_part(section, work, numbers) for section in parts]
+        whole = {**asdict(frame), "parts": contents, "methods": list(method)}
         whole["colours"] = _COLOURS.findall(stylesheet())
         (work / "report.json").write_text(json.dumps(_make_visible(whole), ensure_ascii=False), encoding="utf-8")
         (work / "report.typ").write_bytes(_TEMPLATE.read_bytes())
@@ -70,10 +88,18 @@ def _warn_if_font_missing(language: str) -> None:
         log.warning("no font for the language of the PDF", language=language, action="install fonts-noto-core and fonts-noto-cjk")
 
 
-def _part(section: Section, work: Path) -> dict[str, object]:
+def _part(section: Section, work: Path, numbers: Mapping[str, int]) -> dict[str, object]:
     if section.drawing is not None:
         (work / f"{section.key}.svg").write_bytes(standalone_svg(section.drawing))
-    grid = {"heads": section.grid.heads, "rows": section.grid.rows} if section.grid else None
-    drawing = f"{section.key}.svg" if section.drawing is not None else None
-    content = {"title": section.title, "text": section.text, "drawing": drawing, "grid": grid, "query": section.query}
-    return {**content, "keyed": section.keyed}
+    grid = asdict(section.grid) if section.grid else None
+    return {
+        "key": section.key,
+        "title": section.title,
+        "text": section.text,
+        "drawing": f"{section.key}.svg" if section.drawing is not None else None,
+        "grid": grid,
+        "query": numbers.get(section.key, 0),
+        "findings": [[sentence, numbers.get(key, 0)] for sentence, key in section.findings],
+        "level": section.level,
+        "keyed": section.keyed,
+    }
