@@ -19,7 +19,7 @@ from journal.errors import JournalError
 from languages.request_locale import LocaleMiddleware
 from publisher.errors import PublisherError
 from publisher.feeds.websub import WebSubNotifier
-from publisher.http.entity_tags import ETagMiddleware
+from publisher.http.conditional import ETagMiddleware
 from publisher.http.freshness_headers import HEADER_NAMES, RELEASE_HEADER, FreshnessMiddleware
 from publisher.http.outbound_client import create_client
 from publisher.http.page_cache import PageCacheMiddleware

@@ -18,7 +18,6 @@ from publisher.portal.routes import (
     events,
     gaps,
     home,
-    logo,
     map,
     matrix,
     prizes,
@@ -38,7 +37,6 @@ from publisher.sparql.routes import endpoint, examples, exports, graph_store, up
 
 ROUTERS: dict[str, APIRouter] = {
     "home": home.router,
-    "logo": logo.router,
     "about": about.router,
     "topics": topics.router,
     "columns": columns.router,

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pyroaring import BitMap
 
 from publisher.facets.database import read_sql
-from publisher.facets.sort_keys import KEYS, ORDERS
+from publisher.facets.facets import KEYS, ORDERS
 
 MEMORY = "512MiB"  # what may be held; more of it waits beside
 BITS = 3  # of a mark's key: those of its bases stand below those of its value

@@ -144,3 +144,16 @@ def facet_of_concept(iri: str, iris: Iris) -> tuple[str, str] | None:
         return None
     code = found.code(iri, iris)
     return ("target" if "." in code else "goal", code) if found.iri_prefix == SDG else (found.name, code)
+
+
+KEYS = {  # by what a list that goes on after a key is sorted; None stands in no such list
+    "title": "CASE WHEN title IS NULL THEN '2' WHEN language = 'en' THEN '0' || lower(title) ELSE '1' || lower(title) END",
+    "newest": "changed",
+    "address": "''",
+}
+ORDERS = {
+    "newest": "changed DESC NULLS LAST",
+    "title": "lower(title) NULLS LAST",
+    "begins": "begins NULLS LAST",
+    "ends": "begins DESC NULLS LAST",
+}

@@ -19,9 +19,8 @@ from pyroaring import BitMap
 
 from publisher.facets.bitmap_index import BitmapIndex, intersect
 from publisher.facets.database import read_sql
-from publisher.facets.facets import BITS, FACETS
+from publisher.facets.facets import BITS, FACETS, KEYS, ORDERS
 from publisher.facets.filter_query import Filter
-from publisher.facets.sort_keys import KEYS, ORDERS
 from publisher.facets.thing_rows import KINDS, kind_number
 
 CACHED_RESULTS = 2_000  # answers

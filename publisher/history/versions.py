@@ -1,16 +1,20 @@
-"""Versions: what a graph held after an entry of the journal, and what that entry changed."""
+"""Versions of a graph after entries of the journal, and its changes as pages show them."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from itertools import islice
 
 from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
 
 from publisher.history.graph_changes import GraphChange, read_graph_changes
-from publisher.store.descriptions import Description, describe_graph, to_triples, with_triples
+from publisher.history.mementos import Memento, mementos
+from publisher.store.descriptions import Description, Statement, describe_graph, to_triples, with_triples
 from publisher.store.query_service import QueryService
+from vocab.iris import Iris
 
 
 async def read_history(service: QueryService, graph: str) -> tuple[GraphChange, ...] | None:
@@ -53,3 +57,36 @@ def describe_change(touch: GraphChange, about: Description) -> tuple[Description
 def _rows(touch: GraphChange, sign: str) -> Iterable[Triple]:
     text = "".join(f"{row[2:]} .\n" for row in touch.rows or () if row.startswith(sign))
     return (it.triple for it in parse(text.encode(), RdfFormat.N_TRIPLES, lenient=True))
+
+
+SHOWN_CHANGES = 20  # changes that a page shows, the newest
+SHOWN_ROWS = 60  # triples of a change that a page shows
+
+
+@dataclass(frozen=True, slots=True)
+class GraphChangeView:
+    """One change; *added* and *removed* are the first ROWS of what it brought and took, empty for that which brought the whole."""
+
+    run: str
+    time: str
+    memento: str | None  # the path of the state after it, None where a later one fell in the same second
+    added_count: int
+    removed_count: int
+    added: tuple[Statement, ...]
+    removed: tuple[Statement, ...]
+    first: bool
+
+
+def recent_changes(found: Sequence[GraphChange], about: Description, iris: Iris) -> list[GraphChangeView]:
+    """Return the newest changes of the graph that *about* describes, the newest first."""
+    graph = about.iri.removeprefix(iris.base)
+    known = {it.entry: it for it in mementos(found)}
+    return [_change(it, about, iris, known.get(it.entry), graph) for it in islice(reversed(found), SHOWN_CHANGES)]
+
+
+def _change(it: GraphChange, about: Description, iris: Iris, memento: Memento | None, graph: str) -> GraphChangeView:
+    added, removed = describe_change(it, about)
+    time = datetime.fromtimestamp(it.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    address = memento.address(graph) if memento else None
+    shown = (added.statements[:SHOWN_ROWS], removed.statements[:SHOWN_ROWS])
+    return GraphChangeView(iris.run(it.run), time, address, it.added, it.removed, *shown, it.rows is None)

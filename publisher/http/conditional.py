@@ -1,6 +1,7 @@
-"""Evaluate conditional requests, the only place that reads If-None-Match and If-Modified-Since.
+"""Set entity tags and evaluate conditional and range requests.
 
-Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.8 (validators) and 13 (conditions).
+This is the only place that reads If-None-Match, If-Modified-Since and Range.
+Source: https://www.rfc-editor.org/rfc/rfc9110 sections 8.8 (validators), 13 (conditions) and 14 (ranges).
 """
 
 from __future__ import annotations
@@ -12,8 +13,13 @@ from email.utils import formatdate, parsedate_to_datetime
 from functools import lru_cache
 from hashlib import blake2b
 from http import HTTPStatus
+from pathlib import Path
 
 import pyoxigraph
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from publisher.store.snapshots import Snapshot
 
@@ -81,3 +87,96 @@ def parse_http_date(date: str | None) -> float | None:
         return parsedate_to_datetime(date).timestamp() if date else None
     except (ValueError, TypeError):
         return None
+
+
+_BODY_HEADERS = ("content-length", "content-type", "content-encoding")
+
+
+class ETagMiddleware:
+    """Set the hash of the body as ETag of complete responses to GET and HEAD, and answer 304 to a client that has it.
+
+    Responses that have an ETag, must not be stored, or are streamed pass unchanged.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request to the app."""
+        if scope["type"] != "http" or scope["method"] not in SAFE_METHODS:
+            return await self._app(scope, receive, send)
+        waiting: list[Message] = []
+
+        async def sending(message: Message) -> None:
+            if message["type"] == "http.response.start" and _needs_etag(message):
+                waiting.append(message)
+                return
+            if waiting:
+                start = waiting.pop()
+                if not message.get("more_body", False):
+                    message = _set_etag(scope, start, message)
+                await send(start)
+            await send(message)
+
+        return await self._app(scope, receive, sending)
+
+
+def _needs_etag(start: Message) -> bool:
+    headers = Headers(raw=start["headers"])
+    return start["status"] == HTTPStatus.OK and "etag" not in headers and "no-store" not in headers.get("cache-control", "")
+
+
+def _set_etag(scope: Scope, start: Message, last: Message) -> Message:
+    """Set the ETag of the response *start* with the body *last*; return the body message to send."""
+    headers = MutableHeaders(raw=start["headers"])
+    headers["ETag"] = f'"{blake2b(last.get("body", b""), digest_size=12).hexdigest()}"'
+    headers.setdefault("Cache-Control", "no-cache")
+    if not matches_etag(Headers(scope=scope), headers["etag"]):
+        return last
+    start["status"] = int(HTTPStatus.NOT_MODIFIED)
+    for name in _BODY_HEADERS:
+        del headers[name]
+    return {**last, "body": b""}
+
+
+def send_file(request: Request, path: Path, media: str, headers: Mapping[str, str] | None = None) -> Response:
+    """Return a response with the file at *path*, or the requested ranges of it; 304 if the client has the file.
+
+    Without an ETag in *headers*, size and modification time make one.
+    """
+    response = FileResponse(path, media_type=media, headers=dict(headers or {}), stat_result=path.stat())
+    response.headers.setdefault("Cache-Control", "no-cache")
+    if not matches_etag(request.headers, response.headers["etag"]):
+        return response
+    remaining = {name: text for name, text in response.headers.items() if name not in _BODY_HEADERS and name != "accept-ranges"}
+    return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=remaining)
+
+
+_ONE = re.compile(r"\s*+bytes\s*+=\s*+(\d{0,18})\s*+-\s*+(\d{0,18})\s*+\Z", re.IGNORECASE | re.ASCII)
+
+
+class RangeNotSatisfiable(Exception):
+    """The range contains no byte of the response (416)."""
+
+
+def parse_range(range_header: str | None, if_range: str | None, etag: str, size: int) -> range | None:
+    """Return the requested bytes of *size*, None for all; raises RangeNotSatisfiable.
+
+    *range_header* is Range, *if_range* If-Range, which must equal the strong *etag*. Several ranges are answered in
+    full, as section 14.2 allows.
+
+    >>> parse_range("bytes=2-5", None, '"x"', 10), parse_range("bytes=-3", None, '"x"', 10), parse_range("bytes=4-", '"y"', '"x"', 10)
+    (range(2, 6), range(7, 10), None)
+    """
+    match = _ONE.match(range_header or "")
+    if match is None or match[0].rstrip().endswith("=-") or (if_range is not None and if_range.strip() != etag):
+        return None
+    if not match[1] and not match[2]:
+        return None
+    first, last = (int(match[1]), int(match[2] or size)) if match[1] else (max(0, size - int(match[2])), size)
+    if match[1] and match[2] and last < first:
+        return None  # section 14.1.1: an invalid range is ignored
+    byte_range = range(first, min(last + 1, size))
+    if not byte_range:
+        raise RangeNotSatisfiable
+    return byte_range

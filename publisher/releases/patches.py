@@ -13,10 +13,9 @@ from starlette.responses import FileResponse, Response, StreamingResponse
 
 from journal.entry import Entry
 from journal.row_counts import count_rows
-from publisher.http.accept import accepts_gzip
-from publisher.http.conditional import matches_etag
+from publisher.http.conditional import RangeNotSatisfiable, matches_etag, parse_range
+from publisher.http.negotiation import accepts_gzip
 from publisher.http.problems import HTTPProblem
-from publisher.http.ranges import RangeNotSatisfiable, parse_range
 from publisher.releases.gzip_member import as_single_member
 
 MEDIA = "application/rdf-patch"

@@ -18,8 +18,7 @@ from publisher.sparql.exports import Export, ExportQueue, ExportState
 from publisher.sparql.rewriting import rewrite
 from publisher.store.query_service import QueryService
 from publisher.store.workers.ipc_protocol import Kind
-from publisher.store.workers.query_deadline import QueryDeadline
-from publisher.store.workers.worker import Answer, Worker
+from publisher.store.workers.worker import Answer, QueryDeadline, Worker
 
 log = structlog.get_logger(component="exporter")
 

@@ -12,13 +12,12 @@ from publisher.formats import GRAPHS, TABLES
 from publisher.http.conditional import entity_tag, evaluate_conditions, last_modified
 from publisher.http.problems import HTTPProblem
 from publisher.sparql.streaming import StreamedAnswer, cancel_on_disconnect, cost_headers, run_query, send_answer
-from publisher.store.cache import Cache, Entry, digest
+from publisher.store.cache import Cache, Entry, SharedResponse, digest
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
 from publisher.store.workers.ipc_protocol import SIZE
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import client_key
-from publisher.store.workers.request_coalescing import SharedResponse
 from publisher.store.workers.worker import Answer
 
 # Values of Cache-Status (https://www.rfc-editor.org/rfc/rfc9211)

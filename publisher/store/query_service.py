@@ -19,7 +19,7 @@ from journal.errors import JournalError
 from journal.journal import Journal
 from publisher.errors import NotReady, StoreError
 from publisher.rdf.results import Row, parse_rows
-from publisher.store.cache import Cache
+from publisher.store.cache import Cache, SharedResponses
 from publisher.store.external.endpoint import StoreURLs, endpoint_of
 from publisher.store.external.probe import StoreProbe
 from publisher.store.follower_process import FollowerProcess
@@ -29,7 +29,6 @@ from publisher.store.update_sandbox import Sandboxes
 from publisher.store.workers.pool import Limits, Pool
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import RateLimiter
-from publisher.store.workers.request_coalescing import SharedResponses
 from publisher.store.workers.response_buffer import DiskQuota
 from publisher.store.workers.worker import READER, Answer
 from vocab.iris import Iris

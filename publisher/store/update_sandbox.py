@@ -12,10 +12,9 @@ from pathlib import Path
 from publisher.errors import LimitError, QueryError, ScratchFull
 from publisher.limits import Limits
 from publisher.store.workers.ipc_protocol import Kind
-from publisher.store.workers.query_deadline import QueryDeadline
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.update import Update
-from publisher.store.workers.worker import Answer, Worker
+from publisher.store.workers.worker import Answer, QueryDeadline, Worker
 
 MOST = 8  # stores at once: each is a process
 LIFE = 3600.0  # seconds until a store is gone, however much it is used

@@ -10,10 +10,9 @@ import pytest
 import pytest_asyncio
 
 from publisher.facets import filter_query as asking
-from publisher.facets.facets import FACETS
+from publisher.facets.facets import FACETS, KEYS
 from publisher.facets.filter_query import Filter, make_filter
 from publisher.facets.queries import LAST, FacetIndex, open_facet_index
-from publisher.facets.sort_keys import KEYS
 from publisher.limits import Limits
 from publisher.sparql.rewriting import await_indexes
 from publisher.store.query_service import QueryService

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 
 from publisher.errors import QuerySyntaxError
+from publisher.rdf.sparql_tokens import original_column
 from publisher.search.index import IndexWriter, SearchEntry
-from publisher.search.position_mapping import original_column
 from publisher.search.rewriting import MAX_RESULTS, rewrite
 from publisher.search.searcher import Searcher
 

@@ -10,8 +10,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
 from starlette.responses import Response
 
+from publisher.http.conditional import send_file
 from publisher.http.endpoints import contents, get, problems
-from publisher.http.entity_tags import send_file
 from publisher.http.problems import HTTPProblem
 from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.releases.dump_index import NAME, list_dumps

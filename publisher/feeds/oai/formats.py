@@ -11,8 +11,7 @@ from publisher.feeds.oai import datacite, dublin_core
 from publisher.feeds.record_metadata import RecordMetadata, read_metadata
 from publisher.history.change_reader import Change
 from publisher.history.record_states import RecordState
-from publisher.rdf.results import Term
-from publisher.rdf.xml_text import replace_invalid_characters
+from publisher.rdf.results import Term, replace_invalid_characters
 from publisher.store.workers.reader import PREFIXES
 from vocab.iris import Iris
 

@@ -9,8 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.formats import DATA_FORMATS, HTML
-from publisher.history.changes import GraphChangeView, recent_changes
-from publisher.history.versions import read_history
+from publisher.history.versions import GraphChangeView, read_history, recent_changes
 from publisher.http.endpoints import KeyPath, SourcePath, get, problems
 from publisher.http.links import Link, origin, typed_link
 from publisher.linked_data.content_response import GONE, DescriptionJson, Resource, respond

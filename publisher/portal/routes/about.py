@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from http import HTTPStatus
+
 from fastapi import APIRouter
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import FileResponse, Response
 
 from publisher.http.endpoints import get
+from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
+from publisher.pages.branding import LOGO, LOGO_TYPES
 from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.store.queries import query
 
@@ -39,6 +43,22 @@ async def design(request: Request, pages: PagesDep) -> Response:
 async def data(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """List the ways to read the data."""
     return _respond(request, pages.page("data.html", schemes=await service.rows(query("schemes"))))
+
+
+@get(router, LOGO, include_in_schema=False)
+async def logo(pages: PagesDep) -> Response:
+    """Return the file."""
+    file = pages.branding.logo
+    if file is None:
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            "This installation has no logo of its own; STOCKTAKE_LOGO sets one",
+        )
+    return FileResponse(
+        file,
+        media_type=LOGO_TYPES[file.suffix.lower()],
+        headers={"Cache-Control": "public, max-age=3600"},
+    )
 
 
 def _respond(request: Request, page: Response) -> Response:

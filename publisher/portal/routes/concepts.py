@@ -21,7 +21,6 @@ from publisher.http.links import Link, origin
 from publisher.http.paths import path_segments
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, ResourceURLs, build_response
-from publisher.linked_data.concept_tree import concept_tree
 from publisher.linked_data.content_response import DescriptionJson, Resource, respond
 from publisher.linked_data.cursor_lists import ListCursor, ListPage, ListParameters, load_page
 from publisher.linked_data.document_lookup import Document, find_document
@@ -32,7 +31,7 @@ from publisher.portal.entity_statistics import EntityStatistics, entity_statisti
 from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
-from publisher.rdf.results import iri
+from publisher.rdf.results import Row, iri
 from publisher.store.descriptions import describe_graph, describe_thing
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
@@ -214,3 +213,29 @@ async def _statistics(
     labels = FacetLabels(service.iris, await source_titles(service))
     search = f"/search?{urlencode({facet: code})}"
     return await asyncio.to_thread(entity_statistics, tables, filters, labels, search, (facet,))
+
+
+def concept_tree(rows: list[Row]) -> list[tuple[int, Row]]:
+    """Return the concepts with their depth, ordered by notation, each below its broader concept."""
+    known = {row["concept"].value for row in rows}
+    below: dict[str | None, list[Row]] = {}
+    for row in sorted(rows, key=_sort_key):
+        parent = row["broader"].value if "broader" in row and row["broader"].value in known else None
+        below.setdefault(parent, []).append(row)
+    ordered: list[tuple[int, Row]] = []
+    waiting = [(0, row) for row in reversed(below.get(None, []))]
+    seen: set[str] = set()
+    while waiting:
+        depth, row = waiting.pop()
+        if row["concept"].value not in seen:
+            seen.add(row["concept"].value)
+            ordered.append((depth, row))
+            waiting += [(depth + 1, child) for child in reversed(below.get(row["concept"].value, []))]
+    return ordered
+
+
+def _sort_key(row: Row) -> tuple[list[tuple[int, str]], str]:
+    """Return a key that sorts 4 before 10 and 4.2 before 4.a."""
+    notation = row["notation"].value if "notation" in row else ""
+    parts = "".join(char if char.isdigit() else f" {char} " for char in notation).split()
+    return [(int(part), "") if part.isdigit() else (1 << 30, part) for part in parts], row["name"].value

@@ -18,6 +18,7 @@ from publisher.catalog.dcat import dataset_statements
 from publisher.catalog.release_datasets import release_dataset
 from publisher.catalog.schema_org import dataset_markup
 from publisher.formats import DATA_FORMATS, FORMATS, HTML
+from publisher.http.conditional import send_file
 from publisher.http.endpoints import (
     Count,
     Instant,
@@ -27,7 +28,6 @@ from publisher.http.endpoints import (
     other_contents,
     problems,
 )
-from publisher.http.entity_tags import send_file
 from publisher.http.links import Link, origin, typed_link
 from publisher.http.negotiation import quality
 from publisher.http.paths import split_suffix

@@ -12,8 +12,8 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from typing_extensions import TypedDict
 
 from languages.request_locale import LANGUAGES
+from publisher.http.conditional import send_file
 from publisher.http.endpoints import Count, contents, get, problems
-from publisher.http.entity_tags import send_file
 from publisher.http.negotiation import quality
 from publisher.http.problems import HTTPProblem
 from publisher.pages.dependencies import PagesDep, ServiceDep

@@ -20,8 +20,7 @@ from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import ListItem, open_facet_index
 from publisher.formats import DATA_FORMATS, HTML
-from publisher.history.changes import GraphChangeView, recent_changes
-from publisher.history.versions import read_history
+from publisher.history.versions import GraphChangeView, read_history, recent_changes
 from publisher.http.endpoints import KeyPath, KindPath, SourcePath, get, problems
 from publisher.http.links import Link, origin
 from publisher.http.negotiation import quality

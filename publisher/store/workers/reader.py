@@ -28,9 +28,8 @@ from pyoxigraph import (
 
 from journal.file_lock import SharedLock
 from publisher.formats import GRAPHS, TABLES
-from publisher.rdf.sparql_tokens import Token, tokenize
-from publisher.rdf.xml_text import replace_invalid_characters
-from publisher.search.position_mapping import original_column
+from publisher.rdf.results import replace_invalid_characters
+from publisher.rdf.sparql_tokens import Token, original_column, tokenize
 from publisher.store.process import exit_with_parent
 from publisher.store.workers.dataset import QueryDataset, dataset
 from publisher.store.workers.ipc_protocol import SIZE, Kind, pack, pack_header, read

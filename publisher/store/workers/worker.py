@@ -1,4 +1,4 @@
-"""The server's side of one worker process."""
+"""The server's side of one worker process, and the deadline of its query."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from publisher import errors
@@ -17,7 +18,6 @@ from publisher.errors import LimitError, MemoryLimit, PublisherError, QuerySynta
 from publisher.store.process import command, environment
 from publisher.store.thread_priority import raise_nice
 from publisher.store.workers.ipc_protocol import TOP, Kind, pack, read_header
-from publisher.store.workers.query_deadline import QueryDeadline
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.truncation import LimitKind, Truncation, closing_bytes
 from publisher.store.workers.update import Update
@@ -225,3 +225,35 @@ class Answer:
         if not self._closed:
             self._closed = True
             self._ticket.close(whole)
+
+
+@dataclass(slots=True, eq=False)
+class QueryDeadline:
+    """*limit* is the seconds it may take, *now* the clock, *at_end* is called with whether the answer was read to its end.
+
+    *aside*: it went on for so long that its place was given to another.
+    """
+
+    client: str
+    limit: float
+    now: Callable[[], float]
+    at_end: Callable[[QueryDeadline, bool], None]
+    timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
+    aside: bool = False
+    began: float = 0.0
+    ended: float | None = None
+
+    def __post_init__(self) -> None:
+        self.began = self.now()
+
+    @property
+    def seconds(self) -> float:
+        """Return the seconds since it began."""
+        return (self.now() if self.ended is None else self.ended) - self.began
+
+    def close(self, whole: bool) -> None:
+        """End the query and cancel its timers."""
+        self.ended = self.now()
+        for timer in self.timers.values():
+            timer.cancel()
+        self.at_end(self, whole)

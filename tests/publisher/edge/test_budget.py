@@ -8,7 +8,7 @@ import pytest
 
 from publisher.errors import QuotaExceeded, StoreBusy, TooManyQueries
 from publisher.limits import Limits, read
-from publisher.store.workers.admission_queue import AdmissionQueue
+from publisher.store.workers.pool import AdmissionQueue
 from publisher.store.workers.rate_limit import RateLimiter, address_key
 
 LIMITS = Limits(budget=60, window=60, queue=3, share=2, each=2, wait=30)
