@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import difflib
-import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import DefinitionChanged, InvalidValue, NotFound
@@ -21,7 +23,7 @@ from journal.atomic_file import replace_file
 MAX_LENGTH = 20_000  # characters of a definition
 FORM_TEXTS = ("title", "url", "licence", "publisher", "every", "language")  # fields of the form, in its order
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")
-_TABLE = re.compile(r"\s*\[")
+SHARES = ("vanished", "changed", "withheld")  # limits that the form shows as percentages
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,48 +131,37 @@ def form_values(source: Source) -> dict[str, str]:
     """Return the values of a definition's form; shares are percentages."""
     values = {name: str(getattr(source, name) or "") for name in FORM_TEXTS}
     limits = source.limits
-    shares = {name: f"{getattr(limits, name) * 100:g}" for name in ("vanished", "changed", "withheld")}
+    shares = {name: f"{getattr(limits, name) * 100:g}" for name in SHARES}
     return values | {"pause": f"{source.pause:g}", "expect": f"{limits.expect:g}"} | shares
 
 
 def apply_form(text: str, source: Source, form: Mapping[str, str]) -> str:
     """Return *text* with the values of the form that differ from *source*; comments and other keys stay.
 
-    Raises InvalidValue if a number is none.
+    A *text* that is not TOML is returned as it is. Raises InvalidValue if a number is none.
     """
     old = form_values(source)
+    try:
+        document = tomlkit.parse(text)
+    except TOMLKitError:
+        return text
     for name, value in form.items():
         if name in old and value.strip() != old[name]:
-            is_limit = name in ("expect", "vanished", "changed", "withheld")
-            number = is_limit or name == "pause"
-            written = _number(value, percent=is_limit and name != "expect") if number else json.dumps(value.strip(), ensure_ascii=False)
-            text = _set_key(text, name, written, "limits" if is_limit else "")
+            if name in SHARES or name == "expect":
+                limits = document.setdefault("limits", tomlkit.table())
+                limits[name] = _number(value, percent=name in SHARES)
+            else:
+                document[name] = _number(value, percent=False) if name == "pause" else value.strip()
     enabled = form.get("enabled") == "yes"
-    return text if enabled == source.enabled else _set_key(text, "enabled", str(enabled).lower(), "")
+    if enabled != source.enabled:
+        document["enabled"] = enabled
+    return tomlkit.dumps(document)
 
 
-def _number(value: str, *, percent: bool) -> str:
+def _number(value: str, *, percent: bool) -> int | float:
     try:
         number = float(value)
     except ValueError as error:
         raise InvalidValue("%(value)s is no number.", value=value[:40]) from error
-    return f"{number / 100 if percent else number:.10g}"
-
-
-def _set_key(text: str, key: str, value: str, table: str) -> str:
-    """Return *text* with ``key = value`` in *table*, or at the top level if that is empty."""
-    lines = text.splitlines()
-    start = 0
-    if table:
-        start = next((number + 1 for number, line in enumerate(lines) if line.strip() == f"[{table}]"), -1)
-        if start < 0:
-            return text.rstrip("\n") + f"\n\n[{table}]\n{key} = {value}\n"
-    end = next((number for number in range(start, len(lines)) if _TABLE.match(lines[number])), len(lines))
-    pattern = re.compile(rf"\s*{re.escape(key)}\s*=")
-    place = next((number for number in range(start, end) if pattern.match(lines[number])), None)
-    if place is None:
-        last = next((number for number in range(end, start, -1) if lines[number - 1].strip()), start)
-        lines.insert(last, f"{key} = {value}")
-    else:
-        lines[place] = f"{key} = {value}"
-    return "\n".join(lines) + "\n"
+    number = float(f"{number / 100 if percent else number:.10g}")
+    return int(number) if number.is_integer() else number

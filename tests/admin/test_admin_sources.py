@@ -8,8 +8,10 @@ from typing import Any
 import httpx
 import pytest
 
+from harvesters.admin.definitions import apply_form
 from harvesters.ledger.models import Outcome, State
 from harvesters.reasons import Reason
+from harvesters.source import read_text
 
 from .conftest import CARD, HOSTILE, draft
 from .test_admin_pages import csrf, sign_in
@@ -88,6 +90,22 @@ async def test_the_form_changes_only_the_lines_of_its_fields(client: httpx.Async
         'every = "5 4 * * *"\nenabled = false\n', ""
     ).replace("\n[limits]\nvanished = 0.2\n", "") == CARD
     assert "vanished = 0.2" in text
+
+
+def test_form_keeps_comments_and_replaces_values_of_several_lines() -> None:
+    before = CARD.strip().replace(
+        'title = "Projects <b>of</b> the ministry"',
+        'title   = """Projects\nof the ministry"""  # as on its site',
+    )
+    text = f"{before}\n[limits]\nvanished = 0.1  # small\n"
+    source, _faults = read_text("projects", text)
+    assert source is not None
+
+    changed = apply_form(text, source, {"title": "Works", "vanished": "20", "enabled": "yes"})
+
+    assert 'title   = "Works"  # as on its site\n' in changed
+    assert changed.endswith("[limits]\nvanished = 0.2  # small\n")
+    assert "of the ministry" not in changed
 
 
 async def test_a_new_source_is_imported_and_exported(client: httpx.AsyncClient, world: Any) -> None:
