@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from pathlib import Path
 
@@ -54,26 +54,25 @@ def format_number(value: int) -> str:
     return str(format_decimal(value, locale=_babel_locale(language), numbering_system="latn"))
 
 
-def format_date(value: object) -> str:
-    """Write a ``datetime.date`` as the language of the request does."""
+def format_date(value: date) -> str:
+    """Write a date as the language of the request does, with the month as a word in English, Arabic and others that do so."""
     language = current_locale().language
-    width = "long" if language == "ar" else "medium"  # the medium one has digits only, so that day and month look alike
-    return str(dates.format_date(value, width, locale=_babel_locale(language)))  # type: ignore[arg-type]
+    width = {"ar": "long", "en": "d MMMM y"}.get(language, "medium")  # their medium ones have digits, or the month first
+    return str(dates.format_date(value, width, locale=_babel_locale(language)))
 
 
 def format_datetime(text: str) -> str:
-    """Write an ISO 8601 date or time as the language of the request does, to the minute; English and other texts stay as they are.
+    """Write an ISO 8601 date or time as the language of the request does, to the minute; other texts stay as they are.
 
-    >>> format_datetime("2026-03-01T08:00:59Z"), format_datetime("2024")
-    ('2026-03-01 08:00', '2024')
+    >>> format_datetime("2026-03-01T08:00:59Z"), format_datetime("2026-03-12"), format_datetime("2024")
+    ('1 March 2026 08:00', '12 March 2026', '2024')
     """
-    plain = text[:16].replace("T", " ")
-    if current_locale().language == "en":
-        return plain
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        return plain
+        return text[:16].replace("T", " ")
+    if len(text) < _DAY:  # a year, or digits that only look like a date
+        return text
     return f"{format_date(moment)} {moment:%H:%M}" if len(text) > _DAY else format_date(moment)
 
 

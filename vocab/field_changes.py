@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import unquote
 
 from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse
 
+from vocab.schemes import label
 from vocab.terms import ADMS, DCAT, DCT, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA, SKOS, WGS
 
 # English names of the properties of other vocabularies, as texts of the translation catalogues.
@@ -71,6 +72,50 @@ class FieldChange:
         """Return the property's name without its vocabulary, as words."""
         name = self.predicate.rstrip("/#").replace("#", "/").rpartition("/")[2]
         return "".join(f" {letter.lower()}" if letter.isupper() else letter for letter in name).strip()
+
+
+@dataclass(frozen=True, slots=True)
+class FieldView:
+    """A changed field with its label, and its removed and added values as text."""
+
+    label: str
+    removed: list[str]
+    added: list[str]
+
+
+def field_views(
+    removed: Iterable[str], added: Iterable[str], base: str, language: str, translate: Callable[[str], str]
+) -> list[FieldView]:
+    """Return the changes of a record field by field, labelled in *language*; *translate* translates the names of fields.
+
+    *removed* and *added* are as in ``compare_fields``.
+    """
+    return [_view(change, base, language, translate) for change in compare_fields(removed, added)]
+
+
+def _view(change: FieldChange, base: str, language: str, translate: Callable[[str], str]) -> FieldView:
+    known = FIELD_NAMES.get(change.predicate)
+    name = translate(known) if known else label(change.predicate, language, base) or change.local_name
+    return FieldView(
+        f"{change.part}: {name}" if change.part else f"{name[:1].upper()}{name[1:]}",
+        [value_text(value, base, language) for value in change.removed],
+        [value_text(value, base, language) for value in change.added],
+    )
+
+
+def value_text(value: Value, base: str, language: str) -> str:
+    """Return a value as people read it: the name of an IRI in *language*, or a literal's text.
+
+    >>> kenya = Value("", "http://metadata.un.org/sdg/codes/geoArea/404")
+    >>> value_text(kenya, "https://w3id.org/wsis-stocktaking/", "en")
+    'Kenya'
+    """
+    if value.text or not value.iri:
+        return value.text
+    name = label(value.iri, language, base)
+    if name and "/sdg/codes/" not in value.iri and "/metadata.un.org/sdg/" in value.iri:
+        return f"{last_segment(value.iri)} {name}"  # goals and targets are known by their numbers
+    return name or (last_segment(value.iri) if "/id/" in value.iri else value.iri)
 
 
 def compare_fields(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import islice
 
@@ -12,8 +12,7 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import TOMBSTONED, UPSERTED, Outcome, Run, StagedDiff
 from languages.request_locale import current_locale
 from languages.translations import gettext
-from vocab.field_changes import FIELD_NAMES, FieldChange, Value, compare_fields, last_segment
-from vocab.schemes import label
+from vocab.field_changes import FieldView, Value, field_views, last_segment, value_text
 
 MAX_RECORDS = 2_000  # records of a plan that are read for its effect: a page must not wait for a large plan
 MAX_ROWS = 10  # countries shown
@@ -45,15 +44,6 @@ class Effect:
     partial: bool
 
 
-@dataclass(frozen=True, slots=True)
-class FieldView:
-    """A changed field with its label, and its removed and added values as text."""
-
-    label: str
-    removed: list[str]
-    added: list[str]
-
-
 def plan_effect(ledger: Ledger, run: Run, base: str) -> Effect:
     """Return the effect of an open plan by country (the most affected first) and by goal."""
     changes = list(islice(ledger.changes(run, _OUTCOMES), MAX_RECORDS + 1))
@@ -74,37 +64,11 @@ def _count(changes: Iterable[StagedDiff], pattern: re.Pattern[str], base: str) -
             after = set(pattern.findall(change.draft.description))
         added.update(after - before)
         removed.update(before - after)
-    total = added + removed + missing
+    total, language = added + removed + missing, current_locale().language
     rows = ((iri, added[iri], removed[iri], missing[iri]) for iri, _ in total.most_common())
-    return [EffectRow(iri, _text(Value("", iri), base), *counts) for iri, *counts in rows]
+    return [EffectRow(iri, value_text(Value("", iri), base, language), *counts) for iri, *counts in rows]
 
 
-def field_views(removed: Iterable[str], added: Iterable[str], base: str) -> list[FieldView]:
+def changed_fields(removed: Iterable[str], added: Iterable[str], base: str) -> list[FieldView]:
     """Return the changes of a record field by field, with labels in the language of the request."""
-    return list(_views(compare_fields(removed, added), base))
-
-
-def _views(changes: Iterable[FieldChange], base: str) -> Iterator[FieldView]:
-    for change in changes:
-        name = _field_name(change, base)
-        yield FieldView(
-            f"{change.part}: {name}" if change.part else name,
-            [_text(value, base) for value in change.removed],
-            [_text(value, base) for value in change.added],
-        )
-
-
-def _field_name(change: FieldChange, base: str) -> str:
-    if known := FIELD_NAMES.get(change.predicate):
-        return gettext(known)
-    return label(change.predicate, current_locale().language, base) or change.local_name
-
-
-def _text(value: Value, base: str) -> str:
-    """Return a value as people read it: the name of an IRI, or a literal's text."""
-    if value.text or not value.iri:
-        return value.text
-    name = label(value.iri, current_locale().language, base)
-    if name and "/sdg/codes/" not in value.iri and "/metadata.un.org/sdg/" in value.iri:
-        return f"{last_segment(value.iri)} {name}"  # goals and targets are known by their numbers
-    return name or (last_segment(value.iri) if "/id/" in value.iri else value.iri)
+    return field_views(removed, added, base, current_locale().language, gettext)

@@ -79,7 +79,7 @@ def run(
         "limits": OVERRIDABLE_LIMITS,
         "shares": SHARES,
         "effect": effects.plan_effect(context.ledger, harvest_run, context.base) if plan.open else None,
-        "fields": {item.seq: effects.field_views(item.removed, item.added, context.base) for item in page.items},
+        "fields": {item.seq: effects.changed_fields(item.removed, item.added, context.base) for item in page.items},
         **labels.run_labels(context.base),
     }
     return get_pages(request).render("run.html", {"user": user, "chosen": chosen, "records": page, **values})

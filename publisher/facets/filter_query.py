@@ -104,6 +104,23 @@ def listing(it: Filter, iris: Iris) -> str:
     return _query(iris, "SELECT DISTINCT ?thing", _where(it, iris), "ORDER BY ?thing")
 
 
+def flat_table(it: Filter, iris: Iris) -> str:
+    """Write the query that lists the things as a table with a row each, its columns named as in the tables of releases."""
+    parts = [
+        'OPTIONAL { ?thing dct:title ?english FILTER (lang(?english) = "en") } OPTIONAL { ?thing dct:title ?any }',
+        'OPTIONAL { ?thing dct:spatial ?place . ?place skos:prefLabel ?label FILTER (lang(?label) = "en") }',
+        "OPTIONAL { ?place <http://metadata.un.org/sdg/codes/geoArea#iso3code> ?code }",
+        "OPTIONAL { ?thing schema:startDate ?start } OPTIONAL { ?thing schema:endDate ?end } OPTIONAL { ?thing foaf:page ?page }",
+    ]
+    columns = (
+        "(?thing AS ?initiative) (COALESCE(MIN(?english), MIN(?any)) AS ?title)",
+        '(GROUP_CONCAT(DISTINCT ?label; separator="; ") AS ?country_name)',
+        '(GROUP_CONCAT(DISTINCT ?code; separator="; ") AS ?iso3)',
+        "(MIN(?start) AS ?start_date) (MAX(?end) AS ?end_date) (MIN(?page) AS ?website)",
+    )
+    return _query(iris, f"SELECT {' '.join(columns)}", [*_where(it, iris), *parts], "GROUP BY ?thing ORDER BY ?thing")
+
+
 def _query(iris: Iris, head: str, lines: Iterable[str], tail: str = "") -> str:
     text = "\n  ".join(lines)
     known = {**_PREFIXES, "wsis": iris.ns, "itu-region": iris.scheme("itu-region")}

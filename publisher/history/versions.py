@@ -10,10 +10,13 @@ from itertools import islice
 
 from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
 
+from languages.request_locale import current_locale
+from languages.translations import gettext
 from publisher.history.graph_changes import GraphChange, read_graph_changes
 from publisher.history.mementos import Memento, mementos
 from publisher.store.descriptions import Description, Statement, describe_graph, to_triples, with_triples
 from publisher.store.query_service import QueryService
+from vocab.field_changes import FieldView, field_views
 from vocab.iris import Iris
 
 
@@ -75,6 +78,7 @@ class GraphChangeView:
     added: tuple[Statement, ...]
     removed: tuple[Statement, ...]
     first: bool
+    fields: tuple[FieldView, ...]  # what changed, as people read it
 
 
 def recent_changes(found: Sequence[GraphChange], about: Description, iris: Iris) -> list[GraphChangeView]:
@@ -89,4 +93,11 @@ def _change(it: GraphChange, about: Description, iris: Iris, memento: Memento | 
     time = datetime.fromtimestamp(it.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     address = memento.address(graph) if memento else None
     shown = (added.statements[:SHOWN_ROWS], removed.statements[:SHOWN_ROWS])
-    return GraphChangeView(iris.run(it.run), time, address, it.added, it.removed, *shown, it.rows is None)
+    return GraphChangeView(iris.run(it.run), time, address, it.added, it.removed, *shown, it.rows is None, _fields(it, iris.base))
+
+
+def _fields(it: GraphChange, base: str) -> tuple[FieldView, ...]:
+    """Return the changed fields, with labels in the language of the request; none for the change that brought the whole."""
+    rows = it.rows or ()
+    removed, added = ([row[2:] for row in rows if row.startswith(sign)] for sign in ("D ", "A "))
+    return tuple(field_views(removed, added, base, current_locale().language, gettext))

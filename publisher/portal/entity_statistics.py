@@ -47,6 +47,7 @@ class EntityStatistics:
     organizations: tuple[tuple[str, str, int], ...]
     search: str
     query: str
+    table: str  # the address of all initiatives as CSV
     partners: str
     forms: tuple[tuple[str, str], ...]
 
@@ -72,6 +73,7 @@ def entity_statistics(tables: FacetIndex, filters: Filter, names: FacetLabels, s
         organizations=tuple((one, name or one.rpartition("/")[2], things) for one, name, things in who if one != filters.party),
         search=search,
         query=query_page_url(asking.listing(filters, names.iris)),
+        table=f"/sparql?{urlencode({'format': 'csv', 'query': asking.flat_table(filters, names.iris)}, quote_via=quote)}",
         partners=query_page_url(asking.partners(filters, names.iris)),
         forms=data_links(filters, names.iris),
     )

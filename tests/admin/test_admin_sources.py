@@ -166,7 +166,7 @@ async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(client: 
 
     page = (await client.get(f"/admin/page/runs/{run.id}")).text
 
-    assert "<dt>Country or region</dt><dd><ins dir=\"auto\">Kenya</ins>" in page
+    assert "<dt dir=\"auto\">Country or region</dt><dd><ins dir=\"auto\">Kenya</ins>" in page
     assert '<th scope="row">Kenya</th><td class="count"><bdi class="plus">+1</bdi>' in page
     assert '<th scope="row">3 Ensure healthy lives' in page
 

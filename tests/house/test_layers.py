@@ -25,8 +25,8 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "vocab": (
         {"addresses", "freshness", "initiative", "iris", "normalization"},
         {"terms"},
-        {"change_log", "check", "field_changes", "properties", "run_statistics", "schemes", "tombstone"},
-        {"action_lines", "describe", "label_index", "mapping_sets", "provenance"},
+        {"change_log", "check", "properties", "run_statistics", "schemes", "tombstone"},
+        {"action_lines", "describe", "field_changes", "label_index", "mapping_sets", "provenance"},
         {"countries", "goals", "release"},
         {"cli", "crosswalks"},
     ),

@@ -85,7 +85,7 @@ def test_a_language_is_chosen_by_address_then_by_choice_then_by_browser(query, c
 @pytest.mark.parametrize(
     ("language", "written"),
     [
-        ("en", "2026-03-01 08:05"),
+        ("en", "1 March 2026 08:05"),
         ("ar", "1 مارس 2026 08:05"),
         ("zh", "2026年3月1日 08:05"),
         ("fr", "1 mars 2026 08:05"),

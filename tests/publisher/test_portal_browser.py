@@ -222,7 +222,7 @@ def test_a_reader_without_scripts_and_mouse_searches_and_writes_a_card(host, bro
         _enter(browser)
         assert 'protocol = "json"' in browser.run("document.querySelector('#card + pre').textContent")
 
-        browser.run("document.querySelector('form[method=post] button').focus()")
+        browser.run("document.querySelector('#dry + form button').focus()")
         _enter(browser)
         assert "not on the public internet" in browser.run("document.querySelector('#results').textContent")
     finally:
@@ -358,3 +358,53 @@ def test_progress_of_the_first_start_leaves_what_is_typed(host, browser):
 
     assert browser.run("[document.activeElement.id, document.getElementById('q').value]") == ["q", "telemed"]
     assert browser.run("document.querySelectorAll('main > .columns').length") == 1
+
+
+def link(text: str) -> str:
+    """Return the script that clicks the first visible link whose text contains *text*."""
+    return f"[...document.querySelectorAll('a')].find((it) => it.checkVisibility() && it.textContent.includes({text!r})).click()"
+
+
+def search(words: str) -> str:
+    return f"document.querySelector('#q').value = {words!r}; document.querySelector('form').submit()"
+
+
+COMPARE = "const [one, other] = document.querySelectorAll('select'); "
+COMPARE += "const pick = (it, name) => { it.value = [...it.options].find((option) => option.text.includes(name)).value }; "
+COMPARE += "pick(one, 'Kenya'); pick(other, 'Africa'); document.querySelector('main form').submit()"
+
+# What a new user wants, the clicks from the home page, and what is there then.
+TASKS = {
+    "find community networks in Kenya": (
+        [search("network Kenya"), "document.querySelector('.findings a').click()"],
+        "document.querySelector('h1').textContent.includes('etwork')",
+    ),
+    "see which goals e-agriculture serves": (
+        [link("Topics"), link("Action lines"), link("E-agriculture")],
+        "document.querySelectorAll('a[href*=\"metadata.un.org/sdg/2\"], a[href*=\"goal=2\"]').length > 0",
+    ),
+    "compare Kenya with Africa": (
+        [link("Topics"), link("Compare"), COMPARE],
+        "[...document.querySelectorAll('.compared h2')].map((it) => it.textContent.trim()).join() == 'Kenya,Africa'",
+    ),
+    "download all of Africa as a table with a codebook": (
+        [link("Topics"), link("Africa")],
+        "!!document.querySelector('a[download=\"initiatives.csv\"]') && !!document.querySelector('main a[href=\"/columns\"]')",
+    ),
+    "cite a number by its query": (
+        [link("Explore"), link("Matrix"), link("See the query behind these numbers")],
+        "document.querySelector('#query').value.includes('COUNT')",
+    ),
+}
+
+
+@pytest.mark.parametrize("task", TASKS)
+def test_a_new_user_does_each_task_in_three_clicks(host, browser, task):
+    clicks, done = TASKS[task]
+    browser.open(f"{host}/?lang=en")
+
+    for click in clicks:
+        browser.leave(click)
+
+    assert len(clicks) <= 3
+    assert browser.run(done) is True

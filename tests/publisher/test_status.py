@@ -162,7 +162,7 @@ async def test_the_page_of_a_record_states_how_its_registry_fares(client: httpx.
     page = (await client.get(path, headers=HTML)).text
 
     text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
-    then = f"{NOW - DAY:%Y-%m-%d %H:%M}"
+    then = f"{NOW - DAY:%-d %B %Y %H:%M}"
     assert f"Freshness up to date Last attempt {then} Last success {then}" in text
     assert "Consecutive failures 0" in text
 
