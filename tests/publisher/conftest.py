@@ -196,10 +196,19 @@ def app(service: QueryService) -> FastAPI:
     return create_app(service)
 
 
-@pytest.fixture(scope="session", params=STORES)
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run the tests of modules with the mark ``every_store`` over each of STORES, and all others over the first.
+
+    `test_engines.py` compares the answers of all endpoints over the others with those over the first.
+    """
+    if "store" in metafunc.fixturenames and metafunc.definition.get_closest_marker("every_store"):
+        metafunc.parametrize("store", STORES, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def store(request: pytest.FixtureRequest) -> str:
-    """Name the store that the store lies in: what depends on this is tried over each."""
-    return str(request.param)
+    """Return the name of the store that the publisher of the world has."""
+    return str(getattr(request, "param", STORES[0]))
 
 
 @pytest.fixture(scope="session")

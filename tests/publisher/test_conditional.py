@@ -168,12 +168,14 @@ async def test_head_matches_get_and_sends_nothing(client: httpx.AsyncClient) -> 
     assert (head.content, [head.headers[name] for name in same]) == (b"", [whole.headers[name] for name in same])
 
 
+@pytest.mark.every_store
 async def test_head_of_a_large_answer_sends_nothing(client: httpx.AsyncClient) -> None:
     head = await ask(client, LARGE, method="HEAD")
 
     assert (head.status_code, head.content) == (200, b"")
 
 
+@pytest.mark.every_store
 async def test_questions_that_are_the_same_are_evaluated_once(client: httpx.AsyncClient) -> None:
     query = "SELECT (COUNT(*) AS ?n) { ?s a ?c . ?t a ?c }"
 
@@ -198,6 +200,7 @@ async def test_a_client_that_leaves_does_not_end_the_answer_of_the_others(client
     assert answer.status_code == 200
 
 
+@pytest.mark.every_store
 async def test_an_answer_too_large_to_keep_is_whole_for_each_that_asks(client: httpx.AsyncClient) -> None:
     query = LARGE
 
@@ -228,6 +231,7 @@ async def test_a_change_of_the_status_alone_ends_what_was_kept(own: httpx.AsyncC
     assert after.headers["etag"].startswith('W/"1-')
 
 
+@pytest.mark.every_store
 async def test_last_modified_is_when_what_is_shown_changed(world: Path, client: httpx.AsyncClient) -> None:
     async def dated() -> httpx.Response | None:
         answer = await ask(client)

@@ -21,6 +21,8 @@ from publisher.store.query_service import QueryService
 from publisher.store.snapshots import create_snapshot, prune
 from vocab.iris import BASE, Iris
 
+pytestmark = pytest.mark.every_store
+
 PLACE = "/rdf-graph-store"
 GRAPH = f"{BASE}record/demo/1"
 EXCHANGES = list(exchanges(SUITE / "graph-store-protocol" / "manifest-indirect.ttl")) if SUITE.exists() else []

@@ -11,6 +11,8 @@ import httpx
 import pytest
 from pyoxigraph import RdfFormat, parse
 
+pytestmark = pytest.mark.every_store
+
 BASE = "https://w3id.org/wsis-stocktaking/"
 TITLE = "SELECT ?title { <id/initiative/demo/1> <http://purl.org/dc/terms/title> ?title }"
 TURTLE = "CONSTRUCT { ?s ?p ?o } { ?s ?p ?o FILTER(?s = <id/initiative/demo/1>) }"
