@@ -166,7 +166,7 @@ def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served
         browser.leave("document.querySelector('form[action$=approve] button').click()")
         left = browser.run("document.querySelectorAll('form[action$=approve]').length")
         wait_until(lambda: served.initiatives() > before, "the portal to show the plan that was approved")
-        for page in ("audit-log", "keys", "runs"):
+        for page in ("audit-log", "keys", "runs", "sources", "sources/demo-csv", "system"):
             browser.open(f"{served.base}/admin/page/{page}")
             found += browser.faults(packages)
         browser.open(f"{served.base}/source/demo-csv?lang=en")
