@@ -253,6 +253,14 @@ class Fetch(AbstractContextManager["Fetch"]):
             lambda reply: check_response(reply, "*/*", self.agent) if reply.status != 206 else None,
         )
 
+    def validator(self, address: str) -> Validator | None:
+        """Return the validator of the last run for *address*, None if it has none."""
+        return self.validators.get(address)
+
+    def forget(self, address: str) -> None:
+        """Drop the validator of this run for *address*: the next run requests it without condition."""
+        self.seen.pop(address, None)
+
     def _conditional_headers(self, address: str) -> dict[str, str]:
         known = self.validators.get(address)
         pairs = (

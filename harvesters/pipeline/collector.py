@@ -101,35 +101,6 @@ class Calls:
             sys.exit(0)
 
 
-class _Validators(Mapping[str, Validator]):
-    """The validators of the parent's client, each looked up when it is wanted."""
-
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
-
-    def __getitem__(self, address: str) -> Validator:
-        found: Validator | None = self._calls.call("validator", address)
-        if found is None:
-            raise KeyError(address)
-        return found
-
-    def __iter__(self) -> Iterator[str]:
-        raise NotImplementedError
-
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-
-class _NewValidators:
-    """The validators of this run's answers, which the parent gathers."""
-
-    def __init__(self, calls: Calls) -> None:
-        self._calls = calls
-
-    def pop(self, address: str, default: None) -> None:
-        self._calls.call("forget", address)
-
-
 @dataclass(frozen=True, slots=True)
 class _RetryPolicy:
     max_bytes: int
@@ -141,7 +112,15 @@ class ClientProxy:
     def __init__(self, calls: Calls, meter: Meter, job: CollectorJob) -> None:
         self._calls, self._meter = calls, meter
         self.base, self.retry_policy = job.base, _RetryPolicy(job.max_answer_size)
-        self.validators, self.seen = _Validators(calls), _NewValidators(calls)
+
+    def validator(self, address: str) -> Validator | None:
+        """Return the validator of the last run for *address*, None if it has none."""
+        known: Validator | None = self._calls.call("validator", address)
+        return known
+
+    def forget(self, address: str) -> None:
+        """Drop the validator of this run for *address*."""
+        self._calls.call("forget", address)
 
     def now(self) -> datetime:
         """Return the time by the parent's clock."""

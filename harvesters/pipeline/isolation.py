@@ -131,7 +131,7 @@ class IsolatedPageReader:
         self._suspect: object = None
         self._calls: Mapping[str, Callable[..., Any]] = {
             "get": self._get, "post": self._post, "piece": self._piece, "file": self._file, "close_file": self._close_file,
-            "validator": client.validators.get, "forget": lambda address: client.seen.pop(address, None), "now": client.now,
+            "validator": client.validator, "forget": client.forget, "now": client.now,
             "count_staged": ledger.count_staged, "already_staged": ledger.already_staged,
             "stored_records": ledger.stored_records, "current_descriptions": ledger.current_descriptions,
             "stage": self._stage, "page": self._next_page,

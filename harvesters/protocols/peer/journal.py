@@ -68,7 +68,7 @@ def fetch_head(source: Source, fetch: Fetch) -> JournalHead | None:
 
 def last_entry_id(source: Source, fetch: Fetch) -> str | None:
     """Return the id of the entry at which the last good run ended, from the stored ETag; None if there was none."""
-    validator = fetch.validators.get(f"{home_url(source)}journal/head")
+    validator = fetch.validator(f"{home_url(source)}journal/head")
     match = _ID.search(validator.etag or "") if validator else None
     return match[0] if match else None
 

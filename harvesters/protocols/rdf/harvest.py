@@ -124,7 +124,7 @@ def _read_documents(rdf_reader: RdfReader, state: RdfCursor, *, first: bool) -> 
             yield state.page((lost,), has_next=bool(state.todo), again=state.again)
             continue
         if not is_only:  # a document may be unchanged while those it links to are not
-            rdf_reader.fetch.seen.pop(address, None)
+            rdf_reader.fetch.forget(address)
         first = False
 
 
