@@ -107,7 +107,8 @@ class Exporter:
         try:
             kind, payload = await worker.frame()
             assert kind is Kind.HEAD
-            await self._write_result(replace(export, suffix=payload.decode()), Answer(payload.decode(), worker, ticket))
+            answer = Answer(payload, worker, ticket)
+            await self._write_result(replace(export, suffix=answer.suffix), answer)
         finally:
             ticket.close(False)
 

@@ -16,20 +16,22 @@ from publisher.facets import updater as tables
 from publisher.projections.position import read_position
 from publisher.search.index import is_current
 from publisher.search.updater import link_published
+from publisher.store.columns import updater as columns
 
 KEEP = 2  # the newest, and the one before it, which a reader may just be opening
 
 
 class ProjectionPaths(NamedTuple):
-    """The folders of the published search index and facet tables."""
+    """The folders of the published search index, facet tables and columns."""
 
     text: Path
     tables: Path
+    columns: Path
 
     @classmethod
     def below(cls, folder: Path) -> ProjectionPaths:
         """Return the paths in the folder of a store."""
-        return cls(folder / "text" / "shown", folder / "tables" / "shown")
+        return cls(folder / "text" / "shown", folder / "tables" / "shown", folder / "columns" / "shown")
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,8 +40,9 @@ class Snapshot:
 
     *status* is a digest of the status graph, which changes without an entry. *modified* are whole seconds since 1970 when what is
     shown last changed; a later state has a later second, even where two were made in one. *text* is the number of the last entry that
-    the text index beside the store knows, -1 where there is none; *tables* is that of the tables. Of an external store, *taking* is the
-    number of the entry that is being taken in, 0 where none is: answers may then hold a part of what it brings.
+    the text index beside the store knows, -1 where there is none; *tables* is that of the tables, *columns* that of the columns. Of an
+    external store, *taking* is the number of the entry that is being taken in, 0 where none is: answers may then hold a part of what
+    it brings.
     """
 
     number: int
@@ -51,6 +54,7 @@ class Snapshot:
     modified: int = 0
     text: int = -1
     tables: int = -1
+    columns: int = -1
     taking: int = 0
 
     @property
@@ -64,7 +68,8 @@ def has_indexes(snapshot: Snapshot, paths: ProjectionPaths) -> bool:
     """Return whether *snapshot* has the indexes as they are published now, the search index in today's format."""
     position, folder = read_position(paths.text), Path(snapshot.path) / "text"
     is_searchable = read_position(folder) == position and (position < 0 or is_current(folder))
-    return is_searchable and snapshot.tables == read_position(paths.tables)
+    is_counted = snapshot.tables == read_position(paths.tables)
+    return is_searchable and is_counted and snapshot.columns == read_position(paths.columns)
 
 
 def newest_snapshot(folder: Path) -> Snapshot | None:
@@ -93,7 +98,8 @@ def _made(folder: Path, store: Store | None, state: Snapshot, beside: Projection
     part.mkdir(parents=True)
     texts = link_published(beside.text, part / "text") if beside else -1
     counted = tables.link_published(beside.tables, part / "tables") if beside else -1
-    snapshot = replace(state, number=number, path=str(path), text=texts, tables=counted)
+    columned = columns.link_published(beside.columns, part / "columns") if beside else -1
+    snapshot = replace(state, number=number, path=str(path), text=texts, tables=counted, columns=columned)
     snapshot = replace(snapshot, modified=_modified(snapshot, before))
     if store is not None:
         store.backup(part / "store")

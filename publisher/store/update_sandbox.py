@@ -42,7 +42,7 @@ class Sandbox:
         except BaseException as error:
             ticket.close(isinstance(error, QueryError))
             raise
-        return Answer(payload.decode(), worker, ticket)
+        return Answer(payload, worker, ticket)
 
     async def write(self, update: Update, seconds: float | None = None) -> None:
         """Apply an update, wholly or not at all."""

@@ -106,7 +106,7 @@ class Pool:
             if isinstance(error, PublisherError):
                 error.seconds = ticket.seconds
             raise
-        return Answer(payload.decode(), worker, ticket)
+        return Answer(payload, worker, ticket)
 
     def _state(self, question: QueryRequest) -> str:
         """Return the snapshot to ask: while it changes, a question that was put together from the one is not asked of the other."""

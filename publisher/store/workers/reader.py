@@ -9,7 +9,7 @@ import json
 import re
 import socket
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from pyoxigraph import (
@@ -39,6 +39,7 @@ from publisher.store.workers.row_boundaries import ROWS, Rows
 from publisher.store.workers.truncation import LimitKind, Truncation
 
 Result = QuerySolutions | QueryBoolean | QueryTriples
+STORE = "store"  # the name of the engine that is the RDF store
 
 _PLACE = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
 _UNKNOWN = "The custom function"  # how the engine's message begins where a query calls what it does not have
@@ -65,6 +66,10 @@ class OpenSnapshot:
         self._lock = SharedLock(path)
         self.store = Store.read_only(str(Path(path) / "store"))
 
+    def evaluate(self, question: QueryRequest) -> tuple[Result, str]:
+        """Return the result of *question* and the name of the engine that answers it; raise QueryFailure if it is no query."""
+        return evaluate(self.store, question), STORE
+
     def close(self) -> None:
         """Close the store and release the lock."""
         del self.store
@@ -74,10 +79,10 @@ class OpenSnapshot:
 class FrameWriter:
     """A file to write an answer to: it leaves in frames as it grows, each after a whole row; at most *most* rows leave."""
 
-    def __init__(self, connection: socket.socket, suffix: str, most: int | None = None) -> None:
+    def __init__(self, connection: socket.socket, suffix: str, most: int | None = None, engine: str = STORE) -> None:
         self._connection = connection
         self._written = replace_invalid_characters if suffix in ("xml", "rdf") else bytes
-        self._waiting = [pack(Kind.HEAD, suffix.encode())]
+        self._waiting = [pack(Kind.HEAD, f"{suffix} {engine}".encode())]
         self._data = bytearray()
         self._rows, self._most, self._marks = ROWS.get(suffix), most, 0
         self._due, self._full = SIZE, False
@@ -250,8 +255,8 @@ def _readable(expected: str) -> str:
     )
 
 
-def answer(result: Result, question: QueryRequest, connection: socket.socket) -> None:
-    """Write *result* in the format that was asked for its kind."""
+def answer(result: Result, question: QueryRequest, connection: socket.socket, engine: str = STORE) -> None:
+    """Write *result*, which comes from *engine*, in the format that was asked for its kind."""
     if isinstance(result, QueryTriples):
         return answer_graph(result, question, connection)
     if question.table is None:
@@ -259,7 +264,7 @@ def answer(result: Result, question: QueryRequest, connection: socket.socket) ->
             "NoFormat", "the answer is a table, and no format of tables was asked for"
         )
     bounded = isinstance(result, QuerySolutions)  # a yes or no has no rows
-    out = FrameWriter(connection, question.table, question.rows if bounded else None)
+    out = FrameWriter(connection, question.table, question.rows if bounded else None, engine)
     try:
         result.serialize(out, TABLES[question.table].writer)  # type: ignore[arg-type]  # it needs only write
         return out.end(rows=None if bounded else 1)
@@ -304,8 +309,8 @@ PREFIXES = {
 }
 
 
-def serve(connection: socket.socket) -> None:
-    """Answer queries until the other side closes the socket."""
+def serve(connection: socket.socket, opened: Callable[[str], OpenSnapshot] = OpenSnapshot) -> None:
+    """Answer queries from the snapshots that *opened* opens, until the other side closes the socket."""
     frames = connection.makefile("rb")
     snapshot: OpenSnapshot | None = None
     while frame := read(frames):
@@ -314,7 +319,7 @@ def serve(connection: socket.socket) -> None:
             if kind is Kind.OPEN:
                 if snapshot:
                     snapshot.close()
-                snapshot = OpenSnapshot(payload.decode())
+                snapshot = opened(payload.decode())
                 connection.sendall(pack(Kind.END))
             elif snapshot:
                 question = QueryRequest.unpack(payload)
@@ -322,7 +327,8 @@ def serve(connection: socket.socket) -> None:
                     evaluate(Store(), question)
                     FrameWriter(connection, "").end()
                 else:
-                    answer(evaluate(snapshot.store, question), question, connection)
+                    result, engine = snapshot.evaluate(question)
+                    answer(result, question, connection, engine)
         except QueryFailure as refusal:
             connection.sendall(pack(Kind.FAULT, json.dumps(refusal.payload).encode()))
         except MemoryError:

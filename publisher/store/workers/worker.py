@@ -24,6 +24,7 @@ from publisher.store.workers.update import Update
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 READER = "publisher.store.workers.reader"
+COLUMN_READER = "publisher.store.workers.column_reader"
 _OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}  # how the engine ends when it gets no memory
 
 _MEMORY = "the query was stopped at its memory limit; narrow it, sort or group fewer rows, put it as an export, or take a dump"
@@ -158,14 +159,14 @@ def parse_fault(payload: bytes) -> PublisherError:
 
 
 class Answer:
-    """An answer that begins: its format's suffix, and its bytes as they come. Close it in every case.
+    """An answer that begins: its format's suffix, the engine that answers, and its bytes as they come. Close it in every case.
 
     After the last byte, *rows* is how many it has, None where nobody counted, and *cut* tells where it ended early. *seconds* is what it
     has cost so far.
     """
 
-    def __init__(self, suffix: str, worker: Worker, ticket: QueryDeadline) -> None:
-        self.suffix = suffix
+    def __init__(self, head: bytes, worker: Worker, ticket: QueryDeadline) -> None:
+        self.suffix, _, self.engine = head.decode().partition(" ")
         self.snapshot = worker.snapshot  # the folder of the snapshot that answers
         self.rows: int | None = None
         self.cut: Truncation | None = None

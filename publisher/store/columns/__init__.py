@@ -1,0 +1,1 @@
+"""Dictionary-encoded quads in DuckDB, from which counts over joins are answered."""

@@ -1,0 +1,457 @@
+"""Compile SELECT queries of SPARQL 1.1 to SQL over the columns.
+
+What is not certain to be answered as the RDF store answers it raises NotCompiled while it compiles, or ends the SQL
+query by ``error()`` when it meets such a value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translateQuery
+from rdflib.plugins.sparql.parser import parseQuery
+from rdflib.plugins.sparql.parserutils import CompValue
+from rdflib.term import Literal, URIRef, Variable
+
+from publisher.store.columns.expressions import Condition, Expressions, constant, quote, variables_of
+from publisher.store.columns.patterns import Patterns, Statistics
+from publisher.store.columns.relations import (
+    Column,
+    ColumnType,
+    Names,
+    NotCompiled,
+    Relation,
+    exists,
+    fallback,
+    join,
+    left_join,
+    minus,
+    restrict,
+    union,
+    with_properties,
+)
+from publisher.store.columns.terms import Kind, TermRow
+from vocab.terms import XSD
+
+_EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
+_ESCAPES = (  # of N-Triples, by the SQL of the character
+    ("'\\'", "\\\\"),
+    ("'\"'", '\\"'),
+    ("chr(10)", "\\n"),
+    ("chr(13)", "\\r"),
+    ("chr(9)", "\\t"),
+)
+_MAX_DEPTH = 40  # levels of the algebra, so that neither Python nor DuckDB reaches its own limit
+
+
+@dataclass(frozen=True, slots=True)
+class CompiledQuery:
+    """*sql* yields one column, each row a line of SPARQL's TSV without its line end, for *variables*.
+
+    *cost* is about how many triples and solutions are visited. *is_blocking*: it sorts, groups or is DISTINCT, so that
+    no row is known before all are found. *algebra* is rdflib's, as text.
+    """
+
+    sql: str
+    variables: tuple[str, ...]
+    cost: float
+    is_blocking: bool
+    algebra: str
+
+
+class ParsedQuery(NamedTuple):
+    """A query's algebra by rdflib."""
+
+    algebra: CompValue
+    is_select: bool
+    has_dataset: bool
+
+
+def parse(text: str, base: str | None = None) -> ParsedQuery:
+    """Parse *text*, whose relative IRIs are resolved by *base*. Raises NotCompiled."""
+    try:
+        query = translateQuery(parseQuery(text), base=base)
+    except RecursionError as error:
+        raise NotCompiled("the query is nested too deeply") from error
+    except Exception as error:  # the parser raises errors of many kinds
+        raise NotCompiled(f"the parser refuses it: {error}") from error
+    algebra = query.algebra
+    return ParsedQuery(algebra, algebra.name == "SelectQuery", bool(algebra.datasetClause))
+
+
+def compile_query(parsed: ParsedQuery, statistics: Statistics) -> CompiledQuery:
+    """Compile a query for data with *statistics*. Raises NotCompiled."""
+    if not parsed.is_select:
+        raise NotCompiled("only SELECT is compiled")
+    if parsed.has_dataset:
+        raise NotCompiled("FROM")
+    return _Compiler(statistics).query(parsed.algebra)
+
+
+class _Modifiers(NamedTuple):
+    """The solution modifiers of a SELECT and the pattern below them."""
+
+    pattern: CompValue
+    variables: tuple[str, ...]
+    order: tuple[CompValue, ...]
+    distinct: bool
+    start: int
+    length: int | None
+
+
+def _modifiers(node: CompValue) -> _Modifiers:
+    start, length, distinct, order = 0, None, False, ()
+    if node.name == "Slice":
+        start, length, node = int(node.start or 0), node.length, node.p
+    if node.name == "Distinct":
+        distinct, node = True, node.p
+    if node.name != "Project":
+        raise NotCompiled(node.name)
+    variables, node = tuple(str(variable) for variable in node.PV), node.p
+    if node.name == "OrderBy":
+        order, node = tuple(node.expr), node.p
+    return _Modifiers(node, variables, order, distinct, start, None if length is None else int(length))
+
+
+class _Compiler:
+    """Compiles one query."""
+
+    def __init__(self, statistics: Statistics) -> None:
+        self._names = Names()
+        self._patterns = Patterns(self._names, statistics)
+        self._constants: dict[int, TermRow] = {}
+        self._has_aggregate = False
+        self._depth = 0
+
+    def query(self, algebra: CompValue) -> CompiledQuery:
+        """Return the whole query as SQL."""
+        relation, is_ordered = self._select(algebra.p)
+        variables = tuple(str(variable) for variable in algebra.PV)
+        found, joins = [], []
+        for number, variable in enumerate(variables):
+            column, name = relation.columns[variable], f"q.{self._names[variable]}"
+            if column.type is ColumnType.TERM:
+                joins.append(f"LEFT JOIN terms t{number} ON t{number}.id = {name}")
+            text = self._text(column, name, f"t{number}.text")
+            found.append(f"coalesce({text}, '')")
+        ordered = f"SELECT *, row_number() OVER () AS place FROM ({relation.sql})" if is_ordered else relation.sql
+        end = " ORDER BY q.place" if is_ordered else ""
+        sql = f"SELECT concat_ws('\t', {', '.join(found)}) AS line FROM ({ordered}) q {' '.join(joins)}{end}"
+        is_blocking = is_ordered or self._has_aggregate or "Distinct" in (algebra.p.name, algebra.p.p.name)
+        return CompiledQuery(sql, variables, self._patterns.cost, is_blocking, str(algebra.p))
+
+    def _text(self, column: Column, name: str, text: str) -> str:
+        """Return the N-Triples form of a value as SQL."""
+        if column.type is ColumnType.INTEGER:
+            return f"'\"' || {name} || '\"^^<{XSD}integer>'"
+        if column.type is ColumnType.BOOLEAN:
+            return f"'\"' || {name} || '\"^^<{XSD}boolean>'"
+        if column.type is ColumnType.STRING:
+            control = f"regexp_matches({name}, '[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]')"
+            escaped = name
+            for character, escape in _ESCAPES:
+                escaped = f"replace({escaped}, {character}, '{escape}')"
+            quoted = f"'\"' || {escaped} || '\"'"
+            return fallback(control, quoted)
+        cases = "".join(f" WHEN {it}::UBIGINT THEN {quote(row.text)}" for it, row in self._constants.items())
+        known = f"coalesce({text}, CASE {name}{cases} END)" if cases else text
+        return f"CASE WHEN {name} IS NULL THEN NULL WHEN {known} IS NULL THEN error('term') ELSE {known} END"
+
+    def _select(self, node: CompValue) -> tuple[Relation, bool]:
+        """Return a SELECT, and whether it is ordered."""
+        it = _modifiers(node)
+        if (it.length is not None or it.start) and not it.order:
+            raise NotCompiled("LIMIT or OFFSET without ORDER BY")
+        used = variables_of([condition.expr for condition in it.order])
+        whole = self._with_unbound(self.pattern(it.pattern), [*it.variables, *used])
+        projected = {variable: whole.columns[variable] for variable in it.variables}
+        names = ", ".join(self._names[variable] for variable in it.variables)
+        if it.distinct:
+            whole = Relation(f"SELECT DISTINCT {names} FROM ({whole.sql})", projected)
+        if not it.order:
+            return Relation(f"SELECT {names} FROM ({whole.sql})", projected), False
+        return Relation(self._ordered(whole, it, names), projected), True
+
+    def _with_unbound(self, relation: Relation, variables: list[str]) -> Relation:
+        """Return *relation* with a column for each of *variables*."""
+        missing = [variable for variable in dict.fromkeys(variables) if variable not in relation.columns]
+        if not missing:
+            return relation
+        unbound = ", ".join(f"NULL::UBIGINT AS {self._names[variable]}" for variable in missing)
+        columns = {**relation.columns, **{variable: Column(nullable=True) for variable in missing}}
+        return Relation(f"SELECT *, {unbound} FROM ({relation.sql})", columns)
+
+    def _ordered(self, relation: Relation, it: _Modifiers, names: str) -> str:
+        used = list(dict.fromkeys(variables_of([condition.expr for condition in it.order])))
+        if it.distinct and not set(used) <= set(it.variables):
+            raise NotCompiled("ORDER BY what DISTINCT leaves out")
+        full = with_properties(self._names, relation, used)
+        keys, checks = [], []
+        for condition in it.order:
+            direction = "DESC" if condition.order == "DESC" else "ASC"
+            parts = self._order_keys(condition.expr, full)
+            nulls = "NULLS FIRST" if direction == "ASC" else "NULLS LAST"
+            keys += [f"{part} {direction} {nulls}" for part in parts]
+            if len(parts) > 1:
+                checks.append(self._names[str(condition.expr)])
+        keys += [f"{self._names[variable]} ASC NULLS FIRST" for variable in it.variables]  # pages do not overlap
+        limit = f" LIMIT {it.length}" if it.length is not None else ""
+        offset = f" OFFSET {it.start}" if it.start else ""
+        # Literals of one column must be of one kind: SPARQL does not define the order of others.
+        mixed = " OR ".join(f"min({_sort_class(name)}) <> max({_sort_class(name)})" for name in checks)
+        check = f" WHERE {fallback(f'(SELECT {mixed} FROM solutions)', 'true')}" if mixed else ""
+        order = f"ORDER BY {', '.join(keys)}{limit}{offset}"
+        return f"WITH solutions AS MATERIALIZED ({full.sql}) SELECT {names} FROM solutions{check} {order}"
+
+    def _order_keys(self, expression: object, relation: Relation) -> list[str]:
+        if not isinstance(expression, Variable):
+            raise NotCompiled("ORDER BY an expression")
+        column, name = relation.columns[str(expression)], self._names[str(expression)]
+        if column.type is not ColumnType.TERM:
+            return [name]
+        uncertain = f"{name}_kind IN ({Kind.BLANK:d}, {Kind.OTHER:d})"
+        rank = fallback(uncertain, f"least({name}_kind, 2)")
+        return [rank, f"{name}_whole", f"{name}_lexical", f"{name}_datatype", f"{name}_language"]
+
+    def pattern(self, node: CompValue, graph: int | str | None = None) -> Relation:
+        """Return a graph pattern in the graph with a number or a variable's name, None for the default graph."""
+        self._depth += 1
+        if self._depth > _MAX_DEPTH:
+            raise NotCompiled("the query is nested too deeply")
+        try:
+            return self._pattern(node, graph)
+        finally:
+            self._depth -= 1
+
+    def _pattern(self, node: CompValue, graph: int | str | None) -> Relation:
+        match node.name:
+            case "BGP":
+                return self._patterns.compile(node.triples, graph)
+            case "Join":
+                return self._join(node, graph)
+            case "LeftJoin":
+                return self._left_join(node, graph)
+            case "Union":
+                return union(self._names, self.pattern(node.p1, graph), self.pattern(node.p2, graph))
+            case "Minus":
+                if graph is not None:
+                    raise NotCompiled("MINUS in GRAPH")
+                return minus(self._names, self.pattern(node.p1), self.pattern(node.p2))
+            case "Filter":
+                return self._filter(node, graph)
+            case "Graph":
+                return self._graph(node, graph)
+            case "Extend":
+                return self._extend(node, graph)
+            case "ToMultiSet":
+                if graph is not None:
+                    raise NotCompiled("a subquery or VALUES in GRAPH")
+                return self._values(node.p) if node.p.name == "values" else self._select(node.p)[0]
+            case "values":
+                return self._values(node)
+            case "AggregateJoin":
+                return self._aggregate(node, graph)
+        raise NotCompiled(str(node.name))
+
+    def _join(self, node: CompValue, graph: int | str | None) -> Relation:
+        one, two = node.p1, node.p2
+        if one.name == two.name == "BGP":
+            return self._patterns.compile([*one.triples, *two.triples], graph)
+        return join(self._names, self.pattern(one, graph), self.pattern(two, graph))
+
+    def _graph(self, node: CompValue, graph: int | str | None) -> Relation:
+        if graph is not None:
+            raise NotCompiled("GRAPH in GRAPH")
+        inside = node.term
+        if isinstance(inside, URIRef):
+            return self.pattern(node.p, constant(inside).id)
+        if node.p.name != "BGP":
+            raise NotCompiled("GRAPH of a variable around more than triples")
+        return self.pattern(node.p, str(inside))
+
+    def _left_join(self, node: CompValue, graph: int | str | None) -> Relation:
+        left, right = self.pattern(node.p1, graph), self.pattern(node.p2, graph)
+        if isinstance(node.expr, CompValue) and node.expr.name == "TrueFilter":
+            return left_join(self._names, left, right)
+        if _existence(node.expr):
+            raise NotCompiled("EXISTS in OPTIONAL")
+        used = set(variables_of(node.expr))
+        columns, sides = {**right.columns, **left.columns}, {}
+        for variable in used:
+            if variable in left.columns and variable in right.columns and left.columns[variable].nullable:
+                raise NotCompiled(f"?{variable} may be bound on both sides of OPTIONAL")
+            sides[variable] = "l." if variable in left.columns else "r."
+        condition = Expressions(self._names, columns, sides).condition(node.expr)
+        left = with_properties(self._names, left, sorted(used & left.columns.keys()))
+        right = with_properties(self._names, right, sorted(used & right.columns.keys() - left.columns.keys()))
+        return left_join(self._names, left, right, condition)
+
+    def _filter(self, node: CompValue, graph: int | str | None) -> Relation:
+        relation = self.pattern(node.p, graph)
+        parts = _conjunction(node.expr)
+        plain = [part for part in parts if not _existence(part)]
+        if plain:
+            full = with_properties(self._names, relation, sorted(set(variables_of(plain))))
+            expressions = Expressions(self._names, relation.columns)
+            condition = " AND ".join(expressions.condition(part) for part in plain)
+            relation = restrict(self._names, full, condition)
+        for part in parts:
+            if _existence(part):
+                relation = self._exists(relation, part, graph)
+        return relation
+
+    def _exists(self, relation: Relation, it: CompValue, graph: int | str | None) -> Relation:
+        if not (isinstance(it, CompValue) and it.name in _EXISTS):
+            raise NotCompiled("EXISTS within an expression")
+        inner = it.graph if it.graph.name in ("BGP", "Join", "Filter") else translateGroupGraphPattern(it.graph)
+        if not _is_substitutable(inner):
+            raise NotCompiled("EXISTS of more than triples and filters")
+        found = self.pattern(inner, graph)
+        return exists(self._names, relation, found, negated=it.name == "Builtin_NOTEXISTS")
+
+    def _extend(self, node: CompValue, graph: int | str | None) -> Relation:
+        relation, variable = self.pattern(node.p, graph), str(node.var)
+        if variable in relation.columns:
+            raise NotCompiled(f"?{variable} is bound twice")
+        name = self._names[variable]
+        if isinstance(node.expr, Variable):
+            relation = self._with_unbound(relation, [str(node.expr)])
+            column = relation.columns[str(node.expr)]
+            return self._with_column(relation, variable, column, self._names[str(node.expr)])
+        if isinstance(node.expr, URIRef | Literal):
+            return self._with_column(relation, variable, Column(), f"{self._constant(node.expr)}::UBIGINT")
+        if _existence(node.expr):
+            raise NotCompiled("EXISTS in BIND")
+        full = with_properties(self._names, relation, sorted(set(variables_of(node.expr))))
+        value = Expressions(self._names, relation.columns).value(node.expr)
+        if isinstance(value, Condition):
+            column, sql = Column(ColumnType.BOOLEAN, True), value.sql
+        elif value.static is Kind.STRING:
+            column, sql = Column(ColumnType.STRING, True), value.lexical
+        elif value.static is Kind.INTEGER:
+            column, sql = Column(ColumnType.INTEGER, True), value.whole
+        else:
+            raise NotCompiled("BIND of a term that is computed")
+        kept = ", ".join([*(self._names[it] for it in relation.columns), f"{sql} AS {name}"])
+        return Relation(f"SELECT {kept} FROM ({full.sql})", {**relation.columns, variable: column})
+
+    def _with_column(self, relation: Relation, variable: str, column: Column, sql: str) -> Relation:
+        kept = ", ".join([*(self._names[it] for it in relation.columns), f"{sql} AS {self._names[variable]}"])
+        return Relation(f"SELECT {kept} FROM ({relation.sql})", {**relation.columns, variable: column})
+
+    def _constant(self, term: object) -> int:
+        row = constant(term)
+        self._constants[row.id] = row
+        return row.id
+
+    def _values(self, node: CompValue) -> Relation:
+        rows: list[Mapping[Variable, object]] = list(node.res)
+        variables = list(dict.fromkeys(str(variable) for row in rows for variable in row))
+        if not rows or not variables:
+            raise NotCompiled("VALUES without values")
+        unbound = dict.fromkeys(variables, False)
+        lines = []
+        for row in rows:
+            cells = []
+            for variable in variables:
+                term = row.get(Variable(variable), "UNDEF")
+                is_bound = isinstance(term, URIRef | Literal)
+                unbound[variable] |= not is_bound
+                cells.append(f"{self._constant(term)}::UBIGINT" if is_bound else "NULL::UBIGINT")
+            lines.append(f"({', '.join(cells)})")
+        names = ", ".join(self._names[variable] for variable in variables)
+        sql = f"SELECT {names} FROM (VALUES {', '.join(lines)}) t({names})"
+        return Relation(sql, {variable: Column(nullable=unbound[variable]) for variable in variables})
+
+    def _aggregate(self, node: CompValue, graph: int | str | None) -> Relation:
+        self._has_aggregate = True
+        group = node.p
+        keys = [str(key) for key in group.expr or () if isinstance(key, Variable)]
+        if len(keys) != len(group.expr or ()):
+            raise NotCompiled("GROUP BY an expression")
+        counted = [str(it.vars) for it in node.A if isinstance(it.vars, Variable)]
+        relation = self._with_unbound(self.pattern(group.p, graph), [*keys, *counted])
+        used = [str(it.vars) for it in node.A if it.name in ("Aggregate_Min", "Aggregate_Max", "Aggregate_Sum")]
+        full = with_properties(self._names, relation, used)
+        sql, columns = [], {}
+        for it in node.A:
+            column, value = self._aggregated(it, relation, keys)
+            columns[str(it.res)] = column
+            sql.append(f"{value} AS {self._names[str(it.res)]}")
+        by = ", ".join(self._names[key] for key in keys)
+        text = f"SELECT {', '.join(sql) or '1 AS unit'} FROM ({full.sql})" + (f" GROUP BY {by}" if keys else "")
+        return Relation(text, columns)
+
+    def _aggregated(self, it: CompValue, relation: Relation, keys: list[str]) -> tuple[Column, str]:
+        kind, operand = it.name.removeprefix("Aggregate_"), it.vars
+        if kind == "Count" and str(operand) == "*" and not it.distinct:
+            return Column(ColumnType.INTEGER), "count(*)"
+        if not isinstance(operand, Variable) or str(operand) not in relation.columns:
+            raise NotCompiled(f"{kind} of an expression")
+        variable = str(operand)
+        column, name = relation.columns[variable], self._names[variable]
+        if kind == "Sample" and variable in keys:
+            return column, name
+        if kind == "Count":
+            return Column(ColumnType.INTEGER), f"count({'DISTINCT ' if it.distinct else ''}{name})"
+        if column.nullable or column.type is not ColumnType.TERM:
+            raise NotCompiled(f"{kind} of values that may be unbound or are computed")
+        if kind in ("Min", "Max"):
+            return Column(nullable=True), _extreme(name, "arg_min" if kind == "Min" else "arg_max")
+        if kind == "Sum" and not it.distinct:
+            numbers = f"bool_and({name}_kind = {Kind.INTEGER:d})"
+            total = f"sum({name}_whole)"
+            exact = f"coalesce({numbers}, true) AND coalesce(abs({total}) < 1000000000000000000, true)"
+            return Column(ColumnType.INTEGER), fallback(f"NOT ({exact})", f"coalesce({total}, 0)::BIGINT")
+        raise NotCompiled(kind)
+
+
+def _extreme(name: str, function: str) -> str:
+    """Return MIN or MAX of terms of one kind; others end the query."""
+    kind = f"{name}_kind"
+    mixed = f"min({kind}) <> max({kind}) OR bool_or({kind} IN ({Kind.BLANK:d}, {Kind.LANGUAGE_STRING:d}, {Kind.OTHER:d}))"
+    whole, lexical = f"{function}({name}, {name}_whole)", f"{function}({name}, {name}_lexical)"
+    return fallback(mixed, f"CASE WHEN min({kind}) = {Kind.INTEGER:d} THEN {whole} ELSE {lexical} END")
+
+
+def _sort_class(name: str) -> str:
+    """Return a number that values in one order share: texts with and without language are ordered together."""
+    texts = f"WHEN {name}_kind = {Kind.LANGUAGE_STRING:d} THEN {Kind.STRING:d}"
+    return f"CASE WHEN {name}_kind <= {Kind.BLANK:d} THEN NULL {texts} ELSE {name}_kind END"
+
+
+def _conjunction(expression: object) -> list[CompValue]:
+    if isinstance(expression, CompValue) and expression.name == "ConditionalAndExpression":
+        return [part for it in (expression.expr, *expression.other) for part in _conjunction(it)]
+    return [expression]  # type: ignore[list-item]  # a term where the filter is no function
+
+
+def _existence(expression: object) -> bool:
+    """Return whether EXISTS is anywhere in *expression*."""
+    if isinstance(expression, CompValue):
+        inside = (value for key, value in expression.items() if key != "_vars")
+        return expression.name in _EXISTS or any(_existence(value) for value in inside)
+    return isinstance(expression, list | tuple) and any(_existence(part) for part in expression)
+
+
+def _is_substitutable(node: CompValue) -> bool:
+    """Return whether solutions of *node* can be found without those outside: filters use only its own variables."""
+    if node.name == "BGP":
+        return bool(node.triples)
+    if node.name == "Join":
+        return _is_substitutable(node.p1) and _is_substitutable(node.p2)
+    if node.name == "Filter":
+        own = {str(it) for triple in _triples(node.p) for it in triple if isinstance(it, Variable)}
+        used = set(variables_of(node.expr))
+        return _is_substitutable(node.p) and used <= own and not _existence(node.expr)
+    return False
+
+
+def _triples(node: CompValue) -> list[tuple[object, object, object]]:
+    if node.name == "BGP":
+        return list(node.triples)
+    return [triple for key in ("p", "p1", "p2") if key in node for triple in _triples(node[key])]
+
+

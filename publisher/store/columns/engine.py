@@ -1,0 +1,157 @@
+"""Answer queries from a copy of the columns that is open for reading."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Iterable, Mapping
+from functools import cached_property
+from pathlib import Path
+
+import duckdb
+from cachetools import LRUCache
+from pyoxigraph import Quad, QueryResultsFormat, QuerySolutions, Store, parse_query_results
+
+from publisher.store.columns.compiler import CompiledQuery, ParsedQuery, compile_query, parse
+from publisher.store.columns.database import TABLES, encode
+from publisher.store.columns.patterns import PredicateCount
+from publisher.store.columns.relations import NotCompiled
+
+MEMORY = 512 << 20  # bytes; a query that needs more is put to the RDF store
+FETCHED = 1_000  # rows that are fetched at a time
+CACHED = 500  # queries whose algebra or SQL is kept
+
+
+class ColumnEngine:
+    """The columns in the file *path*, which take at most *memory* bytes.
+
+    *quads_of* returns the quads of the graph that is not in the journal: they are added in memory.
+    """
+
+    def __init__(
+        self, path: Path, quads_of: Callable[[str], Iterable[Quad]] = lambda graph: (), memory: int = MEMORY
+    ) -> None:
+        config: dict[str, str | bool | int | float | list[str]] = {
+            "memory_limit": f"{memory >> 20}MiB",
+            "threads": 1,
+            "temp_directory": "",
+        }
+        self.connection = duckdb.connect(config=config)
+        self.connection.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS stored (READ_ONLY)")
+        graphs = self.connection.execute("SELECT graph FROM stored.beside").fetchall()
+        self._add([quad for (graph,) in graphs for quad in quads_of(graph)])
+        self.connection.execute("SET disabled_optimizers = 'join_order'")  # the compiler orders joins
+        self._objects: dict[tuple[int, int], int] = {}
+        self._compiled: LRUCache[tuple[str, str | None], CompiledQuery | str] = LRUCache(CACHED)
+
+    def _add(self, quads: list[Quad]) -> None:
+        """Put *quads* beside the stored ones, in views that contain both."""
+        run = self.connection.execute
+        run("CREATE SCHEMA added; SET schema = 'added'")
+        run(TABLES)
+        rows = [f"A {quad.subject} {quad.predicate} {quad.object} {quad.graph_name} .".encode() for quad in quads]
+        if rows:
+            encode(self.connection, rows)
+            run("INSERT INTO added.quads SELECT DISTINCT g, s, p, o FROM encoded")
+            run("INSERT INTO added.triples SELECT DISTINCT s, p, o FROM encoded ANTI JOIN stored.triples USING (s, p, o)")
+            run("DELETE FROM added.terms WHERE id IN (SELECT id FROM stored.terms)")
+        run("SET schema = 'main'")
+        for table in ("terms", "quads", "triples"):
+            extra = f" UNION ALL SELECT * FROM added.{table}" if rows else ""
+            run(f"CREATE VIEW {table} AS SELECT * FROM stored.{table}{extra}")
+        run("CREATE VIEW named_quads AS SELECT * FROM quads WHERE g <> 0")
+
+    @cached_property
+    def triples(self) -> int:
+        """Return the number of triples in the default graph."""
+        return sum(count.triples for count in self.predicates.values())
+
+    @cached_property
+    def predicates(self) -> Mapping[int, PredicateCount]:
+        """Return the counts by predicate."""
+        rows = self.connection.execute("SELECT p, triples, subjects, objects FROM stored.predicates").fetchall()
+        counts = {p: PredicateCount(triples, subjects, objects) for p, triples, subjects, objects in rows}
+        for p, number in self.connection.execute("SELECT p, count(*) FROM added.triples GROUP BY p").fetchall():
+            count = counts.get(p, PredicateCount(0, 0, 0))
+            counts[p] = PredicateCount(count.triples + number, count.subjects + number, count.objects + number)
+        return counts
+
+    def with_object(self, predicate: int, value: int) -> int:
+        """Count the triples of *predicate* with the object *value*."""
+        key = (predicate, value)
+        if key not in self._objects:
+            query = "SELECT count(*) FROM triples WHERE p = ? AND o = ?"
+            found = self.connection.execute(query, [predicate, value]).fetchone()
+            self._objects[key] = found[0] if found else 0
+        return self._objects[key]
+
+    def compile(self, text: str, base: str | None = None) -> CompiledQuery:
+        """Compile a query. Raises NotCompiled, and SyntaxError if the RDF store refuses it."""
+        key = (text, base)
+        found = self._compiled.get(key)
+        if found is None:
+            try:
+                found = compile_query(_parsed(text, base), self)
+                _check_variables(text, base, found)
+            except NotCompiled as error:
+                found = str(error)
+            self._compiled[key] = found
+        if isinstance(found, str):
+            raise NotCompiled(found)
+        return found
+
+    def answer(self, query: CompiledQuery) -> QuerySolutions:
+        """Run a compiled query. Raises NotCompiled if it meets values that are not compiled."""
+        try:
+            self.connection.execute(f"CREATE OR REPLACE TEMP TABLE answer AS {query.sql}")
+        except duckdb.Error as error:
+            raise NotCompiled(str(error)) from error
+        lines = _Lines(self.connection.execute("SELECT line FROM answer"), query.variables)
+        solutions = parse_query_results(lines, QueryResultsFormat.TSV)  # type: ignore[arg-type]  # it needs only read
+        assert isinstance(solutions, QuerySolutions)
+        return solutions
+
+    def close(self) -> None:
+        """Close the file."""
+        self.connection.close()
+
+
+class _Lines(io.RawIOBase):
+    """Solutions as a file of SPARQL's TSV, fetched as it is read."""
+
+    def __init__(self, rows: duckdb.DuckDBPyConnection, variables: Iterable[str]) -> None:
+        self._rows = rows
+        self._data = ("\t".join(f"?{variable}" for variable in variables) + "\n").encode()
+
+    def _fetch(self) -> bool:
+        lines = self._rows.fetchmany(FETCHED)
+        self._data += "".join(f"{line}\n" for (line,) in lines).encode()
+        return bool(lines)
+
+    def readable(self) -> bool:
+        """Return True, as files do."""
+        return True
+
+    def read(self, size: int = -1) -> bytes:
+        """Return at most *size* bytes, all if it is negative."""
+        while (size < 0 or len(self._data) < size) and self._fetch():
+            pass
+        end = len(self._data) if size < 0 else size
+        data, self._data = self._data[:end], self._data[end:]
+        return data
+
+
+def _check_variables(text: str, base: str | None, query: CompiledQuery) -> None:
+    """Raise NotCompiled unless the RDF store reads *text* as a query with the same variables; SyntaxError if as none."""
+    result = Store().query(text, base_iri=base)  # on nothing, so that it costs no more than parsing
+    if not isinstance(result, QuerySolutions) or tuple(it.value for it in result.variables) != query.variables:
+        raise NotCompiled("the parsers disagree")
+
+
+_PARSED: LRUCache[tuple[str, str | None], ParsedQuery] = LRUCache(CACHED)
+
+
+def _parsed(text: str, base: str | None) -> ParsedQuery:
+    key = (text, base)
+    if (found := _PARSED.get(key)) is None:
+        found = _PARSED[key] = parse(text, base)
+    return found

@@ -1,0 +1,364 @@
+"""Expressions of SPARQL as SQL: NULL is SPARQL's error, so AND, OR and NOT of three values are the same in both.
+
+Source: https://www.w3.org/TR/sparql11-query/#expressions
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+
+from pyoxigraph import Literal, NamedNode
+from rdflib.plugins.sparql.parserutils import CompValue
+from rdflib.term import Literal as ParsedLiteral
+from rdflib.term import URIRef, Variable
+
+from publisher.store.columns.relations import Column, ColumnType, Names, NotCompiled, fallback
+from publisher.store.columns.terms import Kind, TermRow, term_row
+from vocab.terms import XSD
+
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_DOTS = re.compile(r"/\.\.?(?:/|$)")
+_PLAIN_PATTERN = re.compile(r"[A-Za-z0-9 ]+")  # means the same in every dialect of regular expressions
+_DATE_TIME = URIRef(f"{XSD}dateTime")
+_RANGE = re.compile(r"[A-Za-z0-9-]+")
+_LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-\x{2027}\x{3000}-\x{9FFF}]*"
+_STRINGS = f"({Kind.STRING:d}, {Kind.LANGUAGE_STRING:d})"
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A value as SQL. *kind* is SQL, NULL for an error; *static* is the kind where it is always the same.
+
+    *id* is None where the value is not known to be a stored term. *whole* is the value of an integer.
+    """
+
+    kind: str
+    lexical: str
+    static: Kind | None = None
+    id: str | None = None
+    language: str = "''"
+    datatype: str = "NULL"
+    whole: str = "NULL::BIGINT"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A boolean as SQL."""
+
+    sql: str
+
+
+Value = Operand | Condition
+_TEXT = "NULL::VARCHAR"
+_UNBOUND = Operand("NULL::UTINYINT", _TEXT, None, "NULL::UBIGINT", _TEXT, _TEXT)  # a variable that is not in scope
+
+
+def quote(text: str) -> str:
+    """Write *text* as a string of SQL. Raises NotCompiled if it contains a NUL character."""
+    if "\0" in text:
+        raise NotCompiled("a NUL character")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def constant(term: object) -> TermRow:
+    """Return the row of a constant as rdflib parsed it. Raises NotCompiled if the store may read it otherwise."""
+    if isinstance(term, URIRef):
+        text = str(term)
+        if not _ABSOLUTE.match(text) or _DOTS.search(text):
+            raise NotCompiled(f"the relative IRI {text}")
+        try:
+            return term_row(NamedNode(text))
+        except ValueError as error:
+            raise NotCompiled(str(error)) from error
+    if not isinstance(term, ParsedLiteral):
+        raise NotCompiled(f"the term {term!r}")
+    text = str(term)
+    if term.language:
+        return term_row(Literal(text, language=term.language.lower()))
+    if term.datatype == _DATE_TIME:
+        text = re.sub(r"\+00:00$", "Z", text)  # the parser has rewritten it
+    row = term_row(Literal(text, datatype=NamedNode(str(term.datatype))) if term.datatype else Literal(text))
+    if row.kind is Kind.OTHER:
+        raise NotCompiled(f"the literal {row.text}")
+    return row
+
+
+def constant_operand(row: TermRow) -> Operand:
+    """Return a constant term as an operand."""
+    whole = "NULL::BIGINT" if row.whole is None else f"{row.whole}::BIGINT"
+    language, datatype = quote(row.language), quote(row.datatype)
+    return Operand(f"{row.kind:d}", quote(row.lexical), row.kind, f"{row.id}::UBIGINT", language, datatype, whole)
+
+
+def string(sql: str) -> Operand:
+    """Return an xsd:string whose text is *sql*, NULL for an error."""
+    return Operand(f"CASE WHEN {sql} IS NOT NULL THEN {Kind.STRING:d} END", sql, Kind.STRING)
+
+
+def integer(sql: str) -> Operand:
+    """Return an xsd:integer whose value is *sql*, NULL for an error."""
+    kind = f"CASE WHEN {sql} IS NOT NULL THEN {Kind.INTEGER:d} END"
+    return Operand(kind, f"({sql})::VARCHAR", Kind.INTEGER, whole=sql)
+
+
+def variables_of(expression: object) -> Iterator[str]:
+    """Yield the variables in *expression*, but not those of EXISTS."""
+    if isinstance(expression, Variable):
+        yield str(expression)
+    elif isinstance(expression, CompValue):
+        if expression.name not in ("Builtin_EXISTS", "Builtin_NOTEXISTS"):
+            for key, value in expression.items():
+                if key != "_vars":
+                    yield from variables_of(value)
+    elif isinstance(expression, list | tuple):
+        for part in expression:
+            yield from variables_of(part)
+
+
+class Expressions:
+    """Compiles expressions over the *columns* of a relation whose terms have their properties.
+
+    *sides* are the tables of the columns, by variable, where there is more than one table.
+    """
+
+    def __init__(self, names: Names, columns: Mapping[str, Column], sides: Mapping[str, str] | None = None) -> None:
+        self._names, self._columns, self._sides = names, columns, sides or {}
+
+    def condition(self, expression: object) -> str:
+        """Return the effective boolean value of *expression* as SQL."""
+        value = self.value(expression)
+        if isinstance(value, Operand):
+            raise NotCompiled("the effective boolean value of a term")
+        return value.sql
+
+    def operand(self, expression: object) -> Operand:
+        """Return *expression* as a term or a value other than a boolean."""
+        value = self.value(expression)
+        if isinstance(value, Condition):
+            raise NotCompiled("a boolean as an operand")
+        return value
+
+    def value(self, expression: object) -> Value:
+        """Return *expression* as SQL. Raises NotCompiled."""
+        if isinstance(expression, Variable):
+            return self._variable(str(expression))
+        if isinstance(expression, URIRef | ParsedLiteral):
+            row = constant(expression)
+            return Condition(row.lexical) if row.kind is Kind.BOOLEAN else constant_operand(row)
+        if not isinstance(expression, CompValue):
+            raise NotCompiled(f"the expression {expression!r}")
+        return self._compound(expression)
+
+    def _variable(self, variable: str) -> Value:
+        column = self._columns.get(variable)
+        if column is None:
+            return _UNBOUND
+        name = self._sides.get(variable, "") + self._names[variable]
+        if column.type is ColumnType.BOOLEAN:
+            return Condition(name)
+        if column.type is ColumnType.STRING:
+            return string(name)
+        if column.type is ColumnType.INTEGER:
+            return integer(name)
+        return Operand(
+            f"{name}_kind", f"{name}_lexical", None, name, f"{name}_language", f"{name}_datatype", f"{name}_whole"
+        )
+
+    def _compound(self, it: CompValue) -> Value:
+        if it.name == "ConditionalAndExpression":
+            return Condition("(" + " AND ".join(self.condition(part) for part in (it.expr, *it.other)) + ")")
+        if it.name == "ConditionalOrExpression":
+            return Condition("(" + " OR ".join(self.condition(part) for part in (it.expr, *it.other)) + ")")
+        if it.name == "UnaryNot":
+            return Condition(f"(NOT {self.condition(it.expr)})")
+        if it.name == "RelationalExpression":
+            return self._relational(it)
+        function = _FUNCTIONS.get(it.name)
+        if function is None:
+            raise NotCompiled(it.name.removeprefix("Builtin_"))
+        return function(self, it)
+
+    def _relational(self, it: CompValue) -> Condition:
+        if it.op in ("IN", "NOT IN"):
+            others = it.other if isinstance(it.other, list) else [it.other]
+            parts = [_equal(self.operand(it.expr), self.operand(other)) for other in others]
+            if not parts or str(it.other) == "http://www.w3.org/1999/02/22-rdf-syntax-ns#nil":
+                raise NotCompiled("an empty IN")
+            return Condition(f"({'NOT ' if it.op == 'NOT IN' else ''}({' OR '.join(parts)}))")
+        one, two = self.operand(it.expr), self.operand(it.other)
+        if it.op == "=":
+            return Condition(_equal(one, two))
+        if it.op == "!=":
+            return Condition(f"(NOT {_equal(one, two)})")
+        return Condition(_ordered(one, two, it.op))
+
+    def bound(self, it: CompValue) -> Condition:
+        """Return BOUND."""
+        variable = str(it.arg)
+        if variable not in self._columns:
+            return Condition("false")
+        return Condition(f"({self._sides.get(variable, '')}{self._names[variable]} IS NOT NULL)")
+
+    def str_(self, it: CompValue) -> Operand:
+        """Return STR."""
+        value = self.operand(it.arg)
+        missing = f"{value.kind} = {Kind.OTHER:d} AND {value.lexical} IS NULL"
+        return string(f"(CASE WHEN {value.kind} <> {Kind.BLANK:d} THEN {fallback(missing, value.lexical)} END)")
+
+    def lang(self, it: CompValue) -> Operand:
+        """Return LANG."""
+        value = self.operand(it.arg)
+        return string(f"(CASE WHEN {value.kind} > {Kind.BLANK:d} THEN {value.language} END)")
+
+    def datatype(self, it: CompValue) -> Operand:
+        """Return DATATYPE."""
+        value = self.operand(it.arg)
+        if value.static is not None:
+            raise NotCompiled("DATATYPE of a computed value")
+        kind = f"(CASE WHEN {value.kind} > {Kind.BLANK:d} THEN {Kind.IRI:d} END)"
+        return Operand(kind, value.datatype, Kind.IRI)
+
+    def lower(self, it: CompValue) -> Operand:
+        """Return LCASE of texts whose letters have one lower-case letter each in every version of Unicode."""
+        value = self.operand(it.arg)
+        lexical = value.lexical
+        odd = f"strlen({lexical}) <> length({lexical}) AND NOT regexp_full_match({lexical}, '{_LOWERED}', 's')"
+        lowered = f"(CASE WHEN {value.kind} IN {_STRINGS} THEN {fallback(odd, f'lower({lexical})')} END)"
+        kind = f"(CASE WHEN {value.kind} IN {_STRINGS} THEN {value.kind} END)"
+        return Operand(kind, lowered, value.static, None, value.language)
+
+    def _search(self, it: CompValue, function: str) -> Condition:
+        text, part = self.operand(it.arg1), self.operand(it.arg2)
+        if part.static is not Kind.STRING:
+            raise NotCompiled(f"{function} with a text that is no xsd:string")
+        return Condition(f"(CASE WHEN {text.kind} IN {_STRINGS} THEN {function}({text.lexical}, {part.lexical}) END)")
+
+    def contains(self, it: CompValue) -> Condition:
+        """Return CONTAINS."""
+        return self._search(it, "contains")
+
+    def starts(self, it: CompValue) -> Condition:
+        """Return STRSTARTS."""
+        return self._search(it, "starts_with")
+
+    def ends(self, it: CompValue) -> Condition:
+        """Return STRENDS."""
+        return self._search(it, "ends_with")
+
+    def regex(self, it: CompValue) -> Condition:
+        """Return REGEX of a pattern of plain letters."""
+        text, pattern, flags = self.operand(it.text), str(it.pattern), str(it.flags or "")
+        if not isinstance(it.pattern, ParsedLiteral) or not _PLAIN_PATTERN.fullmatch(pattern) or flags not in ("", "i"):
+            raise NotCompiled("REGEX with a pattern of more than letters")
+        matches = f"regexp_matches({text.lexical}, '{pattern}', '{flags or 'c'}')"
+        return Condition(f"(CASE WHEN {text.kind} IN {_STRINGS} THEN {matches} END)")
+
+    def lang_matches(self, it: CompValue) -> Condition:
+        """Return LANGMATCHES with a constant range."""
+        tag, wanted = self.operand(it.arg1), str(it.arg2)
+        if not isinstance(it.arg2, ParsedLiteral) or tag.static is not Kind.STRING:
+            raise NotCompiled("LANGMATCHES with a computed range")
+        if wanted == "*":
+            return Condition(f"({tag.lexical} <> '')")
+        if not _RANGE.fullmatch(wanted):
+            raise NotCompiled("LANGMATCHES with an odd range")
+        lowered = wanted.lower()
+        return Condition(f"(lower({tag.lexical}) = '{lowered}' OR starts_with(lower({tag.lexical}), '{lowered}-'))")
+
+    def is_iri(self, it: CompValue) -> Condition:
+        """Return isIRI."""
+        return Condition(f"({self.operand(it.arg).kind} = {Kind.IRI:d})")
+
+    def is_blank(self, it: CompValue) -> Condition:
+        """Return isBLANK."""
+        return Condition(f"({self.operand(it.arg).kind} = {Kind.BLANK:d})")
+
+    def is_literal(self, it: CompValue) -> Condition:
+        """Return isLITERAL."""
+        return Condition(f"({self.operand(it.arg).kind} > {Kind.BLANK:d})")
+
+    def year(self, it: CompValue) -> Operand:
+        """Return YEAR of dates and instants."""
+        value = self.operand(it.arg)
+        other = fallback(f"{value.kind} = {Kind.OTHER:d}", "NULL")
+        dated = f"{value.kind} IN ({Kind.INSTANT:d}, {Kind.DATE:d})"
+        return integer(f"(CASE WHEN {dated} THEN substr({value.lexical}, 1, 4)::BIGINT ELSE {other} END)")
+
+    def length(self, it: CompValue) -> Operand:
+        """Return STRLEN."""
+        value = self.operand(it.arg)
+        return integer(f"(CASE WHEN {value.kind} IN {_STRINGS} THEN length({value.lexical}) END)")
+
+
+_FUNCTIONS: dict[str, Callable[[Expressions, CompValue], Value]] = {
+    "Builtin_BOUND": Expressions.bound,
+    "Builtin_STR": Expressions.str_,
+    "Builtin_LANG": Expressions.lang,
+    "Builtin_DATATYPE": Expressions.datatype,
+    "Builtin_LCASE": Expressions.lower,
+    "Builtin_CONTAINS": Expressions.contains,
+    "Builtin_STRSTARTS": Expressions.starts,
+    "Builtin_STRENDS": Expressions.ends,
+    "Builtin_REGEX": Expressions.regex,
+    "Builtin_LANGMATCHES": Expressions.lang_matches,
+    "Builtin_isIRI": Expressions.is_iri,
+    "Builtin_isURI": Expressions.is_iri,
+    "Builtin_isBLANK": Expressions.is_blank,
+    "Builtin_isLITERAL": Expressions.is_literal,
+    "Builtin_YEAR": Expressions.year,
+    "Builtin_STRLEN": Expressions.length,
+}
+
+
+def _known(value: Operand) -> str:
+    return f"{value.kind} IS NOT NULL"
+
+
+def _equal(one: Operand, two: Operand) -> str:
+    """Return ``one = two``: by value where both are of one kind; what is not certain ends the query."""
+    both = f"{_known(one)} AND {_known(two)}"
+    same_id = f"{one.id} = {two.id}" if one.id and two.id else None
+    if one.static is not None and one.static is two.static:
+        return f"(CASE WHEN {both} THEN {_equal_values(one.static, one, two, same_id)} END)"
+    nodes = " OR ".join(
+        f"{it.kind} <= {Kind.BLANK:d}" for it in (one, two) if it.static is None or it.static <= Kind.BLANK
+    )
+    node_equal = same_id or (
+        f"({one.kind} = {two.kind} AND {one.lexical} = {two.lexical})"
+    )
+    kinds = [it for it in Kind if it > Kind.BLANK and it is not Kind.OTHER]
+    static = one.static if one.static is not None else two.static
+    kinds = [static] if static in kinds and static is not None else kinds if static is None else []
+    cases = "".join(
+        f" WHEN {one.kind} = {kind:d} AND {two.kind} = {kind:d} THEN {_equal_values(kind, one, two, same_id)}"
+        for kind in kinds
+    )
+    strings = f" WHEN {one.kind} IN {_STRINGS} AND {two.kind} IN {_STRINGS} THEN false"
+    first = f" WHEN {nodes} THEN {node_equal}" if nodes else ""
+    rest = fallback("true", "NULL::BOOLEAN")
+    return f"(CASE WHEN NOT ({both}) THEN NULL{first}{cases}{strings} ELSE {rest} END)"
+
+
+def _equal_values(kind: Kind, one: Operand, two: Operand, same_id: str | None) -> str:
+    if kind is Kind.INTEGER:
+        return f"{one.whole} = {two.whole}"
+    if same_id:
+        return same_id
+    if kind is Kind.LANGUAGE_STRING:
+        return f"({one.lexical} = {two.lexical} AND {one.language} = {two.language})"
+    return f"{one.lexical} = {two.lexical}"
+
+
+def _ordered(one: Operand, two: Operand, operator: str) -> str:
+    """Return ``one < two`` and the like for two values of one kind; others end the query."""
+    if operator not in ("<", ">", "<=", ">="):
+        raise NotCompiled(f"the operator {operator}")
+    cases = f"WHEN {one.kind} IS NULL OR {two.kind} IS NULL THEN NULL"
+    for kinds, field in ((f"{Kind.INTEGER:d}", "whole"), (f"{Kind.STRING:d}, {Kind.INSTANT:d}, {Kind.DATE:d}", "lexical")):
+        compared = f"{getattr(one, field)} {operator} {getattr(two, field)}"
+        cases += f" WHEN {one.kind} = {two.kind} AND {one.kind} IN ({kinds}) THEN {compared}"
+    return f"(CASE {cases} ELSE {fallback('true', 'NULL::BOOLEAN')} END)"
+
+

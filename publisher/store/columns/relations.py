@@ -1,0 +1,190 @@
+"""Relations of SPARQL solutions as SQL, and the operations of the algebra on them.
+
+Source: https://www.w3.org/TR/sparql11-query/#sparqlAlgebra
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+FALLBACK = "stocktake: this value is not compiled"  # the message of SQL's error(); the store answers then
+PROPERTIES = ("kind", "lexical", "datatype", "language", "whole")  # columns of a term that expressions read
+
+
+class NotCompiled(Exception):
+    """The query, or a value that it meets, is not certain to be answered exactly; the RDF store answers instead."""
+
+
+class ColumnType(Enum):
+    """What a column of a relation holds: numbers of terms, strings (xsd:string), integers (xsd:integer) or booleans."""
+
+    TERM = "UBIGINT"
+    STRING = "VARCHAR"
+    INTEGER = "BIGINT"
+    BOOLEAN = "BOOLEAN"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """The values of one variable; SQL's NULL is unbound, which is possible only if the column is *nullable*."""
+
+    type: ColumnType = ColumnType.TERM
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """Solutions: *sql* is a SELECT statement with a column for each variable.
+
+    *keys* are SQL expressions over the columns by which it is ordered.
+    """
+
+    sql: str
+    columns: Mapping[str, Column] = field(default_factory=dict)
+
+
+EMPTY_SOLUTION = Relation("SELECT 1 AS unit")  # one solution that binds nothing
+
+
+class Names:
+    """Names of SQL columns for variables; SQL ignores the case of names, SPARQL does not."""
+
+    def __init__(self) -> None:
+        self._names: dict[str, str] = {}
+
+    def __getitem__(self, variable: str) -> str:
+        return self._names.setdefault(variable, f"v{len(self._names)}")
+
+
+def fallback(condition: str, otherwise: str) -> str:
+    """Return SQL that ends the query where *condition* holds, and is *otherwise* elsewhere."""
+    return f"CASE WHEN {condition} THEN error('{FALLBACK}') ELSE {otherwise} END"
+
+
+def _select(columns: Collection[str], source: str) -> str:
+    return f"SELECT {', '.join(columns) or '1 AS unit'} FROM {source}"
+
+
+def _compatible(names: Names, left: Relation, right: Relation, shared: Collection[str]) -> str:
+    """Return the condition that a solution of ``l`` and one of ``r`` agree on the *shared* variables."""
+    conditions = []
+    for variable in shared:
+        one, two = left.columns[variable], right.columns[variable]
+        if one.type is not two.type:
+            raise NotCompiled(f"?{variable} is joined with values of another type")
+        name = names[variable]
+        parts = [f"l.{name} = r.{name}"]
+        parts += [f"l.{name} IS NULL"] if one.nullable else []
+        parts += [f"r.{name} IS NULL"] if two.nullable else []
+        conditions.append(f"({' OR '.join(parts)})")
+    return " AND ".join(conditions) or "true"
+
+
+def _merged(names: Names, left: Relation, right: Relation, *, optional: bool) -> tuple[list[str], dict[str, Column]]:
+    """Return the SQL and the columns of the solutions of both; *optional* if the right side may be missing."""
+    columns: dict[str, Column] = {}
+    sql = []
+    for variable in dict.fromkeys((*left.columns, *right.columns)):
+        name = names[variable]
+        one, two = left.columns.get(variable), right.columns.get(variable)
+        if one and two:
+            nullable = one.nullable and (optional or two.nullable)
+            value = f"coalesce(l.{name}, r.{name})" if one.nullable else f"l.{name}"
+        else:
+            nullable = one.nullable if one else optional or (two is not None and two.nullable)
+            value = f"l.{name}" if one else f"r.{name}"
+        kept = one or two
+        assert kept
+        columns[variable] = Column(kept.type, nullable)
+        sql.append(f"{value} AS {name}")
+    return sql, columns
+
+
+def _shared(left: Relation, right: Relation) -> list[str]:
+    return [variable for variable in left.columns if variable in right.columns]
+
+
+def join(names: Names, left: Relation, right: Relation) -> Relation:
+    """Return Join(left, right)."""
+    if left is EMPTY_SOLUTION:
+        return right
+    if right is EMPTY_SOLUTION:
+        return left
+    condition = _compatible(names, left, right, _shared(left, right))
+    sql, columns = _merged(names, left, right, optional=False)
+    return Relation(_select(sql, f"({left.sql}) l JOIN ({right.sql}) r ON {condition}"), columns)
+
+
+def left_join(names: Names, left: Relation, right: Relation, condition: str = "true") -> Relation:
+    """Return LeftJoin(left, right, condition); *condition* is SQL over ``l`` and ``r``."""
+    compatible = _compatible(names, left, right, _shared(left, right))
+    sql, columns = _merged(names, left, right, optional=True)
+    source = f"({left.sql}) l LEFT JOIN ({right.sql}) r ON {compatible} AND ({condition})"
+    return Relation(_select(sql, source), columns)
+
+
+def union(names: Names, left: Relation, right: Relation) -> Relation:
+    """Return Union(left, right)."""
+    columns: dict[str, Column] = {}
+    sql: tuple[list[str], list[str]] = ([], [])
+    for variable in dict.fromkeys((*left.columns, *right.columns)):
+        sides = [side.columns.get(variable) for side in (left, right)]
+        types = {side.type for side in sides if side}
+        if len(types) > 1:
+            raise NotCompiled(f"?{variable} has values of two types in a UNION")
+        kept = types.pop()
+        columns[variable] = Column(kept, any(side is None or side.nullable for side in sides))
+        for side, found in zip(sides, sql, strict=True):
+            found.append(names[variable] if side else f"NULL::{kept.value} AS {names[variable]}")
+    one, two = _select(sql[0], f"({left.sql})"), _select(sql[1], f"({right.sql})")
+    return Relation(f"{one} UNION ALL {two}", columns)
+
+
+def minus(names: Names, left: Relation, right: Relation) -> Relation:
+    """Return Minus(left, right)."""
+    shared = _shared(left, right)
+    if not shared:
+        return left
+    condition = _compatible(names, left, right, shared)
+    if all(left.columns[it].nullable or right.columns[it].nullable for it in shared):
+        condition += f" AND ({' OR '.join(f'l.{names[it]} = r.{names[it]}' for it in shared)})"
+    return without(left, right, condition)
+
+
+def without(left: Relation, right: Relation, condition: str) -> Relation:
+    """Return the solutions ``l`` of *left* for which no ``r`` of *right* meets *condition*."""
+    return Relation(f"SELECT l.* FROM ({left.sql}) l ANTI JOIN ({right.sql}) r ON {condition}", left.columns)
+
+
+def exists(names: Names, left: Relation, right: Relation, *, negated: bool) -> Relation:
+    """Return the solutions of *left* with which *right* has a compatible solution; *negated*, has none."""
+    condition = _compatible(names, left, right, _shared(left, right))
+    if negated:
+        return without(left, right, condition)
+    return Relation(f"SELECT l.* FROM ({left.sql}) l SEMI JOIN ({right.sql}) r ON {condition}", left.columns)
+
+
+def with_properties(names: Names, relation: Relation, variables: Collection[str]) -> Relation:
+    """Return *relation* with the properties of the terms of *variables*, such as ``v0_kind``, as further SQL columns.
+
+    The query ends where a term is not in the term table, as a constant of the query may be.
+    """
+    terms = [it for it in dict.fromkeys(variables) if it in relation.columns and relation.columns[it].type is ColumnType.TERM]
+    if not terms:
+        return relation
+    found, joins = ["q.*"], []
+    for number, variable in enumerate(terms):
+        name, table = names[variable], f"t{number}"
+        missing = f"{table}.id IS NULL AND q.{name} IS NOT NULL"
+        found.append(f"{fallback(missing, f'{table}.kind')} AS {name}_kind")
+        found += [f"{table}.{it} AS {name}_{it}" for it in PROPERTIES[1:]]
+        joins.append(f"LEFT JOIN terms {table} ON {table}.id = q.{name}")
+    return Relation(f"SELECT {', '.join(found)} FROM ({relation.sql}) q {' '.join(joins)}", relation.columns)
+
+
+def restrict(names: Names, relation: Relation, condition: str) -> Relation:
+    """Return the solutions of *relation* for which *condition* is true, without the properties of terms."""
+    columns = [names[variable] for variable in relation.columns]
+    return Relation(f"{_select(columns, f'({relation.sql})')} WHERE {condition}", relation.columns)

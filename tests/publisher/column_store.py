@@ -1,0 +1,71 @@
+"""Columns of the quads in a pyoxigraph store, for tests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+import duckdb
+from pyoxigraph import DefaultGraph, Quad, QuerySolutions, Store
+
+from publisher.store.columns.database import ColumnDatabase
+from publisher.store.columns.engine import ColumnEngine
+
+_DEFAULT = "<urn:x-test:default>"
+
+
+def rows(quads: Iterable[Quad], sign: str = "A") -> list[bytes]:
+    """Return the rows of a journal entry that adds *quads*."""
+    return [f"{sign} {quad.subject} {quad.predicate} {quad.object} {quad.graph_name} .\n".encode() for quad in quads]
+
+
+def merged_store(quads: Iterable[Quad]) -> Store:
+    """Return a store of *quads* whose default graph is the merge of all graphs, as the publisher's is."""
+    store, held = Store(), list(quads)
+    store.extend([*held, *(Quad(*quad.triple) for quad in held)])
+    return store
+
+
+def columns_of(quads: Iterable[Quad], folder: Path) -> ColumnEngine:
+    """Write *quads* as columns in *folder* and open them."""
+    with closing(ColumnDatabase(folder / "work.duckdb")) as database:
+        database.begin()
+        for _ in database.apply(rows(quads)):
+            pass
+        database.commit(1, "entry")
+        database.copy(folder / "columns.duckdb")
+    return ColumnEngine(folder / "columns.duckdb")
+
+
+def columns_of_unmerged(store: Store, folder: Path) -> ColumnEngine:
+    """Write a store whose default graph is not the merge of the others as columns, and open them."""
+    quads = list(store.quads_for_pattern(None, None, None, None))
+    default = [quad for quad in quads if isinstance(quad.graph_name, DefaultGraph)]
+    columns_of([quad for quad in quads if quad not in default], folder).close()
+    lines = [f"A {quad.subject} {quad.predicate} {quad.object} {_DEFAULT} .\n".encode() for quad in default]
+    with closing(ColumnDatabase(folder / "columns.duckdb")) as database:
+        database.begin()
+        for _ in database.apply(lines):
+            pass
+        database.commit(2, "entry")
+    with duckdb.connect(str(folder / "columns.duckdb")) as connection:
+        is_default = f"g = (SELECT id FROM terms WHERE text = '{_DEFAULT}')"
+        connection.execute("DELETE FROM triples")
+        if lines:
+            connection.execute(f"INSERT INTO triples SELECT s, p, o FROM quads WHERE {is_default}")
+            connection.execute(f"DELETE FROM quads WHERE {is_default}")
+    return ColumnEngine(folder / "columns.duckdb")
+
+
+def solutions(found: object) -> list[tuple[str | None, ...]]:
+    """Return rows of N-Triples terms, None where a variable is unbound."""
+    assert isinstance(found, QuerySolutions)
+    names = [variable.value for variable in found.variables]
+    return [tuple(None if row[name] is None else str(row[name]) for name in names) for row in found]
+
+
+def comparable(query: str, found: list[tuple[str | None, ...]]) -> object:
+    """Return *found* as it is where *query* orders it, else without its order."""
+    return found if "ORDER BY" in query else Counter(found)

@@ -1,0 +1,183 @@
+"""Random data and random SPARQL queries, the same for the same seed."""
+
+from __future__ import annotations
+
+from random import Random
+
+from pyoxigraph import BlankNode, Literal, NamedNode, Quad
+
+XSD = "http://www.w3.org/2001/XMLSchema#"
+GRAPHS = [NamedNode(f"http://example.org/g{number}") for number in range(3)]
+NODES = [NamedNode(f"http://example.org/n{number}") for number in range(12)]
+PREDICATES = [NamedNode(f"http://example.org/p{number}") for number in range(6)]
+BLANK = [BlankNode(f"b{number}") for number in range(3)]
+
+
+def typed(value: str, datatype: str) -> Literal:
+    """Return a literal of a datatype of XML Schema."""
+    return Literal(value, datatype=NamedNode(XSD + datatype))
+
+
+TEXTS = [
+    *(Literal(text) for text in ("", "a", "b", "Kenya", "KENYA e-health", 'say "hi"\n\tback\\slash', "Ünï", "10")),
+    *(Literal(text, language=tag) for text in ("a", "Kenya", "Élan") for tag in ("en", "fr", "en-GB")),
+]
+INTEGERS = [typed(text, "integer") for text in ("0", "1", "2", "-3", "10", "007", "123456789012345678")]
+DATES = [typed(text, "date") for text in ("2020-01-01", "2021-12-31", "1999-05-05")]
+INSTANTS = [typed(text, "dateTime") for text in ("2020-01-01T00:00:00Z", "2021-12-31T23:59:59Z")]
+ODD = [
+    typed("1.5", "decimal"),
+    typed("1.0", "decimal"),
+    typed("1.0E0", "double"),
+    typed("NaN", "double"),
+    typed("-0.0", "double"),
+    typed("abc", "integer"),
+    typed("2020-13-45", "date"),
+    typed("2020-01-01+02:00", "date"),
+    typed("2020-01-01T00:00:00.5Z", "dateTime"),
+    typed("2020-01-01T00:00:00", "dateTime"),
+    typed("0000-01-01", "date"),
+    typed("true", "boolean"),
+    typed("1", "boolean"),
+    typed("5", "byte"),
+    Literal("x", datatype=NamedNode("http://example.org/type")),
+]
+# Most predicates have values of one kind, as real data have.
+VALUES = {
+    PREDICATES[0]: NODES,
+    PREDICATES[1]: [*NODES, *BLANK],
+    PREDICATES[2]: TEXTS,
+    PREDICATES[3]: INTEGERS,
+    PREDICATES[4]: [*DATES, *INSTANTS],
+    PREDICATES[5]: [*NODES, *TEXTS, *INTEGERS, *DATES, *ODD, *BLANK],
+}
+
+
+def random_quads(random: Random, number: int = 250) -> list[Quad]:
+    """Return quads in named graphs; some triples are in several graphs."""
+    quads = []
+    for _ in range(number):
+        predicate = random.choice(PREDICATES)
+        subject = random.choice([*NODES, *NODES, *BLANK])
+        value = random.choice(VALUES[predicate])
+        quads += [Quad(subject, predicate, value, graph) for graph in random.sample(GRAPHS, random.choice([1, 1, 2]))]
+    return quads
+
+
+class QueryGenerator:
+    """Writes random SELECT queries."""
+
+    def __init__(self, random: Random) -> None:
+        self._random = random
+        self._names = ["a", "b", "c", "d"]
+
+    def query(self) -> str:
+        """Return a query with modifiers."""
+        random = self._random
+        pattern = self._group(2)
+        shape = random.choice(["plain", "distinct", "count", "group", "group", "order", "nested"])
+        one, two = random.sample(self._names, 2)
+        if shape == "distinct":
+            return f"SELECT DISTINCT ?{one} ?{two} {pattern}"
+        if shape == "count":
+            counted = random.choice(["*", f"?{one}", f"DISTINCT ?{one}"])
+            return f"SELECT (COUNT({counted}) AS ?n) {pattern}"
+        if shape == "group":
+            having = random.choice(["", "", " HAVING (COUNT(*) > 1)"])
+            return f"SELECT ?{one} ({self._aggregate(two)} AS ?n) {pattern} GROUP BY ?{one}{having}{self._order([one, 'n'])}"
+        if shape == "order":
+            return f"SELECT ?{one} ?{two} {pattern}{self._order([one, two], always=True)}"
+        if shape == "nested":
+            inner = f"{{ SELECT ?{one} (COUNT(?{two}) AS ?m) {self._group(1)} GROUP BY ?{one} }}"
+            return f"SELECT * {{ {inner} {random.choice([self._triple(), 'FILTER(?m > 1)', ''])} }}"
+        return f"SELECT ?{one} ?{two} {pattern}"
+
+    def _order(self, names: list[str], *, always: bool = False) -> str:
+        random = self._random
+        if not always and random.random() < 0.5:
+            return ""
+        random.shuffle(names)
+        keys = " ".join(random.choice([f"?{name}", f"DESC(?{name})"]) for name in names)
+        limit = random.choice(["", f" LIMIT {random.randrange(6)}", f" LIMIT 4 OFFSET {random.randrange(5)}"])
+        return f" ORDER BY {keys}{limit}"
+
+    def _aggregate(self, name: str) -> str:
+        return self._random.choice(
+            ["COUNT(*)", f"COUNT(?{name})", f"COUNT(DISTINCT ?{name})", f"MIN(?{name})", f"MAX(?{name})", f"SUM(?{name})"]
+        )
+
+    def _group(self, depth: int) -> str:
+        random = self._random
+        parts = [self._triple() for _ in range(random.choice([1, 1, 2, 3]))]
+        for _ in range(random.choice([0, 1, 1, 2])):
+            parts.append(self._part(depth))
+        if random.random() < 0.2:
+            random.shuffle(parts)
+        return "{ " + " ".join(parts) + " }"
+
+    def _part(self, depth: int) -> str:
+        random = self._random
+        kinds = ["filter", "filter", "filter", "bind", "values", "exists", "graph"]
+        kinds += ["optional", "optional", "union", "minus", "group"] if depth else []
+        match random.choice(kinds):
+            case "optional":
+                return f"OPTIONAL {self._group(depth - 1)}"
+            case "union":
+                return f"{self._group(depth - 1)} UNION {self._group(depth - 1)}"
+            case "minus":
+                return f"MINUS {self._group(depth - 1)}"
+            case "group":
+                return self._group(depth - 1)
+            case "exists":
+                return f"FILTER {random.choice(['', 'NOT '])}EXISTS {{ {self._triple()} {random.choice(['', self._triple()])} }}"
+            case "graph":
+                graph = random.choice(["?g", str(random.choice(GRAPHS))])
+                return f"GRAPH {graph} {{ {self._triple()} {random.choice(['', self._triple()])} }}"
+            case "bind":
+                function = random.choice(["LANG(?{})", "STR(?{})", "?{}", "DATATYPE(?{})", "YEAR(?{})", "STRLEN(?{})", "BOUND(?{})"])
+                return f"BIND({function.format(self._name())} AS ?x{random.randrange(9)})"
+            case "values":
+                rows = " ".join(f"({random.choice(['UNDEF', self._term(), self._term()])} {self._term()})" for _ in range(2))
+                return f"VALUES (?{random.choice(['a', 'b'])} ?{random.choice(['c', 'd'])}) {{ {rows} }}"
+        return f"FILTER({self._condition(2)})"
+
+    def _condition(self, depth: int) -> str:
+        random, name = self._random, self._name()
+        choices = [
+            f"?{name} {random.choice(['=', '!=', '<', '>', '<=', '>='])} {self._term()}",
+            f"?{name} {random.choice(['=', '!=', '<'])} ?{self._name()}",
+            f"?{name} {random.choice(['IN', 'NOT IN'])} ({self._term()}, {self._term()})",
+            f"BOUND(?{name})",
+            f'LANG(?{name}) = "{random.choice(["en", "fr", ""])}"',
+            f'LANGMATCHES(LANG(?{name}), "{random.choice(["en", "*", "EN-gb"])}")',
+            f'CONTAINS(LCASE(?{name}), "{random.choice(["kenya", "", "é", "a"])}")',
+            f'STRSTARTS(STR(?{name}), "{random.choice(["http://example.org/n1", "K", ""])}")',
+            f'STRENDS(?{name}, "a")',
+            f'REGEX(?{name}, "{random.choice(["Ken", "ken", "a"])}"{random.choice(["", ", " + chr(34) + "i" + chr(34)])})',
+            f"{random.choice(['isIRI', 'isBLANK', 'isLITERAL'])}(?{name})",
+            f"DATATYPE(?{name}) = <{XSD}{random.choice(['integer', 'date', 'string'])}>",
+            f"YEAR(?{name}) > 2020",
+            f"STRLEN(?{name}) < 3",
+            f"STR(?{name}) = STR(?{self._name()})",
+        ]
+        if depth and random.random() < 0.4:
+            one, two = self._condition(depth - 1), self._condition(depth - 1)
+            return random.choice([f"({one}) && ({two})", f"({one}) || ({two})", f"!({one})"])
+        return random.choice(choices)
+
+    def _name(self) -> str:
+        return self._random.choice(self._names)
+
+    def _term(self) -> str:
+        random = self._random
+        return str(random.choice(random.choice([NODES, TEXTS, INTEGERS, DATES, ODD])))
+
+    def _triple(self) -> str:
+        random = self._random
+        subject = random.choice(["?a", "?a", "?b", "?c", "[]", str(random.choice(NODES))])
+        if random.random() < 0.12:
+            return f"{subject} ?{random.choice(['b', 'd'])} ?{random.choice(['c', 'd'])} ."
+        one, two = random.sample(PREDICATES, 2)
+        predicate = random.choice([str(one)] * 6 + [f"{one}/{two}", f"^{one}", f"{one}|{two}", f"({one}|^{two})"])
+        value = random.choice(["?b", "?c", "?d", "?d", str(random.choice(VALUES[one]))])
+        return f"{subject} {predicate} {'?d' if value.startswith('_:') else value} ."

@@ -1,0 +1,285 @@
+"""The columns answer as the RDF store does, or not at all, and follow the journal as it does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from random import Random
+
+import duckdb
+import pytest
+from column_store import columns_of, columns_of_unmerged, comparable, merged_store, rows, solutions
+from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
+from pyoxigraph import Literal, Quad, QueryResultsFormat, Store
+from random_queries import GRAPHS, NODES, PREDICATES, QueryGenerator, random_quads, typed
+from w3c_suite import SUITE, Case, cases, load, result_set, table
+
+from journal.journal import Journal
+from publisher.projections.journal_reader import JournalReader
+from publisher.store.columns.database import TABLES, ColumnDatabase, TermCollision, insert_terms
+from publisher.store.columns.engine import ColumnEngine
+from publisher.store.columns.relations import NotCompiled
+from publisher.store.columns.terms import term_row
+from publisher.store.columns.updater import FILE, ColumnUpdater
+from publisher.store.embedded import EmbeddedStore, open_runner
+from publisher.store.runner import Runner
+from publisher.store.workers.column_reader import ColumnSnapshot, compiled_answer
+from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.reader import in_written_order
+from vocab.describe import quads
+from vocab.schemes import statements
+
+SEEDS = 100
+PER_DATA = 10  # queries of the same data
+FORMATS = {".srx": QueryResultsFormat.XML, ".srj": QueryResultsFormat.JSON, ".tsv": QueryResultsFormat.TSV}
+EVALUATED = [it for it in cases(SUITE / "manifest-all.ttl") if it.kind == "QueryEvaluationTest"] if SUITE.exists() else []
+COUNT = "SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"
+
+
+@pytest.mark.parametrize("first", range(0, SEEDS, PER_DATA))
+def test_random_queries_have_equal_answers(first: int, tmp_path: Path) -> None:
+    held = random_quads(Random(first))
+    store, compiled = merged_store(held), 0
+    with closing(columns_of(held, tmp_path)) as columns:
+        for seed in range(first, first + PER_DATA):
+            query = QueryGenerator(Random(seed)).query()
+            try:
+                answer = solutions(columns.answer(columns.compile(query)))
+            except NotCompiled:
+                continue
+            compiled += 1
+
+            assert comparable(query, answer) == comparable(query, solutions(store.query(query))), query
+
+    assert compiled >= PER_DATA // 5
+
+
+@pytest.mark.suite("w3c-sparql11")
+def test_what_is_compiled_of_the_w3c_suite_is_right(tmp_path: Path) -> None:
+    store, right, wrong = Store(), [], []
+    with closing(columns_of([], tmp_path / "empty")) as empty:
+        compiled = [case for case in EVALUATED if _forced(case, empty) is not None]
+    for number, case in enumerate(compiled):
+        load(store, case)
+        with closing(columns_of_unmerged(store, tmp_path / str(number))) as columns:
+            if (answer := _forced(case, columns)) is not None:
+                (right if table(answer, QueryResultsFormat.JSON) == _wanted(case) else wrong).append(case.name)
+
+    assert wrong == []
+    assert len(right) >= 45
+
+
+def _forced(case: Case, columns: ColumnEngine) -> bytes | None:
+    base = case.query.as_uri()
+    try:
+        query = columns.compile(in_written_order(case.query.read_text("utf-8"), base), base)
+        return columns.answer(query).serialize(format=QueryResultsFormat.JSON)
+    except (NotCompiled, SyntaxError):
+        return None
+
+
+def _wanted(case: Case) -> object:
+    assert case.result
+    form = FORMATS.get(case.result.suffix)
+    return table(case.result.read_bytes(), form) if form else result_set(case.result)
+
+
+@pytest.fixture
+def held() -> list[Quad]:
+    return random_quads(Random(1))
+
+
+def test_applying_an_entry_again_changes_nothing(held: list[Quad], tmp_path: Path) -> None:
+    with closing(columns_of(held, tmp_path / "once")) as once, closing(columns_of([*held, *held], tmp_path / "twice")) as twice:
+        assert _answer(once, COUNT) == _answer(twice, COUNT)
+
+
+def test_triple_stays_while_another_graph_has_it(tmp_path: Path) -> None:
+    quad = Quad(NODES[0], PREDICATES[0], NODES[1], GRAPHS[0])
+    other = Quad(quad.subject, quad.predicate, quad.object, GRAPHS[1])
+    last = Quad(NODES[0], PREDICATES[0], NODES[2], GRAPHS[1])
+
+    answer = _after([*rows([quad, other, last]), *rows([quad, last], "D")], tmp_path)
+
+    assert answer == [(str(PREDICATES[0]), str(Literal(1)))]
+
+
+def test_row_that_adds_after_a_deletion_counts(tmp_path: Path) -> None:
+    quad = Quad(NODES[0], PREDICATES[0], NODES[1], GRAPHS[0])
+
+    answer = _after([*rows([quad]), *rows([quad], "D"), *rows([quad])], tmp_path)
+
+    assert answer == [(str(PREDICATES[0]), str(Literal(1)))]
+
+
+def test_numbers_of_one_value_are_one_term_as_in_the_store(tmp_path: Path) -> None:
+    same = [Quad(NODES[0], PREDICATES[3], typed(text, "integer"), GRAPHS[0]) for text in ("1", "01", "+1")]
+
+    with closing(columns_of(same, tmp_path)) as columns:
+        assert _answer(columns, COUNT) == solutions(merged_store(same).query(COUNT))
+
+
+def test_uncommitted_changes_are_lost_with_their_position(held: list[Quad], tmp_path: Path) -> None:
+    path = tmp_path / "work.duckdb"
+    with closing(ColumnDatabase(path)) as database:
+        database.begin()
+        list(database.apply(rows(held[:9])))
+        database.commit(7, "seventh")
+        database.begin()
+        list(database.apply(rows(held)))
+
+    with closing(ColumnDatabase(path)) as database:
+        assert database.checkpoint()[:2] == (7, "seventh")
+        database.copy(tmp_path / "copy.duckdb")
+    with closing(ColumnEngine(tmp_path / "copy.duckdb")) as columns:
+        assert columns.triples == len({quad.triple for quad in held[:9]})
+
+
+def test_two_terms_with_one_number_are_refused() -> None:
+    one, two = term_row(NODES[0]), term_row(NODES[1])._replace(id=term_row(NODES[0]).id)
+    with duckdb.connect() as connection:
+        connection.execute(TABLES)
+        insert_terms(connection, {one.id: one}, 1)
+        with pytest.raises(TermCollision):
+            insert_terms(connection, {two.id: two}, 1)
+
+
+@pytest.mark.parametrize(
+    ("query", "reason"),
+    [
+        ("ASK { ?s ?p ?o }", "only SELECT is compiled"),
+        ("SELECT ?s { ?s ?p ?o } LIMIT 5", "LIMIT or OFFSET without ORDER BY"),
+        ("SELECT ?s FROM <http://example.org/g0> { ?s ?p ?o }", "FROM"),
+        ("SELECT (RAND() AS ?x) { ?s ?p ?o }", "RAND"),
+        ("SELECT ?s { ?s <relative> ?o }", "the relative IRI relative"),
+        ("SELECT ?s { ?s (<x:p>|<x:q>) ?o }", "an alternative path"),
+    ],
+)
+def test_query_that_is_not_certain_is_not_compiled(query: str, reason: str, held: list[Quad], tmp_path: Path) -> None:
+    with closing(columns_of(held, tmp_path)) as columns, pytest.raises(NotCompiled, match=reason):
+        columns.compile(query)
+
+
+def test_value_that_is_not_certain_ends_the_query(tmp_path: Path) -> None:
+    odd = [Quad(NODES[0], PREDICATES[0], typed(text, "decimal"), GRAPHS[0]) for text in ("1.5", "2.5")]
+    with closing(columns_of(odd, tmp_path)) as columns, pytest.raises(NotCompiled, match="not compiled"):
+        columns.answer(columns.compile("SELECT ?o { ?s ?p ?o FILTER(?o > 1) }"))
+
+
+def test_lower_case_is_the_stores_for_every_letter_that_is_compiled(tmp_path: Path) -> None:
+    ranges = ((0x23, 0x5B), (0x5D, 0x7E), (0x80, 0x12F), (0x131, 0x17F), (0x400, 0x45F), (0x600, 0x6FF), (0x2010, 0x2027), (0x3000, 0x9FFF))
+    letters = [chr(code) for first, last in ranges for code in range(first, last + 1)]
+    held = [Quad(NODES[0], PREDICATES[2], Literal(f"{letter}x"), GRAPHS[0]) for letter in letters]
+    lowered = solutions(merged_store(held).query("SELECT ?o (LCASE(?o) AS ?low) { ?s ?p ?o }"))
+    with closing(columns_of(held, tmp_path)) as columns:
+        passed = _answer(columns, 'SELECT ?o { ?s ?p ?o FILTER(CONTAINS(LCASE(?o), "x")) }')
+        found = columns.connection.execute("SELECT text, '\"' || lower(lexical) || '\"' FROM terms WHERE kind = 2").fetchall()
+
+    assert len(passed) == len(letters)
+    assert dict(found) == dict(lowered)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    journal = Journal(tmp_path / "journal")
+    vocabulary = [f"A {quad}" for graph, lines in statements(IRIS.base) for quad in quads(lines, graph)]
+    records = [row for it in (RICH, *(plain(number) for number in range(20))) for row in record_rows("demo", it)]
+    journal.append([*vocabulary, *records], run="run-1", time=SEEN)
+    (tmp_path / "status.nq").write_text(f'<{IRIS.base}x> <{IRIS.ns}checked> "now" <{IRIS.status}> .\n')
+    return tmp_path
+
+
+def follower(data: Path) -> Runner[EmbeddedStore]:
+    return open_runner(JournalReader(Journal(data / "journal"), IRIS.base), data / "store", data / "status.nq", IRIS.status)
+
+
+def level(it: Runner[EmbeddedStore]) -> str:
+    """Step until nothing is new, and close; return the newest snapshot's folder."""
+    path = ""
+    with closing(it):
+        while (shown := it.step()) is not None:
+            path = shown.path
+    return path
+
+
+@pytest.fixture
+def snapshot(data: Path) -> Iterator[ColumnSnapshot]:
+    with closing(ColumnSnapshot(level(follower(data)))) as opened:
+        yield opened
+
+
+def test_snapshot_has_the_columns_and_the_status_graph(snapshot: ColumnSnapshot) -> None:
+    assert snapshot.columns
+    query = "SELECT ?g ?p (COUNT(*) AS ?n) { GRAPH ?g { ?s ?p ?o } } GROUP BY ?g ?p"
+    merged = "SELECT ?p (COUNT(DISTINCT ?o) AS ?n) { ?s ?p ?o } GROUP BY ?p"
+
+    for text in (COUNT, merged, query):
+        result = solutions(compiled_answer(snapshot.columns, QueryRequest(text, base=IRIS.base), 0))
+        assert comparable(text, result) == comparable(text, solutions(snapshot.store.query(text)))
+
+
+def test_engine_is_named_with_the_result(snapshot: ColumnSnapshot) -> None:
+    engines = [snapshot.evaluate(QueryRequest(text, base=IRIS.base))[1] for text in (COUNT, "ASK { ?s ?p ?o }")]
+
+    assert engines == ["columns", "store"]
+
+
+def test_columns_follow_a_change(data: Path) -> None:
+    level(follower(data))
+    gone = [f"D {row[2:]}" for row in record_rows("demo", plain(3))]
+    Journal(data / "journal").append([*gone, *record_rows("demo", plain(77))], run="run-2", time=CHANGED)
+
+    with closing(ColumnSnapshot(level(follower(data)))) as opened:
+        assert opened.columns
+        answer = _answer(opened.columns, COUNT)
+
+        assert comparable(COUNT, answer) == comparable(COUNT, solutions(opened.store.query(COUNT)))
+
+
+def test_columns_at_another_position_are_not_used(data: Path) -> None:
+    path = level(follower(data))
+    (Path(path) / "columns" / "position").unlink()
+
+    with closing(ColumnSnapshot(path)) as opened:
+        assert opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1] == "store"
+
+
+def test_columns_of_another_journal_are_rebuilt(data: Path) -> None:
+    reader = JournalReader(Journal(data / "journal"), IRIS.base)
+    with closing(ColumnDatabase(data / "columns" / "work.duckdb")) as database:
+        database.begin()
+        database.commit(1, "of another journal")
+
+    with closing(ColumnUpdater(data / "columns", reader)) as updater:
+        assert updater.checkpoint == 0
+
+
+def test_damaged_columns_are_rebuilt(data: Path) -> None:
+    folder = data / "columns"
+    folder.mkdir()
+    (folder / "work.duckdb").write_bytes(b"no database")
+    reader = JournalReader(Journal(data / "journal"), IRIS.base)
+    entry = next(reader.entries(0))
+
+    with closing(ColumnUpdater(folder, reader)) as updater:
+        list(updater.advance(Store(), 1, entry.id))
+        updater.show(1)
+
+        assert (updater.checkpoint, updater.position) == (1, 1)
+        assert (updater.shown / FILE).exists()
+
+
+def _after(changes: list[bytes], folder: Path) -> list[tuple[str | None, ...]]:
+    with closing(ColumnDatabase(folder / "work.duckdb")) as database:
+        for number, row in enumerate(changes):
+            database.begin()
+            list(database.apply([row]))
+            database.commit(number, "entry")
+        database.copy(folder / "copy.duckdb")
+    with closing(ColumnEngine(folder / "copy.duckdb")) as columns:
+        return _answer(columns, COUNT)
+
+
+def _answer(columns: ColumnEngine, query: str) -> list[tuple[str | None, ...]]:
+    return solutions(columns.answer(columns.compile(query)))
