@@ -26,6 +26,7 @@ SLOW = {
     "walk",
     "workers",
     "test_clients.py",
+    "test_columns.py",
     "test_cuts.py",
     "test_desk_served.py",
     "test_engines_agree.py",

@@ -31,6 +31,7 @@ from publisher.store.columns.relations import (
     restrict,
     union,
     with_properties,
+    with_term,
 )
 from publisher.store.columns.terms import Kind, TermRow
 from vocab.terms import XSD
@@ -51,14 +52,13 @@ class CompiledQuery:
     """*sql* yields one column, each row a line of SPARQL's TSV without its line end, for *variables*.
 
     *cost* is about how many triples and solutions are visited. *is_blocking*: it sorts, groups or is DISTINCT, so that
-    no row is known before all are found. *algebra* is rdflib's, as text.
+    no row is known before all are found.
     """
 
     sql: str
     variables: tuple[str, ...]
     cost: float
     is_blocking: bool
-    algebra: str
 
 
 class ParsedQuery(NamedTuple):
@@ -71,6 +71,8 @@ class ParsedQuery(NamedTuple):
 
 def parse(text: str, base: str | None = None) -> ParsedQuery:
     """Parse *text*, whose relative IRIs are resolved by *base*. Raises NotCompiled."""
+    if "\\" in text:
+        raise NotCompiled("an escape, which the parsers may read in two ways")
     try:
         query = translateQuery(parseQuery(text), base=base)
     except RecursionError as error:
@@ -129,18 +131,19 @@ class _Compiler:
         """Return the whole query as SQL."""
         relation, is_ordered = self._select(algebra.p)
         variables = tuple(str(variable) for variable in algebra.PV)
-        found, joins = [], []
+        found = []
+        ordered = f"SELECT *, row_number() OVER () AS place FROM ({relation.sql})" if is_ordered else relation.sql
+        source = f"({ordered}) q"
         for number, variable in enumerate(variables):
             column, name = relation.columns[variable], f"q.{self._names[variable]}"
             if column.type is ColumnType.TERM:
-                joins.append(f"LEFT JOIN terms t{number} ON t{number}.id = {name}")
+                source = with_term(source, f"t{number}", name)
             text = self._text(column, name, f"t{number}.text")
             found.append(f"coalesce({text}, '')")
-        ordered = f"SELECT *, row_number() OVER () AS place FROM ({relation.sql})" if is_ordered else relation.sql
         end = " ORDER BY q.place" if is_ordered else ""
-        sql = f"SELECT concat_ws('\t', {', '.join(found)}) AS line FROM ({ordered}) q {' '.join(joins)}{end}"
+        sql = f"SELECT concat_ws('\t', {', '.join(found)}) AS line FROM {source}{end}"
         is_blocking = is_ordered or self._has_aggregate or "Distinct" in (algebra.p.name, algebra.p.p.name)
-        return CompiledQuery(sql, variables, self._patterns.cost, is_blocking, str(algebra.p))
+        return CompiledQuery(sql, variables, self._patterns.cost, is_blocking)
 
     def _text(self, column: Column, name: str, text: str) -> str:
         """Return the N-Triples form of a value as SQL."""
@@ -439,7 +442,7 @@ def _existence(expression: object) -> bool:
 def _is_substitutable(node: CompValue) -> bool:
     """Return whether solutions of *node* can be found without those outside: filters use only its own variables."""
     if node.name == "BGP":
-        return bool(node.triples)
+        return True
     if node.name == "Join":
         return _is_substitutable(node.p1) and _is_substitutable(node.p2)
     if node.name == "Filter":

@@ -97,8 +97,8 @@ class ColumnDatabase:
     def checkpoint(self) -> tuple[int, str, str]:
         """Return the number and id of the last journal entry, and the version that wrote it."""
         query = "SELECT position, entry, version FROM checkpoint"
-        found = self._connection.execute(query).fetchone()
-        return (found[0], found[1], found[2]) if found else (0, "", "")
+        found = self._connection.execute(query).fetchall()
+        return (found[0][0], found[0][1], found[0][2]) if found else (0, "", "")
 
     def begin(self) -> None:
         """Begin a transaction, which ``commit`` ends."""
@@ -129,8 +129,7 @@ class ColumnDatabase:
 
     def _sort_if_needed(self) -> None:
         query = "SELECT (SELECT max(sorted) FROM layout), (SELECT count(*) FROM quads)"
-        found = self._connection.execute(query).fetchone()
-        before, now = found if found else (None, 0)
+        ((before, now),) = self._connection.execute(query).fetchall()
         if before is None or now > before * (1 + UNSORTED):
             self._connection.execute(f"BEGIN; {_SORT} COMMIT")
 
@@ -189,7 +188,7 @@ def insert_terms(
     connection.register("new_terms", columns)
     try:
         collision = "SELECT 1 FROM new_terms n JOIN terms t USING (id) WHERE n.text <> t.text"
-        if distinct != len(rows) or connection.execute(collision).fetchone():
+        if distinct != len(rows) or connection.execute(collision).fetchall():
             raise TermCollision("two terms have the same 64-bit hash")
         connection.execute(
             "INSERT INTO terms SELECT id, kind, text, lexical, datatype, language, whole"

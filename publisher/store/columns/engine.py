@@ -17,7 +17,7 @@ from publisher.store.columns.patterns import PredicateCount
 from publisher.store.columns.relations import NotCompiled
 
 MEMORY = 512 << 20  # bytes; a query that needs more is put to the RDF store
-FETCHED = 1_000  # rows that are fetched at a time
+FETCHED = 10_000  # rows that are fetched at a time
 CACHED = 500  # queries whose algebra or SQL is kept
 
 
@@ -39,7 +39,8 @@ class ColumnEngine:
         self.connection.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS stored (READ_ONLY)")
         graphs = self.connection.execute("SELECT graph FROM stored.beside").fetchall()
         self._add([quad for (graph,) in graphs for quad in quads_of(graph)])
-        self.connection.execute("SET disabled_optimizers = 'join_order'")  # the compiler orders joins
+        # The compiler orders joins and chooses what is hashed: DuckDB expects groups to be many, and hashes all terms.
+        self.connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         self._objects: dict[tuple[int, int], int] = {}
         self._compiled: LRUCache[tuple[str, str | None], CompiledQuery | str] = LRUCache(CACHED)
 
@@ -80,8 +81,7 @@ class ColumnEngine:
         key = (predicate, value)
         if key not in self._objects:
             query = "SELECT count(*) FROM triples WHERE p = ? AND o = ?"
-            found = self.connection.execute(query, [predicate, value]).fetchone()
-            self._objects[key] = found[0] if found else 0
+            ((self._objects[key],),) = self.connection.execute(query, [predicate, value]).fetchall()
         return self._objects[key]
 
     def compile(self, text: str, base: str | None = None) -> CompiledQuery:
@@ -105,7 +105,7 @@ class ColumnEngine:
             self.connection.execute(f"CREATE OR REPLACE TEMP TABLE answer AS {query.sql}")
         except duckdb.Error as error:
             raise NotCompiled(str(error)) from error
-        lines = _Lines(self.connection.execute("SELECT line FROM answer"), query.variables)
+        lines = _Lines(self.connection, query.variables)
         solutions = parse_query_results(lines, QueryResultsFormat.TSV)  # type: ignore[arg-type]  # it needs only read
         assert isinstance(solutions, QuerySolutions)
         return solutions
@@ -116,14 +116,16 @@ class ColumnEngine:
 
 
 class _Lines(io.RawIOBase):
-    """Solutions as a file of SPARQL's TSV, fetched as it is read."""
+    """The table ``answer`` as a file of SPARQL's TSV, fetched in parts: an unfinished result would block the connection."""
 
-    def __init__(self, rows: duckdb.DuckDBPyConnection, variables: Iterable[str]) -> None:
-        self._rows = rows
+    def __init__(self, connection: duckdb.DuckDBPyConnection, variables: Iterable[str]) -> None:
+        self._connection, self._place = connection, 0
         self._data = ("\t".join(f"?{variable}" for variable in variables) + "\n").encode()
 
     def _fetch(self) -> bool:
-        lines = self._rows.fetchmany(FETCHED)
+        query = "SELECT line FROM answer WHERE rowid >= ? AND rowid < ? ORDER BY rowid"
+        lines = self._connection.execute(query, [self._place, self._place + FETCHED]).fetchall()
+        self._place += FETCHED
         self._data += "".join(f"{line}\n" for (line,) in lines).encode()
         return bool(lines)
 

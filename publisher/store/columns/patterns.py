@@ -131,7 +131,7 @@ class Patterns:
 
     def _joined(self, patterns: Sequence[_Pattern]) -> Relation:
         places: dict[str, str] = {}
-        tables = []
+        tables, joins, first = [], [], "true"
         for number, pattern in enumerate(patterns):
             conditions = []
             for column, term in pattern.terms.items():
@@ -142,12 +142,17 @@ class Patterns:
                     conditions.append(f"{place} = {places[term]}")
                 else:
                     places[term] = place
-            head = f"{pattern.source} p{number}"
             condition = " AND ".join(conditions) or "true"
-            tables.append(f"JOIN {head} ON {condition}" if number else f"(SELECT 1) unit JOIN {head} ON {condition}")
+            tables.append(f"{pattern.source} p{number}")
+            if number:
+                joins.append(f"ON {condition}")
+            else:
+                first = condition
         visible = {term: place for term, place in places.items() if not term.startswith(" ")}
         columns = ", ".join(f"{place} AS {self._names[term]}" for term, place in visible.items())
-        sql = f"SELECT {columns or '1 AS unit'} FROM {' '.join(tables)}"
+        # DuckDB hashes the right side of a join, so what is found before stands there: p2 JOIN p1 JOIN p0 ON ... ON ...
+        source = " ".join([" JOIN ".join(reversed(tables)), *joins])
+        sql = f"SELECT {columns or '1 AS unit'} FROM {source} WHERE {first}"
         return Relation(sql, {term: Column() for term in visible})
 
 

@@ -36,10 +36,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """Solutions: *sql* is a SELECT statement with a column for each variable.
-
-    *keys* are SQL expressions over the columns by which it is ordered.
-    """
+    """Solutions: *sql* is a SELECT statement with a column for each variable."""
 
     sql: str
     columns: Mapping[str, Column] = field(default_factory=dict)
@@ -174,14 +171,22 @@ def with_properties(names: Names, relation: Relation, variables: Collection[str]
     terms = [it for it in dict.fromkeys(variables) if it in relation.columns and relation.columns[it].type is ColumnType.TERM]
     if not terms:
         return relation
-    found, joins = ["q.*"], []
+    found, source = ["q.*"], f"({relation.sql}) q"
     for number, variable in enumerate(terms):
         name, table = names[variable], f"t{number}"
         missing = f"{table}.id IS NULL AND q.{name} IS NOT NULL"
         found.append(f"{fallback(missing, f'{table}.kind')} AS {name}_kind")
         found += [f"{table}.{it} AS {name}_{it}" for it in PROPERTIES[1:]]
-        joins.append(f"LEFT JOIN terms {table} ON {table}.id = q.{name}")
-    return Relation(f"SELECT {', '.join(found)} FROM ({relation.sql}) q {' '.join(joins)}", relation.columns)
+        source = with_term(source, table, f"q.{name}")
+    return Relation(f"SELECT {', '.join(found)} FROM {source}", relation.columns)
+
+
+def with_term(source: str, table: str, number: str) -> str:
+    """Return the rows of *source* with the row *table* of the term table whose id is *number*, if there is one.
+
+    DuckDB hashes the right side of a join: *source* is mostly smaller than the term table.
+    """
+    return f"terms {table} RIGHT JOIN {source} ON {table}.id = {number}"
 
 
 def restrict(names: Names, relation: Relation, condition: str) -> Relation:

@@ -20,7 +20,7 @@ from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import OpenSnapshot, Result, in_written_order, serve, start_worker
 
 COLUMNS = "columns"  # the name of the engine
-SMALL = 2_000  # triples and solutions to visit up to which the RDF store is as fast
+SMALL = 5_000  # triples and solutions to visit up to which the RDF store is as fast
 _MAX_LENGTH = 20_000  # characters of a query that is compiled
 
 # Only such queries visit much and answer little, so that the columns pay; a word in a comment or a string counts too.
