@@ -23,7 +23,7 @@ _DOTS = re.compile(r"/\.\.?(?:/|$)")
 _PLAIN_PATTERN = re.compile(r"[A-Za-z0-9 ]+")  # means the same in every dialect of regular expressions
 _DATE_TIME = URIRef(f"{XSD}dateTime")
 _RANGE = re.compile(r"[A-Za-z0-9-]+")
-_LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-\x{2027}\x{3000}-\x{9FFF}]*"
+_LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-\x{2027}\x{3000}-\x{9FFF}\x{FF00}-\x{FFEF}]*"
 _STRINGS = f"({Kind.STRING:d}, {Kind.LANGUAGE_STRING:d})"
 
 
