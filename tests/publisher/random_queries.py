@@ -178,6 +178,6 @@ class QueryGenerator:
         if random.random() < 0.12:
             return f"{subject} ?{random.choice(['b', 'd'])} ?{random.choice(['c', 'd'])} ."
         one, two = random.sample(PREDICATES, 2)
-        predicate = random.choice([str(one)] * 6 + [f"{one}/{two}", f"^{one}", f"{one}|{two}", f"({one}|^{two})"])
+        predicate = random.choice([str(one)] * 20 + [f"{one}/{two}", f"^{one}", f"({one}/^{two})"] * 2 + [f"({one}|^{two})"])
         value = random.choice(["?b", "?c", "?d", "?d", str(random.choice(VALUES[one]))])
         return f"{subject} {predicate} {'?d' if value.startswith('_:') else value} ."
