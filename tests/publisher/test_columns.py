@@ -8,14 +8,12 @@ from pathlib import Path
 from random import Random
 
 import duckdb
-import httpx
 import pytest
 from column_store import columns_of, columns_of_unmerged, comparable, merged_store, rows, solutions
 from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 from pyoxigraph import Literal, Quad, QueryResultsFormat, Store
 from random_queries import GRAPHS, NODES, PREDICATES, QueryGenerator, random_quads, typed
 from w3c_suite import SUITE, Case, cases, load, result_set, table
-from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.projections.journal_reader import JournalReader
@@ -24,8 +22,7 @@ from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.terms import term_row
 from publisher.store.columns.updater import FILE, ColumnUpdater
-from publisher.store.embedded import EmbeddedStore, open_runner
-from publisher.store.query_service import QueryService
+from publisher.store.embedded import EmbeddedStore
 from publisher.store.runner import Runner
 from publisher.store.workers.column_reader import ColumnSnapshot, compiled_answer
 from publisher.store.workers.query_request import QueryRequest
@@ -201,7 +198,9 @@ def data(tmp_path: Path) -> Path:
 
 
 def follower(data: Path) -> Runner[EmbeddedStore]:
-    return open_runner(JournalReader(Journal(data / "journal"), IRIS.base), data / "store", data / "status.nq", IRIS.status)
+    reader, folder = JournalReader(Journal(data / "journal"), IRIS.base), data / "store"
+    store = EmbeddedStore(reader, folder, data / "status.nq", IRIS.status)
+    return Runner(store, [ColumnUpdater(folder / "columns", reader)])
 
 
 def level(it: Runner[EmbeddedStore]) -> str:
@@ -280,24 +279,12 @@ def test_damaged_columns_are_rebuilt(data: Path) -> None:
         assert (updater.shown / FILE).exists()
 
 
-async def test_header_names_the_engine(service: QueryService, inside: httpx.AsyncClient) -> None:
-    await wait_until_async(lambda: service.current.columns >= service.current.position, "columns of the last entry")
-    queries = (COUNT, "SELECT ?s { ?s ?p ?o } LIMIT 1")
+def test_unbound_is_ordered_first(tmp_path: Path) -> None:
+    held = [Quad(NODES[0], PREDICATES[0], NODES[1], GRAPHS[0]), Quad(NODES[2], PREDICATES[0], NODES[0], GRAPHS[0])]
+    query = f"SELECT ?c {{ ?a {PREDICATES[0]} ?b OPTIONAL {{ ?b {PREDICATES[0]} ?c }} }} ORDER BY ?c"
 
-    engines = [(await inside.get("/sparql", params={"query": text})).headers["Stocktake-Engine"] for text in queries * 2]
-
-    assert engines == ["columns", "store"] * 2  # the second time from the cache
-
-
-async def test_rows_above_the_limit_are_cut_as_the_stores_are(service: QueryService) -> None:
-    await wait_until_async(lambda: service.current.columns >= service.current.position, "columns of the last entry")
-    query = QueryRequest("SELECT DISTINCT ?s ?p ?o { ?s ?p ?o }", "csv", base=IRIS.base, rows=1_000)
-    answers = [await service.query(query), await service.query(QueryRequest(COUNT, base=IRIS.base))]
-    with closing(answers[0]), closing(answers[1]):
-        body = b"".join([chunk async for chunk in answers[0].marked_chunks()])
-
-        assert body.count(b"\r\n") == 1_001
-        assert [answer.engine for answer in answers] == ["columns", "columns"]
+    with closing(columns_of(held, tmp_path)) as columns:
+        assert _answer(columns, query) == [(None,), (str(NODES[1]),)]
 
 
 def _after(changes: list[bytes], folder: Path) -> list[tuple[str | None, ...]]:

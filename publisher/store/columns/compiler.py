@@ -215,7 +215,7 @@ class _Compiler:
         if column.type is not ColumnType.TERM:
             return [name]
         uncertain = f"{name}_kind IN ({Kind.BLANK:d}, {Kind.OTHER:d})"
-        rank = fallback(uncertain, f"least({name}_kind, 2)")
+        rank = fallback(uncertain, f"CASE WHEN {name}_kind > 2 THEN 2 ELSE {name}_kind END")
         return [rank, f"{name}_whole", f"{name}_lexical", f"{name}_datatype", f"{name}_language"]
 
     def pattern(self, node: CompValue, graph: int | str | None = None) -> Relation:

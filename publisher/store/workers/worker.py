@@ -24,7 +24,6 @@ from publisher.store.workers.update import Update
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 READER = "publisher.store.workers.reader"
-COLUMN_READER = "publisher.store.workers.column_reader"
 _OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}  # how the engine ends when it gets no memory
 
 _MEMORY = "the query was stopped at its memory limit; narrow it, sort or group fewer rows, put it as an export, or take a dump"
