@@ -10,19 +10,21 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pyparsing import ParseException
 from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translateQuery
 from rdflib.plugins.sparql.parser import parseQuery
 from rdflib.plugins.sparql.parserutils import CompValue
+from rdflib.plugins.sparql.sparql import SPARQLError
 from rdflib.term import Literal, URIRef, Variable
 
 from publisher.store.columns.expressions import Condition, Expressions, constant, quote, variables_of
 from publisher.store.columns.patterns import Patterns, Statistics
 from publisher.store.columns.relations import (
-    Column,
     ColumnType,
     Names,
     NotCompiled,
-    Relation,
+    SolutionTable,
+    VariableColumn,
     exists,
     fallback,
     join,
@@ -33,7 +35,7 @@ from publisher.store.columns.relations import (
     with_properties,
     with_term,
 )
-from publisher.store.columns.terms import Kind, TermRow
+from publisher.store.columns.terms import TermKind, TermRow
 from vocab.terms import XSD
 
 _EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
@@ -43,6 +45,10 @@ _ESCAPES = (  # of N-Triples, by the SQL of the character
     ("chr(10)", "\\n"),
     ("chr(13)", "\\r"),
     ("chr(9)", "\\t"),
+)
+_PARSER_ERRORS = (  # what rdflib raises for texts that it does not read
+    *(ParseException, SPARQLError, ValueError, TypeError, LookupError),
+    *(AttributeError, NotImplementedError, AssertionError),
 )
 _MAX_DEPTH = 40  # levels of the algebra, so that neither Python nor DuckDB reaches its own limit
 
@@ -77,7 +83,7 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
         query = translateQuery(parseQuery(text), base=base)
     except RecursionError as error:
         raise NotCompiled("the query is nested too deeply") from error
-    except Exception as error:  # the parser raises errors of many kinds
+    except _PARSER_ERRORS as error:
         raise NotCompiled(f"the parser refuses it: {error}") from error
     algebra = query.algebra
     return ParsedQuery(algebra, algebra.name == "SelectQuery", bool(algebra.datasetClause))
@@ -145,7 +151,7 @@ class _Compiler:
         is_blocking = is_ordered or self._has_aggregate or "Distinct" in (algebra.p.name, algebra.p.p.name)
         return CompiledQuery(sql, variables, self._patterns.cost, is_blocking)
 
-    def _text(self, column: Column, name: str, text: str) -> str:
+    def _text(self, column: VariableColumn, name: str, text: str) -> str:
         """Return the N-Triples form of a value as SQL."""
         if column.type is ColumnType.INTEGER:
             return f"'\"' || {name} || '\"^^<{XSD}integer>'"
@@ -162,7 +168,7 @@ class _Compiler:
         known = f"coalesce({text}, CASE {name}{cases} END)" if cases else text
         return f"CASE WHEN {name} IS NULL THEN NULL WHEN {known} IS NULL THEN error('term') ELSE {known} END"
 
-    def _select(self, node: CompValue) -> tuple[Relation, bool]:
+    def _select(self, node: CompValue) -> tuple[SolutionTable, bool]:
         """Return a SELECT, and whether it is ordered."""
         it = _modifiers(node)
         if (it.length is not None or it.start) and not it.order:
@@ -172,21 +178,21 @@ class _Compiler:
         projected = {variable: whole.columns[variable] for variable in it.variables}
         names = ", ".join(self._names[variable] for variable in it.variables)
         if it.distinct:
-            whole = Relation(f"SELECT DISTINCT {names} FROM ({whole.sql})", projected)
+            whole = SolutionTable(f"SELECT DISTINCT {names} FROM ({whole.sql})", projected)
         if not it.order:
-            return Relation(f"SELECT {names} FROM ({whole.sql})", projected), False
-        return Relation(self._ordered(whole, it, names), projected), True
+            return SolutionTable(f"SELECT {names} FROM ({whole.sql})", projected), False
+        return SolutionTable(self._ordered(whole, it, names), projected), True
 
-    def _with_unbound(self, relation: Relation, variables: list[str]) -> Relation:
+    def _with_unbound(self, relation: SolutionTable, variables: list[str]) -> SolutionTable:
         """Return *relation* with a column for each of *variables*."""
         missing = [variable for variable in dict.fromkeys(variables) if variable not in relation.columns]
         if not missing:
             return relation
         unbound = ", ".join(f"NULL::UBIGINT AS {self._names[variable]}" for variable in missing)
-        columns = {**relation.columns, **{variable: Column(nullable=True) for variable in missing}}
-        return Relation(f"SELECT *, {unbound} FROM ({relation.sql})", columns)
+        columns = {**relation.columns, **{variable: VariableColumn(nullable=True) for variable in missing}}
+        return SolutionTable(f"SELECT *, {unbound} FROM ({relation.sql})", columns)
 
-    def _ordered(self, relation: Relation, it: _Modifiers, names: str) -> str:
+    def _ordered(self, relation: SolutionTable, it: _Modifiers, names: str) -> str:
         used = list(dict.fromkeys(variables_of([condition.expr for condition in it.order])))
         if it.distinct and not set(used) <= set(it.variables):
             raise NotCompiled("ORDER BY what DISTINCT leaves out")
@@ -208,17 +214,17 @@ class _Compiler:
         order = f"ORDER BY {', '.join(keys)}{limit}{offset}"
         return f"WITH solutions AS MATERIALIZED ({full.sql}) SELECT {names} FROM solutions{check} {order}"
 
-    def _order_keys(self, expression: object, relation: Relation) -> list[str]:
+    def _order_keys(self, expression: object, relation: SolutionTable) -> list[str]:
         if not isinstance(expression, Variable):
             raise NotCompiled("ORDER BY an expression")
         column, name = relation.columns[str(expression)], self._names[str(expression)]
         if column.type is not ColumnType.TERM:
             return [name]
-        uncertain = f"{name}_kind IN ({Kind.BLANK:d}, {Kind.OTHER:d})"
+        uncertain = f"{name}_kind IN ({TermKind.BLANK:d}, {TermKind.OTHER:d})"
         rank = fallback(uncertain, f"CASE WHEN {name}_kind > 2 THEN 2 ELSE {name}_kind END")
         return [rank, f"{name}_whole", f"{name}_lexical", f"{name}_datatype", f"{name}_language"]
 
-    def pattern(self, node: CompValue, graph: int | str | None = None) -> Relation:
+    def pattern(self, node: CompValue, graph: int | str | None = None) -> SolutionTable:
         """Return a graph pattern in the graph with a number or a variable's name, None for the default graph."""
         self._depth += 1
         if self._depth > _MAX_DEPTH:
@@ -228,7 +234,7 @@ class _Compiler:
         finally:
             self._depth -= 1
 
-    def _pattern(self, node: CompValue, graph: int | str | None) -> Relation:
+    def _pattern(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         match node.name:
             case "BGP":
                 return self._patterns.compile(node.triples, graph)
@@ -258,13 +264,13 @@ class _Compiler:
                 return self._aggregate(node, graph)
         raise NotCompiled(str(node.name))
 
-    def _join(self, node: CompValue, graph: int | str | None) -> Relation:
+    def _join(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         one, two = node.p1, node.p2
         if one.name == two.name == "BGP":
             return self._patterns.compile([*one.triples, *two.triples], graph)
         return join(self._names, self.pattern(one, graph), self.pattern(two, graph))
 
-    def _graph(self, node: CompValue, graph: int | str | None) -> Relation:
+    def _graph(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         if graph is not None:
             raise NotCompiled("GRAPH in GRAPH")
         inside = node.term
@@ -274,7 +280,7 @@ class _Compiler:
             raise NotCompiled("GRAPH of a variable around more than triples")
         return self.pattern(node.p, str(inside))
 
-    def _left_join(self, node: CompValue, graph: int | str | None) -> Relation:
+    def _left_join(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         left, right = self.pattern(node.p1, graph), self.pattern(node.p2, graph)
         if isinstance(node.expr, CompValue) and node.expr.name == "TrueFilter":
             return left_join(self._names, left, right)
@@ -291,7 +297,7 @@ class _Compiler:
         right = with_properties(self._names, right, sorted(used & right.columns.keys() - left.columns.keys()))
         return left_join(self._names, left, right, condition)
 
-    def _filter(self, node: CompValue, graph: int | str | None) -> Relation:
+    def _filter(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         relation = self.pattern(node.p, graph)
         parts = _conjunction(node.expr)
         plain = [part for part in parts if not _existence(part)]
@@ -305,7 +311,7 @@ class _Compiler:
                 relation = self._exists(relation, part, graph)
         return relation
 
-    def _exists(self, relation: Relation, it: CompValue, graph: int | str | None) -> Relation:
+    def _exists(self, relation: SolutionTable, it: CompValue, graph: int | str | None) -> SolutionTable:
         if not (isinstance(it, CompValue) and it.name in _EXISTS):
             raise NotCompiled("EXISTS within an expression")
         inner = it.graph if it.graph.name in ("BGP", "Join", "Filter") else translateGroupGraphPattern(it.graph)
@@ -314,7 +320,7 @@ class _Compiler:
         found = self.pattern(inner, graph)
         return exists(self._names, relation, found, negated=it.name == "Builtin_NOTEXISTS")
 
-    def _extend(self, node: CompValue, graph: int | str | None) -> Relation:
+    def _extend(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         relation, variable = self.pattern(node.p, graph), str(node.var)
         if variable in relation.columns:
             raise NotCompiled(f"?{variable} is bound twice")
@@ -324,32 +330,32 @@ class _Compiler:
             column = relation.columns[str(node.expr)]
             return self._with_column(relation, variable, column, self._names[str(node.expr)])
         if isinstance(node.expr, URIRef | Literal):
-            return self._with_column(relation, variable, Column(), f"{self._constant(node.expr)}::UBIGINT")
+            return self._with_column(relation, variable, VariableColumn(), f"{self._constant(node.expr)}::UBIGINT")
         if _existence(node.expr):
             raise NotCompiled("EXISTS in BIND")
         full = with_properties(self._names, relation, sorted(set(variables_of(node.expr))))
         value = Expressions(self._names, relation.columns).value(node.expr)
         if isinstance(value, Condition):
-            column, sql = Column(ColumnType.BOOLEAN, True), value.sql
-        elif value.static is Kind.STRING:
-            column, sql = Column(ColumnType.STRING, True), value.lexical
-        elif value.static is Kind.INTEGER:
-            column, sql = Column(ColumnType.INTEGER, True), value.whole
+            column, sql = VariableColumn(ColumnType.BOOLEAN, True), value.sql
+        elif value.static is TermKind.STRING:
+            column, sql = VariableColumn(ColumnType.STRING, True), value.lexical
+        elif value.static is TermKind.INTEGER:
+            column, sql = VariableColumn(ColumnType.INTEGER, True), value.whole
         else:
             raise NotCompiled("BIND of a term that is computed")
         kept = ", ".join([*(self._names[it] for it in relation.columns), f"{sql} AS {name}"])
-        return Relation(f"SELECT {kept} FROM ({full.sql})", {**relation.columns, variable: column})
+        return SolutionTable(f"SELECT {kept} FROM ({full.sql})", {**relation.columns, variable: column})
 
-    def _with_column(self, relation: Relation, variable: str, column: Column, sql: str) -> Relation:
+    def _with_column(self, relation: SolutionTable, variable: str, column: VariableColumn, sql: str) -> SolutionTable:
         kept = ", ".join([*(self._names[it] for it in relation.columns), f"{sql} AS {self._names[variable]}"])
-        return Relation(f"SELECT {kept} FROM ({relation.sql})", {**relation.columns, variable: column})
+        return SolutionTable(f"SELECT {kept} FROM ({relation.sql})", {**relation.columns, variable: column})
 
     def _constant(self, term: object) -> int:
         row = constant(term)
         self._constants[row.id] = row
         return row.id
 
-    def _values(self, node: CompValue) -> Relation:
+    def _values(self, node: CompValue) -> SolutionTable:
         rows: list[Mapping[Variable, object]] = list(node.res)
         variables = list(dict.fromkeys(str(variable) for row in rows for variable in row))
         if not rows or not variables:
@@ -366,9 +372,9 @@ class _Compiler:
             lines.append(f"({', '.join(cells)})")
         names = ", ".join(self._names[variable] for variable in variables)
         sql = f"SELECT {names} FROM (VALUES {', '.join(lines)}) t({names})"
-        return Relation(sql, {variable: Column(nullable=unbound[variable]) for variable in variables})
+        return SolutionTable(sql, {variable: VariableColumn(nullable=unbound[variable]) for variable in variables})
 
-    def _aggregate(self, node: CompValue, graph: int | str | None) -> Relation:
+    def _aggregate(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         self._has_aggregate = True
         group = node.p
         keys = [str(key) for key in group.expr or () if isinstance(key, Variable)]
@@ -385,12 +391,12 @@ class _Compiler:
             sql.append(f"{value} AS {self._names[str(it.res)]}")
         by = ", ".join(self._names[key] for key in keys)
         text = f"SELECT {', '.join(sql) or '1 AS unit'} FROM ({full.sql})" + (f" GROUP BY {by}" if keys else "")
-        return Relation(text, columns)
+        return SolutionTable(text, columns)
 
-    def _aggregated(self, it: CompValue, relation: Relation, keys: list[str]) -> tuple[Column, str]:
+    def _aggregated(self, it: CompValue, relation: SolutionTable, keys: list[str]) -> tuple[VariableColumn, str]:
         kind, operand = it.name.removeprefix("Aggregate_"), it.vars
         if kind == "Count" and str(operand) == "*" and not it.distinct:
-            return Column(ColumnType.INTEGER), "count(*)"
+            return VariableColumn(ColumnType.INTEGER), "count(*)"
         if not isinstance(operand, Variable) or str(operand) not in relation.columns:
             raise NotCompiled(f"{kind} of an expression")
         variable = str(operand)
@@ -398,31 +404,31 @@ class _Compiler:
         if kind == "Sample" and variable in keys:
             return column, name
         if kind == "Count":
-            return Column(ColumnType.INTEGER), f"count({'DISTINCT ' if it.distinct else ''}{name})"
+            return VariableColumn(ColumnType.INTEGER), f"count({'DISTINCT ' if it.distinct else ''}{name})"
         if column.nullable or column.type is not ColumnType.TERM:
             raise NotCompiled(f"{kind} of values that may be unbound or are computed")
         if kind in ("Min", "Max"):
-            return Column(nullable=True), _extreme(name, "arg_min" if kind == "Min" else "arg_max")
+            return VariableColumn(nullable=True), _extreme(name, "arg_min" if kind == "Min" else "arg_max")
         if kind == "Sum" and not it.distinct:
-            numbers = f"bool_and({name}_kind = {Kind.INTEGER:d})"
+            numbers = f"bool_and({name}_kind = {TermKind.INTEGER:d})"
             total = f"sum({name}_whole)"
             exact = f"coalesce({numbers}, true) AND coalesce(abs({total}) < 1000000000000000000, true)"
-            return Column(ColumnType.INTEGER), fallback(f"NOT ({exact})", f"coalesce({total}, 0)::BIGINT")
+            return VariableColumn(ColumnType.INTEGER), fallback(f"NOT ({exact})", f"coalesce({total}, 0)::BIGINT")
         raise NotCompiled(kind)
 
 
 def _extreme(name: str, function: str) -> str:
     """Return MIN or MAX of terms of one kind; others end the query."""
     kind = f"{name}_kind"
-    mixed = f"min({kind}) <> max({kind}) OR bool_or({kind} IN ({Kind.BLANK:d}, {Kind.LANGUAGE_STRING:d}, {Kind.OTHER:d}))"
+    mixed = f"min({kind}) <> max({kind}) OR bool_or({kind} IN ({TermKind.BLANK:d}, {TermKind.LANGUAGE_STRING:d}, {TermKind.OTHER:d}))"
     whole, lexical = f"{function}({name}, {name}_whole)", f"{function}({name}, {name}_lexical)"
-    return fallback(mixed, f"CASE WHEN min({kind}) = {Kind.INTEGER:d} THEN {whole} ELSE {lexical} END")
+    return fallback(mixed, f"CASE WHEN min({kind}) = {TermKind.INTEGER:d} THEN {whole} ELSE {lexical} END")
 
 
 def _sort_class(name: str) -> str:
     """Return a number that values in one order share: texts with and without language are ordered together."""
-    texts = f"WHEN {name}_kind = {Kind.LANGUAGE_STRING:d} THEN {Kind.STRING:d}"
-    return f"CASE WHEN {name}_kind <= {Kind.BLANK:d} THEN NULL {texts} ELSE {name}_kind END"
+    texts = f"WHEN {name}_kind = {TermKind.LANGUAGE_STRING:d} THEN {TermKind.STRING:d}"
+    return f"CASE WHEN {name}_kind <= {TermKind.BLANK:d} THEN NULL {texts} ELSE {name}_kind END"
 
 
 def _conjunction(expression: object) -> list[CompValue]:

@@ -14,8 +14,8 @@ from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal as ParsedLiteral
 from rdflib.term import URIRef, Variable
 
-from publisher.store.columns.relations import Column, ColumnType, Names, NotCompiled, fallback
-from publisher.store.columns.terms import Kind, TermRow, term_row
+from publisher.store.columns.relations import ColumnType, Names, NotCompiled, VariableColumn, fallback
+from publisher.store.columns.terms import TermKind, TermRow, term_row
 from vocab.terms import XSD
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
@@ -24,7 +24,7 @@ _PLAIN_PATTERN = re.compile(r"[A-Za-z0-9 ]+")  # means the same in every dialect
 _DATE_TIME = URIRef(f"{XSD}dateTime")
 _RANGE = re.compile(r"[A-Za-z0-9-]+")
 _LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-\x{2027}\x{3000}-\x{9FFF}\x{FF00}-\x{FFEF}]*"
-_STRINGS = f"({Kind.STRING:d}, {Kind.LANGUAGE_STRING:d})"
+_STRINGS = f"({TermKind.STRING:d}, {TermKind.LANGUAGE_STRING:d})"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class Operand:
 
     kind: str
     lexical: str
-    static: Kind | None = None
+    static: TermKind | None = None
     id: str | None = None
     language: str = "''"
     datatype: str = "NULL"
@@ -80,7 +80,7 @@ def constant(term: object) -> TermRow:
     if term.datatype == _DATE_TIME:
         text = re.sub(r"\+00:00$", "Z", text)  # the parser has rewritten it
     row = term_row(Literal(text, datatype=NamedNode(str(term.datatype))) if term.datatype else Literal(text))
-    if row.kind is Kind.OTHER:
+    if row.kind is TermKind.OTHER:
         raise NotCompiled(f"the literal {row.text}")
     return row
 
@@ -94,13 +94,13 @@ def constant_operand(row: TermRow) -> Operand:
 
 def string(sql: str) -> Operand:
     """Return an xsd:string whose text is *sql*, NULL for an error."""
-    return Operand(f"CASE WHEN {sql} IS NOT NULL THEN {Kind.STRING:d} END", sql, Kind.STRING)
+    return Operand(f"CASE WHEN {sql} IS NOT NULL THEN {TermKind.STRING:d} END", sql, TermKind.STRING)
 
 
 def integer(sql: str) -> Operand:
     """Return an xsd:integer whose value is *sql*, NULL for an error."""
-    kind = f"CASE WHEN {sql} IS NOT NULL THEN {Kind.INTEGER:d} END"
-    return Operand(kind, f"({sql})::VARCHAR", Kind.INTEGER, whole=sql)
+    kind = f"CASE WHEN {sql} IS NOT NULL THEN {TermKind.INTEGER:d} END"
+    return Operand(kind, f"({sql})::VARCHAR", TermKind.INTEGER, whole=sql)
 
 
 def variables_of(expression: object) -> Iterator[str]:
@@ -123,7 +123,7 @@ class Expressions:
     *sides* are the tables of the columns, by variable, where there is more than one table.
     """
 
-    def __init__(self, names: Names, columns: Mapping[str, Column], sides: Mapping[str, str] | None = None) -> None:
+    def __init__(self, names: Names, columns: Mapping[str, VariableColumn], sides: Mapping[str, str] | None = None) -> None:
         self._names, self._columns, self._sides = names, columns, sides or {}
 
     def condition(self, expression: object) -> str:
@@ -146,7 +146,7 @@ class Expressions:
             return self._variable(str(expression))
         if isinstance(expression, URIRef | ParsedLiteral):
             row = constant(expression)
-            return Condition(row.lexical) if row.kind is Kind.BOOLEAN else constant_operand(row)
+            return Condition(row.lexical) if row.kind is TermKind.BOOLEAN else constant_operand(row)
         if not isinstance(expression, CompValue):
             raise NotCompiled(f"the expression {expression!r}")
         return self._compound(expression)
@@ -204,21 +204,21 @@ class Expressions:
     def str_(self, it: CompValue) -> Operand:
         """Return STR."""
         value = self.operand(it.arg)
-        missing = f"{value.kind} = {Kind.OTHER:d} AND {value.lexical} IS NULL"
-        return string(f"(CASE WHEN {value.kind} <> {Kind.BLANK:d} THEN {fallback(missing, value.lexical)} END)")
+        missing = f"{value.kind} = {TermKind.OTHER:d} AND {value.lexical} IS NULL"
+        return string(f"(CASE WHEN {value.kind} <> {TermKind.BLANK:d} THEN {fallback(missing, value.lexical)} END)")
 
     def lang(self, it: CompValue) -> Operand:
         """Return LANG."""
         value = self.operand(it.arg)
-        return string(f"(CASE WHEN {value.kind} > {Kind.BLANK:d} THEN {value.language} END)")
+        return string(f"(CASE WHEN {value.kind} > {TermKind.BLANK:d} THEN {value.language} END)")
 
     def datatype(self, it: CompValue) -> Operand:
         """Return DATATYPE."""
         value = self.operand(it.arg)
         if value.static is not None:
             raise NotCompiled("DATATYPE of a computed value")
-        kind = f"(CASE WHEN {value.kind} > {Kind.BLANK:d} THEN {Kind.IRI:d} END)"
-        return Operand(kind, value.datatype, Kind.IRI)
+        kind = f"(CASE WHEN {value.kind} > {TermKind.BLANK:d} THEN {TermKind.IRI:d} END)"
+        return Operand(kind, value.datatype, TermKind.IRI)
 
     def lower(self, it: CompValue) -> Operand:
         """Return LCASE of texts whose letters have one lower-case letter each in every version of Unicode."""
@@ -231,7 +231,7 @@ class Expressions:
 
     def _search(self, it: CompValue, function: str) -> Condition:
         text, part = self.operand(it.arg1), self.operand(it.arg2)
-        if part.static is not Kind.STRING:
+        if part.static is not TermKind.STRING:
             raise NotCompiled(f"{function} with a text that is no xsd:string")
         return Condition(f"(CASE WHEN {text.kind} IN {_STRINGS} THEN {function}({text.lexical}, {part.lexical}) END)")
 
@@ -258,7 +258,7 @@ class Expressions:
     def lang_matches(self, it: CompValue) -> Condition:
         """Return LANGMATCHES with a constant range."""
         tag, wanted = self.operand(it.arg1), str(it.arg2)
-        if not isinstance(it.arg2, ParsedLiteral) or tag.static is not Kind.STRING:
+        if not isinstance(it.arg2, ParsedLiteral) or tag.static is not TermKind.STRING:
             raise NotCompiled("LANGMATCHES with a computed range")
         if wanted == "*":
             return Condition(f"({tag.lexical} <> '')")
@@ -269,21 +269,21 @@ class Expressions:
 
     def is_iri(self, it: CompValue) -> Condition:
         """Return isIRI."""
-        return Condition(f"({self.operand(it.arg).kind} = {Kind.IRI:d})")
+        return Condition(f"({self.operand(it.arg).kind} = {TermKind.IRI:d})")
 
     def is_blank(self, it: CompValue) -> Condition:
         """Return isBLANK."""
-        return Condition(f"({self.operand(it.arg).kind} = {Kind.BLANK:d})")
+        return Condition(f"({self.operand(it.arg).kind} = {TermKind.BLANK:d})")
 
     def is_literal(self, it: CompValue) -> Condition:
         """Return isLITERAL."""
-        return Condition(f"({self.operand(it.arg).kind} > {Kind.BLANK:d})")
+        return Condition(f"({self.operand(it.arg).kind} > {TermKind.BLANK:d})")
 
     def year(self, it: CompValue) -> Operand:
         """Return YEAR of dates and instants."""
         value = self.operand(it.arg)
-        other = fallback(f"{value.kind} = {Kind.OTHER:d}", "NULL")
-        dated = f"{value.kind} IN ({Kind.INSTANT:d}, {Kind.DATE:d})"
+        other = fallback(f"{value.kind} = {TermKind.OTHER:d}", "NULL")
+        dated = f"{value.kind} IN ({TermKind.INSTANT:d}, {TermKind.DATE:d})"
         return integer(f"(CASE WHEN {dated} THEN substr({value.lexical}, 1, 4)::BIGINT ELSE {other} END)")
 
     def length(self, it: CompValue) -> Operand:
@@ -323,12 +323,12 @@ def _equal(one: Operand, two: Operand) -> str:
     if one.static is not None and one.static is two.static:
         return f"(CASE WHEN {both} THEN {_equal_values(one.static, one, two, same_id)} END)"
     nodes = " OR ".join(
-        f"{it.kind} <= {Kind.BLANK:d}" for it in (one, two) if it.static is None or it.static <= Kind.BLANK
+        f"{it.kind} <= {TermKind.BLANK:d}" for it in (one, two) if it.static is None or it.static <= TermKind.BLANK
     )
     node_equal = same_id or (
         f"({one.kind} = {two.kind} AND {one.lexical} = {two.lexical})"
     )
-    kinds = [it for it in Kind if it > Kind.BLANK and it is not Kind.OTHER]
+    kinds = [it for it in TermKind if it > TermKind.BLANK and it is not TermKind.OTHER]
     static = one.static if one.static is not None else two.static
     kinds = [static] if static in kinds and static is not None else kinds if static is None else []
     cases = "".join(
@@ -341,12 +341,12 @@ def _equal(one: Operand, two: Operand) -> str:
     return f"(CASE WHEN NOT ({both}) THEN NULL{first}{cases}{strings} ELSE {rest} END)"
 
 
-def _equal_values(kind: Kind, one: Operand, two: Operand, same_id: str | None) -> str:
-    if kind is Kind.INTEGER:
+def _equal_values(kind: TermKind, one: Operand, two: Operand, same_id: str | None) -> str:
+    if kind is TermKind.INTEGER:
         return f"{one.whole} = {two.whole}"
     if same_id:
         return same_id
-    if kind is Kind.LANGUAGE_STRING:
+    if kind is TermKind.LANGUAGE_STRING:
         return f"({one.lexical} = {two.lexical} AND {one.language} = {two.language})"
     return f"{one.lexical} = {two.lexical}"
 
@@ -356,7 +356,7 @@ def _ordered(one: Operand, two: Operand, operator: str) -> str:
     if operator not in ("<", ">", "<=", ">="):
         raise NotCompiled(f"the operator {operator}")
     cases = f"WHEN {one.kind} IS NULL OR {two.kind} IS NULL THEN NULL"
-    for kinds, field in ((f"{Kind.INTEGER:d}", "whole"), (f"{Kind.STRING:d}, {Kind.INSTANT:d}, {Kind.DATE:d}", "lexical")):
+    for kinds, field in ((f"{TermKind.INTEGER:d}", "whole"), (f"{TermKind.STRING:d}, {TermKind.INSTANT:d}, {TermKind.DATE:d}", "lexical")):
         compared = f"{getattr(one, field)} {operator} {getattr(two, field)}"
         cases += f" WHEN {one.kind} = {two.kind} AND {one.kind} IN ({kinds}) THEN {compared}"
     return f"(CASE {cases} ELSE {fallback('true', 'NULL::BOOLEAN')} END)"

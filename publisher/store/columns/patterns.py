@@ -10,7 +10,7 @@ from rdflib.paths import AlternativePath, InvPath, SequencePath
 from rdflib.term import BNode, URIRef, Variable
 
 from publisher.store.columns.expressions import constant
-from publisher.store.columns.relations import EMPTY_SOLUTION, Column, Names, NotCompiled, Relation
+from publisher.store.columns.relations import EMPTY_SOLUTION, Names, NotCompiled, SolutionTable, VariableColumn
 
 Triple = tuple[object, object, object]
 
@@ -68,7 +68,7 @@ class Patterns:
         self._fresh = 0
         self.cost = 0.0  # about how many triples and solutions are visited
 
-    def compile(self, triples: Sequence[Triple], graph: int | str | None) -> Relation:
+    def compile(self, triples: Sequence[Triple], graph: int | str | None) -> SolutionTable:
         """Return the solutions of *triples* in the graph with a number or a variable's name, None for the default graph."""
         if not triples:
             if graph is None:
@@ -129,7 +129,7 @@ class Patterns:
             bound |= best.variables()
             yield best
 
-    def _joined(self, patterns: Sequence[_Pattern]) -> Relation:
+    def _joined(self, patterns: Sequence[_Pattern]) -> SolutionTable:
         places: dict[str, str] = {}
         tables, joins, first = [], [], "true"
         for number, pattern in enumerate(patterns):
@@ -153,7 +153,7 @@ class Patterns:
         # DuckDB hashes the right side of a join, so what is found before stands there: p2 JOIN p1 JOIN p0 ON ... ON ...
         source = " ".join([" JOIN ".join(reversed(tables)), *joins])
         sql = f"SELECT {columns or '1 AS unit'} FROM {source} WHERE {first}"
-        return Relation(sql, {term: Column() for term in visible})
+        return SolutionTable(sql, {term: VariableColumn() for term in visible})
 
 
 def _term(term: object) -> int | str:

@@ -27,7 +27,7 @@ class ColumnType(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class VariableColumn:
     """The values of one variable; SQL's NULL is unbound, which is possible only if the column is *nullable*."""
 
     type: ColumnType = ColumnType.TERM
@@ -35,14 +35,14 @@ class Column:
 
 
 @dataclass(frozen=True, slots=True)
-class Relation:
+class SolutionTable:
     """Solutions: *sql* is a SELECT statement with a column for each variable."""
 
     sql: str
-    columns: Mapping[str, Column] = field(default_factory=dict)
+    columns: Mapping[str, VariableColumn] = field(default_factory=dict)
 
 
-EMPTY_SOLUTION = Relation("SELECT 1 AS unit")  # one solution that binds nothing
+EMPTY_SOLUTION = SolutionTable("SELECT 1 AS unit")  # one solution that binds nothing
 
 
 class Names:
@@ -64,7 +64,7 @@ def _select(columns: Collection[str], source: str) -> str:
     return f"SELECT {', '.join(columns) or '1 AS unit'} FROM {source}"
 
 
-def _compatible(names: Names, left: Relation, right: Relation, shared: Collection[str]) -> str:
+def _compatible(names: Names, left: SolutionTable, right: SolutionTable, shared: Collection[str]) -> str:
     """Return the condition that a solution of ``l`` and one of ``r`` agree on the *shared* variables."""
     conditions = []
     for variable in shared:
@@ -79,9 +79,9 @@ def _compatible(names: Names, left: Relation, right: Relation, shared: Collectio
     return " AND ".join(conditions) or "true"
 
 
-def _merged(names: Names, left: Relation, right: Relation, *, optional: bool) -> tuple[list[str], dict[str, Column]]:
+def _merged(names: Names, left: SolutionTable, right: SolutionTable, *, optional: bool) -> tuple[list[str], dict[str, VariableColumn]]:
     """Return the SQL and the columns of the solutions of both; *optional* if the right side may be missing."""
-    columns: dict[str, Column] = {}
+    columns: dict[str, VariableColumn] = {}
     sql = []
     for variable in dict.fromkeys((*left.columns, *right.columns)):
         name = names[variable]
@@ -94,16 +94,16 @@ def _merged(names: Names, left: Relation, right: Relation, *, optional: bool) ->
             value = f"l.{name}" if one else f"r.{name}"
         kept = one or two
         assert kept
-        columns[variable] = Column(kept.type, nullable)
+        columns[variable] = VariableColumn(kept.type, nullable)
         sql.append(f"{value} AS {name}")
     return sql, columns
 
 
-def _shared(left: Relation, right: Relation) -> list[str]:
+def _shared(left: SolutionTable, right: SolutionTable) -> list[str]:
     return [variable for variable in left.columns if variable in right.columns]
 
 
-def join(names: Names, left: Relation, right: Relation) -> Relation:
+def join(names: Names, left: SolutionTable, right: SolutionTable) -> SolutionTable:
     """Return Join(left, right)."""
     if left is EMPTY_SOLUTION:
         return right
@@ -111,20 +111,20 @@ def join(names: Names, left: Relation, right: Relation) -> Relation:
         return left
     condition = _compatible(names, left, right, _shared(left, right))
     sql, columns = _merged(names, left, right, optional=False)
-    return Relation(_select(sql, f"({left.sql}) l JOIN ({right.sql}) r ON {condition}"), columns)
+    return SolutionTable(_select(sql, f"({left.sql}) l JOIN ({right.sql}) r ON {condition}"), columns)
 
 
-def left_join(names: Names, left: Relation, right: Relation, condition: str = "true") -> Relation:
+def left_join(names: Names, left: SolutionTable, right: SolutionTable, condition: str = "true") -> SolutionTable:
     """Return LeftJoin(left, right, condition); *condition* is SQL over ``l`` and ``r``."""
     compatible = _compatible(names, left, right, _shared(left, right))
     sql, columns = _merged(names, left, right, optional=True)
     source = f"({left.sql}) l LEFT JOIN ({right.sql}) r ON {compatible} AND ({condition})"
-    return Relation(_select(sql, source), columns)
+    return SolutionTable(_select(sql, source), columns)
 
 
-def union(names: Names, left: Relation, right: Relation) -> Relation:
+def union(names: Names, left: SolutionTable, right: SolutionTable) -> SolutionTable:
     """Return Union(left, right)."""
-    columns: dict[str, Column] = {}
+    columns: dict[str, VariableColumn] = {}
     sql: tuple[list[str], list[str]] = ([], [])
     for variable in dict.fromkeys((*left.columns, *right.columns)):
         sides = [side.columns.get(variable) for side in (left, right)]
@@ -132,14 +132,14 @@ def union(names: Names, left: Relation, right: Relation) -> Relation:
         if len(types) > 1:
             raise NotCompiled(f"?{variable} has values of two types in a UNION")
         kept = types.pop()
-        columns[variable] = Column(kept, any(side is None or side.nullable for side in sides))
+        columns[variable] = VariableColumn(kept, any(side is None or side.nullable for side in sides))
         for side, found in zip(sides, sql, strict=True):
             found.append(names[variable] if side else f"NULL::{kept.value} AS {names[variable]}")
     one, two = _select(sql[0], f"({left.sql})"), _select(sql[1], f"({right.sql})")
-    return Relation(f"{one} UNION ALL {two}", columns)
+    return SolutionTable(f"{one} UNION ALL {two}", columns)
 
 
-def minus(names: Names, left: Relation, right: Relation) -> Relation:
+def minus(names: Names, left: SolutionTable, right: SolutionTable) -> SolutionTable:
     """Return Minus(left, right)."""
     shared = _shared(left, right)
     if not shared:
@@ -150,20 +150,20 @@ def minus(names: Names, left: Relation, right: Relation) -> Relation:
     return without(left, right, condition)
 
 
-def without(left: Relation, right: Relation, condition: str) -> Relation:
+def without(left: SolutionTable, right: SolutionTable, condition: str) -> SolutionTable:
     """Return the solutions ``l`` of *left* for which no ``r`` of *right* meets *condition*."""
-    return Relation(f"SELECT l.* FROM ({left.sql}) l ANTI JOIN ({right.sql}) r ON {condition}", left.columns)
+    return SolutionTable(f"SELECT l.* FROM ({left.sql}) l ANTI JOIN ({right.sql}) r ON {condition}", left.columns)
 
 
-def exists(names: Names, left: Relation, right: Relation, *, negated: bool) -> Relation:
+def exists(names: Names, left: SolutionTable, right: SolutionTable, *, negated: bool) -> SolutionTable:
     """Return the solutions of *left* with which *right* has a compatible solution; *negated*, has none."""
     condition = _compatible(names, left, right, _shared(left, right))
     if negated:
         return without(left, right, condition)
-    return Relation(f"SELECT l.* FROM ({left.sql}) l SEMI JOIN ({right.sql}) r ON {condition}", left.columns)
+    return SolutionTable(f"SELECT l.* FROM ({left.sql}) l SEMI JOIN ({right.sql}) r ON {condition}", left.columns)
 
 
-def with_properties(names: Names, relation: Relation, variables: Collection[str]) -> Relation:
+def with_properties(names: Names, relation: SolutionTable, variables: Collection[str]) -> SolutionTable:
     """Return *relation* with the properties of the terms of *variables*, such as ``v0_kind``, as further SQL columns.
 
     The query ends where a term is not in the term table, as a constant of the query may be.
@@ -178,7 +178,7 @@ def with_properties(names: Names, relation: Relation, variables: Collection[str]
         found.append(f"{fallback(missing, f'{table}.kind')} AS {name}_kind")
         found += [f"{table}.{it} AS {name}_{it}" for it in PROPERTIES[1:]]
         source = with_term(source, table, f"q.{name}")
-    return Relation(f"SELECT {', '.join(found)} FROM {source}", relation.columns)
+    return SolutionTable(f"SELECT {', '.join(found)} FROM {source}", relation.columns)
 
 
 def with_term(source: str, table: str, number: str) -> str:
@@ -189,7 +189,7 @@ def with_term(source: str, table: str, number: str) -> str:
     return f"terms {table} RIGHT JOIN {source} ON {table}.id = {number}"
 
 
-def restrict(names: Names, relation: Relation, condition: str) -> Relation:
+def restrict(names: Names, relation: SolutionTable, condition: str) -> SolutionTable:
     """Return the solutions of *relation* for which *condition* is true, without the properties of terms."""
     columns = [names[variable] for variable in relation.columns]
-    return Relation(f"{_select(columns, f'({relation.sql})')} WHERE {condition}", relation.columns)
+    return SolutionTable(f"{_select(columns, f'({relation.sql})')} WHERE {condition}", relation.columns)

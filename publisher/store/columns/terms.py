@@ -21,7 +21,7 @@ _INSTANT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T(?:[01][0-9]|2[0-3]):[0-5][
 _UNCHANGED = re.compile(rb'<[^\\]*|"[^"\\\x00-\x1f\x7f]*"(?:@[a-z0-9-]+)?')  # the engine writes it alike
 
 
-class Kind(IntEnum):
+class TermKind(IntEnum):
     """The kinds of terms. Values of one kind above BLANK are compared with each other; those of OTHER are not.
 
     DATE has no time zone; INSTANT is in UTC, in whole seconds: both are in the order of their lexical forms.
@@ -42,7 +42,7 @@ class TermRow(NamedTuple):
     """A row of the term table: *text* is its N-Triples form, *whole* the value of an INTEGER."""
 
     id: int
-    kind: Kind
+    kind: TermKind
     text: str
     lexical: str
     datatype: str
@@ -63,34 +63,34 @@ def term_row(term: NamedNode | BlankNode | Literal | Triple) -> TermRow:
     """
     text = str(term)
     if isinstance(term, NamedNode):
-        return TermRow(term_id(text), Kind.IRI, text, term.value, "", "", None)
+        return TermRow(term_id(text), TermKind.IRI, text, term.value, "", "", None)
     if isinstance(term, BlankNode):
-        return TermRow(term_id(text), Kind.BLANK, text, term.value, "", "", None)
+        return TermRow(term_id(text), TermKind.BLANK, text, term.value, "", "", None)
     if isinstance(term, Triple):
         raise ValueError(f"a quoted triple has no column: {text}")
     kind = _literal_kind(term)
-    whole = int(term.value) if kind is Kind.INTEGER else None
+    whole = int(term.value) if kind is TermKind.INTEGER else None
     language = term.language or ""
     return TermRow(term_id(text), kind, text, term.value, term.datatype.value, language, whole)
 
 
-def _literal_kind(term: Literal) -> Kind:
+def _literal_kind(term: Literal) -> TermKind:
     value, datatype = term.value, term.datatype.value
     if "\0" in value:
-        return Kind.OTHER
+        return TermKind.OTHER
     if datatype == f"{XSD}string":
-        return Kind.STRING
+        return TermKind.STRING
     if datatype == f"{RDF}langString":
-        return Kind.LANGUAGE_STRING
+        return TermKind.LANGUAGE_STRING
     if datatype == f"{XSD}integer" and _INTEGER.fullmatch(value):
-        return Kind.INTEGER
+        return TermKind.INTEGER
     if datatype == f"{XSD}boolean" and value in ("true", "false"):
-        return Kind.BOOLEAN
+        return TermKind.BOOLEAN
     if datatype == f"{XSD}date" and (match := _DATE.fullmatch(value)) and _is_day(match[1]):
-        return Kind.DATE
+        return TermKind.DATE
     if datatype == f"{XSD}dateTime" and (match := _INSTANT.fullmatch(value)) and _is_day(match[1]):
-        return Kind.INSTANT
-    return Kind.OTHER
+        return TermKind.INSTANT
+    return TermKind.OTHER
 
 
 def _is_day(text: str) -> bool:
@@ -118,12 +118,12 @@ def stored_terms(texts: Collection[bytes]) -> Iterator[tuple[bytes, TermRow]]:
 
 def _plain_row(text: str) -> TermRow:
     if text[0] == "<":
-        return TermRow(term_id(text), Kind.IRI, text, text[1:-1], "", "", None)
+        return TermRow(term_id(text), TermKind.IRI, text, text[1:-1], "", "", None)
     value, _, language = text[1:].rpartition('"')
     if language:
-        row = (Kind.LANGUAGE_STRING, text, value, f"{RDF}langString", language[1:])
+        row = (TermKind.LANGUAGE_STRING, text, value, f"{RDF}langString", language[1:])
     else:
-        row = (Kind.STRING, text, value, f"{XSD}string", "")
+        row = (TermKind.STRING, text, value, f"{XSD}string", "")
     return TermRow(term_id(text), *row, None)
 
 
