@@ -67,15 +67,7 @@ def _files(
     release: Release, of: Scope, names: FacetLabels, parts: list[Section], method: Sequence[str], cited: str, iris: Iris
 ) -> dict[str, bytes]:
     title, lead = _title(release, of, names), _lead(release)
-    words = {
-        "query": _("Query"),
-        "methods": _("Methods"),
-        "annex": _("Annex: queries"),
-        "cite": _("How to cite"),
-        "contents": _("Contents"),
-        "number": _("Report no. {number}").format(number=release.number),
-        "publisher": NAME,
-    }
+    words = _words(release)
     numbers = {part.key: number for number, part in enumerate((part for part in parts if part.query), 1)}
     values = {"title": title, "lead": lead, "parts": parts, "methods": method, "words": words, "visit": current_locale(), "of": of}
     values |= {"numbers": numbers, "citation": cited}
@@ -85,6 +77,19 @@ def _files(
         REPORT: page.replace('href="/', f'href="{iris.base}').encode(),
         PRINT: render_pdf(frame, parts, method, numbers),
         STYLE: (_HERE / "report.css").read_bytes() + stylesheet().encode(),
+    }
+
+
+def _words(release: Release) -> dict[str, str]:
+    """Return the headings and labels of a report in the language of the request."""
+    return {
+        "query": _("Query"),
+        "methods": _("Methods"),
+        "annex": _("Annex: queries"),
+        "cite": _("How to cite"),
+        "contents": _("Contents"),
+        "number": _("Report no. {number}").format(number=release.number),
+        "publisher": NAME,
     }
 
 
