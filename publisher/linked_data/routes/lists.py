@@ -141,7 +141,7 @@ def _respond(
     if chosen_format is HTML:
         about = next(iter(params.values()), None)
         body = bytes(
-            pages.page("list.html", name=name, path_=path, about=about, listed=list_page).body
+            pages.page("list.html", name=name, path_=path, about=about, list_page=list_page).body
         )
     else:
         body = _json(request, pages, path, list_page)

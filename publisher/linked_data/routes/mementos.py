@@ -179,7 +179,7 @@ def _page(
     }
     return pages.page(
         "memento.html",
-        it=description,
+        description=description,
         shown=selected,
         near=adjacent,
         own=selected.address(graph),

@@ -75,11 +75,11 @@ async def _show(service: QueryService, pages: Pages, document: Document) -> Resp
     standing = (await source_statuses(service)).get(_source(document))
     return pages.page(
         "resource.html",
-        it=description,
+        description=description,
         confirmed=last_confirmed(standing, description, description.iri),
         standing=standing,
         at=clock(),
-        place=document.urls,
+        urls=document.urls,
         graphs=DATA_FORMATS.values(),
         changes=await _changes(service, description),
     )
@@ -91,7 +91,7 @@ async def _show_tombstone(service: QueryService, pages: Pages, document: Documen
     standing = (await source_statuses(service)).get(_source(document))
     return pages.page(
         "gone.html",
-        it=description,
+        description=description,
         record=description.iri,
         heirs=await replacements(service, description.iri),
         standing=standing,

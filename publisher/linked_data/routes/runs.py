@@ -56,10 +56,10 @@ async def run(request: Request, service: ServiceDep, pages: PagesDep) -> Respons
 async def _show(pages: Pages, document: Document) -> Response:
     return pages.page(
         "run.html",
-        it=document.description,
+        description=document.description,
         account=read_statistics(document.description),
         graphs=DATA_FORMATS.values(),
-        place=document.urls,
+        urls=document.urls,
     )
 
 

@@ -77,7 +77,7 @@ async def _respond(
             "catalog.html",
             found=found,
             services=services,
-            place=_PLACE,
+            urls=_PLACE,
             graphs=DATA_FORMATS.values(),
         )
         body = bytes(page.body)

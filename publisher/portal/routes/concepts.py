@@ -174,11 +174,11 @@ async def _show_scheme(service: QueryService, pages: Pages, found: Document) -> 
     return pages.page(
         "scheme.html",
         has_mappings=found.description.iri in mapped,
-        it=found.description,
+        description=found.description,
         concepts=concept_tree(concepts),
         things=things,
         graphs=DATA_FORMATS.values(),
-        place=found.urls,
+        urls=found.urls,
         block=jsonld_block(scheme_markup(found.description)),
     )
 
@@ -188,11 +188,11 @@ async def _show_concept(
 ) -> Response:
     return pages.page(
         "concept.html",
-        it=found.description,
-        listed=things,
+        description=found.description,
+        list_page=things,
         matrix=await service.rows(query("matrix"), {"concept": iri(found.description.iri)}),
         graphs=DATA_FORMATS.values(),
-        place=found.urls,
+        urls=found.urls,
         block=jsonld_block(concept_markup(found.description)),
         about=await _statistics(request, service, found.description.iri),
     )

@@ -91,7 +91,7 @@ async def _respond(request: Request, service: QueryService, pages: Pages, kind: 
             "documents.html",
             kind=kind,
             title=title,
-            it=page,
+            document_list=page,
             panels=panels,
             chosen=chosen,
             forms=format_links(request),

@@ -273,10 +273,10 @@ def _page(pages: Pages, release: Release, iris: Iris) -> bytes:
     title, place, licences = citation.title(release), _place(release), citation.licences(release)
     shown = pages.page(
         "release.html",
-        it=release,
+        release=release,
         title=title,
         licences=licences,
-        place=place,
+        urls=place,
         graphs=DATA_FORMATS.values(),
         block=markup,
     )

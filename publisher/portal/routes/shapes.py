@@ -63,7 +63,7 @@ def _page(pages: Pages) -> bytes:
         for labels, listed in rule_groups(base)
     ]
     return bytes(
-        pages.page("shapes.html", groups=groups, graphs=DATA_FORMATS.values(), place=URLS).body
+        pages.page("shapes.html", groups=groups, graphs=DATA_FORMATS.values(), urls=URLS).body
     )
 
 

@@ -80,13 +80,13 @@ async def _show(
     count = int(status.properties.get("publishedRecords", 0)) if status else None
     return pages.page(
         "source.html",
-        it=description,
+        description=description,
         standing=status,
         state=status.state(clock()).value if status else None,
         confirmed=status.last_full_harvest if status else None,
-        listed=things,
+        list_page=things,
         graphs=DATA_FORMATS.values(),
-        place=found.urls,
+        urls=found.urls,
         block=jsonld_block(source_markup(description, count, origin(request))),
         about=await _statistics(service, name),
         name=name,

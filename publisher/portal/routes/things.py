@@ -137,7 +137,7 @@ class ThingPage:
         status = await self._source_status()
         return self.pages.page(
             "gone.html",
-            it=description,
+            description=description,
             record=record,
             heirs=await replacements(self.service, record),
             standing=status,
@@ -150,10 +150,10 @@ class ThingPage:
         organization = self.found.iri
         return self.pages.page(
             "organization.html",
-            it=signed.description,
-            listed=await load_page(self.cursor, self.service, "organization", organization),
+            description=signed.description,
+            list_page=await load_page(self.cursor, self.service, "organization", organization),
             graphs=DATA_FORMATS.values(),
-            place=signed.urls,
+            urls=signed.urls,
             block=_markup(signed),
             about=await self._statistics(organization),
         )
@@ -168,7 +168,7 @@ class ThingPage:
             kind=signed.kind,
             record=record,
             graphs=DATA_FORMATS.values(),
-            place=signed.urls,
+            urls=signed.urls,
             block=_markup(signed),
             view=view,
             standing=status,

@@ -115,9 +115,9 @@ async def _show(request: Request, service: QueryService, pages: Pages, found: Do
         return await _show_matrix(request, service, pages, tables, found.urls)
     return pages.page(
         "resource.html",
-        it=found.description,
+        description=found.description,
         graphs=DATA_FORMATS.values(),
-        place=found.urls,
+        urls=found.urls,
         changes=[],
     )
 
@@ -145,7 +145,7 @@ async def _show_matrix(
         bases=[(basis.value, basis_title(basis.value), basis in filters.bases) for basis in Basis],
         query=query_page_url(matrix.query),
         graphs=DATA_FORMATS.values(),
-        place=urls,
+        urls=urls,
         coverage=[one.text for one in covered.values()],
         missing=[
             empty_chart_hint(facet)

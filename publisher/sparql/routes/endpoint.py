@@ -205,7 +205,7 @@ async def _introduction(
             ) from error
         return pages.page(
             "sparql.html",
-            it=editor,
+            editor=editor,
             scripts=is_built(),
             texts=script_texts(),
             view=initial_view,
