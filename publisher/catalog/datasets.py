@@ -67,12 +67,12 @@ async def _sources(service: QueryService) -> tuple[CatalogSource, ...]:
     return tuple(results.values())
 
 
-def _source(row: Row, name: str, records: int, standing: SourceStatus | None) -> CatalogSource:
+def _source(row: Row, name: str, records: int, source_status: SourceStatus | None) -> CatalogSource:
     document = {key: term.value for key, term in row.items()}
-    changed = (standing.properties.get("lastChange") or standing.properties.get("lastSuccess") or "") if standing else ""
+    changed = (source_status.properties.get("lastChange") or source_status.properties.get("lastSuccess") or "") if source_status else ""
     licence = document.get("licence", "")
     known = licence if is_web(licence) else None
-    published = int(standing.properties.get("publishedRecords", records)) if standing else records  # without deleted records
+    published = int(source_status.properties.get("publishedRecords", records)) if source_status else records  # without deleted records
     return CatalogSource(
         document["source"], name, document["title"], document.get("publisher"), known, document.get("endpoint"), published, changed
     )

@@ -25,7 +25,7 @@ class Registry(NamedTuple):
     name: str
     title: str
     row: Row
-    standing: SourceStatus | None
+    source_status: SourceStatus | None
     state: str
     things: int
     filled: Mapping[str, int]
@@ -36,7 +36,7 @@ class Registry(NamedTuple):
 
 
 def list_registries(
-    rows: list[Row], standings: Mapping[str, SourceStatus], tables: FacetIndex | None, iris: Iris, at: datetime
+    rows: list[Row], source_statuses: Mapping[str, SourceStatus], tables: FacetIndex | None, iris: Iris, at: datetime
 ) -> list[Registry]:
     """Return all registries, by their titles; without *tables* nothing is counted."""
     every = make_filter(kind="initiative")
@@ -45,12 +45,12 @@ def list_registries(
     start, found = iris.source(""), dict[str, Registry]()
     for row in rows:
         name = row["source"].value.removeprefix(start)
-        standing = standings.get(name)
-        state = standing.state(at).value if standing else ""
+        source_status = source_statuses.get(name)
+        state = source_status.state(at).value if source_status else ""
         coverage = {facet: numbers.get(name, 0) for facet, numbers in full.items()}
         if name not in found or row["title"].language == "en":
-            found[name] = Registry(name, row["title"].value, row, standing, state, counts.get(name, 0), coverage)
-    return sorted(found.values(), key=lambda standing: standing.title.lower())
+            found[name] = Registry(name, row["title"].value, row, source_status, state, counts.get(name, 0), coverage)
+    return sorted(found.values(), key=lambda registry: registry.title.lower())
 
 
 def registry_table(found: list[Registry], iris: Iris) -> DataTable:

@@ -43,7 +43,7 @@ class SourceStatus:
         return self.properties.get("lastFullHarvest")
 
 
-def last_confirmed(standing: SourceStatus | None, it: Description, record: str) -> str | None:
+def last_confirmed(source_status: SourceStatus | None, it: Description, record: str) -> str | None:
     """Return when a record was last known to be at its source: in a full harvest, or when a run last wrote it.
 
     None where it has vanished or is gone, or if its status is unknown.
@@ -52,7 +52,8 @@ def last_confirmed(standing: SourceStatus | None, it: Description, record: str) 
     if status is None or status.value != it.expand("wsis:published"):
         return None
     return max(
-        [time for time in (standing.last_full_harvest if standing else None, modified.value if modified else None) if time], default=None
+        [time for time in (source_status.last_full_harvest if source_status else None, modified.value if modified else None) if time],
+        default=None,
     )
 
 

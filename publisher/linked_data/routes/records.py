@@ -72,13 +72,13 @@ async def _links(request: Request, service: QueryService, document: Document) ->
 async def _show(service: QueryService, pages: Pages, document: Document) -> Response:
     """Render the page of a record."""
     description = document.description
-    standing = (await source_statuses(service)).get(_source(document))
+    source_status = (await source_statuses(service)).get(_source(document))
     return pages.page(
         "resource.html",
         description=description,
-        confirmed=last_confirmed(standing, description, description.iri),
-        standing=standing,
-        at=clock(),
+        confirmed=last_confirmed(source_status, description, description.iri),
+        source_status=source_status,
+        now=clock(),
         urls=document.urls,
         graphs=DATA_FORMATS.values(),
         changes=await _changes(service, description),
@@ -88,14 +88,14 @@ async def _show(service: QueryService, pages: Pages, document: Document) -> Resp
 async def _show_tombstone(service: QueryService, pages: Pages, document: Document) -> Response:
     """Render the page of a deleted record, with the records that replace it."""
     description = document.description
-    standing = (await source_statuses(service)).get(_source(document))
+    source_status = (await source_statuses(service)).get(_source(document))
     return pages.page(
         "gone.html",
         description=description,
         record=description.iri,
-        heirs=await replacements(service, description.iri),
-        standing=standing,
-        at=clock(),
+        replacements=await replacements(service, description.iri),
+        source_status=source_status,
+        now=clock(),
         graphs=DATA_FORMATS.values(),
         changes=await _changes(service, description),
     )

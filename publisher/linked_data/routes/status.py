@@ -131,7 +131,7 @@ async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     response = pages.page(
         "status.html",
         origin=origin,
-        at=now,
+        now=now,
         sources=[
             (source_status, source_status.state(now).value) for source_status in statuses.values()
         ],

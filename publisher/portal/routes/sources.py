@@ -81,7 +81,7 @@ async def _show(
     return pages.page(
         "source.html",
         description=description,
-        standing=status,
+        source_status=status,
         state=status.state(clock()).value if status else None,
         confirmed=status.last_full_harvest if status else None,
         list_page=things,
