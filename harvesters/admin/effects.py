@@ -18,10 +18,11 @@ MAX_RECORDS = 2_000  # records of a plan that are read for its effect: a page mu
 MAX_ROWS = 10  # countries shown
 _OUTCOMES = (*UPSERTED, *TOMBSTONED, Outcome.VANISHED)
 _COUNTRY = re.compile(
-    r"<[^>]*/id/(?!organization/)[^>]*> <http://purl\.org/dc/terms/spatial> "
-    r"<(http://metadata\.un\.org/sdg/codes/geoArea/\d+)>"
+    r"^<(?![^>\n]*/id/organization/)[^>\n]*> <http://purl\.org/dc/terms/spatial> "
+    r"<(http://metadata\.un\.org/sdg/codes/geoArea/\d+)>",
+    re.MULTILINE,
 )
-_GOAL = re.compile(r" <[^>]*ns#goal> <(http://metadata\.un\.org/sdg/\d+)>")
+_GOAL = re.compile(r" <[^<>]*ns#goal> <(http://metadata\.un\.org/sdg/\d+)>")
 
 
 @dataclass(frozen=True, slots=True)

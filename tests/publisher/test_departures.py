@@ -71,7 +71,7 @@ async def test_a_tombstone_has_time_reason_run_type_and_replacement(client: http
         answer = await client.get(path, headers=HTML)
 
         assert answer.status_code == 410
-        assert [f"2026-03-0{day} 08:00" in answer.text for day in (1, 5, 9)] == [True] * 3
+        assert [f'datetime="2026-03-0{day}T08:00:00Z"' in answer.text for day in (1, 5, 9)] == [True] * 3
         assert "its content came under a new key" in answer.text
         assert 'href="/run/demo.2"' in answer.text
         assert "Old project" in answer.text
@@ -102,7 +102,7 @@ async def test_what_has_vanished_is_served_and_marked(client: httpx.AsyncClient,
 
     assert answer.status_code == 200
     assert "No longer listed at the source since" in answer.text
-    assert "2026-03-09 08:00" in answer.text
+    assert 'datetime="2026-03-09T08:00:00Z"' in answer.text
     assert "confirmed" not in answer.text
 
 
