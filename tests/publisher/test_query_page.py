@@ -24,7 +24,7 @@ def _page(scripts: bool, releases: tuple[int, ...] = ()) -> str:
     result = EditorState(them[0], False, False, them, releases)
     answer = Pages(Iris()).page(
         "sparql.html",
-        it=result,
+        editor=result,
         scripts=scripts,
         texts=script_texts(),
         view=initial_view,
