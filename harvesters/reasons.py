@@ -100,6 +100,8 @@ TEXTS: Mapping[str, str] = {
     "rejected": "rejected by %(by)s",
     "rejected_because": "rejected by %(by)s: %(note)s",
     "was_held": "the plan awaited approval",
+    "undone": "undone by %(by)s; %(run)s restored what was published before",
+    "undone_because": "undone by %(by)s: %(note)s; %(run)s restored what was published before",
     "kept": "the plan is kept; the schedule or `stocktake harvest %(source)s` will write it",
     # why a run is incomplete or failed
     "incomplete": "%(text)s; no record was marked as deleted",
@@ -139,6 +141,10 @@ TEXTS: Mapping[str, str] = {
     "not_awaiting": (
         "%(run)s: not awaiting approval (state: %(state)s); to list the plans that await "
         "approval: `stocktake plans list`"
+    ),
+    "not_undoable": (
+        "%(run)s: only the newest run of a source can be undone, if a person approved it, until "
+        "the next run; see `stocktake runs %(source)s`"
     ),
     "not_on_hold": "%(source)s: not on hold; to list holds: `stocktake sources list`",
     "not_overridable": "%(limit)r is not a limit that holds plans; known limits: %(known)s",

@@ -13,6 +13,7 @@ from harvesters.admin.keys import Key, Scope
 from harvesters.ledger.models import Run
 from harvesters.ledger.operator_actions import ActionType, AuditEntry, Override, RunRequest
 from harvesters.runs import plan_decisions, status_file
+from harvesters.runs.undo import undo as undo_run
 
 MAX_NOTE_LENGTH = 2_000  # characters: a paragraph, not a file
 MAX_KEY_DAYS = 36_500  # longest validity of a key
@@ -104,6 +105,18 @@ def reject(context: AdminContext, key: Key, run: Run, reason: str) -> Run:
         )
         status_file.update_status(harvest)
     _log_action(key, ActionType.REJECTED.value, source=run.source, run=run.id)
+    return run_after
+
+
+def undo(context: AdminContext, key: Key, run: Run, reason: str) -> Run:
+    """Undo the approval of a run; return the run that restored the data. Raises PlanError."""
+    source = context.source(run.source)
+    with context.writer() as harvest:
+        run_after = undo_run(
+            harvest, source, run.id, by=key.display_name, reason=_check_note(reason)
+        )
+        status_file.update_status(harvest)
+    _log_action(key, ActionType.UNDONE.value, source=run.source, run=run.id)
     return run_after
 
 

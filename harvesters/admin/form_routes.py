@@ -94,6 +94,14 @@ def reject(id: str, form: FormFields, user: CurrentUser, context: ContextDep) ->
     return redirect(f"/page/runs/{quote(id, safe='')}")
 
 
+@routes.post("/page/plans/{id}/undo")
+def undo(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Undo an approval."""
+    check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
+    actions.undo(context, user.key, pagination.get_run(context.ledger, id), form.get("note", ""))
+    return redirect(f"/page/runs/{quote(id, safe='')}")
+
+
 @routes.post("/page/keys")
 def make_key(form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Create a key and show its token once."""

@@ -48,6 +48,7 @@ ACTIONS: Mapping[str, str] = {
 SENTENCES: Mapping[str, str] = {
     ActionType.APPROVED.value: "%(who)s approved the change %(object)s.",
     ActionType.REJECTED.value: "%(who)s rejected the change %(object)s.",
+    ActionType.UNDONE.value: "%(who)s undid the approval of %(object)s.",
     ActionType.HELD.value: "%(who)s put %(object)s on hold.",
     ActionType.RELEASED.value: "%(who)s resumed %(object)s.",
     ActionType.REQUESTED.value: "%(who)s requested a run of %(object)s.",

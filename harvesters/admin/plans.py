@@ -11,6 +11,7 @@ from harvesters.admin.schemas import HoldView, RunView, run_view
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.ledger.operator_actions import Override
 from harvesters.runs.plan_decisions import OVERRIDABLE_LIMITS
+from harvesters.runs.undo import find_undoable
 from harvesters.source import SHARES
 
 MAX_OVERRIDE_AGE = timedelta(days=31)  # longest validity; a limit to raise for longer belongs in the source definition
@@ -51,6 +52,7 @@ class PlanView:
     overrides: list[OverrideView]
     notices: list[NoticeView]
     hold: HoldView | None
+    undoable: bool
 
 
 def plan_view(context: AdminContext, run: Run) -> PlanView:
@@ -67,6 +69,7 @@ def plan_view(context: AdminContext, run: Run) -> PlanView:
         overrides=overrides,
         notices=[NoticeView(item.kind, item.text, item.key, item.source, item.other) for item in ledger.notices(run)],
         hold=HoldView(hold.since, hold.by, hold.reason) if hold else None,
+        undoable=(undoable := find_undoable(ledger, run.source)) is not None and undoable.id == run.id,
     )
 
 

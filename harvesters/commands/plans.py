@@ -1,4 +1,4 @@
-"""Define the commands `plans list`, `show`, `approve` and `reject`."""
+"""Define the commands `plans list`, `show`, `approve`, `reject` and `undo`."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from harvesters.ledger.operator_actions import Override
 from harvesters.runs import plan_decisions, run_report, terminal_output
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.status_file import update_status
+from harvesters.runs.undo import undo as undo_run
 
 app = typer.Typer(no_args_is_help=True, help="Plans that await approval.")
 _Id = Annotated[str, typer.Argument(metavar="ID", help="Plan id (the id of its run).")]
@@ -119,6 +120,23 @@ def reject(
         run = plan_decisions.reject(context, source, id, by=current_user(), reason=reason)
         update_status(context)
     print_runs([run_report.run_row(run)], "Rejected", json)
+
+
+@app.command()
+def undo(
+    ctx: typer.Context,
+    id: _Id,
+    reason: Annotated[str, typer.Option(help="Reason for the audit log.")] = "",
+    json: Json = False,
+) -> None:
+    """Undo an approval, until the next run of the source: restore what was published before."""
+    settings: HarvestSettings = ctx.obj
+    sources = load_sources(settings)
+    with harvest_context(settings) as context:
+        (source,) = select_sources(sources, [run_report.get_run(id, context.ledger).source])
+        run = undo_run(context, source, id, by=current_user(), reason=reason)
+        update_status(context)
+    print_runs([run_report.run_row(run)], "Restored", json)
 
 
 def _find_held_plan(id: str, context: HarvestContext) -> Run:

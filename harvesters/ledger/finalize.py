@@ -30,6 +30,7 @@ class Finalization(AbsenceQueries):
             self._upsert_records(connection, run)
             self._update_seen(connection, run)
             self._delete_unchanged(connection, run)
+            self._delete_undo(connection, run)
             self._prune(connection, run)
             self._save(connection, run)
 
@@ -161,6 +162,12 @@ class Finalization(AbsenceQueries):
         connection.execute(
             sa.delete(t.staged).where(s.run == run.id, s.outcome == Outcome.UNCHANGED.value)
         )
+
+    def _delete_undo(self, connection: sa.Connection, run: Run) -> None:
+        """Delete what would undo an earlier approval: this run builds on it."""
+        c = t.run.c
+        earlier = sa.select(c.id).where(c.source == run.source, c.number < run.number)
+        connection.execute(sa.delete(t.undo).where(t.undo.c.run.in_(earlier)))
 
     def _prune(self, connection: sa.Connection, run: Run) -> None:
         """Delete the rows of the source's old runs; their counts stay."""

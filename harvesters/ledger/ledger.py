@@ -5,7 +5,8 @@ from __future__ import annotations
 from harvesters.ledger.finalize import Finalization
 from harvesters.ledger.graphs import Graphs
 from harvesters.ledger.operator_actions import OperatorActions
+from harvesters.ledger.undo import PreviousRecords
 
 
-class Ledger(Finalization, OperatorActions, Graphs):
+class Ledger(Finalization, PreviousRecords, OperatorActions, Graphs):
     """The whole ledger: runs, staged records, records, operator actions, graphs. See ``Database`` for how it is opened."""

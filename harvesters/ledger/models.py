@@ -22,6 +22,7 @@ class State(Enum):
     FAILED = "failed"
     REJECTED = "rejected"  # by an operator
     SUPERSEDED = "superseded"  # a newer run of the source reached its plan first
+    UNDONE = "undone"  # published, then restored to what was published before
 
 
 class Outcome(Enum):

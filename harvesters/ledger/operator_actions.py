@@ -19,6 +19,7 @@ class ActionType(Enum):
 
     APPROVED = "approved"
     REJECTED = "rejected"
+    UNDONE = "undone"
     HELD = "held"
     RELEASED = "released"
     REQUESTED = "requested a run"

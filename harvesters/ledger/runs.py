@@ -35,9 +35,10 @@ class Runs(Database):
         *,
         full_only: bool = False,
         fetched_only: bool = False,
+        before: int | None = None,
     ) -> Run | None:
         """Return the source's newest run in one of *states*, optionally of full harvests or of runs
-        that fetched only.
+        that fetched only, or with a number below *before*.
         """
         values = [state.value for state in states]
         query = (
@@ -47,6 +48,7 @@ class Runs(Database):
             .limit(1)
         )
         query = query.where(t.run.c.last_fetched.is_(None)) if fetched_only else query
+        query = query.where(t.run.c.number < before) if before is not None else query
         return next(iter(self._runs(query.where(t.run.c.is_full) if full_only else query)), None)
 
     def fetched_runs(self, source: str, states: Iterable[State]) -> list[Run]:

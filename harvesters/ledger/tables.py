@@ -138,6 +138,22 @@ notice = Table(
     Column("other", String),  # its key
 )
 
+# The records that an approved plan changed, as they were before; until the source's next run.
+undo = Table(
+    "undo",
+    metadata,
+    Column("run", String, primary_key=True),  # the approved one
+    Column("key", String, primary_key=True),  # "" for the row that says that the rest is complete
+    Column("outcome", String, nullable=False),  # in the approved run
+    Column("state", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("content", String, nullable=False),
+    Column("first_seen", DateTime),
+    Column("fingerprint", BigInteger),
+    Column("page", BigInteger),
+    Column("statements", LargeBinary),  # sorted, zstd
+)
+
 hold = Table(
     "hold",
     metadata,

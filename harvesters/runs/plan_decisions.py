@@ -70,6 +70,7 @@ def approve(
             ),
             override,
         )
+        context.ledger.keep_previous(held)
         return commit(load_plan(held, context.ledger), source, context)
 
 

@@ -13,7 +13,7 @@ from harvesters.ledger.models import Outcome, State
 from harvesters.reasons import Reason
 from harvesters.source import read_text
 
-from .conftest import CARD, HOSTILE, draft
+from .conftest import CARD, HOSTILE, bearer, draft
 from .test_admin_pages import csrf, sign_in
 
 
@@ -194,3 +194,32 @@ async def test_runs_are_found_by_state_and_by_a_text_of_their_remarks(client: ht
 
     ids = [[run.id for run in (first, second) if f">{run.id}<" in page] for page in found]
     assert ids == [[first.id], [second.id], [], []]
+
+
+async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.held((draft("a"),))
+    await sign_in(client, world.tokens["operate"])
+    page = f"/admin/page/plans/{run.id}"
+    await client.post(f"{page}/approve", data={"csrf": await csrf(client)})
+    offered = (await client.get(f"/admin/page/runs/{run.id}")).text
+
+    done = await client.post(f"{page}/undo", data={"csrf": await csrf(client), "note": "the wrong list"})
+    again = await client.post(f"{page}/undo", data={"csrf": await csrf(client)})
+    after = (await client.get(f"/admin/page/runs/{run.id}")).text
+
+    assert f'action="{page}/undo"' in offered
+    assert (done.status_code, again.status_code) == (303, 409)
+    assert (world.ledger.run(run.id).state, world.ledger.count_published("projects")) == (State.UNDONE, 0)
+    assert f'action="{page}/undo"' not in after
+    assert "undid the approval of" in (await client.get("/admin/page/audit-log")).text
+
+
+async def test_a_plan_that_no_person_approved_offers_no_undo(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.held((draft("a"),))
+    await sign_in(client, world.tokens["operate"])
+
+    waiting = (await client.get(f"/admin/page/runs/{run.id}")).text
+    refused = await client.post(f"/admin/plans/{run.id}/undo", headers=bearer(world.tokens["operate"]))
+
+    assert f"/page/plans/{run.id}/undo" not in waiting
+    assert refused.status_code == 409

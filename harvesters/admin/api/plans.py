@@ -44,6 +44,13 @@ class Rejection:
     reason: Annotated[str, Field(max_length=actions.MAX_NOTE_LENGTH)] = ""
 
 
+@dataclass(frozen=True, config=ConfigDict(extra="forbid"))
+class Undoing:
+    """Why an approval is undone."""
+
+    reason: Annotated[str, Field(max_length=actions.MAX_NOTE_LENGTH)] = ""
+
+
 @routes.get("/plans")
 def list_plans(
     key: Reader, context: ContextDep, response: Response, limit: Limit = 50, source: str | None = None, after: str | None = None
@@ -85,6 +92,12 @@ def approve(id: str, key: Operator, context: ContextDep, approval: Approval | No
     requested = approval.override if approval else None
     override = plans.parse_override(context, requested.limit, requested.value, requested.until) if requested else None
     return run_view(actions.approve(context, key, pagination.get_run(context.ledger, id), approval.note if approval else "", override))
+
+
+@routes.post("/plans/{id}/undo")
+def undo(id: str, key: Operator, context: ContextDep, undoing: Undoing | None = None) -> RunView:
+    """Undo an approval until the next run of the source; 409 afterwards. Returns the run that restored the data."""
+    return run_view(actions.undo(context, key, pagination.get_run(context.ledger, id), undoing.reason if undoing else ""))
 
 
 @routes.post("/plans/{id}/reject")
