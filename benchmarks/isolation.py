@@ -20,6 +20,7 @@ from demo.source_definitions import write_sources
 from harvesters.cli import harvest_all
 from harvesters.pipeline.collector_processes import Collectors
 from harvesters.runs.context import open_context
+from harvesters.runs.plan import Plan
 from harvesters.source import load_all
 from vocab.iris import BASE
 
@@ -33,8 +34,8 @@ def harvested(folder: Path, *, isolated: bool, workers: int) -> None:
     with TemporaryDirectory(dir=folder) as home:
         ledger, hosts = f"sqlite:///{home}/ledger.sqlite", frozenset({"127.0.0.1"})
         with open_context(Path(home), ledger, BASE, "", hosts, workers=workers, collectors=collectors) as context:
-            plans = harvest_all(load_all(folder / "sources"), context, full=False, dry_run=False, quiet=True)
-    if any(plan is None or plan.hold_reason for plan in plans.values()):
+            plans = harvest_all([*load_all(folder / "sources").sources.values()], context, full=False, dry_run=False, quiet=True)
+    if any(not isinstance(plan, Plan) or plan.hold_reason for plan in plans.values()):
         raise SystemExit("a harvest failed or was held: the benchmark compares nothing")
 
 

@@ -159,7 +159,7 @@ def harvested(data: Path, clock: Clock, *, full: bool) -> Mapping[str, int]:
             publish_vocabularies.publish(plain)
             journal.refresh()
             context = replace(plain, ledger=ledger, pool=pool, journal=journal)
-            for source in load_all(data / "sources"):
+            for source in load_all(data / "sources").sources.values():
                 clock.begin("collect")
                 counts.update(harvest_and_log(source, context, full=full, watch=watch).run.counts)
                 clock.begin("")

@@ -23,7 +23,6 @@ from harvesters.commands.terminal import (
     harvest_context,
     load_sources,
     out,
-    select_sources,
 )
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
 from harvesters.ledger.database import wait_for_database
@@ -38,7 +37,7 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import abort
 from harvesters.runs.plan import Plan
 from harvesters.runs.run_logging import harvest_and_log, remap_and_log
-from harvesters.runs.run_report import Row
+from harvesters.runs.run_report import FailedRun, Row
 from harvesters.runs.scheduler import create_scheduler
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source
@@ -89,11 +88,12 @@ def harvest(
     json: Json = False,
 ) -> None:
     """Harvest registries and publish the changes. Exit code 1 if a run failed, was held or is
-    incomplete.
+    incomplete, 2 if a source definition is invalid; the other sources are harvested.
     """
     settings: HarvestSettings = ctx.obj
-    wanted = select_sources(load_sources(settings), names or [])
-    if not wanted:
+    definitions = load_sources(settings, names or [])
+    wanted = [source for source in definitions.sources.values() if names or source.enabled]
+    if not wanted and not definitions.errors:
         err.print(
             "no source is enabled; set `enabled = true`, or name a source: `stocktake harvest NAME --dry-run`",
             markup=False,
@@ -105,8 +105,9 @@ def harvest(
             if dry_run
             else _confirm_superseding(wanted, context, supersede or [], json=json)
         )
-        plans = harvest_all(wanted, context, full=full, dry_run=dry_run, quiet=json)
-        exit_code = _report_results(plans, refused, context, dry_run=dry_run, json=json)
+        results = harvest_all(wanted, context, full=full, dry_run=dry_run, quiet=json)
+        results |= _invalid_sources(definitions.errors)
+        exit_code = _report_results(results, refused, context, dry_run=dry_run, json=json)
     raise typer.Exit(exit_code)
 
 
@@ -124,10 +125,11 @@ def remap_sources(
     json: Json = False,
 ) -> None:
     """Re-map archived data with today's mappings and rules, offline. Exit code 1 if a run failed or
-    was held.
+    was held, 2 if a source definition is invalid; the other sources are re-mapped.
     """
     settings: HarvestSettings = ctx.obj
-    wanted = select_sources(load_sources(settings), names or [])
+    definitions = load_sources(settings, names or [])
+    wanted = [source for source in definitions.sources.values() if names or source.enabled]
     with harvest_context(settings) as context:
         context.pool.check_cluster()
         wanted = [
@@ -135,44 +137,57 @@ def remap_sources(
             for source in wanted
             if names or context.ledger.fetched_runs(source.name, [State.COMMITTED, State.UNCHANGED])
         ]
-        if not wanted:
+        if not wanted and not definitions.errors:
             err.print("nothing is archived yet; `stocktake harvest` asks the registries")
         wanted, refused = (
             (wanted, [])
             if dry_run
             else _confirm_superseding(wanted, context, supersede or [], json=json)
         )
-        plans = _run_all(
-            wanted, context, partial(remap_and_log, dry_run=dry_run), dry_run=dry_run, quiet=json
-        )
-        exit_code = _report_results(plans, refused, context, dry_run=dry_run, json=json)
+        action = partial(remap_and_log, dry_run=dry_run)
+        results = _run_all(wanted, context, action, dry_run=dry_run, quiet=json)
+        results |= _invalid_sources(definitions.errors)
+        exit_code = _report_results(results, refused, context, dry_run=dry_run, json=json)
     raise typer.Exit(exit_code)
 
 
+def _invalid_sources(errors: Mapping[str, str]) -> dict[str, Plan | FailedRun]:
+    return {name: FailedRun("invalid", message) for name, message in errors.items()}
+
+
 def _report_results(
-    plans: Mapping[str, Plan | None],
+    results: Mapping[str, Plan | FailedRun],
     refused: Sequence[Row],
     context: HarvestContext,
     *,
     dry_run: bool,
     json: bool,
 ) -> int:
-    """Print a row for each source as JSON, if asked for; return the exit code."""
+    """Print a row for each source as a table or as JSON; return the exit code."""
     if json:
-        ledger = context.ledger
         rows = [
-            run_report.harvest_row(plan, ledger, dry_run=dry_run)
-            if plan
-            else run_report.failed_row(name, ledger, dry_run=dry_run)
-            for name, plan in plans.items()
+            run_report.failed_row(name, result)
+            if isinstance(result, FailedRun)
+            else run_report.harvest_row(result, context.ledger, dry_run=dry_run)
+            for name, result in results.items()
         ]
         print(orjson.dumps([*refused, *rows]).decode())
-    return int(
-        bool(refused)
-        or any(
-            plan is None or plan.hold_reason or plan.run.state is State.INCOMPLETE
-            for plan in plans.values()
-        )
+    elif results:
+        out.print(terminal_output.results_table(results, dry_run=dry_run))
+        for name, result in results.items():
+            if isinstance(result, Plan):
+                for line in terminal_output.failure_lines(name, result, context.ledger):
+                    out.print(line)
+    if any(isinstance(result, FailedRun) and result.outcome == "invalid" for result in results.values()):
+        return 2
+    return int(bool(refused) or any(map(_needs_attention, results.values())))
+
+
+def _needs_attention(result: Plan | FailedRun) -> bool:
+    return (
+        isinstance(result, FailedRun)
+        or bool(result.hold_reason)
+        or result.run.state is State.INCOMPLETE
     )
 
 
@@ -219,7 +234,7 @@ def _confirm_superseding(
 def schedule(ctx: typer.Context) -> None:
     """Harvest each source on its schedule until Ctrl-C."""
     settings: HarvestSettings = ctx.obj
-    cards = load_sources(settings)
+    cards = [*load_sources(settings).sources.values()]
     _exit_on_sigterm()
     wait_for_database(settings.ledger)
     with harvest_context(settings) as context:
@@ -333,8 +348,8 @@ def _prepare_collectors(context: HarvestContext) -> None:
 
 def harvest_all(
     sources: Sequence[Source], context: HarvestContext, *, full: bool, dry_run: bool, quiet: bool
-) -> dict[str, Plan | None]:
-    """Harvest sources one after the other; a source whose run failed has None, and stops no other."""
+) -> dict[str, Plan | FailedRun]:
+    """Harvest sources one after the other; a run that fails stops no other."""
     return _run_all(
         sources,
         context,
@@ -351,22 +366,25 @@ def _run_all(
     *,
     dry_run: bool,
     quiet: bool,
-) -> dict[str, Plan | None]:
+) -> dict[str, Plan | FailedRun]:
     if sources:
         _prepare_collectors(context)
     if not dry_run:
         publish_vocabularies.publish(context)
         update_status(context)  # so that pages list the sources that are still to come
-    plans: dict[str, Plan | None] = {}
+    results: dict[str, Plan | FailedRun] = {}
     with terminal_output.ProgressBar(err, quiet=quiet) as bar, reduced_gc():
         for source in sources:
-            plans[source.name] = _run_source(source, context, action, bar)
-    if not quiet:
-        out.print(terminal_output.results_table(plans, context.ledger, dry_run=dry_run))
-        for name, plan in plans.items():
-            for line in terminal_output.failure_lines(name, plan, context.ledger):
-                out.print(line)
-    return plans
+            began = context.now()
+            result = _run_source(source, context, action, bar)
+            results[source.name] = (
+                result
+                if isinstance(result, Plan)
+                else run_report.describe_failure(
+                    source.name, result, context.ledger, began, dry_run=dry_run
+                )
+            )
+    return results
 
 
 def _run_source(
@@ -374,20 +392,23 @@ def _run_source(
     context: HarvestContext,
     action: SourceAction,
     bar: terminal_output.ProgressBar | None,
-) -> Plan | None:
+) -> Plan | Exception:
+    """Return the plan of a source's run, or the error that ended the run."""
     try:
         return action(source, context, watch=bar.show if bar else None)
     except QuietHoursError as error:
         log.warning("run postponed", source=source.name, reason=str(error))
+        return error
     except (HarvestError, JournalError) as error:
         log.error("run failed", source=source.name, reason=str(error))
+        return error
     except (
         Exception
     ) as error:  # the one place: a fault of ours in one source's run must not stop the others
         log.exception("run failed: this is a bug, please report it", source=source.name)
         abort(source, context, Reason("bug", {"error": f"{type(error).__name__}: {error}"}))
         update_status(context)
+        return error
     finally:
         if bar:
             bar.finish(source.name)
-    return None

@@ -103,16 +103,35 @@ def read_text(name: str, text: str) -> tuple[Source | None, list[str]]:
     return _read_table(name, table, name)
 
 
-def load_all(folder: Path) -> list[Source]:
-    """Read all source definitions of *folder*, by name; raises SourceDefinitionError at the first
-    invalid one or if *folder* is missing.
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """The source definitions of a directory by name: *sources* are the valid ones, *errors* has the
+    message of each other one, a line for each fault.
+    """
+
+    sources: Mapping[str, Source]
+    errors: Mapping[str, str]
+
+
+def load_all(folder: Path, check: Callable[[Source], object] = lambda _: None) -> Definitions:
+    """Read all source definitions of *folder*. A source that *check* refuses is invalid too.
+
+    Raises SourceDefinitionError if *folder* is missing.
     """
     if not folder.is_dir():
         raise SourceDefinitionError(
             f"{folder}: no such directory; set STOCKTAKE_SOURCES or --sources to the directory of"
             " source definitions"
         )
-    return [load(card) for card in sorted(folder.glob("*.toml"))]
+    sources, errors = {}, {}
+    for file in sorted(folder.glob("*.toml")):
+        try:
+            source = load(file)
+            check(source)
+            sources[file.stem] = source
+        except SourceDefinitionError as error:
+            errors[file.stem] = str(error)
+    return Definitions(sources, errors)
 
 
 def parse(name: str, table: Mapping[str, Any], where: str) -> Source:

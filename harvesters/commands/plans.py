@@ -14,10 +14,9 @@ from harvesters.commands.terminal import (
     Json,
     current_user,
     harvest_context,
-    load_sources,
+    load_source,
     out,
     print_runs,
-    select_sources,
 )
 from harvesters.errors import PlanError
 from harvesters.ledger.models import Outcome, Run, State
@@ -94,9 +93,8 @@ def approve(
 ) -> None:
     """Approve a plan and publish its changes."""
     settings: HarvestSettings = ctx.obj
-    sources = load_sources(settings)
     with harvest_context(settings) as context:
-        (source,) = select_sources(sources, [_find_held_plan(id, context).source])
+        source = load_source(settings, _find_held_plan(id, context).source)
         raised = _parse_override(override, until, context.now()) if override else None
         run = plan_decisions.approve(
             context, source, id, by=current_user(), override=raised, note=note
@@ -114,9 +112,8 @@ def reject(
 ) -> None:
     """Reject a plan and keep the published data."""
     settings: HarvestSettings = ctx.obj
-    sources = load_sources(settings)
     with harvest_context(settings) as context:
-        (source,) = select_sources(sources, [_find_held_plan(id, context).source])
+        source = load_source(settings, _find_held_plan(id, context).source)
         run = plan_decisions.reject(context, source, id, by=current_user(), reason=reason)
         update_status(context)
     print_runs([run_report.run_row(run)], "Rejected", json)

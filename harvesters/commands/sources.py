@@ -18,9 +18,9 @@ from harvesters.commands.terminal import (
     current_user,
     err,
     harvest_context,
+    load_source,
     load_sources,
     print_rows,
-    select_sources,
 )
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
@@ -35,10 +35,13 @@ _Name = Annotated[str, typer.Argument(help="The source.")]
 
 @app.command("list")
 def list_sources(ctx: typer.Context, json: Json = False) -> None:
-    """List sources: schedule, last run, published records and hold; with --json also the rest."""
+    """List sources: schedule, last run, published records and hold; with --json also the rest.
+    Exit code 2 if a definition is invalid.
+    """
     settings: HarvestSettings = ctx.obj
+    definitions = load_sources(settings)
     with harvest_context(settings) as context:
-        rows = run_report.source_rows(load_sources(settings), context.ledger)
+        rows = run_report.source_rows([*definitions.sources.values()], context.ledger)
     print_rows(
         rows,
         "Sources",
@@ -46,6 +49,7 @@ def list_sources(ctx: typer.Context, json: Json = False) -> None:
         shown=terminal_output.source_list(rows),
         empty=f"none; add a source definition to {settings.sources}",
     )
+    raise typer.Exit(2 if definitions.errors else 0)
 
 
 def _source_file(folder: Path, name: str) -> Path:
@@ -149,7 +153,7 @@ def hold(
 ) -> None:
     """Put a source on hold: its next plans need approval."""
     settings: HarvestSettings = ctx.obj
-    (source,) = select_sources(load_sources(settings), [name])
+    source = load_source(settings, name)
     with harvest_context(settings) as context:
         plan_decisions.hold(context, source.name, by=current_user(), reason=reason)
         update_status(context)

@@ -18,7 +18,7 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.pipeline.collector_processes import Collectors
 from harvesters.runs import terminal_output
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.source import Source, load_all
+from harvesters.source import Definitions, Source, load_all
 from shapes.validate import EngineName
 
 out, err = Console(), Console(stderr=True)
@@ -64,30 +64,36 @@ def harvest_context(settings: HarvestSettings) -> AbstractContextManager[Harvest
     )
 
 
-def load_sources(settings: HarvestSettings) -> list[Source]:
-    """Load all source definitions; exit with 2 if one is invalid."""
-    try:
-        sources = load_all(settings.sources)
-        for source in sources:
-            check_compatible(source)
-    except SourceDefinitionError as error:
-        err.print(f"[red]{error}[/red]")
-        raise typer.Exit(2) from error
-    return sources
+def load_sources(settings: HarvestSettings, names: Sequence[str] = ()) -> Definitions:
+    """Load the named source definitions or, without names, all; print the faults of invalid ones.
 
-
-def select_sources(sources: Sequence[Source], names: Sequence[str]) -> list[Source]:
-    """Return the named sources or, without names, all enabled ones; exit with 2 if a name is
-    unknown.
+    An invalid definition stops no other source. Exit with 2 if a name is unknown, or if there is no
+    directory of definitions.
     """
-    known = {source.name: source for source in sources}
-    for name in names:
-        if name not in known:
-            err.print(
-                f"[red]no source named {name!r}[/red]; known sources: {', '.join(known) or 'none'}"
-            )
-            raise typer.Exit(2)
-    return [known[name] for name in names] or [source for source in sources if source.enabled]
+    try:
+        found = load_all(settings.sources, check_compatible)
+    except SourceDefinitionError as error:
+        err.print(str(error), style="red", markup=False)
+        raise typer.Exit(2) from error
+    known = sorted([*found.sources, *found.errors])
+    if unknown := [name for name in names if name not in known]:
+        text = f"no source named {unknown[0]!r}; known sources: {', '.join(known) or 'none'}"
+        err.print(text, style="red", markup=False)
+        raise typer.Exit(2)
+    chosen = list(dict.fromkeys(names)) or known
+    errors = {name: found.errors[name] for name in chosen if name in found.errors}
+    for message in errors.values():
+        err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    sources = {name: found.sources[name] for name in chosen if name in found.sources}
+    return Definitions(sources, errors)
+
+
+def load_source(settings: HarvestSettings, name: str) -> Source:
+    """Return the named source; exit with 2 if there is none, or if its definition is invalid."""
+    definitions = load_sources(settings, [name])
+    if definitions.errors:
+        raise typer.Exit(2)
+    return definitions.sources[name]
 
 
 def current_user() -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -460,7 +461,22 @@ def _transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestErro
         return ReadTimeoutError(f"{url}: no answer in time: {error or type(error).__name__}")
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
         return InvalidHTTPError(f"{url}: {error}")
-    return UnreachableError(f"{url}: {type(error).__name__}: {error}")
+    return UnreachableError(_connection_message(url, error))
+
+
+def _connection_message(url: httpx.URL, error: httpx.TransportError) -> str:
+    """Return the server that cannot be reached, why, and what to do; the path does not matter."""
+    port = url.port or {"http": 80, "https": 443}[url.scheme]
+    server = f"{url.host}:{port}"
+    cause = re.sub(r"^\[[^\]]*\] ", "", str(error)) or "no reason is known"
+    if "CERTIFICATE_VERIFY_FAILED" in str(error):
+        return f"{server}: the server's certificate is not valid ({cause}); report this to the registry"
+    if isinstance(error, httpx.ConnectTimeout):
+        cause = "no answer in time"
+    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
+        cure = "check that the registry is running, and that the source's url is right"
+        return f"could not connect to {server} ({cause}); {cure}"
+    return f"{server}: the connection broke before a response began ({cause}); try again later"
 
 
 def _is_redirect(reply: Reply) -> bool:

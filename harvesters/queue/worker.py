@@ -73,7 +73,11 @@ class JobHandlers:
 
     def harvest(self, name: str, full: bool, due: int) -> None:
         """Execute a run that was due at *due* (seconds since 1970). Raises SourceLockedError; then the job is requeued."""
-        source = next((source for source in load_all(self.source_dir) if source.name == name), None)
+        definitions = load_all(self.source_dir)
+        if message := definitions.errors.get(name):
+            log.error("run skipped: invalid source definition", source=name, reason=message)
+            return
+        source = definitions.sources.get(name)
         if source is None:
             log.error(
                 "run skipped: no source definition",
@@ -117,7 +121,7 @@ class JobHandlers:
         return last.id if done and last else None
 
     def _load_sources(self) -> Sequence[Source]:
-        return load_all(self.source_dir)
+        return [*load_all(self.source_dir).sources.values()]
 
     def _harvest(self, source: Source, full: bool) -> Plan:
         try:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from itertools import islice
 
-from harvesters.errors import PlanError
+from harvesters.errors import PlanError, QuietHoursError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import UPSERTED, Outcome, Run, StagedRecord, State
 from harvesters.reasons import Reason
@@ -163,22 +165,37 @@ def harvest_row(plan: Plan, ledger: Ledger, *, dry_run: bool = False) -> Row:
     return {**row, "not_published": not_published}
 
 
-def failed_row(source: str, ledger: Ledger, *, dry_run: bool) -> Row:
-    """Return the row of a failed run, or only the source's name if the run did not start or was a
-    dry run.
+@dataclass(frozen=True, slots=True)
+class FailedRun:
+    """A run that ended without a plan, or did not start: *outcome* and *reason* say how and why.
+
+    *outcome* is ``failed``, ``postponed``, ``committing`` (its commit is deferred) or ``invalid``
+    (its source definition is). *run* is None if no run is stored.
     """
-    failed = (
-        None
-        if dry_run
-        else _deferred_run(source, ledger) or ledger.last_run(source, [State.FAILED])
-    )
-    return run_row(failed) if failed else {"run": source, "outcome": State.FAILED.value}
+
+    outcome: str
+    reason: str
+    run: Run | None = None
 
 
-def _deferred_run(source: str, ledger: Ledger) -> Run | None:
-    """Return the run whose commit was deferred, or None."""
-    opened = ledger.open_run(source)
-    return opened if opened and is_deferred(opened) else None
+def describe_failure(
+    source: str, error: Exception, ledger: Ledger, began: datetime, *, dry_run: bool
+) -> FailedRun:
+    """Return what became of a run of *source*, started at *began* or later, that *error* ended."""
+    run = None if dry_run else ledger.last_run(source, tuple(State))
+    if isinstance(error, QuietHoursError):
+        return FailedRun("postponed", str(error), run)
+    if run is None or run.ended is None or run.ended < began:
+        return FailedRun(State.FAILED.value, str(error))
+    if is_deferred(run) or run.state is State.FAILED:
+        return FailedRun(run.state.value, run.reason or str(error), run)
+    return FailedRun(State.FAILED.value, str(error))
+
+
+def failed_row(source: str, failed: FailedRun) -> Row:
+    """Return the row of a run that failed or was postponed; without a run, *source* stands for its id."""
+    row: Row = run_row(failed.run) if failed.run else {"run": source}
+    return {**row, "outcome": failed.outcome, "reason": failed.reason}
 
 
 def describe_outcome(plan: Plan, *, dry_run: bool) -> str:

@@ -26,49 +26,39 @@ from rich.text import Text
 from harvesters.ledger.ledger import Ledger
 from harvesters.pipeline.page_processor import Progress as Step
 from harvesters.runs import run_report
-from harvesters.runs.commit import is_deferred
 from harvesters.runs.plan import Plan
+from harvesters.runs.run_report import FailedRun
 from harvesters.runs.source_preview import PreviewResult
 
 _NEVER_WRAPPED = ("run", "source", "started", "outcome")  # columns whose texts are short
 _MAX_REASONS = 5  # printed for each source
 
 
-def results_table(plans: Mapping[str, Plan | None], ledger: Ledger, *, dry_run: bool) -> Table:
-    """Return a table with a row per source. A plan of None is a run that failed, or one that was
-    postponed and is still open.
-    """
+def results_table(results: Mapping[str, Plan | FailedRun], *, dry_run: bool) -> Table:
+    """Return a table with a row per source, with the reason of each run that failed."""
     title = "Dry run: nothing was changed" if dry_run else "Runs"
-    table = Table(title=title, title_justify="left", show_footer=len(plans) > 1, box=SIMPLE)
+    table = Table(title=title, title_justify="left", show_footer=len(results) > 1, box=SIMPLE)
     totals = Counter[str]()
-    for plan in plans.values():
-        totals.update(plan.counts if plan else {})
+    for result in results.values():
+        totals.update(result.counts if isinstance(result, Plan) else {})
     totals.pop("reported", None)  # not every source reports a total
     table.add_column("source", footer="total", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
     table.add_column("records", footer=_cell(dict(totals)), overflow="fold")
-    for source, plan in plans.items():
-        opened = ledger.open_run(source) if plan is None else None
-        if opened and is_deferred(opened):
-            table.add_row(
-                source, f"[red]{opened.state.value}[/red]", _reason_cell(opened.reason or "")
-            )
-            continue
-        table.add_row(
-            source,
-            "[yellow]postponed[/yellow]"
-            if opened and opened.reason
-            else _outcome_cell(plan, dry_run=dry_run),
-            _records_cell(plan),
-        )
+    for source, result in results.items():
+        if isinstance(result, FailedRun):
+            colour = "yellow" if result.outcome == "postponed" else "red"
+            table.add_row(source, f"[{colour}]{result.outcome}[/]", _reason_cell(result.reason))
+        else:
+            table.add_row(source, _outcome_cell(result, dry_run=dry_run), _records_cell(result))
     return table
 
 
-def failure_lines(source: str, plan: Plan | None, ledger: Ledger) -> list[str]:
-    """Return lines with the reasons reason records were not published, at most five. A dry run
-    stores none.
+def failure_lines(source: str, plan: Plan, ledger: Ledger) -> list[str]:
+    """Return lines with the reasons why records were not published, at most five. A dry run stores
+    none.
     """
-    reasons = list(ledger.failure_reasons(plan.run).items()) if plan else []
+    reasons = list(ledger.failure_reasons(plan.run).items())
     lines = [
         f"{source}: {count:,} not published: {escape(reason)}"
         for reason, count in reasons[:_MAX_REASONS]
@@ -80,16 +70,12 @@ def failure_lines(source: str, plan: Plan | None, ledger: Ledger) -> list[str]:
     )
 
 
-def _outcome_cell(plan: Plan | None, *, dry_run: bool) -> str:
-    if plan is None:
-        return "[red]failed[/red]"
+def _outcome_cell(plan: Plan, *, dry_run: bool) -> str:
     text = run_report.describe_outcome(plan, dry_run=dry_run)
     return f"[yellow]{text}[/yellow]" if plan.hold_reason or plan.run.reason else text
 
 
-def _records_cell(plan: Plan | None) -> str:
-    if plan is None:
-        return "see the error above"
+def _records_cell(plan: Plan) -> str:
     reason = plan.run.reason or plan.hold_reason
     return escape(_cell(plan.counts) or "none") + (f"\n{_reason_cell(reason)}" if reason else "")
 

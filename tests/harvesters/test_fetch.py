@@ -146,8 +146,42 @@ def test_a_private_address_is_refused(address: str) -> None:
 
 
 def test_a_private_address_is_asked_when_the_operator_allows_its_host() -> None:
-    with Fetch(pause=0, allow=frozenset({"127.0.0.1"})) as fetch, pytest.raises(TemporaryFetchError, match="ConnectError"):
+    with Fetch(pause=0, allow=frozenset({"127.0.0.1"})) as fetch, pytest.raises(TemporaryFetchError, match=r"127\.0\.0\.1:1 "):
         fetch.get("http://127.0.0.1:1/")
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (
+            httpx.ConnectError("[Errno 111] Connection refused"),
+            "could not connect to registry.example:443 (Connection refused); "
+            "check that the registry is running, and that the source's url is right",
+        ),
+        (
+            httpx.ConnectTimeout("timed out"),
+            "could not connect to registry.example:443 (no answer in time); "
+            "check that the registry is running, and that the source's url is right",
+        ),
+        (
+            httpx.ConnectError("[SSL: CERTIFICATE_VERIFY_FAILED] certificate verify failed: certificate has expired (_ssl.c:1000)"),
+            "registry.example:443: the server's certificate is not valid "
+            "(certificate verify failed: certificate has expired (_ssl.c:1000)); report this to the registry",
+        ),
+        (
+            httpx.ReadError(""),
+            "registry.example:443: the connection broke before a response began (no reason is known); try again later",
+        ),
+    ],
+)
+def test_a_failed_connection_names_the_server_the_cause_and_the_cure(error: httpx.TransportError, message: str) -> None:
+    def handler(_request: httpx.Request) -> httpx.Response:
+        raise error
+
+    with door(handler) as fetch, pytest.raises(TemporaryFetchError) as caught:
+        fetch.get("https://registry.example/list?page=1")
+
+    assert str(caught.value) == message
 
 
 def test_requests_to_a_host_are_a_pause_apart() -> None:

@@ -79,11 +79,17 @@ def test_a_name_that_cannot_be_in_an_address_is_refused(tmp_path: Path) -> None:
         load(card(tmp_path, GOOD, "Kenya ICT.toml"))
 
 
-def test_a_folder_gives_its_cards_by_name(tmp_path: Path) -> None:
+def test_a_folder_has_valid_and_invalid_definitions_by_name(tmp_path: Path) -> None:
     for name in ("b.toml", "a.toml", "notes.txt"):
         card(tmp_path, GOOD, name)
 
-    assert [source.name for source in load_all(tmp_path)] == ["a", "b"]
+    (tmp_path / "c.toml").write_text("title = [")
+
+    definitions = load_all(tmp_path)
+
+    assert [*definitions.sources] == ["a", "b"]
+    assert [*definitions.errors] == ["c"]
+    assert "c.toml: invalid TOML" in definitions.errors["c"]
 
 
 def test_a_missing_folder_is_an_error_that_states_the_setting(tmp_path: Path) -> None:

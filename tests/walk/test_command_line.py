@@ -148,6 +148,72 @@ def test_harvest_with_an_invalid_definition_exits_with_2(environment: dict[str, 
     assert RUN.invoke(app, ["harvest"], env=environment).exit_code == 2
 
 
+def write_one_valid_of_three(demo_url: str, folder: Path) -> None:
+    (card,) = write_sources(demo_url, folder, ("ckan",))
+    card.rename(folder / "good.toml")
+    (folder / "bad.toml").write_text(WRONG)
+    (folder / "worse.toml").write_text('titel = "A"\n')
+
+
+def test_an_invalid_definition_stops_only_its_own_source(environment: dict[str, str]) -> None:
+    with Demo(size=20, only=("ckan",), faults=()) as demo:
+        write_one_valid_of_three(demo.url, Path(environment["STOCKTAKE_SOURCES"]))
+
+        named = RUN.invoke(app, ["harvest", "good", "--json"], env=environment)
+        all_sources = RUN.invoke(app, ["harvest"], env=environment)
+
+    shown = " ".join(all_sources.stdout.split())
+    assert (named.exit_code, named.stderr) == (0, "")
+    assert [(row["run"], row["outcome"]) for row in json.loads(named.stdout)] == [("good.1", "committed")]
+    assert all_sources.exit_code == 2
+    for fault in ("bad: mapping 'oai_dc' cannot read what protocol", "worse.toml: unknown key 'titel'", "worse.toml: 'url' is missing"):
+        assert fault in " ".join(all_sources.stderr.split())
+    assert "good unchanged" in shown
+    assert shown.count(" invalid ") == 2
+
+
+def test_a_named_source_with_an_invalid_definition_is_an_invalid_row(environment: dict[str, str]) -> None:
+    with Demo(size=20, only=("ckan",), faults=()) as demo:
+        write_one_valid_of_three(demo.url, Path(environment["STOCKTAKE_SOURCES"]))
+
+        done = RUN.invoke(app, ["harvest", "good", "bad", "--json"], env=environment)
+        approved = RUN.invoke(app, ["sources", "hold", "bad"], env=environment)
+
+    rows = {row["run"]: row for row in json.loads(done.stdout)}
+    assert (done.exit_code, approved.exit_code) == (2, 2)
+    assert (rows["good.1"]["outcome"], rows["bad"]["outcome"]) == ("committed", "invalid")
+    assert "cannot read what protocol" in rows["bad"]["reason"]
+    assert "worse" not in done.output
+
+
+def test_the_lists_of_sources_and_faults_are_complete(environment: dict[str, str]) -> None:
+    with Demo(size=20, only=("ckan",), faults=()) as demo:
+        write_one_valid_of_three(demo.url, Path(environment["STOCKTAKE_SOURCES"]))
+
+    done = RUN.invoke(app, ["sources", "list", "--json"], env=environment)
+
+    assert done.exit_code == 2
+    assert [row["name"] for row in json.loads(done.stdout)] == ["good"]
+    assert "bad: mapping" in done.stderr
+    assert "worse.toml: unknown key" in done.stderr
+
+
+def test_the_table_of_a_failed_run_has_its_reason(environment: dict[str, str]) -> None:
+    card = WRONG.replace("oai_dc", "fields").replace("https://registry.example/", "http://127.0.0.1:9/") + '[fields]\ntitle = "name"\n'
+    (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text("pause = 0\n" + card)
+
+    harvested = RUN.invoke(app, ["harvest"], env=environment)
+    shown = RUN.invoke(app, ["runs", "show", "a.1"], env=environment)
+    tried = RUN.invoke(app, ["harvest", "--dry-run", "--json"], env=environment)
+
+    assert "could not connect to 127.0.0.1:9" in " ".join(harvested.stdout.split())
+    assert "a failed" in " ".join(harvested.stdout.split())
+    assert "could not connect to 127.0.0.1:9" in " ".join(shown.stdout.split())
+    (row,) = json.loads(tried.stdout)
+    assert (row["run"], row["outcome"]) == ("a", "failed")
+    assert "could not connect to 127.0.0.1:9" in row["reason"]
+
+
 def test_an_unknown_source_exits_with_2(environment: dict[str, str]) -> None:
     done = RUN.invoke(app, ["harvest", "nobody"], env=environment)
 
@@ -188,7 +254,7 @@ def test_an_unreachable_registry_fails_the_run_with_1(environment: dict[str, str
     assert done.exit_code == 1
     (row,) = json.loads(done.stdout)
     assert (row["run"], row["outcome"]) == ("a.1", "failed")
-    assert "http://127.0.0.1:9/" in row["reason"]
+    assert "could not connect to 127.0.0.1:9" in row["reason"]
 
 
 def test_the_version_is_that_of_the_package() -> None:

@@ -112,17 +112,17 @@ def test_a_deferred_commit_is_reported_with_reason_and_action(
 
 
 def test_a_command_names_the_run_whose_commit_was_deferred(
-    source: Source, context: HarvestContext, capsys: pytest.CaptureFixture[str]
+    source: Source, context: HarvestContext
 ) -> None:
     harvest_all([], context, full=True, dry_run=False, quiet=True)  # the words
     refusing = replace(context, journal=Full(context.journal.folder))
 
     with capture_logs():
-        harvest_all([source], refusing, full=True, dry_run=False, quiet=False)
+        (failed,) = harvest_all([source], refusing, full=True, dry_run=False, quiet=True).values()
 
-    shown, row = " ".join(capsys.readouterr().out.split()), run_report.failed_row("projects", context.ledger, dry_run=False)
-    assert "projects committing" in shown
-    assert "the plan is kept; the schedule or" in shown
+    assert isinstance(failed, run_report.FailedRun)
+    row = run_report.failed_row("projects", failed)
+    assert "the plan is kept; the schedule or" in failed.reason
     assert (row["run"], row["outcome"]) == ("projects.1", "committing")
 
 

@@ -33,6 +33,7 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plan import Plan
 from harvesters.runs.remap import remap
+from harvesters.runs.run_report import FailedRun
 from harvesters.source import Source, parse
 from vocab.iris import BASE
 
@@ -132,12 +133,13 @@ def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(isolated: Harve
 
     plans = harvest_all([bad, good], replace(isolated, transport=httpx.MockTransport(answer)), full=False, dry_run=False, quiet=True)
 
-    assert plans["bad"] is None
-    assert plans["good"] is not None
+    assert isinstance(plans["bad"], FailedRun)
+    assert isinstance(plans["good"], Plan)
     assert plans["good"].run.state is State.COMMITTED
     failed = isolated.ledger.runs("bad")[0]
     assert failed.state is State.FAILED
     assert failed.reason is not None
+    assert (plans["bad"].run, plans["bad"].reason) == (failed, failed.reason)
     assert failed.reason.startswith("https://registry.example/bad: reading it ends its process by SIGSEGV")
     assert isolated.ledger.open_run("bad") is None
 

@@ -31,7 +31,7 @@ def test_two_archived_versions_of_each_registry_are_remapped(tmp_path, registry)
         open_context(tmp_path, f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "", _HERE) as context,
     ):
         write_sources(there.url, tmp_path / "sources", (registry,))
-        (source,) = load_all(tmp_path / "sources")
+        (source,) = load_all(tmp_path / "sources").sources.values()
         source = replace(source, pause=0)
         plans = [harvest(source, context)]
         there.evolve(version=2)

@@ -32,7 +32,7 @@ def test_a_shared_ledger_writes_the_same_journal_as_a_local_one(house, tmp_path,
     found = []
     for number, url in enumerate((ledger, f"sqlite:///{tmp_path}/own.sqlite")):
         with open_context(tmp_path / f"{number}", url, BASE, "operator@example.org", frozenset({"127.0.0.1"})) as real:
-            harvest(load_all(house.folder / "cards")[0], replace(real, now=lambda: AT))
+            harvest(load_all(house.folder / "cards").sources["a"], replace(real, now=lambda: AT))
         found.append([path.read_bytes() for path in sorted((tmp_path / f"{number}" / "journal").glob("*.gz"))])
 
     assert len(found[0]) == 1
@@ -41,7 +41,7 @@ def test_a_shared_ledger_writes_the_same_journal_as_a_local_one(house, tmp_path,
 
 def test_two_schedulers_queue_a_due_run_once(house, ledger, tmp_path):
     house.card("a", every="* * * * *")
-    source = load_all(house.folder / "cards")[0]
+    source = load_all(house.folder / "cards").sources["a"]
     with open_context(tmp_path / "data", ledger, BASE, "operator@example.org", frozenset()) as real:
         schedules = [RunEnqueuer(replace(real, now=lambda: AT), ledger) for _ in range(2)]
         schedules[0].prepare()
