@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from http.cookies import CookieError, SimpleCookie
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -99,7 +99,7 @@ def _accepted_language(accept: str) -> str:
 
 
 class LocaleMiddleware:
-    """Set the locale of each request; store a language that the address names in a cookie."""
+    """Set the locale of each request; a language that the address names is stored in a cookie and kept by redirects."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app
@@ -117,6 +117,8 @@ class LocaleMiddleware:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
                 _add_headers(headers, language)
+                if is_chosen and (location := headers.get("location")):
+                    headers["Location"] = _with_language(location, language)
                 if is_chosen and (_is_page(headers) or message["status"] == HTTPStatus.NOT_MODIFIED):
                     headers.append("Set-Cookie", f"{COOKIE}={language}; Path=/; Max-Age={_YEAR}; SameSite=Lax")
             await send(message)
@@ -125,6 +127,18 @@ class LocaleMiddleware:
             await self._app(scope, receive, send_with_headers)
         finally:
             _current.reset(token)
+
+
+def _with_language(location: str, language: str) -> str:
+    """Return the path *location* with the language as a parameter; an address elsewhere is unchanged.
+
+    >>> _with_language("/initiative/a/1?tab=history#top", "ar")
+    '/initiative/a/1?tab=history&lang=ar#top'
+    """
+    url = urlsplit(location)
+    if url.netloc or not url.path.startswith("/") or PARAMETER in dict(parse_qsl(url.query)):
+        return location
+    return urlunsplit(url._replace(query="&".join(filter(None, (url.query, urlencode({PARAMETER: language}))))))
 
 
 def _add_headers(headers: MutableHeaders, language: str) -> None:

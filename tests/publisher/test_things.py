@@ -19,6 +19,16 @@ async def test_a_browser_is_sent_to_the_page(client: httpx.AsyncClient) -> None:
     assert "Accept" in answer.headers["vary"]
 
 
+@pytest.mark.parametrize("path", ["/id/initiative/demo/1", "/figures/goal/3"])
+async def test_a_redirect_keeps_the_language_of_the_address(client: httpx.AsyncClient, path: str) -> None:
+    answer = await client.get(path, headers={"Accept": "text/html"}, params={"lang": "ar"}, follow_redirects=False)
+    page = await client.get(answer.headers["location"], headers={"Accept": "text/html"})
+
+    assert answer.status_code == 303
+    assert "lang=ar" in answer.headers["location"]
+    assert 'lang="ar"' in page.text
+
+
 @pytest.mark.parametrize(
     ("accept", "suffix"), [("text/turtle", "ttl"), ("application/ld+json", "jsonld"), ("*/*", "ttl"), ("application/rdf+xml", "rdf")]
 )
