@@ -234,7 +234,7 @@ def _confirm_superseding(
 def schedule(ctx: typer.Context) -> None:
     """Harvest each source on its schedule until Ctrl-C."""
     settings: HarvestSettings = ctx.obj
-    cards = [*load_sources(settings).sources.values()]
+    cards = [*load_sources(settings, report=_log_invalid).sources.values()]
     _exit_on_sigterm()
     wait_for_database(settings.ledger)
     with harvest_context(settings) as context:
@@ -315,7 +315,7 @@ def worker(
     SIGTERM.
     """
     settings: HarvestSettings = ctx.obj
-    load_sources(settings)
+    load_sources(settings, report=_log_invalid)
     _exit_on_sigterm()
     wait_for_database(settings.ledger)
     with harvest_context(settings) as context:
@@ -331,6 +331,10 @@ def worker(
             import_optional("harvesters.queue.worker", "postgresql").run_worker(
                 context, settings.ledger, settings.sources, concurrency, heartbeat
             )
+
+
+def _log_invalid(name: str, message: str) -> None:
+    log.error("source skipped: invalid definition", source=name, reason=message)
 
 
 def _exit_on_sigterm() -> None:

@@ -128,9 +128,8 @@ def undo(
 ) -> None:
     """Undo an approval, until the next run of the source: restore what was published before."""
     settings: HarvestSettings = ctx.obj
-    sources = load_sources(settings)
     with harvest_context(settings) as context:
-        (source,) = select_sources(sources, [run_report.get_run(id, context.ledger).source])
+        source = load_source(settings, run_report.get_run(id, context.ledger).source)
         run = undo_run(context, source, id, by=current_user(), reason=reason)
         update_status(context)
     print_runs([run_report.run_row(run)], "Restored", json)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import getpass
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -64,8 +64,17 @@ def harvest_context(settings: HarvestSettings) -> AbstractContextManager[Harvest
     )
 
 
-def load_sources(settings: HarvestSettings, names: Sequence[str] = ()) -> Definitions:
-    """Load the named source definitions or, without names, all; print the faults of invalid ones.
+def _print_fault(_name: str, message: str) -> None:
+    err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+
+
+def load_sources(
+    settings: HarvestSettings,
+    names: Sequence[str] = (),
+    report: Callable[[str, str], None] = _print_fault,
+) -> Definitions:
+    """Load the named source definitions or, without names, all; *report* the name and the faults of
+    each invalid one.
 
     An invalid definition stops no other source. Exit with 2 if a name is unknown, or if there is no
     directory of definitions.
@@ -82,8 +91,8 @@ def load_sources(settings: HarvestSettings, names: Sequence[str] = ()) -> Defini
         raise typer.Exit(2)
     chosen = list(dict.fromkeys(names)) or known
     errors = {name: found.errors[name] for name in chosen if name in found.errors}
-    for message in errors.values():
-        err.print(message, style="red", markup=False, highlight=False, soft_wrap=True)
+    for name, message in errors.items():
+        report(name, message)
     sources = {name: found.sources[name] for name in chosen if name in found.sources}
     return Definitions(sources, errors)
 
