@@ -336,6 +336,22 @@ def test_labels_of_bars_keep_clear_of_them(host, browser, language, width):
     assert browser.run(LABELS) == []
 
 
+OVERLAPPING = """[...document.querySelectorAll('table.heat tbody tr')].filter((row) => {
+  const range = document.createRange(); range.selectNodeContents(row.querySelector('th b'));
+  const label = range.getBoundingClientRect(), cell = row.querySelector('td').getBoundingClientRect();
+  return label.left < cell.right && cell.left < label.right;
+}).map((row) => row.querySelector('th b').textContent)"""
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+@pytest.mark.parametrize("width", [360, 500, 1200])
+def test_labels_of_the_matrix_keep_clear_of_its_cells(host, browser, language, width):
+    browser.open(f"{host}/matrix?lang={language}", width)
+
+    assert browser.run("document.querySelectorAll('table.heat tbody tr').length") == 18
+    assert browser.run(OVERLAPPING) == []
+
+
 def test_rows_of_the_matrix_begin_with_their_code_in_arabic(host, browser):
     browser.open(address(host, "matrix", "ar"), 1280)
 
