@@ -6,12 +6,9 @@ continue from their last commit.
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable, Collection, Iterator
 from pathlib import Path
 
-import duckdb
 import structlog
 from pyoxigraph import DefaultGraph, NamedNode
 
@@ -20,8 +17,9 @@ from publisher.facets.database import BUILD_VERSION, Database
 from publisher.facets.facets import FACETS
 from publisher.facets.record_rows import Graph, parse_graph, parse_record
 from publisher.facets.thing_rows import Row, organization_row, thing_row
-from publisher.projections import position as position_file
+from publisher.projections.database_projection import DatabaseProjection
 from publisher.projections.journal_reader import JournalReader
+from publisher.projections.position import write_position
 from publisher.projections.quad_source import QuadSource
 from publisher.search.document_source import parse_thing_iri
 from vocab.iris import Iris
@@ -36,14 +34,13 @@ _TYPE, _ORGANIZATION = NamedNode(f"{RDF}type"), NamedNode(f"{ORG}Organization")
 _DEFAULT_GRAPH = DefaultGraph()
 
 
-class FacetUpdater:
+class FacetUpdater(DatabaseProjection[Database]):
     """The facet tables in *folder*; the folder ``shown`` in it holds the last published state.
 
     *expect* is called with the graphs and subjects that are read next, so that a remote store can fetch them together.
     """
 
     name = "facets"
-    errors: tuple[type[Exception], ...] = (duckdb.Error, OSError)
     snapshot_wait = 2.0
 
     def __init__(
@@ -52,18 +49,11 @@ class FacetUpdater:
         reader: JournalReader,
         expect: Callable[[Collection[str], Collection[str]], None] = lambda graphs, subjects: None,
     ) -> None:
-        self.shown, self._expect = folder / "shown", expect
-        self._folder, self._reader, self._iris = folder, reader, Iris(reader.base)
+        super().__init__(folder, reader, Database, BUILD_VERSION)
+        self._expect, self._iris = expect, Iris(reader.base)
         self._bitmap_build: BitmapBuild | None = None
-        self._database = self._open()
-        self.checkpoint = self._read_checkpoint()
         if not self.checkpoint and self._database.has_rows:
             self.reset()
-
-    @property
-    def position(self) -> int:
-        """Return the number of the journal entry that the shown tables hold, -1 if none are shown."""
-        return position_file.read_position(self.shown)
 
     def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
         """Store the changes up to *position*, where *source* is; yield between batches.
@@ -104,20 +94,17 @@ class FacetUpdater:
         build, self._bitmap_build = self._bitmap_build, None
         if build.error is not None:
             raise build.error
-        shutil.rmtree(self.shown, ignore_errors=True)
-        build.tables.parent.rename(self.shown)
+        self._publish(build.tables.parent)
 
     def reset(self) -> None:
         """Delete the tables, so that they are rebuilt."""
         self._wait_for_bitmaps()
-        self._database.close()
-        shutil.rmtree(self._folder, ignore_errors=True)
-        self._database, self.checkpoint = Database(self._folder / "work.duckdb"), 0
+        super().reset()
 
     def close(self) -> None:
         """Close the tables."""
         self._wait_for_bitmaps()
-        self._database.close()
+        super().close()
 
     def _wait_for_bitmaps(self) -> None:
         if self._bitmap_build is not None:
@@ -157,24 +144,10 @@ class FacetUpdater:
 
     def _start_bitmap_build(self) -> BitmapBuild:
         """Copy the tables as they are, and start to build the bitmaps of the copy."""
-        part = self._folder / "shown.part"
-        shutil.rmtree(part, ignore_errors=True)
-        part.mkdir()
+        part = self._new_part()
         self._database.copy(part / "tables.duckdb")
-        position_file.write_position(part, self.checkpoint)
+        write_position(part, self.checkpoint)
         return BitmapBuild(part / "tables.duckdb")
-
-    def _read_checkpoint(self) -> int:
-        position, entry, version = self._database.checkpoint()
-        return position if version == BUILD_VERSION and self._reader.contains(position, entry) else 0
-
-    def _open(self) -> Database:
-        try:
-            return Database(self._folder / "work.duckdb")
-        except duckdb.Error as error:
-            log.warning("facet index cannot be opened; rebuilding", error=str(error))
-            shutil.rmtree(self._folder, ignore_errors=True)
-            return Database(self._folder / "work.duckdb")
 
 
 _KINDS = ("initiative", "event", "document", "post")
@@ -224,14 +197,3 @@ def _batches(names: Iterator[str]) -> Iterator[list[str]]:
 
 def _read_lines(store: QuadSource, subject: NamedNode | None, graph: NamedNode | DefaultGraph) -> list[bytes]:
     return sorted(str(quad.triple).encode() for quad in store.quads_for_pattern(subject, None, None, graph))
-
-
-def link_published(shown: Path, folder: Path) -> int:
-    """Link the published tables into *folder*; return their position in the journal, -1 if there are none."""
-    position = position_file.read_position(shown)
-    if position < 0:
-        return position
-    folder.mkdir(parents=True)
-    for file in shown.iterdir():
-        os.link(file, folder / file.name)
-    return position

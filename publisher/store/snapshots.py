@@ -12,11 +12,10 @@ from typing import NamedTuple
 from pyoxigraph import Store
 
 from journal.file_lock import is_locked
-from publisher.facets import updater as tables
+from publisher.projections.database_projection import link_published
 from publisher.projections.position import read_position
+from publisher.search import updater as search
 from publisher.search.index import is_current
-from publisher.search.updater import link_published
-from publisher.store.columns import updater as columns
 
 KEEP = 2  # the newest, and the one before it, which a reader may just be opening
 
@@ -96,9 +95,9 @@ def _made(folder: Path, store: Store | None, state: Snapshot, beside: Projection
     path, part = folder / f"{number:09d}", folder / ".part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    texts = link_published(beside.text, part / "text") if beside else -1
-    counted = tables.link_published(beside.tables, part / "tables") if beside else -1
-    columned = columns.link_published(beside.columns, part / "columns") if beside else -1
+    texts = search.link_published(beside.text, part / "text") if beside else -1
+    counted = link_published(beside.tables, part / "tables") if beside else -1
+    columned = link_published(beside.columns, part / "columns") if beside else -1
     snapshot = replace(state, number=number, path=str(path), text=texts, tables=counted, columns=columned)
     snapshot = replace(snapshot, modified=_modified(snapshot, before))
     if store is not None:

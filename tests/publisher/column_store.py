@@ -12,6 +12,7 @@ from pyoxigraph import DefaultGraph, Quad, QuerySolutions, Store
 
 from publisher.store.columns.database import ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
+from publisher.store.columns.terms import term_id
 
 _DEFAULT = "<urn:x-test:default>"
 
@@ -51,7 +52,7 @@ def columns_of_unmerged(store: Store, folder: Path) -> ColumnEngine:
             pass
         database.commit(2, "entry")
     with duckdb.connect(str(folder / "columns.duckdb")) as connection:
-        is_default = f"g = (SELECT id FROM terms WHERE text = '{_DEFAULT}')"
+        is_default = f"g = {term_id(_DEFAULT)}"
         connection.execute("DELETE FROM triples")
         if lines:
             connection.execute(f"INSERT INTO triples SELECT s, p, o FROM quads WHERE {is_default}")

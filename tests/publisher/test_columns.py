@@ -17,10 +17,11 @@ from w3c_suite import SUITE, Case, cases, load, result_set, table
 
 from journal.journal import Journal
 from publisher.projections.journal_reader import JournalReader
-from publisher.store.columns.database import TABLES, ColumnDatabase, TermCollision, insert_terms
+from publisher.store.columns.database import TABLES, ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.relations import NotCompiled
-from publisher.store.columns.terms import term_row
+from publisher.store.columns.staging import Stage, TermCollision
+from publisher.store.columns.terms import is_unchanged, stored_rows, term_id
 from publisher.store.columns.updater import FILE, ColumnUpdater
 from publisher.store.embedded import EmbeddedStore
 from publisher.store.runner import Runner
@@ -29,6 +30,7 @@ from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import in_written_order
 from vocab.describe import quads
 from vocab.schemes import statements
+from vocab.terms import XSD
 
 SEEDS = 100
 PER_DATA = 10  # queries of the same data
@@ -141,12 +143,50 @@ def test_uncommitted_changes_are_lost_with_their_position(held: list[Quad], tmp_
 
 
 def test_two_terms_with_one_number_are_refused() -> None:
-    one, two = term_row(NODES[0]), term_row(NODES[1])._replace(id=term_row(NODES[0]).id)
     with duckdb.connect() as connection:
         connection.execute(TABLES)
-        insert_terms(connection, {one.id: one}, 1)
+        number = term_id(str(NODES[0]))
+        connection.execute(f"INSERT INTO terms (id, \"check\") SELECT {number}::UBIGINT, 1")
+        stage = Stage(connection)
+        stage.add(rows([Quad(NODES[0], PREDICATES[0], NODES[1], GRAPHS[0])]))
+
         with pytest.raises(TermCollision):
-            insert_terms(connection, {two.id: two}, 1)
+            stage.insert_terms()
+
+
+@pytest.mark.parametrize(
+    ("row", "reason"),
+    [
+        (b"A <x:s> <x:p>", "not enough values"),
+        (b"A <x:s> <x:p> << <x:s> <x:p> <x:o> >> <x:g> .", "triple"),
+        (b"A <x:s> <x:p> <<( <x:s> <x:p> <x:o> )>> <x:g> .", "triple"),
+        (b"A <x:s> <x:p> 5 <x:g> .", "line 1"),
+    ],
+)
+def test_row_that_columns_cannot_hold_is_refused(row: bytes, reason: str) -> None:
+    with duckdb.connect() as connection, pytest.raises(ValueError, match=reason):
+        Stage(connection).add([row])
+
+
+def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> None:
+    days = ("2026-02-28", "1000-12-01", "2999-01-10")
+    texts = [
+        *(f'"{day}T{time}Z"^^<{XSD}dateTime>' for day in days for time in ("00:00:00", "23:59:59")),
+        *(f'"{day}"^^<{XSD}date>' for day in days),
+        *(f'"{number}"^^<{XSD}decimal>' for number in ("0.5", "-0.5", "-12.003", "123456789.12345678", "10.01")),
+        *('"POINT(1 2)"^^<http://www.opengis.net/ont/geosparql#wktLiteral>', '"1"^^<https://example.org/n>', '"ü "@de', '"x"'),
+        *("<http://example.org/\u00fc>", "<urn:a>"),
+    ]
+    odd = [
+        *(f'"{text}"^^<{XSD}decimal>' for text in ("1.50", "01.5", "1.0", "-0.0", "1.")),
+        *(f'"{text}"^^<{XSD}date>' for text in ("2026-02-30", "2026-2-01", "0000-01-01", "2026-01-01Z")),
+        *(f'"2026-01-01T{text}"^^<{XSD}dateTime>' for text in ("24:00:00Z", "10:00:00", "10:00:00.0Z", "10:00:60Z")),
+        *('"a\\nb"', '"x"@EN', f'"01"^^<{XSD}integer>', "<http://example.org/\\u00fc>"),
+    ]
+
+    assert [text for text in texts if not is_unchanged(text.encode())] == []
+    assert [row.text for row in stored_rows([text.encode() for text in texts])] == texts
+    assert [text for text in odd if is_unchanged(text.encode())] == []
 
 
 @pytest.mark.parametrize(

@@ -12,21 +12,22 @@ from itertools import islice
 from pathlib import Path
 
 import duckdb
-import numpy as np
-from numpy.typing import NDArray
 
-from publisher.store.columns.terms import DEFAULT_GRAPH, TermRow, stored_terms
+from publisher.store.columns.staging import Stage
+from publisher.store.columns.terms import TermKind
 
-FORMAT = 1  # increase it with every change of what is written, so that the columns are rebuilt
+FORMAT = 2  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
-MEMORY = "512MiB"  # the rest is spilled to a folder beside the file
-BATCH = 100_000  # rows that are encoded together: about 100 MB
+MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
+BATCH = 50_000  # rows that are encoded together: about 50 MB
+APPLIED = 500_000  # staged rows that are applied together, or a share of the quads, so that many entries take linear time
+SHARE = 4
 UNSORTED = 0.2  # share of the quads added since the last sort from which they are sorted again
 
 TABLES = """
-CREATE TABLE terms (
-    id UBIGINT, kind UTINYINT, text VARCHAR, lexical VARCHAR, datatype VARCHAR, language VARCHAR,
-    whole BIGINT
+CREATE TABLE terms (  -- "check" are more bits of the hash; "written" is the N-Triples form if it does not follow from the rest
+    id UBIGINT, "check" UINTEGER, kind UTINYINT, lexical VARCHAR, datatype VARCHAR, language VARCHAR,
+    whole BIGINT, written VARCHAR
 );
 CREATE TABLE quads (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);
 CREATE TABLE triples (s UBIGINT, p UBIGINT, o UBIGINT);
@@ -35,9 +36,15 @@ CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR);
 CREATE TABLE beside (graph VARCHAR);  -- the graph that the store has and the journal has not
 CREATE TABLE layout (sorted BIGINT);  -- how many quads there were when they were sorted last
 """
-_APPLY = """
+TEXT = f"""coalesce(written, CASE kind
+    WHEN {TermKind.IRI:d} THEN '<' || lexical || '>' WHEN {TermKind.BLANK:d} THEN '_:' || lexical
+    WHEN {TermKind.STRING:d} THEN '"' || lexical || '"' WHEN {TermKind.LANGUAGE_STRING:d} THEN '"' || lexical || '"@' || language
+    ELSE '"' || lexical || '"^^<' || datatype || '>' END)"""  # the N-Triples form of a row of ``terms``
+_CHANGES = """
 CREATE OR REPLACE TEMP TABLE change AS
-    SELECT arg_max(added, n) AS added, g, s, p, o FROM encoded GROUP BY g, s, p, o;
+    SELECT arg_max(added, n) AS added, g, s, p, o FROM staged GROUP BY g, s, p, o;
+"""
+_DELETE = """
 DELETE FROM quads USING change
     WHERE NOT added AND quads.g = change.g AND quads.s = change.s
     AND quads.p = change.p AND quads.o = change.o;
@@ -46,10 +53,12 @@ DELETE FROM triples USING (
         ANTI JOIN quads USING (s, p, o)
     ) AS gone
     WHERE triples.s = gone.s AND triples.p = gone.p AND triples.o = gone.o;
+"""
+_ADD = """
 INSERT INTO quads
-    SELECT g, s, p, o FROM change ANTI JOIN quads USING (g, s, p, o) WHERE added ORDER BY p, s, o;
+    SELECT g, s, p, o FROM change ANTI JOIN quads USING (g, s, p, o) WHERE added;
 INSERT INTO triples
-    SELECT DISTINCT s, p, o FROM change ANTI JOIN triples USING (s, p, o) WHERE added ORDER BY p, s, o;
+    SELECT DISTINCT s, p, o FROM change ANTI JOIN triples USING (s, p, o) WHERE added;
 """
 _SORT = """
 CREATE OR REPLACE TABLE quads AS SELECT * FROM quads ORDER BY p, s, o, g;
@@ -63,10 +72,6 @@ CREATE OR REPLACE TABLE predicates AS
         approx_count_distinct(o) AS objects
     FROM triples GROUP BY p;
 """
-
-
-class TermCollision(ValueError):
-    """Two terms have one number: the columns cannot hold both."""
 
 
 class ColumnDatabase:
@@ -103,6 +108,7 @@ class ColumnDatabase:
     def begin(self) -> None:
         """Begin a transaction, which ``commit`` ends."""
         self._connection.execute("BEGIN")
+        self._stage = Stage(self._connection)
 
     def apply(self, rows: Iterable[bytes]) -> Iterator[None]:
         """Apply the rows ``A <s> <p> <o> <g> .`` and ``D ...`` in their order; yield between batches.
@@ -111,9 +117,23 @@ class ColumnDatabase:
         """
         rest = iter(rows)
         while batch := list(islice(rest, BATCH)):
-            encode(self._connection, batch)
-            self._connection.execute(_APPLY)
+            self._stage.add(batch)
+            if self._stage.rows >= max(APPLIED, self._count("quads") // SHARE):
+                self._apply()
             yield
+        self._apply()
+
+    def _apply(self) -> None:
+        self._stage.insert_terms()
+        self._connection.execute(_CHANGES)
+        self._stage.clear()
+        if self._connection.execute("SELECT 1 FROM change WHERE NOT added LIMIT 1").fetchall():
+            self._connection.execute(_DELETE)
+        self._connection.execute(_ADD)
+
+    def _count(self, table: str) -> int:
+        ((number,),) = self._connection.execute(f"SELECT count(*) FROM {table}").fetchall()
+        return int(number)
 
     def set_graph_beside(self, graph: str) -> None:
         """Record the IRI of the graph that the RDF store holds although the journal does not."""
@@ -145,65 +165,3 @@ class ColumnDatabase:
     def close(self) -> None:
         """Close the file; what was not committed is lost."""
         self._connection.close()
-
-
-def encode(connection: duckdb.DuckDBPyConnection, rows: Iterable[bytes]) -> None:
-    """Put *rows* into the temporary table ``encoded (n, added, g, s, p, o)``, and new terms into ``terms``.
-
-    *rows* are as in ``ColumnDatabase.apply``. Raises ValueError if one is no such row, TermCollision if two terms have
-    one number.
-    """
-    split = [_split(row) for row in rows]
-    texts = {text for _, *terms in split for text in terms}
-    known = dict(stored_terms(texts - {b""}))
-    numbers = {text: row.id for text, row in known.items()} | {b"": DEFAULT_GRAPH}
-    flat = np.fromiter(
-        (numbers[text] for _, *terms in split for text in terms), np.uint64, 4 * len(split)
-    )
-    columns: dict[str, NDArray[np.generic]] = {
-        "n": np.arange(len(split), dtype=np.int64),
-        "added": np.fromiter((added for added, *_ in split), np.bool_, len(split)),
-    }
-    columns |= {name: flat[start::4].copy() for start, name in enumerate("spog")}
-    insert_terms(connection, {row.id: row for row in known.values()}, len(set(known.values())))
-    connection.register("encoded_rows", columns)
-    connection.execute("CREATE OR REPLACE TEMP TABLE encoded AS SELECT * FROM encoded_rows")
-    connection.unregister("encoded_rows")
-
-
-def insert_terms(
-    connection: duckdb.DuckDBPyConnection, rows: dict[int, TermRow], distinct: int
-) -> None:
-    """Insert the terms that ``terms`` lacks. Raises TermCollision if two terms have one number."""
-    terms = list(rows.values())
-    columns: dict[str, NDArray[np.generic]] = {
-        "id": np.fromiter(rows, np.uint64, len(terms)),
-        "kind": np.fromiter((term.kind for term in terms), np.uint8, len(terms)),
-        "whole": np.fromiter((term.whole or 0 for term in terms), np.int64, len(terms)),
-    }
-    for name in ("text", "lexical", "datatype", "language"):
-        values: NDArray[np.object_] = np.empty(len(terms), dtype=object)
-        values[:] = [getattr(term, name) for term in terms]
-        columns[name] = values
-    connection.register("new_terms", columns)
-    try:
-        collision = "SELECT 1 FROM new_terms n JOIN terms t USING (id) WHERE n.text <> t.text"
-        if distinct != len(rows) or connection.execute(collision).fetchall():
-            raise TermCollision("two terms have the same 64-bit hash")
-        connection.execute(
-            "INSERT INTO terms SELECT id, kind, text, lexical, datatype, language, whole"
-            " FROM new_terms ANTI JOIN terms USING (id)"
-        )
-    finally:
-        connection.unregister("new_terms")
-
-
-def _split(row: bytes) -> tuple[bool, bytes, bytes, bytes, bytes]:
-    """Return whether a row adds, and its subject, predicate, object and graph.
-
-    >>> _split(b'A <s:s> <p:p> "a b" <g:g> .')
-    (True, b'<s:s>', b'<p:p>', b'"a b"', b'<g:g>')
-    """
-    operation, subject, predicate, rest = row.split(b" ", 3)
-    value, graph, _ = rest.rsplit(b" ", 2)
-    return operation == b"A", subject, predicate, value, graph

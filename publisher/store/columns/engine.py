@@ -12,9 +12,10 @@ from cachetools import LRUCache
 from pyoxigraph import Quad, QueryResultsFormat, QuerySolutions, Store, parse_query_results
 
 from publisher.store.columns.compiler import CompiledQuery, ParsedQuery, compile_query, parse
-from publisher.store.columns.database import TABLES, encode
+from publisher.store.columns.database import TABLES, TEXT
 from publisher.store.columns.patterns import PredicateCount
 from publisher.store.columns.relations import NotCompiled
+from publisher.store.columns.staging import Stage
 
 MEMORY = 512 << 20  # bytes; a query that needs more is put to the RDF store
 FETCHED = 10_000  # rows that are fetched at a time
@@ -51,14 +52,17 @@ class ColumnEngine:
         run(TABLES)
         rows = [f"A {quad.subject} {quad.predicate} {quad.object} {quad.graph_name} .".encode() for quad in quads]
         if rows:
-            encode(self.connection, rows)
-            run("INSERT INTO added.quads SELECT DISTINCT g, s, p, o FROM encoded")
-            run("INSERT INTO added.triples SELECT DISTINCT s, p, o FROM encoded ANTI JOIN stored.triples USING (s, p, o)")
+            stage = Stage(self.connection)
+            stage.add(rows)
+            stage.insert_terms()
+            run("INSERT INTO added.quads SELECT DISTINCT g, s, p, o FROM staged")
+            run("INSERT INTO added.triples SELECT DISTINCT s, p, o FROM staged ANTI JOIN stored.triples USING (s, p, o)")
+            stage.clear()
             run("DELETE FROM added.terms WHERE id IN (SELECT id FROM stored.terms)")
         run("SET schema = 'main'")
-        for table in ("terms", "quads", "triples"):
-            extra = f" UNION ALL SELECT * FROM added.{table}" if rows else ""
-            run(f"CREATE VIEW {table} AS SELECT * FROM stored.{table}{extra}")
+        for table, extra in (("terms", f", {TEXT} AS text"), ("quads", ""), ("triples", "")):
+            added = f" UNION ALL SELECT *{extra} FROM added.{table}" if rows else ""
+            run(f"CREATE VIEW {table} AS SELECT *{extra} FROM stored.{table}{added}")
         run("CREATE VIEW named_quads AS SELECT * FROM quads WHERE g <> 0")
 
     @cached_property

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from datetime import date
 from enum import IntEnum
 from hashlib import blake2b
@@ -18,7 +18,12 @@ DEFAULT_GRAPH = 0  # number of the default graph, which no term has
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})")
 _INSTANT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z")
-_UNCHANGED = re.compile(rb'<[^\\]*|"[^"\\\x00-\x1f\x7f]*"(?:@[a-z0-9-]+)?')  # the engine writes it alike
+_DAY_BYTES = rb"[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
+_UNCHANGED = re.compile(  # what the RDF store writes as it was read
+    rb'"[^"\\\x00-\x1f\x7f]*"(?:@[a-z0-9-]+|\^\^<https?://(?!www\.w3\.org/)[^\\]*>)?'
+    rb'|"%b(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"\^\^<%bdateTime>|"\^\^<%bdate>)'
+    rb'|"-?(?:0|[1-9][0-9]{0,8})\.[0-9]{0,8}[1-9]"\^\^<%bdecimal>' % (_DAY_BYTES, *[re.escape(XSD.encode())] * 3)
+)
 
 
 class TermKind(IntEnum):
@@ -50,9 +55,14 @@ class TermRow(NamedTuple):
     whole: int | None
 
 
+def digest(text: bytes) -> bytes:
+    """Return the 12 bytes of the hash of an N-Triples form: 8 are the number of the term, 4 show that two have one number."""
+    return blake2b(text, digest_size=12).digest()
+
+
 def term_id(text: str) -> int:
-    """Return the number of the term whose N-Triples form is *text*: 64 bits of its hash."""
-    return int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+    """Return the number of the term whose N-Triples form is *text*."""
+    return int.from_bytes(digest(text.encode())[:8], "little")
 
 
 def term_row(term: NamedNode | BlankNode | Literal | Triple) -> TermRow:
@@ -101,35 +111,23 @@ def _is_day(text: str) -> bool:
     return True
 
 
-def stored_terms(texts: Collection[bytes]) -> Iterator[tuple[bytes, TermRow]]:
-    """Yield each N-Triples term with the row of the term that the RDF store makes of it.
+def is_unchanged(text: bytes) -> bool:
+    """Return whether the RDF store certainly writes an N-Triples term as it read it, without escapes.
 
     The store keeps numbers, times and booleans by their values: ``"01"^^xsd:integer`` is ``1`` in it.
     """
-    special = []
-    for text in texts:
-        if _UNCHANGED.fullmatch(text):
-            yield text, _plain_row(text.decode())
-        else:
-            special.append(text)
-    if special:
-        yield from zip(special, _through_store(special), strict=True)
+    if text[:1] == b"<":
+        return b"\\" not in text and text[:2] != b"<<"  # which begins a triple
+    return _UNCHANGED.fullmatch(text) is not None
 
 
-def _plain_row(text: str) -> TermRow:
-    if text[0] == "<":
-        return TermRow(term_id(text), TermKind.IRI, text, text[1:-1], "", "", None)
-    value, _, language = text[1:].rpartition('"')
-    if language:
-        row = (TermKind.LANGUAGE_STRING, text, value, f"{RDF}langString", language[1:])
-    else:
-        row = (TermKind.STRING, text, value, f"{XSD}string", "")
-    return TermRow(term_id(text), *row, None)
-
-
-def _through_store(texts: Collection[bytes]) -> Iterator[TermRow]:
+def stored_rows(texts: Collection[bytes]) -> list[TermRow]:
+    """Return the rows of the terms that the RDF store makes of N-Triples terms. Raises ValueError if one is a triple or no term."""
     lines = b"".join(b"<urn:s> <urn:%d> %s .\n" % pair for pair in enumerate(texts))
     store = Store()
-    store.extend(parse(lines, RdfFormat.N_QUADS, lenient=True))
+    try:
+        store.extend(parse(lines, RdfFormat.N_QUADS, lenient=True))
+    except SyntaxError as error:
+        raise ValueError(str(error)) from error
     found = {quad.predicate.value: quad.object for quad in store.quads_for_pattern(None, None, None, None)}
-    return (term_row(found[f"urn:{number}"]) for number in range(len(texts)))
+    return [term_row(found[f"urn:{number}"]) for number in range(len(texts))]

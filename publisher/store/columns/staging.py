@@ -1,0 +1,179 @@
+"""Encode rows of the journal in bulk: into quads of numbers, and the terms behind them.
+
+Python splits the rows and hashes each new term once; DuckDB derives the parts of terms from their texts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import duckdb
+import numpy as np
+from numpy.typing import NDArray
+
+from publisher.store.columns.terms import DEFAULT_GRAPH, TermKind, digest, is_unchanged, stored_rows
+from vocab.terms import RDF, XSD
+
+KNOWN = 500_000  # terms whose numbers are remembered: about 100 MB
+_HASHES = np.dtype([("id", "<u8"), ("check", "<u4")])
+
+_TABLES = """
+CREATE OR REPLACE TEMP TABLE staged (n BIGINT, added BOOLEAN, g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);
+CREATE OR REPLACE TEMP TABLE staged_terms (
+    id UBIGINT, "check" UINTEGER, kind UTINYINT, lexical VARCHAR, datatype VARCHAR, language VARCHAR,
+    whole BIGINT, written VARCHAR
+);
+"""
+_STAGE_UNCHANGED = f"""
+INSERT INTO staged_terms
+    SELECT id, "check",
+        CASE WHEN tail IS NULL THEN {TermKind.IRI:d} WHEN tail = '' THEN {TermKind.STRING:d}
+            WHEN tail[1] = '@' THEN {TermKind.LANGUAGE_STRING:d}
+            WHEN tail = '^^<{XSD}dateTime>' THEN {TermKind.INSTANT:d}
+            WHEN tail = '^^<{XSD}date>' THEN {TermKind.DATE:d} ELSE {TermKind.OTHER:d} END,
+        CASE WHEN tail IS NULL THEN text[2:-2] ELSE split_part(text, '"', 2) END,
+        CASE WHEN tail IS NULL THEN '' WHEN tail = '' THEN '{XSD}string'
+            WHEN tail[1] = '@' THEN '{RDF}langString' ELSE tail[4:-2] END,
+        CASE WHEN tail[1] = '@' THEN tail[2:] ELSE '' END, NULL, NULL
+    FROM (SELECT *, CASE WHEN text[1] <> '<' THEN split_part(text, '"', 3) END AS tail FROM arrived_terms)
+"""
+_COLLISIONS = """
+SELECT 1 FROM staged_terms GROUP BY id HAVING min("check") <> max("check")
+UNION ALL SELECT 1 FROM staged_terms JOIN terms USING (id) WHERE staged_terms."check" <> terms."check" LIMIT 1
+"""
+_INSERT_TERMS = """
+INSERT INTO terms SELECT DISTINCT ON (id) * FROM staged_terms ANTI JOIN terms USING (id);
+DELETE FROM staged_terms;
+"""
+
+
+class TermCollision(ValueError):
+    """Two terms have one number: the columns cannot hold both."""
+
+
+class _Numbers(dict[bytes, int]):
+    """The numbers of the terms met by their N-Triples forms; those met for the first time are in *arrived*, with their hashes."""
+
+    def __init__(self) -> None:
+        super().__init__({b"": DEFAULT_GRAPH})
+        self.arrived: list[bytes] = []
+        self.hashes: list[bytes] = []
+
+    def __missing__(self, text: bytes) -> int:
+        found = digest(text)
+        self.arrived.append(text)
+        self.hashes.append(found)
+        number = self[text] = int.from_bytes(found[:8], "little")
+        return number
+
+
+class Stage:
+    """Encoded rows in the temporary tables ``staged (n, added, g, s, p, o)`` and ``staged_terms`` of *connection*."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self._connection = connection
+        self._numbers = _Numbers()
+        self.rows = 0  # how many are in ``staged``
+        connection.execute(_TABLES)
+
+    def add(self, rows: Sequence[bytes]) -> None:
+        """Encode the rows ``A <s> <p> <o> <g> .`` and ``D ...``. Raises ValueError if one is none or holds a quoted triple."""
+        operations, *terms = _split(rows)
+        number = self._numbers.__getitem__
+        encoded = {name: np.fromiter(map(number, found), np.uint64, len(rows)) for name, found in zip("spog", terms, strict=True)}
+        self._stage_terms(encoded)
+        columns: dict[str, NDArray[np.generic]] = {
+            "n": np.arange(self.rows, self.rows + len(rows), dtype=np.int64),
+            "added": np.fromiter((operation == b"A" for operation in operations), np.bool_, len(rows)),
+            **encoded,
+        }
+        self._insert("staged", "n, added, g, s, p, o", columns)
+        self.rows += len(rows)
+        if len(self._numbers) > KNOWN:
+            self._numbers = _Numbers()
+
+    def insert_terms(self) -> None:
+        """Move the staged terms that ``terms`` lacks there. Raises TermCollision if two terms have one number."""
+        if self._connection.execute(_COLLISIONS).fetchall():
+            raise TermCollision("two terms have the same 64-bit hash")
+        self._connection.execute(_INSERT_TERMS)
+
+    def clear(self) -> None:
+        """Remove the staged rows."""
+        self._connection.execute("DELETE FROM staged")
+        self.rows = 0
+
+    def _stage_terms(self, encoded: Mapping[str, NDArray[np.uint64]]) -> None:
+        """Stage the terms that *encoded* brought; those that the RDF store changes get the numbers of what it makes of them."""
+        texts, hashes = self._numbers.arrived, np.frombuffer(b"".join(self._numbers.hashes), _HASHES)
+        self._numbers.arrived, self._numbers.hashes = [], []
+        special = [place for place, text in enumerate(texts) if not is_unchanged(text)]
+        if special:
+            self._stage_special([texts[place] for place in special], hashes["id"][special], encoded)
+            hashes = np.delete(hashes, special)
+            texts = [text for text in texts if is_unchanged(text)]
+        columns: dict[str, NDArray[np.generic]] = {name: hashes[name].copy() for name in ("id", "check")}
+        columns["text"] = _objects([text.decode() for text in texts])
+        self._connection.register("arrived_terms", columns)
+        self._connection.execute(_STAGE_UNCHANGED)
+        self._connection.unregister("arrived_terms")
+
+    def _stage_special(
+        self, texts: list[bytes], numbers: NDArray[np.uint64], encoded: Mapping[str, NDArray[np.uint64]]
+    ) -> None:
+        rows = stored_rows(texts)
+        stored = np.fromiter((row.id for row in rows), np.uint64, len(rows))
+        self._numbers.update(zip(texts, stored.tolist(), strict=True))
+        for column in encoded.values():
+            _replace(column, numbers, stored)
+        found = np.frombuffer(b"".join(digest(row.text.encode()) for row in rows), _HASHES)
+        columns: dict[str, NDArray[np.generic]] = {name: found[name].copy() for name in ("id", "check")}
+        columns["kind"] = np.fromiter((row.kind for row in rows), np.uint8, len(rows))
+        columns["whole"] = np.fromiter((row.whole or 0 for row in rows), np.int64, len(rows))
+        columns |= {name: _objects([getattr(row, name) for row in rows]) for name in ("lexical", "datatype", "language")}
+        columns["written"] = _objects([row.text for row in rows])
+        self._insert("staged_terms", 'id, "check", kind, lexical, datatype, language, whole, written', columns)
+
+    def _insert(self, table: str, names: str, columns: dict[str, NDArray[np.generic]]) -> None:
+        self._connection.register("arrived", columns)
+        self._connection.execute(f"INSERT INTO {table} ({names}) SELECT {names} FROM arrived")
+        self._connection.unregister("arrived")
+
+
+def _split(rows: Sequence[bytes]) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes], list[bytes]]:
+    """Return the operations, subjects, predicates, objects and graphs of rows. Raises ValueError if one is no row.
+
+    >>> _split([b'A <s:s> <p:p> "a b" <g:g> .'])
+    ([b'A'], [b'<s:s>'], [b'<p:p>'], [b'"a b"'], [b'<g:g>'])
+    """
+    operations: list[bytes] = []
+    subjects: list[bytes] = []
+    predicates: list[bytes] = []
+    values: list[bytes] = []
+    graphs: list[bytes] = []
+    last_subject = last_graph = b""  # often the same as in the row before: one object, whose hash is known
+    for row in rows:  # lists of parts would be looked at by the garbage collector again and again
+        operation, subject, predicate, rest = row.split(b" ", 3)
+        value, graph, _ = rest.rsplit(b" ", 2)
+        last_subject = subject = last_subject if subject == last_subject else subject
+        last_graph = graph = last_graph if graph == last_graph else graph
+        operations.append(operation)
+        subjects.append(subject)
+        predicates.append(predicate)
+        values.append(value)
+        graphs.append(graph)
+    return operations, subjects, predicates, values, graphs
+
+
+def _replace(column: NDArray[np.uint64], numbers: NDArray[np.uint64], others: NDArray[np.uint64]) -> None:
+    """Replace each of *numbers* in *column* by the one of *others* in its place."""
+    order = np.argsort(numbers)
+    places = order[np.searchsorted(numbers, column, sorter=order).clip(max=len(numbers) - 1)]
+    found = numbers[places] == column
+    column[found] = others[places[found]]
+
+
+def _objects(texts: list[str]) -> NDArray[np.object_]:
+    values: NDArray[np.object_] = np.empty(len(texts), dtype=object)
+    values[:] = texts
+    return values
