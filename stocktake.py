@@ -152,6 +152,8 @@ def configure(
     public_url: Annotated[str, option("STOCKTAKE_PUBLIC_URL")] = "",
     releases: Annotated[str, option("STOCKTAKE_RELEASES")] = "",
     hub: Annotated[str, option("STOCKTAKE_WEBSUB_HUB")] = "",
+    smtp: Annotated[str, option("STOCKTAKE_SMTP_URL")] = "",
+    webhook_secret: Annotated[str, option("STOCKTAKE_WEBHOOK_SECRET")] = "",
     store: Annotated[str, option("STOCKTAKE_OBJECT_STORE_URL")] = "",
     parent: Annotated[
         int,

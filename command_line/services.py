@@ -34,6 +34,7 @@ from harvesters.admin.app import create_admin
 from harvesters.admin.auth import is_operator
 from harvesters.admin.context import AdminContext
 from harvesters.commands import mirror as mirroring
+from harvesters.commands.terminal import notification_channels
 from harvesters.mirror import LARGEST, follow, sync
 from journal import mirror_origin
 from publisher.pages.branding import DEMO_NAME, NAME
@@ -89,6 +90,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
         demo=settings.demo,
         contact=settings.contact,
         allow_hosts=settings.allow_hosts,
+        channels=notification_channels(settings),
     )
     url = public_address(settings, host, port)
     if host in _ALL_ADDRESSES and url == f"http://localhost:{port}":

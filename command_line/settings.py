@@ -42,6 +42,8 @@ class Settings:
         "STOCKTAKE_TRUSTED_PROXIES": "Trusted reverse proxies: addresses or networks, comma-separated (their X-Forwarded-For is honoured).",
         "STOCKTAKE_PUBLIC_URL": "Public URL of this server, e.g. https://stocktaking.example. Absolute links begin with it.",
         "STOCKTAKE_WEBSUB_HUB": "URL of the WebSub hub to notify of each change.",
+        "STOCKTAKE_SMTP_URL": "Mail server for alerts: smtp://USER:PASSWORD@HOST:PORT?from=ADDRESS (STARTTLS), or smtps:.",
+        "STOCKTAKE_WEBHOOK_SECRET": "Secret that signs the webhooks of alerts.",
     }
 
     data: Path
@@ -55,6 +57,8 @@ class Settings:
     proxies: str = ""
     releases: str = ""
     hub: str = ""
+    smtp: str = ""
+    webhook_secret: str = ""
     store: str = ""
     processes: int = 0
     dask: str = ""
@@ -82,6 +86,8 @@ class Settings:
             "STOCKTAKE_PUBLIC_URL": self.public_url,
             "STOCKTAKE_RELEASES": self.releases,
             "STOCKTAKE_WEBSUB_HUB": self.hub,
+            "STOCKTAKE_SMTP_URL": self.smtp,
+            "STOCKTAKE_WEBHOOK_SECRET": self.webhook_secret,
             "STOCKTAKE_OBJECT_STORE_URL": self.store,
             "STOCKTAKE_NAME": self.name,
             "STOCKTAKE_LOGO": str(self.logo or ""),

@@ -16,6 +16,8 @@ from typing_extensions import TypedDict, Unpack
 from command_line.settings import Settings
 from demo.folder import is_demo
 from harvesters.network.retry import install_retry_logging
+from harvesters.notifications.mail import parse_mail_server
+from harvesters.notifications.webhook import MIN_SECRET
 from harvesters.pipeline.worker_pool import DEFAULT_WORKERS
 from journal import mirror_origin
 from journal import store as shared
@@ -67,6 +69,8 @@ class SettingValues(TypedDict):
     public_url: str
     releases: str
     hub: str
+    smtp: str
+    webhook_secret: str
     store: str
 
 
@@ -96,6 +100,8 @@ def check_settings(*, is_base_set: bool, **values: Unpack[SettingValues]) -> Set
         public_url=_public_url(values["public_url"]),
         releases=_releases(values["releases"]),
         hub=_hub(values["hub"]),
+        smtp=_smtp(values["smtp"]),
+        webhook_secret=_webhook_secret(values["webhook_secret"]),
         store=_store(values["store"], data),
         elsewhere=_external_store(
             values["sparql_url"], values["sparql_update_url"], values["graph_store_url"]
@@ -217,6 +223,23 @@ def _hub(url: str) -> str:
     if url and not is_web(url):
         raise typer.BadParameter(f"STOCKTAKE_WEBSUB_HUB is {url!r}; use the URL of a WebSub hub")
     return url
+
+
+def _smtp(url: str) -> str:
+    try:
+        if url:
+            parse_mail_server(url)
+    except ValueError as error:  # the URL may hold a password: it is not repeated
+        raise typer.BadParameter(f"STOCKTAKE_SMTP_URL: {error}") from error
+    return url
+
+
+def _webhook_secret(secret: str) -> str:
+    if secret and len(secret) < MIN_SECRET:
+        raise typer.BadParameter(
+            f"STOCKTAKE_WEBHOOK_SECRET has fewer than {MIN_SECRET} characters; make one with `openssl rand -hex 32`"
+        )
+    return secret
 
 
 def _external_store(sparql_url: str, update: str, graphs: str) -> StoreURLs | None:

@@ -22,12 +22,15 @@ from harvesters.commands.terminal import (
     err,
     harvest_context,
     load_sources,
+    notification_channels,
     out,
 )
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
 from harvesters.ledger.database import wait_for_database
 from harvesters.ledger.models import State
 from harvesters.ledger.operator_actions import RunRequest
+from harvesters.notifications.alerts import check_rules
+from harvesters.notifications.delivery import run_round
 from harvesters.optional_dependency import import_optional
 from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.pipeline.page_processor import ProgressCallback
@@ -295,7 +298,21 @@ def _create_scheduler(
         (lambda: run_requests.claim_requests(context, outage), run_request),
         is_postponed,
         resume,
+        _create_notifier(settings, context),
     )
+
+
+def _create_notifier(settings: HarvestSettings, context: HarvestContext) -> Callable[[], None]:
+    """Return the function that checks the rules of alerts and delivers messages."""
+    channels = notification_channels(settings)
+    alerts_outage = Outage("cannot check alerts", "alerts are checked again")
+    delivery_outage = Outage("cannot read messages", "messages are readable again")
+
+    def notify() -> None:
+        check_rules(context, channels, alerts_outage)
+        run_round(context.ledger, channels, context.now, delivery_outage)
+
+    return notify
 
 
 @app.command()

@@ -30,6 +30,7 @@ HarvestError
 │   ├── RepeatedPageError      a page with the records of an earlier one
 │   └── PaginationLoopError    a list without an end: a repeated token, or too many empty pages
 ├── MirrorError            another Stocktake cannot be mirrored here
+├── DeliveryError          a message was not delivered: ``is_permanent`` says that no second attempt helps
 ├── PlanError              a plan cannot be approved, rejected, held or released
 ├── ArchiveError           the archive cannot be written, or lacks a response to read again
 ├── DataDirectoryError     another file of the data directory cannot be written
@@ -220,6 +221,17 @@ class PaginationLoopError(ParseError):
 
 class MirrorError(HarvestError):
     """A journal is not a mirror of the given origin, or the origin cannot be followed."""
+
+
+class DeliveryError(HarvestError):
+    """A message was not delivered.
+
+    *is_permanent*: its receiver refused it for good. *is_unreachable*: its server took none at all.
+    """
+
+    def __init__(self, text: str, *, is_permanent: bool = False, is_unreachable: bool = False) -> None:
+        super().__init__(text)
+        self.is_permanent, self.is_unreachable = is_permanent, is_unreachable
 
 
 class PlanError(HarvestError):

@@ -103,6 +103,13 @@ TEXTS: Mapping[str, str] = {
     "undone": "undone by %(by)s; %(run)s restored what was published before",
     "undone_because": "undone by %(by)s: %(note)s; %(run)s restored what was published before",
     "kept": "the plan is kept; the schedule or `stocktake harvest %(source)s` will write it",
+    # what an alert is about
+    "alert_plan_waits": "%(source)s: the change %(run)s waits for approval",
+    "alert_failing": "%(source)s: consecutive failures: %(count)s; the last: %(reason)s",
+    "alert_late": "%(source)s: no successful run since the last one was due",
+    "alert_withheld": "%(source)s: %(count)s of %(total)s records of the last run were withheld",
+    "alert_disk_low": "free disk space: %(free)s GB; the limit is %(limit)s GB",
+    "alert_test": "a test message, sent by %(by)s",
     # why a run is incomplete or failed
     "incomplete": "%(text)s; no record was marked as deleted",
     "short": (

@@ -18,6 +18,7 @@ from harvesters.admin.sessions import Sessions
 from harvesters.admin.throttle import Throttle
 from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger.ledger import Ledger
+from harvesters.notifications.delivery import Channels
 from harvesters.pipeline.worker_pool import WorkerPool
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Source, load
@@ -40,7 +41,7 @@ class AdminContext:
 
     *now* returns UTC in whole seconds, *clock* monotonic seconds. With *demo* each page says that its data are made up.
     Dry runs send *contact* and may fetch from the private *allow_hosts*. *positions* returns the newest journal entry that
-    each store and index of the portal shows, by name; *transport* replaces the network in tests.
+    each store and index of the portal shows, by name; *channels* is how alerts are sent; *transport* replaces the network in tests.
     """
 
     data: Path
@@ -54,6 +55,7 @@ class AdminContext:
     contact: str = "no contact given"
     allow_hosts: frozenset[str] = frozenset()
     transport: httpx.BaseTransport | None = None
+    channels: Channels = field(default_factory=Channels)
     positions: Callable[[], Mapping[str, int]] = dict
     sessions: Sessions = field(init=False)
     throttle: Throttle = field(init=False)

@@ -53,8 +53,21 @@ SENTENCES: Mapping[str, str] = {
     ActionType.RELEASED.value: "%(who)s resumed %(object)s.",
     ActionType.REQUESTED.value: "%(who)s requested a run of %(object)s.",
     ActionType.DEFINED.value: "%(who)s saved the definition of %(object)s.",
+    ActionType.RULES_SAVED.value: "%(who)s saved the rules of alerts.",
+    ActionType.SILENCED.value: "%(who)s silenced alerts %(object)s",
+    ActionType.UNSILENCED.value: "%(who)s ended a silence.",
+    ActionType.TESTED.value: "%(who)s sent a test message.",
+    ActionType.RESENT.value: "%(who)s sent a message again.",
     "key created": "%(who)s created a key.",
     "key revoked": "%(who)s revoked a key.",
+}
+# When a rule of alerts applies, with its limit.
+CONDITIONS: Mapping[str, str] = {
+    "plan_waits": "a change waits for approval, for %(limit)s hours or longer",
+    "failing": "%(limit)s or more runs failed one after the other",
+    "late": "a source is late",
+    "withheld": "more than %(limit)s %% of the records of a run were withheld",
+    "disk_low": "less than %(limit)s GB of disk space is free",
 }
 _MISSING = "missing records"
 

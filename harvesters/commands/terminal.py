@@ -15,6 +15,8 @@ from rich.console import Console
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import SourceDefinitionError
+from harvesters.notifications.delivery import Channels
+from harvesters.notifications.mail import parse_mail_server
 from harvesters.pipeline.collector_processes import Collectors
 from harvesters.runs import terminal_output
 from harvesters.runs.context import HarvestContext, open_context
@@ -46,6 +48,14 @@ class HarvestSettings(Protocol):
     def processes(self) -> int: ...  # noqa: D102
     @property
     def dask(self) -> str: ...  # noqa: D102
+    @property
+    def smtp(self) -> str: ...  # noqa: D102
+    @property
+    def webhook_secret(self) -> str: ...  # noqa: D102
+    @property
+    def public_url(self) -> str: ...  # noqa: D102
+    @property
+    def name(self) -> str: ...  # noqa: D102
 
 
 def harvest_context(settings: HarvestSettings) -> AbstractContextManager[HarvestContext]:
@@ -61,6 +71,18 @@ def harvest_context(settings: HarvestSettings) -> AbstractContextManager[Harvest
         settings.processes,
         settings.dask,
         Collectors(settings.base),
+    )
+
+
+def notification_channels(settings: HarvestSettings) -> Channels:
+    """Return how alerts are sent."""
+    return Channels(
+        parse_mail_server(settings.smtp) if settings.smtp else None,
+        settings.webhook_secret,
+        settings.name,
+        settings.contact,
+        settings.allow_hosts,
+        settings.public_url,
     )
 
 

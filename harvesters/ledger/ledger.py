@@ -5,8 +5,9 @@ from __future__ import annotations
 from harvesters.ledger.finalize import Finalization
 from harvesters.ledger.graphs import Graphs
 from harvesters.ledger.operator_actions import OperatorActions
+from harvesters.ledger.outbox import Outbox
 from harvesters.ledger.undo import PreviousRecords
 
 
-class Ledger(Finalization, PreviousRecords, OperatorActions, Graphs):
+class Ledger(Finalization, PreviousRecords, OperatorActions, Outbox, Graphs):
     """The whole ledger: runs, staged records, records, operator actions, graphs. See ``Database`` for how it is opened."""

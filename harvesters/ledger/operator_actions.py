@@ -24,6 +24,11 @@ class ActionType(Enum):
     RELEASED = "released"
     REQUESTED = "requested a run"
     DEFINED = "saved the definition"
+    RULES_SAVED = "saved the alert rules"
+    SILENCED = "silenced alerts"
+    UNSILENCED = "ended a silence"
+    TESTED = "sent a test message"
+    RESENT = "sent a message again"
 
 
 @dataclass(frozen=True, slots=True)

@@ -202,6 +202,49 @@ definition = Table(
     Index("definition_by_source", "source"),
 )
 
+# Messages to send by mail or webhook, also those delivered lately.
+outbox = Table(
+    "outbox",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("channel", String, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("topic", String, nullable=False),
+    Column("subject", Text, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("data", Text, nullable=False),  # JSON
+    Column("created", DateTime, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("due", DateTime),  # of the next attempt; None after the last
+    Column("sent", DateTime),
+    Column("error", Text),  # of the last attempt
+    Index("outbox_by_due", "due"),
+)
+
+alert = Table(
+    "alert",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("rule", String, nullable=False),
+    Column("source", String, nullable=False),  # "" if it is about the installation
+    Column("since", DateTime, nullable=False),
+    Column("reason", Text, nullable=False),  # JSON
+    Column("notified", Boolean, nullable=False),
+    Column("ended", DateTime),
+    Index("alert_by_end", "ended"),
+)
+
+silence = Table(
+    "silence",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("rule", String, nullable=False),  # "" for all
+    Column("source", String, nullable=False),  # "" for all
+    Column("until", DateTime, nullable=False),
+    Column("by", String, nullable=False),
+    Column("reason", Text, nullable=False),
+)
+
 run_request = Table(
     "run_request",
     metadata,

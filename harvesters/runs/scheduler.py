@@ -37,18 +37,21 @@ def create_scheduler(
     requests: RequestHandlers | None = None,
     is_postponed: Callable[[Source], bool] = lambda _: False,
     resume: Callable[[Source], None] | None = None,
+    notify: Callable[[], None] | None = None,
 ) -> BlockingScheduler:
     """Return a scheduler with one job per enabled source; ``start()`` blocks until ``shutdown()``.
 
     *refresh* is called every minute to update the status file. Run requests are claimed every three
     seconds by *requests* and executed in addition to scheduled runs. When a source's quiet hours
-    end and *is_postponed* returns True for it, *resume* (default: *harvest*) is called.
+    end and *is_postponed* returns True for it, *resume* (default: *harvest*) is called. *notify* is
+    called every minute in a thread of its own, since mail servers may be slow.
     """
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # `log_missed` logs missed runs
     pools = {
         "default": ThreadPoolExecutor(_CONCURRENT_RUNS),
         "requests": ThreadPoolExecutor(_CONCURRENT_REQUESTS),
         "clock": ThreadPoolExecutor(1),
+        "notifications": ThreadPoolExecutor(1),
     }
     scheduler = BlockingScheduler(timezone="UTC", executors=pools)
 
@@ -61,16 +64,10 @@ def create_scheduler(
             _add_harvest_job(scheduler, source, harvest)
             if source.quiet:
                 _add_resume_job(scheduler, source, source.quiet.end, resume_postponed)
-    if refresh is not None:  # its id cannot be a source's name
-        scheduler.add_job(
-            refresh,
-            "interval",
-            seconds=_REFRESH_INTERVAL,
-            id=":status",
-            coalesce=True,
-            misfire_grace_time=None,
-            executor="clock",
-        )
+    if refresh is not None:
+        _add_minute_job(scheduler, refresh, ":status", "clock")
+    if notify is not None:
+        _add_minute_job(scheduler, notify, ":notify", "notifications")
     if requests is not None:
         _add_request_job(scheduler, *requests)
     scheduler.add_listener(log_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
@@ -89,6 +86,21 @@ def _add_harvest_job(
         coalesce=True,
         max_instances=1,
         misfire_grace_time=_MISFIRE_GRACE,
+    )
+
+
+def _add_minute_job(
+    scheduler: BlockingScheduler, action: Callable[[], None], id: str, executor: str
+) -> None:
+    """Call *action* every minute; *id* cannot be a source's name."""
+    scheduler.add_job(
+        action,
+        "interval",
+        seconds=_REFRESH_INTERVAL,
+        id=id,
+        coalesce=True,
+        misfire_grace_time=None,
+        executor=executor,
     )
 
 

@@ -31,7 +31,7 @@ from vocab.provenance import SourceStatus, describe_source_statuses
 
 _FAILED = (State.FAILED, State.INCOMPLETE)
 _SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)
-_ENDED = (*_SUCCESSFUL, *_FAILED, State.HELD, State.REJECTED, State.SUPERSEDED)
+_ENDED = (*_SUCCESSFUL, *_FAILED, State.HELD, State.REJECTED, State.SUPERSEDED, State.UNDONE)
 _PUBLISHING_STATES = (State.COMMITTED, State.INCOMPLETE)
 _FIRST_RUNS = 20  # runs searched first for a success; ten times as many in each further search
 

@@ -25,6 +25,7 @@ PAGES = (
     "/admin/page/new-source",
     "/admin/page/runs",
     "/admin/page/runs/projects.1",
+    "/admin/page/alerts",
     "/admin/page/audit-log",
     "/admin/page/keys",
     "/admin/page/system",

@@ -49,6 +49,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"compatibility"},
         {"pipeline"},
         {"runs"},
+        {"notifications"},
         {"queue", "admin", "commands"},
         {"cli"},
     ),

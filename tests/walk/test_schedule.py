@@ -69,3 +69,9 @@ def test_internal_jobs_are_not_logged_as_missed_runs() -> None:
         log_missed(JobExecutionEvent(EVENT_JOB_MAX_INSTANCES, ":requests", "default", NOON))
 
     assert logs == []
+
+
+def test_notifications_have_a_thread_of_their_own(source: Source) -> None:
+    jobs = {job.id: job for job in create_scheduler([source], lambda _: None, lambda: None, notify=lambda: None).get_jobs()}
+
+    assert (jobs[":status"].executor, jobs[":notify"].executor) == ("clock", "notifications")

@@ -1,0 +1,1 @@
+"""Notify people and programs: alerts by rules, delivered by mail and signed webhook."""

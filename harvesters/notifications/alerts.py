@@ -1,0 +1,148 @@
+"""Find what the rules of alerts are about, and queue messages when it begins and when it ends."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
+from urllib.parse import quote
+
+import structlog
+
+from harvesters.errors import HarvestError
+from harvesters.ledger.outbox import Alert, Message
+from harvesters.notifications.delivery import MAIL, WEBHOOK, Channels
+from harvesters.notifications.rules import Rule, RulesError, load_rules
+from harvesters.reasons import Reason
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.status_file import source_statuses
+from journal.outage import Outage
+from languages.request_locale import use_language
+from languages.translations import format_number, gettext
+from vocab.freshness import Freshness, freshness
+from vocab.provenance import SourceStatus
+
+_GIGABYTE = 1_000_000_000
+Found = Mapping[tuple[str, str], Reason]  # why, by rule and source
+
+log = structlog.get_logger(component="notifications")
+
+
+def update_alerts(context: HarvestContext, channels: Channels, rules: Sequence[Rule]) -> None:
+    """Open an alert for each condition that holds now, and end those that hold no more.
+
+    Messages are queued when an alert opens and when it ends, not in between, and none while it is
+    silenced: if it is still open when the silence ends, its messages are queued then.
+    """
+    now, ledger = context.now(), context.ledger
+    found, by_name = _find(context, rules, now), {rule.name: rule for rule in rules}
+    known = {(alert.rule, alert.source) for alert in ledger.alerts(is_open=True)}
+    for (rule, source), reason in found.items():
+        if (rule, source) not in known:
+            ledger.open_alert(rule, source, now, reason)
+            log.info("alert opened", rule=rule, source=source or None, reason=reason.text)
+    silences = ledger.silences(now)
+    for alert in reversed(ledger.alerts(is_open=True)):
+        is_silenced = any(silence.covers(alert.rule, alert.source) for silence in silences)
+        opened = by_name.get(alert.rule)
+        if (alert.rule, alert.source) not in found:
+            messages = (
+                write_messages(opened, alert, channels, now, is_over=True)
+                if opened and alert.notified and not is_silenced
+                else []
+            )
+            ledger.end_alert(alert.id, messages, now)
+            log.info("alert ended", rule=alert.rule, source=alert.source or None)
+        elif opened and not alert.notified and not is_silenced:
+            ledger.notify_alert(alert.id, write_messages(opened, alert, channels, now), now)
+
+
+def _find(context: HarvestContext, rules: Sequence[Rule], now: datetime) -> Found:
+    statuses = source_statuses(context, now)
+    found: dict[tuple[str, str], Reason] = {}
+    for rule in rules:
+        if rule.when == "disk_low":
+            free = shutil.disk_usage(context.data).free / _GIGABYTE
+            if free < rule.limit:
+                found[rule.name, ""] = Reason("alert_disk_low", {"free": f"{free:.1f}", "limit": f"{rule.limit:g}"})
+            continue
+        for status in statuses:
+            if rule.covers(status.source) and (reason := _reason(rule, status, context, now)):
+                found[rule.name, status.source] = reason
+    return found
+
+
+def _reason(rule: Rule, status: SourceStatus, context: HarvestContext, now: datetime) -> Reason | None:
+    """Return why the rule's condition holds for a source, or None."""
+    if status.marks.retired:
+        return None
+    if rule.when == "plan_waits" and status.plan:
+        plan = context.ledger.run(status.plan)
+        since = (plan.planned or plan.started) if plan else now
+        waits = (now - since).total_seconds() / 3600 >= rule.limit
+        return Reason("alert_plan_waits", {"run": status.plan, "source": status.source}) if waits else None
+    if rule.when == "failing" and status.marks.failures and status.marks.failures >= rule.limit:
+        failures: dict[str, str | int] = {"source": status.source, "count": status.marks.failures}
+        return Reason("alert_failing", {**failures, "reason": status.reason or ""})
+    if rule.when == "late" and freshness(status.marks, now) is Freshness.LATE and status.attempt:
+        return Reason("alert_late", {"source": status.source})
+    run = context.ledger.run(status.run) if rule.when == "withheld" and status.run else None
+    fetched, withheld = (run.fetched, run.counts.get("withheld", 0)) if run else (0, 0)
+    if fetched and withheld * 100 / fetched > rule.limit:
+        shares: dict[str, str | int] = {"source": status.source, "count": withheld, "total": fetched}
+        return Reason("alert_withheld", shares)
+    return None
+
+
+def write_messages(
+    rule: Rule, alert: Alert, channels: Channels, now: datetime, *, is_over: bool = False
+) -> list[Message]:
+    """Return an alert's messages, in the rule's language: one for each address."""
+    with use_language(rule.language):
+        text = alert.reason.describe(gettext, format_number)
+        state = gettext("Over") if is_over else gettext("Alert")
+        subject = f"{channels.name}: {state}: {alert.source or rule.name}"
+        url = _page(alert, channels)
+        lines = [f"{state}: {text}", "", f"{gettext('Rule')}: {rule.name}", *([url] if url else [])]
+    data = {
+        "type": "alert.ended" if is_over else "alert.opened",
+        "timestamp": now.isoformat(),
+        "data": {
+            "rule": rule.name,
+            "condition": rule.when,
+            "source": alert.source or None,
+            "code": alert.reason.code,
+            "values": dict(alert.reason.values),
+            "text": text,
+            "since": alert.since.isoformat(),
+            "url": url,
+        },
+    }
+    return [
+        Message(channel, address, f"alert {rule.name}", subject, "\n".join(lines) + "\n", data)
+        for channel, address in _recipients(rule)
+    ]
+
+
+def _recipients(rule: Rule) -> Iterator[tuple[str, str]]:
+    yield from ((MAIL, address) for address in rule.mail)
+    yield from ((WEBHOOK, address) for address in rule.webhook)
+
+
+def _page(alert: Alert, channels: Channels) -> str | None:
+    """Return the address of the admin page where a person acts, None without a public URL."""
+    if not channels.public_url:
+        return None
+    run = alert.reason.values.get("run")
+    path = f"runs/{quote(str(run), safe='')}" if run else f"sources/{quote(alert.source, safe='')}" if alert.source else "system"
+    return f"{channels.public_url}/admin/page/{path}"
+
+
+def check_rules(context: HarvestContext, channels: Channels, outage: Outage) -> None:
+    """Load the rules and update the alerts; log once while that is not possible."""
+    try:
+        update_alerts(context, channels, load_rules(context.data))
+    except (RulesError, HarvestError) as error:
+        outage.failed(str(error))
+    else:
+        outage.over()

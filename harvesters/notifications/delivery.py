@@ -1,0 +1,110 @@
+"""Deliver queued messages. A message is kept until its receiver took it, or refused it for good."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import ExitStack
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import httpx
+import structlog
+
+from harvesters.errors import DeliveryError, HarvestError
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.outbox import QueuedMessage
+from harvesters.network.fetch import AGENT
+from harvesters.notifications.mail import MailSender, MailServer, open_mail
+from harvesters.notifications.webhook import send_webhook
+from journal.outage import Outage
+
+MAIL, WEBHOOK = "mail", "webhook"
+MAX_AGE = timedelta(days=7)  # of a message that no attempt delivered: then it waits for a person
+RETENTION = timedelta(days=90)  # of delivered messages
+_BATCH_SIZE = 50  # messages of one round
+_LEASE = timedelta(minutes=30)  # longer than a round can take
+_FIRST_DELAY, _LONGEST_DELAY = timedelta(minutes=1), timedelta(hours=6)
+
+log = structlog.get_logger(component="notifications")
+
+
+@dataclass(frozen=True, slots=True)
+class Channels:
+    """How messages are sent. Without *mail* or a *secret*, messages of that kind wait.
+
+    *name* is the installation's, *allow* the private hosts that webhooks may reach. *transport*
+    replaces the network in tests.
+    """
+
+    mail: MailServer | None = None
+    secret: str = ""
+    name: str = "Stocktake"
+    contact: str = ""
+    allow: frozenset[str] = frozenset()
+    public_url: str = ""
+    transport: httpx.BaseTransport | None = None
+
+    @property
+    def agent(self) -> str:
+        """Return the User-Agent of webhooks."""
+        return AGENT.format(contact=" ".join(self.contact.encode("ascii", "replace").decode().split()))
+
+
+def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> int:
+    """Send the messages that are due; return how many were delivered.
+
+    A mail server that does not answer ends the round for mail: the other messages stay due.
+    """
+    delivered = 0
+    with ExitStack() as stack:
+        mail = stack.enter_context(open_mail(channels.mail, channels.name)) if channels.mail else None
+        unreachable: DeliveryError | None = None
+        for queued in ledger.claim_messages(now(), now() + _LEASE, _BATCH_SIZE):
+            try:
+                if unreachable and queued.message.channel == MAIL:
+                    raise unreachable
+                _send(queued, mail, channels, now())
+            except DeliveryError as error:
+                unreachable = error if error.is_unreachable else unreachable
+                _postpone(queued, error, ledger, now())
+            else:
+                ledger.settle_message(queued.id, sent=now())
+                delivered += 1
+                log.info("message delivered", message=queued.id, channel=queued.message.channel)
+    return delivered
+
+
+def _send(queued: QueuedMessage, mail: MailSender | None, channels: Channels, now: datetime) -> None:
+    if queued.message.channel == MAIL:
+        if mail is None:
+            raise DeliveryError("no mail server is set: STOCKTAKE_SMTP_URL")
+        mail.send(queued)
+    elif not channels.secret:
+        raise DeliveryError("no secret to sign webhooks is set: STOCKTAKE_WEBHOOK_SECRET")
+    else:
+        send_webhook(queued, channels.secret, now, channels.allow, channels.agent, channels.transport)
+
+
+def _postpone(queued: QueuedMessage, error: DeliveryError, ledger: Ledger, now: datetime) -> None:
+    """Store the error; the next attempt is due after a delay that doubles, or never."""
+    delay = min(_FIRST_DELAY * 2 ** min(queued.attempts - 1, 16), _LONGEST_DELAY)
+    is_last = error.is_permanent or now + delay - queued.created > MAX_AGE
+    ledger.settle_message(queued.id, due=None if is_last else now + delay, error=str(error))
+    log.warning(
+        "message not delivered",
+        message=queued.id,
+        channel=queued.message.channel,
+        reason=str(error),
+        next="none: send it again on the admin pages" if is_last else str(now + delay),
+    )
+
+
+def run_round(ledger: Ledger, channels: Channels, now: Callable[[], datetime], outage: Outage) -> None:
+    """Deliver what is due and delete what is old; log once while the ledger cannot be used."""
+    try:
+        deliver(ledger, channels, now)
+        ledger.prune_messages(now() - RETENTION)
+    except HarvestError as error:
+        outage.failed(str(error))
+    else:
+        outage.over()

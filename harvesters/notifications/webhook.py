@@ -1,0 +1,80 @@
+"""Send signed webhooks through the guarded client.
+
+Source: https://www.standardwebhooks.com (headers and signature).
+"""
+
+from __future__ import annotations
+
+import base64
+import hmac
+import json
+import math
+from datetime import datetime
+from hashlib import sha256
+
+import httpx
+
+from harvesters.errors import DeliveryError, RefusedError
+from harvesters.ledger.outbox import QueuedMessage
+from harvesters.network.ssrf_guard import Deadline, safe_transport
+
+TIMEOUT_SECONDS = 15.0  # for a whole request
+TOLERANCE_SECONDS = 300  # age of a timestamp that a receiver should accept
+MIN_SECRET = 16  # characters
+_GONE = 410  # the receiver wants no more
+
+
+def sign(secret: str, id: str, timestamp: int, body: bytes) -> str:
+    """Return the signature of a webhook: HMAC-SHA-256 over id, timestamp (seconds) and body.
+
+    >>> sign("secret", "1", 1700000000, b"{}")
+    'v1,PgYwgCReYGi/nHIJstsSuGGjDNi/hpmSB4ghtTP1cA4='
+    """
+    signed = f"{id}.{timestamp}.".encode() + body
+    return "v1," + base64.b64encode(hmac.digest(secret.encode(), signed, sha256)).decode()
+
+
+def verify(secret: str, id: str, timestamp: str, signatures: str, body: bytes, now: datetime) -> bool:
+    """Return whether a webhook is from who knows the *secret*, and recent; for receivers and tests."""
+    if not timestamp.isdecimal() or abs(now.timestamp() - int(timestamp)) > TOLERANCE_SECONDS:
+        return False
+    expected = sign(secret, id, int(timestamp), body)
+    return any(hmac.compare_digest(expected, given) for given in signatures.split())
+
+
+def send_webhook(
+    queued: QueuedMessage,
+    secret: str,
+    now: datetime,
+    allow: frozenset[str],
+    agent: str,
+    transport: httpx.BaseTransport | None = None,
+) -> None:
+    """Post a message; raise DeliveryError. Private addresses are refused unless their host is in *allow*.
+
+    ``Webhook-Id`` is the same at each attempt, so that a receiver can drop a second delivery.
+    """
+    body = json.dumps({"id": str(queued.id), **queued.message.data}, ensure_ascii=False).encode()
+    id, timestamp = str(queued.id), math.floor(now.timestamp())
+    headers = {
+        "Content-Type": "application/json",
+        "User-Agent": agent,
+        "Webhook-Id": id,
+        "Webhook-Timestamp": str(timestamp),
+        "Webhook-Signature": sign(secret, id, timestamp, body),
+    }
+    deadline = Deadline()
+    deadline.start(TIMEOUT_SECONDS)
+    guarded = transport or safe_transport(allow, deadline)
+    try:
+        with httpx.Client(transport=guarded, timeout=TIMEOUT_SECONDS, trust_env=False) as client, client.stream(
+            "POST", queued.message.address, content=body, headers=headers
+        ) as response:
+            status = response.status_code
+    except RefusedError as error:
+        raise DeliveryError(str(error), is_permanent=True) from error
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        text = str(error) or type(error).__name__
+        raise DeliveryError(f"no answer: {text}", is_permanent=isinstance(error, httpx.InvalidURL)) from error
+    if not 200 <= status < 300:
+        raise DeliveryError(f"the receiver answered {status}", is_permanent=status == _GONE)

@@ -1,0 +1,116 @@
+"""The page of alerts: open alerts, rules, silences and messages, and its forms."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from harvesters.ledger.outbox import Message
+from harvesters.notifications.rules import EXAMPLE, FILE, load_rules
+from harvesters.reasons import Reason
+
+from .conftest import HOSTILE, NOON
+from .test_admin_pages import csrf, sign_in
+
+PAGE = "/admin/page/alerts"
+
+
+async def post(client: httpx.AsyncClient, path: str, **form: str) -> httpx.Response:
+    return await client.post(f"{PAGE}/{path}", data={"csrf": await csrf(client), **form})
+
+
+async def test_rules_are_saved_by_an_administrator_and_checked_first(client: httpx.AsyncClient, world: Any) -> None:
+    await sign_in(client, world.tokens["admin"])
+
+    wrong = await post(client, "rules", text='[[rule]]\nname = "x"\nwhen = "often"\n')
+    saved = await post(client, "rules", text=EXAMPLE)
+    page = (await client.get(PAGE)).text
+
+    assert (wrong.status_code, saved.status_code) == (422, 303)
+    assert all(fault in wrong.text for fault in ("use one of plan_waits", "name who is notified"))
+    assert [rule.name for rule in load_rules(world.office.data)] == ["waiting", "failing"]
+    assert "3 or more runs failed one after the other" in page
+    assert "saved the rules of alerts" in (await client.get("/admin/page/audit-log")).text
+
+
+async def test_rules_that_another_person_changed_are_not_overwritten(client: httpx.AsyncClient, world: Any) -> None:
+    await sign_in(client, world.tokens["admin"])
+    (world.office.data / FILE).write_text(EXAMPLE, encoding="utf-8")
+
+    answer = await post(client, "rules", text="", before="")
+
+    assert answer.status_code == 409
+    assert (world.office.data / FILE).read_text(encoding="utf-8") == EXAMPLE
+
+
+@pytest.mark.parametrize(("scope", "path"), [("operate", "rules"), ("read", "silences"), ("read", "test")])
+async def test_a_form_of_alerts_wants_its_scope(client: httpx.AsyncClient, world: Any, scope: str, path: str) -> None:
+    await sign_in(client, world.tokens[scope])
+
+    assert (await post(client, path)).status_code == 403
+
+
+async def test_an_open_alert_is_silenced_and_the_silence_ended(client: httpx.AsyncClient, world: Any) -> None:
+    world.ledger.open_alert("waiting", "projects", NOON, Reason("alert_late", {"source": "projects"}))
+    await sign_in(client, world.tokens["operate"])
+
+    before = (await client.get(PAGE)).text
+    done = await post(client, "silences", rule="waiting", source="projects", hours="5", reason="maintenance")
+    (silence,) = world.ledger.silences(NOON)
+    ended = await post(client, f"silences/{silence.id}/end")
+    again = await post(client, f"silences/{silence.id}/end")
+
+    assert "no successful run since the last one was due" in before
+    assert silence.until == NOON + timedelta(hours=5)
+    assert (done.status_code, ended.status_code, again.status_code) == (303, 303, 404)
+    assert world.ledger.silences(NOON) == []
+
+
+@pytest.mark.parametrize("hours", ["0", "", "745", "-1", "1e3", "9" * 40])
+async def test_a_silence_of_no_hours_or_too_many_is_refused(client: httpx.AsyncClient, world: Any, hours: str) -> None:
+    await sign_in(client, world.tokens["operate"])
+
+    assert (await post(client, "silences", hours=hours)).status_code == 422
+
+
+async def test_a_test_message_goes_to_every_address_of_its_rule(client: httpx.AsyncClient, world: Any) -> None:
+    (world.office.data / FILE).write_text(EXAMPLE, encoding="utf-8")
+    await sign_in(client, world.tokens["operate"])
+
+    sent = await post(client, "test", rule="waiting")
+    unknown = await post(client, "test", rule="none")
+
+    (queued,) = world.ledger.messages()
+    assert (sent.status_code, unknown.status_code) == (303, 404)
+    assert queued.message.address == "operators@example.org"
+    assert "a test message, sent by a person who may operate" in queued.message.text
+
+
+async def test_an_undelivered_message_is_sent_again_and_its_error_shown(client: httpx.AsyncClient, world: Any) -> None:
+    world.ledger.queue_messages([Message("mail", "ops@example.org", "alert", HOSTILE, HOSTILE)], NOON)
+    world.ledger.claim_messages(NOON, NOON, 1)
+    world.ledger.settle_message(1, error=HOSTILE)
+    await sign_in(client, world.tokens["operate"])
+
+    page = (await client.get(PAGE)).text
+    again = await post(client, "messages/1/retry")
+    unknown = await post(client, "messages/7/retry")
+
+    assert (again.status_code, unknown.status_code) == (303, 404)
+    assert world.ledger.messages()[0].due == NOON
+    assert "<script>" not in page
+    assert "\u202e" not in page
+
+
+async def test_rules_with_faults_are_shown_as_they_are(client: httpx.AsyncClient, world: Any) -> None:
+    (world.office.data / FILE).write_text(f"# {HOSTILE}\n[[rule]", encoding="utf-8")
+    await sign_in(client, world.tokens["admin"])
+
+    page = await client.get(PAGE)
+
+    assert page.status_code == 200
+    assert f"{FILE}: " in page.text
+    assert "<script>" not in page.text

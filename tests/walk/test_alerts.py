@@ -1,0 +1,211 @@
+"""Alerts: rules as data, what they find, silence, and the messages that they queue."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import tomlkit
+from projects import CARD
+from structlog.testing import capture_logs
+
+from harvesters.errors import HarvestError
+from harvesters.notifications.alerts import check_rules, update_alerts
+from harvesters.notifications.delivery import Channels
+from harvesters.notifications.rules import FILE, Rule, RulesError, load_rules, parse_rules
+from harvesters.runs import plan_decisions
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.harvest import harvest
+from harvesters.source import Source
+from journal.outage import Outage
+
+CHANNELS = Channels(name="Stocktake", public_url="https://stocktake.example")
+
+
+def rules(text: str) -> list[Rule]:
+    return parse_rules(f'[[rule]]\nname = "it"\nmail = ["ops@example.org"]\n{text}')
+
+
+def subjects(context: HarvestContext) -> list[str]:
+    return [queued.message.subject for queued in reversed(context.ledger.messages())]
+
+
+def held_plan(source: Source, context: HarvestContext, registry: Any) -> str:
+    harvest(source, context)
+    registry.projects.clear()
+    return harvest(source, context).run.id
+
+
+@pytest.fixture
+def context(context: HarvestContext, tmp_path: Path, source: Source) -> HarvestContext:
+    """A context whose source has a definition, so that it is not retired."""
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / "projects.toml").write_text(tomlkit.dumps(CARD), encoding="utf-8")
+    return replace(context, source_dir=tmp_path / "sources")
+
+
+def test_an_alert_is_sent_once_when_it_opens_and_once_when_it_ends(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
+    run, found = held_plan(source, context, registry), rules('when = "plan_waits"')
+
+    for _ in range(3):
+        update_alerts(context, CHANNELS, found)
+    plan_decisions.reject(context, source, run, by="ann")
+    for _ in range(3):
+        update_alerts(context, CHANNELS, found)
+
+    opened, ended = reversed(context.ledger.messages())
+    assert subjects(context) == ["Stocktake: Alert: projects", "Stocktake: Over: projects"]
+    assert f"https://stocktake.example/admin/page/runs/{run}" in opened.message.text
+    assert (opened.message.data["type"], ended.message.data["type"]) == ("alert.opened", "alert.ended")
+    assert opened.message.data["data"]["values"] == {"run": run, "source": "projects"}
+    assert context.ledger.alerts(is_open=True) == []
+
+
+def test_a_rule_about_failures_counts_them(source: Source, context: HarvestContext, registry: Any) -> None:
+    registry.answer = lambda _: httpx.Response(404)
+    found, sent = rules('when = "failing"\nlimit = 2'), []
+    for _ in range(3):
+        with pytest.raises(HarvestError):
+            harvest(source, context)
+        update_alerts(context, CHANNELS, found)
+        sent.append(len(context.ledger.messages()))
+
+    assert sent == [0, 1, 1]
+    assert "404" in context.ledger.messages()[0].message.text
+
+
+def test_a_rule_about_withheld_records_has_a_limit_in_percent(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
+    registry.projects[0]["name"] = ""
+    harvest(source, context)
+
+    update_alerts(context, CHANNELS, rules('when = "withheld"\nlimit = 20'))
+    below = subjects(context)
+    update_alerts(context, CHANNELS, rules('when = "withheld"\nlimit = 5'))
+
+    assert (below, subjects(context)) == ([], ["Stocktake: Alert: projects"])
+
+
+def test_a_rule_about_the_disk_is_about_no_source(context: HarvestContext) -> None:
+    update_alerts(context, CHANNELS, rules('when = "disk_low"\nlimit = 1000000'))
+
+    (alert,) = context.ledger.alerts(is_open=True)
+    assert (alert.source, alert.reason.values["limit"]) == ("", "1e+06")
+
+
+def test_a_source_that_the_rule_does_not_name_is_left_out(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
+    held_plan(source, context, registry)
+
+    update_alerts(context, CHANNELS, rules('when = "plan_waits"\nsources = ["other-*"]'))
+
+    assert context.ledger.alerts(is_open=True) == []
+
+
+def test_a_silenced_alert_is_sent_when_the_silence_ends(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
+    held_plan(source, context, registry)
+    found, now = rules('when = "plan_waits"'), context.now()
+    context.ledger.silence("", "projects", now + timedelta(hours=2), "ann", "maintenance")
+
+    update_alerts(replace(context, now=lambda: now), CHANNELS, found)
+    during = subjects(context)
+    update_alerts(replace(context, now=lambda: now + timedelta(hours=3)), CHANNELS, found)
+
+    assert (during, subjects(context)) == ([], ["Stocktake: Alert: projects"])
+
+
+def test_an_alert_that_ends_in_silence_is_never_sent(source: Source, context: HarvestContext, registry: Any) -> None:
+    run, found = held_plan(source, context, registry), rules('when = "plan_waits"')
+    context.ledger.silence("it", "", context.now() + timedelta(days=2), "ann", "")
+
+    update_alerts(context, CHANNELS, found)
+    plan_decisions.reject(context, source, run, by="ann")
+    update_alerts(context, CHANNELS, found)
+
+    assert (subjects(context), context.ledger.alerts(is_open=True)) == ([], [])
+
+
+def test_a_rule_that_was_removed_ends_its_alerts_without_a_message(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
+    held_plan(source, context, registry)
+    update_alerts(context, CHANNELS, rules('when = "plan_waits"'))
+
+    update_alerts(context, CHANNELS, [])
+
+    assert (len(subjects(context)), context.ledger.alerts(is_open=True)) == (1, [])
+
+
+def test_a_message_is_in_the_language_of_its_rule(source: Source, context: HarvestContext, registry: Any) -> None:
+    held_plan(source, context, registry)
+
+    update_alerts(context, CHANNELS, rules('when = "plan_waits"\nlanguage = "fr"'))
+
+    (queued,) = context.ledger.messages()
+    assert queued.message.subject == "Stocktake: Alerte: projects"
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("[[rule]", "alerts.toml: "),
+        ("rules = 1", "unknown entry 'rules'"),
+        ('rule = "x"', "write each rule as a table"),
+        ('[[rule]]\nwhen = "late"\nmail = ["a@b.org"]', "give it a name"),
+        ('[[rule]]\nname = "x"\nwhen = "often"\nmail = ["a@b.org"]', "use one of plan_waits, failing"),
+        ('[[rule]]\nname = "x"\nwhen = "late"\nlimit = 1\nmail = ["a@b.org"]', "late has no limit"),
+        ('[[rule]]\nname = "x"\nwhen = "late"', "name who is notified"),
+        ('[[rule]]\nname = "x"\nwhen = "late"\nmail = ["a@b.org\\nBcc: c@d.org"]', "is no mail address"),
+        ('[[rule]]\nname = "x"\nwhen = "late"\nwebhook = ["file:///etc/passwd"]', "is no web address"),
+        ('[[rule]]\nname = "x"\nwhen = "disk_low"\nsources = ["a"]\nmail = ["a@b.org"]', "whole installation"),
+        ('[[rule]]\nname = "x"\nwhen = "failing"\nlimit = true\nmail = ["a@b.org"]', "use a number from 0"),
+        ('[[rule]]\nname = "x"\nwhen = "late"\nlanguage = "de"\nmail = ["a@b.org"]', "use one of en, ar"),
+        ('[[rule]]\nname = "x"\nwhen = "late"\nmail = "a@b.org"', "mail is no list of texts"),
+        ('[[rule]]\nname = "x"\nwhen = "late"\nto = 1\nmail = ["a@b.org"]', "unknown entry 'to'"),
+        ('[[rule]]\nname = "x"\nwhen = "late"\nmail = ["a@b.org"]\n' * 2, "two of this name"),
+    ],
+)
+def test_a_fault_in_the_rules_is_named(text: str, fault: str) -> None:
+    with pytest.raises(RulesError) as raised:
+        parse_rules(text)
+
+    assert fault in "\n".join(raised.value.faults)
+
+
+def test_all_faults_of_all_rules_are_named_at_once() -> None:
+    with pytest.raises(RulesError) as raised:
+        parse_rules('[[rule]]\nwhen = "x"\n[[rule]]\nname = "b"\nwhen = "late"\n')
+
+    assert len(raised.value.faults) == 4
+
+
+def test_rules_that_are_no_text_are_an_error_with_their_file(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"\xff\xfe\x00")
+
+    with pytest.raises(RulesError, match=r"alerts\.toml: cannot be read"):
+        load_rules(tmp_path)
+
+
+def test_wrong_rules_are_logged_once_and_stop_nothing(context: HarvestContext) -> None:
+    (context.data / FILE).write_text("[[rule]", encoding="utf-8")
+    outage = Outage("alerts not checked", "alerts are checked again")
+
+    with capture_logs() as logs:
+        check_rules(context, CHANNELS, outage)
+        check_rules(context, CHANNELS, outage)
+    failures = outage.failures
+    (context.data / FILE).unlink()
+    check_rules(context, CHANNELS, outage)
+
+    assert (failures, outage.failures) == (2, 0)
+    assert [entry["event"] for entry in logs] == ["alerts not checked"]
