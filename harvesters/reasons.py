@@ -93,7 +93,7 @@ TEXTS: Mapping[str, str] = {
     "on_hold_because": "%(by)s holds the source since %(since)s UTC: %(note)s",
     REVIEW: (
         "review it with `stocktake plans show %(run)s --diff`, then `stocktake plans approve "
-        "%(run)s` or `reject`"
+        "%(run)s` or `stocktake plans reject %(run)s`"
     ),
     # what became of a plan
     "superseded": "superseded by the plan of %(run)s",

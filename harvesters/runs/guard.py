@@ -41,7 +41,7 @@ def _check_count(plan: Plan, limits: Limits) -> Iterator[LimitViolation]:
         return
     if plan.fetched == 0:
         yield LimitViolation(None, Reason("no_records"))
-    if plan.fetched < limits.expect:
+    elif plan.fetched < limits.expect:
         values: dict[str, Value] = {"fetched": plan.fetched, "expected": f"{limits.expect:g}"}
         yield LimitViolation("expect", Reason("too_few_records", values))
 

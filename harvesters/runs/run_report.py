@@ -10,6 +10,7 @@ from itertools import islice
 from harvesters.errors import PlanError, QuietHoursError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import UPSERTED, Outcome, Run, StagedRecord, State
+from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason
 from harvesters.runs.commit import diff_block, is_deferred, state_change
 from harvesters.runs.context import HarvestContext
@@ -47,7 +48,6 @@ def run_details(run: Run, ledger: Ledger) -> Row:
     return {
         **run_row(run),
         "quads": quads,
-        "network": run.network,
         "notices": notices,
         "listed": listed,
     }
@@ -92,8 +92,13 @@ def _record_row(record: StagedRecord) -> Row:
         "outcome": record.outcome.value,
         "reason": record.reason,
         "other": record.other,
-        "archive": f"{position.file} {position.offset}+{position.length}" if position else None,
+        "archive": _describe_position(position) if position else None,
     }
+
+
+def _describe_position(position: SourcePosition) -> str:
+    """Return where a response is archived, such as ``a/a.1.warc.gz, bytes 563-1141``."""
+    return f"{position.file}, bytes {position.offset}-{position.offset + position.length - 1}"
 
 
 def source_rows(sources: Sequence[Source], ledger: Ledger) -> list[Row]:
@@ -126,20 +131,22 @@ def source_rows(sources: Sequence[Source], ledger: Ledger) -> list[Row]:
 
 
 def run_row(run: Run) -> Row:
-    """Return a run as a row; times are ISO 8601."""
-    seconds = (run.ended - run.started).total_seconds() if run.ended else None
+    """Return a run as a row; times are ISO 8601. A held run has ended, and ends again when its plan
+    is approved or rejected.
+    """
     kind = "full" if run.is_full else "changes"
     row: Row = {
         "run": run.id,
         "started": run.started.isoformat(),
-        "seconds": seconds,
+        "ended": run.ended.isoformat() if run.ended else None,
         "kind": kind,
         "outcome": run.state.value,
     }
     entry = (
         None if run.state is State.COMMITTING else run.entry
     )  # until then it is the number of the last entry before
-    return {**row, "pages": run.pages, "entry": entry, "counts": run.counts, "reason": run.reason}
+    counts = {"network": run.network, "counts": run.counts}
+    return {**row, "pages": run.pages, "entry": entry, **counts, "reason": run.reason}
 
 
 def plan_row(plan: Plan) -> Row:

@@ -24,9 +24,11 @@ from rich.table import Table
 from rich.text import Text
 
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import State
 from harvesters.pipeline.page_processor import Progress as Step
 from harvesters.runs import run_report
 from harvesters.runs.plan import Plan
+from harvesters.runs.publish_vocabularies import VOCABULARY
 from harvesters.runs.run_report import FailedRun
 from harvesters.runs.source_preview import PreviewResult
 
@@ -77,7 +79,8 @@ def _outcome_cell(plan: Plan, *, dry_run: bool) -> str:
 
 def _records_cell(plan: Plan) -> str:
     reason = plan.run.reason or plan.hold_reason
-    return escape(_cell(plan.counts) or "none") + (f"\n{_reason_cell(reason)}" if reason else "")
+    text = _describe_counts(plan.counts, plan.run.network)
+    return escape(text) + (f"\n{_reason_cell(reason)}" if reason else "")
 
 
 def _reason_cell(text: str) -> str:
@@ -108,12 +111,30 @@ def run_list(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
     return [
         {
             "run": row["run"],
-            "started": row["started"][: len("2026-01-01T00:00")].replace("T", " "),
+            "started": _minute(row["started"]),
             "outcome": row["outcome"],
-            "records": _cell(row["counts"]),
+            "records": _VOCABULARY_TEXT
+            if row["run"].rpartition(".")[0] == VOCABULARY
+            else _describe_counts(row["counts"], row["network"]),
         }
         for row in rows
     ]
+
+
+def _minute(time: str) -> str:
+    """Return an ISO 8601 time in UTC without seconds and offset.
+
+    >>> _minute("2026-03-01T12:30:15+00:00")
+    '2026-03-01 12:30'
+    """
+    return time[: len("2026-01-01T00:00")].replace("T", " ")
+
+
+def _describe_counts(counts: Mapping[str, int], network: Mapping[str, int]) -> str:
+    """Return the counts of a run, or that its source was not read since it reported no change."""
+    if network.get("unchanged") and not counts.get("fetched"):
+        return f"not read: unchanged (304); {counts.get('published_after', 0):,} stay published"
+    return _cell(counts) or "none"
 
 
 def reason_lines(rows: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -140,13 +161,15 @@ def source_list(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
 
 
 def preview_list(result: PreviewResult) -> list[dict[str, object]]:
-    """Return a row for each record of a preview; remarks say why it is withheld, or warn."""
+    """Return a row for each record of a preview, with the reason why it would be withheld, or the
+    remarks of its validation.
+    """
     return [
         {
             "key": record.key,
-            "outcome": record.outcome,
+            "outcome": _PREVIEW_OUTCOMES.get(record.outcome, record.outcome),
             "title": record.title or None,
-            "remarks": "\n".join(filter(None, (record.reason, *record.warnings))) or None,
+            "reasons and remarks": "\n".join(filter(None, (record.reason, *record.warnings))) or None,
         }
         for record in result.records
     ]
@@ -164,7 +187,9 @@ def statistics_table(row: Mapping[str, Any]) -> Table:
     counts, quads = row["counts"], row["quads"]
     for name, text in _STATISTICS.items():
         if name in counts and (counts[name] or name in _ALWAYS_SHOWN):
-            table.add_row(f"{counts[name]:,}", name.replace("_", " "), text)
+            is_pending = name == "published_after" and row["outcome"] in _UNPUBLISHED
+            label = "published if approved" if is_pending else name.replace("_", " ")
+            table.add_row(f"{counts[name]:,}", label, text)
     for name, text in _QUAD_STATISTICS.items():
         if quads[name] is not None:
             table.add_row(f"{quads[name]:,}", f"quads {name}", text)
@@ -176,10 +201,11 @@ def statistics_table(row: Mapping[str, Any]) -> Table:
 
 def _caption_lines(row: Mapping[str, Any]) -> list[str]:
     """Return lines with the kind of run, its times, its reason and its notices."""
-    duration = f", {row['seconds']:,.0f} s" if row["seconds"] is not None else ""
+    ended = f", ended {_minute(row['ended'])} UTC" if row["ended"] else ""
     entry = f", journal entry {row['entry']}" if row["entry"] else ""
     scope = "full harvest" if row["kind"] == "full" else "changes only"
-    lines = [f"{scope}, started {row['started']}{duration}, {row['pages']:,} pages{entry}"]
+    pages = "1 page" if row["pages"] == 1 else f"{row['pages']:,} pages"
+    lines = [f"{scope}, started {_minute(row['started'])} UTC{ended}, {pages}{entry}"]
     texts = [notice["text"] for notice in row["notices"]]
     more = (
         [f"and {len(texts) - _MAX_REASONS:,} more; to see all: --json"]
@@ -213,6 +239,9 @@ def diff_lines(row: Mapping[str, Any]) -> list[str]:
 
 
 _DIFF_SIDES = (("removed", "-", "red"), ("added", "+", "green"))
+_PREVIEW_OUTCOMES = {"published": "would be published", "withheld": "would be withheld"}
+_UNPUBLISHED = (State.HELD.value, State.REJECTED.value, State.SUPERSEDED.value)
+_VOCABULARY_TEXT = "the vocabulary and its code lists"
 _ALWAYS_SHOWN = ("fetched", "published_before", "published_after")
 _STATISTICS = {
     "reported": "reported by the source",
@@ -232,7 +261,7 @@ _STATISTICS = {
     "lost": "not seen for the whole grace period: tombstones",
     "replaced": "now under a new key: tombstones that name it",
     "published_before": "published before the run",
-    "published_after": "published now: before + new + reidentified - deleted - lost - replaced",
+    "published_after": "before + new + reidentified - deleted - lost - replaced",
 }
 _QUAD_STATISTICS = {
     "added": "in the journal entry",
@@ -305,5 +334,6 @@ class ProgressBar:
             )
         task, started = self._tasks[step.source]
         rate = step.records / max(time.monotonic() - started, 0.001)
-        text = f"{step.pages} pages, {rate:,.0f} records/s"
+        pages = "1 page" if step.pages == 1 else f"{step.pages:,} pages"
+        text = f"{pages}, {rate:,.0f} records/s"
         self._progress.update(task, completed=step.records, total=step.reported_total, rate=text)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import io
+from dataclasses import replace
 from datetime import UTC, datetime
 
+import pytest
 from rich.console import Console, RenderableType
 
 from harvesters.ledger.models import Run, State
@@ -18,6 +20,7 @@ from harvesters.runs.terminal_output import (
     preview_list,
     reason_lines,
     run_list,
+    statistics_table,
 )
 
 NOW = datetime(2026, 3, 1, 12, 30, 15, tzinfo=UTC)
@@ -51,6 +54,58 @@ def test_id_start_and_outcome_of_a_run_are_on_one_line_of_80_columns() -> None:
 
     assert line.strip().startswith("digital-health.12   2026-03-01 12:30   held   ")
     assert reason_lines(rows) == ["digital-health.12: too short"]
+
+
+def test_a_run_of_an_unchanged_source_says_that_the_source_was_not_read() -> None:
+    counts = {"fetched": 0, "published_after": 1040}
+    run = replace(RUN, state=State.UNCHANGED, reasons=(), counts=counts, network={"unchanged": 1})
+
+    (row,) = run_list([run_report.run_row(run)])
+
+    assert row["records"] == "not read: unchanged (304); 1,040 stay published"
+
+
+def test_a_run_of_the_vocabulary_says_what_it_is() -> None:
+    run = replace(RUN, id="vocabulary.1", source="vocabulary", counts={})
+
+    assert run_list([run_report.run_row(run)])[0]["records"] == "the vocabulary and its code lists"
+
+
+@pytest.mark.parametrize(
+    ("state", "label"),
+    [
+        (State.HELD, "published if approved"),
+        (State.REJECTED, "published if approved"),
+        (State.COMMITTED, "published after"),
+    ],
+)
+def test_statistics_say_what_a_plan_would_publish(state: State, label: str) -> None:
+    row = run_report.run_row(replace(RUN, state=state, pages=1, ended=NOW))
+    details = {**row, "quads": {"added": None, "removed": None, "after": None}, "notices": []}
+
+    lines = " ".join(" ".join(printed(statistics_table(details))).split())
+
+    assert f"1,040 {label}" in lines
+    assert "started 2026-03-01 12:30 UTC, ended 2026-03-01 12:30 UTC, 1 page " in lines
+
+
+def test_a_preview_says_what_would_happen_to_each_record() -> None:
+    result = PreviewResult(
+        (
+            RecordPreview("1", "published", "One"),
+            RecordPreview("2", "withheld", reason="It has no title."),
+            RecordPreview("3", "unreadable", reason="no JSON"),
+        )
+    )
+
+    rows = preview_list(result)
+
+    assert [row["outcome"] for row in rows] == [
+        "would be published",
+        "would be withheld",
+        "unreadable",
+    ]
+    assert rows[1]["reasons and remarks"] == "It has no title."
 
 
 def test_an_empty_list_says_so() -> None:

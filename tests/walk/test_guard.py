@@ -16,7 +16,9 @@ from harvesters.ledger.models import Outcome, State
 from harvesters.ledger.operator_actions import Override
 from harvesters.runs import plan_decisions
 from harvesters.runs.context import HarvestContext
+from harvesters.runs.guard import find_violations
 from harvesters.runs.harvest import harvest
+from harvesters.runs.plan import Plan
 from harvesters.runs.run_report import diff_rows, run_details
 from harvesters.source import Limits, Source, parse
 
@@ -546,3 +548,13 @@ def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(source: S
     assert (log["plan"], log["run"]) == (waiting.run.id, plan.run.id)
     assert plan.run.state is State.UNCHANGED
     assert context.ledger.awaiting_review() == []
+
+
+@pytest.mark.parametrize(("fetched", "codes"), [(0, ["no_records"]), (1, ["too_few_records"]), (2, [])])
+def test_an_empty_or_short_list_has_one_reason(context: HarvestContext, fetched: int, codes: list[str]) -> None:
+    run = replace(context.ledger.create_run("projects", context.now(), "", is_full=True, since=None), fetched=fetched)
+    outcomes = dict.fromkeys(Outcome, 0) | {Outcome.NEW: fetched}
+
+    violations = find_violations(Plan(run, outcomes, 0), Limits(expect=2))
+
+    assert [violation.reason.code for violation in violations] == codes

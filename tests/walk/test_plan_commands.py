@@ -76,7 +76,7 @@ def test_a_run_lists_the_records_of_one_outcome(stocktake: Stocktake) -> None:
     new, none = (stocktake("runs", "show", "demo-ckan.1", "--outcome", it, "--json") for it in ("new", "vanished"))
 
     assert len(json.loads(new.stdout)["records"]) == 40
-    assert all(row["archive"].startswith("demo-ckan/demo-ckan.1.warc.gz ") for row in json.loads(new.stdout)["records"])
+    assert all(row["archive"].startswith("demo-ckan/demo-ckan.1.warc.gz, bytes ") for row in json.loads(new.stdout)["records"])
     assert json.loads(none.stdout)["records"] == []
     assert "published after" in stocktake("runs", "show", "demo-ckan.1").stdout
 
