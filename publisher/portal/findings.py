@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from languages.translations import format_number
+from languages.translations import format_number, ngettext
 from languages.translations import gettext as _
 from publisher.facets.queries import Counts
 from publisher.portal.facet_labels import FacetLabels
@@ -15,19 +15,21 @@ def overview(counts: Counts, names: FacetLabels, initiatives: int) -> str:
     """Return a sentence on *initiatives* by country, goal, action line and region; facets without *counts* are left out."""
     if not initiatives:
         return ""
-    return "; ".join(text for _facet, text in facet_findings(counts, names, initiatives)) + "."
+    return sentence(_("; ").join(text for _facet, text in facet_findings(counts, names, initiatives)))
+
+
+def sentence(text: str) -> str:
+    """Return *text* with the full stop of the language."""
+    return _("{text}.").format(text=text)
 
 
 def facet_findings(counts: Counts, names: FacetLabels, initiatives: int) -> list[tuple[str, str]]:
     """Return the parts of the sentence, each with the facet that it counts; the first counts countries."""
     countries = len(counts.get("country", {}))
-    first = (
-        _("{initiatives} initiatives").format(initiatives=format_number(initiatives))
-        if not countries
-        else _("{initiatives} initiatives in {countries} countries and areas").format(
-            initiatives=format_number(initiatives), countries=format_number(countries)
-        )
-    )
+    first = ngettext("{number} initiative", "{number} initiatives", initiatives).format(number=format_number(initiatives))
+    if countries:
+        where = ngettext("{number} country or area", "{number} countries and areas", countries).format(number=format_number(countries))
+        first = _("{initiatives} in {countries}").format(initiatives=first, countries=where)
     found = [("country", first)]
     for facet, text in (
         ("goal", _("most common SDG: {name} ({count})")),
@@ -41,10 +43,14 @@ def facet_findings(counts: Counts, names: FacetLabels, initiatives: int) -> list
 
 def matrix_finding(matrix: Matrix) -> str:
     """Return a sentence on the official links that have initiatives, and on the pairs beyond them."""
-    return _(
-        "{linked} of the {official} links in the official WSIS–SDG Matrix have at least one initiative. "
-        "A further {others} pairs have initiatives but no official link."
-    ).format(linked=format_number(matrix.linked), official=format_number(len(matrix.links)), others=format_number(matrix.unlinked))
+    supported = _("{borne} of the {links} links in the official WSIS–SDG Matrix have at least one initiative.")
+    more = ngettext(
+        "A further {beyond} pair has initiatives but no official link.",
+        "A further {beyond} pairs have initiatives but no official link.",
+        matrix.unlinked,
+    )
+    counts = {"links": len(matrix.links), "borne": matrix.linked, "beyond": matrix.unlinked}
+    return f"{supported} {more}".format(**{name: format_number(count) for name, count in counts.items()})
 
 
 def _largest(counts: Mapping[str, int]) -> tuple[str, int] | None:

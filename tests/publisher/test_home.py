@@ -18,7 +18,7 @@ async def test_the_front_page_states_a_finding_and_draws_the_matrix(client: http
     page = (await client.get("/", headers={"Accept": "text/html"})).text
 
     assert re.search(
-        r'<p class="finding">122 initiatives in \d+ countries and areas; most common SDG: [^<]+; most common action line: ', page
+        r'<p class="finding">122 initiatives in 1 country or area; most common SDG: [^<]+; most common action line: ', page
     )
     assert re.search(r'<a href="/search\?kind=initiative&amp;line=C[^"]+" data-tip="[^"]+ × [^"]+: \d+">', page)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from babel.messages.catalog import Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
 
@@ -14,8 +16,11 @@ from harvesters.admin.keys import Scope
 from harvesters.ledger.models import State
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.findings import overview
 from publisher.sparql.query_editor import EDITOR_TEXTS, SCRIPT_TEXTS
 from vocab.field_changes import FIELD_NAMES
+from vocab.iris import BASE, Iris
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin")
@@ -34,7 +39,8 @@ def words() -> set[str]:
         message
         for folder in FOLDERS
         for _file, _line, message, _comments, _context in extract_from_dir(str(folder), METHODS, options, keywords)
-        if isinstance(message, str)
+        for message in ([message] if isinstance(message, str) else message)
+        if message is not None
     }
     tables = (labels.MEANINGS, labels.LIMITS, labels.ACTIONS, labels.SENTENCES, FIELD_NAMES, EDITOR_TEXTS)
     scopes = {scope.label for scope in Scope}
@@ -44,11 +50,24 @@ def words() -> set[str]:
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
 def test_every_word_of_the_pages_is_there_in_every_language(language, words):
     with (FOLDER / f"{language}.po").open("rb") as file:
-        known = {message.id: message.string for message in read_po(file, locale=language) if message.id and not message.fuzzy}
+        messages = [message for message in read_po(file, locale=language) if message.id and not message.fuzzy]
+    known = {text: string for message in messages for text, string in _pairs(message)}
 
     assert sorted(words - known.keys()) == []
     assert [text for text, translated in known.items() if not translated] == []
     assert [text for text, translated in known.items() if _gaps(text) != _gaps(translated)] == []
+
+
+def _pairs(message: Message) -> Iterator[tuple[str, str]]:
+    """Yield each English text with its translation: the plural of a text with each plural form of the language."""
+    if isinstance(message.id, str):
+        yield message.id, str(message.string)
+        return
+    one, many = message.id
+    yield one, message.string[0]
+    yield many, message.string[-1]
+    assert all(message.string)
+    assert all(_gaps(many) == _gaps(form) for form in message.string)
 
 
 def _gaps(text: str) -> list[str]:
@@ -58,6 +77,26 @@ def _gaps(text: str) -> list[str]:
 @pytest.mark.parametrize(("value", "label"), [("live", "up to date"), ("frozen", "on hold"), ("committed", "updated")])
 def test_values_of_the_data_have_plain_english_labels(value, label):
     assert load_translations("en").gettext(value) == label
+
+
+@pytest.mark.parametrize(
+    ("language", "one", "many"),
+    [
+        ("en", "1 initiative in 1 country or area.", "582 initiatives in 54 countries and areas."),
+        ("ar", "1 مبادرة في 1 بلد أو منطقة.", "582 مبادرة في 54 بلدًا ومنطقة."),
+        ("zh", "1 个国家和地区的 1 项举措。", "54 个国家和地区的 582 项举措。"),
+        ("fr", "1 initiative dans 1 pays ou zone.", "582 initiatives dans 54 pays et zones."),
+        ("ru", "1 инициатива в 1 стране или районе.", "582 инициативы в 54 странах и районах."),
+        ("es", "1 iniciativa en 1 país o zona.", "582 iniciativas en 54 países y zonas."),
+    ],
+)
+def test_a_finding_has_the_plural_and_the_full_stop_of_its_language(language, one, many):
+    names = FacetLabels(Iris(BASE), {})
+
+    with use_language(language):
+        found = [overview({"country": {f"{code}": 1 for code in range(size)}}, names, total) for size, total in ((1, 1), (54, 582))]
+
+    assert found == [one, many]
 
 
 def test_a_word_that_nobody_has_translated_stays_english():

@@ -21,7 +21,7 @@ from publisher.pages.charts.heatmap import HeatmapLabel
 from publisher.portal import gaps as missing
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import facet_panel, sort_key
-from publisher.portal.findings import facet_findings, matrix_finding, overview
+from publisher.portal.findings import facet_findings, matrix_finding, overview, sentence
 from publisher.portal.map import country_map
 from publisher.portal.matrix import Matrix, count_matrix, leaf_codes
 from publisher.portal.report.report_data import ReportData
@@ -95,7 +95,8 @@ def sections(it: ReportData, of: Scope, names: FacetLabels) -> Iterator[Section]
 
 def _key_findings(it: ReportData, wanted: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
     counts, total = it.tables.counts(wanted), it.tables.total(wanted)
-    found = [(f"{text[:1].upper()}{text[1:]}.", facet) for facet, text in facet_findings(counts, names, total) if facet not in chosen]
+    parts = facet_findings(counts, names, total)
+    found = [(sentence(f"{text[:1].upper()}{text[1:]}"), facet) for facet, text in parts if facet not in chosen]
     found.append((matrix_finding(count_matrix(it.tables, wanted, names, it.links)), "matrix"))
     return Section("findings", _("Key findings"), findings=tuple(found) if total else ())
 
@@ -181,11 +182,7 @@ def _bars(it: ReportData, wanted: Filter, facet: str, names: FacetLabels) -> Sec
 
 def _matrix(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
     found = count_matrix(it.tables, wanted, names, it.links)
-    supported = _("{borne} of the {links} links in the official WSIS–SDG Matrix have at least one initiative.")
-    more = _("A further {beyond} pairs have initiatives but no official link.")
-    text = f"{supported} {more}".format(
-        links=format_number(len(found.links)), borne=format_number(found.linked), beyond=format_number(found.unlinked)
-    )
+    text = matrix_finding(found)
     ringed = _("A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ.")
     dotted = _("In the table, a dot marks a link of the official matrix.")
     rows = tuple(
