@@ -19,6 +19,7 @@ from harvesters.network.retry import install_retry_logging
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.notifications.webhook import MIN_SECRET
 from harvesters.pipeline.worker_pool import DEFAULT_WORKERS
+from harvesters.runs.run_log import record_line
 from journal import mirror_origin
 from journal import store as shared
 from journal.errors import JournalError
@@ -41,7 +42,7 @@ _SCHEDULER_URL = re.compile(r"(?:tcp|tls)://[^\s/]+:\d{1,5}\Z")
 
 def prepare_process(parent: int) -> None:
     """Configure logging, and end this process when its *parent* ends, if that is not 0."""
-    configure_logging()
+    configure_logging(record_line)
     install_retry_logging()
     if parent:
         exit_with_parent(parent, _STOP_TIMEOUT)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import structlog
-from structlog.typing import EventDict, WrappedLogger
+from structlog.typing import EventDict, Processor, WrappedLogger
 
 REPEAT_WINDOW = 600.0  # seconds in which a repeated error is only counted
 _MAX_COUNTED = 1000  # distinct errors counted at the same time
@@ -26,12 +26,16 @@ _BREAKS = re.compile(r"[\r\n\u2028\u2029\x0b\x0c\x85]")
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069]")
 
 
-def configure_logging() -> None:
-    """Configure logging to standard error; standard output is for results. The stream is looked up at each line, since tests replace it."""
+def configure_logging(*processors: Processor) -> None:
+    """Configure logging to standard error; standard output is for results. The stream is looked up at each line, since tests replace it.
+
+    *processors* see each event before repeated errors are dropped.
+    """
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
             structlog.processors.add_log_level,
+            *processors,
             RepeatFilter(),
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             render_exception,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import urlencode
+
 from fastapi import APIRouter, Depends, Request
 from starlette.responses import Response
 
@@ -19,6 +21,8 @@ from vocab.iris import Iris
 
 _OVERVIEW_ROWS = 15  # of a list on the overview
 _PAGE_ROWS = 50  # of a list page
+_LOG_LINES = 40  # on the page of a run
+_LEVELS = ("info", "warning", "error")
 _MAX_QUERY = 200  # characters of a search in the runs
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
@@ -80,9 +84,34 @@ def run(
         "shares": SHARES,
         "effect": effects.plan_effect(context.ledger, harvest_run, context.base) if plan.open else None,
         "fields": {item.seq: effects.changed_fields(item.removed, item.added, context.base) for item in page.items},
+        "fetched": harvest_run.fetched,
+        "log": context.ledger.log_lines(run=id, limit=_LOG_LINES)[::-1],
         **labels.run_labels(context.base),
     }
     return get_pages(request).render("run.html", {"user": user, "chosen": chosen, "records": page, **values})
+
+
+@routes.get("/page/logs")
+def logs(
+    request: Request,
+    user: CurrentUser,
+    context: ContextDep,
+    run: str = "",
+    source: str = "",
+    level: str = "",
+    q: str = "",
+    before: int | None = None,
+) -> Response:
+    """Search the log lines of runs, newest first."""
+    chosen = {"run": run, "source": source, "level": level if level in _LEVELS else "", "q": q.strip()[:_MAX_QUERY]}
+    lines = context.ledger.log_lines(
+        run=chosen["run"], source=chosen["source"], level=chosen["level"], text=chosen["q"], before=before, limit=_PAGE_ROWS * 2 + 1
+    )
+    shown, more = lines[: _PAGE_ROWS * 2], len(lines) > _PAGE_ROWS * 2
+    filters = urlencode({name: value for name, value in chosen.items() if value})
+    older = f"{filters}&before={shown[-1].number}".lstrip("&") if more else None
+    values = {"user": user, "lines": shown, "levels": _LEVELS, "chosen": chosen, "older": older}
+    return get_pages(request).render("logs.html", values)
 
 
 @routes.get("/page/system")

@@ -27,7 +27,8 @@ class Bar:
 class TimelineRow:
     """A run with its duration in seconds and its archived bytes; None if unknown.
 
-    *quality* is the share of its records that were published or unchanged, from 0 to 1.
+    *response_time* is the mean of its responses and *slowest* the longest, in seconds; *received* are
+    their decoded bytes. *quality* is the share of its records that were published or unchanged, from 0 to 1.
     """
 
     run: RunView
@@ -35,6 +36,9 @@ class TimelineRow:
     size: int
     requests: int
     quality: float | None
+    response_time: float | None
+    slowest: float | None
+    received: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,11 +65,14 @@ def _bar(run: Run, place: int, most: int) -> Bar:
 def _row(run: Run) -> TimelineRow:
     fetched = run.counts.get("fetched", run.fetched)
     faulty = run.counts.get("withheld", 0) + run.counts.get("unreadable", 0)
-    end = run.planned or run.ended
+    end, count = run.planned or run.ended, run.responses.get("count", 0)
     return TimelineRow(
         run=run_view(run),
         seconds=int((end - run.started).total_seconds()) if end else None,
         size=run.archived,
         requests=run.network.get("sent", 0),
         quality=max(0.0, 1 - faulty / fetched) if fetched else None,
+        response_time=run.responses["milliseconds"] / count / 1000 if count else None,
+        slowest=run.responses["slowest"] / 1000 if count else None,
+        received=run.responses.get("bytes", 0),
     )

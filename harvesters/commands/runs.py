@@ -1,4 +1,4 @@
-"""Define the commands `runs list` and `runs show`."""
+"""Define the commands `runs list`, `runs show` and `runs log`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,14 @@ import orjson
 import typer
 from typer.core import TyperGroup
 
-from harvesters.commands.terminal import HarvestSettings, Json, harvest_context, out, print_runs
+from harvesters.commands.terminal import (
+    HarvestSettings,
+    Json,
+    harvest_context,
+    out,
+    print_rows,
+    print_runs,
+)
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report, terminal_output
@@ -58,6 +65,31 @@ def show_run(
     settings: HarvestSettings = ctx.obj
     with harvest_context(settings) as context:
         print_run(context, id, outcome or [], json=json)
+
+
+@app.command("log")
+def show_log(
+    ctx: typer.Context,
+    id: Annotated[str, typer.Argument(metavar="ID", help="Run id; see `stocktake runs`.")],
+    limit: Annotated[int, typer.Option(help="Maximum number of lines, the newest.", min=1)] = 200,
+    json: Json = False,
+) -> None:
+    """Show the log of a run, also of one in progress."""
+    settings: HarvestSettings = ctx.obj
+    with harvest_context(settings) as context:
+        run = run_report.get_run(id, context.ledger)
+        lines = context.ledger.log_lines(run=run.id, limit=limit)[::-1]
+    rows = [
+        {"time": f"{line.time:%Y-%m-%d %H:%M:%S}", "level": line.level, "event": line.event, **line.fields}
+        for line in lines
+    ]
+    shown = [{**dict(list(row.items())[:3]), "fields": _join_fields(row)} for row in rows]
+    print_rows(rows, f"Log of {id}", json, shown=shown, empty="no lines")
+
+
+def _join_fields(row: dict[str, object]) -> str:
+    """Return the fields after time, level and event as text."""
+    return ", ".join(f"{name}={value}" for name, value in list(row.items())[3:] if value is not None)
 
 
 def print_run(context: HarvestContext, id: str, outcomes: list[Outcome], *, json: bool) -> None:

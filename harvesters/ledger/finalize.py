@@ -152,7 +152,7 @@ class Finalization(AbsenceQueries):
     def delete_run(self, run: Run) -> None:
         """Delete a run completely, such as a dry run."""
         with self._begin() as connection:
-            for table in (t.staged, t.description, t.unchanged, t.notice):
+            for table in (t.staged, t.description, t.unchanged, t.notice, t.run_log):
                 connection.execute(sa.delete(table).where(table.c.run == run.id))
             connection.execute(sa.delete(t.run).where(t.run.c.id == run.id))
 
@@ -176,7 +176,7 @@ class Finalization(AbsenceQueries):
         old = sa.select(c.id).where(
             c.source == run.source, c.number <= run.number - LISTED_RUNS, ended
         )
-        for table in (t.staged, t.unchanged, t.notice):
+        for table in (t.staged, t.unchanged, t.notice, t.run_log):
             connection.execute(sa.delete(table).where(table.c.run.in_(old)))
 
 

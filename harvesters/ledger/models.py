@@ -68,8 +68,9 @@ class Run:
     """One run; times are UTC.
 
     *cursor* is None before the first page and after the last, *reported_total* is the total that
-    the source reported, if any. *network* counts the outcomes of requests, *fetched* the records
-    received, *incomplete_reason* is why the run does not count as a full harvest. *added* and
+    the source reported, if any. *network* counts the outcomes of requests, *responses* the responses
+    with a body (``count``), their ``bytes`` and ``milliseconds`` and those of the ``slowest``,
+    *fetched* the records received, *incomplete_reason* is why the run does not count as a full harvest. *added* and
     *removed* count the quads of its journal entry, *after* those of all entries up to it; None
     while there is no entry. *last_fetched* is when the source was last fetched, for a run that maps
     archived responses again without fetching; None for any other run.
@@ -93,6 +94,7 @@ class Run:
     reasons: tuple[Reason, ...] = ()
     counts: dict[str, int] = field(default_factory=dict)
     network: dict[str, int] = field(default_factory=dict)
+    responses: dict[str, int] = field(default_factory=dict)
     fetched: int = 0
     incomplete_reason: str | None = None
     added: int | None = None

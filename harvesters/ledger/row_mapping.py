@@ -43,6 +43,7 @@ def run_row(run: Run) -> dict[str, object]:
         "reasons": json.dumps([asdict(reason) for reason in run.reasons]),
         "counts": json.dumps(run.counts),
         "network": json.dumps(run.network),
+        "responses": json.dumps(run.responses),
     }
 
 

@@ -145,7 +145,7 @@ class Runs(Database):
             values = {**row, "state": State(row["state"])}
             for name in ("since", "started", "planned", "ended", "last_fetched"):
                 values[name] = aware(values[name])
-            for name in ("counts", "network"):
+            for name in ("counts", "network", "responses"):
                 values[name] = json.loads(values[name] or "{}")
             values["reasons"] = tuple(Reason(**row) for row in json.loads(row["reasons"] or "[]"))
             yield Run(**values)

@@ -46,6 +46,7 @@ run = Table(
     Column("reasons", Text),
     Column("counts", Text),  # JSON
     Column("network", Text),  # JSON: count of each request outcome
+    Column("responses", Text),  # JSON: number, bytes and milliseconds of the responses
     Column("fetched", Integer, nullable=False, default=0),  # records received
     Column("incomplete_reason", Text),  # why this does not count as a full harvest
     Column("added", BigInteger),  # quads of the run's journal entry
@@ -152,6 +153,18 @@ undo = Table(
     Column("fingerprint", BigInteger),
     Column("page", BigInteger),
     Column("statements", LargeBinary),  # sorted, zstd
+)
+
+run_log = Table(
+    "run_log",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run", String, nullable=False, index=True),
+    Column("source", String, nullable=False),
+    Column("time", DateTime, nullable=False),
+    Column("level", String, nullable=False),
+    Column("event", Text, nullable=False),
+    Column("fields", Text, nullable=False),  # JSON
 )
 
 hold = Table(

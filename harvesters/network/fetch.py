@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
@@ -126,7 +127,8 @@ class Fetch(AbstractContextManager["Fetch"]):
     after DNS unless their host is in *allow*. Each host's robots.txt is obeyed, its crawl-delay
     too; a *robots_override* (who permitted access, in writing) sets its Disallow aside. No requests
     are sent in *quiet_hours*. *rate_limiter* is shared by all clients of a process.
-    ``outcome_counts`` counts how requests ended. *base* is the prefix of our own IRIs.
+    ``outcome_counts`` counts how requests ended, ``responses`` adds up sizes and times; see
+    ``merge_responses``. *base* is the prefix of our own IRIs.
     """
 
     contact: str = "no contact given"
@@ -144,6 +146,7 @@ class Fetch(AbstractContextManager["Fetch"]):
     now: Callable[[], datetime] = _now
     seen: dict[str, Validator] = field(default_factory=dict)
     outcome_counts: Counter[str] = field(default_factory=Counter)
+    responses: dict[str, int] = field(default_factory=dict)
     _robots_cache: dict[str, Robots] = field(default_factory=dict)
     _deadline: Deadline = field(default_factory=Deadline)
     _download_path: Path | None = None
@@ -415,7 +418,7 @@ class Fetch(AbstractContextManager["Fetch"]):
             if self._download_path
             else self.retry_policy.response_timeout
         )
-        path, digest = None, ""
+        path, digest, begun = None, "", time.monotonic()
         try:
             with self._open_stream(url, headers) as response:
                 if self._download_path and response.status_code == 200:
@@ -427,6 +430,10 @@ class Fetch(AbstractContextManager["Fetch"]):
                     content = read_body(response, self.retry_policy.max_bytes, self._deadline)
         except httpx.TransportError as error:
             raise _transport_error(url, error) from error
+        size = path.stat().st_size if path else len(content)
+        milliseconds = round((time.monotonic() - begun) * 1000)
+        counted = {"count": 1, "bytes": size, "milliseconds": milliseconds, "slowest": milliseconds}
+        self.responses = merge_responses(self.responses, counted)
         reply = Reply(
             str(url), response.status_code, response.headers, content, path=path, file_digest=digest
         )
@@ -453,6 +460,17 @@ class Fetch(AbstractContextManager["Fetch"]):
         if reply.path is not None:
             return self.archive.write_file(reply.url, reply.status, pairs, reply.path)
         return self.archive.write_response(reply.url, reply.status, pairs, reply.content)
+
+
+def merge_responses(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
+    """Add up responses: their ``count``, decoded ``bytes`` and ``milliseconds``; the ``slowest`` is
+    the larger one.
+
+    >>> merge_responses({}, {"count": 1, "bytes": 9, "milliseconds": 30, "slowest": 30})["slowest"]
+    30
+    """
+    sums = {name: one.get(name, 0) + other.get(name, 0) for name in ("count", "bytes", "milliseconds")}
+    return {**sums, "slowest": max(one.get("slowest", 0), other.get("slowest", 0))}
 
 
 def _transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestError:

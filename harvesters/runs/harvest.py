@@ -25,7 +25,7 @@ from harvesters.errors import (
     RepeatedPageError,
 )
 from harvesters.ledger.models import Notice, Run, State
-from harvesters.network.fetch import Fetch, Validator
+from harvesters.network.fetch import Fetch, Validator, merge_responses
 from harvesters.pipeline.isolation import IsolatedPageReader
 from harvesters.pipeline.page_processor import (
     RESUMED,
@@ -45,6 +45,7 @@ from harvesters.runs.due_times import next_due
 from harvesters.runs.guard import check_limits
 from harvesters.runs.locks import source_lock
 from harvesters.runs.plan import Plan, compute_plan, load_plan
+from harvesters.runs.run_log import assign_run
 from harvesters.source import Source
 from shapes.rules import shapes_digest
 
@@ -176,6 +177,13 @@ def rules_digest(source: Source, context: HarvestContext) -> str:
 
 
 def _start_run(source: Source, context: HarvestContext, protocol: Protocol, *, full: bool) -> Run:
+    """Return the run that begins or goes on; its log has its id."""
+    run = _open_run(source, context, protocol, full=full)
+    assign_run(run.id)
+    return run
+
+
+def _open_run(source: Source, context: HarvestContext, protocol: Protocol, *, full: bool) -> Run:
     """Resume an interrupted run, or create one: incremental if the protocol supports it and the
     last full harvest is recent.
     """
@@ -284,10 +292,11 @@ def _collect(
             raise
         except HarvestError as error:
             _save_network_counts(
-                run, Counter(client.outcome_counts) + reader.irregularities, error, context
+                run, Counter(client.outcome_counts) + reader.irregularities, error, client, context
             )
             raise
-    return reader.run, client.seen
+    run = reader.run
+    return replace(run, responses=merge_responses(run.responses, client.responses)), client.seen
 
 
 def _validators(source: Source, context: HarvestContext, run: Run) -> dict[str, Validator]:
@@ -324,15 +333,23 @@ def _make_client(
 
 
 def _save_network_counts(
-    run: Run, outcome_counts: Counter[str], error: HarvestError, context: HarvestContext
+    run: Run,
+    outcome_counts: Counter[str],
+    error: HarvestError,
+    client: Fetch,
+    context: HarvestContext,
 ) -> None:
-    """Store the outcome counts of the run's requests, including the error that ended it."""
+    """Store the outcome counts of the run's requests, including the error that ended it, and the
+    sizes and times of its responses.
+    """
     stored = context.ledger.run(run.id) or run
     if isinstance(
         error, CharsetError | CrashingReplyError | RepeatedPageError | PaginationLoopError
     ):  # the client counted all other errors
         outcome_counts[error.outcome] += 1
-    context.ledger.save(replace(stored, network=dict(Counter(run.network) + outcome_counts)))
+    network = dict(Counter(run.network) + outcome_counts)
+    responses = merge_responses(stored.responses, client.responses)
+    context.ledger.save(replace(stored, network=network, responses=responses))
 
 
 def page_reader(

@@ -27,6 +27,7 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import fail, finalize, page_reader, rules_digest
 from harvesters.runs.locks import source_lock
 from harvesters.runs.plan import Plan
+from harvesters.runs.run_log import assign_run
 from harvesters.source import Source
 
 _PUBLISHED_STATES = (
@@ -102,6 +103,7 @@ def _create_run(source: Source, context: HarvestContext, archived_runs: list[Run
     )
     run = replace(run, last_fetched=archived_runs[0].last_fetched or archived_runs[0].started)
     context.ledger.save(run)
+    assign_run(run.id)
     return run
 
 

@@ -7,11 +7,12 @@ from collections.abc import Callable
 import structlog
 
 from harvesters.errors import LockLostError
-from harvesters.pipeline.page_processor import ProgressCallback
+from harvesters.pipeline.page_processor import Progress, ProgressCallback
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plan import Plan
 from harvesters.runs.remap import remap
+from harvesters.runs.run_log import RunLog, keep_log
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source
 
@@ -31,7 +32,7 @@ def harvest_and_log(
     def run(progress: ProgressCallback) -> Plan:
         return harvest(source, context, full=full, dry_run=dry_run, watch=progress)
 
-    return _run_with_source(source, context, watch, run, url=source.url)
+    return _run_with_source(source, context, watch, run, dry_run=dry_run, url=source.url)
 
 
 def remap_and_log(
@@ -46,7 +47,7 @@ def remap_and_log(
     def run(progress: ProgressCallback) -> Plan:
         return remap(source, context, dry_run=dry_run, watch=progress)
 
-    return _run_with_source(source, context, watch, run, input="archive")
+    return _run_with_source(source, context, watch, run, dry_run=dry_run, input="archive")
 
 
 def _run_with_source(
@@ -54,11 +55,18 @@ def _run_with_source(
     context: HarvestContext,
     watch: ProgressCallback | None,
     run: Callable[[ProgressCallback], Plan],
+    *,
+    dry_run: bool,
     **fields: str,
 ) -> Plan:
-    """Run with the source's name in every log line, such as those of retried requests."""
-    with structlog.contextvars.bound_contextvars(source=source.name):
-        return _run_and_log(source, context, watch, run, **fields)
+    """Run with the source's name in every log line, such as those of retried requests, and keep the
+    lines.
+    """
+    with (
+        structlog.contextvars.bound_contextvars(source=source.name),
+        keep_log(context.ledger, source.name, is_kept=not dry_run) as kept,
+    ):
+        return _run_and_log(source, context, watch, run, kept, **fields)
 
 
 def _run_and_log(
@@ -66,24 +74,49 @@ def _run_and_log(
     context: HarvestContext,
     watch: ProgressCallback | None,
     run: Callable[[ProgressCallback], Plan],
+    kept: RunLog,
     **fields: str,
 ) -> Plan:
-    log_event, lock_lost = log.debug if watch else log.info, False
-    log_event("run started", source=source.name, **fields)
+    lock_lost = False
+    _log_event(kept, watch, "run started", **fields)
+
+    def show(progress: Progress) -> None:
+        if _is_round(progress.pages):
+            total = {} if progress.reported_total is None else {"total": progress.reported_total}
+            kept.add("info", "page stored", page=progress.pages, records=progress.records, **total)
+        if watch:
+            watch(progress)
+
     try:
-        plan = run(watch or (lambda _: None))
-        log_event(
-            "run ended",
-            source=source.name,
-            run=plan.run.id,
-            outcome=plan.run.state.value,
-            held=plan.hold_reason,
-            **plan.counts,
-        )
+        plan = run(show)
+        ended = {"run": plan.run.id, "outcome": plan.run.state.value, "held": plan.hold_reason}
+        _log_event(kept, watch, "run ended", **ended, **plan.counts)
         return plan
     except LockLostError:
         lock_lost = True
         raise
+    except Exception as error:
+        kept.add("error", "run failed", reason=str(error) or type(error).__name__)
+        raise
     finally:
         if not lock_lost:  # otherwise the process that holds the lock updates the status
             update_status(context)
+
+
+def _log_event(
+    kept: RunLog, watch: ProgressCallback | None, event: str, **fields: str | int | None
+) -> None:
+    """Log an event; with a progress callback only to the log that is kept."""
+    if watch:
+        kept.add("info", event, **fields)
+    else:
+        log.info(event, source=kept.source, **fields)
+
+
+def _is_round(page: int) -> bool:
+    """Return whether the number of a page has only zeros after its first digit: 1, 2, ... 10, 20, ...
+
+    >>> [page for page in range(1, 45) if _is_round(page)]
+    [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 20, 30, 40]
+    """
+    return set(str(page)[1:]) <= {"0"}

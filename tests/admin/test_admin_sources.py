@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from html import unescape
 from typing import Any
 
 import httpx
@@ -10,10 +12,11 @@ import pytest
 
 from harvesters.admin.definitions import apply_form
 from harvesters.ledger.models import Outcome, State
+from harvesters.ledger.run_log import LogLine
 from harvesters.reasons import Reason
 from harvesters.source import read_text
 
-from .conftest import CARD, HOSTILE, bearer, draft
+from .conftest import CARD, HOSTILE, NOON, bearer, draft
 from .test_admin_pages import csrf, sign_in
 
 
@@ -223,3 +226,47 @@ async def test_a_plan_that_no_person_approved_offers_no_undo(client: httpx.Async
 
     assert f"/page/plans/{run.id}/undo" not in waiting
     assert refused.status_code == 409
+
+
+async def test_a_running_run_shows_its_progress_and_its_log(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
+    world.ledger.save(replace(run, pages=3, fetched=42))
+    world.ledger.append_log([LogLine(run.id, "projects", NOON, "warning", "retrying request", {"reason": HOSTILE})])
+    await sign_in(client, world.tokens["read"])
+
+    page = (await client.get(f"/admin/page/runs/{run.id}")).text
+    found = (await client.get("/admin/page/logs?q=RETRYING&level=warning&source=projects")).text
+    none = (await client.get("/admin/page/logs?q=RETRYING&level=error")).text
+    api = (await client.get(f"/admin/runs/{run.id}/log", headers=bearer(world.tokens["read"]))).json()
+
+    assert "This run is in progress." in page
+    assert "42" in page
+    assert all("retrying request" in text and "<script>" not in text for text in (page, found))
+    assert "No log lines." in none
+    assert [line["event"] for line in api] == ["retrying request"]
+
+
+async def test_log_lines_are_shown_page_by_page_with_the_same_filters(client: httpx.AsyncClient, world: Any) -> None:
+    world.ledger.append_log([LogLine("a&b.1", "a&b", NOON, "info", f"line {number}", {}) for number in range(150)])
+    await sign_in(client, world.tokens["read"])
+
+    first = (await client.get("/admin/page/logs?source=a%26b")).text
+    next_page = re.search(r'rel="next" href="([^"]+)"', first)
+    assert next_page is not None
+    second = (await client.get("/admin/page/logs" + unescape(next_page[1]))).text
+
+    assert first.count("<li class=") == 100
+    assert second.count("<li class=") == 50
+    assert "rel=\"next\"" not in second
+
+
+async def test_a_source_page_shows_sizes_and_response_times(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.ledger.create_run("projects", NOON, "rules", is_full=True, since=None)
+    responses = {"count": 4, "bytes": 1_234_567, "milliseconds": 2000, "slowest": 1500}
+    world.ledger.save(replace(run, state=State.FAILED, responses=responses))
+    await sign_in(client, world.tokens["read"])
+
+    page = (await client.get("/admin/page/sources/projects")).text
+
+    assert "0.50 s (1.50 s)" in page
+    assert "1.2 MB" in page

@@ -17,8 +17,14 @@ from publisher.search.query_parser import SearchRequest
 from publisher.search.searcher import Searcher
 from publisher.store.snapshots import newest_snapshot
 
-# Request counts, and positions in the archive, whose records have random ids.
-_OWN = {"run": {"network", "archived"}, "staged": {"file", "offset", "length"}, "unchanged": {"file", "offset", "length"}, "notice": {"id"}}
+# Request counts, sizes and times, and positions in the archive, whose records have random ids.
+_OWN = {
+    "run": {"network", "archived", "responses"},
+    "staged": {"file", "offset", "length"},
+    "unchanged": {"file", "offset", "length"},
+    "notice": {"id"},
+}
+_IGNORED = {"run_log"}  # it says when a run was interrupted
 _WORDS = ("water", "project", "wells", "new", "ministry", "p07", "")
 _ENGINE_FOLDERS = {"store", "index", "shown", "snapshots"}  # files named by the engines
 
@@ -52,7 +58,7 @@ def rows(path: Path, own: dict[str, set[str]]) -> dict[str, list[str]]:
     with closing(sqlite3.connect(path)) as file:
         file.row_factory = sqlite3.Row
         tables = [name for (name,) in file.execute("SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite%'")]
-        return {table: _rows(file, table, own.get(table, set())) for table in sorted(tables)}
+        return {table: _rows(file, table, own.get(table, set())) for table in sorted(tables) if table not in _IGNORED}
 
 
 def _rows(file: sqlite3.Connection, table: str, own: set[str]) -> list[str]:

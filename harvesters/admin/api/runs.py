@@ -9,6 +9,7 @@ from harvesters.admin.api.paging import Limit, add_next_link
 from harvesters.admin.auth import ContextDep, Reader
 from harvesters.admin.schemas import RunView, run_view
 from harvesters.ledger.models import Outcome, State
+from harvesters.ledger.run_log import LogLine
 
 routes = APIRouter(tags=["runs"])
 
@@ -43,3 +44,9 @@ def list_records(
     page = records.list_records(context.ledger, pagination.get_run(context.ledger, id), outcome, limit, after)
     add_next_link(response, page.next, outcome=outcome.value, limit=limit)
     return page
+
+
+@routes.get("/runs/{id}/log")
+def show_log(id: str, key: Reader, context: ContextDep, limit: Limit = 50, before: int | None = None) -> list[LogLine]:
+    """Show the newest log lines of a run, newest first; *before* is the number of a line."""
+    return context.ledger.log_lines(run=pagination.get_run(context.ledger, id).id, before=before, limit=limit)

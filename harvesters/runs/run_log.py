@@ -1,0 +1,94 @@
+"""Keep the log lines of a run in the ledger, while they are written to standard error as well.
+
+``record_line`` is a processor of structlog: it passes every event on. Lines are stored by the thread
+of the run, at most once a second and at its end, so that pages show a run that is in progress.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any
+
+from structlog.typing import EventDict, WrappedLogger
+
+from harvesters.errors import LedgerError
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.run_log import LogLine
+
+MAX_LINES = 2_000  # of a run: a registry that fails on every page must not fill the ledger
+_PAUSE = 1.0  # seconds between two writes
+_OMITTED = ("level", "source", "run", "timestamp")  # columns of their own
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(slots=True)
+class RunLog:
+    """The log of one run; lines before the run has an id wait for it. That of a dry run is not kept."""
+
+    ledger: Ledger
+    source: str
+    clock: Callable[[], float] = time.monotonic
+    now: Callable[[], datetime] = _now
+    run: str = ""
+    is_kept: bool = True
+    _lines: list[LogLine] = field(default_factory=list)
+    _count: int = 0
+    _written: float = 0.0
+
+    def add(self, level: str, event: str, **fields: Any) -> None:
+        """Add a line; store the lines if the last write was a while ago."""
+        self._count += 1
+        if self._count > MAX_LINES + 1:
+            return
+        if self._count == MAX_LINES + 1:
+            level, event, fields = "warning", "log truncated: the run has more lines", {"limit": MAX_LINES}
+        self._lines.append(LogLine(self.run, self.source, self.now(), level, event, fields))
+        if self.clock() - self._written >= _PAUSE:
+            self.flush()
+
+    def flush(self) -> None:
+        """Store the lines. If the ledger cannot be written, they wait for the next time."""
+        self._written = self.clock()
+        if not self.is_kept or not self.run or not self._lines:
+            return
+        lines = [replace(line, run=self.run) for line in self._lines]
+        with suppress(LedgerError):
+            self.ledger.append_log(lines)
+            self._lines.clear()
+
+
+_current: ContextVar[RunLog | None] = ContextVar("run_log", default=None)
+
+
+def assign_run(run: str) -> None:
+    """Name the run that the lines of this thread belong to, if they are kept."""
+    if kept := _current.get():
+        kept.run = run
+
+
+def record_line(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
+    """Add an event to the log of the run of this thread, and pass it on; a processor of structlog."""
+    if kept := _current.get():
+        fields = {key: value for key, value in event.items() if key not in (*_OMITTED, "event", "exc_info")}
+        kept.add(str(event.get("level", name)), str(event.get("event", "")), **fields)
+    return event
+
+
+@contextmanager
+def keep_log(ledger: Ledger, source: str, *, is_kept: bool = True) -> Iterator[RunLog]:
+    """Keep the lines that this thread logs in the context as the log of a run of *source*."""
+    kept = RunLog(ledger, source, is_kept=is_kept)
+    token = _current.set(kept)
+    try:
+        yield kept
+    finally:
+        _current.reset(token)
+        kept.flush()

@@ -1,0 +1,142 @@
+"""The log of a run is kept in the ledger, and the sizes and times of its responses with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import httpx
+import pytest
+import structlog
+from stamina.instrumentation import set_on_retry_hooks
+
+from harvesters.errors import HarvestError
+from harvesters.ledger.ledger import Ledger
+from harvesters.network.retry import install_retry_logging
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.run_log import MAX_LINES, RunLog, record_line
+from harvesters.runs.run_logging import harvest_and_log
+from harvesters.source import Source
+from publisher.logs import configure_logging
+
+
+@pytest.fixture(autouse=True)
+def _keep_lines() -> Iterator[None]:
+    configure_logging(record_line)
+    install_retry_logging()
+    yield
+    set_on_retry_hooks(None)
+    structlog.reset_defaults()
+
+
+def events(context: HarvestContext, run: str) -> list[str]:
+    return [line.event for line in reversed(context.ledger.log_lines(run=run))]
+
+
+def test_the_lines_of_a_run_are_kept_in_order(source: Source, context: HarvestContext, registry: Any) -> None:
+    registry.answer = lambda _: httpx.Response(503) if len(registry.asked) == 1 else None
+
+    run = harvest_and_log(source, context).run
+
+    lines = context.ledger.log_lines(run=run.id)[::-1]
+    assert [line.event for line in lines] == [
+        "run started", "retrying request", *["page stored"] * 4, "run ended",
+    ]
+    assert "503" in lines[1].fields["reason"]
+    assert lines[2].fields == {"page": 1, "records": 3, "total": 10}
+    assert (lines[-1].fields["outcome"], lines[-1].source) == ("committed", "projects")
+
+
+def test_a_run_with_a_progress_bar_keeps_the_same_lines(source: Source, context: HarvestContext, registry: Any) -> None:
+    seen: list[int] = []
+
+    run = harvest_and_log(source, context, watch=lambda progress: seen.append(progress.pages)).run
+
+    assert events(context, run.id) == ["run started", *["page stored"] * 4, "run ended"]
+    assert seen == [1, 2, 3, 4]
+
+
+def test_a_failed_run_keeps_its_reason(source: Source, context: HarvestContext, registry: Any) -> None:
+    registry.answer = lambda _: httpx.Response(404)
+
+    with pytest.raises(HarvestError):
+        harvest_and_log(source, context)
+
+    (line,) = context.ledger.log_lines(level="error")
+    assert (line.run, line.event) == ("projects.1", "run failed")
+    assert "404" in line.fields["reason"]
+
+
+def test_a_dry_run_keeps_no_lines(source: Source, context: HarvestContext) -> None:
+    harvest_and_log(source, context, dry_run=True)
+
+    assert context.ledger.log_lines() == []
+
+
+def test_lines_are_found_by_run_source_level_and_text(context: HarvestContext) -> None:
+    for run, level, event in (("a.1", "info", "run started"), ("a.1", "error", "100%_lost"), ("b.1", "info", "run ended")):
+        kept = RunLog(context.ledger, run[0], run=run)
+        kept.add(level, event, url="https://registry.example/x")
+        kept.flush()
+    find = context.ledger.log_lines
+
+    assert [line.event for line in find()] == ["run ended", "100%_lost", "run started"]
+    assert [line.event for line in find(run="a.1")] == ["100%_lost", "run started"]
+    assert [line.event for line in find(source="b")] == ["run ended"]
+    assert [line.event for line in find(level="error")] == ["100%_lost"]
+    assert [line.event for line in find(text="100%_")] == ["100%_lost"]
+    assert len(find(text="REGISTRY.example")) == 3
+    assert [line.event for line in find(before=find()[1].number)] == ["run started"]
+
+
+def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestContext) -> None:
+    writes: list[int] = []
+
+    class Counted:
+        def append_log(self, lines: list[Any]) -> None:
+            writes.append(len(lines))
+            context.ledger.append_log(lines)
+
+    seconds = iter(range(10**6))
+    kept = RunLog(Counted(), "a", clock=lambda: next(seconds) / 100, run="a.1")  # type: ignore[arg-type]
+    for number in range(MAX_LINES + 50):
+        kept.add("info", f"line {number}")
+    kept.flush()
+
+    newest = context.ledger.log_lines(run="a.1", limit=MAX_LINES * 2)
+    assert len(newest) == sum(writes) == MAX_LINES + 1
+    assert newest[0].event == "log truncated: the run has more lines"
+    assert len(writes) < MAX_LINES / 40
+
+
+def test_a_ledger_that_cannot_be_written_stops_no_run(context: HarvestContext, tmp_path: Any) -> None:
+    broken = Ledger(f"sqlite:///{tmp_path}/other.sqlite", lock_timeout=0)
+    kept = RunLog(broken, "a", run="a.1")
+    with context.ledger.transaction(), broken.transaction() as connection:
+        connection.exec_driver_sql("DROP TABLE run_log")
+
+    kept.add("info", "a line")
+    kept.flush()
+
+    broken.close()
+    assert len(kept._lines) == 1
+
+
+def test_the_log_of_an_old_run_is_deleted(source: Source, context: HarvestContext, registry: Any) -> None:
+    first = harvest_and_log(source, context).run
+    for number in range(30):
+        registry.projects[0]["name"] = f"Name {number}"
+        harvest_and_log(source, context)
+
+    assert events(context, first.id) == []
+    assert events(context, "projects.2") != []
+
+
+def test_sizes_and_times_of_responses_are_added_up(source: Source, context: HarvestContext, registry: Any) -> None:
+    run = harvest_and_log(source, context).run
+
+    stored = context.ledger.run(run.id)
+    assert stored is not None
+    assert stored.responses["count"] == run.network["sent"] == 5
+    assert stored.responses["bytes"] > 500
+    assert 0 <= stored.responses["slowest"] <= stored.responses["milliseconds"]
