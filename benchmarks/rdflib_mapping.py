@@ -43,7 +43,6 @@ def _own(graph: Graph, thing: URIRef, it: Initiative, wsis: Namespace) -> None:
         (DCTERMS.modified, it.modified and _moment(it.modified)),
         (SDO.startDate, it.start and _moment(it.start)),
         (SDO.endDate, it.end and _moment(it.end)),
-        (DCTERMS.license, it.licence and _node(it.licence)),
         (wsis.coverage, it.coverage and _node(concept_of(it.coverage))),
         (wsis.status, it.status and _node(concept_of(it.status))),
     )
@@ -60,7 +59,8 @@ def _lists(graph: Graph, thing: URIRef, it: Initiative, wsis: Namespace) -> None
         (DCTERMS.subject, map(_text, it.subjects)),
         (DCTERMS.identifier, map(Literal, (it.key, *it.identifiers))),
         (DCTERMS.language, map(Literal, it.languages)),
-        (DCTERMS.spatial, map(_node, it.countries)),
+        (DCTERMS.license, map(_node, it.licences)),
+        (DCTERMS.spatial, [_node(concept_of(value)) for value in it.countries]),
         (FOAF.page, map(_node, it.pages)),
         (wsis.activityType, [_node(concept_of(value)) for value in it.activity_types]),
         *((predicate, [_node(claim.concept) for claim in found]) for predicate, found in claims),

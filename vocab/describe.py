@@ -12,10 +12,28 @@ from operator import lt
 from typing import Any, NamedTuple
 
 from vocab import properties as p
-from vocab.initiative import Basis, Claim, Coded, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role
+from vocab.initiative import (
+    Amount,
+    Basis,
+    Claim,
+    Coded,
+    Detection,
+    Document,
+    Event,
+    File,
+    Initiative,
+    Outcome,
+    Party,
+    Period,
+    Place,
+    Post,
+    Prize,
+    Resource,
+    Role,
+)
 from vocab.iris import Iris, encode, slug
 from vocab.properties import OntologyTerms, ontology_terms
-from vocab.terms import FOAF, ORG, SCHEMA, SIOC, VIVO, date_literal, decimal, geo_point, iri_or_literal, literal
+from vocab.terms import DCAT, DCT, FOAF, ORG, SCHEMA, SIOC, VIVO, date_literal, decimal, geo_point, iri_or_literal, literal
 
 _CACHE_SIZE = 16384  # concepts, countries and licences of a registry, about 4 MB
 _MAX_CACHED_LENGTH = 300  # characters; IRIs of concepts are shorter
@@ -49,13 +67,15 @@ _ORGANIZATION, _PLACE = f"{p.TYPE}<{ORG}Organization>", f"{p.TYPE}<{SCHEMA}Place
 
 # Each basis has a property of its own, so that queries do not mix them by accident.
 _DECLARED, _LEAD, _FUNDER = Basis.DECLARED, Role.LEAD, Role.FUNDER  # looked up once, since access to an enum member is slow
-_CLAIM = {Basis.CROSSWALKED: "crosswalked", Basis.SUGGESTED: "suggested"}
+_CLAIM = {Basis.DECLARED: "declared", Basis.CROSSWALKED: "crosswalked", Basis.SUGGESTED: "suggested"}
 
 
 def _claims(tails: Tails, parts: list[Part], context: StatementContext, predicate: str, claims: Iterable[Claim]) -> None:
     for claim in claims:
         if claim.basis is _DECLARED:
             tails.append(_cached_iri(predicate, claim.concept))
+            if claim.percentage is not None or claim.evidence or claim.evidence_page:
+                parts.append(_classification(context, "declared", claim))
         else:
             name = _CLAIM[claim.basis]
             start = len(context.ns) + 1  # after the < and the namespace
@@ -81,11 +101,17 @@ def _classification(context: StatementContext, basis: str, claim: Claim, organiz
         part.append(f"{prefix}{terms.confidence}{decimal(claim.confidence)}")
     if claim.crosswalk:
         part.append(prefix + _cached_iri(terms.crosswalk, claim.crosswalk))
+    if claim.percentage is not None:
+        part.append(f"{prefix}{terms.percentage}{decimal(claim.percentage)}")
+    if claim.evidence:
+        part.append(f"{prefix}{terms.evidence}{literal(*claim.evidence)}")
+    if claim.evidence_page:
+        part.append(f"{prefix}{p.SOURCE}{iri_or_literal(claim.evidence_page)}")
     return part
 
 
 def _coded(tails: Tails, parts: list[Part], context: StatementContext, predicate: str, value: Coded) -> None:
-    """Write the value of a coded field, and how it was translated if a crosswalk did."""
+    """Write the value of a coded field, and how it was translated if a crosswalk did, or its percentage."""
     if isinstance(value, Claim):
         tails.append(_cached_iri(predicate, value.concept))
         parts.append(_classification(context, _CLAIM[value.basis], value))
@@ -159,6 +185,59 @@ def _derivation(parts: list[Part], context: StatementContext, resource: Resource
     parts.append(part)
 
 
+def _coverage(tails: Tails, parts: list[Part], context: StatementContext, resource: Resource) -> None:
+    """Write what a resource is about and what it consists of, which most resources do not state."""
+    tails += [_cached_iri(p.THEME, theme) for theme in resource.themes]
+    tails += [_cached_iri(p.CONFORMS, standard) for standard in resource.conforms_to]
+    tails += [p.WHOLE + iri_or_literal(whole) for whole in resource.part_of]
+    if resource.access_rights:
+        tails.append(_cached_iri(p.RIGHTS, resource.access_rights))
+    for number, period in enumerate(resource.periods, 1):
+        parts.append(_period(tails, f"<{context.record}#period-{number}> ", period))
+    for number, file in enumerate(resource.files, 1):
+        parts.append(_file(tails, f"<{context.record}#file-{number}> ", file))
+
+
+def _period(tails: Tails, prefix: str, period: Period) -> Part:
+    tails.append(p.TEMPORAL + prefix[:-1])
+    part = [f"{prefix}{p.TYPE}<{DCT}PeriodOfTime>"]
+    part += [f"{prefix}{p.PERIOD_END}{date_literal(period.end)}"] if period.end else []
+    part += [f"{prefix}{p.PERIOD_START}{date_literal(period.start)}"] if period.start else []
+    return sorted(part)
+
+
+def _file(tails: Tails, prefix: str, file: File) -> Part:
+    tails.append(p.DISTRIBUTION + prefix[:-1])
+    part = [f"{prefix}{p.TYPE}<{DCAT}Distribution>"]
+    part += [f"{prefix}{p.TITLE}{literal(*file.title)}"] if file.title else []
+    for predicate, value in ((p.ACCESS, file.access), (p.DOWNLOAD, file.download), (p.FORMAT, file.form), (p.LICENCE, file.licence)):
+        part += [prefix + _cached_iri(predicate, value)] if value else []
+    return sorted(part)
+
+
+def _amounts(tails: Tails, parts: list[Part], context: StatementContext, amounts: Iterable[Amount]) -> None:
+    for number, amount in enumerate(amounts, 1):
+        prefix = f"<{context.record}#amount-{number}> "
+        tails.append(context.terms.amount + prefix[:-1])
+        part = [f"{prefix}{p.TYPE}<{SCHEMA}MonetaryAmount>", f"{prefix}{p.MONEY}{decimal(amount.value)}"]
+        part += [f"{prefix}{p.CURRENCY}{literal(amount.currency)}"] if amount.currency else []
+        part += [f"{prefix}{p.NAME}{literal(*amount.name)}"] if amount.name else []
+        part += [f"{prefix}{p.VALID_FROM}{date_literal(amount.start)}"] if amount.start else []
+        part += [f"{prefix}{p.VALID_THROUGH}{date_literal(amount.end)}"] if amount.end else []
+        parts.append(sorted(part))
+
+
+def _outcomes(tails: Tails, parts: list[Part], context: StatementContext, outcomes: Iterable[Outcome]) -> None:
+    for number, outcome in enumerate(outcomes, 1):
+        prefix = f"<{context.record}#outcome-{number}> "
+        tails.append(context.terms.project_outcome + prefix[:-1])
+        part = [f"{prefix}{p.TYPE}<{context.ns}ProjectOutcome>"]
+        part += [f"{prefix}{p.TITLE}{literal(*text)}" for text in outcome.titles]
+        part += [f"{prefix}{p.DESCRIPTION}{literal(*text)}" for text in outcome.descriptions]
+        part += [prefix + _cached_iri(p.SORT, outcome.kind)] if outcome.kind else []
+        parts.append(sorted(part))
+
+
 def _common(tails: Tails, parts: list[Part], context: StatementContext, resource: Resource) -> None:
     # Loops, since a comprehension is slower for one or two values.
     add = tails.append
@@ -171,16 +250,16 @@ def _common(tails: Tails, parts: list[Part], context: StatementContext, resource
         add(p.ISSUED + date_literal(resource.issued))
     for word in resource.languages:
         add(p.LANGUAGE + literal(word))
-    if resource.licence:
-        add(_cached_iri(p.LICENCE, resource.licence))
+    for word in resource.licences:
+        add(_cached_iri(p.LICENCE, word))
     if resource.modified:
         add(p.MODIFIED + date_literal(resource.modified))
     for word in resource.related:
         if word:
             add(p.RELATION + iri_or_literal(word))
-    for word in resource.countries:
-        if word:
-            add(_cached_iri(p.SPATIAL, word))
+    for country in resource.countries:
+        if country:
+            _coded(tails, parts, context, p.SPATIAL, country)
     for text, tag in resource.subjects:
         add(p.SUBJECT + literal(text, tag))
     for text, tag in resource.titles:
@@ -192,6 +271,7 @@ def _common(tails: Tails, parts: list[Part], context: StatementContext, resource
     _claims(tails, parts, context, context.terms.goal, resource.goals)
     _claims(tails, parts, context, context.terms.target, resource.targets)
     _parties(tails, parts, context, resource.parties)
+    _coverage(tails, parts, context, resource)
     if resource.detected:
         _detections(parts, context, resource.detected)
     if resource.lineage or resource.credit:
@@ -216,6 +296,15 @@ def _initiative(tails: Tails, parts: list[Part], context: StatementContext, reso
     for activity_type in resource.activity_types:
         if activity_type:
             _coded(tails, parts, context, context.terms.activity_type, activity_type)
+    if resource.planned_start:
+        tails.append(context.terms.planned_start_date + date_literal(resource.planned_start))
+    if resource.planned_end:
+        tails.append(context.terms.planned_end_date + date_literal(resource.planned_end))
+    if resource.stage:
+        tails.append(_cached_iri(p.STATE, resource.stage))
+    tails += [_cached_iri(context.terms.developed_in, country) for country in resource.developed_in]
+    _amounts(tails, parts, context, resource.amounts)
+    _outcomes(tails, parts, context, resource.outcomes)
     if resource.prizes:
         _prizes(tails, parts, context, resource.prizes)
 

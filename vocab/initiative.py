@@ -38,6 +38,9 @@ class Claim(NamedTuple):
     word: str | None = None
     confidence: float | None = None  # 0 to 1, for a suggestion
     crosswalk: str | None = None  # IRI of the scheme whose labels or matches translate *word*
+    percentage: float | None = None  # 0 to 100: the part of the resource that the source assigns to the concept
+    evidence: Text | None = None  # the source's reason for the link
+    evidence_page: str | None = None  # web address of the evidence
 
 
 # The value of a coded field: an IRI that the source states, a claim that a crosswalk made of the source's word, or the source's
@@ -73,6 +76,45 @@ class Place(NamedTuple):
     longitude: float
 
 
+class Amount(NamedTuple):
+    """A sum of money as the source states it; it is never converted.
+
+    *currency* is an ISO 4217 code, *name* the source's word for the amount, such as its kind of budget; *start* and *end* are
+    the dates for which it is planned.
+    """
+
+    value: float
+    currency: str | None = None
+    name: Text | None = None
+    start: str | None = None
+    end: str | None = None
+
+
+class Outcome(NamedTuple):
+    """A result of an initiative that the source describes; *kind* is the source's word, such as output or impact."""
+
+    titles: tuple[Text, ...]
+    descriptions: tuple[Text, ...] = ()
+    kind: str | None = None
+
+
+class File(NamedTuple):
+    """A file of a document: *access* and *download* are web addresses, *form* a media type or the source's name for it."""
+
+    access: str | None = None
+    download: str | None = None
+    title: Text | None = None
+    form: str | None = None
+    licence: str | None = None
+
+
+class Period(NamedTuple):
+    """The time that a resource is about, which is not the time of a project."""
+
+    start: str | None = None
+    end: str | None = None
+
+
 class Detection(NamedTuple):
     """A language detected in the texts of a *field*: title, description, venue or content."""
 
@@ -103,16 +145,22 @@ class Resource:
     identifiers: tuple[str, ...] = ()
     pages: tuple[str, ...] = ()
     languages: tuple[str, ...] = ()
-    licence: str | None = None
+    licences: tuple[str, ...] = ()
     issued: str | None = None
     modified: str | None = None
-    countries: tuple[str, ...] = ()
+    countries: tuple[Coded, ...] = ()
     parties: tuple[Party, ...] = ()
     action_lines: tuple[Claim, ...] = ()
     goals: tuple[Claim, ...] = ()
     targets: tuple[Claim, ...] = ()
     subjects: tuple[Text, ...] = ()
+    themes: tuple[str, ...] = ()  # IRIs of concepts of other schemes
+    periods: tuple[Period, ...] = ()  # what the resource is about
+    conforms_to: tuple[str, ...] = ()  # web addresses, or names, of standards
+    access_rights: str | None = None
+    files: tuple[File, ...] = ()
     related: tuple[str, ...] = ()  # IRIs of other resources of ours
+    part_of: tuple[str, ...] = ()  # IRIs of the wholes, or their titles if the source gives no key
     detected: tuple[Detection, ...] = ()  # languages detected in texts
     lineage: tuple[str, ...] = ()  # IRIs of the original records at other installations, the oldest first
     credit: str | None = None  # attribution, if the source obtained it from another
@@ -124,9 +172,15 @@ class Initiative(Resource):
 
     start: str | None = None
     end: str | None = None
+    planned_start: str | None = None  # if the source keeps planned and actual dates apart
+    planned_end: str | None = None
     coverage: Coded | None = None
     status: Coded | None = None
+    stage: str | None = None  # of its review at the source: an IRI, or the source's text
     activity_types: tuple[Coded, ...] = ()
+    developed_in: tuple[str, ...] = ()  # countries
+    amounts: tuple[Amount, ...] = ()
+    outcomes: tuple[Outcome, ...] = ()
     places: tuple[Place, ...] = ()
     prizes: tuple[Prize, ...] = ()
 

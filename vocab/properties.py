@@ -21,6 +21,12 @@ PREFERRED, CLASSIFICATION = f"<{SKOS}prefLabel> ", f"<{ORG}classification> "
 CONTENT, CONTAINER, RELATED_BY = f"<{SIOC}content> ", f"<{SIOC}has_container> ", f"<{VIVO}relatedBy> "
 CATALOGUED, GENERATED, STATE = f"<{DCAT}record> ", f"<{PROV}wasGeneratedBy> ", f"<{ADMS}status> "
 DERIVED, PRIMARY, CREDIT = f"<{PROV}wasDerivedFrom> ", f"<{PROV}hadPrimarySource> ", f"<{SCHEMA}creditText> "
+THEME, DISTRIBUTION, ACCESS, DOWNLOAD = f"<{DCAT}theme> ", f"<{DCAT}distribution> ", f"<{DCAT}accessURL> ", f"<{DCAT}downloadURL> "
+PERIOD_START, PERIOD_END = f"<{DCAT}startDate> ", f"<{DCAT}endDate> "
+TEMPORAL, CONFORMS, RIGHTS, FORMAT = f"<{DCT}temporal> ", f"<{DCT}conformsTo> ", f"<{DCT}accessRights> ", f"<{DCT}format> "
+WHOLE, SOURCE = f"<{DCT}isPartOf> ", f"<{DCT}source> "
+NAME, MONEY, CURRENCY = f"<{SCHEMA}name> ", f"<{SCHEMA}value> ", f"<{SCHEMA}currency> "
+VALID_FROM, VALID_THROUGH = f"<{SCHEMA}validFrom> ", f"<{SCHEMA}validThrough> "
 MESSAGE, SEVERITY = f"<{SH}resultMessage> ", f"<{SH}resultSeverity> "
 COMPONENT, PATH = f"<{SH}sourceConstraintComponent> ", f"<{SH}resultPath> "
 FOCUS, SHAPE = f"<{SH}focusNode> ", f"<{SH}sourceShape> "
@@ -35,6 +41,11 @@ class OntologyTerms(NamedTuple):
     coverage: str
     status: str
     activity_type: str
+    planned_start_date: str
+    planned_end_date: str
+    developed_in: str
+    amount: str
+    project_outcome: str
     partner: str
     venue: str
     prize_category: str
@@ -46,6 +57,8 @@ class OntologyTerms(NamedTuple):
     source_word: str
     crosswalk: str
     confidence: str
+    percentage: str
+    evidence: str
     detected_of: str
     detected_in: str
     digest: str

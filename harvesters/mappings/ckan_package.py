@@ -21,29 +21,38 @@ from harvesters.payloads.value_parsing import (
     normalize_block,
     normalize_inline,
     parse_date,
+    parse_interval,
     parse_language,
     parse_name,
     parse_number,
     parse_titles,
     split_words,
     unique_non_contact,
+    unique_urls,
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Document, Event, Initiative, Party, Place, Resource, Role
+from vocab.initiative import Document, Event, File, Initiative, Party, Period, Place, Resource, Role, Text
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
-    "kind": Option(str, "initiative", "The class of the packages: `initiative`, `event`, `document` or `post`."),
+    "kind": Option(
+        str, None, "The class of all packages: `initiative`, `event`, `document` or `post`; without it, each package's type says it."
+    ),
 }
 
 # Names of fields in portals, in order of preference.
 _LINES = ("action_lines", "action_line", "wsis_action_lines", "wsis_action_line")
 _GOALS = ("sdgs", "sdg", "sdg_goals", "sdg_goal", "goals", "goal")
 _TARGETS = ("sdg_targets", "sdg_target", "targets", "target")
-_START = ("start", "start_date", "temporal_start", "temporal_coverage_from", "temporal_from")
-_END = ("end", "end_date", "temporal_end", "temporal_coverage_to", "temporal_to")
-_COUNTRIES = ("countries", "country", "country_code", "eu_country", "spatial_text", "spatial")
+_START, _END = ("start", "start_date"), ("end", "end_date")
+_PERIOD_START = ("temporal_start", "temporal_coverage_from", "temporal_from")
+_PERIOD_END = ("temporal_end", "temporal_coverage_to", "temporal_to")
+_PERIODS = ("temporal_coverage", "temporal")
+# The place that a package is about, else its country. The portal's own country (eu_country) is neither.
+_PLACES, _COUNTRIES = ("countries", "spatial_text", "spatial", "spatial_coverage"), ("country", "country_code")
+_PLACE_IRIS = ("spatial_uri",)
+_THEMES, _STANDARDS, _RIGHTS = ("theme", "themes"), ("conforms_to",), ("access_rights",)
 _POINTS = ("spatial_centroid", "spatial")
 _ISSUED = ("issued", "dcat_issued", "metadata_created")
 _MODIFIED = ("modified", "dcat_modified", "metadata_modified")
@@ -54,7 +63,8 @@ _LICENCES = ("license_url", "license", "license_id", "license_title")
 _KINDS, _LEADS = ("lead_type", "publisher_type"), ("publisher_name",)
 _ROLES = ((Role.PARTNER, ("partners", "partner")), (Role.FUNDER, ("funders", "funder")))
 _ACTIVITIES, _SORTS = ("activity_types", "activity_type"), ("dcat_type", "type")
-_KNOWN_KEYS = frozenset(("publisher", "lead_country", "status", "coverage")).union(
+_KNOWN_KEYS = frozenset(("publisher", "lead_country", "status", "coverage", "author", "creator")).union(
+    _PERIOD_START, _PERIOD_END, _PERIODS, _PLACES, _PLACE_IRIS, _THEMES, _STANDARDS, _RIGHTS,
     _LINES, _GOALS, _TARGETS, _START, _END, _COUNTRIES, _POINTS, _ISSUED, _MODIFIED, _IDENTIFIERS, _PAGES, _LANGUAGES, _LICENCES,
     _KINDS, _LEADS, *(names for _, names in _ROLES), _ACTIVITIES, _SORTS,
 )  # fmt: skip
@@ -67,7 +77,8 @@ Fields = Mapping[str, Any]
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row]], Resource]:
     """Return the function that maps a package. It raises ParseError for anything else."""
     lexicon = CrosswalkLookup(crosswalks)
-    kind = KINDS[get_option(source, OPTIONS, "kind")]
+    name = get_option(source, OPTIONS, "kind")
+    fixed = KINDS[name] if name else None
 
     def map_record(record: Record[Row]) -> Resource:
         package = record.payload
@@ -77,7 +88,10 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
         tag = _single_language(fields) or source.language
         tags, tagged = _tags(package)
         declared = lexicon.parse_declared(_texts(fields, _LINES), _texts(fields, _GOALS), _texts(fields, _TARGETS))
-        subjects = merge_subjects(declared, lexicon.parse_subjects(tags + _groups(package)))
+        themes = list(_texts(fields, _THEMES))
+        words = [*tags, *_groups(package), *(theme for theme in themes if not is_web(theme) or _is_goal(lexicon, theme))]
+        subjects = merge_subjects(declared, lexicon.parse_subjects(words))
+        kind = fixed or _kind(fields, lexicon)
         return kind(
             key=record.key,
             titles=parse_titles(_translated(package, "title", tag, normalize_inline)),
@@ -85,19 +99,88 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
             identifiers=_identifiers(record.key, package, fields),
             pages=unique_non_contact(_collect(fields, _PAGES)),
             languages=tuple(dict.fromkeys([parse_language(word) or word for word in _texts(fields, _LANGUAGES)])),
-            licence=_licence(fields),
+            licences=_licences(fields),
             issued=parse_date(_first_text(fields, _ISSUED)),
             modified=parse_date(_first_text(fields, _MODIFIED)),
-            countries=tuple(dict.fromkeys([lexicon.country(text) for text in _texts(fields, _COUNTRIES) if text[0] != "{"])),
+            countries=_countries(fields, lexicon),
             parties=_parties(package, fields, lexicon),
             action_lines=subjects.lines,
             goals=subjects.goals,
             targets=subjects.targets,
             subjects=tuple([parse_name(word, tagged.get(word)) for word in subjects.unmatched]),
+            themes=tuple(theme for theme in themes if is_web(theme) and not _is_goal(lexicon, theme)),
+            periods=tuple(_periods(fields)),
+            conforms_to=tuple(_texts(fields, _STANDARDS)),
+            access_rights=_first_text(fields, _RIGHTS) or None,
+            files=tuple(_files(package, tag)),
             **_class_fields(kind, fields, lexicon),
         )
 
     return map_record
+
+
+def _kind(fields: Fields, lexicon: CrosswalkLookup) -> type[Resource]:
+    """Return the class of a package: an initiative if it states a type of activity, else what its type says."""
+    return Initiative if any(True for _ in _texts(fields, _ACTIVITIES)) else lexicon.kind(_texts(fields, _SORTS))
+
+
+def _is_goal(lexicon: CrosswalkLookup, theme: str) -> bool:
+    return bool(lexicon.goal(theme) or lexicon.target(theme))
+
+
+def _countries(fields: Fields, lexicon: CrosswalkLookup) -> tuple[str, ...]:
+    """Return the countries of the places, by IRI or name, else the package's country if no place has a name."""
+    codes = (text.rstrip("/#").rpartition("/")[2].upper() for text in _texts(fields, _PLACE_IRIS))
+    found = [country for code in codes if code.isalpha() and (country := lexicon.find_country(code))]
+    places = [text for name in _PLACES if name in fields for text in _place_names(fields[name])]
+    if not found:
+        found = [country for text in places for country in lexicon.countries(text)]
+    if not found:
+        found = [country for text in _texts(fields, _COUNTRIES) for country in lexicon.countries(text)]
+    return tuple(dict.fromkeys(found))
+
+
+def _place_names(value: Any) -> Iterator[str]:
+    """Yield the names of places in a field; a geometry has none."""
+    for item in as_list(value):
+        if isinstance(item, dict):
+            yield from filter(None, [normalize_inline(item.get("text"))])
+        else:
+            yield from (text for text in split_words(item, _LIST_SEPARATOR) if text[0] != "{")
+
+
+def _periods(fields: Fields) -> Iterator[Period]:
+    """Yield the time that a package is about, which is not the time of a project."""
+    start, end = parse_date(_first_text(fields, _PERIOD_START)), parse_date(_first_text(fields, _PERIOD_END))
+    if start or end:
+        yield Period(start, end)
+    for name in _PERIODS:
+        for item in as_list(_decode_json(fields.get(name))):
+            if isinstance(item, dict):
+                start, end = (parse_date(normalize_inline(item.get(key))) for key in ("start", "end"))
+            else:
+                start, end = parse_interval(normalize_inline(item)) or (parse_date(normalize_inline(item)), None)
+            if start or end:
+                yield Period(start, end)
+
+
+def _files(package: Row, tag: str | None) -> Iterator[File]:
+    """Yield the resources of a package that have an address."""
+    for resource in _objects(package.get("resources")):
+        addresses = [normalize_inline(resource.get(name)) for name in ("access_url", "url", "download_url")]
+        access = next(iter(unique_urls(addresses[:2])), None)
+        download = next(iter(unique_urls(addresses[2:])), None)
+        if access or download:
+            title, form = normalize_inline(resource.get("name")), normalize_inline(resource.get("mimetype") or resource.get("format"))
+            licence = next(iter(unique_urls([normalize_inline(resource.get("license"))])), None)
+            yield File(access, download, parse_name(title, tag) if title else None, form or None, licence)
+
+
+def _creators(fields: Fields) -> tuple[Text, ...]:
+    """Return the names of the creators, else of the author, without their contacts."""
+    names = [normalize_inline(creator.get("name")) for creator in _objects(fields.get("creator"))]
+    names = list(filter(None, names)) or list(_collect(fields, ("author",)))
+    return parse_titles((name, None) for name in names)
 
 
 def _fields(package: Row) -> Fields:
@@ -197,14 +280,14 @@ def _groups(package: Row) -> list[str]:
     ]
 
 
-def _licence(fields: Fields) -> str | None:
-    """Return the licence's address, else the portal's name for it."""
+def _licences(fields: Fields) -> tuple[str, ...]:
+    """Return the addresses of the licences, else the portal's first name for one."""
     names = [text for name in _LICENCES if name in fields and (text := normalize_inline(fields[name]))]
-    return next((name for name in names if is_web(name)), names[0] if names else None)
+    return unique_urls(names) or tuple(names[:1])
 
 
 def _parties(package: Row, fields: Fields, lexicon: CrosswalkLookup) -> tuple[Party, ...]:
-    """Return the organization (else the publisher) as lead, partners and funders. Authors and maintainers are left out."""
+    """Return the organization (else the publisher) as lead, partners and funders. Maintainers are left out."""
     kind = lexicon.stakeholder_type(text) if (text := _first_text(fields, _KINDS)) else None
     country = lexicon.country(text) if (text := normalize_inline(fields.get("lead_country"))) else None
     lead = package.get("organization")
@@ -224,7 +307,7 @@ def _parties(package: Row, fields: Fields, lexicon: CrosswalkLookup) -> tuple[Pa
 
 def _class_fields(kind: type[Resource], fields: Fields, lexicon: CrosswalkLookup) -> dict[str, Any]:
     if kind is Document:
-        return {"kind": _first_text(fields, _SORTS) or None}
+        return {"kind": _first_text(fields, _SORTS) or None, "creators": _creators(fields)}
     if kind not in {Initiative, Event}:
         return {}
     own: dict[str, Any] = {

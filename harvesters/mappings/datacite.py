@@ -30,7 +30,7 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Document, Event, Initiative, Party, Place, Resource, Role
+from vocab.initiative import Document, Event, Initiative, Party, Period, Place, Resource, Role
 from vocab.iris import is_web
 
 OPTIONS: Mapping[str, Option] = {
@@ -41,7 +41,8 @@ OPTIONS: Mapping[str, Option] = {
 
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _ISSUED, _MODIFIED = ("Issued", "Available", "Created", "Submitted"), ("Updated",)
-_PERIOD = ("Coverage", "Collected", "Valid")
+_VALID = ("Valid",)
+_ABOUT = ("Coverage", "Collected")  # the time that a resource is about
 _ORGANIZATION = "Organizational"  # others are treated as persons
 # Contributor types that are organizations even if nameType is missing.
 _ROLES = {
@@ -83,10 +84,11 @@ def _map_record(
         languages=tuple(
             dict.fromkeys(parse_language(text) or text for text in _words(root, "language"))
         ),
-        licence=_licence(root),
+        licences=_licences(root),
         issued=_date(root, _ISSUED) or next(_words(root, "publicationYear"), None),
         modified=_date(root, _MODIFIED),
         countries=tuple(dict.fromkeys(filter(None, countries))),
+        periods=tuple(_periods(root)),
         parties=tuple(dict.fromkeys(_parties(root, tag))),
         action_lines=subjects.lines,
         goals=subjects.goals,
@@ -158,21 +160,12 @@ def _identifier_type(kind: str) -> str:
     return next((name for name in _RELATED if name.lower() == kind.lower()), kind)
 
 
-def _licence(root: _Element) -> str | None:
+def _licences(root: _Element) -> tuple[str, ...]:
+    """Return the web addresses of the licences, else the first name of one."""
     nodes = [*_iterate(root, "rights"), *_iterate(root, "licenseCondition")]
-    links = [
-        link
-        for node in nodes
-        for link in (node.get("rightsURI"), node.get("uri"))
-        if link and is_web(link)
-    ]
-    return (
-        links[0]
-        if links
-        else next(
-            (normalize_inline(node.text) for node in nodes if normalize_inline(node.text)), None
-        )
-    )
+    links = unique_urls(link for node in nodes for link in (node.get("rightsURI"), node.get("uri")) if link)
+    names = [text for node in nodes if (text := normalize_inline(node.text))]
+    return links or tuple(names[:1])
 
 
 def _date(root: _Element, kinds: tuple[str, ...]) -> str | None:
@@ -213,7 +206,9 @@ def _related(root: _Element) -> Iterator[str]:
 def _class_fields(kind: type[Resource], root: _Element, tag: str | None) -> dict[str, Any]:
     if kind is Document:
         types = list(_iterate(root, "resourceType"))
+        creators = _texts(_iterate(root, "creatorName"), None)
         return {
+            "creators": parse_titles(creators),
             "kind": next(
                 (
                     text
@@ -229,9 +224,18 @@ def _class_fields(kind: type[Resource], root: _Element, tag: str | None) -> dict
         }
     if kind not in {Initiative, Event}:
         return {}
-    period = _date(root, _PERIOD)
-    start, end = parse_interval(period or "") or (period, None)
+    start, end = _interval(_date(root, _VALID))
     return {"start": start, "end": end, "places": tuple(_places(root, tag))}
+
+
+def _interval(text: str | None) -> tuple[str | None, str | None]:
+    return parse_interval(text or "") or (text, None)
+
+
+def _periods(root: _Element) -> Iterator[Period]:
+    for node in _iterate(root, "date"):
+        if node.get("dateType") in _ABOUT and (text := parse_date(normalize_inline(node.text))):
+            yield Period(*_interval(text))
 
 
 def _places(root: _Element, tag: str | None) -> Iterator[Place]:

@@ -5,7 +5,7 @@ Source: https://www.w3.org/TR/vocab-dcat-3/ and https://semiceu.github.io/DCAT-A
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from harvesters.errors import ParseError
@@ -26,7 +26,7 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Document, Event, Initiative, Party, Resource, Role
+from vocab.initiative import Document, Event, File, Initiative, Party, Period, Resource, Role, Text
 
 OPTIONS: Mapping[str, Option] = {
     "kind": Option(str, "document", "The class of the resources: `initiative`, `event`, `document` or `post`."),
@@ -41,12 +41,16 @@ _TITLE = (iri("dct:title"), iri("doap:name"), *LABELS)
 _TEXT = _iris(
     "dct:description", "dct:abstract", "doap:description", "doap:shortdesc", "schema:description", "dc:description", "rdfs:comment"
 )
+_THEMES, _SORTS = _iris("dcat:theme", "dct:subject"), _iris("dct:type")
 _WORDS = _iris("dcat:keyword", "dcat:theme", "dct:subject", "dc:subject", "foaf:topic", "foaf:theme")
 _PAGES = _iris("dcat:landingPage", "foaf:page", "foaf:homepage", "doap:homepage")
 _FILES = _iris("dcat:accessURL", "dcat:downloadURL")
 _SPATIAL, _TEMPORAL = _iris("dct:spatial"), _iris("dct:temporal")
 _START, _END = _iris("dcat:startDate", "schema:startDate"), _iris("dcat:endDate", "schema:endDate")
-_RELATED = _iris("dct:relation", "dct:isReferencedBy", "dct:references", "dct:isPartOf", "dcat:inSeries", "dct:isVersionOf")
+_RELATED = _iris("dct:relation", "dct:isReferencedBy", "dct:references", "dct:isVersionOf")
+_WHOLES = _iris("dct:isPartOf", "dcat:inSeries")
+# Classes that say what a resource is, if dct:type does not.
+_CLASSES = frozenset(_iris("dcat:Dataset", "dcat:DataService", "dcat:DatasetSeries", "dcat:Catalog"))
 _PARTNERS, _FUNDERS = _iris("dct:creator", "dct:contributor", "prov:qualifiedAttribution"), _iris("schema:funder", "foaf:fundedBy")
 
 
@@ -61,7 +65,8 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Gra
         if not titles and not texts:
             properties = ", ".join(record.payload.properties.get(record.payload.subject, {}))[:200]
             raise ParseError(f"{record.key}: no DCAT title or description, only {properties or 'nothing'}")
-        subjects = lexicon.parse_subjects(graph_reader.words(*_WORDS))
+        themes = [theme for theme in unique_urls(graph_reader.links(*_THEMES)) if not lexicon.goal(theme) and not lexicon.target(theme)]
+        subjects = lexicon.parse_subjects(word for word in graph_reader.words(*_WORDS) if word not in themes)
         tags = dict(graph_reader.texts(*_WORDS))
         return kind(
             key=record.key,
@@ -70,7 +75,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Gra
             identifiers=_identifiers(graph_reader, record.key),
             pages=_pages(graph_reader),
             languages=tuple(dict.fromkeys(parse_language(word) or word for word in graph_reader.words(iri("dct:language")))),
-            licence=_licence(graph_reader),
+            licences=_licences(graph_reader),
             issued=graph_reader.date(*_iris("dct:issued", "dct:created")),
             modified=graph_reader.date(iri("dct:modified")),
             countries=graph_reader.countries(lexicon, *_SPATIAL),
@@ -79,7 +84,13 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Gra
             goals=subjects.goals,
             targets=subjects.targets,
             subjects=tuple(parse_name(word, tags.get(word)) for word in subjects.unmatched),
+            themes=tuple(themes),
+            periods=tuple(_periods(graph_reader)),
+            conforms_to=tuple(graph_reader.words(iri("dct:conformsTo"))),
+            access_rights=graph_reader.first(iri("dct:accessRights")),
+            files=tuple(_files(graph_reader)),
             related=unique_urls(graph_reader.links(*_RELATED)),
+            part_of=unique_urls(graph_reader.links(*_WHOLES)),
             **_class_fields(kind, graph_reader),
         )
 
@@ -109,16 +120,27 @@ def _pages(graph_reader: GraphReader) -> tuple[str, ...]:
     return unique_non_contact(pages or [link for file in files for link in graph_reader.links(*_FILES, node=file)])
 
 
-def _licence(graph_reader: GraphReader) -> str | None:
-    """Return the licence's address, of the resource or of all its files alike, else its name."""
-    links = graph_reader.links(*_iris("dct:license", "dct:rights"))
-    if links:
-        return links[0]
+def _licences(graph_reader: GraphReader) -> tuple[str, ...]:
+    """Return the addresses of the resource's licences, else of its files', else a name."""
     files = graph_reader.graph.all(graph_reader.graph.subject, iri("dcat:distribution"))
-    licences = {tuple(graph_reader.links(iri("dct:license"), node=file)[:1]) for file in files}
-    if len(licences) == 1 and (only := licences.pop()):
-        return only[0]
-    return graph_reader.first(iri("dct:license"))
+    of_files = (link for file in files for link in graph_reader.links(iri("dct:license"), node=file))
+    named = graph_reader.first(iri("dct:license"))
+    own = graph_reader.links(iri("dct:license")) or graph_reader.links(iri("dct:rights"))
+    return unique_urls(own) or unique_urls(of_files) or ((named,) if named else ())
+
+
+def _files(graph_reader: GraphReader) -> Iterator[File]:
+    """Yield the distributions that have an address."""
+    graph = graph_reader.graph
+    for node in graph.all(graph.subject, iri("dcat:distribution")):
+        access, download = (
+            next(iter(unique_urls(graph_reader.links(iri(f"dcat:{name}URL"), node=node))), None) for name in ("access", "download")
+        )
+        if access or download:
+            title = next(iter(parse_titles(graph_reader.texts(iri("dct:title"), node=node))), None)
+            form = next(iter(graph_reader.words(*_iris("dcat:mediaType", "dct:format"), node=node)), None)
+            licence = next(iter(unique_urls(graph_reader.links(iri("dct:license"), node=node))), None)
+            yield File(access, download, title, form, licence)
 
 
 def _parties(graph_reader: GraphReader) -> tuple[Party, ...]:
@@ -132,19 +154,32 @@ def _parties(graph_reader: GraphReader) -> tuple[Party, ...]:
 
 def _class_fields(kind: type[Resource], graph_reader: GraphReader) -> dict[str, Any]:
     if kind is Document:
-        return {"kind": next(iter(graph_reader.links(iri("dct:type"))), None) or graph_reader.first(iri("dct:type"))}
+        return {"kind": _sort(graph_reader), "creators": _creators(graph_reader)}
     if kind not in {Initiative, Event}:
         return {}
-    start, end = _period(graph_reader)
-    return {"start": start, "end": end, "places": tuple(graph_reader.places(*_SPATIAL))}
+    return {
+        "start": graph_reader.date(*_START),
+        "end": graph_reader.date(*_END),
+        "places": tuple(graph_reader.places(*_SPATIAL)),
+    }
 
 
-def _period(graph_reader: GraphReader) -> tuple[str | None, str | None]:
-    """Return the first period in dct:temporal (a node with a start or an end, or an interval as text), else the resource's own."""
+def _sort(graph_reader: GraphReader) -> str | None:
+    """Return the type of a document: the IRI or text of dct:type, else its class in DCAT."""
+    classes = sorted(graph_reader.graph.types(graph_reader.graph.subject) & _CLASSES)
+    return next(iter([*graph_reader.links(*_SORTS), *graph_reader.words(*_SORTS), *classes]), None)
+
+
+def _creators(graph_reader: GraphReader) -> tuple[Text, ...]:
+    """Return the names of the creators, persons too, without their contacts."""
+    return parse_titles(graph_reader.texts(iri("dct:creator")))
+
+
+def _periods(graph_reader: GraphReader) -> Iterator[Period]:
+    """Yield the periods in dct:temporal: nodes with a start or an end, or intervals as texts."""
     for term in graph_reader.graph.all(graph_reader.graph.subject, *_TEMPORAL):
         start, end = graph_reader.date(*_START, node=term), graph_reader.date(*_END, node=term)
         if start or end:
-            return start, end
-        if period := parse_interval(graph_reader.word(term)):
-            return period
-    return graph_reader.date(*_START), graph_reader.date(*_END)
+            yield Period(start, end)
+        elif period := parse_interval(graph_reader.word(term)):
+            yield Period(*period)

@@ -13,7 +13,7 @@ from typing import Any
 from harvesters.errors import ParseError
 from harvesters.option_schema import Option
 from harvesters.page_model import Record, Row
-from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, classify_words, merge_subjects
+from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, Subjects, classify_words, merge_subjects
 from harvesters.payloads.value_parsing import (
     as_list,
     normalize_block,
@@ -25,7 +25,9 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Initiative, Party, Resource, Role, Text
+from vocab.initiative import Basis, Claim, Initiative, Party, Resource, Role, Text
+from vocab.normalization import fold
+from vocab.schemes import concepts
 
 OPTIONS: Mapping[str, Option] = {}
 
@@ -51,17 +53,12 @@ def _map_record(
             f"{record.key}: not a DPG nomination: `name` is missing; found only {', '.join(map(str, nomination))[:200]}"
         )
     types = [normalize_inline(text) for text in as_list(nomination.get("type"))]
-    declared = lexicon.parse_declared((), _goals(nomination), ())
-    words = [normalize_inline(text) for text in as_list(nomination.get("sectors"))]
-    sectors = classify_words(words, crosswalks.iris.scheme("dpga-sector"), crosswalks.dpga_sector)
-    inferred = lexicon.parse_subjects(sectors.unmatched)
-    sectors = sectors._replace(unmatched=())
-    subjects = merge_subjects(declared, merge_subjects(sectors, inferred))
+    subjects = _subjects(nomination, lexicon, crosswalks)
     left = [
         *subjects.unmatched,
         *(text for text in types if not lexicon.find_activity_type(text)),
-        normalize_inline(nomination.get("stage")),
     ]
+    evidence = _evidence(nomination, lexicon, source.language)
     return Initiative(
         key=record.key,
         titles=parse_titles([(normalize_inline(nomination.get("name")), source.language)]),
@@ -69,15 +66,19 @@ def _map_record(
             [(normalize_block(nomination.get("description")), source.language)]
         ),
         identifiers=unique_non_contact(
-            normalize_inline(text) for text in as_list(nomination.get("aliases"))
+            normalize_inline(text)
+            for name in ("aliases", "initialism")
+            for text in as_list(nomination.get(name))
         ),
         pages=_pages(nomination),
-        licence=_licence(nomination),
-        countries=tuple(dict.fromkeys(map(lexicon.country, _countries(nomination)))),
+        licences=tuple(dict.fromkeys(_licences(nomination))),
+        countries=_countries(nomination, "deploymentCountries", lexicon),
+        developed_in=_countries(nomination, "developmentCountries", lexicon),
+        stage=_stage(nomination, crosswalks),
         parties=tuple(_parties(nomination)),
         action_lines=subjects.lines,
-        goals=subjects.goals,
-        targets=subjects.targets,
+        goals=tuple(_with_evidence(claim, evidence) for claim in subjects.goals),
+        targets=tuple(_with_evidence(claim, evidence) for claim in subjects.targets),
         subjects=tuple(
             Text(strip_contacts(word), source.language) for word in dict.fromkeys(left) if word
         ),
@@ -85,6 +86,15 @@ def _map_record(
             lexicon.activity_type(text) for text in types if lexicon.find_activity_type(text)
         ),
     )
+
+
+def _subjects(nomination: Row, lexicon: CrosswalkLookup, crosswalks: Crosswalks) -> Subjects:
+    """Return the declared goals, and what the sectors name by the Alliance's crosswalk or by their own words."""
+    declared = lexicon.parse_declared((), _goals(nomination), ())
+    words = [normalize_inline(text) for text in as_list(nomination.get("sectors"))]
+    sectors = classify_words(words, crosswalks.iris.scheme("dpga-sector"), crosswalks.dpga_sector)
+    inferred = lexicon.parse_subjects(sectors.unmatched)
+    return merge_subjects(declared, merge_subjects(sectors._replace(unmatched=()), inferred))
 
 
 def _objects(value: Any) -> Iterator[Mapping[str, Any]]:
@@ -100,6 +110,36 @@ def _goals(nomination: Row) -> list[str]:
     return [text for goal in goals for item in as_list(goal) if (text := normalize_inline(item))]
 
 
+def _evidence(
+    nomination: Row, lexicon: CrosswalkLookup, language: str | None
+) -> Mapping[str, tuple[Text | None, str | None]]:
+    """Return the evidence for each goal: a text, and the page that it cites."""
+    evidence: dict[str, tuple[Text | None, str | None]] = {}
+    for item in _objects(nomination.get("SDGs")):
+        text = strip_contacts(normalize_block(item.get("evidenceText")))
+        page = next(iter(unique_urls([normalize_inline(item.get("evidenceURL"))])), None)
+        declared = lexicon.parse_declared((), _goals({"SDGs": [item]}), ())
+        for claim in (*declared.goals, *declared.targets):
+            if text or page:
+                evidence.setdefault(claim.concept, (Text(text, language) if text else None, page))
+    return evidence
+
+
+def _with_evidence(claim: Claim, evidence: Mapping[str, tuple[Text | None, str | None]]) -> Claim:
+    text, page = evidence.get(claim.concept, (None, None))
+    if claim.basis is not Basis.DECLARED or not (text or page):
+        return claim
+    return claim._replace(evidence=text, evidence_page=page)
+
+
+def _stage(nomination: Row, crosswalks: Crosswalks) -> str | None:
+    """Return the concept of the nomination's stage, else the source's word for it."""
+    word = normalize_inline(nomination.get("stage"))
+    known = concepts("dpga-stage", crosswalks.iris.base)
+    names = {fold(name): iri for iri, item in known.items() for name in item.notations}
+    return names.get(fold(word), word) or None
+
+
 def _pages(nomination: Row) -> tuple[str, ...]:
     addresses = [
         normalize_inline(nomination.get("website")),
@@ -107,32 +147,24 @@ def _pages(nomination: Row) -> tuple[str, ...]:
             normalize_inline(repository.get("url"))
             for repository in _objects(nomination.get("repositories"))
         ),
+        normalize_inline(nomination.get("repositoryURL")),  # nominations of 2020
     ]
     return unique_non_contact(addresses)
 
 
-def _licence(nomination: Row) -> str | None:
-    """Return the SPDX address of the first licence, else the page that the nomination links."""
-    licence = next(_objects(nomination.get("license")), {})
-    name = normalize_inline(licence.get("spdx"))
-    if _SPDX.match(name):
-        return f"https://spdx.org/licenses/{name}"
-    return (
-        next(iter(unique_urls([normalize_inline(licence.get("licenseURL"))])), None) or name or None
-    )
+def _licences(nomination: Row) -> Iterator[str]:
+    """Yield the SPDX address of each licence, else the page or the name that the nomination has for it."""
+    for licence in _objects(nomination.get("license")):
+        name = normalize_inline(licence.get("spdx"))
+        page = next(iter(unique_urls([normalize_inline(licence.get("licenseURL"))])), None)
+        if word := f"https://spdx.org/licenses/{name}" if _SPDX.match(name) else page or name:
+            yield word
 
 
-def _countries(nomination: Row) -> list[str]:
+def _countries(nomination: Row, name: str, lexicon: CrosswalkLookup) -> tuple[str, ...]:
     places = nomination.get("locations")
-    if not isinstance(places, dict):
-        return []
-    keys = ("deploymentCountries", "developmentCountries")
-    return [
-        text
-        for name in keys
-        for country in as_list(places.get(name))
-        if (text := normalize_inline(country))
-    ]
+    words = as_list(places.get(name)) if isinstance(places, dict) else []
+    return tuple(dict.fromkeys(lexicon.country(text) for word in words if (text := normalize_inline(word))))
 
 
 def _parties(nomination: Row) -> Iterator[Party]:

@@ -74,9 +74,9 @@ def _map_record(
                 language_tag for _, language_tag in (*content, *summary, *title) if language_tag
             )
         )[:1],
-        licence=normalize_inline(entry.get("licence"))
-        or normalize_inline(feed.get("licence"))
-        or None,
+        licences=tuple(
+            filter(None, [normalize_inline(entry.get("licence")) or normalize_inline(feed.get("licence"))])
+        ),
         issued=entry.get("published") or entry.get("updated"),
         modified=entry.get("updated"),
         parties=_parties(entry, feed, source),

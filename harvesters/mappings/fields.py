@@ -32,6 +32,7 @@ from harvesters.payloads.value_parsing import (
     as_list,
     normalize_block,
     normalize_inline,
+    parse_amount,
     parse_date,
     parse_language,
     parse_name,
@@ -44,6 +45,7 @@ from harvesters.payloads.value_parsing import (
 from harvesters.source import Source, suggestion
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import (
+    Amount,
     Coded,
     Document,
     Event,
@@ -56,6 +58,7 @@ from vocab.initiative import (
     Role,
     Text,
 )
+from vocab.iris import is_web
 from vocab.schemes import crosswalks as crosswalk_names
 
 OPTIONS: Mapping[str, Option] = {
@@ -90,7 +93,7 @@ TEXTS = (
 )  # a language tag may follow: "title@en"
 LISTS = (
     "countries", "action_lines", "goals", "targets", "subjects", "pages", "partners", "funders", "languages", "identifiers",
-    "activity_types", "related", "initiatives",
+    "activity_types", "related", "initiatives", "part_of",
 )  # fmt: skip
 _COMMON = frozenset(
     (
@@ -112,6 +115,10 @@ FIELDS: Mapping[type[Resource], frozenset[str]] = {
     | {
         "start",
         "end",
+        "planned_start",
+        "planned_end",
+        "developed_in",
+        "amounts",
         "status",
         "coverage",
         "latitude",
@@ -178,6 +185,8 @@ def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[str]
                 f"{source.name}: field 'key' is not allowed here: the protocol's own identifier"
                 " is the key"
             )
+        elif name == "amounts" and payload_type is not Payload.ROW:
+            yield f"{source.name}: field 'amounts' reads objects, which only rows have"
         elif name != "kind":
             try:
                 _compile_field(source, name, text, payload_type)
@@ -349,7 +358,6 @@ class FieldTable:
             self.words(row, "action_lines"), self.words(row, "goals"), self.words(row, "targets")
         )
         linked = merge_subjects(declared, self._translated(row)) if self.crosswalk else declared
-        licence = self.word(row, "licence")
         return kind(
             key=record.key,
             titles=parse_titles(self.texts(row, "title")),
@@ -363,7 +371,7 @@ class FieldTable:
                     [parse_language(word) or word for word in self.words(row, "languages")]
                 )
             ),
-            licence=licence,
+            licences=tuple(dict.fromkeys(self.words(row, "licence"))),
             issued=self.date(row, "issued"),
             modified=self.date(row, "modified") or record.modified,
             countries=tuple(dict.fromkeys(map(lexicon.country, self.words(row, "countries")))),
@@ -376,6 +384,7 @@ class FieldTable:
                 *self.words(row, "related"),
                 *map(self.initiative, self.words(row, "initiatives")),
             ),
+            part_of=tuple(map(self._whole, self.words(row, "part_of"))),
             **_CLASS_FIELDS[kind](self, row),
         )
 
@@ -400,6 +409,22 @@ class FieldTable:
         return tuple(
             dict.fromkeys([*texts, *[parse_name(word, self.language) for word in left if word]])
         )
+
+    def _whole(self, word: str) -> str:
+        """Return the IRI of the initiative with a key; a title, which has a space, unchanged."""
+        return word if " " in word or is_web(word) else self.initiative(word)
+
+    def amounts(self, row: Any) -> Iterator[Amount]:
+        """Yield the amounts of money: objects with ``value``, ``currency``, ``name``, ``start`` and ``end``."""
+        items = (item for find, _ in self.finds.get("amounts", ()) for item in as_list(find(row)))
+        for item in items:
+            value = parse_amount(item.get("value")) if isinstance(item, dict) else None
+            if value is not None:
+                name, currency = (normalize_inline(item.get(key)) for key in ("name", "currency"))
+                start, end = (
+                    parse_date(normalize_inline(item.get(key)), self.date_formats) for key in ("start", "end")
+                )
+                yield Amount(value, currency or None, parse_name(name, self.language) if name else None, start, end)
 
     def _parties(self, row: Any) -> list[Party]:
         parties: list[Party] = []
@@ -453,6 +478,10 @@ class FieldTable:
 def _initiative_fields(table: FieldTable, row: Any) -> dict[str, Any]:
     return {
         **table.dates_and_places(row),
+        "planned_start": table.date(row, "planned_start"),
+        "planned_end": table.date(row, "planned_end"),
+        "developed_in": tuple(map(table.lexicon.country, table.words(row, "developed_in"))),
+        "amounts": tuple(table.amounts(row)),
         "coverage": table.lookup(row, "coverage", table.lexicon.coverage),
         "status": table.lookup(row, "status", table.lexicon.status),
         "activity_types": tuple(

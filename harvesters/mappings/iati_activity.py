@@ -17,6 +17,7 @@ from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import (
     normalize_block,
     normalize_inline,
+    parse_amount,
     parse_date,
     parse_language,
     parse_name,
@@ -26,15 +27,31 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Basis, Claim, Coded, Initiative, Party, Place, Resource, Role, Text
+from vocab.initiative import (
+    Amount,
+    Basis,
+    Claim,
+    Coded,
+    Initiative,
+    Outcome,
+    Party,
+    Place,
+    Resource,
+    Role,
+    Text,
+)
 from vocab.iris import Iris
+from vocab.schemes import concepts
 
 OPTIONS: Mapping[str, Option] = {}
 
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 _PROJECT = "C01"  # the aid type of projects, unlike budget support, experts and others
 _WEB_PAGE = "A12"  # the document category "activity web page"
-_FAMILY = frozenset(("1", "2"))  # related activities that are a parent or a child
+_PARENT, _CHILD = "1", "2"  # types of related activities
+# https://iatistandard.org/en/iati-standard/203/codelists/budgettype/ and .../resulttype/
+_BUDGETS = {"1": "original budget", "2": "revised budget", "original": "original budget", "revised": "revised budget"}
+_RESULTS = {"1": "output", "2": "outcome", "3": "impact", "9": "other"}
 # Roles and dates by their codes in 2.0x and their words in 1.0x.
 _ROLES = {"1": "funding", "2": "accountable", "3": "extending", "4": "implementing"}
 _DATES = {"1": "start-planned", "2": "start-actual", "3": "end-planned", "4": "end-actual"}
@@ -81,9 +98,12 @@ def _map_record(
         goals=tuple(item for item in of_goals if not _is_target(item)),
         targets=tuple(item for item in of_goals if _is_target(item)),
         subjects=tuple(left),
-        related=tuple(_related(activity, source, crosswalks.iris)),
-        start=dates.get("start-actual") or dates.get("start-planned"),
-        end=dates.get("end-actual") or dates.get("end-planned"),
+        related=tuple(_related(activity, _CHILD, source, crosswalks.iris)),
+        part_of=tuple(_related(activity, _PARENT, source, crosswalks.iris)),
+        start=dates.get("start-actual"),
+        end=dates.get("end-actual"),
+        planned_start=dates.get("start-planned"),
+        planned_end=dates.get("end-planned"),
         coverage=_concept(
             activity.find("activity-scope"), "iati-activity-scope", scopes, crosswalks
         ),
@@ -92,6 +112,8 @@ def _map_record(
         ),
         activity_types=(lexicon.activity_type("project"),) if _is_project(activity) else (),
         places=tuple(_places(activity, tag)),
+        amounts=tuple(_amounts(activity)),
+        outcomes=tuple(_outcomes(activity, tag)),
     )
 
 
@@ -104,10 +126,10 @@ def _identifiers(activity: _Element) -> Iterator[str]:
         yield normalize_inline(item.get("ref") or item.text)
 
 
-def _related(activity: _Element, source: Source, iris: Iris) -> Iterator[str]:
-    """Yield the IRIs of the parents and children of an activity."""
+def _related(activity: _Element, kind: str, source: Source, iris: Iris) -> Iterator[str]:
+    """Yield the IRIs of the related activities of one type."""
     for item in activity.iterfind("related-activity"):
-        if item.get("type") in _FAMILY and (key := normalize_inline(item.get("ref") or "")):
+        if item.get("type") == kind and (key := normalize_inline(item.get("ref") or "")):
             yield iris.thing("initiative", source.name, key)
 
 
@@ -180,22 +202,66 @@ def _is_project(activity: _Element) -> bool:
 
 def _countries(
     activity: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks
-) -> dict[str, None]:
-    """Return recipient countries, and regions that are M49 areas; unknown codes stay texts."""
-    codes = (
-        normalize_inline(node.get("code")).upper()
-        for node in activity.iterfind("recipient-country")
-    )
-    areas = dict.fromkeys(lexicon.country(code) for code in codes if code)
+) -> Iterator[Coded]:
+    """Yield recipient countries, and regions as M49 areas, with their percentages; what is unknown stays a text."""
+    areas: dict[str, list[_Element]] = {}
+    for node in activity.iterfind("recipient-country"):
+        if code := normalize_inline(node.get("code")).upper():
+            areas.setdefault(lexicon.country(code), []).append(node)
     for node in activity.iterfind("recipient-region"):
-        code = normalize_inline(node.get("code"))
-        if (
-            code
-            and (node.get("vocabulary") or "1") == "1"
-            and (area := crosswalks.iati_region(code))
-        ):
-            areas[area] = None
-    return areas
+        if area := _region(node, crosswalks):
+            areas.setdefault(area, []).append(node)
+    for area, nodes in areas.items():
+        share = _percentage(nodes)
+        yield area if share is None else Claim(area, percentage=share)
+
+
+def _region(node: _Element, crosswalks: Crosswalks) -> str:
+    """Return a region's M49 area; else its name, which the shapes then report."""
+    code, vocabulary = (normalize_inline(node.get(name)) for name in ("code", "vocabulary"))
+    name = normalize_inline(node.findtext("narrative") or node.text)
+    if vocabulary not in {"", "1"}:
+        return name or code
+    listed = concepts("iati-region", crosswalks.iris.base).values()
+    names = (item.labels[0].value for item in listed if code in item.notations)
+    return crosswalks.iati_region(code) or name or next(names, code)
+
+
+def _percentage(nodes: Iterable[_Element]) -> float | None:
+    """Return the sum of the percentages of elements, which IATI writes without a sign; None if one has none."""
+    shares = [parse_number(normalize_inline(node.get("percentage")).removesuffix("%")) for node in nodes]
+    known = [share for share in shares if share is not None]
+    total = round(sum(known), 7)
+    return total if known and len(known) == len(shares) and 0 <= total <= 100 else None
+
+
+def _amounts(activity: _Element) -> Iterator[Amount]:
+    """Yield the budgets of an activity, each in its own currency, else in the activity's.
+
+    Source: https://iatistandard.org/en/iati-standard/203/activity-standard/iati-activities/iati-activity/budget/
+    """
+    for node in activity.iterfind("budget"):
+        value = node.find("value")
+        amount = parse_amount(value.text) if value is not None else None
+        if value is None or amount is None:
+            continue
+        currency = normalize_inline(value.get("currency") or activity.get("default-currency"))
+        name = _BUDGETS.get((node.get("type") or "1").lower(), "budget")
+        start, end = (_iso_date(node.find(period)) for period in ("period-start", "period-end"))
+        yield Amount(amount, currency or None, Text(name, "en"), start, end)
+
+
+def _iso_date(node: _Element | None) -> str | None:
+    return parse_date(normalize_inline(node.get("iso-date") or node.text)) if node is not None else None
+
+
+def _outcomes(activity: _Element, tag: str | None) -> Iterator[Outcome]:
+    """Yield the results of an activity that have a title; their indicators stay at the source."""
+    for node in activity.iterfind("result"):
+        titles = parse_titles(_first_by_language(_texts(node, "title", tag)))
+        if titles:
+            kind = _RESULTS.get(node.get("type") or "")
+            yield Outcome(titles, parse_titles(_descriptions(node, tag)), kind)
 
 
 def _parties(
@@ -277,14 +343,17 @@ def _pages(activity: _Element) -> Iterator[str]:
 def _classify(
     activity: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks, tag: str | None
 ) -> tuple[list[Claim], list[Text]]:
-    """Return the goals, targets and action lines in sectors and tags, and the words that name none of them."""
+    """Return the goals, targets and action lines in sectors and tags, and the words that name none of them.
+
+    The percentages of sectors that lead to one concept on one basis are added, if they are of one vocabulary.
+    """
     claims: dict[str, Claim] = {}
+    sectors: dict[tuple[str, Basis], list[_Element]] = {}
     left: dict[Text, None] = {}
     for node in activity.iterchildren("sector", "tag", "policy-marker"):
-        node_claims = (
-            list(_marker_claims(node, crosswalks))
-            if node.tag == "policy-marker"
-            else list(_claims(node, lexicon, crosswalks))
+        is_marker = node.tag == "policy-marker"
+        node_claims = list(
+            _marker_claims(node, crosswalks) if is_marker else _claims(node, lexicon, crosswalks)
         )
         for claim in node_claims:
             known = claims.get(claim.concept)
@@ -292,12 +361,24 @@ def _classify(
                 known.basis is not Basis.DECLARED and claim.basis is Basis.DECLARED
             ):
                 claims[claim.concept] = claim
-        if not node_claims and node.tag != "policy-marker":
+            if node.tag == "sector":
+                sectors.setdefault((claim.concept, claim.basis), []).append(node)
+        if not node_claims and not is_marker:
             left |= {
                 parse_name(normalize_inline(text), language_tag): None
                 for text, language_tag in _narratives(node, tag)
             }
-    return list(claims.values()), list(left)
+    with_shares = (
+        claim._replace(percentage=_sector_percentage(sectors.get((claim.concept, claim.basis), [])))
+        for claim in claims.values()
+    )
+    return list(with_shares), list(left)
+
+
+def _sector_percentage(nodes: list[_Element]) -> float | None:
+    """Return the sum of the percentages of sectors; None for those of several vocabularies, which each add up to 100."""
+    vocabularies = {node.get("vocabulary") for node in nodes}
+    return _percentage(nodes) if len(vocabularies) == 1 else None
 
 
 def _marker_claims(node: _Element, crosswalks: Crosswalks) -> Iterator[Claim]:

@@ -43,6 +43,7 @@ _FUNDERS, _LEADS = (
     frozenset(("fnd", "funder", "spn", "sponsor")),
     frozenset(("pbl", "publisher", "isb", "issuing body")),
 )
+_AUTHORS = frozenset(("aut", "author", "cre", "creator"))
 _M = "{*}"
 
 
@@ -80,7 +81,7 @@ def _map_record(
         ),
         pages=unique_non_contact(unique_urls([*links, *names])),
         languages=_languages(mods),
-        licence=_licence(mods),
+        licences=_licences(mods),
         issued=_date(mods, "dateIssued") or _date(mods, "dateCreated"),
         modified=_date(mods, "dateModified"),
         countries=_countries(mods, lexicon),
@@ -134,15 +135,11 @@ def _languages(mods: _Element) -> tuple[str, ...]:
     return tuple(dict.fromkeys(parse_language(text) or text for text in terms if text))
 
 
-def _licence(mods: _Element) -> str | None:
-    nodes = list(mods.iterfind(f"{_M}accessCondition"))
-    links = [
-        link
-        for node in nodes
-        for link in (node.get(_HREF), normalize_inline(node.text))
-        if link and is_web(link)
-    ]
-    return links[0] if links else None
+def _licences(mods: _Element) -> tuple[str, ...]:
+    nodes = mods.iterfind(f"{_M}accessCondition")
+    return unique_urls(
+        link for node in nodes for link in (node.get(_HREF), normalize_inline(node.text)) if link
+    )
 
 
 def _date(mods: _Element, name: str) -> str | None:
@@ -197,6 +194,16 @@ def _parties(mods: _Element, tag: str | None) -> Iterator[Party]:
             )
 
 
+def _authors(mods: _Element) -> Iterator[str]:
+    """Yield the personal names whose role is author or creator, or who have no role."""
+    for node in mods.iterfind(f"{_M}name[@type='personal']"):
+        roles = {normalize_inline(term.text).lower() for term in node.iterfind(f"{_M}role/{_M}roleTerm")}
+        parts = [part for part in node.iterfind(f"{_M}namePart") if part.get("type") not in {"date", "termsOfAddress"}]
+        name = ", ".join(text for part in parts if (text := normalize_inline(part.text)))
+        if name and (not roles or roles & _AUTHORS):
+            yield name
+
+
 def _related(mods: _Element) -> Iterator[str]:
     for item in mods.iterfind(f"{_M}relatedItem"):
         yield item.get(_HREF) or ""
@@ -211,6 +218,7 @@ def _class_fields(kind: type[Resource], mods: _Element) -> dict[str, Any]:
     if kind is Document:
         nodes = [*mods.iterfind(f"{_M}genre"), *mods.iterfind(f"{_M}typeOfResource")]
         return {
+            "creators": parse_titles((name, None) for name in _authors(mods)),
             "kind": next(
                 (
                     text

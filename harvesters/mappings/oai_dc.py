@@ -32,12 +32,24 @@ from harvesters.payloads.value_parsing import (
 )
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Coded, Document, Initiative, Party, Resource, Role, Text, concept_of
-from vocab.iris import is_web
+from vocab.initiative import (
+    Coded,
+    Document,
+    Initiative,
+    Party,
+    Period,
+    Resource,
+    Role,
+    Text,
+    concept_of,
+)
+from vocab.normalization import fold
 
 OPTIONS: Mapping[str, Option] = {
     "kind": Option(
-        str, "initiative", "The class of the records: `initiative`, `event`, `document` or `post`."
+        str,
+        None,
+        "The class of all records: `initiative`, `event`, `document` or `post`; without it, each record's type says it.",
     ),
     "contributors": Option(
         bool,
@@ -48,7 +60,7 @@ OPTIONS: Mapping[str, Option] = {
 
 _DC = "{http://purl.org/dc/elements/1.1/}"
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
-_ELEMENTS = ("title", "description", "subject", "publisher", "contributor", "date", "type", "identifier", "language",
+_ELEMENTS = ("title", "description", "subject", "creator", "publisher", "contributor", "date", "type", "identifier", "language",
              "coverage", "rights", "relation")  # fmt: skip
 # Refinements of an element, by the name of the DCMI or DIM term, and the element that they are mapped as.
 _REFINEMENTS = {
@@ -67,7 +79,7 @@ _ELEMENT_OF_TAG = {
 }
 # DIM's own qualifiers: the repository's bookkeeping (left out), and contributors that are organizations.
 _DIM_QUALIFIERS = {
-    "accessioned": "", "available": "", "author": "", "advisor": "", "editor": "", "provenance": "", "embargo": "", "lift": "",
+    "accessioned": "", "available": "", "author": "creator", "advisor": "", "editor": "", "provenance": "", "embargo": "", "lift": "",
     "sponsorship": "funder", "publisher": "publisher", "iso": "language",
 }  # fmt: skip
 _ADDRESS = re.compile(r"https?://[^\s<>\"]+")
@@ -79,18 +91,19 @@ Fields = dict[str, list[tuple[str, str | None]]]
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[_Element]], Resource]:
     """Return the function that maps a record. It raises ParseError for one without Dublin Core."""
     lexicon = CrosswalkLookup(crosswalks)
-    kind = KINDS[get_option(source, OPTIONS, "kind")]
-    return partial(_map_record, source, lexicon, kind)
+    name = get_option(source, OPTIONS, "kind")
+    return partial(_map_record, source, lexicon, KINDS[name] if name else None)
 
 
 def _map_record(
-    source: Source, lexicon: CrosswalkLookup, kind: type[Resource], record: Record[_Element]
+    source: Source, lexicon: CrosswalkLookup, fixed: type[Resource] | None, record: Record[_Element]
 ) -> Resource:
     fields = _fields(record, source.language)
     identifiers = _words(fields, "identifier")
-    subjects = lexicon.parse_subjects(_words(fields, "subject"))
+    subjects = lexicon.parse_subjects(split_values(_words(fields, "subject"), ";"))
     covered = _coverage(lexicon, _words(fields, "coverage"))
     types = _words(fields, "type")
+    kind = fixed or lexicon.kind(types)
     known = tuple(
         dict.fromkeys(
             lexicon.activity_type(word) for word in types if lexicon.find_activity_type(word)
@@ -114,9 +127,10 @@ def _map_record(
         languages=tuple(
             dict.fromkeys([parse_language(word) or word for word in _words(fields, "language")])
         ),
-        licence=_licence(_words(fields, "rights")),
+        licences=_licences(_words(fields, "rights")),
         countries=covered["countries"],
-        parties=_parties(fields, bool(get_option(source, OPTIONS, "contributors"))),
+        periods=covered["periods"],
+        parties=_parties(fields, source, kind),
         **_claims(subjects),
         subjects=_subjects(fields, left),
         related=unique_urls(_words(fields, "relation")),
@@ -167,14 +181,16 @@ def _claims(subjects: Subjects) -> dict[str, Any]:
 
 
 def _subjects(fields: Fields, left: list[str]) -> tuple[Text, ...]:
-    tags = dict(fields.get("subject", ()))
+    texts = fields.get("subject", ())
+    tags = {part: tag for text, tag in texts for part in split_values([text], ";")}
     return tuple([parse_name(word, tags.get(word)) for word in dict.fromkeys(left)])
 
 
 def _coverage(lexicon: CrosswalkLookup, texts: list[str]) -> dict[str, Any]:
-    """Sort dc:coverage into countries, one scope (local to international), a period, and other words."""
+    """Sort dc:coverage into countries, one scope (local to international), periods, and other words."""
     countries: dict[str, None] = {}
-    coverage: dict[str, Any] = {"scope": None, "period": None, "left": []}
+    periods: list[Period] = []
+    coverage: dict[str, Any] = {"scope": None, "left": []}
     for word in texts:
         if country := lexicon.find_country(word):
             countries[country] = None
@@ -183,10 +199,10 @@ def _coverage(lexicon: CrosswalkLookup, texts: list[str]) -> dict[str, Any]:
         elif lexicon.find_coverage(word):
             coverage["scope"] = lexicon.coverage(word)
         elif period := parse_interval(word) or _dcmi_period(word):
-            coverage["period"] = period
+            periods.append(Period(*period))
         else:
             coverage["left"].append(word)
-    return {**coverage, "countries": tuple(countries)}
+    return {**coverage, "countries": tuple(countries), "periods": tuple(periods)}
 
 
 def _dcmi_period(word: str) -> tuple[str, str] | None:
@@ -201,9 +217,10 @@ def _dcmi_period(word: str) -> tuple[str, str] | None:
 
 def _country_list(lexicon: CrosswalkLookup, word: str) -> list[str]:
     """Return the countries of a list that is written as one text; empty if it names anything else."""
-    if ";" not in word:
+    separator = ";" if ";" in word else ","
+    if separator not in word:
         return []
-    countries = [lexicon.find_country(part) for part in split_values([word], ";")]
+    countries = [lexicon.find_country(part) for part in split_values([word], separator)]
     return [country for country in countries if country] if all(countries) else []
 
 
@@ -234,31 +251,38 @@ def _class_fields(
         "modified": refined["modified"] or (dates[-1] if dates and dates[-1] != issued else None),
     }
     if kind is Document:
-        return {**own, "kind": concept_of(known[0]) if known else types[0] if types else None}
+        sort = concept_of(known[0]) if known else types[0] if types else None
+        return {**own, "kind": sort, "creators": parse_titles(fields.get("creator", ()))}
     if "start" in kind.__dataclass_fields__:
         spans = [span for word in date_texts if (span := parse_interval(word))]
-        start, end = next(iter(spans), covered["period"] or (None, None))
+        start, end = next(iter(spans), (None, None))
         own |= {"start": start, "end": end}
     if kind is Initiative:
         own |= {"coverage": covered["scope"], "activity_types": known}
     return own
 
 
-def _parties(fields: Fields, contributors: bool) -> tuple[Party, ...]:
-    """Return the first publisher as lead and the others as partners. Creators may be persons and are not published."""
+def _parties(fields: Fields, source: Source, kind: type[Resource]) -> tuple[Party, ...]:
+    """Return the first publisher as lead and the others as partners.
+
+    The repository itself, by the publisher or title of its source definition, leads no initiative: it only describes it.
+    """
     names = parse_titles(fields.get("publisher", ()))
+    if kind is Initiative:
+        repository = {fold(name) for name in (source.publisher, source.title) if name}
+        names = tuple(name for name in names if fold(name.value) not in repository)
     parties = [
         Party(Role.PARTNER if number else Role.LEAD, name) for number, name in enumerate(names)
     ]
     parties += [Party(Role.FUNDER, name) for name in parse_titles(fields.get("funder", ()))]
-    if contributors:
+    if get_option(source, OPTIONS, "contributors"):
         parties += [
             Party(Role.PARTNER, name) for name in parse_titles(fields.get("contributor", ()))
         ]
     return tuple(dict.fromkeys(parties))
 
 
-def _licence(texts: list[str]) -> str | None:
-    """Return the first web address among the rights."""
+def _licences(texts: list[str]) -> tuple[str, ...]:
+    """Return the web addresses among the rights."""
     addresses = (match.group().rstrip(".,;)") for word in texts if (match := _ADDRESS.search(word)))
-    return next((text for text in addresses if is_web(text)), None)
+    return unique_urls(addresses)

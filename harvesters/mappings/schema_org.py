@@ -5,7 +5,7 @@ Source: https://schema.org/docs/full.html
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -31,7 +31,7 @@ from harvesters.payloads.value_parsing import (
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.describe import KIND
-from vocab.initiative import Document, Event, Initiative, Party, Post, Resource, Role, Text
+from vocab.initiative import Document, Event, File, Initiative, Party, Period, Post, Resource, Role, Text
 
 OPTIONS: Mapping[str, Option] = {
     "kind": Option(
@@ -118,8 +118,8 @@ def _map_record(
         ),
         pages=unique_non_contact(graph_reader.links(*_PAGES) or unique_urls([record.key])),
         languages=_languages(graph_reader),
-        licence=next(iter(graph_reader.links(*_iris("license"))), None)
-        or graph_reader.first(*_iris("license")),
+        licences=unique_urls(graph_reader.links(*_iris("license")))
+        or tuple(graph_reader.words(*_iris("license"))[:1]),
         issued=graph_reader.date(*_iris("datePublished", "dateCreated", "foundingDate")),
         modified=graph_reader.date(*_iris("dateModified")),
         countries=_countries(graph_reader, lexicon),
@@ -128,6 +128,8 @@ def _map_record(
         goals=subjects.goals,
         targets=subjects.targets,
         subjects=tuple(parse_name(word, tags.get(word)) for word in subjects.unmatched),
+        periods=tuple(_periods(graph_reader)),
+        files=tuple(_files(graph_reader)),
         related=_related(graph_reader, source, crosswalks),
         **_class_fields(kind, graph_reader, classes, lexicon),
     )
@@ -230,13 +232,14 @@ def _class_fields(
             "container": container[0] if container else None,
         }
     if kind is Document:
-        return {"kind": next((_NAMESPACE + name for name in classes), None)}
+        return {
+            "kind": next((_NAMESPACE + name for name in classes), None),
+            "creators": parse_titles(graph_reader.texts(*_iris("author", "creator"))),
+        }
     start, end = (
         graph_reader.date(*_iris("startDate", "foundingDate")),
         graph_reader.date(*_iris("endDate", "dissolutionDate")),
     )
-    if not start and (span := parse_interval(graph_reader.first(*_iris("temporalCoverage")) or "")):
-        start, end = span
     own: dict[str, Any] = {
         "start": start,
         "end": end,
@@ -253,6 +256,27 @@ def _class_fields(
         if any(name.endswith(end) for name in classes)
     }
     return {**own, "activity_types": tuple(map(lexicon.activity_type, sorted(types)))}
+
+
+def _periods(graph_reader: GraphReader) -> Iterator[Period]:
+    """Yield the time that a thing is about."""
+    for text in graph_reader.words(*_iris("temporalCoverage")):
+        start, end = parse_interval(text) or (text, None)
+        yield Period(start, end)
+
+
+def _files(graph_reader: GraphReader) -> Iterator[File]:
+    """Yield the distributions that have an address."""
+    for node in graph_reader.graph.all(graph_reader.graph.subject, *_iris("distribution")):
+        access, download = (
+            next(iter(unique_urls(graph_reader.links(*_iris(name), node=node))), None)
+            for name in ("url", "contentUrl")
+        )
+        if access or download:
+            title = next(iter(parse_titles(graph_reader.texts(*_iris("name"), node=node))), None)
+            form = next(iter(graph_reader.words(*_iris("encodingFormat"), node=node)), None)
+            licence = next(iter(unique_urls(graph_reader.links(*_iris("license"), node=node))), None)
+            yield File(access, download, title, form, licence)
 
 
 def _venue(graph_reader: GraphReader) -> Any:

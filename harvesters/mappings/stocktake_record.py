@@ -16,12 +16,31 @@ from harvesters.errors import ParseError
 from harvesters.option_schema import Option
 from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph, Term
-from harvesters.payloads.value_parsing import normalize_block, normalize_inline, parse_name, parse_number, strip_contacts
+from harvesters.payloads.value_parsing import normalize_block, normalize_inline, parse_amount, parse_name, parse_number, strip_contacts
 from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Basis, Claim, Coded, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
+from vocab.initiative import (
+    Amount,
+    Basis,
+    Claim,
+    Coded,
+    Detection,
+    Document,
+    Event,
+    File,
+    Initiative,
+    Outcome,
+    Party,
+    Period,
+    Place,
+    Post,
+    Prize,
+    Resource,
+    Role,
+    Text,
+)
 from vocab.iris import KINDS, Iris, slug
-from vocab.terms import DCT, FOAF, ORG, PROV, RDFS, SCHEMA, SIOC, SKOS, VIVO, WGS
+from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDFS, SCHEMA, SIOC, SKOS, VIVO, WGS
 
 OPTIONS: Mapping[str, Option] = {}
 
@@ -106,16 +125,22 @@ class RecordMapper:
             "identifiers": remote.values(f"{DCT}identifier"),
             "pages": remote.values(f"{FOAF}page"),
             "languages": remote.values(f"{DCT}language"),
-            "licence": remote.first(f"{DCT}license") or remote.first(f"{DCT}license", self.registry),
+            "licences": remote.values(f"{DCT}license") or remote.values(f"{DCT}license", self.registry)[:1],
             "issued": remote.first(f"{DCT}issued"),
             "modified": remote.first(f"{DCT}modified"),
-            "countries": remote.values(f"{DCT}spatial"),
+            "countries": tuple(map(self._coded, remote.all(f"{DCT}spatial"))),
             "parties": tuple(self._parties()),
             "action_lines": tuple(self._claims("actionLine")),
             "goals": tuple(self._claims("goal")),
             "targets": tuple(self._claims("target")),
             "subjects": tuple(parse_name(text.value, text.language) for text in remote.texts(f"{DCT}subject")),
+            "themes": remote.values(f"{DCAT}theme"),
+            "periods": tuple(self._periods()),
+            "conforms_to": remote.values(f"{DCT}conformsTo"),
+            "access_rights": remote.first(f"{DCT}accessRights"),
+            "files": tuple(self._files()),
             "related": remote.values(f"{DCT}relation"),
+            "part_of": remote.values(f"{DCT}isPartOf"),
             "detected": tuple(self._detections()),
             "lineage": self._lineage(),
             "credit": self._credit(),
@@ -135,30 +160,74 @@ class RecordMapper:
             return {**span, "venue": remote.text(f"{remote.base}ns#venue"), "cancelled": cancelled}
         types = tuple(map(self._coded, remote.ontology_values("activityType")))
         coverage, status = (next(map(self._coded, remote.ontology_values(name)), None) for name in ("coverage", "status"))
-        return {**span, "coverage": coverage, "status": status, "activity_types": types, "prizes": tuple(self._prizes())}
+        planned = (f"{remote.base}ns#planned{name}Date" for name in ("Start", "End"))
+        planned_start, planned_end = map(remote.first, planned)
+        return {
+            **span,
+            "planned_start": planned_start,
+            "planned_end": planned_end,
+            "coverage": coverage,
+            "status": status,
+            "stage": remote.first(f"{ADMS}status"),
+            "activity_types": types,
+            "developed_in": tuple(map(remote.value, remote.ontology_values("developedIn"))),
+            "amounts": tuple(self._amounts()),
+            "outcomes": tuple(self._outcomes()),
+            "prizes": tuple(self._prizes()),
+        }
 
     def _claims(self, name: str) -> Iterator[Claim]:
         for prefix, basis in _BASES.items():
             for term in self.remote.ontology_values(f"{prefix}{name[0].upper()}{name[1:]}" if prefix else name):
-                part = self._classified(prefix, term) if prefix else None
-                word = (
-                    next((self.remote.value(source_word) for source_word in self.remote.ontology_values("sourceWord", part)), None)
-                    if part
-                    else None
-                )
-                confidence = self.remote.confidence(part) if part else None
-                yield Claim(self.remote.value(term), basis, word, confidence, self._crosswalk(part) if part else None)
+                part = self._classified(basis.value, term)
+                yield self._claim(term, basis, part) if part else Claim(self.remote.value(term), basis)
 
-    def _crosswalk(self, part: NamedNode) -> str | None:
-        return next((self.remote.value(term) for term in self.remote.ontology_values("crosswalk", part)), None)
+    def _claim(self, term: Term, basis: Basis, part: NamedNode) -> Claim:
+        """Return a claim with all that its classification states."""
+        remote = self.remote
+        word, crosswalk = (
+            next(map(remote.value, remote.ontology_values(name, part)), None) for name in ("sourceWord", "crosswalk")
+        )
+        percentage = next((parse_number(remote.value(value)) for value in remote.ontology_values("percentage", part)), None)
+        evidence, page = remote.text(f"{remote.base}ns#evidence", part), remote.first(f"{DCT}source", part)
+        return Claim(remote.value(term), basis, word, remote.confidence(part), crosswalk, percentage, evidence, page)
 
     def _coded(self, term: Term) -> Coded:
-        """Return the value of a coded field, with the peer's word if a crosswalk of the peer translated it."""
-        part = self._classified(Basis.CROSSWALKED.value, term)
-        if part is None:
-            return self.remote.value(term)
-        word = next((self.remote.value(word) for word in self.remote.ontology_values("sourceWord", part)), None)
-        return Claim(self.remote.value(term), Basis.CROSSWALKED, word, crosswalk=self._crosswalk(part))
+        """Return the value of a coded field, with its classification if the peer has one."""
+        for basis in (Basis.CROSSWALKED, Basis.DECLARED):
+            if part := self._classified(basis.value, term):
+                return self._claim(term, basis, part)
+        return self.remote.value(term)
+
+    def _parts(self, name: str) -> list[Term]:
+        """Return the parts of the record that a property leads to, in their order."""
+        return sorted(self.remote.all(name), key=lambda term: (len(str(term)), str(term)))
+
+    def _periods(self) -> Iterator[Period]:
+        for term in self._parts(f"{DCT}temporal"):
+            yield Period(*(self.remote.first(f"{DCAT}{name}Date", term) for name in ("start", "end")))
+
+    def _files(self) -> Iterator[File]:
+        remote = self.remote
+        for term in self._parts(f"{DCAT}distribution"):
+            access, download = (remote.first(f"{DCAT}{name}URL", term) for name in ("access", "download"))
+            form, licence = (remote.first(f"{DCT}{name}", term) for name in ("format", "license"))
+            yield File(access, download, remote.text(f"{DCT}title", term), form, licence)
+
+    def _amounts(self) -> Iterator[Amount]:
+        remote = self.remote
+        for term in self._parts(f"{remote.base}ns#amount"):
+            value = parse_amount(remote.first(f"{SCHEMA}value", term))
+            if value is not None:
+                start, end = (remote.first(f"{SCHEMA}valid{name}", term) for name in ("From", "Through"))
+                currency = remote.first(f"{SCHEMA}currency", term)
+                yield Amount(value, currency, remote.text(f"{SCHEMA}name", term), start, end)
+
+    def _outcomes(self) -> Iterator[Outcome]:
+        remote = self.remote
+        for term in self._parts(f"{remote.base}ns#projectOutcome"):
+            texts = remote.texts(f"{DCT}description", normalize_block, term)
+            yield Outcome(remote.texts(f"{DCT}title", node=term), texts, remote.first(f"{DCT}type", term))
 
     def _classified(self, basis: str, concept: Term) -> NamedNode | None:
         """Return the part of the record that describes how a claim was derived."""

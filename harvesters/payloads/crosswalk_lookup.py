@@ -9,13 +9,15 @@ from typing import NamedTuple
 
 from harvesters.payloads.value_parsing import MAX_NAME_LENGTH
 from vocab.crosswalks import Crosswalks
-from vocab.initiative import Basis, Claim, Coded
+from vocab.initiative import Basis, Claim, Coded, Document, Event, Initiative, Resource
 
 _SDG = "http://metadata.un.org/sdg/"
 _CACHE_SIZE = 16384  # words: a registry's vocabulary, some 3 MB
 _LINE, _GOAL, _TARGET = 0, 1, 2  # where Subjects has them
 
 _BARE_CODE = re.compile(r"[CcСс]? ?[\d.]{1,6}[a-d]?\Z")  # an action line, goal or target by its code alone, or any number
+
+_INITIATIVES = frozenset(("project", "programme", "training"))  # others, such as a toolkit, can be documents
 
 _NONE: Sequence[tuple[Claim, ...]] = ((), (), ())
 
@@ -54,6 +56,29 @@ class CrosswalkLookup:
         self._targets = _matcher(as_target, as_goal)
         sdg, line = crosswalks.iris.scheme("sdg"), crosswalks.iris.scheme("action-line")
         self._words = _keyword_matcher((_TARGET, self.target, sdg), (_GOAL, self.goal, sdg), (_LINE, self.line, line))
+
+    def countries(self, word: str) -> tuple[str, ...]:
+        """Return the country that a word names, those of a list with commas if each is known, else the word itself."""
+        if "," in word and len(word) <= MAX_NAME_LENGTH and not self.find_country(word):
+            listed = [self.find_country(part.strip()) for part in word.split(",")]
+            if all(listed):
+                return tuple(country for country in listed if country)
+        return (self.country(word),)
+
+    def kind(self, types: Iterable[str]) -> type[Resource]:
+        """Return the class of a record that has these types: a project, a programme or a training is an initiative.
+
+        >>> from vocab.iris import Iris
+        >>> lexicon = CrosswalkLookup(Crosswalks(Iris()))
+        >>> [lexicon.kind([word]).__name__ for word in ("Project", "Event", "Dataset", "Conference paper")]
+        ['Initiative', 'Event', 'Document', 'Document']
+        """
+        for word in types:
+            if (self.find_activity_type(word) or "").rpartition("/")[2] in _INITIATIVES:
+                return Initiative
+            if word.rpartition("/")[2].lower() == "event":  # also DCMI's own IRI
+                return Event
+        return Document
 
     def parse_subjects(self, words: Iterable[str]) -> Subjects:
         """Sort free words; the name of a target, goal or action line gives a crosswalked claim, others are unmatched.
@@ -137,13 +162,22 @@ def _sort_words(words: Iterable[str], sort: Callable[[str], Match | None], unmat
         return _NONE
     claims: tuple[dict[str, Claim], ...] = ({}, {}, {})
     for word in words:
-        if match := sort(word) if len(word) <= MAX_NAME_LENGTH else None:
-            kind, claim = match
+        matches = _matches(word, sort) if len(word) <= MAX_NAME_LENGTH else ()
+        for kind, claim in matches:
             claims[kind].setdefault(claim.concept, claim)
-        elif word:
+        if word and not matches:
             unmatched[word] = None
     lines, goals, targets = claims
     return tuple(lines.values()), tuple(goals.values()), tuple(targets.values())
+
+
+def _matches(word: str, sort: Callable[[str], Match | None]) -> Sequence[Match]:
+    """Return the match of a word; of a list with commas ("1, 4, 5") the matches of its parts if each has one."""
+    if match := sort(word):
+        return (match,)
+    parts = word.split(",") if "," in word else ()
+    matches = [match for part in parts if (match := sort(part.strip()))]
+    return matches if len(matches) == len(parts) else ()
 
 
 def classify_words(words: Iterable[str], crosswalk: str, find: Callable[[str], tuple[str, ...]]) -> Subjects:

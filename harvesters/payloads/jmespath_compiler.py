@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias, cast
 
 import jmespath
+from jmespath import functions
 from jmespath.exceptions import JMESPathError
 
 from harvesters.errors import SourceDefinitionError
@@ -18,16 +19,35 @@ Find: TypeAlias = Callable[[Any], Any]
 _Node: TypeAlias = dict[str, Any]
 
 
+class Functions(functions.Functions):
+    """The functions of JMESPath and one of ours, which its library finds by its name."""
+
+    @functions.signature({"types": ["string"]}, {"types": ["array-string"]})
+    def _func_without(self, text: str, phrases: list[str]) -> str:
+        """Return a text without the phrases that it begins or ends with, in any case of letters."""
+        for phrase in phrases:
+            if text.lower().startswith(phrase.lower()):
+                text = text[len(phrase) :]
+            elif text.lower().endswith(phrase.lower()):
+                text = text[: -len(phrase)]
+        return text.strip(" -:,()")
+
+
+_OPTIONS = jmespath.Options(custom_functions=Functions())
+
+
 def compile_jmespath(text: str, where: str = "") -> Find:
     """Compile *text*; raises SourceDefinitionError, whose message begins with *where*, if it is not JMESPath.
 
-    The function returns what JMESPath returns, None if nothing matches.
+    The function returns what JMESPath returns, None if nothing matches. ``without(text, phrases)`` is a function of ours.
 
 
     >>> compile_jmespath("a.b[].c")({"a": {"b": [{"c": 1}, {"d": 2}]}})
     [1]
     >>> compile_jmespath("'nominated'")({}), compile_jmespath("`2015`")({})
     ('nominated', 2015)
+    >>> compile_jmespath("without(a, ['Additional Financing for'])")({"a": "Additional financing for Roads"})
+    'Roads'
     """
     try:
         whole = jmespath.compile(text)
@@ -41,7 +61,7 @@ def _interpreted(text: str, where: str) -> Find:
 
     def find(row: Any) -> Any:
         with parser_errors(f"{where}: {text!r} does not fit the record"):  # as where a function is given what it does not take
-            return whole.search(row)
+            return whole.search(row, _OPTIONS)
 
     return find
 

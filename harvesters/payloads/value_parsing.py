@@ -25,6 +25,8 @@ _DAY_TIME = re.compile(r"(\d{4}-\d\d-\d\d)[T ](\d\d:\d\d(?::\d\d)?)(\.\d+)?\s*(Z
 _SLASHED = re.compile(r"\d{4}/\d\d/\d\d\Z")
 _INTERVAL = re.compile(r"(\d{4}(?:-\d\d){0,2})/(\d{4}(?:-\d\d){0,2})\Z")
 _TAG = re.compile(r"[A-Za-z]{2,3}(?:[-_][A-Za-z0-9]{1,8})*\Z")
+_AMOUNT = re.compile(r"-?(?:[0-9]+|[0-9]{1,3}(?:[, ][0-9]{3})+)(?:\.[0-9]+)?\Z")
+_MAX_AMOUNT_LENGTH = 24  # characters: a quadrillion with its separators and cents
 _MIDNIGHT = {"00:00", "00:00:00"}
 _LANGUAGE_CACHE_SIZE = 4096  # words: more than there are languages with their spellings
 _NAME_CACHE_SIZE = 16384  # names and values that come again: a registry's vocabulary and organizations, some 4 MB
@@ -173,6 +175,20 @@ def parse_number(value: Any) -> float | None:
     except (ValueError, OverflowError):
         return None
     return result if math.isfinite(result) and abs(result) < 1e9 else None
+
+
+def parse_amount(value: Any) -> float | None:
+    """Parse an amount of money, which may have separators of thousands; None if it is zero or no number.
+
+    A comma is no decimal point here, since it must be followed by three digits.
+
+    >>> parse_amount("200,000,000"), parse_amount("1234.5"), parse_amount("0"), parse_amount("1,5")
+    (200000000.0, 1234.5, None, None)
+    """
+    text = normalize_inline(value)
+    if len(text) > _MAX_AMOUNT_LENGTH or not _AMOUNT.match(text):
+        return None
+    return float(text.replace(",", "").replace(" ", "")) or None
 
 
 @lru_cache(maxsize=_LANGUAGE_CACHE_SIZE)

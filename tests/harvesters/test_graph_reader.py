@@ -9,7 +9,7 @@ from harvesters.errors import ParseError
 from harvesters.mappings import dcat, schema_org
 from harvesters.page_model import Record
 from harvesters.payloads.graph import bounded_description, merge_graphs
-from vocab.initiative import Document, Event, Initiative, Post, Role
+from vocab.initiative import Document, Event, Initiative, Period, Post, Role
 
 IT = "https://registry.example/it"
 HEAD = """@base <https://registry.example/> . @prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .
@@ -62,10 +62,11 @@ def test_a_polygon_is_not_made_a_point(read):
 @pytest.mark.parametrize(
     "period", ['[ dcat:startDate "2020" ; dcat:endDate "2021" ]', '[ s:startDate "2020" ; s:endDate "2021" ]', '"2020/2021"']
 )
-def test_a_period_is_start_and_end(period, read):
+def test_a_period_is_what_a_resource_is_about_and_not_the_time_of_a_project(period, read):
     it = read(dcat, f'<it> dct:title "A" ; dct:temporal {period} .', kind="initiative")
 
-    assert (it.start, it.end) == ("2020", "2021")
+    assert it.periods == (Period("2020", "2021"),)
+    assert (it.start, it.end) == (None, None)
 
 
 def test_persons_are_left_out_and_organizations_have_their_roles(read):

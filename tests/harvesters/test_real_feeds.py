@@ -16,7 +16,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.source import load
 from vocab.describe import describe
-from vocab.initiative import Basis, Resource
+from vocab.initiative import Basis, Document, Initiative, Resource, concept_of
 from vocab.iris import Iris
 from vocab.normalization import fold
 from vocab.schemes import concepts
@@ -118,6 +118,7 @@ LINKED = {
     "dpg-tree": (228, 93),
     "iati-standard": (0, 1),
     "mods-library": (0, 1),
+    "world-bank": (0, 13),
     "wsis-prize-page": (302, 0),
     "wsis-prizes-2015": (302, 0),
 }
@@ -155,6 +156,50 @@ def test_every_sector_that_occurs_twice_has_a_match_or_a_reason(words):
     types_and_stages = {"software", "content", "data", "aimodel", "standard", "nominee", "dpg", "archive"}
 
     assert {word for word, count in found.items() if count > 1} - known - types_and_stages == set()
+
+
+def mapped_initiatives(name: str, words: Any) -> dict[str, Initiative]:
+    found = harvested(next(card for card in CARDS if card.stem == name), words)[1]
+    return {it.key: it for it in found if isinstance(it, Initiative)}
+
+
+def test_amounts_of_the_world_bank_keep_their_currency_and_name(words):
+    roads = mapped_initiatives("world-bank", words)["P174379"]
+
+    found = {(amount.name.value if amount.name else None, amount.value, amount.currency) for amount in roads.amounts}
+
+    assert found == {
+        ("total commitment", 65_000_000, "USD"),
+        ("total amount", 65_000_000, "USD"),
+        ("IBRD commitment", 65_000_000, "USD"),
+        ("project cost", 95_880_000, "USD"),
+    }
+
+
+def test_additional_financing_is_part_of_the_project_that_it_finances(words):
+    found = mapped_initiatives("world-bank", words)
+    wholes = {key: it.part_of for key, it in found.items() if it.part_of}
+    titles = {it.titles[0].value: key for key, it in found.items() if not it.part_of}
+
+    assert len(wholes) == 6
+    assert titles[wholes["P181649"][0]] == "P171250"  # Employment Support Project
+    assert titles[wholes["P155110"][0]] == "P122943"  # IDP Living Standards and Livelihoods Project
+
+
+def test_nominees_have_their_evidence_licences_and_stage(words):
+    found = mapped_initiatives("dpg-nominees", words).values()
+
+    assert sum(any(goal.evidence for goal in it.goals) for it in found) == 189
+    assert sum(len(it.licences) > 1 for it in found) == 16
+    assert Counter((it.stage or "").rpartition("/")[2] for it in found) == {"nominee": 63, "DPG": 165}
+    assert sum("software" in {concept_of(word).rpartition("/")[2] for word in it.activity_types} for it in found) == 196
+
+
+def test_articles_of_a_real_repository_are_documents_with_their_creators(words):
+    _, mapped, _, _ = harvested(next(card for card in CARDS if card.stem == "mit-singles"), words)
+
+    assert {type(it) for it in mapped} == {Document}
+    assert sum(bool(it.creators) for it in mapped if isinstance(it, Document)) == 25  # one names none
 
 
 def test_every_nominated_project_of_2015_has_its_line_and_its_prize(words):

@@ -91,7 +91,7 @@ PLAYED: dict[str, tuple[Answer, int, str]] = {
     "dpga": (_file(PARTNERS / "dpga" / "all_nominees_2024-08-19.json"), 228, "Aajeevika"),
     "iati": (_iati, 1, "Activity title"),
     "kohesio": (_endpoint(KOHESIO), 1, "Gottsunda växer"),
-    "openaire": (_file(REPLIES / "oai_dc" / "reply.xml"), 1, "Village telecentres"),
+    "openaire": (_file(REPLIES / "oai_dc" / "reply.xml"), 2, "Village telecentres"),
     "undp": (_iati, 1, "Activity title"),
     "who-digital-health-atlas": (_atlas, 1, "HelloMAMA"),
     "world-bank": (_bank, 2, "Sustainable and Inclusive Finance"),

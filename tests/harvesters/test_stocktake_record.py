@@ -14,7 +14,25 @@ from harvesters.page_model import Record
 from harvesters.payloads.graph import Graph
 from harvesters.protocols.peer.record import parse_name, parse_record, parse_statements
 from vocab.describe import describe
-from vocab.initiative import Basis, Claim, Detection, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
+from vocab.initiative import (
+    Amount,
+    Basis,
+    Claim,
+    Detection,
+    Document,
+    Event,
+    File,
+    Initiative,
+    Outcome,
+    Party,
+    Period,
+    Place,
+    Post,
+    Prize,
+    Resource,
+    Role,
+    Text,
+)
 from vocab.iris import Iris
 from vocab.provenance import Provenance, ValidationNote, describe_record, describe_source
 
@@ -29,7 +47,10 @@ def claims(iris: Iris) -> dict[str, tuple[Claim, ...]]:
             Claim(iris.concept("action-line", "C7-ehea")),
             Claim(iris.concept("action-line", "C2"), Basis.CROSSWALKED, "Infrastructure"),
         ),
-        "goals": (Claim("http://metadata.un.org/sdg/4"), Claim("http://metadata.un.org/sdg/3", Basis.SUGGESTED, None, 0.75)),
+        "goals": (
+            Claim("http://metadata.un.org/sdg/4", evidence=Text("It teaches.", "en"), evidence_page="https://k.example/why"),
+            Claim("http://metadata.un.org/sdg/3", Basis.SUGGESTED, None, 0.75),
+        ),
         "targets": (Claim("http://metadata.un.org/sdg/4.4"),),
     }
 
@@ -42,10 +63,16 @@ def common(iris: Iris) -> dict[str, Any]:
         "identifiers": ("K-1",),
         "pages": ("https://k.example/1?a=b",),
         "languages": ("en",),
-        "licence": "https://k.example/other-licence",
+        "licences": ("https://k.example/other-licence", "https://k.example/second-licence"),
         "issued": "2024-02",
         "modified": "2024-03-01T10:00:00Z",
-        "countries": (KENYA_AREA, "Atlantis"),
+        "countries": (Claim(KENYA_AREA, percentage=40.5), "Atlantis"),
+        "themes": ("https://k.example/theme",),
+        "periods": (Period("1990", "1999"), Period("2001")),
+        "conforms_to": ("https://k.example/standard",),
+        "access_rights": "Open to all",
+        "files": (File("https://k.example/a", "https://k.example/a.csv", Text("Table", "en"), "text/csv", "https://k.example/l"),),
+        "part_of": ("https://k.example/whole",),
         "subjects": (Text("water", "en"),),
         "related": ("https://k.example/2",),
         "detected": (Detection("title", "sw", 0.95),),
@@ -65,6 +92,12 @@ def things(iris: Iris) -> dict[str, Resource]:
         "coverage": iris.concept("coverage", "national"),
         "status": iris.concept("status", "ongoing"),
         "activity_types": (iris.concept("activity-type", "project"),),
+        "planned_start": "2022-11",
+        "planned_end": "2024-06-30",
+        "stage": iris.concept("dpga-stage", "DPG"),
+        "developed_in": (KENYA_AREA,),
+        "amounts": (Amount(1250000.5, "KES", Text("budget", "en"), "2023", "2024"), Amount(7.0)),
+        "outcomes": (Outcome((Text("Wells", "en"), Text("Puits", "fr")), (Text("Ten wells.", "en"),), "output"),),
     }
     return {
         "initiative": Initiative(**common(iris), parties=parties, start="2023", end="2024-12-31", places=places, prizes=prizes, **own),
@@ -118,9 +151,9 @@ def test_nothing_of_how_the_other_keeps_a_record_is_said_here(read):
 
 
 def test_a_record_without_a_licence_has_its_registrys(read):
-    found = read(brought(replace(things(THEIRS)["document"], licence=None)))
+    found = read(brought(replace(things(THEIRS)["document"], licences=())))
 
-    assert found.licence == "https://k.example/licence"
+    assert found.licences == ("https://k.example/licence",)
 
 
 def test_what_the_other_had_from_a_third_keeps_whom_to_name_and_where_it_came_from(read):

@@ -39,7 +39,7 @@ def initiative(number: int, title: str = "Community network") -> Initiative:
         issued="2022-05-01",
         pages=("https://example.org/?a=1&b=2",),
         places=(Place(Text("Kisumu", "en"), -0.1, 34.75),),
-        licence="https://creativecommons.org/licenses/by/4.0/",
+        licences=("https://creativecommons.org/licenses/by/4.0/",),
     )
 
 

@@ -122,7 +122,7 @@ def resource(random: Random, key: str) -> Resource:
         identifiers=_some(random, ("", "id-1", " ")),
         pages=_some(random, ADDRESSES),
         languages=_some(random, LANGUAGES),
-        licence=random.choice(LICENCES),
+        licences=tuple(filter(None, (random.choice(LICENCES),))),
         issued=_date(random),
         modified=_date(random),
         countries=_some(random, COUNTRIES),

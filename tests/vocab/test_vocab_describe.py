@@ -10,7 +10,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from vocab.describe import describe, quads
-from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Post, Prize, Resource, Role, Text
+from vocab.initiative import (
+    Amount,
+    Basis,
+    Claim,
+    Document,
+    Event,
+    File,
+    Initiative,
+    Outcome,
+    Party,
+    Period,
+    Place,
+    Post,
+    Prize,
+    Resource,
+    Role,
+    Text,
+)
 from vocab.iris import Iris
 from vocab.provenance import Provenance, Registry, SourceStatus, ValidationNote, describe_record, describe_source, describe_source_statuses
 from vocab.run_statistics import METRICS, RunStatistics, describe_run
@@ -50,7 +67,7 @@ COMMON = {
     "identifiers": many(words),
     "pages": many(webs),
     "languages": many(words),
-    "licence": st.none() | webs,
+    "licences": many(webs),
     "issued": st.none() | dates,
     "modified": st.none() | dates,
     "countries": many(webs),
@@ -59,12 +76,28 @@ COMMON = {
     "goals": claims,
     "targets": claims,
     "subjects": st.lists(texts, max_size=2).map(tuple),
+    "themes": many(webs),
+    "periods": st.lists(st.builds(Period, st.none() | dates, st.none() | dates), max_size=2).map(tuple),
+    "conforms_to": many(webs),
+    "access_rights": st.none() | webs,
+    "files": st.lists(st.builds(File, maybe, maybe, st.none() | texts, maybe, maybe), max_size=2).map(tuple),
+    "part_of": many(webs),
 }
 PERIOD = {"start": st.none() | dates, "end": st.none() | dates, "places": places}
+several = st.lists(texts, max_size=2).map(tuple)
+AMOUNTS = st.builds(Amount, st.floats(-1e12, 1e12), st.none() | words, st.none() | texts, st.none() | dates, st.none() | dates)
+PROJECT = {
+    "planned_start": st.none() | dates,
+    "planned_end": st.none() | dates,
+    "stage": maybe,
+    "developed_in": many(webs),
+    "amounts": st.lists(AMOUNTS, max_size=2).map(tuple),
+    "outcomes": st.lists(st.builds(Outcome, several, several, maybe), max_size=2).map(tuple),
+}
 CODED = {"coverage": st.none() | webs, "status": st.none() | webs, "activity_types": many(webs), "prizes": prizes}
 
 resources: st.SearchStrategy[Resource] = st.one_of(
-    st.builds(Initiative, **COMMON, **PERIOD, **CODED),
+    st.builds(Initiative, **COMMON, **PERIOD, **PROJECT, **CODED),
     st.builds(Event, **COMMON, **PERIOD, venue=st.none() | texts, cancelled=st.booleans()),
     st.builds(Document, **COMMON, creators=st.lists(texts, max_size=2).map(tuple), kind=st.none() | webs),
     st.builds(Post, **COMMON, content=st.none() | texts, container=st.none() | webs),

@@ -1,0 +1,94 @@
+"""The page of each mapping names every field that its records have and that changes their description."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import replay
+
+from benchmarks.mapping_fields import claims, fields_of, without_each_field
+from harvesters.compatibility import check_compatible
+from harvesters.errors import ParseError
+from harvesters.mappings.registry import MAPPINGS
+from harvesters.network.fetch import Fetch
+from harvesters.page_model import Record
+from harvesters.source import Source, load
+from vocab.crosswalks import Crosswalks
+from vocab.iris import Iris
+
+FOLDERS = sorted((Path(__file__).parent / "replies").iterdir())
+PAGES = Path(__file__).parents[2] / "docs" / "reference" / "mappings"
+# Mappings whose records have fields of a fixed schema: a [fields] table names its own.
+NAMED = sorted(set(MAPPINGS) - {"fields", "stocktake_record"})
+
+
+def records(folder: Path) -> list[tuple[Record[Any], Source]]:
+    source = load(folder / "card.toml")
+    protocol, _ = check_compatible(source)
+    with Fetch(pause=0, robots=False, transport=replay.played(folder)) as fetch:
+        return [(item, source) for page in protocol.collect(source, fetch, None) for item in page.items if isinstance(item, Record)]
+
+
+@lru_cache(maxsize=32)
+def read_fields(mapping: str) -> frozenset[str]:
+    """Return the fields of the recorded reply without which a description changes."""
+    words, read = Crosswalks(Iris()), set[str]()
+    for folder in FOLDERS:
+        if load(folder / "card.toml").mapping == mapping:
+            for record, source in records(folder):
+                try:
+                    read.update(fields_of(record, source, words)[0])
+                except ParseError:
+                    continue
+    return frozenset(read)
+
+
+def tables(mapping: str) -> tuple[str, str]:
+    """Return what the page says before and after the heading of what is dropped, in lower case."""
+    text = (PAGES / f"{mapping}.md").read_text(encoding="utf-8").lower().replace("-", "_")
+    kept, _, dropped = text.partition("## what is dropped")
+    return kept, dropped
+
+
+@pytest.mark.parametrize("mapping", NAMED)
+def test_every_field_that_changes_a_description_is_in_the_table(mapping: str) -> None:
+    kept, _ = tables(mapping)
+    named = {word for text in re.findall(r"`([^`]+)`", kept) for word in re.split(r"[^\w:.]+", text)}
+
+    fields = {field.lower().replace("-", "_") for field in read_fields(mapping)}
+    unknown = {field for field in fields if not {field, field.partition(".")[0], field.rpartition(":")[2]} & named}
+
+    assert fields
+    assert unknown == set()
+
+
+@pytest.mark.parametrize("mapping", sorted(MAPPINGS))
+def test_every_page_has_a_table_of_fields_with_their_basis_and_of_what_is_dropped(mapping: str) -> None:
+    text = (PAGES / f"{mapping}.md").read_text(encoding="utf-8")
+
+    assert re.search(r"^\| [\w ]+ \| becomes \| basis \|$", text, re.MULTILINE)
+    assert re.search(r"^\| [\w ]+ \| why( it is dropped)? \|$", text, re.MULTILINE)
+
+
+def test_a_field_without_which_the_record_cannot_be_mapped_is_read(card: Any, words: Any) -> None:
+    record = Record("a", {"name": "A", "unknown": 1}, b"")
+
+    read, dropped, resource = fields_of(record, card("json", "dpg_nominee"), words)
+
+    assert (read, dropped, list(claims(resource))) == (["name"], ["unknown"], [])
+
+
+def test_extras_and_objects_of_a_row_are_taken_apart() -> None:
+    row = {"extras": [{"key": "a", "value": 1}, {"key": "b", "value": 2}], "list": [{"c": 1}, "text"]}
+
+    assert dict(without_each_field(row)) == {
+        "extras": {"list": [{"c": 1}, "text"]},
+        "a": {**row, "extras": [{"key": "b", "value": 2}]},
+        "b": {**row, "extras": [{"key": "a", "value": 1}]},
+        "list": {"extras": row["extras"]},
+        "list.c": {**row, "list": [{}, "text"]},
+    }
