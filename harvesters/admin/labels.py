@@ -7,7 +7,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from harvesters.ledger.models import Outcome
+from harvesters.ledger.models import SEEN, TOMBSTONED, Outcome
 from harvesters.ledger.operator_actions import ActionType
 from languages.request_locale import current_locale
 from vocab.run_statistics import METRICS
@@ -29,6 +29,8 @@ MEANINGS: Mapping[Outcome, str] = {
     Outcome.LOST: "missing beyond the grace period; a tombstone remains",
     Outcome.REPLACED: "has a new identifier; a tombstone points to it",
 }
+# The counts of a run that are of several outcomes.
+GROUPS: Mapping[str, tuple[Outcome, ...]] = {"fetched": SEEN, "gone": TOMBSTONED}
 LIMITS: Mapping[str, str] = {
     "expect": "Records expected (at least)",
     "vanished": "Missing records (share)",

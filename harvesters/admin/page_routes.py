@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Depends, Request
@@ -14,7 +15,7 @@ from harvesters.admin.keys import Scope
 from harvesters.admin.pages import get_pages
 from harvesters.admin.schemas import key_view
 from harvesters.admin.source_status import source_views
-from harvesters.ledger.models import Outcome, State
+from harvesters.ledger.models import Outcome, Run, State
 from harvesters.runs.plan_decisions import OVERRIDABLE_LIMITS
 from harvesters.source import SHARES
 from vocab.iris import Iris
@@ -24,6 +25,9 @@ _PAGE_ROWS = 50  # of a list page
 _LOG_LINES = 40  # on the page of a run
 _LEVELS = ("info", "warning", "error")
 _MAX_QUERY = 200  # characters of a search in the runs
+
+# The counts of a run whose records are listed: an outcome, or a group of them.
+RunCount = Enum("RunCount", {name: name for name in (*(item.value for item in Outcome), *labels.GROUPS)})
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 
@@ -64,18 +68,15 @@ def runs(
 
 @routes.get("/page/runs/{id}")
 def run(
-    id: str, request: Request, user: CurrentUser, context: ContextDep, outcome: Outcome | None = None, after: int | None = None
+    id: str, request: Request, user: CurrentUser, context: ContextDep, outcome: RunCount | None = None, after: int | None = None
 ) -> Response:
-    """Show a run's report, the decision if its plan is open, and the records of one outcome, the cause of a held plan first."""
+    """Show a run's report, the decision if its plan is open, and the records of one count, the cause of a held plan first."""
     harvest_run = pagination.get_run(context.ledger, id)
     plan = plans.plan_view(context, harvest_run)
     kinds = plans.outcome_counts(plan.outcomes)
-    chosen = outcome or inbox.cause(harvest_run.reasons, [kind for kind, _ in kinds])
-    page = (
-        records.list_records(context.ledger, harvest_run, chosen, _PAGE_ROWS, after, diff=Iris(context.base))
-        if chosen
-        else records.Records([], None)
-    )
+    cause = inbox.cause(harvest_run.reasons, [kind for kind, _ in kinds])
+    chosen = outcome.value if outcome else cause.value if cause else ""
+    page = _list_records(context, harvest_run, chosen, after)
     values = {
         "plan": plan,
         "run": plan.run,
@@ -86,9 +87,20 @@ def run(
         "fields": {item.seq: effects.changed_fields(item.removed, item.added, context.base) for item in page.items},
         "fetched": harvest_run.fetched,
         "log": context.ledger.log_lines(run=id, limit=_LOG_LINES)[::-1],
+        "outcomes": {item.value: item for item in Outcome},
+        "groups": labels.GROUPS,
         **labels.run_labels(context.base),
     }
     return get_pages(request).render("run.html", {"user": user, "chosen": chosen, "records": page, **values})
+
+
+def _list_records(context: AdminContext, harvest_run: Run, chosen: str, after: int | None) -> records.Records:
+    """List a page of the records behind a count of a run."""
+    if not chosen:
+        return records.Records([], None)
+    if chosen in labels.GROUPS:
+        return records.list_group(context.ledger, harvest_run, labels.GROUPS[chosen], _PAGE_ROWS, after)
+    return records.list_records(context.ledger, harvest_run, Outcome(chosen), _PAGE_ROWS, after, diff=Iris(context.base))
 
 
 @routes.get("/page/logs")

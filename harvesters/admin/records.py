@@ -21,6 +21,7 @@ from vocab.iris import Iris
 
 _TITLE = re.compile(r'<http://purl\.org/dc/terms/title> "((?:[^"\\]|\\.)*)"(@en)?')
 _ESCAPED = re.compile(r"\\(.)")
+_UNCHANGED = 10**12  # the place in a group where the unchanged records begin: beyond any number of a staged one
 MAX_DIFF_LINES = 400  # statements of one record: a page must stay readable
 
 
@@ -35,12 +36,35 @@ class Records:
     next: str | None
 
 
-def list_records(ledger: Ledger, run: Run, outcome: Outcome, limit: int, after: int | None = None, *, diff: Iris | None = None) -> Records:
+def list_records(
+    ledger: Ledger, run: Run, outcome: Outcome, limit: int, after: int | None = None, *, diff: Iris | None = None
+) -> Records:
     """List the run's records with this outcome; with *diff*, also the changes in each, which only an open plan has."""
     if outcome is Outcome.UNCHANGED:
         return _list_unchanged(ledger, run, limit, after or 0)
+    return _list_staged(ledger, run, [outcome], limit, after, diff)
+
+
+def list_group(ledger: Ledger, run: Run, outcomes: Sequence[Outcome], limit: int, after: int | None = None) -> Records:
+    """List the run's records with any of these outcomes; the unchanged ones come last."""
+    staged = [outcome for outcome in outcomes if outcome is not Outcome.UNCHANGED]
+    if after is None or after < _UNCHANGED:
+        page = _list_staged(ledger, run, staged, limit, after, None)
+        if page.next or Outcome.UNCHANGED not in outcomes:
+            return page
+        return Records(page.items, str(_UNCHANGED)) if page.items and ledger.outcomes(run)[Outcome.UNCHANGED] else (
+            page if page.items else list_group(ledger, run, outcomes, limit, _UNCHANGED)
+        )
+    page = _list_unchanged(ledger, run, limit, after - _UNCHANGED)
+    return Records(page.items, str(_UNCHANGED + int(page.next)) if page.next else None)
+
+
+def _list_staged(
+    ledger: Ledger, run: Run, outcomes: Sequence[Outcome], limit: int, after: int | None, diff: Iris | None
+) -> Records:
     s = t.staged.c
-    query = sa.select(s.seq, s.key, s.outcome, s.reason, s.other, s.first_seen).where(s.run == run.id, s.outcome == outcome.value)
+    columns = (s.seq, s.key, s.outcome, s.reason, s.other, s.first_seen)
+    query = sa.select(*columns).where(s.run == run.id, s.outcome.in_([outcome.value for outcome in outcomes]))
     query = query.where(s.seq > after) if after is not None else query
     with ledger.transaction() as connection:
         rows = connection.execute(query.order_by(s.seq).limit(limit + 1)).all()

@@ -270,3 +270,26 @@ async def test_a_source_page_shows_sizes_and_response_times(client: httpx.AsyncC
 
     assert "0.50 s (1.50 s)" in page
     assert "1.2 MB" in page
+
+
+async def test_every_count_of_a_run_opens_its_records(client: httpx.AsyncClient, world: Any) -> None:
+    drafts = [draft(f"n{number}") for number in range(60)] + [draft("gone", Outcome.DELETED), draft("same", Outcome.UNCHANGED)]
+    run = world.held(tuple(drafts))
+    world.ledger.save(replace(run, counts={"fetched": 62, "new": 60, "deleted": 1, "gone": 1, "published_after": 60, "reported": 70}))
+    await sign_in(client, world.tokens["read"])
+    address = f"/admin/page/runs/{run.id}"
+
+    page = (await client.get(address)).text
+    fetched = (await client.get(f"{address}?outcome=fetched")).text
+    pages = [fetched]
+    while next_page := re.search(r'rel="next" href="([^"]+)"', pages[-1]):
+        pages.append((await client.get(unescape(next_page[1]))).text)
+    gone = (await client.get(f"{address}?outcome=gone")).text
+
+    for name in ("fetched", "new", "deleted", "gone"):
+        assert f'href="{address}?outcome={name}#records"' in page
+    assert 'href="/search?source=projects"' in page
+    keys = [key for text in pages for key in re.findall(r'<code><bdi>([^<]+)</bdi></code></p>', text)]
+    assert sorted(keys) == sorted(item.key or "" for item in drafts)
+    assert re.findall(r"<code><bdi>([^<]+)</bdi></code></p>", gone) == ["gone"]
+    assert (await client.get(f"{address}?outcome=none")).status_code == 422
