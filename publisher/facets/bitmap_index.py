@@ -70,6 +70,16 @@ class BitmapIndex:
             found |= {(code, second): things for second, things in self.count_codes(other, have, bases).items()} if have else {}
         return found
 
+    def examples(self, one: str, other: str, within: BitMap | None, bases: int) -> dict[tuple[str, str], int]:
+        """Return the first place that has a code of each of two facets, by the two codes."""
+        found = dict[tuple[str, str], int]()
+        seconds = {code: self.ids_with(other, (code,), bases) for code in self.codes(other)}
+        for code in self.codes(one):
+            have = self.ids_with(one, (code,), bases)
+            have = have if within is None else have & within
+            found |= {(code, second): both[0] for second, ids in seconds.items() if (both := have & ids)}
+        return found
+
     def first_in_order(self, order: str, within: BitMap | None, offset: int, limit: int) -> list[int]:
         """Return the places *within* a set, or of all, that stand at *offset* and behind it in an order, at most *limit*."""
         return self._next_in_order(f"by-{order}", within, 0, limit + offset, down=False)[offset:].tolist()  # type: ignore[no-any-return]

@@ -91,6 +91,10 @@ class FacetIndex:
         """Count the things by the codes of two facets at once."""
         return self._cached(("cross", it, one, other), lambda: self._bitmaps.cross_tabulate(one, other, self._matching_ids(it), _bits(it)))
 
+    def examples(self, it: Filter, one: str, other: str) -> dict[tuple[str, str], str]:
+        """Return the title of a thing that has a code of each of two facets, by the two codes."""
+        return self._cached(("examples", it, one, other), lambda: self._examples(it, one, other))
+
     def coverage_by_source(self, it: Filter, facet: str) -> dict[str, int]:
         """Count, by their registries, the things that have any value of a facet."""
         return self._cached(("filled", it, facet), lambda: self._coverage_by_source(it, facet))
@@ -157,6 +161,12 @@ class FacetIndex:
             for facet in FACETS
         }
         return {facet: counts for facet, counts in found.items() if counts or facet in chosen}
+
+    def _examples(self, it: Filter, one: str, other: str) -> dict[tuple[str, str], str]:
+        places = self._bitmaps.examples(one, other, self._matching_ids(it), _bits(it))
+        distinct = sorted(set(places.values()))
+        titles = {place: line.title for place, line in zip(distinct, self._lines(distinct), strict=True)}
+        return {codes: title for codes, place in places.items() if (title := titles[place])}
 
     def _coverage_by_source(self, it: Filter, facet: str) -> dict[str, int]:
         any_ = self._bitmaps.ids_with(facet, self._bitmaps.codes(facet), _bits(it))

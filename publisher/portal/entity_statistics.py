@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 from urllib.parse import quote, urlencode
 
 from markupsafe import Markup
@@ -16,9 +17,11 @@ from publisher.facets.queries import FacetIndex
 from publisher.pages.charts.data_table import TABLE_FORMATS, VALUE, Column, DataTable, count_table
 from publisher.pages.charts.map import point_map
 from publisher.pages.charts.network import MOST, network_diagram
+from publisher.pages.charts.svg import shade
 from publisher.portal.facet_labels import FacetLabels, basis_title
-from publisher.portal.facet_panels import FacetPanel, facet_panels, query_page_url
+from publisher.portal.facet_panels import FacetPanel, facet_panels, query_page_url, sort_key
 from publisher.portal.map import country_map
+from publisher.portal.matrix import leaf_codes
 from publisher.portal.profile import Profile, profile
 from vocab.initiative import Basis
 from vocab.iris import Iris
@@ -27,7 +30,20 @@ from vocab.terms import ORG
 FIGURES = ("line", "goal", "target", "country", "region", "year", "stakeholder", "status", "type", "coverage", "source")
 PAIRS = 200  # pairs of organizations, and organizations, that are looked at
 PARTY = "organization"
+MATRIX = {"line": "goal", "goal": "line"}  # the two sides of the matrix
+_SCHEMES = {"line": "action-line", "goal": "sdg"}
 COMPARED = ("line", "goal", "region", "country")  # facets whose codes can be compared with each other
+
+
+class MatrixCell(NamedTuple):
+    """A cell of the matrix in the row of an action line or goal: the other's code, name and page, the number, its shade and its list."""
+
+    code: str
+    name: str
+    page: str
+    things: int
+    shade: int
+    search: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +66,8 @@ class EntityStatistics:
     table: str  # the address of all initiatives as CSV
     partners: str
     forms: tuple[tuple[str, str], ...]
+    row: tuple[MatrixCell, ...]
+    matrix: str  # the address of the matrix of these initiatives, "" where there is none
 
 
 def entity_statistics(tables: FacetIndex, filters: Filter, names: FacetLabels, search: str, but: Iterable[str] = ()) -> EntityStatistics:
@@ -76,7 +94,26 @@ def entity_statistics(tables: FacetIndex, filters: Filter, names: FacetLabels, s
         table=f"/sparql?{urlencode({'format': 'csv', 'query': asking.flat_table(filters, names.iris)}, quote_via=quote)}",
         partners=query_page_url(asking.partners(filters, names.iris)),
         forms=data_links(filters, names.iris),
+        row=matrix_row(tables, filters, names),
+        matrix="" if filters.party else f"/matrix?{urlencode([(facet, codes[0]) for facet, codes in filters.chosen if facet != 'kind'])}",
     )
+
+
+def matrix_row(tables: FacetIndex, filters: Filter, names: FacetLabels) -> tuple[MatrixCell, ...]:
+    """Return the row of the WSIS-SDG matrix of an action line, or the column of a goal; empty of anything else."""
+    facet, code = next(((facet, codes[0]) for facet, codes in filters.chosen if facet in MATRIX), ("", ""))
+    if not facet:
+        return ()
+    other = MATRIX[facet]
+    counts = tables.counts(filters).get(other, {})
+    codes = sorted(leaf_codes(other, _SCHEMES[other], names.iris), key=lambda code: sort_key(other, code, 0))
+    most = max((counts.get(one, 0) for one in codes), default=0)
+    stem = f"/search?kind=initiative&{urlencode({facet: code})}"
+    cells = []
+    for one in codes:
+        things, search = counts.get(one, 0), f"{stem}&{other}={one}"
+        cells.append(MatrixCell(one, names.name(other, one), names.page(other, one), things, shade(things, most), search))
+    return tuple(cells)
 
 
 def entity_filter(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -> Filter | None:

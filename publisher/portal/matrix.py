@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import urlencode
 
 from markupsafe import Markup
@@ -32,7 +32,7 @@ Links = Mapping[tuple[str, str], str]
 class Matrix:
     """The counts by line and goal, the official links with their status, and the heads of rows and columns.
 
-    *filters* are the other filters of the counts, as the rest of a query string.
+    *filters* are the other filters of the counts, as the rest of a query string. *examples* are titles of an initiative of each cell.
     """
 
     lines: tuple[HeatmapLabel, ...]
@@ -41,6 +41,7 @@ class Matrix:
     links: Links
     query: str
     filters: str = ""
+    examples: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def search(self, line: str, goal: str) -> str:
         """Return the address of the search for the initiatives of a cell."""
@@ -98,7 +99,8 @@ def count_matrix(tables: FacetIndex, filters: Filter, names: FacetLabels, offici
     others = [(facet, code) for facet, codes in filters.chosen if facet not in ("kind", "line", "goal") for code in codes]
     others += [("basis", basis.value) for basis in filters.bases if filters.bases != (Basis.DECLARED,)]
     tail = "".join(f"&{urlencode([pair])}" for pair in dict.fromkeys(others))
-    return Matrix(_labels("line", "action-line", names), _labels("goal", "sdg", names), counts, official, text, tail)
+    examples = tables.examples(filters, "line", "goal")
+    return Matrix(_labels("line", "action-line", names), _labels("goal", "sdg", names), counts, official, text, tail, examples)
 
 
 def _labels(facet: str, scheme: str, names: FacetLabels) -> tuple[HeatmapLabel, ...]:

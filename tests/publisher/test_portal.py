@@ -477,3 +477,27 @@ async def test_the_map_reads_its_countries_out(client):
 
     assert "<title>Kenya: 121</title>" in text
     assert 'href="/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404"' in text
+
+
+async def test_a_profile_of_a_line_has_its_row_of_the_matrix_with_the_official_links(client):
+    row = await page(client, "/scheme/action-line/C7-ehea")
+    column = await page(client, "/concept?iri=http://metadata.un.org/sdg/3")
+
+    cells = re.findall(r'<li class="h\d ([a-z]*)" title="[^"]*"><a class="code"[^>]*><bdi>(\d+)</bdi>', row)
+    assert [code for _, code in cells] == [str(number) for number in range(1, 18)]
+    assert ("agreed", "3") in cells
+    assert 'href="/search?kind=initiative&amp;line=C7-ehea&amp;goal=3"><bdi>1</bdi>' in row
+    assert 'href="/search?kind=initiative&amp;goal=3&amp;line=C7-ehea"><bdi>1</bdi>' in column
+    assert column.count('<li class="h') == 18
+
+
+async def test_a_profile_of_a_country_leads_to_its_matrix(client):
+    assert 'href="/matrix?country=404"' in await page(client, "/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404")
+
+
+async def test_a_cell_of_the_matrix_names_one_of_its_initiatives(client):
+    text = await page(client, "/matrix")
+
+    tip = re.search(r'href="(/search\?kind=initiative&amp;line=[^"]+)" data-tip="[^"]*For example: ([^"]+)"', text)
+    assert tip is not None
+    assert tip[2] in await page(client, unescape(tip[1]))
