@@ -149,6 +149,9 @@ TEXTS: Mapping[str, str] = {
         "%(run)s: not awaiting approval (state: %(state)s); to list the plans that await "
         "approval: `stocktake plans list`"
     ),
+    "needs_another": (
+        "%(run)s: %(by)s approved it already; this source needs the approval of another person too"
+    ),
     "not_undoable": (
         "%(run)s: only the newest run of a source can be undone, if a person approved it, until "
         "the next run; see `stocktake runs %(source)s`"

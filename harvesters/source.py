@@ -63,13 +63,14 @@ class Source:
     quiet: QuietHours | None = None
     grant: str = ""
     enabled: bool = True
+    second_approver: bool = False
     limits: Limits = Limits()
     options: Mapping[str, Any] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "pause": (int, float), "enabled": bool, "limits": dict, "options": dict, "fields": dict,
+    "pause": (int, float), "enabled": bool, "second_approver": bool, "limits": dict, "options": dict, "fields": dict,
 }  # fmt: skip
 _KEYS = {item.name for item in fields(Source)} - {"name"}
 _NEEDED = ("title", "protocol", "mapping", "url", "licence")

@@ -50,6 +50,7 @@ ACTIONS: Mapping[str, str] = {
 SENTENCES: Mapping[str, str] = {
     ActionType.APPROVED.value: "%(who)s approved the change %(object)s.",
     ActionType.REJECTED.value: "%(who)s rejected the change %(object)s.",
+    ActionType.ENDORSED.value: "%(who)s approved the change %(object)s first; another person must approve it too.",
     ActionType.UNDONE.value: "%(who)s undid the approval of %(object)s.",
     ActionType.HELD.value: "%(who)s put %(object)s on hold.",
     ActionType.RELEASED.value: "%(who)s resumed %(object)s.",

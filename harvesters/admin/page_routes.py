@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from enum import Enum
+from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from starlette.responses import Response
 
 from harvesters.admin import effects, inbox, key_store, labels, pagination, plans, records, system
@@ -26,8 +26,9 @@ _LOG_LINES = 40  # on the page of a run
 _LEVELS = ("info", "warning", "error")
 _MAX_QUERY = 200  # characters of a search in the runs
 
-# The counts of a run whose records are listed: an outcome, or a group of them.
-RunCount = Enum("RunCount", {name: name for name in (*(item.value for item in Outcome), *labels.GROUPS)})
+# A count of a run whose records are listed: an outcome, or a group of them.
+_COUNT = "|".join([*(item.value for item in Outcome), *labels.GROUPS])
+RunCount = Annotated[str | None, Query(pattern=f"^({_COUNT})$")]
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
 
@@ -68,14 +69,14 @@ def runs(
 
 @routes.get("/page/runs/{id}")
 def run(
-    id: str, request: Request, user: CurrentUser, context: ContextDep, outcome: RunCount | None = None, after: int | None = None
+    id: str, request: Request, user: CurrentUser, context: ContextDep, outcome: RunCount = None, after: int | None = None
 ) -> Response:
     """Show a run's report, the decision if its plan is open, and the records of one count, the cause of a held plan first."""
     harvest_run = pagination.get_run(context.ledger, id)
     plan = plans.plan_view(context, harvest_run)
     kinds = plans.outcome_counts(plan.outcomes)
     cause = inbox.cause(harvest_run.reasons, [kind for kind, _ in kinds])
-    chosen = outcome.value if outcome else cause.value if cause else ""
+    chosen = outcome or (cause.value if cause else "")
     page = _list_records(context, harvest_run, chosen, after)
     values = {
         "plan": plan,
@@ -86,6 +87,7 @@ def run(
         "effect": effects.plan_effect(context.ledger, harvest_run, context.base) if plan.open else None,
         "fields": {item.seq: effects.changed_fields(item.removed, item.added, context.base) for item in page.items},
         "fetched": harvest_run.fetched,
+        "two_people": context.source(harvest_run.source).second_approver,
         "log": context.ledger.log_lines(run=id, limit=_LOG_LINES)[::-1],
         "outcomes": {item.value: item for item in Outcome},
         "groups": labels.GROUPS,

@@ -53,6 +53,7 @@ class PlanView:
     notices: list[NoticeView]
     hold: HoldView | None
     undoable: bool
+    approved_by: list[str]
 
 
 def plan_view(context: AdminContext, run: Run) -> PlanView:
@@ -69,6 +70,7 @@ def plan_view(context: AdminContext, run: Run) -> PlanView:
         overrides=overrides,
         notices=[NoticeView(item.kind, item.text, item.key, item.source, item.other) for item in ledger.notices(run)],
         hold=HoldView(hold.since, hold.by, hold.reason) if hold else None,
+        approved_by=ledger.endorsements(run.id) if run.state is State.HELD else [],
         undoable=(undoable := find_undoable(ledger, run.source)) is not None and undoable.id == run.id,
     )
 

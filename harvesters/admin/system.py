@@ -7,14 +7,16 @@ import platform
 import shutil
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from itertools import islice
 from pathlib import Path
 
+import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 
 from harvesters.admin.context import AdminContext
+from harvesters.ledger.ledger import Ledger
 from journal.journal import Journal
 
 _FOLDERS = ("archive", "journal", "store", "releases", "dumps", "exports")
@@ -41,8 +43,20 @@ class RunningSource:
 
 
 @dataclass(frozen=True, slots=True)
+class Worker:
+    """A worker process: its number, its last heartbeat (UTC), and the sources whose runs it executes."""
+
+    id: int
+    heartbeat: datetime
+    sources: list[str]
+
+
+@dataclass(frozen=True, slots=True)
 class SystemView:
-    """The state of the installation. *head* is the newest journal entry, *positions* those that the portal shows."""
+    """The state of the installation. *head* is the newest journal entry, *positions* those that the portal shows.
+
+    *workers* is None if runs are executed by the scheduler; *jobs* counts queued jobs by state.
+    """
 
     waiting: int
     claimed: int
@@ -54,6 +68,9 @@ class SystemView:
     positions: Mapping[str, int]
     ledger: str
     versions: Mapping[str, str]
+    workers: list[Worker] | None
+    jobs: Mapping[str, int]
+    undelivered: int
 
 
 def system_view(context: AdminContext) -> SystemView:
@@ -71,7 +88,37 @@ def system_view(context: AdminContext) -> SystemView:
         positions=context.positions(),
         ledger=make_url(context.url).get_backend_name(),
         versions=dict(_versions()),
+        workers=_workers(ledger),
+        jobs=_jobs(ledger),
+        undelivered=ledger.count_undelivered(),
     )
+
+
+def _has_queue(ledger: Ledger, connection: sa.Connection) -> bool:
+    """Return whether the ledger has the tables of Procrastinate's queue, see ``harvesters.queue``."""
+    return ledger.is_shared and connection.scalar(sa.text("SELECT to_regclass('procrastinate_workers')")) is not None
+
+
+def _workers(ledger: Ledger) -> list[Worker] | None:
+    """Return the workers that share the ledger, the one with the newest heartbeat first."""
+    text = """
+        SELECT w.id, w.last_heartbeat, coalesce(array_agg(j.lock) FILTER (WHERE j.lock IS NOT NULL), '{}')
+        FROM procrastinate_workers w LEFT JOIN procrastinate_jobs j ON j.worker_id = w.id AND j.status = 'doing'
+        GROUP BY w.id, w.last_heartbeat ORDER BY w.last_heartbeat DESC"""
+    with ledger.transaction() as connection:
+        if not _has_queue(ledger, connection):
+            return [] if ledger.is_shared else None
+        rows = connection.execute(sa.text(text)).all()
+    return [Worker(id, heartbeat.astimezone(UTC), sorted(sources)) for id, heartbeat, sources in rows]
+
+
+def _jobs(ledger: Ledger) -> dict[str, int]:
+    """Count the jobs that wait, that are in progress, and that failed."""
+    text = "SELECT status::text, count(*) FROM procrastinate_jobs WHERE status IN ('todo', 'doing', 'failed') GROUP BY 1"
+    with ledger.transaction() as connection:
+        if not _has_queue(ledger, connection):
+            return {}
+        return {status: int(count) for status, count in connection.execute(sa.text(text)).all()}
 
 
 def _head(context: AdminContext) -> int:

@@ -18,6 +18,7 @@ class ActionType(Enum):
     """What a person did."""
 
     APPROVED = "approved"
+    ENDORSED = "approved first"
     REJECTED = "rejected"
     UNDONE = "undone"
     HELD = "held"
@@ -122,6 +123,13 @@ class OperatorActions(Database):
             AuditEntry(utc(row.when), row.who, row.what, row.source, row.run, row.note)
             for row in rows
         ]
+
+    def endorsements(self, run: str) -> list[str]:
+        """Return who approved a plan that needs another person's approval as well."""
+        c = t.act.c
+        query = sa.select(c.who).where(c.run == run, c.what == ActionType.ENDORSED.value)
+        with self._begin() as connection:
+            return list(connection.scalars(query.order_by(c.id)))
 
     # ---- versions of source definitions
 

@@ -44,8 +44,9 @@ def approve(
 ) -> Run:
     """Commit a held plan exactly as it was computed; *override* raises a limit for the next run that needs it.
 
-    Raises PlanError if the plan is not held or the source had another commit since, and
-    SourceLockedError while a run of the source is in progress.
+    If its source needs a second approver, the first approval is recorded and the plan stays held.
+    Raises PlanError if the plan is not held, the source had another commit since, or the same
+    person approves twice, and SourceLockedError while a run of the source is in progress.
     """
     _check_override(override, context)
     with source_lock(source.name, context) as context:
@@ -58,6 +59,8 @@ def approve(
         newer = context.ledger.last_run(source.name, _COMMITTED_STATES)
         if newer and newer.number > held.number:
             raise PlanError(Reason("outdated_plan", {"run": run, "newer": newer.id}))
+        if source.second_approver and _is_first_approval(context, held, by, note):
+            return held
         _record_approval(
             context,
             AuditEntry(
@@ -72,6 +75,21 @@ def approve(
         )
         context.ledger.keep_previous(held)
         return commit(load_plan(held, context.ledger), source, context)
+
+
+def _is_first_approval(context: HarvestContext, held: Run, by: str, note: str) -> bool:
+    """Return whether nobody has approved the plan yet, and record that *by* does now.
+
+    Raises PlanError if the same person did.
+    """
+    approved = context.ledger.endorsements(held.id)
+    if by in approved:
+        raise PlanError(Reason("needs_another", {"run": held.id, "by": by}))
+    if not approved:
+        action = ActionType.ENDORSED.value
+        entry = AuditEntry(context.now(), by, action, held.source, held.id, note or None)
+        context.ledger.record_audit_entry(entry)
+    return not approved
 
 
 def _record_approval(context: HarvestContext, act: AuditEntry, override: Override | None) -> None:

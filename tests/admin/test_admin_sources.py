@@ -12,6 +12,7 @@ import pytest
 
 from harvesters.admin.definitions import apply_form
 from harvesters.ledger.models import Outcome, State
+from harvesters.ledger.outbox import Message
 from harvesters.ledger.run_log import LogLine
 from harvesters.reasons import Reason
 from harvesters.source import read_text
@@ -293,3 +294,33 @@ async def test_every_count_of_a_run_opens_its_records(client: httpx.AsyncClient,
     assert sorted(keys) == sorted(item.key or "" for item in drafts)
     assert re.findall(r"<code><bdi>([^<]+)</bdi></code></p>", gone) == ["gone"]
     assert (await client.get(f"{address}?outcome=none")).status_code == 422
+
+
+async def test_a_change_that_needs_two_people_says_who_approved_it(client: httpx.AsyncClient, world: Any) -> None:
+    card = world.office.source_dir / "projects.toml"
+    card.write_text("second_approver = true\n" + CARD, encoding="utf-8")
+    run = world.held((draft("a"),))
+    await sign_in(client, world.tokens["operate"])
+    address, form = f"/admin/page/runs/{run.id}", {"csrf": await csrf(client)}
+
+    before = (await client.get(address)).text
+    first = await client.post(f"/admin/page/plans/{run.id}/approve", data=form)
+    between = (await client.get(address)).text
+    again = await client.post(f"/admin/page/plans/{run.id}/approve", data=form)
+    await sign_in(client, world.tokens["admin"])
+    await client.post(f"/admin/page/plans/{run.id}/approve", data={"csrf": await csrf(client)})
+
+    assert "This source needs the approval of two people." in before
+    assert (first.status_code, again.status_code) == (303, 409)
+    assert "Approved by a person who may operate" in between
+    assert world.ledger.run(run.id).state is State.COMMITTED
+
+
+async def test_the_system_page_counts_messages_and_says_who_executes_runs(client: httpx.AsyncClient, world: Any) -> None:
+    world.ledger.queue_messages([Message("mail", "ops@example.org", "", "", "")], NOON)
+    await sign_in(client, world.tokens["read"])
+
+    page = (await client.get("/admin/page/system")).text
+
+    assert "The scheduler executes the runs itself." in page
+    assert re.search(r'href="/admin/page/alerts#messages"><bdi>1</bdi>', page)

@@ -558,3 +558,45 @@ def test_an_empty_or_short_list_has_one_reason(context: HarvestContext, fetched:
     violations = find_violations(Plan(run, outcomes, 0), Limits(expect=2))
 
     assert [violation.reason.code for violation in violations] == codes
+
+
+def test_a_source_with_a_second_approver_needs_two_people(source: Source, context: HarvestContext, registry: Any) -> None:
+    careful = replace(source, second_approver=True)
+    harvest(careful, context)
+    registry.projects.clear()
+    run = harvest(careful, context).run.id
+
+    first = plan_decisions.approve(context, careful, run, by="ann", note="confirmed")
+    with pytest.raises(PlanError, match="ann approved it already"):
+        plan_decisions.approve(context, careful, run, by="ann")
+    before = entries(context)
+    second = plan_decisions.approve(context, careful, run, by="bob")
+
+    assert (first.state, second.state) == (State.HELD, State.COMMITTED)
+    assert (before, entries(context)) == (1, 2)
+    assert [(act.who, act.what) for act in context.ledger.audit_entries(2)] == [("bob", "approved"), ("ann", "approved first")]
+
+
+def test_an_approval_of_an_earlier_plan_does_not_count_for_the_next(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
+    careful = replace(source, second_approver=True)
+    harvest(careful, context)
+    registry.projects.clear()
+    plan_decisions.approve(context, careful, harvest(careful, context).run.id, by="ann")
+
+    later = plan_decisions.approve(context, careful, harvest(careful, context).run.id, by="bob")
+
+    assert later.state is State.HELD
+
+
+def test_one_person_rejects_a_plan_that_needs_two_to_approve(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
+    careful = replace(source, second_approver=True)
+    harvest(careful, context)
+    registry.projects.clear()
+
+    done = plan_decisions.reject(context, careful, harvest(careful, context).run.id, by="ann")
+
+    assert done.state is State.REJECTED
