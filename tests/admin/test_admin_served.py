@@ -38,6 +38,10 @@ class Served:
     plan: str
     data: Path
 
+    def create_key(self, scope: str) -> str:
+        environment = {"STOCKTAKE_DATA": str(self.data), "STOCKTAKE_SOURCES": str(self.data.parent / "sources")}
+        return RUN.invoke(app, ["keys", "create", "Grace Hopper", "--scope", scope], env=environment).stdout.strip()
+
     def ask(self, path: str, **how: object) -> httpx.Response:
         return httpx.request("GET", self.base + path, trust_env=False, timeout=120, **how)  # type: ignore[arg-type]
 
@@ -175,3 +179,28 @@ def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served
     assert "its definition expects at least 1000" in waits
     assert (left, found) == (0, [])
     assert shown > 0
+
+
+@pytest.mark.parametrize(("language", "width", "dark"), [("en", 1280, False), ("en", 390, True), ("ar", 1280, True), ("ar", 390, False)])
+def test_pages_of_administrators_have_no_fault_that_axe_finds(
+    served: Served, tmp_path: Path, packages: Path, language: str, width: int, dark: bool
+) -> None:
+    key = served.create_key("admin")
+    pages = ["sources/demo-projects/definition", "new-source", "alerts", "logs", "system", f"runs/{served.plan}", "sources/demo-projects"]
+    found, wide = dict[str, list[str]](), dict[str, int]()
+
+    with browsing(tmp_path / "browser") as browser:
+        browser.open(f"{served.base}/admin/?lang={language}", width, dark=dark)
+        browser.leave(f"document.querySelector('#key').value = '{key}'; document.querySelector('form').submit()")
+        for page in pages:
+            browser.open(f"{served.base}/admin/page/{page}", width, dark=dark)
+            browser.run("document.querySelectorAll('main details').forEach((it) => { it.open = true })")
+            found[page] = browser.faults(packages)
+            wide[page] = browser.run("document.documentElement.scrollWidth")
+        browser.leave("document.querySelector('form[action$=preview] button').click()")
+        title = browser.run("document.title")
+        found["preview"], wide["preview"] = browser.faults(packages), browser.run("document.documentElement.scrollWidth")
+
+    assert {page: faults for page, faults in found.items() if faults} == {}
+    assert {page: pixels for page, pixels in wide.items() if pixels > width} == {}
+    assert ("Dry run" in title) == (language == "en")
