@@ -90,21 +90,69 @@ def save_definition(
 ) -> None:
     """Save a checked definition with its version; *before* is the digest of the text that was edited, empty for a new one.
 
+    If the stored definition has ``second_approver``, the text is kept as a proposal that another person confirms.
     Raises DefinitionChanged if the file is another one by now, and InvalidValue if it cannot be written.
     """
-    file, ledger, now = definition_file(context, name), context.ledger, context.now()
+    current = _current_text(context, name, before)
+    stored, _ = check_definition(name, current)
+    if stored is not None and stored.second_approver:
+        context.ledger.save_definition(name, text, who, context.now(), note or None, before)
+        _record(context, who, ActionType.PROPOSED, name, note)
+        return
+    _write_definition(context, who, name, text, current, note)
+
+
+def confirm_proposal(context: AdminContext, who: str, name: str) -> None:
+    """Save the definition that another person proposed; raise NotFound, InvalidValue or DefinitionChanged."""
+    proposal = context.ledger.proposed_definition(name)
+    if proposal is None:
+        raise NotFound("There is no proposed definition of this source.")
+    if proposal.who == who:
+        raise InvalidValue("Another person must confirm what you proposed.")
+    current = _current_text(context, name, proposal.before or "")
+    _write_definition(context, f"{proposal.who}, {who}", name, proposal.text, current, proposal.note or "")
+
+
+def discard_proposal(context: AdminContext, who: str, name: str) -> None:
+    """Delete a proposed definition; raise NotFound."""
+    if not context.ledger.discard_proposal(name):
+        raise NotFound("There is no proposed definition of this source.")
+    _record(context, who, ActionType.DISCARDED, name, "")
+
+
+def _current_text(context: AdminContext, name: str, before: str) -> str:
+    """Return the stored definition, empty if there is none; raise DefinitionChanged if its digest is not *before*."""
+    file = definition_file(context, name)
     current = file.read_text(encoding="utf-8", errors="replace") if file.exists() else ""
     if (digest(current) if current else "") != before:
         raise DefinitionChanged("Another person changed this definition meanwhile. Compare both, then save again.")
+    return current
+
+
+def _write_definition(context: AdminContext, who: str, name: str, text: str, current: str, note: str) -> None:
+    ledger, now = context.ledger, context.now()
     versions = ledger.definition_versions(name, 1)
     if current and (not versions or versions[0].text != current):
         ledger.save_definition(name, current, "file", now, None)
     try:
-        replace_file(file, text)
+        replace_file(definition_file(context, name), text)
     except OSError as error:
         raise InvalidValue("The definition cannot be written: %(reason)s.", reason=error.strerror) from error
     ledger.save_definition(name, text, who, now, note or None)
-    ledger.record_audit_entry(AuditEntry(now, who, ActionType.DEFINED.value, name, note=note or None))
+    _record(context, who, ActionType.DEFINED, name, note)
+
+
+def _record(context: AdminContext, who: str, action: ActionType, name: str, note: str) -> None:
+    context.ledger.record_audit_entry(AuditEntry(context.now(), who, action.value, name, note=note or None))
+
+
+def proposal_view(context: AdminContext, name: str) -> VersionView | None:
+    """Return the proposed definition of a source, compared with the stored one; None without any."""
+    proposal = context.ledger.proposed_definition(name)
+    if proposal is None:
+        return None
+    lines = compare_texts(read_definition(context, name).text, proposal.text)
+    return VersionView(proposal.when, proposal.who, proposal.note, *lines)
 
 
 def version_views(context: AdminContext, name: str) -> list[VersionView]:

@@ -56,6 +56,8 @@ SENTENCES: Mapping[str, str] = {
     ActionType.RELEASED.value: "%(who)s resumed %(object)s.",
     ActionType.REQUESTED.value: "%(who)s requested a run of %(object)s.",
     ActionType.DEFINED.value: "%(who)s saved the definition of %(object)s.",
+    ActionType.PROPOSED.value: "%(who)s proposed a definition of %(object)s.",
+    ActionType.DISCARDED.value: "%(who)s discarded a proposed definition of %(object)s.",
     ActionType.RULES_SAVED.value: "%(who)s saved the rules of alerts.",
     ActionType.SILENCED.value: "%(who)s silenced alerts %(object)s",
     ActionType.UNSILENCED.value: "%(who)s ended a silence.",

@@ -53,6 +53,7 @@ def source(name: str, request: Request, user: CurrentUser, context: ContextDep) 
         "timeline": source_timeline(context.ledger, name),
         "drawing": {"width": WIDTH, "height": HEIGHT, "runs": MAX_RUNS},
         "versions": definitions.version_views(context, name),
+        "proposal": definitions.proposal_view(context, name),
         "limit_labels": labels.LIMITS,
     }
     return get_pages(request).render("source.html", values)
@@ -110,6 +111,15 @@ def change_definition(
         edited = definitions.Definition(name, text, current.digest)
         conflict = {"conflict": error.localized, "theirs": definitions.compare_texts(current.text, text)}
         return _render_definition(request, user, edited, HTTPStatus.CONFLICT, **conflict)
+    return redirect(_source_path(name))
+
+
+@routes.post("/page/sources/{name}/proposal")
+def decide_proposal(name: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
+    """Confirm or discard a proposed definition."""
+    check_csrf(user, form.get("csrf", ""), Scope.ADMIN)
+    decide = definitions.confirm_proposal if form.get("do") == "confirm" else definitions.discard_proposal
+    decide(context, user.key.display_name, name)
     return redirect(_source_path(name))
 
 

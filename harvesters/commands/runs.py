@@ -89,7 +89,7 @@ def show_log(
 
 def _join_fields(row: dict[str, object]) -> str:
     """Return the fields after time, level and event as text."""
-    return ", ".join(f"{name}={value}" for name, value in list(row.items())[3:] if value is not None)
+    return ", ".join(f"{name}={value}" for name, value in list(row.items())[3:] if value not in (None, 0))
 
 
 def print_run(context: HarvestContext, id: str, outcomes: list[Outcome], *, json: bool) -> None:

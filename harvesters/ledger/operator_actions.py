@@ -25,6 +25,8 @@ class ActionType(Enum):
     RELEASED = "released"
     REQUESTED = "requested a run"
     DEFINED = "saved the definition"
+    PROPOSED = "proposed a definition"
+    DISCARDED = "discarded a proposed definition"
     RULES_SAVED = "saved the alert rules"
     SILENCED = "silenced alerts"
     UNSILENCED = "ended a silence"
@@ -94,7 +96,10 @@ class RunRequest:
 
 @dataclass(frozen=True, slots=True)
 class DefinitionVersion:
-    """A version of a source definition; *note* is why it was saved, *when* is UTC."""
+    """A version of a source definition; *note* is why it was saved, *when* is UTC.
+
+    A proposal has the digest of the text that it would replace (*before*).
+    """
 
     id: int
     source: str
@@ -102,6 +107,7 @@ class DefinitionVersion:
     who: str
     note: str | None
     text: str
+    before: str | None = None
 
 
 class OperatorActions(Database):
@@ -134,21 +140,41 @@ class OperatorActions(Database):
     # ---- versions of source definitions
 
     def save_definition(
-        self, source: str, text: str, who: str, when: datetime, note: str | None
+        self, source: str, text: str, who: str, when: datetime, note: str | None, before: str | None = None
     ) -> None:
-        """Store a version of a source definition."""
-        values = {"source": source, "text": text, "who": who, "when": naive(when), "note": note}
+        """Store a version of a source definition, or with *before* a proposal in place of an earlier one.
+
+        A version takes the place of the proposal too.
+        """
+        values = {
+            "source": source, "text": text, "who": who, "when": naive(when), "note": note, "before": before,
+        }
         with self._begin() as connection:
+            connection.execute(_delete_proposal(source))
             connection.execute(sa.insert(t.definition).values(values))
 
     def definition_versions(self, source: str, limit: int = 50) -> list[DefinitionVersion]:
         """Return the versions of a source definition, newest first."""
         c = t.definition.c
-        query = sa.select(t.definition).where(c.source == source).order_by(c.id.desc()).limit(limit)
+        query = sa.select(t.definition).where(c.source == source, c.before.is_(None))
+        return self._definitions(query.order_by(c.id.desc()).limit(limit))
+
+    def proposed_definition(self, source: str) -> DefinitionVersion | None:
+        """Return the proposal for a source definition, or None."""
+        c = t.definition.c
+        query = sa.select(t.definition).where(c.source == source, c.before.is_not(None))
+        return next(iter(self._definitions(query)), None)
+
+    def discard_proposal(self, source: str) -> bool:
+        """Delete the proposal for a source definition; return whether there was one."""
+        with self._begin() as connection:
+            return connection.execute(_delete_proposal(source)).rowcount > 0
+
+    def _definitions(self, query: sa.Select[Any]) -> list[DefinitionVersion]:
         with self._begin() as connection:
             rows = connection.execute(query).all()
         return [
-            DefinitionVersion(row.id, row.source, utc(row.when), row.who, row.note, row.text)
+            DefinitionVersion(row.id, row.source, utc(row.when), row.who, row.note, row.text, row.before)
             for row in rows
         ]
 
@@ -286,6 +312,11 @@ class OperatorActions(Database):
             connection.execute(
                 sa.update(t.run_request).where(t.run_request.c.id == number).values(run=run)
             )
+
+
+def _delete_proposal(source: str) -> sa.Delete:
+    c = t.definition.c
+    return sa.delete(t.definition).where(c.source == source, c.before.is_not(None))
 
 
 def _audit_row(act: AuditEntry) -> dict[str, Any]:

@@ -212,6 +212,7 @@ definition = Table(
     Column("who", String, nullable=False),
     Column("note", Text),
     Column("text", Text, nullable=False),
+    Column("before", String),  # of a proposal: the digest of the text that it would replace
     Index("definition_by_source", "source"),
 )
 

@@ -10,7 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from harvesters.admin.definitions import apply_form
+from harvesters.admin import key_store
+from harvesters.admin.definitions import apply_form, digest
+from harvesters.admin.keys import Scope
 from harvesters.ledger.models import Outcome, State
 from harvesters.ledger.outbox import Message
 from harvesters.ledger.run_log import LogLine
@@ -324,3 +326,45 @@ async def test_the_system_page_counts_messages_and_says_who_executes_runs(client
 
     assert "The scheduler executes the runs itself." in page
     assert re.search(r'href="/admin/page/alerts#messages"><bdi>1</bdi>', page)
+
+
+async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_confirms(
+    client: httpx.AsyncClient, world: Any
+) -> None:
+    card = world.office.source_dir / "projects.toml"
+    card.write_text("second_approver = true\n" + CARD, encoding="utf-8")
+    _, other = key_store.create(world.ledger, "Another administrator", Scope.ADMIN, NOON)
+    await sign_in(client, world.tokens["admin"])
+    page = "/admin/page/sources/projects"
+    before = digest(card.read_text(encoding="utf-8"))
+    form = {"name": "projects", "text": CARD + "\n[limits]\nexpect = 5\n", "before": before, "do": "save", "note": "they grew"}
+
+    proposed = await client.post("/admin/page/definition", data={"csrf": await csrf(client), **form})
+    kept = card.read_text(encoding="utf-8")
+    by_the_same = await client.post(f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"})
+    await sign_in(client, other)
+    shown = (await client.get(page)).text
+    confirmed = await client.post(f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"})
+    again = await client.post(f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"})
+
+    assert (proposed.status_code, by_the_same.status_code, confirmed.status_code, again.status_code) == (303, 422, 303, 404)
+    assert kept.startswith("second_approver = true")
+    assert all(text in shown for text in ("Proposed definition", "they grew", "expect = 5", "Confirm and save"))
+    assert card.read_text(encoding="utf-8") == form["text"]
+    newest = world.ledger.definition_versions("projects")[0]
+    assert all(name in newest.who for name in ("a person who may admin", "Another administrator"))
+
+
+async def test_a_proposal_is_discarded_or_outdated_by_a_change_of_the_file(client: httpx.AsyncClient, world: Any) -> None:
+    card = world.office.source_dir / "projects.toml"
+    card.write_text("second_approver = true\n" + CARD, encoding="utf-8")
+    world.ledger.save_definition("projects", CARD, "ann", NOON, None, digest(card.read_text(encoding="utf-8")))
+    await sign_in(client, world.tokens["admin"])
+    card.write_text("second_approver = true\n# edited\n" + CARD, encoding="utf-8")
+
+    outdated = await client.post("/admin/page/sources/projects/proposal", data={"csrf": await csrf(client), "do": "confirm"})
+    discarded = await client.post("/admin/page/sources/projects/proposal", data={"csrf": await csrf(client), "do": "discard"})
+
+    assert (outdated.status_code, discarded.status_code) == (409, 303)
+    assert world.ledger.proposed_definition("projects") is None
+    assert "discarded a proposed definition of" in (await client.get("/admin/page/audit-log")).text
