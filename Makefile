@@ -54,6 +54,7 @@ docs: $(SITE)
 
 # Strict: a warning is an error, and so is a link to nothing. Tables of the reference are generated from the program (docs/generated.py).
 $(SITE): $(PAGES) | $(INSTALLED)
+	@echo "Building the documentation ..."
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html --doctree-dir build/doctrees docs publisher/static/docs
 	@touch $@
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 import tomllib
 from pathlib import Path
 
 DOCS = Path(__file__).parent
 sys.path[:0] = [str(DOCS), str(DOCS.parent)]  # `generated`, and the program that it reads
+
+logging.getLogger("alembic").setLevel(logging.WARNING)  # the program's commands are imported, and Alembic logs that
 
 project = "Stocktake"
 copyright = "the Stocktake contributors"

@@ -17,6 +17,7 @@ from harvesters.commands.terminal import (
     load_source,
     out,
     print_runs,
+    print_statistics,
 )
 from harvesters.errors import PlanError
 from harvesters.ledger.models import Outcome, Run, State
@@ -67,7 +68,7 @@ def show_plan(
                 ).decode()
             )
             return
-        out.print(terminal_output.statistics_table(run_report.run_details(run, context.ledger)))
+        print_statistics(run_report.run_details(run, context.ledger))
         if diff:
             for row in rows:
                 out.print(

@@ -15,6 +15,7 @@ from harvesters.commands.terminal import (
     out,
     print_rows,
     print_runs,
+    print_statistics,
 )
 from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.models import Outcome
@@ -102,7 +103,7 @@ def print_run(context: HarvestContext, id: str, outcomes: list[Outcome], *, json
         )
         return
     details = run_report.run_details(run, ledger)
-    out.print(terminal_output.statistics_table(details))
+    print_statistics(details)
     if not details["listed"]:
         out.print(
             f"Its records are no longer listed: those of the last {LISTED_RUNS} runs of a source are.",

@@ -18,7 +18,7 @@ from harvesters.errors import SourceDefinitionError
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.pipeline.collector_processes import Collectors
-from harvesters.runs import terminal_output
+from harvesters.runs import run_report, terminal_output
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.source import Definitions, Source, load_all
 from shapes.validate import EngineName
@@ -133,6 +133,13 @@ def current_user() -> str:
         return f"{getpass.getuser()} at the terminal"
     except (KeyError, OSError):
         return f"user {os.getuid()} at the terminal"
+
+
+def print_statistics(details: run_report.Row) -> None:
+    """Print the statistics of a run (``run_report.run_details``), and below them its times and reason."""
+    out.print(terminal_output.statistics_table(details))
+    for line in terminal_output.statistics_lines(details):
+        out.print(line, highlight=False, markup=False)
 
 
 def print_rows(

@@ -195,11 +195,10 @@ def statistics_table(row: Mapping[str, Any]) -> Table:
             table.add_row(f"{quads[name]:,}", f"quads {name}", text)
     for name, count in sorted(row["network"].items()):
         table.add_row(f"{count:,}", f"requests: {name}", "")
-    table.caption, table.caption_justify = escape("\n".join(_caption_lines(row))), "left"
     return table
 
 
-def _caption_lines(row: Mapping[str, Any]) -> list[str]:
+def statistics_lines(row: Mapping[str, Any]) -> list[str]:
     """Return lines with the kind of run, its times, its reason and its notices."""
     ended = f", ended {_minute(row['ended'])} UTC" if row["ended"] else ""
     entry = f", journal entry {row['entry']}" if row["entry"] else ""

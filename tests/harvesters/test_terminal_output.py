@@ -20,6 +20,7 @@ from harvesters.runs.terminal_output import (
     preview_list,
     reason_lines,
     run_list,
+    statistics_lines,
     statistics_table,
 )
 
@@ -83,10 +84,10 @@ def test_statistics_say_what_a_plan_would_publish(state: State, label: str) -> N
     row = run_report.run_row(replace(RUN, state=state, pages=1, ended=NOW))
     details = {**row, "quads": {"added": None, "removed": None, "after": None}, "notices": []}
 
-    lines = " ".join(" ".join(printed(statistics_table(details))).split())
+    lines = " ".join(" ".join(printed(statistics_table(details), *statistics_lines(details))).split())
 
     assert f"1,040 {label}" in lines
-    assert "started 2026-03-01 12:30 UTC, ended 2026-03-01 12:30 UTC, 1 page " in lines
+    assert "started 2026-03-01 12:30 UTC, ended 2026-03-01 12:30 UTC, 1 page" in lines
 
 
 def test_a_preview_says_what_would_happen_to_each_record() -> None:

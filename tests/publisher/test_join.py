@@ -217,3 +217,10 @@ async def test_a_whole_definition_is_downloaded(service):
 
     assert file.headers["Content-Disposition"] == 'attachment; filename="test.toml"'
     assert tomllib.loads(file.text)["fields"]["key"] == "id"
+
+
+async def test_the_form_says_what_else_can_be_read_and_that_no_contact_is_published(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/join", params={"lang": "fr"})).text
+
+    assert '<a href="/docs/reference/protocols.html">Tous les protocoles que nous savons lire</a>' in page
+    assert "Nous ne publions aucune coordonnée de personnes." in page

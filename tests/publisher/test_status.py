@@ -257,3 +257,11 @@ def test_a_status_file_that_cannot_be_read_changes_nothing(follower: Runner[Embe
     follower.step()
 
     assert shown(follower) == {"live"}
+
+
+async def test_times_of_a_source_are_in_utc(client):
+    page = (await client.get("/source/demo", headers={"Accept": "text/html"})).text
+    facts = re.findall(r"<dt>(?:Last attempt|Last success|Next due|Late from)</dt><dd>(.*?)</dd>", page)
+
+    assert len(facts) >= 3
+    assert [fact for fact in facts if not fact.endswith(" UTC")] == []

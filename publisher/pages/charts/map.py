@@ -53,7 +53,8 @@ def world_map(
     dots: list[Markup] = []
     for code, country in sorted(outlines["countries"].items()):
         value = values.get(code, 0)
-        title = element("title", f"{name(code)}: {value:,}".replace(",", " ")) if code.isdigit() else Markup("")
+        named = code.isdigit() and name(code) != code  # an area that the vocabulary does not name has no title
+        title = element("title", f"{name(code)}: {value:,}".replace(",", " ")) if named else Markup("")
         path = element("path", title, d=country["d"], class_=f"country h{quantile_shade(value, bounds)}")
         drawn.append(linked(href(code) if value else "", path))
         if country["dot"] and value:
