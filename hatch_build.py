@@ -24,7 +24,7 @@ class QueryPage(BuildHookInterface[Any]):
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Bundle, unless what lies there was made from the same sources."""
         root = Path(self.root)
-        if made(root):
+        if is_current(root):
             return
         npm = shutil.which("npm")
         if npm is None:
@@ -39,7 +39,7 @@ class QueryPage(BuildHookInterface[Any]):
 
 
 def digest(root: Path) -> str:
-    """Tell by what the bundle is made; it is the same where all sources are."""
+    """Return a hexadecimal digest of the sources of the bundle."""
     found = hashlib.sha256()
     for file in sorted((root / WEB).rglob("*")):
         if file.is_file() and "node_modules" not in file.parts:
@@ -47,8 +47,8 @@ def digest(root: Path) -> str:
     return found.hexdigest()
 
 
-def made(root: Path) -> bool:
-    """Tell whether the bundle that lies there was made from these sources."""
+def is_current(root: Path) -> bool:
+    """Return whether the bundle was built from these sources."""
     stamp = root / OUT / STAMP
     return stamp.exists() and stamp.read_text() == digest(root)
 

@@ -185,13 +185,13 @@ def mirror(
     settings: Settings = context.obj
     address = mirroring.address(url)
     base = settings.base if settings.is_base_set else None
-    with mirroring.open_mirror(settings, address, base, pause, largest) as it:
+    with mirroring.open_mirror(settings, address, base, pause, largest) as item:
         if once and not serving:
-            print(mirroring.summary(it, sync(it)))
+            print(mirroring.summary(item, sync(item)))
         elif not serving:
-            follow(it, every, threading.Event().wait)
+            follow(item, every, threading.Event().wait)
         else:
-            of = mirroring.handshake_or_cached(it)
+            of = mirroring.handshake_or_cached(item)
     if serving:
         options = [f"--every={every}", f"--pause={pause}", f"--largest={largest}"]
         words = ["mirror", address, "--follow", *options]

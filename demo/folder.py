@@ -74,4 +74,4 @@ def is_free(host: str, port: int) -> bool:
 
 def next_free(host: str, port: int, attempts: int = 100) -> int:
     """Return the first free port from *port* on; *port* itself if none of *attempts* is free."""
-    return next((it for it in range(port, port + attempts) if is_free(host, it)), port)
+    return next((number for number in range(port, port + attempts) if is_free(host, number)), port)

@@ -203,7 +203,7 @@ def _confirm_superseding(
     A person at a terminal is asked; elsewhere the plan must be named in *supersede*.
     """
     waiting = {plan.source: plan for plan in context.ledger.awaiting_review()}
-    if unknown := [plan for plan in supersede if plan not in {it.id for it in waiting.values()}]:
+    if unknown := [plan for plan in supersede if plan not in {item.id for item in waiting.values()}]:
         raise PlanError(
             f"--supersede {unknown[0]}: no such plan waits for approval; `stocktake plans list` lists those that do"
         )

@@ -35,7 +35,12 @@ class Result:
 
 def sort_unique(results: Iterable[Result]) -> tuple[Result, ...]:
     """Return the results sorted and unique; batches repeat results on shared nodes."""
-    return tuple(sorted(set(results), key=lambda it: (it.focus, it.path or "", it.component, it.shape, it.value or "", it.message)))
+    return tuple(
+        sorted(
+            set(results),
+            key=lambda result: (result.focus, result.path or "", result.component, result.shape, result.value or "", result.message),
+        )
+    )
 
 
 @dataclass(frozen=True)

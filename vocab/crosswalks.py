@@ -24,12 +24,12 @@ EXCLUDED_SCHEMES = frozenset(("sdg", "area"))
 def _names(scheme: str, base: str) -> LabelIndex:
     """Index a scheme: its own names and codes, and the names of foreign concepts that match one of its own."""
     own = concepts(scheme, base)
-    foreign = (it for name in schemes(base) if name not in EXCLUDED_SCHEMES for it in concepts(name, base).values())
+    foreign = (concept for name in schemes(base) if name not in EXCLUDED_SCHEMES for concept in concepts(name, base).values())
     return LabelIndex(
         [
             *label_pairs(own.values()),
-            *((code, it.iri) for it in own.values() for code in it.notations),
-            *((name.value, match) for it in foreign for match in it.matches if match in own for name in it.labels),
+            *((code, item.iri) for item in own.values() for code in item.notations),
+            *((name.value, match) for item in foreign for match in item.matches if match in own for name in item.labels),
         ]
     )
 
@@ -44,7 +44,7 @@ def _matches(scheme: str, base: str) -> dict[str, str]:
 def _all_matches(scheme: str, base: str) -> dict[str, tuple[str, ...]]:
     """Return all matching concepts of ours for each code and folded label of a foreign scheme."""
     rows = concepts(scheme, base).values()
-    return {key: it.matches for it in rows for key in (*it.notations, *(fold(name.value) for name in it.labels))}
+    return {key: row.matches for row in rows for key in (*row.notations, *(fold(name.value) for name in row.labels))}
 
 
 @dataclass(frozen=True, slots=True)

@@ -325,12 +325,12 @@ class IsolatedPageReader:
         self, run: Run, packed: Sequence[tuple[Any, ...] | ResultReference], first: int
     ) -> None:
         drafts = [
-            self._results[it.number][it.position]
-            if isinstance(it, ResultReference)
-            else unpack_result(it)
-            for it in packed
+            self._results[item.number][item.position]
+            if isinstance(item, ResultReference)
+            else unpack_result(item)
+            for item in packed
         ]
-        for number in {it.number for it in packed if isinstance(it, ResultReference)}:
+        for number in {item.number for item in packed if isinstance(item, ResultReference)}:
             del self._results[number]
         self._ledger.stage(run, drafts, first)
         self.run, self._staged_pages, self._staged_requests = (

@@ -96,8 +96,8 @@ _BASIS = " UNION ".join(
 _PARTY = "dct:publisher|wsis:partner|schema:funder"
 
 FACETS: dict[str, Facet] = {
-    it.name: it
-    for it in (
+    item.name: item
+    for item in (
         Facet("kind", "?thing a ?value ."),
         _link_facet("line", "actionLine", "scheme/action-line/", "action-line"),
         _link_facet("goal", "goal", SDG, "sdg"),
@@ -138,8 +138,8 @@ def facet_of_concept(iri: str, iris: Iris) -> tuple[str, str] | None:
     >>> facet_of_concept("http://metadata.un.org/sdg/4.4", Iris()), facet_of_concept("http://metadata.un.org/sdg/codes/geoArea/404", Iris())
     (('target', '4.4'), ('country', '404'))
     """
-    ranked = sorted((it for it in FACETS.values() if it.scheme), key=lambda it: -len(it.iri_prefix))
-    found = next((it for it in ranked if (code := it.code(iri, iris)) != iri and "/" not in code), None)
+    ranked = sorted((item for item in FACETS.values() if item.scheme), key=lambda item: -len(item.iri_prefix))
+    found = next((item for item in ranked if (code := item.code(iri, iris)) != iri and "/" not in code), None)
     if found is None:
         return None
     code = found.code(iri, iris)

@@ -57,40 +57,40 @@ def make_filter(*bases: Basis, **chosen: str) -> Filter:
     return Filter(tuple(sorted((facet, (code,)) for facet, code in chosen.items())), bases or (Basis.DECLARED,))
 
 
-def total(it: Filter, iris: Iris) -> str:
+def total(filters: Filter, iris: Iris) -> str:
     """Write the query that counts the things."""
-    return _query(iris, "SELECT (COUNT(DISTINCT ?thing) AS ?things)", _where(it, iris))
+    return _query(iris, "SELECT (COUNT(DISTINCT ?thing) AS ?things)", _where(filters, iris))
 
 
-def counts(it: Filter, facet: str, iris: Iris) -> str:
+def counts(filters: Filter, facet: str, iris: Iris) -> str:
     """Write the query that counts the things by the values of a facet; what is chosen of that facet itself does not narrow them."""
-    lines = [*_where(it.with_codes(facet), iris), _facet_pattern(facet, it.bases)]
+    lines = [*_where(filters.with_codes(facet), iris), _facet_pattern(facet, filters.bases)]
     return _query(iris, f"SELECT ?{facet} (COUNT(DISTINCT ?thing) AS ?things)", lines, f"GROUP BY ?{facet} ORDER BY DESC(?things) ?{facet}")
 
 
-def cross_tabulate(it: Filter, one: str, other: str, iris: Iris) -> str:
+def cross_tabulate(filters: Filter, one: str, other: str, iris: Iris) -> str:
     """Write the query that counts the things by the values of two facets at once."""
-    lines = [*_where(it, iris), *(_facet_pattern(facet, it.bases) for facet in (one, other))]
+    lines = [*_where(filters, iris), *(_facet_pattern(facet, filters.bases) for facet in (one, other))]
     head = f"SELECT ?{one} ?{other} (COUNT(DISTINCT ?thing) AS ?things)"
     return _query(iris, head, lines, f"GROUP BY ?{one} ?{other} ORDER BY ?{one} ?{other}")
 
 
-def coverage_by_source(it: Filter, facet: str, iris: Iris) -> str:
+def coverage_by_source(filters: Filter, facet: str, iris: Iris) -> str:
     """Write the query that counts, by their registries, the things that have any value of a facet."""
-    lines = [*_where(it, iris), *(_facet_pattern(name, it.bases) for name in dict.fromkeys(("source", facet)))]
+    lines = [*_where(filters, iris), *(_facet_pattern(name, filters.bases) for name in dict.fromkeys(("source", facet)))]
     return _query(iris, "SELECT ?source (COUNT(DISTINCT ?thing) AS ?things)", lines, "GROUP BY ?source ORDER BY ?source")
 
 
-def partners(it: Filter, iris: Iris) -> str:
+def partners(filters: Filter, iris: Iris) -> str:
     """Write the query that counts the things in which two organizations take part together."""
-    lines = [*_where(it, iris), *(f"?thing dct:publisher|wsis:partner|schema:funder ?{who} ." for who in ("one", "other"))]
+    lines = [*_where(filters, iris), *(f"?thing dct:publisher|wsis:partner|schema:funder ?{who} ." for who in ("one", "other"))]
     lines.append("FILTER(STR(?one) < STR(?other))")
     return _query(iris, "SELECT ?one ?other (COUNT(DISTINCT ?thing) AS ?things)", lines, "GROUP BY ?one ?other ORDER BY DESC(?things)")
 
 
-def organizations(it: Filter, iris: Iris) -> str:
+def organizations(filters: Filter, iris: Iris) -> str:
     """Write the query that counts the things by the organizations that take part in them."""
-    lines = [*_where(it, iris), "?thing dct:publisher|wsis:partner|schema:funder ?organization ."]
+    lines = [*_where(filters, iris), "?thing dct:publisher|wsis:partner|schema:funder ?organization ."]
     return _query(
         iris,
         "SELECT ?organization (COUNT(DISTINCT ?thing) AS ?things)",
@@ -99,12 +99,12 @@ def organizations(it: Filter, iris: Iris) -> str:
     )
 
 
-def listing(it: Filter, iris: Iris) -> str:
+def listing(filters: Filter, iris: Iris) -> str:
     """Write the query that lists the things."""
-    return _query(iris, "SELECT DISTINCT ?thing", _where(it, iris), "ORDER BY ?thing")
+    return _query(iris, "SELECT DISTINCT ?thing", _where(filters, iris), "ORDER BY ?thing")
 
 
-def flat_table(it: Filter, iris: Iris) -> str:
+def flat_table(filters: Filter, iris: Iris) -> str:
     """Write the query that lists the things as a table with a row each, its columns named as in the tables of releases."""
     parts = [
         'OPTIONAL { ?thing dct:title ?english FILTER (lang(?english) = "en") } OPTIONAL { ?thing dct:title ?any }',
@@ -118,7 +118,7 @@ def flat_table(it: Filter, iris: Iris) -> str:
         '(GROUP_CONCAT(DISTINCT ?code; separator="; ") AS ?iso3)',
         "(MIN(?start) AS ?start_date) (MAX(?end) AS ?end_date) (MIN(?page) AS ?website)",
     )
-    return _query(iris, f"SELECT {' '.join(columns)}", [*_where(it, iris), *parts], "GROUP BY ?thing ORDER BY ?thing")
+    return _query(iris, f"SELECT {' '.join(columns)}", [*_where(filters, iris), *parts], "GROUP BY ?thing ORDER BY ?thing")
 
 
 def _query(iris: Iris, head: str, lines: Iterable[str], tail: str = "") -> str:
@@ -128,16 +128,16 @@ def _query(iris: Iris, head: str, lines: Iterable[str], tail: str = "") -> str:
     return "\n".join([*used, "", f"{head} WHERE {{", f"  {text}", f"}} {tail}".rstrip(), ""])
 
 
-def _where(it: Filter, iris: Iris) -> list[str]:
-    kinds = it.codes("kind") or tuple(class_iris(iris))
+def _where(filters: Filter, iris: Iris) -> list[str]:
+    kinds = filters.codes("kind") or tuple(class_iris(iris))
     values = " ".join(iri(FACETS["kind"].iri(kind, iris)) for kind in kinds)
-    lines = [f"?thing text:query {literal(it.words)} ."] if it.words else []
+    lines = [f"?thing text:query {literal(filters.words)} ."] if filters.words else []
     lines.append(f"VALUES ?class {{ {values} }} ?thing a ?class .")
-    if it.party:
-        lines.append(f"?thing dct:publisher|wsis:partner|schema:funder {iri(it.party)} .")
-    for name, codes in it.chosen:
+    if filters.party:
+        lines.append(f"?thing dct:publisher|wsis:partner|schema:funder {iri(filters.party)} .")
+    for name, codes in filters.chosen:
         if name != "kind":
-            lines.append(f"{{ SELECT DISTINCT ?thing WHERE {{ {_facet_filter(FACETS[name], codes, it.bases, iris)} }} }}")
+            lines.append(f"{{ SELECT DISTINCT ?thing WHERE {{ {_facet_filter(FACETS[name], codes, filters.bases, iris)} }} }}")
     return lines
 
 

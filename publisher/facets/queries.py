@@ -78,109 +78,115 @@ class FacetIndex:
         """Close the file."""
         self._connection.close()
 
-    def total(self, it: Filter) -> int:
+    def total(self, filters: Filter) -> int:
         """Count the things."""
-        found = self._matching_ids(it)
+        found = self._matching_ids(filters)
         return len(self._bitmaps.things) if found is None else len(found)
 
-    def counts(self, it: Filter) -> Counts:
+    def counts(self, filters: Filter) -> Counts:
         """Count the things by the codes of all facets, the most frequent first; what is chosen of one does not narrow its own."""
-        return self._counts(it) if it.among else self._cached(("counts", it), lambda: self._counts(it))
+        return self._counts(filters) if filters.among else self._cached(("counts", filters), lambda: self._counts(filters))
 
-    def cross_tabulate(self, it: Filter, one: str, other: str) -> Pairs:
+    def cross_tabulate(self, filters: Filter, one: str, other: str) -> Pairs:
         """Count the things by the codes of two facets at once."""
-        return self._cached(("cross", it, one, other), lambda: self._bitmaps.cross_tabulate(one, other, self._matching_ids(it), _bits(it)))
-
-    def examples(self, it: Filter, one: str, other: str) -> dict[tuple[str, str], str]:
-        """Return the title of a thing that has a code of each of two facets, by the two codes."""
-        return self._cached(("examples", it, one, other), lambda: self._examples(it, one, other))
-
-    def coverage_by_source(self, it: Filter, facet: str) -> dict[str, int]:
-        """Count, by their registries, the things that have any value of a facet."""
-        return self._cached(("filled", it, facet), lambda: self._coverage_by_source(it, facet))
-
-    def list_things(self, it: Filter, order: str, limit: int, offset: int = 0) -> list[ListItem]:
-        """List things in one of ORDERS, or by ``relevance``: as *among* has them."""
-        if it.among:
-            return self._list_things(it, order, limit, offset)
-        return self._cached(("listed", it, order, limit, offset), lambda: self._list_things(it, order, limit, offset))
-
-    def list_after(self, it: Filter, key: str, upward: bool, since: str, after: str, limit: int) -> list[tuple[str, str]]:
-        """List the things behind the key *since* and the address *after*, by one of KEYS: IRI and key of each."""
         return self._cached(
-            ("keyed", it, key, upward, since, after, limit), lambda: self._list_after(it, key, upward, (since, after), limit)
+            ("cross", filters, one, other), lambda: self._bitmaps.cross_tabulate(one, other, self._matching_ids(filters), _bits(filters))
         )
 
-    def events_between(self, it: Filter, first: str, last: str, limit: int = UNLIMITED) -> list[ListItem]:
-        """List what begins or goes on from the day *first* to the day *last*, by its beginning."""
-        kinds = [kind_number(kind) for kind in it.codes("kind") or KINDS if kind in KINDS]
-        asked = {"kinds": kinds, "first": first, "last": last, "limit": limit}
-        of_kinds = it.with_codes("kind")
+    def examples(self, filters: Filter, one: str, other: str) -> dict[tuple[str, str], str]:
+        """Return the title of a thing that has a code of each of two facets, by the two codes."""
+        return self._cached(("examples", filters, one, other), lambda: self._examples(filters, one, other))
+
+    def coverage_by_source(self, filters: Filter, facet: str) -> dict[str, int]:
+        """Count, by their registries, the things that have any value of a facet."""
+        return self._cached(("filled", filters, facet), lambda: self._coverage_by_source(filters, facet))
+
+    def list_things(self, filters: Filter, order: str, limit: int, offset: int = 0) -> list[ListItem]:
+        """List things in one of ORDERS, or by ``relevance``: as *among* has them."""
+        if filters.among:
+            return self._list_things(filters, order, limit, offset)
+        return self._cached(("listed", filters, order, limit, offset), lambda: self._list_things(filters, order, limit, offset))
+
+    def list_after(self, filters: Filter, key: str, upward: bool, since: str, after: str, limit: int) -> list[tuple[str, str]]:
+        """List the things behind the key *since* and the address *after*, by one of KEYS: IRI and key of each."""
         return self._cached(
-            ("between", it, first, last, limit), lambda: self._lines([place for (place,) in self._rows("between", of_kinds, **asked)])
+            ("keyed", filters, key, upward, since, after, limit), lambda: self._list_after(filters, key, upward, (since, after), limit)
+        )
+
+    def events_between(self, filters: Filter, first: str, last: str, limit: int = UNLIMITED) -> list[ListItem]:
+        """List what begins or goes on from the day *first* to the day *last*, by its beginning."""
+        kinds = [kind_number(kind) for kind in filters.codes("kind") or KINDS if kind in KINDS]
+        asked = {"kinds": kinds, "first": first, "last": last, "limit": limit}
+        of_kinds = filters.with_codes("kind")
+        return self._cached(
+            ("between", filters, first, last, limit), lambda: self._lines([place for (place,) in self._rows("between", of_kinds, **asked)])
         )
 
     def related(self, thing: str, limit: int) -> list[ListItem]:
         """List what shares most with a thing: action lines, goals, targets, countries and types of activity, at least two of them."""
         return self._cached(("related", thing, limit), lambda: self._related(thing, limit))
 
-    def prizes(self, it: Filter, year: str | None = None) -> list[Prize]:
+    def prizes(self, filters: Filter, year: str | None = None) -> list[Prize]:
         """List the prizes, the newest first; those of a *year* where one is named, "" for those that tell none."""
-        return self._cached(("prizes", it, year), lambda: [Prize(*row) for row in self._rows("prizes", it, year=year)])
+        return self._cached(("prizes", filters, year), lambda: [Prize(*row) for row in self._rows("prizes", filters, year=year)])
 
-    def prize_years(self, it: Filter) -> list[str]:
+    def prize_years(self, filters: Filter) -> list[str]:
         """List the years of the prizes, the newest first, and "" last where some tell none."""
-        return self._cached(("awarded", it), lambda: [year for (year,) in self._rows("awarded", it)])
+        return self._cached(("awarded", filters), lambda: [year for (year,) in self._rows("awarded", filters)])
 
-    def organizations(self, it: Filter, limit: int) -> list[tuple[str, str | None, int]]:
+    def organizations(self, filters: Filter, limit: int) -> list[tuple[str, str | None, int]]:
         """List the organizations that take part in most things: IRI, name and number of things."""
-        return self._cached(("organizations", it, limit), lambda: self._organizations(it, limit))
+        return self._cached(("organizations", filters, limit), lambda: self._organizations(filters, limit))
 
-    def partners(self, it: Filter, limit: int) -> list[tuple[str, str, int]]:
+    def partners(self, filters: Filter, limit: int) -> list[tuple[str, str, int]]:
         """List the pairs of organizations that take part in most things together."""
-        return self._cached(("partners", it, limit), lambda: self._partners(it, limit))
+        return self._cached(("partners", filters, limit), lambda: self._partners(filters, limit))
 
     def organization_names(self, organizations: tuple[str, ...]) -> dict[str, str]:
         """Return the names of organizations."""
         return self._cached(("names", organizations), lambda: self._names(organizations))
 
-    def _find_ids(self, it: Filter) -> BitMap | None:
+    def _find_ids(self, filters: Filter) -> BitMap | None:
         """Return the places of what is wanted, None if that is all."""
-        parts = [self._bitmaps.ids_with(facet, codes, _bits(it)) for facet, codes in it.chosen]
-        if it.party:
-            rows = self._query("SELECT body FROM bodies WHERE iri = $iri", iri=it.party)
+        parts = [self._bitmaps.ids_with(facet, codes, _bits(filters)) for facet, codes in filters.chosen]
+        if filters.party:
+            rows = self._query("SELECT body FROM bodies WHERE iri = $iri", iri=filters.party)
             parts.append(self._bitmaps.ids_of_party(rows[0][0]) if rows else BitMap())
-        if it.among is not None:
-            parts.append(BitMap([place for place in self._bitmaps.ids_of(it.among) if place is not None]))
+        if filters.among is not None:
+            parts.append(BitMap([place for place in self._bitmaps.ids_of(filters.among) if place is not None]))
         return intersect(parts)
 
-    def _counts(self, it: Filter) -> Counts:
-        chosen, within = dict(it.chosen), self._matching_ids(it)
+    def _counts(self, filters: Filter) -> Counts:
+        chosen, within = dict(filters.chosen), self._matching_ids(filters)
         found = {
-            facet: self._bitmaps.count_codes(facet, self._find_ids(it.with_codes(facet)) if facet in chosen else within, _bits(it))
+            facet: self._bitmaps.count_codes(
+                facet, self._find_ids(filters.with_codes(facet)) if facet in chosen else within, _bits(filters)
+            )
             for facet in FACETS
         }
         return {facet: counts for facet, counts in found.items() if counts or facet in chosen}
 
-    def _examples(self, it: Filter, one: str, other: str) -> dict[tuple[str, str], str]:
-        places = self._bitmaps.examples(one, other, self._matching_ids(it), _bits(it))
+    def _examples(self, filters: Filter, one: str, other: str) -> dict[tuple[str, str], str]:
+        places = self._bitmaps.examples(one, other, self._matching_ids(filters), _bits(filters))
         distinct = sorted(set(places.values()))
         titles = {place: line.title for place, line in zip(distinct, self._lines(distinct), strict=True)}
         return {codes: title for codes, place in places.items() if (title := titles[place])}
 
-    def _coverage_by_source(self, it: Filter, facet: str) -> dict[str, int]:
-        any_ = self._bitmaps.ids_with(facet, self._bitmaps.codes(facet), _bits(it))
-        within = self._matching_ids(it)
-        return self._bitmaps.count_codes("source", any_ if within is None else any_ & within, _bits(it))
+    def _coverage_by_source(self, filters: Filter, facet: str) -> dict[str, int]:
+        any_ = self._bitmaps.ids_with(facet, self._bitmaps.codes(facet), _bits(filters))
+        within = self._matching_ids(filters)
+        return self._bitmaps.count_codes("source", any_ if within is None else any_ & within, _bits(filters))
 
-    def _list_things(self, it: Filter, order: str, limit: int, offset: int) -> list[ListItem]:
-        within = self._matching_ids(it)
-        if order == "relevance" and it.among is not None:
-            ranked = [place for place in self._bitmaps.ids_of(it.among) if place is not None and within is not None and place in within]
+    def _list_things(self, filters: Filter, order: str, limit: int, offset: int) -> list[ListItem]:
+        within = self._matching_ids(filters)
+        if order == "relevance" and filters.among is not None:
+            ranked = [
+                place for place in self._bitmaps.ids_of(filters.among) if place is not None and within is not None and place in within
+            ]
             return self._lines(ranked[offset : offset + limit])
         return self._lines(self._bitmaps.first_in_order(order if order in ORDERS else "newest", within, offset, limit))
 
-    def _list_after(self, it: Filter, key: str, upward: bool, cursor: tuple[str, str], limit: int) -> list[tuple[str, str]]:
+    def _list_after(self, filters: Filter, key: str, upward: bool, cursor: tuple[str, str], limit: int) -> list[tuple[str, str]]:
         name, text = f"key-{key}", f"SELECT thing, {KEYS[key]}, iri FROM things WHERE thing IN "
 
         def at(rank: int) -> tuple[str, str]:
@@ -194,7 +200,7 @@ class FacetIndex:
             start = bisect_right(range(last), cursor, key=at)
         else:
             start = bisect_left(range(last), cursor, key=at)
-        places = self._bitmaps.next_in_order(name, self._matching_ids(it), start, limit, down=not upward)
+        places = self._bitmaps.next_in_order(name, self._matching_ids(filters), start, limit, down=not upward)
         rows = {thing: (iri, value) for thing, value, iri in self._query(text + self._things(places))} if places else {}
         return [rows[int(self._bitmaps.things[place])] for place in places]
 
@@ -205,13 +211,13 @@ class FacetIndex:
         kind = self._bitmaps.ids_with("kind", (_kind(thing),), _ALL)
         return self._lines(list(self._bitmaps.similar(place, kind, _SHARED, limit)))
 
-    def _organizations(self, it: Filter, limit: int) -> list[tuple[str, str | None, int]]:
-        ranked = self._bitmaps.top_parties(self._matching_ids(it), limit)
+    def _organizations(self, filters: Filter, limit: int) -> list[tuple[str, str | None, int]]:
+        ranked = self._bitmaps.top_parties(self._matching_ids(filters), limit)
         titles = self._organization_titles(body for body, _ in ranked)
         return [(*titles[body], things) for body, things in ranked]
 
-    def _partners(self, it: Filter, limit: int) -> list[tuple[str, str, int]]:
-        ranked = self._bitmaps.co_participants(self._matching_ids(it), limit)
+    def _partners(self, filters: Filter, limit: int) -> list[tuple[str, str, int]]:
+        ranked = self._bitmaps.co_participants(self._matching_ids(filters), limit)
         titles = self._organization_titles(body for pair in ranked for body in pair[:2])
         return [(titles[one][0], titles[other][0], things) for one, other, things in ranked]
 
@@ -242,9 +248,9 @@ class FacetIndex:
         """Write the numbers of the things at *places*; as a list of numbers it tells where in the file they lie."""
         return "(" + ",".join(str(int(self._bitmaps.things[place])) for place in places) + ")"
 
-    def _rows(self, name: str, it: Filter, **bound: Any) -> list[tuple[Any, ...]]:
+    def _rows(self, name: str, filters: Filter, **bound: Any) -> list[tuple[Any, ...]]:
         """Answer one of our queries about the things that are wanted."""
-        within, text = self._matching_ids(it), read_sql(name)
+        within, text = self._matching_ids(filters), read_sql(name)
         if within is None:
             return self._query(text.replace("-- narrowed", ""), **bound)
         things = self._bitmaps.things[np.frombuffer(within.to_array(), dtype=np.uint32)]
@@ -266,8 +272,8 @@ class FacetIndex:
         return value
 
 
-def _bits(it: Filter) -> int:
-    return sum(BITS[basis] for basis in it.bases)
+def _bits(filters: Filter) -> int:
+    return sum(BITS[basis] for basis in filters.bases)
 
 
 def _kind(thing: str) -> str:

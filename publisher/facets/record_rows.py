@@ -37,7 +37,7 @@ class Graph(NamedTuple):
 
     def one(self, subject: str, predicate: str) -> str | None:
         """Return the text of a property's first value."""
-        return next((it.text for it in self.all(subject, predicate)), None)
+        return next((item.text for item in self.all(subject, predicate)), None)
 
 
 def parse_graph(triples: Iterable[bytes]) -> Graph:
@@ -61,7 +61,7 @@ def _plain(iri: bytes) -> str:
 
 def preferred_text(texts: Iterable[Value]) -> Value | None:
     """Choose the English text, else one of no language, else any."""
-    return min(texts, key=lambda it: ({"en": 0, None: 1}.get(it.language, 2), it.language or "", it.text), default=None)
+    return min(texts, key=lambda text: ({"en": 0, None: 1}.get(text.language, 2), text.language or "", text.text), default=None)
 
 
 def concept_code(concept: Value) -> str:
@@ -70,11 +70,11 @@ def concept_code(concept: Value) -> str:
 
 
 def _codes(values: Iterable[Value]) -> list[str]:
-    return [concept_code(it) for it in values if it.iri]
+    return [concept_code(value) for value in values if value.iri]
 
 
 def _addresses(values: Iterable[Value]) -> list[str]:
-    return [it.text for it in values if it.iri]
+    return [value.text for value in values if value.iri]
 
 
 def _year(text: str | None) -> int | None:
@@ -115,52 +115,52 @@ def parse_record(graph: str, triples: Iterable[bytes], iris: Iris) -> Record:
     return Record(held, iris, graph, thing, kind if kind in KINDS else "", source)
 
 
-def record_rows(it: Record) -> Rows:
+def record_rows(record: Record) -> Rows:
     """Yield a record's rows; of one that is gone only that of the table of records."""
-    yield "records", _record(it)
-    if it.state == "gone" or not it.kind:
+    yield "records", _record(record)
+    if record.state == "gone" or not record.kind:
         return
-    if it.kind == "initiative":
-        yield "initiatives", _initiative(it)
-    shared = {"thing": it.thing, "kind": it.kind, "source": it.source}
-    for table, made in (("parties", _parties(it)), ("links", _links(it)), ("places", _places(it))):
+    if record.kind == "initiative":
+        yield "initiatives", _initiative(record)
+    shared = {"thing": record.thing, "kind": record.kind, "source": record.source}
+    for table, made in (("parties", _parties(record)), ("links", _links(record)), ("places", _places(record))):
         yield from ((table, {**shared, **row}) for row in made)
 
 
-def _record(it: Record) -> Row:
-    graph, record = it.graph, it.record
-    title = preferred_text([*it.thing_values(f"{DCT}title"), *graph.all(record, f"{DCT}title")])
+def _record(item: Record) -> Row:
+    graph, record = item.graph, item.record
+    title = preferred_text([*item.thing_values(f"{DCT}title"), *graph.all(record, f"{DCT}title")])
     return {
         "record": record,
-        "thing": it.thing or None,
-        "kind": it.kind or None,
-        "source": it.source,
+        "thing": item.thing or None,
+        "kind": item.kind or None,
+        "source": item.source,
         "identifier": graph.one(record, f"{DCT}identifier"),
         "title": title.text if title else None,
-        "state": it.state,
+        "state": item.state,
         "first_seen": graph.one(record, f"{DCT}issued"),
         "changed": graph.one(record, f"{DCT}modified"),
         "gone": graph.one(record, f"{PROV}invalidatedAtTime"),
         "run": graph.one(record, f"{PROV}wasGeneratedBy") or graph.one(record, f"{PROV}wasInvalidatedBy"),
-        "mapping": graph.one(record, f"{it.iris.ns}mapping"),
-        "action_lines": _codes(it.claims("action-line")),
-        "action_lines_crosswalked": _codes(it.claims("action-line", "crosswalked")),
+        "mapping": graph.one(record, f"{item.iris.ns}mapping"),
+        "action_lines": _codes(item.claims("action-line")),
+        "action_lines_crosswalked": _codes(item.claims("action-line", "crosswalked")),
         "statements": graph.statements,
         "sha256": graph.digest,
     }
 
 
-def _initiative(it: Record) -> Row:
-    ns, of = it.iris.ns, it.thing_values
+def _initiative(record: Record) -> Row:
+    ns, of = record.iris.ns, record.thing_values
     title, description = preferred_text(of(f"{DCT}title")), preferred_text(of(f"{DCT}description"))
-    start, end = (it.graph.one(it.thing, SCHEMA + name) for name in ("startDate", "endDate"))
+    start, end = (record.graph.one(record.thing, SCHEMA + name) for name in ("startDate", "endDate"))
     texts = [*of(f"{DCT}title"), *of(f"{DCT}description")]
     return {
-        "initiative": it.thing,
-        "record": it.record,
-        "source": it.source,
-        "identifier": it.graph.one(it.record, f"{DCT}identifier"),
-        "state": it.state,
+        "initiative": record.thing,
+        "record": record.record,
+        "source": record.source,
+        "identifier": record.graph.one(record.record, f"{DCT}identifier"),
+        "state": record.state,
         "title": title.text if title else None,
         "title_language": title.language if title else None,
         "description": description.text if description else None,
@@ -168,7 +168,7 @@ def _initiative(it: Record) -> Row:
         "text_languages": sorted({text.language for text in texts if text.language}),
         "languages": [text.text for text in of(f"{DCT}language") if " " not in text.text],
         "pages": _addresses(of(f"{FOAF}page")),
-        "licence": it.graph.one(it.thing, f"{DCT}license"),
+        "licence": record.graph.one(record.thing, f"{DCT}license"),
         "start_date": start,
         "end_date": end,
         "start_year": _year(start),
@@ -177,60 +177,60 @@ def _initiative(it: Record) -> Row:
         "status": next(map(concept_code, of(f"{ns}status")), None),
         "activity_types": _codes(of(f"{ns}activityType")),
         "countries": _codes(of(f"{DCT}spatial")),
-        "action_lines": _codes(it.claims("action-line")),
-        "goals": _codes(it.claims("goal")),
-        "targets": _codes(it.claims("target")),
+        "action_lines": _codes(record.claims("action-line")),
+        "goals": _codes(record.claims("goal")),
+        "targets": _codes(record.claims("target")),
         "leads": _addresses(of(f"{DCT}publisher")),
         "partners": _addresses(of(f"{ns}partner")),
         "funders": _addresses(of(f"{SCHEMA}funder")),
-        "prizes": [_prize(it, prize.text) for prize in of(f"{VIVO}relatedBy")],
-        "issued": it.graph.one(it.thing, f"{DCT}issued"),
-        "modified": it.graph.one(it.thing, f"{DCT}modified"),
-        "first_seen": it.graph.one(it.record, f"{DCT}issued"),
-        "changed": it.graph.one(it.record, f"{DCT}modified"),
+        "prizes": [_prize(record, prize.text) for prize in of(f"{VIVO}relatedBy")],
+        "issued": record.graph.one(record.thing, f"{DCT}issued"),
+        "modified": record.graph.one(record.thing, f"{DCT}modified"),
+        "first_seen": record.graph.one(record.record, f"{DCT}issued"),
+        "changed": record.graph.one(record.record, f"{DCT}modified"),
     }
 
 
-def _prize(it: Record, prize: str) -> str:
-    parts = (next(iter(it.graph.all(prize, it.iris.ns + name)), None) for name in ("prizeCategory", "prizeStage", "prizeYear"))
+def _prize(record: Record, prize: str) -> str:
+    parts = (next(iter(record.graph.all(prize, record.iris.ns + name)), None) for name in ("prizeCategory", "prizeStage", "prizeYear"))
     return "-".join(concept_code(part).replace(" ", "_") for part in parts if part)
 
 
-def _parties(it: Record) -> Iterator[Row]:
+def _parties(record: Record) -> Iterator[Row]:
     for predicate, role in _ROLES.items():
-        for party in it.thing_values(predicate if "/" in predicate else it.iris.ns + predicate):
+        for party in record.thing_values(predicate if "/" in predicate else record.iris.ns + predicate):
             if party.iri:
                 yield {"organization": party.text, "role": role}
 
 
-def _links(it: Record) -> Iterator[Row]:
+def _links(record: Record) -> Iterator[Row]:
     codes = {
-        (it.graph.one(part, f"{it.iris.ns}concept"), basis.rpartition("#")[2]): part
-        for part in it.graph.properties
-        if (basis := it.graph.one(part, f"{it.iris.ns}basis"))
+        (record.graph.one(part, f"{record.iris.ns}concept"), basis.rpartition("#")[2]): part
+        for part in record.graph.properties
+        if (basis := record.graph.one(part, f"{record.iris.ns}basis"))
     }
     for scheme in _SCHEMES:
         for basis in _BASES:
-            for concept in it.claims(scheme, basis):
+            for concept in record.claims(scheme, basis):
                 part = codes.get((concept.text, basis), "")
-                confidence = it.graph.one(part, f"{it.iris.ns}confidence")
+                confidence = record.graph.one(part, f"{record.iris.ns}confidence")
                 yield {
                     "scheme": scheme,
                     "concept": concept.text,
                     "code": concept_code(concept) if concept.iri else None,
                     "basis": basis,
-                    "word": it.graph.one(part, f"{it.iris.ns}sourceWord"),
+                    "word": record.graph.one(part, f"{record.iris.ns}sourceWord"),
                     "confidence": float(confidence) if confidence else None,
                 }
 
 
-def _places(it: Record) -> Iterator[Row]:
+def _places(record: Record) -> Iterator[Row]:
     nowhere = {"area": None, "code": None, "name": None, "latitude": None, "longitude": None}
-    for area in it.thing_values(f"{DCT}spatial"):
+    for area in record.thing_values(f"{DCT}spatial"):
         yield nowhere | ({"area": area.text, "code": concept_code(area)} if area.iri else {"name": area.text})
-    for place in it.thing_values(f"{SCHEMA}location"):
-        name = preferred_text(it.graph.all(place.text, f"{RDFS}label"))
-        latitude, longitude = (it.graph.one(place.text, WGS + axis) for axis in ("lat", "long"))
+    for place in record.thing_values(f"{SCHEMA}location"):
+        name = preferred_text(record.graph.all(place.text, f"{RDFS}label"))
+        latitude, longitude = (record.graph.one(place.text, WGS + axis) for axis in ("lat", "long"))
         if latitude and longitude:
             yield nowhere | {"name": name.text if name else None, "latitude": float(latitude), "longitude": float(longitude)}
 
@@ -239,7 +239,7 @@ def organization_row(held: Graph, iris: Iris) -> Row | None:
     """Return the row of an organization from all that is said of it, in whatever graph; None where it is none."""
     subject = next(iter(held.properties))
     own = subject.removeprefix(f"{iris.base}id/organization/")
-    if own == subject or not any(it.text == f"{ORG}Organization" for it in held.all(subject, f"{RDF}type")):
+    if own == subject or not any(item.text == f"{ORG}Organization" for item in held.all(subject, f"{RDF}type")):
         return None
     name = preferred_text(held.all(subject, f"{SKOS}prefLabel"))
     return {

@@ -27,34 +27,34 @@ def kind_number(kind: str) -> int:
     return KINDS.index(kind) + 1
 
 
-def thing_row(it: Record) -> Row:
+def thing_row(record: Record) -> Row:
     """Return the row of a published thing, with its marks ``[facet, code, bases]`` and its parties ``[organization, roles]``."""
-    title = preferred_text(it.thing_values(f"{DCT}title"))
-    start, end, issued = (it.graph.one(it.thing, name) for name in (f"{SCHEMA}startDate", f"{SCHEMA}endDate", f"{DCT}issued"))
-    status = it.graph.one(it.thing, f"{SCHEMA}eventStatus") or ""
+    title = preferred_text(record.thing_values(f"{DCT}title"))
+    start, end, issued = (record.graph.one(record.thing, name) for name in (f"{SCHEMA}startDate", f"{SCHEMA}endDate", f"{DCT}issued"))
+    status = record.graph.one(record.thing, f"{SCHEMA}eventStatus") or ""
     return {
-        "iri": it.thing,
-        "kind": kind_number(it.kind),
-        "source": it.source,
-        "record": it.record,
+        "iri": record.thing,
+        "kind": kind_number(record.kind),
+        "source": record.source,
+        "record": record.record,
         "title": title.text if title else None,
         "language": title.language if title else None,
         "begins": start,
         "ends": end,
         "issued": issued,
-        "first_seen": it.graph.one(it.record, f"{DCT}issued"),
-        "changed": it.graph.one(it.record, f"{DCT}modified"),
-        "venue": it.graph.one(it.thing, f"{it.iris.ns}venue"),
+        "first_seen": record.graph.one(record.record, f"{DCT}issued"),
+        "changed": record.graph.one(record.record, f"{DCT}modified"),
+        "venue": record.graph.one(record.thing, f"{record.iris.ns}venue"),
         "cancelled": status.endswith("Cancelled"),
-        "marks": sorted(_marks(it)),
-        "parties": sorted(_parties(it).items()),
-        "prizes": [_prize(it, prize.text) for prize in it.thing_values(f"{VIVO}relatedBy")],
+        "marks": sorted(_marks(record)),
+        "parties": sorted(_parties(record).items()),
+        "prizes": [_prize(record, prize.text) for prize in record.thing_values(f"{VIVO}relatedBy")],
     }
 
 
 def organization_row(graph: Graph, iri: str, iris: Iris) -> Row | None:
     """Return the row of an organization from all that is said of it, in whatever graph; None where it is none."""
-    if not any(it.text == f"{ORG}Organization" for it in graph.all(iri, f"{RDF}type")):
+    if not any(item.text == f"{ORG}Organization" for item in graph.all(iri, f"{RDF}type")):
         return None
     name = preferred_text(graph.all(iri, f"{SKOS}prefLabel"))
     source = iri.removeprefix(f"{iris.base}id/organization/").partition("/")[0]
@@ -83,32 +83,37 @@ def organization_row(graph: Graph, iri: str, iris: Iris) -> Row | None:
 Mark = tuple[str, str, int]
 
 
-def _marks(it: Record) -> set[Mark]:
-    ns, of = it.iris.ns, it.thing_values
-    found: set[Mark] = {("kind", it.kind, _ALL), ("source", it.source, _ALL), *_languages(it.graph, it.thing), *_ties(it)}
+def _marks(record: Record) -> set[Mark]:
+    ns, of = record.iris.ns, record.thing_values
+    found: set[Mark] = {
+        ("kind", record.kind, _ALL),
+        ("source", record.source, _ALL),
+        *_languages(record.graph, record.thing),
+        *_ties(record),
+    }
     for name, predicate in (
         ("country", f"{DCT}spatial"),
         ("coverage", f"{ns}coverage"),
         ("status", f"{ns}status"),
         ("type", f"{ns}activityType"),
     ):
-        found |= _coded(name, of(predicate), it.iris)
-    if it.kind == "document":
+        found |= _coded(name, of(predicate), record.iris)
+    if record.kind == "document":
         found |= {("document", sort.text, _ALL) for sort in of(f"{DCT}type")}
     for prize in of(f"{VIVO}relatedBy"):
-        found |= _coded("prize", it.graph.all(prize.text, f"{ns}prizeCategory"), it.iris)
-        found |= _coded("stage", it.graph.all(prize.text, f"{ns}prizeStage"), it.iris)
-        found |= {("prizeyear", year.text, _ALL) for year in it.graph.all(prize.text, f"{ns}prizeYear")}
-    for result in it.graph.all(it.record, f"{ns}result"):
-        found |= _coded("remark", it.graph.all(result.text, f"{SH}resultSeverity"), it.iris)
-    began = it.graph.one(it.thing, f"{SCHEMA}startDate") or it.graph.one(it.thing, f"{DCT}issued") or ""
+        found |= _coded("prize", record.graph.all(prize.text, f"{ns}prizeCategory"), record.iris)
+        found |= _coded("stage", record.graph.all(prize.text, f"{ns}prizeStage"), record.iris)
+        found |= {("prizeyear", year.text, _ALL) for year in record.graph.all(prize.text, f"{ns}prizeYear")}
+    for result in record.graph.all(record.record, f"{ns}result"):
+        found |= _coded("remark", record.graph.all(result.text, f"{SH}resultSeverity"), record.iris)
+    began = record.graph.one(record.thing, f"{SCHEMA}startDate") or record.graph.one(record.thing, f"{DCT}issued") or ""
     if began[:4].isascii() and began[:4].isdigit() and len(began[:4]) == 4:
         found.add(("year", began[:4], _ALL))
     return found
 
 
 def _coded(name: str, values: Iterable[Value], iris: Iris) -> set[Mark]:
-    return {(name, FACETS[name].code(it.text, iris), _ALL) for it in values if it.iri}
+    return {(name, FACETS[name].code(value.text, iris), _ALL) for value in values if value.iri}
 
 
 def _languages(graph: Graph, subject: str) -> Iterator[Mark]:
@@ -118,31 +123,31 @@ def _languages(graph: Graph, subject: str) -> Iterator[Mark]:
                 yield "language", primary_language(text.language), _ALL
 
 
-def _ties(it: Record) -> Iterator[Mark]:
+def _ties(record: Record) -> Iterator[Mark]:
     """Yield each concept once, with the bits of all the ways in which it came to be tied."""
     bits: dict[tuple[str, str], int] = {}
     for name, scheme in _TIES.items():
         for basis, bit in BITS.items():
-            for concept in it.claims(scheme, basis.value):
+            for concept in record.claims(scheme, basis.value):
                 if concept.iri:
-                    key = (name, FACETS[name].code(concept.text, it.iris))
+                    key = (name, FACETS[name].code(concept.text, record.iris))
                     bits[key] = bits.get(key, 0) | bit
                     yield "basis", basis.value, _ALL
     yield from ((name, code, bit) for (name, code), bit in bits.items())
 
 
-def _parties(it: Record) -> dict[str, int]:
+def _parties(record: Record) -> dict[str, int]:
     found: dict[str, int] = {}
     for predicate, bit in _ROLES.items():
-        for party in it.thing_values(predicate if "/" in predicate else it.iris.ns + predicate):
+        for party in record.thing_values(predicate if "/" in predicate else record.iris.ns + predicate):
             if party.iri:
                 found[party.text] = found.get(party.text, 0) | bit
     return found
 
 
-def _prize(it: Record, prize: str) -> list[str | None]:
-    values = (next(iter(it.graph.all(prize, it.iris.ns + name)), None) for name in ("prizeCategory", "prizeStage", "prizeYear"))
+def _prize(record: Record, prize: str) -> list[str | None]:
+    values = (next(iter(record.graph.all(prize, record.iris.ns + name)), None) for name in ("prizeCategory", "prizeStage", "prizeYear"))
     return [
-        FACETS[name].code(value.text, it.iris) if value else None
+        FACETS[name].code(value.text, record.iris) if value else None
         for name, value in zip(("prize", "stage", "prizeyear"), values, strict=True)
     ]

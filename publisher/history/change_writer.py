@@ -95,7 +95,7 @@ class ChangeWriter:
 
     def end(self) -> tuple[int, int]:
         """Store the sizes of the sets; return the last place and the number of changes."""
-        rows = [(it.id, name, it.size) for name, it in self._sets.items()]
+        rows = [(item.id, name, item.size) for name, item in self._sets.items()]
         self.file.executemany("INSERT OR REPLACE INTO named VALUES (?, ?, ?)", rows)
         return self._places, self._sets[ALL].size if ALL in self._sets else 0
 
@@ -155,13 +155,16 @@ class ChangeWriter:
         fresh = before is None or before[0] == ChangeType.GONE
         return deed if deed is ChangeType.GONE else ChangeType.NEW if fresh else ChangeType.CHANGED
 
-    def _write(self, it: _Known, name: str, before: int) -> None:
+    def _write(self, known: _Known, name: str, before: int) -> None:
         put = self.file.execute
-        put("UPDATE log SET next = ? WHERE place = ?", (it.place, before))
-        sets = " ".join(sorted(it.leaves))
-        put("INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, NULL)", (it.place, it.id, it.entry, it.change_type, it.kind, sets, before))
-        put("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", (it.id, name, it.size, it.place))
-        rows = [(found.id, found.size, it.place) for found in map(self._increment, sorted(all_sets(name, it.kind, it.leaves)))]
+        put("UPDATE log SET next = ? WHERE place = ?", (known.place, before))
+        sets = " ".join(sorted(known.leaves))
+        put(
+            "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+            (known.place, known.id, known.entry, known.change_type, known.kind, sets, before),
+        )
+        put("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", (known.id, name, known.size, known.place))
+        rows = [(found.id, found.size, known.place) for found in map(self._increment, sorted(all_sets(name, known.kind, known.leaves)))]
         self.file.executemany("INSERT INTO placed VALUES (?, ?, ?)", rows)
 
     def _increment(self, name: str) -> _Set:
@@ -177,7 +180,7 @@ def all_sets(name: str, kind: str, leaves: frozenset[str]) -> set[str]:
     ['all', 'goal', 'goal:3', 'goal:3:declared', 'kind', 'kind:event', 'source', 'source:demo']
     """
     own = (f"source:{name.partition('/')[0]}", *((f"kind:{kind}",) if kind else ()), *leaves)
-    return {ALL, *(above for it in own for above in _paths(it))}
+    return {ALL, *(above for item in own for above in _paths(item))}
 
 
 @lru_cache(4096)

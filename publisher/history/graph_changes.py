@@ -66,8 +66,8 @@ def read_graph_changes(folder: Path, base: str, graph: str, position: int) -> tu
 
 def _ordered(found: Iterable[GraphChange]) -> tuple[GraphChange, ...]:
     out: list[GraphChange] = []
-    for it in found:
-        out.append(replace(it, time=max(it.time, out[-1].time)) if out else it)
+    for item in found:
+        out.append(replace(item, time=max(item.time, out[-1].time)) if out else item)
     return tuple(out)
 
 

@@ -40,7 +40,7 @@ class Memento(NamedTuple):
 
 def mementos(found: Sequence[GraphChange]) -> list[Memento]:
     """Return the states after each touch, the first first; of those that fall in one second, the last."""
-    return [Memento(time, entry) for time, entry in {it.time: it.entry for it in found}.items()]
+    return [Memento(time, entry) for time, entry in {item.time: item.entry for item in found}.items()]
 
 
 def parse_stamp(stamp: str) -> int | None:
@@ -57,7 +57,7 @@ def parse_stamp(stamp: str) -> int | None:
 
 def memento_at(known: Sequence[Memento], time: int) -> Memento | None:
     """Return the state that held at *time*, None before the first."""
-    return next((it for it in reversed(known) if it.time <= time), None)
+    return next((item for item in reversed(known) if item.time <= time), None)
 
 
 def links(host: str, graph: str, known: Sequence[Memento], shown: Memento | None = None) -> list[Link]:
@@ -65,16 +65,16 @@ def links(host: str, graph: str, known: Sequence[Memento], shown: Memento | None
     out = [Link("original", f"{host}/{graph}"), Link("timegate", f"{host}/timegate/{graph}")]
     out.append(_range(Link("timemap" if shown else "self", f"{host}/timemap/{graph}", (("type", MEDIA),)), known))
     if shown is None:
-        return out + [_linked(host, graph, it, known) for it in known]
+        return out + [_linked(host, graph, item, known) for item in known]
     place = known.index(shown)
     near = {0: "", len(known) - 1: "", place - 1: "prev", place: "", place + 1: "next"}
     return out + [_linked(host, graph, known[spot], known, near[spot]) for spot in sorted(near) if 0 <= spot < len(known)]
 
 
-def _linked(host: str, graph: str, it: Memento, known: Sequence[Memento], near: str = "") -> Link:
-    roles = [name for name, end in (("first", known[0]), ("last", known[-1])) if it == end]
+def _linked(host: str, graph: str, memento: Memento, known: Sequence[Memento], near: str = "") -> Link:
+    roles = [name for name, end in (("first", known[0]), ("last", known[-1])) if memento == end]
     rel = " ".join([*roles, *([near] if near else []), "memento"])
-    return Link(rel, host + it.address(graph), (("datetime", it.date),))
+    return Link(rel, host + memento.address(graph), (("datetime", memento.date),))
 
 
 def _range(link: Link, known: Sequence[Memento]) -> Link:

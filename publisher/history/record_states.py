@@ -51,7 +51,7 @@ class RecordState:
     @property
     def topic(self) -> str:
         """Return what the record describes, or the record itself if that is unknown."""
-        return next((it.value for it in self._known().get((self.graph, _TOPIC), ())), self.graph)
+        return next((item.value for item in self._known().get((self.graph, _TOPIC), ())), self.graph)
 
     def _known(self) -> dict[tuple[str, str], list[Term]]:
         if not self._facts:
@@ -73,14 +73,14 @@ def preferred_text(found: Sequence[Term], languages: Sequence[str] = ("en",)) ->
     """Choose a text: in the first of *languages* that there is, else in none, else any."""
     rank: dict[str | None, int] = {tag: place for place, tag in enumerate(languages)}
     rank[None] = len(languages)
-    return min(found, key=lambda it: rank.get(it.language, len(languages) + 1), default=None)
+    return min(found, key=lambda item: rank.get(item.language, len(languages) + 1), default=None)
 
 
-def written(it: Term) -> str:
+def written(term: Term) -> str:
     """Write a term in canonical N-Triples."""
-    if it.is_iri:
-        return f"<{it.value}>"
-    return literal(it.value, it.language) + (f"^^<{it.datatype}>" if it.datatype and not it.language else "")
+    if term.is_iri:
+        return f"<{term.value}>"
+    return literal(term.value, term.language) + (f"^^<{term.datatype}>" if term.datatype and not term.language else "")
 
 
 async def wait_until_current(service: QueryService) -> Watermark:
@@ -104,16 +104,16 @@ async def read_states(service: QueryService, wanted: Sequence[Change]) -> list[R
 
 
 async def _read_batch(service: QueryService, wanted: Sequence[Change]) -> list[RecordState]:
-    until, least = time.monotonic() + PATIENCE, max(it.entry for it in wanted)
+    until, least = time.monotonic() + PATIENCE, max(item.entry for item in wanted)
     while True:
-        asked = sorted({service.iris.base + it.graph for it in wanted})
+        asked = sorted({service.iris.base + item.graph for item in wanted})
         text = query("graphs").replace("GRAPHS", " ".join(map(iri, asked)))
         answered, by = await service.query_internal(QueryRequest(text, base=service.iris.base))
         is_announced = by is not None and by.position >= least  # a change is not announced before its data are shown
         later = await asyncio.to_thread(_later_rows, service.history, wanted, service.latest_position(by)) if by and is_announced else None
         if later is not None:
             now = await asyncio.to_thread(_read, answered)
-            return [_state(service.iris.base + it.graph, now, later[number]) for number, it in enumerate(wanted)]
+            return [_state(service.iris.base + item.graph, now, later[number]) for number, item in enumerate(wanted)]
         if time.monotonic() > until:
             raise NotReady("store and history are still being brought level with the journal; ask again in a moment")
         await asyncio.sleep(_PAUSE)
@@ -130,7 +130,7 @@ def _later_rows(folder: Path, wanted: Sequence[Change], position: int) -> list[l
             known = file.execute("SELECT position FROM mark").fetchone()
             if not known or known[0] < position:
                 return None
-            found = (file.execute(_LATER, (short(it.graph, ""), it.entry, position)).fetchall() for it in wanted)
+            found = (file.execute(_LATER, (short(item.graph, ""), item.entry, position)).fetchall() for item in wanted)
             return [[unpacked(rows).decode() for _, rows in them if rows is not None] for them in found]
     except sqlite3.OperationalError:
         return None
@@ -157,8 +157,8 @@ def _undo(held: Iterable[tuple[str, str, Term]], later: Sequence[str]) -> Iterat
     store = Store()
     store.extend(Quad(NamedNode(s), NamedNode(p), to_node(o)) for s, p, o in held)
     for rows in later:
-        for it in _rows(rows, "A"):
-            store.remove(it)
+        for row in _rows(rows, "A"):
+            store.remove(row)
         store.extend(_rows(rows, "D"))
     for quad in store:
         assert isinstance(quad.subject, NamedNode)

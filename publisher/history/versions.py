@@ -43,13 +43,13 @@ def undo_changes(now: Description, found: Sequence[GraphChange], entry: int) -> 
     if not found or found[0].entry > entry:
         return replace(now, statements=())
     store = Store()
-    store.extend(Quad(*it) for it in to_triples(now))
+    store.extend(Quad(*triple) for triple in to_triples(now))
     for touch in reversed(found):
         if touch.entry > entry:
-            for it in _rows(touch, "A"):
-                store.remove(Quad(*it))
-            store.extend(Quad(*it) for it in _rows(touch, "D"))
-    return with_triples((it.triple for it in store), now)
+            for row in _rows(touch, "A"):
+                store.remove(Quad(*row))
+            store.extend(Quad(*row) for row in _rows(touch, "D"))
+    return with_triples((item.triple for item in store), now)
 
 
 def describe_change(touch: GraphChange, about: Description) -> tuple[Description, Description]:
@@ -59,7 +59,7 @@ def describe_change(touch: GraphChange, about: Description) -> tuple[Description
 
 def _rows(touch: GraphChange, sign: str) -> Iterable[Triple]:
     text = "".join(f"{row[2:]} .\n" for row in touch.rows or () if row.startswith(sign))
-    return (it.triple for it in parse(text.encode(), RdfFormat.N_TRIPLES, lenient=True))
+    return (item.triple for item in parse(text.encode(), RdfFormat.N_TRIPLES, lenient=True))
 
 
 SHOWN_CHANGES = 20  # changes that a page shows, the newest
@@ -84,20 +84,29 @@ class GraphChangeView:
 def recent_changes(found: Sequence[GraphChange], about: Description, iris: Iris) -> list[GraphChangeView]:
     """Return the newest changes of the graph that *about* describes, the newest first."""
     graph = about.iri.removeprefix(iris.base)
-    known = {it.entry: it for it in mementos(found)}
-    return [_change(it, about, iris, known.get(it.entry), graph) for it in islice(reversed(found), SHOWN_CHANGES)]
+    known = {memento.entry: memento for memento in mementos(found)}
+    return [_change(item, about, iris, known.get(item.entry), graph) for item in islice(reversed(found), SHOWN_CHANGES)]
 
 
-def _change(it: GraphChange, about: Description, iris: Iris, memento: Memento | None, graph: str) -> GraphChangeView:
-    added, removed = describe_change(it, about)
-    time = datetime.fromtimestamp(it.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+def _change(graph_change: GraphChange, about: Description, iris: Iris, memento: Memento | None, graph: str) -> GraphChangeView:
+    added, removed = describe_change(graph_change, about)
+    time = datetime.fromtimestamp(graph_change.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     address = memento.address(graph) if memento else None
     shown = (added.statements[:SHOWN_ROWS], removed.statements[:SHOWN_ROWS])
-    return GraphChangeView(iris.run(it.run), time, address, it.added, it.removed, *shown, it.rows is None, _fields(it, iris.base))
+    return GraphChangeView(
+        iris.run(graph_change.run),
+        time,
+        address,
+        graph_change.added,
+        graph_change.removed,
+        *shown,
+        graph_change.rows is None,
+        _fields(graph_change, iris.base),
+    )
 
 
-def _fields(it: GraphChange, base: str) -> tuple[FieldView, ...]:
+def _fields(graph_change: GraphChange, base: str) -> tuple[FieldView, ...]:
     """Return the changed fields, with labels in the language of the request; none for the change that brought the whole."""
-    rows = it.rows or ()
+    rows = graph_change.rows or ()
     removed, added = ([row[2:] for row in rows if row.startswith(sign)] for sign in ("D ", "A "))
     return tuple(field_views(removed, added, base, current_locale().language, gettext))

@@ -224,7 +224,7 @@ CLASSES = {
 Frame = dict[str, object]
 _OMITTED: Frame = {"@omitDefault": True}  # processors look for it at each property, not only at the top
 _NEVER: Frame = {"@embed": "@never", **_OMITTED}
-_TEXTS = {it.name: it.property for it in TERMS if it.kind is ValueKind.TEXT}
+_TEXTS = {item.name: item.property for item in TERMS if item.kind is ValueKind.TEXT}
 
 
 def _only(*names: str, **nested: Frame) -> Frame:

@@ -102,7 +102,7 @@ class JournalReader:
                 self._decoded.clear()
             if decoded.is_small:
                 self._decoded[entry.number] = decoded
-            while sum(it.size for it in self._decoded.values()) > SMALL:
+            while sum(item.size for item in self._decoded.values()) > SMALL:
                 self._decoded.popitem(last=False)
             return decoded
 

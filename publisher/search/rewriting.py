@@ -134,7 +134,7 @@ def _insert(query: str, gaps: list[tuple[int, int]], insertions: list[tuple[int,
     out: list[str] = []
     moved: list[Insertion] = []
     last = 0
-    for place, text in sorted(insertions, key=lambda it: it[0]):
+    for place, text in sorted(insertions, key=lambda insertion: insertion[0]):
         line, column = line_and_column(query, place)
         moved.append((line, column, len(text)))
         out += ["".join(chars[last:place]), text]

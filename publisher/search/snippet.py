@@ -89,8 +89,8 @@ def best_text(texts: Texts, mark: Marker, language: str | None) -> tuple[str, st
     if not texts:
         return None
 
-    def rank(it: tuple[str, str | None]) -> tuple[bool, bool, bool]:
-        found = any(piece.is_match for piece in mark.pieces(*it))
-        return (not found, primary_language(it[1]) != language, primary_language(it[1]) != "en")
+    def rank(item: tuple[str, str | None]) -> tuple[bool, bool, bool]:
+        found = any(piece.is_match for piece in mark.pieces(*item))
+        return (not found, primary_language(item[1]) != language, primary_language(item[1]) != "en")
 
     return min(texts, key=rank)

@@ -186,27 +186,27 @@ def _parse_term(walk: PatternCursor) -> tuple[Token, ...]:
 
 def _parse_statement(walk: PatternCursor, start: int) -> None:
     """Walk through a subject with its properties and objects; *start* is where its basic graph pattern begins."""
-    it = _Statement(_parse_term(walk))
+    statement = _Statement(_parse_term(walk))
     while True:
         while walk.current.text == ";":
-            it.semicolons.append(walk.advance())
-            it.parts_before.append(len(it.parts))
+            statement.semicolons.append(walk.advance())
+            statement.parts_before.append(len(statement.parts))
         if not _verb_follows(walk.current):
             break
-        _parse_part(walk, it)
+        _parse_part(walk, statement)
         if walk.current.text != ";":
             break
     end = walk.tokens[walk.index - 1].end
     if walk.current.text == "." and walk.current.kind == "other":
         end = walk.advance().end
-    walk.calls += _search_calls(walk, it, start, end)
+    walk.calls += _search_calls(walk, statement, start, end)
 
 
 def _verb_follows(token: Token) -> bool:
     return token.kind in ("iri", "name", "variable") or token.text in ("^", "!", "(") or token.text == "a"
 
 
-def _parse_part(walk: PatternCursor, it: _Statement) -> None:
+def _parse_part(walk: PatternCursor, statement: _Statement) -> None:
     """Take a property or a path, and its objects."""
     verb, path = walk.current, _parse_path(walk)
     search = path == 1 and walk.is_search_property(verb)
@@ -217,7 +217,7 @@ def _parse_part(walk: PatternCursor, it: _Statement) -> None:
             raise walk.error(walk.current, "text:query takes one search; write it again for another")
         walk.advance()
         _parse_term(walk)
-    it.parts.append((verb, tuple(walk.tokens[begin : walk.index]), walk.tokens[walk.index - 1].end, search))
+    statement.parts.append((verb, tuple(walk.tokens[begin : walk.index]), walk.tokens[walk.index - 1].end, search))
 
 
 def _parse_path(walk: PatternCursor) -> int:
@@ -239,17 +239,17 @@ def _parse_path(walk: PatternCursor) -> int:
     return walk.index - begin
 
 
-def _search_calls(walk: PatternCursor, it: _Statement, start: int, end: int) -> Iterator[SearchCall]:
+def _search_calls(walk: PatternCursor, statement: _Statement, start: int, end: int) -> Iterator[SearchCall]:
     """Yield the searches of a statement, each with what is to be taken out for it."""
-    wanted = [place for place, part in enumerate(it.parts) if part[3]]
+    wanted = [place for place, part in enumerate(statement.parts) if part[3]]
     if not wanted:
         return
-    whole = len(wanted) == len(it.parts)
-    first = next((place for place, part in enumerate(it.parts) if not part[3]), 0)
-    early = [(mark.start, mark.end) for mark, after in zip(it.semicolons, it.parts_before, strict=True) if after <= first]
+    whole = len(wanted) == len(statement.parts)
+    first = next((place for place, part in enumerate(statement.parts) if not part[3]), 0)
+    early = [(mark.start, mark.end) for mark, after in zip(statement.semicolons, statement.parts_before, strict=True) if after <= first]
     for place in wanted:
-        verb, asked, last, _ = it.parts[place]
-        if not whole and len(it.subject) > 1:
-            raise walk.error(it.subject[0], "a list with a score has no property but text:query; write the others apart")
-        gaps = ((it.subject[0].start, end),) if whole else ((verb.start, last), *early)
-        yield SearchCall(it.subject, asked, verb, start, gaps)
+        verb, asked, last, _ = statement.parts[place]
+        if not whole and len(statement.subject) > 1:
+            raise walk.error(statement.subject[0], "a list with a score has no property but text:query; write the others apart")
+        gaps = ((statement.subject[0].start, end),) if whole else ((verb.start, last), *early)
+        yield SearchCall(statement.subject, asked, verb, start, gaps)

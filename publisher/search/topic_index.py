@@ -138,14 +138,14 @@ def _labels(topic: Topic, synonyms: Synonyms) -> tuple[Texts, Texts]:
         (text, language)
         for language in LANGUAGES
         if language not in known
-        for text in (load_translations(language).gettext(it) for it in english)
+        for text in (load_translations(language).gettext(item) for item in english)
         if text not in english
     ]
     own = "scheme/" + topic.iri.rpartition("/scheme/")[2]
     more = synonyms.get(topic.iri, ()) + synonyms.get(own, ())
     code = [(topic.iri.rpartition("/")[2], None)] if topic.scheme == "action-line" else []
     every = dict.fromkeys([*topic.preferred, *translated, *topic.others, *code, *more])
-    return tuple(it for it in every if len(it[0]) <= SHORT), tuple(it for it in every if len(it[0]) > SHORT)
+    return tuple(item for item in every if len(item[0]) <= SHORT), tuple(item for item in every if len(item[0]) > SHORT)
 
 
 @cache

@@ -60,7 +60,7 @@ class Description:
     def all(self, name: str, subject: str | None = None) -> list[Term]:
         """Return the values of the property *name*, such as ``dct:title``, of *subject* or of the thing itself."""
         about, predicate = subject or self.iri, self.expand(name)
-        return [it.object for it in self.statements if it.subject == about and it.predicate == predicate]
+        return [statement.object for statement in self.statements if statement.subject == about and statement.predicate == predicate]
 
     def one(self, name: str, subject: str | None = None) -> Term | None:
         """Return the first value of the property *name*, None if there is none."""
@@ -69,7 +69,11 @@ class Description:
     def subjects(self, name: str, value: str) -> list[str]:
         """Return what has the IRI *value* for the property *name*."""
         predicate = self.expand(name)
-        return [it.subject for it in self.statements if it.predicate == predicate and it.object.is_iri and it.object.value == value]
+        return [
+            statement.subject
+            for statement in self.statements
+            if statement.predicate == predicate and statement.object.is_iri and statement.object.value == value
+        ]
 
     def name(self, value: str | Term) -> str:
         """Return the English name of what an IRI names, or its last part."""
@@ -135,17 +139,19 @@ def prefer_english(rows: Iterable[Row], thing: str = "thing", name: str = "name"
     return found
 
 
-def to_triples(it: Description) -> Iterator[Triple]:
+def to_triples(description: Description) -> Iterator[Triple]:
     """Return the statements as the engine's triples."""
-    return (Triple(NamedNode(s.subject), NamedNode(s.predicate), to_node(s.object)) for s in it.statements)
+    return (Triple(NamedNode(s.subject), NamedNode(s.predicate), to_node(s.object)) for s in description.statements)
 
 
 def with_triples(found: Iterable[Triple], about: Description) -> Description:
     """Describe the same thing as *about* by other triples; its names stay."""
-    rows = ({"subject": from_node(it.subject), "predicate": from_node(it.predicate), "object": from_node(it.object)} for it in found)
+    rows = (
+        {"subject": from_node(item.subject), "predicate": from_node(item.predicate), "object": from_node(item.object)} for item in found
+    )
     return replace(about, statements=_statements(rows))
 
 
-def serialize_description(it: Description, row: GraphFormat) -> bytes:
+def serialize_description(description: Description, row: GraphFormat) -> bytes:
     """Write the statements as RDF in the format *row*."""
-    return serialize(to_triples(it), format=row.writer, prefixes={**PREFIXES, "wsis": it.spaces["wsis"]}) or b""
+    return serialize(to_triples(description), format=row.writer, prefixes={**PREFIXES, "wsis": description.spaces["wsis"]}) or b""

@@ -232,7 +232,7 @@ class QueryService:
             snapshot = newest_snapshot(self._snapshots)
             if snapshot is None or snapshot == self.snapshot:
                 return
-            self._known = {it.path: it for it in (self.snapshot, snapshot) if it}
+            self._known = {item.path: item for item in (self.snapshot, snapshot) if item}
             await asyncio.gather(self._public.show(snapshot.path), self._own.show(snapshot.path))
             self._answers.clear()
             self.behind = max(

@@ -54,7 +54,7 @@ def recompute(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], 
         else quad
         for quad in stored
     }
-    return out, min((turn for it in now.values() if (turn := next_change(it, at))), default=None)
+    return out, min((turn for item in now.values() if (turn := next_change(item, at))), default=None)
 
 
 def _text(term: object) -> str:

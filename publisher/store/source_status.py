@@ -43,13 +43,13 @@ class SourceStatus:
         return self.properties.get("lastFullHarvest")
 
 
-def last_confirmed(source_status: SourceStatus | None, it: Description, record: str) -> str | None:
+def last_confirmed(source_status: SourceStatus | None, description: Description, record: str) -> str | None:
     """Return when a record was last known to be at its source: in a full harvest, or when a run last wrote it.
 
     None where it has vanished or is gone, or if its status is unknown.
     """
-    status, modified = it.one("adms:status", record), it.one("dct:modified", record)
-    if status is None or status.value != it.expand("wsis:published"):
+    status, modified = description.one("adms:status", record), description.one("dct:modified", record)
+    if status is None or status.value != description.expand("wsis:published"):
         return None
     return max(
         [time for time in (source_status.last_full_harvest if source_status else None, modified.value if modified else None) if time],
@@ -81,13 +81,13 @@ async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:
 
 def count_by_state(found: Mapping[str, SourceStatus], at: datetime) -> dict[Freshness, int]:
     """Count the sources by state."""
-    counted = Counter(it.state(at) for it in found.values())
+    counted = Counter(item.state(at) for item in found.values())
     return {state: counted[state] for state in Freshness if counted[state]}
 
 
 def next_status_change(found: Mapping[str, SourceStatus], at: datetime) -> datetime | None:
     """Return when the state of some source may change next by time alone."""
-    return min((turn for it in found.values() if (turn := next_change(it.marks, at))), default=None)
+    return min((turn for item in found.values() if (turn := next_change(item.marks, at))), default=None)
 
 
 @dataclass(frozen=True, slots=True)

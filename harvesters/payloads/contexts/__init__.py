@@ -51,7 +51,7 @@ def inline_contexts(value: Any, find: Find) -> Any:
         return [inline_contexts(item, find) for item in value]
     if not isinstance(value, dict):
         return value
-    return {name: _context(it, find) if name == "@context" else inline_contexts(it, find) for name, it in value.items()}
+    return {name: _context(element, find) if name == "@context" else inline_contexts(element, find) for name, element in value.items()}
 
 
 def _context(value: Any, find: Find) -> Any:
@@ -68,7 +68,7 @@ def has_remote_context(value: Any) -> bool:
         return any(map(has_remote_context, value))
     if not isinstance(value, dict):
         return False
-    return any(_named(it) if name == "@context" else has_remote_context(it) for name, it in value.items())
+    return any(_named(element) if name == "@context" else has_remote_context(element) for name, element in value.items())
 
 
 def _named(value: Any) -> bool:

@@ -75,7 +75,7 @@ async def describe(service: QueryService) -> Description:
         triples += void_statements(await _count(service), service.iris, namespaces(service.iris))
     return Description(
         dataset,
-        tuple(sorted(dict.fromkeys(triples), key=lambda it: it.subject != dataset)),
+        tuple(sorted(dict.fromkeys(triples), key=lambda triple: triple.subject != dataset)),
         {},
         namespaces(service.iris),
     )

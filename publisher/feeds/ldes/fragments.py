@@ -56,7 +56,7 @@ def days(changed_days: Sequence[tuple[int, int]]) -> list[Day]:
 
 def months(changed_days: Sequence[Day]) -> dict[str, list[Day]]:
     """Return the days by month, such as ``2026-03``."""
-    return {name: list(month_days) for name, month_days in groupby(changed_days, key=lambda it: it.span.name[:7])}
+    return {name: list(month_days) for name, month_days in groupby(changed_days, key=lambda day: day.span.name[:7])}
 
 
 def month(name: str) -> Span:

@@ -52,9 +52,9 @@ def build_report(data: Path, iris: Iris, number: int | None, language: str, chos
     names = FacetLabels(iris, {source.name: source.title for source in release.sources})
     with use_language(language if language in LANGUAGES else "en"):
         of = parse_scope(release.number, language, chosen, names)
-        with open_report_data(data, release, iris) as it:
-            parts, method = list(sections(it, of, names)), methods(it, of, iris.base)
-            cited = citation(it, _title(release, of, names), f"{iris.base}reports/{of.name}/{REPORT}")
+        with open_report_data(data, release, iris) as report_data:
+            parts, method = list(sections(report_data, of, names)), methods(report_data, of, iris.base)
+            cited = citation(report_data, _title(release, of, names), f"{iris.base}reports/{of.name}/{REPORT}")
         files, title = _files(release, of, names, parts, method, cited, iris), _title(release, of, names)
     sizes = {file: len(content) for file, content in files.items()}
     report = Report(of.name, title, release.number, language, release.issued, dict(of.chosen), sizes)
@@ -116,8 +116,10 @@ def _lead(release: Release) -> str:
 
 def _report_json(report: Report, parts: list[Section]) -> bytes:
     empty = Grid((), ())
-    grids = [(it, it.grid or empty) for it in parts if it.query or it.grid]
-    figures = [{"key": it.key, "title": it.title, "query": it.query or None, "heads": grid.heads, "rows": grid.rows} for it, grid in grids]
+    grids = [(part, part.grid or empty) for part in parts if part.query or part.grid]
+    figures = [
+        {"key": item.key, "title": item.title, "query": item.query or None, "heads": grid.heads, "rows": grid.rows} for item, grid in grids
+    ]
     return orjson.dumps({**_as_dict(report), "figures": figures}, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE)
 
 
@@ -146,4 +148,4 @@ def list_reports(reports: Path) -> list[Report]:
     for path in reports.glob(f"release-*/{NUMBERS}"):
         fields = orjson.loads(path.read_bytes())
         found.append(Report(**{name: fields[name] for name in Report.__slots__}))
-    return sorted(found, key=lambda it: (-it.release, it.name))
+    return sorted(found, key=lambda item: (-item.release, item.name))

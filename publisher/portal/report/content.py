@@ -66,53 +66,53 @@ class Section:
     keyed: bool = False  # whether the grid's first column is the colour of a series in the drawing
 
 
-def sections(it: ReportData, of: Scope, names: FacetLabels) -> Iterator[Section]:
+def sections(report_data: ReportData, of: Scope, names: FacetLabels) -> Iterator[Section]:
     """Draw up a report in the language of the visit."""
     wanted = of.filter
-    counts = it.tables.counts(wanted)
+    counts = report_data.tables.counts(wanted)
     chosen = {facet for facet, _code in of.chosen}  # their own counts would be of all, not of what the report is narrowed to
-    yield _key_findings(it, wanted, names, chosen)
-    yield _glance(it, of, names)
+    yield _key_findings(report_data, wanted, names, chosen)
+    yield _glance(report_data, of, names)
     for facet in ("line", "goal"):
         if facet not in chosen:
-            yield _bars(it, wanted, facet, names)
-    yield _matrix(it, wanted, names)
+            yield _bars(report_data, wanted, facet, names)
+    yield _matrix(report_data, wanted, names)
     if "country" not in chosen:
-        yield _map(it, wanted, names)
+        yield _map(report_data, wanted, names)
     for facet in ("region", "stakeholder", "type", "status"):
         if counts.get(facet) and facet not in chosen:
-            yield _bars(it, wanted, facet, names)
-    yield _trend(it, wanted, names)
+            yield _bars(report_data, wanted, facet, names)
+    yield _trend(report_data, wanted, names)
     if "line" not in chosen:
-        yield from _chapters(it, wanted, names)
-    yield _basis(it, of, names)
-    yield _gaps(it, wanted, names, chosen)
-    yield _sources(it, wanted, names)
-    yield _remarks(it, wanted, names)
+        yield from _chapters(report_data, wanted, names)
+    yield _basis(report_data, of, names)
+    yield _gaps(report_data, wanted, names, chosen)
+    yield _sources(report_data, wanted, names)
+    yield _remarks(report_data, wanted, names)
     if "country" not in chosen:
-        yield _country_annex(it, wanted, names)
+        yield _country_annex(report_data, wanted, names)
 
 
-def _key_findings(it: ReportData, wanted: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
-    counts, total = it.tables.counts(wanted), it.tables.total(wanted)
+def _key_findings(report_data: ReportData, wanted: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
+    counts, total = report_data.tables.counts(wanted), report_data.tables.total(wanted)
     parts = facet_findings(counts, names, total)
     found = [(sentence(f"{text[:1].upper()}{text[1:]}"), facet) for facet, text in parts if facet not in chosen]
-    found.append((matrix_finding(count_matrix(it.tables, wanted, names, it.links)), "matrix"))
+    found.append((matrix_finding(count_matrix(report_data.tables, wanted, names, report_data.links)), "matrix"))
     return Section("findings", _("Key findings"), findings=tuple(found) if total else ())
 
 
-def _chapters(it: ReportData, wanted: Filter, names: FacetLabels) -> Iterator[Section]:
+def _chapters(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Iterator[Section]:
     """Yield a chapter for each action line that has initiatives: what it serves, and three of them."""
     explanation = _("Each chapter has the SDGs that its initiatives serve, and its newest initiatives.")
     yield Section("lines", _("Action lines, one by one"), (explanation,))
     for code in sorted(leaf_codes("line", "action-line", names.iris), key=lambda code: sort_key("line", code, 0)):
         chosen = wanted.with_codes("line", code)
-        total, counts = it.tables.total(chosen), it.tables.counts(chosen)
+        total, counts = report_data.tables.total(chosen), report_data.tables.counts(chosen)
         if not total:
             continue
         newest = tuple(
             (item.title, period(item), names.name("source", item.source))
-            for item in _examples(it.tables.list_things(chosen, "newest", _LOOKED_AT))
+            for item in _examples(report_data.tables.list_things(chosen, "newest", _LOOKED_AT))
             if item.title
         )
         goals = sorted(counts.get("goal", {}).items(), key=lambda pair: sort_key("", *pair))[:_CHAPTER_BARS]
@@ -141,10 +141,12 @@ def period(item: ListItem) -> str:
     return "–".join(years) if any(years) else ""
 
 
-def _country_annex(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
+def _country_annex(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
     """Return all countries, with the action lines and SDGs that their initiatives have."""
-    counts = it.tables.counts(wanted.with_codes("country")).get("country", {})
-    lines, goals = (Counter(country for country, _code in it.tables.cross_tabulate(wanted, "country", facet)) for facet in ("line", "goal"))
+    counts = report_data.tables.counts(wanted.with_codes("country")).get("country", {})
+    lines, goals = (
+        Counter(country for country, _code in report_data.tables.cross_tabulate(wanted, "country", facet)) for facet in ("line", "goal")
+    )
     rows = tuple(
         (names.name("country", code), format_number(lines[code]), format_number(goals[code]), format_number(things))
         for code, things in sorted(counts.items(), key=lambda pair: names.name("country", pair[0]))
@@ -153,17 +155,17 @@ def _country_annex(it: ReportData, wanted: Filter, names: FacetLabels) -> Sectio
     return Section("countries", _("Annex: countries"), (), None, grid, asking.counts(wanted, "country", names.iris))
 
 
-def citation(it: ReportData, title: str, address: str) -> str:
+def citation(report_data: ReportData, title: str, address: str) -> str:
     """Return how to cite the report."""
-    day = format_date(date.fromisoformat(it.release.day))
+    day = format_date(date.fromisoformat(report_data.release.day))
     return _("{publisher}: {title}. Data release {release}, {day}. {address}").format(
-        publisher=NAME, title=title, release=it.release.number, day=day, address=address
+        publisher=NAME, title=title, release=report_data.release.number, day=day, address=address
     )
 
 
-def _glance(it: ReportData, of: Scope, names: FacetLabels) -> Section:
+def _glance(report_data: ReportData, of: Scope, names: FacetLabels) -> Section:
     every = asking.make_filter(**dict(of.chosen))
-    kinds = it.tables.counts(every).get("kind", {})
+    kinds = report_data.tables.counts(every).get("kind", {})
     rows = tuple(
         (names.name("kind", kind), format_number(things)) for kind, things in sorted(kinds.items(), key=lambda pair: sort_key("", *pair))
     )
@@ -172,22 +174,20 @@ def _glance(it: ReportData, of: Scope, names: FacetLabels) -> Section:
     return Section("kinds", _("At a glance"), (explanation,), None, grid, asking.counts(every, "kind", names.iris))
 
 
-def _bars(it: ReportData, wanted: Filter, facet: str, names: FacetLabels) -> Section:
-    found = facet_panel(facet, it.tables.counts(wanted).get(facet, {}), wanted, names)
+def _bars(report_data: ReportData, wanted: Filter, facet: str, names: FacetLabels) -> Section:
+    found = facet_panel(facet, report_data.tables.counts(wanted).get(facet, {}), wanted, names)
     drawn = [bar for bar in found.bars if bar.value][:_BARS]
     text = () if drawn else (_("No data reported."),)
     drawing = bar_chart([Bar(bar.name, bar.value, bar.href) for bar in drawn], found.title) if drawn else None
     return Section(facet, found.title, text, drawing, None, asking.counts(wanted, facet, names.iris))
 
 
-def _matrix(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
-    found = count_matrix(it.tables, wanted, names, it.links)
+def _matrix(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
+    found = count_matrix(report_data.tables, wanted, names, report_data.links)
     text = matrix_finding(found)
     ringed = _("A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ.")
     dotted = _("In the table, a dot marks a link of the official matrix.")
-    rows = tuple(
-        (f"{line.code} {_short(line)}", *(_cell(found, line.code, goal.code) for goal in found.goals)) for line in found.lines
-    )
+    rows = tuple((f"{line.code} {_short(line)}", *(_cell(found, line.code, goal.code) for goal in found.goals)) for line in found.lines)
     grid = Grid((facet_title("line"), *(goal.code for goal in found.goals)), rows, numeric=len(found.goals))
     return Section("matrix", _("Action lines and SDGs"), (text, ringed, dotted), found.chart(), grid, found.query)
 
@@ -201,18 +201,18 @@ def _cell(found: Matrix, line: str, goal: str) -> str:
     return f"{format_number(things) if things else ''}{' •' if (line, goal) in found.links else ''}".strip()
 
 
-def _map(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
-    counts = it.tables.counts(wanted.with_codes("country")).get("country", {})
+def _map(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
+    counts = report_data.tables.counts(wanted.with_codes("country")).get("country", {})
     ranked = sorted(counts.items(), key=lambda pair: sort_key("", *pair))[:_ROWS]
     grid = Grid(
         (facet_title("country"), _("Initiatives")), tuple((names.name("country", code), format_number(things)) for code, things in ranked)
     )
-    drawing = country_map(it.tables, wanted, names)
+    drawing = country_map(report_data.tables, wanted, names)
     return Section("country", _("Countries"), (), drawing, grid, asking.counts(wanted, "country", names.iris))
 
 
-def _trend(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
-    found = count_trend(it.tables, wanted, "region", names)
+def _trend(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
+    found = count_trend(report_data.tables, wanted, "region", names)
     text = (_("Each initiative is counted in its start year, or in its year of publication if it has no start date."),)
     drawing = found.chart() if found.years else None
     return Section("year", found.title, text, drawing, _legend(found.series), found.table.query, keyed=True)
@@ -223,9 +223,9 @@ def _legend(series: dict[str, dict[str, int]]) -> Grid | None:
     return Grid(("", facet_title("region"), _("Initiatives")), rows) if rows else None
 
 
-def _basis(it: ReportData, of: Scope, names: FacetLabels) -> Section:
+def _basis(report_data: ReportData, of: Scope, names: FacetLabels) -> Section:
     every = asking.make_filter(*Basis, kind="initiative", **dict(of.chosen))
-    counts = it.tables.counts(every).get("basis", {})
+    counts = report_data.tables.counts(every).get("basis", {})
     rows = tuple((names.name("basis", basis.value), format_number(counts.get(basis.value, 0))) for basis in Basis)
     explanation = _("All other figures count only links stated by registries.")
     explanation += " " + _("Links mapped from a registry's codes and suggested links are never mixed with these.")
@@ -233,8 +233,8 @@ def _basis(it: ReportData, of: Scope, names: FacetLabels) -> Section:
     return Section("basis", _("How links were made"), (explanation,), None, grid, asking.counts(every, "basis", names.iris))
 
 
-def _gaps(it: ReportData, wanted: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
-    found = [gap for gap in missing.find_gaps(it.tables, wanted, names) if gap.name not in chosen]
+def _gaps(report_data: ReportData, wanted: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
+    found = [gap for gap in missing.find_gaps(report_data.tables, wanted, names) if gap.name not in chosen]
     rows = tuple((gap.title, format_number(gap.code_count), format_number(len(gap.missing))) for gap in found)
     named = [f"{gap.title}: {', '.join(one.name for one in gap.missing)}." for gap in found if 0 < len(gap.missing) <= _ROWS]
     grid = Grid(("", _("Total"), _("Without initiatives")), rows)
@@ -242,24 +242,24 @@ def _gaps(it: ReportData, wanted: Filter, names: FacetLabels, chosen: Container[
     return Section("gaps", _("Gaps"), tuple(named), None, grid, asked)
 
 
-def _sources(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
-    counts = it.tables.counts(wanted).get("source", {})
+def _sources(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
+    counts = report_data.tables.counts(wanted).get("source", {})
     rows = tuple(
         (
             source.title or source.name,
             source.publisher,
             source.licence.partition("://")[2] or source.licence,
-            it.changed.get(source.name, ""),
+            report_data.changed.get(source.name, ""),
             format_number(counts.get(source.name, 0)),
         )
-        for source in it.release.sources
+        for source in report_data.release.sources
     )
     grid = Grid((facet_title("source"), _("Publisher"), _("Licence"), _("Last changed"), _("Initiatives")), rows)
     return Section("source", _("Registries"), (), None, grid, asking.counts(wanted, "source", names.iris))
 
 
-def _remarks(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
-    counts = it.tables.counts(wanted).get("remark", {})
+def _remarks(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
+    counts = report_data.tables.counts(wanted).get("remark", {})
     rows = tuple((code.rpartition("#")[2], format_number(things)) for code, things in sorted(counts.items()))
     explanation = _(
         "Every record is checked against SHACL shapes before publication. "
@@ -270,9 +270,9 @@ def _remarks(it: ReportData, wanted: Filter, names: FacetLabels) -> Section:
     return Section("remark", _("Quality"), text, None, grid, asking.counts(wanted, "remark", names.iris))
 
 
-def methods(it: ReportData, of: Scope, base: str) -> Sequence[str]:
+def methods(report_data: ReportData, of: Scope, base: str) -> Sequence[str]:
     """Return the paragraphs on how the report was made and how to reproduce each number."""
-    release = it.release
+    release = report_data.release
     return (
         _("Release {release} of {day}: journal entry {position}, {records} records, {sources} registries.").format(
             release=release.number,

@@ -42,15 +42,15 @@ def find_release(data: Path, number: int | None) -> Release:
 
 
 @contextmanager
-def open_report_data(data: Path, it: Release, iris: Iris) -> Iterator[ReportData]:
+def open_report_data(data: Path, release: Release, iris: Iris) -> Iterator[ReportData]:
     """Open the tables of a release, made where they are not there yet, as long as the context lasts."""
     try:
-        found = open_release_tables(data, it, iris)
+        found = open_release_tables(data, release, iris)
     except (duckdb.Error, OSError) as error:
-        raise ReportError(f"the tables of release {it.number} could not be made: {error}; is there room below {data}?") from error
-    tables = FacetIndex(found.file, it.position, MEMORY)
+        raise ReportError(f"the tables of release {release.number} could not be made: {error}; is there room below {data}?") from error
+    tables = FacetIndex(found.file, release.position, MEMORY)
     try:
-        yield ReportData(it, tables, found.links, _changed(Journal(data / "journal"), it.position))
+        yield ReportData(release, tables, found.links, _changed(Journal(data / "journal"), release.position))
     finally:
         tables.close()
 

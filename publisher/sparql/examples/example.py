@@ -37,7 +37,7 @@ class Example:
 @lru_cache(maxsize=4)  # bases in one process
 def examples(iris: Iris) -> tuple[Example, ...]:
     """Return all examples in order; their IRIs are under the base of *iris*."""
-    return tuple(sorted((_read(path, iris) for path in HERE.glob("*.ttl")), key=lambda it: (it.place, it.name)))
+    return tuple(sorted((_read(path, iris) for path in HERE.glob("*.ttl")), key=lambda item: (item.place, item.name)))
 
 
 def example(iris: Iris, name: str) -> Example | None:

@@ -164,24 +164,24 @@ class _Compiler:
                 escaped = f"replace({escaped}, {character}, '{escape}')"
             quoted = f"'\"' || {escaped} || '\"'"
             return fallback(control, quoted)
-        cases = "".join(f" WHEN {it}::UBIGINT THEN {quote(row.text)}" for it, row in self._constants.items())
+        cases = "".join(f" WHEN {item}::UBIGINT THEN {quote(row.text)}" for item, row in self._constants.items())
         known = f"coalesce({text}, CASE {name}{cases} END)" if cases else text
         return f"CASE WHEN {name} IS NULL THEN NULL WHEN {known} IS NULL THEN error('term') ELSE {known} END"
 
     def _select(self, node: CompValue) -> tuple[SolutionTable, bool]:
         """Return a SELECT, and whether it is ordered."""
-        it = _modifiers(node)
-        if (it.length is not None or it.start) and not it.order:
+        modifiers = _modifiers(node)
+        if (modifiers.length is not None or modifiers.start) and not modifiers.order:
             raise NotCompiled("LIMIT or OFFSET without ORDER BY")
-        used = variables_of([condition.expr for condition in it.order])
-        whole = self._with_unbound(self.pattern(it.pattern), [*it.variables, *used])
-        projected = {variable: whole.columns[variable] for variable in it.variables}
-        names = ", ".join(self._names[variable] for variable in it.variables)
-        if it.distinct:
+        used = variables_of([condition.expr for condition in modifiers.order])
+        whole = self._with_unbound(self.pattern(modifiers.pattern), [*modifiers.variables, *used])
+        projected = {variable: whole.columns[variable] for variable in modifiers.variables}
+        names = ", ".join(self._names[variable] for variable in modifiers.variables)
+        if modifiers.distinct:
             whole = SolutionTable(f"SELECT DISTINCT {names} FROM ({whole.sql})", projected)
-        if not it.order:
+        if not modifiers.order:
             return SolutionTable(f"SELECT {names} FROM ({whole.sql})", projected), False
-        return SolutionTable(self._ordered(whole, it, names), projected), True
+        return SolutionTable(self._ordered(whole, modifiers, names), projected), True
 
     def _with_unbound(self, relation: SolutionTable, variables: list[str]) -> SolutionTable:
         """Return *relation* with a column for each of *variables*."""
@@ -192,22 +192,22 @@ class _Compiler:
         columns = {**relation.columns, **{variable: VariableColumn(nullable=True) for variable in missing}}
         return SolutionTable(f"SELECT *, {unbound} FROM ({relation.sql})", columns)
 
-    def _ordered(self, relation: SolutionTable, it: _Modifiers, names: str) -> str:
-        used = list(dict.fromkeys(variables_of([condition.expr for condition in it.order])))
-        if it.distinct and not set(used) <= set(it.variables):
+    def _ordered(self, relation: SolutionTable, modifiers: _Modifiers, names: str) -> str:
+        used = list(dict.fromkeys(variables_of([condition.expr for condition in modifiers.order])))
+        if modifiers.distinct and not set(used) <= set(modifiers.variables):
             raise NotCompiled("ORDER BY what DISTINCT leaves out")
         full = with_properties(self._names, relation, used)
         keys, checks = [], []
-        for condition in it.order:
+        for condition in modifiers.order:
             direction = "DESC" if condition.order == "DESC" else "ASC"
             parts = self._order_keys(condition.expr, full)
             nulls = "NULLS FIRST" if direction == "ASC" else "NULLS LAST"
             keys += [f"{part} {direction} {nulls}" for part in parts]
             if len(parts) > 1:
                 checks.append(self._names[str(condition.expr)])
-        keys += [f"{self._names[variable]} ASC NULLS FIRST" for variable in it.variables]  # pages do not overlap
-        limit = f" LIMIT {it.length}" if it.length is not None else ""
-        offset = f" OFFSET {it.start}" if it.start else ""
+        keys += [f"{self._names[variable]} ASC NULLS FIRST" for variable in modifiers.variables]  # pages do not overlap
+        limit = f" LIMIT {modifiers.length}" if modifiers.length is not None else ""
+        offset = f" OFFSET {modifiers.start}" if modifiers.start else ""
         # Literals of one column must be of one kind: SPARQL does not define the order of others.
         mixed = " OR ".join(f"min({_sort_class(name)}) <> max({_sort_class(name)})" for name in checks)
         check = f" WHERE {fallback(f'(SELECT {mixed} FROM solutions)', 'true')}" if mixed else ""
@@ -311,14 +311,14 @@ class _Compiler:
                 relation = self._exists(relation, part, graph)
         return relation
 
-    def _exists(self, relation: SolutionTable, it: CompValue, graph: int | str | None) -> SolutionTable:
-        if not (isinstance(it, CompValue) and it.name in _EXISTS):
+    def _exists(self, relation: SolutionTable, expression: CompValue, graph: int | str | None) -> SolutionTable:
+        if not (isinstance(expression, CompValue) and expression.name in _EXISTS):
             raise NotCompiled("EXISTS within an expression")
-        inner = it.graph if it.graph.name in ("BGP", "Join", "Filter") else translateGroupGraphPattern(it.graph)
+        inner = expression.graph if expression.graph.name in ("BGP", "Join", "Filter") else translateGroupGraphPattern(expression.graph)
         if not _is_substitutable(inner):
             raise NotCompiled("EXISTS of more than triples and filters")
         found = self.pattern(inner, graph)
-        return exists(self._names, relation, found, negated=it.name == "Builtin_NOTEXISTS")
+        return exists(self._names, relation, found, negated=expression.name == "Builtin_NOTEXISTS")
 
     def _extend(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         relation, variable = self.pattern(node.p, graph), str(node.var)
@@ -343,11 +343,11 @@ class _Compiler:
             column, sql = VariableColumn(ColumnType.INTEGER, True), value.whole
         else:
             raise NotCompiled("BIND of a term that is computed")
-        kept = ", ".join([*(self._names[it] for it in relation.columns), f"{sql} AS {name}"])
+        kept = ", ".join([*(self._names[item] for item in relation.columns), f"{sql} AS {name}"])
         return SolutionTable(f"SELECT {kept} FROM ({full.sql})", {**relation.columns, variable: column})
 
     def _with_column(self, relation: SolutionTable, variable: str, column: VariableColumn, sql: str) -> SolutionTable:
-        kept = ", ".join([*(self._names[it] for it in relation.columns), f"{sql} AS {self._names[variable]}"])
+        kept = ", ".join([*(self._names[item] for item in relation.columns), f"{sql} AS {self._names[variable]}"])
         return SolutionTable(f"SELECT {kept} FROM ({relation.sql})", {**relation.columns, variable: column})
 
     def _constant(self, term: object) -> int:
@@ -380,22 +380,22 @@ class _Compiler:
         keys = [str(key) for key in group.expr or () if isinstance(key, Variable)]
         if len(keys) != len(group.expr or ()):
             raise NotCompiled("GROUP BY an expression")
-        counted = [str(it.vars) for it in node.A if isinstance(it.vars, Variable)]
+        counted = [str(item.vars) for item in node.A if isinstance(item.vars, Variable)]
         relation = self._with_unbound(self.pattern(group.p, graph), [*keys, *counted])
-        used = [str(it.vars) for it in node.A if it.name in ("Aggregate_Min", "Aggregate_Max", "Aggregate_Sum")]
+        used = [str(item.vars) for item in node.A if item.name in ("Aggregate_Min", "Aggregate_Max", "Aggregate_Sum")]
         full = with_properties(self._names, relation, used)
         sql, columns = [], {}
-        for it in node.A:
-            column, value = self._aggregated(it, relation, keys)
-            columns[str(it.res)] = column
-            sql.append(f"{value} AS {self._names[str(it.res)]}")
+        for item in node.A:
+            column, value = self._aggregated(item, relation, keys)
+            columns[str(item.res)] = column
+            sql.append(f"{value} AS {self._names[str(item.res)]}")
         by = ", ".join(self._names[key] for key in keys)
         text = f"SELECT {', '.join(sql) or '1 AS unit'} FROM ({full.sql})" + (f" GROUP BY {by}" if keys else "")
         return SolutionTable(text, columns)
 
-    def _aggregated(self, it: CompValue, relation: SolutionTable, keys: list[str]) -> tuple[VariableColumn, str]:
-        kind, operand = it.name.removeprefix("Aggregate_"), it.vars
-        if kind == "Count" and str(operand) == "*" and not it.distinct:
+    def _aggregated(self, expression: CompValue, relation: SolutionTable, keys: list[str]) -> tuple[VariableColumn, str]:
+        kind, operand = expression.name.removeprefix("Aggregate_"), expression.vars
+        if kind == "Count" and str(operand) == "*" and not expression.distinct:
             return VariableColumn(ColumnType.INTEGER), "count(*)"
         if not isinstance(operand, Variable) or str(operand) not in relation.columns:
             raise NotCompiled(f"{kind} of an expression")
@@ -404,12 +404,12 @@ class _Compiler:
         if kind == "Sample" and variable in keys:
             return column, name
         if kind == "Count":
-            return VariableColumn(ColumnType.INTEGER), f"count({'DISTINCT ' if it.distinct else ''}{name})"
+            return VariableColumn(ColumnType.INTEGER), f"count({'DISTINCT ' if expression.distinct else ''}{name})"
         if column.nullable or column.type is not ColumnType.TERM:
             raise NotCompiled(f"{kind} of values that may be unbound or are computed")
         if kind in ("Min", "Max"):
             return VariableColumn(nullable=True), _extreme(name, "arg_min" if kind == "Min" else "arg_max")
-        if kind == "Sum" and not it.distinct:
+        if kind == "Sum" and not expression.distinct:
             numbers = f"bool_and({name}_kind = {TermKind.INTEGER:d})"
             total = f"sum({name}_whole)"
             exact = f"coalesce({numbers}, true) AND coalesce(abs({total}) < 1000000000000000000, true)"
@@ -433,7 +433,7 @@ def _sort_class(name: str) -> str:
 
 def _conjunction(expression: object) -> list[CompValue]:
     if isinstance(expression, CompValue) and expression.name == "ConditionalAndExpression":
-        return [part for it in (expression.expr, *expression.other) for part in _conjunction(it)]
+        return [part for item in (expression.expr, *expression.other) for part in _conjunction(item)]
     return [expression]  # type: ignore[list-item]  # a term where the filter is no function
 
 
@@ -452,7 +452,7 @@ def _is_substitutable(node: CompValue) -> bool:
     if node.name == "Join":
         return _is_substitutable(node.p1) and _is_substitutable(node.p2)
     if node.name == "Filter":
-        own = {str(it) for triple in _triples(node.p) for it in triple if isinstance(it, Variable)}
+        own = {str(item) for triple in _triples(node.p) for item in triple if isinstance(item, Variable)}
         used = set(variables_of(node.expr))
         return _is_substitutable(node.p) and used <= own and not _existence(node.expr)
     return False

@@ -149,7 +149,7 @@ class _Lines(io.RawIOBase):
 def _check_variables(text: str, base: str | None, query: CompiledQuery) -> None:
     """Raise NotCompiled unless the RDF store reads *text* as a query with the same variables; SyntaxError if as none."""
     result = Store().query(text, base_iri=base)  # on nothing, so that it costs no more than parsing
-    if not isinstance(result, QuerySolutions) or tuple(it.value for it in result.variables) != query.variables:
+    if not isinstance(result, QuerySolutions) or tuple(variable.value for variable in result.variables) != query.variables:
         raise NotCompiled("the parsers disagree")
 
 

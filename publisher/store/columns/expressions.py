@@ -166,99 +166,99 @@ class Expressions:
             f"{name}_kind", f"{name}_lexical", None, name, f"{name}_language", f"{name}_datatype", f"{name}_whole"
         )
 
-    def _compound(self, it: CompValue) -> Value:
-        if it.name == "ConditionalAndExpression":
-            return Condition("(" + " AND ".join(self.condition(part) for part in (it.expr, *it.other)) + ")")
-        if it.name == "ConditionalOrExpression":
-            return Condition("(" + " OR ".join(self.condition(part) for part in (it.expr, *it.other)) + ")")
-        if it.name == "UnaryNot":
-            return Condition(f"(NOT {self.condition(it.expr)})")
-        if it.name == "RelationalExpression":
-            return self._relational(it)
-        function = _FUNCTIONS.get(it.name)
+    def _compound(self, expression: CompValue) -> Value:
+        if expression.name == "ConditionalAndExpression":
+            return Condition("(" + " AND ".join(self.condition(part) for part in (expression.expr, *expression.other)) + ")")
+        if expression.name == "ConditionalOrExpression":
+            return Condition("(" + " OR ".join(self.condition(part) for part in (expression.expr, *expression.other)) + ")")
+        if expression.name == "UnaryNot":
+            return Condition(f"(NOT {self.condition(expression.expr)})")
+        if expression.name == "RelationalExpression":
+            return self._relational(expression)
+        function = _FUNCTIONS.get(expression.name)
         if function is None:
-            raise NotCompiled(it.name.removeprefix("Builtin_"))
-        return function(self, it)
+            raise NotCompiled(expression.name.removeprefix("Builtin_"))
+        return function(self, expression)
 
-    def _relational(self, it: CompValue) -> Condition:
-        if it.op in ("IN", "NOT IN"):
-            others = it.other if isinstance(it.other, list) else [it.other]
-            parts = [_equal(self.operand(it.expr), self.operand(other)) for other in others]
-            if not parts or str(it.other) == "http://www.w3.org/1999/02/22-rdf-syntax-ns#nil":
+    def _relational(self, expression: CompValue) -> Condition:
+        if expression.op in ("IN", "NOT IN"):
+            others = expression.other if isinstance(expression.other, list) else [expression.other]
+            parts = [_equal(self.operand(expression.expr), self.operand(other)) for other in others]
+            if not parts or str(expression.other) == "http://www.w3.org/1999/02/22-rdf-syntax-ns#nil":
                 raise NotCompiled("an empty IN")
-            return Condition(f"({'NOT ' if it.op == 'NOT IN' else ''}({' OR '.join(parts)}))")
-        one, two = self.operand(it.expr), self.operand(it.other)
-        if it.op == "=":
+            return Condition(f"({'NOT ' if expression.op == 'NOT IN' else ''}({' OR '.join(parts)}))")
+        one, two = self.operand(expression.expr), self.operand(expression.other)
+        if expression.op == "=":
             return Condition(_equal(one, two))
-        if it.op == "!=":
+        if expression.op == "!=":
             return Condition(f"(NOT {_equal(one, two)})")
-        return Condition(_ordered(one, two, it.op))
+        return Condition(_ordered(one, two, expression.op))
 
-    def bound(self, it: CompValue) -> Condition:
+    def bound(self, expression: CompValue) -> Condition:
         """Return BOUND."""
-        variable = str(it.arg)
+        variable = str(expression.arg)
         if variable not in self._columns:
             return Condition("false")
         return Condition(f"({self._sides.get(variable, '')}{self._names[variable]} IS NOT NULL)")
 
-    def str_(self, it: CompValue) -> Operand:
+    def str_(self, expression: CompValue) -> Operand:
         """Return STR."""
-        value = self.operand(it.arg)
+        value = self.operand(expression.arg)
         missing = f"{value.kind} = {TermKind.OTHER:d} AND {value.lexical} IS NULL"
         return string(f"(CASE WHEN {value.kind} <> {TermKind.BLANK:d} THEN {fallback(missing, value.lexical)} END)")
 
-    def lang(self, it: CompValue) -> Operand:
+    def lang(self, expression: CompValue) -> Operand:
         """Return LANG."""
-        value = self.operand(it.arg)
+        value = self.operand(expression.arg)
         return string(f"(CASE WHEN {value.kind} > {TermKind.BLANK:d} THEN {value.language} END)")
 
-    def datatype(self, it: CompValue) -> Operand:
+    def datatype(self, expression: CompValue) -> Operand:
         """Return DATATYPE."""
-        value = self.operand(it.arg)
+        value = self.operand(expression.arg)
         if value.static is not None:
             raise NotCompiled("DATATYPE of a computed value")
         kind = f"(CASE WHEN {value.kind} > {TermKind.BLANK:d} THEN {TermKind.IRI:d} END)"
         return Operand(kind, value.datatype, TermKind.IRI)
 
-    def lower(self, it: CompValue) -> Operand:
+    def lower(self, expression: CompValue) -> Operand:
         """Return LCASE of texts whose letters have one lower-case letter each in every version of Unicode."""
-        value = self.operand(it.arg)
+        value = self.operand(expression.arg)
         lexical = value.lexical
         odd = f"strlen({lexical}) <> length({lexical}) AND NOT regexp_full_match({lexical}, '{_LOWERED}', 's')"
         lowered = f"(CASE WHEN {value.kind} IN {_STRINGS} THEN {fallback(odd, f'lower({lexical})')} END)"
         kind = f"(CASE WHEN {value.kind} IN {_STRINGS} THEN {value.kind} END)"
         return Operand(kind, lowered, value.static, None, value.language)
 
-    def _search(self, it: CompValue, function: str) -> Condition:
-        text, part = self.operand(it.arg1), self.operand(it.arg2)
+    def _search(self, expression: CompValue, function: str) -> Condition:
+        text, part = self.operand(expression.arg1), self.operand(expression.arg2)
         if part.static is not TermKind.STRING:
             raise NotCompiled(f"{function} with a text that is no xsd:string")
         return Condition(f"(CASE WHEN {text.kind} IN {_STRINGS} THEN {function}({text.lexical}, {part.lexical}) END)")
 
-    def contains(self, it: CompValue) -> Condition:
+    def contains(self, expression: CompValue) -> Condition:
         """Return CONTAINS."""
-        return self._search(it, "contains")
+        return self._search(expression, "contains")
 
-    def starts(self, it: CompValue) -> Condition:
+    def starts(self, expression: CompValue) -> Condition:
         """Return STRSTARTS."""
-        return self._search(it, "starts_with")
+        return self._search(expression, "starts_with")
 
-    def ends(self, it: CompValue) -> Condition:
+    def ends(self, expression: CompValue) -> Condition:
         """Return STRENDS."""
-        return self._search(it, "ends_with")
+        return self._search(expression, "ends_with")
 
-    def regex(self, it: CompValue) -> Condition:
+    def regex(self, expression: CompValue) -> Condition:
         """Return REGEX of a pattern of plain letters."""
-        text, pattern, flags = self.operand(it.text), str(it.pattern), str(it.flags or "")
-        if not isinstance(it.pattern, ParsedLiteral) or not _PLAIN_PATTERN.fullmatch(pattern) or flags not in ("", "i"):
+        text, pattern, flags = self.operand(expression.text), str(expression.pattern), str(expression.flags or "")
+        if not isinstance(expression.pattern, ParsedLiteral) or not _PLAIN_PATTERN.fullmatch(pattern) or flags not in ("", "i"):
             raise NotCompiled("REGEX with a pattern of more than letters")
         matches = f"regexp_matches({text.lexical}, '{pattern}', '{flags or 'c'}')"
         return Condition(f"(CASE WHEN {text.kind} IN {_STRINGS} THEN {matches} END)")
 
-    def lang_matches(self, it: CompValue) -> Condition:
+    def lang_matches(self, expression: CompValue) -> Condition:
         """Return LANGMATCHES with a constant range."""
-        tag, wanted = self.operand(it.arg1), str(it.arg2)
-        if not isinstance(it.arg2, ParsedLiteral) or tag.static is not TermKind.STRING:
+        tag, wanted = self.operand(expression.arg1), str(expression.arg2)
+        if not isinstance(expression.arg2, ParsedLiteral) or tag.static is not TermKind.STRING:
             raise NotCompiled("LANGMATCHES with a computed range")
         if wanted == "*":
             return Condition(f"({tag.lexical} <> '')")
@@ -267,28 +267,28 @@ class Expressions:
         lowered = wanted.lower()
         return Condition(f"(lower({tag.lexical}) = '{lowered}' OR starts_with(lower({tag.lexical}), '{lowered}-'))")
 
-    def is_iri(self, it: CompValue) -> Condition:
+    def is_iri(self, expression: CompValue) -> Condition:
         """Return isIRI."""
-        return Condition(f"({self.operand(it.arg).kind} = {TermKind.IRI:d})")
+        return Condition(f"({self.operand(expression.arg).kind} = {TermKind.IRI:d})")
 
-    def is_blank(self, it: CompValue) -> Condition:
+    def is_blank(self, expression: CompValue) -> Condition:
         """Return isBLANK."""
-        return Condition(f"({self.operand(it.arg).kind} = {TermKind.BLANK:d})")
+        return Condition(f"({self.operand(expression.arg).kind} = {TermKind.BLANK:d})")
 
-    def is_literal(self, it: CompValue) -> Condition:
+    def is_literal(self, expression: CompValue) -> Condition:
         """Return isLITERAL."""
-        return Condition(f"({self.operand(it.arg).kind} > {TermKind.BLANK:d})")
+        return Condition(f"({self.operand(expression.arg).kind} > {TermKind.BLANK:d})")
 
-    def year(self, it: CompValue) -> Operand:
+    def year(self, expression: CompValue) -> Operand:
         """Return YEAR of dates and instants."""
-        value = self.operand(it.arg)
+        value = self.operand(expression.arg)
         other = fallback(f"{value.kind} = {TermKind.OTHER:d}", "NULL")
         dated = f"{value.kind} IN ({TermKind.INSTANT:d}, {TermKind.DATE:d})"
         return integer(f"(CASE WHEN {dated} THEN substr({value.lexical}, 1, 4)::BIGINT ELSE {other} END)")
 
-    def length(self, it: CompValue) -> Operand:
+    def length(self, expression: CompValue) -> Operand:
         """Return STRLEN."""
-        value = self.operand(it.arg)
+        value = self.operand(expression.arg)
         return integer(f"(CASE WHEN {value.kind} IN {_STRINGS} THEN length({value.lexical}) END)")
 
 
@@ -323,12 +323,12 @@ def _equal(one: Operand, two: Operand) -> str:
     if one.static is not None and one.static is two.static:
         return f"(CASE WHEN {both} THEN {_equal_values(one.static, one, two, same_id)} END)"
     nodes = " OR ".join(
-        f"{it.kind} <= {TermKind.BLANK:d}" for it in (one, two) if it.static is None or it.static <= TermKind.BLANK
+        f"{item.kind} <= {TermKind.BLANK:d}" for item in (one, two) if item.static is None or item.static <= TermKind.BLANK
     )
     node_equal = same_id or (
         f"({one.kind} = {two.kind} AND {one.lexical} = {two.lexical})"
     )
-    kinds = [it for it in TermKind if it > TermKind.BLANK and it is not TermKind.OTHER]
+    kinds = [item for item in TermKind if item > TermKind.BLANK and item is not TermKind.OTHER]
     static = one.static if one.static is not None else two.static
     kinds = [static] if static in kinds and static is not None else kinds if static is None else []
     cases = "".join(

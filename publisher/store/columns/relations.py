@@ -145,8 +145,8 @@ def minus(names: Names, left: SolutionTable, right: SolutionTable) -> SolutionTa
     if not shared:
         return left
     condition = _compatible(names, left, right, shared)
-    if all(left.columns[it].nullable or right.columns[it].nullable for it in shared):
-        condition += f" AND ({' OR '.join(f'l.{names[it]} = r.{names[it]}' for it in shared)})"
+    if all(left.columns[item].nullable or right.columns[item].nullable for item in shared):
+        condition += f" AND ({' OR '.join(f'l.{names[item]} = r.{names[item]}' for item in shared)})"
     return without(left, right, condition)
 
 
@@ -168,7 +168,7 @@ def with_properties(names: Names, relation: SolutionTable, variables: Collection
 
     The query ends where a term is not in the term table, as a constant of the query may be.
     """
-    terms = [it for it in dict.fromkeys(variables) if it in relation.columns and relation.columns[it].type is ColumnType.TERM]
+    terms = [item for item in dict.fromkeys(variables) if item in relation.columns and relation.columns[item].type is ColumnType.TERM]
     if not terms:
         return relation
     found, source = ["q.*"], f"({relation.sql}) q"
@@ -176,7 +176,7 @@ def with_properties(names: Names, relation: SolutionTable, variables: Collection
         name, table = names[variable], f"t{number}"
         missing = f"{table}.id IS NULL AND q.{name} IS NOT NULL"
         found.append(f"{fallback(missing, f'{table}.kind')} AS {name}_kind")
-        found += [f"{table}.{it} AS {name}_{it}" for it in PROPERTIES[1:]]
+        found += [f"{table}.{item} AS {name}_{item}" for item in PROPERTIES[1:]]
         source = with_term(source, table, f"q.{name}")
     return SolutionTable(f"SELECT {', '.join(found)} FROM {source}", relation.columns)
 

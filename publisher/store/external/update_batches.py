@@ -47,7 +47,7 @@ def quad_runs(rows: Iterable[bytes], most: int) -> Iterator[QuadRun]:
 
 def _sorted(held: dict[bytes, bool]) -> Iterator[QuadRun]:
     for added in (False, True):
-        if quads := [line for line, it in held.items() if it is added]:
+        if quads := [line for line, item in held.items() if item is added]:
             yield QuadRun(added, quads)
 
 
@@ -93,7 +93,7 @@ def delete_update(lines: list[bytes], merged: str) -> str:
 def _graphs(lines: Iterable[bytes], merged: str) -> str:
     found = sorted((graph, triple) for triple, graph in map(split_quad, lines))
     groups = [
-        f"GRAPH {graph} {{ {' '.join(f'{triple} .' for _, triple in group)} }}\n" for graph, group in groupby(found, lambda it: it[0])
+        f"GRAPH {graph} {{ {' '.join(f'{triple} .' for _, triple in group)} }}\n" for graph, group in groupby(found, lambda item: item[0])
     ]
     return "".join([*groups, _into(merged, " ".join(f"{triple} ." for triple in sorted({triple for _, triple in found}))), "\n"])
 

@@ -50,11 +50,11 @@ def repair_line(line: bytes) -> bytes:
         line = _TRUTH.sub(_true, line)
     if _OWN not in line and _WKT not in line:  # where it writes N-Triples, the type is ours, and the numbers are not
         return line
-    return _POINT.sub(lambda it: b"POINT(%s %s)" % (shortest_decimal(it[1]), shortest_decimal(it[2])), line.replace(_OWN, _WKT))
+    return _POINT.sub(lambda item: b"POINT(%s %s)" % (shortest_decimal(item[1]), shortest_decimal(item[2])), line.replace(_OWN, _WKT))
 
 
-def _true(it: re.Match[bytes]) -> bytes:
-    before, number, after = (one or other or b"" for one, other in zip(it.groups()[:3], it.groups()[3:], strict=True))
+def _true(match: re.Match[bytes]) -> bytes:
+    before, number, after = (one or other or b"" for one, other in zip(match.groups()[:3], match.groups()[3:], strict=True))
     return before + (b"true" if number == b"1" else b"false") + after
 
 

@@ -68,9 +68,9 @@ class Release:
         return next((file for file in self.files if file.name == name), None)
 
 
-def write_manifest(folder: Path, it: Release) -> None:
+def write_manifest(folder: Path, release: Release) -> None:
     """Write the manifest into *folder*; it replaces the one that is there at once."""
-    fields = {name: value for name, value in asdict(it).items() if name != "demo" or value}
+    fields = {name: value for name, value in asdict(release).items() if name != "demo" or value}
     replace_file(folder / MANIFEST, json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
 
 
@@ -78,7 +78,9 @@ def read_manifest(folder: Path) -> Release:
     """Read the manifest in *folder*; raise FileNotFoundError where there is none."""
     values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     made = Release(**values)
-    return replace(made, sources=tuple(ReleaseSource(**it) for it in values["sources"]), files=tuple(File(**it) for it in values["files"]))
+    return replace(
+        made, sources=tuple(ReleaseSource(**value) for value in values["sources"]), files=tuple(File(**value) for value in values["files"])
+    )
 
 
 def release_numbers(releases: Path) -> list[int]:

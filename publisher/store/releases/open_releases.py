@@ -45,27 +45,27 @@ class OpenReleases:
 
         Raises ReleaseNotFound, Withdrawn, and NotReady while it is loaded for queries.
         """
-        it = await asyncio.to_thread(self.release, number)
-        if found := self._there(it, texts):
+        release = await asyncio.to_thread(self.release, number)
+        if found := self._there(release, texts):
             return found
         making = self._making.get((number, texts))
         if making is None:
-            making = self._making[number, texts] = asyncio.create_task(self._shelve(it, texts))
+            making = self._making[number, texts] = asyncio.create_task(self._shelve(release, texts))
             making.add_done_callback(lambda _: self._making.pop((number, texts), None))
         await asyncio.wait([making], timeout=_WAIT)
-        if found := self._there(it, texts):
+        if found := self._there(release, texts):
             return found
         if making.done():
             raise StoreFailure(f"release {number} could not be loaded for queries; the log tells why")
         raise NotReady(f"release {number} is being loaded for queries; ask again in a moment")
 
-    def _there(self, it: Release, texts: bool) -> Snapshot | None:
-        found = find_store(self._data, it)
-        return found if found and (not texts or is_current(store_folder(self._data, it.number) / "text")) else None
+    def _there(self, release: Release, texts: bool) -> Snapshot | None:
+        found = find_store(self._data, release)
+        return found if found and (not texts or is_current(store_folder(self._data, release.number) / "text")) else None
 
-    async def _shelve(self, it: Release, texts: bool) -> None:
+    async def _shelve(self, release: Release, texts: bool) -> None:
         more = [str(os.getpid()), *(["texts"] if texts else [])]
-        line = command("publisher.store.releases.release_stores", str(self._data), str(it.number), self._base, *more)
+        line = command("publisher.store.releases.release_stores", str(self._data), str(release.number), self._base, *more)
         async with self._turn:
             process = await asyncio.create_subprocess_exec(
                 *line, stdin=asyncio.subprocess.DEVNULL, env=environment(), start_new_session=True
@@ -77,7 +77,7 @@ class OpenReleases:
                 await process.wait()
                 raise
         if code:
-            log.error("release store could not be built", release=it.number, code=code)
+            log.error("release store could not be built", release=release.number, code=code)
 
     async def close(self) -> None:
         """Cancel the builds that are running."""

@@ -42,49 +42,51 @@ def store_folder(data: Path, number: int) -> Path:
     return data / "store" / "releases" / str(number)
 
 
-def find_store(data: Path, it: Release) -> Snapshot | None:
+def find_store(data: Path, release: Release) -> Snapshot | None:
     """Return the store of a release as a snapshot; None where it is not there, or was made by another engine or from another journal."""
-    folder = store_folder(data, it.number)
+    folder = store_folder(data, release.number)
     try:
         about = json.loads((folder / _ABOUT).read_text())
     except (FileNotFoundError, ValueError):
         return None
-    return _snapshot(it, folder) if about == _about(it) else None
+    return _snapshot(release, folder) if about == _about(release) else None
 
 
-def _about(it: Release) -> dict[str, object]:
-    return {"entry": it.entry, "position": it.position, "engine": pyoxigraph.__version__}
+def _about(release: Release) -> dict[str, object]:
+    return {"entry": release.entry, "position": release.position, "engine": pyoxigraph.__version__}
 
 
-def _snapshot(it: Release, folder: Path) -> Snapshot:
-    issued = int(datetime.fromisoformat(it.issued).timestamp())
-    return Snapshot(0, it.position, it.entry, it.counts.get("statements", 0), str(folder), modified=issued, text=it.position)
+def _snapshot(release: Release, folder: Path) -> Snapshot:
+    issued = int(datetime.fromisoformat(release.issued).timestamp())
+    return Snapshot(
+        0, release.position, release.entry, release.counts.get("statements", 0), str(folder), modified=issued, text=release.position
+    )
 
 
-def keep_current(data: Path, it: Release, iris: Iris) -> bool:
+def keep_current(data: Path, release: Release, iris: Iris) -> bool:
     """Copy the newest snapshot for a release, without its status graph; False if it does not show exactly that release."""
     shown = newest_snapshot(data / "store" / "snapshots")
-    if shown is None or (shown.position, shown.entry) != (it.position, it.entry):
+    if shown is None or (shown.position, shown.entry) != (release.position, release.entry):
         return False
-    part = _part(data, it)
+    part = _part(data, release)
     Store.read_only(str(Path(shown.path) / "store")).backup(str(part / "store"))  # links: it takes no time and no room
     store = Store(str(part / "store"))
     replace_graph(store, NamedNode(iris.status), ())
     store.flush()
     del store
-    _name(part, store_folder(data, it.number), it)
+    _name(part, store_folder(data, release.number), release)
     return True
 
 
-def create_store(data: Path, it: Release) -> None:
+def create_store(data: Path, release: Release) -> None:
     """Create the store of a release from its N-Quads."""
-    part = _part(data, it)
+    part = _part(data, release)
     store = Store(str(part / "store"))
-    _load(store, gzip_lines(data / "releases" / str(it.number) / f"stocktake-{it.number}.nq.gz"))
+    _load(store, gzip_lines(data / "releases" / str(release.number) / f"stocktake-{release.number}.nq.gz"))
     store.optimize()
     store.flush()
     del store
-    _name(part, store_folder(data, it.number), it)
+    _name(part, store_folder(data, release.number), release)
 
 
 def _load(store: Store, lines: Iterable[bytes]) -> None:
@@ -104,15 +106,15 @@ def _load(store: Store, lines: Iterable[bytes]) -> None:
             running.popleft().result()
 
 
-def create_text_index(data: Path, it: Release, iris: Iris) -> None:
+def create_text_index(data: Path, release: Release, iris: Iris) -> None:
     """Build the search index of a release from its store alone, so that it is the same whenever it is built."""
-    folder = store_folder(data, it.number)
-    work = folder.with_name(f".text-{it.number}")
+    folder = store_folder(data, release.number)
+    work = folder.with_name(f".text-{release.number}")
     shutil.rmtree(work, ignore_errors=True)
     store = Store.read_only(str(folder / "store"))
     updater = SearchUpdater(work, JournalReader(Journal(data / "journal"), iris.base))
     with closing(SlicedProjection(updater)) as sliced:
-        while not sliced.step(store, it.position, it.entry, _LOOK):
+        while not sliced.step(store, release.position, release.entry, _LOOK):
             pass
     shutil.rmtree(folder / ".text", ignore_errors=True)
     link_published(updater.shown, folder / ".text")
@@ -131,14 +133,14 @@ def remove_stores(data: Path, kept: Iterable[int]) -> None:
             shutil.rmtree(folder.rename(folder.with_name(f".old-{folder.name}")), ignore_errors=True)
 
 
-def _part(data: Path, it: Release) -> Path:
-    part = store_folder(data, it.number).with_name(f".part-{it.number}-{os.getpid()}")
+def _part(data: Path, release: Release) -> Path:
+    part = store_folder(data, release.number).with_name(f".part-{release.number}-{os.getpid()}")
     part.mkdir(parents=True)
     return part
 
 
-def _name(part: Path, folder: Path, it: Release) -> None:
-    (part / _ABOUT).write_text(json.dumps(_about(it)))
+def _name(part: Path, folder: Path, release: Release) -> None:
+    (part / _ABOUT).write_text(json.dumps(_about(release)))
     if folder.exists():
         shutil.rmtree(folder.rename(folder.with_name(f".old-{folder.name}-{os.getpid()}")), ignore_errors=True)
     part.rename(folder)
@@ -148,15 +150,15 @@ def main() -> None:
     """Put a release in the store: arguments are the data folder, its number, our base, the parent's number, ``texts`` for an index."""
     data, number, base = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     exit_with_parent(int(sys.argv[4]))
-    it = get_release(data / "releases", number)
-    if it is None or it.withdrawn:
+    release = get_release(data / "releases", number)
+    if release is None or release.withdrawn:
         sys.exit(f"release {number} is not here")
     for left in (data / "store" / "releases").glob(f".part-{number}-*"):
         shutil.rmtree(left, ignore_errors=True)
-    if find_store(data, it) is None:
-        create_store(data, it)
+    if find_store(data, release) is None:
+        create_store(data, release)
     if sys.argv[5:] == ["texts"] and not is_current(store_folder(data, number) / "text"):
-        create_text_index(data, it, Iris(base))
+        create_text_index(data, release, Iris(base))
 
 
 if __name__ == "__main__":

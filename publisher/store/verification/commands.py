@@ -67,7 +67,7 @@ def rebuild(
             repair(journal, held, faults) if (faults := compare(journal, held, _progress)) else None
         with _held(settings) as held:
             position, left = held.position, compare(journal, held, _progress)
-    _print(position, left, as_json=as_json, repaired=[it for it in faults if it not in left])
+    _print(position, left, as_json=as_json, repaired=[fault for fault in faults if fault not in left])
     if left:
         raise typer.Exit(1)
 
@@ -116,13 +116,13 @@ def _progress(step: str) -> None:
 
 def _print(position: int, faults: list[Difference], *, as_json: bool, repaired: list[Difference] | None = None) -> None:
     if as_json:
-        report = {"position": position, "faults": [asdict(it) for it in faults]}
-        print(json.dumps(report if repaired is None else {**report, "repaired": [asdict(it) for it in repaired]}, indent=2))
+        report = {"position": position, "faults": [asdict(fault) for fault in faults]}
+        print(json.dumps(report if repaired is None else {**report, "repaired": [asdict(item) for item in repaired]}, indent=2))
         return
-    for it in repaired or ():
-        print(f"repaired: {it.graph or 'the merge of all graphs'}: {it.missing} were missing, {it.added} were too many")
-    for it in faults[:SHOWN]:
-        print(f"{it.graph or 'the merge of all graphs'}: {it.missing} missing, {it.added} too many")
+    for fault in repaired or ():
+        print(f"repaired: {fault.graph or 'the merge of all graphs'}: {fault.missing} were missing, {fault.added} were too many")
+    for fault in faults[:SHOWN]:
+        print(f"{fault.graph or 'the merge of all graphs'}: {fault.missing} missing, {fault.added} too many")
     if len(faults) > SHOWN:
         print(f"and {len(faults) - SHOWN} more; --json lists them all")
     held = f"{len(faults)} graphs differ from" if faults else "the store matches"

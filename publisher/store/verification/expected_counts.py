@@ -102,7 +102,7 @@ def compare(journal: Journal, held: AuditTarget, progress: Callable[[str], None]
 
 def repair(journal: Journal, held: AuditTarget, faults: Iterable[Difference]) -> None:
     """Replace the graphs that differ by their state in the journal."""
-    held.repair(expected_quads(journal, held.position, [it.graph for it in faults if it.graph]))
+    held.repair(expected_quads(journal, held.position, [fault.graph for fault in faults if fault.graph]))
 
 
 def _changes(journal: Journal, position: int, concerns: Callable[[bytes], bool]) -> Iterator[tuple[Quad, int]]:

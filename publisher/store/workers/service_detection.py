@@ -130,7 +130,7 @@ def has_load(update: str) -> bool:
     if not places:
         return False
     found = tokenize(update, with_gaps=True)
-    if any(it.kind == "iri" and not _SURE.match(it.text) and ("'" in it.text or "#" in it.text) for it in found):
+    if any(item.kind == "iri" and not _SURE.match(item.text) and ("'" in item.text or "#" in item.text) for item in found):
         return True  # it may be the operator <, and what follows is then cut wrongly
     return _begins_operation(places, found)
 

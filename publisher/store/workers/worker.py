@@ -148,13 +148,13 @@ class Worker:
 
 def parse_fault(payload: bytes) -> PublisherError:
     """Read a fault frame as the error that it names."""
-    it = json.loads(payload)
-    if it["reason"] == "QuerySyntaxError":
-        return QuerySyntaxError(it["message"], it.get("line"), it.get("column"))
-    if it["reason"] == "MemoryLimit":
+    error = json.loads(payload)
+    if error["reason"] == "QuerySyntaxError":
+        return QuerySyntaxError(error["message"], error.get("line"), error.get("column"))
+    if error["reason"] == "MemoryLimit":
         return MemoryLimit(_MEMORY)
-    kind: type[PublisherError] = getattr(errors, it["reason"])
-    return kind(it["message"])
+    kind: type[PublisherError] = getattr(errors, error["reason"])
+    return kind(error["message"])
 
 
 class Answer:
