@@ -58,14 +58,14 @@ def differing(columns: Sequence[Column], small: Mapping[str, str]) -> dict[str, 
     found: dict[str, list[str]] = {}
     for name, query in small.items():
         right = _rows(columns[0], query)
-        for it in columns[1:]:
-            if right is None or _rows(it, query) != right:
-                found.setdefault(it.name, []).append(name)
+        for column in columns[1:]:
+            if right is None or _rows(column, query) != right:
+                found.setdefault(column.name, []).append(name)
     return found
 
 
-def _rows(it: Column, query: str) -> list[bytes] | None:
-    client = Client(it)
+def _rows(column: Column, query: str) -> list[bytes] | None:
+    client = Client(column)
     try:
         return rows(client.ask(query)[0])
     except (OSError, http.client.HTTPException):
@@ -87,15 +87,15 @@ def lines(columns: Sequence[Column]) -> list[Line]:
 
 def _shown(columns: Sequence[Column], note: str) -> None:
     beside = {line.what: line for line in lines(columns)}
-    heads = ["", *(it.name for it in columns), "ours by oxigraph's", "aim", "met"]
+    heads = ["", *(column.name for column in columns), "ours by oxigraph's", "aim", "met"]
     table = Table(*heads, title=f"Columns: {note}")
     print("|", " | ".join(heads), "|")
     print("|---" * len(heads) + "|")
-    for name in dict.fromkeys(name for it in columns for name in it.found):
+    for name in dict.fromkeys(name for column in columns for name in column.found):
         line = beside.get(name) or Line(name, "", None)
         ratio = f"{line.ratio:.2f}" if line.ratio else ""
         met = "" if line.aim is None else "yes" if line.aim.met(line) else "no"
-        cells = [name, *(format_figure(it.found.get(name, "")) for it in columns), ratio, str(line.aim or ""), met]
+        cells = [name, *(format_figure(column.found.get(name, "")) for column in columns), ratio, str(line.aim or ""), met]
         table.add_row(*cells)
         print("|", " | ".join(cells), "|")
     err.print(table)
@@ -108,7 +108,7 @@ def _rows_of(columns: Sequence[Column], note: str) -> list[dict[str, object]]:
             "benchmark": f"Columns: {note}",
             **asdict(line),
             "met": line.aim.met(line) if line.aim else None,
-            "columns": {it.name: it.found.get(line.what) for it in columns},
+            "columns": {column.name: column.found.get(line.what) for column in columns},
         }
         for line in lines(columns)
     ]
@@ -142,7 +142,7 @@ def _virtuoso(open_: ExitStack, folder: Path, journal: Path) -> tuple[Column, Co
     found: dict[str, Figure] = {LOAD: time.perf_counter() - since}
     err.print(f"  {format_figure(found[LOAD])} s; waiting until tables and texts have followed")
     shown = other / "store" / engine.address.folder / "snapshots"
-    until(lambda: (it := newest_snapshot(shown)) is not None and it.text == it.tables == it.position, 7200, 1.0)
+    until(lambda: (item := newest_snapshot(shown)) is not None and item.text == item.tables == item.position, 7200, 1.0)
     return Column("Virtuoso", engine.address.query, [("default-graph-uri", MERGE)]), Column(
         "ours on Virtuoso", f"{theirs}/sparql", (), found=found
     )
@@ -183,11 +183,11 @@ def main(
         if rdflib and (last := _rdflib(open_, next(folder.glob("*.nq")), folder, rdflib)):
             columns.append(last)
         unlike = differing(columns, small)
-        for it in columns:
-            err.print(f"asking {it.name}")
-            measure(it, small, slow, large)
-            it.found["answers that are not as ours"] = ", ".join(unlike.get(it.name, ())) or "none"
-        own = [it for it in columns if it.name.startswith("ours")]
+        for column in columns:
+            err.print(f"asking {column.name}")
+            measure(column, small, slow, large)
+            column.found["answers that are not as ours"] = ", ".join(unlike.get(column.name, ())) or "none"
+        own = [column for column in columns if column.name.startswith("ours")]
         changed([data, folder / "other"][: len(own)], own, records)
     quick = ", ".join(sorted(small.keys() - slow.keys())) or "none"
     title = f"{records:,} records; too quick for the crowds: {quick}"

@@ -53,10 +53,10 @@ class Column:
 class Client:
     """One connection to an endpoint, kept open."""
 
-    def __init__(self, it: Column) -> None:
-        self._it, at = it, urlsplit(it.url)
+    def __init__(self, column: Column) -> None:
+        self._it, at = column, urlsplit(column.url)
         self._path = at.path or "/"
-        self._connection = http.client.HTTPConnection(at.netloc, timeout=it.patience)
+        self._connection = http.client.HTTPConnection(at.netloc, timeout=column.patience)
 
     def ask(self, query: str) -> tuple[bytes, float]:
         """Return the answer and the seconds to its first byte; raises OSError where it does not come, or is an error."""
@@ -81,23 +81,23 @@ def distinct(query: str) -> str:
     return f"{query}\n# {next(_fresh)}"
 
 
-def measure(it: Column, small: Mapping[str, str], slow: Mapping[str, str], large: str) -> None:
+def measure(column: Column, small: Mapping[str, str], slow: Mapping[str, str], large: str) -> None:
     """Ask an endpoint everything, and keep what it took; the crowds ask what is *slow* enough natively to be more than the connection."""
-    _note(it, COLD, lambda: _of([_once(it, distinct(query)) for query in small.values()], sum))
+    _note(column, COLD, lambda: _of([_once(column, distinct(query)) for query in small.values()], sum))
     for name, query in small.items():
-        _note(it, f"{name}, ms", lambda query=query: _of([_once(it, distinct(query)) for _ in range(_TURNS)], median))  # type: ignore[misc]
+        _note(column, f"{name}, ms", lambda query=query: _of([_once(column, distinct(query)) for _ in range(_TURNS)], median))  # type: ignore[misc]
     for clients in AT_ONCE:
-        _note(it, crowded(clients), lambda clients=clients: _crowd(it, slow, clients, distinct))  # type: ignore[misc]
-    _note(it, REPEATED, lambda: _crowd(it, slow, 8, lambda query: query))
-    _large(it, large)
+        _note(column, crowded(clients), lambda clients=clients: _crowd(column, slow, clients, distinct))  # type: ignore[misc]
+    _note(column, REPEATED, lambda: _crowd(column, slow, 8, lambda query: query))
+    _large(column, large)
 
 
-def _note(it: Column, line: str, work: Callable[[], Figure]) -> None:
+def _note(column: Column, line: str, work: Callable[[], Figure]) -> None:
     """Keep what *work* finds, and print it at once; nothing is asked of who has had its time."""
     since = time.perf_counter()
-    it.found[line] = work() if it.spent < it.budget else "not asked"
-    it.spent += time.perf_counter() - since
-    err.print(f"  {it.name}: {line}: {format_figure(it.found[line])}")
+    column.found[line] = work() if column.spent < column.budget else "not asked"
+    column.spent += time.perf_counter() - since
+    err.print(f"  {column.name}: {line}: {format_figure(column.found[line])}")
 
 
 def format_figure(figure: Figure) -> str:
@@ -111,34 +111,34 @@ def _of(found: Sequence[Figure], joined: Callable[[list[float]], float]) -> Figu
     return trouble or joined([one for one in found if isinstance(one, float)]) * 1000
 
 
-def _once(it: Column, text: str) -> Figure:
-    client, since = Client(it), time.perf_counter()
+def _once(column: Column, text: str) -> Figure:
+    client, since = Client(column), time.perf_counter()
     try:
         client.ask(text)
         return time.perf_counter() - since
     except (OSError, http.client.HTTPException) as error:
-        return trouble(it, error)
+        return trouble(column, error)
     finally:
         client.close()
 
 
-def trouble(it: Column, error: Exception) -> str:
+def trouble(column: Column, error: Exception) -> str:
     """Return briefly why a question had no answer."""
-    return f"over {it.patience:.0f} s" if isinstance(error, TimeoutError) else f"error {str(error)[:3]}"
+    return f"over {column.patience:.0f} s" if isinstance(error, TimeoutError) else f"error {str(error)[:3]}"
 
 
-def _crowd(it: Column, small: Mapping[str, str], clients: int, made: Callable[[str], str]) -> Figure:
+def _crowd(column: Column, small: Mapping[str, str], clients: int, made: Callable[[str], str]) -> Figure:
     """Return the questions a second that an endpoint answers to some clients at once, each beginning with another question."""
     end, texts = time.perf_counter() + SECONDS, list(small.values())
 
     def work(number: int) -> tuple[int, float, str]:
-        client, done, ended = Client(it), 0, ""
+        client, done, ended = Client(column), 0, ""
         try:
             while time.perf_counter() < end:
                 client.ask(made(texts[(number + done) % len(texts)]))
                 done += 1
         except (OSError, http.client.HTTPException) as error:
-            ended = trouble(it, error)
+            ended = trouble(column, error)
         finally:
             client.close()
         return done, time.perf_counter(), ended
@@ -152,22 +152,22 @@ def _crowd(it: Column, small: Mapping[str, str], clients: int, made: Callable[[s
     return sum(done for done, _, _ in found) / (max(at for _, at, _ in found) - since)
 
 
-def _large(it: Column, query: str) -> None:
+def _large(column: Column, query: str) -> None:
     taken: list[tuple[float, float]] = []
 
     def last() -> Figure:
         for _ in range(_TURNS):
-            client, since = Client(it), time.perf_counter()
+            client, since = Client(column), time.perf_counter()
             try:
                 body, first = client.ask(distinct(query))
                 taken.append((first, time.perf_counter() - since))
             except (OSError, http.client.HTTPException) as error:
-                return trouble(it, error)
+                return trouble(column, error)
             finally:
                 client.close()
             if (number := len(orjson.loads(body)["results"]["bindings"])) != LARGE:
                 return f"only {number:,} rows"
         return median(whole for _, whole in taken) * 1000
 
-    _note(it, LAST, last)
-    _note(it, FIRST, lambda: median(first for first, _ in taken) * 1000 if isinstance(it.found[LAST], float) else "-")
+    _note(column, LAST, last)
+    _note(column, FIRST, lambda: median(first for first, _ in taken) * 1000 if isinstance(column.found[LAST], float) else "-")

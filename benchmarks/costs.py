@@ -23,19 +23,19 @@ def derived(few: Course, many: Course) -> Costs:
         return max(0.0, (what(many) - what(few)) / more)
 
     def took(name: str) -> float:
-        return each(lambda it: it.stages[name].seconds)
+        return each(lambda item: item.stages[name].seconds)
 
-    def harvester(it: Course) -> float:
-        return it.stages["collect"].processor["harvester"] - it.stages["plan"].seconds - it.stages["commit"].seconds
+    def harvester(course: Course) -> float:
+        return course.stages["collect"].processor["harvester"] - course.stages["plan"].seconds - course.stages["commit"].seconds
 
     changed = sum(many.stages[name].processor.get("follower", 0.0) for name in later)  # it follows while the harvest still runs
     return Costs(
         records=many.records,
         read=each(harvester),
-        work=each(lambda it: it.stages["collect"].processor.get("workers", 0.0)),
+        work=each(lambda item: item.stages["collect"].processor.get("workers", 0.0)),
         plan=took("plan"),
         commit=took("commit"),
-        same=each(lambda it: it.stages["again, all read"].processor["harvester"]),
+        same=each(lambda item: item.stages["again, all read"].processor["harvester"]),
         entry=max(0.0, few.stages["commit"].seconds - took("commit") * few.records),
         loaded=took("store: loaded and shown"),
         smoothed=took("store: put in order"),
@@ -43,14 +43,14 @@ def derived(few: Course, many: Course) -> Costs:
         shelved=changed / max(1, many.changed),
         dumped=took("dump"),
         released=took("release"),
-        archive=each(lambda it: it.sizes["archive"]),
-        journal=each(lambda it: it.sizes["journal"]),
-        ledger=each(lambda it: it.sizes["ledger"]),
-        store=each(lambda it: it.sizes["store"]),
-        tables=each(lambda it: it.sizes["tables"]),
-        text=each(lambda it: it.sizes["text"]),
-        dumps=each(lambda it: it.sizes["dumps"]),
-        releases=each(lambda it: it.sizes["releases"]),
+        archive=each(lambda item: item.sizes["archive"]),
+        journal=each(lambda item: item.sizes["journal"]),
+        ledger=each(lambda item: item.sizes["ledger"]),
+        store=each(lambda item: item.sizes["store"]),
+        tables=each(lambda item: item.sizes["tables"]),
+        text=each(lambda item: item.sizes["text"]),
+        dumps=each(lambda item: item.sizes["dumps"]),
+        releases=each(lambda item: item.sizes["releases"]),
     )
 
 

@@ -143,8 +143,8 @@ def ready(client: httpx.Client) -> bool:
         return False
 
 
-def _ours(it: Harvest) -> float:
-    return sum(seconds for role, seconds in it.processor.items() if role != "registry")
+def _ours(harvest: Harvest) -> float:
+    return sum(seconds for role, seconds in harvest.processor.items() if role != "registry")
 
 
 def _lines(records: int, done: Mapping[str, Harvest]) -> list[Line]:
@@ -163,7 +163,7 @@ def _lines(records: int, done: Mapping[str, Harvest]) -> list[Line]:
     ]  # fmt: skip
     for name in ("again", "again, all read"):
         ratio = first.answered / done[name].committed
-        spent, before = (_ours(it) for it in (done[name], first))
+        spent, before = (_ours(item) for item in (done[name], first))
         lines.append(Line(f"{size}{name}, processor", "s", spent, before, before / max(spent, 0.01), note="all our processes"))
         lines.append(Line(f"{size}{name}", "s", done[name].committed, first.answered, ratio, Aim("least", AGAIN), "peer: the first"))
     return lines

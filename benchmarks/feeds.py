@@ -54,11 +54,11 @@ def events(journal: Journal, count: int) -> None:
     def rows() -> Iterator[str]:
         for number in range(count):
             line = Claim(IRIS.concept("action-line", f"C{1 + number % 6}"))
-            it = Event(
+            event = Event(
                 key=str(number), titles=(Text(f"Forum {number}", "en"),), start=f"2026-{1 + number % 12:02d}-01", action_lines=(line,)
             )
-            triples = [*describe(it, IRIS, "demo-events"), *describe_record(it.key, IRIS, about)]
-            yield from (f"A {row}" for row in quads(triples, IRIS.record("demo-events", it.key)))
+            triples = [*describe(event, IRIS, "demo-events"), *describe_record(event.key, IRIS, about)]
+            yield from (f"A {row}" for row in quads(triples, IRIS.record("demo-events", event.key)))
 
     journal.append(rows(), run="demo-events.1", time=_TIME)
 
@@ -98,7 +98,7 @@ def by_archives(client: httpx.Client) -> Iterator[Page]:
         data = _got(client, address)
         document = etree.fromstring(data)
         yield Page(len(data), sum(1 for _ in document.iter("{*}entry")))
-        links = (it.get("href") for it in document.iterfind("{*}link") if it.get("rel") == "prev-archive")
+        links = (item.get("href") for item in document.iterfind("{*}link") if item.get("rel") == "prev-archive")
         address = next((str(link) for link in links), None)
 
 
@@ -114,8 +114,8 @@ def by_activities(client: httpx.Client) -> Iterator[Page]:
 
 def by_sitemaps(client: httpx.Client) -> Iterator[Page]:
     """Get all sitemaps."""
-    for it in etree.fromstring(_got(client, "/sitemap.xml")).iter("{*}loc"):
-        data = _got(client, str(it.text))
+    for item in etree.fromstring(_got(client, "/sitemap.xml")).iter("{*}loc"):
+        data = _got(client, str(item.text))
         yield Page(len(data), data.count(b"<url>"))
 
 

@@ -68,7 +68,7 @@ def main(
         isolated, local = zip(*found, strict=True)
         for number, what in enumerate(("elapsed", "processor time")):
             aim = Aim("most", COST) if number == 0 else None
-            lines.append(line(registry, what, [it[number] for it in isolated], [it[number] for it in local], aim))
+            lines.append(line(registry, what, [item[number] for item in isolated], [item[number] for item in local], aim))
     show("Isolation", lines, json)
 
 

@@ -72,9 +72,9 @@ def _journal(journal: Journal, stored: int) -> None:
     about = Provenance(_OTHERS, f"{_OTHERS}.1", "fields", "0" * 64, _TIME, _TIME)
 
     def rows() -> Iterator[str]:
-        for it in _others(few):
-            triples = [*describe(it, IRIS, _OTHERS), *describe_record(it.key, IRIS, about)]
-            yield from (f"A {row}" for row in quads(triples, IRIS.record(_OTHERS, it.key)))
+        for other in _others(few):
+            triples = [*describe(other, IRIS, _OTHERS), *describe_record(other.key, IRIS, about)]
+            yield from (f"A {row}" for row in quads(triples, IRIS.record(_OTHERS, other.key)))
 
     journal.append(rows(), run=f"{_OTHERS}.1", time=_TIME + timedelta(minutes=1))
 

@@ -34,11 +34,11 @@ def _graphs(found: list[Record[Any]], read: Read) -> list[Line]:
     """Compare with rdflib: alone what differs, from the model to text, and the whole path with the same reader."""
     its = [read(record) for record in found]
     few = found[: max(1, len(found) // _SHARE)]
-    if not all(same(statements(it), theirs(it)) for it in its[: len(few)]):
+    if not all(same(statements(item), theirs(item)) for item in its[: len(few)]):
         raise SystemExit("rdflib's statements differ from ours: the benchmark compares nothing")
-    share, total = len(found) / len(few), sum(len(statements(it)) for it in its[: len(few)]) / len(few)
+    share, total = len(found) / len(few), sum(len(statements(item)) for item in its[: len(few)]) / len(few)
     with reduced_gc():  # as a harvest has it, for both
-        alone = pairs(lambda: [statements(it) for it in its], lambda: [theirs(it) for it in its[: len(few)]], _TIMES)
+        alone = pairs(lambda: [statements(item) for item in its], lambda: [theirs(item) for item in its[: len(few)]], _TIMES)
         whole = pairs(lambda: [statements(read(record)) for record in found], lambda: [theirs(read(record)) for record in few], _TIMES)
     note = f"statements equal, {total:.0f} a record; rdflib makes terms, a graph a record, and N-Triples from the same model"
     rows = (
@@ -57,7 +57,7 @@ def _engine(raws: list[bytes], read: Read, cache: Path) -> list[Line]:
     described = [[parts(statement) for statement in statements(read(record))] for record in records(iter(few))]
     with tempfile.TemporaryDirectory(prefix="map-") as name:
         folder = Path(name)
-        packages, models, out, theirs = (folder / it for it in ("packages.jsonl", "models.jsonl", "ours.nt", "theirs.nt"))
+        packages, models, out, theirs = (folder / item for item in ("packages.jsonl", "models.jsonl", "ours.nt", "theirs.nt"))
         packages.write_bytes(b"\n".join(raws))
         models.write_bytes(b"\n".join(ready(read(record)) for record in records(iter(raws))))
 
@@ -71,11 +71,19 @@ def _engine(raws: list[bytes], read: Read, cache: Path) -> list[Line]:
         except NotThere as error:
             return [Line(_ENGINE, "records/s", len(raws) / ours()[0], note=f"no morph-kgc: {error}")]
         lines = [line for line in theirs.read_text(encoding="utf-8").split("\n") if line]
-    distinct = {it for record in described for it in record}
+    distinct = {item for record in described for item in record}
     note = f"ready values for both, one process each; it makes {len(lines):,} triples of ours {len(distinct):,}"
-    peer = len(few) / median(it[2] for it in taken)
+    peer = len(few) / median(item[2] for item in taken)
     return [
-        Line(what, "records/s", len(raws) / median(it[which] for it in taken), peer, _ratio(taken, which, len(raws) / len(few)), aim, note)
+        Line(
+            what,
+            "records/s",
+            len(raws) / median(item[which] for item in taken),
+            peer,
+            _ratio(taken, which, len(raws) / len(few)),
+            aim,
+            note,
+        )
         for what, which, aim, note in (
             (_ENGINE, 0, Aim("least", 10), note),
             ("the portal's packages to N-Triples file", 1, None, "with the reader and its crosswalks, which morph-kgc is spared"),

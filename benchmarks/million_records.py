@@ -81,10 +81,10 @@ def size(folder: Path) -> int:
     found = {}
     for path in folder.rglob("*"):
         try:
-            it = path.lstat()
+            lstat = path.lstat()
         except OSError:  # what is written at the moment may be gone
             continue
-        found[it.st_ino] = it.st_blocks * 512
+        found[lstat.st_ino] = lstat.st_blocks * 512
     return sum(found.values())
 
 
@@ -94,37 +94,37 @@ def _gigabytes(bytes_: float) -> str:
 
 def run(records: int, folder: Path, registry: str = "oai", *, changing: bool = False) -> Course:
     """Take a new registry end to end; *changing*: then some of its records change, and are brought too."""
-    it = Course(records, folder)
+    course = Course(records, folder)
     with Demo(size=records, only=(registry,), faults=()) as portal:
         write_sources(portal.url, folder / "sources", (registry,))
-        _harvest(it, "collect, plan and commit")
+        _harvest(course, "collect, plan and commit")
         with served(folder) as (address, server), httpx.Client(base_url=address, timeout=_DAY) as client:
-            _shelve(it, client, server)
-            _harvest(it, "again, all read", "--full")
+            _shelve(course, client, server)
+            _harvest(course, "again, all read", "--full")
             if changing:
                 portal.evolve(version=2)
-                result = _harvest(it, "some changed, all read", "--full")
-                it.changed = result["counts"]["changed"] + result["counts"]["new"]
+                result = _harvest(course, "some changed, all read", "--full")
+                course.changed = result["counts"]["changed"] + result["counts"]["new"]
                 head = _head(folder)
-                with it.stage("some changed: shown, with tables and text index"):
+                with course.stage("some changed: shown, with tables and text index"):
                     _until(lambda: _level(folder, head, whole=True), server, folder)
-        _command(it, "dump")
-        _command(it, "release")
-    _measure(it)
-    return it
+        _command(course, "dump")
+        _command(course, "release")
+    _measure(course)
+    return course
 
 
-def _harvest(it: Course, name: str, *options: str) -> dict[str, Any]:
-    command = [sys.executable, "-m", "benchmarks.stages", str(it.folder), *options]
-    with it.stage(name):
-        done = subprocess.run(command, env=settings(it.folder), check=True, stdout=subprocess.PIPE)
+def _harvest(course: Course, name: str, *options: str) -> dict[str, Any]:
+    command = [sys.executable, "-m", "benchmarks.stages", str(course.folder), *options]
+    with course.stage(name):
+        done = subprocess.run(command, env=settings(course.folder), check=True, stdout=subprocess.PIPE)
     result: dict[str, Any] = orjson.loads(done.stdout.splitlines()[-1])
     if not options:
-        whole = it.stages.pop(name)
+        whole = course.stages.pop(name)
         for span, (seconds, most) in result["spans"].items():
             peaks = {**whole.peaks, "harvester": most} if span == "collect" else {"harvester": most}
-            it.stages[span] = Stage(seconds, whole.processor, peaks, whole.together) if span == "collect" else Stage(seconds, {}, peaks)
-        it.parts.update(result["parts"])
+            course.stages[span] = Stage(seconds, whole.processor, peaks, whole.together) if span == "collect" else Stage(seconds, {}, peaks)
+        course.parts.update(result["parts"])
     return result
 
 
@@ -140,19 +140,19 @@ def served(data: Path) -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
             server.terminate()
 
 
-def _shelve(it: Course, client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
-    folder, head = it.folder, _head(it.folder)
-    with it.stage("store: loaded and shown"):
+def _shelve(course: Course, client: httpx.Client, server: subprocess.Popen[bytes]) -> None:
+    folder, head = course.folder, _head(course.folder)
+    with course.stage("store: loaded and shown"):
         _until(lambda: _level(folder, head) and ready(client), server, folder)
-    with it.stage("store: put in order"):
+    with course.stage("store: put in order"):
         mark = folder / "store" / "position.json"
         _until(lambda: not orjson.loads(mark.read_text()).get("rough"), server, folder)
-    with it.stage("tables and text index"):
+    with course.stage("tables and text index"):
         _until(lambda: _level(folder, head, whole=True), server, folder)
-    with it.stage("all records counted at /sparql"):
-        it.answered = count(client)
-    if it.answered != it.records:
-        raise SystemExit(f"{it.records:,} records were harvested, and {it.answered:,} are answered")
+    with course.stage("all records counted at /sparql"):
+        course.answered = count(client)
+    if course.answered != course.records:
+        raise SystemExit(f"{course.records:,} records were harvested, and {course.answered:,} are answered")
 
 
 def _head(folder: Path) -> int:
@@ -178,38 +178,38 @@ def _until(done: Callable[[], bool], server: subprocess.Popen[bytes], folder: Pa
         time.sleep(0.1)
 
 
-def _command(it: Course, word: str) -> None:
-    with it.stage(word):
+def _command(course: Course, word: str) -> None:
+    with course.stage(word):
         command = [sys.executable, "-m", "stocktake", word]
-        subprocess.run(command, env=settings(it.folder), check=True, stdout=subprocess.DEVNULL)
+        subprocess.run(command, env=settings(course.folder), check=True, stdout=subprocess.DEVNULL)
 
 
-def _measure(it: Course) -> None:
+def _measure(course: Course) -> None:
     folders = {
         "archive": "archive", "journal": "journal", "store": "store/snapshots", "tables": "store/tables", "text": "store/text",
         "dumps": "dumps", "releases": "releases",
     }  # fmt: skip
-    it.sizes.update({name: size(it.folder / path) for name, path in folders.items()})
-    it.sizes["ledger"] = sum(path.stat().st_blocks * 512 for path in it.folder.glob("ledger.sqlite*"))
+    course.sizes.update({name: size(course.folder / path) for name, path in folders.items()})
+    course.sizes["ledger"] = sum(path.stat().st_blocks * 512 for path in course.folder.glob("ledger.sqlite*"))
 
 
-def lines(it: Course, costs: Costs | None) -> list[Line]:
+def lines(course: Course, costs: Costs | None) -> list[Line]:
     """Return the lines of a run, stage by stage, each next to the estimate of the model."""
-    model = predicted(costs, it.records) if costs else {}
-    what, found = f"{it.records:,} records: ", list[Line]()
-    for name, stage in it.stages.items():
+    model = predicted(costs, course.records) if costs else {}
+    what, found = f"{course.records:,} records: ", list[Line]()
+    for name, stage in course.stages.items():
         said = model.get(name)
         spent = ", ".join(f"{role} {seconds:,.1f} s" for role, seconds in sorted(stage.processor.items()) if seconds >= 0.05)
         held = ", ".join(f"{role} {most:,.0f} MB" for role, most in sorted(stage.peaks.items()) if most >= 1)
         note = f"peaks: {held}" + (f"; processor: {spent}" if spent else "")
         found.append(Line(what + name, "s", stage.seconds, said, said / stage.seconds if said else None, note=note))
-    found += [Line(f"{what}of the harvest, {part}", "s", seconds) for part, seconds in it.parts.items()]
+    found += [Line(f"{what}of the harvest, {part}", "s", seconds) for part, seconds in course.parts.items()]
     sizes = costs.sizes if costs else {}
-    for name, whole in it.sizes.items():
-        said = it.records * sizes[name] / 1e9 if name in sizes else None
+    for name, whole in course.sizes.items():
+        said = course.records * sizes[name] / 1e9 if name in sizes else None
         found.append(Line(f"{what}{name}", "GB", whole / 1e9, said, said / (whole / 1e9) if said else None))
-    peaks = [stage.peaks.get(role, 0.0) for stage in it.stages.values() for role in ("harvester", "workers")]
-    together = max(stage.together for stage in it.stages.values())
+    peaks = [stage.peaks.get(role, 0.0) for stage in course.stages.values() for role in ("harvester", "workers")]
+    together = max(stage.together for stage in course.stages.values())
     found.append(Line(f"{what}greatest process of a harvest", "MB", max(peaks), aim=Aim("most", MEMORY, "ours")))
     found.append(Line(f"{what}memory of all processes at once", "MB", together, note="without the registry"))
     return found

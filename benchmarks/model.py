@@ -70,7 +70,7 @@ def keep(costs: Costs, file: Path = KEPT) -> None:
 def kept(file: Path = KEPT) -> Costs:
     """Return the costs that were measured last."""
     costs = orjson.loads(file.read_bytes())
-    return Costs(**{it.name: costs[it.name] for it in fields(Costs)})
+    return Costs(**{field.name: costs[field.name] for field in fields(Costs)})
 
 
 def predicted(costs: Costs, records: int) -> Mapping[str, float]:

@@ -58,14 +58,14 @@ def reader() -> Callable[[Record[Any]], Resource]:
     return MAPPINGS[SOURCE.mapping].prepare(SOURCE, Crosswalks(IRIS))
 
 
-def statements(it: Resource) -> list[str]:
+def statements(resource: Resource) -> list[str]:
     """Describe one record: its own statements and its record's, as N-Triples without the closing dot."""
-    return describe(it, IRIS, SOURCE.name) + describe_record(it.key, IRIS, _ABOUT)
+    return describe(resource, IRIS, SOURCE.name) + describe_record(resource.key, IRIS, _ABOUT)
 
 
-def ready(it: Resource) -> bytes:
+def ready(resource: Resource) -> bytes:
     """Write the model as a line of JSON, so that it can be read without a mapping."""
-    return orjson.dumps({field.name: getattr(it, field.name) for field in fields(it)}, default=_plain)
+    return orjson.dumps({field.name: getattr(resource, field.name) for field in fields(resource)}, default=_plain)
 
 
 def _plain(value: object) -> object:
@@ -76,7 +76,7 @@ def model(raw: bytes) -> Resource:
     """Read what ``ready`` wrote."""
     row = orjson.loads(raw)
     for name in ("titles", "descriptions", "subjects"):
-        row[name] = [Text(*it) for it in row[name]]
+        row[name] = [Text(*item) for item in row[name]]
     for name in ("action_lines", "goals", "targets"):
         row[name] = [Claim(concept, Basis(basis), *rest) for concept, basis, *rest in row[name]]
     row["parties"] = [Party(Role(role), Text(*name), *rest) for role, name, *rest in row["parties"]]
@@ -84,8 +84,8 @@ def model(raw: bytes) -> Resource:
     return Initiative(**row)
 
 
-def theirs(it: Resource) -> str:
+def theirs(resource: Resource) -> str:
     """Describe the same record with rdflib, as N-Triples."""
-    if not isinstance(it, Initiative):
+    if not isinstance(resource, Initiative):
         raise TypeError("the simulated portal has initiatives alone")
-    return built(it, IRIS, _ABOUT)
+    return built(resource, IRIS, _ABOUT)

@@ -98,13 +98,13 @@ def alone(client: httpx.Client, every: Addresses, most: int) -> list[Line]:
     lines: list[Line] = []
     for kind, found in every.items():
         cold, warm, shown = Found(), Found(), found[:most]
-        for it, times in ((cold, 1), (warm, AGAIN)):
+        for item, times in ((cold, 1), (warm, AGAIN)):
             before = _spent()
             for address in [*shown] * times:
                 since = time.perf_counter()
-                it.took(kind, since, address, client.get(address))
-            it.spent = (_spent() - before) / (len(shown) * times)
-        lines += [_line(f"{kind}, {name}", it.times[kind], it) for name, it in (("cold", cold), ("warm", warm))]
+                item.took(kind, since, address, client.get(address))
+            item.spent = (_spent() - before) / (len(shown) * times)
+        lines += [_line(f"{kind}, {name}", item.times[kind], item) for name, item in (("cold", cold), ("warm", warm))]
         err.print(f"{kind}: {lines[-2].ours:,.0f} ms cold, {lines[-1].ours:,.0f} ms warm")
     return lines
 
@@ -116,7 +116,7 @@ def _spent() -> float:
 
 def _line(what: str, times: Sequence[float], found: Found) -> Line:
     note = f"worst of {len(times)}; median {median(times):,.0f} ms; {found.spent:,.0f} ms of processor time a page"
-    note += "".join(f"; {it}" for it in found.troubles)
+    note += "".join(f"; {trouble}" for trouble in found.troubles)
     return Line(what, "ms", max(times), aim=Aim("most", READY, "ours"), note=note)
 
 
@@ -143,7 +143,7 @@ async def crowd(address: str, every: Addresses, visitors: int, pause: float, sec
 
 def together(met: Found, seconds: float) -> Iterator[Line]:
     """Return what the visitors measured: the percentiles of each kind of page, and of all."""
-    every = [it for times in met.times.values() for it in times]
+    every = [time_ for times in met.times.values() for time_ in times]
     for kind, times in (("all pages", every), *sorted(met.times.items())):
         at = quantiles(times, n=100, method="inclusive") if len(times) > 1 else times * 99
         note = f"p95 of {len(times)}; p50 {at[49]:,.0f}, p90 {at[89]:,.0f}, p99 {at[98]:,.0f}, worst {max(times):,.0f} ms"

@@ -22,47 +22,47 @@ _ROLES = {Role.LEAD: DCTERMS.publisher, Role.FUNDER: SDO.funder}
 _TYPES = {10: XSD.date, 7: XSD.gYearMonth, 4: XSD.gYear}  # by the length of an ISO 8601 text
 
 
-def built(it: Initiative, iris: Iris, about: Provenance) -> str:
+def built(initiative: Initiative, iris: Iris, about: Provenance) -> str:
     """Describe an initiative and its record as N-Triples."""
     graph = Graph()
-    record, thing = URIRef(iris.record(about.source, it.key)), URIRef(iris.thing("initiative", about.source, it.key))
-    _own(graph, thing, it, Namespace(iris.ns))
-    _lists(graph, thing, it, Namespace(iris.ns))
-    for party in it.parties:
+    record, thing = URIRef(iris.record(about.source, initiative.key)), URIRef(iris.thing("initiative", about.source, initiative.key))
+    _own(graph, thing, initiative, Namespace(iris.ns))
+    _lists(graph, thing, initiative, Namespace(iris.ns))
+    for party in initiative.parties:
         _party(graph, thing, party, iris, about.source)
-    for number, place in enumerate(it.places, 1):
+    for number, place in enumerate(initiative.places, 1):
         _place(graph, thing, URIRef(f"{record}#place-{number}"), place)
-    _record(graph, record, thing, it.key, iris, about)
+    _record(graph, record, thing, initiative.key, iris, about)
     return graph.serialize(format="nt")
 
 
-def _own(graph: Graph, thing: URIRef, it: Initiative, wsis: Namespace) -> None:
+def _own(graph: Graph, thing: URIRef, initiative: Initiative, wsis: Namespace) -> None:
     graph.add((thing, RDF.type, wsis.Initiative))
     one = (
-        (DCTERMS.issued, it.issued and _moment(it.issued)),
-        (DCTERMS.modified, it.modified and _moment(it.modified)),
-        (SDO.startDate, it.start and _moment(it.start)),
-        (SDO.endDate, it.end and _moment(it.end)),
-        (wsis.coverage, it.coverage and _node(concept_of(it.coverage))),
-        (wsis.status, it.status and _node(concept_of(it.status))),
+        (DCTERMS.issued, initiative.issued and _moment(initiative.issued)),
+        (DCTERMS.modified, initiative.modified and _moment(initiative.modified)),
+        (SDO.startDate, initiative.start and _moment(initiative.start)),
+        (SDO.endDate, initiative.end and _moment(initiative.end)),
+        (wsis.coverage, initiative.coverage and _node(concept_of(initiative.coverage))),
+        (wsis.status, initiative.status and _node(concept_of(initiative.status))),
     )
     for predicate, value in one:
         if value:
             graph.add((thing, predicate, value))
 
 
-def _lists(graph: Graph, thing: URIRef, it: Initiative, wsis: Namespace) -> None:
-    claims = ((wsis.actionLine, it.action_lines), (wsis.goal, it.goals), (wsis.target, it.targets))
+def _lists(graph: Graph, thing: URIRef, initiative: Initiative, wsis: Namespace) -> None:
+    claims = ((wsis.actionLine, initiative.action_lines), (wsis.goal, initiative.goals), (wsis.target, initiative.targets))
     many: tuple[tuple[URIRef, Iterable[URIRef | Literal]], ...] = (
-        (DCTERMS.title, map(_text, it.titles)),
-        (DCTERMS.description, map(_text, it.descriptions)),
-        (DCTERMS.subject, map(_text, it.subjects)),
-        (DCTERMS.identifier, map(Literal, (it.key, *it.identifiers))),
-        (DCTERMS.language, map(Literal, it.languages)),
-        (DCTERMS.license, map(_node, it.licences)),
-        (DCTERMS.spatial, [_node(concept_of(value)) for value in it.countries]),
-        (FOAF.page, map(_node, it.pages)),
-        (wsis.activityType, [_node(concept_of(value)) for value in it.activity_types]),
+        (DCTERMS.title, map(_text, initiative.titles)),
+        (DCTERMS.description, map(_text, initiative.descriptions)),
+        (DCTERMS.subject, map(_text, initiative.subjects)),
+        (DCTERMS.identifier, map(Literal, (initiative.key, *initiative.identifiers))),
+        (DCTERMS.language, map(Literal, initiative.languages)),
+        (DCTERMS.license, map(_node, initiative.licences)),
+        (DCTERMS.spatial, [_node(concept_of(value)) for value in initiative.countries]),
+        (FOAF.page, map(_node, initiative.pages)),
+        (wsis.activityType, [_node(concept_of(value)) for value in initiative.activity_types]),
         *((predicate, [_node(claim.concept) for claim in found]) for predicate, found in claims),
     )
     for predicate, values in many:
@@ -109,8 +109,8 @@ def _record(graph: Graph, record: URIRef, thing: URIRef, key: str, iris: Iris, a
     graph.add((URIRef(iris.source(about.source)), DCAT.record, record))
 
 
-def _text(it: Text) -> Literal:
-    return Literal(it.value, lang=it.language)
+def _text(text: Text) -> Literal:
+    return Literal(text.value, lang=text.language)
 
 
 def _node(value: str) -> URIRef | Literal:

@@ -53,8 +53,8 @@ def write(journal: Journal, records: int) -> None:
 
 
 def _rows(records: int) -> Iterator[str]:
-    it = Registry(SOURCE.name, SOURCE.title, "", SOURCE.url, SOURCE.licence, SOURCE.protocol, SOURCE.mapping, SOURCE.every)
-    yield from (f"A {row}" for row in quads(describe_source(it, IRIS), IRIS.source(SOURCE.name)))
+    registry = Registry(SOURCE.name, SOURCE.title, "", SOURCE.url, SOURCE.licence, SOURCE.protocol, SOURCE.mapping, SOURCE.every)
+    yield from (f"A {row}" for row in quads(describe_source(registry, IRIS), IRIS.source(SOURCE.name)))
     read = reader()
     for raw in payloads(records):
         thing = read(record(raw))
@@ -216,8 +216,8 @@ def mirrored(data: Path, url: str, folder: Path, changes: int) -> list[Line]:
     mirror, journal, found = folder / "mirror", Journal(data / "journal"), list[Line]()
 
     def bring() -> float:
-        with open_mirror(_Here(mirror), f"{url}/", None, 0.0, LARGEST) as it:
-            return timed(lambda: sync(it))
+        with open_mirror(_Here(mirror), f"{url}/", None, 0.0, LARGEST) as item:
+            return timed(lambda: sync(item))
 
     plain = sum(1 for entry in journal.entries() for _ in entry.lines())
     whole = bring()

@@ -49,15 +49,15 @@ Column = tuple[int, str, str, int]  # which subject of the record, predicate, ki
 def rows(described: Iterable[list[Parts]]) -> Iterator[dict[Column | int, Parts]]:
     """Lay each record's statements into one row: a cell for its first title, its second, and so on."""
     for record in described:
-        subjects = {subject: number for number, subject in enumerate(dict.fromkeys(it.subject for it in record))}
+        subjects = {subject: number for number, subject in enumerate(dict.fromkeys(item.subject for item in record))}
         met: Counter[tuple[int, str, str]] = Counter()
         row: dict[Column | int, Parts] = {}
-        for it in record:
-            kind = "iri" if it.iri is not None else "language" if it.language else it.datatype or "text"
-            place = (subjects[it.subject], it.predicate, kind)
+        for item in record:
+            kind = "iri" if item.iri is not None else "language" if item.language else item.datatype or "text"
+            place = (subjects[item.subject], item.predicate, kind)
             met[place] += 1
-            row[(*place, met[place])] = it
-            row[subjects[it.subject]] = it
+            row[(*place, met[place])] = item
+            row[subjects[item.subject]] = item
         yield row
 
 
@@ -68,7 +68,9 @@ def write(described: list[list[Parts]], folder: Path) -> Path:
     names = {column: f"c{number}" for number, column in enumerate(columns)}
     with (folder / "records.csv").open("w", newline="", encoding="utf-8") as file:
         out = csv.writer(file)
-        out.writerow([f"s{number}" for number in range(_subjects(columns))] + [name for it in columns for name in _heads(it, names[it])])
+        out.writerow(
+            [f"s{number}" for number in range(_subjects(columns))] + [name for item in columns for name in _heads(item, names[item])]
+        )
         for row in table:
             out.writerow(_cells(row, columns))
     (folder / "mapping.ttl").write_text(_mapping(columns, names, folder / "records.csv"), encoding="utf-8")
@@ -89,17 +91,17 @@ def _cells(row: dict[Column | int, Parts], columns: list[Column]) -> Iterator[st
     for number in range(_subjects(columns)):
         yield row[number].subject if number in row else ""
     for column in columns:
-        it = row.get(column)
-        yield (it.text if it.iri is None else it.iri) if it else ""
+        item = row.get(column)
+        yield (item.text if item.iri is None else item.iri) if item else ""
         if column[2] == "language":
-            yield (it.language or "") if it else ""
+            yield (item.language or "") if item else ""
 
 
 def _mapping(columns: list[Column], names: dict[Column, str], table: Path) -> str:
     source = f'rml:logicalSource [ rml:source "{table}" ; rml:referenceFormulation rml:CSV ]'
     maps = [f"@prefix rml: <{_RML}> .\n@prefix rr: <http://www.w3.org/ns/r2rml#> .\n"]
     for subject in range(_subjects(columns)):
-        verbs = "".join(f" ;\n  {_verb(it, names[it])}" for it in columns if it[0] == subject)
+        verbs = "".join(f" ;\n  {_verb(column, names[column])}" for column in columns if column[0] == subject)
         maps.append(f'<urn:map:{subject}> {source} ;\n  rml:subjectMap [ rml:reference "s{subject}" ; rml:termType rml:IRI ]{verbs} .\n')
     return "\n".join(maps)
 

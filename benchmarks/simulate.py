@@ -104,31 +104,31 @@ class Simulation:
 
     def run(self) -> Result:
         """Let the days pass."""
-        for it in registries(self._world):
-            self._env.process(self._live(it))
+        for registry in registries(self._world):
+            self._env.process(self._live(registry))
         self._env.run(until=self._world.days * DAY)
         return self.result
 
-    def _live(self, it: Registry) -> Steps:
-        yield self._env.timeout(it.due)
+    def _live(self, registry: Registry) -> Steps:
+        yield self._env.timeout(registry.due)
         for day in range(self._world.days):
-            due = it.due + day * DAY
+            due = registry.due + day * DAY
             if self._env.now > due + DAY / 2:
                 self.result.missed += 1
                 continue
             if self._env.now < due:
                 yield self._env.timeout(due - self._env.now)
-            yield from self._harvest(it, day, due)
+            yield from self._harvest(registry, day, due)
 
-    def _harvest(self, it: Registry, day: int, due: float) -> Steps:
+    def _harvest(self, registry: Registry, day: int, due: float) -> Steps:
         first = self._world.first and day == 0
-        changed = it.records * (1.0 if first else self._world.changing)
-        read = it.records if first or not it.reports or day % 7 == it.full_day else changed
+        changed = registry.records * (1.0 if first else self._world.changing)
+        read = registry.records if first or not registry.reports or day % 7 == registry.full_day else changed
         with self._slots.request() as slot:
             yield slot
             self.result.waited.append(self._env.now - due)
             begun = self._env.now
-            yield from self._read(it, read, changed)
+            yield from self._read(registry, read, changed)
             self.result.work("workers", self._env.now - begun)
             yield from self._commit(changed)
         self.result.took.append(self._env.now - due)
@@ -136,8 +136,8 @@ class Simulation:
             self.result.ended.append(self._env.now)
         self._env.process(self._show(changed * (self._costs.first if first else self._costs.shelved)))
 
-    def _read(self, it: Registry, read: float, changed: float) -> Steps:
-        host = self._hosts.setdefault(it.host, simpy.Resource(self._env, 1))
+    def _read(self, registry: Registry, read: float, changed: float) -> Steps:
+        host = self._hosts.setdefault(registry.host, simpy.Resource(self._env, 1))
         pages, costs = ceil(read / _PAGE), self._costs
         each = (changed * costs.new + (read - changed) * costs.same) / max(1, pages)
         for at in range(0, max(1, pages), _CHUNK):
@@ -173,7 +173,7 @@ def lines(world: World, costs: Costs, result: Result) -> list[Line]:
     span = world.days * DAY
     room = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "store": 1}
     shares = {station: result.busy.get(station, 0.0) / span / places for station, places in room.items()}
-    fullest = max(shares, key=lambda it: shares[it])
+    fullest = max(shares, key=lambda item: shares[item])
     found = [Line(f"{what}{station}", "% busy", 100 * share, note=f"of {room[station]}" + (", the fullest" if station == fullest else ""))
              for station, share in shares.items()]  # fmt: skip
     for name, times in (("due to begun", result.waited), ("due to committed", result.took), ("committed to shown", result.shown)):
@@ -193,10 +193,10 @@ def saturation(world: World, costs: Costs, result: Result) -> list[Line]:
     span = world.days * DAY
     places = {"workers": world.slots, "processors": world.machines * world.cores, "journal": 1, "store": 1}
     full = {station: world.stands * span * room / result.busy[station] for station, room in places.items() if result.busy.get(station)}
-    largest = max(it.records for it in registries(world))
+    largest = max(registry.records for registry in registries(world))
     hours = ceil(largest / _PAGE) * (world.pause + world.answer) / 3600
     what = f"{world.registries * world.stands:,} registries, {'first harvest' if world.first else 'every day'}: "
-    ordered = sorted(full.items(), key=lambda it: it[1])
+    ordered = sorted(full.items(), key=lambda item: item[1])
     found = [Line(f"{what}{station} full at", "times the world", times, note=f"{places[station]} of it") for station, times in ordered]
     return [
         *found,
@@ -218,10 +218,10 @@ def main(
     costs, found = kept(), list[Line]()
     for factor in times or [1, 10, 100]:
         world = World(machines=machines, stands=factor)
-        for it in (replace(world, first=True, days=14), world):
-            err.print(f"simulating {it.registries * factor:,} registries, {it.days} days")
-            result = Simulation(it, costs).run()
-            found += lines(it, costs, result) + saturation(it, costs, result)
+        for item in (replace(world, first=True, days=14), world):
+            err.print(f"simulating {item.registries * factor:,} registries, {item.days} days")
+            result = Simulation(item, costs).run()
+            found += lines(item, costs, result) + saturation(item, costs, result)
     show("Simulation", found, json)
 
 

@@ -141,11 +141,11 @@ def harvested(data: Path, clock: Clock, *, full: bool) -> Mapping[str, int]:
     """Harvest all cards once; give the runs' counts."""
     last = time.monotonic()
 
-    def watch(it: Progress) -> None:
+    def watch(progress: Progress) -> None:
         nonlocal last
         if time.monotonic() - last > _PROGRESS:
             last = time.monotonic()
-            err.print(f"  {it.records:,} of {it.reported_total or 0:,} records", highlight=False)
+            err.print(f"  {progress.records:,} of {progress.reported_total or 0:,} records", highlight=False)
 
     counts: dict[str, int] = {}
     url = f"sqlite:///{data}/ledger.sqlite"

@@ -157,11 +157,11 @@ def _killed(feed: Feed, home: Path, count: int, points: int, seed: int) -> tuple
     _set(feed, {"listed": keys(count)})
     first = Work(feed.card, folder, _NOON).do()
     _set(feed, {"listed": keys(count + some)[some:]})
-    it = kill(Work(feed.card, folder, _NOON + timedelta(days=1)), points, seed)
+    item = kill(Work(feed.card, folder, _NOON + timedelta(days=1)), points, seed)
     with office(folder, _NOON) as context:
         before, after = first.counts["published_after"], context.ledger.count_published(NAME)
-    trouble = f"kill -9 at {it.killed} points, {it.same} ended with the same journal"
-    return Row(trouble, it.run, before, after, count + some if it.same == points else -1, State.COMMITTED), it
+    trouble = f"kill -9 at {item.killed} points, {item.same} ended with the same journal"
+    return Row(trouble, item.run, before, after, count + some if item.same == points else -1, State.COMMITTED), item
 
 
 def main(
@@ -188,16 +188,22 @@ def main(
 
 def _show(rows: list[Row], *, json: bool) -> None:
     if json:
-        found = [{"trouble": it.trouble, "outcome": it.run.state.value, "counts": it.run.counts, "reason": it.run.reason} for it in rows]
-        more = [{"before": it.before, "after": it.after, "added": it.run.added, "removed": it.run.removed, "met": it.met} for it in rows]
+        found = [
+            {"trouble": row.trouble, "outcome": row.run.state.value, "counts": row.run.counts, "reason": row.run.reason} for row in rows
+        ]
+        more = [
+            {"before": row.before, "after": row.after, "added": row.run.added, "removed": row.run.removed, "met": row.met} for row in rows
+        ]
         print(orjson.dumps([{"benchmark": "Trust", "aim": None, **one, **two} for one, two in zip(found, more, strict=True)]).decode())
         return
     made = Table(box=MARKDOWN)
     for name in ("trouble", "the run", "published before", "the ledger of the run", "quads + / -", "published after", "as it must"):
         made.add_column(name, overflow="fold")
-    for it in rows:
-        quads = f"{it.run.added or 0:,} / {it.run.removed or 0:,}"
-        made.add_row(it.trouble, _outcome(it.run), f"{it.before:,}", _ledger(it.run), quads, f"{it.after:,}", "yes" if it.met else "no")
+    for row in rows:
+        quads = f"{row.run.added or 0:,} / {row.run.removed or 0:,}"
+        made.add_row(
+            row.trouble, _outcome(row.run), f"{row.before:,}", _ledger(row.run), quads, f"{row.after:,}", "yes" if row.met else "no"
+        )
     console = Console(width=None if sys.stdout.isatty() else 2000)
     with console.capture() as shown:
         console.print(made)

@@ -24,27 +24,27 @@ _WANTED = f'SELECT (COUNT(DISTINCT ?s) AS ?n) {{ ?s <{_TITLE}> "{_NEW}"@en }}'
 def changed(data: Sequence[Path], columns: Sequence[Column], records: int) -> None:
     """Change the titles in the journal of each column's data, and keep what was seen of it."""
     number, patch = _patch(columns[0], max(1, records // FEW))
-    for folder, it in zip(data, columns, strict=True):
-        client, reads = Client(it), list[float]()
+    for folder, item in zip(data, columns, strict=True):
+        client, reads = Client(item), list[float]()
         since = time.perf_counter()
         while time.perf_counter() - since < _QUIET:
             _asked(client, reads)
-        it.found[ALONE], reads = max(reads) * 1000, []
+        item.found[ALONE], reads = max(reads) * 1000, []
         Journal(folder / "journal").append(patch, run="benchmark", time=datetime.now(UTC))
         since = time.perf_counter()
         while (found := _asked(client, reads)) < number and time.perf_counter() - since < _PATIENCE:
             pass
-        it.found[SHOWN] = (time.perf_counter() - since) * 1000 if found >= number else f"{found} of {number} after {_PATIENCE:.0f} s"
+        item.found[SHOWN] = (time.perf_counter() - since) * 1000 if found >= number else f"{found} of {number} after {_PATIENCE:.0f} s"
         while time.perf_counter() - since < _QUIET:  # what follows the change is felt too
             _asked(client, reads)
-        it.found[WAIT] = max(reads) * 1000
+        item.found[WAIT] = max(reads) * 1000
         client.close()
 
 
-def _patch(it: Column, most: int) -> tuple[int, list[str]]:
+def _patch(column: Column, most: int) -> tuple[int, list[str]]:
     """Return how many titles change, and the rows of a patch that changes them."""
     old = f"SELECT ?s ?t ?g {{ GRAPH ?g {{ ?s a <{BASE}ns#Initiative> ; <{_TITLE}> ?t FILTER(LANG(?t) = 'en') }} }} LIMIT {most}"
-    client, patch = Client(it), []
+    client, patch = Client(column), []
     found = orjson.loads(client.ask(old)[0])["results"]["bindings"]
     client.close()
     for row in found:

@@ -284,10 +284,10 @@ def _announce_ready(url: str, data: Path, key: str) -> bool:
     """Print the URLs of the demo and the next steps once it is complete; return False until then."""
     try:
         with urlopen(f"{url}health", timeout=2) as answer:
-            told = json.load(answer)
+            health = json.load(answer)
     except (OSError, ValueError):
         return False
-    if told.get("start") or told["lag"]:
+    if health.get("start") or health["lag"]:
         return False
     for line in (
         "",

@@ -237,7 +237,7 @@ def _confirm_superseding(
 def schedule(ctx: typer.Context) -> None:
     """Harvest each source on its schedule until Ctrl-C."""
     settings: HarvestSettings = ctx.obj
-    cards = [*load_sources(settings, report=_log_invalid).sources.values()]
+    sources = [*load_sources(settings, report=_log_invalid).sources.values()]
     _exit_on_sigterm()
     wait_for_database(settings.ledger)
     with harvest_context(settings) as context:
@@ -247,7 +247,7 @@ def schedule(ctx: typer.Context) -> None:
 
         update_status(context)
         stopping = threading.Event()
-        scheduler = _create_scheduler(settings, cards, context, stopping)
+        scheduler = _create_scheduler(settings, sources, context, stopping)
 
         def stop(_number: int, _frame: FrameType | None) -> None:
             stopping.set()
@@ -255,7 +255,7 @@ def schedule(ctx: typer.Context) -> None:
 
         signal.signal(signal.SIGTERM, stop)
         signal.signal(signal.SIGINT, stop)
-        log.info("scheduler started", sources=[card.name for card in cards if card.enabled])
+        log.info("scheduler started", sources=[source.name for source in sources if source.enabled])
         scheduler.start()
 
 

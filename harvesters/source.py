@@ -76,20 +76,20 @@ _KEYS = {item.name for item in fields(Source)} - {"name"}
 _NEEDED = ("title", "protocol", "mapping", "url", "licence")
 
 
-def load(card: Path) -> Source:
+def load(file: Path) -> Source:
     """Read a source definition; the file's stem is the source's name. Raises SourceDefinitionError
     with file, key and remedy of each fault.
     """
-    return _require_valid(*read(card))
+    return _require_valid(*read(file))
 
 
-def read(card: Path) -> tuple[Source, list[str]]:
+def read(file: Path) -> tuple[Source, list[str]]:
     """Read a source definition; return what is valid in it, and a message for each fault."""
     try:
-        table = tomllib.loads(card.read_text(encoding="utf-8"))
+        table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise SourceDefinitionError(f"{card}: invalid TOML: {error}") from error
-    return _read_table(card.stem, table, str(card))
+        raise SourceDefinitionError(f"{file}: invalid TOML: {error}") from error
+    return _read_table(file.stem, table, str(file))
 
 
 def read_text(name: str, text: str) -> tuple[Source | None, list[str]]:

@@ -81,7 +81,7 @@ def read_header(path: Path, number: int | None = None) -> Entry:
                 if match is None:
                     break
                 if match[1] in values:
-                    raise ValueError(f"the row H {match[1]} stands twice")
+                    raise ValueError(f"the row H {match[1]} occurs twice")
                 values[match[1]] = match[2] or match[3]
         if not _RUN.match(values["run"]):
             raise ValueError(f"{values['run'][:80]!r} is not the name of a run")

@@ -24,7 +24,7 @@ _STORE_FOLDER = "journal"  # the journal's folder in a store
 _MAX_ENTRY_BYTES = (
     1 << 40
 )  # bytes of an entry when unpacked: who may write the store is trusted not to fill our disk
-_INCOMING_FOLDER = "coming"  # where what is fetched lies until it is proved
+_INCOMING_FOLDER = "coming"  # holds fetched entries until they are verified
 _REFRESH_SECONDS = 1.0  # seconds between two looks into a store
 
 

@@ -26,7 +26,7 @@ T = TypeVar("T")
 PATIENCE = 120.0  # seconds that a writer waits for a store that is out of reach
 PEEK = 65_536  # bytes that are compared: a header is in the first few hundred
 _THEIRS = ("botocore", "aiobotocore", "aiohttp", "gcsfs", "azure")  # whose errors are a store's
-NAME = "store.json"  # beside the journal's entries: where they lie
+NAME = "store.json"  # beside the journal's entries: where they are stored
 
 
 @dataclass(frozen=True, slots=True)

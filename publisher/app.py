@@ -134,7 +134,7 @@ def _add_middleware(app: FastAPI, service: QueryService, start: FirstStart, url:
     """Add the middleware from the innermost to the outermost."""
 
     def cached_version() -> str:
-        """Return the version of which pages are cached; "" while none may be."""
+        """Return the version under which pages are cached; "" while none may be."""
         snapshot = service.snapshot
         is_settled = snapshot and service.is_consistent and not start.active
         return snapshot.version if snapshot and is_settled else ""

@@ -140,7 +140,7 @@ def preview(
 def _read_source() -> Source:
     """Read a source definition from standard input; the source is named registry."""
     try:
-        return parse("registry", tomllib.loads(sys.stdin.read()), "card")
+        return parse("registry", tomllib.loads(sys.stdin.read()), "source definition")
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SourceDefinitionError(f"source definition: invalid TOML: {error}") from error
 

@@ -12,7 +12,7 @@ _HTML = re.compile(
 )
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,400})", re.IGNORECASE)
 _HEAD_BYTES = 4096  # bytes in which an HTML page shows what it is
-_TITLE_BYTES = 64 * 1024  # bytes in which it tells its title
+_TITLE_BYTES = 64 * 1024  # bytes of a page in which its title is looked for
 
 
 def is_html(content: bytes) -> bool:

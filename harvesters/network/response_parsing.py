@@ -63,7 +63,7 @@ def load_json(reply: Reply, charset: str = "utf-8") -> Any:
     content = refuse_html(reply, "JSON")
     with parser_errors(f"{reply.url}: not JSON that can be read"):
         if charset == "utf-8" and not _LARGE_NUMBER.search(content):
-            with suppress(orjson.JSONDecodeError):  # the slower reader takes more, and tells more
+            with suppress(orjson.JSONDecodeError):  # the slower reader accepts more, and its errors say more
                 return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
         try:
             return json.loads(decode_text(reply, charset), parse_constant=InvalidJson, parse_int=_integer)

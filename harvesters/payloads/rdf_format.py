@@ -68,7 +68,7 @@ def _look(content: bytes) -> str:
         return "json-ld"
     if start.lower().startswith((b"<?xml", b"<rdf:rdf", b"<!--", b"<!doctype", b"<!entity")) or _XML.match(start):
         return "rdf-xml"
-    return "trig" if _GRAPHS.search(content[: 64 * 1024]) else "turtle"  # of which N-Triples are a part
+    return "trig" if _GRAPHS.search(content[: 64 * 1024]) else "turtle"  # N-Triples are a subset of Turtle
 
 
 @contextmanager

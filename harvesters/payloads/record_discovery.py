@@ -14,7 +14,7 @@ CATALOGUES = frozenset(map(iri, (
     "dcat:Catalog", "schema:DataCatalog", "hydra:Collection", "hydra:PagedCollection", "ldp:Container", "ldp:BasicContainer",
 )))  # fmt: skip
 _NO_RECORDS = CATALOGUES | frozenset(map(iri, ("dcat:CatalogRecord", "hydra:PartialCollectionView")))
-# What is a record wherever it stands. Parts of others (distributions, agents, places) are none; of schema.org, the kinds of the model.
+# Classes of records. Parts of others (distributions, agents, places) are no records; of schema.org, only the kinds of the model are.
 RECORD_CLASSES = frozenset(map(iri, (
     "dcat:Dataset", "dcat:DataService", "dcat:DatasetSeries", "dcat:Resource", "adms:Asset",
     "foaf:Project", "doap:Project", "vivo:Project", "frapo:Project", "eurio:Project",

@@ -101,7 +101,7 @@ def _xlsx(package: zipfile.ZipFile, name: str) -> Area:
         addressed += _add_addresses(area, whole, max(len(whole) - _OVERLAP, 0))
     area.cells += len(_CELL.findall(rest))
     addressed += _add_addresses(area, rest, len(rest))
-    if addressed < area.cells:  # cells without an address stand behind the one before
+    if addressed < area.cells:  # a cell without an address follows the one before
         area.add(0, area.cells)
     return area
 

@@ -24,9 +24,9 @@ def content_fingerprint(statements: Sequence[str], thing: str, record: str, sour
     >>> content_fingerprint(one, "b:s/a1", "", "s", "a1") == content_fingerprint(other, "b:s/b2345", "", "s", "b2345")
     True
     """
-    its = f"<{thing}> "
-    own = statements[bisect_left(statements, its) : bisect_left(statements, its[:-1] + "!")]  # what sorts next behind a space
-    start = len(its)
+    prefix = f"<{thing}> "
+    own = statements[bisect_left(statements, prefix) : bisect_left(statements, prefix[:-1] + "!")]  # what sorts next behind a space
+    start = len(prefix)
     # Bytes, which are searched three times as fast as a text with letters of many scripts.
     text = ("\n" + "\n".join([statement[start:] for statement in own])).encode()
     for what, instead in _exclusions(record, source, key):

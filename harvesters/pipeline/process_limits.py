@@ -16,7 +16,7 @@ from pathlib import Path
 
 MEMORY_EXIT = 77  # exit code of a process that met a MemoryError
 _OOM_SCORE = "1000"  # when the system itself runs out of memory, this process goes first
-_RENEWAL = 0.25  # seconds between two renewals of a time limit: a system call for each record would cost more than it tells
+_RENEWAL = 0.25  # seconds between two renewals of a time limit: a system call for each record would cost more than it is worth
 _MEBIBYTE = 1 << 20
 _MARK = struct.Struct("<QB16s")  # steps, phase, digest of a record
 _PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -25,7 +25,7 @@ from harvesters.errors import (
 )
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 
-# Errors that a single record can cause in its page. A probe request tells whether the whole registry fails.
+# Errors that a single record can cause in its page. A probe request shows whether the whole registry fails.
 PAGE_ERRORS: tuple[type[HarvestError], ...] = (
     ParseError, TooLargeError, UnavailableError, UnreachableError, ReadTimeoutError, TruncatedError, UndecodableError, InvalidHTTPError,
 )  # fmt: skip

@@ -26,7 +26,7 @@ class DatasetKind(Enum):
 class Distribution:
     """One way to have a holding: *media* is that of what is got, *packed* that of the packing around it, "" where there is none.
 
-    *file* tells a download from a service; *bytes* and *sha256* (hexadecimal) are of the file as it lies.
+    *file* is whether it is a download, not a service; *bytes* and *sha256* (hexadecimal) are those of the stored file.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class CatalogSource:
-    """A registry as it is listed; *publisher*, *licence* and *endpoint* None where its card does not tell them.
+    """A registry as it is listed; *publisher*, *licence* and *endpoint* are None if its source definition does not name them.
 
     *changed* is when what is published of it last changed, "" where that is not known.
     """

@@ -9,7 +9,7 @@ from starlette.routing import Match
 
 
 class Service(NamedTuple):
-    """A way to ask us: *path* is where, *described* where it tells of itself, *standards* what it keeps to."""
+    """A service of this server: *path* is its address, *described* that of its description, *standards* those that it implements."""
 
     path: str
     title: str

@@ -1,6 +1,6 @@
-"""Prepared: what is worked out once for a state of the tables and lies beside them, so that pages only look it up.
+"""Precompute bitmaps and orders of the tables, so that pages only look them up.
 
-Things stand in the order of their addresses, and their number in it is their *place*. Files of numpy arrays hold the thing of each
+Things are sorted by their addresses, and the number of a thing in this order is its *place*. Files of numpy arrays hold the thing of each
 place, the places in each order, and the participants; a file of Roaring bitmaps (https://roaringbitmap.org/) holds the places of each
 mark. Readers map the files into memory: see ``bitmap_index``.
 """
@@ -21,7 +21,7 @@ from publisher.facets.database import read_sql
 from publisher.facets.facets import KEYS, ORDERS
 
 MEMORY = "512MiB"  # what may be held; more of it waits beside
-BITS = 3  # of a mark's key: those of its bases stand below those of its value
+BITS = 3  # of a mark's key: the lowest bits are its bases, the others its value
 _SORTED = "SELECT place FROM placed WHERE $key IS NOT NULL ORDER BY $key, place"
 _FILES: dict[tuple[str, ...], str] = {  # each with the query that fills its arrays, one for each column
     ("thing",): "SELECT thing FROM placed ORDER BY place",

@@ -1,4 +1,4 @@
-"""Sets: the prepared files of a state of the tables, asked: which places have a mark, which come first in an order, who works with whom.
+"""Query the precomputed bitmaps: which places have a mark, which come first in an order, which organizations work together.
 
 A *place* is a thing's number in the order of addresses. The files are mapped, so that opening them costs nothing and processes share them.
 """
@@ -81,7 +81,7 @@ class BitmapIndex:
         return found
 
     def first_in_order(self, order: str, within: BitMap | None, offset: int, limit: int) -> list[int]:
-        """Return the places *within* a set, or of all, that stand at *offset* and behind it in an order, at most *limit*."""
+        """Return at most *limit* places from *offset* in an order, *within* a set or of all."""
         return self._next_in_order(f"by-{order}", within, 0, limit + offset, down=False)[offset:].tolist()  # type: ignore[no-any-return]
 
     def next_in_order(self, name: str, within: BitMap | None, start: int, limit: int, down: bool = False) -> list[int]:
@@ -178,6 +178,6 @@ def _most(numbers: Array, limit: int) -> list[tuple[int, int]]:
 
 
 def intersect(sets: Iterable[BitMap]) -> BitMap | None:
-    """Return what all *sets* have in common; None where there are none, which stands for all places."""
+    """Return the intersection of *sets*; None, which means all places, if there are none."""
     found = sorted(sets, key=len)
     return reduce(BitMap.intersection, found) if found else None

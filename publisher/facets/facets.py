@@ -1,6 +1,6 @@
 """Facets: by what things are counted and narrowed, each with the SPARQL that says the same.
 
-A *code* is what stands in an address, such as ``C7-ehea`` or ``404``; an IRI that is none of the facet's own is its own code.
+A *code* is the part of an address that names a concept, such as ``C7-ehea`` or ``404``; any other IRI is its own code.
 """
 
 from __future__ import annotations
@@ -146,7 +146,7 @@ def facet_of_concept(iri: str, iris: Iris) -> tuple[str, str] | None:
     return ("target" if "." in code else "goal", code) if found.iri_prefix == SDG else (found.name, code)
 
 
-KEYS = {  # by what a list that goes on after a key is sorted; None stands in no such list
+KEYS = {  # sort keys of lists that continue after a key; things without a value (None) are in no such list
     "title": "CASE WHEN title IS NULL THEN '2' WHEN language = 'en' THEN '0' || lower(title) ELSE '1' || lower(title) END",
     "newest": "changed",
     "address": "''",

@@ -27,7 +27,7 @@ ROLES = {"lead": 1, "partner": 2, "funder": 4}
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What is wanted: *chosen* are codes by facet, of which a thing has one of each facet, by links of *bases*.
+    """A filter: *chosen* maps each facet to accepted codes; a match has one code of each facet, linked by one of *bases*.
 
     *party* is an organization that takes part, *words* are searched for; *among* are the things that have them, None where no words are.
     """

@@ -52,7 +52,7 @@ class ListItem(NamedTuple):
 
 
 class Prize(NamedTuple):
-    """A prize of a thing; codes, None where nothing tells."""
+    """A prize of a thing, by codes; None if it is not known."""
 
     iri: str
     title: str | None
@@ -63,10 +63,10 @@ class Prize(NamedTuple):
 
 
 class FacetIndex:
-    """The tables in the file *path*, which does not change while they are open; the files that were prepared lie beside it."""
+    """The tables in the file *path*, which does not change while they are open, with the precomputed files beside it."""
 
     def __init__(self, path: Path, position: int, memory: str = MEMORY) -> None:
-        self.position = position  # the journal's entry of which they tell
+        self.position = position  # the journal's entry that they show
         self._connection = duckdb.connect(str(path), read_only=True, config={"memory_limit": memory})
         self._bitmaps = BitmapIndex(path, self._connection.execute("SELECT value, facet, code FROM terms").fetchall())
         self._cache: LRUCache[object, object] = LRUCache(CACHED_RESULTS)
@@ -245,7 +245,7 @@ class FacetIndex:
         return [lines[int(self._bitmaps.things[place])] for place in places]
 
     def _things(self, places: Sequence[int]) -> str:
-        """Write the numbers of the things at *places*; as a list of numbers it tells where in the file they lie."""
+        """Write the numbers of the things at *places*, which are also their row numbers in the file."""
         return "(" + ",".join(str(int(self._bitmaps.things[place])) for place in places) + ")"
 
     def _rows(self, name: str, filters: Filter, **bound: Any) -> list[tuple[Any, ...]]:

@@ -82,7 +82,7 @@ def _year(text: str | None) -> int | None:
 
 
 class Record(NamedTuple):
-    """A record's graph, and what its rows share; *kind* is empty where nothing tells it."""
+    """A record's graph, and the values that its rows share; *kind* is empty if it is not known."""
 
     graph: Graph
     iris: Iris

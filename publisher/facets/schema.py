@@ -1,4 +1,4 @@
-"""Columns: the tables and what stands in each of their columns; their descriptions for machines are made from this."""
+"""Define the tables and the meaning of each column; machine-readable descriptions are generated from this."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CellType(Enum):
 
 
 class TableColumn(NamedTuple):
-    """A column: *says* tells what stands in it; empty where it is not known, unless it is *needed*."""
+    """A column; *says* describes its values. A cell is empty if the value is not known, unless the column is *needed*."""
 
     name: str
     kind: CellType
@@ -41,7 +41,7 @@ class Reference(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table: *one* tells what a row is; *key* are the columns that name a row, none where rows have no name."""
+    """A table; *one* describes a row, *key* are the columns that identify a row, empty if none do."""
 
     name: str
     row_description: str
@@ -98,7 +98,7 @@ INITIATIVES = Table(
         TableColumn("description", CellType.TEXT, "description, chosen as the title is"),
         TableColumn("description_language", CellType.TEXT, "tag of the description's language"),
         TableColumn("text_languages", CellType.WORDS, "tags of the languages in which it has a title or a description"),
-        TableColumn("languages", CellType.WORDS, "languages of the initiative itself, as its source tells them"),
+        TableColumn("languages", CellType.WORDS, "languages of the initiative itself, as stated by its source"),
         TableColumn("pages", CellType.IRIS, "its pages on the web"),
         TableColumn("licence", CellType.TEXT, "licence of its description"),
         TableColumn("start_date", CellType.TEXT, "when it begins: a year, a month, a day or a time"),

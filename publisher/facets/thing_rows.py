@@ -19,7 +19,7 @@ KINDS = ("initiative", "event", "document", "post", "organization")  # in the or
 _TEXTS = (f"{DCT}title", f"{SKOS}prefLabel", f"{DCT}description", f"{SIOC}content")
 _ROLES = {f"{DCT}publisher": 1, "partner": 2, f"{SCHEMA}funder": 4}
 _TIES = {"line": "action-line", "goal": "goal", "target": "target"}
-_ALL = sum(BITS.values())  # of a mark that no basis tells apart
+_ALL = sum(BITS.values())  # of a mark that has no basis
 
 
 def kind_number(kind: str) -> int:

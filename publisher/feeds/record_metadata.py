@@ -73,7 +73,7 @@ class RecordMetadata:
 
 
 def read_metadata(change: Change, state: RecordState, iris: Iris) -> RecordMetadata:
-    """Read the card of a record after *change*; of one that is gone there are only titles and pages."""
+    """Read the metadata of a record after *change*; that of a deleted record has only titles and pages."""
     gone = state.graph if not state.all(f"{DCT}title") else None
     ns = iris.ns
     return RecordMetadata(
@@ -108,7 +108,7 @@ def _text(term: Term | None) -> str | None:
 
 
 def _names(state: RecordState, *properties: str) -> tuple[Term, ...]:
-    """Return the names of organizations, or the texts that stand in their place."""
+    """Return the names of organizations, or the texts given instead of them."""
     terms = (term for name in properties for term in state.all(name))
     named = (preferred_text(state.all(f"{SKOS}prefLabel", term.value)) if term.is_iri else term for term in terms)
     return tuple(term for term in named if term)

@@ -16,7 +16,7 @@ from publisher.history.change_writer import ALL, RECORD, ChangeType, all_sets
 from publisher.history.graph_changes import NAME
 
 _WAIT = 5.0  # seconds for the writer, which never holds the file longer than a moment
-SLICE = 10_000  # records a slice, of which a sitemap may have 50,000
+SLICE = 10_000  # records in a slice; a sitemap may have up to 50,000
 _COLUMNS = "placed.number, log.place, record.name, log.entry, deed, kind, sets, stamp, shown.time"
 _FROM = """
 FROM named CROSS JOIN placed ON placed.of = named.id CROSS JOIN log ON log.place = placed.place

@@ -28,7 +28,7 @@ CREATE TABLE IF NOT EXISTS shown (entry INTEGER PRIMARY KEY, time INTEGER);
 """
 _SPATIAL, _STATUS, _TOPIC = "spatial", "status", "topic"
 _AREA, _GOAL = "http://metadata.un.org/sdg/codes/geoArea/", "http://metadata.un.org/sdg/"
-_SAFE = re.compile(r"[A-Za-z0-9_.!~*'()-]+\Z")  # of which a set's name may be made (OAI-PMH 2.0, section 2.6)
+_SAFE = re.compile(r"[A-Za-z0-9_.!~*'()-]+\Z")  # characters of a set's name (OAI-PMH 2.0, section 2.6)
 
 
 class ChangeType(IntEnum):

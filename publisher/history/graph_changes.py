@@ -1,7 +1,7 @@
 """Touches: an SQLite file that knows for each graph the entries of the journal that changed it, and how.
 
 The rows of a change are kept, but not those by which a graph first came: what it held then is what it holds now with all later changes
-undone. So a first load, which is nearly all of a journal, costs some 100 bytes a graph. The log of records stands beside (``logbook``).
+undone. So a first load, which is nearly all of a journal, costs some 100 bytes a graph. The log of records is in ``change_writer``.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ class GraphChange:
 def read_graph_changes(folder: Path, base: str, graph: str, position: int) -> tuple[GraphChange, ...] | None:
     """Return what touched *graph* up to the entry *position*, the first first; None where the file has not come that far.
 
-    The times never go back: where a later entry tells an earlier time, it has that of the one before.
+    Times never go back: an entry with an earlier time gets that of the entry before.
     """
     try:
         with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=_WAIT)) as file:
@@ -72,7 +72,7 @@ def _ordered(found: Iterable[GraphChange]) -> tuple[GraphChange, ...]:
 
 
 def short(graph: str, base: str) -> str:
-    """Return a graph's name as it is kept: without the base, where it stands under it."""
+    """Return a graph's name as it is stored: without the base, if it begins with the base."""
     return graph.removeprefix(base)
 
 

@@ -102,7 +102,7 @@ class HistoryUpdater:
         if last is None or last[0] != entry:
             kept = None if last is None else packed(b"\n".join(rows))
             self._file.execute("INSERT INTO touch VALUES (?, ?, ?, ?, ?)", (graph, entry, added, len(rows) - added, kept))
-        else:  # its rows stand in two places of the entry
+        else:  # its rows are in two parts of the entry
             kept = None if last[1] is None else packed(b"\n".join((unpacked(last[1]), *rows)))
             change = "UPDATE touch SET added = added + ?, removed = removed + ?, rows = ? WHERE graph = ? AND entry = ?"
             self._file.execute(change, (added, len(rows) - added, kept, graph, entry))

@@ -68,7 +68,7 @@ SHOWN_ROWS = 60  # triples of a change that a page shows
 
 @dataclass(frozen=True, slots=True)
 class GraphChangeView:
-    """One change; *added* and *removed* are the first ROWS of what it brought and took, empty for that which brought the whole."""
+    """One change; *added* and *removed* are its first ROWS rows, empty for the change that created the graph."""
 
     run: str
     time: str

@@ -1,7 +1,7 @@
 """Describe the subject of a page with schema.org terms, as a JSON-LD block for search engines.
 
 Sources: https://schema.org/docs/full.html; https://www.w3.org/TR/json-ld11/#embedding-json-ld-in-html-documents. The block is data, not
-a script, so that a policy without scripts lets it stand.
+a script, so that a policy without scripts allows it.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Typed links from a page to its data, licence and authors, and back.
 
-Source: https://signposting.org/FAIR/ (level 2: the links stand in the header, and all of them in a set of links of its own).
+Source: https://signposting.org/FAIR/ (level 2: the links are in the header, and all of them in a link set).
 """
 
 from __future__ import annotations

@@ -18,7 +18,7 @@ from publisher.pages.templating import Pages
 
 log = structlog.get_logger(component="problems")
 
-_LOCAL_PATHS = ("/scratch", "/exports")  # what lies there is of no journal, so waiting for entries brings none of it
+_LOCAL_PATHS = ("/scratch", "/exports")  # their contents come from no journal, so waiting for entries does not help
 
 
 Steps = Callable[[], Awaitable[Sequence[object]]]
@@ -32,7 +32,7 @@ async def _no_steps() -> Sequence[object]:
 class ErrorHandlers:
     """Answer errors: as a page to a browser, as problem+json to any other client.
 
-    *behind* tells how many entries of the journal are not shown yet. While there are such, what is not found may be among them, and another
+    *behind* returns how many journal entries are not shown yet. While there are such, what is not found may be among them, and another
     publisher of the same journal may have linked it: so it is no 404. *steps* are those of the first start, shown while it is not ready;
     *starting* returns why nothing is shown yet, "" once something is.
     """

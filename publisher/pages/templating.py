@@ -31,11 +31,11 @@ DOCUMENTATION = PACKAGE_FOLDER / "static" / "docs"  # built by `make docs`; with
 class Labeled(Protocol):
     """What knows names of the things that it points to."""
 
-    def name(self, value: str | Term) -> str: ...  # noqa: D102 - Description tells
+    def name(self, value: str | Term) -> str: ...  # noqa: D102 - see Description
 
 
 class Pages:
-    """Render templates; *iris* tells which addresses are ours, *newest_entry* gives the last journal entry that is shown.
+    """Render templates; *iris* recognizes our addresses, *newest_entry* returns the last journal entry that is shown.
 
     *branding* is the name, logo and contact of the installation. *published* returns the kinds of items that exist.
     """

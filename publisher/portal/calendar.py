@@ -54,7 +54,7 @@ def parse_month(text: str) -> Month:
 
 
 def with_events(month: Month, lines: Iterable[ListItem]) -> Month:
-    """Return the month with what happens on each of its days; what has no full date stands on none."""
+    """Return the month with the events of each day; events without a full date are left out."""
     for line in lines:
         begins, ends = parse_day(line.begins), parse_day(line.ends) or parse_day(line.begins)
         for week in month.weeks:
@@ -65,7 +65,7 @@ def with_events(month: Month, lines: Iterable[ListItem]) -> Month:
 
 
 def parse_day(text: str | None) -> date | None:
-    """Return the day of a date or a time, None where the text tells none.
+    """Return the day of a date or a time, None if the text has none.
 
     >>> parse_day("2025-05-01T12:00:00Z"), parse_day("2025") is None
     (datetime.date(2025, 5, 1), True)

@@ -10,7 +10,7 @@ from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
 from publisher.portal.facet_labels import facet_title
 
-_ALWAYS = ("kind", "source", "basis", "remark")  # facets that each thing has, or of which none is a good sign
+_ALWAYS = ("kind", "source", "basis", "remark")  # facets that each thing has, or that a good thing lacks
 
 
 class Coverage(NamedTuple):

@@ -48,7 +48,7 @@ class MatrixCell(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class EntityStatistics:
-    """The figures of a page. *bases* tells how many initiatives each way of linking gives; *search* leads to the list.
+    """The figures of a page. *bases* maps each basis to its number of initiatives; *search* is the address of the list.
 
     *forms* are the same as data: label and address. *compare* is the address of a comparison with another topic, "" where there is none.
     """
@@ -171,7 +171,7 @@ def _organization_column(name: str) -> Column:
 
 
 def partner_network(pairs: list[tuple[str, str, int]], known: dict[str, str], names: FacetLabels, own: str = "") -> Markup | None:
-    """Draw who works with whom."""
+    """Draw the partnerships as a network."""
     stem = f"{names.iris.base}id/"
     href = {who: "/page/" + who.removeprefix(stem) for pair in pairs for who in pair[:2] if who.startswith(stem)}
     return network_diagram(pairs, known, href, _("Organizations that work together; at most") + f" {MOST}", own)

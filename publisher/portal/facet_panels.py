@@ -14,7 +14,7 @@ from publisher.portal.coverage import Coverage, facet_coverage
 from publisher.portal.facet_labels import FacetLabels, facet_title, figure_title
 
 SPARSE = 20  # a panel that speaks of less than one in so many things gives way to others
-MOST = 12  # bars of a panel; all of them stand in its data
+MOST = 12  # bars of a panel; its data have all of them
 _NUMBERED = ("line", "goal", "target", "year", "prizeyear")  # in the order of their codes, not of how many they are
 
 

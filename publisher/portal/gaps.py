@@ -20,7 +20,7 @@ from vocab.schemes import concepts
 
 
 class MissingCode(NamedTuple):
-    """A code of which nothing is reported, its name and where it leads."""
+    """A code without initiatives, its name and the address of its page."""
 
     code: str
     name: str

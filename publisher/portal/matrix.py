@@ -1,4 +1,4 @@
-"""How many things stand at each meeting of an action line and a goal, against the official links."""
+"""Count the initiatives of each pair of action line and goal, and compare them with the official links."""
 
 from __future__ import annotations
 

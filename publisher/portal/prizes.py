@@ -21,7 +21,7 @@ class PrizeCategory(NamedTuple):
 
 
 class PrizeYear(NamedTuple):
-    """A year of prizes; "" where nobody tells the year."""
+    """A year of prizes; "" if the year is not known."""
 
     year: str
     categories: tuple[PrizeCategory, ...]

@@ -21,7 +21,7 @@ from publisher.portal.trends import EARLIEST, LATEST
 FIGURES = 4
 _COUNTED = ("country", "goal", "line", "region", "source")  # the facets whose codes are counted, the first ones that say something
 _COVERED = ("line", "goal", "country", "year")
-_EXPECTED = {"goal": "sdg", "line": "action-line"}  # facets of which each code should have an initiative, and their schemes
+_EXPECTED = {"goal": "sdg", "line": "action-line"}  # facets whose codes should all have an initiative, and their schemes
 
 
 class KeyFigure(NamedTuple):

@@ -103,7 +103,7 @@ class SearchResultsJson(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """A page of findings; *similar* tells that nothing had the words as typed.
+    """A page of findings; *similar* is whether nothing had the words as typed.
 
     *links* lead to the pages before and after, "" where there is none. *facets* are counts by facet and code, over the *counted* things
     that fit best where those that have the words are too many; *query* is the SPARQL that lists the same. *topics* are what the words

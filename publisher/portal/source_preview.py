@@ -43,7 +43,7 @@ class PreviewOutcome:
 
 @dataclass(slots=True)
 class PreviewRunner:
-    """Try cards by *command*, which reads one from standard input and answers in JSON; *clock* gives seconds that only go on."""
+    """Preview source definitions by *command*, which reads one from standard input and writes JSON; *clock* is monotonic."""
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
@@ -52,14 +52,14 @@ class PreviewRunner:
     _busy: bool = field(default=False, init=False)
     _had: dict[str, list[float]] = field(default_factory=dict, init=False)
 
-    async def run(self, card: str, client: str) -> PreviewOutcome:
-        """Try a card for a client; raises StoreBusy while another is tried, and QuotaExceeded where the client has had its share."""
+    async def run(self, definition: str, client: str) -> PreviewOutcome:
+        """Preview a source definition for a client; raises StoreBusy during another preview, and QuotaExceeded above the quota."""
         if self._busy:
             raise StoreBusy("Another preview is running; try again in a minute")
         self.admit(client)
         self._busy = True
         try:
-            return await self._run(card)
+            return await self._run(definition)
         finally:
             self._busy = False
 
@@ -75,12 +75,12 @@ class PreviewRunner:
         if len(self._had) > _CLIENTS:
             self._had.pop(next(iter(self._had)))
 
-    async def _run(self, card: str) -> PreviewOutcome:
+    async def _run(self, definition: str) -> PreviewOutcome:
         pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
         process = await asyncio.create_subprocess_exec(*self.command, stdin=pipe, stdout=pipe, stderr=none, env=dict(self.environment))
         try:
             async with asyncio.timeout(self.seconds):
-                answer, _ = await process.communicate(card.encode())
+                answer, _ = await process.communicate(definition.encode())
         except TimeoutError:
             return PreviewOutcome(error_kind="late", error=f"The test did not end within {self.seconds:g} seconds")
         finally:

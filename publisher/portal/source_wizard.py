@@ -1,4 +1,4 @@
-"""A card, written step by step from what a registry answers; the same card that ``sources/`` keeps (docs/reference/sources.md)."""
+"""Write a source definition step by step from the answers of a form; the same TOML as in ``sources/`` (docs/reference/sources.md)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
 class SourceFormat(NamedTuple):
-    """A way in which a registry can be read; *records*: the card says where the list is, *fields*: where the fields are."""
+    """A format in which a registry can be read; *records*: the definition says where the list is, *fields*: where the fields are."""
 
     name: str
     title: str
@@ -113,7 +113,7 @@ def with_suggestion(state: WizardState, suggestion: FieldSuggestions) -> WizardS
 
 
 def source_toml(state: WizardState) -> str:
-    """Write the card as TOML; "" before the first step."""
+    """Write the source definition as TOML; "" before the first step."""
     if state.kind is None:
         return ""
     values = state.values

@@ -19,7 +19,7 @@ from publisher.search.snippet import best_text, build_marker
 
 MOST = 6  # cards of a search
 _TARGETS, _PARTIES = 2, 3  # of them targets and organizations, at most
-_LOOKED_AT = 6  # organizations, of which those with the most initiatives are shown
+_LOOKED_AT = 6  # organizations considered; those with the most initiatives are shown
 _ORGANIZATION = "organization"
 # What a hit counts, by facet: people look for action lines and goals more than for the targets, whose labels have many words.
 _WEIGHT = {"line": 1.3, "goal": 1.2, "target": 0.4}

@@ -16,7 +16,7 @@ from publisher.portal.coverage import Coverage, coverage
 from publisher.portal.facet_labels import FacetLabels, trend_title
 from publisher.portal.facet_panels import query_page_url, sort_key
 
-EARLIEST, LATEST = 1990, 2040  # years that are drawn: what registries write beyond them are slips, and stand in the data
+EARLIEST, LATEST = 1990, 2040  # years that are drawn: other years are mistakes of registries, which the data still have
 
 
 @dataclass(frozen=True, slots=True)

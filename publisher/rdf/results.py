@@ -60,7 +60,7 @@ def is_iri(text: str) -> bool:
 
 
 def iri(value: str) -> str:
-    """Write an IRI as an N-Triples term; what cannot stand in one is escaped.
+    """Write an IRI as an N-Triples term; characters that are not allowed in one are escaped.
 
     >>> iri("http://x/a b")
     '<http://x/a%20b>'

@@ -1,4 +1,4 @@
-"""Releases at rest: the dumps that lie in a folder."""
+"""List the dumps in a folder."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from isal import isal_zlib
 
 _HEAD = bytes([0x1F, 0x8B, 8, 0, 0, 0, 0, 0, 0, 255])  # deflate, without name and time, unknown system
 _TAIL = 8  # bytes: CRC-32 and length
-_FIRST = 4096  # bytes of the file in which the first member lies
+_FIRST = 4096  # bytes at the start of the file that contain the first member
 _BLOCK = 1 << 18  # bytes read at once
 
 

@@ -71,9 +71,9 @@ def _claim(store: Store, number: int, folder: Path, claim: Path) -> None:
 
 @asynccontextmanager
 async def follow_releases(data: Path, allow: frozenset[str] = frozenset()) -> AsyncIterator[None]:
-    """Fetch what others cut as long as the context lasts, where releases lie in a store, or the journal is a mirror's.
+    """Fetch the releases of other processes within the context, if releases are in an object store or the journal is a mirror's.
 
-    *allow* are hosts that may lie on a private network.
+    *allow* are hosts that may be on a private network.
     """
     task = asyncio.create_task(_poll(data, allow)) if read(data / "journal") or mirror_origin.read(data / "journal") else None
     try:

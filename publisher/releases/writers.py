@@ -23,7 +23,7 @@ _PREDICATE = itemgetter(1)
 
 
 class TextFormat(NamedTuple):
-    """A form of RDF: what comes first, each subject's text, what stands between two of them, and what comes last."""
+    """A serialization of RDF: the beginning, the text of each subject, the separator, and the end."""
 
     media: str
     head: Callable[[str], bytes]

@@ -36,7 +36,7 @@ _CLINGING = re.compile(r"\b(?:[cdjlmnst]|qu)['’](?=\w)|['’]s\b")  # l'eau, d
 
 
 def _marks() -> str:
-    """Return the marks that stand within words, such as the vowel signs of Hindi, which Python's \\w leaves out."""
+    """Return the marks that occur within words, such as the vowel signs of Hindi, which Python's \\w leaves out."""
     marks = (chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
     return re.escape("".join(marks))
 

@@ -1,4 +1,4 @@
-"""Walk: a place in the tokens of a query, and what its prefixes stand for."""
+"""A position in the tokens of a query, with the namespaces of its prefixes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class PatternCursor:
         return token
 
     def expect(self, text: str) -> Token:
-        """Take the bracket or brace *text*; raise QuerySyntaxError where another token stands."""
+        """Take the bracket or brace *text*; raise QuerySyntaxError if there is another token."""
         token = self.advance()
         if token.kind != "other" or token.text != text:
             raise self.error(token, f"{text} is expected")

@@ -66,7 +66,7 @@ class Topics(Protocol):
 
 
 class Clause(NamedTuple):
-    """A part of a search. The words of a phrase stand next to each other; a prefix may continue; a negated clause must not match."""
+    """A part of a search. The words of a phrase are next to each other; a prefix may continue; a negated clause must not match."""
 
     words: tuple[tuple[str, bool], ...]
     is_phrase: bool
@@ -144,7 +144,7 @@ def build_query(
 
 
 def _group(queries: list[tuple[Clause, Query]]) -> tuple[Occur, Query]:
-    """Return the query of clauses of which one must match; a single negated one must not match."""
+    """Return the query of clauses, one of which must match; a single negated one must not match."""
     if len(queries) == 1:
         clause, query = queries[0]
         return (Occur.MustNot if clause.is_negated else Occur.Must), query
@@ -252,7 +252,7 @@ def _term(term: str, field: str) -> Query:
     if len(term) == 1 and not term.isascii():
         return Query.regex_query(
             schema(), field, f"{term}.?"
-        )  # a character may stand alone or begin a pair
+        )  # a character may be alone or begin a pair
     return Query.term_query(schema(), field, term, "freq")
 
 

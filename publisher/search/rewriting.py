@@ -77,11 +77,11 @@ def rewrite(query: str, search: Searcher) -> Rewritten:
 
 
 def _parse_arguments(query: str, site: SearchCall, prefixes: dict[str, str]) -> _Arguments:
-    """Read what stands right of the property."""
+    """Read the object, right of the property."""
     left = list(site.argument[1:-1] if site.argument[0].text == "(" else site.argument)
     field = _field(query, left.pop(0), prefixes) if left and left[0].kind in ("iri", "name") else None
     if not left or left[0].kind != "string":
-        raise syntax_error(query, (left[0] if left else site.verb).start, 'the words stand in quotes: text:query "words"')
+        raise syntax_error(query, (left[0] if left else site.verb).start, 'write the words in quotes: text:query "words"')
     words = left.pop(0)
     text = string_value(words.text)
     if len(text) > MAX_LENGTH:
@@ -114,12 +114,12 @@ def _limit(query: str, token: Token) -> int:
 
 
 def _bindings(query: str, site: SearchCall, scores: tuple[tuple[str, float], ...]) -> str:
-    """Write the things that were found as bindings of what stands left of the property."""
+    """Write the matches as bindings of the variables left of the property."""
     names = site.subject[1:-1] if site.subject[0].text == "(" else site.subject
     if len(names) == 1 and names[0].kind in ("iri", "name"):
         return f"FILTER({names[0].text} IN ({', '.join(f'<{thing}>' for thing, _ in scores)})) "
     if len({name.text[1:] for name in names if name.kind == "variable"}) != len(names) or not 1 <= len(names) <= 2:
-        raise syntax_error(query, site.subject[0].start, "left of text:query stands ?thing or (?thing ?score)")
+        raise syntax_error(query, site.subject[0].start, "write ?thing or (?thing ?score) left of text:query")
     if len(names) == 1:
         return f"VALUES {names[0].text} {{ {' '.join(f'<{thing}>' for thing, _ in scores)} }} "
     rows = " ".join(f'(<{thing}> "{score:.6g}"^^<{XSD}float>)' for thing, score in scores)
@@ -127,7 +127,7 @@ def _bindings(query: str, site: SearchCall, scores: tuple[tuple[str, float], ...
 
 
 def _insert(query: str, gaps: list[tuple[int, int]], insertions: list[tuple[int, str]]) -> tuple[str, tuple[Insertion, ...]]:
-    """Blank out *gaps* and put in what is to stand before places, without moving any line."""
+    """Blank out *gaps* and insert texts at offsets, without moving any line."""
     chars = list(query)
     for start, end in gaps:
         chars[start:end] = [char if char in "\r\n" else " " for char in chars[start:end]]

@@ -145,5 +145,5 @@ def open_searcher(snapshot: str) -> Searcher | None:
 
 @lru_cache(maxsize=2)  # the snapshot that is shown, and the one before it while they change
 def _opened(folder: Path, _inode: int) -> Searcher:
-    """Open an index; the file's number tells one that was made anew at the same place from the one that was there."""
+    """Open an index; the file's number distinguishes a new index from the one that it replaced."""
     return Searcher(folder)

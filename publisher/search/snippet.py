@@ -17,7 +17,7 @@ _INSIDE = 4  # letters from which a word is marked inside another, where similar
 
 
 class Piece(NamedTuple):
-    """A piece of a text; *found* tells whether it was looked for."""
+    """A piece of a text; *found* is whether it matches the search."""
 
     text: str
     is_match: bool

@@ -29,7 +29,7 @@ class _Statement:
 def find_search_calls(query: str) -> tuple[list[SearchCall], dict[str, str]]:
     """Find the searches in *query*, and give its prefixes.
 
-    Raises QuerySyntaxError with the place where a search stands that cannot be put in.
+    Raises QuerySyntaxError with the position of a search that cannot be evaluated.
     """
     walk = PatternCursor(query)
     _parse_prologue(walk)
@@ -76,7 +76,7 @@ def _skip_balanced(walk: PatternCursor, opening: Token) -> None:
         if token.kind == "end":
             raise walk.error(opening, f"{opening.text} is not closed")
         if walk.is_search_property(token):
-            raise walk.error(token, 'text:query stands where nothing is searched; write ?thing text:query "words" in a pattern')
+            raise walk.error(token, 'text:query is used where nothing can be searched; write ?thing text:query "words" in a pattern')
         if token.kind == "other" and token.text in _CLOSING:
             if token.text == "{" and before.word() == "EXISTS":
                 _parse_group(walk, token)

@@ -1,6 +1,6 @@
 """The search for topics: which concepts of the vocabulary are named by the words of a search.
 
-The index lies in memory: some 500 concepts, whose labels in six languages are joined with the synonyms of ``synonyms.toml``, which are read
+The index is in memory: some 500 concepts, whose labels in six languages are joined with the synonyms of ``synonyms.toml``, which are read
 whenever an index is built.
 """
 
@@ -26,7 +26,7 @@ SHORT = 60  # characters of a label, at most, that counts as a name; longer ones
 _MOST = 1_000  # topics that one word may name: more than there are
 _HEAP = 15_000_000  # bytes: the least that tantivy takes
 _SPOKEN = ((), tuple(LANGUAGES))  # stems count where no label has the word itself: across six languages many are alike by chance
-_COMMON = 100  # topics: a word that stands in the labels of more names none of them, such as "the" and "of"
+_COMMON = 100  # topics: a word in the labels of more than these identifies none of them, such as "the" and "of"
 _CACHED = 5_000  # words whose topics are cached
 SYNONYMS = files("publisher.search") / "synonyms.toml"
 
@@ -87,7 +87,7 @@ class TopicIndex:
         return tuple(self._with_members(self._all(words, fuzzy)))
 
     def search(self, words: str, *, fuzzy: bool = False) -> list[TopicHit]:
-        """Return the topics whose labels have all *words*, and those whose name stands whole in *words*; the best first.
+        """Return the topics whose labels have all *words*, and those whose whole name is in *words*; the best first.
 
         *loose* accepts similar words, as the search does.
         """
@@ -119,7 +119,7 @@ class TopicIndex:
         return dict.fromkeys(one for iri in iris for one in (iri, *self.topics[iri].members))
 
     def _whole_in(self, words: str) -> set[str]:
-        """Return the topics of which a name stands whole in *words*; the last word of it may be begun, as in ``health ken*``."""
+        """Return the topics that have a name whose words are all in *words*; its last word may be a prefix, as in ``health ken*``."""
         asked = [clause for group in parse_clauses(words) for clause in group if not clause.is_negated]
         known = {fold(word) for clause in asked for word, run in clause.words if not run}
         runs = [fold(word) for clause in asked for word, run in clause.words if run]

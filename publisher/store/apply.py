@@ -1,7 +1,7 @@
 """Apply journal entries to a store; applying one again, in part or in whole, changes nothing.
 
 The engine's union of all graphs gives a triple once for each graph that holds it, and so wrong counts: an organization's
-name stands in every record that names it. So each triple is kept in the default graph too, once, as the merge of all
+name is in every record that names it. So each triple is kept in the default graph too, once, as the merge of all
 graphs that SPARQL means, and queries need no union.
 """
 

@@ -78,7 +78,7 @@ class World:
         why = reason if isinstance(reason, Reason) else other(reason)
         run = self.ledger.create_run(source, self.clock.now(), "rules", is_full=True, since=None)
         self.ledger.stage(run, drafts, 0)
-        counts = {"fetched": len(drafts), **{outcome.value: sum(it.outcome is outcome for it in drafts) for outcome in Outcome}}
+        counts = {"fetched": len(drafts), **{outcome.value: sum(item.outcome is outcome for item in drafts) for outcome in Outcome}}
         at = self.clock.now()
         held = replace(run, state=State.HELD, planned=at, ended=at, counts=counts, fetched=len(drafts))
         held = replace(held, reasons=(why, Reason(REVIEW, {"run": run.id})))

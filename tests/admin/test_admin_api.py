@@ -86,7 +86,9 @@ async def test_an_approval_can_let_a_later_run_pass_once(client: httpx.AsyncClie
     await client.post(f"/admin/plans/{run.id}/approve", json={"override": override}, headers=operator(world))
 
     result = (await client.get(f"/admin/plans/{run.id}", headers=operator(world))).json()["overrides"]
-    assert [(it["limit"], it["value"], it["until"], it["used"]) for it in result] == [("vanished", 0.6, "2026-03-07T23:00:00Z", None)]
+    assert [(element["limit"], element["value"], element["until"], element["used"]) for element in result] == [
+        ("vanished", 0.6, "2026-03-07T23:00:00Z", None)
+    ]
 
 
 async def test_an_override_that_cannot_be_is_refused_and_nothing_is_published(client: httpx.AsyncClient, world: Any) -> None:
@@ -131,8 +133,8 @@ async def test_every_record_behind_a_number_is_listed_once_over_the_pages(client
 
     found = {kind: await _all(client, f"/admin/runs/{run.id}/records?outcome={kind}&limit=4", world) for kind in ("new", "unchanged")}
 
-    assert found["new"] == [it.key for it in drafts if it.outcome is Outcome.NEW]
-    assert found["unchanged"] == [it.key for it in drafts if it.outcome is Outcome.UNCHANGED]
+    assert found["new"] == [element.key for element in drafts if element.outcome is Outcome.NEW]
+    assert found["unchanged"] == [element.key for element in drafts if element.outcome is Outcome.UNCHANGED]
 
 
 async def _all(client: httpx.AsyncClient, address: str, world: Any) -> list[str]:
@@ -166,8 +168,8 @@ async def test_a_plan_states_the_very_statements_that_its_approval_writes(client
     second = world.held(drafts)
 
     found = set()
-    for it in drafts:
-        address = f"/admin/plans/{second.id}/records?outcome={it.outcome.value}"
+    for element in drafts:
+        address = f"/admin/plans/{second.id}/records?outcome={element.outcome.value}"
         (record,) = (await client.get(address, headers=operator(world))).json()["items"]
         found |= {f"{sign} {line}" for sign, name in (("D", "removed"), ("A", "added")) for line in record[name]}
     await client.post(f"/admin/plans/{second.id}/approve", headers=operator(world))

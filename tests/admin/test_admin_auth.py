@@ -135,7 +135,7 @@ def test_every_page_wants_a_session(tmp_path: Path) -> None:
 
 def _parameters(route: Any) -> set[str]:
     dependant = getattr(route, "dependant", None)
-    return {it.name for it in dependant.dependencies} if dependant else set()
+    return {dependency.name for dependency in dependant.dependencies} if dependant else set()
 
 
 async def test_a_revoked_key_is_refused_at_once(client: httpx.AsyncClient, world: Any) -> None:

@@ -219,7 +219,7 @@ async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(client: htt
     await client.post("/admin/page/sources/projects/runs", data={"csrf": token, "full": "yes"})
 
     assert "its owner asked" in held
-    assert [(it.source, it.full, it.by) for it in world.ledger.waiting_requests()] == [
+    assert [(request.source, request.full, request.by) for request in world.ledger.waiting_requests()] == [
         ("projects", True, world.keys["operate"].display_name)
     ]
     assert [act.what for act in world.ledger.audit_entries()] == ["requested a run", "released", "held"]
@@ -283,7 +283,7 @@ async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, w
     )
     run = world.held(drafts, reason=HOSTILE)
     await sign_in(client, world.tokens["operate"])
-    paths = ["/admin/", "/admin/page/runs", *(f"/admin/page/runs/{run.id}?outcome={it}" for it in ("new", "withheld", "reidentified"))]
+    paths = ["/admin/", "/admin/page/runs", *(f"/admin/page/runs/{run.id}?outcome={item}" for item in ("new", "withheld", "reidentified"))]
 
     texts = [(await client.get(path)).text for path in paths]
 

@@ -24,8 +24,8 @@ def test_a_new_version_changes_some_adds_some_and_deletes_some() -> None:
     first = list(record_histories(REGISTRY, ScenarioState(1)))
     second = list(record_histories(REGISTRY, ScenarioState(2)))
 
-    changed = [it for it, before in zip(second, first, strict=False) if it.revision and not before.revision]
-    gone = [it for it, before in zip(second, first, strict=False) if it.deleted and not before.deleted]
+    changed = [item for item, before in zip(second, first, strict=False) if item.revision and not before.revision]
+    gone = [item for item, before in zip(second, first, strict=False) if item.deleted and not before.deleted]
     assert len(second) - len(first) == 20
     assert 20 < len(changed) < 80
     assert 2 < len(gone) < 30
@@ -43,7 +43,7 @@ def test_what_a_version_leaves_alone_keeps_its_datestamp_and_text() -> None:
 def test_a_change_is_stamped_between_the_old_time_and_the_new() -> None:
     old, new = ScenarioState(1), ScenarioState(2)
 
-    stamps = [it.modified for it in record_histories(REGISTRY, new) if it.revision]
+    stamps = [history.modified for history in record_histories(REGISTRY, new) if history.revision]
 
     assert all(old.now.timestamp() < stamp <= new.now.timestamp() for stamp in stamps)
 
@@ -51,14 +51,14 @@ def test_a_change_is_stamped_between_the_old_time_and_the_new() -> None:
 def test_a_version_comes_when_the_test_says() -> None:
     day = datetime(2030, 1, 2, 3, 4, 5, tzinfo=UTC)
 
-    stamps = {it.modified for it in record_histories(REGISTRY, ScenarioState(2, release_times={2: day})) if it.revision}
+    stamps = {history.modified for history in record_histories(REGISTRY, ScenarioState(2, release_times={2: day})) if history.revision}
 
     assert stamps == {int(day.timestamp())}
 
 
 def test_a_deleted_record_stays_deleted() -> None:
-    second = {it.number for it in record_histories(REGISTRY, ScenarioState(2)) if it.deleted}
-    fifth = {it.number for it in record_histories(REGISTRY, ScenarioState(5)) if it.deleted}
+    second = {history.number for history in record_histories(REGISTRY, ScenarioState(2)) if history.deleted}
+    fifth = {history.number for history in record_histories(REGISTRY, ScenarioState(5)) if history.deleted}
 
     assert second < fifth
 

@@ -51,21 +51,21 @@ def test_every_target_belongs_to_a_goal_of_the_record() -> None:
 
 
 def test_every_phrase_is_there_in_every_language() -> None:
-    it = phrases()
+    item = phrases()
 
-    assert all(set(topic) == set(LANGUAGES) for topic in it.topics.values())
-    for table in (it.audiences, it.titles, it.openers, it.middles, it.closers, it.revised, it.organizations):
+    assert all(set(topic) == set(LANGUAGES) for topic in item.topics.values())
+    for table in (item.audiences, item.titles, item.openers, item.middles, item.closers, item.revised, item.organizations):
         assert set(table) == set(LANGUAGES)
     assert all(set(country.name) == set(LANGUAGES) for country in countries())
 
 
 def test_every_sentence_is_whole_and_has_the_article_of_its_topic() -> None:
-    it = phrases()
+    item = phrases()
     for language, articles in (("en", {"a", "an"}), ("fr", {"un", "une"}), ("es", {"un", "una"}), ("pt", {"um", "uma"})):
-        assert {articles_of[language] for articles_of in it.articles.values()} == articles
-        assert all("{article} {topic}" in opener for opener in it.openers[language])
+        assert {articles_of[language] for articles_of in item.articles.values()} == articles
+        assert all("{article} {topic}" in opener for opener in item.openers[language])
     summaries = [text for number in range(2000) for text in generate_record(1, number)["summary"].values()]
 
     assert [text for text in summaries if not text.endswith((".", "。"))] == []
     assert [text for text in summaries for wrong in ("  ", "{", " a open", " a archive", " a online") if wrong in text] == []
-    assert set(it.articles) == set(it.topics)
+    assert set(item.articles) == set(item.topics)

@@ -99,9 +99,11 @@ def test_a_search_by_time_finds_what_was_modified_then(opened: Any) -> None:
     registry, day = opened(), "2024-06-01T00:00:00Z"
 
     query = {"fq": f"metadata_modified:[{day} TO *]", "rows": "1000", "sort": "metadata_modified asc"}
-    found = [it["metadata_modified"] for it in registry.ask("/ckan/api/3/action/package_search", params=query).json()["result"]["results"]]
+    found = [
+        item["metadata_modified"] for item in registry.ask("/ckan/api/3/action/package_search", params=query).json()["result"]["results"]
+    ]
 
-    assert found == sorted(it["metadata_modified"] for it in by_search(registry) if it["metadata_modified"] >= day[:-1])
+    assert found == sorted(item["metadata_modified"] for item in by_search(registry) if item["metadata_modified"] >= day[:-1])
     assert found
 
 

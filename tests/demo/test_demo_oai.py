@@ -65,7 +65,7 @@ def test_a_token_is_good_twice(opened: Any) -> None:
 def test_a_deleted_record_is_a_header_alone(opened: Any) -> None:
     pages = list(walked(opened()))
 
-    deleted = [it for page in pages for it in page.iterfind(".//o:record[o:header]", NS) if it.find("o:header", NS).get("status")]
+    deleted = [item for page in pages for item in page.iterfind(".//o:record[o:header]", NS) if item.find("o:header", NS).get("status")]
     assert len(deleted) == COUNTS.deleted
     assert all(len(record) == 1 for record in deleted)
 

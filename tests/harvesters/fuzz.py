@@ -107,7 +107,7 @@ def targets() -> tuple[Target, ...]:
 @cache
 def readers(name: str) -> Any:
     """Return the mapping of a target."""
-    source = next(it.source for it in targets() if it.name == name)
+    source = next(target.source for target in targets() if target.name == name)
     return check_compatible(source)[1].prepare(source, crosswalks())
 
 
@@ -119,14 +119,14 @@ def crosswalks() -> Crosswalks:
 def cases(count: int, seed: int) -> list[tuple[str, int]]:
     """Return *count* cases for each protocol, spread evenly over its targets."""
     groups: dict[str, list[str]] = {}
-    for it in targets():
-        groups.setdefault(it.source.protocol, []).append(it.name)
+    for target in targets():
+        groups.setdefault(target.source.protocol, []).append(target.name)
     return [(names[number % len(names)], seed + number) for names in groups.values() for number in range(count)]
 
 
 def run_case(name: str, seed: int) -> Outcome:
     """Harvest a target with mutated answers, and map what comes."""
-    target = next(it for it in targets() if it.name == name)
+    target = next(element for element in targets() if element.name == name)
     read, rng = readers(name), random.Random(f"{name} {seed}")
     share = rng.choice((1.0, 1.0, 0.5, 0.2))  # of the answers that are mutated
     number = 0
@@ -162,7 +162,11 @@ def run_case(name: str, seed: int) -> Outcome:
         pass
     except BaseException as error:
         last = traceback.extract_tb(error.__traceback__)
-        ours = [f"{Path(it.filename).name}:{it.lineno}" for it in last if "/harvesters/" in it.filename or "/vocab/" in it.filename]
+        ours = [
+            f"{Path(element.filename).name}:{element.lineno}"
+            for element in last
+            if "/harvesters/" in element.filename or "/vocab/" in element.filename
+        ]
         fault = f"{type(error).__name__}: {str(error)[:200]!r} at {' '.join(ours[-3:])}"
     finally:
         signal.setitimer(signal.ITIMER_PROF, 0)
@@ -235,10 +239,10 @@ def _mutate_json(content: bytes, rng: random.Random) -> bytes:
 def _spots(document: Any) -> Iterator[tuple[Any, Any]]:
     ahead = [document]
     while ahead:
-        it = ahead.pop()
-        for key in list(it) if isinstance(it, dict) else range(len(it)) if isinstance(it, list) else ():
-            yield it, key
-            ahead.append(it[key])
+        element = ahead.pop()
+        for key in list(element) if isinstance(element, dict) else range(len(element)) if isinstance(element, list) else ():
+            yield element, key
+            ahead.append(element[key])
 
 
 def _mutate_xml(content: bytes, rng: random.Random) -> bytes:
@@ -325,7 +329,7 @@ def _start(share: Sequence[tuple[str, int]]) -> subprocess.Popen[str]:
     )
     assert process.stdin is not None
     # The cases are fewer bytes than a pipe holds, or are read while they are written.
-    process.stdin.write("".join(json.dumps(it) + "\n" for it in share))
+    process.stdin.write("".join(json.dumps(element) + "\n" for element in share))
     process.stdin.close()
     process.stdin = None
     return process
@@ -345,19 +349,19 @@ def main() -> None:
 
 def print_figures(found: Sequence[Outcome]) -> None:
     """Print a line for each protocol, then each fault once."""
-    protocols = {it.name: it.source.protocol for it in targets()}
+    protocols = {target.name: target.source.protocol for target in targets()}
     for protocol in dict.fromkeys(protocols.values()):
-        these = [it for it in found if protocols[it.target] == protocol]
-        slowest, largest = max(these, key=lambda it: it.seconds), max(these, key=lambda it: it.memory)
+        these = [item for item in found if protocols[item.target] == protocol]
+        slowest, largest = max(these, key=lambda element: element.seconds), max(these, key=lambda element: element.memory)
         print(
-            f"{protocol}: {len(these)} cases, {sum(it.records for it in these)} records mapped,"
-            f" {sum(bool(it.fault) for it in these)} faults, slowest {slowest.seconds:.2f} s ({slowest.target} {slowest.seed}),"
+            f"{protocol}: {len(these)} cases, {sum(element.records for element in these)} records mapped,"
+            f" {sum(bool(element.fault) for element in these)} faults, slowest {slowest.seconds:.2f} s ({slowest.target} {slowest.seed}),"
             f" largest {largest.memory // 1024} MiB ({largest.target} {largest.seed})"
         )
     faults: dict[str, list[Outcome]] = {}
-    for it in found:
-        if it.fault:
-            faults.setdefault(it.fault, []).append(it)
+    for item in found:
+        if item.fault:
+            faults.setdefault(item.fault, []).append(item)
     for fault, these in faults.items():
         print(f"{len(these)} times {fault} ({these[0].target} {these[0].seed})")
 

@@ -49,27 +49,29 @@ class Peer:
 
     def commit(self, registry: str, *things: Resource, gone: Iterable[Resource] = (), run: str = "r.1") -> None:
         """Commit the new state of a registry's resources, and tombstones for those that are *gone*."""
-        rows = [row for it in things for row in self._put(registry, it.key, self._described(registry, it, run))]
-        for it in gone:
-            before = self._described(registry, it, run)
-            rows += self._put(registry, it.key, write_tombstone(it.key, registry, Deletion(run, WHEN, "deleted"), WHEN, before, self.iris))
+        rows = [row for thing in things for row in self._put(registry, thing.key, self._described(registry, thing, run))]
+        for item in gone:
+            before = self._described(registry, item, run)
+            rows += self._put(
+                registry, item.key, write_tombstone(item.key, registry, Deletion(run, WHEN, "deleted"), WHEN, before, self.iris)
+            )
         self.journal.append(rows, run=run, time=WHEN)
 
     def describe(self, registry: Registry = KENYA) -> None:
         """Commit the description of a registry."""
         graph = self.iris.source(registry.name)
-        self.journal.append([f"A {it}" for it in quads(describe_source(registry, self.iris), graph)], run="r.0", time=WHEN)
+        self.journal.append([f"A {quad}" for quad in quads(describe_source(registry, self.iris), graph)], run="r.0", time=WHEN)
 
-    def _described(self, registry: str, it: Resource, run: str) -> list[str]:
+    def _described(self, registry: str, resource: Resource, run: str) -> list[str]:
         about = Provenance(registry, run, "fields", "ab" * 32, WHEN, WHEN)
-        return sorted({*describe(it, self.iris, registry), *describe_record(it.key, self.iris, about)})
+        return sorted({*describe(resource, self.iris, registry), *describe_record(resource.key, self.iris, about)})
 
     def _put(self, registry: str, key: str, lines: Iterable[str]) -> Iterator[str]:
         graph, new = self.iris.record(registry, key), set(lines)
         old = self.stored.get(graph, set())
         self.stored[graph] = new
-        yield from (f"D {it}" for it in quads(sorted(old - new), graph))
-        yield from (f"A {it}" for it in quads(sorted(new - old), graph))
+        yield from (f"D {quad}" for quad in quads(sorted(old - new), graph))
+        yield from (f"A {quad}" for quad in quads(sorted(new - old), graph))
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.path
@@ -106,8 +108,8 @@ class Peer:
         return httpx.Response(200, json=head, headers={"ETag": etag})
 
     def _list(self, before: int, per: int) -> httpx.Response:
-        entries = [it for it in self.journal.entries() if before - per <= it.number < before]
-        return httpx.Response(200, json={"entries": [{"number": it.number, "id": it.id} for it in reversed(entries)]})
+        entries = [entry for entry in self.journal.entries() if before - per <= entry.number < before]
+        return httpx.Response(200, json={"entries": [{"number": entry.number, "id": entry.id} for entry in reversed(entries)]})
 
     def _graph(self, name: str, version: str) -> httpx.Response:
         rows = [row[2:] for entry in self.journal.entries() for row in entry.rows() if row[0] == "A" and row.endswith(f"<{name}> .")]

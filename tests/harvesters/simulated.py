@@ -77,7 +77,7 @@ class Oai:
             name = FORMS[self.granularity][0]
             return self._said(f"<Identify><earliestDatestamp>2025-01-01</earliestDatestamp><granularity>{name}</granularity></Identify>")
         if verb == "GetRecord":
-            one = next(it for it in self.held if it.key == given["identifier"])
+            one = next(item for item in self.held if item.key == given["identifier"])
             return self._spoilt(f"<GetRecord>{self._record(one)}</GetRecord>", [one])
         return self._list(verb, given)
 
@@ -86,37 +86,37 @@ class Oai:
         if token := given.get("resumptionToken"):
             terms = json.loads(token)
             offset = terms.pop("offset")
-            if self.expired(sum("resumptionToken" in it for it in self.asked), offset):
+            if self.expired(sum("resumptionToken" in item for item in self.asked), offset):
                 return self._said('<error code="badResumptionToken">expired</error>')
-        chosen = [it for it in self.held if self._wanted(it, terms)]
+        chosen = [item for item in self.held if self._wanted(item, terms)]
         if not chosen:
             return self._said('<error code="noRecordsMatch"/>')
         part = chosen[offset : offset + self.page]
-        body = "".join(self._record(it) if verb == "ListRecords" else self._header(it) for it in part)
+        body = "".join(self._record(item) if verb == "ListRecords" else self._header(item) for item in part)
         after = json.dumps({**terms, "offset": offset + self.page}) if offset + self.page < len(chosen) else ""
         size = f' completeListSize="{len(chosen)}" cursor="{offset}"' if self.sized else ""
         last = f"<resumptionToken{size}>{after}</resumptionToken>" if after or offset else ""
         text = f"<{verb}>{body}{last}</{verb}>"
         return self._spoilt(text, part) if verb == "ListRecords" else self._said(text)
 
-    def _wanted(self, it: Held, terms: Mapping[str, str]) -> bool:
+    def _wanted(self, held: Held, terms: Mapping[str, str]) -> bool:
         """Hold the repository to the protocol: one granularity, its own."""
-        stamp = self._stamp(it)
+        stamp = self._stamp(held)
         for name in ("from", "until"):
             assert len(terms.get(name, stamp)) == len(stamp), "from and until are in the repository's granularity"
-        return terms.get("from", stamp) <= stamp <= terms.get("until", stamp) and terms.get("set", "") in ("", *it.groups)
+        return terms.get("from", stamp) <= stamp <= terms.get("until", stamp) and terms.get("set", "") in ("", *held.groups)
 
-    def _stamp(self, it: Held) -> str:
-        return f"{it.stamp:{FORMS[self.granularity][1]}}"
+    def _stamp(self, held: Held) -> str:
+        return f"{held.stamp:{FORMS[self.granularity][1]}}"
 
-    def _header(self, it: Held) -> str:
-        sets = "".join(f"<setSpec>{name}</setSpec>" for name in it.groups)
-        status = ' status="deleted"' if it.deleted else ""
-        return f"<header{status}><identifier>{it.key}</identifier><datestamp>{self._stamp(it)}</datestamp>{sets}</header>"
+    def _header(self, held: Held) -> str:
+        sets = "".join(f"<setSpec>{name}</setSpec>" for name in held.groups)
+        status = ' status="deleted"' if held.deleted else ""
+        return f"<header{status}><identifier>{held.key}</identifier><datestamp>{self._stamp(held)}</datestamp>{sets}</header>"
 
-    def _record(self, it: Held) -> str:
-        body = "" if it.deleted else f"<metadata>{DC}<dc:title>Project {it.key}</dc:title></oai_dc:dc></metadata>"
-        return f"<record>{self._header(it)}{body}</record>"
+    def _record(self, held: Held) -> str:
+        body = "" if held.deleted else f"<metadata>{DC}<dc:title>Project {held.key}</dc:title></oai_dc:dc></metadata>"
+        return f"<record>{self._header(held)}{body}</record>"
 
     def _said(self, body: str) -> httpx.Response:
         now = START + timedelta(days=400)
@@ -124,4 +124,4 @@ class Oai:
 
     def _spoilt(self, body: str, part: Sequence[Held]) -> httpx.Response:
         said = self._said(body)
-        return self.spoil(said.content) if any(it.key in self.poison for it in part) else said
+        return self.spoil(said.content) if any(item.key in self.poison for item in part) else said

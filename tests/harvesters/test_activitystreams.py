@@ -19,12 +19,18 @@ HOST = "https://registry.example"
 
 
 def act(kind: str, name: str, day: int, **more: object) -> dict[str, object]:
-    it = {"type": kind, "endTime": f"2026-01-{day:02}T00:00:00Z", **more}
-    return it if kind == "Refresh" else {"object": {"id": f"{HOST}/{name}", "type": "Article", "name": f"{name} of day {day}"}, **it}
+    element = {"type": kind, "endTime": f"2026-01-{day:02}T00:00:00Z", **more}
+    return (
+        element if kind == "Refresh" else {"object": {"id": f"{HOST}/{name}", "type": "Article", "name": f"{name} of day {day}"}, **element}
+    )
 
 
 def page(*activities: object, **more: object) -> dict[str, object]:
-    return {"type": "OrderedCollectionPage", "orderedItems": list(activities), **{name: f"{HOST}/{it}" for name, it in more.items()}}
+    return {
+        "type": "OrderedCollectionPage",
+        "orderedItems": list(activities),
+        **{name: f"{HOST}/{element}" for name, element in more.items()},
+    }
 
 
 TURTLE = b"<https://registry.example/a> a <http://schema.org/Project> ."
@@ -39,9 +45,9 @@ class Site:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         name = request.url.path.removeprefix("/")
         self.asked.append(name)
-        it = self.pages.get(name, 404)
-        content = it if isinstance(it, bytes) else json.dumps(it).encode()
-        return httpx.Response(it) if isinstance(it, int) else httpx.Response(200, content=content)
+        element = self.pages.get(name, 404)
+        content = element if isinstance(element, bytes) else json.dumps(element).encode()
+        return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
 
     def door(self) -> Fetch:
         return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
@@ -60,7 +66,10 @@ def harvest(there, source, since=None, cursor=None):
 def summary(pages):
     """Return what came: the object and its name, or that it is gone."""
     items = [item for page in pages for item in page.items]
-    return [(it.key.removeprefix(f"{HOST}/"), it.payload["name"] if isinstance(it, Record) else type(it).__name__) for it in items]
+    return [
+        (element.key.removeprefix(f"{HOST}/"), element.payload["name"] if isinstance(element, Record) else type(element).__name__)
+        for element in items
+    ]
 
 
 def collection(**more: object) -> Site:
@@ -145,10 +154,12 @@ def test_an_object_is_brought_once_however_often_it_changed(source):
 
 
 def test_an_object_is_brought_from_where_it_says_also(source):
-    it = act("Create", "a", 1)
-    it["object"]["seeAlso"] = [{"id": f"{HOST}/meta", "format": "application/json"}]
+    element = act("Create", "a", 1)
+    element["object"]["seeAlso"] = [{"id": f"{HOST}/meta", "format": "application/json"}]
 
-    pages = harvest(Site({"c": COLLECTION, "p2": page(it, act("Create", "b", 1)), "meta": {"name": "A"}}), source(format="json", also=True))
+    pages = harvest(
+        Site({"c": COLLECTION, "p2": page(element, act("Create", "b", 1)), "meta": {"name": "A"}}), source(format="json", also=True)
+    )
 
     assert summary(pages) == [("b", "InvalidRecord"), ("a", "A")]
 

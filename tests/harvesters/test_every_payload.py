@@ -139,8 +139,8 @@ def counted(kind: Kind, words: Crosswalks) -> tuple[tuple[int, int, int, int], C
                 reasons[f"{file.name}: {getattr(item, 'reason', 'gone')}"] += 1
     mapped = [lines for lines in result if lines]
     outcomes = validate_many(mapped)
-    faults = [[it for it in results if it.severity is Severity.VIOLATION] for results in outcomes]
-    reasons.update(f"withheld: {it.message}" for found in faults for it in found[:1])
+    faults = [[element for element in results if element.severity is Severity.VIOLATION] for results in outcomes]
+    reasons.update(f"withheld: {element.message}" for found in faults for element in found[:1])
     return (files, came, len(mapped), sum(not found for found in faults)), reasons
 
 
@@ -182,7 +182,7 @@ def _body(file: Path) -> bytes:
 def _repository(content: bytes) -> bytes:
     """Make the records of a recorded answer a list of their own."""
     try:
-        records = b"".join(etree.tostring(it) for it in etree.fromstring(content).iter(f"{OAI}record"))
+        records = b"".join(etree.tostring(element) for element in etree.fromstring(content).iter(f"{OAI}record"))
     except etree.XMLSyntaxError:
         return content
     head = b'<OAI-PMH xmlns="http://www.openarchives.org/OAI/2.0/">'
@@ -212,13 +212,13 @@ def test_every_real_payload_of_a_kind_is_read_mapped_and_validated(kind: Kind, w
 def main() -> None:
     """Print a line for each kind with the reasons, then the sum for each protocol and mapping."""
     sums: dict[tuple[str, str], list[int]] = {}
-    for it in KINDS:
-        found, why = counted(it, Crosswalks(Iris()))
-        count = [len(list(replay.FEEDS.glob(it.files))), *found]
-        print(f"{it.files} by {it.protocol} with {it.mapping}: {line(count)}")
+    for element in KINDS:
+        found, why = counted(element, Crosswalks(Iris()))
+        count = [len(list(replay.FEEDS.glob(element.files))), *found]
+        print(f"{element.files} by {element.protocol} with {element.mapping}: {line(count)}")
         for reason in why:
             print(f"    {whose(reason)}: {reason}")
-        for row in (("protocol", it.protocol), ("mapping", it.mapping)):
+        for row in (("protocol", element.protocol), ("mapping", element.mapping)):
             sums[row] = [before + more for before, more in zip(sums.get(row, [0] * 5), count, strict=True)]
     for row in (*(("protocol", name) for name in PROTOCOLS), *(("mapping", name) for name in MAPPINGS)):
         print(*row, line(sums[row]) if row in sums else "nothing of its kind was recorded")

@@ -116,7 +116,7 @@ def test_an_item_of_rss_is_known_by_its_guid_else_by_its_link(item, card):
 
     (page,) = pages({"/feed": rss.encode()}, card)
 
-    assert [type(it) for it in page.items] == [Record]
+    assert [type(element) for element in page.items] == [Record]
 
 
 def test_a_record_without_a_distinct_key_is_unreadable(card):

@@ -134,7 +134,7 @@ def test_a_robots_txt_out_of_reach_is_an_outage_and_is_not_tried_beyond_measure(
 
 
 def test_a_robots_txt_that_leads_in_circles_forbids_nothing() -> None:
-    with door(Host(lambda it: httpx.Response(302, headers={"Location": str(it.url)}))) as fetch:
+    with door(Host(lambda item: httpx.Response(302, headers={"Location": str(item.url)}))) as fetch:
         assert fetch.get(URL).status == 200
 
 

@@ -56,9 +56,9 @@ class Folder:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         path = request.url.raw_path.decode()
         self.asked.append(path)
-        it = self.files.get(path, 404)
-        content = it.encode() if isinstance(it, str) else it if isinstance(it, bytes) else json.dumps(it).encode()
-        return httpx.Response(it) if isinstance(it, int) else httpx.Response(200, content=content)
+        element = self.files.get(path, 404)
+        content = element.encode() if isinstance(element, str) else element if isinstance(element, bytes) else json.dumps(element).encode()
+        return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
 
     def door(self) -> Fetch:
         return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
@@ -175,8 +175,8 @@ def test_xml_and_rdf_files_are_read_as_the_card_says(source):
 
     as_xml, as_rdf = (items(harvest(there, source(format=kind))) for kind in ("xml", "rdf"))
 
-    assert [(it.key, it.payload.tag) for it in as_xml] == [("a", "r")]
-    assert [it.key for it in as_rdf] == ["https://registry.example/d"]
+    assert [(element.key, element.payload.tag) for element in as_xml] == [("a", "r")]
+    assert [element.key for element in as_rdf] == ["https://registry.example/d"]
 
 
 def test_a_broken_file_of_rdf_leaves_the_harvest_incomplete(source):
@@ -211,7 +211,7 @@ def test_a_tree_of_git_is_read_by_its_blobs(source):
 
     found = items(harvest(Folder({"/tree": TREE, **blobs}), source("/tree")))
 
-    assert [(it.key, it.payload) for it in found] == [("n/a", {"n": "a"}), ("n/b", {"n": "b"})]
+    assert [(item.key, item.payload) for item in found] == [("n/a", {"n": "a"}), ("n/b", {"n": "b"})]
 
 
 def test_a_code_hosts_contents_are_read_by_their_download(source):

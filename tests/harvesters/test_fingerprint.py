@@ -11,8 +11,8 @@ IRIS = Iris()
 
 
 def of(key: str, title: str = "A", source: str = "s", **more: object) -> int:
-    it = Initiative(key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text("Ministry", "en")),), **more)
-    result = describe(it, IRIS, source)
+    initiative = Initiative(key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text("Ministry", "en")),), **more)
+    result = describe(initiative, IRIS, source)
     return content_fingerprint(result, IRIS.thing("initiative", source, key), IRIS.record(source, key), source, key)
 
 

@@ -13,12 +13,12 @@ NIGHTLY = 20_000  # cases of all protocols
 
 
 def bad(found: list[fuzz.Outcome]) -> list[str]:
-    faults = [f"{it.target} {it.seed}: {it.fault}" for it in found if it.fault]
-    return faults + [f"{it.target} {it.seed}: {it.memory // 1024} MiB" for it in found if it.memory > fuzz.MEMORY]
+    faults = [f"{item.target} {item.seed}: {item.fault}" for item in found if item.fault]
+    return faults + [f"{item.target} {item.seed}: {item.memory // 1024} MiB" for item in found if item.memory > fuzz.MEMORY]
 
 
 def test_every_protocol_is_fuzzed():
-    assert {it.source.protocol for it in fuzz.targets()} == set(PROTOCOLS)
+    assert {target.source.protocol for target in fuzz.targets()} == set(PROTOCOLS)
 
 
 def test_a_mutation_depends_on_its_seed_alone():
@@ -26,14 +26,16 @@ def test_a_mutation_depends_on_its_seed_alone():
 
     first, second = (fuzz.run_all(wanted, 1, 300.0) for _ in range(2))
 
-    assert [(it.target, it.seed, it.records, it.fault) for it in first] == [(it.target, it.seed, it.records, it.fault) for it in second]
+    assert [(item.target, item.seed, item.records, item.fault) for item in first] == [
+        (item.target, item.seed, item.records, item.fault) for item in second
+    ]
 
 
 def test_mutated_payloads_raise_our_errors_only():
     found = fuzz.run_all(fuzz.cases(20, 1), 2, 300.0)
 
     assert len(found) == 20 * len(PROTOCOLS)
-    assert sum(it.records for it in found) > 0
+    assert sum(item.records for item in found) > 0
     assert bad(found) == []
 
 
@@ -51,4 +53,4 @@ def test_twenty_thousand_mutated_payloads_raise_our_errors_only():
 def test_a_case_that_ends_its_process_is_a_fault():
     died = fuzz.run_all([("none such", 1)], 1, 60.0)
 
-    assert [bool(it.fault) for it in died] == [True]
+    assert [bool(item.fault) for item in died] == [True]

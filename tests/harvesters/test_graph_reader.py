@@ -47,36 +47,36 @@ def test_a_country_is_known_by_its_name_its_code_or_the_end_of_its_address(place
     ],
 )
 def test_a_point_is_read_and_a_shape_is_no_country(place, read):
-    it = read(dcat, f'<it> dct:title "A" ; dct:spatial {place} .', kind="initiative")
+    item = read(dcat, f'<it> dct:title "A" ; dct:spatial {place} .', kind="initiative")
 
-    assert [(spot.latitude, spot.longitude) for spot in it.places] == [(-1.28, 36.8)]
-    assert it.countries == ()
+    assert [(spot.latitude, spot.longitude) for spot in item.places] == [(-1.28, 36.8)]
+    assert item.countries == ()
 
 
 def test_a_polygon_is_not_made_a_point(read):
-    it = read(dcat, '<it> dct:title "A" ; dct:spatial [ dcat:bbox "POLYGON((1 1,2 2,1 2,1 1))" ] .', kind="initiative")
+    item = read(dcat, '<it> dct:title "A" ; dct:spatial [ dcat:bbox "POLYGON((1 1,2 2,1 2,1 1))" ] .', kind="initiative")
 
-    assert (it.places, it.countries) == ((), ())
+    assert (item.places, item.countries) == ((), ())
 
 
 @pytest.mark.parametrize(
     "period", ['[ dcat:startDate "2020" ; dcat:endDate "2021" ]', '[ s:startDate "2020" ; s:endDate "2021" ]', '"2020/2021"']
 )
 def test_a_period_is_what_a_resource_is_about_and_not_the_time_of_a_project(period, read):
-    it = read(dcat, f'<it> dct:title "A" ; dct:temporal {period} .', kind="initiative")
+    item = read(dcat, f'<it> dct:title "A" ; dct:temporal {period} .', kind="initiative")
 
-    assert it.periods == (Period("2020", "2021"),)
-    assert (it.start, it.end) == (None, None)
+    assert item.periods == (Period("2020", "2021"),)
+    assert (item.start, item.end) == (None, None)
 
 
 def test_persons_are_left_out_and_organizations_have_their_roles(read):
-    it = read(
+    item = read(
         dcat,
         """<it> dct:title "A" ; dct:publisher [ foaf:name "P" ] ; dct:creator [ a foaf:Person ; foaf:name "Jane" ],
         [ a foaf:Organization ; foaf:name "Q" ], [ foaf:name "P" ] .""",
     )
 
-    assert [(party.role, party.name.value) for party in it.parties] == [(Role.LEAD, "P"), (Role.PARTNER, "Q")]
+    assert [(party.role, party.name.value) for party in item.parties] == [(Role.LEAD, "P"), (Role.PARTNER, "Q")]
 
 
 @pytest.mark.parametrize(
@@ -95,9 +95,9 @@ def test_an_organization_is_none_of_the_four_kinds_unless_the_card_says_so(read)
 
 
 def test_what_a_thing_is_related_to_has_our_address_where_it_is_a_record_too(read):
-    it = read(schema_org, '<it> a s:Event ; s:name "A" ; s:superEvent <e>, <other> . <e> a s:Event ; s:name "B" .')
+    item = read(schema_org, '<it> a s:Event ; s:name "A" ; s:superEvent <e>, <other> . <e> a s:Event ; s:name "B" .')
 
-    assert it.related == (
+    assert item.related == (
         "https://w3id.org/wsis-stocktaking/id/event/a/https:%2F%2Fregistry.example%2Fe",
         "https://registry.example/other",
     )
@@ -108,7 +108,7 @@ def test_a_venue_is_a_place_and_its_town_or_an_address_on_the_web(read):
     text = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location "Online" .')
     web = read(schema_org, '<it> a s:Event ; s:name "A" ; s:location [ a s:VirtualLocation ; s:url <https://meet.example/> ] .')
 
-    assert [it.venue.value for it in (place, text, web)] == ["Hall, Kisumu", "Online", "https://meet.example/"]
+    assert [item.venue.value for item in (place, text, web)] == ["Hall, Kisumu", "Online", "https://meet.example/"]
 
 
 @pytest.mark.parametrize("mapping", [dcat, schema_org])

@@ -114,7 +114,7 @@ def test_stray_text_or_html_in_an_iri_costs_one_record_of_rdf_xml(broken, card):
 
     items = harvest(content.encode(), card, "rdf", "dcat", "application/rdf+xml")
 
-    assert [(type(it), it.key[-1]) for it in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
+    assert [(type(item), item.key[-1]) for item in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
 
 
 def test_stray_text_between_records_is_reported_beside_them(card):
@@ -122,7 +122,7 @@ def test_stray_text_between_records_is_reported_beside_them(card):
 
     items = harvest(content.encode(), card, "rdf", "dcat", "application/rdf+xml")
 
-    assert [type(it) for it in items] == [Record, Record, InvalidRecord]
+    assert [type(item) for item in items] == [Record, Record, InvalidRecord]
     assert "'stray'" in items[-1].reason
 
 
@@ -138,7 +138,7 @@ def test_html_in_an_iri_costs_one_record_of_turtle(iri, kind, card):
 
     items = harvest("".join(lines).encode(), card, "rdf", "dcat", kind)
 
-    assert [(type(it), it.key[-1]) for it in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
+    assert [(type(item), item.key[-1]) for item in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
 
 
 def test_a_broken_statement_is_laid_to_the_subject_that_a_prefix_shortens(card):
@@ -150,7 +150,7 @@ def test_a_broken_statement_is_laid_to_the_subject_that_a_prefix_shortens(card):
 
     items = harvest(content.encode(), card, "rdf", "dcat", "text/turtle")
 
-    assert [(type(it), it.key[-1]) for it in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
+    assert [(type(item), item.key[-1]) for item in items] == [(Record, "1"), (InvalidRecord, "2"), (Record, "3")]
 
 
 def xlsx(rows: str) -> bytes:
@@ -310,8 +310,8 @@ def test_integers_above_64_bits_keep_their_digits_as_keys(card):
 
     items = harvest(content, card, "json", "fields")
 
-    assert [it.key for it in items] == list(map(str, numbers))
-    assert [it.raw.count(str(number).encode()) for it, number in zip(items, numbers, strict=True)] == [1] * len(numbers)
+    assert [item.key for item in items] == list(map(str, numbers))
+    assert [element.raw.count(str(number).encode()) for element, number in zip(items, numbers, strict=True)] == [1] * len(numbers)
 
 
 def test_a_number_without_end_costs_one_record(card):
@@ -319,7 +319,7 @@ def test_a_number_without_end_costs_one_record(card):
 
     items = harvest(content, card, "json", "fields")
 
-    assert [(type(it), it.key) for it in items] == [(Record, "a"), (InvalidRecord, "b")]
+    assert [(type(item), item.key) for item in items] == [(Record, "a"), (InvalidRecord, "b")]
 
 
 @pytest.mark.parametrize("depth", [300, 900])
@@ -328,7 +328,7 @@ def test_json_that_is_nested_too_deep_costs_one_record(depth, card):
 
     items = harvest(content, card, "json", "fields")
 
-    assert [(type(it), it.key) for it in items] == [(Record, "a"), (InvalidRecord, "b")]
+    assert [(type(item), item.key) for item in items] == [(Record, "a"), (InvalidRecord, "b")]
     assert "nested more than 254 deep" in items[1].reason
 
 

@@ -167,4 +167,4 @@ def test_each_activity_is_a_document_of_its_own(card):
     (page,) = pages(lambda request: httpx.Response(200, content=file(activity("A-1"), activity("A-2"))), card, url=f"{ROOT}/a.xml")
 
     payloads = [item.payload for item in page.items if isinstance(item, Record)]
-    assert [(it.getparent(), it.findtext("iati-identifier")) for it in payloads] == [(None, "A-1"), (None, "A-2")]
+    assert [(payload.getparent(), payload.findtext("iati-identifier")) for payload in payloads] == [(None, "A-1"), (None, "A-2")]

@@ -23,29 +23,29 @@ TEXTS = {
 
 @pytest.mark.parametrize("language", TEXTS)
 def test_a_missing_language_is_detected(language: str) -> None:
-    it = detect_languages(Initiative(key="1", descriptions=(Text(TEXTS[language]),)))
+    item = detect_languages(Initiative(key="1", descriptions=(Text(TEXTS[language]),)))
 
-    assert it.descriptions == (Text(TEXTS[language], language),)
-    assert [(one.field, one.language, one.confidence >= 0.9) for one in it.detected] == [("description", language, True)]
+    assert item.descriptions == (Text(TEXTS[language], language),)
+    assert [(one.field, one.language, one.confidence >= 0.9) for one in item.detected] == [("description", language, True)]
 
 
 def test_a_stated_language_is_kept() -> None:
-    it = Initiative(key="1", titles=(Text(TEXTS["fr"], "en"),), descriptions=(Text(TEXTS["es"], "xx"),))
+    initiative = Initiative(key="1", titles=(Text(TEXTS["fr"], "en"),), descriptions=(Text(TEXTS["es"], "xx"),))
 
-    assert detect_languages(it) is it
+    assert detect_languages(initiative) is initiative
 
 
 def test_a_short_title_has_the_language_of_the_description_with_it() -> None:
-    it = detect_languages(Initiative(key="1", titles=(Text("Écoles en ligne"),), descriptions=(Text(TEXTS["fr"]),)))
+    item = detect_languages(Initiative(key="1", titles=(Text("Écoles en ligne"),), descriptions=(Text(TEXTS["fr"]),)))
 
-    assert [text.language for text in (*it.titles, *it.descriptions)] == ["fr", "fr"]
+    assert [text.language for text in (*item.titles, *item.descriptions)] == ["fr", "fr"]
 
 
 @pytest.mark.parametrize("text", ["QUANTOP", "2024", "ICT4D e-Gov 2.0", "HelloMAMA WASH"])
 def test_no_language_is_given_where_none_is_detected(text: str) -> None:
-    it = Initiative(key="1", titles=(Text(text),))
+    initiative = Initiative(key="1", titles=(Text(text),))
 
-    assert detect_languages(it) is it
+    assert detect_languages(initiative) is initiative
 
 
 @pytest.mark.parametrize(
@@ -56,10 +56,10 @@ def test_no_language_is_given_where_none_is_detected(text: str) -> None:
         (Document(key="1", titles=(Text(TEXTS["es"]),)), "http://purl.org/dc/terms/title"),
     ],
 )
-def test_what_was_detected_is_marked_in_the_data(it: Resource, property_: str) -> None:
+def test_what_was_detected_is_marked_in_the_data(resource: Resource, property_: str) -> None:
     field = {"venue": "venue", "content": "content", "title": "title"}[property_.replace("#", "/").rpartition("/")[2]]
 
-    lines = describe(detect_languages(it), Iris(), "a")
+    lines = describe(detect_languages(resource), Iris(), "a")
 
     detection = f"<https://w3id.org/wsis-stocktaking/record/a/1#detected-{field}-es>"
     assert any(line.endswith('"@es') and f"<{property_}>" in line for line in lines)

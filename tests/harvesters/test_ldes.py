@@ -48,9 +48,11 @@ class Site:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         name = request.url.path.removeprefix("/")
         self.asked.append(name)
-        it = self.pages.get(name, 404)
+        element = self.pages.get(name, 404)
         return (
-            httpx.Response(it) if isinstance(it, int) else httpx.Response(200, content=(it if it.startswith("<") else HEAD + it).encode())
+            httpx.Response(element) if isinstance(element, int) else httpx.Response(
+                200, content=(element if element.startswith("<") else HEAD + element).encode()
+            )
         )
 
     def door(self) -> Fetch:
@@ -209,7 +211,7 @@ def test_a_harvest_goes_on_from_its_cursor(source):
 def test_a_member_that_cannot_be_read_is_unreadable_alone(source):
     (bad, good) = items(harvest(Site(s=STREAM + version("a", 1, "", "; dct:relation <http://a b>") + version("b", 1)), source()))
 
-    assert [(type(it), it.key[-1]) for it in (bad, good)] == [(InvalidRecord, "a"), (Record, "b")]
+    assert [(type(element), element.key[-1]) for element in (bad, good)] == [(InvalidRecord, "a"), (Record, "b")]
 
 
 @pytest.mark.parametrize("content", [":a :b :c .", "<html>", "<a", ""])
@@ -229,7 +231,7 @@ def test_the_real_members_are_read_as_a_streams(source):
         page = content + f"\n<{HOST}/s> <https://w3id.org/tree#member> <{name}> .\n".encode()
         door = Fetch(pause=0, robots=False, transport=httpx.MockTransport(lambda _, page=page: httpx.Response(200, content=page)))
         with door as fetch:
-            found[file.name] = ", ".join(type(it).__name__ for page in collect(source(), fetch, None) for it in page.items)
+            found[file.name] = ", ".join(type(item).__name__ for page in collect(source(), fetch, None) for item in page.items)
 
     assert found.pop("example-ldes-member.nq") == "Record, Record"  # its own member, and what we call one here
     assert set(found.values()) == {"Record"}

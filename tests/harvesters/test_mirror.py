@@ -106,52 +106,52 @@ def patch(*rows: str, previous: str | None = None) -> bytes:
 
 
 def test_a_mirror_holds_the_same_bytes(tmp_path: Path, there: Origin) -> None:
-    it = mirror(tmp_path, there)
+    item = mirror(tmp_path, there)
 
-    brought = sync(it)
+    brought = sync(item)
 
     assert brought == 3
-    assert files(it.journal) == files(there.journal)
-    assert it.journal.verify() == 3
-    assert mirror_origin.read(it.journal.folder) == mirror_origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
+    assert files(item.journal) == files(there.journal)
+    assert item.journal.verify() == 3
+    assert mirror_origin.read(item.journal.folder) == mirror_origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
 
 
 def test_a_mirror_has_the_origins_status_graph(tmp_path: Path, there: Origin) -> None:
-    it = mirror(tmp_path, there)
+    item = mirror(tmp_path, there)
 
-    sync(it)
+    sync(item)
 
-    assert (it.data / "status.nq").read_text() == f'<{BASE}source/a> <{BASE}ns#publishedRecords> "3" <{BASE}status> .\n'
+    assert (item.data / "status.nq").read_text() == f'<{BASE}source/a> <{BASE}ns#publishedRecords> "3" <{BASE}status> .\n'
 
 
 def test_only_what_is_new_is_asked_for(tmp_path: Path, there: Origin) -> None:
-    it = mirror(tmp_path, there)
-    sync(it)
+    item = mirror(tmp_path, there)
+    sync(item)
     there.asked.clear()
     grown(there.journal.folder, [quad(500)])
 
-    sync(it)
+    sync(item)
 
     assert [path for path, _ in there.asked] == ["/journal/head", "/journal/4.gz", "/status"]
 
 
 def test_an_origin_without_news_answers_in_a_few_bytes(tmp_path: Path, there: Origin) -> None:
-    it = mirror(tmp_path, there)
-    sync(it)
+    item = mirror(tmp_path, there)
+    sync(item)
 
-    brought = sync(it)
+    brought = sync(item)
 
-    assert (brought, it.client.outcome_counts["unchanged"]) == (0, 1)
+    assert (brought, item.client.outcome_counts["unchanged"]) == (0, 1)
 
 
 def test_an_empty_origin_is_followed_too(tmp_path: Path) -> None:
     there = Origin(Journal(tmp_path / "origin"))
-    it = mirror(tmp_path, there)
+    item = mirror(tmp_path, there)
 
-    before = sync(it)
+    before = sync(item)
     grown(there.journal.folder, [quad(1)])
 
-    assert (before, sync(it)) == (0, 1)
+    assert (before, sync(item)) == (0, 1)
 
 
 def test_a_mirror_of_a_mirror_is_one_as_well(tmp_path: Path, there: Origin) -> None:
@@ -165,44 +165,44 @@ def test_a_mirror_of_a_mirror_is_one_as_well(tmp_path: Path, there: Origin) -> N
 
 
 def test_nothing_else_is_written_into_a_mirrors_journal(tmp_path: Path, there: Origin) -> None:
-    it = mirror(tmp_path, there)
-    sync(it)
+    item = mirror(tmp_path, there)
+    sync(item)
 
     with pytest.raises(ReadOnlyMirrorError, match=r"mirror of https://origin\.example/"):
-        it.journal.append([quad(9)], run="b.1", time=WHEN)
+        item.journal.append([quad(9)], run="b.1", time=WHEN)
 
-    assert files(it.journal) == files(there.journal)
+    assert files(item.journal) == files(there.journal)
 
 
 def test_a_fork_at_the_same_length_is_refused(tmp_path: Path, there: Origin) -> None:
-    it = mirror(tmp_path, there)
-    sync(it)
-    held = files(it.journal)
+    item = mirror(tmp_path, there)
+    sync(item)
+    held = files(item.journal)
     other = Origin(grown(tmp_path / "other", [quad(1)], [quad(2)], [quad(9)]))
 
     with pytest.raises(ForkError, match="have diverged"):
         sync(mirror(tmp_path, other))
 
-    assert files(it.journal) == held
+    assert files(item.journal) == held
 
 
 def test_a_fork_that_has_grown_longer_is_refused(tmp_path: Path, there: Origin) -> None:
-    it = mirror(tmp_path, there)
-    sync(it)
-    held = files(it.journal)
+    item = mirror(tmp_path, there)
+    sync(item)
+    held = files(item.journal)
     other = Origin(grown(tmp_path / "other", [quad(7)], [quad(2)], [quad(3)], [quad(4)]))
 
     with pytest.raises(ForkError, match=r"entry 4 follows .* have diverged"):
         sync(mirror(tmp_path, other))
 
-    assert files(it.journal) == held
-    assert "have diverged" in (known.error if (known := mirror_origin.read(it.journal.folder)) else "")
-    assert sorted(path.name for path in (it.data / "mirror").iterdir()) == ["lock", "refused"]
+    assert files(item.journal) == held
+    assert "have diverged" in (known.error if (known := mirror_origin.read(item.journal.folder)) else "")
+    assert sorted(path.name for path in (item.data / "mirror").iterdir()) == ["lock", "refused"]
 
 
 def test_an_origin_that_was_set_back_is_refused(tmp_path: Path, there: Origin) -> None:
-    it = mirror(tmp_path, there)
-    sync(it)
+    item = mirror(tmp_path, there)
+    sync(item)
     other = Origin(grown(tmp_path / "other", [quad(1)]))
 
     with pytest.raises(ForkError, match="ends with entry 1, but 3 came from it"):
@@ -211,12 +211,12 @@ def test_an_origin_that_was_set_back_is_refused(tmp_path: Path, there: Origin) -
 
 def test_a_gap_is_refused_and_what_came_before_it_stays(tmp_path: Path, there: Origin) -> None:
     there.instead["/journal/2.gz"] = lambda _: httpx.Response(404)
-    it = mirror(tmp_path, there)
+    item = mirror(tmp_path, there)
 
     with pytest.raises(MirrorError, match=r"journal/2\.gz: is missing.*gap"):
-        sync(it)
+        sync(item)
 
-    assert list(files(it.journal)) == ["000000001.rdfp.gz"]
+    assert list(files(item.journal)) == ["000000001.rdfp.gz"]
 
 
 def _changed(entry: bytes) -> bytes:
@@ -227,11 +227,11 @@ def _changed(entry: bytes) -> bytes:
     ("content", "why"),
     [
         (_changed, "does not match its id"),
-        (lambda it: it[:-20], "cannot be decompressed"),
-        (lambda it: gzip.compress(gzip.decompress(it)[:-5]), "before its commit"),
-        (lambda it: it + gzip.compress(b"A more\n"), "no quad|goes on"),
-        (lambda it: b"<html>", "cannot be decompressed"),
-        (lambda it: gzip.compress(b"nothing of the kind"), "does not begin as"),
+        (lambda item: item[:-20], "cannot be decompressed"),
+        (lambda item: gzip.compress(gzip.decompress(item)[:-5]), "before its commit"),
+        (lambda item: item + gzip.compress(b"A more\n"), "no quad|goes on"),
+        (lambda item: b"<html>", "cannot be decompressed"),
+        (lambda item: gzip.compress(b"nothing of the kind"), "does not begin as"),
     ],
 )
 def test_an_entry_that_was_changed_is_refused_and_quarantined(
@@ -241,14 +241,14 @@ def test_an_entry_that_was_changed_is_refused_and_quarantined(
     assert entry is not None
     wrong = content(entry.path.read_bytes())
     there.instead["/journal/2.gz"] = lambda request: there.file(request, wrong, "wrong")
-    it = mirror(tmp_path, there)
+    item = mirror(tmp_path, there)
 
     with pytest.raises(ChainError, match=f"https://origin.example/: entry 2 .*({why})"):
-        sync(it)
+        sync(item)
 
-    assert list(files(it.journal)) == ["000000001.rdfp.gz"]
-    assert (it.data / "mirror" / "refused" / "000000002.rdfp.gz").read_bytes() == wrong
-    assert not list((it.data / "mirror").glob("*.rdfp.gz*"))
+    assert list(files(item.journal)) == ["000000001.rdfp.gz"]
+    assert (item.data / "mirror" / "refused" / "000000002.rdfp.gz").read_bytes() == wrong
+    assert not list((item.data / "mirror").glob("*.rdfp.gz*"))
 
 
 def forged(*rows: str, run: str = "a.1", time: str = "2026-03-01T12:00:00Z", headers: Iterable[str] = ()) -> bytes:
@@ -294,13 +294,13 @@ UNREADABLE = {
 @pytest.mark.parametrize("name", UNREADABLE)
 def test_entry_that_followers_cannot_read_is_refused(tmp_path: Path, there: Origin, name: str) -> None:
     there.instead["/journal/1.gz"] = lambda request: there.file(request, UNREADABLE[name], "forged")
-    it = mirror(tmp_path, there)
+    item = mirror(tmp_path, there)
 
     with pytest.raises(ChainError, match=r"https://origin\.example/: .*entry 1"):
-        sync(it)
+        sync(item)
 
-    assert it.journal.head is None
-    assert (it.data / "mirror" / "refused" / "000000001.rdfp.gz").exists()
+    assert item.journal.head is None
+    assert (item.data / "mirror" / "refused" / "000000001.rdfp.gz").exists()
 
 
 def test_entry_in_canonical_form_is_accepted(tmp_path: Path, there: Origin) -> None:
@@ -312,12 +312,12 @@ def test_entry_in_canonical_form_is_accepted(tmp_path: Path, there: Origin) -> N
 
 def test_refused_entry_is_reported_and_not_downloaded_again(tmp_path: Path, there: Origin) -> None:
     there.instead["/journal/2.gz"] = lambda request: there.file(request, UNREADABLE["time is a word"], "forged")
-    it = mirror(tmp_path, there)
+    item = mirror(tmp_path, there)
     for _ in range(2):
         with pytest.raises(ChainError):
-            sync(it)
+            sync(item)
 
-    known = mirror_origin.read(it.journal.folder)
+    known = mirror_origin.read(item.journal.folder)
     assert known
     assert known.refused
     assert (known.refused.number, known.refused.etag, known.refused.time) == (2, '"forged"', "2026-03-01T12:00:00Z")
@@ -327,15 +327,15 @@ def test_refused_entry_is_reported_and_not_downloaded_again(tmp_path: Path, ther
 
 def test_refused_entry_is_reported_while_the_origin_is_away(tmp_path: Path, there: Origin) -> None:
     there.instead["/journal/2.gz"] = lambda request: there.file(request, UNREADABLE["time is a word"], "forged")
-    it = mirror(tmp_path, there)
+    item = mirror(tmp_path, there)
     with pytest.raises(ChainError):
-        sync(it)
+        sync(item)
     there.instead["/journal/head"] = lambda _: httpx.Response(403)
 
     with pytest.raises(FetchError):
-        sync(it)
+        sync(item)
 
-    known = mirror_origin.read(it.journal.folder)
+    known = mirror_origin.read(item.journal.folder)
     assert known
     assert known.refused
     assert "403" in known.error
@@ -343,17 +343,17 @@ def test_refused_entry_is_reported_while_the_origin_is_away(tmp_path: Path, ther
 
 def test_repaired_entry_replaces_the_refused_one(tmp_path: Path, there: Origin) -> None:
     there.instead["/journal/2.gz"] = lambda request: there.file(request, UNREADABLE["time is a word"], "forged")
-    it = mirror(tmp_path, there)
+    item = mirror(tmp_path, there)
     with pytest.raises(ChainError):
-        sync(it)
+        sync(item)
     there.instead.clear()
 
-    brought = sync(it)
+    brought = sync(item)
 
     assert brought == 2
-    assert files(it.journal) == files(there.journal)
-    assert mirror_origin.read(it.journal.folder) == mirror_origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
-    assert list((it.data / "mirror" / "refused").iterdir()) == []
+    assert files(item.journal) == files(there.journal)
+    assert mirror_origin.read(item.journal.folder) == mirror_origin.Origin(URL, BASE, 3, "2026-03-01T12:00:00Z")
+    assert list((item.data / "mirror" / "refused").iterdir()) == []
 
 
 @pytest.mark.parametrize(
@@ -387,12 +387,12 @@ def test_an_entry_that_unpacks_to_more_than_the_limit_is_refused(tmp_path: Path,
 
 
 def test_a_file_larger_than_the_limit_is_not_brought(tmp_path: Path, there: Origin) -> None:
-    it = mirror(tmp_path, there, max_entry_bytes=50)
+    item = mirror(tmp_path, there, max_entry_bytes=50)
 
     with pytest.raises(TooLargeError, match="--largest"):
-        sync(it)
+        sync(item)
 
-    assert list((it.data / "mirror").iterdir()) == [it.data / "mirror" / "lock"]
+    assert list((item.data / "mirror").iterdir()) == [item.data / "mirror" / "lock"]
 
 
 def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, there: Origin, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -401,51 +401,51 @@ def test_a_download_goes_on_where_it_broke_off(tmp_path: Path, there: Origin, mo
     assert entry is not None
     pieces = iter([there.file, lambda *_: httpx.Response(403)])
     there.instead["/journal/1.gz"] = lambda request: next(pieces)(request, entry.path.read_bytes(), entry.id)
-    it = mirror(tmp_path, there)
+    item = mirror(tmp_path, there)
     with pytest.raises(FetchError):
-        sync(it)
+        sync(item)
     there.instead.clear()
     there.asked.clear()
 
-    sync(it)
+    sync(item)
 
     assert next(asked for path, asked in there.asked if path == "/journal/1.gz") == "bytes=100-199"
-    assert files(it.journal) == files(there.journal)
+    assert files(item.journal) == files(there.journal)
 
 
 def test_a_part_that_was_spoiled_is_brought_again_at_once(tmp_path: Path, there: Origin) -> None:
     entry = there.journal.entry(1)
     assert entry is not None
-    it = mirror(tmp_path, there)
-    part = it.data / "mirror" / "000000001.rdfp.gz"
+    item = mirror(tmp_path, there)
+    part = item.data / "mirror" / "000000001.rdfp.gz"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"\0" * 50)
     part.with_name(part.name + ".tag").write_text(json.dumps({"etag": f'"{entry.id}"', "total": entry.path.stat().st_size}))
 
-    sync(it)
+    sync(item)
 
-    assert files(it.journal) == files(there.journal)
+    assert files(item.journal) == files(there.journal)
 
 
 def test_a_part_of_another_file_is_thrown_away(tmp_path: Path, there: Origin) -> None:
-    it = mirror(tmp_path, there)
-    part = it.data / "mirror" / "000000001.rdfp.gz"
+    item = mirror(tmp_path, there)
+    part = item.data / "mirror" / "000000001.rdfp.gz"
     part.parent.mkdir(parents=True)
     part.write_bytes(b"old")
     part.with_name(part.name + ".tag").write_text(json.dumps({"etag": '"another"', "total": 99}))
 
-    sync(it)
+    sync(item)
 
-    assert files(it.journal) == files(there.journal)
+    assert files(item.journal) == files(there.journal)
 
 
 def test_an_origin_that_gives_no_parts_is_followed_too(tmp_path: Path, there: Origin) -> None:
     there.parts = False
-    it = mirror(tmp_path, there)
+    item = mirror(tmp_path, there)
 
-    sync(it)
+    sync(item)
 
-    assert files(it.journal) == files(there.journal)
+    assert files(item.journal) == files(there.journal)
 
 
 def test_an_origin_that_gives_the_wrong_part_is_left(tmp_path: Path, there: Origin) -> None:
@@ -457,12 +457,12 @@ def test_an_origin_that_gives_the_wrong_part_is_left(tmp_path: Path, there: Orig
 
 
 def test_a_base_that_is_not_the_origins_is_refused(tmp_path: Path, there: Origin) -> None:
-    it = mirror(tmp_path, there, base="https://data.example/")
+    item = mirror(tmp_path, there, base="https://data.example/")
 
     with pytest.raises(MirrorError, match=r"STOCKTAKE_BASE is https://data\.example/"):
-        sync(it)
+        sync(item)
 
-    assert files(it.journal) == {}
+    assert files(item.journal) == {}
 
 
 def test_an_origin_with_another_base_is_another_origin(tmp_path: Path, there: Origin) -> None:
@@ -494,7 +494,7 @@ def test_a_journal_of_its_own_is_never_made_a_mirror(tmp_path: Path, there: Orig
 
 
 def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, there: Origin) -> None:
-    it = mirror(tmp_path, there)
+    item = mirror(tmp_path, there)
     errors: list[type[Exception]] = []
 
     def meanwhile(request: httpx.Request) -> httpx.Response:
@@ -504,7 +504,7 @@ def test_two_mirrors_do_not_write_one_folder(tmp_path: Path, there: Origin) -> N
         return there.head(request)
 
     there.instead["/journal/head"] = meanwhile
-    sync(it)
+    sync(item)
 
     assert errors == [SourceLockedError]
 
@@ -545,32 +545,32 @@ def test_what_is_no_stocktake_is_reported_as_such(tmp_path: Path, there: Origin)
     ids=["500", "nonsense", "blank node", "deep nesting"],
 )
 def test_a_status_that_cannot_be_had_leaves_the_last_one(tmp_path: Path, there: Origin, answer: httpx.Response) -> None:
-    it = mirror(tmp_path, there)
-    sync(it)
-    before = (it.data / "status.nq").read_bytes()
+    item = mirror(tmp_path, there)
+    sync(item)
+    before = (item.data / "status.nq").read_bytes()
     there.instead["/status"] = lambda _: answer
 
-    sync(it)
+    sync(item)
 
-    assert (it.data / "status.nq").read_bytes() == before
+    assert (item.data / "status.nq").read_bytes() == before
 
 
 def test_following_continues_after_an_error_and_reports_it(tmp_path: Path, there: Origin) -> None:
-    it = mirror(tmp_path, there)
-    handshake(it)
+    item = mirror(tmp_path, there)
+    handshake(item)
     found: list[str] = []
 
     def wait(seconds: float) -> bool:
-        known = mirror_origin.read(it.journal.folder)
+        known = mirror_origin.read(item.journal.folder)
         found.append(known.error if known else "")
         there.instead.clear()
         return len(found) == 2
 
     there.instead["/journal/2.gz"] = lambda _: httpx.Response(404)
-    follow(it, 60, wait)
+    follow(item, 60, wait)
 
     assert ["gap" in trouble for trouble in found] == [True, False]
-    assert files(it.journal) == files(there.journal)
+    assert files(item.journal) == files(there.journal)
 
 
 @pytest.mark.parametrize("given", ["https://x.example", "https://x.example/", "https://x.example/journal/"])

@@ -105,7 +105,7 @@ class Sets(simulated.Oai):
         if given["verb"] != "ListSets":
             return super().__call__(request)
         self.asked.append(given)
-        names = sorted({name for it in self.held for name in it.groups})
+        names = sorted({name for element in self.held for name in element.groups})
         start = int(given.get("resumptionToken", 0))
         text = "".join(f"<set><setSpec>{name}</setSpec></set>" for name in names[start : start + 2])
         return answer(f"<ListSets>{text}<resumptionToken>{start + 2 if start + 2 < len(names) else ''}</resumptionToken></ListSets>")
@@ -122,7 +122,7 @@ def test_sets_are_chosen_by_their_beginning(card):
     pages = harvest(there, card("oai-pmh", "oai_dc", options={"set": "project:*"}))
 
     assert sorted(item.key for item in items(pages)) == ["k0", "k1", "k3"]
-    assert [it["set"] for it in there.asked if it["verb"] == "ListRecords"] == ["project:a", "project:b"]
+    assert [element["set"] for element in there.asked if element["verb"] == "ListRecords"] == ["project:a", "project:b"]
 
 
 def test_an_unknown_set_is_reported_with_the_known_ones(card):
@@ -140,9 +140,11 @@ def test_records_are_requested_one_by_one_where_configured_or_needed(message, ca
 
     pages = harvest(deaf, card("oai-pmh", "oai_dc", options={"singly": message}))
 
-    assert [(type(item), item.key) for item in items(pages)] == [(DeletedRecord if it.deleted else Record, it.key) for it in held]
+    assert [(type(item), item.key) for item in items(pages)] == [
+        (DeletedRecord if element.deleted else Record, element.key) for element in held
+    ]
     assert pages[-1].incomplete_reason is None
-    assert sum(it["verb"] == "GetRecord" for it in there.asked) == 24
+    assert sum(element["verb"] == "GetRecord" for element in there.asked) == 24
 
 
 def test_a_harvest_one_by_one_goes_on_from_each_of_its_cursors(card):

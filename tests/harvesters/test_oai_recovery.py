@@ -45,7 +45,10 @@ def kinds(pages):
 
 
 def expected(there):
-    return {it.key: DeletedRecord if it.deleted else InvalidRecord if it.key in there.poison else Record for it in there.held}
+    return {
+        element.key: DeletedRecord if element.deleted else InvalidRecord if element.key in there.poison else Record
+        for element in there.held
+    }
 
 
 def shuffled(held, seed=1):
@@ -120,7 +123,7 @@ def test_a_repository_that_is_down_is_not_cut_in_parts():
     with pytest.raises(UnavailableError):
         harvest(there)
 
-    assert [it["verb"] for it in there.asked] == ["ListRecords", "Identify"]
+    assert [element["verb"] for element in there.asked] == ["ListRecords", "Identify"]
 
 
 @pytest.mark.parametrize(("status", "error"), [(429, LimitedError), (500, UnavailableError)])
@@ -141,7 +144,7 @@ def test_the_total_is_reported_where_the_first_page_is_the_broken_one():
 
 
 def test_a_repository_whose_every_record_is_broken_ends_the_run():
-    there = Oai(records(900), 100, poison={it.key for it in records(900)})
+    there = Oai(records(900), 100, poison={record.key for record in records(900)})
 
     with pytest.raises(ParseError, match="301 responses in a row cannot be read"):
         harvest(there)
@@ -153,7 +156,7 @@ def test_without_listidentifiers_the_window_is_halved_down_to_the_step_that_is_l
     pages = harvest(there)
 
     lost = [item.key for page in pages for item in page.items if isinstance(item, InvalidRecord)]
-    assert set(met(pages)) - {None} == {it.key for it in there.held} - {"k0017"}
+    assert set(met(pages)) - {None} == {element.key for element in there.held} - {"k0017"}
     assert lost == [None]
     assert "can be neither read nor listed" in pages[-1].incomplete_reason
 
@@ -182,7 +185,7 @@ def test_a_list_in_order_goes_on_from_its_newest_datestamp():
 
     harvest(there)
 
-    assert [it["from"] for it in there.asked if "from" in it] == ["2025-01-09"]
+    assert [element["from"] for element in there.asked if "from" in element] == ["2025-01-09"]
 
 
 def test_a_list_that_was_in_order_by_chance_is_begun_anew():
@@ -201,7 +204,7 @@ def test_without_a_count_a_few_datestamps_in_order_are_no_order(page, anew):
 
     harvest(there)
 
-    assert any("from" in it for it in there.asked if it["verb"] == "ListRecords") != anew
+    assert any("from" in element for element in there.asked if element["verb"] == "ListRecords") != anew
 
 
 def test_without_a_total_a_list_that_was_resumed_by_its_order_is_incomplete():
@@ -328,7 +331,7 @@ def test_a_cursor_of_another_version_begins_the_list_anew(cursor):
 
 def test_sets_are_kept_while_windows_are_cut():
     groups = [("x",), ("x", "y"), ("y",)]
-    held = [Held(it.key, it.stamp, groups=groups[number % 3]) for number, it in enumerate(records(60))]
+    held = [Held(element.key, element.stamp, groups=groups[number % 3]) for number, element in enumerate(records(60))]
     there = Oai(held, poison={"k0021", "k0030"})
 
     pages = harvest(there, set=["x", "y"])

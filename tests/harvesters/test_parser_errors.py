@@ -35,7 +35,7 @@ def unwrapped(tree: ast.AST, inside: bool = False) -> Iterator[ast.Call]:
     for node in ast.iter_child_nodes(tree):
         within = inside
         if isinstance(node, ast.With):
-            within = inside or any(ast.unparse(it.context_expr).startswith("parser_errors(") for it in node.items)
+            within = inside or any(ast.unparse(item.context_expr).startswith("parser_errors(") for item in node.items)
         elif isinstance(node, ast.FunctionDef):
             within = False
         if isinstance(node, ast.Call) and not within and ".".join(ast.unparse(node.func).split(".")[-2:]) in CALLS:

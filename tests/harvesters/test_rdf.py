@@ -45,8 +45,8 @@ def items(pages):
 
 
 def catalogue(name: str, *members: str, more: str = "") -> bytes:
-    text = "".join(f":{it} a dcat:Dataset ; dct:title '{it}' .\n" for it in members)
-    listed = f"; dcat:dataset {', '.join(f':{it}' for it in members)}" if members else ""
+    text = "".join(f":{member} a dcat:Dataset ; dct:title '{member}' .\n" for member in members)
+    listed = f"; dcat:dataset {', '.join(f':{member}' for member in members)}" if members else ""
     return f"{HEAD}:{name} a dcat:Catalog {listed} {more} .\n{text}".encode()
 
 

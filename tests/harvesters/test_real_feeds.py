@@ -24,7 +24,7 @@ from vocab.schemes import concepts
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 
 UNRECORDED = {"another-stocktake"}  # there is no other yet; two of our own stand for it in tests/publisher/test_federated_instances.py
-CARDS = sorted(it for it in (Path(__file__).parent / "source_definitions").glob("*.toml") if it.stem not in UNRECORDED)
+CARDS = sorted(path for path in (Path(__file__).parent / "source_definitions").glob("*.toml") if path.stem not in UNRECORDED)
 
 # What each registry really holds: records, told deletions, unreadable ones; keys that are told apart; what it claims.
 TRUTH = {
@@ -93,9 +93,9 @@ def test_all_that_a_real_registry_holds_comes_and_is_mapped(card, words):
 def test_every_real_record_has_a_title_and_no_address_of_a_person(card, words):
     _, mapped, _, _ = harvested(card, words)
 
-    texts = [text for it in mapped for text in describe(it, Iris(), card.stem)]
+    texts = [text for element in mapped for text in describe(element, Iris(), card.stem)]
 
-    assert [it.key for it in mapped if not it.titles] == []
+    assert [element.key for element in mapped if not element.titles] == []
     assert [text for text in texts if "@" in text and "mailto" in text] == []
 
 
@@ -104,8 +104,8 @@ def test_every_goal_of_the_nominees_is_found(words):
 
     _, mapped, _, _ = harvested(card, words)
 
-    assert sum(goal.basis is Basis.DECLARED for it in mapped for goal in it.goals) == 574
-    assert not any(text.value.isdigit() for it in mapped for text in it.subjects)
+    assert sum(goal.basis is Basis.DECLARED for element in mapped for goal in element.goals) == 574
+    assert not any(text.value.isdigit() for element in mapped for text in element.subjects)
 
 
 # Records with an action line, goal or target that the source declares, and with one that a crosswalk gives; other registries have none.
@@ -128,11 +128,11 @@ LINKED = {
 def test_links_of_real_records_are_declared_by_their_fields_and_crosswalked_by_their_words(card, words):
     _, mapped, _, _ = harvested(card, words)
 
-    bases = [{claim.basis for claim in (*it.action_lines, *it.goals, *it.targets)} for it in mapped]
+    bases = [{claim.basis for claim in (*element.action_lines, *element.goals, *element.targets)} for element in mapped]
     unexplained = [
         claim
-        for it in mapped
-        for claim in (*it.action_lines, *it.goals, *it.targets)
+        for element in mapped
+        for claim in (*element.action_lines, *element.goals, *element.targets)
         if claim.basis is Basis.CROSSWALKED and not (claim.word and claim.crosswalk)
     ]
 
@@ -146,12 +146,12 @@ def test_ninety_of_the_nominees_have_an_action_line_by_their_sector(words):
 
     _, mapped, _, _ = harvested(card, words)
 
-    assert sum(bool(it.action_lines) for it in mapped) == 90
+    assert sum(bool(element.action_lines) for element in mapped) == 90
 
 
 def test_every_sector_that_occurs_twice_has_a_match_or_a_reason(words):
-    mapped = [it for card in CARDS if card.stem in {"dpg-nominees", "dpg-archive"} for it in harvested(card, words)[1]]
-    found = Counter(fold(text.value) for it in mapped for text in it.subjects)
+    mapped = [element for card in CARDS if card.stem in {"dpg-nominees", "dpg-archive"} for element in harvested(card, words)[1]]
+    found = Counter(fold(text.value) for element in mapped for text in element.subjects)
     known = {fold(name.value) for sector in concepts("dpga-sector").values() for name in sector.labels}
     types_and_stages = {"software", "content", "data", "aimodel", "standard", "nominee", "dpg", "archive"}
 
@@ -207,11 +207,11 @@ def test_every_nominated_project_of_2015_has_its_line_and_its_prize(words):
 
     _, mapped, _, _ = harvested(card, words)
 
-    prizes = [prize for it in mapped for prize in it.prizes]  # type: ignore[attr-defined]
-    assert [len(it.action_lines) for it in mapped] == [1] * 302
+    prizes = [prize for element in mapped for prize in element.prizes]  # type: ignore[attr-defined]
+    assert [len(element.action_lines) for element in mapped] == [1] * 302
     assert {(prize.stage.rpartition("/")[2], prize.year) for prize in prizes} == {("nominated", 2015)}
     assert len({prize.category for prize in prizes}) == 18
-    unknown = Counter(word for it in mapped for word in it.countries if not word.startswith("http"))
+    unknown = Counter(word for element in mapped for word in element.countries if not word.startswith("http"))
     assert unknown == {"INTERNATIONAL": 9, "Ltd., THAILAND": 1}
 
 

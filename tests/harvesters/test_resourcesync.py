@@ -42,9 +42,9 @@ class Site:
     def __call__(self, request: httpx.Request) -> httpx.Response:
         name = request.url.path.removeprefix("/")
         self.asked.append(name)
-        it = self.pages.get(name, 404)
-        content = it if isinstance(it, bytes) else json.dumps(it).encode()
-        return httpx.Response(it) if isinstance(it, int) else httpx.Response(200, content=content)
+        element = self.pages.get(name, 404)
+        content = element if isinstance(element, bytes) else json.dumps(element).encode()
+        return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
 
     def door(self) -> Fetch:
         return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))

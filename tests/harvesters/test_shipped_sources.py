@@ -130,7 +130,7 @@ def test_each_shipped_card_reads_what_its_registry_answers(card: Path, words: An
 def test_each_shipped_card_finds_more_than_titles(card: Path, words: Any) -> None:
     found = harvested(card, words)
 
-    filled = {name for it in found for name in ("countries", "parties", "goals", "subjects", "action_lines") if getattr(it, name)}
+    filled = {name for item in found for name in ("countries", "parties", "goals", "subjects", "action_lines") if getattr(item, name)}
     assert len(filled) >= 2, filled
 
 
@@ -151,11 +151,11 @@ def test_a_world_bank_project_starts_with_its_loan_not_with_its_approval(words: 
     }  # fmt: skip
     without = {name: value for name, value in row.items() if name[:4] not in ("loan", "proj")}
     map_record = mapping.prepare(source, words)
-    records = [Record("P1", it | {"project_name": "Roads"}, b"") for it in (row, without)]
+    records = [Record("P1", element | {"project_name": "Roads"}, b"") for element in (row, without)]
 
     projects = [cast(Initiative, map_record(record)) for record in records]
 
-    assert [(it.start, it.issued, it.modified) for it in projects] == [
+    assert [(project.start, project.issued, project.modified) for project in projects] == [
         ("2025-01-15T00:00:00Z", "2024-07-29T00:00:00Z", "2025-03-01T00:00:00Z"),
         (None, "2024-07-29T00:00:00Z", "2024-09-13"),
     ]

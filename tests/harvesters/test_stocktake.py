@@ -32,15 +32,15 @@ def source(card: Callable[..., Source]) -> Callable[..., Source]:
 @pytest.fixture
 def there(tmp_path: Path) -> Peer:
     """Three records in two registries, and the description of one."""
-    it = peer(tmp_path)
-    it.describe()
-    it.commit("kenya", initiative("1"), initiative("p/2", "Schools"))
-    it.commit("peru", initiative("1", "Radio"))
-    return it
+    element = peer(tmp_path)
+    element.describe()
+    element.commit("kenya", initiative("1"), initiative("p/2", "Schools"))
+    element.commit("peru", initiative("1", "Radio"))
+    return element
 
 
-def harvest(it: Peer, source: Source, since: datetime | None = None, seen: Seen | None = None, cursor: str | None = None) -> Any:
-    with it.client(seen) as door:
+def harvest(element: Peer, source: Source, since: datetime | None = None, seen: Seen | None = None, cursor: str | None = None) -> Any:
+    with element.client(seen) as door:
         return list(collect(source, door, since, cursor)), door.seen
 
 
@@ -49,8 +49,8 @@ def items(pages: list[Page[Any]]) -> list[Any]:
 
 
 def titles(pages: list[Page[Any]]) -> dict[str, str]:
-    found = (it for it in items(pages) if isinstance(it, Record))
-    return {it.key: it.payload.all(it.payload.subject, f"{DCT}title")[0].value for it in found}
+    found = (element for element in items(pages) if isinstance(element, Record))
+    return {item.key: item.payload.all(item.payload.subject, f"{DCT}title")[0].value for item in found}
 
 
 def test_the_first_run_brings_all_records_by_registry_and_key(there, source):

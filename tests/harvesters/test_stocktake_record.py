@@ -115,12 +115,12 @@ def things(iris: Iris) -> dict[str, Resource]:
     }
 
 
-def brought(it: Resource, registry: str = "kenya", known: bool = True) -> Record[Graph]:
+def brought(resource: Resource, registry: str = "kenya", known: bool = True) -> Record[Graph]:
     about = Provenance(registry, "kenya.7", "fields", "ab" * 32, WHEN, WHEN, (ValidationNote("MinCount", "Warning", "No lead", None),))
-    graph = THEIRS.record(registry, it.key)
+    graph = THEIRS.record(registry, resource.key)
     parts = parse_name(graph, BASE)
     assert parts
-    held = parse_statements([*describe(it, THEIRS, registry), *describe_record(it.key, THEIRS, about)])
+    held = parse_statements([*describe(resource, THEIRS, registry), *describe_record(resource.key, THEIRS, about)])
     found = parse_record(parts, graph, held, parse_statements(describe_source(KENYA, THEIRS)) if known else [])
     assert isinstance(found, Record)
     return found
@@ -133,12 +133,12 @@ def read(card, words):
 
 @pytest.mark.parametrize("kind", ["initiative", "event", "document", "post"])
 def test_what_the_other_says_of_a_thing_of_each_kind_is_said_here(kind, read):
-    it, ours = things(THEIRS)[kind], things(OURS)[kind]
+    item, ours = things(THEIRS)[kind], things(OURS)[kind]
 
-    found = read(brought(it))
+    found = read(brought(item))
 
-    lineage = (THEIRS.record("kenya", it.key),)
-    expected = replace(ours, key="kenya/p/1 ü", identifiers=(it.key, "K-1"), lineage=lineage, credit=CREDIT)
+    lineage = (THEIRS.record("kenya", item.key),)
+    expected = replace(ours, key="kenya/p/1 ü", identifiers=(item.key, "K-1"), lineage=lineage, credit=CREDIT)
     assert describe(found, OURS, "from-other") == describe(expected, OURS, "from-other")
 
 
@@ -158,25 +158,25 @@ def test_a_record_without_a_licence_has_its_registrys(read):
 
 def test_what_the_other_had_from_a_third_keeps_whom_to_name_and_where_it_came_from(read):
     before = ("https://third.example/record/x/1", "https://fourth.example/record/third/x%2F1")
-    it = replace(things(THEIRS)["post"], lineage=before, credit="Registry X, Office of X")
+    item = replace(things(THEIRS)["post"], lineage=before, credit="Registry X, Office of X")
 
-    found = read(brought(it, "fourth"))
+    found = read(brought(item, "fourth"))
 
-    assert found.lineage == (*before, THEIRS.record("fourth", it.key))
+    assert found.lineage == (*before, THEIRS.record("fourth", item.key))
     assert found.credit == "Registry X, Office of X"
 
 
 def test_organizations_that_two_registries_know_by_the_same_key_stay_two(read):
-    it = replace(things(THEIRS)["initiative"], parties=(Party(Role.LEAD, Text("Fund", "en"), "17"),))
+    item = replace(things(THEIRS)["initiative"], parties=(Party(Role.LEAD, Text("Fund", "en"), "17"),))
 
-    keys = [read(brought(it, registry, known=False)).parties[0].key for registry in ("kenya", "peru")]
+    keys = [read(brought(item, registry, known=False)).parties[0].key for registry in ("kenya", "peru")]
 
     assert keys == ["kenya/17", "peru/17"]
 
 
 def test_a_graph_that_no_stocktake_wrote_is_unreadable(read):
-    it = brought(things(THEIRS)["post"])
-    strange = replace(it, payload=Graph(it.payload.subject, {}))
+    item = brought(things(THEIRS)["post"])
+    strange = replace(item, payload=Graph(item.payload.subject, {}))
 
     with pytest.raises(ParseError, match="no Stocktake record has the topic"):
         read(strange)

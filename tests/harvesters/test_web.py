@@ -46,11 +46,11 @@ class Site:
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         self.asked.append(request.url.path)
-        it = self.pages.get(request.url.path, 404)
-        if isinstance(it, httpx.Response):
-            return it
-        content = it.encode() if isinstance(it, str) else it
-        return httpx.Response(it) if isinstance(it, int) else httpx.Response(200, content=content)
+        element = self.pages.get(request.url.path, 404)
+        if isinstance(element, httpx.Response):
+            return element
+        content = element.encode() if isinstance(element, str) else element
+        return httpx.Response(element) if isinstance(element, int) else httpx.Response(200, content=content)
 
     def door(self) -> Fetch:
         return Fetch(pause=0, robots=False, transport=httpx.MockTransport(self), retry_policy=RetryPolicy(max_attempts=1))
@@ -269,7 +269,9 @@ def test_the_real_pages_are_read(source):
     found = {}
     for file in files:
         with suppress(ParseError):
-            found[file.name] = len([it for it in items(harvest(Site({"/p": file.read_bytes()}), source("/p"))) if isinstance(it, Record)])
+            found[file.name] = len(
+                [element for element in items(harvest(Site({"/p": file.read_bytes()}), source("/p"))) if isinstance(element, Record)]
+            )
 
     assert len(files) == 29
     assert found == HELD

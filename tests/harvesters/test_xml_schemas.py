@@ -33,9 +33,9 @@ def test_a_corporate_name_leads_where_no_publisher_is_named(card, words):
         for name, role in (("A", "fnd"), ("B", "isb"), ("C", "ctb"))
     )
 
-    it = read("mods", f"<mods xmlns='{MODS}'><titleInfo><title>T</title></titleInfo>{names}</mods>", card, words)
+    item = read("mods", f"<mods xmlns='{MODS}'><titleInfo><title>T</title></titleInfo>{names}</mods>", card, words)
 
-    assert [(party.name.value, party.role) for party in it.parties] == [("A", Role.FUNDER), ("B", Role.LEAD), ("C", Role.PARTNER)]
+    assert [(party.name.value, party.role) for party in item.parties] == [("A", Role.FUNDER), ("B", Role.LEAD), ("C", Role.PARTNER)]
 
 
 @pytest.mark.parametrize(
@@ -48,9 +48,9 @@ def test_a_corporate_name_leads_where_no_publisher_is_named(card, words):
     ],
 )
 def test_a_field_of_dim_is_read_as_its_element(field, name, card, words):
-    it = read("oai_dc", f'<d:dim xmlns:d="{DIM}"><d:field mdschema="dc" {field}>Wells</d:field></d:dim>', card, words)
+    item = read("oai_dc", f'<d:dim xmlns:d="{DIM}"><d:field mdschema="dc" {field}>Wells</d:field></d:dim>', card, words)
 
-    assert [text.value for text in getattr(it, name)] == ["Wells"]
+    assert [text.value for text in getattr(item, name)] == ["Wells"]
 
 
 def test_dates_of_a_kind_go_before_others(card, words):
@@ -58,6 +58,6 @@ def test_dates_of_a_kind_go_before_others(card, words):
         f"<dcterms:{name}>{text}</dcterms:{name}>" for name, text in (("created", "2019"), ("issued", "2021"), ("modified", "2022"))
     )
 
-    it = read("oai_dc", f'<q xmlns:dcterms="http://purl.org/dc/terms/">{dates}</q>', card, words)
+    item = read("oai_dc", f'<q xmlns:dcterms="http://purl.org/dc/terms/">{dates}</q>', card, words)
 
-    assert (it.issued, it.modified) == ("2021", "2022")
+    assert (item.issued, item.modified) == ("2021", "2022")

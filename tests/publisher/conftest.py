@@ -118,11 +118,11 @@ def provenance(source: str, remarks: tuple[ValidationNote, ...] = ()) -> Provena
     return Provenance(source, "run-2", "fields", "ab" * 32, SEEN, CHANGED, remarks)
 
 
-def record_rows(source: str, it: Resource) -> list[str]:
+def record_rows(source: str, resource: Resource) -> list[str]:
     """Return the additions that publish *it*."""
-    remarks = REMARKS if it is RICH else ()
-    found = [*describe(it, IRIS, source), *describe_record(it.key, IRIS, provenance(source, remarks))]
-    return [f"A {quad}" for quad in quads(found, IRIS.record(source, it.key))]
+    remarks = REMARKS if resource is RICH else ()
+    found = [*describe(resource, IRIS, source), *describe_record(resource.key, IRIS, provenance(source, remarks))]
+    return [f"A {quad}" for quad in quads(found, IRIS.record(source, resource.key))]
 
 
 def _vocabulary() -> Iterator[str]:
@@ -135,10 +135,10 @@ def _registry(name: str) -> Registry:
     return Registry(name, f"Registry of {name}", "ICT Authority", f"https://{name}.example/oai", licence, "oai_pmh", "oai_dc", "15 3 * * *")
 
 
-def _gone_rows(source: str, it: Resource) -> Iterator[str]:
-    before = [*describe(it, IRIS, source), *describe_record(it.key, IRIS, provenance(source))]
-    after = write_tombstone(it.key, source, Deletion("run-3", CHANGED, "its source says that it was deleted"), SEEN, before, IRIS)
-    graph = IRIS.record(source, it.key)
+def _gone_rows(source: str, resource: Resource) -> Iterator[str]:
+    before = [*describe(resource, IRIS, source), *describe_record(resource.key, IRIS, provenance(source))]
+    after = write_tombstone(resource.key, source, Deletion("run-3", CHANGED, "its source says that it was deleted"), SEEN, before, IRIS)
+    graph = IRIS.record(source, resource.key)
     yield from (f"D {quad}" for quad in quads(sorted({*before} - {*after}), graph))
     yield from (f"A {quad}" for quad in quads(sorted({*after} - {*before}), graph))
 
@@ -150,7 +150,7 @@ def build(data: Path) -> None:
     run = RunStatistics(
         run="run-2", source="demo", started=SEEN, ended=CHANGED, state="committed", is_full=True, reported=124, fetched=124, new=124
     )
-    rows = [row for it in THINGS for row in record_rows("demo", it)]
+    rows = [row for item in THINGS for row in record_rows("demo", item)]
     rows += [f"A {quad}" for quad in quads(describe_source(_registry("demo"), IRIS), IRIS.source("demo"))]
     rows += [f"A {quad}" for quad in quads(describe_run(run, IRIS), IRIS.run("run-2"))]
     rows += record_rows("demo", Initiative(key="lost", titles=(Text("Lost project", "en"),)))

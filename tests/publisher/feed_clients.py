@@ -53,8 +53,8 @@ def triples(element: Any) -> frozenset[str]:
 
 
 def oai_items(records: Iterable[Any]) -> Iterator[tuple[str, Any]]:
-    for it in records:
-        yield it.header.identifier, None if it.deleted else triples(it.xml.find(f".//{RDF}"))
+    for record in records:
+        yield record.header.identifier, None if record.deleted else triples(record.xml.find(f".//{RDF}"))
 
 
 def by_sickle(url: str, **more: str) -> Iterator[tuple[str, Any]]:
@@ -74,8 +74,10 @@ def by_feedparser(url: str) -> Iterator[tuple[str, Any]]:
         data = httpx.get(address).content
         feed = feedparser.parse(data)
         assert not feed.bozo, feed.get("bozo_exception")
-        found = {it.id: (it.title, it.updated) for it in feed.entries}
-        order = [it.get("ref") or it.findtext("{*}id") for it in etree.fromstring(data) if it.tag.endswith(("entry", "deleted-entry"))]
+        found = {entry.id: (entry.title, entry.updated) for entry in feed.entries}
+        order = [
+            item.get("ref") or item.findtext("{*}id") for item in etree.fromstring(data) if item.tag.endswith(("entry", "deleted-entry"))
+        ]
         for name in order if newest_first else reversed(order):
             yield name, found.get(name)
         address = next((link.href for link in feed.feed.links if link.rel == "prev-archive"), None)
@@ -87,14 +89,14 @@ def by_activities(url: str) -> Iterator[tuple[str, Any]]:
     address: str | None = httpx.get(f"{url}/activities").json()["first"]
     while address:
         page = httpx.get(address).json()
-        for it in page["orderedItems"]:
-            yield it["object"]["id"], None if it["type"] == "Delete" else it["object"]["nameMap"]
+        for item in page["orderedItems"]:
+            yield item["object"]["id"], None if item["type"] == "Delete" else item["object"]["nameMap"]
         address = page.get("next")
 
 
 def by_icalendar(data: bytes) -> Iterator[tuple[str, Any]]:
-    for it in Calendar.from_ical(data).walk("VEVENT"):
-        yield str(it["uid"]), it
+    for node in Calendar.from_ical(data).walk("VEVENT"):
+        yield str(node["uid"]), node
 
 
 def by_ldes(lines: Iterable[str]) -> Iterator[tuple[str, Any]]:

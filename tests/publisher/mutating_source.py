@@ -63,19 +63,22 @@ def things() -> list[Resource]:
     return [*map(initiative, range(200)), *map(event, range(30)), *rest, *posts]
 
 
-def _described(source: str, it: Resource, run: str) -> set[str]:
-    return {*describe(it, IRIS, source), *describe_record(it.key, IRIS, Provenance(source, run, "fields", "ab" * 32, FIRST, SECOND))}
+def _described(source: str, resource: Resource, run: str) -> set[str]:
+    return {
+        *describe(resource, IRIS, source),
+        *describe_record(resource.key, IRIS, Provenance(source, run, "fields", "ab" * 32, FIRST, SECOND)),
+    }
 
 
-def _put(source: str, it: Resource, run: str, before: Resource | None = None, old: str = "demo.1") -> Iterator[str]:
-    was, now = _described(source, before, old) if before else set(), _described(source, it, run)
-    yield from _rows(source, it.key, was, now)
+def _put(source: str, resource: Resource, run: str, before: Resource | None = None, old: str = "demo.1") -> Iterator[str]:
+    was, now = _described(source, before, old) if before else set(), _described(source, resource, run)
+    yield from _rows(source, resource.key, was, now)
 
 
-def _bury(source: str, it: Resource, run: str) -> Iterator[str]:
-    was = _described(source, it, "demo.1")
-    now = write_tombstone(it.key, source, Deletion(run, THIRD, "its source says that it was deleted"), FIRST, sorted(was), IRIS)
-    yield from _rows(source, it.key, was, {*now})
+def _bury(source: str, resource: Resource, run: str) -> Iterator[str]:
+    was = _described(source, resource, "demo.1")
+    now = write_tombstone(resource.key, source, Deletion(run, THIRD, "its source says that it was deleted"), FIRST, sorted(was), IRIS)
+    yield from _rows(source, resource.key, was, {*now})
 
 
 def _rows(source: str, key: str, was: set[str], now: set[str]) -> Iterator[str]:
@@ -87,7 +90,7 @@ def _rows(source: str, key: str, was: set[str], now: set[str]) -> Iterator[str]:
 def begin(data: Path) -> Journal:
     """Write the journal's first three entries: 260 records of demo, a registry's description and the vocabulary, 120 records of alpha."""
     journal = Journal(data / "journal")
-    journal.append([row for it in things() for row in _put("demo", it, "demo.1")], run="demo.1", time=FIRST)
+    journal.append([row for thing in things() for row in _put("demo", thing, "demo.1")], run="demo.1", time=FIRST)
     licence = "https://creativecommons.org/licenses/by/4.0/"
     registry = Registry("demo", "Registry of <demo>", "ICT", "https://demo.example/", licence, "oai-pmh", "oai_dc", "1 * * * *")
     graphs = [(IRIS.source("demo"), describe_source(registry, IRIS)), *statements(IRIS.base)]

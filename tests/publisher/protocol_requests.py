@@ -46,10 +46,10 @@ def exchanges(manifest: Path) -> Iterator[Exchange]:
     facts, here = Facts(manifest), NamedNode(manifest.as_uri())
     for entry in facts.items(facts.one(here, MF + "entries")):
         action = facts.one(entry, MF + "action")
-        graphs = {_text(facts.one(it, RDFS + "label")): it for it in facts.all(entry, UT + "graphData")}
+        graphs = {_text(facts.one(item, RDFS + "label")): item for item in facts.all(entry, UT + "graphData")}
         yield Exchange(
             local(entry),
-            {name: path(file) for name, it in graphs.items() if (file := facts.one(it, UT + "graph"))},
+            {name: path(file) for name, item in graphs.items() if (file := facts.one(item, UT + "graph"))},
             tuple(_step(facts, request) for request in facts.items(facts.one(action, HT + "requests"))),
         )
 
@@ -81,7 +81,7 @@ def _status(node: Node) -> str:
 
 def _headers(facts: Facts, message: Node) -> dict[str, str]:
     found = facts.items(facts.one(message, HT + "headers"))
-    return {_text(facts.one(it, HT + "fieldName")): _text(facts.one(it, HT + "fieldValue")) for it in found}
+    return {_text(facts.one(item, HT + "fieldName")): _text(facts.one(item, HT + "fieldValue")) for item in found}
 
 
 def _body(facts: Facts, message: Node) -> bytes | None:

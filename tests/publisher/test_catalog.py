@@ -80,7 +80,7 @@ def shape_results(text: bytes, *names: str) -> Counter[tuple[str, str, str]]:
     _, report, _ = pyshacl.validate(data, shacl_graph=shapes, inference="none")
     missed: Counter[tuple[str, str, str]] = Counter()
     for result in report.objects(None, SH.result):  # not the details of others
-        severity, focus, path = (report.value(result, it) for it in (SH.resultSeverity, SH.focusNode, SH.resultPath))
+        severity, focus, path = (report.value(result, element) for element in (SH.resultSeverity, SH.focusNode, SH.resultPath))
         kinds = ",".join(sorted(kind.rpartition("#")[2].rpartition("/")[2] for kind in data.objects(focus, RDF.type)))  # type: ignore[attr-defined]
         missed[str(severity).rpartition("#")[2], kinds, str(path).rpartition("#")[2].rpartition("/")[2]] += 1
     return missed
@@ -93,7 +93,7 @@ async def test_it_conforms_to_the_shapes_of_dcat_ap_3(client: httpx.AsyncClient)
 
     missed = shape_results(text, "shapes", "range", "shapes_recommended", "deprecateduris")
 
-    assert [it for it in missed if it[0] == "Violation"] == []
+    assert [element for element in missed if element[0] == "Violation"] == []
     # What DCAT-AP recommends and we cannot know: kinds of publishers, how a registry's own interface is to be used.
     assert {(kinds, path) for _, kinds, path in missed} <= {
         ("Agent", "type"),
@@ -128,7 +128,7 @@ async def test_its_codes_are_of_the_controlled_vocabularies(client: httpx.AsyncC
 async def test_a_release_at_its_own_address_conforms_too(client: httpx.AsyncClient) -> None:
     text = (await client.get("/release/2.ttl")).content
 
-    assert [it for it in shape_results(text, "shapes", "range") if it[0] == "Violation"] == []
+    assert [result for result in shape_results(text, "shapes", "range") if result[0] == "Violation"] == []
 
 
 @pytest.mark.suite("dcat-ap-3")
@@ -159,7 +159,7 @@ async def test_every_file_of_a_release_has_its_size_and_sum(client: httpx.AsyncC
         ?way dcat:downloadURL ?url ; dcat:byteSize ?size ; spdx:checksum [ spdx:checksumValue ?sum ] }}""",
     )
 
-    assert rows == {(f"{BASE}releases/2/{it['name']}", str(it["bytes"]), it["sha256"]) for it in manifest["files"]}
+    assert rows == {(f"{BASE}releases/2/{element['name']}", str(element["bytes"]), element["sha256"]) for element in manifest["files"]}
 
 
 async def test_sources_are_catalogues_with_their_share(client: httpx.AsyncClient) -> None:
@@ -173,8 +173,8 @@ async def test_sources_are_catalogues_with_their_share(client: httpx.AsyncClient
 async def test_every_service_that_is_listed_answers(client: httpx.AsyncClient) -> None:
     store = await read_catalog(client)
 
-    services = {it for (it,) in found(store, f"SELECT ?url {{ <{BASE}catalog> dcat:service/dcat:endpointURL ?url }}")}
-    described = {it for (it,) in found(store, f"SELECT ?url {{ <{BASE}catalog> dcat:service/dcat:endpointDescription ?url }}")}
+    services = {element for (element,) in found(store, f"SELECT ?url {{ <{BASE}catalog> dcat:service/dcat:endpointURL ?url }}")}
+    described = {element for (element,) in found(store, f"SELECT ?url {{ <{BASE}catalog> dcat:service/dcat:endpointDescription ?url }}")}
     answers = {url: (await client.get("/" + url.removeprefix(BASE))).status_code for url in services | described}
 
     assert {f"{BASE}sparql", f"{BASE}oai", f"{BASE}ldes"} <= services
@@ -184,7 +184,7 @@ async def test_every_service_that_is_listed_answers(client: httpx.AsyncClient) -
 async def test_every_download_that_is_listed_is_there(client: httpx.AsyncClient) -> None:
     store = await read_catalog(client)
 
-    downloads = {it for (it,) in found(store, "SELECT ?url { ?way dcat:downloadURL ?url }")}
+    downloads = {element for (element,) in found(store, "SELECT ?url { ?way dcat:downloadURL ?url }")}
     answers = {url: (await client.get("/" + url.removeprefix(BASE))).status_code for url in downloads}
 
     assert len(downloads) > 40
@@ -225,20 +225,20 @@ async def test_a_mirror_names_its_origin(world: Path, tmp_path: Path) -> None:
 
 
 async def test_data_json_has_what_its_schema_requires_of_every_data_set(client: httpx.AsyncClient) -> None:
-    it = (await client.get("/data.json")).json()
+    element = (await client.get("/data.json")).json()
 
     required = {"title", "description", "keyword", "modified", "publisher", "contactPoint", "identifier", "accessLevel"}
-    assert it["conformsTo"] == "https://project-open-data.cio.gov/v1.1/schema"
-    assert [one["identifier"] for one in it["dataset"]] == [
+    assert element["conformsTo"] == "https://project-open-data.cio.gov/v1.1/schema"
+    assert [one["identifier"] for one in element["dataset"]] == [
         f"{BASE}.well-known/void#dataset",
         IRIS.release(2),
         IRIS.release(1),
         f"{BASE}source/demo#records",
     ]
-    assert [required - one.keys() for one in it["dataset"]] == [set()] * 4
-    assert {one["contactPoint"]["hasEmail"] for one in it["dataset"]} == {"mailto:operator@example.org"}
-    assert all(("downloadURL" in way) == ("mediaType" in way) for one in it["dataset"] for way in one["distribution"])
-    assert all("downloadURL" in way or "accessURL" in way for one in it["dataset"] for way in one["distribution"])
+    assert [required - one.keys() for one in element["dataset"]] == [set()] * 4
+    assert {one["contactPoint"]["hasEmail"] for one in element["dataset"]} == {"mailto:operator@example.org"}
+    assert all(("downloadURL" in way) == ("mediaType" in way) for one in element["dataset"] for way in one["distribution"])
+    assert all("downloadURL" in way or "accessURL" in way for one in element["dataset"] for way in one["distribution"])
 
 
 def harvested(answered: Callable[[httpx.Request], httpx.Response]) -> list[str]:
@@ -269,7 +269,7 @@ async def test_a_package_is_shown_by_name_and_by_id_to_get_and_post(client: http
     first = (await client.get("/api/3/action/package_show?id=wsis-stocktaking-release-2")).json()
     again = (await client.post("/api/action/package_show", json={"id": first["result"]["id"]})).json()
 
-    (quads,) = [it for it in first["result"]["resources"] if it["name"] == "stocktake-2.nq.gz"]
+    (quads,) = [element for element in first["result"]["resources"] if element["name"] == "stocktake-2.nq.gz"]
     assert (first["success"], again["result"]) == (True, first["result"])
     assert (quads["format"], quads["mimetype"], quads["mimetype_inner"]) == ("N-Quads", "application/gzip", "application/n-quads")
     assert quads["hash"].startswith("sha256:")

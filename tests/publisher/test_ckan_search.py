@@ -29,4 +29,4 @@ def test_packages_are_searched_as_ckan_does(asked: PackageSearch, names: list[st
 
     answer = search_packages(found, asked)
 
-    assert [it["name"] for it in answer["results"]] == names  # type: ignore[attr-defined]
+    assert [item["name"] for item in answer["results"]] == names  # type: ignore[attr-defined]

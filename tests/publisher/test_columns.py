@@ -231,7 +231,7 @@ def test_lower_case_is_the_stores_for_every_letter_that_is_compiled(tmp_path: Pa
 def data(tmp_path: Path) -> Path:
     journal = Journal(tmp_path / "journal")
     vocabulary = [f"A {quad}" for graph, lines in statements(IRIS.base) for quad in quads(lines, graph)]
-    records = [row for it in (RICH, *(plain(number) for number in range(20))) for row in record_rows("demo", it)]
+    records = [row for item in (RICH, *(plain(number) for number in range(20))) for row in record_rows("demo", item)]
     journal.append([*vocabulary, *records], run="run-1", time=SEEN)
     (tmp_path / "status.nq").write_text(f'<{IRIS.base}x> <{IRIS.ns}checked> "now" <{IRIS.status}> .\n')
     return tmp_path
@@ -243,11 +243,11 @@ def follower(data: Path) -> Runner[EmbeddedStore]:
     return Runner(store, [ColumnUpdater(folder / "columns", reader)])
 
 
-def level(it: Runner[EmbeddedStore]) -> str:
+def level(item: Runner[EmbeddedStore]) -> str:
     """Step until nothing is new, and close; return the newest snapshot's folder."""
     path = ""
-    with closing(it):
-        while (shown := it.step()) is not None:
+    with closing(item):
+        while (shown := item.step()) is not None:
             path = shown.path
     return path
 

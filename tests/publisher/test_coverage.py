@@ -51,12 +51,12 @@ async def sparse(tmp_path: Path) -> AsyncIterator[httpx.AsyncClient]:
         "goods", "Goods", "An alliance", "https://goods.example/", "https://goods.example/licence", "json", "fields", "0 3 * * *"
     )
     rows = [f"A {quad}" for quad in quads(describe_source(registry, IRIS), IRIS.source("goods"))]
-    for it in goods():
+    for good in goods():
         found = [
-            *describe(it, IRIS, "goods"),
-            *describe_record(it.key, IRIS, Provenance("goods", "run-2", "fields", "ab" * 32, DAY, DAY, ())),
+            *describe(good, IRIS, "goods"),
+            *describe_record(good.key, IRIS, Provenance("goods", "run-2", "fields", "ab" * 32, DAY, DAY, ())),
         ]
-        rows += [f"A {quad}" for quad in quads(found, IRIS.record("goods", it.key))]
+        rows += [f"A {quad}" for quad in quads(found, IRIS.record("goods", good.key))]
     journal.append(rows, run="run-2", time=DAY)
     async with QueryService(tmp_path, IRIS, Limits(seconds=10), readers=1) as service:
         await service.wait_until_current()

@@ -70,7 +70,7 @@ async def test_all_that_a_registry_has_is_reached_by_going_on(client: httpx.Asyn
     while path:
         page = (await client.get(path, headers={"Accept": "text/html"})).text
         named = [part.partition('"')[0] for part in page.split('<a href="/page/')[1:]]
-        seen += [it for it in named if not it.startswith("organization/")]  # those of its records are named beside the list
+        seen += [item for item in named if not item.startswith("organization/")]  # those of its records are named beside the list
         path = page.partition('rel="next" href="')[2].partition('"')[0].replace("&amp;", "&") if 'rel="next"' in page else None
 
     assert (len(seen), len(set(seen))) == (124, 124)  # and one that is gone, which is listed by itself

@@ -116,8 +116,8 @@ OVER_EACH = pytest.mark.parametrize("store", ENGINES, indirect=True)
 def engine(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     if why := missing(request.param):
         pytest.skip(why)
-    with started(request.param, tmp_path_factory.mktemp(request.param), start=Process) as it:
-        yield it
+    with started(request.param, tmp_path_factory.mktemp(request.param), start=Process) as item:
+        yield item
 
 
 @pytest.fixture(scope="module")
@@ -194,15 +194,15 @@ async def test_every_endpoint_answers_as_over_our_own_store(both: tuple[httpx.As
 @OVER_EACH
 async def test_every_example_answers_as_over_our_own_store(both: tuple[httpx.AsyncClient, httpx.AsyncClient], store: str) -> None:
     different = []
-    for it in examples(IRIS):
-        form = "nt" if it.kind == "construct" else "json"
-        theirs, ours = [await client.get("/sparql", params={"query": it.text, "format": form}) for client in both]
-        if cannot := CANNOT.get((store, it.name)):
+    for example in examples(IRIS):
+        form = "nt" if example.kind == "construct" else "json"
+        theirs, ours = [await client.get("/sparql", params={"query": example.text, "format": form}) for client in both]
+        if cannot := CANNOT.get((store, example.name)):
             assert (theirs.status_code, cannot in theirs.text) == (400, True)
-        elif it.name in ANY_OF_THEM or (store, it.name) in WITH_BOOLEANS:
+        elif example.name in ANY_OF_THEM or (store, example.name) in WITH_BOOLEANS:
             assert (theirs.status_code, bool(_heard(theirs))) == (200, True)
         elif _heard(theirs) != _heard(ours):
-            different.append(it.name)
+            different.append(example.name)
 
     assert different == []
 
@@ -256,11 +256,11 @@ def test_a_store_that_differs_from_the_journal_is_repaired(followed: Engine, dat
     spoilt = compare(journal, store)
     repair(journal, store, spoilt)
     after = compare(journal, store)
-    for it in (store, writer, client):
-        it.close()
+    for item in (store, writer, client):
+        item.close()
 
     assert before == []
-    found = {it.graph.removeprefix(f"{BASE}record/"): (it.missing, it.added) for it in spoilt}
+    found = {item.graph.removeprefix(f"{BASE}record/"): (item.missing, item.added) for item in spoilt}
     whole = len(record_rows("demo", plain(5)))
     assert set(found) == {"demo/3", "demo/4", "demo/5", "nobody/1", ""}  # the last is the merge of all
     assert (found["demo/3"][0] > 5, found["demo/3"][1]) == (True, 0)

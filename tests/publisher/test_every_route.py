@@ -168,13 +168,13 @@ FORMS = {"page": "text/html", "data": "*/*"}
 @pytest.fixture(scope="module")
 def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data folder with a release, its report and dumps."""
-    it = tmp_path_factory.mktemp("routes") / "data"
-    shutil.copytree(world / "journal", it / "journal")
-    shutil.copy(world / "status.nq", it / "status.nq")
-    build_release(it, IRIS, NOW)
-    reports.build_report(it, IRIS, None, "en", {})
-    list(write_dumps(Journal(it / "journal"), it / "dumps"))
-    return it
+    item = tmp_path_factory.mktemp("routes") / "data"
+    shutil.copytree(world / "journal", item / "journal")
+    shutil.copy(world / "status.nq", item / "status.nq")
+    build_release(item, IRIS, NOW)
+    reports.build_report(item, IRIS, None, "en", {})
+    list(write_dumps(Journal(item / "journal"), item / "dumps"))
+    return item
 
 
 @pytest.fixture(scope="module")
@@ -186,10 +186,10 @@ def server(data: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def client(server: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server, trust_env=False, timeout=60) as it:
-        while it.get("/timemap/record/demo/a%2F1").status_code == 503 or it.get("/oai?verb=Identify").status_code == 503:
+    with httpx.Client(base_url=server, trust_env=False, timeout=60) as item:
+        while item.get("/timemap/record/demo/a%2F1").status_code == 503 or item.get("/oai?verb=Identify").status_code == 503:
             pass  # the history is read beside the store; the client's time limit ends this
-        yield it
+        yield item
 
 
 def test_every_route_has_an_address_here() -> None:

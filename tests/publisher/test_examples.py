@@ -25,35 +25,35 @@ HTML = {"Accept": "text/html"}
 
 def test_there_are_at_least_25_with_names_and_places_of_their_own():
     assert len(THEM) >= 25
-    assert len({it.title for it in THEM}) == len(THEM)
-    assert [it.place for it in THEM] == list(range(1, len(THEM) + 1))
+    assert len({item.title for item in THEM}) == len(THEM)
+    assert [item.place for item in THEM] == list(range(1, len(THEM) + 1))
 
 
-@pytest.mark.parametrize("it", THEM, ids=lambda it: it.name)
-async def test_an_example_answers_something(it, service):
-    (outcome,) = [outcome async for outcome in run_examples(service, [it])]
+@pytest.mark.parametrize("it", THEM, ids=lambda item: item.name)
+async def test_an_example_answers_something(item, service):
+    (outcome,) = [outcome async for outcome in run_examples(service, [item])]
 
     assert outcome.error == ""
     assert outcome.rows > 0
 
 
-@pytest.mark.parametrize("it", THEM, ids=lambda it: it.name)
-def test_an_example_says_what_it_does_and_declares_what_it_uses(it):
-    body = re.sub(r'"[^"]*"|<[^>]*>', "", it.text)
+@pytest.mark.parametrize("it", THEM, ids=lambda item: item.name)
+def test_an_example_says_what_it_does_and_declares_what_it_uses(item):
+    body = re.sub(r'"[^"]*"|<[^>]*>', "", item.text)
 
-    declared, used = set(re.findall(r"PREFIX (\w+):", it.text)), set(re.findall(r"(?<!PREFIX )\b(\w+):\w", body))
+    declared, used = set(re.findall(r"PREFIX (\w+):", item.text)), set(re.findall(r"(?<!PREFIX )\b(\w+):\w", body))
 
-    assert it.comment.endswith(".")
-    assert it.keywords
+    assert item.comment.endswith(".")
+    assert item.keywords
     assert declared == used
 
 
-@pytest.mark.parametrize("it", THEM, ids=lambda it: it.name)
-def test_how_a_claim_came_to_be_is_never_mixed_unasked(it):
-    named = set(re.findall(r"wsis:(crosswalked|suggested)(?:Goal|Target|ActionLine)", it.text))
+@pytest.mark.parametrize("it", THEM, ids=lambda item: item.name)
+def test_how_a_claim_came_to_be_is_never_mixed_unasked(item):
+    named = set(re.findall(r"wsis:(crosswalked|suggested)(?:Goal|Target|ActionLine)", item.text))
 
     assert named in (set(), {"crosswalked", "suggested"})
-    assert bool(named) == ("claims" in it.keywords)
+    assert bool(named) == ("claims" in item.keywords)
 
 
 def test_an_example_asks_of_the_base_that_is_set():
@@ -72,13 +72,13 @@ async def test_one_that_fails_or_answers_nothing_is_not_good(service: QueryServi
 
     outcomes = [outcome async for outcome in run_examples(service, [wrong, empty])]
 
-    assert [it.passed for it in outcomes] == [False, False]
+    assert [item.passed for item in outcomes] == [False, False]
     assert outcomes[0].error
     assert ExampleOutcome(THEM[0], 1, 0.1).passed
 
 
-def _fields(it: object) -> dict[str, object]:
-    return {name: getattr(it, name) for name in it.__slots__}  # type: ignore[attr-defined]
+def _fields(item: object) -> dict[str, object]:
+    return {name: getattr(item, name) for name in item.__slots__}  # type: ignore[attr-defined]
 
 
 async def test_the_page_lists_them_all_and_leads_to_the_editor(client: httpx.AsyncClient):
@@ -95,7 +95,7 @@ async def test_they_are_given_as_rdf(client: httpx.AsyncClient, suffix, form):
 
     found = {quad.subject.value for quad in parse(answer.content, form) if quad.object == NamedNode(f"{SH}SPARQLExecutable")}
 
-    assert found == {it.iri for it in THEM}
+    assert found == {item.iri for item in THEM}
 
 
 async def test_one_is_given_at_its_own_address(client: httpx.AsyncClient):
@@ -124,7 +124,7 @@ def test_the_command_runs_them_and_states_time_and_rows(world):
     body = json.loads(done.stdout)
 
     assert done.exit_code == 0
-    assert [(it["name"], it["ok"], it["seconds"] > 0, it["rows"] > 0) for it in body] == [
+    assert [(item["name"], item["ok"], item["seconds"] > 0, item["rows"] > 0) for item in body] == [
         ("prizes", True, True, True),
         ("full-text", True, True, True),
     ]
@@ -156,7 +156,7 @@ def test_an_example_that_is_no_longer_good_loses_its_time(tmp_path):
 def test_the_command_lists_them(tmp_path):
     output = CliRunner().invoke(commands, ["--data", str(tmp_path), "examples", "list", "--json"])
 
-    assert [it["name"] for it in json.loads(output.stdout)] == [it.name for it in THEM]
+    assert [item["name"] for item in json.loads(output.stdout)] == [item.name for item in THEM]
 
 
 def test_the_command_refuses_a_name_that_it_does_not_know(tmp_path):

@@ -86,10 +86,10 @@ def two(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Stocktake, S
             context = stack.enter_context(
                 open_context(data, f"sqlite:///{data}/ledger.sqlite", base, "operator@example.org", frozenset({"127.0.0.1"}))
             )
-            it = Stocktake(context, rows=[project(number, f"{name.upper()} {number}") for number in range(1, 4)])
-            it.harvest_own()
-            it.url = stack.enter_context(served(data, {"STOCKTAKE_BASE": base}))
-            both.append(it)
+            stocktake = Stocktake(context, rows=[project(number, f"{name.upper()} {number}") for number in range(1, 4)])
+            stocktake.harvest_own()
+            stocktake.url = stack.enter_context(served(data, {"STOCKTAKE_BASE": base}))
+            both.append(stocktake)
         yield both[0], both[1]
 
 
@@ -104,7 +104,7 @@ def test_what_is_new_changed_and_gone_comes_over_and_nothing_goes_round(two: tup
     second = b.harvest(a, "a")
     rest = [a.harvest(b, "b"), b.harvest(a, "a")]
     entries = a.newest, b.newest
-    rest += [it.harvest(other, name) for _ in range(2) for it, other, name in ((a, b, "b"), (b, a, "a"))]
+    rest += [item.harvest(other, name) for _ in range(2) for item, other, name in ((a, b, "b"), (b, a, "a"))]
 
     assert [counts["new"] for counts in first] == [3, 3]
     assert second == {"new": 1, "changed": 1, "deleted": 1}

@@ -117,15 +117,15 @@ async def test_one_card_is_tried_at_a_time():
 
 async def test_a_client_has_so_many_tries_in_a_window_and_then_again():
     now = [0.0]
-    it = runner(clock=lambda: now[0])
+    item = runner(clock=lambda: now[0])
     for _ in range(MOST_PREVIEWS):
-        await it.run("", "a")
+        await item.run("", "a")
 
     with pytest.raises(QuotaExceeded) as spent:
-        await it.run("", "a")
-    assert (await it.run("", "b")).reported_total == 1200
+        await item.run("", "a")
+    assert (await item.run("", "b")).reported_total == 1200
     now[0] = WINDOW
-    assert (await it.run("", "a")).reported_total == 1200
+    assert (await item.run("", "a")).reported_total == 1200
     assert spent.value.wait == int(WINDOW) + 1
 
 
@@ -156,9 +156,9 @@ def test_options_are_written_as_the_card_has_them_and_bring_no_other_table():
 
 async def test_the_real_command_goes_to_no_private_address_even_where_our_own_cards_may(tmp_path: Path):
     data, allowed = tmp_path / "data", frozenset({"127.0.0.1"})
-    it = preview_runner(Settings(data, tmp_path, BASE, f"sqlite:///{data}/ledger.sqlite", allowed, "us@example.org", "rust"))
+    item = preview_runner(Settings(data, tmp_path, BASE, f"sqlite:///{data}/ledger.sqlite", allowed, "us@example.org", "rust"))
 
-    output = await it.run(source_toml(from_query({**SAMPLE, "url": "http://127.0.0.1:1/api"})), "a")
+    output = await item.run(source_toml(from_query({**SAMPLE, "url": "http://127.0.0.1:1/api"})), "a")
 
     assert (output.error_kind, output.records) == ("refused", ())
     assert not list(data.rglob("*"))

@@ -88,7 +88,7 @@ async def test_gzip_is_a_coding_of_the_patch_or_a_file_of_its_own(client: httpx.
     assert packed.headers["content-type"] == "application/gzip"
     assert packed.content == journal.entry(2).path.read_bytes()  # type: ignore[union-attr]
     assert coded.content == gzip.decompress(packed.content) == plain.content
-    assert len({it.headers["etag"] for it in (coded, packed, plain)}) == 3
+    assert len({item.headers["etag"] for item in (coded, packed, plain)}) == 3
 
 
 async def test_the_coding_is_a_single_member_since_many_clients_read_no_second(app: FastAPI, journal: Journal) -> None:
@@ -173,10 +173,10 @@ async def test_the_list_begins_with_the_newest_and_goes_on_page_by_page(client: 
     first = (await client.get("/journal/", params={"per": 2})).json()
     second = (await client.get(first["next"])).json()
 
-    assert [it["number"] for it in first["entries"]] == [3, 2]
-    assert [it["number"] for it in second["entries"]] == [1]
+    assert [item["number"] for item in first["entries"]] == [3, 2]
+    assert [item["number"] for item in second["entries"]] == [1]
     assert (first["previous"], second["next"]) == (None, None)
-    assert [it["number"] for it in (await client.get(second["previous"])).json()["entries"]] == [3, 2]
+    assert [item["number"] for item in (await client.get(second["previous"])).json()["entries"]] == [3, 2]
 
 
 async def test_the_list_counts_what_each_entry_does(client: httpx.AsyncClient, journal: Journal) -> None:

@@ -31,7 +31,7 @@ def read(text: str) -> list[dict[str, str]]:
 
 
 def of(links: list[dict[str, str]], rel: str) -> list[str]:
-    return [it["href"] for it in links if rel in it["rel"].split()]
+    return [link["href"] for link in links if rel in link["rel"].split()]
 
 
 async def test_a_page_names_what_to_cite_its_kind_data_licence_authors_and_items(client: httpx.AsyncClient) -> None:
@@ -39,7 +39,7 @@ async def test_a_page_names_what_to_cite_its_kind_data_licence_authors_and_items
 
     assert of(links, "cite-as") == [f"{BASE}id/{THING}"]
     assert of(links, "type") == ["https://schema.org/AboutPage", "https://schema.org/Project"]
-    assert {it["href"]: it["type"] for it in links if it["rel"] == "describedby"} == DATA
+    assert {link["href"]: link["type"] for link in links if link["rel"] == "describedby"} == DATA
     assert of(links, "license") == ["https://creativecommons.org/licenses/by/4.0/"]
     assert of(links, "author") == [f"{BASE}id/organization/demo/ministry-of-health"]
     assert of(links, "item") == ["https://example.org/telemedicine"]
@@ -50,7 +50,7 @@ async def test_a_page_names_what_to_cite_its_kind_data_licence_authors_and_items
 async def test_page_and_data_name_the_set_of_links_in_both_forms(client: httpx.AsyncClient, path: str) -> None:
     links = read((await client.get(path, headers={"Accept": "text/html"})).headers["link"])
 
-    assert {it["href"]: it["type"] for it in links if it["rel"] == "linkset"} == {
+    assert {link["href"]: link["type"] for link in links if link["rel"] == "linkset"} == {
         f"{HOST}/linkset/{THING}.json": "application/linkset+json",
         f"{HOST}/linkset/{THING}.txt": "application/linkset",
     }
@@ -59,7 +59,7 @@ async def test_page_and_data_name_the_set_of_links_in_both_forms(client: httpx.A
 async def test_data_leads_back_to_its_page(client: httpx.AsyncClient) -> None:
     links = read((await client.get(f"/data/{THING}.ttl")).headers["link"])
 
-    assert [(it["href"], it["type"]) for it in links if it["rel"] == "describes"] == [(PAGE, "text/html")]
+    assert [(link["href"], link["type"]) for link in links if link["rel"] == "describes"] == [(PAGE, "text/html")]
 
 
 async def test_the_set_has_every_link_of_the_page_and_the_links_back(client: httpx.AsyncClient) -> None:
@@ -69,15 +69,15 @@ async def test_the_set_has_every_link_of_the_page_and_the_links_back(client: htt
     first, *others = result
     known = {(rel, link["href"]) for rel, links in first.items() if rel != "anchor" for link in links}
     assert first["anchor"] == PAGE
-    assert {(it["rel"], it["href"]) for it in page if it["rel"] not in ("linkset", "alternate")} == known
-    assert {it["anchor"] for it in others if "describes" in it} == DATA.keys()
-    assert [it["anchor"] for it in others if "collection" in it] == ["https://example.org/telemedicine"]
+    assert {(item["rel"], item["href"]) for item in page if item["rel"] not in ("linkset", "alternate")} == known
+    assert {other["anchor"] for other in others if "describes" in other} == DATA.keys()
+    assert [other["anchor"] for other in others if "collection" in other] == ["https://example.org/telemedicine"]
 
 
 async def test_both_forms_of_the_set_say_the_same(client: httpx.AsyncClient) -> None:
     text, output = await client.get(f"/linkset/{THING}.txt"), (await client.get(f"/linkset/{THING}.json")).json()
 
-    links = {(it["anchor"], it["rel"], it["href"]) for it in read(text.text)}
+    links = {(item["anchor"], item["rel"], item["href"]) for item in read(text.text)}
 
     assert text.headers["content-type"].startswith("application/linkset")
     assert links == {
@@ -108,7 +108,7 @@ async def test_an_organization_and_what_is_gone_have_their_sets(client: httpx.As
     there, gone = await client.get("/linkset/organization/demo/clinics-united.json"), await client.get("/linkset/initiative/demo/lost.json")
     none = await client.get("/linkset/initiative/demo/none.json")
 
-    assert [it["href"] for it in there.json()["linkset"][0]["type"]][1] == "https://schema.org/Organization"
+    assert [item["href"] for item in there.json()["linkset"][0]["type"]][1] == "https://schema.org/Organization"
     assert (there.status_code, gone.status_code, none.status_code) == (200, 410, 404)
 
 

@@ -17,7 +17,7 @@ async def walked(client: httpx.AsyncClient, path: str, rel: str = "next") -> lis
     address: str | None = path
     while address:
         body = (await client.get(address)).json()
-        pages.append([it["id"] for it in body["items"]])
+        pages.append([item["id"] for item in body["items"]])
         address = body.get(rel)
     return pages
 
@@ -48,7 +48,7 @@ async def test_a_list_is_walked_back_as_it_was_walked(client: httpx.AsyncClient)
 async def test_titles_are_sorted_and_english_ones_come_first(client: httpx.AsyncClient) -> None:
     body = (await client.get("/things.json?source=demo&sort=title")).json()
 
-    titles = [it["title"].lower() for it in body["items"]]
+    titles = [item["title"].lower() for item in body["items"]]
 
     assert titles == sorted(titles)
     assert titles[0].startswith("<script>")
@@ -56,7 +56,7 @@ async def test_titles_are_sorted_and_english_ones_come_first(client: httpx.Async
 
 async def test_an_item_states_title_page_record_and_state(client: httpx.AsyncClient) -> None:
     (lost,) = (await client.get("/things.json?gone=demo&sort=title")).json()["items"]
-    (held,) = [it for it in (await client.get("/things.json?source=demo&sort=title")).json()["items"] if it["id"].endswith("/105")]
+    (held,) = [item for item in (await client.get("/things.json?source=demo&sort=title")).json()["items"] if item["id"].endswith("/105")]
 
     assert held["status"] == f"{BASE}ns#published"
     assert lost == {
@@ -73,7 +73,7 @@ async def test_an_item_states_title_page_record_and_state(client: httpx.AsyncCli
 async def test_what_bears_a_concept_is_listed_with_how(client: httpx.AsyncClient) -> None:
     body = (await client.get("/things.json", params={"concept": LINE})).json()
 
-    ways = {it["id"].rpartition("/")[2]: it["property"].rpartition("#")[2] for it in body["items"]}
+    ways = {item["id"].rpartition("/")[2]: item["property"].rpartition("#")[2] for item in body["items"]}
 
     assert len(ways) == 21
     assert (ways["a%2F1"], ways["105"]) == ("suggestedActionLine", "actionLine")
@@ -100,8 +100,8 @@ async def test_places_goals_and_countries_have_pages_and_data_of_their_things(cl
 async def test_all_organizations_and_registries_are_listed(client: httpx.AsyncClient) -> None:
     organizations, sources = (await client.get("/organizations.json")).json(), (await client.get("/sources.json")).json()
 
-    assert [it["title"] for it in organizations["items"]] == ["Clinics United", "Fund for Health", "Ministry of Health"]
-    assert [it["id"] for it in sources["items"]] == [f"{BASE}source/demo"]
+    assert [organization["title"] for organization in organizations["items"]] == ["Clinics United", "Fund for Health", "Ministry of Health"]
+    assert [source["id"] for source in sources["items"]] == [f"{BASE}source/demo"]
 
 
 @pytest.mark.parametrize("path", ["/organizations", "/sources", "/things?source=demo"])

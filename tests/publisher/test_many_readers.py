@@ -97,29 +97,31 @@ def same(publishers: Publishers, path: str) -> list[httpx.Response]:
 
 @pytest.mark.parametrize("path", PATHS)
 def test_an_answer_has_the_same_bytes_and_tag_wherever_it_comes_from(publishers: Publishers, path: str) -> None:
-    wait_until(lambda: len({it.headers.get("etag") for it in same(publishers, path)}) == 1, f"texts and tables of all to be level: {path}")
+    wait_until(
+        lambda: len({item.headers.get("etag") for item in same(publishers, path)}) == 1, f"texts and tables of all to be level: {path}"
+    )
     answers = same(publishers, path)
 
     again = [get(publishers.balancer + path, Host="data.example", If_None_Match=answers[0].headers["etag"]) for _ in range(3)]
 
-    assert {it.status_code for it in answers} == {200}
-    assert len({it.content for it in answers}) == 1
-    assert [it.status_code for it in again] == [304, 304, 304]
+    assert {answer.status_code for answer in answers} == {200}
+    assert len({answer.content for answer in answers}) == 1
+    assert [item.status_code for item in again] == [304, 304, 304]
 
 
 def test_source_states_are_equal_everywhere(publishers: Publishers) -> None:
     answers = same(publishers, "/status?format=nt")
 
     assert b"lastSuccess" in answers[0].content
-    assert len({it.content for it in answers}) == 1
+    assert len({answer.content for answer in answers}) == 1
 
 
 def test_a_release_is_the_same_bytes_wherever_it_comes_from(publishers: Publishers) -> None:
     listed = get(f"{publishers.balancer}/releases/1/release.json").json()
     names = [*(file["name"] for file in listed["files"]), "SHA256SUMS", "SHA256SUMS.minisig", "release.json"]
 
-    different = [name for name in names if len({it.content for it in same(publishers, f"/releases/1/{name}")}) != 1]
-    keys = {it.content for it in same(publishers, "/releases/stocktake.pub")}
+    different = [name for name in names if len({item.content for item in same(publishers, f"/releases/1/{name}")}) != 1]
+    keys = {item.content for item in same(publishers, "/releases/stocktake.pub")}
 
     assert len(names) > 20
     assert (different, len(keys)) == ([], 1)
@@ -138,7 +140,7 @@ def test_a_list_of_oai_that_is_walked_through_the_balancer_has_each_record_once(
 def page(url: str, asked: dict[str, str]) -> tuple[list[str], str | None]:
     answer = etree.fromstring(patient(f"{url}/oai", {"verb": "ListRecords", **asked}).content)
     assert answer.find(f"{OAI}error") is None, etree.tostring(answer)
-    return [it.text for it in answer.iter(f"{OAI}identifier")], answer.findtext(f".//{OAI}resumptionToken") or None
+    return [item.text for item in answer.iter(f"{OAI}identifier")], answer.findtext(f".//{OAI}resumptionToken") or None
 
 
 @pytest.mark.parametrize("view", ["/ldes/time", "/ldes/latest"])
@@ -169,7 +171,7 @@ def test_pages_of_a_search_through_the_balancer_have_each_thing_once(publishers:
 
     while path:
         body = patient(publishers.balancer + path).json()
-        found += [it["thing"] for it in body["results"]]
+        found += [item["thing"] for item in body["results"]]
         path = body["next"]
 
     assert len(found) == len(set(found)) == body["total"] >= 100
@@ -199,5 +201,5 @@ def test_one_that_is_behind_says_so_and_a_list_goes_on_by_the_others(publishers:
     assert (sent_away.status_code, "only at 3" in sent_away.text) == (503, True)
     assert sorted(found) == sorted(held(publishers.data))
     wait_until(lambda: health(publishers.store)["lag"] == 0, "the one that was held back to be level")
-    wait_until(lambda: len({it.headers.get("etag") for it in same(publishers, PATHS[0])}) == 1, "all to answer alike")
+    wait_until(lambda: len({item.headers.get("etag") for item in same(publishers, PATHS[0])}) == 1, "all to answer alike")
     assert get(publishers.store + NEW, Accept="text/turtle").status_code == 200

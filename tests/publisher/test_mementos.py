@@ -56,13 +56,13 @@ def links(text: str) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def abstracts(answer: httpx.Response) -> set[str]:
-    return {it.object.value for it in parse(answer.content, RdfFormat.N_TRIPLES) if it.predicate.value.endswith("/abstract")}
+    return {item.object.value for item in parse(answer.content, RdfFormat.N_TRIPLES) if item.predicate.value.endswith("/abstract")}
 
 
 async def test_a_time_map_lists_every_state(client: httpx.AsyncClient) -> None:
     answer = await client.get(f"/timemap/{RECORD}")
 
-    found = {target: it["rel"] for target, it in links(answer.text)}
+    found = {target: item["rel"] for target, item in links(answer.text)}
     assert answer.headers["content-type"] == "application/link-format"
     assert found == {
         f"{HOST}/{RECORD}": "original",
@@ -87,12 +87,12 @@ async def test_a_time_gate_leads_to_the_state_that_held_then(client: httpx.Async
 
     found = {date: await client.get(f"/timegate/{RECORD}", headers={"Accept-Datetime": date} if date else {}) for date in asked}
 
-    assert {date: it.headers["location"] for date, it in found.items()} == {
+    assert {date: item.headers["location"] for date, item in found.items()} == {
         date: f"/memento/{stamp}/{RECORD}" for date, stamp in asked.items()
     }
-    assert {it.status_code for it in found.values()} == {302}
-    assert all("accept-datetime" in it.headers["vary"] for it in found.values())
-    assert {target for target, it in links(found[None].headers["link"]) if it["rel"] in ("original", "timemap")} == {
+    assert {item.status_code for item in found.values()} == {302}
+    assert all("accept-datetime" in item.headers["vary"] for item in found.values())
+    assert {target for target, item in links(found[None].headers["link"]) if item["rel"] in ("original", "timemap")} == {
         f"{HOST}/{RECORD}",
         f"{HOST}/timemap/{RECORD}",
     }
@@ -107,7 +107,7 @@ async def test_a_time_that_is_none_is_refused(client: httpx.AsyncClient) -> None
 async def test_a_memento_is_what_the_record_was(client: httpx.AsyncClient) -> None:
     found = {stamp: await client.get(f"/memento/{stamp}/{RECORD}.nt") for stamp in (FIRST, SECOND, THIRD)}
 
-    assert {stamp: abstracts(it) for stamp, it in found.items()} == {FIRST: set(), SECOND: {"one", "two"}, THIRD: {"one", "three"}}
+    assert {stamp: abstracts(item) for stamp, item in found.items()} == {FIRST: set(), SECOND: {"one", "two"}, THIRD: {"one", "three"}}
     assert found[SECOND].headers["memento-datetime"] == "Wed, 01 Apr 2026 06:00:00 GMT"
     assert "last-modified" not in found[SECOND].headers  # RFC 7089, section 4.1.3: it never changes
 
@@ -115,7 +115,7 @@ async def test_a_memento_is_what_the_record_was(client: httpx.AsyncClient) -> No
 async def test_a_memento_links_to_its_neighbours(client: httpx.AsyncClient) -> None:
     answer = await client.get(f"/memento/{SECOND}/{RECORD}.ttl")
 
-    found = {it["rel"]: target for target, it in links(answer.headers["link"])}
+    found = {item["rel"]: target for target, item in links(answer.headers["link"])}
 
     assert found["original"] == f"{HOST}/{RECORD}"
     assert found["first prev memento"] == f"{HOST}/memento/{FIRST}/{RECORD}"
@@ -155,7 +155,7 @@ async def test_what_was_gone_then_is_gone_in_its_memento(client: httpx.AsyncClie
 
 async def test_a_record_names_its_time_gate(client: httpx.AsyncClient) -> None:
     for path in (f"/{RECORD}", "/data/initiative/demo/a%2F1.ttl", "/source/demo"):
-        found = {it["rel"] for _, it in links((await client.get(path)).headers["link"])}
+        found = {item["rel"] for _, item in links((await client.get(path)).headers["link"])}
 
         assert {"original", "timegate", "timemap"} <= found
 
@@ -170,4 +170,4 @@ async def test_a_records_page_shows_what_changed(client: httpx.AsyncClient) -> N
 async def test_what_was_never_known_has_no_past(client: httpx.AsyncClient) -> None:
     found = [await client.get(f"/{door}/record/demo/none") for door in ("timegate", "timemap", f"memento/{FIRST}")]
 
-    assert [it.status_code for it in found] == [404, 404, 404]
+    assert [item.status_code for item in found] == [404, 404, 404]

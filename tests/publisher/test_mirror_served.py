@@ -155,10 +155,10 @@ class ForgerHandler(BaseHTTPRequestHandler):
 
 @pytest.fixture
 def forger(world: Path) -> Iterator[tuple[Forger, str]]:
-    it = Forger(world / "journal")
-    with ThreadingHTTPServer(("127.0.0.1", 0), partial(ForgerHandler, it)) as server:
+    item = Forger(world / "journal")
+    with ThreadingHTTPServer(("127.0.0.1", 0), partial(ForgerHandler, item)) as server:
         threading.Thread(target=server.serve_forever, daemon=True).start()
-        yield it, f"http://127.0.0.1:{server.server_address[1]}"
+        yield item, f"http://127.0.0.1:{server.server_address[1]}"
         server.shutdown()
 
 

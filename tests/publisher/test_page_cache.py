@@ -91,7 +91,11 @@ async def test_what_is_no_page_of_the_portal_is_made_each_time(site, browser, st
 
     answers = [await browser.get(path, headers={"Accept": accept, "Accept-Encoding": "gzip"}) for _ in range(2)]
 
-    assert (site.made, {it.status_code for it in answers}, {it.headers.get("content-encoding") for it in answers}) == (2, {status}, {None})
+    assert (site.made, {answer.status_code for answer in answers}, {answer.headers.get("content-encoding") for answer in answers}) == (
+        2,
+        {status},
+        {None},
+    )
 
 
 async def test_nothing_is_kept_while_nothing_is_shown(site, browser):

@@ -66,7 +66,7 @@ def loose(content: Any) -> Any:
     """Return JSON without the order of its lists, which frames do not keep."""
     if isinstance(content, dict):
         return {key: loose(value) for key, value in content.items()}
-    return sorted((loose(it) for it in content), key=repr) if isinstance(content, list) else content
+    return sorted((loose(item) for item in content), key=repr) if isinstance(content, list) else content
 
 
 async def test_expanded_it_says_the_same_triples(client: httpx.AsyncClient) -> None:
@@ -112,7 +112,7 @@ async def test_the_context_that_is_named_is_served(client: httpx.AsyncClient) ->
 
 
 def test_no_two_names_are_alike() -> None:
-    names = [it.name for it in TERMS] + list(CLASSES)
+    names = [item.name for item in TERMS] + list(CLASSES)
 
     assert len(set(names)) == len(names)
 
@@ -138,18 +138,18 @@ def test_no_two_names_are_alike() -> None:
     ],
 )
 def test_a_value_of_any_kind_keeps_what_it_says(name: str, value: Term) -> None:
-    it = described((name, value))
+    item = described((name, value))
 
-    body = jsonld.json.loads(plain_json(it, IRIS))
+    body = jsonld.json.loads(plain_json(item, IRIS))
 
-    assert triples(body) == {str(quad.triple) for quad in parse(serialize_description(it, GRAPHS["nt"]), RdfFormat.N_TRIPLES)}
+    assert triples(body) == {str(quad.triple) for quad in parse(serialize_description(item, GRAPHS["nt"]), RdfFormat.N_TRIPLES)}
 
 
 def test_what_hangs_on_nothing_is_included() -> None:
     apart = Statement("https://example.org/apart", f"{DCT}title", Term("Apart", "literal", "en"))
-    it = Description(THING, (Statement(THING, f"{DCT}title", Term("Thing", "literal", "en")), apart), {}, namespaces(IRIS))
+    description = Description(THING, (Statement(THING, f"{DCT}title", Term("Thing", "literal", "en")), apart), {}, namespaces(IRIS))
 
-    body = jsonld.json.loads(plain_json(it, IRIS))
+    body = jsonld.json.loads(plain_json(description, IRIS))
 
     assert body["included"] == [{"id": "https://example.org/apart", "title": {"en": "Apart"}}]
     assert len(triples(body)) == 2
@@ -158,8 +158,8 @@ def test_what_hangs_on_nothing_is_included() -> None:
 def test_two_resources_that_link_to_each_other_are_shown_once_each() -> None:
     other = IRIS.thing("organization", "demo", "o")
     back = Statement(other, f"{DCT}publisher", Term(THING))
-    it = Description(THING, (Statement(THING, f"{DCT}publisher", Term(other)), back), {}, namespaces(IRIS))
+    description = Description(THING, (Statement(THING, f"{DCT}publisher", Term(other)), back), {}, namespaces(IRIS))
 
-    body = jsonld.json.loads(plain_json(it, IRIS))
+    body = jsonld.json.loads(plain_json(description, IRIS))
 
     assert body["publisher"] == [{"id": other, "publisher": [THING]}]

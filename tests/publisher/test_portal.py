@@ -417,7 +417,7 @@ async def test_links_that_were_suggested_count_only_where_they_are_asked_for(cli
 async def test_words_and_facets_work_together(client):
     found = (await client.get("/search?q=network&goal=4&format=json&sort=title")).json()
 
-    titles = [it["titles"][0]["text"] for it in found["results"]]
+    titles = [item["titles"][0]["text"] for item in found["results"]]
     assert found["total"] == 7 == len(titles)
     assert titles == sorted(titles, key=str.lower)
     assert "text:query" in found["sparql"]
@@ -427,7 +427,7 @@ async def test_the_sparql_of_a_search_lists_the_same_things(client):
     found = (await client.get("/search?q=network&goal=4&year=2023&format=json")).json()
 
     rows = (await client.post("/sparql", data={"query": found["sparql"], "format": "json"})).json()["results"]["bindings"]
-    assert [row["thing"]["value"] for row in rows] == sorted(it["thing"] for it in found["results"])
+    assert [row["thing"]["value"] for row in rows] == sorted(item["thing"] for item in found["results"])
 
 
 async def test_an_initiative_shows_its_places_relations_history_and_how_to_cite_it(client):

@@ -76,7 +76,7 @@ async def test_the_page_has_the_policy_of_all_others(client: httpx.AsyncClient):
 
 async def test_words_to_complete_are_our_own_vocabulary(client: httpx.AsyncClient):
     body = (await client.get("/sparql/words")).json()
-    labels = {kind: {it["iri"]: it["label"] for it in body[kind]} for kind in ("classes", "properties", "concepts")}
+    labels = {kind: {item["iri"]: item["label"] for item in body[kind]} for kind in ("classes", "properties", "concepts")}
 
     assert labels["classes"][Iris().ns + "Initiative"] == "Initiative"
     assert labels["properties"][Iris().ns + "suggestedTarget"] == "suggested target"

@@ -53,7 +53,7 @@ def test_the_citation_file_has_what_its_format_asks_for() -> None:
     ],
 )
 def test_a_release_of_several_licences_claims_none_of_them(licences: tuple[str, ...], zenodo: str, spdx: str | None) -> None:
-    release = replace(RELEASE, sources=tuple(ReleaseSource(str(number), "t", "p", it) for number, it in enumerate(licences)))
+    release = replace(RELEASE, sources=tuple(ReleaseSource(str(number), "t", "p", item) for number, item in enumerate(licences)))
 
     result = yaml.safe_load(citation.cff(release))
 

@@ -164,7 +164,7 @@ def test_numbers_have_no_gaps_and_each_release_names_the_one_before(small: Path)
         move_on(data, number)
         build_release(data, IRIS, NOW)
 
-    found = [(it.number, it.previous, it.position) for it in list_releases(data / "releases")]
+    found = [(release.number, release.previous, release.position) for release in list_releases(data / "releases")]
 
     assert found == [(3, 2, 4), (2, 1, 3), (1, None, 2)]
 
@@ -192,10 +192,10 @@ def test_of_older_releases_the_manifest_stays(small: Path) -> None:
 
     removed = retention.apply_retention(data / "releases", 2, NOW)
 
-    assert [it.number for it in removed] == [1]
+    assert [item.number for item in removed] == [1]
     assert [path.name for path in (data / "releases/1").iterdir()] == ["release.json"]
     assert read_manifest(data / "releases/1").withdrawn == "2026-04-01T06:00:00Z"
-    assert [it.withdrawn for it in list_releases(data / "releases")][:2] == [None, None]
+    assert [release.withdrawn for release in list_releases(data / "releases")][:2] == [None, None]
 
 
 def test_a_removal_that_was_broken_off_is_ended_by_the_next(small: Path) -> None:

@@ -93,10 +93,10 @@ def test_parquet_holds_the_rows_of_the_csv(folder: Path, name: str) -> None:
     lists = {column.name for column in TABLES[name].columns if column.kind.is_list}
     names = [column.name for column in TABLES[name].columns if column.kind not in (CellType.TIME, CellType.DECIMAL)]
 
-    picked = ", ".join(f"array_to_string({it}, ' ')" if it in lists else f"coalesce(CAST({it} AS VARCHAR), '')" for it in names)
+    picked = ", ".join(f"array_to_string({item}, ' ')" if item in lists else f"coalesce(CAST({item} AS VARCHAR), '')" for item in names)
     found = rows_of(f"SELECT {picked} FROM '{folder}/{name}.parquet'")
 
-    assert found == [tuple(row[it] for it in names) for row in table(folder, name)]
+    assert found == [tuple(row[item] for item in names) for row in table(folder, name)]
 
 
 def test_counts_from_the_tables_are_those_of_sparql(folder: Path) -> None:
@@ -124,7 +124,7 @@ def test_csvw_reads_the_tables_by_their_description(folder: Path, tmp_path: Path
     shutil.copy(folder / "csv-metadata.json", tmp_path)
     group = csvw.TableGroup.from_file(tmp_path / "csv-metadata.json")
 
-    read = {it.local_name.removesuffix(".csv.gz"): list(it.iterdicts(strict=True)) for it in group.tables}
+    read = {item.local_name.removesuffix(".csv.gz"): list(item.iterdicts(strict=True)) for item in group.tables}
 
     assert {name: len(found) for name, found in read.items()} == {name: len(table(folder, name)) for name in TABLES}
     (rich,) = [row for row in read["initiatives"] if row["initiative"] == RICH]
@@ -138,13 +138,13 @@ def test_frictionless_finds_no_fault_in_the_package(folder: Path) -> None:
     done = subprocess.run(line, capture_output=True, text=True, check=False)  # in a process of its own: it leaves files open
 
     tasks = json.loads(done.stdout)["tasks"]
-    found = {it["place"]: (it["valid"], it["stats"].get("rows")) for it in tasks if not it["place"].endswith(".parquet")}
+    found = {task["place"]: (task["valid"], task["stats"].get("rows")) for task in tasks if not task["place"].endswith(".parquet")}
     assert {found[f"{name}.csv.gz"] for name in TABLES} == {(True, len(table(folder, name))) for name in TABLES}
     assert all(valid for valid, _ in found.values())
 
 
 def test_the_package_names_every_file_that_was_there_when_it_was_written(folder: Path) -> None:
-    found = {it["path"] for it in json.loads((folder / "datapackage.json").read_text())["resources"]}
+    found = {item["path"] for item in json.loads((folder / "datapackage.json").read_text())["resources"]}
 
     there = {path.name for path in folder.iterdir() if path.suffix != ".minisig"}
 
@@ -161,7 +161,7 @@ def test_words_that_no_crosswalk_knows_do_not_break_a_row() -> None:
         f"<{graph}> <http://xmlns.com/foaf/0.1/primaryTopic> <{thing}>",
     ]
 
-    found = dict(record_rows(parse_record(graph, [it.encode() for it in triples], IRIS)))
+    found = dict(record_rows(parse_record(graph, [triple.encode() for triple in triples], IRIS)))
 
     assert found["initiatives"]["languages"] == []
     assert (found["initiatives"]["start_date"], found["initiatives"]["start_year"]) == ("soon", None)

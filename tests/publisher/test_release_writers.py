@@ -27,26 +27,26 @@ ODD = [rb'"\U0001F600"', rb'"it\'s"', rb'"\\U0001F600"', rb'"\\\'"']
 
 @pytest.mark.parametrize("form", ["nt", "ttl", "jsonld"])
 def test_every_term_survives_every_form(form: str) -> None:
-    triples = [Triple(S, P, it) for it in OBJECTS] + [Triple(S, NamedNode("http://purl.org/dc/terms/title"), Literal("t"))]
+    triples = [Triple(S, P, item) for item in OBJECTS] + [Triple(S, NamedNode("http://purl.org/dc/terms/title"), Literal("t"))]
     row = TEXT_FORMATS[form]
 
-    lines = sorted(str(it).encode() for it in triples)
-    text = row.head("") + row.subject(lines, [split_triple(it) for it in lines]) + row.tail
+    lines = sorted(str(triple).encode() for triple in triples)
+    text = row.head("") + row.subject(lines, [split_triple(item) for item in lines]) + row.tail
     read = {quad.triple for quad in parse(text, {"nt": RdfFormat.N_TRIPLES, "ttl": RdfFormat.TURTLE, "jsonld": RdfFormat.JSON_LD}[form])}
 
     assert read == set(triples)
 
 
-@pytest.mark.parametrize("term", [str(it).encode() for it in OBJECTS] + ODD)
+@pytest.mark.parametrize("term", [str(item).encode() for item in OBJECTS] + ODD)
 def test_a_term_is_read_as_the_engine_reads_it(term: bytes) -> None:
     (quad,) = parse(b"<https://x.org/s> <https://x.org/p> " + term + b" .", RdfFormat.N_TRIPLES)
 
-    it = parse_term(split_triple(b"<https://x.org/s> <https://x.org/p> " + term)[2])
+    item = parse_term(split_triple(b"<https://x.org/s> <https://x.org/p> " + term)[2])
 
     known = quad.object
-    assert it.text == known.value
-    assert it.iri == isinstance(known, NamedNode)
-    assert it.language == getattr(known, "language", None)
+    assert item.text == known.value
+    assert item.iri == isinstance(known, NamedNode)
+    assert item.language == getattr(known, "language", None)
 
 
 def line(value: int, graph: int) -> bytes:
@@ -61,7 +61,7 @@ def test_a_subject_with_more_triples_than_are_held_is_reported_in_parts_each_tri
     found = list(stream_in_chunks(lines, taken.extend, most))
 
     assert taken == lines
-    assert [it for part in found for it in part] == [b'<https://x.org/s> <https://x.org/p> "%04d"' % value for value in range(20)]
+    assert [item for part in found for item in part] == [b'<https://x.org/s> <https://x.org/p> "%04d"' % value for value in range(20)]
     assert max(map(len, found)) < 2 * most
 
 

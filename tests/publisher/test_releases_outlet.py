@@ -79,13 +79,17 @@ async def test_releases_are_listed_for_people_and_machines(client: httpx.AsyncCl
 
     assert "Release 3" in page.text
     assert "withdrawn" in page.text
-    assert [(it["number"], it["position"], it["kept"]) for it in output.json()["releases"]] == [(3, 5, True), (2, 4, True), (1, 3, False)]
+    assert [(item["number"], item["position"], item["kept"]) for item in output.json()["releases"]] == [
+        (3, 5, True),
+        (2, 4, True),
+        (1, 3, False),
+    ]
 
 
 async def test_addresses_without_a_slash_lead_to_those_with_one(client: httpx.AsyncClient) -> None:
     found = [await client.get(path) for path in ("/releases", "/releases/3")]
 
-    assert [(it.status_code, it.headers["location"]) for it in found] == [(308, "/releases/"), (308, "/releases/3/")]
+    assert [(item.status_code, item.headers["location"]) for item in found] == [(308, "/releases/"), (308, "/releases/3/")]
 
 
 async def test_a_release_is_a_page_and_a_dataset(client: httpx.AsyncClient) -> None:
@@ -95,11 +99,11 @@ async def test_a_release_is_a_page_and_a_dataset(client: httpx.AsyncClient) -> N
     store.load(forms[0].content, RdfFormat.TURTLE)
 
     iri = NamedNode(IRIS.release(3))
-    previous = {it.object.value for it in store.quads_for_pattern(iri, NamedNode("http://www.w3.org/ns/dcat#previousVersion"), None)}
-    files = {it.object.value for it in store.quads_for_pattern(iri, NamedNode("http://www.w3.org/ns/dcat#distribution"), None)}
+    previous = {item.object.value for item in store.quads_for_pattern(iri, NamedNode("http://www.w3.org/ns/dcat#previousVersion"), None)}
+    files = {item.object.value for item in store.quads_for_pattern(iri, NamedNode("http://www.w3.org/ns/dcat#distribution"), None)}
     assert previous == {IRIS.release(2)}
     assert f"{IRIS.base}releases/3/stocktake-3.nq.gz" in files
-    assert [it.status_code for it in forms] == [200] * 6
+    assert [form.status_code for form in forms] == [200] * 6
     links = same.text.replace('"/releases/3/?lang=', '"/release/3?lang=').replace('/releases/" aria-current="page"', '/releases/"')
     assert page.text == links
     assert "minisign -Vm FILE -P" in page.text
@@ -116,7 +120,7 @@ async def test_a_release_has_signposts_and_is_a_dataset_to_search_engines(client
     assert f'<http://stocktake.test{FILE}>; rel="item"; type="application/gzip"' in links
     assert '</release/3.ttl>; rel="describedby"; type="text/turtle"' in links
     assert (block["@type"], block["version"]) == ("Dataset", "3")
-    assert f"{IRIS.base}{FILE[1:]}" in {it["contentUrl"] for it in block["distribution"]}
+    assert f"{IRIS.base}{FILE[1:]}" in {item["contentUrl"] for item in block["distribution"]}
     assert again.status_code == 304
 
 
@@ -125,7 +129,7 @@ async def test_the_stated_checksum_is_that_of_the_file(client: httpx.AsyncClient
     answer = await client.get(FILE)
 
     digest = hashlib.sha256(answer.content)
-    (output,) = [it for it in manifest["files"] if it["name"] == "stocktake-3.nq.gz"]
+    (output,) = [item for item in manifest["files"] if item["name"] == "stocktake-3.nq.gz"]
     assert (output["sha256"], output["bytes"]) == (digest.hexdigest(), len(answer.content))
     assert answer.headers["etag"] == f'"{digest.hexdigest()}"'
     assert answer.headers["repr-digest"] == f"sha-256=:{base64.b64encode(digest.digest()).decode()}:"
@@ -135,7 +139,7 @@ async def test_the_stated_checksum_is_that_of_the_file(client: httpx.AsyncClient
 async def test_every_file_is_signed_by_the_key_that_is_served(client: httpx.AsyncClient, tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes((await client.get("/releases/stocktake.pub")).content)
     key = PublicKey.from_file(tmp_path / "key")
-    names = [it["name"] for it in (await client.get("/releases/3/release.json")).json()["files"]] + ["release.json", "SHA256SUMS"]
+    names = [item["name"] for item in (await client.get("/releases/3/release.json")).json()["files"]] + ["release.json", "SHA256SUMS"]
 
     for name in names:
         (tmp_path / name).write_bytes((await client.get(f"/releases/3/{name}")).content)
@@ -152,7 +156,7 @@ async def test_a_download_that_broke_off_goes_on(client: httpx.AsyncClient) -> N
     changed = await client.get(FILE, headers={"Range": f"bytes={half}-", "If-Range": '"other"'})
     beyond = await client.get(FILE, headers={"Range": f"bytes={len(whole.content)}-"})
 
-    assert [it.status_code for it in (first, rest, changed, beyond)] == [206, 206, 200, 416]
+    assert [item.status_code for item in (first, rest, changed, beyond)] == [206, 206, 200, 416]
     assert first.content + rest.content == whole.content
     assert rest.headers["content-range"] == f"bytes {half}-{len(whole.content) - 1}/{len(whole.content)}"
 
@@ -181,7 +185,7 @@ async def test_what_is_not_there_is_not_found(client: httpx.AsyncClient, path: s
 async def test_a_query_of_a_release_gives_what_was_published_then(client: httpx.AsyncClient, released: Path) -> None:
     quads = Store()
     quads.bulk_load(b"".join(gzip_lines(released / "releases/2/stocktake-2.nq.gz")), RdfFormat.N_QUADS)
-    triples = {it.triple for it in quads}
+    triples = {quad.triple for quad in quads}
 
     counts = {number: int((await pinned(client, number, COUNT)).text.split()[1]) for number in (2, 3)}
     now = await client.get("/sparql", params={"query": COUNT, "format": "tsv"})
@@ -234,7 +238,7 @@ async def test_the_store_is_kept_from_the_snapshot_that_showed_the_release(
     assert status.text.count("\n") == 1  # the head alone
     assert json.loads((release_stores.store_folder(released, made.number) / "about.json").read_text())["position"] == made.position
     shutil.rmtree(released / "releases" / str(made.number))
-    release_stores.remove_stores(released, (it.number for it in list_releases(released / "releases")))
+    release_stores.remove_stores(released, (release.number for release in list_releases(released / "releases")))
 
 
 @pytest.mark.parametrize(("number", "status"), [("99", 404), ("x", 400), ("0", 404), ("-1", 400)])

@@ -31,10 +31,10 @@ NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
 
 @pytest.fixture(scope="module")
 def data(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    it = tmp_path_factory.mktemp("report") / "data"
-    shutil.copytree(world / "journal", it / "journal")
-    builder.build_release(it, IRIS, NOW)
-    return it
+    item = tmp_path_factory.mktemp("report") / "data"
+    shutil.copytree(world / "journal", item / "journal")
+    builder.build_release(item, IRIS, NOW)
+    return item
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +44,10 @@ def report(data: Path) -> Report:
 
 @pytest.fixture(scope="module")
 def store(data: Path, report: Report) -> Store:
-    it = get_release(data / "releases", report.release)
-    assert it is not None
-    release_stores.create_store(data, it)
-    shelved = release_stores.find_store(data, it)
+    release = get_release(data / "releases", report.release)
+    assert release is not None
+    release_stores.create_store(data, release)
+    shelved = release_stores.find_store(data, release)
     assert shelved is not None
     return Store.read_only(str(Path(shelved.path) / "store"))
 
@@ -150,7 +150,7 @@ def test_a_release_is_followed_by_its_report(data, tmp_path):
     done = CliRunner().invoke(app, ["--data", str(tmp_path), "release"])
 
     assert done.exit_code == 0, done.stderr
-    assert [it.name for it in list_reports(tmp_path / "reports")] == ["release-1.en"]
+    assert [item.name for item in list_reports(tmp_path / "reports")] == ["release-1.en"]
 
 
 def test_a_report_is_narrowed_and_reported_in_another_language(data):
@@ -228,7 +228,7 @@ async def test_reports_are_listed_and_served(data, report):
         other = await client.get("/reports/release-9.en/report.html")
 
     assert f"/reports/{report.name}/report.pdf" in page.text
-    assert {it["name"] for it in rows.json()["reports"]} == {it.name for it in list_reports(data / "reports")}
+    assert {item["name"] for item in rows.json()["reports"]} == {item.name for item in list_reports(data / "reports")}
     assert "WSIS Stocktaking report" in whole.text
     assert printed.headers["content-type"] == "application/pdf"
     assert (none.status_code, other.status_code) == (404, 404)

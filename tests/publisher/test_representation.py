@@ -69,7 +69,7 @@ async def test_accept_chooses_where_a_thing_leads_to(asked) -> None:
 async def test_accept_chooses_the_form_of_a_document(asked) -> None:
     found = {accept: await asked("/source/demo", accept) for accept, _ in ACCEPTED}
 
-    assert {accept: answer.headers["content-type"] for accept, answer in found.items()} == {it: MEDIA[end] for it, end in ACCEPTED}
+    assert {accept: answer.headers["content-type"] for accept, answer in found.items()} == {item: MEDIA[end] for item, end in ACCEPTED}
     assert {accept: answer.headers["content-location"] for accept, answer in found.items()} == {
         accept: f"/source/demo.{suffix}" for accept, suffix in ACCEPTED
     }
@@ -87,7 +87,7 @@ async def test_a_suffix_chooses_whatever_accept_says(asked) -> None:
 async def test_ontology_and_matrix_have_forms_by_suffix_though_their_names_have_no_slash(asked) -> None:
     found = [await asked(path) for path in ("/ns.ttl", "/matrix.json", "/ns.png")]
 
-    assert [it.status_code for it in found] == [200, 200, 404]
+    assert [item.status_code for item in found] == [200, 200, 404]
 
 
 async def test_a_suffix_of_a_things_address_leads_to_that_form(asked) -> None:
@@ -104,10 +104,10 @@ async def test_an_unavailable_format_is_406_with_the_available_ones(asked) -> No
 
     found = [await asked(path, "image/png") for path in paths]
 
-    assert {(it.status_code, it.headers["content-type"]) for it in found} == {(406, "application/problem+json")}
-    assert all("Accept" in it.headers["vary"] for it in found)
-    assert {it.headers["link"].count('rel="alternate"') for it in found} == {6}
-    assert all(".jsonld (application/ld+json)" in it.json()["detail"] for it in found)
+    assert {(item.status_code, item.headers["content-type"]) for item in found} == {(406, "application/problem+json")}
+    assert all("Accept" in item.headers["vary"] for item in found)
+    assert {item.headers["link"].count('rel="alternate"') for item in found} == {6}
+    assert all(".jsonld (application/ld+json)" in item.json()["detail"] for item in found)
 
 
 async def test_a_page_is_given_where_data_is_asked_for_at_its_address(asked) -> None:
@@ -120,11 +120,13 @@ async def test_a_page_is_given_where_data_is_asked_for_at_its_address(asked) -> 
 async def test_an_unchanged_format_is_304(asked) -> None:
     first = [await asked(f"/record/demo/1.{suffix}") for suffix in MEDIA]
 
-    again = [await asked(it.url.path, **{"If-None-Match": f'"other", W/{it.headers["etag"]}'}) for it in first]
-    other = [await asked(it.url.path, **{"If-None-Match": '"other"'}) for it in first]
+    again = [await asked(item.url.path, **{"If-None-Match": f'"other", W/{item.headers["etag"]}'}) for item in first]
+    other = [await asked(item.url.path, **{"If-None-Match": '"other"'}) for item in first]
 
-    assert [(it.status_code, it.content, it.headers["etag"]) for it in again] == [(304, b"", it.headers["etag"]) for it in first]
-    assert {it.status_code for it in other} == {200}
+    assert [(item.status_code, item.content, item.headers["etag"]) for item in again] == [
+        (304, b"", item.headers["etag"]) for item in first
+    ]
+    assert {item.status_code for item in other} == {200}
 
 
 async def test_each_form_has_an_etag_of_its_own(asked) -> None:
@@ -151,17 +153,17 @@ async def test_head_is_get_without_a_body(client: httpx.AsyncClient) -> None:
     output, whole = [await client.head(path) for path in paths], [await client.get(path) for path in paths]
 
     names = ("content-type", "etag", "last-modified", "location", "link", "vary", "content-length")
-    assert [it.status_code for it in output] == [303, 200, 200, 200, 410]
-    assert {it.content for it in output} == {b""}
-    assert [[it.headers.get(name) for name in names] for it in output] == [[it.headers.get(name) for name in names] for it in whole]
+    assert [item.status_code for item in output] == [303, 200, 200, 200, 410]
+    assert {item.content for item in output} == {b""}
+    assert [[item.headers.get(name) for name in names] for item in output] == [[item.headers.get(name) for name in names] for item in whole]
 
 
 async def test_what_is_gone_is_410_in_every_form(asked) -> None:
     found = {suffix: await asked(f"/data/initiative/demo/lost.{suffix}") for suffix in MEDIA if suffix != "html"}
 
-    assert {it.status_code for it in found.values()} == {410}
-    assert all("Lost project" in it.text for it in found.values())
-    assert {suffix: it.headers["content-type"] for suffix, it in found.items()} == {suffix: MEDIA[suffix] for suffix in found}
+    assert {item.status_code for item in found.values()} == {410}
+    assert all("Lost project" in item.text for item in found.values())
+    assert {suffix: item.headers["content-type"] for suffix, item in found.items()} == {suffix: MEDIA[suffix] for suffix in found}
 
 
 async def test_what_is_gone_is_410_also_to_who_holds_it(asked) -> None:

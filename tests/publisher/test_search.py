@@ -26,7 +26,7 @@ async def found(client: httpx.AsyncClient, **given: str) -> dict:
 async def test_a_search_finds_titles_and_descriptions_in_each_language(client):
     english, french, arabic = [await found(client, q=words) for words in ("clinic satellite", "cliniques isolées", "عيادات")]
 
-    things = [[it["thing"].rpartition("/id/")[2] for it in page["results"]] for page in (english, french, arabic)]
+    things = [[item["thing"].rpartition("/id/")[2] for item in page["results"]] for page in (english, french, arabic)]
     assert things == [["initiative/demo/a%2F1"]] * 3
     assert english["results"][0]["passage"].startswith("Forty clinics")
 
@@ -34,7 +34,7 @@ async def test_a_search_finds_titles_and_descriptions_in_each_language(client):
 async def test_an_organization_is_found_by_its_name(client):
     page = await found(client, q='"clinics united"', kind="organization")
 
-    assert [(it["kind"], it["titles"][0]["text"]) for it in page["results"]] == [("organization", "Clinics United")]
+    assert [(item["kind"], item["titles"][0]["text"]) for item in page["results"]] == [("organization", "Clinics United")]
 
 
 async def test_what_is_gone_is_not_found(client):
@@ -56,7 +56,7 @@ async def test_pages_hold_each_result_once_and_lead_to_one_another(client):
     things, address = [], "/search?q=network&format=json&per=50"
     while address:
         page = (await client.get(address)).json()
-        things += [it["thing"] for it in page["results"]]
+        things += [item["thing"] for item in page["results"]]
         address = page["next"]
 
     assert (page["total"], page["page"], page["pages"]) == (120, 3, 3)
@@ -214,8 +214,8 @@ async def test_sparql_and_the_page_find_the_same(client, words):
     answer = await sparql(client, f"SELECT ?thing ?score {{ (?thing ?score) text:query {json.dumps(words)} }} ORDER BY DESC(?score)")
 
     rows = answer.json()["results"]["bindings"]
-    assert {row["thing"]["value"] for row in rows} == {it["thing"] for it in page["results"]}
-    assert [float(row["score"]["value"]) for row in rows] == pytest.approx([it["score"] for it in page["results"]], rel=1e-3)
+    assert {row["thing"]["value"] for row in rows} == {item["thing"] for item in page["results"]}
+    assert [float(row["score"]["value"]) for row in rows] == pytest.approx([item["score"] for item in page["results"]], rel=1e-3)
     assert ("similar" in answer.headers.get("stocktake-text", "")) == page["similar"]
 
 

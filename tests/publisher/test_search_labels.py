@@ -61,27 +61,27 @@ async def test_a_thing_is_found_by_the_labels_of_what_it_is_linked_to(client, wo
     page = await found(client, q=words, kind="initiative")
 
     assert not page["similar"]
-    assert RICH in [it["thing"].rpartition("/id/")[2] for it in page["results"]]
+    assert RICH in [item["thing"].rpartition("/id/")[2] for item in page["results"]]
 
 
 async def test_a_thing_is_found_by_the_names_of_its_organizations(client):
     page = await found(client, q="clinics united", kind="initiative")
 
-    assert [(it["thing"].rpartition("/id/")[2], it["organizations"]) for it in page["results"]] == [(RICH, ["Clinics United"])]
+    assert [(item["thing"].rpartition("/id/")[2], item["organizations"]) for item in page["results"]] == [(RICH, ["Clinics United"])]
 
 
 async def test_links_that_are_not_declared_find_nothing(client):
     page = await found(client, q="broadband")  # of C2, to which the record is linked by a crosswalk alone
 
     assert page["total"] > 0
-    assert RICH not in [it["thing"].rpartition("/id/")[2] for it in page["results"]]
+    assert RICH not in [item["thing"].rpartition("/id/")[2] for item in page["results"]]
 
 
 async def test_topics_come_with_their_numbers_and_lead_to_their_pages(client):
     page = await found(client, q="health")
     html = await client.get("/search?q=health", headers=HTML)
 
-    topics = [(it["name"], it["label"], it["initiatives"], it["page"]) for it in page["topics"]]
+    topics = [(item["name"], item["label"], item["initiatives"], item["page"]) for item in page["topics"]]
     assert topics[0] == ("C7-ehea E-health", "Action line", 1, "/scheme/action-line/C7-ehea")
     assert ("3. Good health and well-being", "SDG", 8, "/concept?iri=http://metadata.un.org/sdg/3") in topics
     assert ("Ministry of Health", "Organization", 121, "/page/organization/demo/ministry-of-health") in topics
@@ -146,8 +146,8 @@ def search(tmp_path: Path) -> Searcher:
         "both": SearchEntry("", "event", "a", 1, (("Health", "en"),), (), (HEALTH,)),
     }
     writer = IndexWriter(tmp_path / "index")
-    for name, it in texts.items():
-        writer.add(SearchEntry(f"https://x.org/id/event/a/{name}", *(getattr(it, field) for field in SearchEntry.__slots__[1:])))
+    for name, item in texts.items():
+        writer.add(SearchEntry(f"https://x.org/id/event/a/{name}", *(getattr(item, field) for field in SearchEntry.__slots__[1:])))
     writer.commit()
     write_topics(tmp_path / "index", read_topics(store, IRIS.base))
     writer.snapshot(tmp_path / "shown")

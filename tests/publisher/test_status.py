@@ -86,7 +86,7 @@ async def test_json_page_and_sparql_state_the_same_states(client: httpx.AsyncCli
     rows = (await client.get("/sparql", params={"query": asked, "format": "json"})).json()["results"]["bindings"]
     turtle = await client.get("/status", headers={"Accept": "text/turtle"})
 
-    assert {it["source"]: it["state"] for it in json["sources"]} == wanted
+    assert {item["source"]: item["state"] for item in json["sources"]} == wanted
     assert {row["source"]["value"].rpartition("/")[2]: row["state"]["value"].rpartition("#")[2] for row in rows} == wanted
     assert [page.text.count(f'<span class="state {state}">{WORDS.get(state, state)}</span>') for state in wanted.values()] == [1] * 5
     assert "they migrate" in page.text

@@ -67,67 +67,67 @@ def code(name: str, value: str) -> str:
 
 @pytest.mark.parametrize("wish", WISHES)
 async def test_a_total_is_that_of_its_query(service, tables, wish):
-    it = WISHES[wish]
+    item = WISHES[wish]
 
-    assert tables.total(it) == (await count_by_query(service, asking.total(it, IRIS)))[()]
+    assert tables.total(item) == (await count_by_query(service, asking.total(item, IRIS)))[()]
 
 
 @pytest.mark.parametrize("wish", WISHES)
 async def test_the_counts_of_every_facet_are_those_of_their_queries(service, tables, wish):
-    it = WISHES[wish]
+    item = WISHES[wish]
 
-    counted = tables.counts(it)
+    counted = tables.counts(item)
 
     for facet in FACETS:
-        asked = await count_by_query(service, asking.counts(it, facet, IRIS), facet)
+        asked = await count_by_query(service, asking.counts(item, facet, IRIS), facet)
         assert (facet, {(code,): things for code, things in counted.get(facet, {}).items()}) == (facet, asked)
 
 
 @pytest.mark.parametrize("pair", list(combinations(("line", "goal", "country", "region", "year", "stakeholder"), 2)), ids="-".join)
 async def test_two_facets_at_once_are_counted_as_their_query_counts_them(service, tables, pair):
-    for it in (make_filter(kind="initiative"), make_filter(*Basis, region="africa")):
-        assert tables.cross_tabulate(it, *pair) == await count_by_query(service, asking.cross_tabulate(it, *pair, IRIS), *pair)  # type: ignore[call-arg]
+    for item in (make_filter(kind="initiative"), make_filter(*Basis, region="africa")):
+        assert tables.cross_tabulate(item, *pair) == await count_by_query(service, asking.cross_tabulate(item, *pair, IRIS), *pair)  # type: ignore[call-arg]
 
 
 async def test_organizations_and_those_that_work_together_are_counted_as_their_queries_count_them(service, tables):
-    for it in (Filter(), make_filter(country="404"), Filter(party=MINISTRY)):
-        asked = await count_by_query(service, asking.organizations(it, IRIS), "organization")
-        pairs = await count_by_query(service, asking.partners(it, IRIS), "one", "other")
+    for item in (Filter(), make_filter(country="404"), Filter(party=MINISTRY)):
+        asked = await count_by_query(service, asking.organizations(item, IRIS), "organization")
+        pairs = await count_by_query(service, asking.partners(item, IRIS), "one", "other")
 
-        assert {(who,): things for who, _, things in tables.organizations(it, 100)} == asked
-        assert {(one, other): things for one, other, things in tables.partners(it, 100)} == pairs
+        assert {(who,): things for who, _, things in tables.organizations(item, 100)} == asked
+        assert {(one, other): things for one, other, things in tables.partners(item, 100)} == pairs
         assert pairs
 
 
 @pytest.mark.parametrize("facet", FACETS)
 async def test_what_is_filled_in_is_counted_as_its_query_counts_it(service, tables, facet):
-    for it in (make_filter(kind="initiative"), make_filter(*Basis, kind="initiative", country="404")):
-        assert {(source,): things for source, things in tables.coverage_by_source(it, facet).items()} == await count_by_query(
-            service, asking.coverage_by_source(it, facet, IRIS), "source"
+    for item in (make_filter(kind="initiative"), make_filter(*Basis, kind="initiative", country="404")):
+        assert {(source,): things for source, things in tables.coverage_by_source(item, facet).items()} == await count_by_query(
+            service, asking.coverage_by_source(item, facet, IRIS), "source"
         )
 
 
 async def test_a_list_has_the_things_of_its_query(service, tables):
-    for it in WISHES.values():
-        rows = await service.rows(asking.listing(it, IRIS))
+    for item in WISHES.values():
+        rows = await service.rows(asking.listing(item, IRIS))
 
-        assert sorted(line.iri for line in tables.list_things(it, "newest", 1000)) == [row["thing"].value for row in rows]
+        assert sorted(line.iri for line in tables.list_things(item, "newest", 1000)) == [row["thing"].value for row in rows]
 
 
 @pytest.mark.parametrize("wish", ["initiatives", "a goal", "every basis", "a party", "nothing"])
 @pytest.mark.parametrize("key", KEYS)
 async def test_a_list_that_goes_on_after_each_page_gives_each_thing_once_in_order_and_back_again(tables, wish, key):
-    it, (since, after), down = WISHES[wish], ("", ""), list[tuple[str, str]]()
+    item, (since, after), down = WISHES[wish], ("", ""), list[tuple[str, str]]()
     up = list[tuple[str, str]]()
-    while page := tables.list_after(it, key, True, since, after, 7):
+    while page := tables.list_after(item, key, True, since, after, 7):
         up += page
         after, since = page[-1]
     since, after = LAST, LAST
-    while page := tables.list_after(it, key, False, since, after, 7):
+    while page := tables.list_after(item, key, False, since, after, 7):
         down += page
         after, since = page[-1]
 
-    assert sorted(iri for iri, _ in up) == sorted(line.iri for line in tables.list_things(it, "newest", 1000))
+    assert sorted(iri for iri, _ in up) == sorted(line.iri for line in tables.list_things(item, "newest", 1000))
     assert up == sorted(up, key=lambda pair: (pair[1], pair[0])) == down[::-1]
 
 
@@ -165,7 +165,9 @@ async def test_what_begins_or_goes_on_in_a_time_is_listed_by_its_beginning(table
 
     found = tables.events_between(make_filter(kind="initiative"), "2024-06-01", "2024-06-30")
 
-    assert found == [it for it in every if it.begins and it.begins[:10] <= "2024-06-30" and (it.ends or it.begins)[:10] >= "2024-06-01"]
+    assert found == [
+        item for item in every if item.begins and item.begins[:10] <= "2024-06-30" and (item.ends or item.begins)[:10] >= "2024-06-01"
+    ]
     assert found
     assert tables.events_between(make_filter(kind="initiative", goal="17"), "2023-01-01", "2023-01-01", 3) == tables.list_things(
         make_filter(kind="initiative", goal="17"), "begins", 3

@@ -41,14 +41,14 @@ TABLES = {
 def data(tmp_path: Path) -> Path:
     journal = Journal(tmp_path / "journal")
     rows = [f"A {quad}" for graph, lines in statements(IRIS.base) if graph.endswith(("area", "itu-region")) for quad in quads(lines, graph)]
-    journal.append([*rows, *(row for it in FIRST for row in record_rows("demo", it))], run="run-1", time=SEEN)
+    journal.append([*rows, *(row for item in FIRST for row in record_rows("demo", item))], run="run-1", time=SEEN)
     return tmp_path
 
 
 def change(data: Path) -> None:
     """Replace some records, and take one out."""
-    old = {it.key: set(record_rows("demo", it)) for it in FIRST}
-    new = {it.key: set(record_rows("demo", it)) for it in SECOND} | {"5": set()}
+    old = {item.key: set(record_rows("demo", item)) for item in FIRST}
+    new = {item.key: set(record_rows("demo", item)) for item in SECOND} | {"5": set()}
     gone = sorted(f"D {row[2:]}" for key, rows in new.items() for row in old.get(key, set()) - rows)
     come = sorted(row for key, rows in new.items() for row in rows - old.get(key, set()))
     Journal(data / "journal").append([*gone, *come], run="run-2", time=CHANGED)
@@ -58,11 +58,11 @@ def follower(data: Path, folder: str = "store") -> Runner[EmbeddedStore]:
     return open_runner(JournalReader(Journal(data / "journal"), IRIS.base), data / folder, data / "status.nq", IRIS.status)
 
 
-def level(it: Runner[EmbeddedStore]) -> str:
+def level(item: Runner[EmbeddedStore]) -> str:
     """Step until nothing is new, and close; return the newest snapshot's folder."""
     path = ""
-    with closing(it):
-        while (shown := it.step()) is not None:
+    with closing(item):
+        while (shown := item.step()) is not None:
             path = shown.path
     return path
 

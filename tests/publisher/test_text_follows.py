@@ -39,9 +39,9 @@ Start = Callable[[Path], Runner[EmbeddedStore]]
 
 
 def statements(key: str, title: str, lead: str = "Ministry of Health", at: datetime = FIRST) -> list[str]:
-    it = Initiative(key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text(lead, "en")),))
+    initiative = Initiative(key=key, titles=(Text(title, "en"),), parties=(Party(Role.LEAD, Text(lead, "en")),))
     about = Provenance("demo", "run-1", "fields", "ab" * 32, FIRST, at)
-    return sorted([*describe(it, IRIS, "demo"), *describe_record(key, IRIS, about)])
+    return sorted([*describe(initiative, IRIS, "demo"), *describe_record(key, IRIS, about)])
 
 
 def commit(data: Path, key: str, before: list[str], after: list[str]) -> None:

@@ -46,7 +46,7 @@ async def test_a_release_counts_as_the_endpoint_does(client: httpx.AsyncClient, 
     kept, shown = Store(), Store()
     kept.load((tmp_path / "releases/1/void.ttl").read_bytes(), RdfFormat.TURTLE)
     # What the status graph says is shown, but in no release.
-    status = {it.predicate.value for it in parse((world / "status.nq").read_bytes(), RdfFormat.N_QUADS)}
+    status = {item.predicate.value for item in parse((world / "status.nq").read_bytes(), RdfFormat.N_QUADS)}
     shown.load((await client.get("/.well-known/void")).content, RdfFormat.TURTLE)
 
     counts, links = _parts(kept, "property", "triples"), _links(kept)

@@ -23,8 +23,8 @@ from vocab.iris import Iris
 
 MANIFEST = SUITE / "protocol" / "manifest.ttl"
 ALL = list(exchanges(MANIFEST)) if SUITE.exists() else []
-UPDATES = [it for it in ALL if "update" in it.name]
-QUERIES = [it for it in ALL if "update" not in it.name]
+UPDATES = [item for item in ALL if "update" in item.name]
+QUERIES = [item for item in ALL if "update" not in item.name]
 KINDS = {
     "boolean": [name for row in TABLES.values() if row.suffix in ("json", "xml") for name in media_types(row)],
     "tabular": [name for row in TABLES.values() for name in media_types(row)],
@@ -39,7 +39,7 @@ async def client(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[http
     """Yield a client of a store that holds all graphs which the tests name."""
     data = tmp_path_factory.mktemp("protocol")
     store = Store(str(data / "store"))
-    for name, file in {name: file for it in QUERIES for name, file in it.graphs.items()}.items():
+    for name, file in {name: file for item in QUERIES for name, file in item.graphs.items()}.items():
         store.load(path=str(file), format=RdfFormat.N_TRIPLES, to_graph=NamedNode(name))
     create_snapshot(data / "store" / "snapshots", store, 1, "w3c", len(store))
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
@@ -56,14 +56,14 @@ async def test_each_of_the_manifests_tests_is_run() -> None:
 
 
 @pytest.mark.suite("w3c-sparql11")
-@pytest.mark.parametrize("exchange", QUERIES, ids=lambda it: it.name)
+@pytest.mark.parametrize("exchange", QUERIES, ids=lambda item: item.name)
 async def test_the_endpoint_keeps_the_protocol(exchange: Exchange, client: httpx.AsyncClient) -> None:
     for step in exchange.steps:
         await _take(client, step, "/sparql", {})
 
 
 @pytest.mark.suite("w3c-sparql11")
-@pytest.mark.parametrize("exchange", UPDATES, ids=lambda it: it.name)
+@pytest.mark.parametrize("exchange", UPDATES, ids=lambda item: item.name)
 async def test_a_scratch_store_keeps_the_protocol(exchange: Exchange, client: httpx.AsyncClient) -> None:
     key = {"Authorization": "Bearer right"}
     place = (await client.post("/scratch", headers=key)).headers["location"]
@@ -78,7 +78,7 @@ async def test_a_scratch_store_keeps_the_protocol(exchange: Exchange, client: ht
         await client.delete(place, headers=key)
 
 
-@pytest.mark.parametrize("exchange", [it for it in UPDATES if it.name.startswith("update")], ids=lambda it: it.name)
+@pytest.mark.parametrize("exchange", [item for item in UPDATES if item.name.startswith("update")], ids=lambda item: item.name)
 async def test_the_public_endpoint_takes_no_update(exchange: Exchange, client: httpx.AsyncClient) -> None:
     step = exchange.steps[0]
 

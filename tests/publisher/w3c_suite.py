@@ -142,7 +142,7 @@ def result_set(file: Path) -> bool | list[str] | None:
 
 def _bindings(facts: Facts, solution: Node) -> dict[str, Node]:
     bindings = facts.all(solution, RS + "binding")
-    found = ((facts.one(it, RS + "variable"), facts.one(it, RS + "value")) for it in bindings)
+    found = ((facts.one(binding, RS + "variable"), facts.one(binding, RS + "value")) for binding in bindings)
     return {name.value: value for name, value in found if isinstance(name, Literal) and value is not None}
 
 

@@ -21,8 +21,8 @@ POISON = ['<a:s> <a:p> "never closed']
 
 
 def _initiative(key: str, lead: Text, base: str = BASE, *titles: Text) -> list[str]:
-    it = Initiative(key=key, titles=titles or (Text("Digital health", "en"),), parties=(Party(Role.LEAD, lead, key="itu"),))
-    return describe(it, Iris(base), "test")
+    initiative = Initiative(key=key, titles=titles or (Text("Digital health", "en"),), parties=(Party(Role.LEAD, lead, key="itu"),))
+    return describe(initiative, Iris(base), "test")
 
 
 def test_an_outcome_does_not_depend_on_the_batch(records: Records) -> None:

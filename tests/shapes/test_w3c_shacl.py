@@ -92,7 +92,7 @@ def result_counts(results: list[Result]) -> ResultCounts:
     def plain(text: str | None) -> str | None:
         return "_:" if text and text.startswith("_:") else text.strip("<>") if text and text.startswith("<") else text
 
-    return Counter((plain(it.focus) or "", it.path, it.component, plain(it.value)) for it in results)
+    return Counter((plain(result.focus) or "", result.path, result.component, plain(result.value)) for result in results)
 
 
 CASES = list(_cases(SUITE / "manifest.ttl")) if SUITE.exists() else []

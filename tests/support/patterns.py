@@ -68,7 +68,7 @@ def _maker(call: ast.Call) -> str:
 
 
 def _targets(node: ast.Assign) -> tuple[str, ...]:
-    return tuple(it.id for it in node.targets if isinstance(it, ast.Name))
+    return tuple(target.id for target in node.targets if isinstance(target, ast.Name))
 
 
 def _unpacked(tree: ast.Module) -> dict[int, tuple[str, ...]]:
@@ -84,9 +84,9 @@ def _unpacked(tree: ast.Module) -> dict[int, tuple[str, ...]]:
 
 def _evaluated(call: ast.Call, space: Mapping[str, Any]) -> re.Pattern[Any]:
     maker = _maker(call)
-    flags = [it.value for it in call.keywords if it.arg == "flags"]
+    flags = [keyword.value for keyword in call.keywords if keyword.arg == "flags"]
     flags += call.args[1:2] if maker == "compile" else call.args[2:3] if maker in {"match", "fullmatch", "search"} else []
-    parts = [eval(compile(ast.Expression(it), "pattern", "eval"), dict(space)) for it in (call.args[0], *flags)]
+    parts = [eval(compile(ast.Expression(item), "pattern", "eval"), dict(space)) for item in (call.args[0], *flags)]
     return re.compile(*parts)
 
 
@@ -109,7 +109,7 @@ def pumped(pattern: Pattern) -> Iterator[str]:
     begins = dict.fromkeys(("",))
     for prefix, body in _repeated(tree, "", pattern.flags):
         begins[prefix[-200:]] = None
-        bodies |= dict.fromkeys(it for it in body if it)
+        bodies |= dict.fromkeys(item for item in body if item)
     if len(begins) + len(bodies) == 1 + len(letters) and not any(True for _ in _repeated(tree, "", pattern.flags)):
         return  # it repeats nothing
     own = [body for body in bodies if len(body) > 1][:8] + letters[:8]
@@ -168,12 +168,12 @@ def _variants(tree: Any) -> list[str]:
         if kind is sre.IN:
             found += list(_letters(value))[:12]
         elif kind is sre.BRANCH:
-            found += [_shortest(it) for it in value[1]]
+            found += [_shortest(item) for item in value[1]]
         elif kind is sre.SUBPATTERN:
             found += _variants(value[3])
     if len(tree) > 1:
-        found.append("".join(_shortest([it], 2) for it in tree))
-    return list(dict.fromkeys(it for it in found if it))[:16]
+        found.append("".join(_shortest([item], 2) for item in tree))
+    return list(dict.fromkeys(item for item in found if item))[:16]
 
 
 def _shortest(tree: Any, least: int = 0) -> str:
@@ -187,7 +187,7 @@ def _shortest(tree: Any, least: int = 0) -> str:
         elif kind is sre.IN:
             text += _member(value)
         elif kind is sre.BRANCH:
-            text += min((_shortest(it) for it in value[1]), key=len)
+            text += min((_shortest(item) for item in value[1]), key=len)
         elif kind in (sre.MAX_REPEAT, sre.MIN_REPEAT, sre.POSSESSIVE_REPEAT):
             text += _shortest(value[2]) * min(max(value[0], least), 64)
         elif kind is sre.SUBPATTERN:
@@ -200,8 +200,8 @@ def _shortest(tree: Any, least: int = 0) -> str:
 def _member(members: Any) -> str:
     if members[0][0] is not sre.NEGATE:
         return next(_letters(members))
-    excluded = re.compile("[" + "".join(re.escape(it) for it in _letters(members[1:])) + "]")
-    return next(it for it in "a1-_.x ~é" if not excluded.match(it))
+    excluded = re.compile("[" + "".join(re.escape(letter) for letter in _letters(members[1:])) + "]")
+    return next(item for item in "a1-_.x ~é" if not excluded.match(item))
 
 
 class TooSlow(Exception):

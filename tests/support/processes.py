@@ -84,7 +84,7 @@ def started(command: Sequence[str | os.PathLike[str]], **settings: Any) -> Itera
         process.stop()
 
 
-def wait_for_url(url: str, process: Process, condition: Callable[[httpx.Response], bool] = lambda it: it.status_code == 200) -> None:
+def wait_for_url(url: str, process: Process, condition: Callable[[httpx.Response], bool] = lambda item: item.status_code == 200) -> None:
     """Wait until *url* answers as *condition* wants; fails at once where *process* has ended."""
 
     def answers() -> bool:

@@ -264,31 +264,31 @@ def test_every_code_and_preferred_label_of_a_scheme_of_ours_is_found_again() -> 
     named = ("stakeholder-type", "coverage", "status", "activity-type", "prize-stage", "itu-region")
 
     lost = [
-        (it.iri, word)
+        (concept.iri, word)
         for scheme in named
-        for it in concepts(scheme, IRIS.base).values()
-        for word in (*it.notations, *(name.value for name in it.labels))
-        if WALK.find_by_name(scheme, word) != it.iri
+        for concept in concepts(scheme, IRIS.base).values()
+        for word in (*concept.notations, *(name.value for name in concept.labels))
+        if WALK.find_by_name(scheme, word) != concept.iri
     ]
 
     assert lost == []
 
 
 def test_every_title_of_a_line_goal_and_target_is_found_again() -> None:
-    lines = [(it, it.iri, WALK.action_line) for it in concepts("action-line", IRIS.base).values()]
-    goals = [(it, it.iri, goal) for it in concepts("sdg").values() if f"{SDG}ontology#Goal" in it.types]
-    targets = [(it, it.iri, target) for it in concepts("sdg").values() if f"{SDG}ontology#Target" in it.types]
+    lines = [(concept, concept.iri, WALK.action_line) for concept in concepts("action-line", IRIS.base).values()]
+    goals = [(concept, concept.iri, goal) for concept in concepts("sdg").values() if f"{SDG}ontology#Goal" in concept.types]
+    targets = [(concept, concept.iri, target) for concept in concepts("sdg").values() if f"{SDG}ontology#Target" in concept.types]
 
-    lost = [(iri, name.value) for it, iri, find in (*lines, *goals, *targets) for name in it.labels if find(name.value) != iri]
+    lost = [(iri, name.value) for item, iri, find in (*lines, *goals, *targets) for name in item.labels if find(name.value) != iri]
 
     assert len(goals) + len(targets) == 186
     assert lost == []
 
 
 def test_only_names_that_two_countries_share_are_not_found_again() -> None:
-    countries = [it for it in concepts("area").values() if f"{AREA}co" in it.types]
+    countries = [concept for concept in concepts("area").values() if f"{AREA}co" in concept.types]
 
-    lost = {name.value for it in countries for name in it.labels if country(name.value) != it.iri}
+    lost = {name.value for item in countries for name in item.labels if country(name.value) != item.iri}
 
     assert lost == {"Saint-Martin"}
 
@@ -297,8 +297,8 @@ def test_every_prize_category_is_found_by_its_label_and_is_an_action_line() -> N
     categories = concepts("prize-category", IRIS.base).values()
 
     assert len(categories) == 18
-    assert [it.iri for it in categories if WALK.prize_category(it.labels[0].value) != it.iri] == []
-    assert [it.iri for it in categories if it.matches != (WALK.action_line(it.labels[0].value),)] == []
+    assert [category.iri for category in categories if WALK.prize_category(category.labels[0].value) != category.iri] == []
+    assert [category.iri for category in categories if category.matches != (WALK.action_line(category.labels[0].value),)] == []
 
 
 def test_look_ups_under_two_bases_give_concepts_under_each() -> None:
@@ -344,4 +344,4 @@ def test_a_text_longer_than_any_name_names_nothing(text: str) -> None:
 
 
 def test_no_name_is_longer_than_what_is_looked_up() -> None:
-    assert max(len(name.value) for scheme in schemes() for it in concepts(scheme).values() for name in it.labels) <= MAX_LENGTH
+    assert max(len(name.value) for scheme in schemes() for concept in concepts(scheme).values() for name in concept.labels) <= MAX_LENGTH

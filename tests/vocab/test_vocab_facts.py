@@ -70,7 +70,7 @@ CONFIRMED_SINCE = {("C3", "French"), ("C2", "Chinese")}
 def test_action_lines_have_the_titles_of_the_facts_and_no_others(store: Store, facts: Path) -> None:
     given = {(row["code"], row["title"], row["lang"]) for row in rows(facts / "action_line_titles.csv")}
 
-    found = {(it.notations[0], *name) for it in concepts("action-line").values() for name in names(store, it.iri)}
+    found = {(concept.notations[0], *name) for concept in concepts("action-line").values() for name in names(store, concept.iri)}
 
     assert found == given | FOUND_SINCE | {
         (code, f"C7. ICT applications: benefits in all aspects of life — {title}", "en")
@@ -84,9 +84,9 @@ def test_every_title_from_memory_is_marked_unverified_and_no_copied_one_is(store
     given = {(row["code"], languages[row["lang"]]) for row in rows(facts / "action_line_titles.csv") if "memory" in row["sureness"]}
 
     marked = {
-        (it.notations[0], language)
-        for it in concepts("action-line").values()
-        for note in values(store, it.iri, f"{SKOS}editorialNote")
+        (concept.notations[0], language)
+        for concept in concepts("action-line").values()
+        for note in values(store, concept.iri, f"{SKOS}editorialNote")
         for language in languages.values()
         if language in note and "unverified" in note
     }
@@ -95,7 +95,7 @@ def test_every_title_from_memory_is_marked_unverified_and_no_copied_one_is(store
 
 
 def test_goals_and_targets_have_the_titles_and_iris_of_the_facts(store: Store, facts: Path) -> None:
-    codes = {code: it.iri for it in concepts("sdg").values() for code in it.notations}
+    codes = {code: concept.iri for concept in concepts("sdg").values() for code in concept.notations}
 
     for row in rows(facts / "sdg-6lang" / "sdg_goals_targets_indicators_6lang.csv"):
         if row["type"] == "Indicator":
@@ -137,7 +137,7 @@ def test_short_titles_of_goals_are_those_of_the_facts(store: Store, facts: Path)
 
 def test_countries_have_the_codes_groups_and_formal_names_of_the_facts(store: Store, facts: Path) -> None:
     given = {f"{AREA}{row['M49'].zfill(3)}": row for row in rows(facts / "codelists" / "country-codes_country-codes.csv")}
-    countries = {iri for iri, it in concepts("area").items() if f"{AREA}co" in it.types}
+    countries = {iri for iri, element in concepts("area").items() if f"{AREA}co" in element.types}
 
     assert set(given) - countries == {f"{AREA}158"}  # the United Nations' file has no area of this number
     assert countries - set(given) == set()
@@ -178,7 +178,7 @@ def short_name(text: str) -> str:
 def test_an_area_has_at_most_one_item_of_wikidata_and_of_geonames_and_shares_none(store: Store) -> None:
     for prefix in ("http://www.wikidata.org/entity/", "https://sws.geonames.org/"):
         items = [item for iri in concepts("area") for item in values(store, iri, f"{SKOS}exactMatch") if item.startswith(prefix)]
-        by_area = [sum(it.startswith(prefix) for it in values(store, iri, f"{SKOS}exactMatch")) for iri in concepts("area")]
+        by_area = [sum(value.startswith(prefix) for value in values(store, iri, f"{SKOS}exactMatch")) for iri in concepts("area")]
 
         assert len(items) == len(set(items))
         assert max(by_area) == 1
@@ -233,6 +233,6 @@ def test_every_link_of_the_matrix_names_the_versions_that_have_it(store: Store, 
 def test_each_iati_crosswalk_has_every_code_of_its_list_and_matches_it_once(scheme: str, file: str, facts: Path) -> None:
     given = {item.findtext("code", "") for item in ElementTree.parse(facts / "codelists" / file).iter("codelist-item")}
 
-    found = {it.notations[0]: len(it.matches) for it in concepts(scheme).values()}
+    found = {concept.notations[0]: len(concept.matches) for concept in concepts(scheme).values()}
 
     assert found == dict.fromkeys(given, 1)

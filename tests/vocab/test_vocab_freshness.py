@@ -56,7 +56,7 @@ def test_the_next_turn_is_the_first_that_is_still_to_come() -> None:
 def test_every_state_is_a_concept_of_the_ontology() -> None:
     ontology = dict(statements())[IRIS.ns.removesuffix("#")]
 
-    assert [it for it in Freshness if not any(line.startswith(f"<{IRIS.ns}{it.value}> ") for line in ontology)] == []
+    assert [item for item in Freshness if not any(line.startswith(f"<{IRIS.ns}{item.value}> ") for line in ontology)] == []
 
 
 def test_the_status_graph_states_the_state_and_all_that_decides_it() -> None:

@@ -67,8 +67,8 @@ def test_no_number_is_of_a_retired_indicator() -> None:
 def test_every_goal_is_labelled_in_six_languages_and_every_target_in_english() -> None:
     languages = preferred()
 
-    assert [it.iri for it in of_kind("Goal") if languages[it.iri] != dict.fromkeys(SIX, 1)] == []
-    assert [it.iri for it in of_kind("Target") + of_kind("Indicator") if languages[it.iri]["en"] != 1] == []
+    assert [item.iri for item in of_kind("Goal") if languages[item.iri] != dict.fromkeys(SIX, 1)] == []
+    assert [item.iri for item in of_kind("Target") + of_kind("Indicator") if languages[item.iri]["en"] != 1] == []
 
 
 def test_every_retired_indicator_is_deprecated_and_what_replaces_it_is_current() -> None:
@@ -76,17 +76,17 @@ def test_every_retired_indicator_is_deprecated_and_what_replaces_it_is_current()
     deprecated = {line.split(" ")[0].strip("<>") for line in lines if " <http://www.w3.org/2002/07/owl#deprecated> " in line}
     replacements = {line.split(" ")[2].strip("<>") for line in lines if " <http://purl.org/dc/terms/isReplacedBy> " in line}
 
-    assert deprecated == {it.iri for it in of_kind("Indicator") if not it.notations}
+    assert deprecated == {item.iri for item in of_kind("Indicator") if not item.notations}
     assert len(deprecated) == 19
-    assert replacements <= {it.iri for it in current("Indicator")}
+    assert replacements <= {item.iri for item in current("Indicator")}
 
 
 def test_every_target_belongs_to_its_goal_and_every_indicator_to_its_targets() -> None:
     wrong = [
-        (it.iri, parent)
-        for it in current("Target") + current("Indicator")
-        for parent in it.broader
-        if parent.rpartition("/")[2] not in {code.rpartition(".")[0] for code in it.notations}
+        (item.iri, parent)
+        for item in current("Target") + current("Indicator")
+        for parent in item.broader
+        if parent.rpartition("/")[2] not in {code.rpartition(".")[0] for code in item.notations}
     ]
 
     assert wrong == []
@@ -94,12 +94,12 @@ def test_every_target_belongs_to_its_goal_and_every_indicator_to_its_targets() -
 
 def test_every_country_has_its_name_in_six_languages_and_its_codes() -> None:
     languages = preferred()
-    countries = [it for it in concepts("area").values() if COUNTRY in it.types]
+    countries = [concept for concept in concepts("area").values() if COUNTRY in concept.types]
 
     assert len(countries) == 248
-    assert [it.iri for it in countries if languages[it.iri] != dict.fromkeys(SIX, 1)] == []
-    assert [it.iri for it in countries if [len(code) for code in it.codes] != [2, 3]] == []
-    assert [it.iri for it in countries if not it.iri.endswith(f"/{it.notations[0]}")] == []
+    assert [country.iri for country in countries if languages[country.iri] != dict.fromkeys(SIX, 1)] == []
+    assert [country.iri for country in countries if [len(code) for code in country.codes] != [2, 3]] == []
+    assert [country.iri for country in countries if not country.iri.endswith(f"/{country.notations[0]}")] == []
 
 
 @pytest.mark.parametrize(
@@ -124,7 +124,9 @@ def test_every_scheme_has_a_title_and_every_concept_one_preferred_english_label(
 
 def test_every_notation_is_given_once_in_its_scheme() -> None:
     doubles = {
-        name: [code for code, count in Counter(code for it in concepts(name).values() for code in it.notations).items() if count > 1]
+        name: [
+            code for code, count in Counter(code for concept in concepts(name).values() for code in concept.notations).items() if count > 1
+        ]
         for name in schemes()
     }
 

@@ -40,9 +40,9 @@ key        = "id"
 
 
 def free_port() -> int:
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return int(it.getsockname()[1])
+    with socket.socket() as item:
+        item.bind(("127.0.0.1", 0))
+        return int(item.getsockname()[1])
 
 
 @pytest.fixture
@@ -160,9 +160,9 @@ def test_children_of_up_end_with_it_and_release_the_port(tmp_path: Path) -> None
 
     check_children_end(up, "schedule", "release", "serve", *READERS)
 
-    with socket.socket() as it:
-        it.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        it.bind(("127.0.0.1", port))
+    with socket.socket() as item:
+        item.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        item.bind(("127.0.0.1", port))
 
 
 def test_children_of_a_serving_mirror_end_with_it(tmp_path: Path) -> None:

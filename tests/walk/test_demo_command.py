@@ -164,4 +164,4 @@ def test_a_requested_port_in_use_exits_with_2(tmp_path: Path) -> None:
             for words in (["demo", "--port", port], ["demo", "--registries-port", port], ["serve", "--port", port], ["up", "--port", port])
         ]
 
-    assert [(it.exit_code, port in it.stderr) for it in answers] == [(2, True)] * 4
+    assert [(answer.exit_code, port in answer.stderr) for answer in answers] == [(2, True)] * 4

@@ -63,7 +63,9 @@ def ten_days_on(context: HarvestContext) -> HarvestContext:
 
 def flipped(registry: Any) -> None:
     """Return every record another key, and its page https."""
-    registry.projects = [{**it, "id": f"new-{it['id']}", "page": it["page"].replace("http:", "https:")} for it in registry.projects]
+    registry.projects = [
+        {**project, "id": f"new-{project['id']}", "page": project["page"].replace("http:", "https:")} for project in registry.projects
+    ]
 
 
 @pytest.mark.parametrize("kept", [0, 20], ids=["empty feed", "half feed"])
@@ -364,7 +366,7 @@ def test_too_many_changed_or_withheld_records_are_held(
     source: Source, context: HarvestContext, registry: Any, limit: str, spoil: dict[str, str]
 ) -> None:
     harvest(source, context)
-    registry.projects = [{**it, **spoil} for it in registry.projects]
+    registry.projects = [{**project, **spoil} for project in registry.projects]
 
     plan = harvest(source, context)
 
@@ -430,7 +432,7 @@ def test_a_shrinking_total_makes_the_full_harvest_incomplete(source: Source, con
 def test_a_list_that_moved_while_it_was_read_is_incomplete(
     source: Source, context: HarvestContext, registry: Any, *, claims: bool
 ) -> None:
-    source = source if claims else replace(source, options={name: it for name, it in source.options.items() if name != "total"})
+    source = source if claims else replace(source, options={name: item for name, item in source.options.items() if name != "total"})
     harvest(source, context)
     whole = registry.projects
     moved = [whole[0], *whole[:-1]]  # one step down after the first page: its last record comes again, and the list's last one never
@@ -524,7 +526,7 @@ def test_a_held_plan_lists_the_hold_and_the_exceeded_limit(source: Source, conte
 
 def test_a_held_plan_lists_the_limit_and_the_incomplete_harvest(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
-    registry.projects = [{**it, "name": f"Renamed {it['name']}"} for it in registry.projects]
+    registry.projects = [{**project, "name": f"Renamed {project['name']}"} for project in registry.projects]
     registry.total = 80
 
     held = harvest(source, context).hold_reason

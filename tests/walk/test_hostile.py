@@ -248,7 +248,7 @@ async def test_a_report_neither_executes_nor_misrenders_hostile_text(context: Ha
 
     page = Page((data / "reports" / result.name / "report.html").read_text())
     assert "Hostile <b>registry</b>" in page.text
-    assert [it for it in page.found if it not in ("href=report.css", "href=report.pdf", "<style>")] == []
+    assert [item for item in page.found if item not in ("href=report.css", "href=report.pdf", "<style>")] == []
     assert _SUSPECT.findall(page.text) == []
     assert (data / "reports" / result.name / "report.pdf").read_bytes().startswith(b"%PDF-")
 

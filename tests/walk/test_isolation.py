@@ -232,7 +232,7 @@ def test_no_process_and_no_file_is_left_when_collectors_are_closed(isolated: Har
         harvest(card(), replace(isolated, collectors=own))
 
     assert not {*children(os.getpid())} - before[1]
-    assert not [it for it in {*Path("/tmp").glob("stocktake-*")} - before[0] if (it / "body").exists()]
+    assert not [item for item in {*Path("/tmp").glob("stocktake-*")} - before[0] if (item / "body").exists()]
 
 
 def test_process_exits_when_its_parent_is_killed(tmp_path: Path) -> None:

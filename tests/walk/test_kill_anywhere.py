@@ -129,14 +129,14 @@ def drivers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Driver]]:
 
 @pytest.fixture(scope="module")
 def undisturbed(drivers: list[Driver], tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
-    it = Undisturbed(tmp_path_factory.mktemp("undisturbed"))
-    home = it.folder / "home"
+    item = Undisturbed(tmp_path_factory.mktemp("undisturbed"))
+    home = item.folder / "home"
     home.mkdir()
     for action in traced_actions.ORDER:
-        shutil.copytree(home, it.folder / action)
-        it.calls[action] = drivers[0].finish(action, home).calls
-        it.after[action] = drivers[0].snapshot(home)
-    return it
+        shutil.copytree(home, item.folder / action)
+        item.calls[action] = drivers[0].finish(action, home).calls
+        item.after[action] = drivers[0].snapshot(home)
+    return item
 
 
 def killed(point: Point, driver: Driver, undisturbed: Undisturbed, home: Path) -> syscall_tracer.TraceResult:
@@ -170,7 +170,7 @@ def differing(found: Any, wanted: Any) -> str:
         names = [name for name in {*found, *wanted} if found.get(name) != wanted.get(name)]
         return " ".join(f"{name}:{differing(found.get(name), wanted.get(name))}" for name in names)
     if isinstance(found, list) and isinstance(wanted, list):
-        more, less = ([it for it in these if it not in those][:3] for these, those in ((found, wanted), (wanted, found)))
+        more, less = ([item for item in these if item not in those][:3] for these, those in ((found, wanted), (wanted, found)))
         return f" too many {more}, missing {less} of {len(wanted)}"
     return f" {found} not {wanted}"
 
@@ -180,11 +180,11 @@ def all_differences(points: Sequence[Point], drivers: list[Driver], undisturbed:
     left, folders = iter(points), count()
 
     def work(driver: Driver) -> list[str]:
-        return [it for point in left for it in differences(point, driver, undisturbed, folder / str(next(folders)))]
+        return [difference for point in left for difference in differences(point, driver, undisturbed, folder / str(next(folders)))]
 
     with ThreadPoolExecutor(len(drivers)) as threads:
         try:
-            return [it for some in threads.map(work, drivers) for it in some]
+            return [item for some in threads.map(work, drivers) for item in some]
         except BaseException:
             for driver in drivers:
                 driver.process.kill()  # so that no thread waits forever

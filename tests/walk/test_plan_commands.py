@@ -73,7 +73,7 @@ def test_an_approved_plan_is_committed_and_its_numbers_add_up(stocktake: Stockta
 def test_a_run_lists_the_records_of_one_outcome(stocktake: Stocktake) -> None:
     stocktake("plans", "approve", "demo-ckan.1")
 
-    new, none = (stocktake("runs", "show", "demo-ckan.1", "--outcome", it, "--json") for it in ("new", "vanished"))
+    new, none = (stocktake("runs", "show", "demo-ckan.1", "--outcome", item, "--json") for item in ("new", "vanished"))
 
     assert len(json.loads(new.stdout)["records"]) == 40
     assert all(row["archive"].startswith("demo-ckan/demo-ckan.1.warc.gz, bytes ") for row in json.loads(new.stdout)["records"])

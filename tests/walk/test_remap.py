@@ -61,7 +61,7 @@ def test_a_remap_equals_a_full_harvest_with_the_new_definition(source, context, 
     card = replace(source, fields={**source.fields, "description@en": "owner"})
     harvest(source, context)
     remap(card, silent)
-    mapped = silent.ledger.current_descriptions("projects", [f"p{it}" for it in range(1, 11)])
+    mapped = silent.ledger.current_descriptions("projects", [f"p{number}" for number in range(1, 11)])
 
     assert counted(harvest(card, context, full=True)) == {Outcome.UNCHANGED: 10}
     assert context.ledger.current_descriptions("projects", list(mapped)) == mapped

@@ -25,8 +25,8 @@ def done(context: HarvestContext, *cards: Source) -> None:
         return harvest(source, context, full=full)
 
     with capture_logs():
-        for it in run_requests.claim_requests(context):
-            run_requests.execute_request(it, cards, context, run)
+        for request in run_requests.claim_requests(context):
+            run_requests.execute_request(request, cards, context, run)
 
 
 def test_a_request_is_claimed_once_and_stores_its_run(source: Source, context: HarvestContext) -> None:
@@ -87,8 +87,8 @@ def test_a_request_whose_run_ended_before_a_crash_is_complete(source: Source, co
 
     run_requests.recover_requests(context)
 
-    assert (it := context.ledger.run_request(number)) is not None
-    assert it.run == done.run.id
+    assert (run_request := context.ledger.run_request(number)) is not None
+    assert run_request.run == done.run.id
     assert run_requests.claim_requests(context) == []
 
 
@@ -99,7 +99,7 @@ def test_a_request_interrupted_before_its_run_is_requeued(source: Source, contex
 
     run_requests.recover_requests(context)
 
-    assert [it.id for it in run_requests.claim_requests(context)] == [number]
+    assert [request.id for request in run_requests.claim_requests(context)] == [number]
 
 
 def test_the_scheduler_claims_requests_within_five_seconds(source: Source) -> None:

@@ -41,7 +41,7 @@ def test_only_postponed_runs_resume_when_quiet_hours_end(source: Source) -> None
     calm, ran, waiting = replace(source, quiet=parse_quiet_hours("22:00-06:30")), list[str](), set[str]()
     jobs = {
         job.id: job
-        for job in create_scheduler([calm], lambda it: ran.append(it.name), is_postponed=lambda source: source.name in waiting).get_jobs()
+        for job in create_scheduler([calm], lambda due: ran.append(due.name), is_postponed=lambda due: due.name in waiting).get_jobs()
     }
     job = jobs[":quiet-projects"]
 

@@ -19,7 +19,9 @@ def tried(source, registry, **more):
 def test_a_preview_validates_the_given_number_of_records(source, registry):
     result = tried(source, registry, records=4)
 
-    assert [(it.key, it.outcome, it.title) for it in result.records] == [(f"p{n}", "published", f"Project {n}") for n in (1, 2, 3, 4)]
+    assert [(record.key, record.outcome, record.title) for record in result.records] == [
+        (f"p{n}", "published", f"Project {n}") for n in (1, 2, 3, 4)
+    ]
     assert (result.reported_total, result.more, result.error) == (10, True, "")
     assert registry.asked == [1, 2]
 
@@ -29,7 +31,7 @@ def test_a_preview_lists_withheld_records_with_their_reason(source, registry, pr
 
     result = tried(source, registry)
 
-    assert [it.outcome for it in result.records] == ["withheld", "published"]
+    assert [record.outcome for record in result.records] == ["withheld", "published"]
     assert "title" in result.records[0].reason
     assert result.records[1].warnings
 

@@ -28,7 +28,7 @@ def harvested(folder: Path, workers: int, **more) -> dict[str, str]:
         plan = harvest(large_registry.source(), context)
 
     assert plan.run.state is State.COMMITTED
-    assert {it for it, count in plan.outcomes.items() if count} == {Outcome.NEW, Outcome.WITHHELD, Outcome.DUPLICATE}
+    assert {item for item, count in plan.outcomes.items() if count} == {Outcome.NEW, Outcome.WITHHELD, Outcome.DUPLICATE}
     return large_registry.journal_digests(folder)
 
 
@@ -71,12 +71,12 @@ def task(paths: dict[str, str]) -> ProcessingTask:
 def test_an_xml_element_is_serialized_as_its_raw_bytes():
     page = etree.fromstring('<page xml:lang="fr"><r xmlns="" lang="x"><t>Of <b>all</b> &amp; sundry</t><s>SDG 4</s></r> tail</page>')
     case = RecordInput(Record("a", page[0], etree.tostring(page[0], encoding="utf-8", with_tail=False)), "d", None, None)
-    it = task({"goals": "s/text()"})
+    item = task({"goals": "s/text()"})
 
-    parcel = serialize(pickle.dumps(it), [case])
+    parcel = serialize(pickle.dumps(item), [case])
 
     assert parcel is not None
-    assert execute(parcel) == create_processor(it).process([case])
+    assert execute(parcel) == create_processor(item).process([case])
 
 
 @pytest.mark.parametrize("path", ["ancestor::page/@name", "../h", "/page/h", "t[lang('en')]", "following::t", "string(//h)"])

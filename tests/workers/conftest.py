@@ -55,7 +55,7 @@ goals      = "sdgs"
 
 
 def _binaries() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda it: int(it.parts[4]))
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
     return found[-1].parent if found else None
 
 
@@ -93,9 +93,9 @@ class Cluster:
 
 
 def free_port() -> int:
-    with socket.socket() as it:
-        it.bind(("127.0.0.1", 0))
-        return int(it.getsockname()[1])
+    with socket.socket() as item:
+        item.bind(("127.0.0.1", 0))
+        return int(item.getsockname()[1])
 
 
 @pytest.fixture(scope="session")
@@ -118,12 +118,12 @@ def cluster() -> Iterator[Cluster]:
     command = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-c", "listen_addresses=*", "-c", "fsync=off"]
     command += ["-c", f"unix_socket_directories={folder}", "-c", "max_connections=200"]
     # An immediate shutdown leaves nothing of the server, whatever ends this process; a change of the user forgets the signal.
-    it = Cluster(folder, port, user, [str(word) for word in [*as_user, *bound_to_parent("QUIT"), *command]])
+    item = Cluster(folder, port, user, [str(word) for word in [*as_user, *bound_to_parent("QUIT"), *command]])
     try:
-        it.start()
-        yield it
+        item.start()
+        yield item
     finally:
-        it.stop()
+        item.stop()
         shutil.rmtree(folder)
 
 
@@ -134,9 +134,9 @@ def _known(user: str) -> bool:
         return False
 
 
-def _answers(it: Cluster) -> bool:
+def _answers(item: Cluster) -> bool:
     try:
-        it.admin().close()
+        item.admin().close()
     except psycopg.OperationalError:
         return False
     return True
@@ -172,23 +172,23 @@ class Registry:
         self.asked.append((time.time(), source, number))
         if number > 1:
             self.gate.wait(WITHIN)
-        every = [{"id": f"{source}-{it}", "name": f"Project {it} of {source}", "sdgs": "SDG 4"} for it in range(self.projects)]
+        every = [{"id": f"{source}-{item}", "name": f"Project {item} of {source}", "sdgs": "SDG 4"} for item in range(self.projects)]
         return orjson.dumps({"total": self.projects, "results": every[number * 10 - 10 : number * 10]})
 
 
 @pytest.fixture
 def registry() -> Iterator[Registry]:
-    it = Registry()
-    it.gate.set()
+    item = Registry()
+    item.gate.set()
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            it.times.append(time.time())
+            item.times.append(time.time())
             parts = urlsplit(self.path)
             if parts.path == "/robots.txt":
                 self.send_error(404)
                 return
-            body = it.page(parts.path.strip("/"), int(parse_qs(parts.query).get("page", ["1"])[0]))
+            body = item.page(parts.path.strip("/"), int(parse_qs(parts.query).get("page", ["1"])[0]))
             try:
                 self.send_response(200)
                 self.send_header("Content-Type", "application/json")
@@ -203,11 +203,11 @@ def registry() -> Iterator[Registry]:
 
     server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
     server.daemon_threads = True
-    it.url = f"http://127.0.0.1:{server.server_port}"
+    item.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
-    yield it
-    it.gate.set()
+    yield item
+    item.gate.set()
     server.shutdown()
     server.server_close()
     thread.join()
@@ -263,8 +263,8 @@ class House:
 
 @pytest.fixture
 def house(tmp_path: Path, ledger: str, registry: Registry) -> Iterator[House]:
-    it = House(tmp_path, ledger, registry)
-    yield it
+    item = House(tmp_path, ledger, registry)
+    yield item
     registry.gate.set()
-    for child in it.children:
+    for child in item.children:
         child.discard()

@@ -28,7 +28,7 @@ def test_worker_gives_up_a_run_whose_reader_keeps_dying_and_goes_on(house, ledge
 
     def kill_reader(source: str, number: int) -> bytes:
         if source == "bad":
-            for reader in [it for child in _children(worker.pid) for it in _children(child)]:
+            for reader in [item for child in _children(worker.pid) for item in _children(child)]:
                 with suppress(ProcessLookupError):
                     os.kill(reader, signal.SIGKILL)
         return serve_page(source, number)

@@ -37,11 +37,11 @@ _COUNT = iter(range(1_000_000))
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    it = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
-    it.start()
-    host, port = it.get_host_and_port()
+    threaded_moto_server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    threaded_moto_server.start()
+    host, port = threaded_moto_server.get_host_and_port()
     yield f"http://{host}:{port}"
-    it.stop()
+    threaded_moto_server.stop()
 
 
 @pytest.fixture
@@ -140,7 +140,7 @@ def test_concurrent_writers_never_share_a_number(tmp_path, url):
     for number in range(8):
         first, second = journals[number % 2], journals[1 - number % 2]
         try:
-            first.append([ONE], run=f"late.{number}", time=NOW, fence=lambda it=second, n=number: _commit(it, f"early.{n}"))
+            first.append([ONE], run=f"late.{number}", time=NOW, fence=lambda item=second, n=number: _commit(item, f"early.{n}"))
         except JournalWriteError:
             refused.append(number)
 
@@ -337,7 +337,7 @@ def test_a_commit_waits_for_the_end_of_an_outage(tmp_path, monkeypatch):
 
     try:
         entry = one.append([ONE], run="a.1", time=NOW, fence=stop)
-        copied = [it.run for it in journal(tmp_path / "2", "s3://outage/stocktake").entries()]
+        copied = [item.run for item in journal(tmp_path / "2", "s3://outage/stocktake").entries()]
     finally:
         back.join()
         second.stop()

@@ -46,8 +46,8 @@ def test_two_schedulers_queue_a_due_run_once(house, ledger, tmp_path):
         schedules = [RunEnqueuer(replace(real, now=lambda: AT), ledger) for _ in range(2)]
         schedules[0].prepare()
 
-        for it in schedules:
-            it.enqueue_due(source)
+        for schedule in schedules:
+            schedule.enqueue_due(source)
         house.rows("DELETE FROM procrastinate_jobs RETURNING id")  # as when a worker has done it already
         schedules[1].enqueue_due(source)
 
@@ -61,7 +61,9 @@ def test_a_worker_executes_due_and_requested_runs(house, ledger):
     put(ledger, "a")
     with open_context(house.data, ledger, BASE, "operator@example.org", frozenset()) as context:
         number = context.ledger.request_run("b", True, "ann", AT)
-        RunEnqueuer(context, ledger).enqueue_requested(next(it for it in context.ledger.waiting_requests() if it.id == number))
+        RunEnqueuer(context, ledger).enqueue_requested(
+            next(request for request in context.ledger.waiting_requests() if request.id == number)
+        )
     house.start("worker", "--heartbeat", BEAT)
 
     house.settle("a", "b")

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import Any
 
-# The addresses of a context, without scheme and closing slash, and the file that stands for it.
+# The addresses of a context, without scheme and closing slash, and the file with a copy of it.
 _OURS: Mapping[str, str] = {
     "schema.org": "schema",
     "www.schema.org": "schema",

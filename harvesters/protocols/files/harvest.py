@@ -122,7 +122,7 @@ def _list_files(
         ):
             if depth > _MAX_DEPTH:
                 raise ParseError(
-                    f"{source.name}: {entry.address} lies more than {_MAX_DEPTH} folders deep; subfolders do not end"
+                    f"{source.name}: {entry.address} is more than {_MAX_DEPTH} folders deep; subfolders do not end"
                 )
             folders.append((entry.address, depth))
     if not matching and not last:

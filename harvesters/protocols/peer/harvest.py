@@ -86,7 +86,7 @@ class PeerReader:
 def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Graph]:
     """Yield the records of another Stocktake; after the first run, those that new journal entries changed.
 
-    *since* only says that changes suffice: the ETag of the journal's head tells where the last run
+    *since* only says that changes suffice: the ETag of the journal's head shows where the last run
     ended. Each entry is verified before its records are returned. Raises ParseError if there is no
     journal, if an entry is invalid, or if both servers have the same base IRI.
     """

@@ -104,7 +104,7 @@ def _walk_lists(
 ) -> Iterator[ResourceDocument]:
     loop_detector.check_token(address, address, "the document")
     if depth > _MAX_DEPTH:
-        raise ParseError(f"{source.name}: {address} lies more than {_MAX_DEPTH} documents deep; its lists do not end")
+        raise ParseError(f"{source.name}: {address} is more than {_MAX_DEPTH} documents deep; its lists do not end")
     document = fetch_document(source, fetch, address)
     if document.capability == wanted and not document.is_index:
         yield document

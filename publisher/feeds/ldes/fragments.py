@@ -39,7 +39,7 @@ class Day:
         return (self.last - self.after) // PAGE_SIZE + 1
 
     def page(self, number: int) -> tuple[int, int]:
-        """Return the numbers that page *number*, counted from 1, lies above and goes up to."""
+        """Return the exclusive lower and inclusive upper bound of page *number*, counted from 1."""
         after = self.after + (number - 1) * PAGE_SIZE
         return after, min(after + PAGE_SIZE, self.last)
 

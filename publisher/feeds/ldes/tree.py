@@ -42,7 +42,7 @@ class Stream:
         return f"{self.base}ldes"
 
     def described(self, *views: str) -> Iterator[str]:
-        """Describe the stream; *views* are the addresses of root nodes, or of the node in which this stands."""
+        """Describe the stream; *views* are the addresses of root nodes, or of the node that contains this description."""
         subject = f"<{self.iri}>"
         yield f"{subject} {_A} <{LDES}EventStream> ."
         yield f"{subject} {_A} <{TREE}Collection> ."

@@ -1,7 +1,7 @@
 """Answer the six verbs from the change log and, for the content of records, from the store.
 
 A list is the state of one place in the journal from its first page to its last: what is committed meanwhile neither hides a record nor
-gives it twice. Each page has a token that tells all that the next needs.
+gives it twice. Each page has a token with all that the next page needs.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ HEADERS_PER_PAGE = 1_000  # a page
 
 @dataclass(frozen=True, slots=True)
 class Provider:
-    """Answers from *service* at the address *url*; *email* is whom to write to, *key* seals the tokens, *name* names the repository."""
+    """Answers from *service* at the address *url*; *email* is the contact, *key* signs the tokens, *name* is the repository's name."""
 
     service: QueryService
     url: str

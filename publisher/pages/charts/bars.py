@@ -39,7 +39,7 @@ def _bar(row: Bar, y: float, most: int, left: float, room: float) -> Markup:
 
 
 def column_chart(years: Sequence[str], series: Mapping[str, Mapping[str, int]], label: str, width: int = 760, height: int = 300) -> Markup:
-    """Draw a column a year, cut into the *series*: for each its numbers by year. Each cut tells itself when it is pointed at."""
+    """Draw a column a year, cut into the *series*: for each its numbers by year. Each segment has a tooltip."""
     most = max((sum(counts.get(year, 0) for counts in series.values()) for year in years), default=0) or 1
     left, foot, room = 56.0, height - 28.0, height - 48.0
     step = (width - left - 8) / max(len(years), 1)

@@ -34,7 +34,7 @@ ISO3 = 3  # letters of an ISO 3166-1 alpha-3 code
 
 
 class Column(NamedTuple):
-    """A column; *facet* is that of its codes, else *property* (an IRI) tells what stands in it, "" where RDF leaves it out.
+    """A column; *facet* is that of its codes, else *property* (an IRI) describes its values, "" if RDF leaves it out.
 
     *linked*: its cells are IRIs.
     """
@@ -120,7 +120,7 @@ def _csv(sheets: Sequence[DataTable], iris: Iris) -> bytes:
 
 
 def label_columns(name: str, facet: str) -> tuple[str, ...]:
-    """Return the columns that stand beside a column of codes in CSV.
+    """Return the columns that accompany a column of codes in CSV.
 
     >>> label_columns("country", "country"), label_columns("line", "line"), label_columns("things", "")
     (('country_name', 'iso3', 'itu_region'), ('line_name',), ())

@@ -1,4 +1,4 @@
-"""Draw who works with whom, on a circle: no line hides a name, and the same data give the same drawing."""
+"""Draw partnerships as a network on a circle: no line hides a name, and the same data give the same drawing."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _NAME = 26  # characters of a name
 def network_diagram(
     pairs: Sequence[tuple[str, str, int]], names: Mapping[str, str], href: Mapping[str, str], label: str, own: str = ""
 ) -> Markup | None:
-    """Draw the organizations of *pairs* (one, other, how many things together), the strongest pairs first; *own* stands in the middle.
+    """Draw the organizations of *pairs* (one, other, how many things together), the strongest pairs first; *own* is in the middle.
 
     None where nobody works with another.
     """

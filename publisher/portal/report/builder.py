@@ -32,7 +32,7 @@ _HERE = Path(__file__).parent
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report that was made: its name and title, what it tells of, and its files with their sizes in bytes."""
+    """A written report: its name and title, its scope, and its files with their sizes in bytes."""
 
     name: str
     title: str

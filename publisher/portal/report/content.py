@@ -238,7 +238,7 @@ def _gaps(report_data: ReportData, wanted: Filter, names: FacetLabels, chosen: C
     rows = tuple((gap.title, format_number(gap.code_count), format_number(len(gap.missing))) for gap in found)
     named = [f"{gap.title}: {', '.join(one.name for one in gap.missing)}." for gap in found if 0 < len(gap.missing) <= _ROWS]
     grid = Grid(("", _("Total"), _("Without initiatives")), rows)
-    asked = found[-1].table.query  # the targets'; the others' stand in their own sections
+    asked = found[-1].table.query  # the query of the targets; those of the others are in their own sections
     return Section("gaps", _("Gaps"), tuple(named), None, grid, asked)
 
 

@@ -1,4 +1,4 @@
-"""Scope: of which release a report is, in which language, and to what it is narrowed."""
+"""Define the scope of a report: its release, its language, and the filter that narrows it."""
 
 from __future__ import annotations
 

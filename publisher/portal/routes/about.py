@@ -35,7 +35,7 @@ async def about(request: Request, service: ServiceDep, pages: PagesDep) -> Respo
 
 @get(router, "/about/design", include_in_schema=False)
 async def design(request: Request, pages: PagesDep) -> Response:
-    """Show the elements of which pages consist."""
+    """Show the components of the pages."""
     return _respond(request, pages.page("design.html"))
 
 

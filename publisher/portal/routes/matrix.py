@@ -1,4 +1,4 @@
-"""The counts of the heat map as data and as a drawing; the page itself stands with the matrix that it is held against."""
+"""The counts of the heat map as data and as a drawing; the page itself shows them with the official matrix."""
 
 from __future__ import annotations
 

@@ -72,7 +72,7 @@ Sort = Annotated[
 PageNumber = Annotated[int, Query(ge=1, le=REACH, description="The page, from 1"), whole_number(1)]
 PerPage = Annotated[int, Query(ge=1, le=MOST, description="Results a page"), whole_number(PER)]
 FormatName = Annotated[str | None, format_parameter(RESULT_FORMATS)]
-_SELECTS = ("kind", "language", "source")  # facets that stand in the form
+_SELECTS = ("kind", "language", "source")  # facets in the form
 
 
 @dataclass(frozen=True, slots=True)

@@ -150,7 +150,7 @@ class Patterns:
                 first = condition
         visible = {term: place for term, place in places.items() if not term.startswith(" ")}
         columns = ", ".join(f"{place} AS {self._names[term]}" for term, place in visible.items())
-        # DuckDB hashes the right side of a join, so what is found before stands there: p2 JOIN p1 JOIN p0 ON ... ON ...
+        # DuckDB hashes the right side of a join, so earlier results are on that side: p2 JOIN p1 JOIN p0 ON ... ON ...
         source = " ".join([" JOIN ".join(reversed(tables)), *joins])
         sql = f"SELECT {columns or '1 AS unit'} FROM {source} WHERE {first}"
         return SolutionTable(sql, {term: VariableColumn() for term in visible})

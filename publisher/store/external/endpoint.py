@@ -13,7 +13,7 @@ QUERY, UPDATE, GRAPHS = "STOCKTAKE_SPARQL_URL", "STOCKTAKE_SPARQL_UPDATE_URL", "
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """An address to ask, without the *user* and *password* that may stand in it."""
+    """The URL of an endpoint, without the *user* and *password* that it may contain."""
 
     url: str
     user: str = ""

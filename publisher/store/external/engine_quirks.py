@@ -6,7 +6,7 @@ import re
 from dataclasses import dataclass
 
 MERGE = "urn:stocktake:merge"  # the graph that holds the merge of all, where the engine's default graph is none
-STATE = "urn:stocktake:store"  # the graph that tells how far the store is
+STATE = "urn:stocktake:store"  # the graph with the position of the store
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,7 +14,7 @@ class Dialect:
     """What is special about an engine.
 
     *merged* is the graph with the merge of all graphs, "" where that is the default graph. *aside* are graphs of the engine's own, which
-    nobody asked for. *cap* is the header that tells after how many rows the engine ended an answer, *broken* the one that it sends with a
+    nobody asked for. *cap* is the header with the number of rows after which an answer was truncated, *broken* the one that comes with a
     part of an answer. *quads* is the media type of what may be loaded at once, and *everything* what is added to the address for it.
     *engine_graphs* is a query for further graphs of the engine's own (``?graph``), whose names depend on its settings.
     """

@@ -155,7 +155,7 @@ def _fewer(question: QueryRequest, most: int) -> QueryRequest:
 
 
 class _Folder:
-    """The open snapshot's folder, kept from removal by a shared lock; its store lies elsewhere."""
+    """The open snapshot's folder, protected from removal by a shared lock; its store is external."""
 
     def __init__(self, path: str) -> None:
         self._lock = SharedLock(path)

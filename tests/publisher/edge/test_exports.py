@@ -143,7 +143,7 @@ async def test_what_was_at_work_when_the_server_died_is_put_back_but_not_for_eve
 
     exports.recover()
 
-    assert [exports.get(it.id).state for it in (first, often)] == [ExportState.QUEUED, ExportState.FAILED]
+    assert [exports.get(item.id).state for item in (first, often)] == [ExportState.QUEUED, ExportState.FAILED]
     assert not (exports.folder / first.id / "part").exists()
 
 

@@ -57,7 +57,7 @@ KINDS = {
 }
 
 
-@pytest.mark.parametrize(("method", "path"), KINDS, ids=lambda it: it[:40])
+@pytest.mark.parametrize(("method", "path"), KINDS, ids=lambda item: item[:40])
 async def test_every_kind_of_answer_carries_them(client: httpx.AsyncClient, method: str, path: str) -> None:
     result = {"Origin": "https://other.example", "Access-Control-Request-Method": "GET"} if method == "OPTIONS" else {}
 

@@ -96,7 +96,7 @@ def moving(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str
 def scenario(moving: tuple[Path, str], ldes_client: list[str]) -> Scenario:
     """Harvest before, across and after the commit, by all clients."""
     data, url = moving
-    got = {("before", name): it for name, it in all_at_once(url).items()}
+    got = {("before", name): item for name, item in all_at_once(url).items()}
     before, since = held(data), now(url)
     line = [*ldes_client, f"{url}/ldes"]
     with following(line) as members:
@@ -111,7 +111,7 @@ def scenario(moving: tuple[Path, str], ldes_client: list[str]) -> Scenario:
     got["before", "ldes"], got["across", "ldes"] = Got(list(by_ldes(first))), Got(list(by_ldes([*first, *later])))
     got["since", "sickle"] = Got(list(by_sickle(url, **{"from": since})))
     got["since", "scythe"] = Got(list(by_scythe(url, from_=since)))
-    got |= {("after", name): it for name, it in all_at_once(url).items()}
+    got |= {("after", name): item for name, item in all_at_once(url).items()}
     with following(line) as members:
         got["after", "ldes"] = Got(list(by_ldes(islice(members, 380 + len(touched)))))
     return Scenario(before, held(data), touched, got)

@@ -28,23 +28,23 @@ def feed(still: Still, path: str) -> Any:
     return etree.fromstring(answer.content)
 
 
-def link(it: Any, rel: str) -> str | None:
-    return next((found.get("href") for found in it.findall(f"{ATOM}link") if found.get("rel") == rel), None)
+def link(item: Any, rel: str) -> str | None:
+    return next((found.get("href") for found in item.findall(f"{ATOM}link") if found.get("rel") == rel), None)
 
 
 def test_the_feed_has_the_newest_first_and_each_record_once(still: Still) -> None:
-    it = feed(still, "/feeds/all.atom")
+    item = feed(still, "/feeds/all.atom")
 
-    names = [entry.findtext(f"{ATOM}id") or entry.get("ref") for entry in it if entry.tag in (f"{ATOM}entry", f"{AT}deleted-entry")]
+    names = [entry.findtext(f"{ATOM}id") or entry.get("ref") for entry in item if entry.tag in (f"{ATOM}entry", f"{AT}deleted-entry")]
     assert len(names) == len(set(names)) == 100
     assert names[0] == f"{IRIS.base}record/demo/e91"
-    assert len(it.findall(f"{AT}deleted-entry")) == 16
+    assert len(item.findall(f"{AT}deleted-entry")) == 16
 
 
 def test_an_entry_has_all_that_atom_wants_and_leads_to_page_and_data(still: Still) -> None:
-    it = feedparser.parse(still[1].get("/feeds/all.atom").content)
+    parse = feedparser.parse(still[1].get("/feeds/all.atom").content)
 
-    entry = next(entry for entry in it.entries if entry.id == f"{IRIS.base}record/demo/i%2F7")
+    entry = next(entry for entry in parse.entries if entry.id == f"{IRIS.base}record/demo/i%2F7")
     assert (entry.title, entry.author, entry.updated) == ("Renamed 7", "Ministry of ICT", "2026-04-28T23:30:00Z")
     assert entry.published == "2026-03-28T23:30:00Z"
     assert {(found.type, found.href.partition("/data/")[2] or found.href.partition("/page/")[2]) for found in entry.links} >= {
@@ -52,19 +52,19 @@ def test_an_entry_has_all_that_atom_wants_and_leads_to_page_and_data(still: Stil
         ("text/turtle", "initiative/demo/i%2F7.ttl"),
     }
     assert {"goal:8:crosswalked", "line:C2:declared", "country:404"} <= {tag.term for tag in entry.tags}
-    assert not it.bozo
+    assert not parse.bozo
 
 
 def test_the_archives_lead_back_to_the_first_change_and_never_change(still: Still) -> None:
-    it, sizes = feed(still, "/feeds/all.atom"), []
+    fromstring, sizes = feed(still, "/feeds/all.atom"), []
 
-    while address := link(it, "prev-archive"):
+    while address := link(fromstring, "prev-archive"):
         answer = still[1].get(address)
-        it = etree.fromstring(answer.content)
-        sizes.append(len(it.findall(f"{ATOM}entry")) + len(it.findall(f"{AT}deleted-entry")))
+        fromstring = etree.fromstring(answer.content)
+        sizes.append(len(fromstring.findall(f"{ATOM}entry")) + len(fromstring.findall(f"{AT}deleted-entry")))
         assert "immutable" in answer.headers["cache-control"]
-        assert it.find(f"{HISTORY}archive") is not None
-        assert link(it, "current") == str(still[1].base_url.join("/feeds/all.atom"))
+        assert fromstring.find(f"{HISTORY}archive") is not None
+        assert link(fromstring, "current") == str(still[1].base_url.join("/feeds/all.atom"))
 
     assert sizes == [100] * 4
 
@@ -73,17 +73,17 @@ def test_the_archives_lead_back_to_the_first_change_and_never_change(still: Stil
     "path", ["/feeds/line/C7-ehea", "/feeds/goal/4", "/feeds/goal/4/declared", "/feeds/country/404", "/feeds/source/alpha"]
 )
 def test_a_feed_by_line_goal_country_or_registry_has_just_that(still: Still, path: str) -> None:
-    it = feed(still, f"{path}.atom")
+    item = feed(still, f"{path}.atom")
 
     _, _, *parts = path.split("/")
     wanted = ":".join(parts)
-    entries = it.findall(f"{ATOM}entry")
+    entries = item.findall(f"{ATOM}entry")
     sources = [f"source:{entry.findtext(f'{ATOM}id').split('/')[-2]}" for entry in entries]
     tags = [[tag.get("term") for tag in entry.findall(f"{ATOM}category")] for entry in entries]
     terms = [{source, *those} for source, those in zip(sources, tags, strict=True)]
     assert entries
     assert all(any(term == wanted or term.startswith(f"{wanted}:") for term in those) for those in terms)
-    assert it.findtext(f"{ATOM}id") == f"{IRIS.base}{path[1:]}"
+    assert item.findtext(f"{ATOM}id") == f"{IRIS.base}{path[1:]}"
 
 
 @pytest.mark.parametrize(
@@ -100,7 +100,7 @@ def test_what_xml_cannot_hold_is_replaced() -> None:
 def events(still: Still) -> dict[str, Any]:
     answer = still[1].get("/feeds/events.ics")
     assert answer.headers["content-type"] == "text/calendar; charset=utf-8"
-    return {str(it["uid"]).rpartition("/")[2]: it for it in Calendar.from_ical(answer.content).walk("VEVENT")}
+    return {str(node["uid"]).rpartition("/")[2]: node for node in Calendar.from_ical(answer.content).walk("VEVENT")}
 
 
 @pytest.mark.parametrize(
@@ -113,9 +113,9 @@ def events(still: Still) -> dict[str, Any]:
     ],
 )
 def test_a_date_is_a_day_a_month_or_year_all_of_it_and_an_instant_in_utc(still: Still, name: str, begin: date, end: date) -> None:
-    it = events(still)[name]
+    item = events(still)[name]
 
-    assert (it["dtstart"].dt, it["dtend"].dt) == (begin, end)
+    assert (item["dtstart"].dt, item["dtend"].dt) == (begin, end)
 
 
 def test_an_event_has_its_text_place_and_page_and_one_called_off_says_so(still: Still) -> None:
@@ -124,7 +124,7 @@ def test_an_event_has_its_text_place_and_page_and_one_called_off_says_so(still: 
     assert str(found["e4"]["summary"]) == "Forum 4; on, digital health"
     assert str(found["e4"]["location"]) == "Geneva, CICG"
     assert str(found["e4"]["url"]) == f"{still[1].base_url}/page/event/demo/e4"
-    assert {name for name, it in found.items() if str(it["status"]) == "CANCELLED"} == {"e5"}
+    assert {name for name, item in found.items() if str(item["status"]) == "CANCELLED"} == {"e5"}
 
 
 def test_a_calendar_that_is_held_is_not_sent_again(still: Still) -> None:
@@ -139,13 +139,13 @@ def test_the_activities_are_pages_that_lead_on_and_never_change_once_full(still:
     assert (whole["type"], whole["totalItems"]) == ("OrderedCollection", 466)
     assert (whole["first"], whole["last"]) == (f"{still[1].base_url}/activities/1", f"{still[1].base_url}/activities/5")
     full, open_ = (still[1].get(f"/activities/{number}") for number in (4, 5))
-    assert ["immutable" in it.headers["cache-control"] for it in (full, open_)] == [True, False]
-    assert [len(it.json()["orderedItems"]) for it in (full, open_)] == [100, 66]
+    assert ["immutable" in item.headers["cache-control"] for item in (full, open_)] == [True, False]
+    assert [len(item.json()["orderedItems"]) for item in (full, open_)] == [100, 66]
     assert ("next" in full.json(), "next" in open_.json(), open_.json()["startIndex"]) == (True, False, 400)
 
 
 def test_an_activity_states_who_did_what_to_which_and_when(still: Still) -> None:
-    items = {it["id"]: it for it in still[1].get("/activities/5").json()["orderedItems"]}
+    items = {item["id"]: item for item in still[1].get("/activities/5").json()["orderedItems"]}
 
     gone = items[f"{IRIS.base}ldes/version/4/demo/e9"]
     assert (gone["type"], gone["object"]["type"], gone["object"]["formerType"]) == ("Delete", "Tombstone", "Event")
@@ -160,9 +160,9 @@ def test_a_page_that_is_none_is_not_found(still: Still, path: str) -> None:
 
 def test_the_sitemap_has_each_page_that_there_is_and_when_it_changed(still: Still) -> None:
     index = etree.fromstring(still[1].get("/sitemap.xml").content)
-    (part,) = (it.text for it in index.iter("{*}loc"))
+    (part,) = (item.text for item in index.iter("{*}loc"))
 
-    urls = {it.findtext("{*}loc"): it.findtext("{*}lastmod") for it in etree.fromstring(still[1].get(part).content)}
+    urls = {item.findtext("{*}loc"): item.findtext("{*}lastmod") for item in etree.fromstring(still[1].get(part).content)}
 
     assert len(urls) == 407 - 16
     assert urls[f"{still[1].base_url}/page/initiative/demo/i%2F7"] == "2026-04-28T23:30:00Z"

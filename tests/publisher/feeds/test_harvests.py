@@ -63,7 +63,7 @@ def test_a_harvest_by_oai_pmh_after_the_commit_has_all_there_is_and_each_deletio
 
 def replica(versions: list[tuple[str, Any]]) -> Held:
     """Return what a follower of the stream holds: of each record the version with the last place."""
-    ordered = sorted(versions, key=lambda it: it[1][1])
+    ordered = sorted(versions, key=lambda version: version[1][1])
     return {record: lines for record, (_, _, _, lines) in ordered}
 
 
@@ -118,7 +118,7 @@ def test_icalendar_finds_each_event_once_with_its_title_and_no_other(scenario: S
 
     got = scenario.got[when, "icalendar"]
 
-    assert {uid: {str(it["summary"])} for uid, it in got.items} == events
+    assert {uid: {str(item["summary"])} for uid, item in got.items} == events
     assert got.doubled == []
     assert len(events) == (31 if when == "after" else 30)
 
@@ -128,4 +128,6 @@ def test_the_store_itself_holds_what_the_harvests_were_compared_with(scenario: S
 
     rows = httpx.post(f"{url}/sparql", data={"query": COUNT}, headers={"Accept": "application/json"}).json()["results"]["bindings"]
 
-    assert {row["graph"]["value"]: int(row["quads"]["value"]) for row in rows} == {it: len(lines) for it, lines in scenario.after.items()}
+    assert {row["graph"]["value"]: int(row["quads"]["value"]) for row in rows} == {
+        item: len(lines) for item, lines in scenario.after.items()
+    }

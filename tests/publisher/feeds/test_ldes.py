@@ -60,8 +60,8 @@ def test_every_page_keeps_the_shapes_of_tree(still: Still, path: str) -> None:
 
 def shapes(file: Path) -> Graph:
     out = Graph()
-    for it in (SHAPES / "tree-common.ttl", file):
-        out.parse(it)
+    for item in (SHAPES / "tree-common.ttl", file):
+        out.parse(item)
     return out
 
 
@@ -81,7 +81,9 @@ def test_every_member_keeps_the_shape_that_the_stream_states(still: Still) -> No
     found = [quad for quad in quads(still, "/ldes/latest") if quad.graph_name == DefaultGraph()]
     data.parse(data="".join(f"{quad.triple} .\n" for quad in found), format="nt")
     shapes.parse(data="".join(f"{quad.triple} .\n" for quad in quads(still, "/ldes/shape")), format="nt")
-    targets = "".join(f"<{still[1].base_url}/ldes/shape> <http://www.w3.org/ns/shacl#targetNode> <{it}> .\n" for it in members(found))
+    targets = "".join(
+        f"<{still[1].base_url}/ldes/shape> <http://www.w3.org/ns/shacl#targetNode> <{member}> .\n" for member in members(found)
+    )
     shapes.parse(data=targets, format="nt")
 
     conforms, _, text = validate(data, shacl_graph=shapes)
@@ -153,7 +155,7 @@ def test_each_form_says_the_same(still: Still, form: str) -> None:
 
     answer = still[1].get(f"/ldes/time/2026-03-28/2?format={form}")
 
-    assert {str(it) for it in parse(answer.content, formats[form])} == {str(it) for it in quads(still, "/ldes/time/2026-03-28/2")}
+    assert {str(item) for item in parse(answer.content, formats[form])} == {str(quad) for quad in quads(still, "/ldes/time/2026-03-28/2")}
 
 
 @pytest.mark.parametrize(

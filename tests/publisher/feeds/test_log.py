@@ -52,20 +52,20 @@ def test_a_record_is_created_changed_deleted_and_created_again(tmp_path: Path) -
 
     found = changes(tmp_path)
 
-    assert [(it.entry, it.change_type.name, it.leaves) for it in found] == [
+    assert [(item.entry, item.change_type.name, item.leaves) for item in found] == [
         (1, "NEW", ("goal:3:declared",)),
         (2, "CHANGED", ("goal:3:declared", "line:C2:crosswalked")),
         (3, "GONE", ("goal:3:declared", "line:C2:crosswalked")),  # so that who harvests these sets hears that it went
         (4, "NEW", ("goal:4:declared",)),
     ]
-    assert {it.kind for it in found} == {"initiative"}
+    assert {item.kind for item in found} == {"initiative"}
 
 
 def test_a_graph_that_is_emptied_without_a_tombstone_is_gone(tmp_path: Path) -> None:
     append(tmp_path, f"A {ABOUT}")
     append(tmp_path, f"D {ABOUT}")
 
-    assert [it.change_type for it in changes(tmp_path)] == [ChangeType.NEW, ChangeType.GONE]
+    assert [change.change_type for change in changes(tmp_path)] == [ChangeType.NEW, ChangeType.GONE]
 
 
 def test_rows_of_one_record_that_stand_apart_in_an_entry_are_one_change(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_rows_of_one_record_that_stand_apart_in_an_entry_are_one_change(tmp_path
 
     found = changes(tmp_path)
 
-    assert [(it.name, it.change_type) for it in found] == [("x/2", ChangeType.NEW), ("x/1", ChangeType.NEW)]
+    assert [(item.name, item.change_type) for item in found] == [("x/2", ChangeType.NEW), ("x/1", ChangeType.NEW)]
     assert found[1].leaves == ("goal:3:declared",)
 
 
@@ -83,7 +83,7 @@ def test_rows_of_one_record_that_stand_apart_in_an_entry_are_one_change(tmp_path
 def test_what_a_classifier_suggests_or_no_concept_is_in_no_set(tmp_path: Path, row: str) -> None:
     append(tmp_path, f"A {ABOUT}", f"A {row}")
 
-    assert [it.leaves for it in changes(tmp_path)] == [()]
+    assert [change.leaves for change in changes(tmp_path)] == [()]
 
 
 def test_graphs_that_are_no_records_have_no_place(tmp_path: Path) -> None:
@@ -112,8 +112,8 @@ def test_a_list_as_it_was_at_a_place_has_each_record_where_it_last_changed_befor
         assert file
         then, now = (change_reader.changes(file, change_reader.ALL, 0, 1_000, 1_000, place) for place in (380, 466))
 
-    assert [it.number for it in then if it.number <= 380] == list(range(1, 381))
-    assert (len({it.name for it in now}), len(now)) == (407, 407)
+    assert [item.number for item in then if item.number <= 380] == list(range(1, 381))
+    assert (len({item.name for item in now}), len(now)) == (407, 407)
 
 
 def snapshot(folder: Path, number: int, position: int) -> None:

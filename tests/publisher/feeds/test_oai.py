@@ -33,7 +33,7 @@ def asked(still: Still, **arguments: str) -> Any:
 
 
 def texts(answer: Any, name: str) -> list[str]:
-    return [it.text for it in answer.iter(f"{OAI}{name}")]
+    return [item.text for item in answer.iter(f"{OAI}{name}")]
 
 
 def listed(still: Still, **arguments: str) -> list[Any]:
@@ -72,7 +72,7 @@ def schema() -> etree.XMLSchema:
         {"verb": "ListRecords", "metadataPrefix": "<&>"},
         {},
     ],
-    ids=lambda it: "&".join(it.values()).replace("/", "_"),
+    ids=lambda item: "&".join(item.values()).replace("/", "_"),
 )
 def test_every_answer_is_valid_by_the_schema(still: Still, schema: etree.XMLSchema, arguments: dict[str, str]) -> None:
     for page in listed(still, **arguments) if arguments.get("verb", "").startswith("ListRecords") else [asked(still, **arguments)]:
@@ -114,7 +114,7 @@ def test_the_envelope_of_other_formats_is_valid_too(still: Still, schema: etree.
 def test_what_a_harvester_does_wrong_has_its_code(still: Still, arguments: dict[str, str], code: str) -> None:
     answer = asked(still, **arguments)
 
-    assert [it.get("code") for it in answer.iter(f"{OAI}error")] == [code]
+    assert [item.get("code") for item in answer.iter(f"{OAI}error")] == [code]
     echoed = dict(answer.find(f"{OAI}request").attrib)
     assert echoed == ({} if code in ("badVerb", "badArgument") else arguments)
 
@@ -151,19 +151,19 @@ def test_there_are_sets_by_registry_line_goal_country_and_kind(still: Still) -> 
 
 @pytest.mark.parametrize("name", ["source:alpha", "line:C1", "goal:4:declared", "country:604", "kind:event", "kind"])
 def test_a_set_has_just_the_records_whose_headers_name_it(still: Still, name: str) -> None:
-    every = [it for page in listed(still, verb="ListIdentifiers", metadataPrefix="rdf") for it in page.iter(f"{OAI}header")]
-    of = [it for page in listed(still, verb="ListIdentifiers", metadataPrefix="rdf", set=name) for it in page.iter(f"{OAI}header")]
+    every = [item for page in listed(still, verb="ListIdentifiers", metadataPrefix="rdf") for item in page.iter(f"{OAI}header")]
+    of = [item for page in listed(still, verb="ListIdentifiers", metadataPrefix="rdf", set=name) for item in page.iter(f"{OAI}header")]
 
-    wanted = [it for it in every if any(spec == name or spec.startswith(f"{name}:") for spec in texts(it, "setSpec"))]
-    assert [etree.tostring(it) for it in of] == [etree.tostring(it) for it in wanted]
+    wanted = [item for item in every if any(spec == name or spec.startswith(f"{name}:") for spec in texts(item, "setSpec"))]
+    assert [etree.tostring(item) for item in of] == [etree.tostring(item) for item in wanted]
     assert of
 
 
 def test_a_set_lists_its_deleted_records(still: Still) -> None:
     pages = listed(still, verb="ListIdentifiers", metadataPrefix="rdf", set="country:404")
-    gone = [it for page in pages for it in page.iter(f"{OAI}header")]
+    gone = [item for page in pages for item in page.iter(f"{OAI}header")]
 
-    deleted = {texts(it, "identifier")[0] for it in gone if it.get("status") == "deleted"}
+    deleted = {texts(item, "identifier")[0] for item in gone if item.get("status") == "deleted"}
     assert deleted == {f"{IRIS.base}record/demo/i%2F{number}" for number in range(101, 115, 2)}
 
 
@@ -177,7 +177,7 @@ def test_what_is_gone_is_a_header_without_metadata(still: Still) -> None:
 def test_dublin_core_has_titles_by_language_and_what_catalogues_want(still: Still) -> None:
     answer = asked(still, verb="GetRecord", metadataPrefix="oai_dc", identifier=ONE)
 
-    dc = [(it.tag.rpartition("}")[2], it.get(LANGUAGE), it.text) for it in answer.find(".//{*}dc")]
+    dc = [(item.tag.rpartition("}")[2], item.get(LANGUAGE), item.text) for item in answer.find(".//{*}dc")]
     assert ("title", "en", "Renamed 7") in dc
     assert ("title", "fr", "Réseau «7» & <frères>") in dc
     assert ("publisher", "en", "Ministry of ICT") in dc
@@ -224,7 +224,7 @@ def test_a_list_states_its_size_and_position(still: Still) -> None:
     pages = listed(still, verb="ListRecords", metadataPrefix="rdf")
 
     tokens_ = [page.find(f".//{OAI}resumptionToken") for page in pages]
-    assert [(it.get("completeListSize"), it.get("cursor")) for it in tokens_] == [("407", str(at)) for at in range(0, 407, 100)]
+    assert [(item.get("completeListSize"), item.get("cursor")) for item in tokens_] == [("407", str(at)) for at in range(0, 407, 100)]
     assert tokens_[-1].text is None
     assert sum(len(texts(page, "datestamp")) for page in pages) == 407
 
@@ -236,13 +236,13 @@ def test_a_list_of_one_page_has_no_token(still: Still) -> None:
 
 
 def test_from_and_until_are_inclusive(still: Still) -> None:
-    stamps = [it for page in listed(still, verb="ListIdentifiers", metadataPrefix="rdf") for it in texts(page, "datestamp")]
+    stamps = [text for page in listed(still, verb="ListIdentifiers", metadataPrefix="rdf") for text in texts(page, "datestamp")]
     since = max(stamps)
 
     found = asked(still, verb="ListIdentifiers", metadataPrefix="rdf", **{"from": since, "until": since})
 
     assert set(texts(found, "datestamp")) == {since}
-    assert len(texts(found, "datestamp")) == sum(it == since for it in stamps)
+    assert len(texts(found, "datestamp")) == sum(stamp == since for stamp in stamps)
 
 
 def test_a_datestamp_is_when_it_could_be_heard_here_and_not_when_the_run_began(still: Still) -> None:

@@ -65,7 +65,7 @@ def shown_states(data: Path, service: Answering, after: int, last: int) -> dict[
         assert file
         wanted = change_reader.changes(file, change_reader.ALL, after, last, 1_000)
     found = asyncio.run(read_states(cast(QueryService, service), wanted))
-    return {it.graph: plain(it.lines()) for it in found}
+    return {item.graph: plain(item.lines()) for item in found}
 
 
 def test_a_store_that_is_an_entry_behind_is_asked_again(data: Path) -> None:

@@ -21,7 +21,7 @@ def page(url: str, **arguments: str) -> tuple[list[str], str | None]:
     """Return the identifiers of a page of a list, and the token of the next."""
     answer = etree.fromstring(httpx.get(f"{url}/oai", params={"verb": "ListRecords", **arguments}).content)
     assert answer.find(f"{OAI}error") is None
-    return [it.text for it in answer.iter(f"{OAI}identifier")], answer.findtext(f".//{OAI}resumptionToken") or None
+    return [item.text for item in answer.iter(f"{OAI}identifier")], answer.findtext(f".//{OAI}resumptionToken") or None
 
 
 def test_a_token_outlives_a_commit_a_release_a_restart_and_the_loss_of_the_store(tmp_path: Path) -> None:

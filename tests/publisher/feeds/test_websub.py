@@ -71,7 +71,7 @@ async def test_the_hub_is_pinged_once_per_change_and_again_after_an_outage(opene
         later = await WebSubNotifier(HUB, opened, client).step()  # as after a restart
         again = await announcer.step()
 
-    feeds = {it for result in hub.pings for it in result}
+    feeds = {item for result in hub.pings for item in result}
     assert (first, again) == (0, 0)
     assert later == len(feeds) == sum(map(len, hub.pings))
     assert {f"{IRIS.base}feeds/{name}.atom" for name in ("all", "source/demo", "country/404", "goal/4", "goal/4/declared")} <= feeds
