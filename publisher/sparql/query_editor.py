@@ -7,6 +7,8 @@ from pathlib import Path
 
 import structlog
 
+from languages.request_locale import LANGUAGES
+from languages.translations import gettext
 from languages.translations import gettext as _
 from publisher.pages.templating import BUNDLE_FOLDER
 from publisher.rdf.results import Row
@@ -176,11 +178,9 @@ def editor_for_example(service: QueryService, name: str | None) -> EditorState:
 
 def editor_for_query(service: QueryService, text: str) -> EditorState:
     """Return the state of the page for the query *text* of another page's link. The reader runs it, not the page."""
-    title, about = (
-        "The query behind the numbers",
-        "It is that of the page you come from. Ask it as it is, or change it.",
-    )
-    query_example = Example("shown", "", "select", title, about, (), text, 0)
+    title, about = gettext("Query behind the numbers"), "The query of the page that you came from. Run it, or change it first."
+    titles = tuple((language, title) for language in LANGUAGES)
+    query_example = Example("shown", "", "select", titles, about, (), text, 0)
     return EditorState(
         query_example, True, False, examples(service.iris), _releases(service.data / "releases")
     )

@@ -49,7 +49,7 @@ def test_no_language_is_given_where_none_is_detected(text: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("it", "property_"),
+    ("resource", "property_"),
     [
         (Event(key="1", venue=Text(TEXTS["es"])), "https://w3id.org/wsis-stocktaking/ns#venue"),
         (Post(key="1", content=Text(TEXTS["es"])), "http://rdfs.org/sioc/ns#content"),

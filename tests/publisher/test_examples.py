@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import html
 import json
 import re
 
@@ -29,7 +30,7 @@ def test_there_are_at_least_25_with_names_and_places_of_their_own():
     assert [item.place for item in THEM] == list(range(1, len(THEM) + 1))
 
 
-@pytest.mark.parametrize("it", THEM, ids=lambda item: item.name)
+@pytest.mark.parametrize("item", THEM, ids=lambda item: item.name)
 async def test_an_example_answers_something(item, service):
     (outcome,) = [outcome async for outcome in run_examples(service, [item])]
 
@@ -37,7 +38,7 @@ async def test_an_example_answers_something(item, service):
     assert outcome.rows > 0
 
 
-@pytest.mark.parametrize("it", THEM, ids=lambda item: item.name)
+@pytest.mark.parametrize("item", THEM, ids=lambda item: item.name)
 def test_an_example_says_what_it_does_and_declares_what_it_uses(item):
     body = re.sub(r'"[^"]*"|<[^>]*>', "", item.text)
 
@@ -48,7 +49,7 @@ def test_an_example_says_what_it_does_and_declares_what_it_uses(item):
     assert declared == used
 
 
-@pytest.mark.parametrize("it", THEM, ids=lambda item: item.name)
+@pytest.mark.parametrize("item", THEM, ids=lambda item: item.name)
 def test_how_a_claim_came_to_be_is_never_mixed_unasked(item):
     named = set(re.findall(r"wsis:(crosswalked|suggested)(?:Goal|Target|ActionLine)", item.text))
 
@@ -164,3 +165,12 @@ def test_the_command_refuses_a_name_that_it_does_not_know(tmp_path):
 
     assert done.exit_code == 2
     assert "stocktake examples list" in re.sub(r"\s*│?\s+│?\s*", " ", done.output)
+
+
+@pytest.mark.parametrize("path", ["/examples", "/sparql"])
+async def test_titles_are_in_the_language_of_the_page(client, path):
+    assert {tuple(sorted(language for language, _ in item.titles)) for item in THEM} == {("ar", "en", "es", "fr", "ru", "zh")}
+
+    page = (await client.get(path, headers=HTML, params={"lang": "zh"})).text
+
+    assert [item.name for item in THEM if f">{html.escape(item.title_in('zh'))}<" not in page] == []

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from pyoxigraph import RdfFormat, Triple, parse
+from pyoxigraph import Literal, RdfFormat, Triple, parse
 
 from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import BASE, Iris
@@ -18,16 +18,25 @@ KINDS = ("select", "ask", "construct")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An example query; *kind* is one of KINDS, *place* its position in the list."""
+    """An example query; *kind* is one of KINDS, *place* its position in the list, *titles* are pairs of language and text."""
 
     name: str
     iri: str
     kind: str
-    title: str
+    titles: tuple[tuple[str, str], ...]
     comment: str
     keywords: tuple[str, ...]
     text: str
     place: int
+
+    @property
+    def title(self) -> str:
+        """Return the English title."""
+        return self.title_in("en")
+
+    def title_in(self, language: str) -> str:
+        """Return the title in one of the six languages of the pages."""
+        return dict(self.titles)[language]
 
     def question(self, base: str, rows: int | None = None) -> QueryRequest:
         """Return the query with countable formats: JSON for tables, N-Triples for graphs."""
@@ -59,9 +68,13 @@ def _parsed(path: Path, iris: Iris) -> list[Triple]:
 
 def _read(path: Path, iris: Iris) -> Example:
     values: dict[str, list[str]] = {}
+    titles: dict[str, str] = {}
     for triple in _parsed(path, iris):
+        if triple.predicate.value == f"{RDFS}label" and isinstance(triple.object, Literal):
+            titles[triple.object.language or ""] = triple.object.value
         values.setdefault(triple.predicate.value, []).append(str(getattr(triple.object, "value", "")))
     ((kind, text),) = ((kind, text) for kind in KINDS for text in values.get(SH + kind, []))
-    (title,), (comment,), (position,) = values[f"{RDFS}label"], values[f"{RDFS}comment"], values[f"{SCHEMA}position"]
+    (comment,), (position,) = values[f"{RDFS}comment"], values[f"{SCHEMA}position"]
     keywords = tuple(values[f"{SCHEMA}keywords"])
-    return Example(path.stem, f"{iris.base}examples/{path.stem}", kind, title, comment, keywords, text.strip() + "\n", int(position))
+    address, query = f"{iris.base}examples/{path.stem}", text.strip() + "\n"
+    return Example(path.stem, address, kind, tuple(titles.items()), comment, keywords, query, int(position))
