@@ -10,12 +10,14 @@ import typer
 
 from vocab.check import check_files
 from vocab.iris import BASE
+from vocab.scheme_summary import summaries
 from vocab.schemes import read_files
 
 app = typer.Typer(no_args_is_help=True, help="The vocabulary: ontology, concept schemes and crosswalks.")
 
 Files = Annotated[list[Path] | None, typer.Argument(help="Turtle files to check with the vocabulary; none: the vocabulary itself.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, one object for each problem.")]
+SchemesAsJson = Annotated[bool, typer.Option("--json", help="Print JSON, one object for each scheme.")]
 Base = Annotated[str, typer.Option("--base", envvar="STOCKTAKE_BASE", help="Base of the IRIs.")]
 
 
@@ -46,3 +48,20 @@ def check(files: Files = None, as_json: Json = False, base: Base = BASE) -> None
         checked = len(names) or len(contents)
         typer.echo(f"{len(problems)} problem{'' if len(problems) == 1 else 's'} in {checked} file{'' if checked == 1 else 's'}")
     raise typer.Exit(int(bool(problems)))
+
+
+@app.command()
+def summary(as_json: SchemesAsJson = False, base: Base = BASE) -> None:
+    """Count the concepts of each scheme: complete in which languages, with a source, unverified.
+
+    The last row counts the terms of the ontology.
+    """
+    rows = list(summaries(base))
+    if as_json:
+        typer.echo(json.dumps([row._asdict() for row in rows], indent=2))
+        return
+    head = ("scheme", "concepts", "languages complete", "sourced", "unverified")
+    table = [head, *((row.name, str(row.concepts), " ".join(row.languages), str(row.sourced), str(row.unverified)) for row in rows)]
+    widths = [max(len(line[column]) for line in table) for column in range(len(head))]
+    for line in table:
+        typer.echo("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip())

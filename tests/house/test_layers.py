@@ -27,7 +27,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"terms"},
         {"change_log", "check", "properties", "run_statistics", "schemes", "tombstone"},
         {"action_lines", "describe", "field_changes", "label_index", "mapping_sets", "provenance"},
-        {"countries", "goals", "release"},
+        {"countries", "goals", "release", "scheme_summary"},
         {"cli", "crosswalks"},
     ),
     "shapes": ({"batch", "examples", "result"}, {"engines", "rules"}, {"validate"}, {"cli"}),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import get_args
 
@@ -13,8 +14,9 @@ from shapes.examples import Example, examples
 from shapes.result import Result, Severity
 from shapes.rules import message, rules, shapes_digest, turtle
 from shapes.validate import EngineName, validate, validate_many
-from vocab.iris import BASE
-from vocab.schemes import concepts, statements
+from vocab.iris import BASE, Iris
+from vocab.run_statistics import RunStatistics, describe_run
+from vocab.schemes import concepts, schemes, statements
 
 DOCS = Path(__file__).parents[2] / "docs" / "reference" / "shapes.md"
 EVERY = list(examples())
@@ -65,6 +67,7 @@ def test_only_what_cannot_be_published_is_withheld() -> None:
         "ResourceTitle", "ResourceTitleBlank", "ResourceIdentifier", "ResourceIdentifierBlank", "ResourceParty",
         "ClassificationBasis", "OrganizationName", "OrganizationNameMail", "EventStartGiven", "PostContentActive",
         "MatrixLine", "MatrixConcept", "MatrixStatus", "MatrixSource", "PlaceMail", "ResourceMail",
+        "ConceptLabel", "ConceptOneLabel", "ConceptScheme", "ConceptBroader", "RunSource", "RunStart", "RunEnd", "RunOrder", "RunOutcome",
     }  # fmt: skip
 
 
@@ -97,6 +100,23 @@ def test_the_regions_of_a_rule_are_the_areas_that_are_no_countries() -> None:
     areas = {iri.rpartition("/")[2] for iri, area in concepts("area").items() if country not in area.types}
 
     assert set(re.findall(r"area:(\d{3})", regions)) == {code for code in areas if code.isdigit()}
+
+
+@pytest.mark.parametrize("scheme", schemes())
+def test_every_concept_keeps_the_rules(scheme: str) -> None:
+    (lines,) = (lines for graph, lines in statements() if graph == f"{BASE}scheme/{scheme}")
+
+    assert validate(lines).results == ()
+
+
+def test_the_description_of_a_run_keeps_the_rules() -> None:
+    noon = datetime(2026, 1, 1, 12, tzinfo=UTC)
+    run = RunStatistics(run="kenya.1", source="kenya", started=noon, ended=noon, state="committed", fetched=3, network={"sent": 2})
+
+    without_outcome = [statement for statement in describe_run(run, Iris()) if "#outcome>" not in statement]
+
+    assert validate(describe_run(run, Iris())).results == ()
+    assert {result.shape.rpartition("#")[2] for result in validate(without_outcome).results} >= {"RunOutcome"}
 
 
 def test_every_link_of_the_matrix_keeps_the_rules() -> None:

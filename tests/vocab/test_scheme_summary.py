@@ -1,0 +1,40 @@
+"""The summary of the vocabulary counts what its files say."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+from vocab.cli import app
+from vocab.scheme_summary import LANGUAGES, SchemeSummary, summaries
+from vocab.schemes import concepts, schemes
+
+EVERY = {item.name: item for item in summaries()}
+
+
+def test_every_scheme_and_the_ontology_have_a_row() -> None:
+    assert list(EVERY) == [*schemes(), "ns"]
+
+
+@pytest.mark.parametrize("name", schemes())
+def test_counts_are_those_of_the_concepts(name: str) -> None:
+    members = concepts(name).values()
+    complete = tuple(tag for tag in LANGUAGES if all(any(label.language == tag for label in item.labels) for item in members))
+
+    assert EVERY[name].concepts == len(members)
+    assert set(EVERY[name].languages) <= set(complete)
+    assert "en" in EVERY[name].languages
+
+
+def test_a_scheme_without_a_source_counts_none_and_a_note_of_the_scheme_counts_for_all() -> None:
+    assert (EVERY["status"].sourced, EVERY["status"].unverified) == (0, 5)
+    assert (EVERY["dac-purpose"].sourced, EVERY["dac-purpose"].unverified) == (EVERY["dac-purpose"].concepts, 0)
+
+
+def test_the_command_prints_a_row_for_each_scheme_and_the_same_as_json() -> None:
+    text, rows = (CliRunner().invoke(app, ["summary", *flags]).stdout for flags in ([], ["--json"]))
+
+    assert [line.split()[0] for line in text.splitlines()[1:]] == list(EVERY)
+    assert [SchemeSummary(**{**row, "languages": tuple(row["languages"])}) for row in json.loads(rows)] == list(EVERY.values())
