@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from datetime import date, datetime
+from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
@@ -46,7 +47,7 @@ def _babel_locale(language: str) -> Locale:
     return Locale.parse({"zh": "zh_Hans"}.get(language, language))
 
 
-def format_number(value: int) -> str:
+def format_number(value: int | Decimal) -> str:
     """Write a number as the language of the request does; in English with thin spaces between thousands."""
     language = current_locale().language
     if language == "en":

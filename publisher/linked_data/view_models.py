@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import NamedTuple
 
 from publisher.rdf.results import Term
@@ -22,6 +23,19 @@ class Claim(NamedTuple):
     basis: str
     word: str | None
     confidence: float | None
+    percentage: float | None = None  # of the thing, that the source assigns to the concept
+    evidence: Term | None = None
+    page: Term | None = None  # that the source cites as evidence
+
+
+class AmountView(NamedTuple):
+    """An amount of money in its own currency."""
+
+    value: Decimal
+    currency: str | None
+    name: Term | None
+    start: Term | None
+    end: Term | None
 
 
 class Party(NamedTuple):
@@ -69,6 +83,10 @@ class ThingView:
     prizes: tuple[PrizeView, ...]
     places: tuple[MapPoint, ...]
     remarks: tuple[ValidationNote, ...]
+    amounts: tuple[AmountView, ...] = ()
+    periods: tuple[tuple[Term | None, Term | None], ...] = ()  # what the thing is about: start and end
+    outcomes: tuple[str, ...] = ()  # IRIs of their nodes
+    files: tuple[str, ...] = ()  # IRIs of their nodes
 
 
 def build_view(description: Description, record: str) -> ThingView:
@@ -86,6 +104,12 @@ def build_view(description: Description, record: str) -> ThingView:
         ),
         places=tuple(_point(description, part.value) for part in description.all("schema:location")),
         remarks=tuple(_note(description, part.value) for part in description.all("wsis:result", record)),
+        amounts=tuple(filter(None, (_amount(description, part) for part in _parts(description, "wsis:amount")))),
+        periods=tuple(
+            (description.one("dcat:startDate", part), description.one("dcat:endDate", part)) for part in _parts(description, "dct:temporal")
+        ),
+        outcomes=_parts(description, "wsis:projectOutcome"),
+        files=_parts(description, "dcat:distribution"),
     )
 
 
@@ -111,9 +135,26 @@ def _claim(description: Description, concept: Term, basis: str) -> Claim:
     for part in description.subjects("wsis:concept", concept.value) if concept.is_iri else ():
         stated = description.one("wsis:basis", part)
         if stated and stated.value.endswith(basis):
-            word, confidence = description.one("wsis:sourceWord", part), description.one("wsis:confidence", part)
-            return Claim(concept, basis, word.value if word else None, float(confidence.value) if confidence else None)
+            word, evidence = description.one("wsis:sourceWord", part), description.one("wsis:evidence", part)
+            confidence, percentage = (
+                float(number.value) if (number := description.one(f"wsis:{name}", part)) else None
+                for name in ("confidence", "percentage")
+            )
+            page = description.one("dct:source", part)
+            return Claim(concept, basis, word.value if word else None, confidence, percentage, evidence, page)
     return Claim(concept, basis, None, None)
+
+
+def _amount(description: Description, part: str) -> AmountView | None:
+    value, currency = description.one("schema:value", part), description.one("schema:currency", part)
+    name, start, end = (description.one(f"schema:{name}", part) for name in ("name", "validFrom", "validThrough"))
+    return AmountView(Decimal(value.value), currency.value if currency else None, name, start, end) if value else None
+
+
+def _parts(description: Description, name: str) -> tuple[str, ...]:
+    """Return the nodes that a property leads to, by their numbers."""
+    nodes = (term.value for term in description.all(name) if term.is_iri)
+    return tuple(sorted(nodes, key=_code_order))
 
 
 def _party(description: Description, role: str, term: Term) -> Party:

@@ -66,6 +66,8 @@ class Pages:
         self._templates.globals.update(
             languages=LANGUAGES, locale=current_locale, format_number=format_number, format_datetime=format_datetime, label_of=self.label
         )
+        self._templates.globals.update(term_name=self.term_name
+        )
 
     def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
         """Render *template* with *values*; *code* is the answer's status."""
@@ -76,6 +78,11 @@ class Pages:
         """Return the name of what *term* names: the vocabulary's in the language of the visit, else the one that *it* knows."""
         known = label(str(term), current_locale().language, self.iris.base)
         return gettext(known) if known else named.name(term)
+
+    def term_name(self, named: Labeled, name: str) -> str:
+        """Return the label of a term of our ontology in the language of the visit, with a capital letter."""
+        text = self.label(named, f"{self.iris.ns}{name}")
+        return text[:1].upper() + text[1:]
 
     def rule_message(self, shape: str) -> str | None:
         """Return the message of a validation rule in the language of the request; None if there is no such rule."""

@@ -18,7 +18,23 @@ from publisher.app import create_app
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from vocab.describe import describe, quads
-from vocab.initiative import Basis, Claim, Document, Event, Initiative, Party, Place, Prize, Resource, Role, Text
+from vocab.initiative import (
+    Amount,
+    Basis,
+    Claim,
+    Document,
+    Event,
+    File,
+    Initiative,
+    Outcome,
+    Party,
+    Period,
+    Place,
+    Prize,
+    Resource,
+    Role,
+    Text,
+)
 from vocab.iris import Iris
 from vocab.provenance import Provenance, Registry, SourceStatus, ValidationNote, describe_record, describe_source, describe_source_statuses
 from vocab.run_statistics import RunStatistics, describe_run
@@ -69,11 +85,17 @@ RICH = Initiative(
         Claim(IRIS.concept("action-line", "C2"), Basis.CROSSWALKED, "infrastructure"),
         Claim(IRIS.concept("action-line", "C4"), Basis.SUGGESTED, None, 0.81),
     ),
-    goals=(Claim("http://metadata.un.org/sdg/3"), Claim("http://metadata.un.org/sdg/9", Basis.CROSSWALKED, "SDG9")),
+    goals=(
+        Claim("http://metadata.un.org/sdg/3", percentage=60, evidence=Text("It heals.", "en"), evidence_page="https://example.org/why"),
+        Claim("http://metadata.un.org/sdg/9", Basis.CROSSWALKED, "SDG9"),
+    ),
     targets=(Claim("http://metadata.un.org/sdg/3.8"),),
     subjects=(Text("telehealth", "en"),),
     start="2024-02-01",
     end="2027-01-31",
+    planned_end="2026-12-31",
+    amounts=(Amount(1_250_000.5, "KES", Text("original budget", "en"), "2024-01-01", "2024-12-31"),),
+    outcomes=(Outcome((Text("Clinics connected", "en"),), (Text("Ten clinics.", "en"),), "output"),),
     coverage=IRIS.concept("coverage", "national"),
     status=IRIS.concept("status", "ongoing"),
     activity_types=(IRIS.concept("activity-type", "project"),),
@@ -102,7 +124,13 @@ THINGS: tuple[Resource, ...] = (
         key="evil", titles=(Text(HOSTILE, "en"),), pages=("https://example.org/?a=1&b='x'",), subjects=(Text("javascript:alert(1)"),)
     ),
     Event(key="e1", titles=(Text("Forum on digital health", "en"),), start="2025-05-01", venue=Text("Geneva", "en")),
-    Document(key="file.ttl", titles=(Text("Good practice report", "en"),)),
+    Document(
+        key="file.ttl",
+        titles=(Text("Good practice report", "en"),),
+        periods=(Period("1990", "1999"),),
+        files=(File("https://example.org/report", "https://example.org/report.pdf", Text("As PDF", "en"), "application/pdf"),),
+        access_rights="Open to all",
+    ),
     *(plain(number) for number in range(120)),
 )
 

@@ -438,6 +438,23 @@ async def test_an_initiative_shows_its_places_relations_history_and_how_to_cite_
         assert "<title>Marsabit</title>" in text
 
 
+async def test_an_initiative_shows_its_money_planned_dates_results_and_evidence(client):
+    text = await page(client, "/page/initiative/demo/a%2F1")
+
+    assert "1\u202f250\u202f000.5 KES" in text
+    for words in ("original budget", "Planned end", "Clinics connected", "Ten clinics.", "output", "Evidence", "It heals.", "60 %"):
+        assert words in text
+    assert 'href="https://example.org/why"' in text
+    assert "Fin prévue" in await page(client, "/page/initiative/demo/a%2F1", **{"Accept-Language": "fr"})
+
+
+async def test_a_document_shows_its_files_and_the_time_that_it_covers(client):
+    text = await page(client, "/page/document/demo/file.ttl.html")
+
+    for words in ("As PDF", "https://example.org/report.pdf", "application/pdf", "1990", "1999", "Open to all"):
+        assert words in text
+
+
 async def test_an_organization_is_drawn_with_its_partners(client):
     text = await page(client, "/page/organization/demo/ministry-of-health")
 
