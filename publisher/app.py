@@ -36,6 +36,7 @@ from publisher.releases.object_store import follow_releases
 from publisher.routes import ROUTERS
 from publisher.sparql.exporter import Exporter
 from publisher.sparql.exports import ExportQueue
+from publisher.sparql.responses import ENGINE_HEADER
 from publisher.sparql.rewriting import TEXT_HEADER
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import data_version
@@ -148,7 +149,7 @@ def _add_middleware(app: FastAPI, service: QueryService, start: FirstStart, url:
         allow_origins=["*"],
         allow_methods=["GET", "HEAD", "POST", "DELETE", "OPTIONS"],
         allow_headers=["*"],
-        expose_headers=[*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER],
+        expose_headers=[*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER, ENGINE_HEADER],
     )
     # Outermost, so that it adds headers to the responses of all others.
     app.add_middleware(SecurityMiddleware, budget=service.rate_limiter, url=url)

@@ -20,6 +20,8 @@ from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import client_key
 from publisher.store.workers.worker import Answer
 
+ENGINE_HEADER = "Stocktake-Engine"  # columns or store
+
 # Values of Cache-Status (https://www.rfc-editor.org/rfc/rfc9211)
 _HIT, _SHARED, _MISS, _BYPASS = (f"stocktake; {how}" for how in ("hit", "fwd=miss; collapsed", "fwd=miss", "fwd=bypass"))
 
@@ -54,8 +56,8 @@ class _PendingQuery:
     def store(self, answer: Answer, body: bytes) -> Entry:
         snapshot = self.release or self.service.snapshot_of(answer)
         if snapshot is None or answer.cut:
-            return Entry(answer.suffix, "", body, answer.seconds, answer.cut)
-        entry = Entry(answer.suffix, entity_tag(snapshot, self.packed), body, answer.seconds)
+            return Entry(answer.suffix, "", body, answer.seconds, answer.cut, answer.engine)
+        entry = Entry(answer.suffix, entity_tag(snapshot, self.packed), body, answer.seconds, engine=answer.engine)
         cache, version = self.cache_and_version if self.release else (self.service.cache, snapshot.version)
         cache.put(version, self.key, entry)
         return entry
@@ -77,6 +79,7 @@ async def answer_query(
     if question.volatile or not (release or service.is_consistent):
         answer = await run_query(request, service, question, seconds)
         headers = {"Content-Type": media_type(answer.suffix), "Vary": "Accept", "Cache-Control": "no-store", "Cache-Status": _BYPASS}
+        headers |= _engine_header(answer.engine)
         return await send_answer(answer, headers, service.disk_quota)
     # Surrounding white space does not change the result; it only moves the position of a syntax error.
     packed = replace(question, text=question.text.strip(" \t\r\n")).pack()
@@ -132,13 +135,13 @@ async def _coalesced(pending: _PendingQuery) -> Response:
         pending.request, pending.service, pending.question, pending.seconds
     )  # the shared response was too large to wait for
     return await send_answer(
-        answer, _headers(answer.suffix, pending, pending.release or pending.service.snapshot_of(answer)), pending.service.disk_quota
+        answer, _headers(answer, pending, pending.release or pending.service.snapshot_of(answer)), pending.service.disk_quota
     )
 
 
 def _streamed(pending: _PendingQuery, flight: SharedResponse) -> Response:
     assert flight.answer
-    headers = _headers(flight.answer.suffix, pending, _snapshot(pending, flight))
+    headers = _headers(flight.answer, pending, _snapshot(pending, flight))
     return StreamedAnswer(flight.chunks(), flight, flight.answer, headers, pending.service.disk_quota)
 
 
@@ -146,9 +149,15 @@ def _snapshot(pending: _PendingQuery, flight: SharedResponse) -> Snapshot | None
     return pending.release or (pending.service.snapshot_of(flight.answer) if flight.answer else None)
 
 
-def _headers(suffix: str, pending: _PendingQuery, snapshot: Snapshot | None) -> dict[str, str]:
+def _headers(answer: Answer, pending: _PendingQuery, snapshot: Snapshot | None) -> dict[str, str]:
     etag = entity_tag(snapshot, pending.packed) if snapshot else ""
-    return {"Content-Type": media_type(suffix), "Cache-Status": _MISS, **_validators(etag, snapshot)}
+    headers = {"Content-Type": media_type(answer.suffix), "Cache-Status": _MISS, **_validators(etag, snapshot)}
+    return headers | _engine_header(answer.engine)
+
+
+def _engine_header(engine: str) -> dict[str, str]:
+    """Return the header that names what answered; nothing for an external store."""
+    return {ENGINE_HEADER: engine} if engine else {}
 
 
 def _validators(etag: str, snapshot: Snapshot | None) -> dict[str, str]:
@@ -170,5 +179,6 @@ def _unchanged(request: Request, etag: str, current: Snapshot) -> Response | Non
 def _complete(request: Request, entry: Entry, snapshot: Snapshot | None, how: str) -> Response:
     headers = {"Content-Type": media_type(entry.suffix), "Cache-Status": how, **_validators(entry.etag, snapshot)}
     headers["Content-Length"] = str(len(entry.body))
+    headers |= _engine_header(entry.engine)
     headers |= cost_headers(entry.seconds if how is _MISS else 0.0, entry.cut)  # a cached response costs nothing
     return Response(b"" if request.method == "HEAD" else entry.body, headers=headers)

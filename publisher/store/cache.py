@@ -24,13 +24,17 @@ _OVERHEAD = 1_000  # bytes that an entry takes beside its body
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An answer as it was sent: *suffix* names its format; *seconds* is what it cost once, *cut* where it ended early."""
+    """An answer as it was sent: *suffix* names its format; *seconds* is what it cost once, *cut* where it ended early.
+
+    *engine* names what answered.
+    """
 
     suffix: str
     etag: str
     body: bytes
     seconds: float = 0.0
     cut: Truncation | None = None
+    engine: str = ""
 
 
 class Cache:

@@ -18,6 +18,7 @@ from publisher.facets.updater import FacetUpdater
 from publisher.projections.journal_reader import JournalCursor, JournalReader
 from publisher.search.updater import SearchUpdater
 from publisher.store.apply import apply, count, digest, rebuild_default_graph, replace_graph
+from publisher.store.columns.updater import ColumnUpdater
 from publisher.store.runner import Runner, StoreState
 from publisher.store.snapshots import ProjectionPaths, Snapshot, create_snapshot
 from publisher.store.status_watcher import StatusFile
@@ -176,6 +177,7 @@ def open_runner(
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
     report: Callable[[str], None] = ignore_report,
 ) -> Runner[EmbeddedStore]:
-    """Open the store in *folder* (as ``EmbeddedStore``) with its facets and search index."""
+    """Open the store in *folder* (as ``EmbeddedStore``) with its facets, search index and columns."""
     store = EmbeddedStore(reader, folder, status, status_graph, now, report)
-    return Runner(store, (FacetUpdater(folder / "tables", reader), SearchUpdater(folder / "text", reader)))
+    facets, search = FacetUpdater(folder / "tables", reader), SearchUpdater(folder / "text", reader)
+    return Runner(store, (facets, search, ColumnUpdater(folder / "columns", reader)))

@@ -2,30 +2,37 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from contextlib import closing
+from itertools import count
 from pathlib import Path
 from random import Random
 
 import duckdb
+import httpx
 import pytest
 from column_store import columns_of, columns_of_unmerged, comparable, merged_store, rows, solutions
 from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 from pyoxigraph import Literal, Quad, QueryResultsFormat, Store
 from random_queries import GRAPHS, NODES, PREDICATES, QueryGenerator, random_quads, typed
 from w3c_suite import SUITE, Case, cases, load, result_set, table
+from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.projections.journal_reader import JournalReader
 from publisher.store.columns.database import TABLES, ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.relations import NotCompiled
+from publisher.store.columns.snapshot_columns import SnapshotColumns, open_columns
 from publisher.store.columns.staging import Stage, TermCollision
 from publisher.store.columns.terms import is_unchanged, stored_rows, term_id
 from publisher.store.columns.updater import FILE, ColumnUpdater
-from publisher.store.embedded import EmbeddedStore
+from publisher.store.embedded import EmbeddedStore, open_runner
+from publisher.store.query_service import QueryService
 from publisher.store.runner import Runner
-from publisher.store.workers.column_reader import ColumnSnapshot, compiled_answer
+from publisher.store.workers.column_reader import ColumnSnapshot, may_compile
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import in_written_order
 from vocab.describe import quads
@@ -238,9 +245,7 @@ def data(tmp_path: Path) -> Path:
 
 
 def follower(data: Path) -> Runner[EmbeddedStore]:
-    reader, folder = JournalReader(Journal(data / "journal"), IRIS.base), data / "store"
-    store = EmbeddedStore(reader, folder, data / "status.nq", IRIS.status)
-    return Runner(store, [ColumnUpdater(folder / "columns", reader)])
+    return open_runner(JournalReader(Journal(data / "journal"), IRIS.base), data / "store", data / "status.nq", IRIS.status)
 
 
 def level(item: Runner[EmbeddedStore]) -> str:
@@ -252,9 +257,20 @@ def level(item: Runner[EmbeddedStore]) -> str:
     return path
 
 
+def _at_once(function: Callable[..., SnapshotColumns | None], *arguments: object) -> Future[SnapshotColumns | None]:
+    done: Future[SnapshotColumns | None] = Future()
+    done.set_result(function(*arguments))
+    return done
+
+
+def _opened(path: str) -> ColumnSnapshot:
+    """Open a snapshot with its columns, which the server opens later."""
+    return ColumnSnapshot(path, _at_once)
+
+
 @pytest.fixture
 def snapshot(data: Path) -> Iterator[ColumnSnapshot]:
-    with closing(ColumnSnapshot(level(follower(data)))) as opened:
+    with closing(_opened(level(follower(data)))) as opened:
         yield opened
 
 
@@ -264,7 +280,7 @@ def test_snapshot_has_the_columns_and_the_status_graph(snapshot: ColumnSnapshot)
     merged = "SELECT ?p (COUNT(DISTINCT ?o) AS ?n) { ?s ?p ?o } GROUP BY ?p"
 
     for text in (COUNT, merged, query):
-        result = solutions(compiled_answer(snapshot.columns, QueryRequest(text, base=IRIS.base), 0))
+        result = solutions(SnapshotColumns(snapshot.columns.engine, 0).answer(QueryRequest(text, base=IRIS.base)))
         assert comparable(text, result) == comparable(text, solutions(snapshot.store.query(text)))
 
 
@@ -279,9 +295,9 @@ def test_columns_follow_a_change(data: Path) -> None:
     gone = [f"D {row[2:]}" for row in record_rows("demo", plain(3))]
     Journal(data / "journal").append([*gone, *record_rows("demo", plain(77))], run="run-2", time=CHANGED)
 
-    with closing(ColumnSnapshot(level(follower(data)))) as opened:
+    with closing(_opened(level(follower(data)))) as opened:
         assert opened.columns
-        answer = _answer(opened.columns, COUNT)
+        answer = _answer(opened.columns.engine, COUNT)
 
         assert comparable(COUNT, answer) == comparable(COUNT, solutions(opened.store.query(COUNT)))
 
@@ -290,7 +306,7 @@ def test_columns_at_another_position_are_not_used(data: Path) -> None:
     path = level(follower(data))
     (Path(path) / "columns" / "position").unlink()
 
-    with closing(ColumnSnapshot(path)) as opened:
+    with closing(_opened(path)) as opened:
         assert opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1] == "store"
 
 
@@ -325,6 +341,77 @@ def test_unbound_is_ordered_first(tmp_path: Path) -> None:
 
     with closing(columns_of(held, tmp_path)) as columns:
         assert _answer(columns, query) == [(None,), (str(NODES[1]),)]
+
+
+async def _columns_answer(service: QueryService) -> None:
+    """Wait until a worker has opened the columns of the last entry."""
+    numbers = count()
+
+    async def engine() -> str:
+        answer = await service.query(QueryRequest(f"{COUNT} # {next(numbers)}", base=IRIS.base))
+        with closing(answer):
+            async for _ in answer.chunks():
+                pass
+            return answer.engine
+
+    await wait_until_async(lambda: service.current.columns >= service.current.position, "columns of the last entry")
+    async with asyncio.timeout(60):
+        while await engine() != "columns":
+            await asyncio.sleep(0.05)
+
+
+async def test_header_names_the_engine(service: QueryService, inside: httpx.AsyncClient) -> None:
+    await _columns_answer(service)
+    queries = (COUNT, "SELECT ?s { ?s ?p ?o } LIMIT 1")
+
+    engines = [(await inside.get("/sparql", params={"query": text})).headers["Stocktake-Engine"] for text in queries * 2]
+
+    assert engines == ["columns", "store"] * 2  # the second time from the cache
+
+
+async def test_rows_above_the_limit_are_cut_as_the_stores_are(service: QueryService) -> None:
+    await _columns_answer(service)
+    query = QueryRequest("SELECT DISTINCT ?s ?p ?o { ?s ?p ?o }", "csv", base=IRIS.base, rows=1_000)
+    with closing(await service.query(query)) as answer:
+        body = b"".join([chunk async for chunk in answer.marked_chunks()])
+
+        assert body.count(b"\r\n") == 1_001
+        assert answer.engine == "columns"
+
+
+def test_until_the_columns_are_open_the_store_answers(data: Path) -> None:
+    path = level(follower(data))
+    waiting: Future[SnapshotColumns | None] = Future()
+
+    with closing(ColumnSnapshot(path, lambda *arguments: waiting)) as opened:
+        first = opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1]
+        waiting.set_result(open_columns(Path(path), opened.store))
+        second = opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1]
+
+    assert (first, second) == ("store", "columns")
+
+
+def test_store_answers_what_fails_in_the_columns(data: Path, caplog: pytest.LogCaptureFixture) -> None:
+    with closing(_opened(level(follower(data)))) as opened:
+        columns = opened.columns
+        assert columns
+        columns.engine.connection.close()
+        engine = opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1]
+
+    assert engine == "store"
+    assert [record.message for record in caplog.records] == ["columns failed; the RDF store answers"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "SELECT ?o { ?s ?p ?o }",
+        "SELECT DISTINCT ?o { <http://example.org/a> ?p ?o }",
+        "PREFIX x: <http://example.org/> SELECT (COUNT(*) AS ?n) { x:a x:p ?o OPTIONAL { x:a x:q ?r } }",
+    ],
+)
+def test_query_that_visits_little_is_not_parsed_for_the_columns(text: str) -> None:
+    assert not may_compile(QueryRequest(text))
 
 
 def _after(changes: list[bytes], folder: Path) -> list[tuple[str | None, ...]]:

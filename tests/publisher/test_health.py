@@ -25,7 +25,7 @@ async def test_health_states_position_quads_and_lag(client: httpx.AsyncClient, s
 
 async def test_health_has_the_position_of_each_projection(tmp_path: Path) -> None:
     build(tmp_path)
-    expected = {name: {"position": 3} for name in ("store", "facets", "search", "history")}
+    expected = {name: {"position": 3} for name in ("store", "facets", "search", "columns", "history")}
 
     async with QueryService(tmp_path, IRIS) as service, visitor(create_app(service)) as client:
 

@@ -10,11 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from pyparsing import ParseException
 from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translateQuery
 from rdflib.plugins.sparql.parser import parseQuery
 from rdflib.plugins.sparql.parserutils import CompValue
-from rdflib.plugins.sparql.sparql import SPARQLError
 from rdflib.term import Literal, URIRef, Variable
 
 from publisher.store.columns.expressions import Condition, Expressions, constant, quote, variables_of
@@ -45,10 +43,6 @@ _ESCAPES = (  # of N-Triples, by the SQL of the character
     ("chr(10)", "\\n"),
     ("chr(13)", "\\r"),
     ("chr(9)", "\\t"),
-)
-_PARSER_ERRORS = (  # what rdflib raises for texts that it does not read
-    *(ParseException, SPARQLError, ValueError, TypeError, LookupError),
-    *(AttributeError, NotImplementedError, AssertionError),
 )
 _MAX_DEPTH = 40  # levels of the algebra, so that neither Python nor DuckDB reaches its own limit
 
@@ -81,9 +75,7 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
         raise NotCompiled("an escape, which the parsers may read in two ways")
     try:
         query = translateQuery(parseQuery(text), base=base)
-    except RecursionError as error:
-        raise NotCompiled("the query is nested too deeply") from error
-    except _PARSER_ERRORS as error:
+    except Exception as error:  # the parser raises all kinds, Exception itself for variables that are bound twice
         raise NotCompiled(f"the parser refuses it: {error}") from error
     algebra = query.algebra
     return ParsedQuery(algebra, algebra.name == "SelectQuery", bool(algebra.datasetClause))

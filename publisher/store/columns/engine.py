@@ -34,6 +34,7 @@ class ColumnEngine:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory >> 20}MiB",
             "threads": 1,
+            "async_threads": 0,  # each would reserve address space, which is limited
             "temp_directory": "",
         }
         self.connection = duckdb.connect(config=config)

@@ -24,6 +24,8 @@ from publisher.store.workers.update import Update
 
 _TICKS = os.sysconf("SC_CLK_TCK")
 READER = "publisher.store.workers.reader"
+COLUMN_READER = "publisher.store.workers.column_reader"
+COLUMN_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}  # or a third of the memory limit is reserved by idle threads
 _OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}  # how the engine ends when it gets no memory
 
 _MEMORY = "the query was stopped at its memory limit; narrow it, sort or group fewer rows, put it as an export, or take a dump"

@@ -1,0 +1,54 @@
+"""The columns of one snapshot, and which queries they answer."""
+
+from __future__ import annotations
+
+import json
+import resource
+from pathlib import Path
+
+import duckdb
+from pyoxigraph import NamedNode, QuerySolutions, Store
+
+from publisher.projections.position import read_position
+from publisher.store.columns.engine import MEMORY, ColumnEngine
+from publisher.store.columns.relations import NotCompiled
+from publisher.store.columns.updater import FILE
+from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.reader import in_written_order
+
+SMALL = 5_000  # triples and solutions to visit up to which the RDF store is as fast
+
+
+class SnapshotColumns:
+    """The columns *engine*; a query that visits fewer than *small* triples and solutions is left to the RDF store."""
+
+    def __init__(self, engine: ColumnEngine, small: float = SMALL) -> None:
+        self.engine, self._small = engine, small
+
+    def answer(self, question: QueryRequest) -> QuerySolutions | None:
+        """Answer *question*; None if the RDF store should answer, also what is no query, whose error it knows."""
+        if self.engine.triples < self._small:
+            return None
+        try:
+            query = self.engine.compile(in_written_order(question.text, question.base), question.base)
+            return self.engine.answer(query) if query.is_blocking and query.cost >= self._small else None
+        except (NotCompiled, SyntaxError):
+            return None
+
+    def close(self) -> None:
+        """Close the file."""
+        self.engine.close()
+
+
+def open_columns(folder: Path, store: Store) -> SnapshotColumns | None:
+    """Open the columns of the snapshot in *folder*; None if it has none that are at the position of *store*."""
+    try:
+        about = json.loads((folder / "about.json").read_text())
+        if read_position(folder / "columns") != about["position"]:
+            return None
+        memory, _ = resource.getrlimit(resource.RLIMIT_AS)
+        limit = MEMORY if memory == resource.RLIM_INFINITY else min(MEMORY, memory // 4)
+        file = folder / "columns" / FILE
+        return SnapshotColumns(ColumnEngine(file, lambda graph: store.quads_for_pattern(None, None, None, NamedNode(graph)), limit))
+    except (duckdb.Error, OSError, ValueError, KeyError, MemoryError):  # a damaged file, or a folder that is removed meanwhile
+        return None
