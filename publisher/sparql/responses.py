@@ -95,6 +95,18 @@ async def answer_query(
     return response
 
 
+async def explain_query(request: Request, service: QueryService, question: QueryRequest, seconds: float | None) -> Response:
+    """Return how *question* is evaluated, as JSON; it takes as long as the query, and has the same limits. Raises HTTPProblem."""
+    if service.probe:
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Queries of an external store are not explained; ask that store")
+    answer = await run_query(request, service, replace(question, explain=True), seconds)
+    try:
+        body = b"".join([chunk async for chunk in answer.chunks()])
+    finally:
+        answer.close()
+    return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
+
+
 def cached_response(request: Request, service: QueryService, name: bytes) -> Response | None:
     """Return the cached response to an identical earlier request, without parsing it; None if there is none."""
     current = service.snapshot

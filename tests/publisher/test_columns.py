@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import closing
-from itertools import count
 from pathlib import Path
 from random import Random
 
@@ -14,11 +12,11 @@ import duckdb
 import httpx
 import pytest
 from column_store import columns_of, columns_of_unmerged, comparable, merged_store, rows, solutions
+from columns_ready import columns_answer
 from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 from pyoxigraph import Literal, Quad, QueryResultsFormat, Store
 from random_queries import GRAPHS, NODES, PREDICATES, QueryGenerator, random_quads, typed
 from w3c_suite import SUITE, Case, cases, load, result_set, table
-from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.projections.journal_reader import JournalReader
@@ -343,25 +341,8 @@ def test_unbound_is_ordered_first(tmp_path: Path) -> None:
         assert _answer(columns, query) == [(None,), (str(NODES[1]),)]
 
 
-async def _columns_answer(service: QueryService) -> None:
-    """Wait until a worker has opened the columns of the last entry."""
-    numbers = count()
-
-    async def engine() -> str:
-        answer = await service.query(QueryRequest(f"{COUNT} # {next(numbers)}", base=IRIS.base))
-        with closing(answer):
-            async for _ in answer.chunks():
-                pass
-            return answer.engine
-
-    await wait_until_async(lambda: service.current.columns >= service.current.position, "columns of the last entry")
-    async with asyncio.timeout(60):
-        while await engine() != "columns":
-            await asyncio.sleep(0.05)
-
-
 async def test_header_names_the_engine(service: QueryService, inside: httpx.AsyncClient) -> None:
-    await _columns_answer(service)
+    await columns_answer(service)
     queries = (COUNT, "SELECT ?s { ?s ?p ?o } LIMIT 1")
 
     engines = [(await inside.get("/sparql", params={"query": text})).headers["Stocktake-Engine"] for text in queries * 2]
@@ -370,7 +351,7 @@ async def test_header_names_the_engine(service: QueryService, inside: httpx.Asyn
 
 
 async def test_rows_above_the_limit_are_cut_as_the_stores_are(service: QueryService) -> None:
-    await _columns_answer(service)
+    await columns_answer(service)
     query = QueryRequest("SELECT DISTINCT ?s ?p ?o { ?s ?p ?o }", "csv", base=IRIS.base, rows=1_000)
     with closing(await service.query(query)) as answer:
         body = b"".join([chunk async for chunk in answer.marked_chunks()])
@@ -412,6 +393,22 @@ def test_store_answers_what_fails_in_the_columns(data: Path, caplog: pytest.LogC
 )
 def test_query_that_visits_little_is_not_parsed_for_the_columns(text: str) -> None:
     assert not may_compile(QueryRequest(text))
+
+
+@pytest.mark.parametrize(
+    ("datatype", "texts"),
+    [
+        ("date", ["2026-01-28", "2026-01-31", "2026-02-01", "2026-03-30", "2026-04-02"]),
+        ("dateTime", ["2026-01-28T00:00:00Z", "2026-01-31T00:00:00Z", "2026-02-01T00:00:00Z", "2026-03-30T00:00:00Z"]),
+        ("integer", ["-3", "0", "007", "10"]),
+    ],
+)
+def test_values_of_one_kind_are_in_order_however_they_were_read(datatype: str, texts: list[str], tmp_path: Path) -> None:
+    held = [Quad(NODES[0], PREDICATES[0], typed(text, datatype), GRAPHS[0]) for text in texts]
+    query = "SELECT ?o { ?s ?p ?o } ORDER BY DESC(?o)"
+
+    with closing(columns_of(held, tmp_path)) as columns:
+        assert _answer(columns, query) == solutions(merged_store(held).query(query))
 
 
 def _after(changes: list[bytes], folder: Path) -> list[tuple[str | None, ...]]:

@@ -9,12 +9,14 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import duckdb
 from pyoxigraph import Store
 
 from harvesters.archive import read_body
 from harvesters.page_model import SourcePosition
 from publisher.search.query_parser import SearchRequest
 from publisher.search.searcher import Searcher
+from publisher.store.columns.updater import FILE
 from publisher.store.snapshots import newest_snapshot
 
 # Request counts, sizes and times, and positions in the archive, whose records have random ids.
@@ -89,9 +91,20 @@ def store(home: Path) -> dict[str, Any]:
     search = Searcher(folder / "text")
     matches = {word: search.find(SearchRequest(word), 100).entries for word in _WORDS}
     answers = {word: sorted((entry.thing, entry.modified, entry.titles) for entry in entries) for word, entries in matches.items()}
-    about = {name: getattr(newest, name) for name in ("position", "entry", "quads", "status", "text")}
+    about = {name: getattr(newest, name) for name in ("position", "entry", "quads", "status", "text", "columns")}
     mark = json.loads((home / "store" / "position.json").read_text())
-    return {"quads": quads, "answers": answers, "about": about, "mark": mark, "values": search.values("source")}
+    found = {"quads": quads, "answers": answers, "about": about, "mark": mark, "values": search.values("source")}
+    return {**found, "columns": columns(folder / "columns" / FILE)}
+
+
+def columns(path: Path) -> dict[str, Any]:
+    """Return the number and a digest of the rows of each table of the columns."""
+    contents = {"terms": "id, kind, lexical, datatype, language, whole, written", "quads": "g, s, p, o", "triples": "s, p, o"}
+    with duckdb.connect(str(path), read_only=True, config={"threads": 1}) as file:
+        return {
+            table: file.execute(f"SELECT count(*), bit_xor(hash({names})) FROM {table}").fetchall()[0]
+            for table, names in contents.items()
+        }
 
 
 def names(home: Path) -> list[str]:

@@ -106,8 +106,8 @@ def follow(home: Path, action: str) -> None:
 
 
 def _is_current(shown: Snapshot | None) -> bool:
-    """Return whether tables and texts are shown for the same entry as the store: on a busy machine they come later."""
-    return shown is not None and shown.text == shown.tables == shown.position
+    """Return whether tables, texts and columns are shown for the same entry as the store: on a busy machine they come later."""
+    return shown is not None and shown.text == shown.tables == shown.columns == shown.position
 
 
 def release(home: Path, action: str) -> None:

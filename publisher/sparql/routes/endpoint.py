@@ -39,7 +39,7 @@ from publisher.sparql.query_editor import (
     is_built,
     script_texts,
 )
-from publisher.sparql.responses import answer_query, cached_response, with_validators
+from publisher.sparql.responses import answer_query, cached_response, explain_query, with_validators
 from publisher.sparql.rewriting import TEXT_HEADER, rewrite
 from publisher.store.cache import digest
 from publisher.store.query_service import QueryService
@@ -75,6 +75,10 @@ FormatName = Annotated[
 Timeout = Annotated[float | None, Query(gt=0, description="Seconds, to shorten the time limit")]
 Release = Annotated[
     str | None, Query(description="The number of a release to query instead of the current data")
+]
+Explain = Annotated[
+    str | None,
+    Query(description="1 returns how the query is evaluated, as JSON: engine, algebra, SQL, rows"),
 ]
 _FORMATS = [
     row for row in (*TABLES.values(), *GRAPHS.values()) if row.media != ResultsResponse.media_type
@@ -114,6 +118,8 @@ async def sparql(request: Request) -> Response:
     if (number := parse_release(single_value(params, "release"))) is not None:
         return await _of_release(request, service, parsed, number)
     question = await rewrite(service, parsed.question)
+    if single_value(params, "explain") not in (None, "", "0"):
+        return await explain_query(request, service, question, parsed.seconds)
     response = await answer_query(
         request, service, question, parsed.seconds, name if question is parsed.question else None
     )
@@ -143,6 +149,7 @@ async def described(
     format: FormatName = None,
     timeout: Timeout = None,
     release: Release = None,
+    explain: Explain = None,
 ) -> Response:
     """The parameters may be in the body of a POST instead."""
     return await sparql(request)

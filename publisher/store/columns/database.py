@@ -16,7 +16,7 @@ import duckdb
 from publisher.store.columns.staging import Stage
 from publisher.store.columns.terms import TermKind
 
-FORMAT = 2  # increase it with every change of what is written, so that the columns are rebuilt
+FORMAT = 3  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
 BATCH = 50_000  # rows that are encoded together: about 50 MB

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import json
 import resource
+from itertools import islice
 from pathlib import Path
 
 import duckdb
 from pyoxigraph import NamedNode, QuerySolutions, Store
 
 from publisher.projections.position import read_position
+from publisher.store.columns.compiler import parse
 from publisher.store.columns.engine import MEMORY, ColumnEngine
+from publisher.store.columns.explanation import algebra_text, explain_sql
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.updater import FILE
 from publisher.store.workers.query_request import QueryRequest
@@ -34,6 +37,26 @@ class SnapshotColumns:
             return self.engine.answer(query) if query.is_blocking and query.cost >= self._small else None
         except (NotCompiled, SyntaxError):
             return None
+
+    def explain(self, question: QueryRequest) -> dict[str, object]:
+        """Run *question* where it is compiled; return the ``engine`` that answers it, and what of its evaluation is known.
+
+        That are the ``reason``, the ``algebra``, the ``estimated`` number of triples and solutions to visit, the ``sql``, its ``steps``
+        and the number of ``rows``.
+        """
+        found: dict[str, object] = {"engine": "store"}
+        try:
+            text = in_written_order(question.text, question.base)
+            found["algebra"] = algebra_text(parse(text, question.base).algebra)
+            query = self.engine.compile(text, question.base)
+            found |= {"estimated": round(query.cost), "sql": query.sql}
+            if not query.is_blocking or query.cost < self._small:
+                return found | {"reason": f"the RDF store is as fast: fewer than {self._small:,} triples and solutions to visit"}
+            rows = sum(1 for _ in islice(self.engine.answer(query), question.rows))
+            steps = explain_sql(self.engine.connection, query.sql)
+        except (NotCompiled, SyntaxError) as error:
+            return found | {"reason": str(error)}
+        return found | {"engine": "columns", "reason": "compiled", "rows": rows, "steps": steps}
 
     def close(self) -> None:
         """Close the file."""

@@ -129,8 +129,7 @@ class Stage:
         found = np.frombuffer(b"".join(digest(row.text.encode()) for row in rows), _HASHES)
         columns: dict[str, NDArray[np.generic]] = {name: found[name].copy() for name in ("id", "check")}
         columns["kind"] = np.fromiter((row.kind for row in rows), np.uint8, len(rows))
-        columns["whole"] = np.fromiter((row.whole or 0 for row in rows), np.int64, len(rows))
-        columns |= {name: _objects([getattr(row, name) for row in rows]) for name in ("lexical", "datatype", "language")}
+        columns |= {name: _objects([getattr(row, name) for row in rows]) for name in ("whole", "lexical", "datatype", "language")}
         columns["written"] = _objects([row.text for row in rows])
         self._insert("staged_terms", 'id, "check", kind, lexical, datatype, language, whole, written', columns)
 
@@ -173,7 +172,8 @@ def _replace(column: NDArray[np.uint64], numbers: NDArray[np.uint64], others: ND
     column[found] = others[places[found]]
 
 
-def _objects(texts: list[str]) -> NDArray[np.object_]:
-    values: NDArray[np.object_] = np.empty(len(texts), dtype=object)
-    values[:] = texts
-    return values
+def _objects(values: Sequence[object]) -> NDArray[np.object_]:
+    """Return an array in which None is SQL's NULL."""
+    found: NDArray[np.object_] = np.empty(len(values), dtype=object)
+    found[:] = values
+    return found

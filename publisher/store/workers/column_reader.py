@@ -59,6 +59,15 @@ class ColumnSnapshot(OpenSnapshot):
                 log.exception("columns failed; the RDF store answers")
         return super().evaluate(question)
 
+    def explain(self, question: QueryRequest) -> dict[str, object]:
+        """Evaluate *question*; return how, as ``OpenSnapshot.explain``, with algebra, SQL and steps where it may be compiled."""
+        if not self.columns:
+            return super().explain(question) | {"reason": "the columns of this state are not open"}
+        if not may_compile(question):
+            return super().explain(question) | {"reason": "not parsed: it does not count, sort or group, or begins at known subjects"}
+        found = self.columns.explain(question)
+        return found if found["engine"] == COLUMNS else super().explain(question) | found
+
     def close(self) -> None:
         """Close both and release the lock."""
         self._opening.add_done_callback(_close_columns)

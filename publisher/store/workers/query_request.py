@@ -22,7 +22,7 @@ class QueryRequest:
 
     Of a text that was rewritten, *inserted* are line, column and width of what was put in, *note* is a message for the reader, and
     *snapshot* is the folder of the state that it was rewritten by, which answers as long as it is there. Where *release* is a number,
-    that folder is the release's, and nothing else may answer.
+    that folder is the release's, and nothing else may answer. With *explain* the answer is how it was evaluated, as JSON.
     """
 
     text: str
@@ -38,6 +38,7 @@ class QueryRequest:
     check: bool = False
     snapshot: str = ""
     release: int | None = None
+    explain: bool = False
 
     @property
     def volatile(self) -> bool:

@@ -10,6 +10,7 @@ import re
 import socket
 import sys
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 from pyoxigraph import (
@@ -69,6 +70,12 @@ class OpenSnapshot:
     def evaluate(self, question: QueryRequest) -> tuple[Result, str]:
         """Return the result of *question* and the name of the engine that answers it; raise QueryFailure if it is no query."""
         return evaluate(self.store, question), STORE
+
+    def explain(self, question: QueryRequest) -> dict[str, object]:
+        """Evaluate *question*; return the ``engine``, the ``reason`` for it, and the number of ``rows``."""
+        result = evaluate(self.store, question)
+        rows = 1 if isinstance(result, QueryBoolean) else sum(1 for _ in islice(result, question.rows))
+        return {"engine": STORE, "reason": "this store has no columns", "rows": rows}
 
     def close(self) -> None:
         """Close the store and release the lock."""
@@ -322,13 +329,7 @@ def serve(connection: socket.socket, opened: Callable[[str], OpenSnapshot] = Ope
                 snapshot = opened(payload.decode())
                 connection.sendall(pack(Kind.END))
             elif snapshot:
-                question = QueryRequest.unpack(payload)
-                if question.check:
-                    evaluate(Store(), question)
-                    FrameWriter(connection, "").end()
-                else:
-                    result, engine = snapshot.evaluate(question)
-                    answer(result, question, connection, engine)
+                _respond(snapshot, QueryRequest.unpack(payload), connection)
         except QueryFailure as refusal:
             connection.sendall(pack(Kind.FAULT, json.dumps(refusal.payload).encode()))
         except MemoryError:
@@ -345,6 +346,19 @@ def serve(connection: socket.socket, opened: Callable[[str], OpenSnapshot] = Ope
                     json.dumps({"reason": error_name(error), "message": str(error)}).encode(),
                 )
             )
+
+
+def _respond(snapshot: OpenSnapshot, question: QueryRequest, connection: socket.socket) -> None:
+    if question.check:
+        evaluate(Store(), question)
+        FrameWriter(connection, "").end()
+    elif question.explain:
+        out = FrameWriter(connection, "")
+        out.write(json.dumps(snapshot.explain(question), ensure_ascii=False, indent=1).encode())
+        out.end()
+    else:
+        result, engine = snapshot.evaluate(question)
+        answer(result, question, connection, engine)
 
 
 def error_name(error: Exception) -> str:
