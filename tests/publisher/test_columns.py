@@ -20,10 +20,11 @@ from w3c_suite import SUITE, Case, cases, load, result_set, table
 
 from journal.journal import Journal
 from publisher.projections.journal_reader import JournalReader
+from publisher.store.columns.compiler import CompiledQuery
 from publisher.store.columns.database import TABLES, ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.relations import NotCompiled
-from publisher.store.columns.snapshot_columns import SnapshotColumns, open_columns
+from publisher.store.columns.snapshot_columns import AGAIN, SnapshotColumns, open_columns
 from publisher.store.columns.staging import Stage, TermCollision
 from publisher.store.columns.terms import is_unchanged, stored_rows, term_id
 from publisher.store.columns.updater import FILE, ColumnUpdater
@@ -381,6 +382,30 @@ def test_store_answers_what_fails_in_the_columns(data: Path, caplog: pytest.LogC
 
     assert engine == "store"
     assert [record.message for record in caplog.records] == ["columns failed; the RDF store answers"]
+
+
+class _CountingEngine(ColumnEngine):
+    """Counts the queries that are compiled."""
+
+    compiled = 0
+
+    def compile(self, text: str, base: str | None = None) -> CompiledQuery:
+        """Compile a query."""
+        self.compiled += 1
+        return super().compile(text, base)
+
+
+def test_queries_that_differ_by_constants_from_cheap_ones_are_seldom_parsed(held: list[Quad], tmp_path: Path) -> None:
+    columns_of(held, tmp_path).close()
+    engine = _CountingEngine(tmp_path / "columns.duckdb")
+    with closing(SnapshotColumns(engine, engine.triples)) as columns:
+        answers = [columns.answer(QueryRequest(f"SELECT (COUNT(*) AS ?n) {{ ?s ?p <x:{number}> }}")) for number in range(AGAIN + 1)]
+        first = engine.compiled
+        large = columns.answer(QueryRequest("SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"))
+
+    assert answers == [None] * (AGAIN + 1)
+    assert first == 2
+    assert large is not None
 
 
 @pytest.mark.parametrize(

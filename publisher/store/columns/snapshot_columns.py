@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import re
 import resource
 from itertools import islice
 from pathlib import Path
 
 import duckdb
+from cachetools import LRUCache
 from pyoxigraph import NamedNode, QuerySolutions, Store
 
 from publisher.projections.position import read_position
@@ -20,6 +22,10 @@ from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import in_written_order
 
 SMALL = 5_000  # triples and solutions to visit up to which the RDF store is as fast
+SHAPES = 1_000  # texts without constants that are remembered
+AGAIN = 20  # of the queries that differ by constants only and are left to the RDF store, each so many is parsed again
+
+_CONSTANT = re.compile(r"""<[^<>\s]*>|"[^"\n]*"|'[^'\n]*'|(?<=:)[\w.-]+""")
 
 
 class SnapshotColumns:
@@ -27,16 +33,30 @@ class SnapshotColumns:
 
     def __init__(self, engine: ColumnEngine, small: float = SMALL) -> None:
         self.engine, self._small = engine, small
+        self._left: LRUCache[str, int] = LRUCache(SHAPES)  # how often queries of a shape were left to the RDF store in a row
 
     def answer(self, question: QueryRequest) -> QuerySolutions | None:
         """Answer *question*; None if the RDF store should answer, also what is no query, whose error it knows."""
-        if self.engine.triples < self._small:
+        shape = _CONSTANT.sub("<>", question.text)
+        if self.engine.triples < self._small or self._is_left(shape):
             return None
         try:
             query = self.engine.compile(in_written_order(question.text, question.base), question.base)
-            return self.engine.answer(query) if query.is_blocking and query.cost >= self._small else None
+            if query.is_blocking and query.cost >= self._small:
+                answer = self.engine.answer(query)
+                self._left.pop(shape, None)
+                return answer
         except (NotCompiled, SyntaxError):
-            return None
+            pass
+        self._left.setdefault(shape, 1)
+        return None
+
+    def _is_left(self, shape: str) -> bool:
+        """Return whether to leave a query to the RDF store unparsed, since the last one that differs by constants only was left to it."""
+        if shape not in self._left:
+            return False
+        self._left[shape] += 1
+        return self._left[shape] % AGAIN != 0
 
     def explain(self, question: QueryRequest) -> dict[str, object]:
         """Run *question* where it is compiled; return the ``engine`` that answers it, and what of its evaluation is known.
