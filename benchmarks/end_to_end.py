@@ -108,11 +108,11 @@ def harvested(data: Path, client: httpx.Client, *options: str) -> Harvest:
 
 
 def settled(data: Path, client: httpx.Client) -> None:
-    """Wait until the store has put its files in order after a bulk load, its tables and texts have followed, and it shows them so."""
+    """Wait until the store has put its files in order after a bulk load, its indexes have followed, and it shows them so."""
     mark, journal = data / "store" / "position.json", Journal(data / "journal")
     until(lambda: not orjson.loads(mark.read_text()).get("rough"), 600)
     until(
-        lambda: min(position.read_position(data / "store" / beside / "shown") for beside in ("tables", "text")) == latest(journal),
+        lambda: min(position.read_position(data / "store" / beside / "shown") for beside in ("tables", "text", "columns")) == latest(journal),
         _PATIENCE,
     )
     before, since = None, time.monotonic()

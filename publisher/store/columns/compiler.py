@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from pyparsing import ParseException
 from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translateQuery
 from rdflib.plugins.sparql.parser import parseQuery
 from rdflib.plugins.sparql.parserutils import CompValue
@@ -75,6 +76,8 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
         raise NotCompiled("an escape, which the parsers may read in two ways")
     try:
         query = translateQuery(parseQuery(text), base=base)
+    except ParseException as error:
+        raise NotCompiled(f"the parser reads no query: {error}") from error
     except Exception as error:  # the parser raises all kinds, Exception itself for variables that are bound twice
         raise NotCompiled(f"the parser refuses it: {error}") from error
     algebra = query.algebra
