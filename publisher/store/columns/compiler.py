@@ -79,6 +79,8 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
     except ParseException as error:
         raise NotCompiled(f"the parser reads no query: {error}") from error
     except Exception as error:  # the parser raises all kinds, Exception itself for variables that are bound twice
+        if isinstance(error, MemoryError):
+            raise
         raise NotCompiled(f"the parser refuses it: {error}") from error
     algebra = query.algebra
     return ParsedQuery(algebra, algebra.name == "SelectQuery", bool(algebra.datasetClause))

@@ -27,9 +27,7 @@ _MAX_LENGTH = 20_000  # characters of a query that is compiled
 # Only such queries visit much and answer little, so that the columns pay; a word in a comment or a string counts too.
 _BLOCKING = re.compile(r"\b(?:COUNT|SUM|MIN|MAX|DISTINCT|GROUP|ORDER)\b", re.IGNORECASE)
 _FIRST_TERM = re.compile(r"\{\s*+([<?$\w]?)")  # the first character of each group
-_POINT = re.compile(r"\{\s*+(?:<[^>\s]*>|[\w-]*:[\w.-]*)\s++[^\s{]")  # a group whose first subject is known
-
-log = logging.getLogger(__name__)
+_POINT = re.compile(r"\{\s*+(?:<[^<>{\s]*+>|[\w-]*+:[\w.-]*+)\s++[^\s{]")  # a group whose first subject is known
 
 Loader = Callable[..., "Future[SnapshotColumns | None]"]
 
@@ -52,11 +50,9 @@ class ColumnSnapshot(OpenSnapshot):
     def evaluate(self, question: QueryRequest) -> tuple[Result, str]:
         """Return the result of *question* and the name of the engine that answers it; raise QueryFailure if it is no query."""
         if self.columns and may_compile(question):
-            try:
-                if (found := self.columns.answer(question)) is not None:
-                    return found, COLUMNS
-            except Exception:  # whatever fails there, the store answers
-                log.exception("columns failed; the RDF store answers")
+            found = self.columns.answer(question)
+            if found is not None:
+                return found, COLUMNS
         return super().evaluate(question)
 
     def explain(self, question: QueryRequest) -> dict[str, object]:
