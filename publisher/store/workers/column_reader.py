@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from publisher.store.columns.snapshot_columns import SnapshotColumns
 
 COLUMNS = "columns"  # the name of the engine
+SWITCH = 1e-4  # seconds that a query waits for the thread that opens the columns, each time that it writes a row or a frame
 _MAX_LENGTH = 20_000  # characters of a query that is compiled
 
 # Only such queries visit much and answer little, so that the columns pay; a word in a comment or a string counts too.
@@ -101,6 +102,7 @@ def main() -> None:
     """Serve queries until the server closes the socket."""
     logging.getLogger("rdflib").setLevel(logging.CRITICAL)  # it warns of every odd literal in a query
     connection = start_worker(sys.argv[1:4])
+    sys.setswitchinterval(SWITCH)
     with ThreadPoolExecutor(1, COLUMNS) as executor:
         serve(connection, partial(ColumnSnapshot, load=executor.submit))
 
