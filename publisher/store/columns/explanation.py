@@ -34,10 +34,10 @@ def _lines(node: object, depth: int) -> Iterator[str]:
         elif name == "triples":
             for triple in value:
                 yield f"{indent}  {' '.join(map(_term, triple))}"
-        elif isinstance(value, list) and any(isinstance(it, CompValue) for it in value):
+        elif isinstance(value, list) and any(isinstance(part, CompValue) for part in value):
             yield f"{indent}  {name}:"
-            for it in value:
-                yield from _lines(it, depth + 2)
+            for part in value:
+                yield from _lines(part, depth + 2)
         else:
             yield f"{indent}  {name}: {_term(value)}"
 
