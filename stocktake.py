@@ -105,6 +105,12 @@ COMMANDS = {
         "",
         "Check or rebuild the RDF store.",
     ),
+    "verify": (
+        "command_line.verification",
+        "app",
+        "verify",
+        "Check every file of the data directory for damage, and repair what the journal can repair.",
+    ),
     "keys": ("harvesters.admin.cli", "app", "", "Keys of the admin pages and API."),
     "shapes": ("shapes.cli", "app", "", "SHACL shapes that validate records."),
     "vocabulary": (

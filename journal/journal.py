@@ -45,6 +45,7 @@ class Journal:
         self.store = read_store(folder, patience)
         self.store_error = ""  # why the store could not be looked into last, "" where it could
         self._refreshed_at = -inf
+        self._intact = ""  # id of the newest entry whose hash was checked
 
     @property
     def head(self) -> Entry | None:
@@ -93,12 +94,13 @@ class Journal:
 
         A block is one or more rows ``A <s> <p> <o> <g> .`` or ``D ...``, joined by line ends, without the last. *fence* is called
         before the entry gets its number, and raises if the run must no longer be committed. Raises JournalWriteError if the folder
-        cannot be written, ReadOnlyMirrorError if the journal is a mirror, and ChainError if the store's newest entry is not our head.
+        cannot be written, ReadOnlyMirrorError if the journal is a mirror, and ChainError if our head is damaged or is not the store's
+        newest entry.
         """
         self._check_not_mirror(run)
         with self._locked():
             self.check_store()
-            head = self.head
+            head = self._intact_head()
             number = head.number + 1 if head else 1
             path = self._path(number)
             part = path.with_suffix(".part")
@@ -122,7 +124,7 @@ class Journal:
                 with suppress(OSError):  # ``mend`` clears what is left
                     part.unlink(missing_ok=True)
                     part.with_suffix(".body").unlink(missing_ok=True)
-            return read_header(path)
+            return self._committed(path)
 
     def _check_not_mirror(self, run: str) -> None:
         if mirrored := mirror_origin.read(self.folder):
@@ -137,7 +139,7 @@ class Journal:
         *max_bytes* limits its uncompressed size. Raises ChainError, ForkError or JournalWriteError; the file then stays.
         """
         with self._locked():
-            head = self.head
+            head = self._intact_head()
             path = self._path(head.number + 1 if head else 1)
             verify_file(part, head.number + 1 if head else 1, head.id if head else None, max_bytes)
             try:
@@ -147,7 +149,23 @@ class Journal:
                 raise JournalWriteError(
                     f"journal {self.folder}: {part.name} could not be taken in: {error}"
                 ) from error
-            return read_header(path)
+            return self._committed(path)
+
+    def _intact_head(self) -> Entry | None:
+        """Return the newest entry; raise ChainError if it does not match its hash, since the next entry would be chained to it.
+
+        An entry is read once for each process that writes.
+        """
+        head = self.head
+        if head and head.id != self._intact:
+            head.check()
+            self._intact = head.id
+        return head
+
+    def _committed(self, path: Path) -> Entry:
+        entry = read_header(path)
+        self._intact = entry.id
+        return entry
 
     def recover(self) -> Path | None:
         """Clean up after a crash: delete temporary files, and move an incomplete last entry aside; return its new path or None.
@@ -264,6 +282,10 @@ class Journal:
 
     def _path(self, number: int) -> Path:
         return self.folder / f"{number:09d}{SUFFIX}"
+
+    def paths(self) -> list[Path]:
+        """Return the files of the entries in the folder, in the order of their numbers."""
+        return [self._path(number) for number in self._numbers()]
 
     def _numbers(self) -> list[int]:
         names = (path.name.removesuffix(SUFFIX) for path in self.folder.glob(f"*{SUFFIX}"))

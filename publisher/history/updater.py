@@ -50,10 +50,12 @@ class HistoryUpdater:
         row = self._file.execute("SELECT position FROM mark").fetchone()
         return int(row[0]) if row else 0
 
-    def step(self) -> int:
-        """Record the entries that are new; return how many there were."""
+    def step(self, until: int | None = None) -> int:
+        """Record the entries that are new, up to number *until* if it is set; return how many there were."""
         recorded = 0
         for entry in self._cursor.entries(self.position):
+            if until is not None and entry.number > until:
+                break
             with self._file:
                 self._record_entry(entry)
             recorded += 1

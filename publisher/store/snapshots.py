@@ -16,6 +16,7 @@ from publisher.projections.database_projection import link_published
 from publisher.projections.position import read_position
 from publisher.search import updater as search
 from publisher.search.index import is_current
+from publisher.store.checksums import write_checksums
 
 KEEP = 2  # the newest, and the one before it, which a reader may just be opening
 
@@ -102,6 +103,7 @@ def _made(folder: Path, store: Store | None, state: Snapshot, beside: Projection
     snapshot = replace(snapshot, modified=_modified(snapshot, before))
     if store is not None:
         store.backup(part / "store")
+    write_checksums(part, Path(before.path) if before else None)
     (part / "about.json").write_text(json.dumps(asdict(snapshot)))
     part.rename(path)
     return snapshot

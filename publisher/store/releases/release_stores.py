@@ -28,6 +28,7 @@ from publisher.rdf.gzip_files import gzip_lines
 from publisher.search.index import is_current
 from publisher.search.updater import SearchUpdater, link_published
 from publisher.store.apply import BULK, THREADS, replace_graph
+from publisher.store.checksums import write_checksums
 from publisher.store.process import exit_with_parent
 from publisher.store.releases.manifest import Release, get_release
 from publisher.store.snapshots import Snapshot, newest_snapshot
@@ -140,6 +141,7 @@ def _part(data: Path, release: Release) -> Path:
 
 
 def _name(part: Path, folder: Path, release: Release) -> None:
+    write_checksums(part, None)
     (part / _ABOUT).write_text(json.dumps(_about(release)))
     if folder.exists():
         shutil.rmtree(folder.rename(folder.with_name(f".old-{folder.name}-{os.getpid()}")), ignore_errors=True)

@@ -1,0 +1,112 @@
+"""The command that checks all files of a data directory, and repairs what the journal can repair."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from command_line.settings import Settings
+from harvesters.integrity import archive_faults, ledger_faults
+from journal.integrity import Fault, journal_faults
+from journal.journal import Journal
+from publisher.errors import PublisherError
+from publisher.releases.dump import write_dumps
+from publisher.releases.verification import dump_faults, release_faults, report_faults
+from publisher.store.verification import files
+from vocab.iris import Iris
+
+SHOWN = 20  # faults of a part that are listed as lines
+
+app = typer.Typer()
+_err = Console(stderr=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of the data directory, the function that checks it, and whether it can be repaired from the journal."""
+
+    name: str
+    check: Callable[[], Iterator[Fault]]
+    is_derived: bool = False
+    needs_journal: bool = False  # it is compared with the journal, which must be sound
+
+
+@app.command()
+def verify(
+    context: typer.Context,
+    repair: Annotated[bool, typer.Option("--repair", help="Rebuild what can be rebuilt from the journal. Stop the server first.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Check every file of the data directory for damage. Exit code 1 if damage remains."""
+    settings: Settings = context.obj
+    faults: dict[str, list[Fault]] = {}
+    for part in _parts(settings):
+        _err.print(f"checking {part.name} ...", style="dim", highlight=False)
+        if part.needs_journal and faults["journal"]:
+            faults[part.name] = [Fault(part.name, "not checked, since the journal is damaged", "restore the journal first")]
+        else:
+            faults[part.name] = list(part.check())
+    repaired = _repair(settings, faults) if repair and not faults["journal"] else {}
+    if as_json:
+        print(json.dumps({name: _as_json(found, repaired.get(name, [])) for name, found in faults.items()}, indent=2))
+    else:
+        _print(faults, repaired)
+    if any(found and name not in repaired for name, found in faults.items()):
+        raise typer.Exit(1)
+
+
+def _parts(settings: Settings) -> list[Part]:
+    data, journal, iris = settings.data, Journal(settings.data / "journal"), Iris(settings.base)
+    parts = [
+        Part("journal", lambda: journal_faults(journal)),
+        Part("ledger", lambda: ledger_faults(settings.ledger, journal, settings.base), needs_journal=True),
+        Part("archive", lambda: archive_faults(data / "archive")),
+        Part("history", lambda: files.history_faults(data, settings.base), is_derived=True, needs_journal=True),
+        Part("release stores", lambda: files.release_store_faults(data), is_derived=True),
+        Part("dumps", lambda: dump_faults(data / "dumps"), is_derived=True),
+        Part("releases", lambda: release_faults(data / "releases")),
+        Part("reports", lambda: report_faults(data / "reports")),
+    ]
+    if settings.elsewhere is None:  # stocktake store verify compares an external store
+        parts.insert(3, Part("store", lambda: files.store_faults(data, iris, lambda _: None), is_derived=True, needs_journal=True))
+    return parts
+
+
+def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, list[Fault]]:
+    """Rebuild the derived parts that are damaged; return what was repaired, after checking it again."""
+    damaged = {part.name: part for part in _parts(settings) if part.is_derived and faults[part.name]}
+    if not damaged:
+        return {}
+    _err.print(f"repairing {', '.join(damaged)} ...", style="dim", highlight=False)
+    try:
+        if {"store", "history", "release stores"} & damaged.keys():
+            files.repair(settings.data, Iris(settings.base), [fault for name in damaged if name != "dumps" for fault in faults[name]])
+        if "dumps" in damaged:
+            for fault in faults["dumps"]:
+                (settings.data / fault.name).unlink(missing_ok=True)
+            write_dumps(Journal(settings.data / "journal"), settings.data / "dumps")
+    except PublisherError as error:
+        _err.print(str(error), style="red", markup=False, highlight=False)
+        return {}
+    return {name: faults[name] for name, part in damaged.items() if not list(part.check())}
+
+
+def _print(faults: dict[str, list[Fault]], repaired: dict[str, list[Fault]]) -> None:
+    for name, found in faults.items():
+        state = "sound" if not found else "repaired from the journal" if name in repaired else "damaged"
+        print(f"{name + ':':<16}{state}")
+        for fault in found[:SHOWN]:
+            cure = "" if name in repaired else f"; {fault.cure}"
+            print(f"  {fault.name}: {fault.problem}{cure}")
+        if len(found) > SHOWN:
+            print(f"  and {len(found) - SHOWN} more; --json lists them all")
+
+
+def _as_json(found: list[Fault], repaired: list[Fault]) -> dict[str, object]:
+    state = "sound" if not found else "repaired" if repaired else "damaged"
+    return {"state": state, "faults": [asdict(fault) for fault in found]}

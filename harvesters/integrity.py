@@ -1,0 +1,131 @@
+"""Check the ledger and the archive for damage, against what they record of themselves and against the journal."""
+
+from __future__ import annotations
+
+import sqlite3
+import zlib
+from collections.abc import Iterator
+from contextlib import closing
+from hashlib import blake2b
+from pathlib import Path
+
+import sqlalchemy as sa
+import zstandard
+from isal import igzip, isal_zlib
+from sqlalchemy.engine import make_url
+
+from harvesters.errors import HarvestError, LedgerError
+from harvesters.ledger import tables as t
+from harvesters.ledger.compression import decompress
+from harvesters.ledger.ledger import Ledger
+from journal.errors import JournalError
+from journal.integrity import Fault
+from journal.journal import Journal
+from vocab.iris import Iris
+
+_BLOCK = 1 << 20  # bytes decompressed at once
+_MAX_MESSAGES = 20  # messages of SQLite's check that are shown
+_LEDGER_CURE = "stop harvests, and restore the ledger from a backup that is as new as the journal (docs: How to back up)"
+_ARCHIVE_CURE = "restore this file from a backup; without it, these responses cannot be mapped again"
+_ROUND = 1 << 128
+
+Tally = tuple[int, int]  # rows of a graph, and the sum of their digests: the same for the same rows in any order
+
+
+def require_intact(url: str) -> None:
+    """Raise LedgerError if the SQLite ledger at *url* fails `PRAGMA quick_check`; other databases check themselves.
+
+    Takes about a second for each gigabyte. Source: https://www.sqlite.org/pragma.html#pragma_quick_check
+    """
+    if messages := _check_sqlite(url, "quick_check"):
+        raise LedgerError(f"ledger: damaged: {messages[0]}; nothing was written; {_LEDGER_CURE}")
+
+
+def ledger_faults(url: str, journal: Journal, base: str) -> Iterator[Fault]:
+    """Yield what is damaged in the ledger at *url*: pages of its file, rows, and descriptions that are not those of the journal."""
+    name = Path(make_url(url).database or url).name
+    if messages := _check_sqlite(url, "integrity_check"):
+        yield from (Fault(name, message, _LEDGER_CURE) for message in messages)
+        return
+    try:
+        ledger = Ledger(url)
+    except HarvestError as error:
+        yield Fault(name, str(error), _LEDGER_CURE)
+        return
+    with closing(ledger):
+        try:
+            yield from _row_faults(ledger, name, journal, Iris(base))
+        except (LedgerError, sa.exc.SQLAlchemyError, ValueError) as error:
+            yield Fault(name, f"a row cannot be read: {error}", _LEDGER_CURE)
+
+
+def archive_faults(folder: Path) -> Iterator[Fault]:
+    """Yield the archive files with a response that cannot be decompressed to its checksum; reads about 300 MB a second."""
+    for path in sorted(folder.glob("*/*.warc.gz")):
+        read = 0
+        try:
+            with igzip.open(path, "rb") as file:
+                while block := file.read(_BLOCK):
+                    read += len(block)
+        except (EOFError, OSError, isal_zlib.IsalError, zlib.error) as error:
+            yield Fault(f"{folder.name}/{path.relative_to(folder)}", f"damaged after {read:,} uncompressed bytes: {error}", _ARCHIVE_CURE)
+
+
+def _check_sqlite(url: str, pragma: str) -> list[str]:
+    """Return the messages of a check of an SQLite ledger, none if it is sound, missing, or another database."""
+    parsed = make_url(url)
+    if parsed.get_backend_name() != "sqlite" or not parsed.database or not Path(parsed.database).exists():
+        return []
+    try:
+        with closing(sqlite3.connect(parsed.database)) as connection:
+            rows = [str(row[0]) for row in connection.execute(f"PRAGMA {pragma}({_MAX_MESSAGES})")]
+    except sqlite3.DatabaseError as error:
+        return [str(error)]
+    return [] if rows == ["ok"] else rows
+
+
+def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iterator[Fault]:
+    with ledger.transaction() as connection:
+        for table in t.metadata.sorted_tables:
+            for _ in connection.execution_options(yield_per=500).execute(sa.select(table)):
+                pass  # every row is read, so that a value of a wrong type or a damaged page is found
+    published = _published_tallies(journal, iris)
+    r, d = t.record.c, t.description.c
+    join = t.record.outerjoin(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
+    query = sa.select(r.source, r.key, d.statements).select_from(join)
+    with ledger.transaction() as connection:
+        for source, key, statements in connection.execution_options(yield_per=500).execute(query):
+            graph = iris.record(source, key)
+            try:
+                tally = _tally(decompress(statements), graph)
+            except (zstandard.ZstdError, UnicodeDecodeError) as error:
+                yield Fault(name, f"record {source} {key}: its description cannot be decompressed: {error}", _LEDGER_CURE)
+                continue
+            if tally != published.get(graph, (0, 0)):
+                yield Fault(name, f"record {source} {key}: its description is not the one that the journal published", _LEDGER_CURE)
+
+
+def _published_tallies(journal: Journal, iris: Iris) -> dict[str, Tally]:
+    """Return what the graph of each record holds, by the journal; entries that cannot be read are reported elsewhere."""
+    found: dict[str, Tally] = {}
+    prefix = iris.record("", "").rstrip("/").encode()
+    try:
+        for entry in journal.entries():
+            for line in entry.lines():
+                graph = line[line.rfind(b" <") + 2 : -4] if line[:2] in (b"A ", b"D ") else b""
+                if graph.startswith(prefix):
+                    count, total = found.get(graph.decode(), (0, 0))
+                    sign = 1 if line[:1] == b"A" else -1
+                    found[graph.decode()] = (count + sign, (total + sign * _digest(line[2:-1])) % _ROUND)
+    except JournalError:
+        return found
+    return found
+
+
+def _tally(description: str, graph: str) -> Tally:
+    lines = [f"{line} <{graph}> .".encode() for line in description.split("\n") if line]
+    return len(lines), sum(map(_digest, lines)) % _ROUND
+
+
+def _digest(row: bytes) -> int:
+    return int.from_bytes(blake2b(row, digest_size=16).digest())

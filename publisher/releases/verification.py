@@ -1,0 +1,68 @@
+"""Check the files of dumps, releases and reports against their checksums."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+from journal.integrity import Fault
+from publisher.store.releases.manifest import MANIFEST, read_manifest, release_numbers
+
+_RELEASE_CURE = "restore this file from a backup or a mirror; a release is not made again under its number"
+_REPORT_CURE = "delete this report's folder, then make it again with stocktake report"
+DUMP_CURE = "run stocktake verify --repair, or delete it and run stocktake dump"
+_SUMS = "SHA256SUMS"
+
+
+def dump_faults(folder: Path) -> Iterator[Fault]:
+    """Yield the dumps in *folder* that do not match the SHA-256 beside them."""
+    for sums in sorted(folder.glob("*.sha256")):
+        yield from _sum_faults(sums, DUMP_CURE)
+
+
+def release_faults(folder: Path) -> Iterator[Fault]:
+    """Yield the files of the releases in *folder* that are missing or do not match the manifest; withdrawn releases have none."""
+    for number in release_numbers(folder):
+        name = f"{folder.name}/{number}"
+        try:
+            release = read_manifest(folder / str(number))
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            yield Fault(f"{name}/{MANIFEST}", f"cannot be read: {error}", _RELEASE_CURE)
+            continue
+        for file in release.files if release.withdrawn is None else ():
+            if problem := _problem(folder / str(number) / file.name, file.sha256):
+                yield Fault(f"{name}/{file.name}", problem, _RELEASE_CURE)
+        if release.withdrawn is None and (sums := folder / str(number) / _SUMS).exists():
+            yield from _sum_faults(sums, _RELEASE_CURE, {file.name for file in release.files})
+
+
+def report_faults(folder: Path) -> Iterator[Fault]:
+    """Yield the files of the reports in *folder* that do not match their checksums."""
+    for sums in sorted(folder.glob(f"*/{_SUMS}")):
+        yield from _sum_faults(sums, _REPORT_CURE)
+
+
+def _sum_faults(sums: Path, cure: str, checked: set[str] = frozenset()) -> Iterator[Fault]:  # type: ignore[assignment]  # an empty set
+    """Yield the files that differ from the lines ``digest  name`` of *sums*, without those that were *checked*."""
+    below = sums.parent.parent if sums.name == _SUMS else sums.parent
+    top = below.name if sums.name != _SUMS else f"{below.name}/{sums.parent.name}"
+    try:
+        lines = sums.read_text().splitlines()
+        wanted = [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1].lstrip("*")) for line in lines if line]
+    except (OSError, ValueError, IndexError) as error:
+        yield Fault(f"{top}/{sums.name}", f"cannot be read: {error}", cure)
+        return
+    for digest, name in wanted:
+        if name not in checked and (problem := _problem(sums.parent / name, digest)):
+            yield Fault(f"{top}/{name}", problem, cure)
+
+
+def _problem(path: Path, expected: str) -> str:
+    """Return what is wrong with a file, "" if it has the SHA-256 *expected*."""
+    try:
+        with path.open("rb") as file:
+            actual = hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        return f"cannot be read: {error.strerror}"
+    return "" if actual == expected else "does not match its SHA-256"

@@ -1,0 +1,139 @@
+"""Check the files that the publisher derives from the journal, and rebuild the damaged ones."""
+
+from __future__ import annotations
+
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing
+from hashlib import blake2b
+from pathlib import Path
+
+from journal.errors import JournalError
+from journal.integrity import Fault
+from journal.journal import Journal
+from publisher.errors import NotReady
+from publisher.history.graph_changes import NAME
+from publisher.history.updater import HistoryUpdater
+from publisher.projections.journal_reader import JournalReader
+from publisher.store.checksums import checksum_faults
+from publisher.store.embedded import open_runner
+from publisher.store.snapshots import newest_snapshot
+from publisher.store.verification.expected_counts import compare
+from publisher.store.verification.local_store import LocalStore
+from publisher.store.writer_lock import require_unlocked
+from vocab.iris import Iris
+
+REBUILD = "stop the server, then run stocktake verify --repair"
+_TABLES = ("entry", "touch", "record")  # of the history: their rows depend on the journal alone
+_DERIVED = ("store", "tables", "text", "columns", "snapshots")  # folders of the embedded store and its indexes
+
+
+def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Iterator[Fault]:
+    """Yield what is damaged in the newest snapshot of the embedded store: changed files, and graphs that are not those of the journal.
+
+    The journal must be sound. Yields nothing where there is no store yet.
+    """
+    snapshot = newest_snapshot(data / "store" / "snapshots")
+    if snapshot is None:
+        return
+    if faults := list(checksum_faults(Path(snapshot.path), REBUILD)):
+        yield from faults
+        return
+    try:
+        for difference in compare(Journal(data / "journal"), LocalStore(data, iris), progress):
+            graph = difference.graph or "the default graph"
+            yield Fault("store", f"{graph}: {difference.missing} statements missing, {difference.added} too many", REBUILD)
+    except (OSError, ValueError, NotReady) as error:
+        yield Fault("store", f"cannot be read: {error}", REBUILD)
+
+
+def history_faults(data: Path, base: str) -> Iterator[Fault]:
+    """Yield what is damaged in the change history: pages of its file, and rows that are not those that the journal yields."""
+    folder = data / "store" / "history"
+    if not (folder / NAME).exists():
+        return
+    name = f"store/history/{NAME}"
+    try:
+        with closing(sqlite3.connect(folder / NAME)) as file:
+            messages = [str(row[0]) for row in file.execute("PRAGMA integrity_check(5)")]
+            if messages != ["ok"]:
+                yield Fault(name, "; ".join(messages), REBUILD)
+                return
+            position = file.execute("SELECT position FROM mark").fetchone()
+            ours = _digests(file)
+        with tempfile.TemporaryDirectory(dir=data / "store") as temporary:
+            expected = _rebuilt_digests(data, base, Path(temporary), position[0] if position else 0)
+    except (sqlite3.DatabaseError, JournalError, OSError, TypeError) as error:
+        yield Fault(name, f"cannot be read: {error}", REBUILD)
+        return
+    for table, digest in ours.items():
+        if expected.get(table) != digest:
+            yield Fault(name, f"the table {table} has not the rows that the journal yields", REBUILD)
+
+
+def release_store_faults(data: Path) -> Iterator[Fault]:
+    """Yield the changed files of the stores of releases."""
+    for folder in sorted((data / "store" / "releases").glob("[0-9]*")):
+        yield from checksum_faults(folder, REBUILD)
+
+
+def discard_damaged(store: Path) -> str:
+    """Delete the embedded store and its indexes, in the folder *store*, if a file of the newest snapshot is damaged.
+
+    Returns the first fault, "" if there is none. The process that writes the store then rebuilds them from the journal.
+    """
+    snapshot = newest_snapshot(store / "snapshots")
+    fault = next(checksum_faults(Path(snapshot.path), REBUILD), None) if snapshot else None
+    if fault is None:
+        return ""
+    discard(store)
+    return f"{fault.name} {fault.problem}"
+
+
+def discard(store: Path) -> None:
+    """Delete the store and its indexes in the folder *store*; the history, exports and the stores of releases stay."""
+    (store / "position.json").unlink(missing_ok=True)
+    for name in _DERIVED:
+        shutil.rmtree(store / name, ignore_errors=True)
+
+
+def repair(data: Path, iris: Iris, faults: Iterable[Fault]) -> None:
+    """Delete what *faults* name, and rebuild it from the journal. Raises StoreBusy if a server follows the journal."""
+    store = data / "store"
+    names = {fault.name for fault in faults}
+    if releases := {name.split("/")[2] for name in names if name.startswith("store/releases/")}:
+        for number in releases:
+            shutil.rmtree(store / "releases" / number)  # the server builds it again when it is asked for
+    if any(name.startswith("store/history/") for name in names):
+        shutil.rmtree(store / "history")
+    if any(name.split("/")[:2] in (["store"], ["store", "snapshots"]) for name in names):
+        (store / "lock").parent.mkdir(parents=True, exist_ok=True)
+        require_unlocked(store / "lock")
+        discard(store)
+    reader = JournalReader(Journal(data / "journal"), iris.base)
+    with closing(open_runner(reader, store, data / "status.nq", iris.status)) as runner:
+        while runner.step() is not None:
+            pass
+    with closing(HistoryUpdater(store / "history", reader)) as history:
+        history.step()
+
+
+def _digests(file: sqlite3.Connection) -> dict[str, bytes]:
+    """Return a digest of the rows of each table."""
+    found = {}
+    for table in _TABLES:
+        digest = blake2b()
+        for row in file.execute(f"SELECT * FROM {table} ORDER BY 1, 2"):
+            digest.update(repr(row).encode())
+        found[table] = digest.digest()
+    return found
+
+
+def _rebuilt_digests(data: Path, base: str, folder: Path, position: int) -> dict[str, bytes]:
+    """Return the digests of a history that is built again in *folder*, up to the entry *position*."""
+    with closing(HistoryUpdater(folder, JournalReader(Journal(data / "journal"), base))) as history:
+        history.step(position)
+    with closing(sqlite3.connect(folder / NAME)) as file:
+        return _digests(file)
