@@ -11,12 +11,13 @@ import typer
 from rich.console import Console
 
 from command_line.settings import Settings
-from harvesters.integrity import archive_faults, ledger_faults
+from harvesters.archive import archive_faults
+from harvesters.ledger.integrity import ledger_faults
 from journal.integrity import Fault, journal_faults
 from journal.journal import Journal
 from publisher.errors import PublisherError
 from publisher.releases.dump import write_dumps
-from publisher.releases.verification import dump_faults, release_faults, report_faults
+from publisher.releases.verification import dump_faults, key_faults, release_faults, report_faults
 from publisher.store.verification import files
 from vocab.iris import Iris
 
@@ -70,6 +71,7 @@ def _parts(settings: Settings) -> list[Part]:
         Part("release stores", lambda: files.release_store_faults(data), is_derived=True),
         Part("dumps", lambda: dump_faults(data / "dumps"), is_derived=True),
         Part("releases", lambda: release_faults(data / "releases")),
+        Part("signing key", lambda: key_faults(data / "signing")),
         Part("reports", lambda: report_faults(data / "reports")),
     ]
     if settings.elsewhere is None:  # stocktake store verify compares an external store

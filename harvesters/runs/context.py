@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import structlog
 
+from harvesters.ledger.integrity import require_intact
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.shared_rate_limit import SharedRateLimiter
 from harvesters.network.rate_limit import LocalRateLimiter, RateLimiter
@@ -98,6 +99,7 @@ def open_context(
     journal = Journal(data / "journal")
     _recover_journal(journal)
     iris = Iris(base)
+    require_intact(ledger)
     database = Ledger(ledger)
     try:
         with WorkerPool(base, engine, workers, dask) as pool:

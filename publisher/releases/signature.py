@@ -9,7 +9,7 @@ from minisign import KeyPair, PublicKey, SecretKey
 
 SUFFIX = ".minisig"
 PUBLIC = "stocktake.pub"
-_SECRET = "stocktake.key"
+SECRET = "stocktake.key"
 
 
 def load_key(folder: Path) -> SecretKey:
@@ -17,10 +17,10 @@ def load_key(folder: Path) -> SecretKey:
 
     The public key is written into the same folder. Raises minisign.Error if the file is not a key.
     """
-    path = folder / _SECRET
+    path = folder / SECRET
     if not path.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        part = folder / f"{_SECRET}.part"
+        part = folder / f"{SECRET}.part"
         part.unlink(missing_ok=True)
         with open(os.open(part, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600), "wb") as file:
             file.write(bytes(KeyPair.generate().secret_key))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from pathlib import Path
 
+import minisign
+
 from journal.integrity import Fault
+from publisher.releases.signature import PUBLIC, SECRET, SUFFIX
 from publisher.store.releases.manifest import MANIFEST, read_manifest, release_numbers
 
 _RELEASE_CURE = "restore this file from a backup or a mirror; a release is not made again under its number"
+_KEY_CURE = "restore signing/ from a backup; a new key is one that nobody knows"
 _REPORT_CURE = "delete this report's folder, then make it again with stocktake report"
 DUMP_CURE = "run stocktake verify --repair, or delete it and run stocktake dump"
 _SUMS = "SHA256SUMS"
@@ -33,8 +37,10 @@ def release_faults(folder: Path) -> Iterator[Fault]:
         for file in release.files if release.withdrawn is None else ():
             if problem := _problem(folder / str(number) / file.name, file.sha256):
                 yield Fault(f"{name}/{file.name}", problem, _RELEASE_CURE)
-        if release.withdrawn is None and (sums := folder / str(number) / _SUMS).exists():
-            yield from _sum_faults(sums, _RELEASE_CURE, {file.name for file in release.files})
+        if release.withdrawn is None:
+            if (sums := folder / str(number) / _SUMS).exists():
+                yield from _sum_faults(sums, _RELEASE_CURE, {file.name for file in release.files})
+            yield from _signature_faults(folder / str(number), release.key)
 
 
 def report_faults(folder: Path) -> Iterator[Fault]:
@@ -43,7 +49,27 @@ def report_faults(folder: Path) -> Iterator[Fault]:
         yield from _sum_faults(sums, _REPORT_CURE)
 
 
-def _sum_faults(sums: Path, cure: str, checked: set[str] = frozenset()) -> Iterator[Fault]:  # type: ignore[assignment]  # an empty set
+def key_faults(folder: Path) -> Iterator[Fault]:
+    """Yield what is damaged of the key in *folder* that signs releases."""
+    if not (folder / SECRET).exists():
+        return
+    try:
+        public = minisign.SecretKey.from_file(folder / SECRET).get_public_key()
+        if (folder / PUBLIC).read_bytes() != bytes(public):
+            yield Fault(f"{folder.name}/{PUBLIC}", f"is not the public key of {SECRET}", _KEY_CURE)
+    except (OSError, ValueError) as error:
+        yield Fault(f"{folder.name}/{SECRET}", f"the key that signs releases cannot be read: {error}", _KEY_CURE)
+
+
+def _signature_faults(folder: Path, key: str) -> Iterator[Fault]:
+    for signature in sorted(folder.glob(f"*{SUFFIX}")) if key else ():
+        try:
+            minisign.PublicKey.from_base64(key).verify_file(signature.with_suffix(""))
+        except (OSError, ValueError) as error:
+            yield Fault(f"{folder.parent.name}/{folder.name}/{signature.name}", f"is no signature of its file: {error}", _RELEASE_CURE)
+
+
+def _sum_faults(sums: Path, cure: str, checked: Collection[str] = ()) -> Iterator[Fault]:
     """Yield the files that differ from the lines ``digest  name`` of *sums*, without those that were *checked*."""
     below = sums.parent.parent if sums.name == _SUMS else sums.parent
     top = below.name if sums.name != _SUMS else f"{below.name}/{sums.parent.name}"

@@ -47,7 +47,7 @@ def checksum_faults(folder: Path, cure: str) -> Iterator[Fault]:
             yield Fault(_name(folder, name), f"cannot be read: {error.strerror}", cure)
             continue
         if actual != expected:
-            yield Fault(_name(folder, name), "has changed since it was written" if actual is not None else "has another size than written", cure)
+            yield Fault(_name(folder, name), "has changed since it was written", cure)
 
 
 def _name(folder: Path, name: str) -> str:

@@ -1,9 +1,8 @@
-"""Check the ledger and the archive for damage, against what they record of themselves and against the journal."""
+"""Check the ledger for damage, by the checks of its database and against the journal."""
 
 from __future__ import annotations
 
 import sqlite3
-import zlib
 from collections.abc import Iterator
 from contextlib import closing
 from hashlib import blake2b
@@ -11,7 +10,6 @@ from pathlib import Path
 
 import sqlalchemy as sa
 import zstandard
-from isal import igzip, isal_zlib
 from sqlalchemy.engine import make_url
 
 from harvesters.errors import HarvestError, LedgerError
@@ -23,10 +21,8 @@ from journal.integrity import Fault
 from journal.journal import Journal
 from vocab.iris import Iris
 
-_BLOCK = 1 << 20  # bytes decompressed at once
 _MAX_MESSAGES = 20  # messages of SQLite's check that are shown
 _LEDGER_CURE = "stop harvests, and restore the ledger from a backup that is as new as the journal (docs: How to back up)"
-_ARCHIVE_CURE = "restore this file from a backup; without it, these responses cannot be mapped again"
 _ROUND = 1 << 128
 
 Tally = tuple[int, int]  # rows of a graph, and the sum of their digests: the same for the same rows in any order
@@ -59,18 +55,6 @@ def ledger_faults(url: str, journal: Journal, base: str) -> Iterator[Fault]:
             yield Fault(name, f"a row cannot be read: {error}", _LEDGER_CURE)
 
 
-def archive_faults(folder: Path) -> Iterator[Fault]:
-    """Yield the archive files with a response that cannot be decompressed to its checksum; reads about 300 MB a second."""
-    for path in sorted(folder.glob("*/*.warc.gz")):
-        read = 0
-        try:
-            with igzip.open(path, "rb") as file:
-                while block := file.read(_BLOCK):
-                    read += len(block)
-        except (EOFError, OSError, isal_zlib.IsalError, zlib.error) as error:
-            yield Fault(f"{folder.name}/{path.relative_to(folder)}", f"damaged after {read:,} uncompressed bytes: {error}", _ARCHIVE_CURE)
-
-
 def _check_sqlite(url: str, pragma: str) -> list[str]:
     """Return the messages of a check of an SQLite ledger, none if it is sound, missing, or another database."""
     parsed = make_url(url)
@@ -89,6 +73,12 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
         for table in t.metadata.sorted_tables:
             for _ in connection.execution_options(yield_per=500).execute(sa.select(table)):
                 pass  # every row is read, so that a value of a wrong type or a damaged page is found
+        known = connection.scalar(sa.select(sa.func.max(t.balance.c.entry))) or 0
+    head = journal.head
+    if known > (head.number if head else 0):
+        problem = f"the ledger knows entries up to {known}, the journal has {head.number if head else 0}"
+        yield Fault(name, problem, "restore the missing entries of the journal from a backup or a mirror")
+        return
     published = _published_tallies(journal, iris)
     r, d = t.record.c, t.description.c
     join = t.record.outerjoin(t.description, sa.and_(d.run == r.run, d.seq == r.seq))

@@ -1,0 +1,210 @@
+"""Damaged files of a data directory are found, and rebuilt from the journal where that is possible."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from projects import NOON
+from typer.testing import CliRunner, Result
+
+from harvesters.cli import harvest_all
+from harvesters.errors import LedgerError
+from harvesters.ledger.integrity import require_intact
+from harvesters.runs.context import HarvestContext, open_context
+from harvesters.runs.harvest import harvest
+from harvesters.source import Source
+from journal.errors import ChainError
+from journal.journal import Journal
+from publisher.releases.builder import build_release
+from publisher.releases.dump import write_dumps
+from publisher.store.releases import release_stores
+from publisher.store.verification import files
+from stocktake import app
+from vocab.iris import BASE, Iris
+
+IRIS = Iris(BASE)
+FLIPPED = 64  # bytes
+# Files that the journal can rebuild, and the part that names each.
+DERIVED = [
+    ("store/snapshots/*/store/*.sst", "store"),
+    ("store/snapshots/*/store/MANIFEST-*", "store"),
+    ("store/snapshots/*/store/CURRENT", "store"),
+    ("store/snapshots/*/tables/tables.duckdb", "store"),
+    ("store/snapshots/*/tables/*.npy", "store"),
+    ("store/snapshots/*/text/*.store", "store"),
+    ("store/snapshots/*/text/*.term", "store"),
+    ("store/history/touches.db", "history"),
+    ("store/releases/1/store/*.sst", "release stores"),
+    ("dumps/*.nq.gz", "dumps"),
+    ("dumps/*.ttl.gz.sha256", "dumps"),
+]
+# Files that a person must restore.
+ORIGINAL = [
+    ("journal/000000001*", "journal"),
+    ("journal/000000002*", "journal"),
+    ("archive/*/*.warc.gz", "archive"),
+    ("releases/1/*.nq.gz", "releases"),
+    ("releases/1/initiatives.parquet", "releases"),
+    ("releases/1/release.json", "releases"),
+    ("releases/1/SHA256SUMS", "releases"),
+    ("releases/1/initiatives.csv.gz.minisig", "releases"),
+    ("signing/stocktake.key", "signing key"),
+    ("signing/stocktake.pub", "signing key"),
+]
+
+
+@pytest.fixture
+def filled(context: HarvestContext, source: Source, registry: Registry, project: Callable[..., dict[str, Any]]) -> Path:
+    """Return a data directory with all kinds of files, and three journal entries."""
+    harvest_all([source], context, full=True, dry_run=False, quiet=True)
+    registry.projects.append(project(11))
+    harvest(source, context)
+    data = context.data
+    context.ledger.close()
+    files.repair(data, IRIS, [])
+    write_dumps(Journal(data / "journal"), data / "dumps")
+    release = build_release(data, IRIS, datetime(2026, 3, 2, tzinfo=UTC), lambda _: None)
+    assert release_stores.keep_current(data, release, IRIS)
+    shutil.copy(data.parent / "ledger.sqlite", data / "ledger.sqlite")
+    return data
+
+
+def _run(data: Path, *options: str) -> Result:
+    return CliRunner().invoke(app, ["--data", str(data), "verify", *options])
+
+
+def _states(result: Result) -> dict[str, str]:
+    return {name: part["state"] for name, part in json.loads(result.stdout).items()}
+
+
+def _damage(path: Path) -> None:
+    """Invert 64 bytes in the middle of a file, or all of a smaller one; of an SQLite file, the header of each page."""
+    if path.suffix == ".db":
+        _damage_pages(path)
+        return
+    content = bytearray(path.read_bytes())
+    middle = max(0, len(content) // 2 - FLIPPED // 2)
+    content[middle : middle + FLIPPED] = bytes(byte ^ 0xFF for byte in content[middle : middle + FLIPPED])
+    path.write_bytes(content)
+
+
+def _damage_pages(path: Path) -> None:
+    """Overwrite the header of each page of an SQLite file but the first."""
+    content = bytearray(path.read_bytes())
+    for page in range(4096, len(content), 4096):
+        content[page : page + 8] = b"\xff" * 8
+    path.write_bytes(content)
+
+
+def _largest(data: Path, pattern: str) -> Path:
+    return max((path for path in data.glob(pattern) if path.is_file()), key=lambda path: path.stat().st_size)
+
+
+def test_an_undamaged_directory_is_sound(filled: Path) -> None:
+    result = _run(filled, "--json")
+
+    assert result.exit_code == 0, result.output
+    assert set(_states(result).values()) == {"sound"}
+
+
+def test_every_damaged_derived_file_is_found_and_rebuilt(filled: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for number, (pattern, part) in enumerate(DERIVED):
+        with subtests.test(pattern):
+            data = Path(shutil.copytree(filled, tmp_path / f"copy{number}"))
+            _damage(_largest(data, pattern))
+
+            found, repaired = _run(data, "--json"), _run(data, "--repair", "--json")
+
+            assert (found.exit_code, _states(found)[part]) == (1, "damaged"), found.output
+            assert (repaired.exit_code, _states(repaired)[part]) == (0, "repaired"), repaired.output
+            assert set(_states(_run(data, "--json")).values()) == {"sound"}
+
+
+def test_every_damaged_original_file_is_found_and_named_with_the_cure(filled: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
+    for number, (pattern, part) in enumerate(ORIGINAL):
+        with subtests.test(pattern):
+            data = Path(shutil.copytree(filled, tmp_path / f"copy{number}"))
+            path = _largest(data, pattern)
+            _damage(path)
+
+            result = _run(data, "--repair")
+
+            assert result.exit_code == 1, result.output
+            [fault] = [line for line in result.stdout.splitlines() if path.name in line][:1]
+            assert "restore" in fault
+            assert f"{part}:" in result.stdout
+
+
+def test_a_missing_entry_is_named(filled: Path) -> None:
+    next((filled / "journal").glob("000000001*")).unlink()
+
+    result = _run(filled)
+
+    assert "entry 1 is missing before it" in result.stdout
+
+
+def test_a_missing_last_entry_is_known_by_the_ledger(filled: Path) -> None:
+    last = Journal(filled / "journal").paths()[-1]
+    last.unlink()
+
+    result = _run(filled)
+
+    assert (result.exit_code, "the ledger knows entries up to 3, the journal has 2" in result.stdout) == (1, True), result.stdout
+
+
+def test_a_damaged_ledger_is_named(filled: Path) -> None:
+    _damage_pages(filled / "ledger.sqlite")
+
+    result = _run(filled, "--repair")
+
+    assert (result.exit_code, "restore the ledger from a backup" in result.stdout) == (1, True), result.stdout
+
+
+def test_a_description_in_the_ledger_is_compared_with_the_journal(filled: Path) -> None:
+    with closing(sqlite3.connect(filled / "ledger.sqlite")) as file:
+        file.execute("UPDATE description SET statements = (SELECT statements FROM description WHERE seq = 1) WHERE seq = 0")
+        file.commit()
+
+    assert "p1: its description is not the one that the journal published" in _run(filled).stdout
+
+
+def test_a_damaged_newest_entry_stops_the_next_commit(context: HarvestContext, source: Source) -> None:
+    harvest(source, context)
+    journal = Journal(context.journal.folder)
+    before = journal.paths()
+    _damage(before[-1])
+
+    with pytest.raises(ChainError, match="cannot be read to its end|does not match its id"):
+        Journal(journal.folder).append(["A <urn:s> <urn:p> <urn:o> <urn:g> ."], run="next.1", time=NOON)
+
+    assert journal.paths() == before
+
+
+@pytest.fixture
+def ledger(context: HarvestContext, source: Source, tmp_path: Path) -> Iterator[Path]:
+    harvest(source, context)
+    context.ledger.close()
+    path = tmp_path / "ledger.sqlite"
+    with closing(sqlite3.connect(path)) as file:
+        file.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    yield path
+
+
+def test_a_harvest_does_not_begin_with_a_damaged_ledger(ledger: Path, tmp_path: Path) -> None:
+    _damage_pages(ledger)
+
+    with pytest.raises(LedgerError, match="nothing was written"), open_context(tmp_path / "data", f"sqlite:///{ledger}", BASE, "", frozenset()):
+        pass
+
+
+def test_an_intact_ledger_passes(ledger: Path) -> None:
+    require_intact(f"sqlite:///{ledger}")
+    require_intact("postgresql://nobody@127.0.0.1:1/none")  # it checks itself
