@@ -117,7 +117,14 @@ def create_app(
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))
     _add_error_handlers(
-        app, ErrorHandlers(pages, lambda: service.awaited, start.steps, lambda: service.starting)
+        app,
+        ErrorHandlers(
+            pages,
+            lambda: service.awaited,
+            start.steps,
+            lambda: service.starting,
+            service.find_damage,
+        ),
     )
     _add_middleware(app, service, start, site.url)
     return app
@@ -129,6 +136,7 @@ def _add_error_handlers(app: FastAPI, problems: ErrorHandlers) -> None:
     app.add_exception_handler(HTTPProblem, problems.handle_http_problem)
     app.add_exception_handler(RequestValidationError, problems.handle_validation_error)
     app.add_exception_handler(HTTPException, problems.handle_http_exception)
+    app.add_exception_handler(Exception, problems.handle_unexpected_error)
 
 
 def _add_middleware(app: FastAPI, service: QueryService, start: FirstStart, url: str) -> None:

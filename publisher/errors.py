@@ -5,7 +5,7 @@ PublisherError
 ├── LimitError           a limit was reached: TimeLimit, MemoryLimit, RowLimit; by the client: QuotaExceeded, TooManyQueries
 ├── ReleaseError         a release cannot be made or read: ReleaseNotFound, Withdrawn
 ├── ReportError          a report cannot be made
-└── StoreError           the store cannot answer: NotReady, StoreBusy (ScratchFull), StoreFailure
+└── StoreError           the store cannot answer: NotReady, StoreBusy (ScratchFull), DamagedFiles, StoreFailure
 """
 
 from __future__ import annotations
@@ -100,6 +100,10 @@ class StoreBusy(StoreError):
 
 class ScratchFull(StoreBusy):
     """The maximum number of update sandboxes is open; delete one."""
+
+
+class DamagedFiles(StoreError):
+    """Files of the store or its indexes are damaged; they are rebuilt from the journal. Retry in a minute."""
 
 
 class StoreFailure(StoreError):

@@ -1,7 +1,8 @@
 """The process that follows the journal and updates every projection of it: RDF store, facets, search and history.
 
 It reports to the server in lines of JSON on standard output: ``reason``, why the store does not follow the journal, "" if it
-does, and ``projections``, the position of each projection and its error. It ends when its standard input is closed.
+does, and ``projections``, the position of each projection and its error. Each byte of its standard input asks it to check the
+files of the newest snapshot; it ends when its standard input is closed.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from contextlib import closing
 from datetime import UTC, datetime
 from http.client import HTTPException
 from pathlib import Path
-from threading import Lock, Thread
+from threading import Event, Lock, Thread
 from typing import NoReturn
 
 import structlog
@@ -33,10 +34,12 @@ from publisher.store.external.client import EndpointError
 from publisher.store.external.endpoint import StoreURLs, from_environment
 from publisher.store.external.remote_store import open_external_runner
 from publisher.store.thread_priority import lower_thread_priority
+from publisher.store.verification.files import discard, discard_damaged
 
 PAUSE = 0.25  # seconds between two checks of the journal
 EXTERNAL_PAUSE = 0.5  # the same for an external store, which each check asks for its position
 RETRY = 5.0  # seconds before what failed is tried again
+_CORRUPTION = "Corruption"  # what the messages of the engine (RocksDB) about damaged files contain
 JOURNAL_RETRY = 10.0  # the same for an entry that cannot be read
 
 log = structlog.get_logger(component="follower")
@@ -99,9 +102,24 @@ class HistoryThread:
             self._reports.progress({name: {"error": reason}})
 
 
-def follow_embedded(reader: JournalReader, options: argparse.Namespace, history: HistoryThread, reports: Reports) -> NoReturn:
-    """Keep the embedded store level with the journal; end the process with code 1 if the store cannot be written."""
+def _discard_damaged(store: Path, reports: Reports) -> bool:
+    """Delete damaged files of the store and its indexes, and report them; return whether there were any."""
+    if not (damage := discard_damaged(store)):
+        return False
+    log.error("damaged files are rebuilt from the journal", fault=damage)
+    reports.reason(f"damaged files are rebuilt from the journal: {damage}")
+    return True
+
+
+def follow_embedded(
+    reader: JournalReader, options: argparse.Namespace, history: HistoryThread, reports: Reports, check: Event
+) -> NoReturn:
+    """Keep the embedded store level with the journal; end the process with code 1 if the store cannot be written.
+
+    Damaged files are deleted and rebuilt: at the start, when *check* is set, and when the engine finds one.
+    """
     try:
+        _discard_damaged(options.store, reports)
         runner = open_runner(reader, options.store, options.status, options.graph, report=reports.reason)
         history.ensure_running()
         while True:
@@ -114,15 +132,30 @@ def follow_embedded(reader: JournalReader, options: argparse.Namespace, history:
             reports.reason(reason)
             reports.progress(runner.progress())
             history.ensure_running()
-            time.sleep(JOURNAL_RETRY if reason else PAUSE)
-    except OSError as error:  # a full disk, a folder of another user: started again, the process continues
+            check.wait(JOURNAL_RETRY if reason else PAUSE)
+            if check.is_set() and _discard_damaged(options.store, reports):
+                os._exit(1)  # started again, the process rebuilds them
+            check.clear()
+    except (OSError, RuntimeError) as error:
+        if _CORRUPTION not in str(error):
+            _fail(error, reports)
+        log.error("the store is damaged; rebuilding it from the journal", error=str(error))
+        reports.reason(f"the store is damaged and rebuilt from the journal: {error}")
+        discard(options.store)
+        os._exit(1)
+    except Exception as error:
+        _fail(error, reports)
+
+
+def _fail(error: Exception, reports: Reports) -> NoReturn:
+    """Report why the process ends, and end it."""
+    if isinstance(error, OSError):  # a full disk, a folder of another user: started again, the process continues
         log.error("store cannot be written", error=str(error), cure="free disk space or fix the directory; updates then resume")
         reports.reason(f"the store cannot be written: {error}")
         time.sleep(RETRY)
         os._exit(1)  # threads of the engine may hang on the same fault
-    except Exception as error:
-        reports.reason(f"the follower ended: {type(error).__name__}: {error}; the log says more")
-        raise
+    reports.reason(f"the follower ended: {type(error).__name__}: {error}; the log says more")
+    raise error
 
 
 def follow_external(
@@ -161,10 +194,10 @@ def follow_external(
             time.sleep(RETRY)
 
 
-def exit_at_end_of_input() -> NoReturn:
-    """End this process when its standard input is closed, as it is when its parent ends."""
+def read_input(check: Event) -> NoReturn:
+    """Set *check* at each byte of the standard input; end this process when it is closed, as it is when its parent ends."""
     while sys.stdin.buffer.read(1):
-        pass
+        check.set()
     os._exit(0)
 
 
@@ -184,12 +217,13 @@ def main() -> None:
     """Follow the journal until standard input is closed."""
     options = parse_options(sys.argv[1:])
     configure_logging()
-    Thread(target=exit_at_end_of_input, daemon=True).start()
+    check = Event()
+    Thread(target=read_input, args=(check,), daemon=True).start()
     reader, reports = JournalReader(Journal(options.journal), options.graph.removesuffix("status")), Reports()
     history = HistoryThread(options.history or options.store / "history", reader, options.store / "snapshots", reports)
     if options.external:
         follow_external(from_environment(), reader, options, history, reports)
-    follow_embedded(reader, options, history, reports)
+    follow_embedded(reader, options, history, reports, check)
 
 
 if __name__ == "__main__":

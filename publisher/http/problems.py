@@ -9,6 +9,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.errors import (
+    DamagedFiles,
     FederationRefused,
     LimitError,
     LoadRefused,
@@ -43,6 +44,7 @@ _STATUS: tuple[tuple[type[PublisherError], HTTPStatus, str], ...] = (
     (Withdrawn, HTTPStatus.GONE, "Release withdrawn"),
     (NotReady, HTTPStatus.SERVICE_UNAVAILABLE, "Not ready yet"),
     (StoreBusy, HTTPStatus.SERVICE_UNAVAILABLE, "Server busy"),
+    (DamagedFiles, HTTPStatus.SERVICE_UNAVAILABLE, "Damaged files are being rebuilt"),
     (PublisherError, HTTPStatus.INTERNAL_SERVER_ERROR, "The database is unavailable"),
 )
 
@@ -75,6 +77,8 @@ def describe_error(error: PublisherError) -> tuple[HTTPStatus, str, dict[str, st
     headers = {COST: f"{error.seconds:.3f}"}
     if isinstance(error, QuotaExceeded):
         headers["Retry-After"] = str(error.wait)
+    elif isinstance(error, DamagedFiles):
+        headers["Retry-After"] = "60"
     elif status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
         headers["Retry-After"] = "2"
     elif isinstance(error, LimitError):

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.errors import NotReady, PublisherError, QuerySyntaxError
+from publisher.errors import DamagedFiles, NotReady, PublisherError, QuerySyntaxError
 from publisher.http.endpoints import allowed_methods, describe_validation_error
 from publisher.http.problems import HTTPProblem, describe_error, problem_response, wants_page
 from publisher.pages.templating import Pages
@@ -25,8 +25,15 @@ Steps = Callable[[], Awaitable[Sequence[object]]]
 REFRESH_SECONDS = 3  # seconds until a browser asks again for a page that is not ready
 
 
+_DAMAGED = "A file of the database is damaged. It is being rebuilt; try again in some minutes. /health shows the progress."
+
+
 async def _no_steps() -> Sequence[object]:
     return []
+
+
+async def _no_damage() -> str:
+    return ""
 
 
 class ErrorHandlers:
@@ -34,18 +41,26 @@ class ErrorHandlers:
 
     *behind* returns how many journal entries are not shown yet. While there are such, what is not found may be among them, and another
     publisher of the same journal may have linked it: so it is no 404. *steps* are those of the first start, shown while it is not ready;
-    *starting* returns why nothing is shown yet, "" once something is.
+    *starting* returns why nothing is shown yet, "" once something is. *find_damage* checks the files that are read, after a failure.
     """
 
     def __init__(
-        self, pages: Pages, behind: Callable[[], int] = lambda: 0, steps: Steps = _no_steps, starting: Callable[[], str] = str
+        self,
+        pages: Pages,
+        behind: Callable[[], int] = lambda: 0,
+        steps: Steps = _no_steps,
+        starting: Callable[[], str] = str,
+        find_damage: Callable[[], Awaitable[str]] = _no_damage,
     ) -> None:
         self._pages, self._behind, self._steps, self._starting = pages, behind, steps, starting
+        self._find_damage = find_damage
 
     async def handle_publisher_error(self, request: Request, error: Exception) -> Response:
         """Answer a PublisherError that a route raised."""
         assert isinstance(error, PublisherError)
         status, title, headers = describe_error(error)
+        if status is HTTPStatus.INTERNAL_SERVER_ERROR and await self._find_damage():
+            return await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
         detail = (self._starting() if isinstance(error, NotReady) else "") or str(error)
         if isinstance(error, NotReady) and wants_page(request) and (steps := await self._steps()):
             response = self._pages.page("start.html", status, steps=steps, reason=detail, refresh=REFRESH_SECONDS)
@@ -54,6 +69,13 @@ class ErrorHandlers:
         if isinstance(error, QuerySyntaxError):
             return self._respond(request, status, title, str(error), headers, line=error.line, column=error.column)
         return self._respond(request, status, title, detail, headers)
+
+    async def handle_unexpected_error(self, request: Request, error: Exception) -> Response:
+        """Answer any other exception of a route: 503 if a file of the store or its indexes is damaged, else 500. It is logged too."""
+        if await self._find_damage():
+            return await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
+        status = HTTPStatus.INTERNAL_SERVER_ERROR
+        return self._respond(request, status, status.phrase, "The server failed to answer; the operators find the cause in the log.", {})
 
     async def handle_journal_error(self, request: Request, error: Exception) -> Response:
         """Answer a JournalError that a route raised; its text names files of ours, so it goes into the log alone."""

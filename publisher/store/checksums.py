@@ -50,6 +50,14 @@ def checksum_faults(folder: Path, cure: str) -> Iterator[Fault]:
             yield Fault(_name(folder, name), "has changed since it was written", cure)
 
 
+def first_fault(folder: Path) -> str:
+    """Return the first damaged file of the snapshot in *folder* with its problem, "" if there is none."""
+    if not folder.is_dir():
+        return f"{_name(folder, '')} is missing"
+    fault = next(checksum_faults(folder, ""), None)
+    return f"{fault.name} {fault.problem}" if fault else ""
+
+
 def _name(folder: Path, name: str) -> str:
     return f"store/{folder.parent.name}/{folder.name}/{name}"
 

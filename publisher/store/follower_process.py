@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import signal
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -17,7 +18,8 @@ from vocab.iris import Iris
 log = structlog.get_logger(component="store")
 
 MODULE = "publisher.follower"
-RESTART_DELAY = 1.0  # seconds
+RESTART_DELAY, LONGEST_DELAY = 1.0, 60.0  # seconds before a restart; doubled while the process ends soon after its start
+SOON = 30.0  # seconds
 
 
 class FollowerProcess:
@@ -33,17 +35,20 @@ class FollowerProcess:
         self.projections: dict[str, dict[str, object]] = {}
         self.reason = ""
         self._data, self._secrets = data, secrets
+        self._process: asyncio.subprocess.Process | None = None
         folders = (str(data / "journal"), str(store_folder), str(data / "status.nq"), iris.status)
         history = ("--history", str(data / "store" / "history"))
         self._command = command(MODULE, *folders, *history, *(["--external"] if secrets else []))
 
     async def run(self) -> None:
         """Run the process and read its reports until cancelled; then kill it."""
-        pipe = asyncio.subprocess.PIPE
+        pipe, delay = asyncio.subprocess.PIPE, RESTART_DELAY
         while True:
+            started = time.monotonic()
             process = await asyncio.create_subprocess_exec(
                 *self._command, stdin=pipe, stdout=pipe, env=environment(self._secrets), start_new_session=True
             )
+            self._process = process
             try:
                 assert process.stdout is not None
                 async for line in process.stdout:
@@ -59,7 +64,14 @@ class FollowerProcess:
                 log.error("update process exited; restarting", module=MODULE, code=code)
             if not self.reason:
                 self.reason = f"the follower ended with code {code} and is started again; the log says more"
-            await asyncio.sleep(RESTART_DELAY)
+            delay = min(LONGEST_DELAY, delay * 2) if time.monotonic() - started < SOON else RESTART_DELAY
+            await asyncio.sleep(delay)
+
+    def request_check(self) -> None:
+        """Ask the process to check the files of the newest snapshot; what is damaged is rebuilt. Does nothing while none runs."""
+        if self._process is not None and self._process.stdin is not None:
+            with suppress(ConnectionError, RuntimeError):
+                self._process.stdin.write(b"c")
 
     def _read_report(self, line: bytes) -> None:
         with suppress(ValueError, TypeError, AttributeError):

@@ -20,6 +20,7 @@ from journal.journal import Journal
 from publisher.errors import NotReady, StoreError
 from publisher.rdf.results import Row, parse_rows
 from publisher.store.cache import Cache, SharedResponses
+from publisher.store.checksums import first_fault
 from publisher.store.external.endpoint import StoreURLs, endpoint_of
 from publisher.store.external.probe import StoreProbe
 from publisher.store.follower_process import FollowerProcess
@@ -40,6 +41,7 @@ PAUSE = 0.2  # seconds between looks for a new snapshot
 _CachedQuery = tuple[str, tuple[tuple[str, str], ...]]  # its text and its bindings
 LINE = 1_000  # questions of our own that may wait: as many as there may be connections
 RECKONING = 1.0  # seconds between counts of the entries that are not shown
+CHECK_INTERVAL = 30.0  # seconds between checks of the snapshot's files after failures
 CACHED = 2_000  # answers to our own questions that are kept while a snapshot is shown
 
 
@@ -93,6 +95,7 @@ class QueryService:
         # By folder; while snapshots change, answers come from both.
         self._known: dict[str, Snapshot] = {}
         self._shown, self._looking = asyncio.Event(), asyncio.Lock()
+        self._damage, self._checked_at, self._checking = "", -CHECK_INTERVAL, asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
 
@@ -133,6 +136,22 @@ class QueryService:
         if self.snapshot is None:
             raise NotReady(self.starting)
         return self.snapshot
+
+    async def find_damage(self) -> str:
+        """Check the files of the current snapshot after a failure; return what is damaged, "" if nothing is.
+
+        Damaged files are rebuilt by the follower. The files are read at most once in ``CHECK_INTERVAL`` seconds.
+        """
+        if self.snapshot is None:
+            return ""
+        async with self._checking:
+            if time.monotonic() - self._checked_at > CHECK_INTERVAL:
+                self._damage = await asyncio.to_thread(first_fault, Path(self.snapshot.path))
+                self._checked_at = time.monotonic()
+                if self._damage:
+                    log.error("files are damaged; rebuilding them from the journal", fault=self._damage)
+                    self.follower.request_check()
+            return self._damage
 
     def snapshot_of(self, answer: Answer) -> Snapshot | None:
         """Return the snapshot that *answer* comes from, None if it was replaced twice since."""

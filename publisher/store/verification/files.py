@@ -17,7 +17,7 @@ from publisher.errors import NotReady
 from publisher.history.graph_changes import NAME
 from publisher.history.updater import HistoryUpdater
 from publisher.projections.journal_reader import JournalReader
-from publisher.store.checksums import checksum_faults
+from publisher.store.checksums import checksum_faults, first_fault
 from publisher.store.embedded import open_runner
 from publisher.store.snapshots import newest_snapshot
 from publisher.store.verification.expected_counts import compare
@@ -85,11 +85,10 @@ def discard_damaged(store: Path) -> str:
     Returns the first fault, "" if there is none. The process that writes the store then rebuilds them from the journal.
     """
     snapshot = newest_snapshot(store / "snapshots")
-    fault = next(checksum_faults(Path(snapshot.path), REBUILD), None) if snapshot else None
-    if fault is None:
-        return ""
-    discard(store)
-    return f"{fault.name} {fault.problem}"
+    fault = first_fault(Path(snapshot.path)) if snapshot else ""
+    if fault:
+        discard(store)
+    return fault
 
 
 def discard(store: Path) -> None:
