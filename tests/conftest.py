@@ -28,6 +28,7 @@ SLOW = {
     "test_clients.py",
     "test_columns.py",
     "test_cuts.py",
+    "test_damaged_files.py",
     "test_desk_served.py",
     "test_engines_agree.py",
     "test_many_readers.py",

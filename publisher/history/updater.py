@@ -113,6 +113,9 @@ class HistoryUpdater:
         try:
             file = sqlite3.connect(self._path)
             file.executescript(SCHEMA)
+            if (state := file.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":  # a second for each gigabyte
+                file.close()
+                raise sqlite3.DatabaseError(state)
         except sqlite3.DatabaseError as error:
             log.warning("change history cannot be opened; rebuilding", error=str(error))
             self._delete_files()

@@ -73,7 +73,8 @@ class Pool:
         for worker in waiting:
             await self._prepare(worker)
         while self._crew < self._size + self._spares:
-            await self._add()
+            if not await self._add():
+                return  # a damaged snapshot: a question starts a reader, and says what is wrong
 
     async def ask(self, question: QueryRequest, seconds: float | None = None, client: str = "") -> Answer:
         """Put *question* of *client* to a reader; the answer begins or an error is raised. *seconds* may shorten the time limit."""
@@ -180,8 +181,8 @@ class Pool:
         if self._crew < self._size + self._spares:
             await self._add()
 
-    async def _add(self) -> None:
-        await self._prepare(await self._start())
+    async def _add(self) -> bool:
+        return await self._prepare(await self._start())
 
     async def _start(self) -> Worker:
         if self._closed:
@@ -197,14 +198,17 @@ class Pool:
         self._all.add(worker)
         return worker
 
-    async def _prepare(self, worker: Worker) -> None:
+    async def _prepare(self, worker: Worker) -> bool:
+        """Let *worker* open the snapshot and wait for questions; stop it and return False if it cannot."""
         try:
             await worker.open(self.snapshot)
             self._idle.append(worker)
+            return True
         except PublisherError as error:
             log.warning("query worker cannot open the snapshot", snapshot=self.snapshot, error=str(error))
             self._forget(worker)
             await worker.stop()
+            return False
 
     def _keep(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)

@@ -1,0 +1,61 @@
+"""A server finds damaged files of its store and indexes, answers 503, and rebuilds them from the journal."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from shutil import copytree
+
+import httpx
+import pytest
+from conftest import IRIS, build
+from live_server import served
+from waiting import WITHIN, wait_until
+
+from publisher.store.verification import files
+
+PAGES = ("/", "/search?q=health", "/topics", "/sparql?query=SELECT(COUNT(*)AS%3Fn)%7BGRAPH%3Fg%7B%3Fs%3Fp%3Fo%7D%7D")
+# A copy has no hard links, so that a file of the store that is damaged is whole in the snapshot, and the other way round.
+DAMAGED = ("snapshots/*/tables/*", "snapshots/*/text/*", "snapshots/*/store/*.sst", "store/*.sst", "history/touches.db", "position.json")
+
+
+@pytest.fixture(scope="module")
+def level(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data directory whose store and indexes are level with the journal."""
+    data = tmp_path_factory.mktemp("level")
+    build(data)
+    files.repair(data, IRIS, [])
+    return data
+
+
+def _damage(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    for start in range(len(content) // 20, len(content), max(80, len(content) // 16)):
+        content[start : start + 64] = bytes(byte ^ 0xFF for byte in content[start : start + 64])
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize("pattern", DAMAGED)
+def test_damaged_files_are_rebuilt_and_pages_never_answer_500(level: Path, tmp_path: Path, pattern: str) -> None:
+    data = Path(copytree(level, tmp_path / "data"))
+    paths = [path for path in (data / "store").glob(pattern) if path.is_file()]
+    assert paths
+    for path in paths:
+        _damage(path)
+    statuses: set[int] = set()
+
+    with served(data) as url, httpx.Client(base_url=url, timeout=WITHIN) as client:
+
+        def is_sound() -> bool:
+            answers = [client.get(page).status_code for page in PAGES]
+            statuses.update(answers)
+            return set(answers) == {200} and client.get("/health").json()["status"] == "ok" and not list(_faults(data))
+
+        wait_until(is_sound, "all files to be rebuilt", pause=0.5)
+
+    assert statuses <= {200, 503}
+
+
+def _faults(data: Path) -> Iterator[object]:
+    yield from files.store_faults(data, IRIS, lambda _: None)
+    yield from files.history_faults(data, IRIS.base)
