@@ -111,6 +111,18 @@ COMMANDS = {
         "verify",
         "Check every file of the data directory for damage, and repair what the journal can repair.",
     ),
+    "backup": (
+        "command_line.backup",
+        "app",
+        "backup",
+        "Back up what cannot be made again, while harvests and servers go on.",
+    ),
+    "restore": (
+        "command_line.backup",
+        "app",
+        "restore",
+        "Restore a backup into an empty data directory.",
+    ),
     "keys": ("harvesters.admin.cli", "app", "", "Keys of the admin pages and API."),
     "shapes": ("shapes.cli", "app", "", "SHACL shapes that validate records."),
     "vocabulary": (
