@@ -24,6 +24,7 @@ from publisher.http.freshness_headers import HEADER_NAMES, RELEASE_HEADER, Fresh
 from publisher.http.outbound_client import create_client
 from publisher.http.page_cache import PageCacheMiddleware
 from publisher.http.problems import HTTPProblem
+from publisher.http.request_metrics import RequestMetrics, RequestMetricsMiddleware
 from publisher.http.security_headers import SecurityMiddleware
 from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.error_handlers import ErrorHandlers
@@ -159,8 +160,17 @@ def _add_middleware(app: FastAPI, service: QueryService, start: FirstStart, url:
         allow_headers=["*"],
         expose_headers=[*EXPOSED_HEADERS, *HEADER_NAMES, RELEASE_HEADER, TEXT_HEADER, ENGINE_HEADER],
     )
-    # Outermost, so that it adds headers to the responses of all others.
+    # It adds headers to the responses of all others.
     app.add_middleware(SecurityMiddleware, budget=service.rate_limiter, url=url)
+    # Outermost, so that it measures all others.
+    app.state.request_metrics = metrics = RequestMetrics()
+    app.add_middleware(RequestMetricsMiddleware, metrics=metrics, paths=_first_parts())
+
+
+def _first_parts() -> set[str]:
+    """Return the first parts of the paths of all routes."""
+    paths = [str(getattr(route, "path", "")) for router in ROUTERS.values() for route in router.routes]
+    return {first for path in paths if "{" not in (first := path[1:].split("/", 1)[0].partition(".")[0])}
 
 
 @asynccontextmanager

@@ -6,7 +6,16 @@ from fastapi import APIRouter
 
 from publisher.catalog.routes import ckan_api, dumps, journal, openapi, void
 from publisher.feeds.routes import activities, feeds, ldes, oai, robots
-from publisher.linked_data.routes import health, linksets, lists, mementos, records, runs, status
+from publisher.linked_data.routes import (
+    health,
+    linksets,
+    lists,
+    mementos,
+    metrics,
+    records,
+    runs,
+    status,
+)
 from publisher.portal.routes import (
     about,
     catalog,
@@ -81,5 +90,6 @@ ROUTERS: dict[str, APIRouter] = {
     "openapi": openapi.router,
     "void": void.router,
     "health": health.router,
+    "metrics": metrics.router,
     "status": status.router,
 }

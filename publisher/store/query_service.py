@@ -137,6 +137,11 @@ class QueryService:
             raise NotReady(self.starting)
         return self.snapshot
 
+    @property
+    def queries_waiting(self) -> int:
+        """Return the number of readers' queries that wait for a worker."""
+        return self._public.line.waiting
+
     async def find_damage(self) -> str:
         """Check the files of the current snapshot after a failure; return what is damaged, "" if nothing is.
 

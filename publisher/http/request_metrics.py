@@ -1,0 +1,58 @@
+"""Count requests and measure how long they take, by route and status.
+
+Source: https://prometheus.io/docs/practices/naming/
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Collection
+
+from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+_BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds
+
+
+class RequestMetrics:
+    """The counters of requests in a registry of their own, so that several apps in one process do not share them."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Counter(
+            "stocktake_http_requests", "Requests by the first part of the path and by status", ["path", "status"], registry=self.registry
+        )
+        self.seconds = Histogram(
+            "stocktake_http_request_seconds",
+            "Seconds from a request to the end of its response",
+            ["path"],
+            registry=self.registry,
+            buckets=_BUCKETS,
+        )
+
+
+class RequestMetricsMiddleware:
+    """Measure the requests of *app*. *paths* are the first parts of its paths; all others are counted together as "other"."""
+
+    def __init__(self, app: ASGIApp, metrics: RequestMetrics, paths: Collection[str]) -> None:
+        self._app, self._metrics, self._paths = app, metrics, frozenset(paths)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on, and count it when its response has ended."""
+        if scope["type"] != "http":
+            return await self._app(scope, receive, send)
+        status, began = 500, time.perf_counter()
+
+        async def sending(message: Message) -> None:
+            nonlocal status
+            if message["type"] == "http.response.start":
+                status = message["status"]
+            await send(message)
+
+        try:
+            await self._app(scope, receive, sending)
+        finally:
+            first = scope["path"].split("/", 2)[1].partition(".")[0]
+            path = f"/{first if first in self._paths else 'other'}"
+            self._metrics.requests.labels(path, str(status)).inc()
+            self._metrics.seconds.labels(path).observe(time.perf_counter() - began)
