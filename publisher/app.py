@@ -117,21 +117,13 @@ def create_app(
     app.mount("/static", StaticFiles(directory=PACKAGE_FOLDER / "static"))
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))
-    _add_error_handlers(
-        app,
-        ErrorHandlers(
-            pages,
-            lambda: service.awaited,
-            start.steps,
-            lambda: service.starting,
-            service.find_damage,
-        ),
-    )
+    _add_error_handlers(app, pages, service, start)
     _add_middleware(app, service, start, site.url)
     return app
 
 
-def _add_error_handlers(app: FastAPI, problems: ErrorHandlers) -> None:
+def _add_error_handlers(app: FastAPI, pages: Pages, service: QueryService, start: FirstStart) -> None:
+    problems = ErrorHandlers(pages, lambda: service.awaited, start.steps, lambda: service.starting, service.find_damage)
     app.add_exception_handler(PublisherError, problems.handle_publisher_error)
     app.add_exception_handler(JournalError, problems.handle_journal_error)
     app.add_exception_handler(HTTPProblem, problems.handle_http_problem)

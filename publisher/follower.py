@@ -137,25 +137,26 @@ def follow_embedded(
                 os._exit(1)  # started again, the process rebuilds them
             check.clear()
     except (OSError, RuntimeError) as error:
-        if _CORRUPTION not in str(error):
-            _fail(error, reports)
+        _end_if_cured_by_restart(error, options.store, reports)
+        raise
+    except Exception as error:
+        reports.reason(f"the follower ended: {type(error).__name__}: {error}; the log says more")
+        raise
+
+
+def _end_if_cured_by_restart(error: OSError | RuntimeError, store: Path, reports: Reports) -> None:
+    """End the process with code 1 if it can continue when it is started again: without the damaged store, or on a disk with space."""
+    if _CORRUPTION in str(error):
         log.error("the store is damaged; rebuilding it from the journal", error=str(error))
         reports.reason(f"the store is damaged and rebuilt from the journal: {error}")
-        discard(options.store)
+        discard(store)
         os._exit(1)
-    except Exception as error:
-        _fail(error, reports)
-
-
-def _fail(error: Exception, reports: Reports) -> NoReturn:
-    """Report why the process ends, and end it."""
-    if isinstance(error, OSError):  # a full disk, a folder of another user: started again, the process continues
+    if isinstance(error, OSError):  # a full disk, a folder of another user
         log.error("store cannot be written", error=str(error), cure="free disk space or fix the directory; updates then resume")
         reports.reason(f"the store cannot be written: {error}")
         time.sleep(RETRY)
         os._exit(1)  # threads of the engine may hang on the same fault
     reports.reason(f"the follower ended: {type(error).__name__}: {error}; the log says more")
-    raise error
 
 
 def follow_external(

@@ -36,6 +36,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"entry", "mirror_origin", "store"},
         {"row_counts", "verification"},
         {"journal"},
+        {"integrity"},
     ),
     "harvesters": (
         {"reasons"},
