@@ -15,10 +15,10 @@ from harvesters.archive import archive_faults
 from harvesters.ledger.integrity import ledger_faults
 from journal.integrity import Fault, journal_faults
 from journal.journal import Journal
+from publisher import damaged_files as files
 from publisher.errors import PublisherError
 from publisher.releases.dump import write_dumps
 from publisher.releases.verification import dump_faults, key_faults, release_faults, report_faults
-from publisher.store.verification import files
 from vocab.iris import Iris
 
 SHOWN = 20  # faults of a part that are listed as lines

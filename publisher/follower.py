@@ -25,6 +25,7 @@ import structlog
 from journal.errors import JournalError
 from journal.journal import Journal
 from journal.outage import Outage
+from publisher.damaged_files import discard, discard_damaged
 from publisher.errors import PublisherError
 from publisher.history.updater import HistoryUpdater
 from publisher.logs import configure_logging
@@ -34,7 +35,6 @@ from publisher.store.external.client import EndpointError
 from publisher.store.external.endpoint import StoreURLs, from_environment
 from publisher.store.external.remote_store import open_external_runner
 from publisher.store.thread_priority import lower_thread_priority
-from publisher.store.verification.files import discard, discard_damaged
 
 PAUSE = 0.25  # seconds between two checks of the journal
 EXTERNAL_PAUSE = 0.5  # the same for an external store, which each check asks for its position

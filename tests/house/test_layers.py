@@ -63,6 +63,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"store"},
         {"http"},
         {"pages", "history", "releases"},
+        {"damaged_files"},
         {"follower"},
         {"sparql", "linked_data", "feeds", "catalog"},
         {"portal"},

@@ -12,7 +12,7 @@ from conftest import IRIS, build
 from live_server import served
 from waiting import WITHIN, wait_until
 
-from publisher.store.verification import files
+from publisher import damaged_files as files
 
 PAGES = ("/", "/search?q=health", "/topics", "/sparql?query=SELECT(COUNT(*)AS%3Fn)%7BGRAPH%3Fg%7B%3Fs%3Fp%3Fo%7D%7D")
 # A copy has no hard links, so that a file of the store that is damaged is whole in the snapshot, and the other way round.

@@ -23,10 +23,10 @@ from harvesters.runs.harvest import harvest
 from harvesters.source import Source
 from journal.errors import ChainError
 from journal.journal import Journal
+from publisher import damaged_files as files
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
 from publisher.store.releases import release_stores
-from publisher.store.verification import files
 from stocktake import app
 from vocab.iris import BASE, Iris
 
