@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 import sys
+import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from publisher.store.columns.snapshot_columns import SnapshotColumns
 
 COLUMNS = "columns"  # the name of the engine
+PAUSE = 0.1  # seconds between looks whether a worker is idle
 SWITCH = 1e-4  # seconds that a query waits for the thread that opens the columns, each time that it writes a row or a frame
 _MAX_LENGTH = 20_000  # characters of a query that is compiled
 
@@ -30,7 +32,7 @@ _BLOCKING = re.compile(r"\b(?:COUNT|SUM|MIN|MAX|DISTINCT|GROUP|ORDER)\b", re.IGN
 _FIRST_TERM = re.compile(r"\{\s*+([<?$\w]?)")  # the first character of each group
 _POINT = re.compile(r"\{\s*+(?:<[^<>{\s]*+>|[\w-]*+:[\w.-]*+)\s++[^\s{]")  # a group whose first subject is known
 
-Loader = Callable[..., "Future[SnapshotColumns | None]"]
+Loader = Callable[[Callable[[], "SnapshotColumns | None"]], "Future[SnapshotColumns | None]"]
 
 
 class ColumnSnapshot(OpenSnapshot):
@@ -41,12 +43,12 @@ class ColumnSnapshot(OpenSnapshot):
 
     def __init__(self, path: str, load: Loader) -> None:
         super().__init__(path)
-        self._opening = load(_open_columns, Path(path), self.store)
+        self._opening = load(self._open_columns)
 
     @property
     def columns(self) -> SnapshotColumns | None:
         """Return the columns, None while they are not open."""
-        return self._opening.result() if self._opening.done() else None
+        return self._opening.result() if self._opening.done() and not self._opening.cancelled() else None
 
     def evaluate(self, question: QueryRequest) -> tuple[Result, str]:
         """Return the result of *question* and the name of the engine that answers it; raise QueryFailure if it is no query."""
@@ -65,15 +67,18 @@ class ColumnSnapshot(OpenSnapshot):
         found = self.columns.explain(question)
         return found if found["engine"] == COLUMNS else super().explain(question) | found
 
+    def _open_columns(self) -> SnapshotColumns | None:
+        store = self.store
+        while self.is_answering:  # a query that is on its way gets the processor first
+            time.sleep(PAUSE)
+        opened: SnapshotColumns | None = import_module("publisher.store.columns.snapshot_columns").open_columns(Path(self.path), store)
+        return opened
+
     def close(self) -> None:
         """Close both and release the lock."""
-        self._opening.add_done_callback(_close_columns)
+        if not self._opening.cancel():
+            self._opening.add_done_callback(_close_columns)
         super().close()
-
-
-def _open_columns(*arguments: object) -> SnapshotColumns | None:
-    opened: SnapshotColumns | None = import_module("publisher.store.columns.snapshot_columns").open_columns(*arguments)
-    return opened
 
 
 def _close_columns(opening: Future[SnapshotColumns | None]) -> None:
@@ -104,7 +109,12 @@ def main() -> None:
     connection = start_worker(sys.argv[1:4])
     sys.setswitchinterval(SWITCH)
     with ThreadPoolExecutor(1, COLUMNS) as executor:
-        serve(connection, partial(ColumnSnapshot, load=executor.submit))
+
+        def load(open_columns: Callable[[], SnapshotColumns | None]) -> Future[SnapshotColumns | None]:
+            executor.submit(time.sleep, PAUSE)  # a new worker mostly gets a query at once
+            return executor.submit(open_columns)
+
+        serve(connection, partial(ColumnSnapshot, load=load))
 
 
 if __name__ == "__main__":

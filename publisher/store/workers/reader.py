@@ -64,6 +64,7 @@ class OpenSnapshot:
 
     def __init__(self, path: str) -> None:
         self.path = path
+        self.is_answering = False
         self._lock = SharedLock(path)
         self.store = Store.read_only(str(Path(path) / "store"))
 
@@ -349,6 +350,14 @@ def serve(connection: socket.socket, opened: Callable[[str], OpenSnapshot] = Ope
 
 
 def _respond(snapshot: OpenSnapshot, question: QueryRequest, connection: socket.socket) -> None:
+    snapshot.is_answering = True
+    try:
+        _answer(snapshot, question, connection)
+    finally:
+        snapshot.is_answering = False
+
+
+def _answer(snapshot: OpenSnapshot, question: QueryRequest, connection: socket.socket) -> None:
     if question.check:
         evaluate(Store(), question)
         FrameWriter(connection, "").end()
