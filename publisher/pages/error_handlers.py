@@ -71,11 +71,17 @@ class ErrorHandlers:
         return self._respond(request, status, title, detail, headers)
 
     async def handle_unexpected_error(self, request: Request, error: Exception) -> Response:
-        """Answer any other exception of a route: 503 if a file of the store or its indexes is damaged, else 500. It is logged too."""
+        """Answer any other exception of a route: 503 if a file of the store or its indexes is damaged, else 500.
+
+        The exception is raised again by Starlette, so that it is logged; the server then closes the connection, as the response says.
+        """
         if await self._find_damage():
-            return await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
-        status = HTTPStatus.INTERNAL_SERVER_ERROR
-        return self._respond(request, status, status.phrase, "The server failed to answer; the operators find the cause in the log.", {})
+            response = await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
+        else:
+            status = HTTPStatus.INTERNAL_SERVER_ERROR
+            response = self._respond(request, status, status.phrase, "The server failed to answer; its log has the cause.", {})
+        response.headers["Connection"] = "close"
+        return response
 
     async def handle_journal_error(self, request: Request, error: Exception) -> Response:
         """Answer a JournalError that a route raised; its text names files of ours, so it goes into the log alone."""
