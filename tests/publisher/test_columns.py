@@ -7,6 +7,7 @@ from concurrent.futures import Future
 from contextlib import closing
 from pathlib import Path
 from random import Random
+from threading import Event
 
 import duckdb
 import httpx
@@ -256,7 +257,7 @@ def level(item: Runner[EmbeddedStore]) -> str:
     return path
 
 
-def _at_once(open_columns: Callable[[], SnapshotColumns | None]) -> Future[SnapshotColumns | None]:
+def _at_once(open_columns: Callable[[], SnapshotColumns | None], wanted: Event) -> Future[SnapshotColumns | None]:
     done: Future[SnapshotColumns | None] = Future()
     done.set_result(open_columns())
     return done
@@ -365,7 +366,7 @@ def test_until_the_columns_are_open_the_store_answers(data: Path) -> None:
     path = level(follower(data))
     waiting: Future[SnapshotColumns | None] = Future()
 
-    with closing(ColumnSnapshot(path, lambda open_columns: waiting)) as opened:
+    with closing(ColumnSnapshot(path, lambda open_columns, wanted: waiting)) as opened:
         first = opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1]
         waiting.set_result(open_columns(Path(path), opened.store))
         second = opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1]

@@ -14,6 +14,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
 from importlib import import_module
 from pathlib import Path
+from threading import Event
 from typing import TYPE_CHECKING
 
 from publisher.store.workers.query_request import QueryRequest
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
 
 COLUMNS = "columns"  # the name of the engine
 PAUSE = 0.1  # seconds between looks whether a worker is idle
+DELAY = 5.0  # seconds until a worker opens the columns that no query has asked for
 SWITCH = 1e-4  # seconds that a query waits for the thread that opens the columns, each time that it writes a row or a frame
 _MAX_LENGTH = 20_000  # characters of a query that is compiled
 
@@ -32,18 +34,20 @@ _BLOCKING = re.compile(r"\b(?:COUNT|SUM|MIN|MAX|DISTINCT|GROUP|ORDER)\b", re.IGN
 _FIRST_TERM = re.compile(r"\{\s*+([<?$\w]?)")  # the first character of each group
 _POINT = re.compile(r"\{\s*+(?:<[^<>{\s]*+>|[\w-]*+:[\w.-]*+)\s++[^\s{]")  # a group whose first subject is known
 
-Loader = Callable[[Callable[[], "SnapshotColumns | None"]], "Future[SnapshotColumns | None]"]
+Loader = Callable[[Callable[[], "SnapshotColumns | None"], Event], "Future[SnapshotColumns | None]"]
 
 
 class ColumnSnapshot(OpenSnapshot):
     """An open snapshot with its columns, where they are at the same journal position as its store.
 
-    *load* runs a function later; until it has opened the columns, the store answers.
+    *load* runs a function later, at the latest when its event is set by a query for the columns; until it has opened them, the store
+    answers.
     """
 
     def __init__(self, path: str, load: Loader) -> None:
         super().__init__(path)
-        self._opening = load(self._open_columns)
+        self._wanted, self._is_closed = Event(), False
+        self._opening = load(self._open_columns, self._wanted)
 
     @property
     def columns(self) -> SnapshotColumns | None:
@@ -52,14 +56,15 @@ class ColumnSnapshot(OpenSnapshot):
 
     def evaluate(self, question: QueryRequest) -> tuple[Result, str]:
         """Return the result of *question* and the name of the engine that answers it; raise QueryFailure if it is no query."""
-        if self.columns and may_compile(question):
-            found = self.columns.answer(question)
-            if found is not None:
+        if may_compile(question):
+            self._wanted.set()
+            if self.columns and (found := self.columns.answer(question)) is not None:
                 return found, COLUMNS
         return super().evaluate(question)
 
     def explain(self, question: QueryRequest) -> dict[str, object]:
         """Evaluate *question*; return how, as ``OpenSnapshot.explain``, with algebra, SQL and steps where it may be compiled."""
+        self._wanted.set()
         if not self.columns:
             return super().explain(question) | {"reason": "the columns of this state are not open"}
         if not may_compile(question):
@@ -69,13 +74,17 @@ class ColumnSnapshot(OpenSnapshot):
 
     def _open_columns(self) -> SnapshotColumns | None:
         store = self.store
-        while self.is_answering:  # a query that is on its way gets the processor first
+        while self.is_answering and not self._is_closed:  # a query that is on its way gets the processor first
             time.sleep(PAUSE)
+        if self._is_closed:
+            return None
         opened: SnapshotColumns | None = import_module("publisher.store.columns.snapshot_columns").open_columns(Path(self.path), store)
         return opened
 
     def close(self) -> None:
         """Close both and release the lock."""
+        self._is_closed = True
+        self._wanted.set()
         if not self._opening.cancel():
             self._opening.add_done_callback(_close_columns)
         super().close()
@@ -110,8 +119,8 @@ def main() -> None:
     sys.setswitchinterval(SWITCH)
     with ThreadPoolExecutor(1, COLUMNS) as executor:
 
-        def load(open_columns: Callable[[], SnapshotColumns | None]) -> Future[SnapshotColumns | None]:
-            executor.submit(time.sleep, PAUSE)  # a new worker mostly gets a query at once
+        def load(open_columns: Callable[[], SnapshotColumns | None], wanted: Event) -> Future[SnapshotColumns | None]:
+            executor.submit(wanted.wait, DELAY)
             return executor.submit(open_columns)
 
         serve(connection, partial(ColumnSnapshot, load=load))
