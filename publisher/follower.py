@@ -160,27 +160,31 @@ def _end_if_cured_by_restart(error: OSError | RuntimeError, store: Path, reports
 
 
 def follow_external(
-    address: StoreURLs, reader: JournalReader, options: argparse.Namespace, history: HistoryThread, reports: Reports
+    address: StoreURLs, reader: JournalReader, options: argparse.Namespace, history: HistoryThread, reports: Reports, check: Event
 ) -> NoReturn:
-    """Keep the external store level with the journal; after any failure it is opened again."""
+    """Keep the external store level with the journal; after any failure, and when *check* is set, it is opened again.
+
+    Damaged files of the indexes beside it are deleted then, and rebuilt.
+    """
     outage = Outage("SPARQL store cannot be updated; retrying", "SPARQL store is updated again")
     while True:
         history.ensure_running()
+        check.clear()
         try:
+            _discard_damaged(options.store, reports)
             with closing(
                 open_external_runner(address, reader, options.store, options.status, options.graph, report=reports.reason)
             ) as runner:
                 if outage.failures:
                     runner.store.lease.read(datetime.now(UTC))  # raises if the store still fails
                     reports.reason("the store answers again; the journal is being loaded into it")
-                while True:
+                while not check.wait(EXTERNAL_PAUSE):
                     runner.step()
                     if outage.failures:
                         outage.over()
                     reports.reason("")
                     reports.progress(runner.progress())
                     history.ensure_running()
-                    time.sleep(EXTERNAL_PAUSE)
         except (
             JournalError,
             PublisherError,
@@ -223,7 +227,7 @@ def main() -> None:
     reader, reports = JournalReader(Journal(options.journal), options.graph.removesuffix("status")), Reports()
     history = HistoryThread(options.history or options.store / "history", reader, options.store / "snapshots", reports)
     if options.external:
-        follow_external(from_environment(), reader, options, history, reports)
+        follow_external(from_environment(), reader, options, history, reports, check)
     follow_embedded(reader, options, history, reports, check)
 
 
