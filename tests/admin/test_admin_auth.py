@@ -52,6 +52,8 @@ ROUTES = [
     Door("GET", "/plans/projects.1/records?outcome=new", "read", 404),
     Door("POST", "/plans/projects.1/approve", "operate", 404, {"note": "looked at it"}),
     Door("POST", "/plans/projects.1/reject", "operate", 404, {"reason": "half of it is missing"}),
+    Door("POST", "/plans/projects.1/undo", "operate", 404, {"reason": "wrong source"}),
+    Door("GET", "/runs/projects.1/log", "read", 404),
     Door("GET", "/runs", "read", 200),
     Door("GET", "/runs/projects.1", "read", 404),
     Door("GET", "/runs/projects.1/records?outcome=new", "read", 404),

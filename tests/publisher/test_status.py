@@ -161,7 +161,7 @@ async def test_every_page_states_the_entry_and_a_record_when_it_was_confirmed(cl
 async def test_the_page_of_a_record_states_how_its_registry_fares(client: httpx.AsyncClient, path: str) -> None:
     page = (await client.get(path, headers=HTML)).text
 
-    text = " ".join(re.sub(r"<[^>]*>", " ", page).split())
+    text = " ".join(re.sub(r"<[^>]*>", " ", page).split()).replace(" UTC", "")
     then = f"{NOW - DAY:%-d %B %Y %H:%M}"
     assert f"Freshness up to date Last attempt {then} Last success {then}" in text
     assert "Consecutive failures 0" in text

@@ -124,8 +124,8 @@ def test_a_query_without_a_search_stays_as_it_is(search, query):
 @pytest.mark.parametrize(
     ("query", "at", "why"),
     [
-        ("SELECT * {\n ?s text:query ?words }", (2, 16), "the words stand in quotes"),
-        ("SELECT * {\n ?s text:query () }", (2, 5), "the words stand in quotes"),
+        ("SELECT * {\n ?s text:query ?words }", (2, 16), "write the words in quotes"),
+        ("SELECT * {\n ?s text:query () }", (2, 5), "write the words in quotes"),
         ("SELECT * {\n ?s text:query/dct:title 'x' }", (2, 5), "no part of a path"),
         ("SELECT * {\n ?s ^text:query 'x' }", (2, 5), "no part of a path"),
         ("SELECT * {\n ?s text:query 'x', 'y' }", (2, 19), "takes one search"),
@@ -138,9 +138,9 @@ def test_a_query_without_a_search_stays_as_it_is(search, query):
         ("SELECT * {\n ?s text:query ('x' 'highlight:') }", (2, 21), "no option"),
         ("SELECT * {\n ?s text:query (x:no 'x') }", (2, 17), "has no index"),
         ("SELECT * {\n ?s text:query ('x' 5 'lang:fr' ?y) }", (2, 33), "not understood"),
-        ("SELECT * {\n ?s ?p [ text:query 'x' ] }", (2, 10), "where nothing is searched"),
-        ("CONSTRUCT {\n ?s text:query 'x' } WHERE { ?s ?p ?o }", (2, 5), "where nothing is searched"),
-        ("CONSTRUCT WHERE {\n ?s text:query 'x' }", (2, 5), "where nothing is searched"),
+        ("SELECT * {\n ?s ?p [ text:query 'x' ] }", (2, 10), "where nothing can be searched"),
+        ("CONSTRUCT {\n ?s text:query 'x' } WHERE { ?s ?p ?o }", (2, 5), "where nothing can be searched"),
+        ("CONSTRUCT WHERE {\n ?s text:query 'x' }", (2, 5), "where nothing can be searched"),
         ("SELECT * {\n ?s text:query 'x' ", (1, None), "not closed"),
         ("SELECT * {\n ?s text:query '" + "x" * 1001 + "' }", (2, 16), "at most 1000 characters"),
         ("SELECT * {" + "\n ?s text:query 'x' . " * 9 + "}", (10, 5), "at most 8 searches"),

@@ -105,6 +105,8 @@ def test_child_processes_receive_the_same_settings() -> None:
         name="Ours",
         logo=Path("/x.png"),
         public_url="https://public.example",
+        smtp="smtp://mail.example?from=a@example.org",
+        webhook_secret="hidden",
     )
 
     result = settings.environment()
@@ -126,6 +128,8 @@ def test_child_processes_receive_the_same_settings() -> None:
         "STOCKTAKE_WEBSUB_HUB": "https://hub.example/",
         "STOCKTAKE_OBJECT_STORE_URL": "s3://bucket/x",
         "STOCKTAKE_NAME": "Ours",
+        "STOCKTAKE_SMTP_URL": "smtp://mail.example?from=a@example.org",
+        "STOCKTAKE_WEBHOOK_SECRET": "hidden",
         "STOCKTAKE_LOGO": "/x.png",
         "STOCKTAKE_SPARQL_URL": "http://x/query",
         "STOCKTAKE_SPARQL_UPDATE_URL": "http://x/update",
