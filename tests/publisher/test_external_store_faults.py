@@ -26,6 +26,7 @@ from waiting import WITHIN, wait_until
 
 from benchmarks.engines import Engine, free_port, missing, started
 from journal.journal import Journal
+from publisher.store.checksums import first_fault
 from publisher.store.external.client import Client
 from publisher.store.external.state import ASK, parse_state
 from publisher.store.external.writer import StoreWriter
@@ -117,6 +118,33 @@ def test_a_rebuild_beside_a_server_fails_at_once_and_names_it(world: Path, tmp_p
         assert result.returncode == 1
         assert re.search(r"process \d+: \S*python\S* -m publisher\.follower", " ".join(result.stderr.split()))
         assert site.health()[1]["quads"] == quads
+
+
+def test_damaged_indexes_beside_a_store_are_rebuilt(world: Path, tmp_path: Path) -> None:
+    if why := missing("oxigraph"):
+        pytest.skip(why)
+    data = shutil.copytree(world, tmp_path / "data", ignore=shutil.ignore_patterns("store", "scratch"))
+    with started("oxigraph", tmp_path / "store") as engine:
+        with served(data, engine.address.environment()) as url:
+            settle(url)
+        [snapshots] = (data / "store").glob("*/snapshots")
+        damaged = newest_snapshot(snapshots)
+        assert damaged is not None
+        for path in Path(damaged.path).glob("tables/*"):
+            path.write_bytes(bytes(byte ^ 0xFF for byte in path.read_bytes()))
+        assert first_fault(Path(damaged.path))
+        statuses: set[int] = set()
+
+        with served(data, engine.address.environment()) as url:
+
+            def is_rebuilt() -> bool:
+                statuses.add(status := httpx.get(f"{url}/topics", trust_env=False, timeout=60).status_code)
+                newest = newest_snapshot(snapshots)
+                return status == 200 and newest is not None and newest.tables >= 0 and not first_fault(Path(newest.path))
+
+            wait_until(is_rebuilt, "the indexes to be rebuilt", pause=0.5)
+
+    assert statuses <= {200, 503}
 
 
 def test_a_fresh_database_of_virtuoso_counts_as_empty(world: Path, tmp_path: Path) -> None:
