@@ -197,4 +197,10 @@ def normalize_schema_org(quads: Iterable[Quad]) -> Iterator[Quad]:
 
 
 def _normalize_namespace(node: NamedNode) -> NamedNode:
-    return NamedNode("http" + node.value[5:]) if node.value.startswith("https://schema.org/") else node
+    """Return *node* with http in place of https if it is schema.org's. A term that is no IRI, which the lenient parser keeps, stays."""
+    if not node.value.startswith("https://schema.org/"):
+        return node
+    try:
+        return NamedNode("http" + node.value[5:])
+    except ValueError:
+        return node

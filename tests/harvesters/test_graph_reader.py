@@ -115,3 +115,13 @@ def test_a_venue_is_a_place_and_its_town_or_an_address_on_the_web(read):
 def test_what_has_no_name_is_unreadable(mapping, read):
     with pytest.raises(ParseError):
         read(mapping, '<it> a s:Event, dcat:Dataset ; dct:identifier "7" .')
+
+
+def test_a_term_that_is_no_iri_is_kept_as_it_is():
+    """The lenient parser keeps a space in an IRI, which a new term may not have."""
+    text = b'{"@context": {"name here": "https://schema.org/na me"}, "@id": "https://registry.example/it", "name here": "A"}'
+    quads = list(parse(text, RdfFormat.JSON_LD, lenient=True))
+
+    merged = list(merge_graphs(quads))
+
+    assert [quad.predicate.value for quad in merged] == [quad.predicate.value for quad in quads] == ["https://schema.org/na me"]
