@@ -99,23 +99,36 @@ def discard(store: Path) -> None:
 
 
 def repair(data: Path, iris: Iris, faults: Iterable[Fault]) -> None:
-    """Delete what *faults* name, and rebuild it from the journal. Raises StoreBusy if a server follows the journal."""
+    """Delete what *faults* name, and rebuild it from the journal. Raises StoreBusy, before it deletes anything, if a server runs."""
     store = data / "store"
+    for lock in (store / "lock", store / "history" / "lock"):
+        require_unlocked(lock)
     names = {fault.name for fault in faults}
-    if releases := {name.split("/")[2] for name in names if name.startswith("store/releases/")}:
-        for number in releases:
-            shutil.rmtree(store / "releases" / number)  # the server builds it again when it is asked for
+    for number in {name.split("/")[2] for name in names if name.startswith("store/releases/")}:
+        shutil.rmtree(store / "releases" / number)  # the server builds it again when it is asked for
     if any(name.startswith("store/history/") for name in names):
         shutil.rmtree(store / "history")
+        _build_history(data, iris)
     if any(name.split("/")[:2] in (["store"], ["store", "snapshots"]) for name in names):
-        (store / "lock").parent.mkdir(parents=True, exist_ok=True)
-        require_unlocked(store / "lock")
         discard(store)
+        _build_store(data, iris)
+
+
+def build(data: Path, iris: Iris) -> None:
+    """Bring the embedded store, its indexes and the history level with the journal."""
+    _build_store(data, iris)
+    _build_history(data, iris)
+
+
+def _build_store(data: Path, iris: Iris) -> None:
     reader = JournalReader(Journal(data / "journal"), iris.base)
-    with closing(open_runner(reader, store, data / "status.nq", iris.status)) as runner:
+    with closing(open_runner(reader, data / "store", data / "status.nq", iris.status)) as runner:
         while runner.step() is not None:
             pass
-    with closing(HistoryUpdater(store / "history", reader)) as history:
+
+
+def _build_history(data: Path, iris: Iris) -> None:
+    with closing(HistoryUpdater(data / "store" / "history", JournalReader(Journal(data / "journal"), iris.base))) as history:
         history.step()
 
 

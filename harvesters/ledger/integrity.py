@@ -16,6 +16,7 @@ from harvesters.errors import HarvestError, LedgerError
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import State
 from journal.errors import JournalError
 from journal.integrity import Fault
 from journal.journal import Journal
@@ -82,7 +83,8 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
     published = _published_tallies(journal, iris)
     r, d = t.record.c, t.description.c
     join = t.record.outerjoin(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
-    query = sa.select(r.source, r.key, d.statements).select_from(join)
+    committing = sa.select(t.run.c.source).where(t.run.c.state == State.COMMITTING.value)  # their next run completes the commit
+    query = sa.select(r.source, r.key, d.statements).select_from(join).where(r.source.not_in(committing))
     with ledger.transaction() as connection:
         for source, key, statements in connection.execution_options(yield_per=500).execute(query):
             graph = iris.record(source, key)

@@ -24,7 +24,7 @@ def level(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return a data directory whose store and indexes are level with the journal."""
     data = tmp_path_factory.mktemp("level")
     build(data)
-    files.repair(data, IRIS, [])
+    files.build(data, IRIS)
     return data
 
 

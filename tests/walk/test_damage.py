@@ -22,6 +22,7 @@ from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source
 from journal.errors import ChainError
+from journal.file_lock import FileLock
 from journal.journal import Journal
 from publisher import damaged_files as files
 from publisher.releases.builder import build_release
@@ -69,7 +70,7 @@ def filled(context: HarvestContext, source: Source, registry: Any, project: Call
     harvest(source, context)
     data = context.data
     context.ledger.close()
-    files.repair(data, IRIS, [])
+    files.build(data, IRIS)
     write_dumps(Journal(data / "journal"), data / "dumps")
     release = build_release(data, IRIS, datetime(2026, 3, 2, tzinfo=UTC), lambda _: None)
     assert release_stores.keep_current(data, release, IRIS)
@@ -140,6 +141,18 @@ def test_every_damaged_original_file_is_found_and_named_with_the_cure(filled: Pa
             [fault] = [line for line in result.stdout.splitlines() if path.name in line][:1]
             assert "restore" in fault
             assert f"{part}:" in result.stdout
+
+
+def test_a_repair_beside_a_server_is_refused_and_deletes_nothing(filled: Path) -> None:
+    path = filled / "store" / "history" / "touches.db"
+    _damage(path)
+    before = path.read_bytes()
+
+    with FileLock(filled / "store" / "lock"):
+        result = _run(filled, "--repair")
+
+    assert (result.exit_code, path.read_bytes()) == (1, before), result.output
+    assert "a server follows the journal here" in result.output
 
 
 def test_a_missing_entry_is_named(filled: Path) -> None:
