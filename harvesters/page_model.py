@@ -10,6 +10,7 @@ from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 from lxml.etree import _Element
 
 from harvesters.payloads.graph import Graph
+from harvesters.reasons import Reason
 
 Row: TypeAlias = Mapping[
     str, Any
@@ -86,7 +87,7 @@ class Page(Generic[P]):
     at: SourcePosition | None = None
     unchanged: bool = False
     again: bool = False
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
     moves: bool = False
 
 

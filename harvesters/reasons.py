@@ -36,6 +36,9 @@ class Reason:
         """Return the English text."""
         return self.describe(str, lambda value: f"{value:,}")
 
+    def __str__(self) -> str:
+        return self.text
+
 
 def other(text: object) -> Reason:
     """Return the reason that has only a text, such as the message of an error."""
@@ -111,11 +114,70 @@ TEXTS: Mapping[str, str] = {
     "alert_disk_low": "free disk space: %(free)s GB; the limit is %(limit)s GB",
     "alert_test": "a test message, sent by %(by)s",
     # why a run is incomplete or failed
-    "incomplete": "%(text)s; no record was marked as deleted",
-    "short": (
-        "the source reported %(reported)s records but returned %(fetched)s; no record was "
-        "marked as deleted"
+    "no_deletions": "no record was marked as deleted",
+    "short": "the source reported %(reported)s records but returned %(fetched)s",
+    "listed_twice": (
+        "records that came on two pages: %(count)s; others may have been missed between the pages"
     ),
+    "repeated_page": "page %(page)s contains only records of earlier pages",
+    "total_decreased": (
+        "the source reported %(before)s records, but %(now)s on page %(page)s"
+    ),
+    "total_shrank": (
+        "the total shrank from %(before)s to %(now)s during the run, so records may be missing"
+    ),
+    "total_grew": (
+        "the total grew from %(before)s to %(now)s during the run, so records may be missing"
+    ),
+    "list_ended_early": "the list ended after %(fetched)s of %(total)s records",
+    "listed_too_few": "the endpoint listed %(listed)s of %(total)s records",
+    "list_gap": (
+        "the list continues at its record %(next)s instead of %(expected)s, so records are missing"
+    ),
+    "ended_no_records_match": (
+        "the list ended with noRecordsMatch instead of an empty resumption token"
+    ),
+    "page_not_listed": (
+        "a page of ListRecords cannot be read, and ListIdentifiers lists none of its records"
+    ),
+    "resumed_at_datestamp": (
+        "the list was resumed at the datestamp %(newest)s, up to which it was sorted; this alone "
+        "does not prove that it is complete"
+    ),
+    "resumed_at_changes": (
+        "the list was resumed at changes since %(newest)s, up to which it was sorted; this alone "
+        "does not prove that it is complete"
+    ),
+    "datestamp_unreadable": (
+        "the records of %(datestamp)s can be neither read nor listed: %(error)s"
+    ),
+    "no_count": (
+        "the endpoint does not count its records, so missing ones would not be noticed: %(error)s"
+    ),
+    "retention_policy": (
+        "the stream's retention policy drops old members, so missing entities may still exist"
+    ),
+    "newest_only": (
+        "the feed has its newest entries only, so missing entries are not known to be deleted"
+    ),
+    "feed_malformed": "the feed is not well-formed: %(error)s",
+    "listing_truncated": "%(url)s says that its list of files is truncated",
+    "parts_unreadable": "%(url)s has parts that cannot be read: %(error)s",
+    "catalogue_unreadable": "the catalogue %(url)s cannot be read: %(error)s",
+    "page_unreadable": "the page %(page)s cannot be read, so its records are unknown",
+    "markup_unreadable": "the markup of %(page)s cannot be read",
+    "file_unreadable": (
+        "the file %(file)s cannot be read, so the keys of its records are unknown"
+    ),
+    "some_file_unreadable": "a file cannot be read: %(error)s",
+    "record_unreadable": "a record cannot be read (%(error)s)",
+    "record_unreadable_at": (
+        "the record at %(position)s of the list cannot be read, and its key is unknown"
+    ),
+    "package_unreadable": (
+        "the package at %(position)s of the search cannot be read, and its id is unknown"
+    ),
+    "row_key_unreadable": "a row's key cannot be read (%(error)s)",
     "restarted": "interrupted, then restarted",
     "restarted_rules": "interrupted, then restarted: mapping or shapes changed",
     "restarted_remap": "interrupted, then restarted: it was a re-mapping of the archive",

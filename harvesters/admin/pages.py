@@ -137,7 +137,7 @@ def _quote_segment(text: str) -> str:
 
 def _describe_reasons(reasons: Iterable[Reason]) -> str:
     """Return a run's reasons without the terminal command to review it: the page has buttons."""
-    return "; ".join(_describe_each(reasons))
+    return gettext("; ").join(_describe_each(reasons))
 
 
 def _describe_each(reasons: Iterable[Reason]) -> list[str]:

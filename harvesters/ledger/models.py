@@ -96,7 +96,7 @@ class Run:
     network: dict[str, int] = field(default_factory=dict)
     responses: dict[str, int] = field(default_factory=dict)
     fetched: int = 0
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
     added: int | None = None
     removed: int | None = None
     after: int | None = None

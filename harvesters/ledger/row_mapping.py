@@ -41,6 +41,9 @@ def run_row(run: Run) -> dict[str, object]:
         **times,
         "state": run.state.value,
         "reasons": json.dumps([asdict(reason) for reason in run.reasons]),
+        "incomplete_reason": json.dumps(asdict(run.incomplete_reason))
+        if run.incomplete_reason
+        else None,
         "counts": json.dumps(run.counts),
         "network": json.dumps(run.network),
         "responses": json.dumps(run.responses),

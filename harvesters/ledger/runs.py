@@ -148,6 +148,8 @@ class Runs(Database):
             for name in ("counts", "network", "responses"):
                 values[name] = json.loads(values[name] or "{}")
             values["reasons"] = tuple(Reason(**row) for row in json.loads(row["reasons"] or "[]"))
+            if reason := row["incomplete_reason"]:
+                values["incomplete_reason"] = Reason(**json.loads(reason))
             yield Run(**values)
 
     # ---- notices

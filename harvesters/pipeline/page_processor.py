@@ -24,6 +24,7 @@ from harvesters.pipeline.record_processor import (
 )
 from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
 from harvesters.protocols.registry import Protocol as SourceProtocol
+from harvesters.reasons import Reason
 
 Item = Record[Any] | DeletedRecord | InvalidRecord
 
@@ -299,15 +300,18 @@ def _total_decreased(page: Page[Any], run: Run) -> bool:
     )
 
 
-def _incompleteness_reason(pending: PendingPage, run: Run) -> str | None:
+def _incompleteness_reason(pending: PendingPage, run: Run) -> Reason | None:
     """Return why a run with this page cannot be a complete full harvest, or None."""
     page, number = pending.page, run.pages + 1
     if page.incomplete_reason:
         return page.incomplete_reason
     if pending.is_repeat:
-        return f"page {number} contains only records of earlier pages"
+        return Reason("repeated_page", {"page": number})
     if _total_decreased(page, run):
-        return f"the source reported {run.reported_total:,} records, but {page.reported_total:,} on page {number}"
+        return Reason(
+            "total_decreased",
+            {"before": run.reported_total or 0, "now": page.reported_total or 0, "page": number},
+        )
     return None
 
 

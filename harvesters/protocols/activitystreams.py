@@ -33,6 +33,7 @@ from harvesters.protocols.error_recovery import (
     count_unreadable,
 )
 from harvesters.protocols.files.payload import FORMATS, Item, parse_file
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -61,7 +62,7 @@ class ActivityCursor(ListCursorMethods):
     pages: tuple[str, ...] = ()
     back: bool = True
     deletions: bool = False
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
     faults: int = 0
     empty: int = 0
 

@@ -9,8 +9,10 @@ import orjson
 
 from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Record, SourcePosition
 from harvesters.parsing import parser_errors
+from harvesters.reasons import Reason
 
-VERSION = 1  # raise it when old cursors can no longer be read: their lists then start again
+VERSION = 2  # raise it when old cursors can no longer be read: their lists then start again
+_REASON = "incomplete_reason"
 S = TypeVar("S")
 
 
@@ -21,11 +23,11 @@ class ListCursorMethods:
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
-    def incomplete_reason(self) -> str | None:
+    def incomplete_reason(self) -> Reason | None:
         """Return why this run cannot be a full harvest, None if nothing is against it."""
         raise NotImplementedError
 
-    def mark_incomplete(self, why: str | None) -> Self:
+    def mark_incomplete(self, why: Reason | None) -> Self:
         """Return the cursor with *why* as the reason; an earlier reason is kept."""
         return (
             self if self.incomplete_reason or why is None else replace(self, incomplete_reason=why)
@@ -55,8 +57,8 @@ def write_cursor(state: Any) -> str:
     ...     start: int = 0
     ...     sizes: tuple[int, ...] = ()
     >>> write_cursor(Cursor(start=3))
-    '{"v":1,"start":3}'
-    >>> read_cursor(Cursor, '{"v":1,"sizes":[2,1]}')
+    '{"v":2,"start":3}'
+    >>> read_cursor(Cursor, '{"v":2,"sizes":[2,1]}')
     Cursor(start=0, sizes=(2, 1))
     >>> read_cursor(Cursor, "300") is None
     True
@@ -85,6 +87,9 @@ def read_cursor(kind: type[S], text: str | None) -> S | None:
         needed and name not in values for name, needed in known.items()
     ):
         return None
+    reason = values.get(_REASON)
+    if isinstance(reason, dict):
+        values[_REASON] = Reason(**reason)
     return kind(**{name: _frozen(value) for name, value in values.items()})
 
 

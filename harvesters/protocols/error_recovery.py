@@ -24,6 +24,7 @@ from harvesters.errors import (
     UnreachableError,
 )
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
+from harvesters.reasons import Reason
 
 # Errors that a single record can cause in its page. A probe request shows whether the whole registry fails.
 PAGE_ERRORS: tuple[type[HarvestError], ...] = (
@@ -84,8 +85,8 @@ def count_unreadable(name: str, before: int, error: Exception) -> int:
     return before + 1
 
 
-def total_changed(before: int | None, now: int | None) -> str | None:
-    """Return a message if the declared total differs from *before*, else None."""
+def total_changed(before: int | None, now: int | None) -> Reason | None:
+    """Return a reason if the declared total differs from *before*, else None."""
     if before is None or now is None or before == now:
         return None
-    return f"the total {'shrank' if now < before else 'grew'} from {before} to {now} during the run, so records may be missing"
+    return Reason("total_shrank" if now < before else "total_grew", {"before": before, "now": now})

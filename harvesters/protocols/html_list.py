@@ -22,6 +22,7 @@ from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Rec
 from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.error_recovery import RECORD_ERRORS, LoopDetector
+from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
 
@@ -68,7 +69,7 @@ class HtmlListCursor(ListCursorMethods):
 
     url: str
     passed: int = 0
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
 
 
 def check(source: Source) -> None:
@@ -133,7 +134,7 @@ def _read_entries(
     while part := tuple(islice(left, size)):
         items = tuple(_parse_record(source, fetch, paths, reply, item) for item in part)
         lost = next((item.reason for item in items if isinstance(item, InvalidRecord)), None)
-        reason = f"a record cannot be read ({lost})" if lost else None
+        reason = Reason("record_unreadable", {"error": lost}) if lost else None
         state = replace(state, passed=state.passed + len(part)).mark_incomplete(reason)
         ended = state.passed >= len(entries)
         after = (

@@ -24,7 +24,7 @@ from harvesters.ledger.models import (
 from harvesters.reasons import Reason, other
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import journal_lock
-from harvesters.runs.plan import Plan, incompleteness_reason
+from harvesters.runs.plan import Plan, incompleteness_reasons
 from harvesters.runs.quad_counts import QuadCount, cumulative_quads, inconsistencies
 from harvesters.source import Source
 from journal import mirror_origin
@@ -52,7 +52,7 @@ def commit(plan: Plan, source: Source, context: HarvestContext) -> Run:
         ended=None,
         counts=plan.counts,
         cursor=None,
-        reasons=_incompleteness(plan.run),
+        reasons=incompleteness_reasons(plan.run),
     )
     is_described = context.ledger.graph(context.iris.source(source.name)) == _source_description(
         source, context
@@ -71,14 +71,9 @@ def commit(plan: Plan, source: Source, context: HarvestContext) -> Run:
         return _write_entry(run, source, context)
 
 
-def _incompleteness(run: Run) -> tuple[Reason, ...]:
-    reason = incompleteness_reason(run)
-    return () if reason is None else (reason,)
-
-
 def finish_commit(run: Run, source: Source, context: HarvestContext) -> Run:
     """Finish the commit of a run, whether or not its entry was written before a crash."""
-    run = replace(run, ended=None, reasons=_incompleteness(run))
+    run = replace(run, ended=None, reasons=incompleteness_reasons(run))
     with _defer_on_error(run, context), journal_lock(context) as context:
         if find_entry(run, context) is None:
             head = context.journal.head

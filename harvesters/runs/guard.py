@@ -9,7 +9,7 @@ from datetime import datetime
 from harvesters.ledger.models import Outcome
 from harvesters.ledger.operator_actions import GrantedOverride, SourceHold
 from harvesters.reasons import Reason, Value
-from harvesters.runs.plan import Plan, incompleteness_reason
+from harvesters.runs.plan import Plan, incompleteness_reasons
 from harvesters.source import Limits
 
 _IGNORED_COUNT = 1  # a single record never holds a plan, however small the source
@@ -120,9 +120,8 @@ def check_limits(
 
 def _all_reasons(plan: Plan, violations: Sequence[LimitViolation]) -> tuple[Reason, ...]:
     """Return every reason to hold a plan, and why its full harvest was incomplete, if it was."""
-    incomplete = incompleteness_reason(plan.run)
     reasons = (violation.reason for violation in violations)
-    return (*reasons, *([incomplete] if incomplete else []))
+    return (*reasons, *incompleteness_reasons(plan.run))
 
 
 def _raise_limits(limits: Limits, values: Mapping[str, float]) -> Limits:

@@ -85,7 +85,7 @@ class Plan:
     @property
     def is_complete(self) -> bool:
         """Return whether the run was a full harvest that saw all records."""
-        return self.run.is_full and incompleteness_reason(self.run) is None
+        return self.run.is_full and not incompleteness_reasons(self.run)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -102,17 +102,18 @@ class Plan:
         return {**reported, "fetched": self.run.fetched, **outcomes, **totals}
 
 
-def incompleteness_reason(run: Run) -> Reason | None:
-    """Return why a full harvest is not known to be complete, or None if it is or the run was
+def incompleteness_reasons(run: Run) -> tuple[Reason, ...]:
+    """Return why a full harvest is not known to be complete; nothing if it is or the run was
     incremental.
     """
     if not run.is_full:
-        return None
+        return ()
     if run.incomplete_reason:
-        return Reason("incomplete", {"text": run.incomplete_reason})
+        return run.incomplete_reason, Reason("no_deletions")
     if run.reported_total is not None and run.fetched < run.reported_total:
-        return Reason("short", {"reported": str(run.reported_total), "fetched": str(run.fetched)})
-    return None
+        numbers = {"reported": str(run.reported_total), "fetched": str(run.fetched)}
+        return Reason("short", numbers), Reason("no_deletions")
+    return ()
 
 
 def compute_plan(run: Run, ledger: Ledger, limits: Limits) -> Plan:
@@ -122,7 +123,7 @@ def compute_plan(run: Run, ledger: Ledger, limits: Limits) -> Plan:
     before = ledger.count_published(run.source)
     run = _check_moved_pages(run, ledger)
     moved = ledger.rekeyed(run) if before else {}
-    is_complete = run.is_full and incompleteness_reason(run) is None
+    is_complete = run.is_full and not incompleteness_reasons(run)
     ledger.save_plan(
         run,
         moved,
@@ -140,18 +141,14 @@ def _check_moved_pages(run: Run, ledger: Ledger) -> Run:
     published record was seen.
     """
     twice = run.counts.get(LISTED_TWICE, 0)
-    if not run.is_full or incompleteness_reason(run) or not twice:
+    if not run.is_full or incompleteness_reasons(run) or not twice:
         return run
     saw_all = (
         run.fetched - twice >= run.reported_total
         if run.reported_total is not None
         else next(ledger.absent(run), None) is None
     )
-    records = "record" if twice == 1 else "records"
-    incomplete_reason = (
-        f"{twice:,} {records} came on two pages, so others may have been missed between them"
-    )
-    return run if saw_all else replace(run, incomplete_reason=incomplete_reason)
+    return run if saw_all else replace(run, incomplete_reason=Reason("listed_twice", {"count": twice}))
 
 
 def load_plan(run: Run, ledger: Ledger) -> Plan:

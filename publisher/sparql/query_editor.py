@@ -178,9 +178,10 @@ def editor_for_example(service: QueryService, name: str | None) -> EditorState:
 
 def editor_for_query(service: QueryService, text: str) -> EditorState:
     """Return the state of the page for the query *text* of another page's link. The reader runs it, not the page."""
-    title, about = gettext("Query behind the numbers"), "The query of the page that you came from. Run it, or change it first."
-    titles = tuple((language, title) for language in LANGUAGES)
-    query_example = Example("shown", "", "select", titles, about, (), text, 0)
+    title = gettext("Query behind the numbers")
+    comment = gettext("The query of the page that you came from. Run it, or change it first.")
+    titles, comments = (tuple((tag, text) for tag in LANGUAGES) for text in (title, comment))
+    query_example = Example("shown", "", "select", titles, comments, (), text, 0)
     return EditorState(
         query_example, True, False, examples(service.iris), _releases(service.data / "releases")
     )

@@ -87,6 +87,17 @@ async def test_a_held_plan_has_its_reasons_in_the_language_without_commands(clie
     assert [page for page in pages if "stocktake plans show" in page] == []
 
 
+async def test_an_incomplete_run_says_why_in_the_language_of_the_request(client: httpx.AsyncClient, world: Any) -> None:
+    run = world.held((draft("a", Outcome.NEW),))
+    reasons = (Reason("list_ended_early", {"fetched": 1200, "total": 3000}), Reason("no_deletions"))
+    world.ledger.save(replace(run, state=State.INCOMPLETE, reasons=reasons))
+    await sign_in(client, world.tokens["read"])
+
+    page = await client.get(f"/admin/page/runs/{run.id}", headers={"Accept-Language": "zh"})
+
+    assert "列表在 3,000 条记录中的第 1,200 条后结束；没有记录被标记为已删除" in page.text
+
+
 async def test_a_refused_decision_says_why_in_the_language_of_the_request(client: httpx.AsyncClient, world: Any) -> None:
     run = world.held((draft("a", Outcome.NEW),))
     world.ledger.save(replace(run, state=State.REJECTED))

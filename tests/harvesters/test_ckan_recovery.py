@@ -97,7 +97,7 @@ def test_a_package_whose_id_is_unknown_leaves_the_harvest_incomplete():
     pages = harvest(there)
 
     assert kinds(pages) == {**{key: kind for key, kind in there.truth().items() if key != "k0017"}, None: InvalidRecord}
-    assert pages[-1].incomplete_reason == "the package at 17 of the search cannot be read, and its id is unknown"
+    assert str(pages[-1].incomplete_reason) == "the package at 17 of the search cannot be read, and its id is unknown"
 
 
 def test_a_portal_that_answers_no_search_is_not_read_in_pieces():
@@ -151,7 +151,7 @@ def test_a_count_that_changes_is_doubted(later, message):
             there.keys = [f"k{number:04}" for number in range(later)]
         return there(request)
 
-    assert message in harvest(shrinking)[-1].incomplete_reason
+    assert message in str(harvest(shrinking)[-1].incomplete_reason)
 
 
 def test_an_offset_of_before_begins_the_search_anew():

@@ -129,7 +129,7 @@ def test_a_record_that_spoils_its_page_costs_only_itself(bad, source):
     pages = harvest(there, source())
 
     assert keys(pages) == [None if n in bad else f"r{n:03}" for n in range(1, 121)]
-    assert pages[-1].incomplete_reason.startswith(f"the record at {bad[0]} of the list cannot be read")
+    assert str(pages[-1].incomplete_reason).startswith(f"the record at {bad[0]} of the list cannot be read")
     assert len(there.asked) < 45
 
 
@@ -154,7 +154,7 @@ def test_a_list_that_ends_too_soon_leaves_the_harvest_incomplete(source):
 
     pages = harvest(Short(120), source())
 
-    assert pages[-1].incomplete_reason == "the list ended after 50 of 120 records"
+    assert str(pages[-1].incomplete_reason) == "the list ended after 50 of 120 records"
 
 
 @pytest.mark.parametrize(

@@ -182,7 +182,7 @@ def test_xml_and_rdf_files_are_read_as_the_card_says(source):
 def test_a_broken_file_of_rdf_leaves_the_harvest_incomplete(source):
     pages = harvest(Folder({"/f/": '<html><a href="b.ttl">b</a></html>', "/f/b.ttl": "<a"}), source(format="rdf"))
 
-    assert pages[-1].incomplete_reason.startswith("the file b.ttl cannot be read")
+    assert str(pages[-1].incomplete_reason).startswith("the file b.ttl cannot be read")
 
 
 @pytest.mark.parametrize(("kind", "payload"), [("json", Payload.ROW), ("xml", Payload.XML), ("rdf", Payload.GRAPH)])
@@ -223,7 +223,7 @@ def test_a_code_hosts_contents_are_read_by_their_download(source):
 def test_a_tree_that_is_cut_short_leaves_the_harvest_incomplete(source):
     there = Folder({"/tree": {**TREE, "truncated": True}, "/raw/n/a.json": {"n": 1}, "/raw/n/b.json": {"n": 2}})
 
-    assert "truncated" in harvest(there, source("/tree", raw=f"{HOST}/raw/"))[-1].incomplete_reason
+    assert "truncated" in str(harvest(there, source("/tree", raw=f"{HOST}/raw/"))[-1].incomplete_reason)
 
 
 @pytest.mark.parametrize(

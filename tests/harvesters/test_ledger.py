@@ -1,5 +1,6 @@
 """The ledger: runs, staged records and published records; a page and its checkpoint are stored together."""
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -18,6 +19,7 @@ from harvesters.ledger.models import Outcome, RecordState, Run, StagedDiff, Stag
 from harvesters.ledger.tables import metadata
 from harvesters.network.fetch import Validator
 from harvesters.page_model import SourcePosition
+from harvesters.reasons import Reason
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -63,6 +65,38 @@ def test_migrations_create_the_tables_that_the_program_uses(ledger: Ledger, tmp_
     engine.dispose()
 
     assert differences == []
+
+
+def test_reasons_of_older_runs_become_codes_with_values(ledger: Ledger, tmp_path: Path) -> None:
+    run, url = begun(ledger), f"sqlite:///{tmp_path}/ledger.sqlite"
+    ledger.close()
+    short = {"code": "short", "values": {"reported": "10", "fetched": "9"}}
+    reasons = [{"code": "incomplete", "values": {"text": "page 3 is broken"}}, short]
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        older = {"incomplete_reason": "page 3 is broken", "reasons": json.dumps(reasons)}
+        connection.execute(sa.update(metadata.tables["run"]).values(**older))
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0006'")
+    engine.dispose()
+
+    migrated = Ledger(url).run(run.id)
+
+    assert migrated is not None
+    assert migrated.incomplete_reason == Reason("other", {"text": "page 3 is broken"})
+    assert [reason.text for reason in migrated.reasons] == [
+        "page 3 is broken",
+        "no record was marked as deleted",
+        "the source reported 10 records but returned 9",
+        "no record was marked as deleted",
+    ]
+
+
+def test_why_a_run_is_incomplete_is_stored_with_its_code(ledger: Ledger) -> None:
+    run = replace(begun(ledger), incomplete_reason=Reason("list_ended_early", {"fetched": 2, "total": 3}))
+
+    ledger.save(run)
+
+    assert ledger.run(run.id) == run
 
 
 def test_runs_of_a_source_are_numbered(ledger: Ledger) -> None:

@@ -169,7 +169,7 @@ def test_a_catalogue_that_cannot_be_read_leaves_the_harvest_incomplete(card, reg
     pages = harvest(there, card("rdf"))
 
     assert [item.key for item in items(pages)] == ["https://registry.example/d1", None, "https://registry.example/d3"]
-    assert pages[-1].incomplete_reason.startswith("the catalogue https://registry.example/a cannot be read")
+    assert str(pages[-1].incomplete_reason).startswith("the catalogue https://registry.example/a cannot be read")
 
 
 def test_a_member_that_cannot_be_read_is_unreadable_under_its_own_key(card, registry):

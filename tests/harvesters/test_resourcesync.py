@@ -120,7 +120,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source):
 
 
 def test_a_harvest_whose_list_is_gone_begins_anew(source):
-    pages = harvest(site(), source(), cursor='{"v":1,"list":"https://registry.example/old","last":"https://registry.example/x"}')
+    pages = harvest(site(), source(), cursor='{"v":2,"list":"https://registry.example/old","last":"https://registry.example/x"}')
 
     assert (len(summary(pages)), pages[0].again) == (3, True)
 

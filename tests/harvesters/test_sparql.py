@@ -202,14 +202,14 @@ def test_a_count_that_is_not_reached_leaves_the_harvest_incomplete(source):
 
     pages = harvest(Short(projects(45)), source(page=30))
 
-    assert pages[-1].incomplete_reason == "the endpoint listed 30 of 45 records"
+    assert str(pages[-1].incomplete_reason) == "the endpoint listed 30 of 45 records"
 
 
 def test_an_endpoint_that_does_not_count_leaves_the_harvest_incomplete(source):
     pages = harvest(Endpoint(projects(5), mute=["COUNT(DISTINCT ?subject)"]), source())
 
     assert len(items(pages)) == 5
-    assert pages[-1].incomplete_reason.startswith("the endpoint does not count its records")
+    assert str(pages[-1].incomplete_reason).startswith("the endpoint does not count its records")
 
 
 def test_an_answer_that_says_to_be_a_part_is_none(source):

@@ -12,6 +12,7 @@ import pytest
 from pyoxigraph import NamedNode, RdfFormat, parse
 from typer.testing import CliRunner
 
+from languages.request_locale import LANGUAGES
 from publisher.sparql.examples.durations import FILE, Duration, read_durations, write_durations
 from publisher.sparql.examples.example import example, examples
 from publisher.sparql.examples.example_runner import ExampleOutcome, run_examples
@@ -44,9 +45,16 @@ def test_an_example_says_what_it_does_and_declares_what_it_uses(item):
 
     declared, used = set(re.findall(r"PREFIX (\w+):", item.text)), set(re.findall(r"(?<!PREFIX )\b(\w+):\w", body))
 
-    assert item.comment.endswith(".")
+    assert item.comment_in("en").endswith(".")
     assert item.keywords
     assert declared == used
+
+
+@pytest.mark.parametrize("item", THEM, ids=lambda item: item.name)
+def test_an_example_has_a_title_and_a_description_in_each_language(item):
+    for texts in (item.titles, item.comments):
+        assert sorted(language for language, _ in texts) == sorted(LANGUAGES)
+        assert len({text for _, text in texts}) == len(LANGUAGES)
 
 
 @pytest.mark.parametrize("item", THEM, ids=lambda item: item.name)

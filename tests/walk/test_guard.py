@@ -442,7 +442,7 @@ def test_a_list_that_moved_while_it_was_read_is_incomplete(
     plan = harvest(source, context)
 
     assert (plan.run.state, plan.run.counts["duplicate"], context.ledger.count_missing("projects")) == (State.INCOMPLETE, 1, 0)
-    assert "1 record came on two pages" in (plan.run.reason or "")
+    assert "records that came on two pages: 1;" in (plan.run.reason or "")
 
 
 def test_a_list_that_moved_but_returned_all_records_is_complete(source: Source, context: HarvestContext, registry: Any) -> None:

@@ -31,6 +31,7 @@ from harvesters.protocols.error_recovery import (
     count_unreadable,
     total_changed,
 )
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
@@ -95,7 +96,7 @@ class CkanCursor(ListCursorMethods):
     rising: bool = True
     total: int | None = None
     again: bool = False
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
     faults: int = 0
     empty: int = 0
 
@@ -215,7 +216,7 @@ def _skip_record(
         pass
     if not isinstance(key, str) or not key:
         state = state.mark_incomplete(
-            f"the package at {state.start} of the search cannot be read, and its id is unknown"
+            Reason("package_unreadable", {"position": state.start})
         )
         key = None
     return (InvalidRecord(key, str(error)),), state.advance(1, 1)

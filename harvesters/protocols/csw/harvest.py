@@ -27,6 +27,7 @@ from harvesters.protocols.error_recovery import (
     count_unreadable,
     total_changed,
 )
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -72,7 +73,7 @@ class CswCursor(ListCursorMethods):
     next: int = 1
     total: int | None = None
     again: bool = False
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
     faults: int = 0
     empty: int = 0
 
@@ -142,7 +143,7 @@ def _skip_record(
     source: Source, state: CswCursor, error: HarvestError
 ) -> tuple[tuple[Item, ...], CswCursor, bool]:
     """Return the one record that cannot be read, the cursor after it, and whether it is the last."""
-    why = f"the record at {state.next} of the list cannot be read, and its key is unknown"
+    why = Reason("record_unreadable_at", {"position": state.next})
     item = InvalidRecord(None, f"the record at {state.next} of the list: {error}")
     state = state.mark_incomplete(why)
     ended = state.total is not None and state.next >= state.total
@@ -331,11 +332,11 @@ def _increase_size(source: Source, state: CswCursor) -> int:
     return min(most, state.size * 2)
 
 
-def _shortfall(state: CswCursor, count: int) -> str | None:
-    """Return a message if the list ended before its declared total."""
+def _shortfall(state: CswCursor, count: int) -> Reason | None:
+    """Return a reason if the list ended before its declared total."""
     reached = state.next + count - 1
     return (
-        f"the list ended after {reached} of {state.total} records"
+        Reason("list_ended_early", {"fetched": reached, "total": state.total})
         if state.total is not None and reached < state.total
         else None
     )

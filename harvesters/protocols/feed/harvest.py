@@ -32,6 +32,7 @@ from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import LoopDetector
 from harvesters.protocols.feed.entry import entry_row, feed_row
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -47,9 +48,7 @@ _ACCEPT = "application/atom+xml, application/rss+xml, application/rdf+xml;q=0.9,
 _OLDER = ("prev-archive", "next")  # RFC 5005: sections 4 and 3
 _HISTORY = "http://purl.org/syndication/history/1.0"
 _DELETED = "{http://purl.org/atompub/tombstones/1.0}deleted-entry"  # RFC 6721
-_NEWEST_ONLY = (
-    "the feed has its newest entries only, so missing entries are not known to be deleted"
-)
+_NEWEST_ONLY = Reason("newest_only")
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
 
@@ -61,7 +60,7 @@ class FeedCursor:
     """
 
     url: str
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
 
 
 def collect(
@@ -120,7 +119,7 @@ def _parse_feed(reply: Reply) -> Any:
         )
     if not parsed.get("version") and not parsed.get("entries"):
         why = _format_error(parsed)
-        raise ParseError(f"{reply.url}: neither Atom nor RSS{'; ' if why else ''}{why or ''}")
+        raise ParseError(f"{reply.url}: neither Atom nor RSS{f'; {why.text}' if why else ''}")
     return parsed
 
 
@@ -138,7 +137,7 @@ def _valid_declaration(declaration: re.Match[bytes]) -> bytes:
     return declaration[0] if is_charset(declaration[1].decode("ascii", "replace")) else b""
 
 
-def _format_error(parsed: Any) -> str | None:
+def _format_error(parsed: Any) -> Reason | None:
     """Return what is malformed in a feed, so that entries may be missing. An undeclared charset is
     harmless.
     """
@@ -149,7 +148,7 @@ def _format_error(parsed: Any) -> str | None:
     return (
         None
         if error is None or harmless
-        else f"the feed is not well-formed: {' '.join(str(error).split())[:200]}"
+        else Reason("feed_malformed", {"error": " ".join(str(error).split())[:200]})
     )
 
 

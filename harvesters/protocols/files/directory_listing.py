@@ -20,6 +20,7 @@ from harvesters.network.fetch import Reply
 from harvesters.network.html_detection import is_html
 from harvesters.network.response_parsing import load_json
 from harvesters.parsing import join_url, parser_errors
+from harvesters.reasons import Reason
 
 ACCEPT = "text/html, application/json;q=0.9, */*;q=0.5"
 _DATE = re.compile(
@@ -51,7 +52,7 @@ class DirectoryListing:
     """Entries sorted by address; *incomplete_reason* says why some are missing."""
 
     entries: tuple[FileEntry, ...]
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
 
 
 def parse_listing(reply: Reply, root: str, raw: str | None) -> DirectoryListing:
@@ -153,7 +154,7 @@ def _parse_tree(reply: Reply, raw: str | None) -> DirectoryListing:
         entries.append(FileEntry(address, path))
     is_truncated = isinstance(document, dict) and document.get("truncated") is True
     incomplete_reason = (
-        f"{reply.url} says that its list of files is truncated" if is_truncated else None
+        Reason("listing_truncated", {"url": reply.url}) if is_truncated else None
     )
     return DirectoryListing(
         tuple(sorted(entries, key=lambda entry: entry.address)), incomplete_reason

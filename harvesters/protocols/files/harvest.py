@@ -27,6 +27,7 @@ from harvesters.protocols.files.directory_listing import (
     parse_listing,
 )
 from harvesters.protocols.files.payload import FORMATS, Item, parse_file
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -54,7 +55,7 @@ class FolderCursor(ListCursorMethods):
 
     last: str = ""
     again: bool = False
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
     faults: int = 0
 
 
@@ -88,7 +89,7 @@ def collect(
 
 def _list_files(
     source: Source, fetch: Fetch, last: str
-) -> Iterator[tuple[FileEntry | None, str | None]]:
+) -> Iterator[tuple[FileEntry | None, Reason | None]]:
     """Yield the files after *last*, or None with the reason why a listing is incomplete."""
     only = re.compile(
         get_option(source, OPTIONS, "only")
@@ -150,7 +151,7 @@ def _read_file(
         if not isinstance(error, ForbiddenError | ParseError):
             _check_reachable(source, fetch, error)
         why = (
-            f"the file {entry.path} cannot be read, so the keys of its records are unknown"
+            Reason("file_unreadable", {"file": entry.path})
             if kind == "rdf"
             else None
         )

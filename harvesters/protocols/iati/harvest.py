@@ -25,6 +25,7 @@ from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.error_recovery import RECORD_ERRORS, total_changed
 from harvesters.protocols.iati.activity_file import Item, parse_activities
 from harvesters.protocols.paged_document import paginate, take_page
+from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
 
@@ -60,7 +61,7 @@ class IatiCursor(ListCursorMethods):
     place: int
     mark: str = ""
     passed: int = 0
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
 
 
 def is_incremental(source: Source) -> bool:
@@ -141,7 +142,7 @@ def _read_file(
                 raise faults[0]
     except RECORD_ERRORS as error:
         items = (InvalidRecord(None, f"an activity file that cannot be read to its end: {error}"),)
-        state = state.mark_incomplete(f"a file cannot be read: {error}")
+        state = state.mark_incomplete(Reason("some_file_unreadable", {"error": str(error)}))
     after = (
         IatiCursor(following, state.place + 1, incomplete_reason=state.incomplete_reason)
         if following

@@ -29,6 +29,7 @@ from harvesters.protocols.json_api.parser import (
     parse_total,
 )
 from harvesters.protocols.paged_document import paginate
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = parser.OPTIONS
@@ -92,7 +93,7 @@ class JsonFolderCursor(ListCursorMethods):
 
     last: str = ""
     again: bool = False
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
 
 
 def _read_index(plan: PagingPlan, fetch: Fetch, cursor: str | None) -> Pages[Row]:
@@ -124,7 +125,9 @@ def _read_index(plan: PagingPlan, fetch: Fetch, cursor: str | None) -> Pages[Row
         )
 
 
-def _incomplete_reason(plan: PagingPlan, items: tuple[Item, ...], file: Reply | None) -> str | None:
+def _incomplete_reason(
+    plan: PagingPlan, items: tuple[Item, ...], file: Reply | None
+) -> Reason | None:
     """Return why a file that cannot be read leaves the full harvest incomplete: the keys of its
     records are unknown.
     """
@@ -135,7 +138,7 @@ def _incomplete_reason(plan: PagingPlan, items: tuple[Item, ...], file: Reply | 
     return (
         None
         if named or not broken
-        else f"the file {items[0].key} cannot be read, so the keys of its records are unknown"
+        else Reason("file_unreadable", {"file": str(items[0].key)})
     )
 
 

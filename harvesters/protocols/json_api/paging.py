@@ -32,6 +32,7 @@ from harvesters.protocols.json_api.parser import (
     parse_records,
     parse_total,
 )
+from harvesters.reasons import Reason
 
 _LINK = re.compile(
     r"<([^<>]*+)>\s*+;([^<]*+)"
@@ -60,7 +61,7 @@ class JsonCursor(ListCursorMethods):
     reach: int = 0
     total: int | None = None
     again: bool = False
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
     faults: int = 0
     empty: int = 0
 
@@ -301,7 +302,7 @@ def _skip_record(
     plan: PagingPlan, state: JsonCursor, error: HarvestError
 ) -> tuple[tuple[Item, ...], JsonCursor]:
     """Return the one record that cannot be read, whose key is unknown, and the cursor after it."""
-    why = f"the record at {state.came} of the list cannot be read, and its key is unknown"
+    why = Reason("record_unreadable_at", {"position": state.came})
     return (InvalidRecord(None, f"the record at {state.came} of the list: {error}"),), _skip(
         plan, state.mark_incomplete(why), 1
     )
@@ -323,7 +324,7 @@ def _restart(plan: PagingPlan, state: JsonCursor, error: HarvestError) -> JsonCu
     start = JsonCursor(again=True, total=state.total, incomplete_reason=state.incomplete_reason)
     if moment is None:
         return replace(start, since=state.since, reach=state.came)
-    why = f"the list was resumed at changes since {state.newest}, up to which it was sorted; this does not prove that it is complete"
+    why = Reason("resumed_at_changes", {"newest": state.newest})
     return replace(
         start.mark_incomplete(None if state.total is not None else why),
         since=format_since(plan.source, moment),

@@ -32,6 +32,7 @@ from harvesters.protocols.ldes.tree import Member, Stream
 from harvesters.protocols.paged_document import MAX_RECORDS
 from harvesters.protocols.rdf import reader
 from harvesters.protocols.rdf.reader import Item, RdfReader, build_reader
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -63,7 +64,7 @@ class StreamWalk:
     """What is known about a stream while its pages are read."""
 
     stream: Stream | None = None
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
     pages: int = 0
 
 
@@ -163,7 +164,9 @@ def _parse_page(
     if broken and walk.incomplete_reason is None:
         # Members have their own reason; other parts may be relations to pages.
         first_error = next(iter(broken.values()))
-        walk.incomplete_reason = f"{reply.url} has parts that cannot be read: {first_error}"
+        walk.incomplete_reason = Reason(
+            "parts_unreadable", {"url": reply.url, "error": str(first_error)}
+        )
     return links, members
 
 

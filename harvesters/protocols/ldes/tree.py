@@ -13,6 +13,7 @@ from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Store
 
 from harvesters.payloads.graph import TYPE, Node, Term, bounded_description
 from harvesters.protocols.datestamps import parse_timestamp
+from harvesters.reasons import Reason
 from vocab.iris import is_web
 
 LDES, TREE = "https://w3id.org/ldes#", "https://w3id.org/tree#"
@@ -80,7 +81,7 @@ def list_views(store: Store) -> list[tuple[str, bool]]:
     return [(view, f"{LDES}LatestVersionSubset" in _policies(store, NamedNode(view))) for view in sorted(addresses)]
 
 
-def retention_limit(store: Store) -> str | None:
+def retention_limit(store: Store) -> Reason | None:
     """Return why a stream may lack entities: a retention policy that drops old members, even the latest of their entity."""
     for policy in _objects(store, None, f"{LDES}retentionPolicy"):
         types = {term.value for term in _objects(store, policy, TYPE) if isinstance(term, NamedNode)}
@@ -89,7 +90,7 @@ def retention_limit(store: Store) -> str | None:
             _objects(store, policy, f"{LDES}{name}") for name in ("fullLogDuration", "versionDuration", "startingFrom", "value")
         )
         if f"{LDES}LatestVersionSubset" not in types and (limits_time or not limits_amount):
-            return "the stream's retention policy drops old members, so missing entities may still exist"
+            return Reason("retention_policy")
     return None
 
 

@@ -12,6 +12,7 @@ from harvesters.protocols.error_recovery import RECORD_ERRORS, LoopDetector
 from harvesters.protocols.oai import parser
 from harvesters.protocols.oai.parser import ListPage
 from harvesters.protocols.oai.window import Calendar, Window
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 
@@ -102,7 +103,7 @@ class OaiCursor(ListCursorMethods):
     place: int | None = None
     total: int | None = None
     again: bool = False
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
     restarts: int = 0
     faults: int = 0
     empty: int = 0

@@ -35,6 +35,7 @@ from harvesters.protocols.oai.recovery import (
     split_window,
 )
 from harvesters.protocols.oai.window import is_minimal
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -239,7 +240,7 @@ def _advance(state: OaiCursor, part: ListPage, empty: int) -> OaiCursor:
         )
     if state.place is not None and part.offset is not None and part.offset > state.place:
         after = after.mark_incomplete(
-            f"the list goes on at its record {part.offset} where {state.place} should come, so records are missing"
+            Reason("list_gap", {"next": part.offset, "expected": state.place})
         )
     return after
 
@@ -248,11 +249,11 @@ def _check_complete(state: OaiCursor, part: ListPage) -> OaiCursor:
     """Mark a list as incomplete if it ended before its declared size, or with noRecordsMatch."""
     size = part.size if part.size is not None else state.total if state.is_full_list else None
     if size is not None and state.came < size:
-        return state.mark_incomplete(f"the list ended after {state.came} of {size} records")
-    if part.no_match and state.came and size is None:
         return state.mark_incomplete(
-            "the list ended with noRecordsMatch instead of an empty resumption token"
+            Reason("list_ended_early", {"fetched": state.came, "total": size})
         )
+    if part.no_match and state.came and size is None:
+        return state.mark_incomplete(Reason("ended_no_records_match"))
     return state
 
 

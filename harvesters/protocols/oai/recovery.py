@@ -15,6 +15,7 @@ from harvesters.protocols.oai import parser
 from harvesters.protocols.oai.cursor import OaiCursor, Repository
 from harvesters.protocols.oai.parser import Header, Item, ListPage, OaiError
 from harvesters.protocols.oai.window import Calendar, Window, is_minimal, split_by_datestamps, split_by_time
+from harvesters.reasons import Reason
 
 _MAX_SINGLE_REQUESTS = 8  # records requested one by one: splitting their window would cost as many requests
 _MIN_ASCENDING = 8  # increasing datestamps: an unsorted list has so many once in 40,320 times
@@ -59,7 +60,7 @@ def split_window(repository: Repository, state: OaiCursor, error: HarvestError) 
     )
 
 
-def _remaining_windows(repository: Repository, state: OaiCursor, calendar: Calendar) -> tuple[tuple[Window, ...], str | None]:
+def _remaining_windows(repository: Repository, state: OaiCursor, calendar: Calendar) -> tuple[tuple[Window, ...], Reason | None]:
     """Return the windows still to read, and the reason why they may miss records.
 
     A list that was sorted so far resumes at its newest datestamp if the repository counts no more
@@ -74,7 +75,7 @@ def _remaining_windows(repository: Repository, state: OaiCursor, calendar: Calen
     if count > read if count is not None else state.steps < _MIN_ASCENDING:
         return state.todo, None
     proven = count == read or (state.total is not None and len(repository.groups) == 1)
-    why = f"the list was resumed at the datestamp {newest}, up to which it was sorted; this alone does not prove that it is complete"
+    why = Reason("resumed_at_datestamp", {"newest": newest})
     return ((newest, until), *state.todo[1:]), None if proven else why
 
 
@@ -127,12 +128,12 @@ def fetch_single_record(
             if (isinstance(error, OaiError) and "badResumptionToken" in error.codes) or not is_minimal(state.todo[0]):
                 raise ParseError(f"{error}; its list cannot be read to the end") from error
             repository.fetch_calendar(error)
-            why = f"the records of {state.todo[0][0]} can be neither read nor listed: {error}"
-            return InvalidRecord(None, why), None, state.mark_incomplete(why).next_window(len(repository.groups))
+            why = Reason("datestamp_unreadable", {"datestamp": str(state.todo[0][0]), "error": str(error)})
+            return InvalidRecord(None, why.text), None, state.mark_incomplete(why).next_window(len(repository.groups))
     if not progress.remaining:
         progress.remaining = None
         lost = not (state.after or progress.seen_keys or repository.one_by_one)
-        reason = "a page of ListRecords cannot be read, and ListIdentifiers lists none of its records" if lost else None
+        reason = Reason("page_not_listed") if lost else None
         return None, None, state.mark_incomplete(reason).next_window(len(repository.groups))
     head = progress.remaining.pop(0)
     item, position, broken = _get_record(repository, head)

@@ -42,6 +42,7 @@ from harvesters.protocols.rdf.reader import (
     unassigned_errors,
     unidentified,
 )
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -72,7 +73,7 @@ class RdfCursor(ListCursorMethods):
     below: bool = False
     total: int | None = None
     again: bool = False
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
     empty: int = 0
 
 
@@ -118,7 +119,7 @@ def _read_documents(rdf_reader: RdfReader, state: RdfCursor, *, first: bool) -> 
         except RECORD_ERRORS as error:
             if not state.below:
                 raise
-            why = f"the catalogue {address} cannot be read: {error}"
+            why = Reason("catalogue_unreadable", {"url": address, "error": str(error)})
             state = _next_document(state.mark_incomplete(why), None)
             lost = InvalidRecord(None, f"the catalogue {address}: {error}")
             yield state.page((lost,), has_next=bool(state.todo), again=state.again)
@@ -230,7 +231,9 @@ def _read_document(
     state = state.mark_incomplete(total_changed(state.total, total) if state.paged else None)
     if document.broken:
         first_error = next(iter(document.broken.values()))
-        state = state.mark_incomplete(f"{reply.url} has parts that cannot be read: {first_error}")
+        state = state.mark_incomplete(
+            Reason("parts_unreadable", {"url": reply.url, "error": str(first_error)})
+        )
     state, again = replace(state, total=total), state.again
     linked = _allowed_links(rdf_reader, document.result.elsewhere, reply)
     members = [address for address in linked if ("m", address) > state.last]

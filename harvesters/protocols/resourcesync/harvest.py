@@ -21,6 +21,7 @@ from harvesters.protocols.files import payload
 from harvesters.protocols.files.payload import FORMATS, Item, parse_file
 from harvesters.protocols.resourcesync.dump import read_package
 from harvesters.protocols.resourcesync.resource_list import ACCEPT, ResourceEntry, fetch_lists
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -40,7 +41,7 @@ class ResourceSyncCursor(ListCursorMethods):
     list: str = ""
     last: str = ""
     again: bool = False
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
     faults: int = 0
 
 

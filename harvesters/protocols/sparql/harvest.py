@@ -24,6 +24,7 @@ from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import PAGE_ERRORS, RECORD_ERRORS, count_unreadable
 from harvesters.protocols.sparql import endpoint as sparql_endpoint
 from harvesters.protocols.sparql.endpoint import Endpoint, build_endpoint, is_iri, make_batches
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS = sparql_endpoint.OPTIONS
@@ -51,7 +52,7 @@ class SparqlCursor(ListCursorMethods):
     total: int | None = None
     since: str = ""
     again: bool = False
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
     faults: int = 0
 
 
@@ -95,7 +96,7 @@ def _start(endpoint: Endpoint, since: datetime | None, state: SparqlCursor) -> S
             _pattern(endpoint, state), "", 1
         )  # if this fails too, the endpoint is down
         return state.mark_incomplete(
-            f"the endpoint does not count its records, so missing ones would not be noticed: {error}"
+            Reason("no_count", {"error": str(error)})
         )
 
 
@@ -162,7 +163,9 @@ def _check_complete(endpoint: Endpoint, state: SparqlCursor) -> SparqlCursor:
     except RECORD_ERRORS:
         now = state.total
     return state.mark_incomplete(
-        f"the endpoint listed {state.came:,} of {now:,} records" if state.came < now else None
+        Reason("listed_too_few", {"listed": state.came, "total": now})
+        if state.came < now
+        else None
     )
 
 

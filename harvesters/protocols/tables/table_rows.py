@@ -14,6 +14,7 @@ from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, Row
 from harvesters.payloads.jmespath_compiler import compile_jmespath
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -72,7 +73,7 @@ def check(source: Source) -> None:
         )
 
 
-def incomplete_reason(page: Page[Row]) -> str | None:
+def incomplete_reason(page: Page[Row]) -> Reason | None:
     """Return why a page leaves the full harvest incomplete: a row whose key cannot be read may be
     any record that seems missing.
     """
@@ -86,7 +87,7 @@ def incomplete_reason(page: Page[Row]) -> str | None:
         ),
         None,
     )
-    return f"a row's key cannot be read ({keyless.reason})" if keyless else None
+    return Reason("row_key_unreadable", {"error": keyless.reason}) if keyless else None
 
 
 def parse_rows(source: Source, url: str, lines: Iterable[Line | InvalidRecord]) -> Iterator[Item]:

@@ -25,6 +25,7 @@ from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
 from harvesters.protocols.rdf import reader
 from harvesters.protocols.rdf.reader import Item, RdfReader, build_reader, unidentified
 from harvesters.protocols.web.sitemap import ACCEPT, SitemapEntry, parse_sitemap
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -51,7 +52,7 @@ class WebCursor(ListCursorMethods):
     map: str = ""
     last: str = ""
     again: bool = False
-    incomplete_reason: str | None = None
+    incomplete_reason: Reason | None = None
     faults: int = 0
 
 
@@ -152,7 +153,7 @@ def _read_page(
         faults = count_unreadable(rdf_reader.source.name, state.faults, error)
         if not isinstance(error, ForbiddenError | ParseError):
             _check_reachable(rdf_reader, error)
-        why = f"the page {address} cannot be read, so its records are unknown"
+        why = Reason("page_unreadable", {"page": address})
         return (
             (InvalidRecord(address, str(error)),),
             None,
@@ -167,7 +168,7 @@ def _read_page(
             state,
             faults=0,
             incomplete_reason=state.incomplete_reason
-            or (f"the markup of {address} cannot be read" if broken else None),
+            or (Reason("markup_unreadable", {"page": address}) if broken else None),
         ),
     )
 

@@ -89,7 +89,7 @@ def _describe(item: Example) -> dict[str, object]:
         "iri": item.iri,
         "kind": item.kind,
         "title": item.title,
-        "comment": item.comment,
+        "comment": item.comment_in("en"),
         "keywords": list(item.keywords),
     }
 

@@ -18,13 +18,15 @@ KINDS = ("select", "ask", "construct")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An example query; *kind* is one of KINDS, *place* its position in the list, *titles* are pairs of language and text."""
+    """An example query; *kind* is one of KINDS, *place* its position in the list, *titles* and *comments*
+    are pairs of language and text.
+    """
 
     name: str
     iri: str
     kind: str
     titles: tuple[tuple[str, str], ...]
-    comment: str
+    comments: tuple[tuple[str, str], ...]
     keywords: tuple[str, ...]
     text: str
     place: int
@@ -37,6 +39,10 @@ class Example:
     def title_in(self, language: str) -> str:
         """Return the title in one of the six languages of the pages."""
         return dict(self.titles)[language]
+
+    def comment_in(self, language: str) -> str:
+        """Return the description in one of the six languages of the pages."""
+        return dict(self.comments)[language]
 
     def question(self, base: str, rows: int | None = None) -> QueryRequest:
         """Return the query with countable formats: JSON for tables, N-Triples for graphs."""
@@ -68,13 +74,14 @@ def _parsed(path: Path, iris: Iris) -> list[Triple]:
 
 def _read(path: Path, iris: Iris) -> Example:
     values: dict[str, list[str]] = {}
-    titles: dict[str, str] = {}
+    texts: dict[str, dict[str, str]] = {f"{RDFS}label": {}, f"{RDFS}comment": {}}
     for triple in _parsed(path, iris):
-        if triple.predicate.value == f"{RDFS}label" and isinstance(triple.object, Literal):
-            titles[triple.object.language or ""] = triple.object.value
+        if triple.predicate.value in texts and isinstance(triple.object, Literal):
+            texts[triple.predicate.value][triple.object.language or ""] = triple.object.value
         values.setdefault(triple.predicate.value, []).append(str(getattr(triple.object, "value", "")))
     ((kind, text),) = ((kind, text) for kind in KINDS for text in values.get(SH + kind, []))
-    (comment,), (position,) = values[f"{RDFS}comment"], values[f"{SCHEMA}position"]
+    (position,) = values[f"{SCHEMA}position"]
+    titles, comments = (tuple(by_language.items()) for by_language in texts.values())
     keywords = tuple(values[f"{SCHEMA}keywords"])
     address, query = f"{iris.base}examples/{path.stem}", text.strip() + "\n"
-    return Example(path.stem, address, kind, tuple(titles.items()), comment, keywords, query, int(position))
+    return Example(path.stem, address, kind, titles, comments, keywords, query, int(position))
