@@ -134,13 +134,13 @@ def _build_history(data: Path, iris: Iris) -> None:
 
 def _digests(file: sqlite3.Connection) -> dict[str, bytes]:
     """Return a digest of the rows of each table."""
-    found = {}
+    digests = {}
     for table in _TABLES:
         digest = blake2b()
         for row in file.execute(f"SELECT * FROM {table} ORDER BY 1, 2"):
             digest.update(repr(row).encode())
-        found[table] = digest.digest()
-    return found
+        digests[table] = digest.digest()
+    return digests
 
 
 def _rebuilt_digests(data: Path, base: str, folder: Path, position: int) -> dict[str, bytes]:

@@ -70,8 +70,8 @@ def build_bitmaps(tables: Path, memory: str = MEMORY) -> None:
         held.execute(read_sql("bodies"))
         held.execute(read_sql("spans"))
         for names, query in _FILES.items():
-            found = held.execute(query).fetchnumpy()
-            for name, column in zip(names, found.values(), strict=True):
+            columns = held.execute(query).fetchnumpy()
+            for name, column in zip(names, columns.values(), strict=True):
                 np.save(tables.with_name(f"{name}.npy"), np.ascontiguousarray(column))
         _write_marks(held, tables)
 
@@ -81,8 +81,8 @@ def _write_marks(held: duckdb.DuckDBPyConnection, tables: Path) -> None:
     rows = list[tuple[int, int, int]]()
     with tables.with_name("marks.bin").open("wb") as out:
         for first, last in _ranges(held):
-            found = held.execute(read_sql("marked"), {"bits": BITS, "first": first, "last": last}).fetchnumpy()
-            marks, places = np.asarray(found["mark"]), np.asarray(found["place"], dtype=np.uint32)
+            columns = held.execute(read_sql("marked"), {"bits": BITS, "first": first, "last": last}).fetchnumpy()
+            marks, places = np.asarray(columns["mark"]), np.asarray(columns["place"], dtype=np.uint32)
             ends = [*np.flatnonzero(np.diff(marks)) + 1, len(marks)]
             for start, end in zip([0, *ends], ends, strict=False):
                 bits = BitMap(array("I", places[start:end].tobytes()))
@@ -95,9 +95,9 @@ def _write_marks(held: duckdb.DuckDBPyConnection, tables: Path) -> None:
 
 def _ranges(held: duckdb.DuckDBPyConnection) -> list[tuple[int, int]]:
     """Part the values so that each part has about as many marks as are brought at once."""
-    found, first, marks = list[tuple[int, int]](), -1, 0
+    ranges, first, marks = list[tuple[int, int]](), -1, 0
     for value, count in held.execute("SELECT value, count(*) FROM marks GROUP BY value ORDER BY value").fetchall():
         first, marks = value if first < 0 else first, marks + count
-        found = [*found[:-1], (first, value)] if found and found[-1][0] == first else [*found, (first, value)]
+        ranges = [*ranges[:-1], (first, value)] if ranges and ranges[-1][0] == first else [*ranges, (first, value)]
         first, marks = (-1, 0) if marks >= _STEP else (first, marks)
-    return found
+    return ranges

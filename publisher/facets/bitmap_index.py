@@ -41,8 +41,8 @@ class BitmapIndex:
     def _file(self, name: str) -> Array:
         if name == "key-address":  # places are in that order
             return np.arange(len(self.things), dtype=np.uint32)
-        found: Array = np.load(self._folder / f"{name}.npy", mmap_mode="r")
-        return found
+        numbers: Array = np.load(self._folder / f"{name}.npy", mmap_mode="r")
+        return numbers
 
     def codes(self, facet: str) -> Iterable[str]:
         """Return the codes of a facet that some thing has."""
@@ -50,35 +50,35 @@ class BitmapIndex:
 
     def ids_with(self, facet: str, codes: Iterable[str], bases: int) -> BitMap:
         """Return the places that have one of *codes* by a link of *bases*, the sum of their bits."""
-        found = self._marks.get(facet, {})
-        return BitMap.union(BitMap(), *(bits for code in codes for basis, bits in found.get(code, ()) if basis & bases))
+        marks = self._marks.get(facet, {})
+        return BitMap.union(BitMap(), *(bits for code in codes for basis, bits in marks.get(code, ()) if basis & bases))
 
     def count_codes(self, facet: str, within: BitMap | None, bases: int) -> dict[str, int]:
         """Count the places of each code of a facet, those *within* a set or all; a place has a code by one mark."""
-        found = {
+        counts = {
             code: sum(len(bits) if within is None else within.intersection_cardinality(bits) for basis, bits in marks if basis & bases)
             for code, marks in self._marks.get(facet, {}).items()
         }
-        return {code: things for code, things in sorted(found.items(), key=lambda pair: (-pair[1], pair[0])) if things}
+        return {code: things for code, things in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if things}
 
     def cross_tabulate(self, one: str, other: str, within: BitMap | None, bases: int) -> dict[tuple[str, str], int]:
         """Count the places that have a code of each of two facets."""
-        found = dict[tuple[str, str], int]()
+        cells = dict[tuple[str, str], int]()
         for code in self.codes(one):
             have = self.ids_with(one, (code,), bases)
             have = have if within is None else have & within
-            found |= {(code, second): things for second, things in self.count_codes(other, have, bases).items()} if have else {}
-        return found
+            cells |= {(code, second): things for second, things in self.count_codes(other, have, bases).items()} if have else {}
+        return cells
 
     def examples(self, one: str, other: str, within: BitMap | None, bases: int) -> dict[tuple[str, str], int]:
         """Return the first place that has a code of each of two facets, by the two codes."""
-        found = dict[tuple[str, str], int]()
+        cells = dict[tuple[str, str], int]()
         seconds = {code: self.ids_with(other, (code,), bases) for code in self.codes(other)}
         for code in self.codes(one):
             have = self.ids_with(one, (code,), bases)
             have = have if within is None else have & within
-            found |= {(code, second): both[0] for second, ids in seconds.items() if (both := have & ids)}
-        return found
+            cells |= {(code, second): both[0] for second, ids in seconds.items() if (both := have & ids)}
+        return cells
 
     def first_in_order(self, order: str, within: BitMap | None, offset: int, limit: int) -> list[int]:
         """Return at most *limit* places from *offset* in an order, *within* a set or of all."""
@@ -96,19 +96,19 @@ class BitmapIndex:
         near = [place for place in order[:NEAR].tolist() if place in within]
         if len(near) >= limit or len(order) <= NEAR:
             return np.array(near[:limit], dtype=np.uint32)
-        mask, found, at, size = self.mask(within), list[Array](), 0, limit + NEAR
+        mask, parts, at, size = self.mask(within), list[Array](), 0, limit + NEAR
         while at < len(order) and limit > 0:
             part = order[at : at + size]
-            found.append(part[mask[part]][:limit])
-            at, size, limit = at + size, size * 2, limit - len(found[-1])
-        return np.concatenate(found)
+            parts.append(part[mask[part]][:limit])
+            at, size, limit = at + size, size * 2, limit - len(parts[-1])
+        return np.concatenate(parts)
 
     def mask(self, within: BitMap | None) -> Array:
         """Return for each place whether it is in a set."""
-        found = np.full(len(self.things), within is None)
+        members = np.full(len(self.things), within is None)
         if within:
-            found[np.frombuffer(within.to_array(), dtype=np.uint32)] = True
-        return found
+            members[np.frombuffer(within.to_array(), dtype=np.uint32)] = True
+        return members
 
     def length(self, name: str) -> int:
         """Count the places in the order *name*."""
@@ -139,8 +139,8 @@ class BitmapIndex:
     def co_participants(self, within: BitMap | None, limit: int) -> list[tuple[int, int, int]]:
         """Return the pairs of organizations that take part in most places together: both numbers, and how many."""
         pairs, one, other = self._file("pair"), self._file("one"), self._file("other")
-        found = _most(pairs if within is None else pairs[self.mask(within)[self._file("paired")]], limit)
-        return [(int(one[pair]), int(other[pair]), things) for pair, things in found]
+        ranked = _most(pairs if within is None else pairs[self.mask(within)[self._file("paired")]], limit)
+        return [(int(one[pair]), int(other[pair]), things) for pair, things in ranked]
 
     def similar(self, place: int, kind: BitMap, facets: Iterable[str], limit: int) -> Iterator[int]:
         """Yield the places of a *kind* that share most codes of *facets* with a place, at least two of them; not itself."""
@@ -156,8 +156,8 @@ class BitmapIndex:
         for bits in reversed(shared[2:]):
             fresh = bits - seen
             seen |= fresh
-            for found in fresh[: max(0, limit)]:
-                yield found
+            for place_found in fresh[: max(0, limit)]:
+                yield place_found
                 limit -= 1
 
 
@@ -172,12 +172,12 @@ def _most(numbers: Array, limit: int) -> list[tuple[int, int]]:
         return []
     counts = np.bincount(numbers)
     least = max(1, np.partition(counts, -limit)[-limit]) if limit < len(counts) else 1
-    found = np.flatnonzero(counts >= least)
-    ranked = found[np.lexsort((found, -counts[found]))][:limit]
+    numbered = np.flatnonzero(counts >= least)
+    ranked = numbered[np.lexsort((numbered, -counts[numbered]))][:limit]
     return [(int(number), int(counts[number])) for number in ranked]
 
 
 def intersect(sets: Iterable[BitMap]) -> BitMap | None:
     """Return the intersection of *sets*; None, which means all places, if there are none."""
-    found = sorted(sets, key=len)
-    return reduce(BitMap.intersection, found) if found else None
+    smallest_first = sorted(sets, key=len)
+    return reduce(BitMap.intersection, smallest_first) if smallest_first else None

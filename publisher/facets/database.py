@@ -64,14 +64,14 @@ class Database:
 
     def checkpoint(self) -> tuple[int, str, str]:
         """Return how far the tables are: the journal entry's number and id, and by which form of ours they were made."""
-        found = self._connection.execute("SELECT position, entry, made FROM mark").fetchone()
-        return (found[0], found[1], found[2]) if found else (0, "", "")
+        row = self._connection.execute("SELECT position, entry, made FROM mark").fetchone()
+        return (row[0], row[1], row[2]) if row else (0, "", "")
 
     @property
     def has_rows(self) -> bool:
         """Return whether anything was put in, also where it was never kept."""
-        found = self._connection.execute("SELECT EXISTS (FROM things) OR EXISTS (FROM mark)").fetchone()
-        return bool(found and found[0])
+        row = self._connection.execute("SELECT EXISTS (FROM things) OR EXISTS (FROM mark)").fetchone()
+        return bool(row and row[0])
 
     def begin(self) -> None:
         """Begin a transaction, which ``commit`` ends."""
@@ -92,16 +92,16 @@ class Database:
 
     def load(self, lines: Path, longest: int = _LONGEST) -> None:
         """Insert new rows from a file of JSON lines, compressed or not; a row has at most *longest* bytes."""
-        found = self._connection.read_json(str(lines), columns=_COLUMNS, format="newline_delimited", maximum_object_size=longest)
-        found.create_view("coming", replace=True)
+        relation = self._connection.read_json(str(lines), columns=_COLUMNS, format="newline_delimited", maximum_object_size=longest)
+        relation.create_view("coming", replace=True)
         self._connection.execute(read_sql("put-in"))
         self._connection.execute("INSERT INTO changed SELECT thing FROM numbered")
 
-    def set_regions(self, found: set[tuple[str, str]]) -> None:
+    def set_regions(self, pairs: set[tuple[str, str]]) -> None:
         """Store which area is in which region; if that changed, the facets of all things are computed again."""
-        if found != set(self._connection.execute("SELECT area, region FROM regions").fetchall()):
+        if pairs != set(self._connection.execute("SELECT area, region FROM regions").fetchall()):
             self._connection.execute("DELETE FROM regions")
-            areas, regions = [area for area, _ in sorted(found)], [region for _, region in sorted(found)]
+            areas, regions = [area for area, _ in sorted(pairs)], [region for _, region in sorted(pairs)]
             self._connection.execute("INSERT INTO regions SELECT unnest($areas), unnest($regions)", {"areas": areas, "regions": regions})
             self._connection.execute("DELETE FROM changed; INSERT INTO changed SELECT thing FROM things")
 

@@ -139,11 +139,11 @@ def facet_of_concept(iri: str, iris: Iris) -> tuple[str, str] | None:
     (('target', '4.4'), ('country', '404'))
     """
     ranked = sorted((item for item in FACETS.values() if item.scheme), key=lambda item: -len(item.iri_prefix))
-    found = next((item for item in ranked if (code := item.code(iri, iris)) != iri and "/" not in code), None)
-    if found is None:
+    facet = next((item for item in ranked if (code := item.code(iri, iris)) != iri and "/" not in code), None)
+    if facet is None:
         return None
-    code = found.code(iri, iris)
-    return ("target" if "." in code else "goal", code) if found.iri_prefix == SDG else (found.name, code)
+    code = facet.code(iri, iris)
+    return ("target" if "." in code else "goal", code) if facet.iri_prefix == SDG else (facet.name, code)
 
 
 KEYS = {  # sort keys of lists that continue after a key; things without a value (None) are in no such list

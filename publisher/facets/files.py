@@ -75,8 +75,8 @@ def _parquet(table: Table, lines: Path, path: Path, longest: int) -> None:
     columns = {column.name: _TYPES.get(column.kind, "VARCHAR") for column in table.columns}
     with duckdb.connect(config={"memory_limit": MEMORY, "threads": 1, "temp_directory": str(lines.parent / "spilled")}) as held:
         held.execute("SET preserve_insertion_order = true")
-        found = held.read_json(str(lines), columns=columns, format="newline_delimited", maximum_object_size=longest)
-        found.select(", ".join(map(_select_expression, table.columns))).write_parquet(str(path), compression="zstd", row_group_size=_GROUP)
+        rows = held.read_json(str(lines), columns=columns, format="newline_delimited", maximum_object_size=longest)
+        rows.select(", ".join(map(_select_expression, table.columns))).write_parquet(str(path), compression="zstd", row_group_size=_GROUP)
 
 
 def _select_expression(column: TableColumn) -> str:

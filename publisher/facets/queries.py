@@ -80,8 +80,8 @@ class FacetIndex:
 
     def total(self, filters: Filter) -> int:
         """Count the things."""
-        found = self._matching_ids(filters)
-        return len(self._bitmaps.things) if found is None else len(found)
+        matching = self._matching_ids(filters)
+        return len(self._bitmaps.things) if matching is None else len(matching)
 
     def counts(self, filters: Filter) -> Counts:
         """Count the things by the codes of all facets, the most frequent first; what is chosen of one does not narrow its own."""
@@ -158,13 +158,13 @@ class FacetIndex:
 
     def _counts(self, filters: Filter) -> Counts:
         chosen, within = dict(filters.chosen), self._matching_ids(filters)
-        found = {
+        by_facet = {
             facet: self._bitmaps.count_codes(
                 facet, self._find_ids(filters.with_codes(facet)) if facet in chosen else within, _bits(filters)
             )
             for facet in FACETS
         }
-        return {facet: counts for facet, counts in found.items() if counts or facet in chosen}
+        return {facet: counts for facet, counts in by_facet.items() if counts or facet in chosen}
 
     def _examples(self, filters: Filter, one: str, other: str) -> dict[tuple[str, str], str]:
         places = self._bitmaps.examples(one, other, self._matching_ids(filters), _bits(filters))
@@ -231,10 +231,10 @@ class FacetIndex:
 
     def _names(self, organizations: tuple[str, ...]) -> dict[str, str]:
         known = dict(self._titles)
-        found = {iri: known[iri] for iri in organizations if iri in known}
-        places = [place for place in self._bitmaps.ids_of([iri for iri in organizations if iri not in found]) if place is not None]
-        found |= {line.iri: line.title for line in self._lines(places)}
-        return {iri: title or iri.rpartition("/")[2] for iri, title in found.items()}
+        titles = {iri: known[iri] for iri in organizations if iri in known}
+        places = [place for place in self._bitmaps.ids_of([iri for iri in organizations if iri not in titles]) if place is not None]
+        titles |= {line.iri: line.title for line in self._lines(places)}
+        return {iri: title or iri.rpartition("/")[2] for iri, title in titles.items()}
 
     def _lines(self, places: Sequence[int]) -> list[ListItem]:
         """Return the lines of places, in their order."""

@@ -85,7 +85,7 @@ Mark = tuple[str, str, int]
 
 def _marks(record: Record) -> set[Mark]:
     ns, of = record.iris.ns, record.thing_values
-    found: set[Mark] = {
+    marks: set[Mark] = {
         ("kind", record.kind, _ALL),
         ("source", record.source, _ALL),
         *_languages(record.graph, record.thing),
@@ -97,19 +97,19 @@ def _marks(record: Record) -> set[Mark]:
         ("status", f"{ns}status"),
         ("type", f"{ns}activityType"),
     ):
-        found |= _coded(name, of(predicate), record.iris)
+        marks |= _coded(name, of(predicate), record.iris)
     if record.kind == "document":
-        found |= {("document", sort.text, _ALL) for sort in of(f"{DCT}type")}
+        marks |= {("document", sort.text, _ALL) for sort in of(f"{DCT}type")}
     for prize in of(f"{VIVO}relatedBy"):
-        found |= _coded("prize", record.graph.all(prize.text, f"{ns}prizeCategory"), record.iris)
-        found |= _coded("stage", record.graph.all(prize.text, f"{ns}prizeStage"), record.iris)
-        found |= {("prizeyear", year.text, _ALL) for year in record.graph.all(prize.text, f"{ns}prizeYear")}
+        marks |= _coded("prize", record.graph.all(prize.text, f"{ns}prizeCategory"), record.iris)
+        marks |= _coded("stage", record.graph.all(prize.text, f"{ns}prizeStage"), record.iris)
+        marks |= {("prizeyear", year.text, _ALL) for year in record.graph.all(prize.text, f"{ns}prizeYear")}
     for result in record.graph.all(record.record, f"{ns}result"):
-        found |= _coded("remark", record.graph.all(result.text, f"{SH}resultSeverity"), record.iris)
+        marks |= _coded("remark", record.graph.all(result.text, f"{SH}resultSeverity"), record.iris)
     began = record.graph.one(record.thing, f"{SCHEMA}startDate") or record.graph.one(record.thing, f"{DCT}issued") or ""
     if began[:4].isascii() and began[:4].isdigit() and len(began[:4]) == 4:
-        found.add(("year", began[:4], _ALL))
-    return found
+        marks.add(("year", began[:4], _ALL))
+    return marks
 
 
 def _coded(name: str, values: Iterable[Value], iris: Iris) -> set[Mark]:
@@ -137,12 +137,12 @@ def _ties(record: Record) -> Iterator[Mark]:
 
 
 def _parties(record: Record) -> dict[str, int]:
-    found: dict[str, int] = {}
+    parties: dict[str, int] = {}
     for predicate, bit in _ROLES.items():
         for party in record.thing_values(predicate if "/" in predicate else record.iris.ns + predicate):
             if party.iri:
-                found[party.text] = found.get(party.text, 0) | bit
-    return found
+                parties[party.text] = parties.get(party.text, 0) | bit
+    return parties
 
 
 def _prize(record: Record, prize: str) -> list[str | None]:

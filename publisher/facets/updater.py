@@ -165,8 +165,8 @@ def _records(store: QuadSource, base: str) -> Iterator[str]:
 
 
 def _organizations(store: QuadSource) -> Iterator[str]:
-    found = store.quads_for_pattern(None, _TYPE, _ORGANIZATION, _DEFAULT_GRAPH)
-    return (quad.subject.value for quad in found if isinstance(quad.subject, NamedNode))
+    quads = store.quads_for_pattern(None, _TYPE, _ORGANIZATION, _DEFAULT_GRAPH)
+    return (quad.subject.value for quad in quads if isinstance(quad.subject, NamedNode))
 
 
 def _records_and_organizations(changed: Collection[str], iris: Iris) -> tuple[set[str], set[str]]:

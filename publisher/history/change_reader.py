@@ -104,8 +104,8 @@ def open_log(folder: Path) -> Iterator[sqlite3.Connection | None]:
 def read_watermark(folder: Path, now: float) -> Watermark | None:
     """Return what feeds announce at *now*, None if nothing yet."""
     with open_log(folder) as file:
-        found = file.execute(_HORIZON, (int(now),)).fetchone() if file else None
-    return Watermark(*found) if found else None
+        row = file.execute(_HORIZON, (int(now),)).fetchone() if file else None
+    return Watermark(*row) if row else None
 
 
 def changes(file: sqlite3.Connection, of: str, after: int, last: int, most: int, latest: int | None = None) -> list[Change]:
@@ -137,16 +137,16 @@ def latest_change(file: sqlite3.Connection, name: str, upto: int) -> Change | No
 
 def change_at(file: sqlite3.Connection, name: str, entry: int, upto: int) -> Change | None:
     """Return what *entry* did with a record, where that is at most at the place *upto*; None where it did nothing."""
-    found = _find_earlier(file, name, lambda place, those: place <= upto and those <= entry)
-    return found if found and found.entry == entry else None
+    change = _find_earlier(file, name, lambda place, those: place <= upto and those <= entry)
+    return change if change and change.entry == entry else None
 
 
 def _find_earlier(file: sqlite3.Connection, name: str, good: Callable[[int, int], bool]) -> Change | None:
     """Go back over the changes of a record to the first that is good."""
-    found = file.execute("SELECT place, entry, before FROM record JOIN log ON place = last WHERE name = ?", (name,)).fetchone()
-    while found and not good(found[0], found[1]):
-        found = file.execute("SELECT place, entry, before FROM log WHERE place = ?", (found[2],)).fetchone()
-    return _load(file, found[0]) if found else None
+    row = file.execute("SELECT place, entry, before FROM record JOIN log ON place = last WHERE name = ?", (name,)).fetchone()
+    while row and not good(row[0], row[1]):
+        row = file.execute("SELECT place, entry, before FROM log WHERE place = ?", (row[2],)).fetchone()
+    return _load(file, row[0]) if row else None
 
 
 def _load(file: sqlite3.Connection, place: int) -> Change | None:
@@ -156,25 +156,25 @@ def _load(file: sqlite3.Connection, place: int) -> Change | None:
 
 def last_number(file: sqlite3.Connection, of: str, place: int) -> int:
     """Return the number of the last change in the set *of* up to *place*, 0 where there is none."""
-    found = file.execute("SELECT id, size FROM named WHERE name = ?", (of,)).fetchone()
-    low, high = 0, found[1] if found else 0
+    row = file.execute("SELECT id, size FROM named WHERE name = ?", (of,)).fetchone()
+    low, high = 0, row[1] if row else 0
     while low < high:
         middle = (low + high + 1) // 2
-        at = file.execute("SELECT place FROM placed WHERE of = ? AND number = ?", (found[0], middle)).fetchone()
+        at = file.execute("SELECT place FROM placed WHERE of = ? AND number = ?", (row[0], middle)).fetchone()
         low, high = (middle, high) if at[0] <= place else (low, middle - 1)
     return low
 
 
 def last_announced_before(file: sqlite3.Connection, time: int) -> int:
     """Return the last place announced before *time*, 0 if there was none."""
-    found = file.execute("SELECT MAX(place) FROM shown JOIN entry ON number = shown.entry WHERE shown.time < ?", (time,)).fetchone()
-    return int(found[0] or 0)
+    row = file.execute("SELECT MAX(place) FROM shown JOIN entry ON number = shown.entry WHERE shown.time < ?", (time,)).fetchone()
+    return int(row[0] or 0)
 
 
 def first_announcement(file: sqlite3.Connection) -> int | None:
     """Return when the first change was announced."""
-    found = file.execute("SELECT MIN(shown.time) FROM shown JOIN log ON log.entry = shown.entry").fetchone()
-    return int(found[0]) if found[0] is not None else None
+    row = file.execute("SELECT MIN(shown.time) FROM shown JOIN log ON log.entry = shown.entry").fetchone()
+    return int(row[0]) if row[0] is not None else None
 
 
 def set_names(file: sqlite3.Connection, after: str = "", most: int = -1) -> list[str]:
@@ -186,18 +186,18 @@ def set_names(file: sqlite3.Connection, after: str = "", most: int = -1) -> list
 def changed_sets(file: sqlite3.Connection, after: int, upto: int) -> set[str]:
     """Return the sets in which anything changed by the entries numbered above *after* up to *upto*."""
     ends = [file.execute("SELECT MAX(place) FROM entry WHERE number <= ?", (number,)).fetchone()[0] or 0 for number in (after, upto)]
-    found = set[str]()
+    names = set[str]()
     for source, kind, sets in file.execute(_TOUCHED, ends):
-        found |= all_sets(source, kind, frozenset(sets.split()))
-    return found
+        names |= all_sets(source, kind, frozenset(sets.split()))
+    return names
 
 
 def slices(file: sqlite3.Connection, upto: int) -> list[tuple[int, int]]:
     """Return the slices of SLICE records each, by their numbers from 1, and when anything in them last changed."""
     text = f"SELECT (id - 1) / {SLICE} + 1, MAX(MIN(last, ?)) FROM record GROUP BY 1 ORDER BY 1"
-    found = file.execute(text, (upto,)).fetchall()
+    rows = file.execute(text, (upto,)).fetchall()
     stamp = "SELECT stamp FROM log JOIN entry ON entry.number = log.entry WHERE log.place = ?"
-    return [(number, file.execute(stamp, (place,)).fetchone()[0]) for number, place in found]
+    return [(number, file.execute(stamp, (place,)).fetchone()[0]) for number, place in rows]
 
 
 def slice_records(file: sqlite3.Connection, number: int, upto: int) -> list[tuple[str, int]]:

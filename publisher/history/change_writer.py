@@ -100,13 +100,13 @@ class ChangeWriter:
         return self._places, self._sets[ALL].size if ALL in self._sets else 0
 
     def _known(self, name: str) -> _Known:
-        found = self.file.execute(
+        row = self.file.execute(
             "SELECT record.id, size, place, entry, deed, kind, sets FROM record JOIN log ON place = last WHERE name = ?", (name,)
         ).fetchone()
-        if found is None:
+        if row is None:
             self._records += 1
             return _Known(self._records)
-        number, size, place, entry, deed, kind, sets = found
+        number, size, place, entry, deed, kind, sets = row
         return _Known(number, size, place, entry, ChangeType(deed), kind, frozenset(sets.split()))
 
     def _read(self, rows: list[bytes], known: _Known) -> tuple[str, frozenset[str], bool]:
@@ -134,8 +134,8 @@ class ChangeWriter:
 
     def _kind(self, thing: bytes) -> str:
         """Return the kind of a thing, "" if it has no record of its own."""
-        found = thing.removeprefix(f"<{self.base}id/".encode()).partition(b"/")[0].decode()
-        return found if found in KINDS[:-1] else ""
+        kind = thing.removeprefix(f"<{self.base}id/".encode()).partition(b"/")[0].decode()
+        return kind if kind in KINDS[:-1] else ""
 
     def _leaf(self, own: str, value: str) -> str | None:
         if own == _SPATIAL:
@@ -149,8 +149,8 @@ class ChangeWriter:
 
     def _merge_with_previous(self, known: _Known, deed: ChangeType) -> ChangeType:
         """Join a change with the previous one of the same entry, which becomes PARTIAL; return the type of both."""
-        found = "SELECT deed FROM log WHERE place = (SELECT before FROM log WHERE place = ?)"
-        before = self.file.execute(found, (known.place,)).fetchone()
+        query = "SELECT deed FROM log WHERE place = (SELECT before FROM log WHERE place = ?)"
+        before = self.file.execute(query, (known.place,)).fetchone()
         self.file.execute("UPDATE log SET deed = ? WHERE place = ?", (ChangeType.PARTIAL, known.place))
         fresh = before is None or before[0] == ChangeType.GONE
         return deed if deed is ChangeType.GONE else ChangeType.NEW if fresh else ChangeType.CHANGED
@@ -164,13 +164,13 @@ class ChangeWriter:
             (known.place, known.id, known.entry, known.change_type, known.kind, sets, before),
         )
         put("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", (known.id, name, known.size, known.place))
-        rows = [(found.id, found.size, known.place) for found in map(self._increment, sorted(all_sets(name, known.kind, known.leaves)))]
+        rows = [(named.id, named.size, known.place) for named in map(self._increment, sorted(all_sets(name, known.kind, known.leaves)))]
         self.file.executemany("INSERT INTO placed VALUES (?, ?, ?)", rows)
 
     def _increment(self, name: str) -> _Set:
-        found = self._sets.setdefault(name, _Set(len(self._sets) + 1, 0))
-        found.size += 1
-        return found
+        members = self._sets.setdefault(name, _Set(len(self._sets) + 1, 0))
+        members.size += 1
+        return members
 
 
 def all_sets(name: str, kind: str, leaves: frozenset[str]) -> set[str]:

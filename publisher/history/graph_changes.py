@@ -64,9 +64,9 @@ def read_graph_changes(folder: Path, base: str, graph: str, position: int) -> tu
     return None if rows is None else _ordered(GraphChange(row[0], row[1], row[2], row[3], row[4], _unpacked(row[5])) for row in rows)
 
 
-def _ordered(found: Iterable[GraphChange]) -> tuple[GraphChange, ...]:
+def _ordered(changes: Iterable[GraphChange]) -> tuple[GraphChange, ...]:
     out: list[GraphChange] = []
-    for item in found:
+    for item in changes:
         out.append(replace(item, time=max(item.time, out[-1].time)) if out else item)
     return tuple(out)
 

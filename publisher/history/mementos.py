@@ -38,9 +38,9 @@ class Memento(NamedTuple):
         return f"/memento/{self.stamp}/{graph}"
 
 
-def mementos(found: Sequence[GraphChange]) -> list[Memento]:
+def mementos(changes: Sequence[GraphChange]) -> list[Memento]:
     """Return the states after each touch, the first first; of those that fall in one second, the last."""
-    return [Memento(time, entry) for time, entry in {item.time: item.entry for item in found}.items()]
+    return [Memento(time, entry) for time, entry in {item.time: item.entry for item in changes}.items()]
 
 
 def parse_stamp(stamp: str) -> int | None:

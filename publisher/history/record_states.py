@@ -61,19 +61,19 @@ class RecordState:
 
     def title(self, *languages: str) -> Term | None:
         """Return the title in the first of *languages* that there is, else in any; of a record that is gone, what it was called."""
-        found = self.all(f"{DCT}title") or self.all(f"{DCT}title", self.graph)
-        return preferred_text(found, languages or ("en",))
+        titles = self.all(f"{DCT}title") or self.all(f"{DCT}title", self.graph)
+        return preferred_text(titles, languages or ("en",))
 
     def lines(self) -> list[str]:
         """Write the statements in N-Triples, sorted, without the closing dot."""
         return sorted(f"<{s}> <{p}> {written(o)}" for s, p, o in self.statements)  # the store holds nothing that is no IRI
 
 
-def preferred_text(found: Sequence[Term], languages: Sequence[str] = ("en",)) -> Term | None:
+def preferred_text(terms: Sequence[Term], languages: Sequence[str] = ("en",)) -> Term | None:
     """Choose a text: in the first of *languages* that there is, else in none, else any."""
     rank: dict[str | None, int] = {tag: place for place, tag in enumerate(languages)}
     rank[None] = len(languages)
-    return min(found, key=lambda item: rank.get(item.language, len(languages) + 1), default=None)
+    return min(terms, key=lambda item: rank.get(item.language, len(languages) + 1), default=None)
 
 
 def written(term: Term) -> str:
@@ -87,10 +87,10 @@ async def wait_until_current(service: QueryService) -> Watermark:
     """Return what feeds announce now, once the store shows it; raises NotReady if that takes too long."""
     until = time.monotonic() + PATIENCE
     while True:
-        found = await asyncio.to_thread(read_watermark, service.history, time.time())
-        if found and service.current.position >= found.entry:
-            return found
-        if time.monotonic() > until or (not found and service.snapshot is None):
+        watermark = await asyncio.to_thread(read_watermark, service.history, time.time())
+        if watermark and service.current.position >= watermark.entry:
+            return watermark
+        if time.monotonic() > until or (not watermark and service.snapshot is None):
             raise NotReady("the log of changes is still being made from the journal; ask again in a moment")
         await asyncio.sleep(_PAUSE)
 
@@ -130,8 +130,8 @@ def _later_rows(folder: Path, wanted: Sequence[Change], position: int) -> list[l
             known = file.execute("SELECT position FROM mark").fetchone()
             if not known or known[0] < position:
                 return None
-            found = (file.execute(_LATER, (short(item.graph, ""), item.entry, position)).fetchall() for item in wanted)
-            return [[unpacked(rows).decode() for _, rows in them if rows is not None] for them in found]
+            results = (file.execute(_LATER, (short(item.graph, ""), item.entry, position)).fetchall() for item in wanted)
+            return [[unpacked(rows).decode() for _, rows in them if rows is not None] for them in results]
     except sqlite3.OperationalError:
         return None
 

@@ -31,20 +31,20 @@ async def read_version(service: QueryService, graph: str, entry: int) -> Descrip
 
     What is shown now is taken, and every later change is undone. The names that go with it are those of now.
     """
-    shown, now, found = None, None, None
+    shown, now, changes = None, None, None
     while now is None or shown is not service.current:
         shown = service.current
-        now, found = await asyncio.gather(describe_graph(service, graph), read_history(service, graph))
-    return undo_changes(now, found, entry) if found is not None else None
+        now, changes = await asyncio.gather(describe_graph(service, graph), read_history(service, graph))
+    return undo_changes(now, changes, entry) if changes is not None else None
 
 
-def undo_changes(now: Description, found: Sequence[GraphChange], entry: int) -> Description:
-    """Undo all of *found*, which is the whole history up to *now*, that came after *entry*."""
-    if not found or found[0].entry > entry:
+def undo_changes(now: Description, changes: Sequence[GraphChange], entry: int) -> Description:
+    """Undo all of *changes*, which is the whole history up to *now*, that came after *entry*."""
+    if not changes or changes[0].entry > entry:
         return replace(now, statements=())
     store = Store()
     store.extend(Quad(*triple) for triple in to_triples(now))
-    for touch in reversed(found):
+    for touch in reversed(changes):
         if touch.entry > entry:
             for row in _rows(touch, "A"):
                 store.remove(Quad(*row))
@@ -81,11 +81,11 @@ class GraphChangeView:
     fields: tuple[FieldView, ...]  # what changed, as people read it
 
 
-def recent_changes(found: Sequence[GraphChange], about: Description, iris: Iris) -> list[GraphChangeView]:
+def recent_changes(changes: Sequence[GraphChange], about: Description, iris: Iris) -> list[GraphChangeView]:
     """Return the newest changes of the graph that *about* describes, the newest first."""
     graph = about.iri.removeprefix(iris.base)
-    known = {memento.entry: memento for memento in mementos(found)}
-    return [_change(item, about, iris, known.get(item.entry), graph) for item in islice(reversed(found), SHOWN_CHANGES)]
+    known = {memento.entry: memento for memento in mementos(changes)}
+    return [_change(item, about, iris, known.get(item.entry), graph) for item in islice(reversed(changes), SHOWN_CHANGES)]
 
 
 def _change(graph_change: GraphChange, about: Description, iris: Iris, memento: Memento | None, graph: str) -> GraphChangeView:

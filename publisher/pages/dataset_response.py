@@ -31,10 +31,10 @@ SVG = Format("svg", "SVG", "image/svg+xml")
 
 def require_facet_index(service: QueryService) -> FacetIndex:
     """Return the tables of what is shown; raise NotReady while there are none."""
-    found = open_facet_index(service.current.path)
-    if found is None:
+    index = open_facet_index(service.current.path)
+    if index is None:
         raise NotReady("the tables are being made; try again in a moment")
-    return found
+    return index
 
 
 def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]:

@@ -77,12 +77,12 @@ class NavigationSection(NamedTuple):
 
     def current(self, path: str) -> NavigationEntry | None:
         """Return the entry of the page at *path*, None where the section has none for it."""
-        found = [
+        entries = [
             entry
             for entry in self.entries
             if path == entry.path or path.startswith(entry.path.rstrip("/") + "/")
         ]
-        return max(found, key=lambda entry: len(entry.path), default=None)
+        return max(entries, key=lambda entry: len(entry.path), default=None)
 
 
 def filter_query(view: str = "", *, keep: bool = True) -> str:

@@ -124,8 +124,8 @@ def licence_name(address: str) -> str:
     >>> licence_name("https://creativecommons.org/licenses/by/3.0/igo/"), licence_name("https://example.org/terms")
     ('CC BY 3.0 IGO', 'example.org/terms')
     """
-    if found := _CREATIVE_COMMONS.match(address):
-        family, code, version, port = found.groups()
+    if match := _CREATIVE_COMMONS.match(address):
+        family, code, version, port = match.groups()
         name = {"zero": "CC0", "mark": "Public Domain Mark"}.get(code, code.upper()) if family == "publicdomain" else f"CC {code.upper()}"
         return " ".join(filter(None, (name, version, (port or "").upper())))
     plain = address.partition("://")[2] or address

@@ -138,10 +138,10 @@ def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -
     filters, iris = filters.with_codes("kind", "initiative"), names.iris
     but = {facet for facet, _ in filters.chosen} | ({"source"} if filters.party else set())
     whole = count_table("initiatives", _("Initiatives"), (), [(tables.total(filters),)], asking.total(filters, iris))
-    found = [whole, *(panel.table for panel in facet_panels(tables, filters, [name for name in FIGURES if name not in but], names))]
+    statistics = [whole, *(panel.table for panel in facet_panels(tables, filters, [name for name in FIGURES if name not in but], names))]
     who = tuple((one, things) for one, _name, things in tables.organizations(filters, PAIRS))
     pairs = tuple(tables.partners(filters, PAIRS))
-    found += [
+    statistics += [
         DataTable(
             "organizations",
             _("Most active organizations"),
@@ -158,9 +158,9 @@ def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -
         ),
     ]
     if filters.bases == (Basis.DECLARED,):
-        return found
+        return statistics
     bases = "-".join(basis.value for basis in filters.bases)
-    return [replace(sheet, name=f"{sheet.name}-{bases}") for sheet in found]
+    return [replace(sheet, name=f"{sheet.name}-{bases}") for sheet in statistics]
 
 
 _THINGS = Column("things", property=VALUE)

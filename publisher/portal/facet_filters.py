@@ -123,8 +123,8 @@ def parse_filters(params: QueryParams) -> Filter:
 
 def filter_groups(filters: Filter, counts: Mapping[str, Mapping[str, int]], names: FacetLabels) -> list[FilterGroup]:
     """Return the facets that have something to choose."""
-    found = (_group(name, filters, counts.get(name, {}), names) for name in FILTER_FACETS)
-    return [group for group in found if group.first]
+    groups = (_group(name, filters, counts.get(name, {}), names) for name in FILTER_FACETS)
+    return [group for group in groups if group.first]
 
 
 def _group(facet: str, filters: Filter, counts: Mapping[str, int], names: FacetLabels) -> FilterGroup:
@@ -135,13 +135,13 @@ def _group(facet: str, filters: Filter, counts: Mapping[str, int], names: FacetL
     if facet in ("line", "goal"):
         ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
     ranked += [(code, 0) for code in picked if code not in counts]
-    found = [
+    options = [
         FilterOption(code, names.short(facet, code), things, code in picked, _toggle_url(facet, code, picked))
         for code, things in ranked[:MOST]
     ]
-    shown = len(found) if facet in ("line", "goal") and len(found) <= 20 else max(SHOWN, len(picked))
+    shown = len(options) if facet in ("line", "goal") and len(options) <= 20 else max(SHOWN, len(picked))
     query = query_page_url(asking.counts(replace(filters, among=None), facet, names.iris))
-    return FilterGroup(facet, facet_title(facet), tuple(found[:shown]), tuple(found[shown:]), query)
+    return FilterGroup(facet, facet_title(facet), tuple(options[:shown]), tuple(options[shown:]), query)
 
 
 def _toggle_url(facet: str, code: str, picked: tuple[str, ...]) -> str:

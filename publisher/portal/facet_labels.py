@@ -111,8 +111,8 @@ class FacetLabels:
         if facet == "language":
             return _language(code, current_locale().language)
         address = FACETS[facet].iri(code, self.iris)
-        found = _concept(facet, address, current_locale().language, self.iris.base) if address else None
-        return _(found) if found else code
+        label = _concept(facet, address, current_locale().language, self.iris.base) if address else None
+        return _(label) if label else code
 
     def short(self, facet: str, code: str) -> str:
         """Return a name with its code before it where the code says something to people."""
@@ -142,9 +142,9 @@ class FacetLabels:
 @cache
 def _concept(facet: str, address: str, language: str, base: str) -> str | None:
     if facet in _SHORT:
-        found = [name.value for name in _alternative_labels(address, base) if name.language == language]
-        if found:
-            return min(found, key=len)
+        labels = [name.value for name in _alternative_labels(address, base) if name.language == language]
+        if labels:
+            return min(labels, key=len)
     return label(address, language, base)
 
 

@@ -57,9 +57,9 @@ def facet_panels(tables: FacetIndex, filters: Filter, facets: Iterable[str], nam
     ]
 
 
-def most_complete(found: Iterable[FacetPanel], most: int) -> list[FacetPanel]:
+def most_complete(panels: Iterable[FacetPanel], most: int) -> list[FacetPanel]:
     """Return the first *most* panels; one with a single bar, or of few things, comes behind the others."""
-    ranked = list(found)
+    ranked = list(panels)
     full = [item for item in ranked if len(item.bars) > 1 and (item.coverage is None or item.coverage.part * SPARSE >= item.coverage.all)]
     return [*full, *(item for item in ranked if item not in full)][:most]
 

@@ -50,8 +50,8 @@ class FieldSuggestions:
 def suggest_fields(sample: bytes) -> FieldSuggestions:
     """Return what *sample* suggests.
 
-    >>> found = suggest_fields(b'{"results": [{"id": 7, "title": "Clinics", "country": "KE"}]}')
-    >>> found.kind, found.records, found.fields["key"], found.fields["name"], found.fields["countries"]
+    >>> suggested = suggest_fields(b'{"results": [{"id": 7, "title": "Clinics", "country": "KE"}]}')
+    >>> suggested.kind, suggested.records, suggested.fields["key"], suggested.fields["name"], suggested.fields["countries"]
     ('json', 'results', 'id', 'title', 'country')
     """
     text = sample[:MAX_SAMPLE].decode("utf-8-sig", "replace").strip()

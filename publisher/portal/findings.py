@@ -30,15 +30,15 @@ def facet_findings(counts: Counts, names: FacetLabels, initiatives: int) -> list
     if countries:
         where = ngettext("{number} country or area", "{number} countries and areas", countries).format(number=format_number(countries))
         first = _("{initiatives} in {countries}").format(initiatives=first, countries=where)
-    found = [("country", first)]
+    findings = [("country", first)]
     for facet, text in (
         ("goal", _("most common SDG: {name} ({count})")),
         ("line", _("most common action line: {name} ({count})")),
         ("region", _("most active region: {name} ({count})")),
     ):
         if largest := _largest(counts.get(facet, {})):
-            found.append((facet, text.format(name=names.short(facet, largest[0]), count=format_number(largest[1]))))
-    return found
+            findings.append((facet, text.format(name=names.short(facet, largest[0]), count=format_number(largest[1]))))
+    return findings
 
 
 def matrix_finding(matrix: Matrix) -> str:

@@ -59,11 +59,11 @@ class FirstStart:
 
     async def _steps(self) -> list[Step]:
         service, shown = self._service, self._service.snapshot
-        found: Sequence[SourceStatus] = []
+        statuses: Sequence[SourceStatus] = []
         if shown is not None:
             with suppress(PublisherError):  # the store is busy: the page is loaded again in a moment
-                found = list((await source_statuses(service)).values())
-        asked = [item for item in found if not item.properties.get("freshness", "").endswith(_RETIRED)]
+                statuses = list((await source_statuses(service)).values())
+        asked = [item for item in statuses if not item.properties.get("freshness", "").endswith(_RETIRED)]
         tried = sum("lastAttempt" in item.properties for item in asked)
         position = shown.position if shown else 0
         level = bool(shown and position and not service.behind)

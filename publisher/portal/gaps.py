@@ -80,8 +80,8 @@ def _gap_text(facet: str, missing: int, every: int) -> str:
 
 def _all_codes(facet: str, names: FacetLabels) -> Iterable[str]:
     if facet == "country":
-        found = concepts("area", names.iris.base)
-        return [iri.removeprefix(AREA) for iri, item in found.items() if f"{AREA}co" in item.types]
+        areas = concepts("area", names.iris.base)
+        return [iri.removeprefix(AREA) for iri, item in areas.items() if f"{AREA}co" in item.types]
     if facet == "target":
         return [code for code in leaf_codes("target", "sdg", names.iris) if code.count(".") == 1 and not code.startswith("C")]
     return leaf_codes(facet, {"line": "action-line", "goal": "sdg"}[facet], names.iris)

@@ -110,7 +110,7 @@ def _labels(facet: str, scheme: str, names: FacetLabels) -> tuple[HeatmapLabel, 
 
 def leaf_codes(facet: str, scheme: str, iris: Iris) -> list[str]:
     """Return the codes of a scheme's action lines that have none below them, of its goals, or of all its other concepts."""
-    found = concepts(scheme, iris.base)
-    above = {broader for item in found.values() for broader in item.broader}
-    codes = [FACETS[facet].code(iri, iris) for iri in found if facet != "line" or iri not in above]
+    members = concepts(scheme, iris.base)
+    above = {broader for item in members.values() for broader in item.broader}
+    codes = [FACETS[facet].code(iri, iris) for iri in members if facet != "line" or iri not in above]
     return [code for code in codes if facet != "goal" or code.isdigit()]

@@ -57,12 +57,12 @@ def listing_items(lines: Sequence[ListItem], snapshot: str) -> tuple[ListingItem
     """Return lines with the titles and texts that the index of texts has of them."""
     search, language, mark = open_searcher(snapshot), current_locale().language, build_marker("")
     entries = search.entries(line.iri for line in lines) if search else [None] * len(lines)
-    found = []
+    items = []
     for line, entry in zip(lines, entries, strict=True):
         title = best_text(entry.titles, mark, language) if entry else None
         text = best_text(entry.texts, mark, language) if entry else None
-        found.append(ListingItem(line, title or (line.title or line.iri.rpartition("/")[2], line.language), _excerpt(text)))
-    return tuple(found)
+        items.append(ListingItem(line, title or (line.title or line.iri.rpartition("/")[2], line.language), _excerpt(text)))
+    return tuple(items)
 
 
 def _excerpt(text: tuple[str, str | None] | None) -> tuple[str, str | None]:

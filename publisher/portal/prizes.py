@@ -29,17 +29,17 @@ class PrizeYear(NamedTuple):
 
 def prizes_by_year(prizes: Iterable[Prize], names: FacetLabels) -> list[PrizeYear]:
     """Sort prizes into years, the newest first, and categories in the order of their codes."""
-    found: dict[str, dict[str, list[Prize]]] = {}
+    by_year: dict[str, dict[str, list[Prize]]] = {}
     for item in prizes:
-        found.setdefault(item.year or "", {}).setdefault(item.category or "", []).append(item)
+        by_year.setdefault(item.year or "", {}).setdefault(item.category or "", []).append(item)
     return [
-        PrizeYear(year, tuple(_category(code, them, names) for code, them in _sorted_categories(found[year])))
-        for year in sorted(found, reverse=True)
+        PrizeYear(year, tuple(_category(code, them, names) for code, them in _sorted_categories(by_year[year])))
+        for year in sorted(by_year, reverse=True)
     ]
 
 
-def _sorted_categories(found: dict[str, list[Prize]]) -> list[tuple[str, list[Prize]]]:
-    return sorted(found.items(), key=lambda pair: sort_key("goal", pair[0], 0))
+def _sorted_categories(by_category: dict[str, list[Prize]]) -> list[tuple[str, list[Prize]]]:
+    return sorted(by_category.items(), key=lambda pair: sort_key("goal", pair[0], 0))
 
 
 def _category(code: str, prizes: list[Prize], names: FacetLabels) -> PrizeCategory:

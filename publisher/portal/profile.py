@@ -60,25 +60,25 @@ def profile(tables: FacetIndex, filters: Filter, names: FacetLabels, without: Co
 
 
 def _by_year(tables: FacetIndex, filters: Filter, facet: str) -> dict[int, int]:
-    found: dict[int, int] = {}
+    by_year: dict[int, int] = {}
     for year, _code in tables.cross_tabulate(filters, "year", facet):
         if EARLIEST <= int(year) <= LATEST:
-            found[int(year)] = found.get(int(year), 0) + 1
-    return found
+            by_year[int(year)] = by_year.get(int(year), 0) + 1
+    return by_year
 
 
 def _missing(tables: FacetIndex, filters: Filter, names: FacetLabels, own: Collection[str]) -> list[str]:
-    counts, found = tables.counts(filters), list[str]()
+    counts, sentences = tables.counts(filters), list[str]()
     for facet, scheme in _EXPECTED.items():
         absent = [code for code in leaf_codes(facet, scheme, names.iris) if code not in counts.get(facet, {})]
         if facet not in own and counts.get(facet) and absent:
             absent.sort(key=lambda code: sort_key("line", code, 0))
             shown = [names.short(facet, code) if facet == "goal" else code for code in absent]  # names of action lines are long
-            found.append(_("No initiative yet for: {names}.").format(names=", ".join(shown)))
+            sentences.append(_("No initiative yet for: {names}.").format(names=", ".join(shown)))
     for facet in _COVERED:
         if facet not in own and (known := coverage(tables, filters, facet)).part < known.all:
-            found.append(known.text)
-    return found
+            sentences.append(known.text)
+    return sentences
 
 
 def _plural(facet: str) -> str:

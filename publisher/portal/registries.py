@@ -42,22 +42,22 @@ def list_registries(
     every = make_filter(kind="initiative")
     counts = tables.counts(every).get("source", {}) if tables else {}
     full = {facet: tables.coverage_by_source(every, facet) for facet in COVERED_FACETS} if tables else {}
-    start, found = iris.source(""), dict[str, Registry]()
+    start, registries = iris.source(""), dict[str, Registry]()
     for row in rows:
         name = row["source"].value.removeprefix(start)
         source_status = source_statuses.get(name)
         state = source_status.state(at).value if source_status else ""
         coverage = {facet: numbers.get(name, 0) for facet, numbers in full.items()}
-        if name not in found or row["title"].language == "en":
-            found[name] = Registry(name, row["title"].value, row, source_status, state, counts.get(name, 0), coverage)
-    return sorted(found.values(), key=lambda registry: registry.title.lower())
+        if name not in registries or row["title"].language == "en":
+            registries[name] = Registry(name, row["title"].value, row, source_status, state, counts.get(name, 0), coverage)
+    return sorted(registries.values(), key=lambda registry: registry.title.lower())
 
 
-def registry_table(found: list[Registry], iris: Iris) -> DataTable:
+def registry_table(registries: list[Registry], iris: Iris) -> DataTable:
     """Return registries as rows."""
     rows = tuple(
         (iris.source(item.name), item.title, item.state or None, item.things, *(item.filled.get(facet, 0) for facet in COVERED_FACETS))
-        for item in found
+        for item in registries
     )
     columns = (
         Column("source"),

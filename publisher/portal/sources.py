@@ -9,6 +9,6 @@ from publisher.store.query_service import QueryService
 
 async def source_titles(service: QueryService) -> dict[str, str]:
     """Return the registries' titles by their names."""
-    found = prefer_english(await service.rows(query("sources")), "source", "title")
+    titles = prefer_english(await service.rows(query("sources")), "source", "title")
     start = service.iris.source("")
-    return {iri.removeprefix(start): title for iri, title in found.items()}
+    return {iri.removeprefix(start): title for iri, title in titles.items()}

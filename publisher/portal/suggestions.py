@@ -39,11 +39,11 @@ def suggestions(search: Searcher, tables: FacetIndex, pages: Pages, names: Facet
     else:
         begun = typed if typed[-1:].isspace() or typed.endswith("*") else f"{typed}*"
         cards = topic_cards(search, tables, names, begun, most=min(TOPICS, most))
-    found = [Suggestion(card.name, None, card.facet, card.label, card.initiatives, card.page) for card in cards]
-    if words and (words[-1][1] or len(words[-1][0]) >= _LETTERS) and len(found) < most:
+    matches = [Suggestion(card.name, None, card.facet, card.label, card.initiatives, card.page) for card in cards]
+    if words and (words[-1][1] or len(words[-1][0]) >= _LETTERS) and len(matches) < most:
         mark, known = build_marker(begun), {card.iri for card in cards}
         for entry in search.find(SearchRequest(begun, "title"), most, similar=False).entries:
             title = best_text(entry.titles, mark, current_locale().language)
-            if title and entry.thing not in known and len(found) < most:
-                found.append(Suggestion(title[0], title[1], entry.kind, _(entry.kind.capitalize()), None, pages.path(entry.thing)))
-    return found
+            if title and entry.thing not in known and len(matches) < most:
+                matches.append(Suggestion(title[0], title[1], entry.kind, _(entry.kind.capitalize()), None, pages.path(entry.thing)))
+    return matches

@@ -32,12 +32,12 @@ def topic_cards(
     if not parse_clauses(words):
         return []
     counts = tables.counts(Filter().with_codes("kind", "initiative"))
-    found = [
+    cards = [
         *_concepts(search, counts, names, words, loose),
         *_registries(counts, names, words),
         *_organizations(search, tables, names, words),
     ]
-    return found[:most]
+    return cards[:most]
 
 
 def common_topics(search: Searcher, tables: FacetIndex, names: FacetLabels, most: int) -> list[TopicCard]:
@@ -86,11 +86,11 @@ def _registries(counts: Mapping[str, Mapping[str, int]], names: FacetLabels, wor
 def _organizations(search: Searcher, tables: FacetIndex, names: FacetLabels, words: str) -> list[TopicCard]:
     """Return those that have the most initiatives; of several with one name, as registries have them, the first."""
     mark, stem = build_marker(words), f"{names.iris.base}id/{PARTY}/"
-    found: dict[str, TopicCard] = {}
+    cards: dict[str, TopicCard] = {}
     for entry in search.find(SearchRequest(words, "title", kind=_ORGANIZATION), _LOOKED_AT, similar=False).entries:
         title = best_text(entry.titles, mark, current_locale().language)
         initiatives = tables.total(Filter(party=entry.thing).with_codes("kind", "initiative"))
-        if title and initiatives and (title[0] not in found or initiatives > found[title[0]].initiatives):
+        if title and initiatives and (title[0] not in cards or initiatives > cards[title[0]].initiatives):
             page = f"/page/{PARTY}/" + entry.thing.removeprefix(stem)
-            found[title[0]] = TopicCard(_ORGANIZATION, entry.thing, entry.thing, title[0], _("Organization"), initiatives, page)
-    return sorted(found.values(), key=lambda card: -card.initiatives)[:_PARTIES]
+            cards[title[0]] = TopicCard(_ORGANIZATION, entry.thing, entry.thing, title[0], _("Organization"), initiatives, page)
+    return sorted(cards.values(), key=lambda card: -card.initiatives)[:_PARTIES]

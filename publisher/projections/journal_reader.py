@@ -53,23 +53,23 @@ class DecodedEntry:
             yield from self._scan(size)
             return
         if self._changed is None:
-            self._changed = frozenset(iri for found in self._scan(SMALL) for iri in found)
+            self._changed = frozenset(iri for iris in self._scan(SMALL) for iri in iris)
         rest = iter(sorted(self._changed))
         while batch := set(islice(rest, size)):
             yield batch
 
     def _scan(self, size: int) -> Iterator[set[str]]:
-        found: set[bytes] = set()
+        changed: set[bytes] = set()
         for row in self.rows():
             if row.startswith(self._subjects):
-                found.add(row[3 : row.index(b">")])
+                changed.add(row[3 : row.index(b">")])
             elif (graph := row[row.rindex(b" <") + 2 : -4]).startswith(self._vocabulary):
-                found.add(graph)
-            if len(found) >= size:
-                yield {iri.decode() for iri in found}
-                found.clear()
-        if found:
-            yield {iri.decode() for iri in found}
+                changed.add(graph)
+            if len(changed) >= size:
+                yield {iri.decode() for iri in changed}
+                changed.clear()
+        if changed:
+            yield {iri.decode() for iri in changed}
 
 
 class JournalReader:
@@ -90,8 +90,8 @@ class JournalReader:
 
     def contains(self, position: int, entry: str) -> bool:
         """Return whether entry number *position* has the id *entry*; True at position 0, before the first entry."""
-        found = next(self.entries(position - 1), None) if position else None
-        return position == 0 or (found is not None and found.id == entry)
+        previous = next(self.entries(position - 1), None) if position else None
+        return position == 0 or (previous is not None and previous.id == entry)
 
     def _put(self, entry: Entry) -> DecodedEntry:
         with self._lock:

@@ -94,9 +94,9 @@ def stream_in_chunks(lines: Iterable[bytes], take: Callable[[list[bytes]], None]
     rest, before, triples = iter(lines), b"", list[bytes]()
     while chunk := list(islice(rest, most)):
         take(chunk)
-        found = list(dict.fromkeys(map(triple, chunk)))
-        triples += found[1:] if found[0] == before else found
-        before = found[-1]
+        unique = list(dict.fromkeys(map(triple, chunk)))
+        triples += unique[1:] if unique[0] == before else unique
+        before = unique[-1]
         if len(triples) >= most:
             yield triples
             triples = []

@@ -26,15 +26,15 @@ async def fetch(data: Path, url: str, client: httpx.AsyncClient) -> list[int]:
     A release whose entry is not copied yet is copied later. Raises ChainError if a file or the journal is not what the manifest says,
     httpx.HTTPError if the origin does not answer, and ReleaseError while a release is being built here.
     """
-    releases, found = data / "releases", list[int]()
+    releases, fetched = data / "releases", list[int]()
     releases.mkdir(parents=True, exist_ok=True)
     with build_lock(releases):
         last = newest_release(releases)
         number = last.number + 1 if last else 1
         while await _fetch_release(data, f"{url}releases/", number, client):
-            found.append(number)
+            fetched.append(number)
             number += 1
-    return found
+    return fetched
 
 
 async def _fetch_release(data: Path, url: str, number: int, client: httpx.AsyncClient) -> bool:

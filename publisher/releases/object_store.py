@@ -101,21 +101,21 @@ def download(data: Path) -> list[int]:
 
     Raises ReleaseError while a release is being built here.
     """
-    store, found = read(data / "journal"), list[int]()
+    store, downloaded = read(data / "journal"), list[int]()
     if store is None:
-        return found
+        return downloaded
     releases = data / "releases"
     releases.mkdir(parents=True, exist_ok=True)
     with build_lock(releases):
         last = newest_release(releases)
         number = last.number + 1 if last else 1
         while _download_release(store, number, releases):
-            found.append(number)
+            downloaded.append(number)
             number += 1
-    if found and not (public := data / "signing" / PUBLIC).exists():
+    if downloaded and not (public := data / "signing" / PUBLIC).exists():
         public.parent.mkdir(exist_ok=True)
         store.get(f"{_PREFIX}/{PUBLIC}", public)
-    return found
+    return downloaded
 
 
 def _download_release(store: Store, number: int, releases: Path) -> bool:

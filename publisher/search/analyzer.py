@@ -131,8 +131,8 @@ def tokenize(text: str, language: str) -> tuple[str, str]:
     >>> tokenize("Cliniques isolées", "fr")
     ('cliniques isolees', 'fr:cliniqu fr:isol')
     """
-    found = [_analyze(piece, language) for piece in _pieces(text)]
-    return " ".join([words for words, _ in found]), " ".join([stems for _, stems in found if stems])
+    analyzed = [_analyze(piece, language) for piece in _pieces(text)]
+    return " ".join([words for words, _ in analyzed]), " ".join([stems for _, stems in analyzed if stems])
 
 
 @lru_cache(_MEMO)

@@ -47,8 +47,8 @@ def parse_thing_iri(thing: str, base: str) -> tuple[str, str, str] | None:
     >>> parse_thing_iri("https://x.org/id/event/demo/e1", "https://x.org/")
     ('event', 'demo', 'e1')
     """
-    found = thing.removeprefix(f"{base}id/").split("/") if thing.startswith(f"{base}id/") else []
-    return (found[0], found[1], found[2]) if len(found) == 3 and found[0] in KINDS else None
+    parts = thing.removeprefix(f"{base}id/").split("/") if thing.startswith(f"{base}id/") else []
+    return (parts[0], parts[1], parts[2]) if len(parts) == 3 and parts[0] in KINDS else None
 
 
 class Organization(NamedTuple):
@@ -167,8 +167,8 @@ def _ordered(texts: Iterable[tuple[str, str | None]]) -> Texts:
 def record_iris(things: Iterable[str], base: str) -> Iterator[str]:
     """Yield the records of things of ours."""
     for thing in things:
-        if found := parse_thing_iri(thing, base):
-            yield f"{base}record/{found[1]}/{found[2]}"
+        if parts := parse_thing_iri(thing, base):
+            yield f"{base}record/{parts[1]}/{parts[2]}"
 
 
 def _modified(store: QuadSource, record: str) -> int:

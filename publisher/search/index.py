@@ -148,7 +148,7 @@ def link_files(index: Path, folder: Path) -> bool:
     with suppress(FileNotFoundError):  # a store without a vocabulary has none
         os.link(index / TOPICS, folder / TOPICS)
     meta = (index / "meta.json").read_bytes()
-    segments = {found["segment_id"].replace("-", "") for found in orjson.loads(meta)["segments"]}
+    segments = {segment["segment_id"].replace("-", "") for segment in orjson.loads(meta)["segments"]}
     try:
         for path in index.iterdir():
             if re.split(r"[._]", path.name)[0] in segments:

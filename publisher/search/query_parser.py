@@ -80,10 +80,10 @@ def parse_clauses(text: str) -> list[list[Clause]]:
     >>> [[(clause.words[0][0], clause.is_negated) for clause in group] for group in parse_clauses("water -fire OR school")]
     [[('water', False)], [('fire', True), ('school', False)]]
     """
-    found: list[list[Clause]] = []
+    clauses: list[list[Clause]] = []
     joined, left = False, MAX_WORDS
     for match in _CLAUSE.finditer(text):
-        if match["word"] == "OR" and found:
+        if match["word"] == "OR" and clauses:
             joined = True
             continue
         written = match["row"] if match["row"] is not None else match["word"]
@@ -95,11 +95,11 @@ def parse_clauses(text: str) -> list[list[Clause]]:
             words, match["row"] is not None, written.endswith("*"), match["no"] is not None
         )
         if joined:
-            found[-1].append(clause)
+            clauses[-1].append(clause)
         else:
-            found.append([clause])
+            clauses.append([clause])
         joined = False
-    return found
+    return clauses
 
 
 def build_query(
@@ -193,18 +193,18 @@ def _word_in_any_field(
     languages: list[str],
     topics: Topics | None,
 ) -> list[Query]:
-    found = [
+    queries = [
         _boosted(word_query(word, run, begin, loose, field, languages), field) for field in fields
     ]
     if topics:
-        found.append(
+        queries.append(
             Query.const_score_query(word_query(word, run, begin, loose, "party", languages), _PARTY)
         )
         near, far = topics.named_by(word, run, begin, loose)
-        found += [
+        queries += [
             _linked(iris, score) for iris, score in ((near, _NEAR_TOPIC), (far, _FAR_TOPIC)) if iris
         ]
-    return found
+    return queries
 
 
 def _phrase_in_labels(clause: Clause, topics: Topics | None) -> list[Query]:

@@ -58,13 +58,13 @@ def rewrite(query: str, search: Searcher) -> Rewritten:
 
     Lines stay as they are; ``places.original`` leads from a column of what is given back to one of the query.
     """
-    found, prefixes = find_search_calls(query)
-    if len(found) > MAX_SEARCHES:
-        raise syntax_error(query, found[MAX_SEARCHES].verb.start, f"a query has at most {MAX_SEARCHES} searches")
+    calls, prefixes = find_search_calls(query)
+    if len(calls) > MAX_SEARCHES:
+        raise syntax_error(query, calls[MAX_SEARCHES].verb.start, f"a query has at most {MAX_SEARCHES} searches")
     cut: list[str] = []
     loose: list[str] = []
     insertions: list[tuple[int, str]] = []
-    for site in found:
+    for site in calls:
         asked = _parse_arguments(query, site, prefixes)
         hits = search.find(asked.request, asked.limit + _MARGIN, with_entries=False)
         if hits.is_fuzzy:
@@ -72,7 +72,7 @@ def rewrite(query: str, search: Searcher) -> Rewritten:
         if hits.total > asked.limit == MAX_RESULTS:
             cut.append(asked.request.words)
         insertions.append((site.offset, _bindings(query, site, hits.scores[: asked.limit])))
-    text, inserted = _insert(query, [gap for site in found for gap in site.removals], insertions)
+    text, inserted = _insert(query, [gap for site in calls for gap in site.removals], insertions)
     return Rewritten(text, inserted, tuple(cut), tuple(loose))
 
 

@@ -57,11 +57,11 @@ class Marker:
         return [*before, *pieces, *after]
 
     def _spans(self, text: str, language: str) -> list[tuple[int, int]]:
-        found = [match.span() for match in find_words(text) if self._fits(match.group(), language)]
+        matches = [match.span() for match in find_words(text) if self._fits(match.group(), language)]
         for run in self.runs:
-            found += [match.span() for match in re.finditer(re.escape(run), text)]
+            matches += [match.span() for match in re.finditer(re.escape(run), text)]
         spans: list[tuple[int, int]] = []
-        for start, end in sorted(found):
+        for start, end in sorted(matches):
             if not spans or start >= spans[-1][1]:
                 spans.append((start, end))
         return spans
@@ -90,7 +90,7 @@ def best_text(texts: Texts, mark: Marker, language: str | None) -> tuple[str, st
         return None
 
     def rank(item: tuple[str, str | None]) -> tuple[bool, bool, bool]:
-        found = any(piece.is_match for piece in mark.pieces(*item))
-        return (not found, primary_language(item[1]) != language, primary_language(item[1]) != "en")
+        has_match = any(piece.is_match for piece in mark.pieces(*item))
+        return (not has_match, primary_language(item[1]) != language, primary_language(item[1]) != "en")
 
     return min(texts, key=rank)

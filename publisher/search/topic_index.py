@@ -108,7 +108,7 @@ class TopicIndex:
 
     def _first(self, queries: Iterable[tantivy.Query]) -> dict[str, float]:
         """Return what the first of *queries* finds that finds anything."""
-        return next((found for found in map(self._search, queries) if found), {})
+        return next((hits for hits in map(self._search, queries) if hits), {})
 
     def _search(self, query: tantivy.Query) -> dict[str, float]:
         return {
@@ -126,8 +126,8 @@ class TopicIndex:
         begun = tuple(fold(clause.words[-1][0]) for clause in asked if clause.is_prefix)
         if begun:
             known.update(word for word in self._whole if word.startswith(begun))
-        found = {iri for word in known for name, iri in self._whole.get(word, ()) if name <= known}
-        return found | {iri for name, iri in self._runs if any(name in run for run in runs)}
+        iris = {iri for word in known for name, iri in self._whole.get(word, ()) if name <= known}
+        return iris | {iri for name, iri in self._runs if any(name in run for run in runs)}
 
 
 def _labels(topic: Topic, synonyms: Synonyms) -> tuple[Texts, Texts]:

@@ -159,8 +159,8 @@ class SearchUpdater:
             self._prefetch(organizations_of(store, batch, self._base))
         organizations: dict[str, Organization] = {}
         for thing in batch:
-            if found := read_entry(store, thing, self._base, organizations):
-                self._writer.put(found)
+            if document := read_entry(store, thing, self._base, organizations):
+                self._writer.put(document)
             else:
                 self._writer.drop(thing)
 
@@ -202,8 +202,8 @@ class SearchUpdater:
             shutil.rmtree(self._folder / name, ignore_errors=True)
 
 
-def _batches(found: Iterable[str]) -> Iterator[list[str]]:
-    rest = iter(found)
+def _batches(things: Iterable[str]) -> Iterator[list[str]]:
+    rest = iter(things)
     while batch := list(islice(rest, BATCH)):
         yield batch
 

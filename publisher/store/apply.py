@@ -146,6 +146,6 @@ def digest_of(quads: Iterable[Quad]) -> str:
 
 def count(store: Store, but: NamedNode) -> int:
     """Count the quads in named graphs, but not those in the graph *but*."""
-    found = store.query("SELECT (COUNT(*) AS ?quads) { GRAPH ?graph { ?s ?p ?o } }")
-    assert isinstance(found, QuerySolutions)
-    return int(next(found)["quads"].value) - sum(1 for _ in store.quads_for_pattern(None, None, None, but))
+    solutions = store.query("SELECT (COUNT(*) AS ?quads) { GRAPH ?graph { ?s ?p ?o } }")
+    assert isinstance(solutions, QuerySolutions)
+    return int(next(solutions)["quads"].value) - sum(1 for _ in store.quads_for_pattern(None, None, None, but))

@@ -26,12 +26,12 @@ def write_checksums(folder: Path, before: Path | None) -> None:
     Files that are the same as in the snapshot *before* (hard links) are not read again.
     """
     known = {entry[:3]: entry[3] for entry in _read(before).values()} if before else {}
-    found: Known = {}
+    checksums: Known = {}
     for path in _files(folder):
         status = path.stat()
         identity = (status.st_ino, status.st_size, status.st_mtime_ns)
-        found[str(path.relative_to(folder))] = (*identity, known[identity] if identity in known else _crc(path))
-    (folder / NAME).write_text(json.dumps(found))
+        checksums[str(path.relative_to(folder))] = (*identity, known[identity] if identity in known else _crc(path))
+    (folder / NAME).write_text(json.dumps(checksums))
 
 
 def checksum_faults(folder: Path, cure: str) -> Iterator[Fault]:

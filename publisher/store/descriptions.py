@@ -101,25 +101,25 @@ def namespaces(iris: Iris) -> dict[str, str]:
 async def describe_graph(service: QueryService, graph: str, about: str | None = None) -> Description:
     """Describe *about*, or the graph itself, by all that the graph holds."""
     bound = {"graph": iri(graph)}
-    found, named = await asyncio.gather(service.rows(query("graph"), bound), service.rows(query("names-in-graph"), bound))
-    return Description(about or graph, _statements(found), prefer_english(named), namespaces(service.iris))
+    rows, named = await asyncio.gather(service.rows(query("graph"), bound), service.rows(query("names-in-graph"), bound))
+    return Description(about or graph, _statements(rows), prefer_english(named), namespaces(service.iris))
 
 
 async def describe_thing(service: QueryService, thing: str) -> Description:
     """Describe *thing* by all that is said of it, in whatever graph."""
     bound = {"subject": iri(thing)}
-    found, named = await asyncio.gather(service.rows(query("about"), bound), service.rows(query("names-about"), bound))
-    return Description(thing, _statements(found), prefer_english(named), namespaces(service.iris))
+    rows, named = await asyncio.gather(service.rows(query("about"), bound), service.rows(query("names-about"), bound))
+    return Description(thing, _statements(rows), prefer_english(named), namespaces(service.iris))
 
 
 async def replacements(service: QueryService, record: str) -> dict[str, Row]:
     """Return what replaced a record that is gone, by the heir's record: what that is about and its title."""
     rows = await service.rows(query("heir"), {"record": iri(record)})
-    found: dict[str, Row] = {}
+    by_thing: dict[str, Row] = {}
     for row in rows:
-        if row["heir"].value not in found or ("title" in row and row["title"].language == "en"):
-            found[row["heir"].value] = row
-    return found
+        if row["heir"].value not in by_thing or ("title" in row and row["title"].language == "en"):
+            by_thing[row["heir"].value] = row
+    return by_thing
 
 
 def _statements(rows: Iterable[Row]) -> tuple[Statement, ...]:
@@ -133,10 +133,10 @@ def prefer_english(rows: Iterable[Row], thing: str = "thing", name: str = "name"
     """Return one name for each thing: the English one, else one of no language, else any."""
     rank = {"en": 0, None: 1}
     ordered = sorted((row for row in rows if name in row), key=lambda row: (rank.get(row[name].language, 2), row[name].value))
-    found: dict[str, str] = {}
+    names: dict[str, str] = {}
     for row in ordered:
-        found.setdefault(row[thing].value, row[name].value)
-    return found
+        names.setdefault(row[thing].value, row[name].value)
+    return names
 
 
 def to_triples(description: Description) -> Iterator[Triple]:
@@ -144,10 +144,10 @@ def to_triples(description: Description) -> Iterator[Triple]:
     return (Triple(NamedNode(s.subject), NamedNode(s.predicate), to_node(s.object)) for s in description.statements)
 
 
-def with_triples(found: Iterable[Triple], about: Description) -> Description:
+def with_triples(triples: Iterable[Triple], about: Description) -> Description:
     """Describe the same thing as *about* by other triples; its names stay."""
     rows = (
-        {"subject": from_node(item.subject), "predicate": from_node(item.predicate), "object": from_node(item.object)} for item in found
+        {"subject": from_node(item.subject), "predicate": from_node(item.predicate), "object": from_node(item.object)} for item in triples
     )
     return replace(about, statements=_statements(rows))
 

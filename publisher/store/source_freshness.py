@@ -30,11 +30,11 @@ def parse_time(text: str | None) -> datetime | None:
 
 def terms_by_subject(statements: Iterable[tuple[str, str, str]], ns: str) -> dict[str, dict[str, str]]:
     """Gather subject, predicate and value of our terms by subject and by the term's name."""
-    found: dict[str, dict[str, str]] = {}
+    by_subject: dict[str, dict[str, str]] = {}
     for subject, predicate, value in statements:
         if predicate.startswith(ns):
-            found.setdefault(subject, {})[predicate.removeprefix(ns)] = value
-    return found
+            by_subject.setdefault(subject, {})[predicate.removeprefix(ns)] = value
+    return by_subject
 
 
 def recompute(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], datetime | None]:

@@ -65,8 +65,8 @@ def clock() -> datetime:
 async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:
     """Return the status of each source, by name, sorted by name."""
     bound = {"graph": iri(service.iris.status)}
-    found = await service.rows(query("graph"), bound)
-    properties = terms_by_subject(((row["subject"].value, row["predicate"].value, row["object"].value) for row in found), service.iris.ns)
+    rows = await service.rows(query("graph"), bound)
+    properties = terms_by_subject(((row["subject"].value, row["predicate"].value, row["object"].value) for row in rows), service.iris.ns)
     titles = prefer_english(await service.rows(query("sources")), "source", "title")
     withheld = {row["source"].value: int(row["withheld"].value) for row in await service.rows(query("last-withheld"))}
     start = service.iris.source("")
@@ -79,15 +79,15 @@ async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:
     }
 
 
-def count_by_state(found: Mapping[str, SourceStatus], at: datetime) -> dict[Freshness, int]:
+def count_by_state(statuses: Mapping[str, SourceStatus], at: datetime) -> dict[Freshness, int]:
     """Count the sources by state."""
-    counted = Counter(item.state(at) for item in found.values())
+    counted = Counter(item.state(at) for item in statuses.values())
     return {state: counted[state] for state in Freshness if counted[state]}
 
 
-def next_status_change(found: Mapping[str, SourceStatus], at: datetime) -> datetime | None:
+def next_status_change(statuses: Mapping[str, SourceStatus], at: datetime) -> datetime | None:
     """Return when the state of some source may change next by time alone."""
-    return min((turn for item in found.values() if (turn := next_change(item.marks, at))), default=None)
+    return min((turn for item in statuses.values() if (turn := next_change(item.marks, at))), default=None)
 
 
 @dataclass(frozen=True, slots=True)

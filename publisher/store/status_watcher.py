@@ -34,8 +34,8 @@ class StatusFile:
     def due(self, at: datetime) -> bool:
         """Return whether the status at *at* may differ from the one last read."""
         self._fetch()
-        found = self._look()
-        return found is not None and (found != self._seen or (self._turn is not None and at >= self._turn))
+        seen = self._look()
+        return seen is not None and (seen != self._seen or (self._turn is not None and at >= self._turn))
 
     def read(self, at: datetime) -> set[Quad] | None:
         """Return the status quads at *at*; None if the file cannot be read: the previous ones then stay."""
@@ -61,7 +61,7 @@ class StatusFile:
 
     def _look(self) -> _Look | None:
         try:
-            found = self._path.stat()
+            stat = self._path.stat()
         except FileNotFoundError:
             return None
-        return found.st_mtime_ns, found.st_size, found.st_ino
+        return stat.st_mtime_ns, stat.st_size, stat.st_ino

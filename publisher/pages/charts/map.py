@@ -25,10 +25,10 @@ MARGIN = 160  # units around the centres of the countries to which a drawing is 
 def load_outlines(file: Path = FILE) -> Mapping[str, Any] | None:
     """Return the outlines by M49 code; None where they were not built, for which npm is needed."""
     try:
-        found: Mapping[str, Any] = orjson.loads(file.read_bytes())
+        outlines: Mapping[str, Any] = orjson.loads(file.read_bytes())
     except FileNotFoundError:
         return None
-    return found
+    return outlines
 
 
 def outlined_areas() -> frozenset[str]:

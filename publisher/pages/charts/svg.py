@@ -73,13 +73,13 @@ def shade_ranges(most: int) -> list[tuple[int, int, int]]:
     >>> shade_ranges(100)
     [(0, 0, 0), (1, 1, 2), (2, 3, 11), (3, 12, 25), (4, 26, 44), (5, 45, 69), (6, 70, 100)]
     """
-    found, low = [(0, 0, 0)], 1
+    ranges, low = [(0, 0, 0)], 1
     for step in range(1, STEPS + 1):
         high = most * step * step // (STEPS * STEPS)
         if low <= high:
-            found.append((step, low, high))
+            ranges.append((step, low, high))
             low = high + 1
-    return found
+    return ranges
 
 
 def shade(value: int, most: int) -> int:

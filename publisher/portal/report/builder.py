@@ -144,8 +144,8 @@ def _write(reports: Path, name: str, files: Mapping[str, bytes]) -> None:
 
 def list_reports(reports: Path) -> list[Report]:
     """List the reports that are kept, those of the newest release first."""
-    found = []
+    listed = []
     for path in reports.glob(f"release-*/{NUMBERS}"):
         fields = orjson.loads(path.read_bytes())
-        found.append(Report(**{name: fields[name] for name in Report.__slots__}))
-    return sorted(found, key=lambda item: (-item.release, item.name))
+        listed.append(Report(**{name: fields[name] for name in Report.__slots__}))
+    return sorted(listed, key=lambda item: (-item.release, item.name))

@@ -96,9 +96,9 @@ def sections(report_data: ReportData, of: Scope, names: FacetLabels) -> Iterator
 def _key_findings(report_data: ReportData, wanted: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
     counts, total = report_data.tables.counts(wanted), report_data.tables.total(wanted)
     parts = facet_findings(counts, names, total)
-    found = [(sentence(f"{text[:1].upper()}{text[1:]}"), facet) for facet, text in parts if facet not in chosen]
-    found.append((matrix_finding(count_matrix(report_data.tables, wanted, names, report_data.links)), "matrix"))
-    return Section("findings", _("Key findings"), findings=tuple(found) if total else ())
+    findings = [(sentence(f"{text[:1].upper()}{text[1:]}"), facet) for facet, text in parts if facet not in chosen]
+    findings.append((matrix_finding(count_matrix(report_data.tables, wanted, names, report_data.links)), "matrix"))
+    return Section("findings", _("Key findings"), findings=tuple(findings) if total else ())
 
 
 def _chapters(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Iterator[Section]:
@@ -119,7 +119,7 @@ def _chapters(report_data: ReportData, wanted: Filter, names: FacetLabels) -> It
         bars = [Bar(names.short("goal", goal), things) for goal, things in goals]
         drawing = bar_chart(bars, names.short("line", code)) if bars else None
         grid = Grid((_("Newest initiatives"), _("Period"), facet_title("source")), newest, numeric=0) if newest else None
-        text = overview({facet: found for facet, found in counts.items() if facet != "line"}, names, total)
+        text = overview({facet: codes for facet, codes in counts.items() if facet != "line"}, names, total)
         query = asking.counts(chosen, "goal", names.iris)
         yield Section(f"line-{code}", names.short("line", code), (text,), drawing, grid, query, level=2)
 
@@ -175,30 +175,30 @@ def _glance(report_data: ReportData, of: Scope, names: FacetLabels) -> Section:
 
 
 def _bars(report_data: ReportData, wanted: Filter, facet: str, names: FacetLabels) -> Section:
-    found = facet_panel(facet, report_data.tables.counts(wanted).get(facet, {}), wanted, names)
-    drawn = [bar for bar in found.bars if bar.value][:_BARS]
+    panel = facet_panel(facet, report_data.tables.counts(wanted).get(facet, {}), wanted, names)
+    drawn = [bar for bar in panel.bars if bar.value][:_BARS]
     text = () if drawn else (_("No data reported."),)
-    drawing = bar_chart([Bar(bar.name, bar.value, bar.href) for bar in drawn], found.title) if drawn else None
-    return Section(facet, found.title, text, drawing, None, asking.counts(wanted, facet, names.iris))
+    drawing = bar_chart([Bar(bar.name, bar.value, bar.href) for bar in drawn], panel.title) if drawn else None
+    return Section(facet, panel.title, text, drawing, None, asking.counts(wanted, facet, names.iris))
 
 
 def _matrix(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
-    found = count_matrix(report_data.tables, wanted, names, report_data.links)
-    text = matrix_finding(found)
+    matrix = count_matrix(report_data.tables, wanted, names, report_data.links)
+    text = matrix_finding(matrix)
     ringed = _("A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ.")
     dotted = _("In the table, a dot marks a link of the official matrix.")
-    rows = tuple((f"{line.code} {_short(line)}", *(_cell(found, line.code, goal.code) for goal in found.goals)) for line in found.lines)
-    grid = Grid((facet_title("line"), *(goal.code for goal in found.goals)), rows, numeric=len(found.goals))
-    return Section("matrix", _("Action lines and SDGs"), (text, ringed, dotted), found.chart(), grid, found.query)
+    rows = tuple((f"{line.code} {_short(line)}", *(_cell(matrix, line.code, goal.code) for goal in matrix.goals)) for line in matrix.lines)
+    grid = Grid((facet_title("line"), *(goal.code for goal in matrix.goals)), rows, numeric=len(matrix.goals))
+    return Section("matrix", _("Action lines and SDGs"), (text, ringed, dotted), matrix.chart(), grid, matrix.query)
 
 
 def _short(line: HeatmapLabel) -> str:
     return line.name.removeprefix(line.code).strip(" :.–")
 
 
-def _cell(found: Matrix, line: str, goal: str) -> str:
-    things = found.counts.get((line, goal), 0)
-    return f"{format_number(things) if things else ''}{' •' if (line, goal) in found.links else ''}".strip()
+def _cell(matrix: Matrix, line: str, goal: str) -> str:
+    things = matrix.counts.get((line, goal), 0)
+    return f"{format_number(things) if things else ''}{' •' if (line, goal) in matrix.links else ''}".strip()
 
 
 def _map(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
@@ -212,10 +212,10 @@ def _map(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section
 
 
 def _trend(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
-    found = count_trend(report_data.tables, wanted, "region", names)
+    trend = count_trend(report_data.tables, wanted, "region", names)
     text = (_("Each initiative is counted in its start year, or in its year of publication if it has no start date."),)
-    drawing = found.chart() if found.years else None
-    return Section("year", found.title, text, drawing, _legend(found.series), found.table.query, keyed=True)
+    drawing = trend.chart() if trend.years else None
+    return Section("year", trend.title, text, drawing, _legend(trend.series), trend.table.query, keyed=True)
 
 
 def _legend(series: dict[str, dict[str, int]]) -> Grid | None:
@@ -234,11 +234,11 @@ def _basis(report_data: ReportData, of: Scope, names: FacetLabels) -> Section:
 
 
 def _gaps(report_data: ReportData, wanted: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
-    found = [gap for gap in missing.find_gaps(report_data.tables, wanted, names) if gap.name not in chosen]
-    rows = tuple((gap.title, format_number(gap.code_count), format_number(len(gap.missing))) for gap in found)
-    named = [f"{gap.title}: {', '.join(one.name for one in gap.missing)}." for gap in found if 0 < len(gap.missing) <= _ROWS]
+    gaps = [gap for gap in missing.find_gaps(report_data.tables, wanted, names) if gap.name not in chosen]
+    rows = tuple((gap.title, format_number(gap.code_count), format_number(len(gap.missing))) for gap in gaps)
+    named = [f"{gap.title}: {', '.join(one.name for one in gap.missing)}." for gap in gaps if 0 < len(gap.missing) <= _ROWS]
     grid = Grid(("", _("Total"), _("Without initiatives")), rows)
-    asked = found[-1].table.query  # the query of the targets; those of the others are in their own sections
+    asked = gaps[-1].table.query  # the query of the targets; those of the others are in their own sections
     return Section("gaps", _("Gaps"), tuple(named), None, grid, asked)
 
 

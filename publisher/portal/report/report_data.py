@@ -31,26 +31,26 @@ class ReportData:
 
 def find_release(data: Path, number: int | None) -> Release:
     """Return release *number*, the newest if it is None. Raises ReportError and ReleaseNotFound."""
-    found = get_release(data / "releases", number) if number else newest_release(data / "releases")
-    if found is None and number:
+    release = get_release(data / "releases", number) if number else newest_release(data / "releases")
+    if release is None and number:
         raise ReleaseNotFound(f"there is no release {number}; `stocktake release` cuts one")
-    if found is None:
+    if release is None:
         raise ReportError("a report is made of a release, and none was cut yet: `stocktake release` cuts one")
-    if found.withdrawn:
-        raise ReportError(f"the files of release {found.number} are no longer kept; name a newer one")
-    return found
+    if release.withdrawn:
+        raise ReportError(f"the files of release {release.number} are no longer kept; name a newer one")
+    return release
 
 
 @contextmanager
 def open_report_data(data: Path, release: Release, iris: Iris) -> Iterator[ReportData]:
     """Open the tables of a release, made where they are not there yet, as long as the context lasts."""
     try:
-        found = open_release_tables(data, release, iris)
+        release_tables = open_release_tables(data, release, iris)
     except (duckdb.Error, OSError) as error:
         raise ReportError(f"the tables of release {release.number} could not be made: {error}; is there room below {data}?") from error
-    tables = FacetIndex(found.file, release.position, MEMORY)
+    tables = FacetIndex(release_tables.file, release.position, MEMORY)
     try:
-        yield ReportData(release, tables, found.links, _changed(Journal(data / "journal"), release.position))
+        yield ReportData(release, tables, release_tables.links, _changed(Journal(data / "journal"), release.position))
     finally:
         tables.close()
 

@@ -52,8 +52,8 @@ def parse_scope(release: int, language: str, chosen: Mapping[str, str], names: F
 
 def _code(facet: str, text: str) -> str:
     """Return the code of a country named by any of its names or codes; other texts unchanged."""
-    found = country(text) if facet == "country" else None
-    return found.removeprefix(AREA) if found else text
+    area = country(text) if facet == "country" else None
+    return area.removeprefix(AREA) if area else text
 
 
 _OPTION = {"line": "action line"}  # what the reader calls it, where that is another word

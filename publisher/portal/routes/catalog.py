@@ -71,18 +71,18 @@ async def _respond(
     request: Request, service: QueryService, pages: Pages, suffix: str | None
 ) -> Response:
     row = negotiate_format(request, _PLACE, suffix)
-    found, services = await load_catalog(service, request), available_services(request.app)
+    catalog, services = await load_catalog(service, request), available_services(request.app)
     if row is HTML:
         page = pages.page(
             "catalog.html",
-            found=found,
+            catalog=catalog,
             services=services,
             urls=_PLACE,
             graphs=DATA_FORMATS.values(),
         )
         body = bytes(page.body)
     else:
-        body = serialize(_describe(service.iris, found, services), row, service)
+        body = serialize(_describe(service.iris, catalog, services), row, service)
     negotiated = is_negotiated(request, suffix)
     headers = {"Content-Location": _PLACE.form(row)} if negotiated else {}
     links = (
@@ -95,7 +95,7 @@ async def _respond(
     )
 
 
-def _describe(iris: Iris, found: Catalog, services: tuple[Service, ...]) -> Description:
+def _describe(iris: Iris, catalog: Catalog, services: tuple[Service, ...]) -> Description:
     return Description(
-        f"{iris.base}catalog", catalog_statements(found, services, iris.base), {}, namespaces(iris)
+        f"{iris.base}catalog", catalog_statements(catalog, services, iris.base), {}, namespaces(iris)
     )

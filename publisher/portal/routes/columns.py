@@ -43,17 +43,17 @@ async def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Res
 
 def _samples(folder: Path) -> dict[str, list[dict[str, str]]]:
     """Return the first rows of each table by its name; cells that are long are cut."""
-    found = {}
+    samples = {}
     for table in TABLES.values():
         file = folder / f"{table.name}.csv.gz"
         if file.is_file():
             with gzip.open(file) as content:
                 text = content.read(MAX_SAMPLE).decode(errors="ignore")
             rows = list(csv.DictReader(io.StringIO(text)))[:SAMPLES]
-            found[table.name] = [
+            samples[table.name] = [
                 {name: _cut(cell or "") for name, cell in row.items() if name} for row in rows
             ]
-    return found
+    return samples
 
 
 def _cut(text: str) -> str:

@@ -65,7 +65,7 @@ def _topics(tables: FacetIndex, names: FacetLabels) -> list[tuple[str, list[tupl
         "region": _("Regions"),
         "country": _("Countries"),
     }
-    found = []
+    topics = []
     for facet in COMPARED:
         items = [(f"{facet}/{code}", names.short(facet, code)) for code in counts.get(facet, {})]
         by_code = facet in ("line", "goal")
@@ -74,8 +74,8 @@ def _topics(tables: FacetIndex, names: FacetLabels) -> list[tuple[str, list[tupl
                 sort_key("line", item[0].partition("/")[2], 0) if by_code else (item[1],)
             )
         )
-        found.append((titles[facet], items))
-    return found
+        topics.append((titles[facet], items))
+    return topics
 
 
 def _side(topic: str, tables: FacetIndex, names: FacetLabels) -> Side:

@@ -94,11 +94,11 @@ async def scheme(
             cursor,
             await find_document(request, service, describe_thing, 3),
         )
-    found = await find_document(request, service, describe_graph, 2)
-    links = (Link("cite-as", found.description.iri), Link("type", f"{SCHEMA}DefinedTermSet"))
-    subject = Resource(found.description, found.urls, graph=found.description.iri, links=links)
+    document = await find_document(request, service, describe_graph, 2)
+    links = (Link("cite-as", document.description.iri), Link("type", f"{SCHEMA}DefinedTermSet"))
+    subject = Resource(document.description, document.urls, graph=document.description.iri, links=links)
     return await respond(
-        request, service, subject, found.suffix, lambda: _show_scheme(service, pages, found)
+        request, service, subject, document.suffix, lambda: _show_scheme(service, pages, document)
     )
 
 
@@ -131,29 +131,29 @@ async def concept(
 
 
 async def _respond(
-    request: Request, service: QueryService, pages: Pages, cursor: ListParameters, found: Document
+    request: Request, service: QueryService, pages: Pages, cursor: ListParameters, document: Document
 ) -> Response:
-    things = await load_page(cursor, service, "concept", found.description.iri)
-    where = origin(request) + found.urls.stem + found.urls.query
-    feeds = feed_links(origin(request), found.description.iri, service.iris) if things.rows else []
+    things = await load_page(cursor, service, "concept", document.description.iri)
+    where = origin(request) + document.urls.stem + document.urls.query
+    feeds = feed_links(origin(request), document.description.iri, service.iris) if things.rows else []
     links = (
-        Link("cite-as", found.description.iri),
+        Link("cite-as", document.description.iri),
         Link("type", f"{SCHEMA}DefinedTerm"),
         *things.links(where),
         *feeds,
     )
-    subject = Resource(found.description, found.urls, links=links)
+    subject = Resource(document.description, document.urls, links=links)
     return await respond(
         request,
         service,
         subject,
-        found.suffix,
-        lambda: _show_concept(request, service, pages, found, things),
+        document.suffix,
+        lambda: _show_concept(request, service, pages, document, things),
     )
 
 
-async def _show_scheme(service: QueryService, pages: Pages, found: Document) -> Response:
-    concepts = await service.rows(query("scheme-concepts"), {"scheme": iri(found.description.iri)})
+async def _show_scheme(service: QueryService, pages: Pages, document: Document) -> Response:
+    concepts = await service.rows(query("scheme-concepts"), {"scheme": iri(document.description.iri)})
     tables = open_facet_index(service.current.path)
     counts = (
         await asyncio.to_thread(tables.counts, make_filter(*Basis, kind="initiative"))
@@ -163,7 +163,7 @@ async def _show_scheme(service: QueryService, pages: Pages, found: Document) -> 
     facets = [
         facet
         for facet in FACETS.values()
-        if found.description.iri == service.iris.scheme(facet.scheme)
+        if document.description.iri == service.iris.scheme(facet.scheme)
     ]
     things = {
         facet.iri(code, service.iris): number
@@ -173,28 +173,28 @@ async def _show_scheme(service: QueryService, pages: Pages, found: Document) -> 
     mapped = {service.iris.scheme(name) for name in mapped_schemes(service.iris.base)}
     return pages.page(
         "scheme.html",
-        has_mappings=found.description.iri in mapped,
-        description=found.description,
+        has_mappings=document.description.iri in mapped,
+        description=document.description,
         concepts=concept_tree(concepts),
         things=things,
         graphs=DATA_FORMATS.values(),
-        urls=found.urls,
-        block=jsonld_block(scheme_markup(found.description)),
+        urls=document.urls,
+        block=jsonld_block(scheme_markup(document.description)),
     )
 
 
 async def _show_concept(
-    request: Request, service: QueryService, pages: Pages, found: Document, things: ListPage
+    request: Request, service: QueryService, pages: Pages, document: Document, things: ListPage
 ) -> Response:
     return pages.page(
         "concept.html",
-        description=found.description,
+        description=document.description,
         list_page=things,
-        matrix=await service.rows(query("matrix"), {"concept": iri(found.description.iri)}),
+        matrix=await service.rows(query("matrix"), {"concept": iri(document.description.iri)}),
         graphs=DATA_FORMATS.values(),
-        urls=found.urls,
-        block=jsonld_block(concept_markup(found.description)),
-        about=await _statistics(request, service, found.description.iri),
+        urls=document.urls,
+        block=jsonld_block(concept_markup(document.description)),
+        about=await _statistics(request, service, document.description.iri),
     )
 
 

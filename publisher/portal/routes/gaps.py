@@ -39,7 +39,7 @@ async def gaps(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
     """Links between action lines and goals of the official matrix that no initiative has are a table too."""
     tables, names = require_facet_index(service), FacetLabels(service.iris)
     filters = parse_filters(request.query_params).with_codes("kind", "initiative")
-    found = await asyncio.to_thread(find_gaps, tables, filters, names)
+    missing = await asyncio.to_thread(find_gaps, tables, filters, names)
     whole = await asyncio.to_thread(
         count_matrix, tables, filters, names, await official_links(service)
     )
@@ -55,7 +55,7 @@ async def gaps(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
     def show() -> Response:
         query, forms = query_page_url(whole.query), format_links(request)
         return pages.page(
-            "gaps.html", gaps=found, pairs=pairs, names=names, query=query, forms=forms
+            "gaps.html", gaps=missing, pairs=pairs, names=names, query=query, forms=forms
         )
 
-    return await dataset_response(request, service, [*(gap.table for gap in found), sheet], show)
+    return await dataset_response(request, service, [*(gap.table for gap in missing), sheet], show)

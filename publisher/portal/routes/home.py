@@ -139,5 +139,5 @@ def _rows(
     """Return the registries: name, row of the query, and number of things."""
     counts = tables.counts(Filter()).get("source", {}) if tables else {}
     start = names.iris.source("")
-    found = {row["source"].value.removeprefix(start): row for row in rows}
-    return [(name, row, counts.get(name, 0)) for name, row in found.items()]
+    by_name = {row["source"].value.removeprefix(start): row for row in rows}
+    return [(name, row, counts.get(name, 0)) for name, row in by_name.items()]

@@ -55,7 +55,7 @@ async def prizes(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
             "prizes.html",
             years=years,
             chosen=chosen,
-            found=prizes_by_year(_matching_prizes(tables, filters, chosen), names),
+            listed=prizes_by_year(_matching_prizes(tables, filters, chosen), names),
             panels=panels,
             forms=format_links(request),
             query=query_page_url(text),

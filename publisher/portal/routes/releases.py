@@ -109,13 +109,13 @@ async def add_slash(request: Request) -> Response:
 )
 async def listing(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """A release is all data at one journal entry, numbered, signed and never changed."""
-    found = await run_in_threadpool(list_releases, service.data / "releases")
+    releases = await run_in_threadpool(list_releases, service.data / "releases")
     accept = request.headers.get("accept")
     if accept and quality(accept, "application/json") > quality(accept, "text/html"):
         return JSONResponse(
-            {"releases": [_row(item) for item in found]}, headers={"Vary": "Accept"}
+            {"releases": [_row(item) for item in releases]}, headers={"Vary": "Accept"}
         )
-    return pages.page("releases.html", releases=found)
+    return pages.page("releases.html", releases=releases)
 
 
 @get(

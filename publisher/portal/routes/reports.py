@@ -62,7 +62,7 @@ class ReportsJson(TypedDict):
 )
 async def listing(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """A report has the state of the data at a release in words, figures and numbers."""
-    found = await run_in_threadpool(list_reports, service.data / "reports")
+    published = await run_in_threadpool(list_reports, service.data / "reports")
     accept = request.headers.get("accept")
     if accept and quality(accept, "application/json") > quality(accept, "text/html"):
         reports: list[ReportJson] = [
@@ -73,10 +73,10 @@ async def listing(request: Request, service: ServiceDep, pages: PagesDep) -> Res
                 "language": item.language,
                 "files": dict(item.files),
             }
-            for item in found
+            for item in published
         ]
         return JSONResponse({"reports": reports}, headers={"Vary": "Accept"})
-    return pages.page("reports.html", reports=found, languages=LANGUAGES)
+    return pages.page("reports.html", reports=published, languages=LANGUAGES)
 
 
 @get(router, "/reports/{name}/", include_in_schema=False)

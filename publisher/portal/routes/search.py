@@ -187,12 +187,12 @@ def sorts(words: bool) -> dict[str, str]:
 
 def _feeds(filters: Filter) -> list[tuple[str, str]]:
     """Return the feeds of what is chosen: facet and address; of all where nothing is."""
-    found = [
+    feeds = [
         (name, f"/feeds/{name}/{code}.atom")
         for name in ("line", "goal", "country", "source")
         for code in filters.codes(name)
     ]
-    return found or [("", "/feeds/all.atom")]
+    return feeds or [("", "/feeds/all.atom")]
 
 
 def _meant(request: Request, words: str) -> str:
@@ -207,8 +207,8 @@ def _meant(request: Request, words: str) -> str:
 
 def _linked(links: Iterable[str], names: FacetLabels) -> list[tuple[str, str]]:
     """Return the names of concepts and the addresses of their pages, targets last."""
-    found = [item for iri in links if (item := facet_of_concept(iri, names.iris))]
-    ranked = sorted(found, key=lambda item: item[0] == "target")[:LINKED]
+    facets = [item for iri in links if (item := facet_of_concept(iri, names.iris))]
+    ranked = sorted(facets, key=lambda item: item[0] == "target")[:LINKED]
     return [(names.short(facet, code), names.page(facet, code)) for facet, code in ranked]
 
 

@@ -57,25 +57,25 @@ async def source(
     request: Request, service: ServiceDep, pages: PagesDep, cursor: ListCursor
 ) -> Response:
     """The page lists the records of the registry."""
-    found = await find_document(request, service, describe_graph, 2)
-    source_iri = found.description.iri
+    document = await find_document(request, service, describe_graph, 2)
+    source_iri = document.description.iri
     things = await load_page(cursor, service, "source", source_iri)
     feeds = feed_links(origin(request), source_iri, service.iris)
-    links = (*_links(request, found, things), *feeds)
-    subject = Resource(found.description, found.urls, graph=source_iri, links=links)
+    links = (*_links(request, document, things), *feeds)
+    subject = Resource(document.description, document.urls, graph=source_iri, links=links)
     return await respond(
         request,
         service,
         subject,
-        found.suffix,
-        lambda: _show(request, service, pages, found, things),
+        document.suffix,
+        lambda: _show(request, service, pages, document, things),
     )
 
 
 async def _show(
-    request: Request, service: QueryService, pages: Pages, found: Document, things: ListPage
+    request: Request, service: QueryService, pages: Pages, document: Document, things: ListPage
 ) -> Response:
-    description, name = found.description, found.name.removeprefix("source/")
+    description, name = document.description, document.name.removeprefix("source/")
     status = (await source_statuses(service)).get(name)
     count = int(status.properties.get("publishedRecords", 0)) if status else None
     return pages.page(
@@ -86,7 +86,7 @@ async def _show(
         confirmed=status.last_full_harvest if status else None,
         list_page=things,
         graphs=DATA_FORMATS.values(),
-        urls=found.urls,
+        urls=document.urls,
         block=jsonld_block(source_markup(description, count, origin(request))),
         about=await _statistics(service, name),
         name=name,
@@ -126,8 +126,8 @@ async def registers(request: Request, service: ServiceDep, pages: PagesDep) -> R
     return await dataset_response(request, service, [whole], show)
 
 
-def _links(request: Request, found: Document, things: ListPage) -> list[Link]:
-    host, description = origin(request), found.description
+def _links(request: Request, document: Document, things: ListPage) -> list[Link]:
+    host, description = origin(request), document.description
     licence = next((term.value for term in description.all("dct:license") if term.is_iri), None)
     items = [f"{host}/page/{row['thing'].value.partition('/id/')[2]}" for row in things.rows]
     return [
@@ -135,6 +135,6 @@ def _links(request: Request, found: Document, things: ListPage) -> list[Link]:
         Link("type", f"{SCHEMA}Dataset"),
         *([Link("license", licence)] if licence else []),
         *(Link("item", item) for item in items),
-        *things.links(f"{host}{found.urls.stem}"),
-        *memento_links(host, found.name),
+        *things.links(f"{host}{document.urls.stem}"),
+        *memento_links(host, document.name),
     ]

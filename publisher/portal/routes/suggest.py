@@ -105,10 +105,10 @@ async def suggest(
         raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, detail, {"Vary": "Accept"})
     names = FacetLabels(service.iris, await source_titles(service))
     typed = q.lstrip()
-    found = await asyncio.to_thread(_suggestions, service, pages, names, typed, limit)
+    matches = await asyncio.to_thread(_suggestions, service, pages, names, typed, limit)
     if row is HTML:
-        return pages.page("suggest.html", typed=typed, suggestions=found)
-    body = {"query": typed, "suggestions": [asdict(item) for item in found]}
+        return pages.page("suggest.html", typed=typed, suggestions=matches)
+    body = {"query": typed, "suggestions": [asdict(item) for item in matches]}
     headers = {**_LANGUAGE, "Content-Language": current_locale().language}
     return build_response(
         request,

@@ -57,8 +57,8 @@ router = APIRouter()
 @get(router, "/id/{rest:path}", include_in_schema=False)
 async def identify(request: Request, service: ServiceDep) -> Response:
     """Redirect to the page of the thing or to its data."""
-    found, suffix = await find_thing(service, path_segments(request))
-    urls = _urls(found)
+    document, suffix = await find_thing(service, path_segments(request))
+    urls = _urls(document)
     chosen = urls.form(negotiate_format(request, urls, suffix))
     return see_other(request, chosen, vary="" if suffix else "Accept")
 
@@ -77,11 +77,11 @@ async def identify(request: Request, service: ServiceDep) -> Response:
 )
 async def data(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """Return the data of the thing in the format of the suffix."""
-    found, suffix = await find_thing_by_suffix(service, path_segments(request))
-    urls = _urls(found)
+    document, suffix = await find_thing_by_suffix(service, path_segments(request))
+    urls = _urls(document)
     if negotiate_format(request, urls, suffix) is HTML:
         return see_other(request, urls.page, vary="" if suffix else "Accept")
-    show = ThingPage(service, pages, found, ListParameters(None, None, None))
+    show = ThingPage(service, pages, document, ListParameters(None, None, None))
     return await show.respond(request, suffix, data_links)
 
 
@@ -90,18 +90,18 @@ async def page(
     request: Request, service: ServiceDep, pages: PagesDep, cursor: ListCursor
 ) -> Response:
     """Return the page of the thing, or redirect to its data."""
-    found, suffix = await find_thing(service, path_segments(request))
+    document, suffix = await find_thing(service, path_segments(request))
     accepts_html = quality(request.headers.get("accept"), "text/html")
     if not suffix and is_negotiated(request, suffix) and accepts_html:
         suffix = HTML.suffix
-    urls = _urls(found)
+    urls = _urls(document)
     if (row := negotiate_format(request, urls, suffix)) is not HTML:
         return see_other(request, urls.form(row))
-    return await ThingPage(service, pages, found, cursor).respond(request, HTML.suffix, page_links)
+    return await ThingPage(service, pages, document, cursor).respond(request, HTML.suffix, page_links)
 
 
-def _urls(found: ThingDocument) -> ResourceURLs:
-    return ResourceURLs(f"/data/{found.path}", f"/page/{found.path}")
+def _urls(document: ThingDocument) -> ResourceURLs:
+    return ResourceURLs(f"/data/{document.path}", f"/page/{document.path}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,30 +110,30 @@ class ThingPage:
 
     service: QueryService
     pages: Pages
-    found: ThingDocument
+    document: ThingDocument
     cursor: ListParameters
 
     async def respond(self, request: Request, suffix: str | None, links: Links) -> Response:
         """Return the page or the data of the thing, with *links* in its headers."""
-        found, service = self.found, self.service
-        description, licence = await found.describe(service), await found.licence(service)
+        document, service = self.document, self.service
+        description, licence = await document.describe(service), await document.licence(service)
         signed = SignpostedThing(
-            description, origin(request), found.path, found.record, service.iris.base, licence
+            description, origin(request), document.path, document.record, service.iris.base, licence
         )
         subject = Resource(
-            description, signed.urls, found.status, found.record or "", tuple(links(signed))
+            description, signed.urls, document.status, document.record or "", tuple(links(signed))
         )
         return await respond(request, service, subject, suffix, lambda: self._show(signed))
 
     async def _show(self, signed: SignpostedThing) -> Response:
-        if self.found.gone:
+        if self.document.gone:
             return await self._show_withdrawn(signed.description)
-        if self.found.record is None:
+        if self.document.record is None:
             return await self._show_organization(signed)
-        return await self._show_record(signed, self.found.record)
+        return await self._show_record(signed, self.document.record)
 
     async def _show_withdrawn(self, description: Description) -> Response:
-        record = self.found.record or ""
+        record = self.document.record or ""
         status = await self._source_status()
         return self.pages.page(
             "gone.html",
@@ -147,7 +147,7 @@ class ThingPage:
         )
 
     async def _show_organization(self, signed: SignpostedThing) -> Response:
-        organization = self.found.iri
+        organization = self.document.iri
         return self.pages.page(
             "organization.html",
             description=signed.description,
@@ -180,7 +180,7 @@ class ThingPage:
         )
 
     async def _source_status(self) -> SourceStatus | None:
-        return (await source_statuses(self.service)).get(self.found.path.split("/")[1])
+        return (await source_statuses(self.service)).get(self.document.path.split("/")[1])
 
     async def _changes(self, record: str, description: Description) -> list[GraphChangeView]:
         versions = await read_history(self.service, record) or ()
@@ -191,7 +191,7 @@ class ThingPage:
         tables = open_facet_index(self.service.current.path)
         if tables is None:
             return []
-        return await asyncio.to_thread(tables.related, self.found.iri, RELATED)
+        return await asyncio.to_thread(tables.related, self.document.iri, RELATED)
 
     async def _statistics(self, organization: str) -> EntityStatistics | None:
         """Return the figures of an organization; None while the facet index is built."""

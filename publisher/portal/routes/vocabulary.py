@@ -50,8 +50,8 @@ router = APIRouter()
 @get(router, "/ns", include_in_schema=False)
 async def whole(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """Return the ontology, its labels, the matrix or the facilitators."""
-    found = await find_document(request, service, describe_graph, 1)
-    return await _respond(request, service, pages, found, found.description.iri)
+    document = await find_document(request, service, describe_graph, 1)
+    return await _respond(request, service, pages, document, document.description.iri)
 
 
 @get(router, "/matrix/{rest:path}", include_in_schema=False)
@@ -60,8 +60,8 @@ async def whole(request: Request, service: ServiceDep, pages: PagesDep) -> Respo
 async def part(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """Return a link or a version of the matrix, or one relation of a facilitator."""
     depth = request.url.path.strip("/").count("/") + 1
-    found = await find_document(request, service, describe_thing, depth)
-    return await _respond(request, service, pages, found, "")
+    document = await find_document(request, service, describe_thing, depth)
+    return await _respond(request, service, pages, document, "")
 
 
 @get(router, "/ns/{version}", include_in_schema=False)
@@ -69,10 +69,10 @@ async def version(request: Request, service: ServiceDep, pages: PagesDep, versio
     """Return the version of the ontology that is served; its IRI is the owl:versionIRI."""
     name, suffix = split_suffix(version)
     iri = f"{service.iris.base}ns"
-    found = Document(await describe_graph(service, iri), ResourceURLs("/ns"), suffix)
+    document = Document(await describe_graph(service, iri), ResourceURLs("/ns"), suffix)
     current = [
         row.object.value
-        for row in found.description.statements
+        for row in document.description.statements
         if (row.subject, row.predicate) == (iri, _VERSION_IRI)
     ]
     if f"{iri}/{name}" not in current:
@@ -80,7 +80,7 @@ async def version(request: Request, service: ServiceDep, pages: PagesDep, versio
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND, f"This version isn't served here. Available: {available}"
         )
-    return await _respond(request, service, pages, found, iri)
+    return await _respond(request, service, pages, document, iri)
 
 
 @get(router, f"/{CONTEXT_PATH}", include_in_schema=False)
@@ -100,24 +100,24 @@ async def frame(request: Request, service: ServiceDep, name: str) -> Response:
 
 
 async def _respond(
-    request: Request, service: QueryService, pages: Pages, found: Document, graph: str
+    request: Request, service: QueryService, pages: Pages, document: Document, graph: str
 ) -> Response:
-    links = (Link("cite-as", found.description.iri),)
-    subject = Resource(found.description, found.urls, graph=graph, links=links)
+    links = (Link("cite-as", document.description.iri),)
+    subject = Resource(document.description, document.urls, graph=graph, links=links)
     return await respond(
-        request, service, subject, found.suffix, lambda: _show(request, service, pages, found)
+        request, service, subject, document.suffix, lambda: _show(request, service, pages, document)
     )
 
 
-async def _show(request: Request, service: QueryService, pages: Pages, found: Document) -> Response:
+async def _show(request: Request, service: QueryService, pages: Pages, document: Document) -> Response:
     tables = open_facet_index(service.current.path)
-    if found.description.iri == f"{service.iris.base}matrix" and tables:
-        return await _show_matrix(request, service, pages, tables, found.urls)
+    if document.description.iri == f"{service.iris.base}matrix" and tables:
+        return await _show_matrix(request, service, pages, tables, document.urls)
     return pages.page(
         "resource.html",
-        description=found.description,
+        description=document.description,
         graphs=DATA_FORMATS.values(),
-        urls=found.urls,
+        urls=document.urls,
         changes=[],
     )
 

@@ -134,7 +134,7 @@ class _Compiler:
         """Return the whole query as SQL."""
         relation, is_ordered = self._select(algebra.p)
         variables = tuple(str(variable) for variable in algebra.PV)
-        found = []
+        values = []
         ordered = f"SELECT *, row_number() OVER () AS place FROM ({relation.sql})" if is_ordered else relation.sql
         source = f"({ordered}) q"
         for number, variable in enumerate(variables):
@@ -142,9 +142,9 @@ class _Compiler:
             if column.type is ColumnType.TERM:
                 source = with_term(source, f"t{number}", name)
             text = self._text(column, name, f"t{number}.text")
-            found.append(f"coalesce({text}, '')")
+            values.append(f"coalesce({text}, '')")
         end = " ORDER BY q.place" if is_ordered else ""
-        sql = f"SELECT concat_ws('\t', {', '.join(found)}) AS line FROM {source}{end}"
+        sql = f"SELECT concat_ws('\t', {', '.join(values)}) AS line FROM {source}{end}"
         is_blocking = is_ordered or self._has_aggregate or "Distinct" in (algebra.p.name, algebra.p.p.name)
         return CompiledQuery(sql, variables, self._patterns.cost, is_blocking)
 
@@ -314,8 +314,8 @@ class _Compiler:
         inner = expression.graph if expression.graph.name in ("BGP", "Join", "Filter") else translateGroupGraphPattern(expression.graph)
         if not _is_substitutable(inner):
             raise NotCompiled("EXISTS of more than triples and filters")
-        found = self.pattern(inner, graph)
-        return exists(self._names, relation, found, negated=expression.name == "Builtin_NOTEXISTS")
+        matching = self.pattern(inner, graph)
+        return exists(self._names, relation, matching, negated=expression.name == "Builtin_NOTEXISTS")
 
     def _extend(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         relation, variable = self.pattern(node.p, graph), str(node.var)

@@ -91,8 +91,8 @@ class ColumnDatabase:
         }
         connection = duckdb.connect(str(self._path), config=config)
         try:
-            found = "SELECT 1 FROM duckdb_tables() WHERE table_name = 'checkpoint'"
-            if not connection.execute(found).fetchall():
+            query = "SELECT 1 FROM duckdb_tables() WHERE table_name = 'checkpoint'"
+            if not connection.execute(query).fetchall():
                 connection.execute(f"BEGIN; {TABLES} COMMIT")
         except duckdb.Error:
             connection.close()  # or a new file in its place would be opened as this one
@@ -102,8 +102,8 @@ class ColumnDatabase:
     def checkpoint(self) -> tuple[int, str, str]:
         """Return the number and id of the last journal entry, and the version that wrote it."""
         query = "SELECT position, entry, version FROM checkpoint"
-        found = self._connection.execute(query).fetchall()
-        return (found[0][0], found[0][1], found[0][2]) if found else (0, "", "")
+        rows = self._connection.execute(query).fetchall()
+        return (rows[0][0], rows[0][1], rows[0][2]) if rows else (0, "", "")
 
     def begin(self) -> None:
         """Begin a transaction, which ``commit`` ends."""

@@ -92,17 +92,17 @@ class ColumnEngine:
     def compile(self, text: str, base: str | None = None) -> CompiledQuery:
         """Compile a query. Raises NotCompiled, and SyntaxError if the RDF store refuses it."""
         key = (text, base)
-        found = self._compiled.get(key)
-        if found is None:
+        compiled = self._compiled.get(key)
+        if compiled is None:
             try:
-                found = compile_query(_parsed(text, base), self)
-                _check_variables(text, base, found)
+                compiled = compile_query(_parsed(text, base), self)
+                _check_variables(text, base, compiled)
             except NotCompiled as error:
-                found = str(error)
-            self._compiled[key] = found
-        if isinstance(found, str):
-            raise NotCompiled(found)
-        return found
+                compiled = str(error)
+            self._compiled[key] = compiled
+        if isinstance(compiled, str):
+            raise NotCompiled(compiled)
+        return compiled
 
     def answer(self, query: CompiledQuery) -> QuerySolutions:
         """Run a compiled query. Raises NotCompiled if it meets values that are not compiled."""
@@ -159,6 +159,6 @@ _PARSED: LRUCache[tuple[str, str | None], ParsedQuery] = LRUCache(CACHED)
 
 def _parsed(text: str, base: str | None) -> ParsedQuery:
     key = (text, base)
-    if (found := _PARSED.get(key)) is None:
-        found = _PARSED[key] = parse(text, base)
-    return found
+    if (parsed := _PARSED.get(key)) is None:
+        parsed = _PARSED[key] = parse(text, base)
+    return parsed

@@ -62,7 +62,7 @@ def _steps(operator: Mapping[str, object], depth: int) -> Iterator[Step]:
     is_step = name not in _WRAPPERS
     if is_step:
         estimated = str(about.get("Estimated Cardinality", ""))
-        found: Step = {"depth": depth, "step": name, "estimated": int(estimated) if estimated.isdecimal() else None}
-        yield found | {"rows": operator.get("intermediate_rows"), "table": about.get("Table"), "condition": about.get("Conditions")}
+        step: Step = {"depth": depth, "step": name, "estimated": int(estimated) if estimated.isdecimal() else None}
+        yield step | {"rows": operator.get("intermediate_rows"), "table": about.get("Table"), "condition": about.get("Conditions")}
     for child in children:
         yield from _steps(child, depth + is_step)

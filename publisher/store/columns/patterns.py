@@ -56,8 +56,8 @@ class _Pattern:
 
     def matches(self, bound: set[str]) -> float:
         """Return about how many triples match for one solution that binds *bound*."""
-        found = [self.fanout[column] for column, term in self.terms.items() if term in bound and column in self.fanout]
-        return min([self.rows, *found])
+        counts = [self.fanout[column] for column, term in self.terms.items() if term in bound and column in self.fanout]
+        return min([self.rows, *counts])
 
 
 class Patterns:

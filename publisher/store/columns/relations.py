@@ -133,8 +133,8 @@ def union(names: Names, left: SolutionTable, right: SolutionTable) -> SolutionTa
             raise NotCompiled(f"?{variable} has values of two types in a UNION")
         kept = types.pop()
         columns[variable] = VariableColumn(kept, any(side is None or side.nullable for side in sides))
-        for side, found in zip(sides, sql, strict=True):
-            found.append(names[variable] if side else f"NULL::{kept.value} AS {names[variable]}")
+        for side, expressions in zip(sides, sql, strict=True):
+            expressions.append(names[variable] if side else f"NULL::{kept.value} AS {names[variable]}")
     one, two = _select(sql[0], f"({left.sql})"), _select(sql[1], f"({right.sql})")
     return SolutionTable(f"{one} UNION ALL {two}", columns)
 
@@ -171,14 +171,14 @@ def with_properties(names: Names, relation: SolutionTable, variables: Collection
     terms = [item for item in dict.fromkeys(variables) if item in relation.columns and relation.columns[item].type is ColumnType.TERM]
     if not terms:
         return relation
-    found, source = ["q.*"], f"({relation.sql}) q"
+    columns, source = ["q.*"], f"({relation.sql}) q"
     for number, variable in enumerate(terms):
         name, table = names[variable], f"t{number}"
         missing = f"{table}.id IS NULL AND q.{name} IS NOT NULL"
-        found.append(f"{fallback(missing, f'{table}.kind')} AS {name}_kind")
-        found += [f"{table}.{item} AS {name}_{item}" for item in PROPERTIES[1:]]
+        columns.append(f"{fallback(missing, f'{table}.kind')} AS {name}_kind")
+        columns += [f"{table}.{item} AS {name}_{item}" for item in PROPERTIES[1:]]
         source = with_term(source, table, f"q.{name}")
-    return SolutionTable(f"SELECT {', '.join(found)} FROM {source}", relation.columns)
+    return SolutionTable(f"SELECT {', '.join(columns)} FROM {source}", relation.columns)
 
 
 def with_term(source: str, table: str, number: str) -> str:

@@ -77,19 +77,19 @@ class SnapshotColumns:
         That are the ``reason``, the ``algebra``, the ``estimated`` number of triples and solutions to visit, the ``sql``, its ``steps``
         and the number of ``rows``.
         """
-        found: dict[str, object] = {"engine": "store"}
+        explanation: dict[str, object] = {"engine": "store"}
         try:
             text = in_written_order(question.text, question.base)
-            found["algebra"] = algebra_text(parse(text, question.base).algebra)
+            explanation["algebra"] = algebra_text(parse(text, question.base).algebra)
             query = self.engine.compile(text, question.base)
-            found |= {"estimated": round(query.cost), "sql": query.sql}
+            explanation |= {"estimated": round(query.cost), "sql": query.sql}
             if not query.is_blocking or query.cost < self._small:
-                return found | {"reason": f"the RDF store is as fast: fewer than {self._small:,} triples and solutions to visit"}
+                return explanation | {"reason": f"the RDF store is as fast: fewer than {self._small:,} triples and solutions to visit"}
             rows = sum(1 for _ in islice(self.engine.answer(query), question.rows))
             steps = explain_sql(self.engine.connection, query.sql)
         except (NotCompiled, SyntaxError) as error:
-            return found | {"reason": str(error)}
-        return found | {"engine": "columns", "reason": "compiled", "rows": rows, "steps": steps}
+            return explanation | {"reason": str(error)}
+        return explanation | {"engine": "columns", "reason": "compiled", "rows": rows, "steps": steps}
 
     def close(self) -> None:
         """Close the file."""

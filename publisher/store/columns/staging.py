@@ -60,10 +60,10 @@ class _Numbers(dict[bytes, int]):
         self.hashes: list[bytes] = []
 
     def __missing__(self, text: bytes) -> int:
-        found = digest(text)
+        value = digest(text)
         self.arrived.append(text)
-        self.hashes.append(found)
-        number = self[text] = int.from_bytes(found[:8], "little")
+        self.hashes.append(value)
+        number = self[text] = int.from_bytes(value[:8], "little")
         return number
 
 
@@ -80,7 +80,7 @@ class Stage:
         """Encode the rows ``A <s> <p> <o> <g> .`` and ``D ...``. Raises ValueError if one is none or holds a quoted triple."""
         operations, *terms = _split(rows)
         number = self._numbers.__getitem__
-        encoded = {name: np.fromiter(map(number, found), np.uint64, len(rows)) for name, found in zip("spog", terms, strict=True)}
+        encoded = {name: np.fromiter(map(number, column), np.uint64, len(rows)) for name, column in zip("spog", terms, strict=True)}
         self._stage_terms(encoded)
         columns: dict[str, NDArray[np.generic]] = {
             "n": np.arange(self.rows, self.rows + len(rows), dtype=np.int64),
@@ -126,8 +126,8 @@ class Stage:
         self._numbers.update(zip(texts, stored.tolist(), strict=True))
         for column in encoded.values():
             _replace(column, numbers, stored)
-        found = np.frombuffer(b"".join(digest(row.text.encode()) for row in rows), _HASHES)
-        columns: dict[str, NDArray[np.generic]] = {name: found[name].copy() for name in ("id", "check")}
+        hashes = np.frombuffer(b"".join(digest(row.text.encode()) for row in rows), _HASHES)
+        columns: dict[str, NDArray[np.generic]] = {name: hashes[name].copy() for name in ("id", "check")}
         columns["kind"] = np.fromiter((row.kind for row in rows), np.uint8, len(rows))
         columns |= {name: _objects([getattr(row, name) for row in rows]) for name in ("whole", "lexical", "datatype", "language")}
         columns["written"] = _objects([row.text for row in rows])
@@ -168,12 +168,12 @@ def _replace(column: NDArray[np.uint64], numbers: NDArray[np.uint64], others: ND
     """Replace each of *numbers* in *column* by the one of *others* in its place."""
     order = np.argsort(numbers)
     places = order[np.searchsorted(numbers, column, sorter=order).clip(max=len(numbers) - 1)]
-    found = numbers[places] == column
-    column[found] = others[places[found]]
+    matches = numbers[places] == column
+    column[matches] = others[places[matches]]
 
 
 def _objects(values: Sequence[object]) -> NDArray[np.object_]:
     """Return an array in which None is SQL's NULL."""
-    found: NDArray[np.object_] = np.empty(len(values), dtype=object)
-    found[:] = values
-    return found
+    array: NDArray[np.object_] = np.empty(len(values), dtype=object)
+    array[:] = values
+    return array

@@ -129,5 +129,5 @@ def stored_rows(texts: Collection[bytes]) -> list[TermRow]:
         store.extend(parse(lines, RdfFormat.N_QUADS, lenient=True))
     except SyntaxError as error:
         raise ValueError(str(error)) from error
-    found = {quad.predicate.value: quad.object for quad in store.quads_for_pattern(None, None, None, None)}
-    return [term_row(found[f"urn:{number}"]) for number in range(len(texts))]
+    objects = {quad.predicate.value: quad.object for quad in store.quads_for_pattern(None, None, None, None)}
+    return [term_row(objects[f"urn:{number}"]) for number in range(len(texts))]

@@ -50,14 +50,14 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
 
         def entries() -> Iterator[DecodedEntry]:
             nonlocal number, identifier
-            for found in self._reader.entries(self.checkpoint):
-                if found.number > position:
+            for decoded in self._reader.entries(self.checkpoint):
+                if decoded.number > position:
                     return
-                yield found
-                number, identifier = found.number, found.id
+                yield decoded
+                number, identifier = decoded.number, decoded.id
 
         try:
-            yield from self._database.apply(chain.from_iterable(found.rows() for found in entries()))
+            yield from self._database.apply(chain.from_iterable(decoded.rows() for decoded in entries()))
         except ValueError as error:
             log.error("columns cannot hold the data; queries are answered by the RDF store", error=str(error))
             self.reset()

@@ -94,14 +94,14 @@ class Client:
         self._connection.close()
 
 
-def require_complete(found: http.client.HTTPResponse, dialect: Dialect) -> http.client.HTTPResponse:
+def require_complete(response: http.client.HTTPResponse, dialect: Dialect) -> http.client.HTTPResponse:
     """Return the response if it is complete; raises EndpointError where the store has ended it early."""
-    most = found.headers.get(dialect.cap) if dialect.cap else None
-    if most or (dialect.broken and found.headers.get(dialect.broken)):
+    most = response.headers.get(dialect.cap) if dialect.cap else None
+    if most or (dialect.broken and response.headers.get(dialect.broken)):
         raise EndpointError(
             "StoreFailure", f"the store returned only {most or 'some'} rows; raise its limits (docs/how-to/external-store.md)"
         )
-    return found
+    return response
 
 
 def _refused(status: int, text: str, host: str) -> EndpointError:

@@ -56,10 +56,10 @@ def parse_settings(query: str, update: str = "", graphs: str = "") -> StoreURLs 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> StoreURLs:
     """Read what ``StoreURLs.environment`` wrote; raises ValueError where there is none."""
-    found = parse_settings(*(environment.get(name, "") for name in (QUERY, UPDATE, GRAPHS)))
-    if found is None:
+    urls = parse_settings(*(environment.get(name, "") for name in (QUERY, UPDATE, GRAPHS)))
+    if urls is None:
         raise ValueError(f"{QUERY} is not set")
-    return found
+    return urls
 
 
 def endpoint_of(url: str) -> Endpoint:

@@ -82,9 +82,9 @@ class ExternalQueries:
         kind = query_form(question.text)
         if kind in ("construct", "describe"):
             return answer_graph(_triples(self._repaired(self._asked(question, TRIPLES))), question, connection)
-        found = self._asked(question, TABLE)
-        most = _capped(found, self._known())
-        result: Result = parse_query_results(self._repaired(found), QueryResultsFormat.JSON)
+        response = self._asked(question, TABLE)
+        most = _capped(response, self._known())
+        result: Result = parse_query_results(self._repaired(response), QueryResultsFormat.JSON)
         if kind == "ask" and isinstance(result, QuerySolutions):  # Virtuoso answers a number in a table
             result = evaluate(Store(), QueryRequest(TRUE_QUERY if any(str(row[0].value) == "1" for row in result) else FALSE_QUERY))
         answer(result, question if most is None else _fewer(question, most), connection)
@@ -102,12 +102,12 @@ class ExternalQueries:
             self._dialect = self._client.dialect()
         return self._dialect
 
-    def _repaired(self, found: http.client.HTTPResponse) -> IO[bytes]:
-        return cast(IO[bytes], RepairedLines(found) if self._known().merged else found)  # only ``read`` is asked of it
+    def _repaired(self, response: http.client.HTTPResponse) -> IO[bytes]:
+        return cast(IO[bytes], RepairedLines(response) if self._known().merged else response)  # only ``read`` is asked of it
 
     def _held(self, graph: NamedNode) -> Iterator[Quad]:
-        found = self._client.ask(_ALL.format(graph.value), TRIPLES)
-        quads = parse(self._repaired(found), RdfFormat.N_TRIPLES, lenient=True)
+        response = self._client.ask(_ALL.format(graph.value), TRIPLES)
+        quads = parse(self._repaired(response), RdfFormat.N_TRIPLES, lenient=True)
         return (Quad(quad.subject, quad.predicate, quad.object, graph) for quad in quads)
 
 
@@ -136,15 +136,15 @@ def _dataset(question: QueryRequest, text: str, dialect: Dialect) -> Iterator[tu
         yield from (("named-graph-uri", graph) for graph in named)
 
 
-def _triples(found: IO[bytes]) -> Iterator[Triple]:
-    return (quad.triple for quad in parse(found, RdfFormat.N_TRIPLES, lenient=True))
+def _triples(response: IO[bytes]) -> Iterator[Triple]:
+    return (quad.triple for quad in parse(response, RdfFormat.N_TRIPLES, lenient=True))
 
 
-def _capped(found: http.client.HTTPResponse, dialect: Dialect) -> int | None:
+def _capped(response: http.client.HTTPResponse, dialect: Dialect) -> int | None:
     """Return how many rows may be passed on if the store ended the response early; None if it is complete."""
-    if dialect.broken and (state := found.headers.get(dialect.broken)):
+    if dialect.broken and (state := response.headers.get(dialect.broken)):
         raise QueryFailure("TimeLimit", f"this store stopped the query at its own limit ({state}); narrow it, or put it as an export")
-    cap = found.headers.get(dialect.cap) if dialect.cap else None
+    cap = response.headers.get(dialect.cap) if dialect.cap else None
     return max(0, int(cap) - 1) if cap else None
 
 

@@ -61,8 +61,8 @@ class RemoteQuads:
             yield from self._with(predicate, object)
         elif isinstance(subject, NamedNode):
             self.look_up([subject.value])
-            found = self._known.get(subject.value, ())
-            yield from (quad for quad in found if predicate in (None, quad.predicate) and object in (None, quad.object))
+            quads = self._known.get(subject.value, ())
+            yield from (quad for quad in quads if predicate in (None, quad.predicate) and object in (None, quad.object))
 
     def look_up(self, subjects: Iterable[str]) -> None:
         """Remember what is said of *subjects*."""
@@ -82,8 +82,8 @@ class RemoteQuads:
             self._bring()
         if graph.value in self._brought:
             return iter(self._brought.pop(graph.value))
-        found = self._asked(f"SELECT ?s ?p ?o {{ GRAPH {graph} {{ ?s ?p ?o }} }}")
-        return (Quad(quad.subject, quad.predicate, quad.object, graph) for quad in found)
+        quads = self._asked(f"SELECT ?s ?p ?o {{ GRAPH {graph} {{ ?s ?p ?o }} }}")
+        return (Quad(quad.subject, quad.predicate, quad.object, graph) for quad in quads)
 
     def _bring(self) -> None:
         """Ask for the next graphs that are expected, fewer at once where the store ends its answer early."""
@@ -133,6 +133,6 @@ class RemoteQuads:
     def _rows(self, query: str) -> QuerySolutions:
         body = require_complete(self._client.ask(query, TABLE), self._dialect)
         lines = cast(IO[bytes], RepairedLines(body) if self._dialect.merged else body)  # only ``read`` is asked of it
-        found = parse_query_results(lines, QueryResultsFormat.JSON)
-        assert isinstance(found, QuerySolutions)
-        return found
+        solutions = parse_query_results(lines, QueryResultsFormat.JSON)
+        assert isinstance(solutions, QuerySolutions)
+        return solutions

@@ -91,11 +91,11 @@ def delete_update(lines: list[bytes], merged: str) -> str:
 
 
 def _graphs(lines: Iterable[bytes], merged: str) -> str:
-    found = sorted((graph, triple) for triple, graph in map(split_quad, lines))
+    quads = sorted((graph, triple) for triple, graph in map(split_quad, lines))
     groups = [
-        f"GRAPH {graph} {{ {' '.join(f'{triple} .' for _, triple in group)} }}\n" for graph, group in groupby(found, lambda item: item[0])
+        f"GRAPH {graph} {{ {' '.join(f'{triple} .' for _, triple in group)} }}\n" for graph, group in groupby(quads, lambda item: item[0])
     ]
-    return "".join([*groups, _into(merged, " ".join(f"{triple} ." for triple in sorted({triple for _, triple in found}))), "\n"])
+    return "".join([*groups, _into(merged, " ".join(f"{triple} ." for triple in sorted({triple for _, triple in quads}))), "\n"])
 
 
 def _into(merged: str, triples: str) -> str:

@@ -21,9 +21,9 @@ def bind(query: str, bindings: Mapping[str, str]) -> str:
     return "".join(_tokens(tokenize(query, with_gaps=True), bindings)) if bindings else query
 
 
-def _tokens(found: Iterable[Token], bindings: Mapping[str, str]) -> Iterator[str]:
+def _tokens(tokens: Iterable[Token], bindings: Mapping[str, str]) -> Iterator[str]:
     within, depth, brackets = "", 0, 0
-    for token in found:
+    for token in tokens:
         word = token.text.lower()
         if not brackets and word in _LISTS.get(within, ()):
             within = ""
@@ -66,5 +66,5 @@ def _named(tokens: list[Token], place: int) -> str:
     if tokens[place].kind != "word" or tokens[place].text.lower() != "graph":
         return ""
     after = (token for token in tokens[place + 1 :] if token.kind != "gap")
-    found = next(after, None)
-    return found.text if found and found.kind == "variable" else ""
+    following = next(after, None)
+    return following.text if following and following.kind == "variable" else ""

@@ -23,8 +23,8 @@ class _File(Protocol):
 class RepairedLines:
     """Read *found*, whose rows or statements stand in lines, with its points as they were."""
 
-    def __init__(self, found: _File) -> None:
-        self._found, self._rest = found, b""
+    def __init__(self, response: _File) -> None:
+        self._found, self._rest = response, b""
 
     def read(self, size: int = -1) -> bytes:
         """Return at most *size* bytes, nothing at the end."""

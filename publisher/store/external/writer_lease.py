@@ -30,17 +30,17 @@ class WriterLease:
 
     def read(self, now: datetime) -> State:
         """Read how far the store is; one that is empty is made ours. Raises StoreFailure if it holds other data."""
-        found = self._read()
-        if found is None:
+        state = self._read()
+        if state is None:
             if self._client.rows(hide_graphs(ANY, self._client.dialect(SILENCE).hidden), SILENCE):
                 raise StoreFailure(
                     "the store contains other data; use an empty one, or replace its content: stocktake store rebuild --whole"
                 )
-            found = State()
-            self._writer.update(state_update(found))
-        if found.position and not self._continues(found):
+            state = State()
+            self._writer.update(state_update(state))
+        if state.position and not self._continues(state):
             raise StoreFailure("the external store belongs to another journal; rebuild it with stocktake store rebuild --whole")
-        return replace(found, writer="", until=0.0)
+        return replace(state, writer="", until=0.0)
 
     def claim(self, now: datetime) -> bool:
         """Return whether we may write now, and for LEASE seconds from now on; the comparison is the store's, within one update."""
@@ -49,8 +49,8 @@ class WriterLease:
         until = now.timestamp() + LEASE
         parameters = {"state": STATE, "name": self._name, "until": f"{until:.0f}", "now": f"{now.timestamp():.0f}"}
         self._writer.update(_CLAIM.format(**parameters))
-        found = self._read()
-        held = found is not None and found.writer == self._name
+        state = self._read()
+        held = state is not None and state.writer == self._name
         self._until = until if held else 0.0
         return held
 

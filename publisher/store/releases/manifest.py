@@ -90,8 +90,8 @@ def release_numbers(releases: Path) -> list[int]:
 
 def newest_release(releases: Path) -> Release | None:
     """Return the newest release, None while there is none."""
-    found = release_numbers(releases)
-    return read_manifest(releases / str(found[-1])) if found else None
+    numbers = release_numbers(releases)
+    return read_manifest(releases / str(numbers[-1])) if numbers else None
 
 
 def list_releases(releases: Path) -> list[Release]:

@@ -33,12 +33,12 @@ class OpenReleases:
 
     def release(self, number: int) -> Release:
         """Return release *number*; raise ReleaseNotFound where there is none, Withdrawn where its files are no longer kept."""
-        found = get_release(self._data / "releases", number)
-        if found is None:
+        wanted = get_release(self._data / "releases", number)
+        if wanted is None:
             raise ReleaseNotFound(f"there is no release {number}; /releases/ lists them")
-        if found.withdrawn:
-            raise Withdrawn(f"release {number} was kept until {found.withdrawn}; /release/{number} has its numbers, /releases/ newer ones")
-        return found
+        if wanted.withdrawn:
+            raise Withdrawn(f"release {number} was kept until {wanted.withdrawn}; /release/{number} has its numbers, /releases/ newer ones")
+        return wanted
 
     async def at(self, number: int, texts: bool = False) -> Snapshot:
         """Return the snapshot of release *number*, with its search index if *texts*.
@@ -46,22 +46,22 @@ class OpenReleases:
         Raises ReleaseNotFound, Withdrawn, and NotReady while it is loaded for queries.
         """
         release = await asyncio.to_thread(self.release, number)
-        if found := self._there(release, texts):
-            return found
+        if snapshot := self._there(release, texts):
+            return snapshot
         making = self._making.get((number, texts))
         if making is None:
             making = self._making[number, texts] = asyncio.create_task(self._shelve(release, texts))
             making.add_done_callback(lambda _: self._making.pop((number, texts), None))
         await asyncio.wait([making], timeout=_WAIT)
-        if found := self._there(release, texts):
-            return found
+        if snapshot := self._there(release, texts):
+            return snapshot
         if making.done():
             raise StoreFailure(f"release {number} could not be loaded for queries; the log tells why")
         raise NotReady(f"release {number} is being loaded for queries; ask again in a moment")
 
     def _there(self, release: Release, texts: bool) -> Snapshot | None:
-        found = find_store(self._data, release)
-        return found if found and (not texts or is_current(store_folder(self._data, release.number) / "text")) else None
+        snapshot = find_store(self._data, release)
+        return snapshot if snapshot and (not texts or is_current(store_folder(self._data, release.number) / "text")) else None
 
     async def _shelve(self, release: Release, texts: bool) -> None:
         more = [str(os.getpid()), *(["texts"] if texts else [])]

@@ -63,15 +63,15 @@ class AuditTarget(Protocol):
 
 def expected_counts(journal: Journal, position: int) -> Tallies:
     """Return what each graph holds by the journal, up to the entry *position*."""
-    found: Tallies = {}
+    tallies: Tallies = {}
     for quad, by in _changes(journal, position, lambda _: True):
         graph = _graph(quad)
-        tally = found.get(graph, Tally()).changed(quad, by)
+        tally = tallies.get(graph, Tally()).changed(quad, by)
         if tally.quads:
-            found[graph] = tally
+            tallies[graph] = tally
         else:
-            found.pop(graph, None)
-    return found
+            tallies.pop(graph, None)
+    return tallies
 
 
 def expected_quads(journal: Journal, position: int, graphs: Iterable[str]) -> dict[str, set[Quad]]:

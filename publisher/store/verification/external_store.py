@@ -20,7 +20,7 @@ from publisher.store.external.writer_lease import WriterLease
 from publisher.store.verification.expected_counts import Difference, Tallies, Tally
 from vocab.iris import Iris
 
-_COUNT = "SELECT (COUNT(*) AS ?quads) {{ {found} }}"
+_COUNT = "SELECT (COUNT(*) AS ?quads) {{ {pattern} }}"
 
 
 class ExternalStore:
@@ -45,13 +45,13 @@ class ExternalStore:
 
     def counts(self) -> Tallies:
         """Return what each graph holds."""
-        found: Tallies = {}
+        tallies: Tallies = {}
         for graph in self.graphs():
             tally = Tally()
             for quad in self.graph(graph):
                 tally = tally.changed(quad, 1)
-            found[graph] = tally
-        return found
+            tallies[graph] = tally
+        return tallies
 
     def graph(self, graph: str) -> set[Quad]:
         """Return what one graph holds."""
@@ -101,8 +101,8 @@ class ExternalStore:
         merged = f"GRAPH <{self._dialect.merged}> {{ {triple} }}" if self._dialect.merged else triple
         return merged, f"GRAPH ?graph {{ {triple} }}"
 
-    def _count(self, found: str) -> int:
-        return int(self._client.rows(_COUNT.format(found=found))[0]["quads"])
+    def _count(self, pattern: str) -> int:
+        return int(self._client.rows(_COUNT.format(pattern=pattern))[0]["quads"])
 
     def _without_orphans(self) -> str:
         merged, named = self._patterns()

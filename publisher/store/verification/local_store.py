@@ -32,12 +32,12 @@ class LocalStore:
 
     def counts(self) -> Tallies:
         """Return what each graph holds, but for the status graph."""
-        found: Tallies = {}
+        tallies: Tallies = {}
         for quad in self._store.quads_for_pattern(None, None, None, None):
             if isinstance(quad.graph_name, NamedNode) and quad.graph_name.value != self._iris.status:
                 graph = quad.graph_name.value
-                found[graph] = found.get(graph, Tally()).changed(quad, 1)
-        return found
+                tallies[graph] = tallies.get(graph, Tally()).changed(quad, 1)
+        return tallies
 
     def graph(self, graph: str) -> set[Quad]:
         """Return what one graph holds."""

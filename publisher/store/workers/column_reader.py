@@ -58,8 +58,8 @@ class ColumnSnapshot(OpenSnapshot):
         """Return the result of *question* and the name of the engine that answers it; raise QueryFailure if it is no query."""
         if may_compile(question):
             self._wanted.set()
-            if self.columns and (found := self.columns.answer(question)) is not None:
-                return found, COLUMNS
+            if self.columns and (result := self.columns.answer(question)) is not None:
+                return result, COLUMNS
         return super().evaluate(question)
 
     def explain(self, question: QueryRequest) -> dict[str, object]:
@@ -69,8 +69,8 @@ class ColumnSnapshot(OpenSnapshot):
             return super().explain(question) | {"reason": "the columns of this state are not open"}
         if not may_compile(question):
             return super().explain(question) | {"reason": "not parsed: it does not count, sort or group, or begins at known subjects"}
-        found = self.columns.explain(question)
-        return found if found["engine"] == COLUMNS else super().explain(question) | found
+        explanation = self.columns.explain(question)
+        return explanation if explanation["engine"] == COLUMNS else super().explain(question) | explanation
 
     def _open_columns(self) -> SnapshotColumns | None:
         store = self.store

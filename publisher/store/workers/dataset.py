@@ -82,8 +82,8 @@ def graph_patterns(text: str, base: str | None = None) -> tuple[list[str], bool]
 
 def names_graphs(text: str) -> bool:
     """Return whether a query names the graphs that it asks, by FROM."""
-    found = _clauses(text)
-    return found is not None and bool(found[1] or found[2])
+    clauses = _clauses(text)
+    return clauses is not None and bool(clauses[1] or clauses[2])
 
 
 def _from_clauses(question: QueryRequest) -> tuple[list[NamedNode], list[NamedNode]] | None:
@@ -103,11 +103,11 @@ def _resolved(prologue: str, names: Iterable[tuple[NamedNode, str]], base: str |
     """Resolve names as they stand in a query, by its own prefixes and base; None where it cannot be read."""
     template = " ".join(f"<{kind.value}> a {iri} ." for kind, iri in names)
     try:
-        found = Store().query(f"{prologue}\nCONSTRUCT {{ {template} }} {{}}", base_iri=base)
+        triples = Store().query(f"{prologue}\nCONSTRUCT {{ {template} }} {{}}", base_iri=base)
     except SyntaxError:
         return None
-    assert isinstance(found, QueryTriples)
-    return [(_node(triple.subject), _node(triple.object)) for triple in found]
+    assert isinstance(triples, QueryTriples)
+    return [(_node(triple.subject), _node(triple.object)) for triple in triples]
 
 
 def _node(term: object) -> NamedNode:

@@ -85,11 +85,11 @@ def address_key(address: str) -> str:
     ('2001:db8::/64', '192.0.2.1', '192.0.2.1')
     """
     try:
-        found = ip_address(address.partition("%")[0])
+        address_ip = ip_address(address.partition("%")[0])
     except ValueError:
         return address
-    if not isinstance(found, IPv6Address):
-        return str(found)
-    if found.ipv4_mapped:
-        return str(found.ipv4_mapped)
-    return f"{IPv6Address(int(found) >> 64 << 64)}/64"
+    if not isinstance(address_ip, IPv6Address):
+        return str(address_ip)
+    if address_ip.ipv4_mapped:
+        return str(address_ip.ipv4_mapped)
+    return f"{IPv6Address(int(address_ip) >> 64 << 64)}/64"

@@ -111,8 +111,8 @@ def uses_service(query: str) -> bool:
     places = _candidates(query)
     if not places:
         return False
-    found = tokenize(query, with_gaps=True)
-    return _doubtful(found) or not all(_harmless(place, found) for place in places)
+    tokens = tokenize(query, with_gaps=True)
+    return _doubtful(tokens) or not all(_harmless(place, tokens) for place in places)
 
 
 def has_load(update: str) -> bool:
@@ -129,10 +129,10 @@ def has_load(update: str) -> bool:
     places = {match.start() for match in _LOAD.finditer(update) if _may_load(update, gaps, match.start())}
     if not places:
         return False
-    found = tokenize(update, with_gaps=True)
-    if any(item.kind == "iri" and not _SURE.match(item.text) and ("'" in item.text or "#" in item.text) for item in found):
+    tokens = tokenize(update, with_gaps=True)
+    if any(item.kind == "iri" and not _SURE.match(item.text) and ("'" in item.text or "#" in item.text) for item in tokens):
         return True  # it may be the operator <, and what follows is then cut wrongly
-    return _begins_operation(places, found)
+    return _begins_operation(places, tokens)
 
 
 def _may_load(update: str, gaps: _Gaps, place: int) -> bool:
@@ -149,10 +149,10 @@ def _may_load(update: str, gaps: _Gaps, place: int) -> bool:
     return silent is not None and _OPERAND.match(update, gaps.end(silent.end())) is not None
 
 
-def _begins_operation(places: set[int], found: list[Token]) -> bool:
+def _begins_operation(places: set[int], tokens: list[Token]) -> bool:
     """Return whether a word or name outside of braces begins at one of *places* and is not a graph's name or a prefix."""
     depth, before = 0, ""
-    for token in found:
+    for token in tokens:
         if token.kind == "other":
             depth += {"{": 1, "}": -1}.get(token.text, 0)
         named = token.kind == "name" and before in _BEFORE_GRAPH
