@@ -42,6 +42,17 @@ def ngettext(one: str, many: str, number: int) -> str:
     return str(load_translations(current_locale().language).ngettext(one, many, number))
 
 
+def isolate(name: str) -> str:
+    """Return a name that may be in another script, so that it does not reorder the text around it; for plain text, as ``bdi`` for HTML.
+
+    Source: https://www.unicode.org/reports/tr9/#Explicit_Directional_Isolates. Languages written from left to right need no isolates.
+
+    >>> isolate("e-Government")
+    'e-Government'
+    """
+    return f"\u2068{name}\u2069" if current_locale().direction == "rtl" else name
+
+
 @cache
 def _babel_locale(language: str) -> Locale:
     return Locale.parse({"zh": "zh_Hans"}.get(language, language))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from languages.translations import format_number, ngettext
+from languages.translations import format_number, isolate, ngettext
 from languages.translations import gettext as _
 from publisher.facets.queries import Counts
 from publisher.portal.facet_labels import FacetLabels
@@ -37,7 +37,8 @@ def facet_findings(counts: Counts, names: FacetLabels, initiatives: int) -> list
         ("region", _("most active region: {name} ({count})")),
     ):
         if largest := _largest(counts.get(facet, {})):
-            findings.append((facet, text.format(name=names.short(facet, largest[0]), count=format_number(largest[1]))))
+            name = isolate(names.short(facet, largest[0]))
+            findings.append((facet, text.format(name=name, count=format_number(largest[1]))))
     return findings
 
 

@@ -44,7 +44,7 @@ key = "id"
 
 
 @dataclass
-class Clock:
+class AdminClock:
     """A clock that moves when a test moves it."""
 
     at: datetime = NOON
@@ -66,7 +66,7 @@ class World:
     """The admin application with its clock, a valid key of each scope, and the ledger."""
 
     office: AdminContext
-    clock: Clock
+    clock: AdminClock
     ledger: Ledger
     tokens: dict[str, str] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
@@ -106,7 +106,7 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources" / "projects.toml").write_text(CARD, encoding="utf-8")
     copy(empty, tmp_path / "ledger.sqlite")
-    clock = Clock()
+    clock = AdminClock()
     office = AdminContext(
         tmp_path, tmp_path / "sources", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, clock.now, clock.seconds, lock_timeout=1
     )

@@ -30,7 +30,7 @@ COUNT = "SELECT (COUNT(?i) AS ?n) { ?i a <https://w3id.org/wsis-stocktaking/ns#I
 
 
 @dataclass(frozen=True)
-class Served:
+class AdminServer:
     """A server on loopback over a ledger with a plan that waits."""
 
     base: str
@@ -56,7 +56,7 @@ def free_port() -> int:
 
 
 @pytest.fixture(scope="module")
-def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
+def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[AdminServer]:
     home, port = tmp_path_factory.mktemp("served"), free_port()
     found = {"STOCKTAKE_DATA": str(home / "data"), "STOCKTAKE_SOURCES": str(home / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
     environment = {**os.environ, **found, "PYTHONPATH": str(ROOT)}
@@ -70,7 +70,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
     with started(line, cwd=home, env=environment) as process:
         base = f"http://127.0.0.1:{port}"
         wait_for_url(f"{base}/health", process)
-        yield Served(base, key, "demo-projects.1", home / "data")
+        yield AdminServer(base, key, "demo-projects.1", home / "data")
 
 
 def examples() -> list[str]:
@@ -80,7 +80,7 @@ def examples() -> list[str]:
     return [line for block in blocks for line in block.splitlines() if line.startswith("curl ")]
 
 
-def curl(line: str, served: Served) -> httpx.Response:
+def curl(line: str, served: AdminServer) -> httpx.Response:
     """Do what a line of curl says: -H, --json, -X, -i and an address."""
     variables = {"KEY": served.key, "ADMIN": f"{served.base}/admin", "PLAN": served.plan, "SOURCE": "demo-projects"}
     words = iter(shlex.split(Template(line).substitute(variables)))
@@ -103,7 +103,7 @@ def curl(line: str, served: Served) -> httpx.Response:
     return httpx.request(method, url, headers=headers, content=body, trust_env=False, timeout=120)
 
 
-def test_admin_pages_need_a_key_and_public_pages_do_not(served: Served) -> None:
+def test_admin_pages_need_a_key_and_public_pages_do_not(served: AdminServer) -> None:
     public = [served.ask(path, headers={"Accept": "text/html"}).status_code for path in ("/", "/sparql", "/static/style.css", "/health")]
     codes = [served.ask(path).status_code for path in ("/admin/", "/admin/sources", "/admin/plans", "/admin/page/audit-log")]
 
@@ -112,14 +112,14 @@ def test_admin_pages_need_a_key_and_public_pages_do_not(served: Served) -> None:
     assert served.ask("/admin").headers["Location"] == "/admin/"
 
 
-def test_other_sites_may_read_public_pages_only(served: Served) -> None:
+def test_other_sites_may_read_public_pages_only(served: AdminServer) -> None:
     other = {"Origin": "https://elsewhere.example", "Authorization": f"Bearer {served.key}"}
 
     assert served.ask("/sparql", params={"query": COUNT}, headers=other).headers["Access-Control-Allow-Origin"] == "*"
     assert "Access-Control-Allow-Origin" not in served.ask("/admin/sources", headers=other).headers
 
 
-def test_a_missing_ledger_stops_the_admin_pages_only(served: Served) -> None:
+def test_a_missing_ledger_stops_the_admin_pages_only(served: AdminServer) -> None:
     files = list(served.data.glob("ledger.sqlite*"))
     key = {"Authorization": f"Bearer {served.key}"}
     for file in files:
@@ -134,7 +134,7 @@ def test_a_missing_ledger_stops_the_admin_pages_only(served: Served) -> None:
     assert served.ask("/admin/sources", headers=key).status_code == 200
 
 
-def test_what_the_documentation_says_publishes_a_plan_that_was_held(served: Served) -> None:
+def test_what_the_documentation_says_publishes_a_plan_that_was_held(served: AdminServer) -> None:
     before = served.initiatives()
 
     answers = [curl(line, served) for line in examples()]
@@ -148,7 +148,7 @@ def test_what_the_documentation_says_publishes_a_plan_that_was_held(served: Serv
     assert all(act["who"].startswith("Ada Lovelace (") for act in acts[:2])
 
 
-def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served: Served, tmp_path: Path, packages: Path) -> None:
+def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served: AdminServer, tmp_path: Path, packages: Path) -> None:
     result = {"STOCKTAKE_DATA": str(served.data), "STOCKTAKE_SOURCES": str(tmp_path / "sources"), "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1"}
     with Demo(size=200, port=0) as registries:
         write_sources(registries.url, tmp_path / "sources")
@@ -183,7 +183,7 @@ def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served
 
 @pytest.mark.parametrize(("language", "width", "dark"), [("en", 1280, False), ("en", 390, True), ("ar", 1280, True), ("ar", 390, False)])
 def test_pages_of_administrators_have_no_fault_that_axe_finds(
-    served: Served, tmp_path: Path, packages: Path, language: str, width: int, dark: bool
+    served: AdminServer, tmp_path: Path, packages: Path, language: str, width: int, dark: bool
 ) -> None:
     key = served.create_key("admin")
     pages = ["sources/demo-projects/definition", "new-source", "alerts", "logs", "system", f"runs/{served.plan}", "sources/demo-projects"]

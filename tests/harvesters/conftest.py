@@ -45,7 +45,7 @@ def card() -> Callable[..., Source]:
     return make
 
 
-class Registry:
+class ScriptedRegistry:
     """A registry that answers from a table of queries, or by a function, and remembers what it was asked."""
 
     def __init__(self, answers: Mapping[str, Any] | Handler) -> None:
@@ -69,5 +69,5 @@ class Registry:
 
 
 @pytest.fixture
-def registry() -> Callable[..., Registry]:
-    return Registry
+def registry() -> Callable[..., ScriptedRegistry]:
+    return ScriptedRegistry

@@ -37,7 +37,7 @@ TURTLE = b"<https://registry.example/a> a <http://schema.org/Project> ."
 COLLECTION = {"@context": "https://www.w3.org/ns/activitystreams", "type": "OrderedCollection", "last": f"{HOST}/p2", "first": f"{HOST}/p1"}
 
 
-class Site:
+class ActivitySite:
     def __init__(self, pages: dict[str, object]) -> None:
         self.pages = pages
         self.asked: list[str] = []
@@ -72,8 +72,8 @@ def summary(pages):
     ]
 
 
-def collection(**more: object) -> Site:
-    return Site({
+def collection(**more: object) -> ActivitySite:
+    return ActivitySite({
         "c": COLLECTION,
         "p1": page(act("Create", "a", 1), act("Create", "b", 2), act("Create", "c", 3), next="p2"),
         "p2": page(act("Update", "a", 11), act("Delete", "b", 12), act("Create", "d", 13), prev="p1"),
@@ -106,13 +106,13 @@ def test_a_collection_without_pages_is_read(name, source):
     rows = [act("Create", "a", 1), act("Update", "a", 3), act("Create", "b", 2)]
     rows = rows if name == "items" else sorted(rows, key=lambda row: row["endTime"])
 
-    assert summary(harvest(Site({"c": {"type": "Collection", name: rows}}), source())) == [("a", "a of day 3"), ("b", "b of day 2")]
+    assert summary(harvest(ActivitySite({"c": {"type": "Collection", name: rows}}), source())) == [("a", "a of day 3"), ("b", "b of day 2")]
 
 
 def test_what_moved_is_gone_there_and_comes_here(source):
     move = act("Move", "a", 12, target={"id": f"{HOST}/z", "name": "moved"})
 
-    assert summary(harvest(Site({"c": COLLECTION, "p2": page(act("Create", "a", 1), move)}), source())) == [
+    assert summary(harvest(ActivitySite({"c": COLLECTION, "p2": page(act("Create", "a", 1), move)}), source())) == [
         ("a", "DeletedRecord"),
         ("z", "moved"),
     ]
@@ -121,8 +121,9 @@ def test_what_moved_is_gone_there_and_comes_here(source):
 def test_before_a_refresh_only_deletions_count(source):
     pages = {"c": COLLECTION, "p2": page(act("Create", "old", 1), act("Delete", "gone", 2), act("Refresh", "", 3), act("Create", "new", 4))}
 
-    assert summary(harvest(Site(pages), source())) == [("new", "new of day 4")]
-    assert summary(harvest(Site(pages), source(), datetime(2026, 1, 1, tzinfo=UTC))) == [("new", "new of day 4"), ("gone", "DeletedRecord")]
+    assert summary(harvest(ActivitySite(pages), source())) == [("new", "new of day 4")]
+    later = datetime(2026, 1, 1, tzinfo=UTC)
+    assert summary(harvest(ActivitySite(pages), source(), later)) == [("new", "new of day 4"), ("gone", "DeletedRecord")]
 
 
 @pytest.mark.parametrize(
@@ -132,14 +133,14 @@ def test_before_a_refresh_only_deletions_count(source):
 def test_an_object_is_brought_from_its_address_where_the_card_says_so(kind, content, payload, card):
     source = card("activitystreams", url=f"{HOST}/c", fields={"title": "'x'"}, options={"format": kind})
 
-    (item,) = harvest(Site({"c": COLLECTION, "p2": page(act("Create", "a", 1)), "a": content}), source)[0].items
+    (item,) = harvest(ActivitySite({"c": COLLECTION, "p2": page(act("Create", "a", 1)), "a": content}), source)[0].items
 
     assert (item.key, type(item)) == (f"{HOST}/a", Record)
     assert check_compatible(source)[0].payload_type is payload
 
 
 def test_an_object_is_brought_once_however_often_it_changed(source):
-    there = Site(
+    there = ActivitySite(
         {
             "c": COLLECTION,
             "p2": page(*(act("Update", "a", day) for day in range(1, 9)), prev="p1"),
@@ -158,7 +159,7 @@ def test_an_object_is_brought_from_where_it_says_also(source):
     element["object"]["seeAlso"] = [{"id": f"{HOST}/meta", "format": "application/json"}]
 
     pages = harvest(
-        Site({"c": COLLECTION, "p2": page(element, act("Create", "b", 1)), "meta": {"name": "A"}}), source(format="json", also=True)
+        ActivitySite({"c": COLLECTION, "p2": page(element, act("Create", "b", 1)), "meta": {"name": "A"}}), source(format="json", also=True)
     )
 
     assert summary(pages) == [("b", "InvalidRecord"), ("a", "A")]
@@ -168,18 +169,18 @@ def test_an_object_is_brought_from_where_it_says_also(source):
     ("broken", "kind"), [(404, DeletedRecord), (410, DeletedRecord), (403, InvalidRecord), (500, InvalidRecord), (b"{", InvalidRecord)]
 )
 def test_an_object_that_cannot_be_brought_stops_nothing(broken, kind, source):
-    there = Site({"c": COLLECTION, "p2": page(act("Create", "a", 1), act("Create", "b", 1)), "a": broken, "b": {"name": "B"}})
+    there = ActivitySite({"c": COLLECTION, "p2": page(act("Create", "a", 1), act("Create", "b", 1)), "a": broken, "b": {"name": "B"}})
 
     assert summary(harvest(there, source(format="json"))) == [("b", "B"), ("a", kind.__name__)]
 
 
 def test_a_registry_that_goes_down_ends_the_harvest(source):
-    class Falling(Site):
+    class FailingCollection(ActivitySite):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             return super().__call__(request) if len(self.asked) < 2 else httpx.Response(503)
 
     with pytest.raises(UnavailableError):
-        harvest(Falling({"c": COLLECTION, "p2": page(act("Create", "a", 1))}), source(format="json"))
+        harvest(FailingCollection({"c": COLLECTION, "p2": page(act("Create", "a", 1))}), source(format="json"))
 
 
 def test_a_harvest_goes_on_from_each_of_its_cursors(source):
@@ -193,14 +194,14 @@ def test_pages_that_lead_in_circles_end_the_harvest(source):
     with pytest.raises(ParseError, match="repeats the page"):
         harvest(collection(p1=page(act("Create", "a", 1), prev="p2")), source())
     with pytest.raises(ParseError, match="repeats the page"):
-        harvest(Site({"c": {"type": "Collection", "first": f"{HOST}/p1"}, "p1": page(next="p1")}), source())
+        harvest(ActivitySite({"c": {"type": "Collection", "first": f"{HOST}/p1"}, "p1": page(next="p1")}), source())
 
 
 @pytest.mark.parametrize(
     "row", ["text", {"type": "Create"}, {"type": "Create", "object": {"name": "no id"}}, {"type": "Create", "object": [None]}]
 )
 def test_an_activity_that_cannot_be_read_is_reported(row, source):
-    items = harvest(Site({"c": COLLECTION, "p2": page(row, act("Create", "a", 1))}), source())[0].items
+    items = harvest(ActivitySite({"c": COLLECTION, "p2": page(row, act("Create", "a", 1))}), source())[0].items
 
     assert [type(item) for item in items] == [Record, InvalidRecord]
 
@@ -208,7 +209,7 @@ def test_an_activity_that_cannot_be_read_is_reported(row, source):
 @pytest.mark.parametrize("content", [b"{}", b"[]", b"7", b'{"type": "Person"}', b"<html>", b""])
 def test_what_is_no_collection_is_reported(content, source):
     with pytest.raises(ParseError):
-        harvest(Site({"c": content}), source())
+        harvest(ActivitySite({"c": content}), source())
 
 
 def test_an_unknown_format_is_refused(source):

@@ -19,7 +19,7 @@ def broken(body):
     return httpx.Response(200, content=body[:-9])
 
 
-class Portal:
+class CkanPortal:
     """A portal's search over *count* packages, the *poison* ones of which spoil each answer that they are in."""
 
     def __init__(self, count, poison=(), spoil=broken, deepest=10**9, most=1000, names=True):
@@ -67,7 +67,7 @@ def kinds(pages):
 )
 @pytest.mark.parametrize("spoil", [broken, crashed])
 def test_one_poison_package_costs_one_package(count, rows, poison, spoil):
-    there = Portal(count, poison, spoil)
+    there = CkanPortal(count, poison, spoil)
 
     pages = harvest(there, rows)
 
@@ -77,7 +77,7 @@ def test_one_poison_package_costs_one_package(count, rows, poison, spoil):
 
 
 def test_it_costs_requests_by_the_logarithm_of_the_page():
-    sound, there = Portal(300), Portal(300, [137])
+    sound, there = CkanPortal(300), CkanPortal(300, [137])
     harvest(sound, 100)
 
     harvest(there, 100)
@@ -86,13 +86,13 @@ def test_it_costs_requests_by_the_logarithm_of_the_page():
 
 
 def test_a_portal_that_gives_fewer_than_asked_is_read_in_pieces_all_the_same():
-    there = Portal(50, [17], most=8)
+    there = CkanPortal(50, [17], most=8)
 
     assert kinds(harvest(there, 40)) == there.truth()
 
 
 def test_a_package_whose_id_is_unknown_leaves_the_harvest_incomplete():
-    there = Portal(20, [17], names=False)
+    there = CkanPortal(20, [17], names=False)
 
     pages = harvest(there)
 
@@ -110,7 +110,7 @@ def test_a_portal_that_answers_no_search_is_not_read_in_pieces():
 
 
 def test_an_offset_that_is_refused_is_followed_by_the_ids_after_the_last():
-    there = Portal(95, deepest=30)
+    there = CkanPortal(95, deepest=30)
 
     pages = harvest(there)
 
@@ -120,7 +120,7 @@ def test_an_offset_that_is_refused_is_followed_by_the_ids_after_the_last():
 
 
 def test_an_offset_that_is_refused_by_a_portal_without_order_ends_the_run():
-    there = Portal(95, deepest=30)
+    there = CkanPortal(95, deepest=30)
     there.keys.reverse()
 
     with pytest.raises(HarvestError, match="400"):
@@ -130,7 +130,7 @@ def test_an_offset_that_is_refused_by_a_portal_without_order_ends_the_run():
 @pytest.mark.parametrize("poison", [[], [3, 17, 18]])
 @pytest.mark.parametrize("deepest", [10**9, 11])
 def test_a_run_that_is_killed_at_any_page_brings_the_same_packages(poison, deepest):
-    there = Portal(33, poison, deepest=deepest)
+    there = CkanPortal(33, poison, deepest=deepest)
     undisturbed = harvest(there, 4)
 
     killed, cursor = [], None
@@ -144,7 +144,7 @@ def test_a_run_that_is_killed_at_any_page_brings_the_same_packages(poison, deepe
 
 @pytest.mark.parametrize(("later", "message"), [(19, "shrank from 20 to 19"), (21, "grew from 20 to 21")])
 def test_a_count_that_changes_is_doubted(later, message):
-    there = Portal(20)
+    there = CkanPortal(20)
 
     def shrinking(request):
         if len(there.asked) == 1:
@@ -155,7 +155,7 @@ def test_a_count_that_changes_is_doubted(later, message):
 
 
 def test_an_offset_of_before_begins_the_search_anew():
-    pages = harvest(Portal(15), cursor="10")
+    pages = harvest(CkanPortal(15), cursor="10")
 
     assert len(kinds(pages)) == 15
     assert all(page.again for page in pages)

@@ -147,12 +147,12 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source):
 
 
 def test_a_list_that_ends_too_soon_leaves_the_harvest_incomplete(source):
-    class Short(Service):
+    class ShortService(Service):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             answer = super().__call__(request)
             return httpx.Response(200, content=answer.content.replace(b'nextRecord="51"', b'nextRecord="0"'))
 
-    pages = harvest(Short(120), source())
+    pages = harvest(ShortService(120), source())
 
     assert str(pages[-1].incomplete_reason) == "the list ended after 50 of 120 records"
 

@@ -114,7 +114,7 @@ def test_pieces_are_small_however_they_are_packed(encoding: str) -> None:
 # ---- addresses
 
 
-class Line(httpcore.NetworkBackend):
+class PartialNetwork(httpcore.NetworkBackend):
     """A network that refuses some addresses, and answers on the others from memory."""
 
     def __init__(self, *dead: str) -> None:
@@ -128,14 +128,14 @@ class Line(httpcore.NetworkBackend):
         return httpcore.MockStream([b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\n[]"])
 
 
-def through(line: Line, *answers: list[str], allow: frozenset[str] = frozenset()) -> Fetch:
+def through(line: PartialNetwork, *answers: list[str], allow: frozenset[str] = frozenset()) -> Fetch:
     left = iter(answers)
     transport = safe_transport(allow, resolve=lambda host, port: next(left), dial=line)
     return Fetch(pause=0, robots=False, retry_policy=RetryPolicy(max_attempts=1), transport=transport)
 
 
 def test_the_address_that_was_checked_is_the_one_that_is_dialled() -> None:
-    line = Line()
+    line = PartialNetwork()
 
     with through(line, ["93.184.216.34"], ["10.0.0.1"]) as door:
         assert door.get("http://registry.example/").content == b"[]"
@@ -146,7 +146,7 @@ def test_the_address_that_was_checked_is_the_one_that_is_dialled() -> None:
 
 
 def test_a_name_with_one_private_address_among_others_is_refused() -> None:
-    line = Line()
+    line = PartialNetwork()
 
     with through(line, ["93.184.216.34", "10.0.0.1"]) as door, pytest.raises(RefusedError):
         door.get("http://registry.example/")
@@ -155,7 +155,7 @@ def test_a_name_with_one_private_address_among_others_is_refused() -> None:
 
 
 def test_a_dead_address_is_passed_over_for_the_next() -> None:
-    line = Line("2606:4700::1111")
+    line = PartialNetwork("2606:4700::1111")
 
     with through(line, ["2606:4700::1111", "93.184.216.34"]) as door:
         assert door.get("http://registry.example/").content == b"[]"
@@ -165,7 +165,7 @@ def test_a_dead_address_is_passed_over_for_the_next() -> None:
 
 @pytest.mark.parametrize("found", [["93.184.216.34"], []])
 def test_a_name_that_leads_nowhere_is_an_outage(found: list[str]) -> None:
-    with through(Line("93.184.216.34"), found) as door, pytest.raises(TemporaryFetchError, match=r"is dead|has no address"):
+    with through(PartialNetwork("93.184.216.34"), found) as door, pytest.raises(TemporaryFetchError, match=r"is dead|has no address"):
         door.get("http://registry.example/")
 
 

@@ -151,12 +151,12 @@ def test_a_folder_that_goes_away_ends_the_harvest(source):
     with pytest.raises(NotFoundError):
         harvest(folder(**{"/f/sub/": 404}), source())
 
-    class Falling(Folder):
+    class FailingFolder(Folder):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             return super().__call__(request) if len(self.asked) < 3 else httpx.Response(503)
 
     with pytest.raises(UnavailableError):
-        harvest(Falling(folder().files), source())
+        harvest(FailingFolder(folder().files), source())
 
 
 def test_folders_without_end_are_reported(source):

@@ -28,7 +28,7 @@ def file(*activities: str) -> bytes:
     return f'<?xml version="1.0"?><iati-activities version="2.03">{"".join(activities)}</iati-activities>'.encode()
 
 
-class Portal:
+class IatiPortal:
     """A registry that lists *files* by their publishers' names, and the publishers' own servers."""
 
     def __init__(self, files: dict[str, bytes], **extras: str) -> None:
@@ -64,14 +64,14 @@ def keys(found: list[Page[Any]]) -> list[str | None]:
 
 
 def test_the_files_of_all_publishers_come_one_after_the_other(card):
-    found = pages(Portal({"a": file(activity("A-1"), activity("A-2")), "b": file(activity("B-1"))}), card)
+    found = pages(IatiPortal({"a": file(activity("A-1"), activity("A-2")), "b": file(activity("B-1"))}), card)
 
     assert keys(found) == ["A-1", "A-2", "B-1"]
     assert (found[-1].cursor, [page.incomplete_reason for page in found]) == (None, [None] * len(found))
 
 
 def test_a_run_goes_on_behind_each_page_that_was_kept(card):
-    portal = Portal({"a": file(activity("A-1")), "b": file(activity("B-1"))})
+    portal = IatiPortal({"a": file(activity("A-1")), "b": file(activity("B-1"))})
     whole = pages(portal, card)
 
     rests = [keys(whole[: number + 1]) + keys(pages(portal, card, cursor=page.cursor)) for number, page in enumerate(whole[:-1])]
@@ -80,15 +80,15 @@ def test_a_run_goes_on_behind_each_page_that_was_kept(card):
 
 
 def test_a_file_that_changed_meanwhile_is_read_anew(card):
-    cursor = pages(Portal({"a": file(activity("A-1"), activity("A-2"))}), card)[0].cursor
+    cursor = pages(IatiPortal({"a": file(activity("A-1"), activity("A-2"))}), card)[0].cursor
 
-    found = pages(Portal({"a": file(activity("A-0"), activity("A-1"))}), card, cursor=cursor)
+    found = pages(IatiPortal({"a": file(activity("A-0"), activity("A-1"))}), card, cursor=cursor)
 
     assert (keys(found), found[0].again) == (["A-0", "A-1"], True)
 
 
 def test_a_missing_file_costs_its_own_activities_and_leaves_the_harvest_incomplete(card):
-    found = pages(Portal({"a": b"", "b": file(activity("B-1"))}), card)
+    found = pages(IatiPortal({"a": b"", "b": file(activity("B-1"))}), card)
 
     (output,) = [item.reason for page in found for item in page.items if isinstance(item, InvalidRecord)]
     assert "https://a.example/a.xml: answered 404" in output
@@ -99,7 +99,7 @@ def test_a_missing_file_costs_its_own_activities_and_leaves_the_harvest_incomple
 def test_what_stands_before_a_fault_in_a_file_is_kept(card):
     broken = file(activity("A-1"), activity("A-2"))[:-40]
 
-    found = pages(Portal({"a": broken, "b": file(activity("B-1"))}), card)
+    found = pages(IatiPortal({"a": broken, "b": file(activity("B-1"))}), card)
 
     assert keys(found) == ["A-1", None, "B-1"]
     assert "not well-formed XML" in str(found[-1].incomplete_reason)
@@ -111,7 +111,7 @@ def test_a_registry_that_cannot_be_read_ends_the_run(card):
 
 
 def test_only_what_changed_is_asked_for(card):
-    portal = Portal({"a": file(activity("A-1"))})
+    portal = IatiPortal({"a": file(activity("A-1"))})
 
     pages(portal, card, since=datetime(2026, 1, 2, tzinfo=UTC), publishers=["x", "y"])
 
@@ -122,13 +122,13 @@ def test_only_what_changed_is_asked_for(card):
 
 @pytest.mark.parametrize(("options", "came"), [({}, ["A-1"]), ({"secondary": True}, ["A-1", "A-2"])])
 def test_secondary_reports_are_left_out_unless_configured(options, came, card):
-    portal = Portal({"a": file(activity("A-1"), activity("A-2", secondary="1"))})
+    portal = IatiPortal({"a": file(activity("A-1"), activity("A-2", secondary="1"))})
 
     assert keys(pages(portal, card, **options)) == came
 
 
 def test_files_of_secondary_publishers_are_not_asked_for(card):
-    portal = Portal({"a": file(activity("A-1"))}, publisher_source_type="secondary_source")
+    portal = IatiPortal({"a": file(activity("A-1"))}, publisher_source_type="secondary_source")
 
     assert keys(pages(portal, card)) == []
     assert [url.host for url in portal.asked] == ["registry.example"]
@@ -136,7 +136,7 @@ def test_files_of_secondary_publishers_are_not_asked_for(card):
 
 @pytest.mark.parametrize(("level", "came"), [(0, ["P", "C", "N"]), (1, ["P", "N"]), (2, ["C"])])
 def test_a_card_may_take_one_level_of_the_hierarchy(level, came, card):
-    portal = Portal({"a": file(activity("P", attributes='hierarchy="1"'), activity("C", attributes='hierarchy="2"'), activity("N"))})
+    portal = IatiPortal({"a": file(activity("P", attributes='hierarchy="1"'), activity("C", attributes='hierarchy="2"'), activity("N"))})
 
     assert keys(pages(portal, card, hierarchy=level)) == came
 

@@ -38,7 +38,7 @@ def link(page: str, target: str, below: int = 0, kind: str = "LessThanRelation")
     return f":{page} tree:relation [ {bound} tree:node :{target} ] .\n"
 
 
-class Site:
+class StreamSite:
     """A host of *pages* by path."""
 
     def __init__(self, **pages: str | int) -> None:
@@ -81,9 +81,9 @@ def summary(pages):
     }
 
 
-def by_time() -> Site:
+def by_time() -> StreamSite:
     """A stream in three pages, each with the versions of its days."""
-    return Site(
+    return StreamSite(
         s=STREAM + ":s tree:view :root .",
         root=STREAM + link("root", "a", 10) + link("root", "b", 20) + link("root", "c"),
         a=STREAM + version("x", 1, "old") + version("y", 2, "Y"),
@@ -111,7 +111,7 @@ def test_only_pages_that_may_hold_what_came_since_are_asked_for(source):
 
 @pytest.mark.parametrize("kind", ["LessThanOrEqualToRelation", "EqualToRelation", "LessThanRelation"])
 def test_each_relation_that_bounds_time_spares_its_page(kind, source):
-    there = Site(s=STREAM + link("s", "a", 10, kind) + link("s", "b"), a=version("x", 10), b=version("y", 12))
+    there = StreamSite(s=STREAM + link("s", "a", 10, kind) + link("s", "b"), a=version("x", 10), b=version("y", 12))
 
     harvest(there, source(), datetime(2026, 1, 11, tzinfo=UTC))
 
@@ -119,7 +119,7 @@ def test_each_relation_that_bounds_time_spares_its_page(kind, source):
 
 
 def test_the_digest_rests_on_the_entity_and_not_on_its_version(source):
-    first, second = (items(harvest(Site(s=STREAM + version("x", day, "same")), source())) for day in (1, 9))
+    first, second = (items(harvest(StreamSite(s=STREAM + version("x", day, "same")), source())) for day in (1, 9))
 
     assert first[0].raw == second[0].raw
     assert first[0].modified != second[0].modified
@@ -129,13 +129,13 @@ def test_a_member_that_is_a_graph_is_read_as_that_graph(source):
     said = ":s tree:member :v1 . :v1 dct:isVersionOf :x ; dct:created '2026-01-01T00:00:00Z' . "
     trig = STREAM + said + ":v1 { :x dct:title 'X' } :other { :x dct:title 'no' }"
 
-    assert summary(harvest(Site(s=trig), source())) == {"x": "X"}
+    assert summary(harvest(StreamSite(s=trig), source())) == {"x": "X"}
 
 
 def test_a_stream_without_versions_brings_its_members(source):
     stream = ":s a ldes:EventStream ; tree:member :m1 , :m2 . :m1 dct:title 'A' . :m2 dct:title 'B' ; foaf:maker [ foaf:name 'Water' ] ."
 
-    pages = harvest(Site(s=stream), source())
+    pages = harvest(StreamSite(s=stream), source())
 
     assert summary(pages) == {"m1": "A", "m2": "B"}
     assert compile_path("foaf:maker/foaf:name")(items(pages)[1].payload)[0].value == "Water"
@@ -146,7 +146,7 @@ def test_a_stream_states_its_deletion_property(path, deleted, source):
     name = "<http://www.w3.org/1999/02/22-rdf-syntax-ns#type>" if path == "a" else path
     stream = STREAM + f":s ldes:versionDeletePath {name} ; ldes:versionDeleteObject {deleted} .\n"
 
-    (item,) = items(harvest(Site(s=stream + version("x", 1, "X") + version("x", 2, "X", f"; {path} {deleted}")), source()))
+    (item,) = items(harvest(StreamSite(s=stream + version("x", 1, "X") + version("x", 2, "X", f"; {path} {deleted}")), source()))
 
     assert type(item) is DeletedRecord
 
@@ -157,11 +157,11 @@ def test_a_place_in_the_stream_decides_between_versions_of_one_time(source):
     said = version_of + "<https://schema.org/position> {0} ; dct:title '{0}' .\n"
     members = "".join(said.format(number) for number in (2, 10, 9))
 
-    assert summary(harvest(Site(s=stream + members), source())) == {"x": "10"}
+    assert summary(harvest(StreamSite(s=stream + members), source())) == {"x": "10"}
 
 
 def test_pages_that_lead_in_circles_are_read_once(source):
-    there = Site(s=STREAM + link("s", "a"), a=version("x", 1) + link("a", "b"), b=link("b", "a") + link("b", "s") + version("y", 1))
+    there = StreamSite(s=STREAM + link("s", "a"), a=version("x", 1) + link("a", "b"), b=link("b", "a") + link("b", "s") + version("y", 1))
 
     assert summary(harvest(there, source())) == {"x": "x", "y": "y"}
     assert sorted(there.asked) == ["a", "b", "s", "s"]
@@ -169,12 +169,12 @@ def test_pages_that_lead_in_circles_are_read_once(source):
 
 def test_a_page_that_is_missing_ends_the_harvest_since_it_may_hold_the_latest(source):
     with pytest.raises(NotFoundError):
-        harvest(Site(s=STREAM + link("s", "a") + link("s", "b"), a=version("x", 1), b=404), source())
+        harvest(StreamSite(s=STREAM + link("s", "a") + link("s", "b"), a=version("x", 1), b=404), source())
 
 
 def test_a_full_harvest_takes_the_view_of_the_latest_versions_and_changes_the_other(source):
     views = ":s tree:view :all , :latest . :latest ldes:retentionPolicy [ a ldes:LatestVersionSubset ; ldes:amount 1 ] ."
-    there = Site(s=STREAM + views, all=STREAM + version("x", 1), latest=STREAM + version("x", 2, "latest"))
+    there = StreamSite(s=STREAM + views, all=STREAM + version("x", 1), latest=STREAM + version("x", 2, "latest"))
 
     assert summary(harvest(there, source())) == {"x": "latest"}
     assert summary(harvest(there, source(), datetime(2026, 1, 1, tzinfo=UTC))) == {"x": "x"}
@@ -192,14 +192,14 @@ def test_a_full_harvest_takes_the_view_of_the_latest_versions_and_changes_the_ot
     ],
 )
 def test_a_stream_that_lets_members_go_leaves_the_harvest_incomplete(policy, doubted, source):
-    pages = harvest(Site(s=f"{STREAM}:s ldes:retentionPolicy [ {policy} ] . {version('x', 1)}"), source())
+    pages = harvest(StreamSite(s=f"{STREAM}:s ldes:retentionPolicy [ {policy} ] . {version('x', 1)}"), source())
 
     assert (pages[-1].incomplete_reason is not None) is doubted
 
 
 def test_a_harvest_goes_on_from_its_cursor(source):
     members = "".join(f":s tree:member :m{n:04} . :m{n:04} dct:title '{n}' .\n" for n in range(1001))
-    there = Site(s=":s a ldes:EventStream ." + members)
+    there = StreamSite(s=":s a ldes:EventStream ." + members)
 
     pages = harvest(there, source())
     rest = harvest(there, source(), cursor=pages[0].cursor)
@@ -209,7 +209,7 @@ def test_a_harvest_goes_on_from_its_cursor(source):
 
 
 def test_a_member_that_cannot_be_read_is_unreadable_alone(source):
-    (bad, good) = items(harvest(Site(s=STREAM + version("a", 1, "", "; dct:relation <http://a b>") + version("b", 1)), source()))
+    (bad, good) = items(harvest(StreamSite(s=STREAM + version("a", 1, "", "; dct:relation <http://a b>") + version("b", 1)), source()))
 
     assert [(type(element), element.key[-1]) for element in (bad, good)] == [(InvalidRecord, "a"), (Record, "b")]
 
@@ -217,7 +217,7 @@ def test_a_member_that_cannot_be_read_is_unreadable_alone(source):
 @pytest.mark.parametrize("content", [":a :b :c .", "<html>", "<a", ""])
 def test_what_is_no_stream_is_reported(content, source):
     with pytest.raises(ParseError):
-        harvest(Site(s=content), source())
+        harvest(StreamSite(s=content), source())
 
 
 @pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)

@@ -34,7 +34,7 @@ def entry(path: str, stamp: str = "", /, part: str = "url", **md: str) -> str:
     return f"<{part}><loc>{HOST}/{path}</loc>{f'<lastmod>{stamp}</lastmod>' if stamp else ''}<rs:md{content}/></{part}>"
 
 
-class Site:
+class ResourceSite:
     def __init__(self, **pages: object) -> None:
         self.pages = pages
         self.asked: list[str] = []
@@ -64,8 +64,8 @@ def summary(pages):
     return [(item.key.removeprefix(f"{HOST}/"), type(item).__name__) for page in pages for item in page.items]
 
 
-def site(**more: object) -> Site:
-    return Site(**{
+def site(**more: object) -> ResourceSite:
+    return ResourceSite(**{
         "desc": document("description", entry("cap", capability="capabilitylist")),
         "cap": document("capabilitylist", entry("all", capability="resourcelist"), entry("changes", capability="changelist")),
         "all": document("resourcelist", entry("two", part="sitemap"), entry("one", part="sitemap"), index=True),
@@ -137,12 +137,12 @@ def test_a_resource_that_cannot_be_read_stops_nothing(broken, kind, source):
 
 
 def test_a_source_that_goes_down_ends_the_harvest(source):
-    class Falling(Site):
+    class FailingResourceList(ResourceSite):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             return super().__call__(request) if len(self.asked) < 5 else httpx.Response(503)
 
     with pytest.raises(UnavailableError):
-        harvest(Falling(**site().pages), source())
+        harvest(FailingResourceList(**site().pages), source())
 
 
 def test_only_resources_that_the_card_names_are_read(source):
@@ -191,9 +191,9 @@ def package(manifest: bytes, **files: bytes) -> bytes:
     return held.getvalue()
 
 
-def dump(content: bytes) -> Site:
+def dump(content: bytes) -> ResourceSite:
     """A source that has a dump and no lists."""
-    return Site(
+    return ResourceSite(
         desc=document("description", entry("cap", capability="capabilitylist")),
         cap=document("capabilitylist", entry("dump", capability="resourcedump")),
         dump=document("resourcedump", entry("part.zip", type="application/zip")),

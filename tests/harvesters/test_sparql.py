@@ -33,7 +33,7 @@ def projects(count: int, more: str = "") -> str:
 
 
 @dataclass
-class Endpoint:
+class SourceEndpoint:
     """An endpoint over *data*: it cuts tables after *rows* and graphs after *triples*, in silence, and dies of the *poison* subjects.
 
     What stands in a query of *mute* is answered 503; *part* is answered as Virtuoso answers when its time is over; with *forms*
@@ -103,7 +103,7 @@ def source(card):
 
 
 def test_every_subject_comes_with_what_it_points_to(source):
-    there = Endpoint(projects(45))
+    there = SourceEndpoint(projects(45))
 
     pages = harvest(there, source())
 
@@ -118,7 +118,7 @@ def test_every_subject_comes_with_what_it_points_to(source):
 
 
 def test_a_graph_pattern_selects_the_records_too(source, card):
-    there = Endpoint(projects(3) + ":x dct:title 'none' .")
+    there = SourceEndpoint(projects(3) + ":x dct:title 'none' .")
 
     pages = harvest(
         there,
@@ -134,7 +134,7 @@ def test_a_graph_pattern_selects_the_records_too(source, card):
 
 @pytest.mark.parametrize("rows", [1, 7, 44])
 def test_a_listing_that_is_cut_in_silence_is_read_to_its_end(rows, source):
-    pages = harvest(Endpoint(projects(45), rows=rows), source())
+    pages = harvest(SourceEndpoint(projects(45), rows=rows), source())
 
     assert keys(pages) == [f"p{n:03}" for n in range(45)]
     assert pages[-1].incomplete_reason is None
@@ -142,7 +142,7 @@ def test_a_listing_that_is_cut_in_silence_is_read_to_its_end(rows, source):
 
 @pytest.mark.parametrize("triples", [5, 17, 60])
 def test_a_description_that_is_cut_in_silence_is_asked_for_in_parts(triples, source):
-    pages = harvest(Endpoint(projects(20), triples=triples), source())
+    pages = harvest(SourceEndpoint(projects(20), triples=triples), source())
 
     assert [type(item) for item in items(pages)] == [Record] * 20
     assert {len(item.raw.splitlines()) for item in items(pages)} == {4}
@@ -150,7 +150,7 @@ def test_a_description_that_is_cut_in_silence_is_asked_for_in_parts(triples, sou
 
 def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count(source):
     hub = ":hub " + " ; ".join(f"dct:relation {n}" for n in range(1500)) + " ."
-    there = Endpoint(hub + projects(3, "; dct:isPartOf :hub"), triples=1200)
+    there = SourceEndpoint(hub + projects(3, "; dct:isPartOf :hub"), triples=1200)
 
     pages = harvest(there, source())
 
@@ -160,7 +160,7 @@ def test_what_is_cut_behind_the_subjects_own_statements_is_noticed_by_count(sour
 
 
 def test_a_record_that_is_larger_than_the_endpoint_gives_is_unreadable_alone(source):
-    there = Endpoint(projects(9) + ":p004 " + " ; ".join(f"dct:relation {n}" for n in range(50)) + " .", triples=20)
+    there = SourceEndpoint(projects(9) + ":p004 " + " ; ".join(f"dct:relation {n}" for n in range(50)) + " .", triples=20)
 
     found = items(harvest(there, source()))
 
@@ -169,7 +169,7 @@ def test_a_record_that_is_larger_than_the_endpoint_gives_is_unreadable_alone(sou
 
 
 def test_a_record_of_which_the_endpoint_dies_is_unreadable_alone(source):
-    found = items(harvest(Endpoint(projects(50), poison=["p013"]), source()))
+    found = items(harvest(SourceEndpoint(projects(50), poison=["p013"]), source()))
 
     assert [item.key[-4:] for item in found if isinstance(item, InvalidRecord)] == ["p013"]
     assert len(found) == 50
@@ -177,36 +177,36 @@ def test_a_record_of_which_the_endpoint_dies_is_unreadable_alone(source):
 
 def test_an_endpoint_that_is_down_ends_the_harvest_under_its_own_error(source):
     with pytest.raises(UnavailableError):
-        harvest(Endpoint(projects(5), mute=["SELECT"]), source())
+        harvest(SourceEndpoint(projects(5), mute=["SELECT"]), source())
 
 
 def test_an_endpoint_that_describes_nothing_loses_its_records_and_says_so(source):
-    found = items(harvest(Endpoint(projects(3), mute=["CONSTRUCT"]), source()))
+    found = items(harvest(SourceEndpoint(projects(3), mute=["CONSTRUCT"]), source()))
 
     assert [(type(item), "answered 503" in item.reason) for item in found] == [(InvalidRecord, True)] * 3
 
 
 def test_a_listing_that_is_too_much_is_asked_for_in_smaller_pages(source):
-    there = Endpoint(projects(45), mute=["LIMIT 1000", "LIMIT 250", "LIMIT 62"])
+    there = SourceEndpoint(projects(45), mute=["LIMIT 1000", "LIMIT 250", "LIMIT 62"])
 
     assert len(items(harvest(there, source()))) == 45
     assert sum("LIMIT 15" in query for query in there.asked) == 4
 
 
 def test_a_count_that_is_not_reached_leaves_the_harvest_incomplete(source):
-    class Short(Endpoint):
+    class ShortEndpoint(SourceEndpoint):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             answer = super().__call__(request)
             lost = "LIMIT" in request.url.params["query"]
             return httpx.Response(200, json={**answer.json(), "results": {"bindings": []}}) if lost and len(self.asked) > 3 else answer
 
-    pages = harvest(Short(projects(45)), source(page=30))
+    pages = harvest(ShortEndpoint(projects(45)), source(page=30))
 
     assert str(pages[-1].incomplete_reason) == "the endpoint listed 30 of 45 records"
 
 
 def test_an_endpoint_that_does_not_count_leaves_the_harvest_incomplete(source):
-    pages = harvest(Endpoint(projects(5), mute=["COUNT(DISTINCT ?subject)"]), source())
+    pages = harvest(SourceEndpoint(projects(5), mute=["COUNT(DISTINCT ?subject)"]), source())
 
     assert len(items(pages)) == 5
     assert str(pages[-1].incomplete_reason).startswith("the endpoint does not count its records")
@@ -214,11 +214,11 @@ def test_an_endpoint_that_does_not_count_leaves_the_harvest_incomplete(source):
 
 def test_an_answer_that_says_to_be_a_part_is_none(source):
     with pytest.raises(ParseError, match="returned a partial result"):
-        harvest(Endpoint(projects(5), part=True), source())
+        harvest(SourceEndpoint(projects(5), part=True), source())
 
 
 def test_only_what_changed_is_asked_for_where_all_have_dates(source):
-    there = Endpoint(projects(28))
+    there = SourceEndpoint(projects(28))
 
     pages = harvest(there, source(), datetime(2026, 1, 27, 8, tzinfo=UTC))
 
@@ -227,7 +227,7 @@ def test_only_what_changed_is_asked_for_where_all_have_dates(source):
 
 
 def test_all_are_read_where_one_has_no_date(source):
-    there = Endpoint(projects(28) + ":q a foaf:Project .")
+    there = SourceEndpoint(projects(28) + ":q a foaf:Project .")
 
     pages = harvest(there, source(), datetime(2026, 1, 27, 8, tzinfo=UTC))
 
@@ -235,7 +235,7 @@ def test_all_are_read_where_one_has_no_date(source):
 
 
 def test_a_harvest_goes_on_from_each_of_its_cursors(source):
-    there = Endpoint(projects(45))
+    there = SourceEndpoint(projects(45))
     whole = harvest(there, source(size=10))
 
     for number, page in enumerate(whole[:-1], 1):
@@ -243,7 +243,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source):
 
 
 def test_an_iri_that_is_none_is_unreadable_and_goes_into_no_query(source):
-    class Loose(Endpoint):
+    class Loose(SourceEndpoint):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             answer = super().__call__(request)
             return httpx.Response(200, content=answer.content.replace(b"/p001", b"/p001> } DROP"), headers=answer.headers)
@@ -257,7 +257,7 @@ def test_an_iri_that_is_none_is_unreadable_and_goes_into_no_query(source):
 
 
 def test_addresses_stay_short(source):
-    there = Endpoint("".join(f"<https://registry.example/{'x' * 900}{n}> a foaf:Project .\n" for n in range(12)))
+    there = SourceEndpoint("".join(f"<https://registry.example/{'x' * 900}{n}> a foaf:Project .\n" for n in range(12)))
 
     assert len(items(harvest(there, source()))) == 12
     assert max(len(query) for query in there.asked) < 9000
@@ -300,7 +300,7 @@ def test_a_card_with_a_wrong_option_is_refused(options, why, card):
 
 
 def test_no_query_has_a_word_of_the_registrys_own(source):
-    there = Endpoint(projects(2, "; dct:description '''} DROP ALL ; {'''"))
+    there = SourceEndpoint(projects(2, "; dct:description '''} DROP ALL ; {'''"))
 
     harvest(there, source())
 
@@ -308,7 +308,7 @@ def test_no_query_has_a_word_of_the_registrys_own(source):
 
 
 def test_an_endpoint_that_takes_forms_only_is_asked_by_post(source):
-    there = Endpoint(projects(30), forms=True)
+    there = SourceEndpoint(projects(30), forms=True)
 
     found = items(harvest(there, source(method="post")))
 

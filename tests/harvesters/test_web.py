@@ -37,7 +37,7 @@ def sitemap(*pages: str, kind: str = "url", stamps: dict[str, str] | None = None
     return f'<?xml version="1.0"?><{root} xmlns="http://www.sitemaps.org/schemas/sitemap/0.9">{text}</{root}>'.encode()
 
 
-class Site:
+class Website:
     """A site of *pages* by path; a number is a status."""
 
     def __init__(self, pages: dict[str, object]) -> None:
@@ -83,24 +83,24 @@ def event(name: str) -> str:
     [(JSON_LD, "/w", "Wells"), (MICRODATA, "/forum", "Forum"), (RDFA, "/p#this", "Puits"), (event("E"), "/p", "E")],
 )
 def test_a_page_is_read_whatever_its_markup(page, key, title, source):
-    (record,) = items(harvest(Site({"/sitemap.xml": sitemap("/p"), "/p": page}), source()))
+    (record,) = items(harvest(Website({"/sitemap.xml": sitemap("/p"), "/p": page}), source()))
 
     assert record.key == HOST + key
     assert compile_path("schema:name")(record.payload)[0].value == title
 
 
 def test_parts_of_an_event_are_its_parts(source):
-    (record,) = items(harvest(Site({"/sitemap.xml": sitemap("/p"), "/p": MICRODATA}), source()))
+    (record,) = items(harvest(Website({"/sitemap.xml": sitemap("/p"), "/p": MICRODATA}), source()))
 
     assert [term.value for term in compile_path("schema:location/schema:name")(record.payload)] == ["Hall"]
 
 
 def test_a_single_page_is_read_without_a_sitemap(source):
-    assert paths(harvest(Site({"/p": MICRODATA}), source("/p"))) == ["/forum"]
+    assert paths(harvest(Website({"/p": MICRODATA}), source("/p"))) == ["/forum"]
 
 
 def test_an_index_leads_to_its_sitemaps_packed_or_not(source):
-    there = Site({
+    there = Website({
         "/sitemap.xml": sitemap("/b.xml.gz", "/a.txt", kind="sitemap"), "/b.xml.gz": gzip.compress(sitemap("/2", "/3")),
         "/a.txt": f"{HOST}/1\n\n".encode(), **{f"/{n}": event(f"E{n}") for n in (1, 2, 3)},
     })  # fmt: skip
@@ -109,14 +109,14 @@ def test_an_index_leads_to_its_sitemaps_packed_or_not(source):
 
 
 def test_robots_txt_names_the_sitemaps(source):
-    there = Site({"/robots.txt": f"User-agent: *\nDisallow:\nSitemap: {HOST}/s.xml\n", "/s.xml": sitemap("/1"), "/1": event("E")})
+    there = Website({"/robots.txt": f"User-agent: *\nDisallow:\nSitemap: {HOST}/s.xml\n", "/s.xml": sitemap("/1"), "/1": event("E")})
 
     assert paths(harvest(there, source("/robots.txt"))) == ["/1"]
 
 
 def test_only_what_changed_is_asked_for(source):
     stamps = {"/1": "2026-01-01", "/2": "2026-01-30T10:00:00+02:00"}
-    there = Site({"/sitemap.xml": sitemap("/1", "/2", "/3", stamps=stamps), **{f"/{n}": event(f"E{n}") for n in (1, 2, 3)}})
+    there = Website({"/sitemap.xml": sitemap("/1", "/2", "/3", stamps=stamps), **{f"/{n}": event(f"E{n}") for n in (1, 2, 3)}})
 
     pages = harvest(there, source(), datetime(2026, 1, 31, tzinfo=UTC))
 
@@ -126,7 +126,7 @@ def test_only_what_changed_is_asked_for(source):
 
 def test_an_index_spares_the_sitemaps_that_have_not_changed(source):
     stamps = {"/a.xml": "2025-01-01", "/b.xml": "2026-02-01"}
-    there = Site({"/sitemap.xml": sitemap("/a.xml", "/b.xml", kind="sitemap", stamps=stamps), "/b.xml": sitemap("/2"), "/2": event("E")})
+    there = Website({"/sitemap.xml": sitemap("/a.xml", "/b.xml", kind="sitemap", stamps=stamps), "/b.xml": sitemap("/2"), "/2": event("E")})
 
     harvest(there, source(), datetime(2026, 1, 31, tzinfo=UTC))
 
@@ -134,7 +134,7 @@ def test_an_index_spares_the_sitemaps_that_have_not_changed(source):
 
 
 def test_a_page_that_is_not_there_is_gone(source):
-    pages = harvest(Site({"/sitemap.xml": sitemap("/1", "/2"), "/1": 410, "/2": event("E")}), source())
+    pages = harvest(Website({"/sitemap.xml": sitemap("/1", "/2"), "/1": 410, "/2": event("E")}), source())
 
     assert items(pages)[0] == DeletedRecord(f"{HOST}/1")
     assert pages[-1].incomplete_reason is None
@@ -144,37 +144,37 @@ def test_a_page_that_is_not_there_is_gone(source):
     "fault", [500, 403, httpx.Response(200, content=b'<html><script type="application/ld+json">{"@type":</script></html>')]
 )
 def test_a_page_that_cannot_be_read_stops_nothing_but_leaves_the_harvest_incomplete(fault, source):
-    pages = harvest(Site({"/sitemap.xml": sitemap("/1", "/2"), "/1": fault, "/2": event("E")}), source())
+    pages = harvest(Website({"/sitemap.xml": sitemap("/1", "/2"), "/1": fault, "/2": event("E")}), source())
 
     assert [(type(item), item.key.removeprefix(HOST)) for item in items(pages)] == [(InvalidRecord, "/1"), (Record, "/2")]
     assert f"{HOST}/1" in str(pages[-1].incomplete_reason)
 
 
 def test_a_site_that_goes_down_ends_the_harvest(source):
-    class Falling(Site):
+    class FailingWebsite(Website):
         def __call__(self, request: httpx.Request) -> httpx.Response:
             return super().__call__(request) if len(self.asked) < 3 else httpx.Response(503)
 
     with pytest.raises(UnavailableError):
-        harvest(Falling({"/sitemap.xml": sitemap("/1", "/2", "/3", "/4"), **{f"/{n}": event("E") for n in range(5)}}), source())
+        harvest(FailingWebsite({"/sitemap.xml": sitemap("/1", "/2", "/3", "/4"), **{f"/{n}": event("E") for n in range(5)}}), source())
 
 
 def test_a_broken_script_spoils_no_other(source):
     page = '<html><script type="application/ld+json">{"a":</script>' + event("E")
 
-    assert [type(item) for item in items(harvest(Site({"/sitemap.xml": sitemap("/1"), "/1": page}), source()))] == [Record]
+    assert [type(item) for item in items(harvest(Website({"/sitemap.xml": sitemap("/1"), "/1": page}), source()))] == [Record]
 
 
 def test_pages_of_other_hosts_and_other_paths_are_left_alone(source):
     foreign = sitemap("/projects/1", "/about").replace(b"</urlset>", b"<url><loc>https://elsewhere.example/projects/2</loc></url></urlset>")
-    there = Site({"/sitemap.xml": foreign, "/projects/1": event("E"), "/about": event("A")})
+    there = Website({"/sitemap.xml": foreign, "/projects/1": event("E"), "/about": event("A")})
 
     assert paths(harvest(there, source(only="/projects/"))) == ["/projects/1"]
     assert there.asked == ["/sitemap.xml", "/projects/1"]
 
 
 def test_a_harvest_goes_on_from_each_of_its_cursors(source):
-    there = Site({
+    there = Website({
         "/sitemap.xml": sitemap("/a.xml", "/b.xml", kind="sitemap"), "/a.xml": sitemap("/1", "/2"), "/b.xml": sitemap("/3", "/0"),
         **{f"/{n}": event(f"E{n}") for n in range(4)},
     })  # fmt: skip
@@ -187,7 +187,7 @@ def test_a_harvest_goes_on_from_each_of_its_cursors(source):
 
 
 def test_a_harvest_whose_sitemap_is_gone_begins_anew(source):
-    there = Site({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/1"), "/1": event("E")})
+    there = Website({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/1"), "/1": event("E")})
 
     pages = harvest(there, source(), cursor='{"v":2,"map":"https://registry.example/old.xml","last":"https://registry.example/x"}')
 
@@ -196,7 +196,7 @@ def test_a_harvest_whose_sitemap_is_gone_begins_anew(source):
 
 
 def test_sitemaps_that_hold_each_other_end(source):
-    there = Site({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/sitemap.xml", kind="sitemap")})
+    there = Website({"/sitemap.xml": sitemap("/a.xml", kind="sitemap"), "/a.xml": sitemap("/sitemap.xml", kind="sitemap")})
 
     with pytest.raises(ParseError, match="its sitemaps do not end"):
         harvest(there, source())
@@ -215,12 +215,12 @@ def test_sitemaps_that_hold_each_other_end(source):
 )
 def test_what_is_no_sitemap_is_reported(content, why, source):
     with pytest.raises(ParseError, match=why):
-        harvest(Site({"/sitemap.xml": content}), source())
+        harvest(Website({"/sitemap.xml": content}), source())
 
 
 def test_a_denied_sitemap_ends_the_harvest(source):
     with pytest.raises(ForbiddenError):
-        harvest(Site({"/sitemap.xml": 403}), source())
+        harvest(Website({"/sitemap.xml": 403}), source())
 
 
 @pytest.mark.parametrize(("head", "charset"), [("", "utf-8"), ('<meta charset="koi8-r">', "koi8-r"), ("", "cp1252"), ("", "utf-16")])
@@ -228,7 +228,7 @@ def test_a_page_is_decoded_as_browsers_do(head, charset, source):
     name = {"koi8-r": "Колодцы", "cp1252": "Été"}.get(charset, "Été Колодцы")
     page = head + event(name)
 
-    (record,) = items(harvest(Site({"/sitemap.xml": sitemap("/p"), "/p": page.encode(charset)}), source()))
+    (record,) = items(harvest(Website({"/sitemap.xml": sitemap("/p"), "/p": page.encode(charset)}), source()))
 
     assert compile_path("schema:name")(record.payload)[0].value == name
 
@@ -236,7 +236,7 @@ def test_a_page_is_decoded_as_browsers_do(head, charset, source):
 def test_an_address_that_is_none_stays_a_text(source):
     page = event("E").replace('"name"', '"url":"not an address","name"')
 
-    (record,) = items(harvest(Site({"/sitemap.xml": sitemap("/p"), "/p": page}), source()))
+    (record,) = items(harvest(Website({"/sitemap.xml": sitemap("/p"), "/p": page}), source()))
 
     assert b'"https://registry.example/not an address"' in record.raw
 
@@ -270,7 +270,7 @@ def test_the_real_pages_are_read(source):
     for file in files:
         with suppress(ParseError):
             found[file.name] = len(
-                [element for element in items(harvest(Site({"/p": file.read_bytes()}), source("/p"))) if isinstance(element, Record)]
+                [element for element in items(harvest(Website({"/p": file.read_bytes()}), source("/p"))) if isinstance(element, Record)]
             )
 
     assert len(files) == 29
@@ -279,4 +279,4 @@ def test_the_real_pages_are_read(source):
 
 def test_a_page_that_holds_no_record_is_reported(source):
     with pytest.raises(ParseError, match="is a page without a record of a known class"):
-        harvest(Site({"/p": "<html><p>Hello</p></html>"}), source("/p"))
+        harvest(Website({"/p": "<html><p>Hello</p></html>"}), source("/p"))

@@ -76,7 +76,7 @@ def balanced(port: int, *urls: str) -> Iterator[str]:
     """Yield the address of a balancer on *port* before *urls*; it passes bytes on and knows nothing of what they say."""
     turns = cycle((part.hostname, part.port) for part in map(urlsplit, urls))
 
-    class Handler(socketserver.BaseRequestHandler):
+    class BalancerHandler(socketserver.BaseRequestHandler):
         def handle(self) -> None:
             with socket.create_connection(next(turns)) as there:
                 ends = {self.request: there, there: self.request}
@@ -90,7 +90,7 @@ def balanced(port: int, *urls: str) -> Iterator[str]:
     class Server(socketserver.ThreadingTCPServer):
         daemon_threads = allow_reuse_address = True
 
-    with Server(("127.0.0.1", port), Handler) as server:
+    with Server(("127.0.0.1", port), BalancerHandler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         try:

@@ -16,7 +16,7 @@ class Killed(BaseException):
     """The process ends here."""
 
 
-class Mortal:
+class KilledStore:
     """A store whose process is killed before its removal number *at*."""
 
     def __init__(self, store: Store, at: int) -> None:
@@ -44,7 +44,7 @@ def filled() -> Store:
 
 def cut_off(store: Store, at: int) -> bool:
     try:
-        replace_graph(Mortal(store, at), GRAPH, [NEW])  # type: ignore[arg-type]
+        replace_graph(KilledStore(store, at), GRAPH, [NEW])  # type: ignore[arg-type]
     except Killed:
         return True
     return False

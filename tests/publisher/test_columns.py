@@ -17,7 +17,7 @@ from columns_ready import columns_answer
 from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 from pyoxigraph import Literal, Quad, QueryResultsFormat, Store
 from random_queries import GRAPHS, NODES, PREDICATES, QueryGenerator, random_quads, typed
-from w3c_suite import SUITE, Case, cases, load, result_set, table
+from w3c_suite import SUITE, SparqlCase, cases, load, result_set, table
 
 from journal.journal import Journal
 from publisher.projections.journal_reader import JournalReader
@@ -83,7 +83,7 @@ def test_what_is_compiled_of_the_w3c_suite_is_right(tmp_path: Path) -> None:
     assert len(right) >= 45
 
 
-def _forced(case: Case, columns: ColumnEngine) -> bytes | None:
+def _forced(case: SparqlCase, columns: ColumnEngine) -> bytes | None:
     base = case.query.as_uri()
     try:
         query = columns.compile(in_written_order(case.query.read_text("utf-8"), base), base)
@@ -92,7 +92,7 @@ def _forced(case: Case, columns: ColumnEngine) -> bytes | None:
         return None
 
 
-def _wanted(case: Case) -> object:
+def _wanted(case: SparqlCase) -> object:
     assert case.result
     form = FORMATS.get(case.result.suffix)
     return table(case.result.read_bytes(), form) if form else result_set(case.result)

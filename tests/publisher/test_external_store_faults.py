@@ -40,7 +40,7 @@ OVER_EACH = pytest.mark.parametrize("name", ["oxigraph", "virtuoso"])
 
 
 @dataclass
-class Site:
+class StoreSite:
     """A publisher at *url* whose data are in *data*, over a store on *port* whose files are in *folder*."""
 
     name: str
@@ -94,14 +94,14 @@ class Site:
 
 
 @contextmanager
-def _site(name: str, world: Path, folder: Path) -> Iterator[Site]:
+def _site(name: str, world: Path, folder: Path) -> Iterator[StoreSite]:
     if why := missing(name):
         pytest.skip(why)
     data = shutil.copytree(world, folder / "data", ignore=shutil.ignore_patterns("store", "scratch"))
     with ExitStack() as engines:
         port = free_port()
         engine = engines.enter_context(started(name, folder / "store", port=port))
-        site = Site(name, data, folder / "store", port, engine, engines)
+        site = StoreSite(name, data, folder / "store", port, engine, engines)
         with served(data, engine.address.environment()) as site.url:
             settle(site.url)
             yield site

@@ -99,6 +99,20 @@ def test_a_finding_has_the_plural_and_the_full_stop_of_its_language(language, on
     assert found == [one, many]
 
 
+@pytest.mark.parametrize(("language", "shown"), [("ar", "\u2068C7 e-Government\u2069 (20)"), ("fr", "C7 e-Government (20)")])
+def test_a_name_in_another_script_does_not_reorder_a_finding(language, shown):
+    line = "http://names.example/line"
+
+    class Names(FacetLabels):
+        def short(self, facet: str, code: str) -> str:
+            return "C7 e-Government"
+
+    with use_language(language):
+        sentence = overview({"line": {line: 20}}, Names(Iris(BASE), {}), 20)
+
+    assert shown in sentence
+
+
 def test_a_word_that_nobody_has_translated_stays_english():
     assert load_translations("fr").gettext("no such word") == "no such word"
     assert load_translations("xx").gettext("Search") == "Search"

@@ -27,7 +27,7 @@ SMALL = "SELECT * { ?s ?p ?o } LIMIT 1"
 LIMITS = Limits(seconds=1.5, memory=1 << 30, rows=5_000)
 
 
-class Quiet(uvicorn.Server):
+class SignalFreeServer(uvicorn.Server):
     """A server that leaves the signals to the tests."""
 
     def install_signal_handlers(self) -> None:
@@ -40,7 +40,7 @@ async def serving(data: Path, limits: Limits) -> AsyncIterator[httpx.AsyncClient
     rows = (f'A <https://x.org/s{n}> <https://x.org/p> "{n}" <https://x.org/g> .' for n in range(3_000))
     Journal(data / "journal").append(rows, run="r", time=WHEN)
     service = QueryService(data, Iris(), limits, readers=2)
-    running = Quiet(uvicorn.Config(create_app(service), port=0, log_level="critical", lifespan="on"))
+    running = SignalFreeServer(uvicorn.Config(create_app(service), port=0, log_level="critical", lifespan="on"))
     task = asyncio.create_task(running.serve())
     await wait_until_async(lambda: running.started or task.done(), "the server to start", pause=0.01)
     await service.wait_until_current()

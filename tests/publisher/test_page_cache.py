@@ -19,7 +19,7 @@ from publisher.http.page_cache import PageCacheMiddleware
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 
 
-class Site:
+class CountingApp:
     """An app that counts what it makes; *version* is what it shows, *time* the clock."""
 
     def __init__(self) -> None:
@@ -37,12 +37,12 @@ class Site:
 
 
 @pytest.fixture
-def site() -> Site:
-    return Site()
+def site() -> CountingApp:
+    return CountingApp()
 
 
 @pytest_asyncio.fixture
-async def browser(site: Site) -> AsyncIterator[httpx.AsyncClient]:
+async def browser(site: CountingApp) -> AsyncIterator[httpx.AsyncClient]:
     app = LocaleMiddleware(PageCacheMiddleware(site, lambda: site.version, lambda: site.time))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://kept.example", headers=BROWSER) as client:
         yield client

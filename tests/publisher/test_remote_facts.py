@@ -20,7 +20,7 @@ class Answer(io.BytesIO):
     headers = Message()
 
 
-class Endpoint:
+class CountingEndpoint:
     """A store with two statements in each of GRAPHS, that counts its questions and refuses more than *most* graphs in one."""
 
     def __init__(self, most: int = 1000) -> None:
@@ -41,7 +41,7 @@ class Endpoint:
         return Answer(result)
 
 
-def read(endpoint: Endpoint) -> list[set[Quad]]:
+def read(endpoint: CountingEndpoint) -> list[set[Quad]]:
     known = RemoteQuads(endpoint, STANDARD)
     known.expect(GRAPHS, ())
     return [set(known.quads_for_pattern(None, None, None, NamedNode(graph))) for graph in GRAPHS]
@@ -49,7 +49,7 @@ def read(endpoint: Endpoint) -> list[set[Quad]]:
 
 @pytest.mark.parametrize(("most", "questions"), [(1000, 3), (30, 11)])
 def test_graphs_that_are_expected_are_asked_for_together_and_fewer_where_the_store_ends_early(most, questions):
-    endpoint = Endpoint(most)
+    endpoint = CountingEndpoint(most)
 
     found = read(endpoint)
 
@@ -58,7 +58,7 @@ def test_graphs_that_are_expected_are_asked_for_together_and_fewer_where_the_sto
 
 
 def test_a_graph_that_nobody_expected_is_asked_for_by_itself():
-    endpoint = Endpoint()
+    endpoint = CountingEndpoint()
     known = RemoteQuads(endpoint, STANDARD)
 
     found = set(known.quads_for_pattern(None, None, None, NamedNode(GRAPHS[7])))
@@ -68,4 +68,4 @@ def test_a_graph_that_nobody_expected_is_asked_for_by_itself():
 
 def test_a_store_that_gives_not_even_one_graph_whole_says_so():
     with pytest.raises(EndpointError):
-        read(Endpoint(0))
+        read(CountingEndpoint(0))

@@ -191,7 +191,7 @@ async def test_a_format_that_the_status_has_not_is_refused(client: httpx.AsyncCl
     assert (await client.get(f"/status?{query}")).status_code == 406
 
 
-class Clock:
+class FixedClock:
     """A clock that stands where it is put."""
 
     def __init__(self, at: datetime) -> None:
@@ -202,12 +202,12 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock(NOW)
+def clock() -> FixedClock:
+    return FixedClock(NOW)
 
 
 @pytest.fixture
-def follower(tmp_path: Path, clock: Clock) -> Iterator[Runner[EmbeddedStore]]:
+def follower(tmp_path: Path, clock: FixedClock) -> Iterator[Runner[EmbeddedStore]]:
     """Open a follower of a journal of one entry and a status file, by *clock*."""
     journal = Journal(tmp_path / "journal")
     journal.append(["A <https://x.org/s> <https://x.org/p> <https://x.org/o> <https://x.org/g> ."], run="r", time=NOW)
@@ -224,7 +224,7 @@ def shown(follower: Runner[EmbeddedStore]) -> set[str]:
     return {quad.object.value.rpartition("#")[2] for quad in found}
 
 
-def test_the_store_turns_a_source_late_at_its_instant_though_no_file_changed(follower: Runner[EmbeddedStore], clock: Clock) -> None:
+def test_the_store_turns_a_source_late_at_its_instant_though_no_file_changed(follower: Runner[EmbeddedStore], clock: FixedClock) -> None:
     follower.step()
     before = shown(follower)
     clock.at = NOW + 2 * DAY - timedelta(seconds=1)

@@ -17,7 +17,7 @@ import httpx
 import pytest
 import pytest_asyncio
 from pyoxigraph import QueryResultsFormat, RdfFormat, Store
-from w3c_suite import SUITE, Case, cases, graph, load, result_set, table
+from w3c_suite import SUITE, SparqlCase, cases, graph, load, result_set, table
 
 from publisher.app import create_app
 from publisher.store.query_service import QueryService
@@ -41,7 +41,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 
 @dataclass
-class Endpoint:
+class SuiteEndpoint:
     """A store whose store is another for each case, and a client of its endpoint."""
 
     service: QueryService
@@ -50,7 +50,7 @@ class Endpoint:
     held: tuple[object, ...] = ()
     number: int = 0
 
-    async def show(self, case: Case) -> None:
+    async def show(self, case: SparqlCase) -> None:
         """Put the data of *case* in the store."""
         if (case.default, case.named) != self.held:
             load(self.store, case)
@@ -61,7 +61,7 @@ class Endpoint:
             await self.service.refresh()
             self.held = (case.default, case.named)
 
-    async def ask(self, case: Case, form: str) -> httpx.Response:
+    async def ask(self, case: SparqlCase, form: str) -> httpx.Response:
         """Ask the query of *case*, whose relative IRIs stand under its file's."""
         text = f"BASE <{case.query.as_uri()}>\n" + case.query.read_text("utf-8")
         headers = {"Content-Type": "application/sparql-query", "Accept": form}
@@ -69,11 +69,11 @@ class Endpoint:
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def endpoint(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Endpoint]:
+async def endpoint(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[SuiteEndpoint]:
     data = tmp_path_factory.mktemp("w3c")
     service = QueryService(data, Iris(), Limits(), readers=1, follow=False)
     async with service, httpx.AsyncClient(transport=httpx.ASGITransport(create_app(service)), base_url="http://w3c.test") as client:
-        yield Endpoint(service, Store(str(data / "store")), client)
+        yield SuiteEndpoint(service, Store(str(data / "store")), client)
 
 
 @pytest.fixture(autouse=True)
@@ -100,7 +100,7 @@ async def test_the_suite_is_there() -> None:
 
 @pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("case", EVALUATED, ids=lambda case: case.name)
-async def test_a_query_has_the_answer_of_the_suite(case: Case, endpoint: Endpoint) -> None:
+async def test_a_query_has_the_answer_of_the_suite(case: SparqlCase, endpoint: SuiteEndpoint) -> None:
     await endpoint.show(case)
     assert case.result
 
@@ -111,8 +111,8 @@ async def test_a_query_has_the_answer_of_the_suite(case: Case, endpoint: Endpoin
 
 @pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("case", RIGHT, ids=lambda case: case.name)
-async def test_a_right_query_is_answered(case: Case, endpoint: Endpoint) -> None:
-    await endpoint.show(Case("", "", case.query))
+async def test_a_right_query_is_answered(case: SparqlCase, endpoint: SuiteEndpoint) -> None:
+    await endpoint.show(SparqlCase("", "", case.query))
 
     answer = await endpoint.ask(case, "*/*")
 
@@ -121,8 +121,8 @@ async def test_a_right_query_is_answered(case: Case, endpoint: Endpoint) -> None
 
 @pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("case", WRONG, ids=lambda case: case.name)
-async def test_a_wrong_query_is_refused(case: Case, endpoint: Endpoint) -> None:
-    await endpoint.show(Case("", "", case.query))
+async def test_a_wrong_query_is_refused(case: SparqlCase, endpoint: SuiteEndpoint) -> None:
+    await endpoint.show(SparqlCase("", "", case.query))
 
     answer = await endpoint.ask(case, "*/*")
 
@@ -131,15 +131,15 @@ async def test_a_wrong_query_is_refused(case: Case, endpoint: Endpoint) -> None:
 
 @pytest.mark.suite("w3c-sparql11")
 @pytest.mark.parametrize("case", REFUSED, ids=lambda case: case.name)
-async def test_a_query_that_asks_elsewhere_is_refused(case: Case, endpoint: Endpoint) -> None:
-    await endpoint.show(Case("", "", case.query))
+async def test_a_query_that_asks_elsewhere_is_refused(case: SparqlCase, endpoint: SuiteEndpoint) -> None:
+    await endpoint.show(SparqlCase("", "", case.query))
 
     answer = await endpoint.ask(case, "*/*")
 
     assert (answer.status_code, answer.json()["title"]) == (400, "SERVICE is not supported")
 
 
-async def _compared(case: Case, result: Path, endpoint: Endpoint) -> tuple[object, object]:
+async def _compared(case: SparqlCase, result: Path, endpoint: SuiteEndpoint) -> tuple[object, object]:
     """Return what the suite wants and what was answered, in the same format where the suite's is one of ours."""
     data, suffix = result.read_bytes(), result.suffix
     if suffix == ".csv":
@@ -155,7 +155,7 @@ async def _compared(case: Case, result: Path, endpoint: Endpoint) -> tuple[objec
     return graph(data, form_of_graph, result.as_uri()), graph(found, form_of_graph, "http://w3c.test/")
 
 
-async def _answer(case: Case, endpoint: Endpoint, form: str) -> bytes:
+async def _answer(case: SparqlCase, endpoint: SuiteEndpoint, form: str) -> bytes:
     answer = await endpoint.ask(case, form)
     assert answer.status_code == 200, answer.text
     assert answer.headers["content-type"].startswith(form)

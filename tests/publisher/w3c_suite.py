@@ -63,7 +63,7 @@ class Facts:
 
 
 @dataclass(frozen=True)
-class Case:
+class SparqlCase:
     """One entry: *kind* is its class's local name; the graphs go by file, *result* None for a test of syntax."""
 
     name: str
@@ -74,7 +74,7 @@ class Case:
     result: Path | None = None
 
 
-def cases(manifest: Path) -> Iterator[Case]:
+def cases(manifest: Path) -> Iterator[SparqlCase]:
     """Yield the entries of *manifest* and of those that it includes."""
     facts, here = Facts(manifest), NamedNode(manifest.as_uri())
     for file in facts.items(facts.one(here, MF + "include")):
@@ -84,7 +84,7 @@ def cases(manifest: Path) -> Iterator[Case]:
         query = facts.one(action, QT + "query") or action
         if not isinstance(query, NamedNode) or action is None:
             continue  # a test of a protocol, or of an update
-        yield Case(
+        yield SparqlCase(
             f"{manifest.parent.name}/{str(entry).rpartition('#')[2].rstrip('>')}",
             local(facts.one(entry, RDF + "type")),
             path(query),
@@ -105,7 +105,7 @@ def path(node: Node) -> Path:
     return Path(node.value.removeprefix("file://"))
 
 
-def load(store: Store, case: Case) -> None:
+def load(store: Store, case: SparqlCase) -> None:
     """Make *store* hold the graphs of *case*, and nothing else."""
     store.clear()
     for file in case.default:

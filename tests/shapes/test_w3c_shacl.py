@@ -38,7 +38,7 @@ KNOWN = {
 
 
 @dataclass(frozen=True)
-class Case:
+class ShaclCase:
     """One entry of a manifest: its data, its shapes, and the results that it wants; None: that the shapes are refused."""
 
     name: str
@@ -47,7 +47,7 @@ class Case:
     wanted: ResultCounts | None
 
 
-def _cases(manifest: Path) -> Iterator[Case]:
+def _cases(manifest: Path) -> Iterator[ShaclCase]:
     base = manifest.as_uri()
     read = graph(manifest.read_text("utf-8"), ox.RdfFormat.TURTLE, base)
     for include in read.objects(URIRef(base), MF.include):
@@ -55,7 +55,7 @@ def _cases(manifest: Path) -> Iterator[Case]:
     for entries in read.objects(URIRef(base), MF.entries):
         for entry in read.items(entries):
             action = read.value(entry, MF.action)
-            yield Case(
+            yield ShaclCase(
                 name=f"{manifest.parent.relative_to(SUITE)}/{str(entry).rpartition('/')[2].rpartition('#')[2]}",
                 data=_path(read.value(action, SHT.dataGraph)),
                 shapes=_path(read.value(action, SHT.shapesGraph)),
@@ -108,7 +108,7 @@ def test_the_suite_is_there() -> None:
 @pytest.mark.suite("w3c-shacl")
 @pytest.mark.parametrize("name", get_args(EngineName))
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-def test_w3c(case: Case, name: EngineName, request: pytest.FixtureRequest) -> None:
+def test_w3c(case: ShaclCase, name: EngineName, request: pytest.FixtureRequest) -> None:
     if known := KNOWN.get((name, case.name)):
         request.applymarker(pytest.mark.xfail(reason=known, strict=True))
 
@@ -117,7 +117,7 @@ def test_w3c(case: Case, name: EngineName, request: pytest.FixtureRequest) -> No
     assert actual == case.wanted
 
 
-def _run(case: Case, name: EngineName) -> ResultCounts | None:
+def _run(case: ShaclCase, name: EngineName) -> ResultCounts | None:
     data = "".join(f"{quad.triple} .\n" for quad in ox.parse(path=case.data, format=ox.RdfFormat.TURTLE, base_iri=case.data.as_uri()))
     try:
         engine = ENGINES[name](case.shapes.read_text("utf-8"), case.shapes.as_uri())

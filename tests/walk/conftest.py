@@ -24,7 +24,7 @@ from projects import CARD, NOON
 
 
 @dataclass
-class Registry:
+class ProjectRegistry:
     """A registry with three projects per page; *total* is the reported total, *answer* may replace a page."""
 
     projects: list[dict[str, Any]] = field(default_factory=list)
@@ -59,8 +59,8 @@ def _no_waiting() -> Iterator[None]:
 
 
 @pytest.fixture
-def registry() -> Registry:
-    return Registry([project(number) for number in range(1, 11)])
+def registry() -> ProjectRegistry:
+    return ProjectRegistry([project(number) for number in range(1, 11)])
 
 
 @pytest.fixture
@@ -69,7 +69,7 @@ def source() -> Source:
 
 
 @pytest.fixture
-def context(tmp_path: Path, registry: Registry) -> Iterator[HarvestContext]:
+def context(tmp_path: Path, registry: ProjectRegistry) -> Iterator[HarvestContext]:
     """A harvest context whose clock advances a minute at each call."""
     ticks = iter(NOON + timedelta(minutes=number) for number in range(10_000))
     with open_context(tmp_path / "data", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "admin@example.org", frozenset()) as real:

@@ -50,7 +50,7 @@ def registry() -> Iterator[str]:
     """Serve a first page that is large enough for worker processes, and never answer for the second."""
     ended = threading.Event()
 
-    class Handler(BaseHTTPRequestHandler):
+    class SlowPageHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             if "robots.txt" in self.path:
                 return self.send_error(404)
@@ -68,7 +68,7 @@ def registry() -> Iterator[str]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SlowPageHandler)
     server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever)
     thread.start()

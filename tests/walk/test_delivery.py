@@ -247,7 +247,7 @@ class Receiver:
         self.posts: list[tuple[dict[str, str], bytes]] = []
         receiver = self
 
-        class Handler(BaseHTTPRequestHandler):
+        class ReceiverHandler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["Content-Length"]))
                 receiver.posts.append(({name.lower(): value for name, value in self.headers.items()}, body))
@@ -258,7 +258,7 @@ class Receiver:
             def log_message(self, *_: object) -> None:
                 """Log nothing."""
 
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), ReceiverHandler)
         self.url = f"http://127.0.0.1:{self.server.server_port}/hook"
 
 

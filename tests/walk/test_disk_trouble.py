@@ -69,7 +69,7 @@ def test_a_full_disk_fails_the_run_in_one_line_and_the_next_run_commits_it(sourc
     assert (plan.run.id, plan.run.state) == ("projects.1", State.COMMITTED)
 
 
-class Forgetful(Ledger):
+class FullOnceLedger(Ledger):
     """A ledger that is full once, just after the journal has taken the entry."""
 
     full = True
@@ -158,7 +158,7 @@ def test_an_approved_plan_with_a_deferred_commit_is_written_by_the_next_run(
 def test_a_ledger_failure_after_the_journal_entry_loses_nothing(
     source: Source, tmp_path: Path, context: HarvestContext
 ) -> None:
-    forgetful = Forgetful(f"sqlite:///{tmp_path}/ledger.sqlite")
+    forgetful = FullOnceLedger(f"sqlite:///{tmp_path}/ledger.sqlite")
     with pytest.raises(LedgerError, match="disk is full"):
         harvest(source, replace(context, ledger=forgetful))
     forgetful.close()

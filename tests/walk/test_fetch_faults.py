@@ -49,7 +49,7 @@ def demo() -> Iterator[Demo]:
 
 
 @dataclass
-class Clock:
+class SleepClock:
     """Time that passes only while we wait."""
 
     slept: list[float] = field(default_factory=list)
@@ -64,7 +64,7 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Registry:
+class FaultRegistry:
     """A registry of the demo whose records are published, and the context to harvest it again; *slept* are the pauses kept."""
 
     demo: Demo
@@ -87,17 +87,17 @@ class Registry:
 
 
 @pytest.fixture(scope="module")
-def published(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], Registry]]:
-    home, clock = tmp_path_factory.mktemp("faults"), Clock()
+def published(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[str], FaultRegistry]]:
+    home, clock = tmp_path_factory.mktemp("faults"), SleepClock()
     with open_context(home / "data", f"sqlite:///{home}/ledger.sqlite", BASE, "operator@example.org", frozenset({HOST})) as real:
         context = replace(real, rate_limiter=LocalRateLimiter(clock.sleep, clock.read))
-        known: dict[str, Registry] = {}
+        known: dict[str, FaultRegistry] = {}
 
-        def get(name: str) -> Registry:
+        def get(name: str) -> FaultRegistry:
             if name not in known:
                 demo.evolve(faults=())
                 source = load(write_sources(demo.url, home / "sources", (name,))[0])
-                known[name] = Registry(demo, source, context, clock.slept)
+                known[name] = FaultRegistry(demo, source, context, clock.slept)
                 assert known[name].run().state is State.COMMITTED
             return known[name]
 
@@ -105,7 +105,7 @@ def published(demo: Demo, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 
 @pytest.fixture
-def there(published: Callable[[str], Registry]) -> Registry:
+def there(published: Callable[[str], FaultRegistry]) -> FaultRegistry:
     return published("cursor")
 
 
@@ -132,7 +132,7 @@ AGAIN = {"limited", "unavailable", "truncated", "undecodable", "malformed", "sta
 
 
 @pytest.mark.parametrize(("fault", "outcome", "message"), LASTING, ids=[row[0] for row in LASTING])
-def test_a_permanent_fault_fails_the_run_and_changes_nothing(there: Registry, fault: Fault, outcome: str, message: str) -> None:
+def test_a_permanent_fault_fails_the_run_and_changes_nothing(there: FaultRegistry, fault: Fault, outcome: str, message: str) -> None:
     before = there.published()
     there.strike(fault)
 
@@ -146,7 +146,7 @@ def test_a_permanent_fault_fails_the_run_and_changes_nothing(there: Registry, fa
 
 
 @pytest.mark.parametrize("fault", [Fault.LORIS, Fault.DRIP, Fault.STALL])
-def test_an_endless_response_times_out(there: Registry, fault: Fault) -> None:
+def test_an_endless_response_times_out(there: FaultRegistry, fault: Fault) -> None:
     before = there.published()
     there.strike(fault)
 
@@ -161,7 +161,7 @@ PASSING = [row[:2] for row in LASTING if row[1] in AGAIN]
 
 
 @pytest.mark.parametrize(("fault", "outcome"), PASSING, ids=[row[0] for row in PASSING])
-def test_a_temporary_fault_is_counted_and_costs_one_more_request(there: Registry, fault: Fault, outcome: str) -> None:
+def test_a_temporary_fault_is_counted_and_costs_one_more_request(there: FaultRegistry, fault: Fault, outcome: str) -> None:
     before = there.published()
     there.strike(fault, stays=False)
 
@@ -174,7 +174,7 @@ def test_a_temporary_fault_is_counted_and_costs_one_more_request(there: Registry
 
 
 @pytest.mark.parametrize("fault", [Fault.LIMITED, Fault.DATED])
-def test_all_runs_of_the_process_obey_retry_after(there: Registry, fault: Fault) -> None:
+def test_all_runs_of_the_process_obey_retry_after(there: FaultRegistry, fault: Fault) -> None:
     there.strike(fault, stays=False)
 
     there.run()
@@ -182,7 +182,7 @@ def test_all_runs_of_the_process_obey_retry_after(there: Registry, fault: Fault)
     assert there.slept == [2.0]
 
 
-def test_a_wrong_charset_declaration_is_logged(there: Registry) -> None:
+def test_a_wrong_charset_declaration_is_logged(there: FaultRegistry) -> None:
     before = there.published()
     there.strike(Fault.CHARSET)
 
@@ -198,7 +198,7 @@ def test_a_wrong_charset_declaration_is_logged(there: Registry) -> None:
     ("fault", "outcome"),
     [(Fault.REPEAT, "repeated"), (Fault.SHRINK, "shrunk"), (Fault.TOKEN, "endless"), (Fault.ENDLESS, "endless")],
 )
-def test_an_inconsistent_list_is_counted_and_deletes_nothing(there: Registry, fault: Fault, outcome: str) -> None:
+def test_an_inconsistent_list_is_counted_and_deletes_nothing(there: FaultRegistry, fault: Fault, outcome: str) -> None:
     before = there.published()
     there.strike(fault)
 
@@ -210,7 +210,7 @@ def test_an_inconsistent_list_is_counted_and_deletes_nothing(there: Registry, fa
 
 
 @pytest.mark.parametrize("fault", [Fault.BOM, Fault.CLOCK])
-def test_a_byte_order_mark_and_a_backward_clock_are_harmless(there: Registry, fault: Fault) -> None:
+def test_a_byte_order_mark_and_a_backward_clock_are_harmless(there: FaultRegistry, fault: Fault) -> None:
     before = there.published()
     there.strike(fault)
 
@@ -220,7 +220,7 @@ def test_a_byte_order_mark_and_a_backward_clock_are_harmless(there: Registry, fa
     assert there.published() == before
 
 
-def test_the_crawl_delay_of_robots_txt_is_obeyed(there: Registry) -> None:
+def test_the_crawl_delay_of_robots_txt_is_obeyed(there: FaultRegistry) -> None:
     there.strike(Fault.CRAWL)
 
     run = there.run()
@@ -229,14 +229,14 @@ def test_the_crawl_delay_of_robots_txt_is_obeyed(there: Registry) -> None:
     assert there.slept == [1.5] * (run.network["sent"] - 1)
 
 
-def test_a_robots_override_allows_a_disallowed_path(there: Registry) -> None:
+def test_a_robots_override_allows_a_disallowed_path(there: FaultRegistry) -> None:
     there.strike(Fault.FORBIDS)
     granted = replace(there, source=replace(there.source, grant="letter of 1 March 2026"))
 
     assert granted.run().state is State.UNCHANGED
 
 
-def test_robots_txt_is_requested_once_per_run(there: Registry) -> None:
+def test_robots_txt_is_requested_once_per_run(there: FaultRegistry) -> None:
     there.strike()
     before = there.demo.counters()["requests"]["cursor"]
 
@@ -246,7 +246,7 @@ def test_robots_txt_is_requested_once_per_run(there: Registry) -> None:
     assert run.network == {"sent": pages + 1, "answered": pages + 1}
 
 
-def test_a_run_stops_in_quiet_hours_and_resumes_after_them(there: Registry) -> None:
+def test_a_run_stops_in_quiet_hours_and_resumes_after_them(there: FaultRegistry) -> None:
     there.strike()
     before = there.published()
     times = iter([datetime.fromisoformat("2026-03-01T21:59:00+00:00")] * 4)
@@ -263,7 +263,7 @@ def test_a_run_stops_in_quiet_hours_and_resumes_after_them(there: Registry) -> N
     assert there.published() == before
 
 
-class Line(httpcore.SyncBackend):
+class DemoNetwork(httpcore.SyncBackend):
     """Leads every address to the demo, and writes down which it was."""
 
     def __init__(self, port: int) -> None:
@@ -275,10 +275,10 @@ class Line(httpcore.SyncBackend):
         return super().connect_tcp(HOST, self.port, timeout, local_address, socket_options)
 
 
-def test_a_host_that_resolves_to_a_private_address_later_is_refused(there: Registry) -> None:
+def test_a_host_that_resolves_to_a_private_address_later_is_refused(there: FaultRegistry) -> None:
     before = there.published()
     there.strike(Fault.SHORT, stays=False)  # the second connection brings the second look-up
-    answers, line = iter([["93.184.216.34"]]), Line(there.demo.port)
+    answers, line = iter([["93.184.216.34"]]), DemoNetwork(there.demo.port)
     transport = safe_transport(frozenset(), resolve=lambda host, port: next(answers, ["10.0.0.7"]), dial=line)
     turning = replace(there.source, url=there.source.url.replace(HOST, "registry.example"))
 
@@ -301,7 +301,7 @@ def test_a_host_that_resolves_to_a_private_address_later_is_refused(there: Regis
     ],
 )
 def test_an_endless_list_fails_the_run_and_changes_nothing(
-    published: Callable[[str], Registry], name: str, fault: Fault, reason: str
+    published: Callable[[str], FaultRegistry], name: str, fault: Fault, reason: str
 ) -> None:
     there = published(name)
     before = there.published()
@@ -316,7 +316,7 @@ def test_an_endless_list_fails_the_run_and_changes_nothing(
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])
-def test_a_shrinking_total_is_reported_and_loses_nothing(published: Callable[[str], Registry], name: str) -> None:
+def test_a_shrinking_total_is_reported_and_loses_nothing(published: Callable[[str], FaultRegistry], name: str) -> None:
     there = published(name)
     held = there.context.ledger.count_published(there.source.name)
     there.strike(Fault.SHRINK)
@@ -331,7 +331,7 @@ def test_a_shrinking_total_is_reported_and_loses_nothing(published: Callable[[st
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])
-def test_a_duplicate_key_counts_once(published: Callable[[str], Registry], name: str) -> None:
+def test_a_duplicate_key_counts_once(published: Callable[[str], FaultRegistry], name: str) -> None:
     there = published(name)
     before, held = there.published(), there.context.ledger.count_published(there.source.name)
     there.strike(Fault.TWICE)
@@ -343,7 +343,7 @@ def test_a_duplicate_key_counts_once(published: Callable[[str], Registry], name:
     assert there.published() == before
 
 
-def test_equal_keys_of_two_sources_are_two_records(there: Registry) -> None:
+def test_equal_keys_of_two_sources_are_two_records(there: FaultRegistry) -> None:
     there.strike()
     held = there.context.ledger.count_published(there.source.name)
     twin = replace(there, source=replace(there.source, name="twin", title="The same registry by another card"))

@@ -473,11 +473,11 @@ def test_the_statistics_add_up_and_match_the_store(source: Source, context: Harv
 
 
 def test_inconsistent_statistics_are_never_a_success(source: Source, context: HarvestContext) -> None:
-    class Forgetful(type(context.ledger)):  # type: ignore[misc]
+    class MiscountingLedger(type(context.ledger)):  # type: ignore[misc]
         def count_published(self, source: str) -> int:
             return super().count_published(source) and 39
 
-    context.ledger.__class__ = Forgetful
+    context.ledger.__class__ = MiscountingLedger
 
     run = harvest(source, context).run
 

@@ -43,7 +43,7 @@ KINDS = sorted(hostile.ATTACKS)
 
 
 @dataclass
-class Registry:
+class PagedRegistry:
     """Projects in pages of any size, by page and limit; *names* replaces those of some; *before* is called before each answer."""
 
     names: dict[int, str] = field(default_factory=dict)
@@ -64,8 +64,8 @@ class Registry:
 
 
 @pytest.fixture
-def registry() -> Registry:
-    return Registry()
+def registry() -> PagedRegistry:
+    return PagedRegistry()
 
 
 @pytest.fixture
@@ -89,7 +89,9 @@ def reasons(context: HarvestContext, run: Run) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(kind: str, isolated: HarvestContext, registry: Registry) -> None:
+def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(
+    kind: str, isolated: HarvestContext, registry: PagedRegistry
+) -> None:
     registry.names[17] = f"{kind} the mapping"
 
     plan = harvest(card(), isolated)
@@ -100,7 +102,7 @@ def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(kind: 
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_page_whose_reading_kills_or_stalls_is_read_in_parts(kind: str, isolated: HarvestContext, registry: Registry) -> None:
+def test_page_whose_reading_kills_or_stalls_is_read_in_parts(kind: str, isolated: HarvestContext, registry: PagedRegistry) -> None:
     registry.names[17] = f"{kind} the parser"
 
     plan = harvest(card(), isolated)
@@ -112,7 +114,7 @@ def test_page_whose_reading_kills_or_stalls_is_read_in_parts(kind: str, isolated
     assert "reading it" in reasons(isolated, plan.run)[0]
 
 
-def test_no_page_is_asked_for_again_after_a_crash(isolated: HarvestContext, registry: Registry) -> None:
+def test_no_page_is_asked_for_again_after_a_crash(isolated: HarvestContext, registry: PagedRegistry) -> None:
     registry.names |= {5: "segfault the mapping", 25: "segfault the mapping", 26: "abort the mapping"}
 
     plan = harvest(card(), isolated)
@@ -121,14 +123,14 @@ def test_no_page_is_asked_for_again_after_a_crash(isolated: HarvestContext, regi
     assert plan.run.network == {"sent": 5, "answered": 5}  # robots.txt among them
 
 
-def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(isolated: HarvestContext, registry: Registry) -> None:
+def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(isolated: HarvestContext, registry: PagedRegistry) -> None:
     table = {"protocol": "json", "options": {"records": "results", "key": "id"}}
     bad, good = parse("bad", CARD | table | {"url": "https://registry.example/bad"}, "card"), card("good")
     registry.names[3] = "segfault the parser"
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/api":
-            return Registry()(request)
+            return PagedRegistry()(request)
         return registry(request)
 
     plans = harvest_all([bad, good], replace(isolated, transport=httpx.MockTransport(answer)), full=False, dry_run=False, quiet=True)
@@ -144,14 +146,14 @@ def test_answer_that_cannot_be_read_in_parts_fails_its_run_alone(isolated: Harve
     assert isolated.ledger.open_run("bad") is None
 
 
-def test_failed_answer_is_an_error_of_parsing(isolated: HarvestContext, registry: Registry) -> None:
+def test_failed_answer_is_an_error_of_parsing(isolated: HarvestContext, registry: PagedRegistry) -> None:
     registry.names[3] = "segfault the parser"
 
     with pytest.raises(CrashingReplyError, match="SIGSEGV"):
         harvest(parse("bad", CARD | {"options": {"records": "results", "key": "id"}}, "card"), isolated)
 
 
-def test_run_whose_process_keeps_exiting_fails_and_is_not_open(context: HarvestContext, registry: Registry) -> None:
+def test_run_whose_process_keeps_exiting_fails_and_is_not_open(context: HarvestContext, registry: PagedRegistry) -> None:
     registry.names |= {number: f"segfault the mapping {number}" for number in range(SIZE)}
     result = "has exited 4 times in this run; the last time mapping a record ends its process by SIGSEGV"
 
@@ -224,7 +226,7 @@ def test_process_that_somebody_kills_costs_time_only(tmp_path: Path) -> None:
     assert len(set(killed)) == 3
 
 
-def test_no_process_and_no_file_is_left_when_collectors_are_closed(isolated: HarvestContext, registry: Registry) -> None:
+def test_no_process_and_no_file_is_left_when_collectors_are_closed(isolated: HarvestContext, registry: PagedRegistry) -> None:
     before = {*Path("/tmp").glob("stocktake-*")}, {*children(os.getpid())}
     registry.names[5] = "segfault the mapping"
 
@@ -252,7 +254,7 @@ def test_process_exits_when_its_parent_is_killed(tmp_path: Path) -> None:
         time.sleep(0.05)
 
 
-def test_hostile_record_is_withheld_when_the_archive_is_mapped_again(isolated: HarvestContext, registry: Registry) -> None:
+def test_hostile_record_is_withheld_when_the_archive_is_mapped_again(isolated: HarvestContext, registry: PagedRegistry) -> None:
     registry.names[17] = "segfault the mapping"
     harvest(card(), isolated)
 
@@ -354,7 +356,7 @@ class CutOffError(BaseException):
     """Stands for kill -9 of the whole program."""
 
 
-def test_run_that_is_cut_off_again_and_again_without_a_page_fails(context: HarvestContext, registry: Registry) -> None:
+def test_run_that_is_cut_off_again_and_again_without_a_page_fails(context: HarvestContext, registry: PagedRegistry) -> None:
     def cut_off(page: int) -> None:
         if page == 2:
             raise CutOffError
@@ -371,7 +373,7 @@ def test_run_that_is_cut_off_again_and_again_without_a_page_fails(context: Harve
     assert context.ledger.open_run("projects") is None
 
 
-def test_run_that_gets_on_between_two_ends_is_resumed(context: HarvestContext, registry: Registry) -> None:
+def test_run_that_gets_on_between_two_ends_is_resumed(context: HarvestContext, registry: PagedRegistry) -> None:
     for page in range(1, 14):
         with pytest.raises(CutOffError):
             harvest(card(size=3), context, watch=lambda progress, at=page: _cut_off_at(progress.pages, at))

@@ -34,7 +34,7 @@ def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Dying(Journal):
+class JournalKilledByRun(Journal):
     """A journal that dies when it has written a run's entry."""
 
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:
@@ -50,7 +50,7 @@ def work(folder: str, card: str, stage: str = "") -> None:
         end_with_parent()
     home = Path(folder)
     with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "operator@example.org", frozenset({"127.0.0.1"})) as context:
-        log = Dying(home / "journal") if stage == "written" else context.journal
+        log = JournalKilledByRun(home / "journal") if stage == "written" else context.journal
         still = replace(context, now=lambda: NOON, journal=log)
         publish_vocabularies.publish(still)
         source = replace(load(Path(card)), pause=0.0)

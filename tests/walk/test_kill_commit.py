@@ -50,7 +50,7 @@ def die(at: str, stage: str) -> None:
         os.kill(os.getpid(), signal.SIGKILL)
 
 
-class Mortal(Ledger):
+class KilledLedger(Ledger):
     """A ledger whose process dies at a stage."""
 
     dies_at = ""
@@ -74,7 +74,7 @@ class Mortal(Ledger):
         die("settling", self.dies_at)
 
 
-class Dying(Journal):
+class JournalKilledByEntry(Journal):
     """A journal that dies when it has written an entry."""
 
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:
@@ -103,9 +103,9 @@ def work(folder: str, number: int, stage: str = "") -> None:
         end_with_parent()
     home = Path(folder)
     with open_context(home, f"sqlite:///{home}/ledger.sqlite", BASE, "operator@example.org", frozenset()) as context:
-        context.ledger.__class__ = Mortal
+        context.ledger.__class__ = KilledLedger
         context.ledger.dies_at = stage  # type: ignore[attr-defined]
-        step(replace(context, journal=Dying(home / "journal")) if stage == "written" else context, number)
+        step(replace(context, journal=JournalKilledByEntry(home / "journal")) if stage == "written" else context, number)
 
 
 def journal(folder: Path) -> list[bytes]:

@@ -292,12 +292,12 @@ def test_an_interrupted_run_resumes_after_its_last_page(source: Source, context:
 def torn(context: HarvestContext) -> HarvestContext:
     """Means whose journal dies after it has written an entry."""
 
-    class Dying(type(context.journal)):  # type: ignore[misc]
+    class CrashingJournal(type(context.journal)):  # type: ignore[misc]
         def append(self, *given: object, **named: object) -> None:
             super().append(*given, **named)
             raise Crash
 
-    return replace(context, journal=Dying(context.journal.folder))
+    return replace(context, journal=CrashingJournal(context.journal.folder))
 
 
 def test_a_crash_between_journal_and_ledger_is_repaired_by_the_next_run(

@@ -159,7 +159,7 @@ def ledger(cluster: Cluster, database: str) -> str:
 
 
 @dataclass
-class Registry:
+class GatedRegistry:
     """Pages of ten projects of each source; *gate* holds back every page after the first while it is shut."""
 
     url: str = ""
@@ -177,11 +177,11 @@ class Registry:
 
 
 @pytest.fixture
-def registry() -> Iterator[Registry]:
-    item = Registry()
+def registry() -> Iterator[GatedRegistry]:
+    item = GatedRegistry()
     item.gate.set()
 
-    class Handler(BaseHTTPRequestHandler):
+    class ProjectsHandler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             item.times.append(time.time())
             parts = urlsplit(self.path)
@@ -201,7 +201,7 @@ def registry() -> Iterator[Registry]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("0.0.0.0", 0), Handler)
+    server = ThreadingHTTPServer(("0.0.0.0", 0), ProjectsHandler)
     server.daemon_threads = True
     item.url = f"http://127.0.0.1:{server.server_port}"
     thread = threading.Thread(target=server.serve_forever, daemon=True)
@@ -219,7 +219,7 @@ class House:
 
     folder: Path
     ledger: str
-    registry: Registry
+    registry: GatedRegistry
     children: list[Process] = field(default_factory=list)
 
     @property
@@ -262,7 +262,7 @@ class House:
 
 
 @pytest.fixture
-def house(tmp_path: Path, ledger: str, registry: Registry) -> Iterator[House]:
+def house(tmp_path: Path, ledger: str, registry: GatedRegistry) -> Iterator[House]:
     item = House(tmp_path, ledger, registry)
     yield item
     registry.gate.set()

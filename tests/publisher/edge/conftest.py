@@ -26,7 +26,7 @@ WHEN = datetime(2026, 1, 2, tzinfo=UTC)
 TEXT = 'a,"b" {},{} .\\r\\n\\n<result>'  # what looks like the end of a row in some format and is none
 
 
-class Quiet(uvicorn.Server):
+class EdgeServer(uvicorn.Server):
     """A server that leaves the signals to the tests."""
 
     def install_signal_handlers(self) -> None:
@@ -51,7 +51,7 @@ class Raw:
 
 
 @dataclass
-class Served:
+class RunningServer:
     """A running server."""
 
     service: QueryService
@@ -104,7 +104,7 @@ def publish(data: Path) -> None:
     Journal(data / "journal").append(rows, run="r", time=WHEN)
 
 
-Serve = Callable[..., Awaitable[Served]]
+Serve = Callable[..., Awaitable[RunningServer]]
 
 
 @pytest.fixture(scope="session")
@@ -125,15 +125,15 @@ async def shown(data: Path) -> None:
 async def serve(statements: Path) -> AsyncIterator[Serve]:
     ends: list[Callable[[], Awaitable[None]]] = []
 
-    async def start(limits: Limits, readers: int = 2, connection: type[LimitedConnection] = Hasty, proxies: str = "") -> Served:
+    async def start(limits: Limits, readers: int = 2, connection: type[LimitedConnection] = Hasty, proxies: str = "") -> RunningServer:
         service = QueryService(statements, Iris(), limits, readers=readers, follow=False)
-        running = Quiet(create_config(create_app(service), "127.0.0.1", 0, proxies, connection))
+        running = EdgeServer(create_config(create_app(service), "127.0.0.1", 0, proxies, connection))
         task = asyncio.create_task(running.serve())
         await wait_until_async(lambda: running.started or task.done(), "the server to start", pause=0.01)
         await service.wait_until_current()
         port = running.servers[0].sockets[0].getsockname()[1]
         client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=240)
-        served = Served(service, port, client, running)
+        served = RunningServer(service, port, client, running)
 
         async def end() -> None:
             for session in served.sessions:
