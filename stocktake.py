@@ -66,6 +66,12 @@ COMMANDS = {
         "worker",
         "Run harvests queued in the PostgreSQL ledger, on any number of machines, until Ctrl-C or SIGTERM.",
     ),
+    "preflight": (
+        "command_line.preflight",
+        "app",
+        "preflight",
+        "Check a feed before it is published: what is understood, what is wrong and where, and what would change.",
+    ),
     "sources": (
         "harvesters.commands.sources",
         "app",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
+from itertools import islice
 
 import sqlalchemy as sa
 
@@ -15,7 +16,14 @@ from harvesters.ledger.row_mapping import description_rows, row_to_staged, stage
 from harvesters.ledger.runs import Runs
 from harvesters.page_model import SourcePosition
 
+_BATCH_SIZE = 500  # records whose descriptions are read at once
 _NOT_PUBLISHED = (Outcome.WITHHELD, Outcome.UNREADABLE, Outcome.DUPLICATE)
+
+
+def _batches(records: Iterable[StagedRecord]) -> Iterator[list[StagedRecord]]:
+    remaining = iter(records)
+    while batch := list(islice(remaining, _BATCH_SIZE)):
+        yield batch
 
 
 class Staging(Runs):
@@ -125,6 +133,12 @@ class Staging(Runs):
         for row in self._stream(sa.select(u).where(u.c.run == run.id).order_by(u.c.page)):
             position = SourcePosition(row.file, row.offset, row.length) if row.file is not None else None
             yield from (StagedRecord(key, Outcome.UNCHANGED, position=position) for key in json.loads(decompress(row.keys)))
+
+    def described(self, source: str, records: Iterable[StagedRecord]) -> Iterator[tuple[StagedRecord, str]]:
+        """Yield records of a source, each with its current description, "" if it has none."""
+        for batch in _batches(records):
+            current = self.current_descriptions(source, [record.key for record in batch if record.key is not None])
+            yield from ((record, decompress(current.get(record.key or ""))) for record in batch)
 
     def failures(self, run: Run) -> list[StagedRecord]:
         """Return the records that the run did not publish, with the reasons."""

@@ -31,7 +31,7 @@ StepCallback = Callable[
 ]  # called before each record is mapped, and with None before the batch is validated
 # What a mapping raises on a payload that it does not handle: that record is withheld, the others
 # are processed.
-_MAPPING_ERRORS = (
+MAPPING_ERRORS = (
     ArithmeticError,
     AttributeError,
     LookupError,
@@ -123,16 +123,26 @@ class RecordProcessor:
             for item in mapped
         ]
 
+    def statements(self, record: Record[Any]) -> frozenset[str]:
+        """Return what a record is mapped to, without provenance and validation results.
+
+        Raises ParseError, or one of MAPPING_ERRORS.
+        """
+        return frozenset(describe(self._resource(record), self.iris, self.task.source.name))
+
+    def _resource(self, record: Record[Any]) -> Resource:
+        return language_detection.detect_languages(self.map_record(record))
+
     def _map(self, item: RecordInput) -> StagedRecord | _UnvalidatedRecord:
         record, stored, run = item.record, item.stored, self.task.run
         try:
-            resource = language_detection.detect_languages(self.map_record(record))
+            resource = self._resource(record)
             statements = describe(resource, self.iris, run.source)
         except ParseError as error:
             return StagedRecord(
                 record.key, Outcome.UNREADABLE, reason=str(error), position=item.position
             )
-        except _MAPPING_ERRORS as error:
+        except MAPPING_ERRORS as error:
             mapping = self.task.source.mapping
             reason = f"mapping {mapping} failed on this record ({type(error).__name__}: {error}): this is a bug, please report it"
             return StagedRecord(

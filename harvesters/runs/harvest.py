@@ -42,7 +42,7 @@ from harvesters.reasons import REVIEW, Reason, other, without_review
 from harvesters.runs.commit import check_ledger_matches_journal, commit, defer, finish_commit
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.due_times import next_due
-from harvesters.runs.guard import check_limits
+from harvesters.runs.guard import GuardResult, check_limits
 from harvesters.runs.locks import source_lock
 from harvesters.runs.plan import Plan, compute_plan, load_plan
 from harvesters.runs.run_log import assign_run
@@ -396,12 +396,7 @@ def finalize(
 
     *validators* are stored for the conditional requests of the next run.
     """
-    plan = compute_plan(run, context.ledger, source.limits)
-    overrides, hold = context.ledger.overrides(source.name), context.ledger.holds().get(source.name)
-    rules_changed = run.last_fetched is not None or run.rules != last_rules_digest(source, context)
-    result = check_limits(
-        plan, source.limits, overrides, hold, run.started, rules_changed=rules_changed
-    )
+    plan, result = plan_run(source, context, run)
     if dry_run:
         context.ledger.delete_run(run)
         return replace(plan, hold_reasons=result.hold_reasons)
@@ -422,6 +417,16 @@ def finalize(
     if committed.state in _SUCCESSFUL:  # an incomplete run does not show what is unchanged
         context.ledger.set_validators(source.name, validators)
     return replace(plan, run=committed)
+
+
+def plan_run(source: Source, context: HarvestContext, run: Run) -> tuple[Plan, GuardResult]:
+    """Return the plan of a run whose pages are staged, and whether its limits permit it."""
+    plan = compute_plan(run, context.ledger, source.limits)
+    overrides, hold = context.ledger.overrides(source.name), context.ledger.holds().get(source.name)
+    rules_changed = run.last_fetched is not None or run.rules != last_rules_digest(source, context)
+    return plan, check_limits(
+        plan, source.limits, overrides, hold, run.started, rules_changed=rules_changed
+    )
 
 
 def _supersede(run: Run, context: HarvestContext) -> None:

@@ -50,6 +50,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"compatibility"},
         {"pipeline"},
         {"runs"},
+        {"preflight"},
         {"notifications"},
         {"queue", "admin", "commands"},
         {"cli"},

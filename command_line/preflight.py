@@ -1,0 +1,148 @@
+"""The command that checks a feed before it is published."""
+
+from __future__ import annotations
+
+import sys
+import tomllib
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from command_line.settings import Settings
+from harvesters.commands.terminal import load_source
+from harvesters.errors import HarvestError, SourceDefinitionError
+from harvesters.ledger.ledger import Ledger
+from harvesters.network.fetch import Fetch
+from harvesters.pipeline.process_limits import ProcessLimits
+from harvesters.preflight.check import PreflightLimits, check_feed
+from harvesters.preflight.findings import failure
+from harvesters.preflight.output import WRITERS, is_failure
+from harvesters.preflight.report import Finding, Level, PreflightReport, RuleCount
+from harvesters.preflight.scratch import has_ledger
+from harvesters.preflight.upload import Upload
+from harvesters.source import Source, load, parse
+from publisher.portal.field_suggestions import suggest_fields
+from publisher.portal.format_detection import FORMATS, detect_format
+from publisher.portal.source_wizard import WizardState, from_query, source_toml, with_suggestion
+from vocab.iris import is_web
+
+app = typer.Typer()
+_err = Console(stderr=True)
+_STDIN = "-"
+_UNKNOWN = Finding(
+    "feed-format", Level.ERROR, "The format of this feed is not recognized.",
+    f"Name it with --as ({', '.join(FORMATS)}), or name a source definition with --definition.", line=1,
+)  # fmt: skip
+_NO_FIELDS = Finding(
+    "feed-fields", Level.ERROR, "No field was recognized as the title or the key of a record.",
+    "Name a source definition that says where they are with --definition; the page /join writes one.", line=1,
+)  # fmt: skip
+_MEBIBYTE = 1 << 20
+
+
+class _UnrecognizedError(Exception):
+    """A feed that cannot be checked without a definition; *finding* says why."""
+
+    def __init__(self, finding: Finding) -> None:
+        super().__init__(finding.message)
+        self.finding = finding
+
+
+@app.command()
+def preflight(
+    context: typer.Context,
+    feed: Annotated[str, typer.Argument(help="File or address of the feed; - reads standard input.")],
+    source: Annotated[str, typer.Option(help="Read it as this source, and compare with what is published of it.")] = "",
+    definition: Annotated[Path | None, typer.Option(help="Read it by this source definition.", exists=True, dir_okay=False)] = None,
+    kind: Annotated[str, typer.Option("--as", help=f"Its format, where it is not recognized: {', '.join(FORMATS)}.")] = "",
+    name: Annotated[str, typer.Option(help="Name of a feed from standard input; its ending gives the media type.")] = "feed",
+    output: Annotated[str, typer.Option("--format", help=f"Format of the result: {', '.join(WRITERS)}.")] = "text",
+    strict: Annotated[bool, typer.Option("--strict", help="Fail for warnings too.")] = False,
+    max_size: Annotated[int, typer.Option(help="Largest response or file in MiB.", min=1, max=2048)] = 64,
+    seconds: Annotated[int, typer.Option(help="Seconds after which no further page is read.", min=1)] = 600,
+    memory: Annotated[int, typer.Option(help="Memory in MiB of a process that reads the feed.", min=256)] = 4096,
+) -> None:
+    """Check a feed before it is published: what is understood, what is wrong and where, and what would change. Nothing is written.
+
+    Exit code 1 if a record or the change would be held back, 2 if the feed or the definition cannot be opened.
+    """
+    settings: Settings = context.obj
+    for text, known in ((output, WRITERS), (kind, FORMATS)):
+        if text and text not in known:
+            raise typer.BadParameter(f"unknown format {text!r}; known are {', '.join(known)}")
+    if sum(map(bool, (source, definition, kind))) > 1:
+        raise typer.BadParameter("--source, --definition and --as exclude each other")
+    limits = PreflightLimits(max_size * _MEBIBYTE, seconds, ProcessLimits(memory * _MEBIBYTE, min(seconds, 60), seconds, crashes=5))
+    try:
+        report = _report(settings, feed, source, definition, kind, name, limits)
+    except SourceDefinitionError as error:
+        _err.print(str(error), style="red", markup=False, soft_wrap=True)
+        raise typer.Exit(2) from error
+    sys.stdout.buffer.write(WRITERS[output](report, strict))
+    sys.stdout.flush()
+    raise typer.Exit(int(is_failure(report, strict=strict)))
+
+
+def _report(
+    settings: Settings, feed: str, source: str, definition: Path | None, kind: str, name: str, limits: PreflightLimits
+) -> PreflightReport:
+    named = load_source(settings, source) if source else load(definition) if definition else None
+    try:
+        upload = None if is_web(feed) and named else _read(settings, feed, name, limits)
+    except HarvestError as error:
+        return _single(feed, failure(error))
+    try:
+        chosen = named or _recognize(upload, feed, kind, settings.base)
+    except _UnrecognizedError as error:
+        return _single(upload.name if upload else feed, error.finding)
+    if is_web(feed):
+        chosen = replace(chosen, url=feed)
+    known = bool(source) and has_ledger(settings.ledger)
+    arguments = (chosen, upload, settings.base, settings.contact, settings.allow_hosts)
+    if not known:
+        report = check_feed(*arguments, engine=settings.shapes_engine, limits=limits)
+        note = f"plan for {source}: not known, since this machine has no ledger" if source else ""
+        return replace(report, plan_note=note)
+    with closing(Ledger(settings.ledger)) as ledger:
+        return check_feed(*arguments, engine=settings.shapes_engine, ledger=ledger, limits=limits)
+
+
+def _read(settings: Settings, feed: str, name: str, limits: PreflightLimits) -> Upload:
+    """Return the feed as one file. Raises HarvestError where an address does not answer; exits with 2 where a file cannot be read."""
+    if is_web(feed):
+        with Fetch(settings.contact, 1.0, settings.allow_hosts, retry_policy=limits.retry_policy) as client:
+            return Upload(feed, client.get(feed).content)
+    try:
+        content = sys.stdin.buffer.read(limits.max_bytes + 1) if feed == _STDIN else Path(feed).read_bytes()
+    except OSError as error:
+        _err.print(f"{feed}: {error.strerror}; name a file, an http or https address, or -", style="red", markup=False)
+        raise typer.Exit(2) from error
+    if len(content) > limits.max_bytes:
+        _err.print(f"{feed}: larger than {limits.max_bytes // _MEBIBYTE} MiB; raise --max-size", style="red", markup=False)
+        raise typer.Exit(2)
+    return Upload(name if feed == _STDIN else feed, content)
+
+
+def _recognize(upload: Upload | None, feed: str, kind: str, base: str) -> Source:
+    """Return a definition for a feed that has none: as the page /join would write it. Raises _UnrecognizedError."""
+    assert upload is not None
+    format_ = FORMATS[kind] if kind else detect_format(upload.content, base)
+    if format_ is None:
+        raise _UnrecognizedError(_UNKNOWN)
+    address = feed if is_web(feed) else "https://registry.example/feed"
+    state = WizardState(format_, {**from_query({}).values, "title": "preflight", "url": address, "licence": "https://unlicense.org/"})
+    if format_.fields:
+        state = with_suggestion(state, suggest_fields(upload.content))
+        if not (state.values["key"] and state.values["name"]):
+            raise _UnrecognizedError(_NO_FIELDS)
+    return parse("preflight", tomllib.loads(source_toml(state)), "feed")
+
+
+def _single(feed: str, finding: Finding) -> PreflightReport:
+    """Return the report of a feed that could not be read at all."""
+    count = RuleCount(finding.rule, finding.level, finding.message, finding.cure, 1)
+    return PreflightReport(feed, "unknown", "unknown", rules=(count,), findings=(finding,))

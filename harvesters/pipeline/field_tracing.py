@@ -1,0 +1,182 @@
+"""Find out which field of a record gave which statement: each field is left out in turn, and the record is mapped again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from typing import Any
+
+from lxml.etree import _Element
+
+from harvesters.page_model import Record
+from harvesters.payloads.graph import PREFIXES, Graph
+
+MAX_FIELDS = 300  # fields of a record that are left out, one after the other
+_MAX_VALUES, _MAX_LENGTH = 5, 300  # values of a field that are kept, and characters of each
+Statements = Callable[[Record[Any]], frozenset[str]]  # what a record is mapped to; raises what the mapping raises
+
+
+@dataclass(frozen=True, slots=True)
+class FieldTrace:
+    """A field of a record: its name, the beginning of its values, and the *statements* that are missing or different without it.
+
+    *is_required*: without the field, the record cannot be mapped.
+    """
+
+    name: str
+    values: tuple[str, ...]
+    statements: frozenset[str]
+    is_required: bool = False
+
+    @property
+    def is_read(self) -> bool:
+        """Return whether the mapping reads the field."""
+        return self.is_required or bool(self.statements)
+
+
+def trace_fields(record: Record[Any], statements: Statements, errors: tuple[type[Exception], ...]) -> list[FieldTrace]:
+    """Return a trace of each field of *record*, in the order of the record.
+
+    A field is named as its publisher names it: ``results[].name`` in JSON, a column's name in a table, ``description/narrative``
+    or ``@iso`` in XML, a prefixed property in RDF. *errors* are what a mapping raises. The record is unchanged afterwards.
+    """
+    whole = statements(record)
+    traces = []
+    for name, values in list(fields_of(record.payload).items())[:MAX_FIELDS]:
+        with _without(record, name) as rest:
+            try:
+                lost, required = whole - statements(rest), False
+            except errors:
+                lost, required = whole, True
+        shown = tuple(value[:_MAX_LENGTH] for value in values[:_MAX_VALUES])
+        traces.append(FieldTrace(name, shown, lost, required))
+    return traces
+
+
+def fields_of(payload: Any) -> dict[str, list[str]]:
+    """Return the names of a record's fields with their values as text.
+
+    >>> fields_of({"id": 7, "places": [{"iso": "KE"}, {"iso": "UG"}], "tags": ["a", "b"], "note": None})
+    {'id': ['7'], 'places[].iso': ['KE', 'UG'], 'tags[]': ['a', 'b']}
+    """
+    pairs = _xml_fields(payload) if isinstance(payload, _Element) else _graph_fields(payload) if isinstance(payload, Graph) else (
+        _row_fields(payload, "")
+    )
+    fields: dict[str, list[str]] = {}
+    for name, value in pairs:
+        fields.setdefault(name, []).append(value)
+    return fields
+
+
+@contextmanager
+def _without(record: Record[Any], name: str) -> Iterator[Record[Any]]:
+    """Yield the record without a field. XML is changed in its tree, so that paths to its ancestors still lead there, and repaired."""
+    payload = record.payload
+    if isinstance(payload, _Element):
+        with _blanked(payload, name):
+            yield record
+    elif isinstance(payload, Graph):
+        yield replace(record, payload=_graph_without(payload, name))
+    else:
+        yield replace(record, payload=_row_without(payload, "", name))
+
+
+def _row_fields(node: Any, path: str) -> Iterator[tuple[str, str]]:
+    if isinstance(node, Mapping):
+        for key, value in node.items():
+            yield from _row_fields(value, f"{path}.{key}" if path else str(key))
+    elif isinstance(node, list | tuple):
+        for item in node:
+            yield from _row_fields(item, f"{path}[]")
+    elif node is not None and node != "":
+        yield path, str(node)
+
+
+def _row_without(node: Any, path: str, name: str) -> Any:
+    if not name.startswith(path):
+        return node
+    if isinstance(node, Mapping):
+        below = {key: f"{path}.{key}" if path else str(key) for key in node}
+        return {key: _row_without(value, below[key], name) for key, value in node.items() if below[key] != name}
+    if isinstance(node, list | tuple):
+        return [_row_without(item, f"{path}[]", name) for item in node if f"{path}[]" != name]
+    return node
+
+
+def _xml_nodes(root: _Element) -> Iterator[tuple[str, _Element, str | None]]:
+    """Yield the name of each text and attribute below *root*, its element, and the attribute, None for a text."""
+    stack: list[tuple[str, _Element]] = [("", root)]
+    while stack:
+        path, element = stack.pop()
+        for attribute in element.attrib:
+            yield f"{path}/@{_local(str(attribute))}".lstrip("/"), element, str(attribute)
+        if (element.text or "").strip():
+            yield path or _local(str(element.tag)), element, None
+        children = [child for child in element if isinstance(child.tag, str)]
+        stack += [(f"{path}/{_local(str(child.tag))}".lstrip("/"), child) for child in reversed(children)]
+
+
+def _xml_fields(root: _Element) -> Iterator[tuple[str, str]]:
+    for name, element, attribute in _xml_nodes(root):
+        value = (element.text or "") if attribute is None else str(element.get(attribute))
+        yield name, value.strip()
+
+
+@contextmanager
+def _blanked(root: _Element, name: str) -> Iterator[None]:
+    nodes = [(element, attribute) for found, element, attribute in _xml_nodes(root) if found == name]
+    texts = [(element, element.text) for element, attribute in nodes if attribute is None]
+    attributes = [(element, dict(element.attrib)) for element, attribute in nodes if attribute is not None]
+    for element, attribute in nodes:
+        if attribute is None:
+            element.text = None
+        else:
+            del element.attrib[attribute]
+    try:
+        yield
+    finally:
+        for element, text in texts:
+            element.text = text
+        for element, before in attributes:
+            element.attrib.clear()
+            element.attrib.update(before)
+
+
+def _local(name: str) -> str:
+    return name.rpartition("}")[2]
+
+
+def _graph_fields(graph: Graph) -> Iterator[tuple[str, str]]:
+    for properties in graph.properties.values():
+        for name, terms in properties.items():
+            for term in terms:
+                yield _prefixed(name), str(getattr(term, "value", term))
+
+
+def _graph_without(graph: Graph, name: str) -> Graph:
+    properties = {
+        node: {iri: terms for iri, terms in about.items() if _prefixed(iri) != name} for node, about in graph.properties.items()
+    }
+    return replace(graph, properties=properties)
+
+
+def _prefixed(iri: str) -> str:
+    """Return a property's prefixed name, its IRI where no prefix is known.
+
+    >>> _prefixed("http://purl.org/dc/terms/title"), _prefixed("urn:a")
+    ('dct:title', 'urn:a')
+    """
+    return next((f"{prefix}:{iri.removeprefix(start)}" for prefix, start in PREFIXES.items() if iri.startswith(start)), iri)
+
+
+def fields_behind(statement: str, traces: Sequence[FieldTrace]) -> list[FieldTrace]:
+    """Return the fields without which *statement* is not made, the likeliest first.
+
+    First come the fields with a value that the statement contains, then those that fewer statements depend on.
+    """
+
+    def rank(trace: FieldTrace) -> tuple[bool, bool, int]:
+        return trace.is_required, not any(value in statement for value in trace.values), len(trace.statements)
+
+    return sorted((trace for trace in traces if statement in trace.statements), key=rank)

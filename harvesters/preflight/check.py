@@ -1,0 +1,207 @@
+"""Check a feed: read it as a harvest would, in a state database of its own, and report what is wrong and what would change."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from dataclasses import dataclass, field, replace
+from itertools import islice
+
+from harvesters.archive import Archive
+from harvesters.compatibility import check_compatible
+from harvesters.errors import HarvestError
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import SEEN, Outcome, Run
+from harvesters.network.fetch import Fetch
+from harvesters.network.retry import RetryPolicy
+from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
+from harvesters.pipeline.process_limits import ProcessLimits
+from harvesters.pipeline.record_processor import ProcessingTask
+from harvesters.preflight import findings as of_feed
+from harvesters.preflight.fields import missing_fields, traced_fields
+from harvesters.preflight.report import FieldUse, Finding, Level, Locator, PlannedChanges, PreflightReport
+from harvesters.preflight.scratch import copy_source, scratch_context
+from harvesters.preflight.upload import Upload, UploadTransport
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.guard import GuardResult
+from harvesters.runs.harvest import last_rules_digest, page_reader, plan_run, rules_digest
+from harvesters.runs.plan import Plan
+from harvesters.source import Source
+from shapes.validate import EngineName
+
+_SHOWN = 20  # keys of a plan that are listed, by outcome
+_TOO_LONG = "The check stopped after %s seconds; the rest of the feed was not read"
+_EMPTY = Finding(
+    "feed-empty",
+    Level.ERROR,
+    "No record was found.",
+    "Check that this is the feed, and that its definition says where its records are.",
+    line=1,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightLimits:
+    """What a preflight may take: *max_bytes* of a response, *seconds* until no further page is read, and *process*: what the processes
+    that read responses may take.
+    """
+
+    max_bytes: int = 64 << 20
+    seconds: float = 600.0
+    process: ProcessLimits = field(default_factory=ProcessLimits)
+
+    @property
+    def retry_policy(self) -> RetryPolicy:
+        """Return the limits of requests: one attempt each."""
+        return RetryPolicy(
+            max_bytes=self.max_bytes,
+            max_file_bytes=self.max_bytes,
+            file_timeout=min(self.seconds, 120),
+            response_timeout=min(self.seconds, 120),
+            max_attempts=1,
+            max_retry_after=0,
+        )
+
+
+class _TimeIsUpError(HarvestError):
+    """The time of a preflight is used up."""
+
+
+def check_feed(
+    source: Source,
+    upload: Upload | None,
+    base: str,
+    contact: str,
+    allow: frozenset[str] = frozenset(),
+    *,
+    engine: EngineName = "rust",
+    ledger: Ledger | None = None,
+    limits: PreflightLimits | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> PreflightReport:
+    """Return what is wrong in a feed, and what a harvest of it would change.
+
+    The feed is *upload*, or what *source* has at its address, requested by the rules of a harvest. With *ledger*, the plan compares
+    with what it has of the source. Nothing is kept. Raises SourceDefinitionError if the definition is invalid; errors while reading
+    are findings.
+    """
+    check_compatible(source)
+    limits = limits or PreflightLimits()
+    transport = UploadTransport(upload) if upload else None
+    with scratch_context(base, engine, contact, allow, limits.retry_policy, transport, limits.process) as context:
+        if ledger is not None:
+            copy_source(ledger, context.ledger, source.name)
+        run, failed = _collect(source, context, transport, _deadline(clock, limits.seconds))
+        plan, result = plan_run(source, context, run)
+        fields = _fields(source, run, context, limits) if plan.fetched else ()
+        found = _findings(source, context, plan, fields, upload, failed)
+        changes = _changes(plan, result, context) if ledger is not None else None
+    name = upload.name if upload else source.url
+    return PreflightReport(
+        name, source.protocol, source.mapping, of_feed.count_results(plan.outcomes), fields, found.counts, tuple(found.listed), changes
+    )
+
+
+def _fields(source: Source, run: Run, context: HarvestContext, limits: PreflightLimits) -> tuple[FieldUse, ...]:
+    """Return how the feed's fields are used; none where the process that finds out ends at its limits."""
+    try:
+        return call_bounded(
+            traced_fields, source, run, context.iris.base, context.pool.name, context.data / "archive", limits=limits.process
+        )
+    except BoundedCallError:
+        return ()
+
+
+def _deadline(clock: Callable[[], float], seconds: float) -> Callable[[], None]:
+    end = clock() + seconds
+
+    def check() -> None:
+        if clock() > end:
+            raise _TimeIsUpError(_TOO_LONG % f"{seconds:g}")
+
+    return check
+
+
+def _collect(
+    source: Source, context: HarvestContext, transport: UploadTransport | None, check_time: Callable[[], None]
+) -> tuple[Run, Finding | None]:
+    """Stage the records of a feed; return the run, and what ended it early."""
+    started = max(filter(None, (context.now(), context.ledger.latest_time(source.name))))
+    run = context.ledger.create_run(source.name, started, rules_digest(source, context), is_full=True, since=None)
+    archive = Archive(context.data / "archive", source.name, run.id)
+    policy, live = context.retry_policy, transport is None
+    client = Fetch(
+        context.contact, source.pause if live else 0.0, context.allow_hosts, archive, {}, policy, transport, context.rate_limiter,
+        robots=live, robots_override=source.grant, quiet_hours=source.quiet if live else None, base=context.iris.base,
+    )  # fmt: skip
+    failed: Finding | None = None
+    with closing(archive), client:
+        task = ProcessingTask(run, source, context.iris.base, context.pool.name, run.rules == last_rules_digest(source, context))
+
+        def page() -> tuple[int, Mapping[str, int]]:
+            check_time()
+            return archive.length, client.outcome_counts
+
+        reader = page_reader(context, task, check_compatible(source)[0], client, None, page, lambda _: None)
+        try:
+            reader.collect()
+        except HarvestError as error:
+            failed = _early_end(error, transport, reader.run)
+    run = reader.run
+    if failed:
+        run = replace(run, incomplete_reason=failed.message)
+    context.ledger.save(run)
+    return run, failed
+
+
+def _early_end(error: HarvestError, transport: UploadTransport | None, run: Run) -> Finding:
+    if isinstance(error, _TimeIsUpError):
+        return Finding("feed-partly-read", Level.NOTE, str(error), "Check a smaller feed, or raise the limit of time.")
+    if transport and transport.further and run.pages:
+        message = f"The source goes on at {transport.further}; only the uploaded page was read"
+        return Finding("feed-partly-read", Level.NOTE, message, "Name the address instead of a file to have all pages read.")
+    return of_feed.failure(error, transport.upload.name if transport else "")
+
+
+def _findings(
+    source: Source,
+    context: HarvestContext,
+    plan: Plan,
+    fields: tuple[FieldUse, ...],
+    upload: Upload | None,
+    failed: Finding | None,
+) -> of_feed.Findings:
+    names = of_feed.names_by_property((use.name, use.properties) for use in fields)
+    found = of_feed.Findings(context.iris.base, Locator(upload.content) if upload else None, names)
+    if failed:
+        found.add(failed)
+    elif not plan.fetched:
+        found.add(_EMPTY)
+    for missing in missing_fields(source, fields):
+        found.add(missing)
+    seen = [outcome for outcome in SEEN if outcome is not Outcome.UNCHANGED]
+    for diff in context.ledger.changes(plan.run, seen):
+        found.add_record(diff.draft, diff.draft.description or diff.previous, diff.seq + 1)
+    unchanged = [Outcome.UNCHANGED]
+    for record, description in context.ledger.described(source.name, context.ledger.staged_records(plan.run, unchanged)):
+        found.add_record(record, description, 0)
+    return found
+
+
+def _changes(plan: Plan, result: GuardResult, context: HarvestContext) -> PlannedChanges:
+    def keys(*outcomes: Outcome) -> tuple[tuple[str, str], ...]:
+        staged = islice(context.ledger.staged_records(plan.run, outcomes), _SHOWN)
+        return tuple((record.key or "", record.other or "") for record in staged)
+
+    return PlannedChanges(
+        plan.run.source,
+        plan.published_before,
+        plan.published_after,
+        {outcome.value: number for outcome, number in plan.outcomes.items() if number},
+        keys(Outcome.REPLACED),
+        tuple(key for key, _ in keys(Outcome.VANISHED, Outcome.MISSING, Outcome.LOST)),
+        tuple(reason.text for reason in result.hold_reasons),
+        plan.run.incomplete_reason or "",
+    )
+

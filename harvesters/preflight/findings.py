@@ -1,0 +1,163 @@
+"""Turn the results of a run into findings: by rule, with record, line, field and cure."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+
+from harvesters.errors import (
+    CharsetError,
+    ForbiddenError,
+    HarvestError,
+    ParseError,
+    RefusedError,
+    TemporaryFetchError,
+    TooLargeError,
+    WebPageError,
+)
+from harvesters.ledger.models import Outcome, StagedRecord
+from harvesters.preflight.report import Finding, Level, Locator, RuleCount, position_in
+from shapes.result import Severity
+from shapes.rules import Rule, rules
+from vocab.terms import SH
+
+MAX_FINDINGS = 1000  # findings that are listed; all are counted
+_NOTE = re.compile(r"^<([^>]+#result-\d+)> <([^>]+)> (.+)$")
+_TITLE = re.compile(r'^<[^>]+> <http://purl\.org/dc/terms/title> "([^"]*)"', re.MULTILINE)
+_LEVELS = {Severity.VIOLATION: Level.ERROR, Severity.WARNING: Level.WARNING, Severity.INFO: Level.NOTE}
+_CURES: tuple[tuple[type[HarvestError], str, str], ...] = (
+    (CharsetError, "feed-charset", "Export the file in UTF-8, or name its charset in the options of the source definition."),
+    (WebPageError, "feed-web-page", "Name the address of the data itself, not that of a web page."),
+    (TooLargeError, "feed-too-large", "Offer the records in pages or in smaller files."),
+    (ForbiddenError, "feed-denied", "Correct the address, and permit it to our user agent."),
+    (RefusedError, "feed-refused", "Name a public address, or check a file."),
+    (ParseError, "feed-unreadable", "Correct the file at this place, and check it by a parser of its format before it is published."),
+    (TemporaryFetchError, "feed-unreachable", "Check that the address answers, then run this again."),
+)
+_OUTCOMES = {
+    Outcome.UNREADABLE: ("record-unreadable", "Correct this record; the others are not affected."),
+    Outcome.DUPLICATE: ("record-duplicate", "Give each record a key of its own; only the first record with a key counts."),
+}
+
+
+def failure(error: HarvestError, name: str = "") -> Finding:
+    """Return the finding of an error that ended the reading of a feed; *name* is that of the file that was read, if it was one."""
+    rule, cure = next(((rule, cure) for kind, rule, cure in _CURES if isinstance(error, kind)), ("feed-failed", "Run this again."))
+    line, column = position_in(str(error))
+    if line is None and rule in ("feed-unreadable", "feed-charset", "feed-web-page"):
+        line = 1
+    message = re.sub(r"https?://registry\.example/\S*?(?=[:\s]|$)", name, str(error)) if name else str(error)
+    return Finding(rule, Level.ERROR, message, cure, line=line, column=column)
+
+
+@dataclass(slots=True)
+class Findings:
+    """The findings of one feed; *fields* are the publisher's field names by property, *locator* finds the lines of records."""
+
+    base: str
+    locator: Locator | None
+    fields: Mapping[str, Sequence[str]]
+    listed: list[Finding] = field(default_factory=list)
+    _counts: Counter[tuple[str, str]] = field(default_factory=Counter)
+    _samples: dict[tuple[str, str], Finding] = field(default_factory=dict)
+
+    def add(self, finding: Finding, title: str = "") -> None:
+        """Count a finding, and list it while there are not too many; *title* is that of its record."""
+        kind = (finding.rule, finding.field)
+        self._counts[kind] += 1
+        self._samples.setdefault(kind, finding)
+        if len(self.listed) < MAX_FINDINGS:
+            place = self.locator.locate(finding.record, title) if self.locator and finding.line is None else None
+            self.listed.append(replace(finding, line=place[0], column=place[1]) if place else finding)
+
+    def add_record(self, record: StagedRecord, description: str, number: int) -> None:
+        """Add the findings of a staged record, the one with this *number* in the feed; its *description* has its warnings."""
+        key = record.key or f"#{number}"
+        if record.outcome in _OUTCOMES:
+            rule, cure = _OUTCOMES[record.outcome]
+            line, column = position_in(record.reason or "")
+            self.add(Finding(rule, Level.ERROR, record.reason or "", cure, key, line, column))
+            return
+        is_withheld = record.outcome is Outcome.WITHHELD
+        notes = broken_rules(record.reason or "", self.base) if is_withheld else described_rules(description, self.base)
+        title = _title(description)
+        for found, path in notes:
+            self.add(Finding(found.name, _LEVELS[found.severity], found.message, found.cure, key, field=self._field(path)), title)
+
+    def _field(self, path: str) -> str:
+        """Return the names of the fields that give the property with the IRI, or the local name, *path*."""
+        names = next((names for iri, names in self.fields.items() if path and (iri == path or re.split("[/#]", iri)[-1] == path)), ())
+        return ", ".join(names)
+
+    @property
+    def counts(self) -> tuple[RuleCount, ...]:
+        """Return the number of findings of each rule and field: the most serious first, then the most frequent."""
+        order = list(Level)
+        listed = [
+            RuleCount(sample.rule, sample.level, sample.message, sample.cure, self._counts[kind], sample.field)
+            for kind, sample in self._samples.items()
+        ]
+        return tuple(sorted(listed, key=lambda count: (order.index(count.level), -count.records, count.rule)))
+
+
+def _title(description: str) -> str:
+    """Return the first title in a description, "" if it has none, or one that cannot be searched as it is."""
+    match = _TITLE.search(description)
+    return match.group(1) if match and "\\" not in match.group(1) else ""
+
+
+def broken_rules(reason: str, base: str) -> Iterator[tuple[Rule, str]]:
+    """Yield the rules that a withheld record breaks, by the messages in *reason*, with the local names of their properties.
+
+    >>> from vocab.iris import BASE
+    >>> [(rule.name, path) for rule, path in broken_rules("It has no title. (title)", BASE)]
+    [('ResourceTitle', 'title')]
+    """
+    for rule in rules(base).values():
+        for match in re.finditer(rf"{re.escape(rule.message)} \(([^()]*)\)", reason):
+            yield rule, match.group(1)
+
+
+def described_rules(description: str, base: str) -> Iterator[tuple[Rule, str]]:
+    """Yield the rules that a published record breaks, by the results in its *description*, with the IRIs of their properties."""
+    results: dict[str, dict[str, str]] = {}
+    for line in description.split("\n"):
+        if match := _NOTE.match(line):
+            node, name, value = match.groups()
+            results.setdefault(node, {})[name] = value.strip("<>")
+    known = rules(base)
+    for about in results.values():
+        if rule := known.get(about.get(f"{SH}sourceShape", "")):
+            yield rule, about.get(f"{SH}resultPath", "")
+
+
+def is_counted(outcome: Outcome) -> str | None:
+    """Return under which name records with *outcome* are counted; None for records that the feed does not have."""
+    names: dict[Outcome, str] = {
+        **dict.fromkeys((Outcome.NEW, Outcome.CHANGED, Outcome.UNCHANGED, Outcome.RETURNED, Outcome.REIDENTIFIED), "publishable"),
+        Outcome.WITHHELD: "withheld",
+        Outcome.UNREADABLE: "unreadable",
+        Outcome.DUPLICATE: "duplicate",
+        **dict.fromkeys((Outcome.DELETED, Outcome.ABSENT), "deleted"),
+    }
+    return names.get(outcome)
+
+
+def count_results(outcomes: Mapping[Outcome, int]) -> dict[str, int]:
+    """Return the number of records of a feed by result, without results that no record has."""
+    counts: Counter[str] = Counter()
+    for outcome, number in outcomes.items():
+        if name := is_counted(outcome):
+            counts[name] += number
+    return {name: number for name, number in counts.items() if number}
+
+
+def names_by_property(uses: Iterable[tuple[str, Iterable[str]]]) -> dict[str, list[str]]:
+    """Return the field names that give each property (IRI), of pairs of a name and its properties."""
+    names: dict[str, list[str]] = {}
+    for name, properties in uses:
+        for iri in properties:
+            names.setdefault(iri, []).append(name)
+    return names

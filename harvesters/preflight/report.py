@@ -1,0 +1,150 @@
+"""Define the result of a preflight."""
+
+from __future__ import annotations
+
+import bisect
+import codecs
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+_POSITION = re.compile(r"\bline (\d+)(?:[,:]? column (\d+))?")
+_MIN_UNIQUE = 4  # characters of a key whose first mention is believed to be its record
+
+
+class Level(StrEnum):
+    """How serious a finding is: with an error a record, or the whole feed, would not be published."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """A fault: its rule, what is wrong and what to do; where: the key of its *record* (``#3``: the third one, which has no key),
+    *line* and *column* from 1, and the *field* by its publisher's own name. "" and None where not known.
+    """
+
+    rule: str
+    level: Level
+    message: str
+    cure: str
+    record: str = ""
+    line: int | None = None
+    column: int | None = None
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RuleCount:
+    """A rule with the number of records that break it."""
+
+    rule: str
+    level: Level
+    message: str
+    cure: str
+    records: int
+    field: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class FieldUse:
+    """A field of the feed, in its publisher's own name: *properties* (IRIs) are what it becomes, none where it is dropped."""
+
+    name: str
+    records: int  # of the sample
+    is_read: bool
+    properties: tuple[str, ...] = ()
+    example: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PlannedChanges:
+    """What a harvest of the feed would change in what is published of *source* today.
+
+    *counts* has the number of records by outcome, *identities* pairs of an old and a new key, and *missing* some keys that the feed
+    lacks. *hold_reasons*: why the change would wait for a person; empty if it would be published. *note* says why records that are
+    missing cannot be known, "" if they are.
+    """
+
+    source: str
+    published_before: int
+    published_after: int
+    counts: Mapping[str, int]
+    identities: tuple[tuple[str, str], ...] = ()
+    missing: tuple[str, ...] = ()
+    hold_reasons: tuple[str, ...] = ()
+    note: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class PreflightReport:
+    """The result of a preflight. *counts* has the records of the feed by result: publishable, withheld, unreadable, duplicate, deleted.
+
+    *rules* counts all findings, the most serious first; *findings* are the first of them, each in its place. *plan* is None where no
+    source was named, or where it is not known here (*plan_note* says why).
+    """
+
+    feed: str
+    protocol: str
+    mapping: str
+    counts: Mapping[str, int] = field(default_factory=dict)
+    fields: tuple[FieldUse, ...] = ()
+    rules: tuple[RuleCount, ...] = ()
+    findings: tuple[Finding, ...] = ()
+    plan: PlannedChanges | None = None
+    plan_note: str = ""
+
+    @property
+    def records(self) -> int:
+        """Return the number of records that were found."""
+        return sum(self.counts.values())
+
+    @property
+    def level(self) -> Level | None:
+        """Return the level of the worst finding, None without any."""
+        levels = {rule.level for rule in self.rules}
+        return next((level for level in Level if level in levels), None)
+
+
+class Locator:
+    """Find the line and column of a record in the text of a feed; nothing is found in a binary file."""
+
+    def __init__(self, content: bytes) -> None:
+        self._text = "" if b"\0" in content[:4096] and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)) else (
+            content.decode("utf-8", "replace")
+        )
+        self._starts = [0, *(match.end() for match in re.finditer("\n", self._text))]
+
+    def locate(self, key: str, title: str = "") -> tuple[int, int] | None:
+        """Return line and column of the first mention of *key*, else of *title*; None if there is none, or if a short text is
+        mentioned twice.
+
+        >>> Locator(b'[{"id": "ab-1"},\\n {"id": "ab-12"}]').locate("ab-12")
+        (2, 9)
+        """
+        return next((place for text in (key, title) if (place := self._first(text))), None)
+
+    def _first(self, text: str) -> tuple[int, int] | None:
+        if not text or not self._text:
+            return None
+        pattern = re.compile(rf"(?<![\w-]){re.escape(text)}(?![\w-])")
+        first = pattern.search(self._text)
+        if first is None or (len(text) < _MIN_UNIQUE and pattern.search(self._text, first.end())):
+            return None
+        line = bisect.bisect_right(self._starts, first.start())
+        return line, first.start() - self._starts[line - 1] + 1
+
+
+def position_in(message: str) -> tuple[int | None, int | None]:
+    """Return the line and column that a parser's message names.
+
+    >>> position_in("not well-formed XML: mismatched tag, line 9, column 25"), position_in("empty response")
+    ((9, 25), (None, None))
+    """
+    match = _POSITION.search(message)
+    if match is None:
+        return None, None
+    return max(int(match.group(1)), 1), int(match.group(2)) if match.group(2) and int(match.group(2)) else None

@@ -1,0 +1,74 @@
+"""Open a state database of its own for one preflight, with what is published of one source; it is deleted afterwards."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import httpx
+import sqlalchemy as sa
+from sqlalchemy.engine import make_url
+
+from harvesters.ledger import tables as t
+from harvesters.ledger.ledger import Ledger
+from harvesters.network.retry import RetryPolicy
+from harvesters.pipeline.collector_processes import Collectors
+from harvesters.pipeline.process_limits import ProcessLimits
+from harvesters.pipeline.record_processor import load_crosswalks
+from harvesters.pipeline.worker_pool import WorkerPool
+from harvesters.runs.context import HarvestContext
+from journal.journal import Journal
+from shapes.validate import EngineName
+from vocab.iris import Iris
+
+_ROWS = 500  # copied at once
+
+
+@contextmanager
+def scratch_context(
+    base: str,
+    engine: EngineName,
+    contact: str,
+    allow: frozenset[str],
+    retry_policy: RetryPolicy,
+    transport: httpx.BaseTransport | None,
+    limits: ProcessLimits,
+) -> Iterator[HarvestContext]:
+    """Open a context of runs in a temporary folder. Responses are read, and records mapped, in processes with *limits*."""
+    crosswalks = load_crosswalks(base)
+    with TemporaryDirectory(prefix="stocktake-preflight-") as name:
+        folder = Path(name)
+        collectors = Collectors(base, limits)
+        ledger = Ledger(f"sqlite:///{folder / 'ledger.sqlite'}")
+        try:
+            with WorkerPool(base, engine, 0) as pool:
+                yield HarvestContext(
+                    folder, ledger, Journal(folder / "journal"), Iris(base), crosswalks, pool, contact, allow,
+                    retry_policy, transport, collectors=collectors,
+                )  # fmt: skip
+        finally:
+            collectors.close()
+            ledger.close()
+
+
+def has_ledger(url: str) -> bool:
+    """Return whether there is a ledger at *url*: opening one would create it."""
+    address = make_url(url)
+    return not address.drivername.startswith("sqlite") or bool(address.database and Path(address.database).is_file())
+
+
+def copy_source(ledger: Ledger, scratch: Ledger, source: str) -> None:
+    """Copy what *ledger* has of a source: its runs, its records with their descriptions, and what operators decided."""
+    described = t.description.join(t.record, sa.and_(t.record.c.run == t.description.c.run, t.record.c.seq == t.description.c.seq))
+    queries: dict[sa.Table, sa.Select[Any]] = {
+        table: sa.select(table).where(table.c.source == source) for table in (t.run, t.record, t.hold, t.override)
+    }
+    queries[t.description] = sa.select(t.description).select_from(described).where(t.record.c.source == source)
+    for table, query in queries.items():
+        with ledger.transaction() as reading, scratch.transaction() as writing:
+            rows = reading.execution_options(yield_per=_ROWS).execute(query).mappings()
+            for batch in rows.partitions(_ROWS):
+                writing.execute(sa.insert(table), [dict(row) for row in batch])

@@ -1,0 +1,263 @@
+"""A feed is checked before it is published: what is understood, what is wrong and where, and what would change."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import resource
+from collections.abc import Callable
+from pathlib import Path
+
+import httpx
+import pytest
+from lxml import etree
+from typer.testing import CliRunner
+
+from harvesters.preflight.check import PreflightLimits, check_feed
+from harvesters.preflight.output import as_junit, as_sarif, is_failure
+from harvesters.preflight.report import Finding, Level, PlannedChanges, PreflightReport, RuleCount
+from harvesters.preflight.upload import Upload
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.harvest import harvest
+from harvesters.source import Source, parse
+from stocktake import app
+from vocab.iris import BASE
+
+SHARED = Path(__file__).parents[3] / "shared"
+BROKEN = SHARED / "feeds" / "broken"
+PRIZES = SHARED / "facts" / "wsis-prizes-2015" / "scrapper_wsis-projects-data.csv"
+CARD = {
+    "title": "Prizes",
+    "protocol": "csv",
+    "mapping": "fields",
+    "url": "https://registry.example/prizes.csv",
+    "licence": "https://example.org/l",
+    "language": "en",
+    "pause": 0,
+    "options": {"key": "id"},
+    "fields": {"title": "Project", "lead": "Organisation", "countries": "Country", "action_lines": "Category"},
+}
+HEAD = ["id", "Category", "Project", "Organisation", "Country"]
+ROWS = [[f"prize-{number}", "C7. E-HEALTH", f"Project {number}", "Ministry of Health", "KENYA"] for number in range(1, 21)]
+
+
+def table(rows: list[list[str]], head: list[str] = HEAD) -> bytes:
+    text = io.StringIO()
+    csv.writer(text).writerows([head, *rows])
+    return text.getvalue().encode()
+
+
+def prizes() -> Source:
+    return parse("prizes", CARD, "test")
+
+
+def check(content: bytes, name: str = "prizes.csv", **rest) -> PreflightReport:
+    return check_feed(prizes(), Upload(name, content), BASE, "admin@example.org", **rest)
+
+
+@pytest.fixture
+def published(context: HarvestContext, registry: Callable) -> HarvestContext:
+    """A context in which the prizes are published."""
+    ours = context.__class__(**{name: getattr(context, name) for name in context.__dataclass_fields__} | {
+        "transport": httpx.MockTransport(lambda request: httpx.Response(404 if "robots" in request.url.path else 200, content=table(ROWS)))
+    })  # fmt: skip
+    harvest(prizes(), ours)
+    return ours
+
+
+def test_plan_compares_a_feed_with_what_is_published(published: HarvestContext) -> None:
+    rows = [*ROWS[:9], *ROWS[10:], ["prize-new", "C1", "New project", "ITU", "KENYA"]]
+    rows[4] = [*rows[4][:2], "Another title", *rows[4][3:]]
+    rows[5] = ["other-key", *rows[5][1:]]
+
+    plan = check(table(rows), ledger=published.ledger).plan
+
+    assert plan is not None
+    assert plan.counts == {"new": 1, "changed": 1, "unchanged": 17, "reidentified": 1, "vanished": 1, "replaced": 1}
+    assert plan.identities == (("prize-6", "other-key"),)
+    assert plan.missing == ("prize-10",)
+    assert plan.hold_reasons == ()
+    assert [run.source for run in published.ledger.runs()] == ["prizes"]
+
+
+def test_plan_that_the_guard_would_hold_says_why(published: HarvestContext) -> None:
+    report = check(table(ROWS[:5]), ledger=published.ledger)
+
+    assert report.plan is not None
+    assert report.plan.hold_reasons == ("15 of 20 published records are missing (75%); the limit is 10%",)
+    assert report.level is Level.WARNING
+    assert is_failure(report)
+
+
+def test_renamed_column_is_found_with_the_records_that_it_withholds(published: HarvestContext) -> None:
+    head = [name.replace("Project", "Name of the project") for name in HEAD]
+
+    report = check(table(ROWS, head), ledger=published.ledger)
+
+    assert report.counts == {"withheld": 20}
+    assert [(use.name, use.is_read) for use in report.fields] == [
+        ("id", True), ("Category", True), ("Name of the project", False), ("Organisation", True), ("Country", True),
+    ]  # fmt: skip
+    by_rule = {rule.rule: rule for rule in report.rules}
+    assert by_rule["ResourceTitle"].records == 20
+    assert by_rule["field-missing"].message == "No record of the sample has the field Project, which is read as title."
+    assert "Was it renamed to Name of the project?" in by_rule["field-missing"].cure
+    first = next(finding for finding in report.findings if finding.rule == "ResourceTitle")
+    assert (first.record, first.line, first.column) == ("prize-1", 2, 1)
+
+
+def test_findings_of_unchanged_records_are_listed_too(published: HarvestContext) -> None:
+    report = check(table(ROWS), ledger=published.ledger)
+
+    assert report.plan is not None
+    assert report.plan.counts == {"unchanged": 20}
+    assert {(rule.rule, rule.field, rule.records) for rule in report.rules} >= {("ResourceDescription", "", 20)}
+
+
+def test_feed_of_one_page_is_read_without_the_pages_that_it_names() -> None:
+    card = parse("pages", {**CARD, "protocol": "json", "options": {"key": "id", "page": "page"}, "fields": {"title": "name"}}, "test")
+
+    report = check_feed(card, Upload("page.json", b'[{"id": "p1", "name": "One"}]'), BASE, "admin@example.org")
+
+    assert report.counts == {"publishable": 1}
+    note = next(rule for rule in report.rules if rule.rule == "feed-partly-read")
+    assert note.level is Level.NOTE
+    assert "page=2" in note.message
+
+
+def test_time_limit_ends_a_check_with_what_was_read() -> None:
+    clock = iter(range(0, 10_000, 100)).__next__
+
+    report = check(table(ROWS), limits=PreflightLimits(seconds=10), clock=clock)
+
+    assert [rule.rule for rule in report.rules][-1] in ("feed-partly-read", "feed-empty")
+    assert "stopped after 10 seconds" in " ".join(rule.message for rule in report.rules)
+
+
+REPORT = PreflightReport(
+    "dir/ä feed.csv", "csv", "fields", {"withheld": 1, "publishable": 2},
+    rules=(RuleCount("ResourceTitle", Level.ERROR, "It has no title.", "Give it one.", 1, "Project"),
+           RuleCount("ResourceDescription", Level.WARNING, "It has no description.", "Add one.", 2)),
+    findings=(Finding("ResourceTitle", Level.ERROR, "It has no title.", "Give it one.", "p\x001", 2, 7, "Project"),
+              Finding("ResourceDescription", Level.WARNING, "It has no description.", "Add one.", "p2")),
+    plan=PlannedChanges("prizes", 20, 5, {"lost": 15}, hold_reasons=("15 of 20 are missing",)),
+)  # fmt: skip
+
+
+def test_sarif_has_what_its_schema_requires() -> None:
+    """The properties that sarif-schema-2.1.0.json requires, and its patterns and enumerations for those that are written.
+
+    Source: https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json
+    """
+    document = json.loads(as_sarif(REPORT, False))
+
+    assert document["version"] == "2.1.0"
+    assert set(document) == {"$schema", "version", "runs"}
+    [run] = document["runs"]
+    driver = run["tool"]["driver"]
+    assert isinstance(driver["name"], str)
+    assert len({rule["id"] for rule in driver["rules"]}) == len(driver["rules"])
+    assert run["columnKind"] in ("utf16CodeUnits", "unicodeCodePoints")
+    assert [type(one["executionSuccessful"]) for one in run["invocations"]] == [bool]
+    assert [result["ruleId"] for result in run["results"]] == ["ResourceTitle", "ResourceDescription", "plan-held"]
+    for result in run["results"]:
+        assert result["message"]["text"]
+        assert result["level"] in ("none", "note", "warning", "error")
+        if "ruleIndex" in result:
+            assert driver["rules"][result["ruleIndex"]]["id"] == result["ruleId"]
+        for location in result["locations"]:
+            physical = location["physicalLocation"]
+            assert physical["artifactLocation"]["uri"] == "dir/%C3%A4%20feed.csv"
+            assert all(isinstance(number, int) and number >= 1 for number in physical.get("region", {}).values())
+    assert run["results"][0]["locations"][0]["physicalLocation"]["region"] == {"startLine": 2, "startColumn": 7}
+
+
+def test_junit_fails_for_errors_and_held_plans_and_with_strict_for_warnings() -> None:
+    suite = etree.fromstring(as_junit(REPORT, False))[0]
+    strict = etree.fromstring(as_junit(REPORT, True))[0]
+
+    assert (suite.get("tests"), suite.get("failures"), strict.get("failures")) == ("4", "2", "3")
+    assert [case.get("name") for case in suite if case.find("failure") is not None] == ["ResourceTitle Project", "plan"]
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Callable:
+    def invoke(*arguments: str, input: bytes | None = None):
+        environment = {"STOCKTAKE_DATA": str(tmp_path / "data"), "STOCKTAKE_SOURCES": str(tmp_path), "STOCKTAKE_ALLOW_HOSTS": ""}
+        return CliRunner().invoke(app, ["preflight", *arguments], env=environment, input=input)
+
+    return invoke
+
+
+def test_format_and_fields_of_a_feed_are_recognized(run: Callable, tmp_path: Path) -> None:
+    content = b'{"projects": [{"id": "a-1", "title": "Clinics", "iso": "KE", "secret": 1}, {"id": "a-2", "title": "Schools", "iso": "UG"}]}'
+
+    done = run("-", "--name", "feed.json", "--format", "json", input=content)
+
+    report = json.loads(done.stdout)
+    assert (report["protocol"], report["counts"], report["passed"], done.exit_code) == ("json", {"publishable": 2}, True, 0)
+    assert {use["name"]: use["is_read"] for use in report["fields"]} == {"id": True, "title": True, "iso": True, "secret": False}
+    assert not (tmp_path / "data").exists()
+
+
+def test_rdf_is_checked_as_what_its_namespaces_say(run: Callable) -> None:
+    turtle = b"""@prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .
+<urn:c> a dcat:Catalog ; dcat:dataset <urn:d> . <urn:d> a dcat:Dataset ; dct:identifier "d-1" ; dct:description "No title here"@en ."""
+
+    done = run("-", "--name", "data.ttl", "--format", "json", input=turtle)
+
+    report = json.loads(done.stdout)
+    assert (report["protocol"], report["mapping"], report["counts"], done.exit_code) == ("rdf", "dcat", {"withheld": 1}, 1)
+    assert report["rules"][0]["rule"] == "ResourceTitle"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        (("/nowhere/feed.csv",), "No such file"),
+        (("-", "--format", "yaml"), "unknown format 'yaml'"),
+        (("-", "--source", "nobody"), "no source named"),
+        (("-", "--source", "a", "--as", "csv"), "exclude each other"),
+    ],
+)
+def test_what_cannot_be_checked_exits_with_2(run: Callable, arguments: tuple[str, ...], text: str) -> None:
+    done = run(*arguments, input=b"id,title\n1,Clinics")
+
+    assert done.exit_code == 2
+    assert text in " ".join(done.output.replace("│", " ").split())
+
+
+def test_private_address_is_refused(run: Callable) -> None:
+    done = run("http://127.0.0.1:1/feed.csv", "--format", "json")
+
+    report = json.loads(done.stdout)
+    assert (report["rules"][0]["rule"], done.exit_code) == ("feed-refused", 1)
+
+
+@pytest.mark.skipif(not BROKEN.is_dir(), reason=f"no broken feeds at {BROKEN}")
+def test_every_broken_feed_has_a_finding_with_place_and_cure(run: Callable) -> None:
+    without: list[str] = []
+    for file in sorted(BROKEN.iterdir()):
+        done = run(str(file), "--format", "json")
+        report = json.loads(done.stdout)
+        placed = [one for one in report["findings"] if one["cure"] and (one["line"] or one["record"])]
+        if not placed or done.exit_code != 1 or "Traceback" in done.output:
+            without.append(file.name)
+
+    assert without == []
+    assert max(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)) < 2 << 20  # KiB
+
+
+@pytest.mark.skipif(not PRIZES.is_file(), reason=f"no prize list at {PRIZES}")
+def test_prize_list_of_2015_with_a_column_renamed(tmp_path: Path) -> None:
+    rows = list(csv.reader(io.StringIO(PRIZES.read_bytes().decode("mac_roman"))))
+    numbered = [[f"wsis-2015-{number}", *row] for number, row in enumerate(rows[1:], 1)]
+
+    whole = check(table(numbered))
+    renamed = check(table(numbered, ["id", "Category", "Name of the project", "Organisation", "Country"]))
+
+    assert whole.counts == {"publishable": 302}
+    assert renamed.counts == {"withheld": 302}
+    assert {rule.rule for rule in renamed.rules if rule.level is Level.ERROR} == {"ResourceTitle"}
+    assert "field-missing" in {rule.rule for rule in renamed.rules}
