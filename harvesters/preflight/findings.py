@@ -38,7 +38,7 @@ _CURES: tuple[tuple[type[HarvestError], str, str], ...] = (
 )
 _OUTCOMES = {
     Outcome.UNREADABLE: ("record-unreadable", "Correct this record; the others are not affected."),
-    Outcome.DUPLICATE: ("record-duplicate", "Give each record a key of its own; only the first record with a key counts."),
+    Outcome.DUPLICATE: ("record-duplicate", "Each record needs a key of its own; only the first record with a key counts."),
 }
 
 
@@ -116,8 +116,8 @@ def broken_rules(reason: str, base: str) -> Iterator[tuple[Rule, str]]:
     [('ResourceTitle', 'title')]
     """
     for rule in rules(base).values():
-        for match in re.finditer(rf"{re.escape(rule.message)} \(([^()]*)\)", reason):
-            yield rule, match.group(1)
+        for part in reason.split(f"{rule.message} (")[1:]:
+            yield rule, part.partition(")")[0]
 
 
 def described_rules(description: str, base: str) -> Iterator[tuple[Rule, str]]:

@@ -130,12 +130,23 @@ class Locator:
     def _first(self, text: str) -> tuple[int, int] | None:
         if not text or not self._text:
             return None
-        pattern = re.compile(rf"(?<![\w-]){re.escape(text)}(?![\w-])")
-        first = pattern.search(self._text)
-        if first is None or (len(text) < _MIN_UNIQUE and pattern.search(self._text, first.end())):
+        start = self._find(text, 0)
+        if start < 0 or (len(text) < _MIN_UNIQUE and self._find(text, start + 1) >= 0):
             return None
-        line = bisect.bisect_right(self._starts, first.start())
-        return line, first.start() - self._starts[line - 1] + 1
+        line = bisect.bisect_right(self._starts, start)
+        return line, start - self._starts[line - 1] + 1
+
+    def _find(self, text: str, start: int) -> int:
+        """Return where *text* stands as a whole word from *start* on, -1 if nowhere."""
+        while (start := self._text.find(text, start)) >= 0:
+            if not (_is_part(self._text[start - 1 : start]) or _is_part(self._text[start + len(text) : start + len(text) + 1])):
+                return start
+            start += 1
+        return -1
+
+
+def _is_part(letter: str) -> bool:
+    return letter.isalnum() or letter in ("_", "-")
 
 
 def position_in(message: str) -> tuple[int | None, int | None]:

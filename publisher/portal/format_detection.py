@@ -11,7 +11,7 @@ from vocab.iris import BASE
 _HEAD = 256 << 10  # bytes that are looked at
 _ARCHIVE, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # how XLSX and ODS begin, and XLS
 _ROOT = re.compile(r"<(?!\?|!)(?:[\w.-]+:)?([\w.-]+)")
-_TURTLE = re.compile(r"(?im)^\s*(?:@prefix|@base|prefix|base)\s|^\s*<[^>\s]+>\s+<[^>\s]+>\s+[<\"_]")
+_TURTLE = re.compile(r"(?im)^[ \t]*(?:@prefix|@base|prefix|base)[ \t]|^<[^>\s]{1,500}>[ \t]<[^>\s]{1,500}>[ \t][<\"_]")
 _ROOTS = {"OAI-PMH": "oai-pmh", "iati-activities": "iati", "rss": "feed", "feed": "feed", "html": "web", "urlset": "web", "channel": "feed"}
 _RDF_FORMATS = {
     item.name: item

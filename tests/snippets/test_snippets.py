@@ -16,6 +16,7 @@ from pathlib import Path
 import duckdb
 import httpx
 import pytest
+import yaml
 from processes import Process, free_port, started
 from pyoxigraph import RdfFormat, parse
 from snippets import PAGES, ROOT, Snippet, read_snippets
@@ -148,6 +149,12 @@ def check_ini(snippet: Snippet, terminal: Terminal) -> None:
     assert parser.sections(), f"{snippet}: no section"
 
 
+def check_yaml(snippet: Snippet, terminal: Terminal) -> None:
+    """Parse a file of a CI service, whose jobs run our command."""
+    document = yaml.safe_load(snippet.text)
+    assert "stocktake preflight" in json.dumps(document, default=str), f"{snippet}: no command of ours"
+
+
 RUNNERS: Mapping[str, Callable[[Snippet, Terminal], None]] = {
     "sh": run_sh,
     "python": run_python,
@@ -157,6 +164,7 @@ RUNNERS: Mapping[str, Callable[[Snippet, Terminal], None]] = {
     "json": check_json,
     "turtle": check_turtle,
     "ini": check_ini,
+    "yaml": check_yaml,
 }
 
 

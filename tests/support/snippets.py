@@ -10,7 +10,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
 RUN = ("sh", "python", "sparql", "sql")  # in the order of their page
-PARSED = ("json", "toml", "turtle", "ini")
+PARSED = ("json", "toml", "turtle", "ini", "yaml")
 LANGUAGES = {*RUN, *PARSED, "js", "nginx", "text"}
 MARKS = {"not run", "file", "background", "exit code 1", "may be empty"}
 _FENCE = re.compile(r"^( *)```(\S*)(?: .*)?$")

@@ -137,9 +137,9 @@ def test_time_limit_ends_a_check_with_what_was_read() -> None:
 
 REPORT = PreflightReport(
     "dir/ä feed.csv", "csv", "fields", {"withheld": 1, "publishable": 2},
-    rules=(RuleCount("ResourceTitle", Level.ERROR, "It has no title.", "Give it one.", 1, "Project"),
+    rules=(RuleCount("ResourceTitle", Level.ERROR, "It has no title.", "Add one.", 1, "Project"),
            RuleCount("ResourceDescription", Level.WARNING, "It has no description.", "Add one.", 2)),
-    findings=(Finding("ResourceTitle", Level.ERROR, "It has no title.", "Give it one.", "p\x001", 2, 7, "Project"),
+    findings=(Finding("ResourceTitle", Level.ERROR, "It has no title.", "Add one.", "p\x001", 2, 7, "Project"),
               Finding("ResourceDescription", Level.WARNING, "It has no description.", "Add one.", "p2")),
     plan=PlannedChanges("prizes", 20, 5, {"lost": 15}, hold_reasons=("15 of 20 are missing",)),
 )  # fmt: skip
