@@ -23,6 +23,7 @@ from harvesters.preflight.fields import missing_fields, traced_fields
 from harvesters.preflight.report import FieldUse, Finding, Level, Locator, PlannedChanges, PreflightReport
 from harvesters.preflight.scratch import copy_source, scratch_context
 from harvesters.preflight.upload import Upload, UploadTransport
+from harvesters.reasons import other
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.guard import GuardResult
 from harvesters.runs.harvest import last_rules_digest, page_reader, plan_run, rules_digest
@@ -150,7 +151,7 @@ def _collect(
             failed = _early_end(error, transport, reader.run)
     run = reader.run
     if failed:
-        run = replace(run, incomplete_reason=failed.message)
+        run = replace(run, incomplete_reason=other(failed.message))
     context.ledger.save(run)
     return run, failed
 
@@ -202,6 +203,6 @@ def _changes(plan: Plan, result: GuardResult, context: HarvestContext) -> Planne
         keys(Outcome.REPLACED),
         tuple(key for key, _ in keys(Outcome.VANISHED, Outcome.MISSING, Outcome.LOST)),
         tuple(reason.text for reason in result.hold_reasons),
-        plan.run.incomplete_reason or "",
+        plan.run.incomplete_reason.text if plan.run.incomplete_reason else "",
     )
 

@@ -123,7 +123,7 @@ class Locator:
         mentioned twice.
 
         >>> Locator(b'[{"id": "ab-1"},\\n {"id": "ab-12"}]').locate("ab-12")
-        (2, 9)
+        (2, 10)
         """
         return next((place for text in (key, title) if (place := self._first(text))), None)
 
