@@ -6,10 +6,10 @@ from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from functools import lru_cache
+from importlib import import_module
 from typing import Literal
 
 from shapes.batch import BATCH_SIZE, Description, batches, group_by_subject
-from shapes.engines import reference, rust
 from shapes.engines.engine import Engine, EngineError
 from shapes.result import Report, Result, Severity, sort_unique
 from shapes.rules import turtle
@@ -17,13 +17,20 @@ from vocab.iris import BASE
 
 EngineName = Literal["rust", "reference"]
 
-ENGINES = {"rust": rust.engine, "reference": reference.engine}
+# By name: the module with ``engine``, imported when it is first used, since pyshacl takes a third of the start of a process that validates.
+ENGINES: dict[EngineName, str] = {"rust": "shapes.engines.rust", "reference": "shapes.engines.reference"}
+
+
+def compile_shapes(name: EngineName, turtle: str, base: str) -> Engine:
+    """Compile the shapes *turtle* for the engine *name*."""
+    compiled: Engine = import_module(ENGINES[name]).engine(turtle, base)
+    return compiled
 
 
 @lru_cache(maxsize=8)
 def engine(name: EngineName = "rust", base: str = BASE) -> Engine:
     """Compile our shapes for the engine *name*: ``rust`` (fast), or ``reference`` (pyshacl, about 60 times slower)."""
-    return ENGINES[name](turtle(base), base)
+    return compile_shapes(name, turtle(base), base)
 
 
 def validate(statements: Iterable[str], *, base: str = BASE, name: EngineName = "rust") -> Report:

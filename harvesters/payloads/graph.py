@@ -9,6 +9,8 @@ from hashlib import blake2b
 
 from pyoxigraph import BlankNode, DefaultGraph, Literal, NamedNode, Quad, Store, Triple
 
+from vocab.iris import is_web
+
 Node = NamedNode | BlankNode
 Term = NamedNode | BlankNode | Literal | Triple
 Properties = Mapping[str, tuple[Term, ...]]  # a node's properties, by their IRIs
@@ -204,3 +206,13 @@ def _normalize_namespace(node: NamedNode) -> NamedNode:
         return NamedNode("http" + node.value[5:])
     except ValueError:
         return node
+
+
+def iri_or_text(quads: Iterable[Quad]) -> Iterator[Quad]:
+    """Convert IRIs that are not valid web addresses to texts; authors of pages and of plain JSON often write texts there."""
+    for quad in quads:
+        value = quad.object
+        if isinstance(value, NamedNode) and value.value.startswith("http") and not is_web(value.value):
+            yield Quad(quad.subject, quad.predicate, Literal(value.value))
+        else:
+            yield quad

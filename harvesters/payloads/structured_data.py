@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 from extruct.jsonld import JsonLdExtractor
 from extruct.rdfa import RDFaExtractor
 from extruct.utils import parse_html, parse_xmldom_html
 from extruct.w3cmicrodata import MicrodataExtractor
-from pyoxigraph import Literal, NamedNode, Quad, RdfFormat, Store
+from pyoxigraph import RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.charset import is_charset
@@ -22,7 +22,7 @@ from harvesters.network.fetch import Reply
 from harvesters.network.response_parsing import dump_json
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import builtin_context, inline_contexts
-from harvesters.payloads.graph import merge_graphs
+from harvesters.payloads.graph import iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
 from vocab.iris import is_web
 
@@ -112,13 +112,3 @@ def _rdfa(text: bytes, url: str) -> Iterator[Any]:
 def _put(store: Store, item: Any, url: str) -> None:
     quads = parse_quads(dump_json(item), RdfFormat.JSON_LD, "as JSON-LD", url, rename=True)
     store.extend(list(iri_or_text(merge_graphs(quads))))
-
-
-def iri_or_text(quads: Iterable[Quad]) -> Iterator[Quad]:
-    """Convert IRIs that are not valid web addresses to texts; authors of pages and of plain JSON often write texts there."""
-    for quad in quads:
-        value = quad.object
-        if isinstance(value, NamedNode) and value.value.startswith("http") and not is_web(value.value):
-            yield Quad(quad.subject, quad.predicate, Literal(value.value))
-        else:
-            yield quad

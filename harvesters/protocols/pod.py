@@ -17,9 +17,8 @@ from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import InvalidRecord, Page, Pages, Record
 from harvesters.payloads.contexts import builtin_context
-from harvesters.payloads.graph import Graph, bounded_description, merge_graphs
+from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.payloads.structured_data import iri_or_text
 from harvesters.protocols.paged_document import paginate
 from harvesters.source import Source
 from vocab.iris import is_web

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 from fastapi import FastAPI
 
 from journal.journal import Journal
@@ -208,14 +209,21 @@ def endpoint(world: Path) -> Iterator[str]:
         yield f"{url}/sparql"
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def service(world: Path) -> AsyncIterator[QueryService]:
-    """Yield the open store of the world."""
-    async with QueryService(world, IRIS, Limits(seconds=240, wait=240), readers=2) as opened:
-        await opened.wait_until_current()
-        # The tables may come a moment after what they count.
-        await wait_until_async(lambda: opened.current.tables >= opened.current.position, "tables of the last entry")
+    """Yield the open store of the world, which no longer changes; tests that ask it have the mark `session_loop`."""
+    async with QueryService(world, IRIS, readers=1) as building:
+        positions = building.follower.projections
+        await wait_until_async(lambda: _is_complete(building), "all projections of the world", output=lambda: f"{positions}")
+    async with QueryService(world, IRIS, Limits(seconds=240, wait=240), readers=2, follow=False) as opened:
         yield opened
+
+
+def _is_complete(service: QueryService) -> bool:
+    """Return whether the snapshot that *service* shows has all indexes at the last entry, and whether the history has it too."""
+    shown, head = service.snapshot, service.journal.head
+    known = service.follower.projections.get("history", {}).get("position")
+    return bool(shown and head) and {shown.position, shown.text, shown.tables, shown.columns, known} == {head.number}
 
 
 @pytest.fixture

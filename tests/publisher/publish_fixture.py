@@ -17,6 +17,7 @@ from benchmarks.engines import missing, started
 
 STORES = ("own", "oxigraph", "virtuoso")
 HOST = "stocktake.test"
+session_loop = pytest.mark.asyncio(loop_scope="session")  # of tests that ask the fixture `service`, which is opened in this loop
 
 
 @contextmanager

@@ -15,6 +15,7 @@ import pytest
 from column_store import columns_of, columns_of_unmerged, comparable, merged_store, rows, solutions
 from columns_ready import columns_answer
 from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
+from publish_fixture import session_loop
 from pyoxigraph import Literal, Quad, QueryResultsFormat, Store
 from random_queries import GRAPHS, NODES, PREDICATES, QueryGenerator, random_quads, typed
 from w3c_suite import SUITE, SparqlCase, cases, load, result_set, table
@@ -343,6 +344,7 @@ def test_unbound_is_ordered_first(tmp_path: Path) -> None:
         assert _answer(columns, query) == [(None,), (str(NODES[1]),)]
 
 
+@session_loop
 async def test_header_names_the_engine(service: QueryService, inside: httpx.AsyncClient) -> None:
     await columns_answer(service)
     queries = (COUNT, "SELECT ?s { ?s ?p ?o } LIMIT 1")
@@ -352,6 +354,7 @@ async def test_header_names_the_engine(service: QueryService, inside: httpx.Asyn
     assert engines == ["columns", "store"] * 2  # the second time from the cache
 
 
+@session_loop
 async def test_rows_above_the_limit_are_cut_as_the_stores_are(service: QueryService) -> None:
     await columns_answer(service)
     query = QueryRequest("SELECT DISTINCT ?s ?p ?o { ?s ?p ?o }", "csv", base=IRIS.base, rows=1_000)

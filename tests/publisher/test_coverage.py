@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from publish_fixture import session_loop
 
 from journal.journal import Journal
 from publisher.app import create_app
@@ -73,6 +74,7 @@ async def text(client: httpx.AsyncClient, path: str) -> str:
     return html.unescape(answer.text)
 
 
+@session_loop
 @pytest.mark.parametrize(
     ("path", "sentence"),
     [
@@ -113,6 +115,7 @@ async def test_sparse_matrix_stands_beside_its_two_sides(sparse: httpx.AsyncClie
     assert re.findall(r'id="by-(\w+)"', page) == ["line", "goal"]
 
 
+@session_loop
 async def test_full_matrix_stands_alone(inside: httpx.AsyncClient) -> None:
     page = await text(inside, "/matrix")
 
@@ -126,23 +129,27 @@ async def test_trends_without_years_say_what_fills_them(sparse: httpx.AsyncClien
     assert 'id="by-goal"' in page
 
 
+@session_loop
 async def test_sentences_of_coverage_are_translated(inside: httpx.AsyncClient) -> None:
     assert "121 sur 122 ont un pays" in await text(inside, "/map?lang=fr")
     assert "122 项中有 121 项标注了国家" in await text(inside, "/map?lang=zh")
 
 
+@session_loop
 async def test_service_health_is_not_a_matter_of_medicine(inside: httpx.AsyncClient) -> None:
     page = await text(inside, "/about?lang=fr")
 
     assert '<a href="/health">État du service</a>' in page
 
 
+@session_loop
 async def test_coordinates_keep_their_direction_in_arabic(inside: httpx.AsyncClient) -> None:
     page = await text(inside, "/page/initiative/demo/a%2F1?lang=ar")
 
     assert '<bdi dir="ltr">2.3284, 37.9899</bdi>' in page
 
 
+@session_loop
 @pytest.mark.parametrize("path", ["/", "/search?q=network", "/matrix", "/map", "/registries", "/status"])
 async def test_numbers_are_isolated_in_arabic(inside, path):
     page = await text(inside, f"{path}{'&' if '?' in path else '?'}lang=ar")

@@ -9,6 +9,7 @@ import re
 
 import httpx
 import pytest
+from publish_fixture import session_loop
 from pyoxigraph import NamedNode, RdfFormat, parse
 from typer.testing import CliRunner
 
@@ -31,6 +32,7 @@ def test_there_are_at_least_25_with_names_and_places_of_their_own():
     assert [item.place for item in THEM] == list(range(1, len(THEM) + 1))
 
 
+@session_loop
 @pytest.mark.parametrize("item", THEM, ids=lambda item: item.name)
 async def test_an_example_answers_something(item, service):
     (outcome,) = [outcome async for outcome in run_examples(service, [item])]
@@ -76,6 +78,7 @@ def test_an_example_asks_of_the_base_that_is_set():
     assert "w3id.org" not in result.text
 
 
+@session_loop
 async def test_one_that_fails_or_answers_nothing_is_not_good(service: QueryService):
     wrong, empty = (THEM[0].__class__(**{**_fields(THEM[0]), "text": text}) for text in ("SELECT", "SELECT * { ?x <urn:none> ?y }"))
 
@@ -139,6 +142,7 @@ def test_the_command_runs_them_and_states_time_and_rows(world):
     ]
 
 
+@session_loop
 async def test_the_page_shows_the_time_that_the_command_took(world, inside: httpx.AsyncClient):
     words = ["--data", str(world), "examples", "run", "--json", "initiatives-by-goal"]
     await asyncio.to_thread(CliRunner().invoke, commands, words)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import httpx
 import pytest
 from columns_ready import columns_answer
+from publish_fixture import session_loop
 
 from publisher.store.query_service import QueryService
 
@@ -17,6 +18,7 @@ async def explained(client: httpx.AsyncClient, query: str) -> dict[str, object]:
     return found
 
 
+@session_loop
 async def test_compiled_query_is_explained_with_algebra_sql_and_rows(service: QueryService, inside: httpx.AsyncClient) -> None:
     await columns_answer(service)
     query = "SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"
@@ -32,6 +34,7 @@ async def test_compiled_query_is_explained_with_algebra_sql_and_rows(service: Qu
     assert max(step["rows"] for step in steps) >= sum(int(row["n"]["value"]) for row in rows)
 
 
+@session_loop
 @pytest.mark.parametrize(
     ("query", "reason"),
     [
@@ -51,6 +54,7 @@ async def test_query_of_the_store_is_explained_by_the_reason(
     assert reason in str(found["reason"])
 
 
+@session_loop
 async def test_wrong_query_is_refused_as_without_explanation(service: QueryService, inside: httpx.AsyncClient) -> None:
     await columns_answer(service)
     answers = [await inside.get("/sparql", params={"query": "SELECT (COUNT(* AS ?n) {", **more}) for more in ({}, {"explain": "1"})]

@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
+from publish_fixture import session_loop
 
 from command_line.services import preview_runner
 from command_line.settings import Settings
@@ -52,6 +53,7 @@ def visitor(service, trial: PreviewRunner | None) -> httpx.AsyncClient:
     )
 
 
+@session_loop
 async def test_a_dry_run_shows_the_outcome_on_each_record(service):
     async with visitor(service, runner()) as client:
         page = await client.post("/join", data=SAMPLE, headers={"Accept-Language": "fr"})
@@ -62,6 +64,7 @@ async def test_a_dry_run_shows_the_outcome_on_each_record(service):
         assert text in page.text
 
 
+@session_loop
 @pytest.mark.parametrize(
     ("kind", "text"), [("refused", "not on the public internet"), ("late", "too long"), ("card", "has errors"), ("x", "test failed")]
 )
@@ -74,6 +77,7 @@ async def test_errors_are_reported_by_kind_without_private_addresses(service, ki
     assert ("10.1.2.3" in page.text) == (kind != "refused")
 
 
+@session_loop
 async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(service):
     async with visitor(service, PreviewRunner(("/nowhere",), {})) as client:
         page = await client.post("/join", data={**SAMPLE, "options": "page = [1,"})
@@ -83,6 +87,7 @@ async def test_a_form_that_is_not_whole_is_shown_again_and_nobody_is_asked(servi
     assert 'aria-invalid="true"' in page.text
 
 
+@session_loop
 @pytest.mark.parametrize(
     ("headers", "status"),
     [({"Sec-Fetch-Site": "cross-site"}, 403), ({"Content-Type": "text/plain"}, 415), ({"Content-Length": "70000"}, 413)],
@@ -95,6 +100,7 @@ async def test_what_is_no_form_of_ours_is_refused(service, headers, status):
     assert answer.status_code == status
 
 
+@session_loop
 async def test_a_host_without_workers_writes_the_card_alone(service):
     async with visitor(service, None) as client:
         page = await client.post("/join", data=SAMPLE)
@@ -164,6 +170,7 @@ async def test_the_real_command_goes_to_no_private_address_even_where_our_own_ca
     assert not list(data.rglob("*"))
 
 
+@session_loop
 async def test_a_sample_suggests_the_fields_that_the_visitor_left_empty(service):
     clinics = '{"uuid": "a", "title": "Clinics", "summary": "x", "country": "KE"}'
     sample = f'{{"data": [{clinics}, {{"uuid": "b", "title": "Roads", "country": "RW"}}]}}'
@@ -180,6 +187,7 @@ async def test_a_sample_suggests_the_fields_that_the_visitor_left_empty(service)
 UNREADABLE = (b"", b"[" * 50_000, b"<a>" * 500, b"<!DOCTYPE a [<!ENTITY b 'c'>]><a>&b;</a>", b"\xff\x00,\n\"", b"{}", b"a,b\n")
 
 
+@session_loop
 @pytest.mark.parametrize("sample", UNREADABLE)
 async def test_a_sample_that_cannot_be_read_is_named_and_breaks_nothing(service, sample):
     form = {name: text for name, text in SAMPLE.items() if name not in ("key", "name")}
@@ -190,6 +198,7 @@ async def test_a_sample_that_cannot_be_read_is_named_and_breaks_nothing(service,
     assert "No records were recognized in this sample" in page.text
 
 
+@session_loop
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "http://[::1]/x", "ftp://a/", "http://a.example:x/"])
 async def test_a_sample_is_fetched_from_public_addresses_only(service, url):
     async with visitor(service, runner()) as client:
@@ -211,6 +220,7 @@ async def test_a_sample_is_not_fetched_against_robots_txt():
     assert refused.value.kind == "robots"
 
 
+@session_loop
 async def test_a_whole_definition_is_downloaded(service):
     async with visitor(service, None) as client:
         file = await client.get("/join", params={**SAMPLE, "download": "1"})

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from publish_fixture import session_loop
 from pyoxigraph import RdfFormat, Store
 
 from languages.request_locale import LANGUAGES
@@ -275,6 +276,7 @@ async def test_harvested_titles_are_escaped_among_suggestions(client):
     assert "<script" not in page.text
 
 
+@session_loop
 async def test_a_client_over_its_budget_gets_retry_after(inside):
     codes = []
     while 429 not in codes and len(codes) < 1_000:

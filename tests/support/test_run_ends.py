@@ -38,20 +38,26 @@ def run(folder: Path, *options: str, **files: str) -> Process:
     line = [sys.executable, "-m", "pytest", "-c", str(ROOT / "pyproject.toml"), "-p", "pytest_processes", "-p", "no:cacheprovider"]
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
     environment["PYTHONPATH"] = str(ROOT / "tests" / "support")
-    return Process([*line, "--basetemp", str(folder / "temporary"), *options, str(folder)], cwd=ROOT, env=environment)
+    command = [*line, "--basetemp", str(folder / "temporary"), *options, str(folder)]
+    return Process(command, cwd=ROOT, env=environment, preexec_fn=heed_interrupts)
+
+
+def heed_interrupts() -> None:
+    """Undo what a shell does to a program that it starts in the background: there this run itself ignores interrupts."""
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
 
 
 @pytest.mark.parametrize("workers", ["0", "2"])
 def test_a_hanging_test_fails_with_the_output_of_its_server_and_the_run_goes_on(tmp_path: Path, workers: str) -> None:
     hanging = HANGING.replace("[1, 2]", "[1]")
 
-    pytest_run = run(tmp_path, "-n", workers, "--dist", "loadscope", "--timeout", "15", hanging=hanging, next=NEXT)
+    pytest_run = run(tmp_path, "-n", workers, "--dist", "loadscope", "--timeout", "5", hanging=hanging, next=NEXT)
     code = pytest_run.wait(240)
     output = pytest_run.output()
     pytest_run.discard()
 
     assert code == pytest.ExitCode.TESTS_FAILED
-    assert "Timeout (>15.0s)" in output
+    assert "Timeout (>5.0s)" in output
     assert "server: ready" in output
     assert "1 failed, 1 passed" in output
 

@@ -9,9 +9,8 @@ from pyoxigraph import NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
-from harvesters.payloads.graph import bounded_description, merge_graphs
+from harvesters.payloads.graph import bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
-from harvesters.payloads.structured_data import iri_or_text
 from harvesters.protocols.oai.parser import Item
 
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"

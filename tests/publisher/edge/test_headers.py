@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 from fastapi import FastAPI
+from publish_fixture import session_loop
 
 TEMPLATES = Path(__file__).parents[3] / "publisher" / "templates"
 # A block of JSON-LD is data, which no browser runs.
@@ -79,6 +80,7 @@ async def test_what_the_client_holds_already_carries_them_too(client: httpx.Asyn
     assert "default-src 'none'" in answer.headers["content-security-policy"]
 
 
+@session_loop
 async def test_behind_tls_a_browser_gets_hsts(app: FastAPI) -> None:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="https://stocktake.test") as client:
         answer = await client.get("/health")
