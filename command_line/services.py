@@ -103,7 +103,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
         settings, url, partial(is_operator, admin_context), preview_runner(settings)
     )
     admin_context.positions = partial(portal_positions, public)
-    log.info("serving", url=f"{url}/")
+    log.info("server started", url=f"{url}/")
     publisher.cli.serve(combine_apps(public, create_admin(admin_context)), settings, host, port)
 
 
@@ -152,7 +152,7 @@ def up(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -> N
         processes["worker"] = ["worker"]  # the schedule only queues what is due
     if settings.releases:
         processes["release"] = ["release", "--every", settings.releases]
-    log.info("starting", processes=list(processes), url=f"{public_address(settings, host, port)}/")
+    log.info("starting processes", processes=list(processes), url=f"{public_address(settings, host, port)}/")
     supervise(processes, settings)
 
 

@@ -47,7 +47,7 @@ def verify(
     settings: Settings = context.obj
     faults: dict[str, list[Fault]] = {}
     for part in _parts(settings):
-        _err.print(f"checking {part.name} ...", style="dim", highlight=False)
+        _err.print(f"Checking {part.name} ...", style="dim", highlight=False)
         if part.needs_journal and faults["journal"]:
             faults[part.name] = [Fault(part.name, "not checked, since the journal is damaged", "restore the journal first")]
         else:
@@ -84,7 +84,7 @@ def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, lis
     damaged = {part.name: part for part in _parts(settings) if part.is_derived and faults[part.name]}
     if not damaged:
         return {}
-    _err.print(f"repairing {', '.join(damaged)} ...", style="dim", highlight=False)
+    _err.print(f"Repairing {', '.join(damaged)} ...", style="dim", highlight=False)
     try:
         if {"store", "history", "release stores"} & damaged.keys():
             files.repair(settings.data, Iris(settings.base), [fault for name in damaged if name != "dumps" for fault in faults[name]])

@@ -102,7 +102,7 @@ def sync(mirror: Mirror) -> int:
             first = local_head.number + 1 if local_head else 1
             for number in range(first, remote_head.number + 1):
                 entry = _download_entry(mirror, number, known)
-                log.info("entry imported", number=number, of=remote_head.number, run=entry.run)
+                log.info("entry imported", number=number, newest=remote_head.number, run=entry.run)
                 known = _clear_quarantine(mirror, known)
             known = _clear_quarantine(mirror, known)
             _download_status(mirror, remote_head.base)

@@ -23,10 +23,17 @@ class Reason:
     code: str
     values: Mapping[str, Value] = field(default_factory=dict)
 
-    def describe(self, translate: Callable[[str], str], number: Callable[[int], str]) -> str:
-        """Return the text: *translate* translates the English one, *number* writes whole numbers."""
+    def describe(
+        self,
+        translate: Callable[[str], str],
+        number: Callable[[int], str],
+        isolate: Callable[[str], str] = str,
+    ) -> str:
+        """Return the text: *translate* translates the English one, *number* writes whole numbers,
+        *isolate* marks names and messages in it.
+        """
         values = {
-            name: number(value) if isinstance(value, int) else value
+            name: number(value) if isinstance(value, int) else isolate(value)
             for name, value in self.values.items()
         }
         return translate(TEXTS[self.code]) % values

@@ -7,12 +7,14 @@ from datetime import date, datetime
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
+from typing import Literal
 
 from babel import Locale, dates
 from babel.messages.mofile import write_mo
 from babel.messages.pofile import read_po
-from babel.numbers import format_decimal
+from babel.numbers import format_decimal, format_percent
 from babel.support import Translations
+from babel.units import format_unit
 
 from languages.request_locale import current_locale
 
@@ -64,6 +66,46 @@ def format_number(value: int | Decimal) -> str:
     if language == "en":
         return f"{value:,}".replace(",", "\u202f")
     return str(format_decimal(value, locale=_babel_locale(language), numbering_system="latn"))
+
+
+def format_bytes(count: int) -> str:
+    """Write a number of bytes with a decimal unit, as the language of the request does.
+
+    >>> format_bytes(1_234_567), format_bytes(76_000_000_000), format_bytes(12)
+    ('1.2 MB', '76 GB', '12 bytes')
+    """
+    units = ("byte", "kilobyte", "megabyte", "gigabyte", "terabyte")
+    power = min((len(str(count)) - 1) // 3, len(units) - 1)
+    number = round(count / 1000**power, 1 if power and count < 10 * 1000**power else None)
+    return _format_unit(number, units[power], "short" if power else "long")
+
+
+def format_seconds(seconds: float) -> str:
+    """Write a duration with at most two decimals, in minutes from two minutes on, as the language of the request does.
+
+    >>> format_seconds(0.018), format_seconds(23), format_seconds(7260)
+    ('0.02 sec', '23 sec', '121 min')
+    """
+    minutes = 120
+    if seconds >= minutes:
+        return _format_unit(int(seconds // 60), "minute", "short")
+    return _format_unit(round(seconds, 2), "second", "short")
+
+
+def _format_unit(number: float, unit: str, length: Literal["short", "long"]) -> str:
+    locale = _babel_locale(current_locale().language)
+    return format_unit(number, unit, length, locale=locale, numbering_system="latn")
+
+
+def format_share(share: float) -> str:
+    """Write a share from 0 to 1 as a percentage with at most one decimal, as the language of the request does.
+
+    >>> format_share(0.125), format_share(1)
+    ('12.5%', '100%')
+    """
+    locale = _babel_locale(current_locale().language)
+    pattern = locale.percent_formats[None].pattern.replace("0", "0.#")
+    return str(format_percent(share, pattern, locale, numbering_system="latn"))
 
 
 def format_date(value: date) -> str:

@@ -134,7 +134,7 @@ def _make_release(settings: PublisherSettings, keep: int, json: bool) -> Release
         print(to_json(result))
     else:
         print(f"release {result.number} of journal entry {result.position}: {folder / str(result.number)}")
-    _err.print("report ...", style="dim")
+    _err.print("Writing the report ...", style="dim")
     _report(settings, result.number)
     if not json:
         for old_release in gone:

@@ -106,7 +106,7 @@ def _discard_damaged(store: Path, reports: Reports) -> bool:
     """Delete damaged files of the store and its indexes, and report them; return whether there were any."""
     if not (damage := discard_damaged(store)):
         return False
-    log.error("damaged files are rebuilt from the journal", fault=damage)
+    log.error("files are damaged; rebuilding them from the journal", fault=damage)
     reports.reason(f"damaged files are rebuilt from the journal: {damage}")
     return True
 
@@ -152,7 +152,7 @@ def _end_if_cured_by_restart(error: OSError | RuntimeError, store: Path, reports
         discard(store)
         os._exit(1)
     if isinstance(error, OSError):  # a full disk, a folder of another user
-        log.error("store cannot be written", error=str(error), cure="free disk space or fix the directory; updates then resume")
+        log.error("store cannot be written", error=str(error), action="free disk space or fix the directory; updates then resume")
         reports.reason(f"the store cannot be written: {error}")
         time.sleep(RETRY)
         os._exit(1)  # threads of the engine may hang on the same fault

@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import HTMLResponse
 
@@ -15,7 +16,15 @@ from harvesters.admin.keys import Scope
 from harvesters.admin.labels import ACTIONS, SENTENCES
 from harvesters.reasons import Reason, without_review
 from languages.request_locale import LANGUAGES, current_locale
-from languages.translations import format_datetime, format_number, gettext, ngettext
+from languages.translations import (
+    format_bytes,
+    format_datetime,
+    format_number,
+    format_seconds,
+    format_share,
+    gettext,
+    ngettext,
+)
 from languages.unsafe_text import finalize_invisible
 from vocab.iris import encode, is_web
 
@@ -54,8 +63,9 @@ class Pages:
             segment=_quote_segment,
             why=_describe_reasons,
             each_why=_describe_each,
-            size=_format_size,
-            percent=_format_percent,
+            size=format_bytes,
+            percent=format_share,
+            seconds=format_seconds,
         )
 
     def render(
@@ -110,35 +120,22 @@ def _language_link(language: str) -> str:
     )
 
 
-def _format_size(count: int) -> str:
-    """Write a number of bytes with a decimal unit.
-
-    >>> _format_size(1_234_567), _format_size(12)
-    ('1.2 MB', '12 B')
-    """
-    number, units = float(count), ("B", "kB", "MB", "GB", "TB")
-    unit = next((unit for place, unit in enumerate(units) if number < 1000 ** (place + 1)), units[-1])
-    scaled = number / 1000 ** units.index(unit)
-    return f"{scaled:.1f} {unit}" if scaled < 10 and unit != "B" else f"{scaled:.0f} {unit}"
-
-
-def _format_percent(share: float) -> str:
-    """Write a share from 0 to 1 as a percentage.
-
-    >>> _format_percent(0.125), _format_percent(1)
-    ('12.5 %', '100 %')
-    """
-    return f"{share * 100:.3g} %"
-
-
 def _quote_segment(text: str) -> str:
     return quote(text, safe="")
 
 
-def _describe_reasons(reasons: Iterable[Reason]) -> str:
+def _describe_reasons(reasons: Iterable[Reason]) -> Markup:
     """Return a run's reasons without the terminal command to review it: the page has buttons."""
-    return gettext("; ").join(_describe_each(reasons))
+    return Markup(gettext("; ")).join(_describe_each(reasons))
 
 
-def _describe_each(reasons: Iterable[Reason]) -> list[str]:
-    return [reason.describe(gettext, format_number) for reason in without_review(reasons)]
+def _describe_each(reasons: Iterable[Reason]) -> list[Markup]:
+    return [
+        Markup(reason.describe(lambda text: Markup(gettext(text)), format_number, _isolate))
+        for reason in without_review(reasons)
+    ]
+
+
+def _isolate(name: str) -> str:
+    """Return a name or message so that it does not reorder an Arabic sentence around it."""
+    return Markup("<bdi>{}</bdi>").format(name) if current_locale().direction == "rtl" else name

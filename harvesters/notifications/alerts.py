@@ -18,7 +18,7 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.status_file import source_statuses
 from journal.outage import Outage
 from languages.request_locale import use_language
-from languages.translations import format_number, gettext
+from languages.translations import format_number, gettext, isolate
 from vocab.freshness import Freshness, freshness
 from vocab.provenance import SourceStatus
 
@@ -99,7 +99,7 @@ def write_messages(
 ) -> list[Message]:
     """Return an alert's messages, in the rule's language: one for each address."""
     with use_language(rule.language):
-        text = alert.reason.describe(gettext, format_number)
+        text = alert.reason.describe(gettext, format_number, isolate)
         state = gettext("Over") if is_over else gettext("Alert")
         subject = f"{channels.name}: {state}: {alert.source or rule.name}"
         url = _page(alert, channels)

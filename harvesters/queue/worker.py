@@ -128,7 +128,7 @@ class JobHandlers:
             return harvest_and_log(source, self.context, full=full)
         except LockLostError as error:
             log.critical(
-                "this worker ends",
+                "worker cannot continue and exits",
                 source=source.name,
                 reason=str(error),
                 code=LOCK_LOST_EXIT,

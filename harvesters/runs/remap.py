@@ -124,7 +124,7 @@ def _collect(
         return 0, {}
 
     for archived_run in archived_runs:
-        log.debug("remapping", source=source.name, run=archived_run.id)
+        log.debug("re-mapping the archived responses", source=source.name, run=archived_run.id)
         is_complete = set(archived_run.network) <= _ARCHIVED_OUTCOMES
         replay = Replay(
             context.data / "archive",

@@ -53,7 +53,7 @@ from vocab.iris import Iris
 
 SUMS = "SHA256SUMS"
 
-Progress = Callable[[str], None]  # called with the name of each step
+Progress = Callable[[str], None]  # called before each step with a sentence about it
 
 
 def build_release(
@@ -112,7 +112,7 @@ def _export_data(
 ) -> Release:
     """Write the files that are made from the journal."""
     counts, name = ExportCounts(VoidCounter(iris.base)), f"stocktake-{release.number}"
-    watch("texts")
+    watch("Writing the dumps")
     with write_tables(part, work / "tables") as tables:
         writers = ExportWriters(
             tables, FacetRowWriter(work / "things", iris), Sorter(work / "graphs")
@@ -120,11 +120,11 @@ def _export_data(
         export_by_subject(
             canonical_quads(journal, release.position, work), part, name, iris, writers, counts
         )
-        watch("tables")
+        watch("Writing the rows of the tables")
         export_by_graph(part / "gone.csv.gz", iris, writers, counts)
         writers.things.close()
         shutil.rmtree(work / "graphs")
-        watch("parquet")
+        watch("Writing the tables as CSV and Parquet")
     files = [*_dump_files(part, name), *_table_files(part, tables.rows)]
     files.append(
         _file(
@@ -173,7 +173,7 @@ def _add_metadata(
     release: Release, before: Release | None, releases: Path, part: Path, watch: Progress
 ) -> Release:
     """Write the metadata: the changes since the last release, the columns of the tables, and the citation."""
-    watch("changes")
+    watch("Counting the changes since the previous release")
     old = read_records(releases / str(before.number) / "records.csv.gz") if before else iter(())
     release = replace(release, changes=count_changes(old, read_records(part / "records.csv.gz")))
     title = citation.title(release)
@@ -215,7 +215,7 @@ def _metadata_files(release: Release, title: str) -> list[tuple[str, str, str, b
 
 def _sign(release: Release, keys: Path, part: Path, watch: Progress) -> None:
     """Write sums and manifest, and sign every file."""
-    watch("signatures")
+    watch("Signing the files")
     with load_key(keys) as secret:
         timestamp = f"timestamp:{int(datetime.fromisoformat(release.issued).timestamp())}"
         release = replace(release, key=public_key_text(secret.get_public_key()))
@@ -229,7 +229,7 @@ def _publish(part: Path, folder: Path, watch: Progress) -> None:
     """Rename the folder of a release to its number once all files are on the disk."""
     for path in [*part.iterdir(), part]:
         _fsync(path)
-    watch("name")
+    watch("Publishing the release")
     part.rename(folder)
     _fsync(folder.parent)
 

@@ -119,7 +119,8 @@ def is_built(folder: Path = BUNDLE_FOLDER) -> bool:
     built = all((folder / name).exists() for name in ("query.js", "query.css", "worker.js"))
     if not built:
         log.warning(
-            "query editor not built; the query page is a plain form. To build it, install Node.js with npm and reinstall stocktake"
+            "query editor not built; the query page is a plain form",
+            action="install Node.js with npm, then install stocktake again",
         )
     return built
 

@@ -86,7 +86,7 @@ class StreamedAnswer(Response):
             log.warning("response aborted", reason=str(error))
             return
         if (cut := self._answer.cut) and not (self._answer.marked or client_accepts):
-            log.warning("response aborted: truncated, and the format has no place for a marker", cut=cut.field)
+            log.warning("response aborted: it was truncated, and its format cannot say so", cut=cut.field)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         if supported:

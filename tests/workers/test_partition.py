@@ -64,4 +64,4 @@ def test_a_disconnected_worker_commits_nothing_and_another_resumes_its_run(house
     assert committed(house)["a"] == 1
     assert Journal(house.data / "journal").verify() == 2  # the vocabulary's entry, and the run's
     assert house.rows("SELECT count(*) FROM run WHERE source = 'a'") == [(1,)]
-    assert "this worker ends" in house.output_of(0)
+    assert "worker cannot continue" in house.output_of(0)

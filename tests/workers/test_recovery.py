@@ -90,7 +90,7 @@ def test_runs_resume_after_the_database_was_stopped(house, undisturbed, cluster,
 
     cluster.stop()
     registry.gate.set()
-    house.wait_until(lambda: "this worker ends" in house.output_of(0), '"this worker ends" in house.output_of(0)')
+    house.wait_until(lambda: "worker cannot continue" in house.output_of(0), '"worker cannot continue" in house.output_of(0)')
     cluster.start()
     house.settle("a")
 

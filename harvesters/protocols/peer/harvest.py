@@ -146,7 +146,7 @@ def _read_changes(peer: PeerReader, state: PeerCursor) -> Iterator[tuple[Page[Gr
 def _replay_journal(peer: PeerReader, state: PeerCursor, after: int, since: str | None) -> Iterator[JournalReplay]:
     with tempfile.TemporaryDirectory(prefix="stocktake-") as folder, closing(JournalReplay(Path(folder), state.base)) as replay:
         replay.apply_entries(peer.source, peer.fetch, peer.head, after, since)
-        log.info("remote journal read", source=peer.source.name, after=after, upto=state.number, touched=replay.count_changed())
+        log.info("remote journal read", source=peer.source.name, after=after, until=state.number, changed=replay.count_changed())
         yield replay
 
 

@@ -146,7 +146,7 @@ def _read_page(
             "page listed in the sitemap not found",
             source=rdf_reader.source.name,
             page=address,
-            why=str(error),
+            reason=str(error),
         )
         return (DeletedRecord(address),), None, replace(state, faults=0)
     except RECORD_ERRORS as error:
@@ -199,7 +199,7 @@ def _parse_page(
         return (InvalidRecord(page, "; ".join(problems)),)
     if problems:
         log.warning(
-            "page has invalid markup", source=rdf_reader.source.name, page=page, troubles=problems
+            "page has invalid markup", source=rdf_reader.source.name, page=page, problems=problems
         )
     modified = entry.modified or None if entry else None
     return tuple(
