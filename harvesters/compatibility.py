@@ -8,10 +8,12 @@ from typing import Any
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.mappings import fields
-from harvesters.mappings.registry import MAPPINGS, RecordMapping
+from harvesters.mappings.mapping import RecordMapping
+from harvesters.mappings.registry import MAPPINGS
 from harvesters.option_schema import Option, option_types
 from harvesters.payloads.value_parsing import KINDS
-from harvesters.protocols.registry import PROTOCOLS, Protocol
+from harvesters.protocols.protocol import Protocol
+from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Source, suggestion
 
 _TYPE_NAMES: Mapping[type, str] = {

@@ -8,17 +8,14 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import alembic.command
-import alembic.config
 import sqlalchemy as sa
-from alembic.runtime.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.dialects import postgresql, sqlite
 
 from harvesters.errors import EncodingError, LedgerError, SchemaVersionError
 from harvesters.ledger.locks import TIMEOUT_SECONDS, Fence, advisory_lock, keepalive_params, locked_names
 from journal.outage import Outage, root_cause
 
+_MIGRATIONS = Path(__file__).parent / "migrations"
 _MIGRATION_LOCK = threading.Lock()  # Alembic keeps state in its modules, so that only one thread may migrate
 _RETRY_SECONDS = 5.0  # between two attempts to reach a database that does not answer
 _FETCH_ROWS = 500  # under a megabyte of compressed descriptions
@@ -42,12 +39,10 @@ class Database:
         self._insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}.get(self._engine.dialect.name)
         if self._insert is None:
             raise LedgerError(f"ledger {url!r}: use sqlite or postgresql")
-        config = alembic.config.Config()
-        config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
         if self.is_shared:
             self._check_encoding()
         with _MIGRATION_LOCK:
-            self._migrate(config)
+            self._migrate()
 
     def _check_encoding(self) -> None:
         with self._begin() as connection:
@@ -57,12 +52,14 @@ class Database:
             cure = f"create one with `CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0` and name it in STOCKTAKE_LEDGER"
             raise EncodingError(f"ledger: the database {name!r} has the encoding {encoding}, which cannot hold every text; {cure}")
 
-    def _migrate(self, config: alembic.config.Config) -> None:
+    def _migrate(self) -> None:
         """Migrate the schema in one transaction, while other processes wait."""
-        known = [script.revision for script in ScriptDirectory.from_config(config).walk_revisions()]  # the newest first
+        # Each file is named after its revision.
+        known = sorted(file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("*_*.py"))
         with self._begin() as connection:
-            current = MigrationContext.configure(connection).get_current_revision()
-        if current == known[0]:
+            has_table = sa.inspect(connection).has_table("alembic_version")
+            current = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if has_table else None
+        if current == known[-1]:
             return
         if current is not None and current not in known:
             self.close()
@@ -70,6 +67,11 @@ class Database:
             raise SchemaVersionError(
                 f"ledger: its tables have the revision {current!r}, which this version does not know; {cure}"
             )
+        import alembic.command  # late, since most processes have nothing to migrate
+        import alembic.config
+
+        config = alembic.config.Config()
+        config.set_main_option("script_location", str(_MIGRATIONS))
         with self._begin() as connection:
             if self._engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins no transaction for schema changes

@@ -11,8 +11,9 @@ from typing import Any
 import orjson
 
 from harvesters.errors import ParseError
+from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import Record, Row
+from harvesters.page_model import Payload, Record, Row
 from harvesters.parsing import parser_errors
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, merge_subjects
 from harvesters.payloads.value_parsing import (
@@ -333,3 +334,6 @@ def _points(fields: Fields) -> Iterator[Place]:
             if len(coordinates) == 2 and coordinates[0] is not None and coordinates[1] is not None:
                 yield Place(None, latitude=coordinates[1], longitude=coordinates[0])
                 return
+
+
+MAPPING = RecordMapping(build_mapper, frozenset({Payload.ROW}), options=OPTIONS)

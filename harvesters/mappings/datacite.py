@@ -12,8 +12,9 @@ from typing import Any
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
+from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import Record
+from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import (
     KINDS,
@@ -256,3 +257,6 @@ def _places(root: _Element, tag: str | None) -> Iterator[Place]:
         )
         if latitude is not None and longitude is not None:
             yield Place(name, latitude, longitude)
+
+
+MAPPING = RecordMapping(build_mapper, frozenset({Payload.XML}), kind="document", options=OPTIONS)

@@ -9,8 +9,9 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from harvesters.errors import ParseError
+from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import Record
+from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.graph import Graph, iri
 from harvesters.payloads.graph_reader import LABELS, GraphReader
@@ -183,3 +184,6 @@ def _periods(graph_reader: GraphReader) -> Iterator[Period]:
             yield Period(start, end)
         elif period := parse_interval(graph_reader.word(term)):
             yield Period(*period)
+
+
+MAPPING = RecordMapping(build_mapper, frozenset({Payload.GRAPH}), kind="document", options=OPTIONS)

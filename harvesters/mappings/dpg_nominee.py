@@ -11,8 +11,9 @@ from functools import partial
 from typing import Any
 
 from harvesters.errors import ParseError
+from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option
-from harvesters.page_model import Record, Row
+from harvesters.page_model import Payload, Record, Row
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, Subjects, classify_words, merge_subjects
 from harvesters.payloads.value_parsing import (
     as_list,
@@ -182,3 +183,6 @@ def _parties(nomination: Row) -> Iterator[Party]:
             Text(name),
             page=next(iter(unique_urls([normalize_inline(organization.get("website"))])), None),
         )
+
+
+MAPPING = RecordMapping(build_mapper, frozenset({Payload.ROW}), options=OPTIONS)

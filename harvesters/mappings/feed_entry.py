@@ -10,8 +10,9 @@ from functools import partial
 from typing import Any
 
 from harvesters.errors import ParseError
+from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import Record, Row
+from harvesters.page_model import Payload, Record, Row
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import (
     KINDS,
@@ -143,3 +144,6 @@ def _class_fields(
         if len(coordinates) == 2 and coordinates[0] is not None and coordinates[1] is not None
         else ()
     }
+
+
+MAPPING = RecordMapping(build_mapper, frozenset({Payload.ROW}), kind="post", options=OPTIONS)

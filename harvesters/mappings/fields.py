@@ -15,6 +15,7 @@ from lxml.etree import _Element
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import SourceDefinitionError
+from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import Payload, Record
 from harvesters.parsing import parser_errors
@@ -517,3 +518,6 @@ _CLASS_FIELDS: Mapping[type[Resource], Callable[[FieldTable, Any], dict[str, Any
     Document: _document_fields,
     Post: _post_fields,
 }
+
+
+MAPPING = RecordMapping(build_mapper, frozenset(Payload), options=OPTIONS)

@@ -11,8 +11,9 @@ from functools import partial
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
+from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option
-from harvesters.page_model import Record
+from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import (
     normalize_block,
@@ -429,3 +430,6 @@ def _claims(node: _Element, lexicon: CrosswalkLookup, crosswalks: Crosswalks) ->
             code,
             crosswalk=None if basis is Basis.DECLARED else crosswalks.iris.scheme("sdg"),
         )
+
+
+MAPPING = RecordMapping(build_mapper, frozenset({Payload.XML}), options=OPTIONS)

@@ -10,8 +10,9 @@ from functools import partial
 from typing import Any
 
 from harvesters.errors import ParseError
+from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option
-from harvesters.page_model import Record, Row
+from harvesters.page_model import Payload, Record, Row
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import (
     as_list,
@@ -119,3 +120,6 @@ def _places(event: Row, venues: list[tuple[str, str | None]]) -> tuple[Place, ..
             float(geo[1]),
         ),
     )
+
+
+MAPPING = RecordMapping(build_mapper, frozenset({Payload.ROW}), kind="event", options=OPTIONS)

@@ -12,8 +12,9 @@ from typing import Any
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
+from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import Record
+from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.value_parsing import (
     KINDS,
@@ -238,3 +239,6 @@ def _class_fields(kind: type[Resource], mods: _Element) -> dict[str, Any]:
         "start": _date(mods, "dateValid"),
         "end": next((parse_date(text) for text in ends if text), None),
     }
+
+
+MAPPING = RecordMapping(build_mapper, frozenset({Payload.XML}), kind="document", options=OPTIONS)

@@ -14,8 +14,9 @@ from typing import Any
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
+from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import Record
+from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, Subjects
 from harvesters.payloads.value_parsing import (
     KINDS,
@@ -286,3 +287,6 @@ def _licences(texts: list[str]) -> tuple[str, ...]:
     """Return the web addresses among the rights."""
     addresses = (match.group().rstrip(".,;)") for word in texts if (match := _ADDRESS.search(word)))
     return unique_urls(addresses)
+
+
+MAPPING = RecordMapping(build_mapper, frozenset({Payload.XML}), options=OPTIONS)

@@ -12,8 +12,9 @@ from typing import Any
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import ParseError
+from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import Record
+from harvesters.page_model import Payload, Record
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.graph import Graph, Term, iri
 from harvesters.payloads.graph_reader import GraphReader
@@ -306,3 +307,6 @@ def _address(graph_reader: GraphReader, address: Any) -> list[tuple[str, str | N
         if graph_reader.word(address) and not graph_reader.graph.properties.get(address)
         else []
     )
+
+
+MAPPING = RecordMapping(build_mapper, frozenset({Payload.GRAPH}), options=OPTIONS)

@@ -13,8 +13,9 @@ from urllib.parse import unquote
 from pyoxigraph import Literal, NamedNode
 
 from harvesters.errors import ParseError
+from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option
-from harvesters.page_model import Record
+from harvesters.page_model import Payload, Record
 from harvesters.payloads.graph import Graph, Term
 from harvesters.payloads.value_parsing import normalize_block, normalize_inline, parse_amount, parse_name, parse_number, strip_contacts
 from harvesters.source import Source
@@ -287,3 +288,6 @@ class RecordMapper:
         title, publisher = remote.first(f"{DCT}title", self.registry), remote.first(f"{DCT}publisher", self.registry)
         credit = remote.first(f"{SCHEMA}creditText", NamedNode(self.record))
         return credit or ", ".join(dict.fromkeys(name for name in (title, publisher) if name)) or None
+
+
+MAPPING = RecordMapping(build_mapper, frozenset({Payload.GRAPH}), options=OPTIONS)

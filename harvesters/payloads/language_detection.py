@@ -11,8 +11,6 @@ from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
-from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
 from vocab.initiative import Detection, Event, Post, Resource, Text
 
 MIN_CONFIDENCE = 0.9  # below it no language is stated; short texts rarely reach it
@@ -80,5 +78,7 @@ def _rank(text: str) -> tuple[str, float] | None:
 
 @lru_cache(maxsize=1)
 def _identifier() -> Any:
-    """Load the model on first use: it takes some seconds and 120 MB."""
+    """Import the library and load the model on first use: it takes some seconds and 120 MB."""
+    from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
     return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)

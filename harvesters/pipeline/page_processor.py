@@ -23,7 +23,7 @@ from harvesters.pipeline.record_processor import (
     RecordProcessor,
 )
 from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
-from harvesters.protocols.registry import Protocol as SourceProtocol
+from harvesters.protocols.protocol import Protocol as SourceProtocol
 from harvesters.reasons import Reason
 
 Item = Record[Any] | DeletedRecord | InvalidRecord

@@ -33,6 +33,7 @@ from harvesters.protocols.error_recovery import (
     count_unreadable,
 )
 from harvesters.protocols.files.payload import FORMATS, Item, parse_file
+from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
@@ -321,3 +322,6 @@ def _as_list(value: Any) -> list[Any]:
 def _object_id(node: Any) -> str:
     identifier = (node.get("id") or node.get("@id")) if isinstance(node, dict) else node
     return identifier.strip() if isinstance(identifier, str) else ""
+
+
+PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=True, check=check, payload_type_for=payload_type)

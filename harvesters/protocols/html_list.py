@@ -18,10 +18,11 @@ from lxml.etree import _Element
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
 from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.error_recovery import RECORD_ERRORS, LoopDetector
+from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
@@ -249,3 +250,6 @@ def _link(node: _Element, paths: _Paths, name: str, reply: Reply) -> str | None:
     address = _xpath_text(paths[name], node) if name in paths else ""
     link = join_url(reply.url, address) if address else ""
     return link if is_web(link) else None
+
+
+PROTOCOL = Protocol(collect, Payload.XML, OPTIONS, incremental=False, check=check)

@@ -15,11 +15,12 @@ from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import InvalidRecord, Page, Pages, Record
+from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Record
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.paged_document import paginate
+from harvesters.protocols.protocol import Protocol
 from harvesters.source import Source
 from vocab.iris import is_web
 
@@ -134,3 +135,6 @@ def _quote_term(name: str, value: Any, context: Mapping[str, Any]) -> Any:
 
 def _is_iri(value: Any) -> bool:
     return isinstance(value, str) and (is_web(value) or value.startswith(("mailto:", "urn:", "_:")))
+
+
+PROTOCOL = Protocol(collect, Payload.GRAPH, OPTIONS, incremental=False)

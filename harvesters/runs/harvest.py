@@ -37,7 +37,7 @@ from harvesters.pipeline.page_processor import (
     StagingQueue,
 )
 from harvesters.pipeline.record_processor import ProcessingTask, create_processor
-from harvesters.protocols.registry import Protocol
+from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import REVIEW, Reason, other, without_review
 from harvesters.runs.commit import check_ledger_matches_journal, commit, defer, finish_commit
 from harvesters.runs.context import HarvestContext

@@ -19,7 +19,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.pipeline.record_processor import ProcessingTask
-from harvesters.protocols.registry import Protocol
+from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason, other
 from harvesters.replay import Replay
 from harvesters.runs.commit import check_ledger_matches_journal, finish_commit

@@ -101,10 +101,10 @@ class _Client:
 
 def _register() -> None:
     """Replace the protocols and mappings of this process by hostile ones."""
-    protocols, mappings = cast(dict[str, Any], PROTOCOLS), cast(dict[str, Any], MAPPINGS)
-    for name, protocol in list(protocols.items()):
+    protocols, mappings = cast(Any, PROTOCOLS)._entries, cast(Any, MAPPINGS)._entries
+    for name, protocol in PROTOCOLS.items():
         protocols[name] = replace(protocol, collect=_collect(protocol.collect))
-    fields = mappings["fields"]
+    fields = MAPPINGS["fields"]
     mappings["fields"] = replace(fields, prepare=lambda *arguments: _read(fields.prepare(*arguments)))
 
 

@@ -13,10 +13,11 @@ from urllib.parse import urlsplit
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import dump_json
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record, Row
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record, Row
 from harvesters.protocols.ckan.search import Item, Search, search_pages, unwrap_result
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.paged_document import paginate
+from harvesters.protocols.protocol import Protocol
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -129,3 +130,6 @@ def _parse_package(key: str, package: dict[str, Any], modified: str | None) -> I
         return InvalidRecord(
             key.encode("utf-8", "replace").decode(), f"a package that holds {error}"
         )
+
+
+PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=True, is_incremental=is_search)

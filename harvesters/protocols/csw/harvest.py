@@ -16,7 +16,7 @@ from harvesters.errors import HarvestError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import InvalidRecord, Pages, Record, SourcePosition
+from harvesters.page_model import InvalidRecord, Pages, Payload, Record, SourcePosition
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import (
@@ -27,6 +27,7 @@ from harvesters.protocols.error_recovery import (
     count_unreadable,
     total_changed,
 )
+from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
@@ -340,3 +341,6 @@ def _shortfall(state: CswCursor, count: int) -> Reason | None:
         if state.total is not None and reached < state.total
         else None
     )
+
+
+PROTOCOL = Protocol(collect, Payload.XML, OPTIONS, incremental=True, check=check, is_incremental=is_incremental)

@@ -26,12 +26,13 @@ from harvesters.network.response_parsing import (
     refuse_html,
 )
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record, Row
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record, Row
 from harvesters.parsing import join_url, parser_errors
 from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import LoopDetector
 from harvesters.protocols.feed.entry import entry_row, feed_row
+from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
@@ -211,3 +212,6 @@ def _tombstones(reply: Reply) -> Iterator[DeletedRecord]:
     for node in root.iter(_DELETED):
         if ref := node.get("ref"):
             yield DeletedRecord(ref.strip(), node.get("when"))
+
+
+PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=True)

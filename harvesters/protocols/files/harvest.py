@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option_schema import Option, get_option, get_pattern
-from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, SourcePosition
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, SourcePosition
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
@@ -26,7 +26,8 @@ from harvesters.protocols.files.directory_listing import (
     folder_url,
     parse_listing,
 )
-from harvesters.protocols.files.payload import FORMATS, Item, parse_file
+from harvesters.protocols.files.payload import FORMATS, Item, parse_file, payload_type
+from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
@@ -170,3 +171,6 @@ def _check_reachable(source: Source, fetch: Fetch, error: HarvestError) -> None:
         fetch.get(source.url, accept=ACCEPT)
     except RECORD_ERRORS as probe_error:
         raise error from probe_error
+
+
+PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=True, check=check, payload_type_for=payload_type)

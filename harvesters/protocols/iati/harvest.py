@@ -19,12 +19,13 @@ from lxml.etree import _Element
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option_schema import Option, get_option, option_names
-from harvesters.page_model import InvalidRecord, Page, Pages
+from harvesters.page_model import InvalidRecord, Page, Pages, Payload
 from harvesters.protocols.ckan.search import unwrap_result
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.error_recovery import RECORD_ERRORS, total_changed
 from harvesters.protocols.iati.activity_file import Item, parse_activities
 from harvesters.protocols.paged_document import paginate, take_page
+from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
@@ -272,3 +273,6 @@ def _file_urls(source: Source, package: Any) -> Iterator[str]:
             and is_web(url.strip())
         ):
             yield url.strip()
+
+
+PROTOCOL = Protocol(collect, Payload.XML, OPTIONS, incremental=True, is_incremental=is_incremental)

@@ -15,11 +15,12 @@ from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import dump_json, refuse_html
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Record, Row
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record, Row
 from harvesters.parsing import parser_errors
 from harvesters.protocols.ical.event import event_row, parse_calendars, time_zones
 from harvesters.protocols.ical.recurrence import expand_series
 from harvesters.protocols.paged_document import paginate
+from harvesters.protocols.protocol import Protocol
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -78,3 +79,6 @@ def _parse_series(source: Source, calendar: Any, uid: str, events: list[icalenda
             yield Record(key, row, raw, row["modified"])
     except ParseError as error:
         yield InvalidRecord(uid, str(error))
+
+
+PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=False, check=check)

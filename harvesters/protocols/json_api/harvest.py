@@ -12,7 +12,7 @@ from harvesters.errors import ForbiddenError, HarvestError, ParseError, SourceDe
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option
-from harvesters.page_model import InvalidRecord, Page, Pages, Row
+from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Row
 from harvesters.parsing import join_url, url_path
 from harvesters.payloads.jmespath_compiler import compile_jmespath
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
@@ -29,6 +29,7 @@ from harvesters.protocols.json_api.parser import (
     parse_total,
 )
 from harvesters.protocols.paged_document import paginate
+from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
@@ -170,3 +171,6 @@ def _check_reachable(plan: PagingPlan, fetch: Fetch, error: HarvestError) -> Non
         )
     except RECORD_ERRORS as probe_error:
         raise error from probe_error
+
+
+PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=True, check=check, is_incremental=is_incremental)

@@ -20,7 +20,7 @@ from pyoxigraph import NamedNode, RdfFormat, Store
 from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_format import parse_rdf
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
@@ -30,6 +30,7 @@ from harvesters.protocols.datestamps import in_utc, parse_timestamp
 from harvesters.protocols.ldes import tree
 from harvesters.protocols.ldes.tree import Member, Stream
 from harvesters.protocols.paged_document import MAX_RECORDS
+from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf import reader
 from harvesters.protocols.rdf.reader import Item, RdfReader, build_reader
 from harvesters.reasons import Reason
@@ -236,3 +237,6 @@ def _parse_entity(
         if isinstance(item, InvalidRecord | DeletedRecord)
         else replace(item, modified=stamp or item.modified)
     )
+
+
+PROTOCOL = Protocol(collect, Payload.GRAPH, OPTIONS, incremental=True, check=check)

@@ -35,6 +35,7 @@ from harvesters.protocols.oai.recovery import (
     split_window,
 )
 from harvesters.protocols.oai.window import is_minimal
+from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
 
@@ -263,3 +264,6 @@ def _format_since(repository: Repository, since: datetime | None) -> str | None:
         return None
     calendar = repository.fetch_calendar()
     return calendar.format_time(in_utc(since) - max(calendar.step, timedelta(seconds=1)))
+
+
+PROTOCOL = Protocol(collect, Payload.XML, OPTIONS, incremental=True, payload_type_for=payload_type)

@@ -18,13 +18,14 @@ from pyoxigraph import NamedNode, Quad, RdfFormat
 from harvesters.errors import NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option_schema import Option, get_option, option_names
-from harvesters.page_model import Page, Pages
+from harvesters.page_model import Page, Pages, Payload
 from harvesters.payloads.graph import Graph
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.cursor import read_cursor, write_cursor
 from harvesters.protocols.peer import record
 from harvesters.protocols.peer.journal import JournalHead, JournalReplay, entry_number, fetch_head, home_url, last_entry_id
 from harvesters.protocols.peer.record import Item, RecordName, origin_chain, parse_name, parse_statements
+from harvesters.protocols.protocol import Protocol
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -201,3 +202,6 @@ def _fetch_graph(peer: PeerReader, path: str, graph: str) -> list[Quad]:
     quads = list(parse_quads(reply.content, RdfFormat.N_QUADS, f"{reply.url}: the N-Quads cannot be parsed"))
     in_graph = [quad for quad in quads if quad.graph_name == NamedNode(graph)] or quads
     return [Quad(quad.subject, quad.predicate, quad.object) for quad in in_graph]
+
+
+PROTOCOL = Protocol(collect, Payload.GRAPH, OPTIONS, incremental=True)

@@ -20,7 +20,7 @@ from pyoxigraph import NamedNode, Store
 from harvesters.errors import ForbiddenError, HarvestError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import InvalidRecord, Page, Pages, SourcePosition
+from harvesters.page_model import InvalidRecord, Page, Pages, Payload, SourcePosition
 from harvesters.parsing import join_url
 from harvesters.payloads import record_discovery
 from harvesters.payloads.graph import Graph, Node
@@ -34,6 +34,7 @@ from harvesters.protocols.error_recovery import (
     total_changed,
 )
 from harvesters.protocols.paged_document import MAX_RECORDS
+from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf import reader
 from harvesters.protocols.rdf.reader import (
     Item,
@@ -328,3 +329,6 @@ def _check_reachable(rdf_reader: RdfReader, error: HarvestError) -> None:
         rdf_reader.fetch_document(rdf_reader.source.url)
     except RECORD_ERRORS as probe_error:
         raise error from probe_error
+
+
+PROTOCOL = Protocol(collect, Payload.GRAPH, OPTIONS, incremental=False, check=check)

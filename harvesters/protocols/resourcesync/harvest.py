@@ -13,12 +13,13 @@ from typing import Any
 from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.option_schema import Option, get_option, get_pattern
-from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, SourcePosition
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, SourcePosition
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor, write_cursor
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
 from harvesters.protocols.files import payload
-from harvesters.protocols.files.payload import FORMATS, Item, parse_file
+from harvesters.protocols.files.payload import FORMATS, Item, parse_file, payload_type
+from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.resourcesync.dump import read_package
 from harvesters.protocols.resourcesync.resource_list import ACCEPT, ResourceEntry, fetch_lists
 from harvesters.reasons import Reason
@@ -194,3 +195,6 @@ def _check_reachable(source: Source, fetch: Fetch, error: HarvestError) -> None:
         fetch.get(source.url, accept=ACCEPT)
     except RECORD_ERRORS as probe_error:
         raise error from probe_error
+
+
+PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=True, check=check, payload_type_for=payload_type)

@@ -14,7 +14,7 @@ from pyoxigraph import DefaultGraph, NamedNode, Store
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option_schema import get_option
-from harvesters.page_model import InvalidRecord, Pages, Record, SourcePosition
+from harvesters.page_model import InvalidRecord, Pages, Payload, Record, SourcePosition
 from harvesters.payloads import record_discovery
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import Graph, bounded_description
@@ -22,6 +22,7 @@ from harvesters.payloads.rdf_format import parse_rdf
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import PAGE_ERRORS, RECORD_ERRORS, count_unreadable
+from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.sparql import endpoint as sparql_endpoint
 from harvesters.protocols.sparql.endpoint import Endpoint, build_endpoint, is_iri, make_batches
 from harvesters.reasons import Reason
@@ -228,3 +229,6 @@ def _build_record(endpoint: Endpoint, store: Store, subject: str) -> Item:
     return Record(
         subject, graph, graph.canonical_text(), record_discovery.find_modified(store, node)
     )
+
+
+PROTOCOL = Protocol(collect, Payload.GRAPH, OPTIONS, incremental=True, check=check, is_incremental=is_incremental)

@@ -6,17 +6,18 @@ Source: https://www.rfc-editor.org/rfc/rfc4180
 from __future__ import annotations
 
 import csv
+import typing
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Protocol
 
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import refuse_html
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import InvalidRecord, Page, Pages, Row
+from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Row
 from harvesters.protocols.paged_document import paginate
+from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.tables import table_rows
 from harvesters.protocols.tables.csv_dialect import (
     SAMPLE,
@@ -53,7 +54,7 @@ OPTIONS: Mapping[str, Option] = {
 }
 
 
-class CsvReader(Protocol):
+class CsvReader(typing.Protocol):
     """The type of Python's csv.reader, which has no public name."""
 
     line_num: int
@@ -153,3 +154,6 @@ def _find_dialect(source: Source, sample: str) -> CsvDialect:
     return detect_dialect(
         sample, get_option(source, OPTIONS, "delimiter"), get_option(source, OPTIONS, "quote"), fits
     )
+
+
+PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=False, check=check)

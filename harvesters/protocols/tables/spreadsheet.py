@@ -18,10 +18,11 @@ from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import refuse_html
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import Page, Pages, Row
+from harvesters.page_model import Page, Pages, Payload, Row
 from harvesters.parsing import parser_errors
 from harvesters.payloads.workbook_area import MAX_CELLS, check_areas
 from harvesters.protocols.paged_document import paginate
+from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.tables import table_rows
 from harvesters.protocols.tables.row_grouping import group_rows
 from harvesters.protocols.tables.table_rows import Line
@@ -117,3 +118,6 @@ def _cell_text(cell: Any) -> str:
         if isinstance(cell, int | timedelta)
         else ""
     )
+
+
+PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=False, check=check)

@@ -17,11 +17,12 @@ from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, Parse
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.html_detection import is_html
 from harvesters.option_schema import Option, get_pattern
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, SourcePosition
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, SourcePosition
 from harvesters.payloads.graph import Graph
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor, write_cursor
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
+from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.rdf import reader
 from harvesters.protocols.rdf.reader import Item, RdfReader, build_reader, unidentified
 from harvesters.protocols.web.sitemap import ACCEPT, SitemapEntry, parse_sitemap
@@ -218,3 +219,6 @@ def _check_reachable(rdf_reader: RdfReader, error: HarvestError) -> None:
         rdf_reader.fetch.get(rdf_reader.source.url, accept=ACCEPT)
     except RECORD_ERRORS as probe_error:
         raise error from probe_error
+
+
+PROTOCOL = Protocol(collect, Payload.GRAPH, OPTIONS, incremental=True, check=check)

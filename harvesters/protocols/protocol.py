@@ -1,0 +1,38 @@
+"""What the registry of protocols knows of each protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from harvesters.option_schema import Option
+from harvesters.page_model import Pages, Payload
+from harvesters.source import Source
+
+
+def _no_check(source: Source) -> None:
+    """Accept any options whose types are right."""
+
+
+def _always(source: Source) -> bool:
+    return True
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """An interface that can be harvested.
+
+    *collect* yields pages of records, *payload_type* is what these hold. *incremental*: the
+    protocol can ask for changes alone; *is_incremental* returns whether this source can too. *check*
+    raises SourceDefinitionError if options contradict each other. *payload_type_for* returns the
+    payload type where the source definition decides.
+    """
+
+    collect: Callable[..., Pages[Any]]
+    payload_type: Payload
+    options: Mapping[str, Option]
+    incremental: bool
+    check: Callable[[Source], None] = _no_check
+    is_incremental: Callable[[Source], bool] = _always
+    payload_type_for: Callable[[Source], Payload] | None = None
