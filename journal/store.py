@@ -15,8 +15,6 @@ from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TypeVar
 
-import fsspec
-
 from journal.atomic_file import replace_file
 from journal.errors import JournalError, JournalWriteError
 from journal.outage import Outage
@@ -185,6 +183,8 @@ def _put_without_condition(system: Any, path: Path, name: str) -> None:
 
 @cache
 def _system(url: str) -> tuple[Any, str]:
+    import fsspec  # late: few journals are in a store
+
     options = {"use_listings_cache": False, "skip_instance_cache": True} if url.startswith("s3:") else {}
     try:
         system, root = fsspec.core.url_to_fs(url, **options)

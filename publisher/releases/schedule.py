@@ -7,7 +7,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
 import structlog
-from apscheduler.schedulers.blocking import BlockingScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from publisher.errors import ReleaseError
@@ -44,6 +43,8 @@ def attempt(cut: Cut) -> Release | None:
 
 def follow(every: str, last: Release | None, cut: Cut, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
     """Cut releases at the times of *every*, never two at once, until SIGINT or SIGTERM."""
+    from apscheduler.schedulers.blocking import BlockingScheduler  # late: every command imports this module for `trigger`
+
     scheduler = BlockingScheduler(timezone="UTC")
     scheduler.add_job(attempt, trigger(every), (cut,), id="release", coalesce=True, max_instances=1, misfire_grace_time=None)
     if overdue(every, last, now()):

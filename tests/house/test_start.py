@@ -1,0 +1,32 @@
+"""A command loads only the libraries that it needs: the rest would cost every start most of a second."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_ALWAYS_LATE = ("alembic", "duckdb", "extruct", "feedparser", "fsspec", "jinja2", "numpy", "py3langid", "pyshacl", "rdflib", "tantivy", "uvicorn")
+_SCRIPT = """
+import sys
+sys.argv = ["stocktake", *sys.argv[1:]]
+import stocktake
+try:
+    stocktake.main()
+except SystemExit as end:
+    assert not end.code, end.code
+print(*sys.modules)
+"""
+
+
+@pytest.mark.parametrize("arguments", [("--help",), ("runs",), ("plans", "list"), ("sources", "list")], ids=" ".join)
+def test_a_listing_imports_no_library_that_it_does_not_use(arguments: tuple[str, ...], tmp_path: Path) -> None:
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "data").mkdir()
+    run = [sys.executable, "-c", _SCRIPT, "--data", "data", "--sources", "sources", *arguments]
+    for _ in range(2):  # the first makes the ledger, which needs Alembic
+        result = subprocess.run(run, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=True)
+
+    assert set(_ALWAYS_LATE) & set(result.stdout.splitlines()[-1].split()) == set()
