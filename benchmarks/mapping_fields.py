@@ -122,7 +122,7 @@ def fields_of(record: Record[Any], source: Source, words: Crosswalks) -> tuple[l
     dropped: list[str] = []
     for name, payload in without_each_field(record.payload):
         try:
-            same = describe(mapper(replace(record, payload=payload)), words.iris, source.name) == whole
+            same = describe(mapper(replace(record, content=payload)), words.iris, source.name) == whole
         except ParseError:
             same = False
         (dropped if same else read).append(name)

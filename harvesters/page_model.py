@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
@@ -37,17 +37,34 @@ class SourcePosition(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
+class Unparsed(Generic[P]):
+    """A payload that is parsed only if its record has changed. *parse* raises ParseError, and can be pickled."""
+
+    parse: Callable[[], P]
+
+
+@dataclass(frozen=True, slots=True)
 class Record(Generic[P]):
-    """A record: the source's own *key*, its *payload*, and its *raw* bytes, from which its digest
+    """A record: the source's own *key*, its payload, and its *raw* bytes, from which its digest
     is computed.
 
-    *modified* is the source's modification time, None if it has none.
+    *content* is the payload, or how it is parsed. *modified* is the source's modification time,
+    None if it has none.
     """
 
     key: str
-    payload: P
+    content: P | Unparsed[P]
     raw: bytes
     modified: str | None = None
+
+    @property
+    def payload(self) -> P:
+        """Return the payload; raises ParseError if it cannot be parsed."""
+        return self.content.parse() if isinstance(self.content, Unparsed) else self.content
+
+    def parsed(self) -> Record[P]:
+        """Return the record with its payload parsed; raises ParseError."""
+        return replace(self, content=self.payload) if isinstance(self.content, Unparsed) else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +91,7 @@ class Page(Generic[P]):
 
     *cursor* is passed to ``collect`` to continue with the next page, None on the last one;
     *reported_total* is the total that the source reports, None if it reports none; *at* is the
-    position of the response in the archive; *unchanged*: the source reports no change since the
+    position of the response in the archive; *unchanged*: nothing has changed since the
     last run (304), so there are no items; *again*: the page may repeat records of this run (after
     an expired token, or a page read in parts), which then are not duplicates; *incomplete_reason*:
     why this run cannot be a full harvest, or None; *moves*: the list is requested page by page and

@@ -36,12 +36,12 @@ class Graphs(Database):
         """Return the validators of the source's last complete run, by address."""
         c = t.validator.c
         with self._begin() as connection:
-            rows = connection.execute(sa.select(c.url, c.etag, c.modified).where(c.source == source)).all()
-        return {url: Validator(etag, modified) for url, etag, modified in rows}
+            rows = connection.execute(sa.select(c.url, c.etag, c.modified, c.digest).where(c.source == source)).all()
+        return {url: Validator(*values) for url, *values in rows}
 
     def set_validators(self, source: str, seen: Mapping[str, Validator]) -> None:
         """Replace the source's validators."""
-        rows = [{"source": source, "url": url, **asdict(item)} for url, item in seen.items() if item.etag or item.modified]
+        rows = [{"source": source, "url": url, **asdict(item)} for url, item in seen.items() if any(asdict(item).values())]
         with self._begin() as connection:
             connection.execute(sa.delete(t.validator).where(t.validator.c.source == source))
             if rows:

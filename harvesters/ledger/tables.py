@@ -295,6 +295,7 @@ validator = Table(
     Column("url", String, primary_key=True),
     Column("etag", Text),
     Column("modified", Text),
+    Column("digest", String),  # of the body
 )
 
 # When each host may be requested again, over all workers; for a shared ledger.

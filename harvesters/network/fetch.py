@@ -72,10 +72,13 @@ class ResponseArchive(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Validator:
-    """What a registry sent for conditional requests: its ETag and Last-Modified, unchanged."""
+    """What is known of a response for the next conditional request: its ETag and Last-Modified as the
+    registry sent them, and a *digest* of its body (``Reply.digest``).
+    """
 
     etag: str | None
     modified: str | None
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,7 +99,7 @@ class Reply:
 
     @property
     def not_modified(self) -> bool:
-        """Return whether the registry reported no change (304)."""
+        """Return whether nothing has changed (304): as the registry reports, or by the digest of the body."""
         return self.status == 304
 
     @property
@@ -204,7 +207,8 @@ class Fetch(AbstractContextManager["Fetch"]):
         accept: str = "*/*",
         conditional: bool = False,
     ) -> Reply:
-        """Return a reply with status 200, or 304 if *conditional* and nothing has changed.
+        """Return a reply with status 200, or 304 if *conditional* and nothing has changed: the
+        registry says so, or its body has the digest of the last run's.
 
         Retries temporary failures, after Retry-After if given. Raises a FetchError (see
         harvesters.errors), or WebPageError if *accept* asks for data and a web page is received;
@@ -215,11 +219,13 @@ class Fetch(AbstractContextManager["Fetch"]):
         reply = self._follow(
             address, headers, lambda reply: check_response(reply, accept, self.agent)
         )
+        old = self.validators.get(address)
         if reply.status == 200:
-            self.seen[address] = Validator(
-                reply.headers.get("etag"), reply.headers.get("last-modified")
-            )
-        elif reply.not_modified and (old := self.validators.get(address)):
+            etag, modified = reply.headers.get("etag"), reply.headers.get("last-modified")
+            self.seen[address] = Validator(etag, modified, reply.digest if conditional else None)
+            if conditional and old and old.digest == reply.digest:
+                return replace(reply, status=304, content=b"")
+        elif reply.not_modified and old:
             self.seen[address] = old
         return reply
 

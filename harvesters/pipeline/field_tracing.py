@@ -41,6 +41,7 @@ def trace_fields(record: Record[Any], statements: Statements, errors: tuple[type
     A field is named as its publisher names it: ``results[].name`` in JSON, a column's name in a table, ``description/narrative``
     or ``@iso`` in XML, a prefixed property in RDF. *errors* are what a mapping raises. The record is unchanged afterwards.
     """
+    record = record.parsed()
     whole = statements(record)
     traces = []
     for name, values in list(fields_of(record.payload).items())[:MAX_FIELDS]:
@@ -77,9 +78,9 @@ def _without(record: Record[Any], name: str) -> Iterator[Record[Any]]:
         with _blanked(payload, name):
             yield record
     elif isinstance(payload, Graph):
-        yield replace(record, payload=_graph_without(payload, name))
+        yield replace(record, content=_graph_without(payload, name))
     else:
-        yield replace(record, payload=_row_without(payload, "", name))
+        yield replace(record, content=_row_without(payload, "", name))
 
 
 def _row_fields(node: Any, path: str) -> Iterator[tuple[str, str]]:

@@ -131,7 +131,7 @@ class RecordProcessor:
         return frozenset(describe(self._resource(record), self.iris, self.task.source.name))
 
     def _resource(self, record: Record[Any]) -> Resource:
-        return language_detection.detect_languages(self.map_record(record))
+        return language_detection.detect_languages(self.map_record(record.parsed()))
 
     def _map(self, item: RecordInput) -> StagedRecord | _UnvalidatedRecord:
         record, stored, run = item.record, item.stored, self.task.run

@@ -223,7 +223,7 @@ def serialize(task: bytes, inputs: Sequence[RecordInput], code: str = "") -> Wor
 
     XML elements are sent as their record's raw bytes, their serialization; of other payloads the raw bytes are not sent.
     """
-    if any(isinstance(item.record.payload, HtmlElement) for item in inputs):
+    if any(isinstance(item.record.content, HtmlElement) for item in inputs):
         return None  # HTML need not be well-formed XML
     try:
         return WorkUnit(code, task, pickle.dumps([_to_tuple(item) for item in inputs], pickle.HIGHEST_PROTOCOL))
@@ -245,7 +245,7 @@ def describe_code_mismatch(theirs: str, ours: str) -> str:
 
 
 def _to_tuple(item: RecordInput) -> tuple[Any, ...]:
-    record, payload = item.record, item.record.payload
+    record, payload = item.record, item.record.content
     content = (None, record.raw) if isinstance(payload, _Element) else (payload, b"")
     # a tuple is pickled twice as fast as the object
     return (record.key, *content, record.modified, item.digest, item.stored, item.position, item.current_description)

@@ -94,10 +94,12 @@ def collect(
     paths = _compile_paths(source)
     state = read_cursor(HtmlListCursor, cursor) or HtmlListCursor(source.url)
     loop_detector = LoopDetector(source.name)
-    first = cursor is None
+    is_alone = not {"details", "next"} & set(paths)  # else a list may be unchanged while other pages are not
     while True:
         reply = fetch.get(
-            state.url, accept="text/html, application/xhtml+xml, */*;q=0.5", conditional=first
+            state.url,
+            accept="text/html, application/xhtml+xml, */*;q=0.5",
+            conditional=cursor is None and is_alone,
         )
         if reply.not_modified:
             yield Page((), None, at=reply.at, unchanged=True)
@@ -115,7 +117,6 @@ def collect(
             yield page
         if following is None:
             return
-        first = False
 
 
 def _read_entries(

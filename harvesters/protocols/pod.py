@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store
@@ -15,7 +16,7 @@ from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Record
+from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Record, Unparsed
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, merge_graphs
 from harvesters.payloads.rdf_parser import parse_quads
@@ -85,11 +86,11 @@ def _parse_dataset(row: Any, kind: str, reply: Reply) -> Item:
         return InvalidRecord(None, f"a dataset without an identifier, titled {str(row.get('title'))[:80]!r}")
     try:
         raw = dump_json(row)
-        graph = _parse_graph(row, kind, reply.url)
     except (ParseError, ValueError, RecursionError) as error:
         return InvalidRecord(key.encode("utf-8", "replace").decode(), f"a dataset that holds {error}")
     modified = row.get("modified")
-    return Record(key, graph, raw, modified if isinstance(modified, str) else None)
+    parse = partial(_parse_graph, row, kind, reply.url)
+    return Record(key, Unparsed(parse), raw, modified if isinstance(modified, str) else None)
 
 
 def _find_key(row: Mapping[str, Any]) -> str | None:
@@ -103,13 +104,18 @@ def _find_key(row: Mapping[str, Any]) -> str | None:
 
 
 def _parse_graph(row: Mapping[str, Any], kind: str, base: str) -> Graph:
-    """Parse a dataset as JSON-LD with our own context, whatever context the file names."""
+    """Parse a dataset as JSON-LD with our own context, whatever context the file names. Raises ParseError."""
     context = builtin_context(_CONTEXT)
     node = row.get("@id")
-    subject = NamedNode(node) if isinstance(node, str) and is_web(node) else _SUBJECT
-    document = {"@type": kind, **_quote_non_iris(row, context), "@context": context, "@id": str(subject) if subject == _SUBJECT else node}
     store = Store()
-    store.extend(list(iri_or_text(merge_graphs(parse_quads(dump_json(document), RdfFormat.JSON_LD, "the JSON-LD cannot be parsed", base)))))
+    try:
+        subject = NamedNode(node) if isinstance(node, str) and is_web(node) else _SUBJECT
+        id = str(subject) if subject == _SUBJECT else node
+        document = {"@type": kind, **_quote_non_iris(row, context), "@context": context, "@id": id}
+        quads = parse_quads(dump_json(document), RdfFormat.JSON_LD, "the JSON-LD cannot be parsed", base)
+        store.extend(list(iri_or_text(merge_graphs(quads))))
+    except (ParseError, ValueError, RecursionError) as error:
+        raise ParseError(f"a dataset that holds {error}") from error
     return bounded_description(store, subject, 1)
 
 

@@ -133,7 +133,7 @@ def _minute(time: str) -> str:
 def _describe_counts(counts: Mapping[str, int], network: Mapping[str, int]) -> str:
     """Return the counts of a run, or that its source was not read since it reported no change."""
     if network.get("unchanged") and not counts.get("fetched"):
-        return f"not read: unchanged (304); {counts.get('published_after', 0):,} stay published"
+        return f"not read: unchanged; {counts.get('published_after', 0):,} stay published"
     return _cell(counts) or "none"
 
 

@@ -12,6 +12,7 @@ from harvesters.errors import ParseError
 from harvesters.network.fetch import Validator
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.property_path import compile_path
+from harvesters.protocols import pod
 from harvesters.protocols.pod import collect
 
 URL = "https://registry.example/api"
@@ -88,7 +89,6 @@ def test_what_stands_for_an_address_and_is_none_stays_a_text(source, registry):
         ("text", None, "not an object"),
         ({"title": "A"}, None, "without an identifier, titled 'A'"),
         ({"identifier": "a", "title": "\ud800"}, "a", "surrogate"),
-        ({"identifier": "a", "@type": 7}, "a", "a dataset that holds"),
     ],
 )
 def test_a_broken_dataset_spoils_no_other(row, key, why, source, registry):
@@ -96,6 +96,22 @@ def test_a_broken_dataset_spoils_no_other(row, key, why, source, registry):
 
     assert (type(broken), broken.key, type(good)) == (InvalidRecord, key, Record)
     assert why in broken.reason
+
+
+def test_a_dataset_that_is_no_json_ld_is_named_when_its_graph_is_needed(source, registry):
+    broken, good = harvest(registry({"": inventory({"identifier": "a", "@type": 7}, {"identifier": "b", "title": "B"})}), source())
+
+    with pytest.raises(ParseError, match="a dataset that holds"):
+        _ = broken.payload
+    assert good.payload.properties
+
+
+def test_a_dataset_is_parsed_only_when_its_payload_is_needed(source, registry, monkeypatch):
+    monkeypatch.setattr(pod, "parse_quads", None)
+
+    (record,) = harvest(registry({"": inventory({"identifier": "a", "title": "A"})}), source())
+
+    assert (record.key, record.raw) == ("a", b'{"identifier":"a","title":"A"}')
 
 
 def test_the_context_that_a_file_names_is_never_asked_for(source, registry):

@@ -176,7 +176,7 @@ def test_organizations_that_two_registries_know_by_the_same_key_stay_two(read):
 
 def test_a_graph_that_no_stocktake_wrote_is_unreadable(read):
     item = brought(things(THEIRS)["post"])
-    strange = replace(item, payload=Graph(item.payload.subject, {}))
+    strange = replace(item, content=Graph(item.payload.subject, {}))
 
     with pytest.raises(ParseError, match="no Stocktake record has the topic"):
         read(strange)

@@ -20,22 +20,23 @@ NAMES = [f"p{number}" for number in range(1, 21)]
 
 @dataclass
 class Whole:
-    """A registry that answers whole, with an ETag, and 304 to who knows it; *total* is how many it says it has."""
+    """A registry that answers whole; with *tagged*, it sends an ETag, and 304 to who knows it. *total* is how many it says it has."""
 
     names: list[str] = field(default_factory=lambda: list(NAMES))
     total: int = len(NAMES)
     statuses: list[int] = field(default_factory=list)
+    tagged: bool = True
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
         if request.url.path == "/robots.txt":
             return httpx.Response(404)
         etag = f'"{hash((*self.names, self.total))}"'
-        same = request.headers.get("if-none-match") == etag
+        same = self.tagged and request.headers.get("if-none-match") == etag
         self.statuses.append(304 if same else 200)
         if same:
             return httpx.Response(304, headers={"etag": etag})
         rows = [{"id": name, "name": f"Project {name}"} for name in self.names]
-        return httpx.Response(200, json={"total": self.total, "results": rows}, headers={"etag": etag})
+        return httpx.Response(200, json={"total": self.total, "results": rows}, headers={"etag": etag} if self.tagged else {})
 
 
 @pytest.fixture
@@ -60,6 +61,20 @@ def test_an_unchanged_list_is_not_downloaded_again(source: Source, context: Harv
 
     assert again.run.state is State.UNCHANGED
     assert whole.statuses == [200, 304]
+
+
+def test_an_equal_file_without_an_etag_is_unchanged_by_its_digest(source: Source, context: HarvestContext, whole: Whole) -> None:
+    whole.tagged = False
+    harvest(source, context)
+
+    again = harvest(source, context)
+    whole.names = NAMES[1:]
+    whole.total -= 1
+    later = harvest(source, context)
+
+    assert (again.run.state, again.run.fetched) == (State.UNCHANGED, 0)
+    assert later.run.fetched == 19
+    assert whole.statuses == [200] * 3
 
 
 def test_an_incomplete_run_is_not_a_success_although_nothing_changes_later(

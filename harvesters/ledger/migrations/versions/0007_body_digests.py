@@ -1,0 +1,20 @@
+"""Keep a digest of each response's body, for registries without ETag and Last-Modified."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0007"
+down_revision = "0006"
+
+
+def upgrade() -> None:
+    """Add the column."""
+    op.add_column("validator", sa.Column("digest", sa.String))
+
+
+def downgrade() -> None:
+    """Drop the column."""
+    with op.batch_alter_table("validator") as batch:
+        batch.drop_column("digest")
