@@ -11,6 +11,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from time import monotonic, sleep
 from typing import Any, TypeVar
@@ -183,8 +184,7 @@ def _put_without_condition(system: Any, path: Path, name: str) -> None:
 
 @cache
 def _system(url: str) -> tuple[Any, str]:
-    import fsspec  # late: few journals are in a store
-
+    fsspec = import_module("fsspec")  # late: few journals are in a store
     options = {"use_listings_cache": False, "skip_instance_cache": True} if url.startswith("s3:") else {}
     try:
         system, root = fsspec.core.url_to_fs(url, **options)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -67,16 +68,14 @@ class Database:
             raise SchemaVersionError(
                 f"ledger: its tables have the revision {current!r}, which this version does not know; {cure}"
             )
-        import alembic.command  # late, since most processes have nothing to migrate
-        import alembic.config
-
-        config = alembic.config.Config()
+        # Imported late, since most processes have nothing to migrate.
+        command, config = import_module("alembic.command"), import_module("alembic.config").Config()
         config.set_main_option("script_location", str(_MIGRATIONS))
         with self._begin() as connection:
             if self._engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins no transaction for schema changes
             config.attributes["connection"] = connection
-            alembic.command.upgrade(config, "head")
+            command.upgrade(config, "head")
 
     def close(self) -> None:
         """Close all connections."""

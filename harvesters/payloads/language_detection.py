@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
+from importlib import import_module
 from typing import Any
 
 from vocab.initiative import Detection, Event, Post, Resource, Text
@@ -79,6 +80,5 @@ def _rank(text: str) -> tuple[str, float] | None:
 @lru_cache(maxsize=1)
 def _identifier() -> Any:
     """Import the library and load the model on first use: it takes some seconds and 120 MB."""
-    from py3langid.langid import MODEL_FILE, LanguageIdentifier
-
-    return LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+    langid = import_module("py3langid.langid")
+    return langid.LanguageIdentifier.from_model_file(langid.MODEL_FILE, norm_probs=True)

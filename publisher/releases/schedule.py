@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from importlib import import_module
 
 import structlog
 from apscheduler.triggers.cron import CronTrigger
@@ -43,9 +44,8 @@ def attempt(cut: Cut) -> Release | None:
 
 def follow(every: str, last: Release | None, cut: Cut, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
     """Cut releases at the times of *every*, never two at once, until SIGINT or SIGTERM."""
-    from apscheduler.schedulers.blocking import BlockingScheduler  # late: every command imports this module for `trigger`
-
-    scheduler = BlockingScheduler(timezone="UTC")
+    blocking = import_module("apscheduler.schedulers.blocking")  # late: every command imports this module for `trigger`
+    scheduler = blocking.BlockingScheduler(timezone="UTC")
     scheduler.add_job(attempt, trigger(every), (cut,), id="release", coalesce=True, max_instances=1, misfire_grace_time=None)
     if overdue(every, last, now()):
         scheduler.add_job(attempt, args=(cut,), id="overdue", misfire_grace_time=None)

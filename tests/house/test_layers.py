@@ -42,7 +42,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"reasons"},
         {"errors", "quiet_hours"},
         {"source", "optional_dependency", "parsing"},
-        {"option_schema", "payloads.graph"},
+        {"option_schema", "lazy_registry", "payloads.graph"},
         {"page_model"},
         {"network"},
         {"payloads", "archive", "ledger"},
