@@ -29,7 +29,7 @@ _RUN = Run("demo-ckan.1", "demo-ckan", 1, State.RUNNING, True, None, datetime(20
 
 
 def worked(pool: WorkerPool, processor: RecordProcessor, pages: Sequence[Sequence[RecordInput]]) -> Iterator[StagedRecord]:
-    """Have pages worked on, some ahead of others; give all drafts, in their order."""
+    """Have pages worked on, some ahead of others; give all staged records, in their order."""
     waiting = deque[PendingResults]()
     for page in pages:
         waiting.append(pool.submit(processor, page))
@@ -39,17 +39,17 @@ def worked(pool: WorkerPool, processor: RecordProcessor, pages: Sequence[Sequenc
         yield from waiting.popleft().results()
 
 
-def digest(drafts: Iterator[StagedRecord]) -> str:
-    """Return the digest of drafts, in their order."""
+def digest(staged_records: Iterator[StagedRecord]) -> str:
+    """Return the digest of staged records, in their order."""
     total = sha256()
-    for draft in drafts:
-        total.update(f"{draft.key} {draft.outcome} {draft.description}\n".encode())
+    for staged in staged_records:
+        total.update(f"{staged.key} {staged.outcome} {staged.description}\n".encode())
     return total.hexdigest()
 
 
-def gone(drafts: Iterator[StagedRecord]) -> None:
-    """Let drafts pass."""
-    deque(drafts, maxlen=0)
+def gone(staged_records: Iterator[StagedRecord]) -> None:
+    """Let staged records pass."""
+    deque(staged_records, maxlen=0)
 
 
 def main(
@@ -66,11 +66,11 @@ def main(
         home, one, many = (stack.enter_context(WorkerPool(BASE, workers=number)) for number in (0, 1, processes))
         said = {digest(worked(pool, processor, pages)) for pool in (home, one, many)}  # the processes are warm then
         if len(said) > 1:
-            raise SystemExit("the drafts differ by the number of processes: the benchmark compares nothing")
+            raise SystemExit("the staged_records differ by the number of processes: the benchmark compares nothing")
         found = pairs(lambda: gone(worked(many, processor, pages)), lambda: gone(worked(one, processor, pages)), _TIMES)
         alone = pairs(lambda: gone(worked(many, processor, pages)), lambda: gone(worked(home, processor, pages)), 2)
     what, size = "mapped, serialized and validated by", len(cases)
-    note = f"drafts equal, bytes and order, by 0, 1 and {processes} processes"
+    note = f"staged_records equal, bytes and order, by 0, 1 and {processes} processes"
     lines = [
         Line(f"{what} {processes} processes, next to one", "records/s", size / found.ours, size / found.peer, found.ratio,
              Aim("least", SPEED), note),

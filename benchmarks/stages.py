@@ -81,10 +81,10 @@ class TimedLedger(Ledger):
         with self._clock.part("ledger: keys looked up"):
             return super().already_staged(run, keys)
 
-    def stage(self, run: Run, drafts: Sequence[StagedRecord], first: int) -> None:
-        """Keep a page's drafts."""
-        with self._clock.part("ledger: drafts kept"):
-            super().stage(run, drafts, first)
+    def stage(self, run: Run, staged_records: Sequence[StagedRecord], first: int) -> None:
+        """Keep a page's staged records."""
+        with self._clock.part("ledger: staged_records kept"):
+            super().stage(run, staged_records, first)
 
     def count_published(self, source: str) -> int:
         """Count what is published: a plan begins with it."""
@@ -99,7 +99,7 @@ class TimedLedger(Ledger):
         super().save(run)
 
     def apply_run(self, run: Run, rewritten: Iterable[StateChange]) -> None:
-        """Take a run's drafts over."""
+        """Take a run's staged records over."""
         with self._clock.part("commit: ledger settled"):
             super().apply_run(run, rewritten)
 
@@ -131,7 +131,7 @@ class TimedResults(PendingResults):
     """Work that is waited for by the clock."""
 
     def results(self) -> list[StagedRecord]:
-        """Wait for the drafts."""
+        """Wait for the staged records."""
         assert isinstance(self.pool, TimedPool)
         with self.pool.clock.part("map and validate: waited for"):
             return PendingResults.results(self)

@@ -58,11 +58,11 @@ def _count(changes: Iterable[StagedDiff], pattern: re.Pattern[str], base: str) -
     added, removed, missing = Counter[str](), Counter[str](), Counter[str]()
     for change in changes:
         before, after = set(pattern.findall(change.previous)), set[str]()
-        if change.draft.outcome is Outcome.VANISHED:
+        if change.staged.outcome is Outcome.VANISHED:
             missing.update(before)
             continue
-        if change.draft.outcome in UPSERTED:
-            after = set(pattern.findall(change.draft.description))
+        if change.staged.outcome in UPSERTED:
+            after = set(pattern.findall(change.staged.description))
         added.update(after - before)
         removed.update(before - after)
     total, language = added + removed + missing, current_locale().language

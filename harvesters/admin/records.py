@@ -75,7 +75,7 @@ def _list_staged(
 
 
 def _differences(connection: sa.Connection, run: Run, rows: Sequence[Any], iris: Iris) -> Mapping[int, _Diff]:
-    """Return each draft's title, and the statements that it removes and adds."""
+    """Return each staged record's title, and the statements that it removes and adds."""
     r, d = t.record.c, t.description.c
     stored = t.record.join(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
     keys = [key for row in rows for key in (row.key, row.other) if key is not None]
@@ -84,19 +84,19 @@ def _differences(connection: sa.Connection, run: Run, rows: Sequence[Any], iris:
     before = {row.key: row for row in connection.execute(old).all()}
     after = {seq: decompress(packed) for seq, packed in connection.execute(new).all()}
     changes = [_change(row, before.get(row.key), after.get(row.seq, "")) for row in rows]
-    return {change.seq: (_title(change.draft.description or change.previous), *_difference(change, run, iris)) for change in changes}
+    return {change.seq: (_title(change.staged.description or change.previous), *_difference(change, run, iris)) for change in changes}
 
 
 def _change(row: Any, stored: Any | None, description: str) -> StagedDiff:
     first = row.first_seen or (stored.first_seen if stored else None)
-    draft = StagedRecord(row.key, Outcome(row.outcome), None, None, aware(first), description, row.reason, other=row.other)
-    return StagedDiff(row.seq, draft, decompress(stored.statements) if stored else "", RecordState(stored.state) if stored else None)
+    staged = StagedRecord(row.key, Outcome(row.outcome), None, None, aware(first), description, row.reason, other=row.other)
+    return StagedDiff(row.seq, staged, decompress(stored.statements) if stored else "", RecordState(stored.state) if stored else None)
 
 
 def _difference(change: StagedDiff, run: Run, iris: Iris) -> tuple[list[str], list[str]]:
     """Compare the stored description with the one the plan would store: a new one, a tombstone, or a mark set or removed."""
     becoming = state_change(run, change, iris)
-    after = change.draft.description if change.draft.outcome in UPSERTED else becoming.description if becoming else change.previous
+    after = change.staged.description if change.staged.outcome in UPSERTED else becoming.description if becoming else change.previous
     old, new = ({line for line in text.split("\n") if line} for text in (change.previous, after))
     return sorted(old - new)[:MAX_DIFF_LINES], sorted(new - old)[:MAX_DIFF_LINES]
 

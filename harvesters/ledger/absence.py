@@ -113,7 +113,7 @@ class AbsenceQueries(Staging):
         """
         s = t.staged
         of_run = s.c.run == run.id
-        rows = [staged_row(run, -number, draft) for number, draft in enumerate(absent(), 1)]
+        rows = [staged_row(run, -number, staged) for number, staged in enumerate(absent(), 1)]
         renamed = [{"its": new, "old": old} for old, new in rekeyed.items()]
         rename = sa.update(s).where(
             of_run, s.c.key == sa.bindparam("its"), s.c.outcome == Outcome.NEW.value

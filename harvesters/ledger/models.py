@@ -153,7 +153,7 @@ class StagedDiff:
     """
 
     seq: int
-    draft: StagedRecord
+    staged: StagedRecord
     previous: str
     state: RecordState | None
 

@@ -51,10 +51,10 @@ def run_row(run: Run) -> dict[str, object]:
 
 
 def description_rows(
-    run: Run, drafts: Sequence[StagedRecord], first: int
+    run: Run, staged_records: Sequence[StagedRecord], first: int
 ) -> list[dict[str, object]]:
     """Return the descriptions of staged records, numbered from *first*, as rows."""
-    texts = ((number, draft.description) for number, draft in enumerate(drafts, first))
+    texts = ((number, staged.description) for number, staged in enumerate(staged_records, first))
     return [
         {"run": run.id, "seq": number, "statements": compress(text)}
         for number, text in texts
@@ -62,24 +62,24 @@ def description_rows(
     ]
 
 
-def staged_row(run: Run, seq: int, draft: StagedRecord) -> dict[str, object]:
+def staged_row(run: Run, seq: int, staged: StagedRecord) -> dict[str, object]:
     """Return a staged record as a row."""
     return {
         "run": run.id,
         "seq": seq,
         "source": run.source,
-        "key": draft.key,
-        "outcome": draft.outcome.value,
-        "digest": draft.digest,
-        "content": draft.content,
-        "first_seen": naive(draft.first_seen),
-        "reason": draft.reason,
-        "file": draft.position.file if draft.position else None,
-        "offset": draft.position.offset if draft.position else None,
-        "length": draft.position.length if draft.position else None,
-        "other": draft.other,
-        "fingerprint": draft.fingerprint,
-        "page": draft.page,
+        "key": staged.key,
+        "outcome": staged.outcome.value,
+        "digest": staged.digest,
+        "content": staged.content,
+        "first_seen": naive(staged.first_seen),
+        "reason": staged.reason,
+        "file": staged.position.file if staged.position else None,
+        "offset": staged.position.offset if staged.position else None,
+        "length": staged.position.length if staged.position else None,
+        "other": staged.other,
+        "fingerprint": staged.fingerprint,
+        "page": staged.page,
     }
 
 
@@ -102,12 +102,12 @@ def row_to_staged(row: Any, description: str = "") -> StagedRecord:
     )
 
 
-def unchanged_row(run: Run, drafts: Sequence[StagedRecord]) -> dict[str, object] | None:
+def unchanged_row(run: Run, staged_records: Sequence[StagedRecord]) -> dict[str, object] | None:
     """Return the unchanged records of a run's last page as one row, or None."""
-    unchanged = [draft for draft in drafts if draft.outcome is Outcome.UNCHANGED]
+    unchanged = [staged for staged in staged_records if staged.outcome is Outcome.UNCHANGED]
     if not unchanged:
         return None
-    position, keys = unchanged[0].position, json.dumps([draft.key for draft in unchanged])
+    position, keys = unchanged[0].position, json.dumps([staged.key for staged in unchanged])
     columns = (
         {"file": position.file, "offset": position.offset, "length": position.length}
         if position

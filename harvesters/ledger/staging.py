@@ -53,15 +53,15 @@ class Staging(Runs):
         with self._begin() as connection:
             return set(connection.scalars(query))
 
-    def stage(self, run: Run, drafts: Sequence[StagedRecord], first: int) -> None:
+    def stage(self, run: Run, staged_records: Sequence[StagedRecord], first: int) -> None:
         """Write a page's records, numbered from *first*, and the run's checkpoint in one transaction."""
-        rows = [staged_row(run, number, draft) for number, draft in enumerate(drafts, first)]
+        rows = [staged_row(run, number, staged) for number, staged in enumerate(staged_records, first)]
         with self._begin() as connection:
             if rows:
                 connection.execute(sa.insert(t.staged), rows)
-            if texts := description_rows(run, drafts, first):
+            if texts := description_rows(run, staged_records, first):
                 connection.execute(sa.insert(t.description), texts)
-            if unchanged := unchanged_row(run, drafts):
+            if unchanged := unchanged_row(run, staged_records):
                 connection.execute(sa.insert(t.unchanged), unchanged)
             self._save(connection, run)
 

@@ -22,12 +22,12 @@ _COLUMNS = ("digest", "content", "first_seen", "fingerprint", "page")
 class PreviousRecord:
     """A record before an approval; *state* is None if it was not known. *outcome* is the approved one.
 
-    *draft* has its description, digest, hashes and date, for staging them again.
+    *staged* has its description, digest, hashes and date, for staging them again.
     """
 
     outcome: Outcome
     state: RecordState | None
-    draft: StagedRecord
+    staged: StagedRecord
 
 
 class PreviousRecords(Runs):
@@ -61,19 +61,19 @@ class PreviousRecords(Runs):
         u, s = t.undo, t.staged
         stored = sa.select(u).where(u.c.run == run.id, u.c.key != _COMPLETE).order_by(u.c.key)
         for row in self._stream(stored):
-            draft = StagedRecord(
+            staged = StagedRecord(
                 row.key, Outcome.CHANGED, row.digest, row.content, aware(row.first_seen), decompress(row.statements),
                 fingerprint=row.fingerprint, page=row.page,
             )
-            yield PreviousRecord(Outcome(row.outcome), RecordState(row.state), draft)
+            yield PreviousRecord(Outcome(row.outcome), RecordState(row.state), staged)
         known = sa.select(u.c.key).where(u.c.run == run.id)
         upserted = s.c.outcome.in_([outcome.value for outcome in UPSERTED])
         added = sa.select(s.c.key, s.c.outcome, s.c.other, s.c.first_seen).where(
             s.c.run == run.id, upserted, s.c.key.not_in(known)
         )
         for row in self._stream(added.order_by(s.c.key)):
-            draft = StagedRecord(row.key, Outcome.DELETED, first_seen=aware(row.first_seen), other=row.other)
-            yield PreviousRecord(Outcome(row.outcome), None, draft)
+            staged = StagedRecord(row.key, Outcome.DELETED, first_seen=aware(row.first_seen), other=row.other)
+            yield PreviousRecord(Outcome(row.outcome), None, staged)
 
     def begin_undo(self, undone: Run, undo: Run) -> None:
         """Save both runs in one transaction, durably, since the journal is written next."""

@@ -1,9 +1,9 @@
-"""Collector: the process that reads a source's answers and maps its records, with neither network
-nor ledger of its own.
+"""Collector: the process that reads a source's responses and maps its records. It has neither network
+nor ledger.
 
-Its parent (``harvesters.pipeline.collector_processes``) has it forked with a socket and a piece of
-shared memory, and answers its calls: for the network, for what the ledger knows, and for work in
-other processes. It writes nothing but temporary files, so that it may die at any moment.
+Its parent (``harvesters.pipeline.collector_processes``) forks it with a socket and shared memory, and
+answers its calls: for the network, the ledger, and work in other processes. It writes nothing but
+temporary files, so that it may be killed at any moment.
 """
 
 from __future__ import annotations
@@ -49,11 +49,11 @@ NUMBER = struct.Struct("<q")  # the number of a process, or its exit code
 
 @dataclass(frozen=True, slots=True)
 class CollectorJob:
-    """A run's collecting, from *cursor* on.
+    """Collect a run's pages from *cursor* on.
 
-    *refused* are the digests of records that are not mapped, with the reasons; with *singly*
-    records are worked on one at a time. *had* is how many records the parent has met; *base* and
-    *largest* (bytes of an answer) are those of its network client.
+    *rejected* maps the digests of records that are not mapped to the reasons; with *one_by_one*,
+    records are processed one at a time. *record_count* is the number of records that the parent has
+    processed; *base* and *max_answer_size* (bytes of a response) are those of its network client.
     """
 
     task: ProcessingTask
@@ -68,9 +68,7 @@ class CollectorJob:
 
 
 class ResultReference(NamedTuple):
-    """A draft that the parent has: the one at *place* of what came of the parcel with this
-    *number*.
-    """
+    """A staged record that the parent has: the one at *position* of the results of work unit *number*."""
 
     number: int
     position: int
@@ -78,7 +76,7 @@ class ResultReference(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Calls:
-    """Calls to the parent; what it raises is raised here."""
+    """Calls to the parent; its exceptions are raised here."""
 
     connection: Connection
 
@@ -88,13 +86,13 @@ class Calls:
         try:
             raised, result = self.connection.recv()
         except (EOFError, ConnectionResetError):
-            sys.exit(0)  # nobody is left who could use a result
+            sys.exit(0)  # the parent has ended
         if raised:
             raise result
         return result
 
     def notify(self, name: str, *arguments: Any) -> None:
-        """Call, and wait for nothing."""
+        """Call without waiting for a result."""
         try:
             self.connection.send((name, arguments))
         except (BrokenPipeError, ConnectionResetError):
@@ -115,8 +113,8 @@ class ClientProxy:
 
     def validator(self, address: str) -> Validator | None:
         """Return the validator of the last run for *address*, None if it has none."""
-        known: Validator | None = self._calls.call("validator", address)
-        return known
+        validator: Validator | None = self._calls.call("validator", address)
+        return validator
 
     def forget(self, address: str) -> None:
         """Drop the validator of this run for *address*."""
@@ -135,33 +133,33 @@ class ClientProxy:
         accept: str = "*/*",
         conditional: bool = False,
     ) -> Reply:
-        """Get an answer as ``Fetch.get`` does."""
+        """Return a response as ``Fetch.get`` does."""
         return self._received(
             self._calls.call(
                 "get", url, None if params is None else dict(params), accept, conditional
             )
         )
 
-    def post(self, url: str, asked: Mapping[str, str] | bytes, *, accept: str = "*/*") -> Reply:
-        """Get an answer as ``Fetch.post`` does."""
+    def post(self, url: str, body: Mapping[str, str] | bytes, *, accept: str = "*/*") -> Reply:
+        """Return a response as ``Fetch.post`` does."""
         return self._received(
             self._calls.call(
-                "post", url, asked if isinstance(asked, bytes) else dict(asked), accept
+                "post", url, body if isinstance(body, bytes) else dict(body), accept
             )
         )
 
-    def get_range(self, url: str, wanted: range, etag: str | None = None) -> Reply:
-        """Get a part of a file as ``Fetch.get_range`` does."""
-        return self._received(self._calls.call("piece", url, wanted, etag))
+    def get_range(self, url: str, byte_range: range, etag: str | None = None) -> Reply:
+        """Return a part of a file as ``Fetch.get_range`` does."""
+        return self._received(self._calls.call("get_range", url, byte_range, etag))
 
     @contextmanager
     def download(
         self, url: str, *, accept: str = "*/*", conditional: bool = False
     ) -> Iterator[Reply]:
-        """Get an answer as ``Fetch.download`` does; the parent removes the file at the end of the
+        """Return a response as ``Fetch.download`` does; the parent removes the file at the end of the
         context.
         """
-        number, reply = self._calls.call("file", url, accept, conditional)
+        number, reply = self._calls.call("download", url, accept, conditional)
         try:
             yield self._received(reply)
         finally:
@@ -183,56 +181,56 @@ class _LedgerProxy:
         return count
 
     def already_staged(self, run: Run, keys: Sequence[str]) -> set[str]:
-        found: set[str] = self.calls.call("already_staged", run, keys)
-        return found
+        staged_keys: set[str] = self.calls.call("already_staged", run, keys)
+        return staged_keys
 
     def stored_records(self, source: str, keys: Sequence[str]) -> dict[str, StoredRecord]:
-        found: dict[str, StoredRecord] = self.calls.call("stored_records", source, keys)
-        return found
+        records: dict[str, StoredRecord] = self.calls.call("stored_records", source, keys)
+        return records
 
     def current_descriptions(self, source: str, keys: Sequence[str]) -> dict[str, bytes]:
-        found: dict[str, bytes] = self.calls.call("current_descriptions", source, keys)
-        return found
+        descriptions: dict[str, bytes] = self.calls.call("current_descriptions", source, keys)
+        return descriptions
 
-    def stage(self, run: Run, drafts: Sequence[StagedRecord], first: int) -> None:
-        self.calls.call("stage", run, [pack_result(draft) for draft in drafts], first)
+    def stage(self, run: Run, staged_records: Sequence[StagedRecord], first: int) -> None:
+        self.calls.call("stage", run, [pack_result(staged) for staged in staged_records], first)
 
 
 @dataclass(slots=True)
 class _ParentExecutor:
-    """The parent's processes, or its cluster."""
+    """The parent's executor: its processes, or its cluster."""
 
     calls: Calls
     code: str
     concurrency: int
 
-    def submit(self, parcel: WorkUnit) -> Future[list[StagedRecord]]:
-        begun: Future[list[StagedRecord]] = Future()
-        begun.number, self.concurrency = self.calls.call("begin", parcel)  # type: ignore[attr-defined]
-        return begun
+    def submit(self, unit: WorkUnit) -> Future[list[StagedRecord]]:
+        future: Future[list[StagedRecord]] = Future()
+        future.number, self.concurrency = self.calls.call("submit", unit)  # type: ignore[attr-defined]
+        return future
 
-    def result(self, parcel: WorkUnit, begun: Future[list[StagedRecord]]) -> list[StagedRecord]:
-        number: int = begun.number  # type: ignore[attr-defined]
+    def result(self, unit: WorkUnit, future: Future[list[StagedRecord]]) -> list[StagedRecord]:
+        number: int = future.number  # type: ignore[attr-defined]
         references = [
-            ResultReference(number, place) for place in range(self.calls.call("end", number))
+            ResultReference(number, position) for position in range(self.calls.call("result", number))
         ]
-        # staging asks no more of them than how many there are
+        # Staging needs only their number.
         return cast(list[StagedRecord], references)
 
     def close(self) -> None:
-        """Do nothing: the parent has closed its own side."""
+        """Do nothing: the parent closes its executor."""
 
 
 @dataclass(slots=True)
 class Collector:
-    """A process of this kind, with its *calls*, *marks* and *meter*."""
+    """Does jobs, with *calls* to the parent, *marks* of what it is doing, and a *meter* of its limits."""
 
     calls: Calls
     marks: Marks
     meter: Meter
 
     def collect(self, job: CollectorJob) -> None:
-        """Do one job: stage every page, or report what ended the job."""
+        """Do one job: stage every page, or report the error that ended it."""
         task = job.task
         processor = create_processor(task)
         pool = WorkerPool(
@@ -242,7 +240,7 @@ class Collector:
             is_isolated=True,
             connect=self._connect,
         )
-        # one process, where the parent has no others
+        # This process works alone if the parent has no executor.
         pool.workers, pool.record_count = 1, job.record_count
         queue = StagingQueue(
             _LedgerProxy(self.calls),  # type: ignore[arg-type]
@@ -272,52 +270,52 @@ class Collector:
         queue.flush()
 
     def _worker(self, job: CollectorJob) -> Any:
-        def local(processor: RecordProcessor, cases: Sequence[RecordInput]) -> list[StagedRecord]:
-            batches = [[case] for case in cases] if job.one_by_one else [cases]
-            drafts = [
-                draft for batch in batches for draft in self._work(processor, batch, job.rejected)
+        def local(processor: RecordProcessor, inputs: Sequence[RecordInput]) -> list[StagedRecord]:
+            batches = [[item] for item in inputs] if job.one_by_one else [inputs]
+            staged_records = [
+                staged for batch in batches for staged in self._process(processor, batch)
             ]
             self.marks.set(Phase.OTHER)
-            return drafts
+            return staged_records
 
         return local
 
-    def _work(
-        self, processor: RecordProcessor, cases: Sequence[RecordInput], refused: Mapping[str, str]
+    def _process(
+        self, processor: RecordProcessor, inputs: Sequence[RecordInput]
     ) -> list[StagedRecord]:
-        last = ""
+        digest = ""
 
-        def begin(case: RecordInput | None) -> None:
-            nonlocal last
-            last = case.digest if case else last
+        def mark_step(item: RecordInput | None) -> None:
+            nonlocal digest
+            digest = item.digest if item else digest
             self.meter.step()
-            self.marks.set(Phase.MAPPING if case else Phase.VALIDATING, last)
+            self.marks.set(Phase.MAPPING if item else Phase.VALIDATING, digest)
 
-        return processor.process(cases, begin)
+        return processor.process(inputs, mark_step)
 
     def _connect(self) -> Executor | None:
-        there = self.calls.call("crew")
-        return None if there is None else _ParentExecutor(self.calls, *there)
+        description = self.calls.call("executor")
+        return None if description is None else _ParentExecutor(self.calls, *description)
 
 
-def pack_result(draft: StagedRecord | ResultReference) -> tuple[Any, ...] | ResultReference:
-    """Return a draft as a tuple, which travels in half of the time."""
-    if isinstance(draft, ResultReference):
-        return draft
+def pack_result(staged: StagedRecord | ResultReference) -> tuple[Any, ...] | ResultReference:
+    """Return a staged record as a tuple, which is pickled twice as fast."""
+    if isinstance(staged, ResultReference):
+        return staged
     return tuple(
-        draft.outcome.value if name == "outcome" else getattr(draft, name)
+        staged.outcome.value if name == "outcome" else getattr(staged, name)
         for name in _STAGED_FIELDS
     )
 
 
 def unpack_result(values: tuple[Any, ...]) -> StagedRecord:
-    """Return the draft that was packed."""
+    """Return the staged record of a tuple made by ``pack_result``."""
     key, outcome, *rest = values
     return StagedRecord(key, Outcome(outcome), *rest)
 
 
 def _portable(error: HarvestError) -> HarvestError:
-    """Return the error, or one of the nearest class that another process knows."""
+    """Return the error, or an error of its nearest base class that the parent can import."""
     kind = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
     return error if kind is type(error) else kind(str(error))
 

@@ -85,7 +85,7 @@ class DaskExecutor:
         return future
 
     def result(self, unit: WorkUnit, future: Future[list[StagedRecord]]) -> list[StagedRecord]:
-        """Return a unit's drafts; raises ClusterLostError if the cluster is lost, ValidationCrashError if it crashes all workers."""
+        """Return a unit's staged records; raises ClusterLostError, or ValidationCrashError if it crashes all workers."""
         while True:
             try:
                 return future.result(_CHECK_INTERVAL)

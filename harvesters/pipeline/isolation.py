@@ -1,10 +1,9 @@
-"""Read and map what comes from a registry in a process of its own.
+"""Read a registry's responses and map its records in a separate process, the collector.
 
-This side has the network, the ledger and the limits.
-
-A process that dies or stalls is started again at the last page that was staged. What it was busy
-with is known by its marks: a record is withheld from then on; an answer is one that cannot be read,
-so that its protocol reads it in parts where it can.
+This process has the network, the ledger and the limits. A collector that exits or stalls is started
+again at the last staged page. Its marks say what it was doing: if it mapped a record, that record is
+withheld from then on; if it read a response, the response counts as unreadable, and its protocol reads
+it in parts if it can.
 """
 
 from __future__ import annotations
@@ -42,19 +41,19 @@ from harvesters.pipeline.worker_pool import Executor, WorkerPool, WorkUnit
 
 # Bytes of responses that need not be requested again when a process is started again.
 _MAX_CACHED_BYTES = 64 << 20
-_MAX_UNEXPLAINED_EXITS = 3  # exits in a row with no answer and no record to blame
+_MAX_UNEXPLAINED_EXITS = 3  # exits in a row for which neither a response nor a record is the cause
 # Calls whose errors the protocol handles.
-_FORWARDED_CALLS = {"get", "post", "piece", "file", "crew", "begin", "end"}
+_FORWARDED_CALLS = {"get", "post", "get_range", "download", "executor", "submit", "result"}
 
 log = structlog.get_logger()
 
-Key = tuple[Any, ...]  # what a request asks for
+Key = tuple[Any, ...]  # the method and the arguments of a request
 
 
 @dataclass(slots=True)
 class _ReplyCache:
-    """The answers since the last page that was staged: a process that is started again gets them
-    once more, and no registry is asked.
+    """The responses since the last staged page: a collector that is started again gets them from
+    here, without a request to the registry.
     """
 
     cached: deque[tuple[int, Key, Reply]] = field(default_factory=deque)
@@ -62,7 +61,7 @@ class _ReplyCache:
     size: int = 0
 
     def find(self, key: Key) -> Reply | None:
-        """Take the answer to *key* from those of before the restart."""
+        """Remove and return the response to *key* from before the restart, None if there is none."""
         for number, (_, known, reply) in enumerate(self.replay):
             if known == key:
                 del self.replay[number]
@@ -70,19 +69,19 @@ class _ReplyCache:
         return None
 
     def add(self, page: int, key: Key, reply: Reply) -> None:
-        """Keep the answer that came after *page* pages."""
+        """Keep the response that came after *page* pages."""
         self.cached.append((page, key, reply))
         self.size += len(reply.content)
         while self.size > _MAX_CACHED_BYTES and len(self.cached) > 1:
             self._drop()
 
     def forget_staged(self, pages: int) -> None:
-        """Let go of what belongs to the first *pages* pages; the last answer may hold more of them."""
+        """Drop the responses of the first *pages* pages, except the last, which may hold more pages."""
         while len(self.cached) > 1 and self.cached[0][0] < pages:
             self._drop()
 
     def restart(self) -> None:
-        """Have all that is kept found once more."""
+        """Make all responses that are kept available again."""
         self.replay, self.cached, self.size = self.cached, deque(), 0
 
     def _drop(self) -> None:
@@ -93,8 +92,8 @@ class IsolatedPageReader:
     """Collects one run's pages in a collector process.
 
     *page* is called for each page before it is staged, and returns the archive's length and the
-    counts of requests so far. ``run`` is as the last checkpoint says; ``met`` counts pages that
-    repeat, and totals that shrink.
+    counts of requests so far. ``run`` is the state at the last checkpoint; ``irregularities`` counts
+    repeated pages and decreased totals.
     """
 
     def __init__(
@@ -130,17 +129,17 @@ class IsolatedPageReader:
         self._crashes = self._unexplained = 0
         self._suspect: object = None
         self._calls: Mapping[str, Callable[..., Any]] = {
-            "get": self._get, "post": self._post, "piece": self._piece, "file": self._file, "close_file": self._close_file,
+            "get": self._get, "post": self._post, "get_range": self._get_range, "download": self._download, "close_file": self._close_file,
             "validator": client.validator, "forget": client.forget, "now": client.now,
             "count_staged": ledger.count_staged, "already_staged": ledger.already_staged,
             "stored_records": ledger.stored_records, "current_descriptions": ledger.current_descriptions,
             "stage": self._stage, "page": self._next_page,
-            "crew": self._describe_executor, "begin": self._submit, "end": self._result,
+            "executor": self._describe_executor, "submit": self._submit, "result": self._result,
         }  # fmt: skip
 
     def collect(self) -> None:
-        """Stage every page; raises HarvestError as a protocol's ``collect`` does, CrashLoopError
-        where the process exits too often.
+        """Stage every page. Raises HarvestError as a protocol's ``collect`` does, and CrashLoopError
+        if the process exits too often.
         """
         while True:
             process = self._collectors.start()
@@ -158,8 +157,8 @@ class IsolatedPageReader:
 
     def _serve(self, process: Process) -> None:
         """Answer the calls of a process until its job ends."""
-        notes = self._earlier_irregularities()
-        network = dict(self._earlier_requests + notes)
+        earlier = self._earlier_irregularities()
+        network = dict(self._earlier_requests + earlier)
         job = CollectorJob(
             self._task, replace(self.run, network=network), self._since, self.run.cursor, self._rejected, self._one_by_one,
             self._pool.record_count, self._client.base, self._client.retry_policy.max_bytes,
@@ -174,12 +173,12 @@ class IsolatedPageReader:
                     level, event = arguments
                     getattr(log, level)(event.pop("event"), **event)
                 case "ended":
-                    self.run, met = arguments
-                    self.irregularities = notes + met
+                    self.run, irregularities = arguments
+                    self.irregularities = earlier + irregularities
                     return
                 case "failed":
-                    error, met = arguments
-                    self.irregularities = notes + met
+                    error, irregularities = arguments
+                    self.irregularities = earlier + irregularities
                     raise error
                 case "fault":
                     expected, text, trace = arguments
@@ -192,7 +191,7 @@ class IsolatedPageReader:
                     process.send(self._call(name, arguments))
 
     def _call(self, name: str, arguments: tuple[Any, ...]) -> tuple[bool, Any]:
-        """Do what is asked; return what it returns, or what the process is to raise."""
+        """Make the call; return False and its result, or True and the error that the process raises."""
         try:
             return False, self._calls[name](*arguments)
         except HarvestError as error:
@@ -209,9 +208,7 @@ class IsolatedPageReader:
         )
 
     def _record_exit(self, process: Process, reason: CollectorExitedError) -> None:
-        """Find out what a process was busy with when it exited, so that the next one leaves it
-        alone.
-        """
+        """Find out what a process was doing when it exited, so that the next one skips it."""
         mark = process.marks.read()
         self._crashes += 1
         source, at = self._task.source.name, ""
@@ -237,13 +234,13 @@ class IsolatedPageReader:
             self._crashes > self._collectors.limits.crashes
             or self._unexplained > _MAX_UNEXPLAINED_EXITS
         ):
-            problem = f"{source}: the process that reads its answers has exited {self._crashes} times in this run"
+            problem = f"{source}: the process that reads its responses has exited {self._crashes} times in this run"
             raise CrashLoopError(
-                f"{problem}; the last time {at or 'its own work'} {reason}; the run is given up, the answers are archived"
+                f"{problem}; the last time {at or 'in its own work'} {reason}; the run ends here, the responses are archived"
             )
         if (
             reason.foreign and suspect != self._suspect
-        ):  # perhaps a person killed it, or the system for the sake of another process
+        ):  # perhaps a person killed it, or the system because another process needed memory
             self._suspect = suspect
         elif mark.phase is Phase.READING and self._last_reply is not None:
             self._crashing_replies[self._last_reply.url, self._last_reply.digest] = (
@@ -259,7 +256,7 @@ class IsolatedPageReader:
         self._last_reply, self._read_pages = None, self._staged_pages
 
     def _release(self) -> None:
-        """Let go of what a process asked for and can no longer give back."""
+        """Release the files, work units and results of a process that has ended."""
         for stack in self._files.values():
             stack.close()
         self._files.clear()
@@ -274,26 +271,25 @@ class IsolatedPageReader:
             key, lambda: self._client.get(url, params, accept=accept, conditional=conditional)
         )
 
-    def _post(self, url: str, asked: Mapping[str, str] | bytes, accept: str) -> Reply:
+    def _post(self, url: str, body: Mapping[str, str] | bytes, accept: str) -> Reply:
         return self._cached(
-            ("post", url, asked, accept), lambda: self._client.post(url, asked, accept=accept)
+            ("post", url, body, accept), lambda: self._client.post(url, body, accept=accept)
         )
 
-    def _piece(self, url: str, wanted: range, etag: str | None) -> Reply:
+    def _get_range(self, url: str, byte_range: range, etag: str | None) -> Reply:
         return self._cached(
-            ("piece", url, wanted, etag), lambda: self._client.get_range(url, wanted, etag)
+            ("get_range", url, byte_range, etag),
+            lambda: self._client.get_range(url, byte_range, etag),
         )
 
-    def _cached(self, key: Key, ask: Callable[[], Reply]) -> Reply:
-        reply = self._reply_cache.find(key) or ask()
+    def _cached(self, key: Key, request: Callable[[], Reply]) -> Reply:
+        reply = self._reply_cache.find(key) or request()
         if not reply.not_modified:
             self._reply_cache.add(self._read_pages, key, reply)
         return self._readable(reply)
 
     def _readable(self, reply: Reply) -> Reply:
-        """Return the answer; raises CrashingReplyError where reading it has ended a process of this
-        run.
-        """
+        """Return the reply; raises CrashingReplyError if reading it has ended a process of this run."""
         self._last_reply = reply
         if self._crashing_replies and (
             reason := self._crashing_replies.get((reply.url, reply.digest))
@@ -301,7 +297,7 @@ class IsolatedPageReader:
             raise CrashingReplyError(reason)
         return reply
 
-    def _file(self, url: str, accept: str, conditional: bool) -> tuple[int, Reply]:
+    def _download(self, url: str, accept: str, conditional: bool) -> tuple[int, Reply]:
         with ExitStack() as stack:
             reply = self._readable(
                 stack.enter_context(
@@ -324,7 +320,7 @@ class IsolatedPageReader:
     def _stage(
         self, run: Run, packed: Sequence[tuple[Any, ...] | ResultReference], first: int
     ) -> None:
-        drafts = [
+        staged_records = [
             self._results[item.number][item.position]
             if isinstance(item, ResultReference)
             else unpack_result(item)
@@ -332,35 +328,33 @@ class IsolatedPageReader:
         ]
         for number in {item.number for item in packed if isinstance(item, ResultReference)}:
             del self._results[number]
-        self._ledger.stage(run, drafts, first)
+        self._ledger.stage(run, staged_records, first)
         self.run, self._staged_pages, self._staged_requests = (
             run,
             self._staged_pages + 1,
             self._requests,
         )
         self._reply_cache.forget_staged(self._staged_pages)
-        self._pool.record_count += sum(1 for draft in drafts if draft.description)
-        self._on_progress(Progress(run.source, run.pages, first + len(drafts), run.reported_total))
+        self._pool.record_count += sum(1 for staged in staged_records if staged.description)
+        self._on_progress(Progress(run.source, run.pages, first + len(staged_records), run.reported_total))
 
     def _describe_executor(self) -> tuple[str, int] | None:
-        crew = self._pool.executor()
-        return None if crew is None else (crew.code, crew.concurrency)
+        executor = self._pool.executor()
+        return None if executor is None else (executor.code, executor.concurrency)
 
-    def _submit(self, parcel: WorkUnit) -> tuple[int, int]:
-        crew = self._pool.executor()
-        assert crew is not None
+    def _submit(self, unit: WorkUnit) -> tuple[int, int]:
+        executor = self._pool.executor()
+        assert executor is not None
         number = next(self._numbers)
-        self._submitted[number] = (crew, parcel, crew.submit(parcel))
-        return number, crew.concurrency
+        self._submitted[number] = (executor, unit, executor.submit(unit))
+        return number, executor.concurrency
 
     def _result(self, number: int) -> int:
-        """Wait for what comes of a parcel, keep it until it is staged, and return how many drafts
-        it is.
-        """
-        crew, parcel, begun = self._submitted.pop(number)
+        """Wait for the results of a work unit, keep them until they are staged, and return their number."""
+        executor, unit, future = self._submitted.pop(number)
         try:
-            self._results[number] = crew.result(parcel, begun)
+            self._results[number] = executor.result(unit, future)
             return len(self._results[number])
         except ClusterLostError as error:
-            self._pool.fall_back_to_local(crew, str(error))
+            self._pool.fall_back_to_local(executor, str(error))
             raise

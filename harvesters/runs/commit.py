@@ -205,12 +205,12 @@ def state_change(run: Run, change: StagedDiff, iris: Iris) -> StateChange | None
     """Return the state change of a record that its staged description does not contain, or None if
     there is none.
     """
-    draft = change.draft
-    key, before, outcome = draft.key or "", change.previous, draft.outcome
+    staged = change.staged
+    key, before, outcome = staged.key or "", change.previous, staged.outcome
     if outcome in TOMBSTONED:
-        reason = draft.reason or "its source says that it was deleted"
-        deletion = Deletion(run.id, run.planned or run.started, reason, draft.other)
-        first_seen = draft.first_seen or run.started
+        reason = staged.reason or "its source says that it was deleted"
+        deletion = Deletion(run.id, run.planned or run.started, reason, staged.other)
+        first_seen = staged.first_seen or run.started
         tombstone = write_tombstone(key, run.source, deletion, first_seen, before.split("\n"), iris)
         return StateChange(change.seq, key, RecordState.GONE, "\n".join(tombstone))
     if outcome is Outcome.VANISHED:

@@ -68,11 +68,11 @@ def diff_rows(run: Run, context: HarvestContext, outcomes: Iterable[Outcome]) ->
     statements.
     """
     for change in context.ledger.changes(run, outcomes):
-        draft = change.draft
+        staged = change.staged
         new_state = state_change(run, change, context.iris)
         after = (
-            draft.description
-            if draft.outcome in UPSERTED
+            staged.description
+            if staged.outcome in UPSERTED
             else new_state.description
             if new_state
             else change.previous
@@ -82,7 +82,7 @@ def diff_rows(run: Run, context: HarvestContext, outcomes: Iterable[Outcome]) ->
         removed, added = (
             [row[2:] for row in rows if row.startswith(sign)] for sign in ("D ", "A ")
         )
-        yield {**_record_row(draft), "removed": removed, "added": added}
+        yield {**_record_row(staged), "removed": removed, "added": added}
 
 
 def _record_row(record: StagedRecord) -> Row:
@@ -166,8 +166,8 @@ def harvest_row(plan: Plan, ledger: Ledger, *, dry_run: bool = False) -> Row:
     """
     row = {**plan_row(plan), "dry_run": dry_run, "outcome": describe_outcome(plan, dry_run=dry_run)}
     not_published = [
-        {"key": draft.key, "outcome": draft.outcome.value, "reason": draft.reason}
-        for draft in ledger.failures(plan.run)
+        {"key": staged.key, "outcome": staged.outcome.value, "reason": staged.reason}
+        for staged in ledger.failures(plan.run)
     ]
     return {**row, "not_published": not_published}
 

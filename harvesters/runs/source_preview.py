@@ -136,7 +136,7 @@ def _preview_items(
     process: Callable[[list[RecordInput]], list[StagedRecord]],
 ) -> list[RecordPreview]:
     """Return a result for each item of a page, in order."""
-    drafts = iter(
+    staged_records = iter(
         process(
             [
                 RecordInput(item, _digest(item), None, None)
@@ -148,7 +148,7 @@ def _preview_items(
     previews = []
     for item in items:
         if isinstance(item, Record):
-            previews.append(_record_preview(next(drafts)))
+            previews.append(_record_preview(next(staged_records)))
         elif isinstance(item, DeletedRecord):
             previews.append(RecordPreview(item.key, Outcome.DELETED.value))
         else:
@@ -162,12 +162,12 @@ def _digest(record: Record[Any]) -> str:
     return blake2b(record.raw, digest_size=DIGEST_SIZE).hexdigest()
 
 
-def _record_preview(draft: StagedRecord) -> RecordPreview:
-    if not draft.description:
-        return RecordPreview(draft.key or "", draft.outcome.value, reason=draft.reason or "")
+def _record_preview(staged: StagedRecord) -> RecordPreview:
+    if not staged.description:
+        return RecordPreview(staged.key or "", staged.outcome.value, reason=staged.reason or "")
     triples = list(
         parse(
-            "".join(f"{line} .\n" for line in draft.description.split("\n")).encode(),
+            "".join(f"{line} .\n" for line in staged.description.split("\n")).encode(),
             format=RdfFormat.N_TRIPLES,
         )
     )
@@ -184,5 +184,5 @@ def _record_preview(draft: StagedRecord) -> RecordPreview:
     )
     warnings = tuple(sorted({text.value for name, _, text in texts if name == NamedNode(_MESSAGE)}))
     return RecordPreview(
-        draft.key or "", "published", title, warnings=warnings, statements=len(triples)
+        staged.key or "", "published", title, warnings=warnings, statements=len(triples)
     )

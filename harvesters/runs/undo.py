@@ -89,11 +89,11 @@ def _create_run(approved: Run, context: HarvestContext) -> Run:
 
 def _stage(run: Run, approved: Run, context: HarvestContext) -> Run:
     """Stage every record that the approved run changed, as it was before."""
-    drafts = _drafts(approved, context)
+    staged_records = _staged_records(approved, context)
     seen = absent = 0
-    while batch := list(islice(drafts, _BATCH_SIZE)):
-        listed = [draft for draft in batch if draft.outcome not in UNSEEN]
-        missing = [draft for draft in batch if draft.outcome in UNSEEN]
+    while batch := list(islice(staged_records, _BATCH_SIZE)):
+        listed = [staged for staged in batch if staged.outcome not in UNSEEN]
+        missing = [staged for staged in batch if staged.outcome in UNSEEN]
         run = replace(run, fetched=run.fetched + len(listed), pages=run.pages + 1)
         context.ledger.stage(run, listed, seen)
         seen += len(listed)
@@ -102,22 +102,22 @@ def _stage(run: Run, approved: Run, context: HarvestContext) -> Run:
     return run
 
 
-def _drafts(approved: Run, context: HarvestContext) -> Iterator[StagedRecord]:
+def _staged_records(approved: Run, context: HarvestContext) -> Iterator[StagedRecord]:
     for previous in context.ledger.previous_records(approved):
         yield _restored(previous, approved, context.iris)
 
 
 def _restored(previous: PreviousRecord, approved: Run, iris: Iris) -> StagedRecord:
     """Return the staged record that restores a record: its description, its mark, or a tombstone."""
-    draft, outcome = previous.draft, previous.outcome
-    key = draft.key or ""
+    staged, outcome = previous.staged, previous.outcome
+    key = staged.key or ""
     if previous.state not in SERVED:
         reason = f"its publication by {approved.id} was undone by an operator"
-        return StagedRecord(key, Outcome.DELETED, first_seen=draft.first_seen, reason=reason, other=draft.other)
+        return StagedRecord(key, Outcome.DELETED, first_seen=staged.first_seen, reason=reason, other=staged.other)
     if outcome is Outcome.VANISHED:
-        return replace(draft, outcome=Outcome.RETURNED, description="")
+        return replace(staged, outcome=Outcome.RETURNED, description="")
     if previous.state is RecordState.VANISHED and outcome in _LISTED:
         return StagedRecord(key, Outcome.VANISHED, reason="not seen before the approval that was undone; still served")
-    description = strip_mark(draft.description, key, approved.source, iris)
+    description = strip_mark(staged.description, key, approved.source, iris)
     restored = Outcome.NEW if outcome in TOMBSTONED else Outcome.CHANGED
-    return replace(draft, outcome=restored, description=description)
+    return replace(staged, outcome=restored, description=description)

@@ -72,21 +72,22 @@ class World:
     keys: dict[str, Key] = field(default_factory=dict)
 
     def held(
-        self, drafts: tuple[StagedRecord, ...] = (), source: str = "projects", reason: Reason | str = "too few came"
+        self, staged_records: tuple[StagedRecord, ...] = (), source: str = "projects", reason: Reason | str = "too few came"
     ) -> Run:
-        """Return a run whose plan waits, with these drafts."""
+        """Return a run whose plan waits, with these staged records."""
         why = reason if isinstance(reason, Reason) else other(reason)
         run = self.ledger.create_run(source, self.clock.now(), "rules", is_full=True, since=None)
-        self.ledger.stage(run, drafts, 0)
-        counts = {"fetched": len(drafts), **{outcome.value: sum(item.outcome is outcome for item in drafts) for outcome in Outcome}}
+        self.ledger.stage(run, staged_records, 0)
+        outcomes = [item.outcome for item in staged_records]
+        counts = {"fetched": len(staged_records), **{outcome.value: outcomes.count(outcome) for outcome in Outcome}}
         at = self.clock.now()
-        held = replace(run, state=State.HELD, planned=at, ended=at, counts=counts, fetched=len(drafts))
+        held = replace(run, state=State.HELD, planned=at, ended=at, counts=counts, fetched=len(staged_records))
         held = replace(held, reasons=(why, Reason(REVIEW, {"run": run.id})))
         self.ledger.save(held)
         return held
 
 
-def draft(key: str, outcome: Outcome = Outcome.NEW, title: str = "A project", reason: str | None = None) -> StagedRecord:
+def staged(key: str, outcome: Outcome = Outcome.NEW, title: str = "A project", reason: str | None = None) -> StagedRecord:
     """Return what a run makes of one record."""
     subject = f"<{BASE}id/initiative/projects/{key}>"
     said = f'{subject} <http://purl.org/dc/terms/title> "{title}"' if outcome in (Outcome.NEW, Outcome.CHANGED) else ""

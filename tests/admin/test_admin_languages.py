@@ -17,7 +17,7 @@ from harvesters.reasons import TEXTS, Reason
 from languages.request_locale import LANGUAGES, use_language
 from languages.translations import gettext
 
-from .conftest import bearer, draft
+from .conftest import bearer, staged
 from .test_admin_pages import PAGES, csrf, sign_in
 
 HEADINGS = {"en": "Inbox", "fr": "À traiter", "es": "Bandeja de entrada", "ar": "صندوق الوارد", "zh": "待办", "ru": "Входящие"}
@@ -25,7 +25,7 @@ HEADINGS = {"en": "Inbox", "fr": "À traiter", "es": "Bandeja de entrada", "ar":
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_each_page_is_in_the_language_of_the_browser(client: httpx.AsyncClient, world: Any, language: str) -> None:
-    world.held((draft("a", Outcome.NEW),))
+    world.held((staged("a", Outcome.NEW),))
     await sign_in(client, world.tokens["admin"])
 
     answers = [await client.get(path, headers={"Accept-Language": language}) for path in PAGES]
@@ -78,7 +78,7 @@ async def test_a_failed_sign_in_is_marked_and_says_why_in_the_language_of_the_re
 
 async def test_a_held_plan_has_its_reasons_in_the_language_without_commands(client: httpx.AsyncClient, world: Any) -> None:
     values = {"count": 4000, "total": 5000, "share": "80%", "limit": "10%"}
-    run = world.held((draft("a", Outcome.NEW),), reason=Reason("missing", values))
+    run = world.held((staged("a", Outcome.NEW),), reason=Reason("missing", values))
     await sign_in(client, world.tokens["admin"])
 
     pages = [(await client.get(path, headers={"Accept-Language": "es"})).text for path in ("/admin/", f"/admin/page/runs/{run.id}")]
@@ -109,7 +109,7 @@ async def test_names_in_an_arabic_reason_are_isolated_and_escaped(client: httpx.
 
 
 async def test_a_refused_decision_says_why_in_the_language_of_the_request(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((draft("a", Outcome.NEW),))
+    run = world.held((staged("a", Outcome.NEW),))
     world.ledger.save(replace(run, state=State.REJECTED))
     await sign_in(client, world.tokens["operate"])
     form = {"csrf": await csrf(client)}

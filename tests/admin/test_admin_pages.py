@@ -15,7 +15,7 @@ from harvesters.admin.sessions import IDLE_TIMEOUT, MAX_AGE
 from harvesters.admin.throttle import MAX_FAILURES
 from harvesters.ledger.models import Outcome, StagedRecord, State
 
-from .conftest import HOSTILE, draft
+from .conftest import HOSTILE, staged
 
 PAGES = (
     "/admin/",
@@ -157,7 +157,7 @@ async def test_signing_in_again_gives_another_session(client: httpx.AsyncClient,
 
 
 async def test_a_form_without_its_sessions_token_does_nothing(client: httpx.AsyncClient, world: Any) -> None:
-    world.held((draft("a"),))
+    world.held((staged("a"),))
     await sign_in(client, world.tokens["admin"])
 
     without = [(await client.post(path, data={"note": "x"})).status_code for path in FORMS]
@@ -169,7 +169,7 @@ async def test_a_form_without_its_sessions_token_does_nothing(client: httpx.Asyn
 
 
 async def test_a_form_that_another_site_sends_does_nothing(client: httpx.AsyncClient, world: Any) -> None:
-    world.held((draft("a"),))
+    world.held((staged("a"),))
     await sign_in(client, world.tokens["admin"])
     form = {"csrf": await csrf(client)}
 
@@ -181,7 +181,7 @@ async def test_a_form_that_another_site_sends_does_nothing(client: httpx.AsyncCl
 
 
 async def test_a_form_wants_the_scope_of_its_deed(client: httpx.AsyncClient, world: Any) -> None:
-    world.held((draft("a"),))
+    world.held((staged("a"),))
     answers = {}
     for scope in ("read", "operate"):
         await sign_in(client, world.tokens[scope])
@@ -226,7 +226,7 @@ async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(client: htt
 
 
 async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((draft("a"),))
+    run = world.held((staged("a"),))
     await sign_in(client, world.tokens["operate"])
     token = await csrf(client)
 
@@ -241,7 +241,7 @@ async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(
 
 
 async def test_a_form_rejects_a_plan_and_leads_to_its_run(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((draft("a"),))
+    run = world.held((staged("a"),))
     await sign_in(client, world.tokens["operate"])
 
     answer = await client.post(f"/admin/page/plans/{run.id}/reject", data={"csrf": await csrf(client), "note": "half is missing"})
@@ -276,12 +276,12 @@ async def test_a_key_that_cannot_be_is_refused(client: httpx.AsyncClient, world:
 
 
 async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, world: Any) -> None:
-    drafts = (
-        draft(HOSTILE, title=HOSTILE),
-        draft("b", Outcome.WITHHELD, reason=HOSTILE),
+    staged_records = (
+        staged(HOSTILE, title=HOSTILE),
+        staged("b", Outcome.WITHHELD, reason=HOSTILE),
         StagedRecord(HOSTILE, Outcome.REIDENTIFIED, "aa", "bb", other=HOSTILE),
     )
-    run = world.held(drafts, reason=HOSTILE)
+    run = world.held(staged_records, reason=HOSTILE)
     await sign_in(client, world.tokens["operate"])
     paths = ["/admin/", "/admin/page/runs", *(f"/admin/page/runs/{run.id}?outcome={item}" for item in ("new", "withheld", "reidentified"))]
 
@@ -296,7 +296,7 @@ async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, w
 
 
 async def test_a_plans_page_states_why_it_waits_and_what_would_change(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((draft("a", title="Clinics"), draft("b", Outcome.WITHHELD, reason="it has no title")), reason="9 of 10 vanished")
+    run = world.held((staged("a", title="Clinics"), staged("b", Outcome.WITHHELD, reason="it has no title")), reason="9 of 10 vanished")
     await sign_in(client, world.tokens["operate"])
 
     page = (await client.get(f"/admin/page/runs/{run.id}")).text
@@ -309,7 +309,7 @@ async def test_a_plans_page_states_why_it_waits_and_what_would_change(client: ht
 
 
 async def test_who_may_only_look_sees_no_buttons_of_deeds(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((draft("a"),))
+    run = world.held((staged("a"),))
     await sign_in(client, world.tokens["read"])
 
     paths = ("/admin/", "/admin/page/sources", "/admin/page/sources/projects", f"/admin/page/runs/{run.id}")

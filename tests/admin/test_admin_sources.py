@@ -19,7 +19,7 @@ from harvesters.ledger.run_log import LogLine
 from harvesters.reasons import Reason
 from harvesters.source import read_text
 
-from .conftest import CARD, HOSTILE, NOON, bearer, draft
+from .conftest import CARD, HOSTILE, NOON, bearer, staged
 from .test_admin_pages import csrf, sign_in
 
 
@@ -37,7 +37,7 @@ async def digest_of(client: httpx.AsyncClient, world: Any) -> str:
 
 
 async def test_a_source_page_shows_its_runs_limits_and_counts(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((draft("a"), draft("b", Outcome.WITHHELD, reason="no title")))
+    run = world.held((staged("a"), staged("b", Outcome.WITHHELD, reason="no title")))
     await sign_in(client, world.tokens["read"])
 
     page = (await client.get("/admin/page/sources/projects")).text
@@ -148,8 +148,8 @@ async def test_a_dry_run_shows_records_and_stores_nothing(client: httpx.AsyncCli
 
 
 async def test_the_inbox_has_the_worst_change_first_with_all_its_reasons(client: httpx.AsyncClient, world: Any) -> None:
-    mild = world.held((draft("a"),), reason=Reason("changed", {"count": 6, "total": 10, "share": "60%", "limit": "50%"}))
-    bad = world.held((draft("b"),), reason=Reason("no_records"))
+    mild = world.held((staged("a"),), reason=Reason("changed", {"count": 6, "total": 10, "share": "60%", "limit": "50%"}))
+    bad = world.held((staged("b"),), reason=Reason("no_records"))
     more = Reason("missing", {"count": 9, "total": 10, "share": "90%", "limit": "10%"})
     world.ledger.save(replace(bad, reasons=(*bad.reasons, more)))
     await sign_in(client, world.tokens["operate"])
@@ -167,7 +167,7 @@ async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(client: 
         f"{subject} <http://purl.org/dc/terms/spatial> <http://metadata.un.org/sdg/codes/geoArea/404>",
         f"{subject} <https://w3id.org/wsis-stocktaking/ns#goal> <http://metadata.un.org/sdg/3>",
     ]
-    run = world.held((replace(draft("a"), description="\n".join(lines)),))
+    run = world.held((replace(staged("a"), description="\n".join(lines)),))
     await sign_in(client, world.tokens["read"])
 
     page = (await client.get(f"/admin/page/runs/{run.id}")).text
@@ -178,7 +178,7 @@ async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(client: 
 
 
 async def test_chosen_changes_are_approved_together_and_others_named(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((draft("a"),))
+    run = world.held((staged("a"),))
     world.ledger.save(replace(run, state=State.REJECTED))
     await sign_in(client, world.tokens["operate"])
     token = await csrf(client)
@@ -192,8 +192,8 @@ async def test_chosen_changes_are_approved_together_and_others_named(client: htt
 
 
 async def test_runs_are_found_by_state_and_by_a_text_of_their_remarks(client: httpx.AsyncClient, world: Any) -> None:
-    first = world.held((draft("b", Outcome.WITHHELD, reason="the licence is unknown"),))
-    second = world.held((draft("a"),), reason="disk full")
+    first = world.held((staged("b", Outcome.WITHHELD, reason="the licence is unknown"),))
+    second = world.held((staged("a"),), reason="disk full")
     await sign_in(client, world.tokens["read"])
 
     found = [(await client.get(f"/admin/page/runs?{query}")).text for query in ("q=licence", "q=DISK", "state=failed", "q=100%25")]
@@ -203,7 +203,7 @@ async def test_runs_are_found_by_state_and_by_a_text_of_their_remarks(client: ht
 
 
 async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((draft("a"),))
+    run = world.held((staged("a"),))
     await sign_in(client, world.tokens["operate"])
     page = f"/admin/page/plans/{run.id}"
     await client.post(f"{page}/approve", data={"csrf": await csrf(client)})
@@ -221,7 +221,7 @@ async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(c
 
 
 async def test_a_plan_that_no_person_approved_offers_no_undo(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((draft("a"),))
+    run = world.held((staged("a"),))
     await sign_in(client, world.tokens["operate"])
 
     waiting = (await client.get(f"/admin/page/runs/{run.id}")).text
@@ -276,8 +276,8 @@ async def test_a_source_page_shows_sizes_and_response_times(client: httpx.AsyncC
 
 
 async def test_every_count_of_a_run_opens_its_records(client: httpx.AsyncClient, world: Any) -> None:
-    drafts = [draft(f"n{number}") for number in range(60)] + [draft("gone", Outcome.DELETED), draft("same", Outcome.UNCHANGED)]
-    run = world.held(tuple(drafts))
+    staged_records = [staged(f"n{number}") for number in range(60)] + [staged("gone", Outcome.DELETED), staged("same", Outcome.UNCHANGED)]
+    run = world.held(tuple(staged_records))
     world.ledger.save(replace(run, counts={"fetched": 62, "new": 60, "deleted": 1, "gone": 1, "published_after": 60, "reported": 70}))
     await sign_in(client, world.tokens["read"])
     address = f"/admin/page/runs/{run.id}"
@@ -293,7 +293,7 @@ async def test_every_count_of_a_run_opens_its_records(client: httpx.AsyncClient,
         assert f'href="{address}?outcome={name}#records"' in page
     assert 'href="/search?source=projects"' in page
     keys = [key for text in pages for key in re.findall(r'<code><bdi>([^<]+)</bdi></code></p>', text)]
-    assert sorted(keys) == sorted(item.key or "" for item in drafts)
+    assert sorted(keys) == sorted(item.key or "" for item in staged_records)
     assert re.findall(r"<code><bdi>([^<]+)</bdi></code></p>", gone) == ["gone"]
     assert (await client.get(f"{address}?outcome=none")).status_code == 422
 
@@ -301,7 +301,7 @@ async def test_every_count_of_a_run_opens_its_records(client: httpx.AsyncClient,
 async def test_a_change_that_needs_two_people_says_who_approved_it(client: httpx.AsyncClient, world: Any) -> None:
     card = world.office.source_dir / "projects.toml"
     card.write_text("second_approver = true\n" + CARD, encoding="utf-8")
-    run = world.held((draft("a"),))
+    run = world.held((staged("a"),))
     await sign_in(client, world.tokens["operate"])
     address, form = f"/admin/page/runs/{run.id}", {"csrf": await csrf(client)}
 

@@ -39,9 +39,9 @@ def begun(ledger: Ledger) -> Run:
     return ledger.create_run("s", NOW, "rules", is_full=True, since=None)
 
 
-def settled(ledger: Ledger, *drafts: StagedRecord, rewritten: Iterable[StateChange] = ()) -> Run:
+def settled(ledger: Ledger, *staged_records: StagedRecord, rewritten: Iterable[StateChange] = ()) -> Run:
     run = replace(begun(ledger), state=State.COMMITTED)
-    ledger.stage(run, drafts, 0)
+    ledger.stage(run, staged_records, 0)
     ledger.apply_run(run, rewritten)
     return run
 
@@ -197,7 +197,7 @@ def test_a_plan_may_be_drawn_again(ledger: Ledger) -> None:
     for _ in range(2):
         ledger.save_plan(run, ledger.rekeyed(run), lambda: iter([StagedRecord("a", Outcome.REPLACED, other="z")]))
 
-    listed = [(draft.key, draft.outcome, draft.other) for draft in ledger.staged_records(run, Outcome)]
+    listed = [(staged.key, staged.outcome, staged.other) for staged in ledger.staged_records(run, Outcome)]
     assert listed == [("z", Outcome.REIDENTIFIED, "a"), ("a", Outcome.REPLACED, "z")]
 
 
@@ -239,7 +239,7 @@ def test_the_records_of_the_last_thirty_runs_are_listed(ledger: Ledger) -> None:
 def test_what_was_not_published_stays_listed_with_its_reason(ledger: Ledger) -> None:
     run = settled(ledger, new("a"), StagedRecord("b", Outcome.WITHHELD, reason="no title"))
 
-    assert [(draft.key, draft.reason) for draft in ledger.failures(run)] == [("b", "no title")]
+    assert [(staged.key, staged.reason) for staged in ledger.failures(run)] == [("b", "no title")]
 
 
 def test_reasons_are_counted_the_commonest_first(ledger: Ledger) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import sys
 import tomllib
 from collections.abc import Iterable
@@ -28,11 +29,15 @@ def _declared(texts: Iterable[str]) -> set[str]:
 
 EXTRAS = [text for name, texts in PROJECT["optional-dependencies"].items() if name != "dev" for text in texts]
 
+_LATE_IMPORT = re.compile(r"\bimport_module\('([\w.]+)'\)")
+
 
 def _imported(trees: Iterable[ast.Module]) -> set[str]:
+    trees = list(trees)
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = {alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names}
     names |= {node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.module and not node.level}
+    names |= {match[1] for tree in trees for match in _LATE_IMPORT.finditer(ast.unparse(tree))}
     return {name.partition(".")[0] for name in names} - set(sys.stdlib_module_names)
 
 

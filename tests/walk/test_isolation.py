@@ -85,7 +85,7 @@ def outcomes(plan: Plan) -> dict[Outcome, int]:
 
 
 def reasons(context: HarvestContext, run: Run) -> list[str]:
-    return [draft.reason or "" for draft in context.ledger.failures(run)]
+    return [staged.reason or "" for staged in context.ledger.failures(run)]
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,7 +98,7 @@ def test_record_whose_mapping_kills_or_stalls_is_withheld_with_its_reason(
 
     assert plan.run.state is State.COMMITTED
     assert outcomes(plan) == {Outcome.NEW: SIZE - 1, Outcome.UNREADABLE: 1}
-    assert [(draft.key, draft.reason) for draft in isolated.ledger.failures(plan.run)] == [("p17", f"mapping it {hostile.REASONS[kind]}")]
+    assert [(row.key, row.reason) for row in isolated.ledger.failures(plan.run)] == [("p17", f"mapping it {hostile.REASONS[kind]}")]
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -32,8 +32,8 @@ def refined_by(pool: WorkerPool) -> PageProcessor:
 def outcomes(*items: Any) -> dict[str | None, tuple[Outcome, str | None]]:
     with WorkerPool(BASE, workers=0) as pool:
         processor = refined_by(pool)
-        drafts = processor.results(processor.submit(Page(items, None), {}, set()))
-    return {draft.key: (draft.outcome, draft.reason) for draft in drafts}
+        staged_records = processor.results(processor.submit(Page(items, None), {}, set()))
+    return {staged.key: (staged.outcome, staged.reason) for staged in staged_records}
 
 
 def row(key: str, **payload: Any) -> Record[Any]:
@@ -57,7 +57,7 @@ def sifted(page: Page[Any], met: set[str]) -> tuple[list[str | None], bool]:
     with WorkerPool(BASE, workers=0) as pool:
         processor = refined_by(pool)
         batch = processor.submit(page, {}, met)
-        return [draft.key for draft in processor.results(batch)], batch.is_repeat
+        return [staged.key for staged in processor.results(batch)], batch.is_repeat
 
 
 def test_expected_duplicates_of_a_page_are_dropped() -> None:
