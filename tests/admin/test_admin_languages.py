@@ -88,7 +88,7 @@ async def test_a_held_plan_has_its_reasons_in_the_language_without_commands(clie
 
 
 async def test_an_incomplete_run_says_why_in_the_language_of_the_request(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((draft("a", Outcome.NEW),))
+    run = world.held((staged("a", Outcome.NEW),))
     reasons = (Reason("list_ended_early", {"fetched": 1200, "total": 3000}), Reason("no_deletions"))
     world.ledger.save(replace(run, state=State.INCOMPLETE, reasons=reasons))
     await sign_in(client, world.tokens["read"])
