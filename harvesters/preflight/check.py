@@ -183,7 +183,7 @@ def _findings(
         found.add(missing)
     seen = [outcome for outcome in SEEN if outcome is not Outcome.UNCHANGED]
     for diff in context.ledger.changes(plan.run, seen):
-        found.add_record(diff.draft, diff.draft.description or diff.previous, diff.seq + 1)
+        found.add_record(diff.staged, diff.staged.description or diff.previous, diff.seq + 1)
     unchanged = [Outcome.UNCHANGED]
     for record, description in context.ledger.described(source.name, context.ledger.staged_records(plan.run, unchanged)):
         found.add_record(record, description, 0)
