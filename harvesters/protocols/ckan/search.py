@@ -85,7 +85,7 @@ class CkanCursor(ListCursorMethods):
     """Position in a search: *start* among the ids from *base* on; *sizes* are the pieces in which
     an unreadable page is read.
 
-    *last* is the last id received, *rising* whether all ids came in order, *total* the first
+    *last* is the last id received, *is_sorted* whether all ids came in order, *total* the first
     declared count; the others are as in Page or count errors in a row.
     """
 
@@ -93,7 +93,7 @@ class CkanCursor(ListCursorMethods):
     base: str | None = None
     sizes: tuple[int, ...] = ()
     last: str = ""
-    rising: bool = True
+    is_sorted: bool = True
     total: int | None = None
     again: bool = False
     incomplete_reason: Reason | None = None
@@ -168,7 +168,7 @@ def _advance(
 ) -> tuple[CkanCursor, bool]:
     """Return the cursor after a page, and whether it was the last."""
     keys = [item.key for item in items if item.key is not None]
-    rising = state.rising and [state.last, *keys] == sorted([state.last, *keys])
+    is_sorted = state.is_sorted and [state.last, *keys] == sorted([state.last, *keys])
     if state.base is None:
         state = replace(
             state.mark_incomplete(total_changed(state.total, count)),
@@ -178,7 +178,7 @@ def _advance(
     state = replace(
         state.advance(len(items), size),
         last=keys[-1] if keys else state.last,
-        rising=rising,
+        is_sorted=is_sorted,
         empty=empty,
         faults=0,
     )
@@ -228,7 +228,7 @@ def _continue_by_id(search: Search, state: CkanCursor, error: HarvestError) -> C
     """
     if (
         not state.start
-        or not state.rising
+        or not state.is_sorted
         or not state.last
         or state.last == state.base
         or '"' in state.last

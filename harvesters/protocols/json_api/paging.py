@@ -45,18 +45,18 @@ class JsonCursor(ListCursorMethods):
     """Position in a list.
 
     *next* is the position of the next request (a page number, offset, cursor or address; empty: the
-    first), *came* the number of records received before it, *sizes* the pieces in which an
-    unreadable page is read. *newest* is the latest time of a change and *rising* whether they were
-    sorted; *since* is the time at which a list with a rejected cursor resumed, *reach* how far it
-    had come by then. *total* is the first one declared; the others are as in Page or count errors
+    first), *received* the number of records before it, *sizes* the sizes of the parts in which an
+    unreadable page is read. *newest* is the latest time of a change and *is_sorted* whether they were
+    sorted; *since* is the time at which a list with a rejected cursor resumed, *reach* the number of
+    records received by then. *total* is the first one declared; the others are as in Page or count errors
     in a row.
     """
 
     next: str = ""
-    came: int = 0
+    received: int = 0
     sizes: tuple[int, ...] = ()
     newest: str = ""
-    rising: bool = True
+    is_sorted: bool = True
     since: str = ""
     reach: int = 0
     total: int | None = None
@@ -132,9 +132,9 @@ def _request(plan: PagingPlan, fetch: Fetch, state: JsonCursor) -> JsonResponse:
     if state.sizes:
         arguments[plan.option("limit")] = str(state.sizes[0])
         number = (
-            state.came
+            state.received
             if plan.option("offset")
-            else plan.option("first") + state.came // state.sizes[0]
+            else plan.option("first") + state.received // state.sizes[0]
         )
         arguments[name or ""] = str(number)
     elif name:
@@ -152,9 +152,9 @@ def _advance(plan: PagingPlan, state: JsonCursor, answer: JsonResponse) -> tuple
     """Return the cursor after a page, and whether it was the last."""
     count = len(answer.items)
     empty = count_empty_pages(plan.source.name, answer.reply.url, state.empty, answer.items)
-    newest, rising = max_if_sorted(
+    newest, is_sorted = max_if_sorted(
         state.newest,
-        state.rising,
+        state.is_sorted,
         (item.modified or "" if isinstance(item, Record) else "" for item in answer.items),
     )
     if not state.since:
@@ -162,18 +162,18 @@ def _advance(plan: PagingPlan, state: JsonCursor, answer: JsonResponse) -> tuple
             state.mark_incomplete(total_changed(state.total, answer.total)),
             total=state.total if answer.total is None else answer.total,
         )
-    enough = answer.total is not None and state.came + count >= answer.total
+    enough = answer.total is not None and state.received + count >= answer.total
     if state.sizes:
         return _advance_piece(
-            plan, replace(state, newest=newest, rising=rising, faults=0), answer, enough
+            plan, replace(state, newest=newest, is_sorted=is_sorted, faults=0), answer, enough
         )
     following = _next_position(plan, answer, state, enough)
     after = replace(
         state,
         next=following,
-        came=state.came + count,
+        received=state.received + count,
         newest=newest,
-        rising=rising,
+        is_sorted=is_sorted,
         empty=empty,
         faults=0,
     )
@@ -228,9 +228,9 @@ def _advance_piece(
 
 def _skip(plan: PagingPlan, state: JsonCursor, count: int) -> JsonCursor:
     """Return the cursor after a piece of *count* records."""
-    passed, left = state.came + count, state.sizes[1:]
+    passed, left = state.received + count, state.sizes[1:]
     following = str(passed) if plan.option("offset") else str(int(state.next) + (not left))
-    return replace(state, came=passed, sizes=left, next=following)
+    return replace(state, received=passed, sizes=left, next=following)
 
 
 def _split_page(
@@ -242,14 +242,14 @@ def _split_page(
     """
     faults = count_unreadable(plan.source.name, state.faults, error)
     even = plan.option("offset") or (
-        plan.option("page") and (state.sizes or state.came == _expected_before(plan, state))
+        plan.option("page") and (state.sizes or state.received == _expected_before(plan, state))
     )
     if not plan.option("limit") or not even:
         _check_readable(plan, fetch, JsonCursor(_first_position(plan)), error)
         raise ParseError(f"{error}; {_cannot_split_reason(plan)}") from error
     total = _check_readable(plan, fetch, JsonCursor(_first_position(plan), sizes=(1,)), error)
     size = _page_size(plan, state)
-    if total is not None and state.came >= total:
+    if total is not None and state.received >= total:
         raise error
     pieces = _divide(size) if size > 1 else (1,)
     return replace(
@@ -292,7 +292,7 @@ def _check_readable(
     """
     for offset in (0, 1) if state.sizes else (0,):
         try:
-            return _request(plan, fetch, replace(state, came=offset)).total
+            return _request(plan, fetch, replace(state, received=offset)).total
         except RECORD_ERRORS as probe_error:
             probe_failure = probe_error
     raise error from probe_failure
@@ -302,8 +302,8 @@ def _skip_record(
     plan: PagingPlan, state: JsonCursor, error: HarvestError
 ) -> tuple[tuple[Item, ...], JsonCursor]:
     """Return the one record that cannot be read, whose key is unknown, and the cursor after it."""
-    why = Reason("record_unreadable_at", {"position": state.came})
-    return (InvalidRecord(None, f"the record at {state.came} of the list: {error}"),), _skip(
+    why = Reason("record_unreadable_at", {"position": state.received})
+    return (InvalidRecord(None, f"the record at {state.received} of the list: {error}"),), _skip(
         plan, state.mark_incomplete(why), 1
     )
 
@@ -314,16 +314,16 @@ def _restart(plan: PagingPlan, state: JsonCursor, error: HarvestError) -> JsonCu
     """
     if plan.option("page") or plan.option("offset") or not state.next:
         raise error
-    if state.came <= state.reach:
+    if state.received <= state.reach:
         raise ParseError(f"{error}; its list cannot be read to the end") from error
     moment = (
         parse_timestamp(state.newest)
-        if state.rising and state.newest and plan.option("since") and plan.option("modified")
+        if state.is_sorted and state.newest and plan.option("since") and plan.option("modified")
         else None
     )
     start = JsonCursor(again=True, total=state.total, incomplete_reason=state.incomplete_reason)
     if moment is None:
-        return replace(start, since=state.since, reach=state.came)
+        return replace(start, since=state.since, reach=state.received)
     why = Reason("resumed_at_changes", {"newest": state.newest})
     return replace(
         start.mark_incomplete(None if state.total is not None else why),

@@ -83,7 +83,7 @@ class OaiCursor(ListCursorMethods):
     *group* is the number of the set; *origin* the start of the run's time window. *todo* are the
     windows still to read, the current one first; *token* is the resumption token of its next page
     (None: the first page), valid until *expires*. *newest* is the greatest datestamp of the current
-    list, sorted as long as *rising*; it increased *steps* times. *came* is the number of records
+    list, sorted if *is_sorted*; it increased *steps* times. *received* is the number of records
     received, *ties* how many of them have the datestamp *newest*, *place* the offset at which the
     next page should start. *again* and *incomplete_reason*: as in Page. *restarts* counts how often
     the current list was restarted; *faults* and *empty* count responses in a row. *alone*: the
@@ -96,8 +96,8 @@ class OaiCursor(ListCursorMethods):
     token: str | None = None
     expires: str | None = None
     newest: str = ""
-    rising: bool = True
-    came: int = 0
+    is_sorted: bool = True
+    received: int = 0
     ties: int = 0
     steps: int = 0
     place: int | None = None

@@ -226,12 +226,12 @@ def _prefix_error(repository: Repository, error: OaiError) -> ParseError:
 def _advance(state: OaiCursor, part: ListPage, empty: int) -> OaiCursor:
     """Return the cursor after a page of a list."""
     stamps = [head.datestamp if head else "" for head in part.headers]
-    newest, rising = max_if_sorted(state.newest, state.rising, stamps)
+    newest, is_sorted = max_if_sorted(state.newest, state.is_sorted, stamps)
     ties = stamps.count(newest) + (state.ties if newest == state.newest else 0)
     steps = state.steps + len({stamp for stamp in stamps if stamp > state.newest})
-    received = state.came + len(part.items)
+    received = state.received + len(part.items)
     after = replace(
-        state, token=part.token, expires=part.expires, newest=newest, rising=rising, came=received, ties=ties, steps=steps,
+        state, token=part.token, expires=part.expires, newest=newest, is_sorted=is_sorted, received=received, ties=ties, steps=steps,
         empty=empty, faults=0 if part.items else state.faults, place=None if part.offset is None else part.offset + len(part.items),
     )  # fmt: skip
     if state.is_full_list:
@@ -249,11 +249,11 @@ def _advance(state: OaiCursor, part: ListPage, empty: int) -> OaiCursor:
 def _check_complete(state: OaiCursor, part: ListPage) -> OaiCursor:
     """Mark a list as incomplete if it ended before its declared size, or with noRecordsMatch."""
     size = part.size if part.size is not None else state.total if state.is_full_list else None
-    if size is not None and state.came < size:
+    if size is not None and state.received < size:
         return state.mark_incomplete(
-            Reason("list_ended_early", {"fetched": state.came, "total": size})
+            Reason("list_ended_early", {"fetched": state.received, "total": size})
         )
-    if part.no_match and state.came and size is None:
+    if part.no_match and state.received and size is None:
         return state.mark_incomplete(Reason("ended_no_records_match"))
     return state
 

@@ -68,10 +68,10 @@ def _remaining_windows(repository: Repository, state: OaiCursor, calendar: Calen
     chance.
     """
     start, until = state.todo[0]
-    newest = calendar.truncate(state.newest) if state.rising and state.newest else None
+    newest = calendar.truncate(state.newest) if state.is_sorted and state.newest else None
     if newest is None or (start is not None and newest <= start) or (until is not None and newest > until):
         return state.todo, None
-    count, read = _count_records(repository, state, (start, calendar.step_before(newest))), state.came - state.ties
+    count, read = _count_records(repository, state, (start, calendar.step_before(newest))), state.received - state.ties
     if count > read if count is not None else state.steps < _MIN_ASCENDING:
         return state.todo, None
     proven = count == read or (state.total is not None and len(repository.groups) == 1)

@@ -41,7 +41,7 @@ Batch = Sequence[tuple[str, int]]  # subjects with the endpoint's count of state
 
 @dataclass(frozen=True, slots=True)
 class SparqlCursor(ListCursorMethods):
-    """Position in a listing: after the subject *after*; *came* were received of *total*.
+    """Position in a listing: after the subject *after*; *received* is the number of subjects so far, of *total*.
 
     *since* is the day from which changes are requested (empty: all), *limit* the number of subjects
     listed at once, smaller after errors. The others are as in Page or count errors in a row.
@@ -49,7 +49,7 @@ class SparqlCursor(ListCursorMethods):
 
     limit: int
     after: str = ""
-    came: int = 0
+    received: int = 0
     total: int | None = None
     since: str = ""
     again: bool = False
@@ -128,7 +128,7 @@ def _read_batches(endpoint: Endpoint, state: SparqlCursor) -> Pages[Graph]:
                 for name, _ in batch
                 if not is_iri(name)
             ]
-            state = replace(state, after=batch[-1][0], came=state.came + len(batch))
+            state = replace(state, after=batch[-1][0], received=state.received + len(batch))
             yield state.page(
                 tuple(items), has_next=True, total=state.total, at=position, again=state.again
             )
@@ -157,15 +157,15 @@ def _check_complete(endpoint: Endpoint, state: SparqlCursor) -> SparqlCursor:
     """Mark a listing as incomplete if it ended before the endpoint's count, unless the endpoint
     counts fewer now.
     """
-    if state.total is None or state.came >= state.total:
+    if state.total is None or state.received >= state.total:
         return state
     try:
         now = endpoint.count(_pattern(endpoint, state))
     except RECORD_ERRORS:
         now = state.total
     return state.mark_incomplete(
-        Reason("listed_too_few", {"listed": state.came, "total": now})
-        if state.came < now
+        Reason("listed_too_few", {"listed": state.received, "total": now})
+        if state.received < now
         else None
     )
 
