@@ -100,7 +100,7 @@ async def test_an_incomplete_run_says_why_in_the_language_of_the_request(client:
 
 async def test_names_in_an_arabic_reason_are_isolated_and_escaped(client: httpx.AsyncClient, world: Any) -> None:
     reason = Reason("on_hold_because", {"by": "Ada <b>", "since": "2026-11-27 06:32", "note": "wait"})
-    run = world.held((draft("a", Outcome.NEW),), reason=reason)
+    run = world.held((staged("a", Outcome.NEW),), reason=reason)
     await sign_in(client, world.tokens["read"])
 
     page = await client.get(f"/admin/page/runs/{run.id}", headers={"Accept-Language": "ar"})
