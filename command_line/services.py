@@ -118,11 +118,13 @@ def portal_positions(public: FastAPI) -> dict[str, int]:
 
 
 def preview_runner(settings: Settings) -> PreviewRunner:
-    """Return the runner for previews of new registries. It refuses all private addresses."""
+    """Return the runner for previews of new registries and checks of feeds. It refuses all private addresses."""
     strict = replace(settings, allow_hosts=frozenset(), ledger="", store="", elsewhere=None)
     return PreviewRunner(
         (*command_line(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),),
         strict.environment(),
+        check_command=(*command_line(["preflight", f"--memory={MEMORY >> 21}", "--seconds=30", "--max-size=16"]),),
+        check_environment=replace(strict, ledger=settings.ledger).environment(),
     )
 
 

@@ -40,6 +40,7 @@ from publisher.portal.routes import (
     things,
     topics,
     trends,
+    validate,
     vocabulary,
 )
 from publisher.sparql.routes import endpoint, examples, exports, graph_store, update_sandbox
@@ -58,6 +59,7 @@ ROUTERS: dict[str, APIRouter] = {
     "library": documents.router,
     "prizes": prizes.router,
     "join": source_wizard.router,
+    "validate": validate.router,
     "matrix": matrix.router,
     "search": search.router,
     "suggest": suggest.router,

@@ -165,4 +165,5 @@ def _source_pages() -> tuple[NavigationEntry, ...]:
         NavigationEntry("/status", _("Status")),
         NavigationEntry("/shapes", _("Quality check")),
         NavigationEntry("/join", _("Add a registry")),
+        NavigationEntry("/validate", _("Check a feed")),
     )

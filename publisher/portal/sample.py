@@ -5,15 +5,21 @@ from __future__ import annotations
 import asyncio
 from email.parser import BytesParser
 from email.policy import HTTP
+from http import HTTPStatus
 from urllib.parse import urlsplit
 from urllib.robotparser import RobotFileParser
 
 import httpx
+from starlette.requests import Request
 
 from publisher.http.outbound_client import PrivateAddressError, create_client
+from publisher.http.problems import HTTPProblem
 from publisher.portal.field_suggestions import MAX_SAMPLE
+from publisher.sparql.protocol import FORM, parse_form, read_body
 from vocab.iris import is_web
 
+MULTIPART = "multipart/form-data"
+_OURS = ("same-origin", "none")  # who may send a form; browsers state it (https://www.w3.org/TR/fetch-metadata/)
 _MAX_ROBOTS = 64 * 1024  # bytes of robots.txt that are read
 _SECONDS = 20  # for robots.txt and the sample
 _NOT_FOUND = 404
@@ -44,6 +50,28 @@ def parse_multipart(content_type: str, body: bytes) -> dict[str, bytes]:
         if isinstance(name, str) and isinstance(payload, bytes) and (payload or name not in fields):
             fields[name] = payload
     return fields
+
+
+async def read_form(request: Request, most: int, most_fields: int) -> dict[str, bytes]:
+    """Return the fields of a form, files too; raises HTTPProblem if another site sends it, or if it is no form or too large.
+
+    *most* is the number of bytes of a form with a file, *most_fields* of one without.
+    """
+    check_origin(request)
+    content_type = request.headers.get("content-type", "")
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == MULTIPART:
+        return parse_multipart(content_type, await read_body(request, most))
+    if kind != FORM:
+        raise HTTPProblem(HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST the form as {FORM}", {"Accept-Post": FORM})
+    fields = parse_form(await read_body(request, most_fields))
+    return {name: values[0].encode("utf-8", "replace") for name, values in fields.items()}
+
+
+def check_origin(request: Request) -> None:
+    """Raise HTTPProblem if a page of another site sends the request."""
+    if request.headers.get("sec-fetch-site", "none") not in _OURS:
+        raise HTTPProblem(HTTPStatus.FORBIDDEN, "The form is sent from our own page only")
 
 
 async def fetch_sample(url: str, client: httpx.AsyncClient | None = None) -> bytes:

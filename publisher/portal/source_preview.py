@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from tempfile import TemporaryDirectory
 
 import orjson
 
@@ -43,25 +46,32 @@ class PreviewOutcome:
 
 @dataclass(slots=True)
 class PreviewRunner:
-    """Preview source definitions by *command*, which reads one from standard input and writes JSON; *clock* is monotonic."""
+    """Preview source definitions by *command*, which reads one from standard input and writes JSON, and check feeds by *check_command*,
+    which reads one from standard input; *clock* is monotonic. An empty command does nothing.
+    """
 
     command: tuple[str, ...]
     environment: Mapping[str, str]
     seconds: float = SECONDS
     clock: Callable[[], float] = time.monotonic
+    check_command: tuple[str, ...] = ()
+    check_environment: Mapping[str, str] = field(default_factory=dict)
     _busy: bool = field(default=False, init=False)
     _had: dict[str, list[float]] = field(default_factory=dict, init=False)
 
     async def run(self, definition: str, client: str) -> PreviewOutcome:
         """Preview a source definition for a client; raises StoreBusy during another preview, and QuotaExceeded above the quota."""
-        if self._busy:
-            raise StoreBusy("Another preview is running; try again in a minute")
-        self.admit(client)
-        self._busy = True
         try:
-            return await self._run(definition)
-        finally:
-            self._busy = False
+            return parse_outcome(await self._run(self.command, self.environment, definition.encode(), client))
+        except TimeoutError:
+            return PreviewOutcome(error_kind="late", error=f"The test did not end within {self.seconds:g} seconds")
+
+    async def check(self, arguments: tuple[str, ...], feed: bytes, client: str) -> bytes:
+        """Return what the command that checks feeds writes, b"" if it ended without a result; raises as ``run`` does."""
+        try:
+            return await self._run((*self.check_command, *arguments), self.check_environment, feed, client)
+        except TimeoutError:
+            return b""
 
     def admit(self, client: str) -> None:
         """Count a request of a client to another host; raises QuotaExceeded where the client has had its share."""
@@ -75,19 +85,33 @@ class PreviewRunner:
         if len(self._had) > _CLIENTS:
             self._had.pop(next(iter(self._had)))
 
-    async def _run(self, definition: str) -> PreviewOutcome:
-        pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
-        process = await asyncio.create_subprocess_exec(*self.command, stdin=pipe, stdout=pipe, stderr=none, env=dict(self.environment))
+    async def _run(self, command: tuple[str, ...], environment: Mapping[str, str], data: bytes, client: str) -> bytes:
+        """Return the output of a process that reads *data*; its temporary files are removed, also if it is killed."""
+        if self._busy:
+            raise StoreBusy("Another preview is running; try again in a minute")
+        self.admit(client)
+        self._busy = True
         try:
-            async with asyncio.timeout(self.seconds):
-                answer, _ = await process.communicate(definition.encode())
-        except TimeoutError:
-            return PreviewOutcome(error_kind="late", error=f"The test did not end within {self.seconds:g} seconds")
+            with TemporaryDirectory(prefix="stocktake-", ignore_cleanup_errors=True) as folder:
+                return await _limited_output(command, {**environment, "TMPDIR": folder}, data, self.seconds)
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.communicate()
-        return parse_outcome(answer)
+            self._busy = False
+
+
+async def _limited_output(command: tuple[str, ...], environment: Mapping[str, str], data: bytes, seconds: float) -> bytes:
+    """Return what a process writes. After *seconds* it is killed with all its children, and TimeoutError is raised."""
+    pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
+    process = await asyncio.create_subprocess_exec(
+        *command, stdin=pipe, stdout=pipe, stderr=none, env=dict(environment), start_new_session=True
+    )
+    try:
+        async with asyncio.timeout(seconds):
+            output, _ = await process.communicate(data)
+        return output
+    finally:
+        if process.returncode is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            await process.communicate()
 
 
 def parse_outcome(answer: bytes) -> PreviewOutcome:

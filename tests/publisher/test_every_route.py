@@ -55,6 +55,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/prizes": ("/prizes",),
     "/prizes.{suffix}": ("/prizes.json",),
     "/join": ("/join",),
+    "/validate": ("/validate",),
     "/matrix/counts": ("/matrix/counts",),
     "/matrix/counts.{suffix}": ("/matrix/counts.json",),
     "/search": ("/search", "/search?q=clinics"),

@@ -34,6 +34,7 @@ PAGES = [
     "/prizes",
     "/registries",
     "/join",
+    "/validate",
     "/search",
     "/topics",
     "/data",

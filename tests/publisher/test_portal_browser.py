@@ -34,6 +34,7 @@ PAGES = {
     "source": "/source/demo",
     "missing": "/nowhere",
     "join's first step": "/join",
+    "validate": "/validate",
     "posts": "/posts",
     "organizations": "/organizations",
     "examples": "/examples",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from http import HTTPStatus
 from urllib.parse import quote, urlencode
 
 from fastapi import APIRouter
@@ -11,11 +10,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from publisher.http.endpoints import get
-from publisher.http.problems import HTTPProblem
 from publisher.pages.dependencies import PagesDep
 from publisher.pages.templating import Pages
 from publisher.portal.field_suggestions import MAX_SAMPLE, FieldSuggestions, suggest_fields
-from publisher.portal.sample import SampleError, fetch_sample, parse_multipart
+from publisher.portal.sample import SampleError, fetch_sample, read_form
 from publisher.portal.source_preview import PreviewOutcome, PreviewRunner
 from publisher.portal.source_wizard import (
     LAST_STEP,
@@ -25,15 +23,9 @@ from publisher.portal.source_wizard import (
     source_toml,
     with_suggestion,
 )
-from publisher.sparql.protocol import FORM, parse_form, read_body
 from publisher.store.workers.rate_limit import client_key
 
 _MOST = 64 * 1024  # bytes of a form: its fields have at most 8,500 characters in all
-_MULTIPART = "multipart/form-data"
-_OURS = (
-    "same-origin",
-    "none",
-)  # who may send the form; browsers state it (https://www.w3.org/TR/fetch-metadata/)
 
 
 router = APIRouter()
@@ -55,7 +47,7 @@ async def form(request: Request, pages: PagesDep) -> Response:
 @router.post("/join", include_in_schema=False)
 async def preview(request: Request, pages: PagesDep) -> Response:
     """Return the form with a preview of the records that the definition would harvest, or with fields suggested from a sample."""
-    fields = await _form(request)
+    fields = await read_form(request, MAX_SAMPLE + _MOST, _MOST)
     state = from_query({name: value.decode("utf-8", "replace") for name, value in fields.items()})
     runner: PreviewRunner | None = request.app.state.preview_runner
     client = client_key(request.scope)
@@ -101,19 +93,3 @@ def _page(
     )
     response.headers["Cache-Control"] = "no-store"
     return response
-
-
-async def _form(request: Request) -> dict[str, bytes]:
-    """Read the form; raises HTTPProblem where it comes from another site or is none."""
-    if request.headers.get("sec-fetch-site", "none") not in _OURS:
-        raise HTTPProblem(HTTPStatus.FORBIDDEN, "The form is sent from our own page only")
-    content_type = request.headers.get("content-type", "")
-    kind = content_type.partition(";")[0].strip().lower()
-    if kind == _MULTIPART:
-        return parse_multipart(content_type, await read_body(request, MAX_SAMPLE + _MOST))
-    if kind != FORM:
-        raise HTTPProblem(
-            HTTPStatus.UNSUPPORTED_MEDIA_TYPE, f"POST the form as {FORM}", {"Accept-Post": FORM}
-        )
-    fields = parse_form(await read_body(request, _MOST))
-    return {name: values[0].encode("utf-8", "replace") for name, values in fields.items()}

@@ -1,0 +1,141 @@
+"""The page `/validate`: a feed is checked in a process of its own, and nothing of it is kept."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+
+from command_line.services import preview_runner
+from command_line.settings import Settings
+from publisher.app import SiteOptions, create_app
+from publisher.portal.format_detection import detect_format
+from publisher.portal.source_preview import MOST_PREVIEWS, PreviewRunner
+from vocab.iris import BASE
+
+REPORT = {
+    "feed": "feed", "protocol": "csv", "mapping": "fields", "counts": {"withheld": 2, "publishable": 1}, "passed": False, "plan_note": "",
+    "fields": [{"name": "id", "records": 1, "is_read": True, "properties": [], "example": ""},
+               {"name": "<b>", "records": 1, "is_read": False, "properties": [], "example": ""}],
+    "rules": [{"rule": "ResourceTitle", "level": "error", "message": "It has no title.", "cure": "Add <one>.",
+               "records": 2, "field": "name"},
+              {"rule": "feed-missing", "level": "note", "message": "<script>", "cure": "", "records": 1, "field": ""}],
+    "findings": [{"rule": "ResourceTitle", "level": "error", "message": "", "cure": "",
+                  "record": "<k1>", "line": 2, "column": 5, "field": ""}],
+    "plan": {"source": "demo", "published_before": 1200, "published_after": 3, "counts": {"lost": 4}, "identities": [["old-1", "new-1"]],
+             "missing": ["gone-1"], "hold_reasons": ["too many are missing"], "note": ""},
+}  # fmt: skip
+ECHO = "import sys; sys.stdin.buffer.read(); print(sys.argv[1])"
+ARGUMENTS = "import sys; sys.stdout.write(repr((sys.argv[1:], sys.stdin.buffer.read())))"
+
+
+def checker(code: str = ECHO, *arguments: str) -> PreviewRunner:
+    return PreviewRunner((), {}, check_command=(sys.executable, "-c", code, *arguments), check_environment=dict(os.environ))
+
+
+def visitor(service, runner: PreviewRunner | None) -> httpx.AsyncClient:
+    return httpx.AsyncClient(
+        transport=httpx.ASGITransport(app=create_app(service, site=SiteOptions(preview_runner=runner))), base_url="http://stocktake.test"
+    )
+
+
+async def test_result_is_a_page_in_the_language_of_the_visitor(service):
+    async with visitor(service, checker(ECHO, orjson.dumps(REPORT).decode())) as client:
+        page = await client.post("/validate", files={"file": ("a.csv", b"id\n1")}, headers={"Accept": "text/html", "Accept-Language": "fr"})
+
+    assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
+    escaped = ("Il n&#39;y a pas de titre.", "Add &lt;one&gt;.", "&lt;k1&gt;", "&lt;b&gt;")
+    for text in (*escaped, "1\u202f200", "old-1", "gone-1", "too many are missing"):
+        assert text in page.text
+    assert "<script>" not in page.text.split("<main")[1]
+
+
+@pytest.mark.parametrize(
+    ("accept", "name", "media"),
+    [("application/json", "json", "application/json"), ("application/sarif+json", "sarif", "application/sarif+json"),
+     ("application/xml", "junit", "application/xml"), ("*/*", "json", "application/json")],
+)  # fmt: skip
+async def test_format_of_the_result_is_negotiated(service, accept, name, media):
+    async with visitor(service, checker(ARGUMENTS)) as client:
+        answer = await client.post("/validate?as=csv", content=b"id,title\n1,A", headers={"Accept": accept, "Content-Type": "text/csv"})
+
+    assert answer.headers["content-type"].startswith(media)
+    assert answer.text == repr(([f"--format={name}", "--as=csv", "--name=feed.csv", "--", "-"], b"id,title\n1,A"))
+
+
+async def test_address_is_passed_on_and_never_read_as_an_option(service):
+    async with visitor(service, checker(ARGUMENTS)) as client:
+        fine = await client.post("/validate", data={"url": "https://registry.example/feed"}, headers={"Accept": "application/json"})
+        odd = await client.post("/validate", data={"url": "--definition=/etc/passwd"}, headers={"Accept": "application/json"})
+
+    assert "'--', 'https://registry.example/feed'" in fine.text
+    assert odd.status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("query", "headers", "status"),
+    [("?as=docx", {}, 400), ("?source=nobody", {}, 400), ("", {"Sec-Fetch-Site": "cross-site"}, 403), ("", {"Accept": "image/png"}, 406)],
+)
+async def test_what_cannot_be_checked_is_refused(service, query, headers, status):
+    async with visitor(service, checker(ARGUMENTS)) as client:
+        answer = await client.post(f"/validate{query}", content=b"x", headers={"Content-Type": "text/csv", **headers})
+
+    assert answer.status_code == status
+
+
+async def test_check_without_a_result_says_so(service):
+    async with visitor(service, checker("pass")) as client:
+        page = await client.post("/validate", content=b"x", headers={"Content-Type": "text/csv", "Accept": "text/html"})
+        data = await client.post("/validate", content=b"x", headers={"Content-Type": "text/csv", "Accept": "application/json"})
+
+    assert "more time or memory" in page.text
+    assert data.status_code == 422
+
+
+async def test_client_has_so_many_checks_in_a_window(service):
+    async with visitor(service, checker("pass")) as client:
+        statuses = [(await client.post("/validate?as=csv", content=b"x")).status_code for _ in range(MOST_PREVIEWS + 1)]
+
+    assert statuses == [422] * MOST_PREVIEWS + [429]
+
+
+async def test_page_without_a_runner_names_the_command(service):
+    async with visitor(service, None) as client:
+        page = await client.get("/validate", headers={"Accept": "text/html"})
+        answer = await client.post("/validate", content=b"x")
+
+    assert "stocktake preflight" in page.text
+    assert "<form class=\"card join\"" not in page.text
+    assert answer.status_code == 503
+
+
+async def test_nothing_of_an_upload_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    temporary = tmp_path / "tmp"
+    temporary.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(temporary))
+    ledger = f"sqlite:///{tmp_path}/data/ledger.sqlite"
+    settings = Settings(tmp_path / "data", tmp_path / "sources", BASE, ledger, frozenset(), "a@example.org", "rust")
+    runner = preview_runner(settings)
+
+    output = await runner.check(("--format=json", "--name=feed.csv", "--", "-"), b"id,title\nproject-1,Clinics\nproject-2,Schools\n", "a")
+
+    assert orjson.loads(output)["counts"] == {"publishable": 2}
+    assert [path for path in tmp_path.rglob("*") if path not in (temporary, tmp_path / "data")] == []
+
+
+@pytest.mark.parametrize(
+    ("sample", "name"),
+    [(b"PK\x03\x04rest", "spreadsheet"), (b'{"help": "x", "success": true, "result": []}', "ckan"), (b"BEGIN:VCALENDAR\n", "ical"),
+     (b'<?xml version="1.0"?>\n<OAI-PMH xmlns="x">', "oai-pmh"), (b"<iati-activities>", "iati"), (b"<!DOCTYPE html><html>", "web"),
+     (b"@prefix dcat: <http://www.w3.org/ns/dcat#> .", "dcat"), (b'{"@context": "https://schema.org"}', "schema"),
+     (b'{"conformsTo": "https://project-open-data.cio.gov/v1.1/schema", "dataset": []}', "pod"), (b"no data", None), (b"", None)],
+)  # fmt: skip
+def test_format_is_recognized(sample, name):
+    found = detect_format(sample)
+
+    assert (found and found.name) == name
