@@ -72,6 +72,12 @@ COMMANDS = {
         "preflight",
         "Check a feed before it is published: what is understood, what is wrong and where, and what would change.",
     ),
+    "explain": (
+        "harvesters.commands.explain",
+        "app",
+        "explain",
+        "Explain the statements of a record: run, request, archived bytes, field and mapping of each, or that it is ours.",
+    ),
     "sources": (
         "harvesters.commands.sources",
         "app",

@@ -50,7 +50,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"compatibility"},
         {"pipeline"},
         {"runs"},
-        {"preflight"},
+        {"preflight", "explain"},
         {"notifications"},
         {"queue", "admin", "commands"},
         {"cli"},

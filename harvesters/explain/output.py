@@ -1,0 +1,93 @@
+"""Write an explanation: as text, JSON, or RDF with PROV."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+
+import orjson
+from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, parse, serialize
+
+from harvesters.explain.trace import Explanation, StatementOrigin
+from vocab.iris import Iris
+from vocab.terms import DCT, RDF
+
+_PROV, _RDF_TERMS = "http://www.w3.org/ns/prov#", {"s": f"{RDF}subject", "p": f"{RDF}predicate", "o": f"{RDF}object"}
+_ORIGINS = {"source": "from the source", "ours": "ours: no source says it", "unknown": "not known here"}
+
+
+def as_json(explanation: Explanation, base: str) -> bytes:
+    """Write all of it."""
+    return orjson.dumps(asdict(explanation), option=orjson.OPT_INDENT_2) + b"\n"
+
+
+def as_text(explanation: Explanation, base: str) -> bytes:
+    """Write it for a terminal."""
+    lines = [
+        f"record:   {explanation.record}",
+        f"run:      {explanation.run}, {explanation.started}",
+        f"mapping:  {explanation.mapping}, rules {explanation.rules}",
+    ]
+    if request := explanation.request:
+        lines += [
+            f"request:  {request.url} ({request.status}, {request.media_type})",
+            f"archive:  {request.file}, offset {request.offset}, {request.length} bytes",
+            f"body:     {request.size} bytes, SHA-256 {request.digest}",
+        ]
+    lines += [f"note:     {explanation.note}"] if explanation.note else []
+    for item in explanation.statements:
+        lines += ["", item.statement, f"    {_ORIGINS[item.origin]}{': field ' + ', '.join(item.fields) if item.fields else ''}"]
+        if place := item.place:
+            shown = f"{place.before[-40:]}>>>{place.value}<<<{place.after[:40]}"
+            lines.append(f"    byte {place.offset}: {' '.join(shown.split())}")
+    lines += ["", "history:", *(f"    {one.run}  {one.started}  {one.outcome}" for one in explanation.history)]
+    return ("\n".join(lines) + "\n").encode()
+
+
+def as_turtle(explanation: Explanation, base: str) -> bytes:
+    """Write each statement as an ``rdf:Statement`` that was derived from the response, or attributed to this installation (PROV-O).
+
+    Source: https://www.w3.org/TR/prov-o/
+    """
+    run = NamedNode(Iris(base).run(explanation.run))
+    triples = [
+        Triple(run, NamedNode(f"{_PROV}startedAtTime"), Literal(explanation.started, datatype=NamedNode(_DATE_TIME))),
+        Triple(run, NamedNode(f"{_PROV}hadPlan"), Literal(f"mapping {explanation.mapping}, rules {explanation.rules}")),
+    ]
+    response: BlankNode | None = None
+    if request := explanation.request:
+        response = BlankNode("response")
+        values: dict[str, NamedNode | Literal] = {
+            f"{RDF}type": NamedNode(f"{_PROV}Entity"), f"{DCT}source": Literal(request.url), f"{DCT}format": Literal(request.media_type),
+            f"{DCT}identifier": Literal(f"sha256:{request.digest}"), f"{_PROV}atLocation": Literal(f"{request.file}#{request.offset}"),
+        }  # fmt: skip
+        triples += [Triple(response, NamedNode(name), value) for name, value in values.items()]
+        triples.append(Triple(run, NamedNode(f"{_PROV}used"), response))
+    for number, item in enumerate(explanation.statements, 1):
+        triples += _statement(item, BlankNode(f"s{number}"), run, response, base)
+    return bytes(serialize(triples, format=RdfFormat.TURTLE, prefixes={"prov": _PROV, "rdf": RDF, "dct": DCT}) or b"")
+
+
+_DATE_TIME = "http://www.w3.org/2001/XMLSchema#dateTime"
+
+
+def _statement(item: StatementOrigin, node: BlankNode, run: NamedNode, response: BlankNode | None, base: str) -> list[Triple]:
+    quad = next(iter(parse(f"{item.statement} .".encode(), format=RdfFormat.N_TRIPLES)))
+    triples = [
+        Triple(node, NamedNode(f"{RDF}type"), NamedNode(f"{RDF}Statement")),
+        Triple(node, NamedNode(_RDF_TERMS["s"]), quad.subject),
+        Triple(node, NamedNode(_RDF_TERMS["p"]), quad.predicate),
+        Triple(node, NamedNode(_RDF_TERMS["o"]), quad.object),
+        Triple(node, NamedNode(f"{_PROV}wasGeneratedBy"), run),
+    ]
+    if item.origin == "source" and response is not None:
+        triples.append(Triple(node, NamedNode(f"{_PROV}wasDerivedFrom"), response))
+        triples += [Triple(node, NamedNode(f"{DCT}description"), Literal(f"field {name}")) for name in item.fields]
+        if item.place:
+            triples.append(Triple(node, NamedNode(f"{_PROV}value"), Literal(item.place.value)))
+    elif item.origin == "ours":
+        triples.append(Triple(node, NamedNode(f"{_PROV}wasAttributedTo"), NamedNode(base)))
+    return triples
+
+
+WRITERS: Mapping[str, Callable[[Explanation, str], bytes]] = {"text": as_text, "json": as_json, "turtle": as_turtle}

@@ -1,0 +1,313 @@
+"""Explain the statements of a record: which field of which archived response each comes from, or that it is ours."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote
+from xml.sax.saxutils import escape
+
+import httpx
+import sqlalchemy as sa
+from pyoxigraph import Literal, RdfFormat, parse
+
+from harvesters.archive import ArchivedResponse, list_responses, open_body, read_body
+from harvesters.compatibility import check_compatible
+from harvesters.errors import ArchiveError, HarvestError, ParseError
+from harvesters.ledger import tables as t
+from harvesters.ledger.compression import decompress
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Run
+from harvesters.network.fetch import Fetch
+from harvesters.network.retry import RetryPolicy
+from harvesters.page_model import Record, SourcePosition
+from harvesters.pipeline.field_tracing import FieldTrace, fields_behind, trace_fields
+from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
+from harvesters.replay import Replay
+from harvesters.source import Source
+from journal.store import Store
+from shapes.validate import EngineName
+from vocab.iris import Iris
+
+_CONTEXT = 120  # bytes before and after a value that are shown
+_MAX_BODY = 64 << 20  # bytes of a response in which a value is looked for
+_ERRORS = (*MAPPING_ERRORS, ParseError)
+
+
+class ExplainError(HarvestError):
+    """There is nothing to explain at an IRI; the message says why and what to ask instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a value stands in a response: *offset* and *length* in bytes of its body; the *value* as it is written there, and the bytes
+    *before* and *after* it, as text.
+    """
+
+    offset: int
+    length: int
+    before: str
+    value: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class StatementOrigin:
+    """A statement (N-Triples without the dot) and its *origin*: ``source`` if the mapping of the archived record yields it again, ``ours``
+    if no source made it, ``unknown`` if the bytes are not here. *fields* are the publisher's fields that gave it, the likeliest first.
+    """
+
+    statement: str
+    origin: str
+    fields: tuple[str, ...] = ()
+    value: str = ""
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An archived response: *file*, *offset* and *length* of its position in the archive, *digest* the SHA-256 of its body."""
+
+    url: str
+    status: int
+    media_type: str
+    file: str
+    offset: int
+    length: int
+    size: int
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class RunOfRecord:
+    """What a run made of the record."""
+
+    run: str
+    started: str
+    outcome: str
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The explanation of a record's statements. *request* is None where the archive is not here; *note* says why.
+
+    *rules* is the digest of mapping, crosswalks and shapes of the run; *history* has the newest run first.
+    """
+
+    record: str
+    source: str
+    key: str
+    run: str
+    started: str
+    mapping: str
+    rules: str
+    statements: tuple[StatementOrigin, ...]
+    request: Request | None = None
+    note: str = ""
+    history: tuple[RunOfRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Described:
+    """A record as the ledger has it: its current *statements*, the *run* that wrote them, and where its response is archived."""
+
+    source: str
+    key: str
+    run: Run
+    statements: tuple[str, ...]
+    position: SourcePosition | None
+    history: tuple[RunOfRecord, ...]
+
+
+def parse_iri(iri: str, base: str) -> tuple[str, str]:
+    """Return source and key of a record's or a thing's IRI, or of its page. Raises ExplainError for any other.
+
+    >>> parse_iri("https://x.example/record/kenya/p%2F1", "https://x.example/")
+    ('kenya', 'p/1')
+    >>> parse_iri("/page/initiative/kenya/p1", "https://x.example/")
+    ('kenya', 'p1')
+    """
+    path = iri.partition("#")[0].removeprefix(base).lstrip("/")
+    kind, _, rest = path.partition("/")
+    if kind in ("id", "page"):
+        rest = rest.partition("/")[2]
+    source, _, key = rest.partition("/")
+    if kind not in ("id", "page", "record") or not source or not key:
+        raise ExplainError(f"{iri}: not the IRI of a record or of a thing of a registry; they begin with {base}record/ or {base}id/")
+    return source, unquote(key)
+
+
+def read_record(ledger: Ledger, source: str, key: str) -> Described:
+    """Return what the ledger has of a record. Raises ExplainError if it has no such record."""
+    r, d, s, u = t.record, t.description, t.staged, t.run
+    found = sa.select(r.c.run, r.c.seq, d.c.statements).join(d, sa.and_(d.c.run == r.c.run, d.c.seq == r.c.seq))
+    staged = sa.select(s.c.run, s.c.outcome, s.c.file, s.c.offset, s.c.length, u.c.started).join(u, u.c.id == s.c.run)
+    with ledger.transaction() as connection:
+        row = connection.execute(found.where(r.c.source == source, r.c.key == key)).one_or_none()
+        if row is None:
+            raise ExplainError(f"{source} has no published record with the key {key!r}; its records are at /source/{source}")
+        seen = connection.execute(staged.where(s.c.source == source, s.c.key == key).order_by(u.c.number.desc())).all()
+    run = ledger.run(row.run)
+    if run is None:
+        raise ExplainError(f"{source}: the run {row.run} of the record {key!r} is not in the ledger")
+    at = next((item for item in seen if item.run == row.run and item.file is not None), None)
+    history = tuple(RunOfRecord(item.run, f"{item.started:%Y-%m-%dT%H:%M:%SZ}", item.outcome) for item in seen)
+    position = SourcePosition(at.file, at.offset, at.length) if at else None
+    return Described(source, key, run, tuple(decompress(row.statements).split("\n")), position, history)
+
+
+def explain(
+    described: Described, source: Source, base: str, archive: Path, engine: EngineName = "rust", store: Store | None = None, name: str = ""
+) -> Explanation:
+    """Return where each statement of a record comes from; with *name* (the end of a property's IRI), only those of this property.
+
+    The archived record is mapped again by today's mapping: a statement that it does not yield is ours, such as our dates. To be called in
+    a process with limits. *store* is the object store of the archive, if there is one.
+    """
+    chosen = [line for line in described.statements if line and (not name or _property(line).endswith(name))]
+    run = described.run
+    iri = Iris(base).record(described.source, described.key)
+    times = (run.id, f"{run.started:%Y-%m-%dT%H:%M:%SZ}", source.mapping, run.rules)
+    common = (iri, described.source, described.key, *times)
+    try:
+        record, position = _find_record(described, source, base, archive, store)
+    except HarvestError as error:
+        unknown = tuple(StatementOrigin(line, "unknown") for line in chosen)
+        return Explanation(*common, unknown, note=str(error), history=described.history)
+    processor = create_processor(ProcessingTask(run, source, base, engine, rules_unchanged=False))
+    mapped = processor.statements(record)
+    traces = trace_fields(record, processor.statements, _ERRORS)
+    request, body = _request(archive, position, store)
+    origins = tuple(_origin(line, mapped, traces, body, described.key) for line in chosen)
+    return Explanation(*common, origins, request, history=described.history)
+
+
+def _property(line: str) -> str:
+    return line.split(" ", 2)[1].strip("<>")
+
+
+def _find_record(
+    described: Described, source: Source, base: str, archive: Path, store: Store | None
+) -> tuple[Record[Any], SourcePosition]:
+    """Return the archived record and the position of its response. Raises ArchiveError if the archive is not here or lacks it."""
+    name = described.position.file if described.position else f"{source.name}/{described.run.id}.warc.gz"
+    if described.position is not None:
+        response = next((one for one in list_responses(archive, name, store) if one.position.offset == described.position.offset), None)
+        if response is not None:
+            single = _OneResponse(archive, response)
+            for record in _records(source, single, single, base):
+                if record.key == described.key:
+                    return record, response.position
+    replay = Replay(archive, name, store, is_complete=False)
+    for record, position in _positioned(source, replay, base):
+        if record.key == described.key:
+            return record, position or SourcePosition(name, 0, 0)
+    raise ArchiveError(f"the archive {name} has no record with the key {described.key!r}; `stocktake harvest --full` archives it again")
+
+
+class _OneResponse(httpx.BaseTransport):
+    """Answer every request with one archived response, so that a page is read without those before it."""
+
+    def __init__(self, archive: Path, response: ArchivedResponse) -> None:
+        self._archive, self._response = archive, response
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        return httpx.Response(
+            self._response.status, headers=list(self._response.headers), content=read_body(self._archive, self._response.position)
+        )
+
+    def write_response(self, url: str, status: int, headers: list[tuple[str, str]], content: bytes) -> SourcePosition:
+        return self._response.position
+
+    def write_file(self, url: str, status: int, headers: list[tuple[str, str]], path: Path) -> SourcePosition:
+        return self._response.position
+
+
+def _records(source: Source, transport: httpx.BaseTransport, archive: Any, base: str) -> Iterator[Record[Any]]:
+    """Yield the records of the first page; nothing where the protocol cannot read the response alone."""
+    protocol, _ = check_compatible(source)
+    policy = RetryPolicy(max_attempts=1, wait_initial=0.0, wait_max=0.0)
+    try:
+        with Fetch("", 0.0, frozenset(), archive, {}, policy, transport, robots=False, base=base) as client:
+            for page in islice(protocol.collect(source, client, None, None), 1):
+                yield from (item for item in page.items if isinstance(item, Record))
+    except HarvestError:
+        return
+
+
+def _positioned(source: Source, replay: Replay, base: str) -> Iterator[tuple[Record[Any], SourcePosition | None]]:
+    protocol, _ = check_compatible(source)
+    policy = RetryPolicy(max_attempts=1, wait_initial=0.0, wait_max=0.0)
+    with Fetch("", 0.0, frozenset(), replay, {}, policy, replay, robots=False, base=base) as client:
+        for page in protocol.collect(source, client, None, None):
+            yield from ((item, page.at) for item in page.items if isinstance(item, Record))
+
+
+def _request(archive: Path, position: SourcePosition, store: Store | None) -> tuple[Request | None, bytes]:
+    """Return the request that a response answered, and the beginning of its body."""
+    found = next((one for one in list_responses(archive, position.file, store) if one.position.offset == position.offset), None)
+    if found is None:
+        return None, b""
+    digest, size, begin = hashlib.sha256(), 0, bytearray()
+    with open_body(archive, found.position) as body:
+        while piece := body.read(1 << 16):
+            digest.update(piece)
+            size += len(piece)
+            begin += piece[: _MAX_BODY - len(begin)]
+    media = next((value for name, value in found.headers if name.lower() == "content-type"), "")
+    at = found.position
+    return Request(found.url, found.status, media, at.file, at.offset, at.length, size, digest.hexdigest()), bytes(begin)
+
+
+def _origin(line: str, mapped: frozenset[str], traces: list[FieldTrace], body: bytes, key: str) -> StatementOrigin:
+    if line not in mapped:
+        return StatementOrigin(line, "ours")
+    behind, literal = fields_behind(line, traces), _literal(line)
+    values = {value for trace in behind for value in trace.values}
+    single = behind[0].values[0] if behind and len(behind[0].values) == 1 else ""
+    value = literal if literal in values or not single else single
+    return StatementOrigin(line, "source", tuple(trace.name for trace in behind[:5]), value, find_value(body, value, key))
+
+
+def _literal(line: str) -> str:
+    """Return the value of a statement's literal, "" for another object."""
+    try:
+        term = next(iter(parse(f"{line} .".encode(), format=RdfFormat.N_TRIPLES))).object
+    except (SyntaxError, StopIteration):
+        return ""
+    return term.value if isinstance(term, Literal) else ""
+
+
+def find_value(body: bytes, value: str, key: str) -> Place | None:
+    """Return where *value* stands in *body*: first after the record's *key*, else anywhere; None if it is written in another way.
+
+    >>> find_value(b'[{"id": "a", "t": "One"}, {"id": "b", "t": "One"}]', "One", "b").offset
+    44
+    """
+    if not value:
+        return None
+    spellings = dict.fromkeys((value, escape(value), json.dumps(value, ensure_ascii=False)[1:-1], json.dumps(value)[1:-1]))
+    start = body.find(key.encode())
+    after_key = start + len(key.encode()) if start >= 0 and value != key else 0
+    for begin in (after_key, 0):
+        for needle in (spelling.encode("utf-8", "replace") for spelling in spellings):
+            if (offset := _find_word(body, needle, begin)) >= 0:
+                end = offset + len(needle)
+                before, after = body[max(offset - _CONTEXT, 0) : offset], body[end : end + _CONTEXT]
+                shown = (text.decode("utf-8", "replace") for text in (before, body[offset:end], after))
+                return Place(offset, len(needle), *shown)
+    return None
+
+
+def _find_word(body: bytes, needle: bytes, start: int) -> int:
+    """Return where *needle* stands as a whole word from *start* on, -1 if nowhere."""
+    while (offset := body.find(needle, start)) >= 0:
+        if not (body[offset - 1 : offset].isalnum() or body[offset + len(needle) : offset + len(needle) + 1].isalnum()):
+            return offset
+        start = offset + 1
+    return -1

@@ -1,0 +1,208 @@
+"""Each published statement is traced to archived bytes whose mapping yields it again, or is explained as ours."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import orjson
+import pyoxigraph as ox
+import pytest
+import sqlalchemy as sa
+from typer.testing import CliRunner
+
+from harvesters.archive import read_body
+from harvesters.explain.output import as_text, as_turtle
+from harvesters.explain.trace import ExplainError, Explanation, explain, find_value, parse_iri, read_record
+from harvesters.ledger import tables as t
+from harvesters.page_model import SourcePosition
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.harvest import harvest
+from harvesters.runs.remap import remap
+from harvesters.source import Source, load, parse
+from stocktake import app
+from vocab.iris import BASE
+
+ROOT = Path(__file__).parents[2]
+FEEDS = ROOT.parent / "shared" / "feeds"
+PROV = "http://www.w3.org/ns/prov#"
+
+
+def answering(context: HarvestContext, *bodies: bytes) -> HarvestContext:
+    """A context whose registry answers with *bodies*, one after the other, and then with 404."""
+    left = list(bodies)
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/robots.txt" or not left:
+            return httpx.Response(404)
+        return httpx.Response(200, content=left.pop(0))
+
+    return replace(context, transport=httpx.MockTransport(answer))
+
+
+def explained(source: Source, context: HarvestContext, name: str = "") -> list[Explanation]:
+    """Explain all records of a source."""
+    with context.ledger.transaction() as connection:
+        keys = list(connection.scalars(sa.select(t.record.c.key).where(t.record.c.source == source.name)))
+    return [explain(read_record(context.ledger, source.name, key), source, BASE, context.data / "archive", name=name) for key in keys]
+
+
+def check(explanations: list[Explanation], context: HarvestContext) -> Counter[str]:
+    """Check that bytes, digests and places are what the archive has, and that only provenance, validation results and the list of
+    the source's records are ours; count the origins.
+    """
+    origins: Counter[str] = Counter()
+    for one in explanations:
+        assert one.request is not None, one.note
+        body = read_body(context.data / "archive", SourcePosition(one.request.file, one.request.offset, one.request.length))
+        assert (len(body), hashlib.sha256(body).hexdigest()) == (one.request.size, one.request.digest)
+        for item in one.statements:
+            origins[item.origin] += 1
+            if item.place:
+                assert body[item.place.offset : item.place.offset + item.place.length].decode() == item.place.value
+            if item.origin == "ours":
+                subject, _, value = item.statement.split(" ", 2)
+                listed = (subject, value) == (f"<{BASE}source/{one.source}>", f"<{one.record}>")
+                assert listed or subject == f"<{one.record}>" or subject.startswith(f"<{one.record}#result-"), item.statement
+    return origins
+
+
+def test_statement_is_traced_to_request_bytes_and_field(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+
+    [found] = [one for one in explained(source, context, "title") if one.key == "p4"]
+
+    [item] = found.statements
+    assert (item.origin, item.fields, item.value) == ("source", ("name",), "Project 4")
+    assert item.place is not None
+    assert item.place.before.endswith('"name":"')
+    assert found.request is not None
+    assert found.request.url == "https://registry.example/api?page=2"
+    assert (found.run, found.mapping) == ("projects.1", "fields")
+    assert [(one.run, one.outcome) for one in found.history] == [("projects.1", "new")]
+
+
+def test_every_statement_is_of_the_source_or_ours(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+
+    origins = check(explained(source, context), context)
+
+    assert set(origins) == {"source", "ours"}
+    assert origins["source"] == 80
+
+
+def test_history_names_the_runs_that_changed_a_record(source: Source, context: HarvestContext, registry) -> None:
+    harvest(source, context)
+    registry.projects[3]["name"] = "Another name"
+    harvest(source, context, full=True)
+
+    [found] = [one for one in explained(source, context, "title") if one.key == "p4"]
+
+    assert [(one.run, one.outcome) for one in found.history] == [("projects.2", "changed"), ("projects.1", "new")]
+    assert found.statements[0].value == "Another name"
+
+
+def test_record_that_was_mapped_again_is_traced_to_the_first_run(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    changed = replace(source, fields={**source.fields, "description@en": "owner"})
+    remap(changed, context)
+
+    [found] = [one for one in explained(changed, context, "description") if one.key == "p4"]
+
+    assert (found.run, found.statements[0].fields) == ("projects.2", ("owner",))
+    assert found.request is not None
+    assert found.request.file == "projects/projects.1.warc.gz"
+
+
+def test_mirror_without_the_archive_says_so(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    for file in (context.data / "archive").rglob("*.gz"):
+        file.unlink()
+
+    found = explained(source, context)[0]
+
+    assert {item.origin for item in found.statements} == {"unknown"}
+    assert found.request is None
+    assert "archive" in found.note
+
+
+def test_rdf_says_what_a_statement_was_derived_from_and_what_is_ours(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    [found] = [one for one in explained(source, context) if one.key == "p4"]
+
+    store = ox.Store()
+    store.load(as_turtle(found, BASE), format=ox.RdfFormat.TURTLE)
+
+    count = "PREFIX prov: <{}> SELECT (COUNT(*) AS ?n) {{ ?s a <http://www.w3.org/1999/02/22-rdf-syntax-ns#Statement> ; {} }}"
+    numbers = [
+        int(next(iter(store.query(count.format(PROV, pattern))))["n"].value)
+        for pattern in ("prov:wasDerivedFrom ?response . ?run prov:used ?response", f"prov:wasAttributedTo <{BASE}>")
+    ]
+    assert numbers == [sum(item.origin == name for item in found.statements) for name in ("source", "ours")]
+    assert b"field name" in as_text(found, BASE)
+
+
+def real_sources() -> dict[str, tuple[Source, Callable[[], bytes]]]:
+    nominees = sorted((FEEDS / "dpg" / "nominees").glob("*.json"))[:40]
+    oai = {"title": "A", "protocol": "oai-pmh", "mapping": "oai_dc", "url": "https://a.example/oai", "licence": "https://a.example/l"}
+    world_bank = load(ROOT / "sources" / "world-bank.toml")
+    single = {name: value for name, value in world_bank.options.items() if name not in ("offset", "limit", "size", "total")}
+    return {
+        "dpg": (load(ROOT / "sources" / "dpga.toml"), lambda: orjson.dumps([json.loads(file.read_bytes()) for file in nominees])),
+        "iati": (
+            replace(load(ROOT / "sources" / "iati.toml"), url="https://a.example/activities.xml"),
+            (FEEDS / "iati" / "activity-standard-example-annotated.xml").read_bytes,
+        ),
+        "oai-pmh": (parse("oai", oai, "test"), (FEEDS / "oai" / "sickle_ListRecords4.xml").read_bytes),
+        "world-bank": (replace(world_bank, options=single), (FEEDS / "worldbank" / "az_donor_pipeline_page_os0.raw.json").read_bytes),
+    }
+
+
+@pytest.mark.skipif(not FEEDS.is_dir(), reason=f"no real feeds at {FEEDS}")
+@pytest.mark.parametrize("name", ["dpg", "iati", "oai-pmh", "world-bank"])
+def test_every_statement_of_real_records_is_traced(name: str, context: HarvestContext) -> None:
+    source, body = real_sources()[name]
+    quick = replace(source, pause=0, limits=replace(source.limits, expect=1, withheld=1))
+    harvest(quick, answering(context, body()))
+
+    found = explained(quick, context)
+    origins = check(found, context)
+
+    assert found
+    assert set(origins) == {"source", "ours"}
+    placed = [item for one in found for item in one.statements if item.place]
+    assert len(placed) > origins["source"] / 4
+
+
+@pytest.mark.parametrize("iri", ["https://elsewhere.example/a", f"{BASE}scheme/action-line/C1", f"{BASE}record/", "record/a"])
+def test_other_iris_are_refused(iri: str) -> None:
+    with pytest.raises(ExplainError, match="not the IRI of a record"):
+        parse_iri(iri, BASE)
+
+
+def test_value_is_found_in_the_spelling_of_its_format() -> None:
+    places = [find_value(body, "A & é", "k") for body in (b"<k>A &amp; \xc3\xa9</k>", b'{"k": "A & \\u00e9"}', b"nothing")]
+
+    assert [place and (place.offset, place.value) for place in places] == [(3, "A &amp; é"), (7, "A & \\u00e9"), None]
+
+
+def test_command_explains_a_record_and_refuses_an_unknown_one(source: Source, context: HarvestContext, tmp_path: Path) -> None:
+    harvest(source, context)
+    definition = ['title = "Projects"', 'protocol = "json"', 'mapping = "fields"', f'url = "{source.url}"', f'licence = "{source.licence}"']
+    options = [f"{name} = {json.dumps(value)}" for name, value in source.options.items()]
+    fields = [f"{json.dumps(name)} = {json.dumps(value)}" for name, value in source.fields.items()]
+    (tmp_path / "projects.toml").write_text("\n".join([*definition, "[options]", *options, "[fields]", *fields]))
+    environment = {"STOCKTAKE_DATA": str(context.data), "STOCKTAKE_SOURCES": str(tmp_path),
+                   "STOCKTAKE_LEDGER": f"sqlite:///{tmp_path}/ledger.sqlite"}  # fmt: skip
+
+    done = CliRunner().invoke(app, ["explain", f"{BASE}record/projects/p4", "title", "--format", "json"], env=environment)
+    unknown = CliRunner().invoke(app, ["explain", "/record/projects/p99"], env=environment)
+
+    assert (done.exit_code, unknown.exit_code) == (0, 1), done.output
+    assert json.loads(done.stdout)["statements"][0]["fields"] == ["name"]
+    assert "no published record with the key 'p99'" in unknown.output
