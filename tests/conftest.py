@@ -6,7 +6,8 @@ import os
 import re
 import shutil
 import subprocess
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -25,22 +26,39 @@ SLOW = {
     "support",
     "walk",
     "workers",
+    "test_admin_served.py",
+    "test_api_page.py",
+    "test_audit.py",
     "test_clients.py",
     "test_columns.py",
     "test_cuts.py",
     "test_damaged_files.py",
-    "test_desk_served.py",
+    "test_elsewhere.py",
     "test_engines_agree.py",
+    "test_exports.py",
+    "test_external_store_faults.py",
+    "test_federated_instances.py",
+    "test_fuzz.py",
+    "test_harvests.py",
     "test_many_readers.py",
     "test_mirror_served.py",
+    "test_patterns.py",
     "test_portal_browser.py",
     "test_query_browser.py",
     "test_report_browser.py",
+    "test_runaways.py",
+    "test_slow_clients.py",
+    "test_store_follows.py",
+    "test_text_follows.py",
+    "test_tokens_last.py",
+    "test_websub.py",
 }
+PUBLISHER = Path(__file__).parent / "publisher"
+FAMILY = 12  # parameters of a test of the publisher that `make check` runs at most: each is a request to a server
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=52, help="points at which the program is killed (tests/walk/test_kill_anywhere.py)")
+    parser.addoption("--kills", type=int, default=26, help="points of a seed at which it is killed (tests/walk/test_kill_anywhere.py)")
     parser.addoption("--kill-seed", type=int, default=1, help="what these points are chosen by")
     parser.addoption("--by-store", action="store_true", help="report at the end how many tests of each route module passed over each store")
 
@@ -68,9 +86,23 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if _store(item) in ELSEWHERE or SLOW & {*item.path.parts}:
             item.add_marker("slow")
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
+    _mark_families(items)
     for item in items:
         if store := _store(item):
             item.user_properties.append((STORE, store))
+
+
+def _mark_families(items: Iterable[pytest.Item]) -> None:
+    """Mark as slow, of each test of the publisher with many parameters, all but FAMILY that are spread evenly over them."""
+    families = defaultdict[str, list[pytest.Item]](list)
+    for item in items:
+        if PUBLISHER in item.path.parents:
+            families[item.nodeid.partition("[")[0]].append(item)
+    for family in families.values():
+        step = -(-len(family) // FAMILY)
+        for number, item in enumerate(family):
+            if number % step:
+                item.add_marker("slow")
 
 
 def _store(item: pytest.Item) -> str | None:

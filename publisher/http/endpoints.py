@@ -113,6 +113,9 @@ def get(routes: APIRouter, path: str, **documentation: Any) -> Callable[[Endpoin
     """Register an endpoint for GET, described by *documentation*, and for HEAD."""
 
     def register(endpoint: EndpointT) -> EndpointT:
+        if not documentation.get("include_in_schema", True):
+            routes.add_api_route(path, endpoint, methods=["GET", "HEAD"], **documentation)
+            return endpoint
         routes.add_api_route(path, endpoint, methods=["GET"], **documentation)
         dependencies = documentation.get("dependencies")
         routes.add_api_route(path, endpoint, methods=["HEAD"], response_model=None, dependencies=dependencies, include_in_schema=False)

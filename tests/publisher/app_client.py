@@ -27,5 +27,5 @@ async def served(data: Path, contact: str = "", *, demo: bool = False) -> AsyncI
             async def has_history() -> bool:  # it is read beside
                 return (await client.get("/timemap/scheme/sdg")).status_code != 503
 
-            await wait_until_async(has_history, "the history to be read", pause=0)
+            await wait_until_async(has_history, "the history to be read")
             yield client

@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 from live_server import served
+from waiting import wait_until
 
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
@@ -190,9 +191,9 @@ def server(data: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def client(server: str) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server, trust_env=False, timeout=60) as item:
-        while item.get("/timemap/record/demo/a%2F1").status_code == 503 or item.get("/oai?verb=Identify").status_code == 503:
-            pass  # the history is read beside the store; the client's time limit ends this
+    with httpx.Client(base_url=server, trust_env=False, verify=False, timeout=60) as item:
+        for path in ("/timemap/record/demo/a%2F1", "/oai?verb=Identify"):  # the history is read beside the store
+            wait_until(lambda path=path: item.get(path).status_code != 503, f"{path} to be ready")
         yield item
 
 

@@ -12,8 +12,10 @@ from pathlib import Path
 
 import httpx
 import pytest
+import pytest_asyncio
 from minisign import PublicKey, Signature
 from pyoxigraph import NamedNode, RdfFormat, Store
+from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.app import create_app
@@ -25,6 +27,8 @@ from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import list_releases
 from publisher.store.workers.pool import Limits
 from vocab.iris import Iris
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 IRIS = Iris()
 NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
@@ -53,14 +57,14 @@ def released(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return data
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def service(released: Path) -> AsyncIterator[QueryService]:
     async with QueryService(released, IRIS, Limits(seconds=240, wait=240), readers=2) as opened:
         await opened.wait_until_current()
         yield opened
 
 
-@pytest.fixture
+@pytest_asyncio.fixture(loop_scope="module")
 async def client(service: QueryService) -> AsyncIterator[httpx.AsyncClient]:
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as opened:
         yield opened
@@ -68,10 +72,15 @@ async def client(service: QueryService) -> AsyncIterator[httpx.AsyncClient]:
 
 async def pinned(client: httpx.AsyncClient, number: int, query: str = ALL, **headers: str) -> httpx.Response:
     """Ask a release; while it is loaded for queries, ask again."""
-    while True:
-        params = {"query": query, "format": "tsv", "release": str(number)}
-        if (answer := await client.get("/sparql", params=params, headers=headers)).status_code != 503:
-            return answer
+    params = {"query": query, "format": "tsv", "release": str(number)}
+
+    async def answer() -> httpx.Response | None:
+        found = await client.get("/sparql", params=params, headers=headers)
+        return found if found.status_code != 503 else None
+
+    found = await wait_until_async(answer, f"release {number} to be loaded")
+    assert found is not None
+    return found
 
 
 async def test_releases_are_listed_for_people_and_machines(client: httpx.AsyncClient) -> None:

@@ -272,7 +272,7 @@ def test_killed_while_an_organization_is_renamed_it_ends_in_the_same_index(tmp_p
         return at is not None and (at.position if reached == "store" else at.text) == 3
 
     process = Process(command("publisher.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
-    wait_until(is_reached, f"the {reached} to reach entry 3", output=process.output, pause=0)
+    wait_until(is_reached, f"the {reached} to reach entry 3", output=process.output, pause=0.002)
     process.discard()
 
     second = open_runner(JournalReader(Journal(tmp_path / "journal"), IRIS.base), tmp_path / "store", tmp_path / "status.nq", IRIS.status)
@@ -356,7 +356,7 @@ def test_killed_at_any_point_it_ends_in_the_same_index(tmp_path: Path, follower:
     folders = (str(tmp_path / "journal"), str(tmp_path / "store"), str(tmp_path / "status.nq"))
     process = Process(command("publisher.follower", *folders, IRIS.status), stdin=subprocess.PIPE, env=environment())
     text = tmp_path / "store" / "text"
-    wait_until(lambda: any(text.glob(reached)), f"the follower to write {reached}", output=process.output, pause=0)
+    wait_until(lambda: any(text.glob(reached)), f"the follower to write {reached}", output=process.output, pause=0.002)
     process.discard()
 
     at = shown(follower(tmp_path))

@@ -29,7 +29,9 @@ DURABLE = {"fsync", "fdatasync", "unlink", "unlinkat", "rmdir", "ftruncate"}  # 
 ENGINES = {"store", "store.tmp", "index", "shown", "shown.part"}  # files of the engines, too many to kill before each
 AGAIN = 3  # at each third point, the recovery is killed too
 DRIVERS = 2
-PARTS = 8  # tests, each of at most a minute
+PARTS = 8  # tests over the kinds of files, each of at most a minute
+RANDOM_PARTS = 4  # tests over the chosen points of a seed
+SEEDS = [0, *(pytest.param(more, marks=pytest.mark.nightly) for more in range(1, 8))]  # added to --kill-seed
 TRIES = 5  # the store uses threads, so the number of calls varies
 
 
@@ -191,11 +193,13 @@ def all_differences(points: Sequence[Point], drivers: list[Driver], undisturbed:
             raise
 
 
-@pytest.mark.parametrize("part", range(PARTS))
+@pytest.mark.parametrize("part", range(RANDOM_PARTS))
+@pytest.mark.parametrize("seed", SEEDS)
 def test_kill_before_any_file_change_leaves_no_trace_after_restart(
-    drivers: list[Driver], undisturbed: Undisturbed, tmp_path: Path, pytestconfig: pytest.Config, part: int
+    drivers: list[Driver], undisturbed: Undisturbed, tmp_path: Path, pytestconfig: pytest.Config, seed: int, part: int
 ) -> None:
-    points = list(undisturbed.chosen(pytestconfig.getoption("--kills"), pytestconfig.getoption("--kill-seed")))[part::PARTS]
+    seed += pytestconfig.getoption("--kill-seed")
+    points = list(undisturbed.chosen(pytestconfig.getoption("--kills"), seed))[part::RANDOM_PARTS]
 
     found = all_differences(points, drivers, undisturbed, tmp_path)
 

@@ -132,7 +132,7 @@ async def serve(statements: Path) -> AsyncIterator[Serve]:
         await wait_until_async(lambda: running.started or task.done(), "the server to start", pause=0.01)
         await service.wait_until_current()
         port = running.servers[0].sockets[0].getsockname()[1]
-        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", timeout=240)
+        client = httpx.AsyncClient(base_url=f"http://127.0.0.1:{port}", verify=False, timeout=240)
         served = RunningServer(service, port, client, running)
 
         async def end() -> None:
