@@ -54,6 +54,7 @@ SLOW = {
     "test_websub.py",
 }
 PUBLISHER = Path(__file__).parent / "publisher"
+SERVERS = {"Process", "QueryService", "served"}  # names of what opens a store or starts a server
 FAMILY = 12  # parameters of a test of the publisher that `make check` runs at most: each is a request to a server
 
 
@@ -83,13 +84,18 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadSco
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark the slow tests and put them first, so that no process works alone at the end; note the store of each test in its report."""
     for item in items:
-        if _store(item) in ELSEWHERE or SLOW & {*item.path.parts}:
+        if _store(item) in ELSEWHERE or SLOW & {*item.path.parts} or _opens_server(item):
             item.add_marker("slow")
     items.sort(key=lambda item: item.get_closest_marker("slow") is None)
     _mark_families(items)
     for item in items:
         if store := _store(item):
             item.user_properties.append((STORE, store))
+
+
+def _opens_server(item: pytest.Item) -> bool:
+    """Return whether the module of *item*, a test of the publisher, opens a store or a server of its own: seconds before its first test."""
+    return PUBLISHER in item.path.parents and isinstance(item, pytest.Function) and bool(SERVERS & vars(item.module).keys())
 
 
 def _mark_families(items: Iterable[pytest.Item]) -> None:
