@@ -135,6 +135,12 @@ COMMANDS = {
         "restore",
         "Restore a backup into an empty data directory, checking every file.",
     ),
+    "upgrade": (
+        "command_line.upgrade",
+        "app",
+        "upgrade",
+        "Upgrade the ledger and the data directory of an older version.",
+    ),
     "keys": ("harvesters.admin.cli", "app", "", "Keys of the admin pages and API."),
     "shapes": ("shapes.cli", "app", "", "SHACL shapes that validate records."),
     "vocabulary": (
@@ -239,7 +245,7 @@ def main() -> None:
         sys.exit(1)
     except (HarvestError, JournalError) as error:
         _err.print(str(error), style="red", markup=False, soft_wrap=True)
-        sys.exit(error.exit_code if isinstance(error, HarvestError) else 1)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ from sqlalchemy.engine import make_url
 from command_line.settings import Settings
 from harvesters.ledger.ledger import Ledger
 from harvesters.notifications.rules import FILE as ALERTS
+from journal import data_format
 from journal.atomic_file import replace_file
 from journal.file_lock import FileLock
 from journal.journal import Journal
@@ -161,8 +162,9 @@ def _originals(settings: Settings, folder: Path, position: int) -> Iterator[tupl
             name = str(path.relative_to(data))
             if path.is_file() and not path.name.endswith((".part", ".body", "lock")) and not _is_later(path, part, position):
                 yield name, path
-    if (data / ALERTS).exists():
-        yield ALERTS, data / ALERTS
+    for name in (ALERTS, data_format.FILE):
+        if (data / name).exists():
+            yield name, data / name
     for path in sorted(settings.sources.glob("*.toml")):
         yield f"sources/{path.name}", path
     for name in (LEDGER, DATABASE_DUMP):

@@ -22,6 +22,7 @@ from harvesters.pipeline.worker_pool import DEFAULT_WORKERS
 from harvesters.runs.run_log import record_line
 from journal import mirror_origin
 from journal import store as shared
+from journal.data_format import check_formats
 from journal.errors import JournalError
 from publisher.limits import read as read_limits
 from publisher.logs import configure_logging
@@ -85,6 +86,7 @@ def check_settings(*, is_base_set: bool, **values: Unpack[SettingValues]) -> Set
     if engine not in ("rust", "reference"):
         raise typer.BadParameter(f"STOCKTAKE_SHAPES_ENGINE is {engine!r}; use rust or reference")
     data = writable_directory(values["data"])
+    check_formats(data)
     demo = is_demo(data, sources)
     return Settings(
         data=data,

@@ -30,6 +30,7 @@ from harvesters.network.response_parsing import load_json
 from harvesters.payloads.rdf_parser import parse_quads
 from journal import mirror_origin
 from journal.atomic_file import replace_file
+from journal.data_format import record_if_new
 from journal.entry import SUFFIX, Entry
 from journal.errors import ChainError, ForkError, JournalError
 from journal.file_lock import AlreadyLockedError, FileLock, describe_holder
@@ -164,6 +165,7 @@ def _timestamp(mirror: Mirror) -> str:
 def _mirror_lock(data: Path) -> Iterator[None]:
     folder = data / "mirror"
     folder.mkdir(parents=True, exist_ok=True)
+    record_if_new(data)
     try:
         lock = FileLock(folder / "lock", wait=False)
     except AlreadyLockedError as error:

@@ -3,13 +3,18 @@
 JournalError
 ├── ChainError           an entry is broken, missing or not the one that its successor names
 │   └── ForkError            another journal has diverged from this one
+├── DataFormatError      the data directory was written by a newer version, or its format file is damaged
 ├── JournalWriteError    the journal cannot be written
 └── ReadOnlyMirrorError  the journal is a mirror
 """
 
+from typing import ClassVar
+
 
 class JournalError(Exception):
-    """Something is wrong with the journal."""
+    """Something is wrong with the journal; *exit_code* is that of a command it ends."""
+
+    exit_code: ClassVar[int] = 1
 
 
 class ChainError(JournalError):
@@ -18,6 +23,12 @@ class ChainError(JournalError):
 
 class ForkError(ChainError):
     """Another journal has diverged from this one: it has another entry, or none, at the same number."""
+
+
+class DataFormatError(JournalError):
+    """A data directory cannot be used by this version; the message says what to do."""
+
+    exit_code = 2
 
 
 class ReadOnlyMirrorError(JournalError):

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -22,14 +23,70 @@ _RETRY_SECONDS = 5.0  # between two attempts to reach a database that does not a
 _FETCH_ROWS = 500  # under a megabyte of compressed descriptions
 
 
+@dataclass(frozen=True, slots=True)
+class Migration:
+    """A step from one revision of the ledger's tables to the next; *description* is a sentence."""
+
+    revision: str
+    description: str
+
+
+def pending_migrations(url: str) -> list[Migration]:
+    """Return the migrations that the ledger at *url* lacks, the oldest first; none if there is no ledger yet.
+
+    Raises SchemaVersionError if a newer version has migrated it, LedgerError if it cannot be read.
+    """
+    parsed = sa.make_url(url)
+    if parsed.get_backend_name() == "sqlite" and not Path(parsed.database or "").exists():
+        return []
+    engine = sa.create_engine(url, connect_args=_connect_args(url, TIMEOUT_SECONDS), poolclass=sa.NullPool)
+    try:
+        with engine.connect() as connection:
+            current = _revision(connection)
+    except sa.exc.DBAPIError as error:
+        raise LedgerError(f"ledger: {root_cause(error)}; nothing was changed") from error
+    return _pending(current) if current else []
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    """Return the revision of the tables, None if there are none yet."""
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return revision
+
+
+def _pending(current: str) -> list[Migration]:
+    # Each file is named after its revision.
+    known = sorted(file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("*_*.py"))
+    if current == known[-1]:
+        return []
+    if current not in known:
+        raise SchemaVersionError(
+            f"ledger: its tables have the revision {current!r}, which this version does not know: a newer version of Stocktake has "
+            "upgraded them. A downgrade is not possible: run that version, or restore a backup from before its upgrade into an empty "
+            "data directory and name an empty database in STOCKTAKE_LEDGER"
+        )
+    scripts = import_module("alembic.script").ScriptDirectory.from_config(_config())
+    later = known[known.index(current) + 1 :]
+    return [Migration(revision, scripts.get_revision(revision).doc) for revision in later]
+
+
+def _config() -> Any:
+    config = import_module("alembic.config").Config()
+    config.set_main_option("script_location", str(_MIGRATIONS))
+    return config
+
+
 class Database:
-    """Open the ledger at *url* (an SQLAlchemy URL) and migrate its schema to this version.
+    """Open the ledger at *url* (an SQLAlchemy URL); create its tables if there are none.
 
     *lock_timeout* is the number of seconds to wait for another process's lock. Every method raises LedgerError if the database is
-    locked, full or not reachable.
+    locked, full or not reachable, and opening raises SchemaVersionError if another version wrote its tables. Those of an older
+    one are migrated if *on_migration* is given, which is called before each migration.
     """
 
-    def __init__(self, url: str, lock_timeout: int = 60) -> None:
+    def __init__(self, url: str, lock_timeout: int = 60, *, on_migration: Callable[[Migration], None] | None = None) -> None:
         try:
             self._engine = sa.create_engine(url, connect_args=_connect_args(url, lock_timeout))
         except (sa.exc.ArgumentError, ImportError) as error:
@@ -43,7 +100,7 @@ class Database:
         if self.is_shared:
             self._check_encoding()
         with _MIGRATION_LOCK:
-            self._migrate()
+            self._migrate(on_migration)
 
     def _check_encoding(self) -> None:
         with self._begin() as connection:
@@ -53,29 +110,37 @@ class Database:
             cure = f"create one with `CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0` and name it in STOCKTAKE_LEDGER"
             raise EncodingError(f"ledger: the database {name!r} has the encoding {encoding}, which cannot hold every text; {cure}")
 
-    def _migrate(self) -> None:
-        """Migrate the schema in one transaction, while other processes wait."""
-        # Each file is named after its revision.
-        known = sorted(file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("*_*.py"))
+    def _migrate(self, on_migration: Callable[[Migration], None] | None) -> None:
+        """Create the tables, or migrate those of an older version: each migration in a transaction of its own."""
         with self._begin() as connection:
-            has_table = sa.inspect(connection).has_table("alembic_version")
-            current = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() if has_table else None
-        if current == known[-1]:
+            current = _revision(connection)
+        if current is None:
+            self._apply("head")
             return
-        if current is not None and current not in known:
+        try:
+            pending = _pending(current)
+            if pending and on_migration is None:
+                raise SchemaVersionError(
+                    f"ledger: its tables are of an older version of Stocktake (revision {current}); back up, stop all other "
+                    "processes, then run `stocktake upgrade`"
+                )
+        except SchemaVersionError:
             self.close()
-            cure = "run the version that created them, or name an empty database in STOCKTAKE_LEDGER"
-            raise SchemaVersionError(
-                f"ledger: its tables have the revision {current!r}, which this version does not know; {cure}"
-            )
+            raise
+        for migration in pending:
+            assert on_migration is not None
+            on_migration(migration)
+            self._apply(migration.revision)
+
+    def _apply(self, revision: str) -> None:
+        """Migrate up to *revision* in one transaction, while other processes wait."""
         # Imported late, since most processes have nothing to migrate.
-        command, config = import_module("alembic.command"), import_module("alembic.config").Config()
-        config.set_main_option("script_location", str(_MIGRATIONS))
+        command, config = import_module("alembic.command"), _config()
         with self._begin() as connection:
             if self._engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")  # the driver begins no transaction for schema changes
             config.attributes["connection"] = connection
-            command.upgrade(config, "head")
+            command.upgrade(config, revision)
 
     def close(self) -> None:
         """Close all connections."""

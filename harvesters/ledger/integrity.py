@@ -12,7 +12,7 @@ import sqlalchemy as sa
 import zstandard
 from sqlalchemy.engine import make_url
 
-from harvesters.errors import HarvestError, LedgerError
+from harvesters.errors import HarvestError, LedgerError, SchemaVersionError
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
@@ -46,6 +46,8 @@ def ledger_faults(url: str, journal: Journal, base: str) -> Iterator[Fault]:
         return
     try:
         ledger = Ledger(url)
+    except SchemaVersionError:
+        raise  # it is no damage; the message has the cure
     except HarvestError as error:
         yield Fault(name, str(error), _LEDGER_CURE)
         return

@@ -18,6 +18,7 @@ from harvesters.network.rate_limit import LocalRateLimiter, RateLimiter
 from harvesters.network.retry import RetryPolicy
 from harvesters.pipeline.collector_processes import Collectors
 from harvesters.pipeline.worker_pool import DEFAULT_WORKERS, WorkerPool
+from journal.data_format import record_if_new
 from journal.errors import JournalWriteError
 from journal.journal import Journal
 from shapes.validate import EngineName
@@ -96,6 +97,7 @@ def open_context(
     *workers* and *dask* choose the executor of the ``WorkerPool``. *collectors* are closed too.
     """
     data.mkdir(parents=True, exist_ok=True)
+    record_if_new(data)
     journal = Journal(data / "journal")
     _recover_journal(journal)
     iris = Iris(base)
