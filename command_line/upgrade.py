@@ -60,5 +60,9 @@ class _Progress:
         """Print the step that begins."""
         self._done += 1
         _err.print(
-            f"Ledger step {self._done} of {self._total}: {migration.description} ...", style="dim", markup=False, highlight=False
+            f"Ledger step {self._done} of {self._total}: {migration.description}",
+            style="dim",
+            markup=False,
+            highlight=False,
+            soft_wrap=True,
         )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from http import HTTPStatus
 from pathlib import Path
+from unicodedata import bidirectional
 from urllib.parse import quote, urlsplit
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
@@ -138,4 +139,7 @@ def _describe_each(reasons: Iterable[Reason]) -> list[Markup]:
 
 def _isolate(name: str) -> str:
     """Return a name or message so that it does not reorder an Arabic sentence around it."""
-    return Markup("<bdi>{}</bdi>").format(name) if current_locale().direction == "rtl" else name
+    if current_locale().direction == "ltr":
+        return name
+    is_rtl = any(bidirectional(char) in ("R", "AL") for char in name)
+    return Markup('<bdi dir="{}">{}</bdi>').format("auto" if is_rtl else "ltr", name)

@@ -99,13 +99,16 @@ async def test_an_incomplete_run_says_why_in_the_language_of_the_request(client:
 
 
 async def test_names_in_an_arabic_reason_are_isolated_and_escaped(client: httpx.AsyncClient, world: Any) -> None:
-    reason = Reason("on_hold_because", {"by": "Ada <b>", "since": "2026-11-27 06:32", "note": "wait"})
+    reason = Reason("on_hold_because", {"by": "Ada <b>", "since": "2026-11-27 06:32", "note": "انتظر"})
     run = world.held((staged("a", Outcome.NEW),), reason=reason)
     await sign_in(client, world.tokens["read"])
 
     page = await client.get(f"/admin/page/runs/{run.id}", headers={"Accept-Language": "ar"})
 
-    assert "علّق <bdi>Ada &lt;b&gt;</bdi> المصدر منذ <bdi>2026-11-27 06:32</bdi> UTC: <bdi>wait</bdi>" in page.text
+    name, time, note = (f'<bdi dir="{direction}">{text}</bdi>' for direction, text in (
+        ("ltr", "Ada &lt;b&gt;"), ("ltr", "2026-11-27 06:32"), ("auto", "انتظر"),
+    ))
+    assert f"علّق {name} المصدر منذ {time} UTC: {note}" in page.text
 
 
 async def test_a_refused_decision_says_why_in_the_language_of_the_request(client: httpx.AsyncClient, world: Any) -> None:

@@ -80,7 +80,7 @@ def test_reasons_of_older_runs_become_codes_with_values(ledger: Ledger, tmp_path
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0006'")
     engine.dispose()
 
-    migrated = Ledger(url).run(run.id)
+    migrated = Ledger(url, on_migration=lambda _: None).run(run.id)
 
     assert migrated is not None
     assert migrated.incomplete_reason == Reason("other", {"text": "page 3 is broken"})

@@ -204,9 +204,3 @@ def _create_operator_actions() -> None:
         sa.Column("revoked", sa.DateTime),
         sa.Column("last_used", sa.DateTime),
     )
-
-
-def downgrade() -> None:
-    """Drop the tables."""
-    for table in reversed(_TABLES):
-        op.drop_table(table)

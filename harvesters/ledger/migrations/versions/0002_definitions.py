@@ -21,8 +21,3 @@ def upgrade() -> None:
         sa.Column("text", sa.Text, nullable=False),
     )
     op.create_index("definition_by_source", "definition", ["source"])
-
-
-def downgrade() -> None:
-    """Drop the table."""
-    op.drop_table("definition")

@@ -24,8 +24,3 @@ def upgrade() -> None:
         sa.Column("page", sa.BigInteger),
         sa.Column("statements", sa.LargeBinary),
     )
-
-
-def downgrade() -> None:
-    """Drop the table."""
-    op.drop_table("undo")

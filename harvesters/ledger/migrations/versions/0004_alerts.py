@@ -47,9 +47,3 @@ def upgrade() -> None:
         sa.Column("by", sa.String, nullable=False),
         sa.Column("reason", sa.Text, nullable=False),
     )
-
-
-def downgrade() -> None:
-    """Drop the tables."""
-    for table in ("silence", "alert", "outbox"):
-        op.drop_table(table)

@@ -23,10 +23,3 @@ def upgrade() -> None:
     )
     op.create_index("ix_run_log_run", "run_log", ["run"])
     op.add_column("run", sa.Column("responses", sa.Text))
-
-
-def downgrade() -> None:
-    """Drop the column and the table."""
-    with op.batch_alter_table("run") as batch:
-        batch.drop_column("responses")
-    op.drop_table("run_log")

@@ -12,9 +12,3 @@ down_revision = "0005"
 def upgrade() -> None:
     """Add the column."""
     op.add_column("definition", sa.Column("before", sa.String))
-
-
-def downgrade() -> None:
-    """Drop the column."""
-    with op.batch_alter_table("definition") as batch:
-        batch.drop_column("before")

@@ -30,7 +30,3 @@ def _split(reason: dict[str, Any]) -> list[dict[str, Any]]:
     if reason["code"] == "incomplete":
         return [{**reason, "code": "other"}, _NO_DELETIONS]
     return [reason, _NO_DELETIONS] if reason["code"] == "short" else [reason]
-
-
-def downgrade() -> None:
-    """Do nothing: the texts of earlier versions cannot be restored from the codes."""
