@@ -33,7 +33,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "shapes": ({"batch", "examples", "result"}, {"engines", "rules"}, {"validate"}, {"cli"}),
     "journal": (
         {"errors", "outage", "atomic_file", "file_lock"},
-        {"entry", "mirror_origin", "store"},
+        {"data_format", "entry", "mirror_origin", "store"},
         {"row_counts", "verification"},
         {"journal"},
         {"integrity"},
