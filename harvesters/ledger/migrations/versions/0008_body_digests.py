@@ -12,9 +12,3 @@ down_revision = "0007"
 def upgrade() -> None:
     """Add the column."""
     op.add_column("validator", sa.Column("digest", sa.String))
-
-
-def downgrade() -> None:
-    """Drop the column."""
-    with op.batch_alter_table("validator") as batch:
-        batch.drop_column("digest")
