@@ -192,6 +192,8 @@ def _coverage(tails: Tails, parts: list[Part], context: StatementContext, resour
     tails += [p.WHOLE + iri_or_literal(whole) for whole in resource.part_of]
     if resource.access_rights:
         tails.append(_cached_iri(p.RIGHTS, resource.access_rights))
+    if resource.frequency:
+        tails.append(_cached_iri(p.FREQUENCY, resource.frequency))
     for number, period in enumerate(resource.periods, 1):
         parts.append(_period(tails, f"<{context.record}#period-{number}> ", period))
     for number, file in enumerate(resource.files, 1):

@@ -158,6 +158,7 @@ class Resource:
     periods: tuple[Period, ...] = ()  # what the resource is about
     conforms_to: tuple[str, ...] = ()  # web addresses, or names, of standards
     access_rights: str | None = None
+    frequency: str | None = None  # how often the resource is updated: an IRI, or the source's text
     files: tuple[File, ...] = ()
     related: tuple[str, ...] = ()  # IRIs of other resources of ours
     part_of: tuple[str, ...] = ()  # IRIs of the wholes, or their titles if the source gives no key

@@ -53,7 +53,8 @@ _PERIODS = ("temporal_coverage", "temporal")
 # The place that a package is about, else its country. The portal's own country (eu_country) is neither.
 _PLACES, _COUNTRIES = ("countries", "spatial_text", "spatial", "spatial_coverage"), ("country", "country_code")
 _PLACE_IRIS = ("spatial_uri",)
-_THEMES, _STANDARDS, _RIGHTS = ("theme", "themes"), ("conforms_to",), ("access_rights",)
+_THEMES, _STANDARDS = ("theme", "themes"), ("conforms_to",)
+_RIGHTS, _FREQUENCY = ("access_rights",), ("frequency", "accrual_periodicity")
 _POINTS = ("spatial_centroid", "spatial")
 _ISSUED = ("issued", "dcat_issued", "metadata_created")
 _MODIFIED = ("modified", "dcat_modified", "metadata_modified")
@@ -65,7 +66,7 @@ _KINDS, _LEADS = ("lead_type", "publisher_type"), ("publisher_name",)
 _ROLES = ((Role.PARTNER, ("partners", "partner")), (Role.FUNDER, ("funders", "funder")))
 _ACTIVITIES, _SORTS = ("activity_types", "activity_type"), ("dcat_type", "type")
 _KNOWN_KEYS = frozenset(("publisher", "lead_country", "status", "coverage", "author", "creator")).union(
-    _PERIOD_START, _PERIOD_END, _PERIODS, _PLACES, _PLACE_IRIS, _THEMES, _STANDARDS, _RIGHTS,
+    _PERIOD_START, _PERIOD_END, _PERIODS, _PLACES, _PLACE_IRIS, _THEMES, _STANDARDS, _RIGHTS, _FREQUENCY,
     _LINES, _GOALS, _TARGETS, _START, _END, _COUNTRIES, _POINTS, _ISSUED, _MODIFIED, _IDENTIFIERS, _PAGES, _LANGUAGES, _LICENCES,
     _KINDS, _LEADS, *(names for _, names in _ROLES), _ACTIVITIES, _SORTS,
 )  # fmt: skip
@@ -113,6 +114,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
             periods=tuple(_periods(fields)),
             conforms_to=tuple(_texts(fields, _STANDARDS)),
             access_rights=_first_text(fields, _RIGHTS) or None,
+            frequency=_first_text(fields, _FREQUENCY) or None,
             files=tuple(_files(package, tag)),
             **_class_fields(kind, fields, lexicon),
         )

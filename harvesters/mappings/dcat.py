@@ -89,6 +89,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Gra
             periods=tuple(_periods(graph_reader)),
             conforms_to=tuple(graph_reader.words(iri("dct:conformsTo"))),
             access_rights=graph_reader.first(iri("dct:accessRights")),
+            frequency=graph_reader.first(iri("dct:accrualPeriodicity")),
             files=tuple(_files(graph_reader)),
             related=unique_urls(graph_reader.links(*_RELATED)),
             part_of=unique_urls(graph_reader.links(*_WHOLES)),

@@ -139,6 +139,7 @@ class RecordMapper:
             "periods": tuple(self._periods()),
             "conforms_to": remote.values(f"{DCT}conformsTo"),
             "access_rights": remote.first(f"{DCT}accessRights"),
+            "frequency": remote.first(f"{DCT}accrualPeriodicity"),
             "files": tuple(self._files()),
             "related": remote.values(f"{DCT}relation"),
             "part_of": remote.values(f"{DCT}isPartOf"),

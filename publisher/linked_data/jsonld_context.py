@@ -140,6 +140,8 @@ TERMS = (
     TermDefinition("conformsToName", "dct:conformsTo", S),
     TermDefinition("accessRights", "dct:accessRights", L),
     TermDefinition("accessRightsText", "dct:accessRights", ValueKind.STRING),
+    TermDefinition("accrualPeriodicity", "dct:accrualPeriodicity", L),
+    TermDefinition("accrualPeriodicityText", "dct:accrualPeriodicity", ValueKind.STRING),
     TermDefinition("distribution", "dcat:distribution", LS, nested=True),
     TermDefinition("accessUrl", "dcat:accessURL", L),
     TermDefinition("downloadUrl", "dcat:downloadURL", L),

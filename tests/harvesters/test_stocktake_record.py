@@ -71,6 +71,7 @@ def common(iris: Iris) -> dict[str, Any]:
         "periods": (Period("1990", "1999"), Period("2001")),
         "conforms_to": ("https://k.example/standard",),
         "access_rights": "Open to all",
+        "frequency": "R/P1Y",
         "files": (File("https://k.example/a", "https://k.example/a.csv", Text("Table", "en"), "text/csv", "https://k.example/l"),),
         "part_of": ("https://k.example/whole",),
         "subjects": (Text("water", "en"),),

@@ -131,6 +131,7 @@ THINGS: tuple[Resource, ...] = (
         periods=(Period("1990", "1999"),),
         files=(File("https://example.org/report", "https://example.org/report.pdf", Text("As PDF", "en"), "application/pdf"),),
         access_rights="Open to all",
+        frequency="R/P1Y",
     ),
     *(plain(number) for number in range(120)),
 )

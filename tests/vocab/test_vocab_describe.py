@@ -80,6 +80,7 @@ COMMON = {
     "periods": st.lists(st.builds(Period, st.none() | dates, st.none() | dates), max_size=2).map(tuple),
     "conforms_to": many(webs),
     "access_rights": st.none() | webs,
+    "frequency": st.none() | webs,
     "files": st.lists(st.builds(File, maybe, maybe, st.none() | texts, maybe, maybe), max_size=2).map(tuple),
     "part_of": many(webs),
 }
