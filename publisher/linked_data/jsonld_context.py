@@ -141,7 +141,6 @@ TERMS = (
     TermDefinition("accessRights", "dct:accessRights", L),
     TermDefinition("accessRightsText", "dct:accessRights", ValueKind.STRING),
     TermDefinition("accrualPeriodicity", "dct:accrualPeriodicity", L),
-    TermDefinition("accrualPeriodicityText", "dct:accrualPeriodicity", ValueKind.STRING),
     TermDefinition("distribution", "dcat:distribution", LS, nested=True),
     TermDefinition("accessUrl", "dcat:accessURL", L),
     TermDefinition("downloadUrl", "dcat:downloadURL", L),
