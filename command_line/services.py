@@ -38,7 +38,7 @@ from harvesters.commands.terminal import notification_channels
 from harvesters.mirror import LARGEST, follow, sync
 from journal import mirror_origin
 from publisher.pages.branding import DEMO_NAME, NAME
-from publisher.portal.source_preview import MEMORY, PreviewRunner
+from publisher.portal.source_preview import EXPLANATIONS, MEMORY, PreviewRunner
 from publisher.store.query_service import QueryService
 
 PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
@@ -124,7 +124,8 @@ def preview_runner(settings: Settings) -> PreviewRunner:
         (*command_line(["sources", "preview", "-", "--json", f"--memory={MEMORY}"]),),
         strict.environment(),
         check_command=(*command_line(["preflight", f"--memory={MEMORY >> 21}", "--seconds=30", "--max-size=16"]),),
-        check_environment=replace(strict, ledger=settings.ledger).environment(),
+        check_environment=(environment := replace(strict, ledger=settings.ledger).environment()),
+        explainer=PreviewRunner((), {}, check_command=(*command_line(["explain"]),), check_environment=environment, quota=EXPLANATIONS),
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -35,6 +36,7 @@ from shapes.validate import EngineName
 from vocab.iris import Iris
 
 _CONTEXT = 120  # bytes before and after a value that are shown
+_MAIL = re.compile(r"[^\s\"'<>,;@]{0,64}@[^\s\"'<>,;@]{0,64}")
 _MAX_BODY = 64 << 20  # bytes of a response in which a value is looked for
 _ERRORS = (*MAPPING_ERRORS, ParseError)
 
@@ -299,9 +301,13 @@ def find_value(body: bytes, value: str, key: str) -> Place | None:
             if (offset := _find_word(body, needle, begin)) >= 0:
                 end = offset + len(needle)
                 before, after = body[max(offset - _CONTEXT, 0) : offset], body[end : end + _CONTEXT]
-                shown = (text.decode("utf-8", "replace") for text in (before, body[offset:end], after))
-                return Place(offset, len(needle), *shown)
+                return Place(offset, len(needle), _excerpt(before), body[offset:end].decode("utf-8", "replace"), _excerpt(after))
     return None
+
+
+def _excerpt(text: bytes) -> str:
+    """Return text around a value, without mail addresses: they may be those of persons."""
+    return _MAIL.sub("[...]", text.decode("utf-8", "replace"))
 
 
 def _find_word(body: bytes, needle: bytes, start: int) -> int:

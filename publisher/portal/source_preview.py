@@ -17,6 +17,7 @@ from publisher.errors import QuotaExceeded, StoreBusy
 SECONDS = 60.0  # after which the process is ended, whatever it does
 MEMORY = 4 << 30  # bytes of addresses: libraries map much more than they use
 MOST_PREVIEWS, WINDOW = 5, 600.0  # tries of one client, in so many seconds
+EXPLANATIONS = 30  # explanations of statements for one client, in as many
 _CLIENTS = 10_000  # remembered at once; the one that was quiet longest goes first
 _LARGEST = 1 << 20  # bytes of an answer that is read
 
@@ -47,7 +48,8 @@ class PreviewOutcome:
 @dataclass(slots=True)
 class PreviewRunner:
     """Preview source definitions by *command*, which reads one from standard input and writes JSON, and check feeds by *check_command*,
-    which reads one from standard input; *clock* is monotonic. An empty command does nothing.
+    which reads one from standard input; *clock* is monotonic. A client has *quota* runs in WINDOW. *explainer* has the command that
+    explains statements, if there is one.
     """
 
     command: tuple[str, ...]
@@ -56,6 +58,8 @@ class PreviewRunner:
     clock: Callable[[], float] = time.monotonic
     check_command: tuple[str, ...] = ()
     check_environment: Mapping[str, str] = field(default_factory=dict)
+    quota: int = MOST_PREVIEWS
+    explainer: PreviewRunner | None = None
     _busy: bool = field(default=False, init=False)
     _had: dict[str, list[float]] = field(default_factory=dict, init=False)
 
@@ -78,9 +82,9 @@ class PreviewRunner:
         now = self.clock()
         times = [at for at in self._had.pop(client, []) if now - at < WINDOW]
         self._had[client] = times
-        if len(times) >= MOST_PREVIEWS:
+        if len(times) >= self.quota:
             wait = int(times[0] + WINDOW - now) + 1
-            raise QuotaExceeded(f"Your address has run {MOST_PREVIEWS} previews in {WINDOW / 60:g} minutes", wait)
+            raise QuotaExceeded(f"Your address has run {self.quota} previews in {WINDOW / 60:g} minutes", wait)
         times.append(now)
         if len(self._had) > _CLIENTS:
             self._had.pop(next(iter(self._had)))
@@ -102,11 +106,11 @@ async def _limited_output(command: tuple[str, ...], environment: Mapping[str, st
     """Return what a process writes. After *seconds* it is killed with all its children, and TimeoutError is raised."""
     pipe, none = asyncio.subprocess.PIPE, asyncio.subprocess.DEVNULL
     process = await asyncio.create_subprocess_exec(
-        *command, stdin=pipe, stdout=pipe, stderr=none, env=dict(environment), start_new_session=True
+        *command, stdin=pipe if data else none, stdout=pipe, stderr=none, env=dict(environment), start_new_session=True
     )
     try:
         async with asyncio.timeout(seconds):
-            output, _ = await process.communicate(data)
+            output, _ = await process.communicate(data or None)
         return output
     finally:
         if process.returncode is None:

@@ -35,6 +35,7 @@ PAGES = [
     "/registries",
     "/join",
     "/validate",
+    "/explain",
     "/search",
     "/topics",
     "/data",

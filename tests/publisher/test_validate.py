@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
+from publish_fixture import session_loop
 
 from command_line.services import preview_runner
 from command_line.settings import Settings
@@ -44,6 +45,7 @@ def visitor(service, runner: PreviewRunner | None) -> httpx.AsyncClient:
     )
 
 
+@session_loop
 async def test_result_is_a_page_in_the_language_of_the_visitor(service):
     async with visitor(service, checker(ECHO, orjson.dumps(REPORT).decode())) as client:
         page = await client.post("/validate", files={"file": ("a.csv", b"id\n1")}, headers={"Accept": "text/html", "Accept-Language": "fr"})
@@ -55,6 +57,7 @@ async def test_result_is_a_page_in_the_language_of_the_visitor(service):
     assert "<script>" not in page.text.split("<main")[1]
 
 
+@session_loop
 @pytest.mark.parametrize(
     ("accept", "name", "media"),
     [("application/json", "json", "application/json"), ("application/sarif+json", "sarif", "application/sarif+json"),
@@ -68,6 +71,7 @@ async def test_format_of_the_result_is_negotiated(service, accept, name, media):
     assert answer.text == repr(([f"--format={name}", "--as=csv", "--name=feed.csv", "--", "-"], b"id,title\n1,A"))
 
 
+@session_loop
 async def test_address_is_passed_on_and_never_read_as_an_option(service):
     async with visitor(service, checker(ARGUMENTS)) as client:
         fine = await client.post("/validate", data={"url": "https://registry.example/feed"}, headers={"Accept": "application/json"})
@@ -77,6 +81,7 @@ async def test_address_is_passed_on_and_never_read_as_an_option(service):
     assert odd.status_code == 400
 
 
+@session_loop
 @pytest.mark.parametrize(
     ("query", "headers", "status"),
     [("?as=docx", {}, 400), ("?source=nobody", {}, 400), ("", {"Sec-Fetch-Site": "cross-site"}, 403), ("", {"Accept": "image/png"}, 406)],
@@ -88,6 +93,7 @@ async def test_what_cannot_be_checked_is_refused(service, query, headers, status
     assert answer.status_code == status
 
 
+@session_loop
 async def test_check_without_a_result_says_so(service):
     async with visitor(service, checker("pass")) as client:
         page = await client.post("/validate", content=b"x", headers={"Content-Type": "text/csv", "Accept": "text/html"})
@@ -97,6 +103,7 @@ async def test_check_without_a_result_says_so(service):
     assert data.status_code == 422
 
 
+@session_loop
 async def test_client_has_so_many_checks_in_a_window(service):
     async with visitor(service, checker("pass")) as client:
         statuses = [(await client.post("/validate?as=csv", content=b"x")).status_code for _ in range(MOST_PREVIEWS + 1)]
@@ -104,6 +111,7 @@ async def test_client_has_so_many_checks_in_a_window(service):
     assert statuses == [422] * MOST_PREVIEWS + [429]
 
 
+@session_loop
 async def test_page_without_a_runner_names_the_command(service):
     async with visitor(service, None) as client:
         page = await client.get("/validate", headers={"Accept": "text/html"})

@@ -185,6 +185,13 @@ def test_other_iris_are_refused(iri: str) -> None:
         parse_iri(iri, BASE)
 
 
+def test_excerpt_around_a_value_has_no_mail_address() -> None:
+    place = find_value(b'{"id": "k", "mail": "jane.doe@example.org", "t": "One", "m2": "x@y.example"}', "One", "k")
+
+    assert place is not None
+    assert (place.before, place.after) == ('{"id": "k", "mail": "[...]", "t": "', '", "m2": "[...]"}')
+
+
 def test_value_is_found_in_the_spelling_of_its_format() -> None:
     places = [find_value(body, "A & é", "k") for body in (b"<k>A &amp; \xc3\xa9</k>", b'{"k": "A & \\u00e9"}', b"nothing")]
 

@@ -1,0 +1,76 @@
+"""The page `/explain`: what the command finds, as a page, JSON and Turtle."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import httpx
+import orjson
+import pytest
+from publish_fixture import session_loop
+
+from publisher.app import SiteOptions, create_app
+from publisher.portal.source_preview import PreviewRunner
+
+FOUND = {
+    "record": "https://x.example/record/demo/a%2F1", "source": "demo", "key": "a/1", "run": "demo.1", "started": "2026-03-01T12:00:00Z",
+    "mapping": "fields", "rules": "abc", "note": "", "history": [{"run": "demo.1", "started": "2026-03-01T12:00:00Z", "outcome": "new"}],
+    "request": {"url": "https://r.example/?a=1&b=2", "status": 200, "media_type": "", "file": "demo/demo.1.warc.gz", "offset": 12345,
+                "length": 9, "size": 10, "digest": "ff00"},
+    "statements": [
+        {"statement": "<a> <b> <script>", "origin": "source", "fields": ["na<me"], "value": "",
+         "place": {"offset": 3, "length": 2, "before": "<i>", "value": "A&B", "after": "</i>"}},
+        {"statement": "<a> <c> 1", "origin": "ours", "fields": [], "value": "", "place": None},
+    ],
+}  # fmt: skip
+ECHO = "import sys; sys.stdout.write(sys.argv[1])"
+ARGUMENTS = "import sys; sys.stdout.write(repr(sys.argv[1:]))"
+
+
+def visitor(service, code: str, *arguments: str) -> httpx.AsyncClient:
+    explainer = PreviewRunner((), {}, check_command=(sys.executable, "-c", code, *arguments), check_environment=dict(os.environ), quota=3)
+    app = create_app(service, site=SiteOptions(preview_runner=PreviewRunner((), {}, explainer=explainer)))
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
+
+
+@session_loop
+async def test_value_is_highlighted_in_its_bytes(service):
+    async with visitor(service, ECHO, orjson.dumps(FOUND).decode()) as client:
+        page = await client.get("/explain?iri=/record/demo/a", headers={"Accept": "text/html", "Accept-Language": "es"})
+
+    assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
+    main = page.text.split("<main")[1]
+    for text in ("&lt;i&gt;<mark>A&amp;B</mark>&lt;/i&gt;", "na&lt;me", "de la fuente", "ninguna fuente", "ff00", "/record/demo/a%2F1"):
+        assert text in main
+    assert "<script>" not in main
+
+
+@session_loop
+@pytest.mark.parametrize(("accept", "name"), [("application/json", "json"), ("text/turtle", "turtle")])
+async def test_data_are_negotiated_and_an_iri_is_never_an_option(service, accept, name):
+    async with visitor(service, ARGUMENTS) as client:
+        answer = await client.get("/explain", params={"iri": "--help", "property": "title"}, headers={"Accept": accept})
+
+    assert answer.headers["content-type"].startswith(accept)
+    assert answer.text == repr([f"--format={name}", "--", "--help", "title"])
+
+
+@session_loop
+async def test_unknown_record_is_404_and_too_many_requests_429(service):
+    async with visitor(service, "pass") as client:
+        page = await client.get("/explain?iri=/record/demo/b", headers={"Accept": "text/html"})
+        data = [(await client.get("/explain?iri=/record/demo/b", headers={"Accept": "application/json"})).status_code for _ in range(3)]
+
+    assert page.status_code == 404
+    assert "nothing to explain" in page.text
+    assert data == [404, 404, 429]
+
+
+@session_loop
+async def test_server_without_the_command_shows_the_form(service):
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app=create_app(service)), base_url="http://stocktake.test") as client:
+        page = await client.get("/explain", headers={"Accept": "text/html"})
+
+    assert page.status_code == 200
+    assert 'name="property"' in page.text
