@@ -57,7 +57,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/prizes.{suffix}": ("/prizes.json",),
     "/join": ("/join",),
     "/validate": ("/validate",),
-    "/explain": ("/explain", "/explain?iri=/record/demo/a"),
+    "/explain": ("/explain",),
     "/matrix/counts": ("/matrix/counts",),
     "/matrix/counts.{suffix}": ("/matrix/counts.json",),
     "/search": ("/search", "/search?q=clinics"),
