@@ -50,7 +50,7 @@ async def explain(
         name = "turtle" if chosen is _TURTLE else "json"
         output = await explainer.check((f"--format={name}", "--", iri, property), b"", client_key(request.scope))
     headers = {"Cache-Control": "no-store", "Vary": "Accept"}
-    if chosen is not HTML:
+    if chosen is not HTML and iri:
         if not output:
             raise HTTPProblem(HTTPStatus.NOT_FOUND, _NOTHING)
         return Response(output, media_type=chosen.media, headers=headers)
