@@ -127,7 +127,7 @@ def _make_release(settings: PublisherSettings, keep: int, json: bool) -> Release
     object_store.download(settings.data)
     result = build_release(settings.data, iris, now, lambda step: _err.print(f"{step} ...", style="dim"), demo=settings.demo)
     object_store.upload(settings.data, result.number)
-    release_stores.keep_current(settings.data, result, iris)
+    release_stores.copy_current(settings.data, result, iris)
     gone = retention.apply_retention(folder, keep, now)
     release_stores.remove_stores(settings.data, (old_release.number for old_release in list_releases(folder) if not old_release.withdrawn))
     if json:

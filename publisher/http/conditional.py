@@ -29,7 +29,7 @@ SAFE_METHODS = ("GET", "HEAD")
 
 
 def entity_tag(snapshot: Snapshot, request_key: bytes) -> str:
-    """Return the entity tag of a response from *generation*; *request_key* identifies query, format and dataset.
+    """Return the entity tag of a response from *snapshot*; *request_key* identifies query, format and dataset.
 
     The tag is weak: another evaluation may label blank nodes differently.
     """
@@ -52,8 +52,8 @@ def matches_etag(headers: Mapping[str, str], *etags: str) -> bool:
 
     Weak and strong tags count as the same (section 13.1.2).
     """
-    known = headers.get("if-none-match", "")
-    return known.strip() == "*" or not {etag.removeprefix("W/") for etag in etags}.isdisjoint(_TAG.findall(known))
+    sent = headers.get("if-none-match", "")
+    return sent.strip() == "*" or not {etag.removeprefix("W/") for etag in etags}.isdisjoint(_TAG.findall(sent))
 
 
 def is_not_modified(headers: Mapping[str, str], *etags: str, modified: float | None) -> bool:
@@ -77,8 +77,8 @@ def evaluate_conditions(method: str, headers: Mapping[str, str], etag: str, snap
             return None
         return HTTPStatus.NOT_MODIFIED if method in SAFE_METHODS else HTTPStatus.PRECONDITION_FAILED
     since = parse_http_date(headers.get("if-modified-since")) if method in SAFE_METHODS else None
-    known = since is not None and last_modified(snapshot) is not None and snapshot.modified <= since
-    return HTTPStatus.NOT_MODIFIED if known else None
+    is_current = since is not None and last_modified(snapshot) is not None and snapshot.modified <= since
+    return HTTPStatus.NOT_MODIFIED if is_current else None
 
 
 def parse_http_date(date: str | None) -> float | None:
@@ -105,14 +105,14 @@ class ETagMiddleware:
         """Pass the request to the app."""
         if scope["type"] != "http" or scope["method"] not in SAFE_METHODS:
             return await self._app(scope, receive, send)
-        waiting: list[Message] = []
+        start_messages: list[Message] = []
 
         async def sending(message: Message) -> None:
             if message["type"] == "http.response.start" and _needs_etag(message):
-                waiting.append(message)
+                start_messages.append(message)
                 return
-            if waiting:
-                start = waiting.pop()
+            if start_messages:
+                start = start_messages.pop()
                 if not message.get("more_body", False):
                     message = _set_etag(scope, start, message)
                 await send(start)
@@ -152,7 +152,7 @@ def send_file(request: Request, path: Path, media: str, headers: Mapping[str, st
     return Response(status_code=HTTPStatus.NOT_MODIFIED, headers=remaining)
 
 
-_ONE = re.compile(r"\s*+bytes\s*+=\s*+(\d{0,18})\s*+-\s*+(\d{0,18})\s*+\Z", re.IGNORECASE | re.ASCII)
+_SINGLE_RANGE = re.compile(r"\s*+bytes\s*+=\s*+(\d{0,18})\s*+-\s*+(\d{0,18})\s*+\Z", re.IGNORECASE | re.ASCII)
 
 
 class RangeNotSatisfiable(Exception):
@@ -168,7 +168,7 @@ def parse_range(range_header: str | None, if_range: str | None, etag: str, size:
     >>> parse_range("bytes=2-5", None, '"x"', 10), parse_range("bytes=-3", None, '"x"', 10), parse_range("bytes=4-", '"y"', '"x"', 10)
     (range(2, 6), range(7, 10), None)
     """
-    match = _ONE.match(range_header or "")
+    match = _SINGLE_RANGE.match(range_header or "")
     if match is None or match[0].rstrip().endswith("=-") or (if_range is not None and if_range.strip() != etag):
         return None
     if not match[1] and not match[2]:

@@ -32,7 +32,7 @@ class FreshnessMiddleware:
         self._snapshot_number: int | None = None  # the snapshot whose source statuses are cached
         self._statuses: dict[str, SourceStatus] = {}
         self._counts = ""
-        self._until: datetime | None = None
+        self._valid_until: datetime | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request to the app and add the headers."""
@@ -64,10 +64,10 @@ class FreshnessMiddleware:
     async def _freshness(self, parts: list[str]) -> Headers:
         now = clock()
         number = self._service.current.number
-        if self._snapshot_number != number or (self._until is not None and now >= self._until):
+        if self._snapshot_number != number or (self._valid_until is not None and now >= self._valid_until):
             self._statuses = await source_statuses(self._service)
             self._counts = ", ".join(f"{state.value}={count}" for state, count in count_by_state(self._statuses, now).items())
-            self._snapshot_number, self._until = number, next_status_change(self._statuses, now)
+            self._snapshot_number, self._valid_until = number, next_status_change(self._statuses, now)
         segment = _SOURCE_SEGMENT.get(parts[0])
         status = self._statuses.get(parts[segment]) if segment is not None and len(parts) > segment else None
         if status is None:

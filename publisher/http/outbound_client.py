@@ -1,4 +1,4 @@
-"""The HTTP client for requests to other hosts; it refuses private networks.
+"""The HTTP client for requests to other hosts; it rejects private networks.
 
 The host is resolved once, all its addresses must be public, and the connection goes to the address that was checked.
 """
@@ -30,7 +30,7 @@ async def resolve_host(host: str, port: int) -> list[str]:
 
 class _PublicAddressBackend(httpcore.AsyncNetworkBackend):
     def __init__(self, allow: frozenset[str], resolve: Resolve) -> None:
-        self._allow, self._resolve, self._dial = allow, resolve, httpcore.AnyIOBackend()
+        self._allow, self._resolve, self._backend = allow, resolve, httpcore.AnyIOBackend()
 
     async def connect_tcp(
         self,
@@ -48,7 +48,7 @@ class _PublicAddressBackend(httpcore.AsyncNetworkBackend):
         if not addresses or (private and host not in self._allow):
             reason = f"has the private address {', '.join(private)}" if private else "has no address"
             raise PrivateAddressError(f"{host} {reason}; add it to STOCKTAKE_ALLOW_HOSTS if you trust it")
-        return await self._dial.connect_tcp(addresses[0], port, timeout, local_address, socket_options)
+        return await self._backend.connect_tcp(addresses[0], port, timeout, local_address, socket_options)
 
     async def sleep(self, seconds: float) -> None:
         await asyncio.sleep(seconds)

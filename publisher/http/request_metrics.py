@@ -41,7 +41,7 @@ class RequestMetricsMiddleware:
         """Pass the request on, and count it when its response has ended."""
         if scope["type"] != "http":
             return await self._app(scope, receive, send)
-        status, began = 500, time.perf_counter()
+        status, started = 500, time.perf_counter()
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -55,4 +55,4 @@ class RequestMetricsMiddleware:
             first = scope["path"].split("/", 2)[1].partition(".")[0]
             path = f"/{first if first in self._paths else 'other'}"
             self._metrics.requests.labels(path, str(status)).inc()
-            self._metrics.seconds.labels(path).observe(time.perf_counter() - began)
+            self._metrics.seconds.labels(path).observe(time.perf_counter() - started)

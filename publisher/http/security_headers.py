@@ -49,7 +49,7 @@ class SecurityMiddleware:
     """
 
     def __init__(self, app: ASGIApp, budget: RateLimiter, url: str = "") -> None:
-        self._app, self._budget, self._url = app, budget, url
+        self._app, self._rate_limiter, self._url = app, budget, url
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request to the app, or reject it."""
@@ -57,27 +57,28 @@ class SecurityMiddleware:
             return await self._app(scope, receive, send)
         if self._url:
             scope = with_public_host(scope, self._url)
-        started, bounded = False, _LimitedBody(receive)
+        started, body = False, _LimitedBody(receive)
 
         async def sending(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                self._mark(scope, MutableHeaders(raw=message.setdefault("headers", [])))
+                self._set_headers(scope, MutableHeaders(raw=message.setdefault("headers", [])))
             await send(message)
 
         try:
             _check_size(scope)
-            await self._app(scope, bounded, sending)
-        except _RequestRejected as stop:
-            if stop.status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
-                await bounded.drain()
+            await self._app(scope, body, sending)
+        except _RequestRejected as rejection:
+            if rejection.status is HTTPStatus.REQUEST_ENTITY_TOO_LARGE:
+                await body.drain()
             if not started:
-                await problem_response(stop.status, stop.status.phrase, str(stop), {"Connection": "close"})(scope, receive, sending)
+                response = problem_response(rejection.status, rejection.status.phrase, str(rejection), {"Connection": "close"})
+                await response(scope, receive, sending)
         except ClientDisconnect:
             pass  # the client disconnected before its request was complete
 
-    def _mark(self, scope: Scope, headers: MutableHeaders) -> None:
+    def _set_headers(self, scope: Scope, headers: MutableHeaders) -> None:
         for name, value in _HEADERS.items():
             headers.setdefault(name, value)
         if self._url and (location := own_path(headers.get("location", ""), self._url)):
@@ -86,8 +87,8 @@ class SecurityMiddleware:
             headers.setdefault("Strict-Transport-Security", _HSTS)
         if scope["path"].startswith(_QUERY_PATHS):
             client = client_key(scope)
-            account = self._budget.account(client)
-            for name, value in (account.headers() if account else {}).items():
+            rate_limit = self._rate_limiter.status(client)
+            for name, value in (rate_limit.headers() if rate_limit else {}).items():
                 headers[name] = value
             if "trailer" not in headers:
                 headers.setdefault(COST, "0.000")
@@ -109,14 +110,14 @@ class _LimitedBody:
     def __init__(self, receive: Receive) -> None:
         self._receive = receive
         self._size, self._ended = 0, False
-        self._until: float | None = None
+        self._deadline: float | None = None
 
     async def __call__(self) -> Message:
         if self._ended:
             return await self._receive()
-        self._until = self._until or asyncio.get_running_loop().time() + BODY_TIMEOUT
+        self._deadline = self._deadline or asyncio.get_running_loop().time() + BODY_TIMEOUT
         try:
-            async with asyncio.timeout_at(self._until):
+            async with asyncio.timeout_at(self._deadline):
                 message = await self._receive()
         except TimeoutError as error:
             raise _RequestRejected(

@@ -63,22 +63,22 @@ class Exporter:
                 return
 
     async def _run_one(self, export: Export) -> None:
-        task = asyncio.ensure_future(self._work(export))
+        task = asyncio.ensure_future(self._execute(export))
         self._current = (export.id, task)
         try:
             await asyncio.wait({task})
         except asyncio.CancelledError:
             task.cancel()
             await asyncio.wait({task})
-            if (left := self.exports.get(export.id)) and left.state is ExportState.RUNNING:
-                self.exports.save(replace(left, state=ExportState.QUEUED, tries=left.tries - 1))  # does not count as an attempt
+            if (unfinished := self.exports.get(export.id)) and unfinished.state is ExportState.RUNNING:
+                self.exports.save(replace(unfinished, state=ExportState.QUEUED, tries=unfinished.tries - 1))  # does not count as an attempt
             raise
         finally:
             self._current = None
         if not task.cancelled():
             task.result()
 
-    async def _work(self, export: Export) -> None:
+    async def _execute(self, export: Export) -> None:
         current = self._service.current
         running = replace(
             export, state=ExportState.RUNNING, tries=export.tries + 1, started=self.exports.timestamp(), position=current.position
@@ -86,7 +86,7 @@ class Exporter:
         self.exports.save(running)
         worker = await Worker.start(self._service.limits.export_memory)
         try:
-            worker.step_back(NICE)
+            worker.lower_priority(NICE)
             await worker.open(current.path)
             await self._answer(running, worker)
         except StoreError as error:
@@ -102,15 +102,15 @@ class Exporter:
     async def _answer(self, export: Export, worker: Worker) -> None:
         limits, loop = self._service.limits, asyncio.get_running_loop()
         await worker.ask(await rewrite(self._service, replace(export.query, rows=limits.export_rows)))
-        ticket = QueryDeadline("", limits.export_seconds, loop.time, lambda _ticket, _whole: None)
-        ticket.timers["end"] = loop.call_later(limits.export_seconds, worker.expire)
+        deadline = QueryDeadline("", limits.export_seconds, loop.time, lambda _deadline, _completed: None)
+        deadline.timers["end"] = loop.call_later(limits.export_seconds, worker.expire)
         try:
             kind, payload = await worker.frame()
             assert kind is Kind.HEAD
-            answer = Answer(payload, worker, ticket)
+            answer = Answer(payload, worker, deadline)
             await self._write_result(replace(export, suffix=answer.suffix), answer)
         finally:
-            ticket.close(False)
+            deadline.close(False)
 
     async def _write_result(self, export: Export, answer: Answer) -> None:
         """Write the result to a temporary file, and rename it when complete."""

@@ -40,7 +40,7 @@ class ExportState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export. *question* is serialized; times are ISO 8601 in UTC; *rows*, *size* and *sha256* are the result's or the progress.
+    """An export. *question* is serialized; times are ISO 8601 in UTC; *rows*, *size* and *sha256* are of the result so far.
 
     *position* is the journal entry of the data, *suffix* the result's format, *reason* the cause of a failure.
     """
@@ -112,9 +112,9 @@ class ExportQueue:
 
     def save(self, export: Export) -> Export:
         """Write an export's state atomically."""
-        home = self.folder / export.id
-        home.mkdir(parents=True, exist_ok=True)
-        replace_file(home / "export.json", json.dumps({**asdict(export), "state": export.state.value}))
+        folder = self.folder / export.id
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / "export.json", json.dumps({**asdict(export), "state": export.state.value}))
         return export
 
     def result(self, export: Export) -> Path:

@@ -22,7 +22,7 @@ log = structlog.get_logger(component="editor")
 
 MAX_LABEL = 120  # characters shown of a concept's name: targets are whole sentences
 DEFAULT_EXAMPLE = "initiatives-by-goal"  # shown when no example is requested
-_MORE = {
+_EXTRA_PREFIXES = {
     "geof": "http://www.opengis.net/def/function/geosparql/",
     "text": "http://jena.apache.org/text#",
     "uom": "http://www.opengis.net/def/uom/OGC/1.0/",
@@ -87,7 +87,7 @@ SCRIPT_TEXTS = (
     "(of _MAX_ in all)",
     "{seconds} s",
 )
-# Texts of YASGUI, the editor, that the page words otherwise.
+# Texts of YASGUI, the editor, that the page terms otherwise.
 EDITOR_TEXTS = {
     "Close Tab": "Close tab",
     "Copy Tab": "Copy tab",
@@ -128,20 +128,20 @@ def is_built(folder: Path = BUNDLE_FOLDER) -> bool:
 def prefixes(iris: Iris) -> dict[str, str]:
     """Return the prefixes that the editor completes."""
     lines = {"line": f"{iris.base}scheme/action-line/"}
-    return dict(sorted({**namespaces(iris), **_MORE, **lines}.items()))
+    return dict(sorted({**namespaces(iris), **_EXTRA_PREFIXES, **lines}.items()))
 
 
 async def completions(service: QueryService) -> dict[str, object]:
     """Return the prefixes, and by kind the IRIs to complete with their labels."""
-    words: dict[str, dict[str, str]] = {"classes": {}, "properties": {}, "concepts": {}}
+    terms: dict[str, dict[str, str]] = {"classes": {}, "properties": {}, "concepts": {}}
     for row in await service.rows(query("words")):
-        kind, iri = words[row["kind"].value], row["iri"].value
+        kind, iri = terms[row["kind"].value], row["iri"].value
         kind[iri] = kind.get(iri) or _label(row)
-    listed = {
+    items = {
         kind: [{"iri": iri, "label": label} for iri, label in sorted(labels.items())]
-        for kind, labels in words.items()
+        for kind, labels in terms.items()
     }
-    return {"prefixes": prefixes(service.iris), **listed}
+    return {"prefixes": prefixes(service.iris), **items}
 
 
 def _label(row: Row) -> str:

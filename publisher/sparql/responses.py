@@ -15,7 +15,7 @@ from publisher.sparql.streaming import StreamedAnswer, cancel_on_disconnect, cos
 from publisher.store.cache import Cache, Entry, SharedResponse, digest
 from publisher.store.query_service import QueryService
 from publisher.store.snapshots import Snapshot
-from publisher.store.workers.ipc_protocol import SIZE
+from publisher.store.workers.ipc_protocol import FRAME_SIZE
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import client_key
 from publisher.store.workers.worker import Answer
@@ -23,7 +23,7 @@ from publisher.store.workers.worker import Answer
 ENGINE_HEADER = "Stocktake-Engine"  # columns or store
 
 # Values of Cache-Status (https://www.rfc-editor.org/rfc/rfc9211)
-_HIT, _SHARED, _MISS, _BYPASS = (f"stocktake; {how}" for how in ("hit", "fwd=miss; collapsed", "fwd=miss", "fwd=bypass"))
+_HIT, _SHARED, _MISS, _BYPASS = (f"stocktake; {cache_status}" for cache_status in ("hit", "fwd=miss; collapsed", "fwd=miss", "fwd=bypass"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +34,12 @@ class _PendingQuery:
     service: QueryService
     question: QueryRequest
     seconds: float | None
-    packed: bytes
+    serialized: bytes
     release: Snapshot | None
 
     @property
     def key(self) -> bytes:
-        return digest(self.packed)
+        return digest(self.serialized)
 
     @property
     def shown(self) -> Snapshot:
@@ -55,9 +55,9 @@ class _PendingQuery:
 
     def store(self, answer: Answer, body: bytes) -> Entry:
         snapshot = self.release or self.service.snapshot_of(answer)
-        if snapshot is None or answer.cut:
-            return Entry(answer.suffix, "", body, answer.seconds, answer.cut, answer.engine)
-        entry = Entry(answer.suffix, entity_tag(snapshot, self.packed), body, answer.seconds, engine=answer.engine)
+        if snapshot is None or answer.truncation:
+            return Entry(answer.suffix, "", body, answer.seconds, answer.truncation, answer.engine)
+        entry = Entry(answer.suffix, entity_tag(snapshot, self.serialized), body, answer.seconds, engine=answer.engine)
         cache, version = self.cache_and_version if self.release else (self.service.cache, snapshot.version)
         cache.put(version, self.key, entry)
         return entry
@@ -68,12 +68,12 @@ async def answer_query(
     service: QueryService,
     question: QueryRequest,
     seconds: float | None = None,
-    name: bytes | None = None,
+    request_key: bytes | None = None,
     release: Snapshot | None = None,
 ) -> Response:
     """Return the response to *question*; *seconds* may shorten the time limit. Raises PublisherError and HTTPProblem.
 
-    *name* is a digest of the request, under which ``cached_response`` finds the response. *release* is the release to query, None for
+    *request_key* is a digest of the request, by which ``cached_response`` finds the response. *release* is the release to query, None for
     current data.
     """
     if question.volatile or not (release or service.is_consistent):
@@ -82,23 +82,23 @@ async def answer_query(
         headers |= _engine_header(answer.engine)
         return await send_answer(answer, headers, service.disk_quota)
     # Surrounding white space does not change the result; it only moves the position of a syntax error.
-    packed = replace(question, text=question.text.strip(" \t\r\n")).pack()
-    pending = _PendingQuery(request, service, question, seconds, packed, release)
+    serialized = replace(question, text=question.text.strip(" \t\r\n")).pack()
+    pending = _PendingQuery(request, service, question, seconds, serialized, release)
     current, (cache, version) = pending.shown, pending.cache_and_version
-    etag = entity_tag(current, packed)
+    etag = entity_tag(current, serialized)
     if response := _unchanged(request, etag, current):
         return response
     entry = cache.get(version, pending.key)
     response = _complete(request, entry, current, _HIT) if entry else await _coalesced(pending)
-    if name:
-        service.cache.name(current.version, name, pending.key)
+    if request_key:
+        service.cache.link_request(current.version, request_key, pending.key)
     return response
 
 
 async def explain_query(request: Request, service: QueryService, question: QueryRequest, seconds: float | None) -> Response:
-    """Return how *question* is evaluated, as JSON; it takes as long as the query, and has the same limits. Raises HTTPProblem."""
+    """Return cache_status *question* is evaluated, as JSON; it takes as long as the query, and has the same limits. Raises HTTPProblem."""
     if service.probe:
-        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Queries of an external store are not explained; ask that store")
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Queries of an external store cannot be explained here; use that store's own tools")
     answer = await run_query(request, service, replace(question, explain=True), seconds)
     try:
         body = b"".join([chunk async for chunk in answer.chunks()])
@@ -107,12 +107,12 @@ async def explain_query(request: Request, service: QueryService, question: Query
     return Response(body, media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
-def cached_response(request: Request, service: QueryService, name: bytes) -> Response | None:
+def cached_response(request: Request, service: QueryService, request_key: bytes) -> Response | None:
     """Return the cached response to an identical earlier request, without parsing it; None if there is none."""
     current = service.snapshot
     if current is None:
         return None
-    entry = service.cache.known(current.version, name)
+    entry = service.cache.get_by_request(current.version, request_key)
     return (_unchanged(request, entry.etag, current) or _complete(request, entry, current, _HIT)) if entry else None
 
 
@@ -129,20 +129,20 @@ def media_type(suffix: str) -> str:
 
 
 async def _coalesced(pending: _PendingQuery) -> Response:
-    flights, current = pending.service.shared_responses, pending.shown
+    shared, current = pending.service.shared_responses, pending.shown
     key = (current.version, pending.question.pack(), pending.seconds)
-    flight, first = flights.join(key, lambda: SharedResponse(pending.evaluate(), pending.store))
-    streams = False
+    response, started = shared.join(key, lambda: SharedResponse(pending.evaluate(), pending.store))
+    streaming = False
     try:
-        await cancel_on_disconnect(pending.request, flight.until(SIZE // 2 if first else None))
-        if flight.entry:
-            return _complete(pending.request, flight.entry, _snapshot(pending, flight), _MISS if first else _SHARED)
-        streams = first
-        if first:
-            return _streamed(pending, flight)
+        await cancel_on_disconnect(pending.request, response.wait_for(FRAME_SIZE // 2 if started else None))
+        if response.entry:
+            return _complete(pending.request, response.entry, _snapshot(pending, response), _MISS if started else _SHARED)
+        streaming = started
+        if started:
+            return _streamed(pending, response)
     finally:
-        if not streams:
-            flight.close()
+        if not streaming:
+            response.close()
     answer = await run_query(
         pending.request, pending.service, pending.question, pending.seconds
     )  # the shared response was too large to wait for
@@ -151,24 +151,24 @@ async def _coalesced(pending: _PendingQuery) -> Response:
     )
 
 
-def _streamed(pending: _PendingQuery, flight: SharedResponse) -> Response:
-    assert flight.answer
-    headers = _headers(flight.answer, pending, _snapshot(pending, flight))
-    return StreamedAnswer(flight.chunks(), flight, flight.answer, headers, pending.service.disk_quota)
+def _streamed(pending: _PendingQuery, response: SharedResponse) -> Response:
+    assert response.answer
+    headers = _headers(response.answer, pending, _snapshot(pending, response))
+    return StreamedAnswer(response.chunks(), response, response.answer, headers, pending.service.disk_quota)
 
 
-def _snapshot(pending: _PendingQuery, flight: SharedResponse) -> Snapshot | None:
-    return pending.release or (pending.service.snapshot_of(flight.answer) if flight.answer else None)
+def _snapshot(pending: _PendingQuery, response: SharedResponse) -> Snapshot | None:
+    return pending.release or (pending.service.snapshot_of(response.answer) if response.answer else None)
 
 
 def _headers(answer: Answer, pending: _PendingQuery, snapshot: Snapshot | None) -> dict[str, str]:
-    etag = entity_tag(snapshot, pending.packed) if snapshot else ""
+    etag = entity_tag(snapshot, pending.serialized) if snapshot else ""
     headers = {"Content-Type": media_type(answer.suffix), "Cache-Status": _MISS, **_validators(etag, snapshot)}
     return headers | _engine_header(answer.engine)
 
 
 def _engine_header(engine: str) -> dict[str, str]:
-    """Return the header that names what answered; nothing for an external store."""
+    """Return the header that names the engine; empty for an external store."""
     return {ENGINE_HEADER: engine} if engine else {}
 
 
@@ -188,9 +188,9 @@ def _unchanged(request: Request, etag: str, current: Snapshot) -> Response | Non
     return Response(status_code=status, headers=_validators(etag, current)) if status else None
 
 
-def _complete(request: Request, entry: Entry, snapshot: Snapshot | None, how: str) -> Response:
-    headers = {"Content-Type": media_type(entry.suffix), "Cache-Status": how, **_validators(entry.etag, snapshot)}
+def _complete(request: Request, entry: Entry, snapshot: Snapshot | None, cache_status: str) -> Response:
+    headers = {"Content-Type": media_type(entry.suffix), "Cache-Status": cache_status, **_validators(entry.etag, snapshot)}
     headers["Content-Length"] = str(len(entry.body))
     headers |= _engine_header(entry.engine)
-    headers |= cost_headers(entry.seconds if how is _MISS else 0.0, entry.cut)  # a cached response costs nothing
+    headers |= cost_headers(entry.seconds if cache_status is _MISS else 0.0, entry.truncation)  # a cached response costs nothing
     return Response(b"" if request.method == "HEAD" else entry.body, headers=headers)

@@ -8,7 +8,7 @@ from dataclasses import replace
 from publisher.errors import NotReady
 from publisher.search import rewriting as texts
 from publisher.search.searcher import open_searcher
-from publisher.store.query_service import PAUSE, QueryService
+from publisher.store.query_service import POLL_INTERVAL, QueryService
 from publisher.store.snapshots import Snapshot
 from publisher.store.workers.query_request import QueryRequest
 
@@ -24,7 +24,7 @@ async def rewrite(service: QueryService, question: QueryRequest, current: Snapsh
     if not texts.has_search(question.text):
         return question
     current = current or service.current
-    rewritten = await asyncio.to_thread(_rewritten, question.text, current)
+    rewritten = await asyncio.to_thread(_rewrite_text, question.text, current)
     if not rewritten.inserted:
         return question
     return replace(question, text=rewritten.text, inserted=rewritten.inserted, note=_note(rewritten, current), snapshot=current.path)
@@ -34,10 +34,10 @@ async def await_indexes(service: QueryService, question: QueryRequest) -> None:
     """Wait until the store, and for full-text queries the text index too, has applied the whole journal."""
     await service.wait_until_current()
     while texts.has_search(question.text) and service.current.text != service.current.position:
-        await asyncio.sleep(PAUSE)
+        await asyncio.sleep(POLL_INTERVAL)
 
 
-def _rewritten(text: str, current: Snapshot) -> texts.Rewritten:
+def _rewrite_text(text: str, current: Snapshot) -> texts.Rewritten:
     search = open_searcher(current.path)
     if search is None:
         raise NotReady("the text index is being built; try again in a moment")

@@ -14,7 +14,7 @@ from starlette.types import Receive, Scope, Send
 from publisher.errors import PublisherError
 from publisher.http.problems import COST, EXPORTS
 from publisher.store.query_service import QueryService
-from publisher.store.workers.ipc_protocol import SIZE
+from publisher.store.workers.ipc_protocol import FRAME_SIZE
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import client_key
 from publisher.store.workers.response_buffer import DiskQuota, ResponseBuffer
@@ -41,16 +41,16 @@ class StreamedAnswer(Response):
     the server closes the connection.
     """
 
-    def __init__(self, rest: AsyncIterator[bytes], closing: Closable, answer: Answer, headers: dict[str, str], room: DiskQuota) -> None:
+    def __init__(self, rest: AsyncIterator[bytes], resource: Closable, answer: Answer, headers: dict[str, str], quota: DiskQuota) -> None:
         super().__init__(None, headers=headers)
         del self.headers["content-length"]
-        self._rest, self._closing, self._answer = rest, closing, answer
-        self._spool = ResponseBuffer(room)
+        self._rest, self._resource, self._answer = rest, resource, answer
+        self._buffer = ResponseBuffer(quota)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the response until it ends or the client disconnects; to HEAD only the headers."""
         if scope["method"] == "HEAD":
-            self._closing.close()
+            self._resource.close()
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             return await send({"type": "http.response.body", "body": b"", "more_body": False})
         reading = asyncio.ensure_future(self._read())
@@ -62,35 +62,35 @@ class StreamedAnswer(Response):
             for task in (reading, sending, disconnected):
                 task.cancel()
             await asyncio.gather(reading, sending, disconnected, return_exceptions=True)
-            self._spool.close()
-            self._closing.close()
+            self._buffer.close()
+            self._resource.close()
 
     async def _read(self) -> None:
         """Read the result as fast as it arrives."""
         try:
             async for chunk in self._rest:
-                await self._spool.put(chunk)
+                await self._buffer.put(chunk)
         finally:
-            self._spool.end()
+            self._buffer.end()
 
     async def _send(self, reading: asyncio.Future[None], send: Send, supported: bool, client_accepts: bool) -> None:
         start = {"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers}
         if supported:
             start |= {"headers": [*self.raw_headers, (b"trailer", f"{FIELD}, {COST}".encode())], "trailers": True}
         await send(start)
-        while (chunk := await self._spool.get()) is not None:
+        while (chunk := await self._buffer.get()) is not None:
             await send({"type": "http.response.body", "body": chunk, "more_body": True})
         try:
             await reading
         except PublisherError as error:
             log.warning("response aborted", reason=str(error))
             return
-        if (cut := self._answer.cut) and not (self._answer.marked or client_accepts):
-            log.warning("response aborted: it was truncated, and its format cannot say so", cut=cut.field)
+        if (truncation := self._answer.truncation) and not (self._answer.marked or client_accepts):
+            log.warning("response aborted: it was truncated, and its format cannot say so", truncation=truncation.field)
             return
         await send({"type": "http.response.body", "body": b"", "more_body": False})
         if supported:
-            values = {**({FIELD: cut.field} if cut else {}), COST: format_cost(self._answer.seconds)}
+            values = {**({FIELD: truncation.field} if truncation else {}), COST: format_cost(self._answer.seconds)}
             fields = [(name.lower().encode(), value.encode()) for name, value in values.items()]
             await send({"type": "http.response.trailers", "headers": fields, "more_trailers": False})
 
@@ -111,9 +111,9 @@ def format_cost(seconds: float) -> str:
     return f"{seconds:.3f}"
 
 
-def cost_headers(seconds: float, cut: Truncation | None = None) -> dict[str, str]:
+def cost_headers(seconds: float, truncation: Truncation | None = None) -> dict[str, str]:
     """Return the headers for cost and truncation of a response that is complete before it is sent."""
-    return {COST: format_cost(seconds), **({FIELD: cut.field, "Link": EXPORTS} if cut else {})}
+    return {COST: format_cost(seconds), **({FIELD: truncation.field, "Link": EXPORTS} if truncation else {})}
 
 
 async def _wait_for_disconnect(receive: Receive) -> None:
@@ -142,21 +142,21 @@ async def cancel_on_disconnect(request: Request, work: Coroutine[object, object,
         task.cancel()
 
 
-async def send_answer(answer: Answer, headers: dict[str, str], room: DiskQuota) -> Response:
+async def send_answer(answer: Answer, headers: dict[str, str], quota: DiskQuota) -> Response:
     """Return *answer* as one response if it fits in a frame, else streamed."""
     chunks = answer.marked_chunks()
     try:
         first = await anext(chunks, b"")
-        if len(first) < SIZE:
-            whole = first + b"".join([chunk async for chunk in chunks])
-            return Response(whole, headers={**headers, **cost_headers(answer.seconds, answer.cut)})
+        if len(first) < FRAME_SIZE:
+            body = first + b"".join([chunk async for chunk in chunks])
+            return Response(body, headers={**headers, **cost_headers(answer.seconds, answer.truncation)})
     except BaseException:
         answer.close()
         raise
-    return StreamedAnswer(_joined(first, chunks), answer, answer, headers, room)
+    return StreamedAnswer(_chain(first, chunks), answer, answer, headers, quota)
 
 
-async def _joined(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
+async def _chain(first: bytes, rest: AsyncIterator[bytes]) -> AsyncIterator[bytes]:
     yield first
     async for chunk in rest:
         yield chunk

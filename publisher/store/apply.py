@@ -1,8 +1,8 @@
-"""Apply journal entries to a store; applying one again, in part or in whole, changes nothing.
+"""Apply journal entries to a store. Applying an entry again changes nothing.
 
-The engine's union of all graphs gives a triple once for each graph that holds it, and so wrong counts: an organization's
-name is in every record that names it. So each triple is kept in the default graph too, once, as the merge of all
-graphs that SPARQL means, and queries need no union.
+The engine's union of all graphs returns a triple once for each graph that contains it, so counts would be wrong: many records
+contain the name of the same organization. Each triple is therefore also stored once in the default graph, which is the RDF merge
+of all named graphs.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ from pyoxigraph import DefaultGraph, NamedNode, Quad, QuerySolutions, RdfFormat,
 
 from publisher.store.thread_priority import lower_merge_priority
 
-BATCH = 1_000  # quads a transaction: a single one of 400,000 took twice as long and 1.8 GB
-LARGE = 50_000  # additions in a row from which a bulk load pays: it writes files of its own
-BULK = 80_000  # quads a bulk load: a million at once took 900 MB and a third longer, these 270 MB on two threads
-THREADS = 2  # bulk loads at once: a third faster than one after the other
+BATCH = 1_000  # quads per transaction; one transaction of 400,000 quads took twice as long and 1.8 GB
+LARGE = 50_000  # consecutive additions from which a bulk load is faster
+BULK = 80_000  # quads per bulk load: 270 MB on two executor; a million at once took 900 MB and a third longer
+THREADS = 2  # concurrent bulk loads: a third faster than one
 
 _DEFAULT = DefaultGraph()
 
 
 class Growth(NamedTuple):
-    """How many quads a store has grown by, and whether some of them were loaded in bulk.
+    """The number of quads that a store has gained, and whether some were bulk-loaded.
 
-    A bulk load counts what it is given, for a journal adds only what is not there; where an entry is applied again after a
-    crash the number is too large.
+    A bulk load counts all of its quads, since the journal adds only new ones. If an entry is applied again after a crash, the
+    number is too large.
     """
 
     quads: int
@@ -42,8 +42,8 @@ def apply(store: Store, rows: Iterable[bytes]) -> Growth:
     quads, bulk = 0, False
     for added, group in groupby(rows, key=lambda row: row[:1] == b"A"):
         lines = (row[2:] for row in group)
-        change = _add(store, lines) if added else Growth(_remove(store, lines), False)
-        quads, bulk = quads + change.quads, bulk or change.bulk
+        growth = _add(store, lines) if added else Growth(_remove(store, lines), False)
+        quads, bulk = quads + growth.quads, bulk or growth.bulk
     return Growth(quads, bulk)
 
 
@@ -69,38 +69,38 @@ def _load(store: Store, lines: Iterator[bytes]) -> int:
         store.bulk_load(text, RdfFormat.N_QUADS, lenient=True)
 
     loaded, running = 0, deque[Future[None]]()
-    with ThreadPoolExecutor(THREADS) as threads:
+    with ThreadPoolExecutor(THREADS) as executor:
         while batch := list(islice(lines, BULK)):
             loaded += len(batch)
             for text in (b"".join(batch), b"".join(line[: line.rindex(b" <")] + b" .\n" for line in batch)):
                 if len(running) == THREADS:
                     running.popleft().result()
-                running.append(threads.submit(load, text))
+                running.append(executor.submit(load, text))
             lower_merge_priority()
         while running:
             running.popleft().result()
-    lower_merge_priority()  # the last of them may have been made by the last load
+    lower_merge_priority()  # the last load may have started new executor
     return loaded
 
 
 def _remove(store: Store, lines: Iterator[bytes]) -> int:
-    grown = 0
+    difference = 0
     while batch := list(islice(lines, BATCH)):
         quads = _quads(batch)
-        grown -= sum(_discard(store, quad) for quad in quads)
+        difference -= sum(_discard(store, quad) for quad in quads)
         for graph in {quad.graph_name for quad in quads}:
             if isinstance(graph, NamedNode) and next(store.quads_for_pattern(None, None, None, graph), None) is None:
                 store.remove_graph(graph)  # or ``GRAPH ?g {}`` would still find it
-    return grown
+    return difference
 
 
 def _discard(store: Store, quad: Quad) -> bool:
-    held = quad in store
+    was_stored = quad in store
     graphs = {other.graph_name for other in store.quads_for_pattern(quad.subject, quad.predicate, quad.object, None)}
     if graphs <= {_DEFAULT, quad.graph_name}:
-        store.remove(Quad(*quad.triple))  # first: who comes again after a crash between the two must still find the quad
+        store.remove(Quad(*quad.triple))  # first: after a crash between the two, the repeated removal must still find the quad
     store.remove(quad)
-    return held
+    return was_stored
 
 
 def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad]) -> bool:
@@ -113,39 +113,39 @@ def replace_graph(store: Store, graph: NamedNode, quads: Iterable[Quad]) -> bool
 
 
 def unmerged_quads(store: Store) -> Iterator[Quad]:
-    """Return the triples of graphs that the merge lacks, some twice."""
+    """Yield the triples of named graphs that the default graph lacks; a triple of two graphs is yielded twice."""
     for quad in store.quads_for_pattern(None, None, None, None):
         if quad.graph_name != _DEFAULT and (merged := Quad(*quad.triple)) not in store:
             yield merged
 
 
 def stale_quads(store: Store) -> Iterator[Quad]:
-    """Return the triples of the merge that no graph holds."""
+    """Yield the triples of the default graph that no named graph contains."""
     for quad in store.quads_for_pattern(None, None, None, _DEFAULT):
         if all(other.graph_name == _DEFAULT for other in store.quads_for_pattern(quad.subject, quad.predicate, quad.object, None)):
             yield quad
 
 
 def rebuild_default_graph(store: Store) -> None:
-    """Make the default graph the merge of all named graphs again."""
+    """Rebuild the default graph as the merge of all named graphs."""
     store.extend(set(unmerged_quads(store)))
     for quad in list(stale_quads(store)):
         store.remove(quad)
 
 
 def digest(store: Store, graph: NamedNode) -> str:
-    """Return a digest of what *graph* holds, the same wherever it holds the same."""
+    """Return a digest of the quads of *graph*: equal for equal quads."""
     return digest_of(store.quads_for_pattern(None, None, None, graph))
 
 
 def digest_of(quads: Iterable[Quad]) -> str:
-    """Return a digest of the quads of a graph, whatever their order."""
+    """Return a digest of the quads of a graph. Their order does not matter."""
     lines = sorted(str(quad.triple) for quad in quads)
     return blake2b("\n".join(lines).encode(), digest_size=8).hexdigest()
 
 
-def count(store: Store, but: NamedNode) -> int:
-    """Count the quads in named graphs, but not those in the graph *but*."""
+def count(store: Store, excluded: NamedNode) -> int:
+    """Count the quads in named graphs, except those in the graph *excluded*."""
     solutions = store.query("SELECT (COUNT(*) AS ?quads) { GRAPH ?graph { ?s ?p ?o } }")
     assert isinstance(solutions, QuerySolutions)
-    return int(next(solutions)["quads"].value) - sum(1 for _ in store.quads_for_pattern(None, None, None, but))
+    return int(next(solutions)["quads"].value) - sum(1 for _ in store.quads_for_pattern(None, None, None, excluded))

@@ -1,6 +1,6 @@
-"""Cache of whole responses of the current snapshot, and one evaluation for equal requests.
+"""Cache complete query responses of the current snapshot, and evaluate identical concurrent queries once.
 
-The cache is exact, since data change only with the snapshot.
+Cached responses are always current, because the data change only with the snapshot.
 """
 
 from __future__ import annotations
@@ -16,64 +16,64 @@ from publisher.errors import PublisherError
 from publisher.store.workers.truncation import Truncation
 from publisher.store.workers.worker import Answer
 
-MOST = 4 << 20  # bytes of an answer that is kept
-ROOM = 128 << 20  # bytes of all of them
-NAMES = 20_000  # requests whose answer is known without reading them
-_OVERHEAD = 1_000  # bytes that an entry takes beside its body
+MAX_ENTRY_BYTES = 4 << 20  # larger responses are not cached
+MAX_TOTAL_BYTES = 128 << 20
+MAX_REQUESTS = 20_000  # requests whose cache key is remembered, so that they are not parsed again
+_OVERHEAD = 1_000  # bytes of an entry besides its body
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """An answer as it was sent: *suffix* names its format; *seconds* is what it cost once, *cut* where it ended early.
+    """A response body: *suffix* names its format, *seconds* is its evaluation time, *truncation* is set if it ends early.
 
-    *engine* names what answered.
+    *engine* names the engine that evaluated the query.
     """
 
     suffix: str
     etag: str
     body: bytes
     seconds: float = 0.0
-    cut: Truncation | None = None
+    truncation: Truncation | None = None
     engine: str = ""
 
 
 class Cache:
-    """Answers by a digest of their question, the least recently used dropped first; and requests by a digest of their bytes."""
+    """An LRU cache of responses by a digest of their query, and of query keys by a digest of the HTTP request."""
 
-    def __init__(self, room: int = ROOM) -> None:
+    def __init__(self, max_bytes: int = MAX_TOTAL_BYTES) -> None:
         self._version = ""
-        self._entries: LRUCache[bytes, Entry] = LRUCache(room, lambda entry: len(entry.body) + _OVERHEAD)
-        self._names: LRUCache[bytes, bytes] = LRUCache(NAMES)
+        self._entries: LRUCache[bytes, Entry] = LRUCache(max_bytes, lambda entry: len(entry.body) + _OVERHEAD)
+        self._request_keys: LRUCache[bytes, bytes] = LRUCache(MAX_REQUESTS)
 
     def get(self, version: str, key: bytes) -> Entry | None:
-        """Return the answer to *key* in the snapshot *version*, None if it is not cached."""
-        self._show(version)
+        """Return the response of the query *key* in the snapshot *version*, None if it is not cached."""
+        self._clear_if_changed(version)
         return self._entries.get(key)
 
     def put(self, version: str, key: bytes, entry: Entry) -> None:
         """Cache a response of the snapshot *version*, unless it is too large or of another snapshot."""
-        if version == self._version and len(entry.body) <= min(MOST, self._entries.maxsize - _OVERHEAD):
+        if version == self._version and len(entry.body) <= min(MAX_ENTRY_BYTES, self._entries.maxsize - _OVERHEAD):
             self._entries[key] = entry
 
-    def known(self, version: str, name: bytes) -> Entry | None:
-        """Return the answer to the request *name*, if one that was put in the same bytes was answered from here."""
-        key = self._names.get(name) if version == self._version else None
+    def get_by_request(self, version: str, request_key: bytes) -> Entry | None:
+        """Return the cached response of a request that ``link_request`` registered, None if there is none."""
+        key = self._request_keys.get(request_key) if version == self._version else None
         return self.get(version, key) if key else None
 
-    def name(self, version: str, name: bytes, key: bytes) -> None:
-        """Remember that the request *name* asks the question *key*."""
+    def link_request(self, version: str, request_key: bytes, key: bytes) -> None:
+        """Register that the request *request_key* is answered by the cached response of the query *key*."""
         if version == self._version and key in self._entries:
-            self._names[name] = key
+            self._request_keys[request_key] = key
 
-    def _show(self, version: str) -> None:
+    def _clear_if_changed(self, version: str) -> None:
         if version != self._version:
             self._entries.clear()
-            self._names.clear()
+            self._request_keys.clear()
             self._version = version
 
 
 def digest(*parts: bytes) -> bytes:
-    """Return a short name for *parts*; no two lists of parts share one."""
+    """Return a 16-byte digest of *parts*; different lists of parts have different digests."""
     seed = blake2b(digest_size=16)
     for part in parts:
         seed.update(len(part).to_bytes(8, "big"))
@@ -81,104 +81,102 @@ def digest(*parts: bytes) -> bytes:
     return seed.digest()
 
 
-Land = Callable[[Answer, bytes], Entry]
-
-
 class SharedResponse:
-    """An answer that is read as fast as it comes, whatever its readers do, until it is whole or too large to be kept.
+    """The response of one running query, shared by all requests for the same query.
 
-    The request that began it may read it as it grows; the others wait until it is ``over``. Then it is whole (``entry``), failed
-    (``error``), or neither: too large, and only the one that began it goes on. Each that boarded leaves, whatever happens.
+    It is read as fast as the worker sends it, until it is complete or larger than MAX_ENTRY_BYTES. The request that started
+    the query may stream it. Other requests wait until it is ``finished``. Then ``entry`` is set if it is complete, ``error``
+    if it failed, and neither if it is too large: then only the first request continues. Each request must call ``close``.
     """
 
-    def __init__(self, asking: Coroutine[object, object, Answer], land: Land) -> None:
+    def __init__(self, query: Coroutine[object, object, Answer], create_entry: Callable[[Answer, bytes], Entry]) -> None:
         self.answer: Answer | None = None
         self.entry: Entry | None = None
         self.error: PublisherError | None = None
-        self.over = False
+        self.finished = False
         self.size = 0
-        self._parts: list[bytes] = []
-        self._riders = 1
-        self._step = asyncio.Event()
-        self._rest: AsyncIterator[bytes] | None = None
-        self.task = asyncio.create_task(self._fly(asking, land))
+        self._chunks: list[bytes] = []
+        self._requests = 1
+        self._changed = asyncio.Event()
+        self._remaining_chunks: AsyncIterator[bytes] | None = None
+        self.task = asyncio.create_task(self._read(query, create_entry))
 
     def join(self) -> None:
-        """Join as another reader."""
-        self._riders += 1
+        """Register another request that waits for the response."""
+        self._requests += 1
 
     def close(self) -> None:
-        """Leave; after the last reader the query is stopped."""
-        self._riders -= 1
-        if self._riders == 0:
+        """Unregister a request; the query is cancelled after the last one."""
+        self._requests -= 1
+        if self._requests == 0:
             self.task.cancel()
             if self.answer:
                 self.answer.close()
 
-    async def until(self, size: int | None = None) -> None:
-        """Wait until it is over or has *size* bytes; raise the error that ended it."""
-        while not self.over and (size is None or self.size < size):
-            await self._step.wait()
+    async def wait_for(self, size: int | None = None) -> None:
+        """Wait until the response is finished or has *size* bytes. Raises the error that ended it."""
+        while not self.finished and (size is None or self.size < size):
+            await self._changed.wait()
         if self.error:
             raise self.error
-        if self.over and self.task.done():
+        if self.finished and self.task.done():
             self.task.result()
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Return the answer from its first byte, as it comes; for the one that began it."""
-        place = 0
-        while not self.over or place < len(self._parts):
-            if place == len(self._parts):
-                await self._step.wait()
+        """Yield the response from its first byte as it arrives; only for the request that started the query."""
+        position = 0
+        while not self.finished or position < len(self._chunks):
+            if position == len(self._chunks):
+                await self._changed.wait()
                 continue
-            yield self._parts[place]
-            place += 1
-        await self.until()
-        self._parts.clear()
-        if self.entry is None and self._rest:
-            async for chunk in self._rest:
+            yield self._chunks[position]
+            position += 1
+        await self.wait_for()
+        self._chunks.clear()
+        if self.entry is None and self._remaining_chunks:
+            async for chunk in self._remaining_chunks:
                 yield chunk
 
-    async def _fly(self, asking: Coroutine[object, object, Answer], land: Land) -> None:
+    async def _read(self, query: Coroutine[object, object, Answer], create_entry: Callable[[Answer, bytes], Entry]) -> None:
         try:
-            self.answer = await asking
-            self._rest = self.answer.marked_chunks()
-            async for chunk in self._rest:
-                self._parts.append(chunk)
+            self.answer = await query
+            self._remaining_chunks = self.answer.marked_chunks()
+            async for chunk in self._remaining_chunks:
+                self._chunks.append(chunk)
                 self.size += len(chunk)
-                if self.size > MOST:
+                if self.size > MAX_ENTRY_BYTES:
                     return
-                self._move()
-            self.entry = land(self.answer, b"".join(self._parts))
+                self._notify()
+            self.entry = create_entry(self.answer, b"".join(self._chunks))
         except PublisherError as error:
             self.error = error
             if self.answer:
                 self.answer.close()
         finally:
-            self.over = True
-            self._move()
+            self.finished = True
+            self._notify()
 
-    def _move(self) -> None:
-        self._step.set()
-        self._step = asyncio.Event()
+    def _notify(self) -> None:
+        self._changed.set()
+        self._changed = asyncio.Event()
 
 
 class SharedResponses:
-    """The running evaluations by request key."""
+    """The running queries, by a key that identical requests share."""
 
     def __init__(self) -> None:
-        self._flying: dict[Hashable, SharedResponse] = {}
+        self._running: dict[Hashable, SharedResponse] = {}
 
     def join(self, key: Hashable, start: Callable[[], SharedResponse]) -> tuple[SharedResponse, bool]:
         """Return the shared response of *key*, and whether this request started it."""
-        flight = self._flying.get(key)
-        if flight and not flight.over:
-            flight.join()
-            return flight, False
-        begun = self._flying[key] = start()
-        begun.task.add_done_callback(lambda _task: self._land(key, begun))
-        return begun, True
+        running = self._running.get(key)
+        if running and not running.finished:
+            running.join()
+            return running, False
+        started = self._running[key] = start()
+        started.task.add_done_callback(lambda _task: self._remove(key, started))
+        return started, True
 
-    def _land(self, key: Hashable, flight: SharedResponse) -> None:
-        if self._flying.get(key) is flight:
-            del self._flying[key]
+    def _remove(self, key: Hashable, response: SharedResponse) -> None:
+        if self._running.get(key) is response:
+            del self._running[key]

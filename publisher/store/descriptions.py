@@ -50,7 +50,7 @@ NAMESPACES = {
 
 @dataclass(frozen=True, slots=True)
 class Description:
-    """What is said of *iri*; *names* are those of the things that it points to."""
+    """The statements about *iri*. *names* maps the IRIs that they mention to names, *spaces* prefixes to namespaces."""
 
     iri: str
     statements: tuple[Statement, ...]
@@ -58,7 +58,7 @@ class Description:
     spaces: Mapping[str, str]
 
     def all(self, name: str, subject: str | None = None) -> list[Term]:
-        """Return the values of the property *name*, such as ``dct:title``, of *subject* or of the thing itself."""
+        """Return the values of the property *name*, such as ``dct:title``, of *subject* (default: the thing itself)."""
         about, predicate = subject or self.iri, self.expand(name)
         return [statement.object for statement in self.statements if statement.subject == about and statement.predicate == predicate]
 
@@ -67,7 +67,7 @@ class Description:
         return next(iter(self.all(name, subject)), None)
 
     def subjects(self, name: str, value: str) -> list[str]:
-        """Return what has the IRI *value* for the property *name*."""
+        """Return the subjects whose property *name* has the IRI *value*."""
         predicate = self.expand(name)
         return [
             statement.subject
@@ -76,7 +76,7 @@ class Description:
         ]
 
     def name(self, value: str | Term) -> str:
-        """Return the English name of what an IRI names, or its last part."""
+        """Return the English name of an IRI, or the IRI in short form."""
         text = str(value)
         return self.names.get(text) or self.short(text)
 
@@ -94,26 +94,26 @@ class Description:
 
 
 def namespaces(iris: Iris) -> dict[str, str]:
-    """Return the namespaces that pages use, our own first."""
+    """Return the namespaces that pages use by prefix, our own first."""
     return {"wsis": iris.ns, **NAMESPACES}
 
 
 async def describe_graph(service: QueryService, graph: str, about: str | None = None) -> Description:
-    """Describe *about*, or the graph itself, by all that the graph holds."""
+    """Return all statements of a graph as the description of *about* (default: the graph itself)."""
     bound = {"graph": iri(graph)}
     rows, named = await asyncio.gather(service.rows(query("graph"), bound), service.rows(query("names-in-graph"), bound))
     return Description(about or graph, _statements(rows), prefer_english(named), namespaces(service.iris))
 
 
 async def describe_thing(service: QueryService, thing: str) -> Description:
-    """Describe *thing* by all that is said of it, in whatever graph."""
+    """Return all statements about *thing*, in any graph."""
     bound = {"subject": iri(thing)}
     rows, named = await asyncio.gather(service.rows(query("about"), bound), service.rows(query("names-about"), bound))
     return Description(thing, _statements(rows), prefer_english(named), namespaces(service.iris))
 
 
 async def replacements(service: QueryService, record: str) -> dict[str, Row]:
-    """Return what replaced a record that is gone, by the heir's record: what that is about and its title."""
+    """Return the records that replaced a deleted record, by IRI, each with its subject and title."""
     rows = await service.rows(query("heir"), {"record": iri(record)})
     by_thing: dict[str, Row] = {}
     for row in rows:
@@ -130,7 +130,7 @@ def _statements(rows: Iterable[Row]) -> tuple[Statement, ...]:
 
 
 def prefer_english(rows: Iterable[Row], thing: str = "thing", name: str = "name") -> dict[str, str]:
-    """Return one name for each thing: the English one, else one of no language, else any."""
+    """Return one name for each thing: in English, else without a language, else any."""
     rank = {"en": 0, None: 1}
     ordered = sorted((row for row in rows if name in row), key=lambda row: (rank.get(row[name].language, 2), row[name].value))
     names: dict[str, str] = {}
@@ -140,18 +140,18 @@ def prefer_english(rows: Iterable[Row], thing: str = "thing", name: str = "name"
 
 
 def to_triples(description: Description) -> Iterator[Triple]:
-    """Return the statements as the engine's triples."""
+    """Return the statements as pyoxigraph triples."""
     return (Triple(NamedNode(s.subject), NamedNode(s.predicate), to_node(s.object)) for s in description.statements)
 
 
 def with_triples(triples: Iterable[Triple], about: Description) -> Description:
-    """Describe the same thing as *about* by other triples; its names stay."""
+    """Return *about* with its statements replaced by *triples*."""
     rows = (
         {"subject": from_node(item.subject), "predicate": from_node(item.predicate), "object": from_node(item.object)} for item in triples
     )
     return replace(about, statements=_statements(rows))
 
 
-def serialize_description(description: Description, row: GraphFormat) -> bytes:
-    """Write the statements as RDF in the format *row*."""
-    return serialize(to_triples(description), format=row.writer, prefixes={**PREFIXES, "wsis": description.spaces["wsis"]}) or b""
+def serialize_description(description: Description, format: GraphFormat) -> bytes:
+    """Serialize the statements in the format *format*."""
+    return serialize(to_triples(description), format=format.writer, prefixes={**PREFIXES, "wsis": description.spaces["wsis"]}) or b""

@@ -25,14 +25,14 @@ from publisher.store.status_watcher import StatusFile
 from publisher.store.writer_lock import ignore_report, writer_lock
 from vocab.iris import Iris
 
-CHECKPOINT_INTERVAL = 5.0  # seconds of catching up after which the position is stored, so that a crash loses no more
+CHECKPOINT_INTERVAL = 5.0  # seconds between checkpoints while entries are applied: a crash repeats no more work than that
 
 log = structlog.get_logger(component="follower")
 
 
 @dataclass(frozen=True, slots=True)
 class StoreCheckpoint:
-    """The last journal entry in the store, and its number of *quads*: None while an entry is being applied.
+    """The last journal entry in the store, and its number of *quads*, None while an entry is being applied.
 
     *rough*: the store was bulk-loaded since it was last optimized.
     """
@@ -44,10 +44,10 @@ class StoreCheckpoint:
 
 
 class EmbeddedStore:
-    """The store in *folder*; it follows the journal of *reader*, and the file *status* in the graph *status_graph*.
+    """The store in *folder*. It follows the journal of *reader*, and stores the file *status* in the graph *status_graph*.
 
-    The freshness of sources is computed again when time alone changes it, by the clock *now*. *report* is called with the
-    reason while another process holds the lock, and with "" afterwards.
+    The freshness of sources changes with time, so it is recomputed when due, by the clock *now*. *report* receives the reason
+    while another process holds the lock, and "" afterwards.
     """
 
     def __init__(
@@ -69,14 +69,14 @@ class EmbeddedStore:
         self.checkpoint = self._read_checkpoint()
         if not reader.contains(self.checkpoint.position, self.checkpoint.entry):
             log.warning("journal was replaced; rebuilding the store", position=self.checkpoint.position)
-            self._forget()
+            self._delete_store()
         self.quads = self._open()
         self._status = digest(self.quads, self._graph)
 
     def update(self) -> StoreState:
         """Apply what is new in the journal and the status file.
 
-        After a bulk load the indexes wait until the store is shown and optimized: they take about as long as the load.
+        After a bulk load the indexes are updated only when the store has been published and optimized.
         """
         changed = self._apply_entries()
         if self._apply_status():
@@ -84,9 +84,9 @@ class EmbeddedStore:
         return StoreState(self.checkpoint.position, self.checkpoint.entry, self._status, changed, not self.checkpoint.rough)
 
     def optimize(self) -> bool:
-        """Merge the files that bulk loads left, if there are any: queries are then five to twenty times faster.
+        """Merge the files that bulk loads wrote, if there are any; return whether there were. Queries then are 5 to 20 times faster.
 
-        For tens of millions of quads that takes minutes, so the loaded data are shown first.
+        This takes minutes for tens of millions of quads, so the loaded data are published first.
         """
         if not self.checkpoint.rough:
             return False
@@ -95,16 +95,16 @@ class EmbeddedStore:
         return True
 
     def create_snapshot(self) -> Snapshot:
-        """Create a snapshot of the store with the indexes as they are shown."""
+        """Create a snapshot of the store with the published indexes."""
         if self.checkpoint.quads is None:
             self._write_checkpoint(replace(self.checkpoint, quads=self._count_quads()))
-        at = self.checkpoint
-        return create_snapshot(self.snapshots, self.quads, at.position, at.entry, at.quads or 0, self._status, self.paths)
+        done = self.checkpoint
+        return create_snapshot(self.snapshots, self.quads, done.position, done.entry, done.quads or 0, self._status, self.paths)
 
-    def repair(self, wanted: Mapping[NamedNode, set[Quad]]) -> Snapshot:
-        """Replace graphs, rebuild the default graph, and create a snapshot."""
+    def repair(self, graphs: Mapping[NamedNode, set[Quad]]) -> Snapshot:
+        """Replace the quads of *graphs*, rebuild the default graph, and create a snapshot."""
         self._write_checkpoint(replace(self.checkpoint, quads=None))
-        for graph, quads in wanted.items():
+        for graph, quads in graphs.items():
             replace_graph(self.quads, graph, quads)
         rebuild_default_graph(self.quads)
         self._store_checkpoint(replace(self.checkpoint, quads=self._count_quads()))
@@ -132,8 +132,8 @@ class EmbeddedStore:
         return True
 
     def _apply_status(self) -> bool:
-        at = self._now()
-        quads = self._status_file.read(at) if self._status_file.due(at) else None
+        now = self._now()
+        quads = self._status_file.read(now) if self._status_file.is_due(now) else None
         return quads is not None and replace_graph(self.quads, self._graph, quads)
 
     def _count_quads(self) -> int:
@@ -145,10 +145,10 @@ class EmbeddedStore:
             return Store(path)
         except OSError as error:
             log.warning("store cannot be opened; rebuilding", error=str(error))
-            self._forget()
+            self._delete_store()
             return Store(path)
 
-    def _forget(self) -> None:
+    def _delete_store(self) -> None:
         self._checkpoint_file.unlink(missing_ok=True)
         shutil.rmtree(self._folder / "store", ignore_errors=True)
         self.checkpoint = StoreCheckpoint()

@@ -1,4 +1,4 @@
-"""Run the process that updates all projections of the journal, and start it again when it ends."""
+"""Run the process that updates all projections of the journal, and restart it when it exits."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from vocab.iris import Iris
 log = structlog.get_logger(component="store")
 
 MODULE = "publisher.follower"
-RESTART_DELAY, LONGEST_DELAY = 1.0, 60.0  # seconds before a restart; doubled while the process ends soon after its start
-SOON = 30.0  # seconds
+RESTART_DELAY, MAX_RESTART_DELAY = 1.0, 60.0  # seconds before a restart; doubled after each short run
+SHORT_RUN = 30.0  # seconds; a process that runs longer resets the delay
 
 
 class FollowerProcess:
     """The follower of the journal in *data*, which writes the store in *store_folder*.
 
-    *secrets*: environment variables with the addresses of an external store, None for the embedded store.
+    *secrets*: environment variables with the URLs of an external store, None for the embedded store.
 
-    *projections*: the position and the error of each projection, by its name. *reason*: why the store does not follow the journal,
-    "" while it does.
+    *projections*: the position and error of each projection by name. *reason*: why the store does not follow the journal, ""
+    while it does.
     """
 
     def __init__(self, data: Path, store_folder: Path, iris: Iris, secrets: Mapping[str, str] | None) -> None:
@@ -63,12 +63,12 @@ class FollowerProcess:
             else:
                 log.error("update process exited; restarting", module=MODULE, code=code)
             if not self.reason:
-                self.reason = f"the follower ended with code {code} and is started again; the log says more"
-            delay = min(LONGEST_DELAY, delay * 2) if time.monotonic() - started < SOON else RESTART_DELAY
+                self.reason = f"the follower process exited with code {code} and is being restarted; see the log"
+            delay = min(MAX_RESTART_DELAY, delay * 2) if time.monotonic() - started < SHORT_RUN else RESTART_DELAY
             await asyncio.sleep(delay)
 
     def request_check(self) -> None:
-        """Ask the process to check the files of the newest snapshot; what is damaged is rebuilt. Does nothing while none runs."""
+        """Ask the process to verify the files of the newest snapshot and rebuild damaged ones. Does nothing while no process runs."""
         if self._process is not None and self._process.stdin is not None:
             with suppress(ConnectionError, RuntimeError):
                 self._process.stdin.write(b"c")

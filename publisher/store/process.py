@@ -10,7 +10,7 @@ import time
 from collections.abc import Mapping
 from pathlib import Path
 
-_MALLOC = {"MALLOC_TRIM_THRESHOLD_": "1000000"}  # bytes that glibc keeps at most: a load peaks a tenth lower
+_MALLOC = {"MALLOC_TRIM_THRESHOLD_": "1000000"}  # bytes that glibc may keep unused: the peak memory of a load is a tenth lower
 _ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -19,16 +19,16 @@ def command(module: str, *arguments: str) -> list[str]:
     return [sys.executable, "-m", module, *arguments]
 
 
-def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment for a subprocess: ours and *more*, with the packages on PYTHONPATH."""
-    known = os.environ.get("PYTHONPATH")
-    return {**_MALLOC, **os.environ, **(more or {}), "PYTHONPATH": f"{_ROOT}{os.pathsep}{known}" if known else str(_ROOT)}
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment of a subprocess: ours and *extra*, with our packages on PYTHONPATH."""
+    path = os.environ.get("PYTHONPATH")
+    return {**_MALLOC, **os.environ, **(extra or {}), "PYTHONPATH": f"{_ROOT}{os.pathsep}{path}" if path else str(_ROOT)}
 
 
 def exit_with_parent(parent: int, grace: float = 0.0) -> None:
-    """End this process when the process *parent* has ended, however that ended.
+    """Exit this process when the process *parent* has exited for any reason.
 
-    A thread looks each second. With *grace* the process first gets SIGTERM, and has so many seconds to end by itself.
+    A thread checks once a second. With *grace* the process first receives SIGTERM and has *grace* seconds to exit by itself.
     """
     threading.Thread(target=_watch, args=(parent, grace), daemon=True).start()
 

@@ -1,4 +1,4 @@
-"""Answer queries from the newest snapshot of the store, which is rebuilt from the journal at any time."""
+"""Answer queries from the newest snapshot of the store."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ from vocab.iris import Iris
 log = structlog.get_logger(component="store")
 
 REMOTE = "publisher.store.external.reader"
-PAUSE = 0.2  # seconds between looks for a new snapshot
-_CachedQuery = tuple[str, tuple[tuple[str, str], ...]]  # its text and its bindings
-LINE = 1_000  # questions of our own that may wait: as many as there may be connections
-RECKONING = 1.0  # seconds between counts of the entries that are not shown
+POLL_INTERVAL = 0.2  # seconds between checks for a new snapshot
+_CachedQuery = tuple[str, tuple[tuple[str, str], ...]]  # text and bindings
+INTERNAL_QUEUE = 1_000  # internal queries that may wait: as many as there may be connections
+LAG_INTERVAL = 1.0  # seconds between counts of the unpublished journal entries
 CHECK_INTERVAL = 30.0  # seconds between checks of the snapshot's files after failures
-CACHED = 2_000  # answers to our own questions that are kept while a snapshot is shown
+CACHED = 2_000  # results of internal queries that are cached until the snapshot changes
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:
@@ -52,10 +52,11 @@ def _log_failure(task: asyncio.Task[None]) -> None:
 
 
 class QueryService:
-    """Follow the journal under *data* and answer from its newest snapshot; use it as an asynchronous context.
+    """Follow the journal under *data* and answer queries from its newest snapshot. Use it as an async context manager.
 
-    Readers' queries and our own pages' have their own readers, so that heavy queries do not stop the pages. The store is our own, or the
-    one at the address *elsewhere*.
+    Clients' queries and the internal queries of pages have separate worker pools, so that heavy queries do not block the pages.
+    The store is embedded, or external if *elsewhere* has its URLs. *readers* is the number of workers, None for one per core. With
+    *follow* False no process updates the store.
     """
 
     def __init__(
@@ -74,8 +75,8 @@ class QueryService:
         self.limits = limits or Limits()
         self.history = data / "store" / "history"  # the folder of the change history
         self.snapshot: Snapshot | None = None
-        self.behind = 0  # how many entries are not shown yet, as it was within the last second
-        self.awaited = 0  # how many of these will come; none where a mirror refused the next one
+        self.behind = 0  # number of unpublished journal entries, at most a second old
+        self.awaited = 0  # how many of these will be published: none if a mirror refused the next one
         self.cache, self.shared_responses = Cache(), SharedResponses()
         self.releases = OpenReleases(data, iris.base)
         self.sandboxes = Sandboxes(data / "scratch", self.limits)
@@ -85,23 +86,23 @@ class QueryService:
         self.rate_limiter, self.disk_quota = RateLimiter(self.limits, time.monotonic), DiskQuota()
         self._elsewhere = elsewhere
         self._external = elsewhere.environment() if elsewhere else None
-        public, own = (REMOTE, REMOTE) if elsewhere else (COLUMN_READER, READER)
+        public, internal = (REMOTE, REMOTE) if elsewhere else (COLUMN_READER, READER)
         self._public = Pool(cores, self.limits, 2, self.rate_limiter, public, self._external or COLUMN_ENVIRONMENT)
-        own_limits = replace(self.limits, queue=max(self.limits.queue, LINE))
-        self._own = Pool(cores, own_limits, 0, None, own, self._external, ours=True)
+        internal_limits = replace(self.limits, queue=max(self.limits.queue, INTERNAL_QUEUE))
+        self._internal = Pool(cores, internal_limits, 0, None, internal, self._external, internal=True)
         self.follower = FollowerProcess(data, self._folder, iris, self._external)
         self.probe = StoreProbe(endpoint_of(elsewhere.query)) if elsewhere else None
         self._follow = follow
-        # By folder; while snapshots change, answers come from both.
-        self._known: dict[str, Snapshot] = {}
-        self._shown, self._looking = asyncio.Event(), asyncio.Lock()
-        self._damage, self._checked_at, self._checking = "", -CHECK_INTERVAL, asyncio.Lock()
+        # By folder; during a switch of snapshots, responses come from both.
+        self._recent_snapshots: dict[str, Snapshot] = {}
+        self._first_snapshot, self._refresh_lock = asyncio.Event(), asyncio.Lock()
+        self._damage, self._checked_at, self._check_lock = "", -CHECK_INTERVAL, asyncio.Lock()
         self._tasks: list[asyncio.Task[None]] = []
         self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
 
     async def __aenter__(self) -> QueryService:
         await self.refresh()
-        background = [self._watch(), self._reckon()]
+        background = [self._watch(), self._update_lag()]
         background += [self.probe.run()] if self.probe else []
         background += [self.follower.run()] if self._follow else []
         self._tasks = [asyncio.create_task(work) for work in background]
@@ -121,13 +122,13 @@ class QueryService:
         await self.releases.close()
         await self.sandboxes.close()
         await self._public.close()
-        await self._own.close()
+        await self._internal.close()
 
     async def wait_until_current(self) -> Snapshot:
-        """Wait until the store holds every journal entry."""
-        await self._shown.wait()
+        """Wait until every journal entry is published; return the snapshot."""
+        await self._first_snapshot.wait()
         while await asyncio.to_thread(lambda: self.lag):
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(POLL_INTERVAL)
         return self.current
 
     @property
@@ -139,17 +140,17 @@ class QueryService:
 
     @property
     def queries_waiting(self) -> int:
-        """Return the number of readers' queries that wait for a worker."""
-        return self._public.line.waiting
+        """Return the number of clients' queries that wait for a worker."""
+        return self._public.queue.waiting
 
     async def find_damage(self) -> str:
-        """Check the files of the current snapshot after a failure; return what is damaged, "" if nothing is.
+        """Verify the files of the current snapshot after a failure; return the first damaged file, "" if there is none.
 
-        Damaged files are rebuilt by the follower. The files are read at most once in ``CHECK_INTERVAL`` seconds.
+        The follower process rebuilds damaged files. The files are read at most once in ``CHECK_INTERVAL`` seconds.
         """
         if self.snapshot is None:
             return ""
-        async with self._checking:
+        async with self._check_lock:
             if time.monotonic() - self._checked_at > CHECK_INTERVAL:
                 self._damage = await asyncio.to_thread(first_fault, Path(self.snapshot.path))
                 self._checked_at = time.monotonic()
@@ -159,25 +160,25 @@ class QueryService:
             return self._damage
 
     def snapshot_of(self, answer: Answer) -> Snapshot | None:
-        """Return the snapshot that *answer* comes from, None if it was replaced twice since."""
-        return self._known.get(answer.snapshot)
+        """Return the snapshot that *answer* was computed from, None if it was replaced twice since."""
+        return self._recent_snapshots.get(answer.snapshot)
 
-    def latest_position(self, by: Snapshot) -> int:
-        """Return the number of the last entry that an answer from the snapshot *by* may contain data of.
+    def latest_position(self, snapshot: Snapshot) -> int:
+        """Return the number of the last journal entry of which a result from *snapshot* may contain data.
 
-        Snapshots of the embedded store never change; an external store may hold all of the journal by now.
+        Snapshots of the embedded store never change; an external store may have loaded all of the journal by now.
         """
         head = self.journal.head if self._external else None
-        return max(by.position, head.number if head else 0)
+        return max(snapshot.position, head.number if head else 0)
 
     @property
     def is_consistent(self) -> bool:
-        """Return whether the data are one state; an external store may show part of an entry that is being applied."""
+        """Return whether queries read one state; an external store may contain part of an entry that is being applied."""
         return self.snapshot is not None and not self.snapshot.taking
 
     @property
     def starting(self) -> str:
-        """Return why nothing is shown yet; "" once something is."""
+        """Return why there is no snapshot yet, "" once there is one."""
         return (
             ""
             if self.snapshot
@@ -186,34 +187,34 @@ class QueryService:
 
     @property
     def store_failure(self) -> str:
-        """Return why the external store did not answer its last probe; "" if it did, or if the store is embedded."""
+        """Return why the external store did not answer its last probe, "" if it did or if the store is embedded."""
         return self.probe.failure if self.probe else ""
 
     @property
     def lag(self) -> int:
-        """Count the journal entries that are not yet shown; ask in a thread, since a store that machines share is looked into."""
+        """Count the unpublished journal entries. Call it in a thread: it may access a shared journal over the network."""
         head = self.journal.head
         return (head.number if head else 0) - (self.snapshot.position if self.snapshot else 0)
 
     @property
     def delay(self) -> int:
-        """Count, as ``lag`` does, and also the entries that only the origin of a mirror has announced."""
-        of, lag = mirror_origin.read(self.journal.folder), self.lag
-        return max(lag, of.head - self.snapshot.position if of and self.snapshot else 0)
+        """Return ``lag`` plus, in a mirror, the entries of the origin that have not been copied yet. Call it in a thread."""
+        origin, lag = mirror_origin.read(self.journal.folder), self.lag
+        return max(lag, origin.head - self.snapshot.position if origin and self.snapshot else 0)
 
     async def query(
-        self, question: QueryRequest, seconds: float | None = None, client: str = ""
+        self, request: QueryRequest, seconds: float | None = None, client: str = ""
     ) -> Answer:
         """Run a query for *client*, whose quota it uses; *seconds* may shorten the time limit. Raises PublisherError."""
-        return await self._public.ask(question, seconds, client)
+        return await self._public.ask(request, seconds, client)
 
-    async def check(self, question: QueryRequest) -> None:
-        """Raise QueryError if *question* is not a valid query; nothing is evaluated."""
-        await self._whole(replace(question, check=True))
+    async def check(self, request: QueryRequest) -> None:
+        """Raise QueryError if *request* is not a valid query; nothing is evaluated."""
+        await self._complete_result(replace(request, check=True))
 
     async def release(self, release: int, texts: bool = False) -> Snapshot:
         """Return the snapshot of a release, with its search index if *texts*. Raises ReleaseError and NotReady."""
-        return await self.releases.at(release, texts)
+        return await self.releases.open(release, texts)
 
     async def rows(self, query: str, bindings: Mapping[str, str] | None = None) -> list[Row]:
         """Run an internal query and return its rows, cached until the snapshot changes.
@@ -226,38 +227,38 @@ class QueryService:
         shown = self.snapshot
         path = (
             shown.path if shown else ""
-        )  # while snapshots change, all queries of a page go to one
+        )  # all queries of a page go to one snapshot
         request = QueryRequest(
             query, base=self.iris.base, bindings=dict(bindings or {}), snapshot=path
         )
-        rows = parse_rows(await self._whole(request))
+        rows = parse_rows(await self._complete_result(request))
         if shown is self.snapshot:
             self._answers[key] = rows
         return rows
 
     async def graph(self, query: str, suffix: str) -> bytes:
         """Run an internal CONSTRUCT query and return the graph in the format of *suffix*."""
-        return await self._whole(QueryRequest(query, graph=suffix, base=self.iris.base))
+        return await self._complete_result(QueryRequest(query, graph=suffix, base=self.iris.base))
 
-    async def query_internal(self, question: QueryRequest) -> tuple[bytes, Snapshot | None]:
-        """Run a large internal query; return the whole answer and its snapshot (as ``snapshot_of``), uncached."""
-        answer = await self._own.ask(question)
+    async def query_internal(self, request: QueryRequest) -> tuple[bytes, Snapshot | None]:
+        """Run a large internal query; return the complete result and its snapshot (as ``snapshot_of``). It is not cached."""
+        answer = await self._internal.ask(request)
         try:
             return b"".join([chunk async for chunk in answer.chunks()]), self.snapshot_of(answer)
         finally:
             answer.close()
 
-    async def _whole(self, question: QueryRequest) -> bytes:
-        return (await self.query_internal(question))[0]
+    async def _complete_result(self, request: QueryRequest) -> bytes:
+        return (await self.query_internal(request))[0]
 
     async def refresh(self) -> None:
-        """Switch to the newest snapshot now; the service also does so by itself within a moment."""
-        async with self._looking:  # who began first would else show an older one last
+        """Switch to the newest snapshot now; the service also does so by itself every POLL_INTERVAL seconds."""
+        async with self._refresh_lock:  # a call that began earlier could otherwise switch back to an older one
             snapshot = newest_snapshot(self._snapshots)
             if snapshot is None or snapshot == self.snapshot:
                 return
-            self._known = {item.path: item for item in (self.snapshot, snapshot) if item}
-            await asyncio.gather(self._public.show(snapshot.path), self._own.show(snapshot.path))
+            self._recent_snapshots = {item.path: item for item in (self.snapshot, snapshot) if item}
+            await asyncio.gather(self._public.switch_snapshot(snapshot.path), self._internal.switch_snapshot(snapshot.path))
             self._answers.clear()
             self.behind = max(
                 0,
@@ -265,17 +266,17 @@ class QueryService:
             )
             self.awaited = min(self.awaited, self.behind)
             self.snapshot = snapshot
-            self._shown.set()
+            self._first_snapshot.set()
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(PAUSE)
+            await asyncio.sleep(POLL_INTERVAL)
             try:
                 await self.refresh()
             except (StoreError, OSError, ValueError) as error:
                 log.error("snapshot could not be loaded", error=str(error))
 
-    async def _reckon(self) -> None:
+    async def _update_lag(self) -> None:
         while True:
             shown = self.snapshot
             with suppress(JournalError, OSError):
@@ -283,11 +284,11 @@ class QueryService:
                     lambda: (max(0, self.delay), self.lag <= 0 and self._has_refused())
                 )
                 if shown is not self.snapshot:
-                    continue  # what was counted is of the one before
+                    continue  # the counts belong to the previous snapshot
                 self.behind, self.awaited = missing, 0 if refused else missing
-            await asyncio.sleep(RECKONING)
+            await asyncio.sleep(LAG_INTERVAL)
 
     def _has_refused(self) -> bool:
-        """Return whether the journal is a mirror's that refused the next entry."""
-        of = mirror_origin.read(self.journal.folder)
-        return of is not None and of.refused is not None
+        """Return whether the journal is a mirror and refused the next entry."""
+        origin = mirror_origin.read(self.journal.folder)
+        return origin is not None and origin.refused is not None

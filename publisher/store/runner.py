@@ -1,6 +1,6 @@
 """Follow the journal: update the store, then the indexes that read it, and publish snapshots of all of them.
 
-Kill it at any point: each projection continues from its own checkpoint, and applying an entry again changes nothing.
+The process may be killed at any time: each projection continues from its own checkpoint, and applying an entry again changes nothing.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from publisher.projections.quad_source import QuadSource
 from publisher.store.snapshots import ProjectionPaths, Snapshot, has_indexes, newest_snapshot, prune
 from publisher.store.thread_priority import lower_thread_priority
 
-SLICE = 2.0  # seconds that an index gets before the journal is checked again
+SLICE = 2.0  # seconds of index updates between two checks of the journal
 
 
 class StoreState(NamedTuple):
     """The last journal entry in the store, the digest of its status graph, and whether the last update changed anything.
 
-    *is_ready* is False while the store should be shown before its indexes are updated.
+    *is_ready* is False if the store should be published before its indexes are updated.
     """
 
     position: int
@@ -39,16 +39,16 @@ class StoreProjection(Protocol):
 
     @property
     def quads(self) -> QuadSource:
-        """Return what the indexes read."""
+        """Return the source of quads that the indexes read."""
 
     def update(self) -> StoreState:
         """Apply what is new in the journal and the status file."""
 
     def optimize(self) -> bool:
-        """Do the work that was put off until the store was shown; return whether there was any."""
+        """Do the work that was postponed until the store was published; return whether there was any."""
 
     def create_snapshot(self) -> Snapshot:
-        """Create a snapshot of the store with the indexes as they are shown."""
+        """Create a snapshot of the store with the published indexes."""
 
     def close(self) -> None:
         """Close the store and release its lock."""
@@ -60,15 +60,15 @@ StoreT = TypeVar("StoreT", bound=StoreProjection)
 class Runner(Generic[StoreT]):
     """Updates *store* and the *indexes* that read it.
 
-    The store does not change while an index reads it, so an index gets slices of time: a slow or broken one delays
-    neither the store nor the others for longer than its slice.
+    The store must not change while an index reads it, so each index runs in time slices. A slow or failing index delays the
+    store and the other indexes by at most its slice.
     """
 
     def __init__(self, store: StoreT, indexes: Iterable[Projection]) -> None:
         self.store = store
         self._indexes = [SlicedProjection(index) for index in indexes]
         self.position = 0  # number of the last journal entry in the store, 0 before the first step
-        self._aside = ThreadPoolExecutor(1, "indexes", lower_thread_priority)
+        self._executor = ThreadPoolExecutor(1, "indexes", lower_thread_priority)
 
     @property
     def snapshots(self) -> Path:
@@ -76,11 +76,11 @@ class Runner(Generic[StoreT]):
         return self.store.snapshots
 
     def step(self) -> Snapshot | None:
-        """Apply what is new; return the new snapshot, None if nothing was new."""
+        """Apply new journal entries; return the new snapshot, None if nothing changed."""
         state = self.store.update()
         self.position = state.position
         if state.is_ready:
-            self._aside.submit(self._update_indexes, state).result()  # in a thread of low priority: readers do not wait
+            self._executor.submit(self._update_indexes, state).result()  # in a thread of low priority, so that queries are not delayed
         current = newest_snapshot(self.snapshots)
         is_same = current and not current.taking and (current.position, current.entry, current.status) == state[:3]
         if current and is_same and not state.changed and not self.store.optimize() and has_indexes(current, self.store.paths):
@@ -95,12 +95,12 @@ class Runner(Generic[StoreT]):
             index.step(self.store.quads, state.position, state.entry, seconds)
 
     def progress(self) -> dict[str, dict[str, object]]:
-        """Return the position of the store and of each index by its name, and the error of one that could not be written."""
+        """Return the position of the store and of each index by its name, and its error if it could not be updated."""
         return {"store": {"position": self.position}, **{index.projection.name: index.progress() for index in self._indexes}}
 
     def close(self) -> None:
         """Close the indexes and the store."""
-        self._aside.shutdown()
+        self._executor.shutdown()
         for index in self._indexes:
             index.close()
         self.store.close()

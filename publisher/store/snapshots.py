@@ -1,4 +1,4 @@
-"""Immutable snapshots of the store, each a folder that never changes once it has its name."""
+"""Create, read and remove immutable snapshots of the store. A snapshot is a folder that never changes after its rename."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from publisher.search import updater as search
 from publisher.search.index import is_current
 from publisher.store.checksums import write_checksums
 
-KEEP = 2  # the newest, and the one before it, which a reader may just be opening
+KEEP = 2  # the newest, and the previous one, which a reader may be opening
 
 
 class ProjectionPaths(NamedTuple):
@@ -36,13 +36,12 @@ class ProjectionPaths(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """One state: *position* is the number of the last journal entry in it, *entry* its id, *quads* counts without the status graph.
+    """One state: *position* is the number of its last journal entry, *entry* the id of that; *quads* excludes the status graph.
 
-    *status* is a digest of the status graph, which changes without an entry. *modified* are whole seconds since 1970 when what is
-    shown last changed; a later state has a later second, even where two were made in one. *text* is the number of the last entry that
-    the text index beside the store knows, -1 where there is none; *tables* is that of the tables, *columns* that of the columns. Of an
-    external store, *taking* is the number of the entry that is being taken in, 0 where none is: answers may then hold a part of what
-    it brings.
+    *status* is a digest of the status graph, which changes without a journal entry. *modified* is the time of the last change in
+    whole seconds since 1970; it increases with every change, even if two happen within one second. *text*, *tables* and *columns*
+    are the numbers of the last entries in the search index, the facet tables and the columns, -1 if there is none. *taking* is
+    the number of the entry that is being loaded into an external store, 0 if there is none: answers may contain a part of it.
     """
 
     number: int
@@ -59,17 +58,17 @@ class Snapshot:
 
     @property
     def version(self) -> str:
-        """Name all that is shown: two states with one version hold the same quads."""
+        """Return an identifier of the published data: two states with the same version contain the same quads."""
         version = f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.tables}"
         return f"{version}-{self.number}" if self.taking else version
 
 
 def has_indexes(snapshot: Snapshot, paths: ProjectionPaths) -> bool:
-    """Return whether *snapshot* has the indexes as they are published now, the search index in today's format."""
+    """Return whether *snapshot* has the indexes as they are published now, and the search index in the current format."""
     position, folder = read_position(paths.text), Path(snapshot.path) / "text"
     is_searchable = read_position(folder) == position and (position < 0 or is_current(folder))
-    is_counted = snapshot.tables == read_position(paths.tables)
-    return is_searchable and is_counted and snapshot.columns == read_position(paths.columns)
+    has_tables = snapshot.tables == read_position(paths.tables)
+    return is_searchable and has_tables and snapshot.columns == read_position(paths.columns)
 
 
 def newest_snapshot(folder: Path) -> Snapshot | None:
@@ -79,27 +78,27 @@ def newest_snapshot(folder: Path) -> Snapshot | None:
 
 
 def create_snapshot(
-    folder: Path, store: Store, position: int, entry: str, quads: int, status: str = "", beside: ProjectionPaths | None = None
+    folder: Path, store: Store, position: int, entry: str, quads: int, status: str = "", indexes: ProjectionPaths | None = None
 ) -> Snapshot:
-    """Create a snapshot of *store* as it is now, with the indexes of *beside*; its folder appears complete, by a rename."""
-    return _made(folder, store, Snapshot(0, position, entry, quads, "", status), beside)
+    """Create a snapshot of *store* as it is now, with the indexes in *indexes*. The folder appears by a rename."""
+    return _create(folder, store, Snapshot(0, position, entry, quads, "", status), indexes)
 
 
-def register_external(folder: Path, state: Snapshot, beside: ProjectionPaths | None = None) -> Snapshot:
-    """Create a snapshot of an external store, which is as *state* says; its number, path and indexes are set here."""
-    return _made(folder, None, state, beside)
+def register_external(folder: Path, state: Snapshot, indexes: ProjectionPaths | None = None) -> Snapshot:
+    """Create a snapshot of an external store in the given *state*; its number, path and indexes are set here."""
+    return _create(folder, None, state, indexes)
 
 
-def _made(folder: Path, store: Store | None, state: Snapshot, beside: ProjectionPaths | None) -> Snapshot:
+def _create(folder: Path, store: Store | None, state: Snapshot, indexes: ProjectionPaths | None) -> Snapshot:
     before = newest_snapshot(folder)
     number = before.number + 1 if before else 1
     path, part = folder / f"{number:09d}", folder / ".part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
-    texts = search.link_published(beside.text, part / "text") if beside else -1
-    counted = link_published(beside.tables, part / "tables") if beside else -1
-    columned = link_published(beside.columns, part / "columns") if beside else -1
-    snapshot = replace(state, number=number, path=str(path), text=texts, tables=counted, columns=columned)
+    text = search.link_published(indexes.text, part / "text") if indexes else -1
+    tables = link_published(indexes.tables, part / "tables") if indexes else -1
+    columns = link_published(indexes.columns, part / "columns") if indexes else -1
+    snapshot = replace(state, number=number, path=str(path), text=text, tables=tables, columns=columns)
     snapshot = replace(snapshot, modified=_modified(snapshot, before))
     if store is not None:
         store.backup(part / "store")
@@ -109,22 +108,22 @@ def _made(folder: Path, store: Store | None, state: Snapshot, beside: Projection
     return snapshot
 
 
-def _modified(made: Snapshot, before: Snapshot | None) -> int:
+def _modified(snapshot: Snapshot, before: Snapshot | None) -> int:
     now = int(time.time())
     if before is None:
         return now
-    return before.modified if before.version == made.version else max(now, before.modified + 1)
+    return before.modified if before.version == snapshot.version else max(now, before.modified + 1)
 
 
 def prune(folder: Path) -> None:
-    """Remove what is neither among the newest nor open in a reader, and what a crash left behind."""
-    for left in folder.glob(".old-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    """Remove snapshots that are neither among the newest KEEP nor open in a reader, and the leftovers of a crash."""
+    for leftover in folder.glob(".old-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     for number in _numbers(folder)[:-KEEP]:
         path = folder / f"{number:09d}"
         if not is_locked(path):
-            gone = path.rename(path.with_name(f".old-{number}"))
-            shutil.rmtree(gone, ignore_errors=True)
+            removed = path.rename(path.with_name(f".old-{number}"))
+            shutil.rmtree(removed, ignore_errors=True)
 
 
 def _numbers(folder: Path) -> list[int]:

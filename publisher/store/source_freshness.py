@@ -12,7 +12,7 @@ from vocab.provenance import check_source_status
 
 
 def freshness_inputs(terms: Mapping[str, str]) -> FreshnessInputs:
-    """Read the marks of a source from its values by the names of our terms."""
+    """Return the inputs of a source's freshness from its values in the status graph, by local names of our terms."""
     return FreshnessInputs(
         success=parse_time(terms.get("lastSuccess")),
         failures=int(terms.get("consecutiveFailures", "0")),
@@ -24,12 +24,12 @@ def freshness_inputs(terms: Mapping[str, str]) -> FreshnessInputs:
 
 
 def parse_time(text: str | None) -> datetime | None:
-    """Read a time of the status graph, None if there is none."""
+    """Parse a timestamp of the status graph; None if *text* is None or empty."""
     return datetime.fromisoformat(text) if text else None
 
 
 def terms_by_subject(statements: Iterable[tuple[str, str, str]], ns: str) -> dict[str, dict[str, str]]:
-    """Gather subject, predicate and value of our terms by subject and by the term's name."""
+    """Group the values of our terms by subject and by the local name of the term."""
     by_subject: dict[str, dict[str, str]] = {}
     for subject, predicate, value in statements:
         if predicate.startswith(ns):
@@ -40,7 +40,7 @@ def terms_by_subject(statements: Iterable[tuple[str, str, str]], ns: str) -> dic
 def recompute(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], datetime | None]:
     """Return the status quads with the freshness of every source at *at*, and the time of the next change.
 
-    Raises ValueError where a time or a number cannot be read.
+    Raises ValueError if a timestamp or a number cannot be parsed.
     """
     stored = list(quads)
     terms = terms_by_subject(((_text(quad.subject), quad.predicate.value, _text(quad.object)) for quad in stored), ns)
@@ -54,7 +54,7 @@ def recompute(quads: Iterable[Quad], ns: str, at: datetime) -> tuple[set[Quad], 
         else quad
         for quad in stored
     }
-    return out, min((turn for item in now.values() if (turn := next_change(item, at))), default=None)
+    return out, min((change for item in now.values() if (change := next_change(item, at))), default=None)
 
 
 def _text(term: object) -> str:

@@ -1,4 +1,4 @@
-"""The status of each source, for pages, responses and headers."""
+"""Read the status of each source for pages, responses and headers."""
 
 from __future__ import annotations
 
@@ -20,21 +20,24 @@ from vocab.freshness import Freshness, FreshnessInputs, freshness, next_change
 
 @dataclass(frozen=True, slots=True)
 class SourceStatus:
-    """The status of a source: *properties* are the values of the status graph by the names of our terms, *withheld* is of its last run."""
+    """The status of a source. *properties* are its values in the status graph by local names of our terms.
+
+    *withheld* is the number of records that its last run withheld, None if unknown.
+    """
 
     iri: str
     name: str
     title: str | None
     properties: Mapping[str, str]
     withheld: int | None
-    marks: FreshnessInputs
+    inputs: FreshnessInputs
 
     def state(self, at: datetime) -> Freshness:
         """Return the freshness of the source at *at*."""
-        return freshness(self.marks, at)
+        return freshness(self.inputs, at)
 
     def run(self, term: str) -> str | None:
-        """Return the id of the run that *term* names."""
+        """Return the id of the run that is the value of *term*, None if there is none."""
         return self.properties[term].rpartition("/run/")[2] if term in self.properties else None
 
     @property
@@ -44,9 +47,9 @@ class SourceStatus:
 
 
 def last_confirmed(source_status: SourceStatus | None, description: Description, record: str) -> str | None:
-    """Return when a record was last known to be at its source: in a full harvest, or when a run last wrote it.
+    """Return when a record was last seen at its source: in a full harvest, or when a run last wrote it.
 
-    None where it has vanished or is gone, or if its status is unknown.
+    None if the record is missing or deleted, or if its status is unknown.
     """
     status, modified = description.one("adms:status", record), description.one("dct:modified", record)
     if status is None or status.value != description.expand("wsis:published"):
@@ -81,18 +84,18 @@ async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:
 
 def count_by_state(statuses: Mapping[str, SourceStatus], at: datetime) -> dict[Freshness, int]:
     """Count the sources by state."""
-    counted = Counter(item.state(at) for item in statuses.values())
-    return {state: counted[state] for state in Freshness if counted[state]}
+    counts = Counter(item.state(at) for item in statuses.values())
+    return {state: counts[state] for state in Freshness if counts[state]}
 
 
 def next_status_change(statuses: Mapping[str, SourceStatus], at: datetime) -> datetime | None:
-    """Return when the state of some source may change next by time alone."""
-    return min((turn for item in statuses.values() if (turn := next_change(item.marks, at))), default=None)
+    """Return when the freshness of some source changes next without a run; None if never."""
+    return min((change for item in statuses.values() if (change := next_change(item.inputs, at))), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class DataVersion:
-    """How far the store is: the number of the last journal entry shown, when its run began, and its run."""
+    """The last published journal entry: its number (*position*), the start time of its run, and the id of its run."""
 
     position: int
     time: str | None
@@ -100,12 +103,12 @@ class DataVersion:
 
 
 def data_version(service: QueryService) -> DataVersion | None:
-    """Return the newest entry that is shown; None before the first."""
-    shown = service.snapshot
-    return _place(service.journal.folder, shown.position) if shown and shown.position else None
+    """Return the newest published entry; None before the first."""
+    current = service.snapshot
+    return _version_at(service.journal.folder, current.position) if current and current.position else None
 
 
 @lru_cache(maxsize=8)
-def _place(folder: Path, position: int) -> DataVersion:
+def _version_at(folder: Path, position: int) -> DataVersion:
     entry = next(iter(Journal(folder).entries(after=position - 1)), None)
     return DataVersion(position, f"{entry.time:%Y-%m-%dT%H:%M:%SZ}" if entry else None, entry.run if entry else None)

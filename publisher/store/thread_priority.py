@@ -8,24 +8,24 @@ import threading
 from contextlib import suppress
 from pathlib import Path
 
-NICE = 5  # nice value: a third of what a load gets beside it; at 10 a load of many files then waited 22 s for the merging, at 5 for 6 s
+NICE = 5  # nice value; at 10 a large load waited 22 s for the merging threads, at 5 it waited 6 s
 _TASKS = Path("/proc/self/task")
-_THREADS = "rocksdb:low"  # what RocksDB calls them
+_THREADS = "rocksdb:low"  # their name in RocksDB
 
 
 def threads() -> list[int]:
     """Return the numbers of the engine's merging threads in this process; none if the system does not list threads (only Linux does)."""
-    return [int(task.name) for task in _TASKS.glob("[0-9]*") if _named(task).startswith(_THREADS)]
+    return [int(task.name) for task in _TASKS.glob("[0-9]*") if _thread_name(task).startswith(_THREADS)]
 
 
 def lower_merge_priority(nice: int = NICE) -> None:
-    """Lower the priority of the merging threads that exist now, permanently; the engine starts them when it needs them."""
+    """Lower the priority of the existing merging threads permanently. Call it after each load, since the engine starts them on demand."""
     for thread in threads():
         raise_nice(thread, nice)
 
 
 def lower_thread_priority() -> None:
-    """Lower the priority of the calling thread, permanently, and of those that it starts; does nothing if threads have none."""
+    """Lower the priority of the calling thread, permanently, and of threads that it starts. Does nothing except on Linux."""
     if sys.platform == "linux":
         raise_nice(threading.get_native_id(), NICE)
 
@@ -40,8 +40,8 @@ def raise_nice(thread: int, nice: int) -> None:
             os.setpriority(os.PRIO_PROCESS, thread, nice)
 
 
-def _named(task: Path) -> str:
+def _thread_name(task: Path) -> str:
     try:
         return (task / "comm").read_text()
-    except OSError:  # it has ended
+    except OSError:  # the thread has exited
         return ""

@@ -1,4 +1,4 @@
-"""The lock of the one process that writes a store on this machine."""
+"""The lock that lets only one process on this machine write a store."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ def ignore_report(_reason: str) -> None:
 
 
 def writer_lock(path: Path, report: Callable[[str], None] = ignore_report) -> FileLock:
-    """Wait until no other process writes this store; return the lock.
+    """Wait for the lock at *path* and return it.
 
-    While another process holds it, *report* is called with the reason, which names that process; then with "".
+    While another process holds it, *report* receives the reason with the id of that process; afterwards "".
     """
     waited = False
 
     def report_holder(process: str) -> None:
-        # Without its command, which names folders: this reason is public, in /health.
+        # Without the command line, which contains paths: /health publishes this reason.
         nonlocal waited
         waited = True
         report(f"process {process or 'unknown'} writes this store ({path.parent.name}/): another server uses the same data folder")
@@ -33,6 +33,6 @@ def writer_lock(path: Path, report: Callable[[str], None] = ignore_report) -> Fi
 
 
 def require_unlocked(path: Path) -> None:
-    """Raise StoreBusy, which names the process, if another process holds the lock at *path*; a missing file is no lock."""
+    """Raise StoreBusy, which names the process, if another process holds the lock at *path*; a missing file means unlocked."""
     if is_locked(path):
-        raise StoreBusy(f"a server follows the journal here ({describe_holder(path)}); end it, then run this again")
+        raise StoreBusy(f"a server uses this data folder ({describe_holder(path)}); stop it, then run this command again")

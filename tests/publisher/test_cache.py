@@ -55,8 +55,8 @@ def test_the_same_state_made_again_keeps_date_and_version(tmp_path: Path) -> Non
     assert (first.modified, first.version) == (again.modified, again.version)
 
 
-def test_the_cache_has_room_for_so_many_bytes_and_drops_the_longest_unused() -> None:
-    cache, entry = Cache(room=10_000), Entry("json", "", b"x" * 2_000)
+def test_the_cache_has_a_maximum_size_and_drops_the_least_recently_used() -> None:
+    cache, entry = Cache(max_bytes=10_000), Entry("json", "", b"x" * 2_000)
     cache.get("v", b"")
     for key in (b"a", b"b", b"c"):
         cache.put("v", key, entry)
@@ -67,16 +67,16 @@ def test_the_cache_has_room_for_so_many_bytes_and_drops_the_longest_unused() -> 
     assert [cache.get("v", key) is not None for key in (b"a", b"b", b"c", b"d")] == [True, False, True, True]
 
 
-def test_the_cache_holds_one_version_alone() -> None:
+def test_the_cache_holds_one_version_only() -> None:
     cache, entry = Cache(), Entry("json", "", b"x")
     cache.get("old", b"")
     cache.put("old", b"a", entry)
-    cache.name("old", b"request", b"a")
+    cache.link_request("old", b"request", b"a")
 
-    found = cache.get("new", b"a")
+    cached = cache.get("new", b"a")
     cache.put("old", b"a", entry)
 
-    assert (found, cache.get("new", b"a"), cache.known("new", b"request")) == (None, None, None)
+    assert (cached, cache.get("new", b"a"), cache.get_by_request("new", b"request")) == (None, None, None)
 
 
 def test_parts_that_are_joined_alike_have_two_digests() -> None:

@@ -26,7 +26,7 @@ from publisher.store.columns.compiler import CompiledQuery
 from publisher.store.columns.database import TABLES, ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.relations import NotCompiled
-from publisher.store.columns.snapshot_columns import AGAIN, SnapshotColumns, open_columns
+from publisher.store.columns.snapshot_columns import RETRY_EVERY, SnapshotColumns, open_columns
 from publisher.store.columns.staging import Stage, TermCollision
 from publisher.store.columns.terms import is_unchanged, stored_rows, term_id
 from publisher.store.columns.updater import FILE, ColumnUpdater
@@ -403,11 +403,11 @@ def test_queries_that_differ_by_constants_from_cheap_ones_are_seldom_parsed(held
     columns_of(held, tmp_path).close()
     engine = _CountingEngine(tmp_path / "columns.duckdb")
     with closing(SnapshotColumns(engine, engine.triples)) as columns:
-        answers = [columns.answer(QueryRequest(f"SELECT (COUNT(*) AS ?n) {{ ?s ?p <x:{number}> }}")) for number in range(AGAIN + 1)]
+        answers = [columns.answer(QueryRequest(f"SELECT (COUNT(*) AS ?n) {{ ?s ?p <x:{number}> }}")) for number in range(RETRY_EVERY + 1)]
         first = engine.compiled
         large = columns.answer(QueryRequest("SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"))
 
-    assert answers == [None] * (AGAIN + 1)
+    assert answers == [None] * (RETRY_EVERY + 1)
     assert first == 2
     assert large is not None
 

@@ -52,7 +52,7 @@ async def text(pool: Pool, question: QueryRequest = COUNT) -> str:
 
 
 def readers(pool: Pool) -> set[int]:
-    return {worker.process.pid for worker in pool._all}
+    return {worker.process.pid for worker in pool._workers}
 
 
 async def all_settled(pool: Pool) -> None:
@@ -95,21 +95,21 @@ async def test_before_the_first_snapshot_nothing_is_answered(pool: Pool) -> None
 
 
 async def test_a_new_snapshot_is_answered_from_at_once(pool: Pool, tmp_path: Path) -> None:
-    await pool.show(snapshot(tmp_path, 1))
+    await pool.switch_snapshot(snapshot(tmp_path, 1))
     before = await text(pool)
 
-    await pool.show(snapshot(tmp_path, 2))
+    await pool.switch_snapshot(snapshot(tmp_path, 2))
     after = await text(pool)
 
     assert (before.split(), after.split()) == (["n", "1"], ["n", "2"])
 
 
 async def test_readers_do_not_multiply_when_snapshots_change_under_load(pool: Pool, tmp_path: Path) -> None:
-    await pool.show(snapshot(tmp_path, 1))
+    await pool.switch_snapshot(snapshot(tmp_path, 1))
 
     for number in range(2, 6):
         path = snapshot(tmp_path, number)
-        await asyncio.gather(pool.show(path), *(text(pool) for _ in range(6)))
+        await asyncio.gather(pool.switch_snapshot(path), *(text(pool) for _ in range(6)))
     await all_settled(pool)
     await text(pool)
     await all_settled(pool)
@@ -119,7 +119,7 @@ async def test_readers_do_not_multiply_when_snapshots_change_under_load(pool: Po
 
 
 async def test_a_wrong_query_leaves_its_reader_at_work(pool: Pool, tmp_path: Path) -> None:
-    await pool.show(snapshot(tmp_path, 1))
+    await pool.switch_snapshot(snapshot(tmp_path, 1))
     before = readers(pool)
 
     for _ in range(5):
@@ -130,7 +130,7 @@ async def test_a_wrong_query_leaves_its_reader_at_work(pool: Pool, tmp_path: Pat
 
 
 async def test_a_reader_that_was_killed_is_replaced(pool: Pool, tmp_path: Path) -> None:
-    await pool.show(snapshot(tmp_path, 1))
+    await pool.switch_snapshot(snapshot(tmp_path, 1))
     for reader in readers(pool):
         os.kill(reader, signal.SIGKILL)
 
@@ -146,7 +146,7 @@ async def test_a_reader_that_was_killed_is_replaced(pool: Pool, tmp_path: Path) 
 
 
 async def test_an_answer_that_is_not_read_to_its_end_ends_its_reader(pool: Pool, tmp_path: Path) -> None:
-    await pool.show(snapshot(tmp_path, 1))
+    await pool.switch_snapshot(snapshot(tmp_path, 1))
     before = readers(pool)
 
     answer = await pool.ask(COUNT)
@@ -158,7 +158,7 @@ async def test_an_answer_that_is_not_read_to_its_end_ends_its_reader(pool: Pool,
 
 
 async def test_a_reader_opens_no_socket(pool: Pool, tmp_path: Path) -> None:
-    await pool.show(snapshot(tmp_path, 1))
+    await pool.switch_snapshot(snapshot(tmp_path, 1))
 
     with pytest.raises(PublisherError, match="Permission denied"):
         await pool.ask(QueryRequest("SELECT * { SERVICE <http://127.0.0.1:8099/> { ?s ?p ?o } }"))
@@ -181,7 +181,7 @@ async def test_askers_that_leave_while_a_reader_starts_leave_nothing_behind(tmp_
 
 
 async def test_who_asks_when_all_is_closed_starts_no_reader(pool: Pool, tmp_path: Path) -> None:
-    await pool.show(snapshot(tmp_path, 1))
+    await pool.switch_snapshot(snapshot(tmp_path, 1))
     await pool.close()
 
     with pytest.raises(NotReady):

@@ -238,7 +238,7 @@ async def test_the_store_is_kept_from_the_snapshot_that_showed_the_release(
     query = f"SELECT * {{ GRAPH <{IRIS.status}> {{ ?s ?p ?o }} }}"
     made = build_release(released, IRIS, NOW)
 
-    kept = release_stores.keep_current(released, made, IRIS)
+    kept = release_stores.copy_current(released, made, IRIS)
     there = await pinned(client, made.number, COUNT)
     status = await pinned(client, made.number, query)
 

@@ -15,7 +15,7 @@ from publisher.app import create_app
 from publisher.errors import RowLimit, ScratchFull
 from publisher.limits import Limits
 from publisher.store.query_service import QueryService
-from publisher.store.update_sandbox import LIFE, MOST, Sandboxes
+from publisher.store.update_sandbox import LIFETIME, MAX_SANDBOXES, Sandboxes
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.update import Update, using
 from vocab.iris import Iris
@@ -224,16 +224,16 @@ async def test_a_store_that_would_grow_too_large_is_as_before(tmp_path: Path) ->
 async def test_there_are_so_many_stores_and_each_for_an_hour(tmp_path: Path) -> None:
     now = 0.0
     stores = Sandboxes(tmp_path, Limits(), lambda: now)
-    made = [await stores.make() for _ in range(MOST)]
+    made = [await stores.make() for _ in range(MAX_SANDBOXES)]
 
     with pytest.raises(ScratchFull):
         await stores.make()
-    now = LIFE
+    now = LIFETIME
     after = await stores.make()
     found = [await stores.find(store.name) for store in (*made, after)]
     await stores.close()
 
-    assert found == [None] * MOST + [after]
+    assert found == [None] * MAX_SANDBOXES + [after]
     assert list(tmp_path.iterdir()) == []
 
 

@@ -73,7 +73,7 @@ def filled(context: HarvestContext, source: Source, registry: Any, project: Call
     files.build(data, IRIS)
     write_dumps(Journal(data / "journal"), data / "dumps")
     release = build_release(data, IRIS, datetime(2026, 3, 2, tzinfo=UTC), lambda _: None)
-    assert release_stores.keep_current(data, release, IRIS)
+    assert release_stores.copy_current(data, release, IRIS)
     shutil.copy(data.parent / "ledger.sqlite", data / "ledger.sqlite")
     return data
 

@@ -110,7 +110,7 @@ def _add_sources(registry: CollectorRegistry, statuses: dict[str, SourceStatus])
             states.labels(name, state.value).set(status.state(now) is state)
         published.labels(name).set(int(status.properties.get("publishedRecords", 0)))
         withheld.labels(name).set(status.withheld or 0)
-        failures.labels(name).set(status.marks.failures)
+        failures.labels(name).set(status.inputs.failures)
         held.labels(name).set("heldPlan" in status.properties)
-        if status.marks.success:
-            success.labels(name).set(status.marks.success.timestamp())
+        if status.inputs.success:
+            success.labels(name).set(status.inputs.success.timestamp())

@@ -209,7 +209,7 @@ def _source(source_status: SourceStatus, now: datetime) -> SourceJson:
         "state": source_status.state(now).value,
         "last_attempt": values.get("lastAttempt"),
         "last_success": values.get("lastSuccess"),
-        "consecutive_failures": source_status.marks.failures,
+        "consecutive_failures": source_status.inputs.failures,
         "next_due": values.get("nextDue"),
         "late_from": values.get("lateFrom"),
         "frozen_from": values.get("frozenFrom"),

@@ -63,10 +63,10 @@ def example(iris: Iris, name: str) -> Example | None:
 def triples(iris: Iris, name: str | None = None) -> list[Triple]:
     """Return the RDF description of all examples, or of the named one."""
     names = [example.name for example in examples(iris) if name in (None, example.name)]
-    return [triple for name in names for triple in _parsed(HERE / f"{name}.ttl", iris)]
+    return [triple for name in names for triple in _parse(HERE / f"{name}.ttl", iris)]
 
 
-def _parsed(path: Path, iris: Iris) -> list[Triple]:
+def _parse(path: Path, iris: Iris) -> list[Triple]:
     # The files use the default base, so that queries can be copied from them; they run with the store's own.
     text = path.read_text(encoding="utf-8").replace(BASE, iris.base)
     return [quad.triple for quad in parse(text, RdfFormat.TURTLE, base_iri=iris.base)]
@@ -75,7 +75,7 @@ def _parsed(path: Path, iris: Iris) -> list[Triple]:
 def _read(path: Path, iris: Iris) -> Example:
     values: dict[str, list[str]] = {}
     texts: dict[str, dict[str, str]] = {f"{RDFS}label": {}, f"{RDFS}comment": {}}
-    for triple in _parsed(path, iris):
+    for triple in _parse(path, iris):
         if triple.predicate.value in texts and isinstance(triple.object, Literal):
             texts[triple.predicate.value][triple.object.language or ""] = triple.object.value
         values.setdefault(triple.predicate.value, []).append(str(getattr(triple.object, "value", "")))

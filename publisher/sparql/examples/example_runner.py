@@ -32,16 +32,16 @@ async def run_examples(service: QueryService, chosen: Sequence[Example]) -> Asyn
     """Run the examples in turn, once the store is up to date with the journal."""
     for example in chosen:
         await await_indexes(service, example.question(service.iris.base))
-        began = time.perf_counter()
+        started = time.perf_counter()
         try:
-            data = await _answered(service, example)
+            data = await _evaluate(service, example)
         except PublisherError as error:
-            yield ExampleOutcome(example, 0, time.perf_counter() - began, str(error))
+            yield ExampleOutcome(example, 0, time.perf_counter() - started, str(error))
         else:
-            yield ExampleOutcome(example, _rows(example, data), time.perf_counter() - began)
+            yield ExampleOutcome(example, _rows(example, data), time.perf_counter() - started)
 
 
-async def _answered(service: QueryService, example: Example) -> bytes:
+async def _evaluate(service: QueryService, example: Example) -> bytes:
     answer = await service.query(await rewrite(service, example.question(service.iris.base, service.limits.rows)))
     try:
         return b"".join([chunk async for chunk in answer.chunks()])

@@ -116,7 +116,7 @@ async def sparql(request: Request) -> Response:
         params, request.headers.get("accept"), service.iris.base, service.limits.rows
     )
     if (number := parse_release(single_value(params, "release"))) is not None:
-        return await _of_release(request, service, parsed, number)
+        return await _answer_from_release(request, service, parsed, number)
     question = await rewrite(service, parsed.question)
     if single_value(params, "explain") not in (None, "", "0"):
         return await explain_query(request, service, question, parsed.seconds)
@@ -131,7 +131,7 @@ async def sparql(request: Request) -> Response:
 router.add_route("/sparql", AppHandler(sparql), methods=["GET", "HEAD", "POST"])  # type: ignore[arg-type]  # an ASGI app is allowed too
 
 
-# This route is only described: the one before it answers. Its parameters may also be in a body, and parsing them here would
+# This route is only sparql_documentation: the one before it answers. Its parameters may also be in a body, and parsing them here would
 # cost more than a cached response.
 @router.get(
     "/sparql",
@@ -143,7 +143,7 @@ router.add_route("/sparql", AppHandler(sparql), methods=["GET", "HEAD", "POST"])
     response_description="Query solutions, a boolean, or a graph",
     responses=other_contents(_FORMATS) | problems(400, 404, 406, 410, 413, 422, 429, 503, 504),
 )
-async def described(
+async def sparql_documentation(
     request: Request,
     query: Annotated[str, Query(description="The query")],
     format: FormatName = None,
@@ -165,17 +165,17 @@ async def completion(request: Request, service: ServiceDep) -> Response:
     )
 
 
-async def _of_release(
+async def _answer_from_release(
     request: Request, service: QueryService, parsed: SparqlRequest, number: int
 ) -> Response:
     """Return the results on the data of a release."""
-    pinned = await service.release(number, has_search(parsed.question.text))
+    release_snapshot = await service.release(number, has_search(parsed.question.text))
     question = await rewrite(
-        service, replace(parsed.question, snapshot=pinned.path, release=number), pinned
+        service, replace(parsed.question, snapshot=release_snapshot.path, release=number), release_snapshot
     )
-    response = await answer_query(request, service, question, parsed.seconds, release=pinned)
+    response = await answer_query(request, service, question, parsed.seconds, release=release_snapshot)
     response.headers.update(
-        {RELEASE_HEADER: str(number), "Stocktake-Position": str(pinned.position)}
+        {RELEASE_HEADER: str(number), "Stocktake-Position": str(release_snapshot.position)}
     )
     if question.note:
         response.headers[TEXT_HEADER] = question.note

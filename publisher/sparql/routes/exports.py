@@ -24,7 +24,7 @@ from publisher.sparql.protocol import parse_request, read_body, read_parameters
 from publisher.store.query_service import QueryService
 from publisher.store.workers.rate_limit import client_key
 
-_NEVER_KEPT = {"Cache-Control": "no-store", "Vary": "Accept"}
+_NO_STORE = {"Cache-Control": "no-store", "Vary": "Accept"}
 _JSON = (TABLES["json"],)  # the default format
 ExportId = Annotated[str, Path(min_length=1, description="The id of the export")]
 _FORM = {
@@ -123,7 +123,7 @@ async def queue(
             "exports.html", limits=service.limits, tables=TABLES.values(), graphs=GRAPHS.values()
         )
     waiting = sum(export.open for export in exporter.exports.all())
-    return JSONResponse({"waiting": waiting, "limits": _limits(service)}, headers=_NEVER_KEPT)
+    return JSONResponse({"waiting": waiting, "limits": _limits(service)}, headers=_NO_STORE)
 
 
 @router.post(
@@ -149,7 +149,7 @@ async def submit(request: Request, service: ServiceDep, exporter: ExporterDep) -
     location = f"/exports/{export.id}"
     if page:
         return RedirectResponse(location, HTTPStatus.SEE_OTHER)
-    headers = {"Location": location, "Retry-After": "2", **_NEVER_KEPT}
+    headers = {"Location": location, "Retry-After": "2", **_NO_STORE}
     return JSONResponse(_describe(export, exporter.exports), HTTPStatus.ACCEPTED, headers)
 
 
@@ -174,7 +174,7 @@ async def show(
         )
     else:
         response = JSONResponse(_describe(export, exporter.exports))
-    response.headers.update(_NEVER_KEPT | ({"Retry-After": "2"} if export.open else {}))
+    response.headers.update(_NO_STORE | ({"Retry-After": "2"} if export.open else {}))
     return response
 
 

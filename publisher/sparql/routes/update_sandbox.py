@@ -31,7 +31,7 @@ from publisher.sparql.protocol import (
 from publisher.sparql.responses import media_type
 from publisher.sparql.streaming import cancel_on_disconnect, send_answer
 from publisher.store.query_service import QueryService
-from publisher.store.update_sandbox import QUADS, Sandbox
+from publisher.store.update_sandbox import MAX_QUADS, Sandbox
 from publisher.store.workers.service_detection import has_load, uses_service
 from publisher.store.workers.update import Update, using
 
@@ -98,7 +98,7 @@ FoundSandbox = Annotated[Sandbox, Depends(find_sandbox)]
 )
 async def make(service: ServiceDep) -> Response:
     """It is empty at first, and is deleted after an hour."""
-    created = await service.sandboxes.make()
+    created = await service.sandboxes.create()
     return Response(
         _describe(created),
         HTTPStatus.CREATED,
@@ -160,12 +160,12 @@ async def sparql(request: Request, service: ServiceDep, sandbox: FoundSandbox) -
 
 
 def _describe(store: Sandbox) -> str:
-    until = datetime.fromtimestamp(store.ends, UTC).isoformat(timespec="seconds")
+    until = datetime.fromtimestamp(store.expires_at, UTC).isoformat(timespec="seconds")
     description: SandboxJson = {
         "endpoint": f"/scratch/{store.name}/sparql",
         "until": until,
         "quads": store.quads,
-        "most": QUADS,
+        "most": MAX_QUADS,
     }
     return json.dumps(description)
 
@@ -186,7 +186,7 @@ async def _write(
         graph_parameters(params, "using-graph-uri") or (),
         graph_parameters(params, "using-named-graph-uri") or (),
     )
-    update = Update(using(text, default, named), service.iris.base, QUADS)
+    update = Update(using(text, default, named), service.iris.base, MAX_QUADS)
     await cancel_on_disconnect(
         request, store.write(update, parse_timeout(single_value(params, "timeout")))
     )

@@ -1,7 +1,7 @@
 """Compile SELECT queries of SPARQL 1.1 to SQL over the columns.
 
-What is not certain to be answered as the RDF store answers it raises NotCompiled while it compiles, or ends the SQL
-query by ``error()`` when it meets such a value.
+A query whose result might differ from that of the RDF store is not compiled (NotCompiled). If it depends on a value, the SQL
+query fails by ``error()`` when it reads such a value.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class CompiledQuery:
     """*sql* yields one column, each row a line of SPARQL's TSV without its line end, for *variables*.
 
     *cost* is about how many triples and solutions are visited. *is_blocking*: it sorts, groups or is DISTINCT, so that
-    no row is known before all are found.
+    its first row is known only when all rows are.
     """
 
     sql: str
@@ -63,7 +63,7 @@ class CompiledQuery:
 
 
 class ParsedQuery(NamedTuple):
-    """A query's algebra by rdflib."""
+    """The algebra of a query, as rdflib parses it."""
 
     algebra: CompValue
     is_select: bool
@@ -73,15 +73,15 @@ class ParsedQuery(NamedTuple):
 def parse(text: str, base: str | None = None) -> ParsedQuery:
     """Parse *text*, whose relative IRIs are resolved by *base*. Raises NotCompiled."""
     if "\\" in text:
-        raise NotCompiled("an escape, which the parsers may read in two ways")
+        raise NotCompiled("an escape, which the two parsers may read differently")
     try:
         query = translateQuery(parseQuery(text), base=base)
     except ParseException as error:
-        raise NotCompiled(f"the parser reads no query: {error}") from error
-    except Exception as error:  # the parser raises all kinds, Exception itself for variables that are bound twice
+        raise NotCompiled(f"not a query for the parser: {error}") from error
+    except Exception as error:  # the parser raises many kinds of exceptions, even Exception itself
         if isinstance(error, MemoryError):
             raise
-        raise NotCompiled(f"the parser refuses it: {error}") from error
+        raise NotCompiled(f"the parser rejects it: {error}") from error
     algebra = query.algebra
     return ParsedQuery(algebra, algebra.name == "SelectQuery", bool(algebra.datasetClause))
 
@@ -192,7 +192,7 @@ class _Compiler:
     def _ordered(self, relation: SolutionTable, modifiers: _Modifiers, names: str) -> str:
         used = list(dict.fromkeys(variables_of([condition.expr for condition in modifiers.order])))
         if modifiers.distinct and not set(used) <= set(modifiers.variables):
-            raise NotCompiled("ORDER BY what DISTINCT leaves out")
+            raise NotCompiled("ORDER BY a variable that DISTINCT drops")
         full = with_properties(self._names, relation, used)
         keys, checks = [], []
         for condition in modifiers.order:
@@ -202,7 +202,7 @@ class _Compiler:
             keys += [f"{part} {direction} {nulls}" for part in parts]
             if len(parts) > 1:
                 checks.append(self._names[str(condition.expr)])
-        keys += [f"{self._names[variable]} ASC NULLS FIRST" for variable in modifiers.variables]  # pages do not overlap
+        keys += [f"{self._names[variable]} ASC NULLS FIRST" for variable in modifiers.variables]  # so that pages do not overlap
         limit = f" LIMIT {modifiers.length}" if modifiers.length is not None else ""
         offset = f" OFFSET {modifiers.start}" if modifiers.start else ""
         # Literals of one column must be of one kind: SPARQL does not define the order of others.
@@ -415,7 +415,7 @@ class _Compiler:
 
 
 def _extreme(name: str, function: str) -> str:
-    """Return MIN or MAX of terms of one kind; others end the query."""
+    """Return MIN or MAX of terms of one kind as SQL; the query fails for terms of several kinds."""
     kind = f"{name}_kind"
     mixed = f"min({kind}) <> max({kind}) OR bool_or({kind} IN ({TermKind.BLANK:d}, {TermKind.LANGUAGE_STRING:d}, {TermKind.OTHER:d}))"
     whole, lexical = f"{function}({name}, {name}_whole)", f"{function}({name}, {name}_lexical)"
@@ -423,7 +423,7 @@ def _extreme(name: str, function: str) -> str:
 
 
 def _sort_class(name: str) -> str:
-    """Return a number that values in one order share: texts with and without language are ordered together."""
+    """Return a number that is equal for values that can be ordered: strings with and without language are ordered together."""
     texts = f"WHEN {name}_kind = {TermKind.LANGUAGE_STRING:d} THEN {TermKind.STRING:d}"
     return f"CASE WHEN {name}_kind <= {TermKind.BLANK:d} THEN NULL {texts} ELSE {name}_kind END"
 
@@ -431,7 +431,7 @@ def _sort_class(name: str) -> str:
 def _conjunction(expression: object) -> list[CompValue]:
     if isinstance(expression, CompValue) and expression.name == "ConditionalAndExpression":
         return [part for item in (expression.expr, *expression.other) for part in _conjunction(item)]
-    return [expression]  # type: ignore[list-item]  # a term where the filter is no function
+    return [expression]  # type: ignore[list-item]  # a term if the filter is not a function
 
 
 def _existence(expression: object) -> bool:
@@ -443,7 +443,7 @@ def _existence(expression: object) -> bool:
 
 
 def _is_substitutable(node: CompValue) -> bool:
-    """Return whether solutions of *node* can be found without those outside: filters use only its own variables."""
+    """Return whether *node* can be evaluated alone: its filters use only its own variables."""
     if node.name == "BGP":
         return True
     if node.name == "Join":

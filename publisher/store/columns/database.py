@@ -19,10 +19,10 @@ from publisher.store.columns.terms import TermKind
 FORMAT = 3  # increase it with every change of what is written, so that the columns are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "256MiB"  # the rest is spilled to a folder beside the file
-BATCH = 50_000  # rows that are encoded together: about 50 MB
-APPLIED = 500_000  # staged rows that are applied together, or a share of the quads, so that many entries take linear time
-SHARE = 4
-UNSORTED = 0.2  # share of the quads added since the last sort from which they are sorted again
+BATCH = 50_000  # rows encoded at once: about 50 MB
+MIN_APPLIED = 500_000  # staged rows are applied at this number, or at a share of the quads, so that many entries take linear time
+STAGED_SHARE = 4  # one quarter of the quads
+MAX_UNSORTED = 0.2  # share of quads added since the last sort at which they are sorted again
 
 TABLES = """
 CREATE TABLE terms (  -- "check" are more bits of the hash; "written" is the N-Triples form if it does not follow from the rest
@@ -33,7 +33,7 @@ CREATE TABLE quads (g UBIGINT, s UBIGINT, p UBIGINT, o UBIGINT);
 CREATE TABLE triples (s UBIGINT, p UBIGINT, o UBIGINT);
 CREATE TABLE predicates (p UBIGINT, triples BIGINT, subjects BIGINT, objects BIGINT);
 CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR);
-CREATE TABLE beside (graph VARCHAR);  -- the graph that the store has and the journal has not
+CREATE TABLE beside (graph VARCHAR);  -- the graph of the store that is not in the journal
 CREATE TABLE layout (sorted BIGINT);  -- how many quads there were when they were sorted last
 """
 TEXT = f"""coalesce(written, CASE kind
@@ -95,7 +95,7 @@ class ColumnDatabase:
             if not connection.execute(query).fetchall():
                 connection.execute(f"BEGIN; {TABLES} COMMIT")
         except duckdb.Error:
-            connection.close()  # or a new file in its place would be opened as this one
+            connection.close()  # otherwise a new file at this path would be opened as this one
             raise
         return connection
 
@@ -118,7 +118,7 @@ class ColumnDatabase:
         rest = iter(rows)
         while batch := list(islice(rest, BATCH)):
             self._stage.add(batch)
-            if self._stage.rows >= max(APPLIED, self._count("quads") // SHARE):
+            if self._stage.rows >= max(MIN_APPLIED, self._count("quads") // STAGED_SHARE):
                 self._apply()
             yield
         self._apply()
@@ -135,7 +135,7 @@ class ColumnDatabase:
         ((number,),) = self._connection.execute(f"SELECT count(*) FROM {table}").fetchall()
         return int(number)
 
-    def set_graph_beside(self, graph: str) -> None:
+    def set_extra_graph(self, graph: str) -> None:
         """Record the IRI of the graph that the RDF store holds although the journal does not."""
         self._connection.execute("DELETE FROM beside")
         self._connection.execute("INSERT INTO beside VALUES (?)", [graph])
@@ -150,7 +150,7 @@ class ColumnDatabase:
     def _sort_if_needed(self) -> None:
         query = "SELECT (SELECT max(sorted) FROM layout), (SELECT count(*) FROM quads)"
         ((before, now),) = self._connection.execute(query).fetchall()
-        if before is None or now > before * (1 + UNSORTED):
+        if before is None or now > before * (1 + MAX_UNSORTED):
             self._connection.execute(f"BEGIN; {_SORT} COMMIT")
 
     def copy(self, path: Path) -> None:

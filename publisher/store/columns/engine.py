@@ -17,9 +17,9 @@ from publisher.store.columns.patterns import PredicateCount
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.staging import Stage
 
-MEMORY = 512 << 20  # bytes; a query that needs more is put to the RDF store
-FETCHED = 10_000  # rows that are fetched at a time
-CACHED = 500  # queries whose algebra or SQL is kept
+MEMORY = 512 << 20  # bytes; the RDF store evaluates a query that needs more
+FETCHED = 10_000  # rows per fetch
+CACHED = 500  # queries whose algebra or SQL is cached
 
 
 class ColumnEngine:
@@ -34,20 +34,20 @@ class ColumnEngine:
         config: dict[str, str | bool | int | float | list[str]] = {
             "memory_limit": f"{memory >> 20}MiB",
             "threads": 1,
-            "async_threads": 0,  # each would reserve address space, which is limited
+            "async_threads": 0,  # each thread would reserve address space, which is limited
             "temp_directory": "",
         }
         self.connection = duckdb.connect(config=config)
         self.connection.execute(f"ATTACH '{str(path).replace(chr(39), chr(39) * 2)}' AS stored (READ_ONLY)")
         graphs = self.connection.execute("SELECT graph FROM stored.beside").fetchall()
         self._add([quad for (graph,) in graphs for quad in quads_of(graph)])
-        # The compiler orders joins and chooses what is hashed: DuckDB expects groups to be many, and hashes all terms.
+        # The compiler orders the joins and chooses the hashed side: DuckDB overestimates groups and would hash all terms.
         self.connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         self._objects: dict[tuple[int, int], int] = {}
         self._compiled: LRUCache[tuple[str, str | None], CompiledQuery | str] = LRUCache(CACHED)
 
     def _add(self, quads: list[Quad]) -> None:
-        """Put *quads* beside the stored ones, in views that contain both."""
+        """Create views that contain the stored quads and *quads*."""
         run = self.connection.execute
         run("CREATE SCHEMA added; SET schema = 'added'")
         run(TABLES)
@@ -90,7 +90,7 @@ class ColumnEngine:
         return self._objects[key]
 
     def compile(self, text: str, base: str | None = None) -> CompiledQuery:
-        """Compile a query. Raises NotCompiled, and SyntaxError if the RDF store refuses it."""
+        """Compile a query. Raises NotCompiled, and SyntaxError if the RDF store rejects it."""
         key = (text, base)
         compiled = self._compiled.get(key)
         if compiled is None:
@@ -105,7 +105,7 @@ class ColumnEngine:
         return compiled
 
     def answer(self, query: CompiledQuery) -> QuerySolutions:
-        """Run a compiled query. Raises NotCompiled if it meets values that are not compiled."""
+        """Run a compiled query. Raises NotCompiled if it reads values that are not supported."""
         try:
             self.connection.execute(f"CREATE OR REPLACE TEMP TABLE answer AS {query.sql}")
         except duckdb.Error as error:
@@ -148,8 +148,8 @@ class _Lines(io.RawIOBase):
 
 
 def _check_variables(text: str, base: str | None, query: CompiledQuery) -> None:
-    """Raise NotCompiled unless the RDF store reads *text* as a query with the same variables; SyntaxError if as none."""
-    result = Store().query(text, base_iri=base)  # on nothing, so that it costs no more than parsing
+    """Raise NotCompiled unless the RDF store parses *text* to the same variables, SyntaxError if *text* is not a query."""
+    result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
     if not isinstance(result, QuerySolutions) or tuple(variable.value for variable in result.variables) != query.variables:
         raise NotCompiled("the parsers disagree")
 

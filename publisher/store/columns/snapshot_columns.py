@@ -1,4 +1,4 @@
-"""The columns of one snapshot, and which queries they answer."""
+"""Open the columns of a snapshot, and decide which queries they answer."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ from publisher.store.columns.updater import FILE
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import in_written_order
 
-SMALL = 5_000  # triples and solutions to visit up to which the RDF store is as fast
-SHAPES = 1_000  # texts without constants that are remembered
-AGAIN = 20  # of the queries that differ by constants only and are left to the RDF store, each so many is parsed again
+SMALL = 5_000  # triples and solutions to visit, up to which the RDF store is as fast
+MAX_SHAPES = 1_000  # remembered query texts without constants
+RETRY_EVERY = 20  # every 20th query that differs only by constants from one left to the RDF store is parsed again
 
-# What goes wrong in them keeps nobody from an answer.
+# After these errors the RDF store answers.
 _FAILURES = (duckdb.Error, RuntimeError, ArithmeticError, AssertionError, AttributeError, LookupError, TypeError, ValueError)
 _CONSTANT = re.compile(r"""<[^<>\s]*>|"[^"\n]*"|'[^'\n]*'|(?<=:)[\w.-]+""")
 
@@ -39,10 +39,10 @@ class SnapshotColumns:
 
     def __init__(self, engine: ColumnEngine, small: float = SMALL) -> None:
         self.engine, self._small = engine, small
-        self._left: LRUCache[str, int] = LRUCache(SHAPES)  # how often queries of a shape were left to the RDF store in a row
+        self._left_to_store: LRUCache[str, int] = LRUCache(MAX_SHAPES)  # consecutive queries of a shape that were left to the RDF store
 
     def answer(self, question: QueryRequest) -> QuerySolutions | None:
-        """Answer *question*; None if the RDF store should answer, also what is no query, whose error it knows."""
+        """Answer *question*; None if the RDF store should answer. An invalid query is left to it too, for its error message."""
         try:
             return self._answer(question)
         except _FAILURES:
@@ -51,31 +51,31 @@ class SnapshotColumns:
 
     def _answer(self, question: QueryRequest) -> QuerySolutions | None:
         shape = _CONSTANT.sub("<>", question.text)
-        if self.engine.triples < self._small or self._is_left(shape):
+        if self.engine.triples < self._small or self._leave_to_store(shape):
             return None
         try:
             query = self.engine.compile(in_written_order(question.text, question.base), question.base)
             if query.is_blocking and query.cost >= self._small:
                 answer = self.engine.answer(query)
-                self._left.pop(shape, None)
+                self._left_to_store.pop(shape, None)
                 return answer
         except (NotCompiled, SyntaxError):
             pass
-        self._left.setdefault(shape, 1)
+        self._left_to_store.setdefault(shape, 1)
         return None
 
-    def _is_left(self, shape: str) -> bool:
-        """Return whether to leave a query to the RDF store unparsed, since the last one that differs by constants only was left to it."""
-        if shape not in self._left:
+    def _leave_to_store(self, shape: str) -> bool:
+        """Return whether to leave a query to the RDF store without parsing it, because the last query of its shape was left to it."""
+        if shape not in self._left_to_store:
             return False
-        self._left[shape] += 1
-        return self._left[shape] % AGAIN != 0
+        self._left_to_store[shape] += 1
+        return self._left_to_store[shape] % RETRY_EVERY != 0
 
     def explain(self, question: QueryRequest) -> dict[str, object]:
-        """Run *question* where it is compiled; return the ``engine`` that answers it, and what of its evaluation is known.
+        """Run *question* if it can be compiled; return the ``engine`` that answers it, and a description of the evaluation.
 
-        That are the ``reason``, the ``algebra``, the ``estimated`` number of triples and solutions to visit, the ``sql``, its ``steps``
-        and the number of ``rows``.
+        The description has the ``reason``, the ``algebra``, the ``estimated`` number of triples and solutions to visit, the ``sql``,
+        its ``steps`` and the number of ``rows``.
         """
         explanation: dict[str, object] = {"engine": "store"}
         try:
@@ -106,5 +106,5 @@ def open_columns(folder: Path, store: Store) -> SnapshotColumns | None:
         limit = MEMORY if memory == resource.RLIM_INFINITY else min(MEMORY, memory // 4)
         file = folder / "columns" / FILE
         return SnapshotColumns(ColumnEngine(file, lambda graph: store.quads_for_pattern(None, None, None, NamedNode(graph)), limit))
-    except (duckdb.Error, OSError, ValueError, KeyError, MemoryError):  # a damaged file, or a folder that is removed meanwhile
+    except (duckdb.Error, OSError, ValueError, KeyError, MemoryError):  # a damaged file, or a folder that was removed meanwhile
         return None

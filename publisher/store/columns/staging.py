@@ -1,4 +1,4 @@
-"""Encode rows of the journal in bulk: into quads of numbers, and the terms behind them.
+"""Encode rows of the journal in bulk as quads of numbers and their terms.
 
 Python splits the rows and hashes each new term once; DuckDB derives the parts of terms from their texts.
 """
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from publisher.store.columns.terms import DEFAULT_GRAPH, TermKind, digest, is_unchanged, stored_rows
 from vocab.terms import RDF, XSD
 
-KNOWN = 500_000  # terms whose numbers are remembered: about 100 MB
+CACHED_TERMS = 500_000  # about 100 MB
 _HASHES = np.dtype([("id", "<u8"), ("check", "<u4")])
 
 _TABLES = """
@@ -48,11 +48,11 @@ DELETE FROM staged_terms;
 
 
 class TermCollision(ValueError):
-    """Two terms have one number: the columns cannot hold both."""
+    """Two terms have the same number, so the columns cannot store both."""
 
 
 class _Numbers(dict[bytes, int]):
-    """The numbers of the terms met by their N-Triples forms; those met for the first time are in *arrived*, with their hashes."""
+    """The numbers of terms by their N-Triples forms. New terms are added to *arrived*, with their *hashes*."""
 
     def __init__(self) -> None:
         super().__init__({b"": DEFAULT_GRAPH})
@@ -73,11 +73,11 @@ class Stage:
     def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
         self._connection = connection
         self._numbers = _Numbers()
-        self.rows = 0  # how many are in ``staged``
+        self.rows = 0  # number of rows in ``staged``
         connection.execute(_TABLES)
 
     def add(self, rows: Sequence[bytes]) -> None:
-        """Encode the rows ``A <s> <p> <o> <g> .`` and ``D ...``. Raises ValueError if one is none or holds a quoted triple."""
+        """Encode the rows ``A <s> <p> <o> <g> .`` and ``D ...``. Raises ValueError if one is not a row or contains a quoted triple."""
         operations, *terms = _split(rows)
         number = self._numbers.__getitem__
         encoded = {name: np.fromiter(map(number, column), np.uint64, len(rows)) for name, column in zip("spog", terms, strict=True)}
@@ -89,11 +89,11 @@ class Stage:
         }
         self._insert("staged", "n, added, g, s, p, o", columns)
         self.rows += len(rows)
-        if len(self._numbers) > KNOWN:
+        if len(self._numbers) > CACHED_TERMS:
             self._numbers = _Numbers()
 
     def insert_terms(self) -> None:
-        """Move the staged terms that ``terms`` lacks there. Raises TermCollision if two terms have one number."""
+        """Move new staged terms to ``terms``. Raises TermCollision if two terms have the same number."""
         if self._connection.execute(_COLLISIONS).fetchall():
             raise TermCollision("two terms have the same 64-bit hash")
         self._connection.execute(_INSERT_TERMS)
@@ -104,12 +104,12 @@ class Stage:
         self.rows = 0
 
     def _stage_terms(self, encoded: Mapping[str, NDArray[np.uint64]]) -> None:
-        """Stage the terms that *encoded* brought; those that the RDF store changes get the numbers of what it makes of them."""
+        """Stage the new terms of *encoded*. Terms that the RDF store normalizes get the numbers of their normalized forms."""
         texts, hashes = self._numbers.arrived, np.frombuffer(b"".join(self._numbers.hashes), _HASHES)
         self._numbers.arrived, self._numbers.hashes = [], []
-        special = [place for place, text in enumerate(texts) if not is_unchanged(text)]
+        special = [index for index, text in enumerate(texts) if not is_unchanged(text)]
         if special:
-            self._stage_special([texts[place] for place in special], hashes["id"][special], encoded)
+            self._stage_special([texts[index] for index in special], hashes["id"][special], encoded)
             hashes = np.delete(hashes, special)
             texts = [text for text in texts if is_unchanged(text)]
         columns: dict[str, NDArray[np.generic]] = {name: hashes[name].copy() for name in ("id", "check")}
@@ -140,7 +140,7 @@ class Stage:
 
 
 def _split(rows: Sequence[bytes]) -> tuple[list[bytes], list[bytes], list[bytes], list[bytes], list[bytes]]:
-    """Return the operations, subjects, predicates, objects and graphs of rows. Raises ValueError if one is no row.
+    """Return the operations, subjects, predicates, objects and graphs of rows. Raises ValueError if one is not a row.
 
     >>> _split([b'A <s:s> <p:p> "a b" <g:g> .'])
     ([b'A'], [b'<s:s>'], [b'<p:p>'], [b'"a b"'], [b'<g:g>'])
@@ -150,8 +150,8 @@ def _split(rows: Sequence[bytes]) -> tuple[list[bytes], list[bytes], list[bytes]
     predicates: list[bytes] = []
     values: list[bytes] = []
     graphs: list[bytes] = []
-    last_subject = last_graph = b""  # often the same as in the row before: one object, whose hash is known
-    for row in rows:  # lists of parts would be looked at by the garbage collector again and again
+    last_subject = last_graph = b""  # often the same as in the row before: reusing the object reuses its hash
+    for row in rows:  # a list for each row would slow down the garbage collector
         operation, subject, predicate, rest = row.split(b" ", 3)
         value, graph, _ = rest.rsplit(b" ", 2)
         last_subject = subject = last_subject if subject == last_subject else subject
@@ -165,11 +165,11 @@ def _split(rows: Sequence[bytes]) -> tuple[list[bytes], list[bytes], list[bytes]
 
 
 def _replace(column: NDArray[np.uint64], numbers: NDArray[np.uint64], others: NDArray[np.uint64]) -> None:
-    """Replace each of *numbers* in *column* by the one of *others* in its place."""
+    """Replace each of *numbers* in *column* by the number at the same index of *others*."""
     order = np.argsort(numbers)
-    places = order[np.searchsorted(numbers, column, sorter=order).clip(max=len(numbers) - 1)]
-    matches = numbers[places] == column
-    column[matches] = others[places[matches]]
+    indexes = order[np.searchsorted(numbers, column, sorter=order).clip(max=len(numbers) - 1)]
+    matches = numbers[indexes] == column
+    column[matches] = others[indexes[matches]]
 
 
 def _objects(values: Sequence[object]) -> NDArray[np.object_]:

@@ -13,13 +13,13 @@ from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Store, Triple, 
 
 from vocab.terms import RDF, XSD
 
-DEFAULT_GRAPH = 0  # number of the default graph, which no term has
+DEFAULT_GRAPH = 0  # number of the default graph; no term has it
 
 _INTEGER = re.compile(r"0|-?[1-9][0-9]{0,17}")
 _DATE = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})")
 _INSTANT = re.compile(r"([0-9]{4}-[0-9]{2}-[0-9]{2})T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z")
 _DAY_BYTES = rb"[12][0-9]{3}-(?:0[1-9]|1[0-2])-(?:0[1-9]|1[0-9]|2[0-8])"
-_UNCHANGED = re.compile(  # what the RDF store writes as it was read
+_UNCHANGED = re.compile(  # terms that the RDF store does not normalize
     rb'"[^"\\\x00-\x1f\x7f]*"(?:@[a-z0-9-]+|\^\^<https?://(?!www\.w3\.org/)[^\\]*>)?'
     rb'|"%b(?:T(?:[01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]Z"\^\^<%bdateTime>|"\^\^<%bdate>)'
     rb'|"-?(?:0|[1-9][0-9]{0,8})\.[0-9]{0,8}[1-9]"\^\^<%bdecimal>' % (_DAY_BYTES, *[re.escape(XSD.encode())] * 3)
@@ -56,7 +56,7 @@ class TermRow(NamedTuple):
 
 
 def digest(text: bytes) -> bytes:
-    """Return the 12 bytes of the hash of an N-Triples form: 8 are the number of the term, 4 show that two have one number."""
+    """Return the 12 bytes of the hash of an N-Triples form: 8 are the number of the term, 4 reveal collisions."""
     return blake2b(text, digest_size=12).digest()
 
 
@@ -112,17 +112,17 @@ def _is_day(text: str) -> bool:
 
 
 def is_unchanged(text: bytes) -> bool:
-    """Return whether the RDF store certainly writes an N-Triples term as it read it, without escapes.
+    """Return whether the RDF store certainly writes an N-Triples term unchanged and without escapes.
 
-    The store keeps numbers, times and booleans by their values: ``"01"^^xsd:integer`` is ``1`` in it.
+    The store normalizes numbers, times and booleans: ``"01"^^xsd:integer`` becomes ``1``.
     """
     if text[:1] == b"<":
-        return b"\\" not in text and text[:2] != b"<<"  # which begins a triple
+        return b"\\" not in text and text[:2] != b"<<"  # the start of a quoted triple
     return _UNCHANGED.fullmatch(text) is not None
 
 
 def stored_rows(texts: Collection[bytes]) -> list[TermRow]:
-    """Return the rows of the terms that the RDF store makes of N-Triples terms. Raises ValueError if one is a triple or no term."""
+    """Return the rows of N-Triples terms as the RDF store normalizes them. Raises ValueError if one is a triple or not a term."""
     lines = b"".join(b"<urn:s> <urn:%d> %s .\n" % pair for pair in enumerate(texts))
     store = Store()
     try:

@@ -24,7 +24,7 @@ log = structlog.get_logger(component="columns")
 
 
 class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
-    """The columns in *folder*; the folder ``shown`` in it holds the last published state."""
+    """The columns in *folder*; its subfolder ``shown`` has the last published state."""
 
     name = "columns"
     snapshot_wait = 1.0
@@ -37,7 +37,7 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
 
     @property
     def position(self) -> int:
-        """Return the number of the journal entry that the shown columns hold, -1 if none are shown."""
+        """Return the number of the last journal entry in the published columns, -1 if none are published."""
         return self.checkpoint if self._unusable else super().position
 
     def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
@@ -63,12 +63,12 @@ class ColumnUpdater(DatabaseProjection[ColumnDatabase]):
             self.reset()
             self._unusable, self.checkpoint = True, position
             return
-        self._database.set_graph_beside(Iris(self._reader.base).status)
+        self._database.set_extra_graph(Iris(self._reader.base).status)
         self._database.commit(number, identifier)
         self.checkpoint = number
 
     def show(self, seconds: float) -> None:
-        """Publish a copy of the columns, in one piece."""
+        """Publish a copy of the columns atomically."""
         if self._unusable:
             return
         part = self._new_part()

@@ -13,12 +13,12 @@ from publisher.store.external.endpoint import endpoint_of
 from publisher.store.external.engine_quirks import ENGINE_ERRORS, Dialect, dialect_of
 
 TABLE, TRIPLES = "application/sparql-results+json", "application/n-triples"
-_HEAD = 2_000  # bytes of an error's text that are read
-SILENCE_TIMEOUT = 3_600.0  # seconds of silence: the pool ends a reader long before
+_MAX_ERROR_BYTES = 2_000  # of an error response that are read
+SILENCE_TIMEOUT = 3_600.0  # seconds; the pool kills a worker long before
 
 
 class EndpointError(Exception):
-    """The store did not answer: *reason* is its name in ``publisher.errors``."""
+    """A request to the store failed; *reason* is the name of a class in ``publisher.errors``."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -26,22 +26,22 @@ class EndpointError(Exception):
 
 
 class Client:
-    """Ask the endpoint at *url*, which may hold a user and password (Basic)."""
+    """A client of the SPARQL endpoint endpoint *url*, which may contain a user and password (Basic authentication)."""
 
     def __init__(self, url: str) -> None:
-        at = endpoint_of(url)
-        parts = urlsplit(at.url)
+        endpoint = endpoint_of(url)
+        parts = urlsplit(endpoint.url)
         kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
         self.host = parts.netloc
         self._path = parts.path + (f"?{parts.query}" if parts.query else "")
         self._connection = kind(parts.netloc, timeout=SILENCE_TIMEOUT)
         self._headers = {"Content-Type": "application/x-www-form-urlencoded"}
-        if at.user:
-            self._headers["Authorization"] = "Basic " + b64encode(f"{at.user}:{at.password}".encode()).decode()
+        if endpoint.user:
+            self._headers["Authorization"] = "Basic " + b64encode(f"{endpoint.user}:{endpoint.password}".encode()).decode()
         self._open: http.client.HTTPResponse | None = None
 
     def dialect(self, seconds: float = SILENCE_TIMEOUT) -> Dialect:
-        """Return how the engine is spoken to. Raises EndpointError."""
+        """Return the dialect of the engine. Raises EndpointError."""
         answer = self.ask("ASK { }", TABLE, seconds=seconds)
         answer.read()
         dialect = dialect_of(answer.headers.get("Server", ""))
@@ -53,40 +53,42 @@ class Client:
     def ask(
         self, query: str, accept: str, more: Sequence[tuple[str, str]] = (), *, seconds: float = SILENCE_TIMEOUT
     ) -> http.client.HTTPResponse:
-        """Send a query and return the response, a file to read. Raises EndpointError, also where the store is silent for *seconds*."""
+        """Send a query and return the response, a file to read. Raises EndpointError, also if the store sends nothing for *seconds*."""
         if self._open:
-            self._open.close()  # what was not read of the last one
+            self._open.close()  # discard the unread rest of the last response
             if not self._open.isclosed():
                 self._connection.close()
         body = urlencode([("query", query), *more])
-        answer = self._sent(body, accept, seconds)
+        answer = self._send(body, accept, seconds)
         self._open = answer
         if answer.status != 200:
-            raise _refused(answer.status, answer.read(_HEAD).decode(errors="replace"), self.host)
+            raise _error_of(answer.status, answer.read(_MAX_ERROR_BYTES).decode(errors="replace"), self.host)
         return answer
 
-    def _sent(self, body: str, accept: str, seconds: float) -> http.client.HTTPResponse:
-        """Send it, once more where the store has closed the connection meanwhile."""
+    def _send(self, body: str, accept: str, seconds: float) -> http.client.HTTPResponse:
+        """Send a request; send it again once if the store had closed the connection."""
         self._connection.timeout = seconds
         if self._connection.sock:
             self._connection.sock.settimeout(seconds)
-        for again in (True, False):
+        for may_retry in (True, False):
             try:
                 self._connection.request("POST", self._path, body, {**self._headers, "Accept": accept})
                 return self._connection.getresponse()
             except (OSError, http.client.HTTPException) as error:
                 self._connection.close()
-                if not again or isinstance(error, (ConnectionRefusedError, TimeoutError)):
-                    raise EndpointError("NotReady", f"the store at {self.host} does not answer ({error}); ask again in a moment") from error
+                if not may_retry or isinstance(error, (ConnectionRefusedError, TimeoutError)):
+                    message = f"the store at {self.host} does not answer ({error}); try again in a moment"
+                    raise EndpointError("NotReady", message) from error
         raise AssertionError("unreachable")
 
     def rows(self, query: str, seconds: float = SILENCE_TIMEOUT) -> list[dict[str, str]]:
-        """Return the values of an answer by variable. Raises EndpointError, also where the answer breaks off or is silent for *seconds*."""
+        """Return the rows of a result, values by variable. Raises EndpointError, also if the response stops or stalls for *seconds*."""
         try:
             rows = json.load(self.ask(query, TABLE, seconds=seconds))["results"]["bindings"]
         except (OSError, http.client.HTTPException, ValueError) as error:
             self._connection.close()
-            raise EndpointError("NotReady", f"the answer of the store at {self.host} broke off ({error}); ask again in a moment") from error
+            message = f"the response of the store at {self.host} was incomplete ({error}); try again in a moment"
+            raise EndpointError("NotReady", message) from error
         return [{name: cell["value"] for name, cell in row.items()} for row in rows]
 
     def close(self) -> None:
@@ -95,18 +97,18 @@ class Client:
 
 
 def require_complete(response: http.client.HTTPResponse, dialect: Dialect) -> http.client.HTTPResponse:
-    """Return the response if it is complete; raises EndpointError where the store has ended it early."""
-    most = response.headers.get(dialect.cap) if dialect.cap else None
-    if most or (dialect.broken and response.headers.get(dialect.broken)):
+    """Return the response if it is complete; raise EndpointError if the store truncated it."""
+    max_rows = response.headers.get(dialect.cap) if dialect.cap else None
+    if max_rows or (dialect.broken and response.headers.get(dialect.broken)):
         raise EndpointError(
-            "StoreFailure", f"the store returned only {most or 'some'} rows; raise its limits (docs/how-to/external-store.md)"
+            "StoreFailure", f"the store returned only {max_rows or 'some'} rows; raise its limits (docs/how-to/external-store.md)"
         )
     return response
 
 
-def _refused(status: int, text: str, host: str) -> EndpointError:
-    said = next((line.strip() for line in text.splitlines() if line.strip()), "")
-    for trouble in ENGINE_ERRORS:
-        if trouble.mark.search(text):
-            return EndpointError(trouble.reason, f"{trouble.advice} ({said})" if trouble.advice else said)
-    return EndpointError("QueryError" if status < 500 else "StoreFailure", f"the store at {host} answers {status}: {said}")
+def _error_of(status: int, text: str, host: str) -> EndpointError:
+    message = next((line.strip() for line in text.splitlines() if line.strip()), "")
+    for pattern in ENGINE_ERRORS:
+        if pattern.mark.search(text):
+            return EndpointError(pattern.reason, f"{pattern.advice} ({message})" if pattern.advice else message)
+    return EndpointError("QueryError" if status < 500 else "StoreFailure", f"the store at {host} answers {status}: {message}")

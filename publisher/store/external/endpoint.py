@@ -22,7 +22,7 @@ class Endpoint:
 
 @dataclass(frozen=True, slots=True)
 class StoreURLs:
-    """Where the store takes queries and updates (SPARQL 1.1 Protocol), and whole graphs (Graph Store Protocol; "" where it does not)."""
+    """URLs for queries and updates (SPARQL 1.1 Protocol) and for graphs (Graph Store Protocol; "" if not supported)."""
 
     query: str
     update: str
@@ -30,7 +30,7 @@ class StoreURLs:
 
     @property
     def folder(self) -> str:
-        """Name the folder of what is kept here of that store: how far it was, and the index of its texts."""
+        """Return the name of the folder with the snapshots and indexes of that store."""
         return f"elsewhere-{blake2b(endpoint_of(self.query).url.encode(), digest_size=4).hexdigest()}"
 
     def environment(self) -> dict[str, str]:
@@ -39,7 +39,7 @@ class StoreURLs:
 
 
 def parse_settings(query: str, update: str = "", graphs: str = "") -> StoreURLs | None:
-    """Read the settings; None where the store is our own. Raises ValueError with what is wrong.
+    """Parse the settings; None if the store is embedded. Raises ValueError if they are not valid.
 
     >>> parse_settings("http://127.0.0.1:7878/query", "http://127.0.0.1:7878/update").update
     'http://127.0.0.1:7878/update'
@@ -55,7 +55,7 @@ def parse_settings(query: str, update: str = "", graphs: str = "") -> StoreURLs 
 
 
 def from_environment(environment: Mapping[str, str] = os.environ) -> StoreURLs:
-    """Read what ``StoreURLs.environment`` wrote; raises ValueError where there is none."""
+    """Return the URLs that ``StoreURLs.environment`` wrote. Raises ValueError if there are none."""
     urls = parse_settings(*(environment.get(name, "") for name in (QUERY, UPDATE, GRAPHS)))
     if urls is None:
         raise ValueError(f"{QUERY} is not set")
@@ -63,7 +63,7 @@ def from_environment(environment: Mapping[str, str] = os.environ) -> StoreURLs:
 
 
 def endpoint_of(url: str) -> Endpoint:
-    """Take user and password out of an address.
+    """Return a URL with its user and password separated.
 
     >>> endpoint_of("http://dba:x%40y@host:8890/sparql-auth")
     Endpoint(url='http://host:8890/sparql-auth', user='dba', password='x@y')

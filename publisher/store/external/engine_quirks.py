@@ -1,22 +1,22 @@
-"""Where engines differ from SPARQL 1.1, and how we work around it."""
+"""Differences of engines from SPARQL 1.1, and their workarounds."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 
-MERGE = "urn:stocktake:merge"  # the graph that holds the merge of all, where the engine's default graph is none
-STATE = "urn:stocktake:store"  # the graph with the position of the store
+MERGE = "urn:stocktake:merge"  # graph with the merge of all graphs, if the engine's default graph cannot be written
+STATE = "urn:stocktake:store"  # graph with the position of the store
 
 
 @dataclass(frozen=True, slots=True)
 class Dialect:
-    """What is special about an engine.
+    """The differences of an engine from the standard.
 
-    *merged* is the graph with the merge of all graphs, "" where that is the default graph. *aside* are graphs of the engine's own, which
-    nobody asked for. *cap* is the header with the number of rows after which an answer was truncated, *broken* the one that comes with a
-    part of an answer. *quads* is the media type of what may be loaded at once, and *everything* what is added to the address for it.
-    *engine_graphs* is a query for further graphs of the engine's own (``?graph``), whose names depend on its settings.
+    *merged* is the graph with the merge of all graphs, "" if that is the default graph. *aside* are graphs that the engine creates for
+    itself. *cap* is the response header with the number of rows at which a result was truncated, *broken* the header of a partial
+    result. *everything* are the URL parameters to load N-Quads, *default* those to load triples into the merge.
+    *engine_graphs* is a query for further graphs of the engine (``?graph``), whose names depend on its settings.
     """
 
     name: str
@@ -30,7 +30,7 @@ class Dialect:
 
     @property
     def hidden(self) -> tuple[str, ...]:
-        """Return the graphs that ``GRAPH ?g`` must not find."""
+        """Return the graphs that ``GRAPH ?g`` must not match."""
         return (STATE, *((self.merged,) if self.merged else ()), *self.aside)
 
 
@@ -46,7 +46,7 @@ VIRTUOSO = Dialect(
     ),
     "X-SPARQL-MaxRows",
     "X-SQL-State",
-    (("graph-uri", MERGE),),  # each quad goes to its own graph even so
+    (("graph-uri", MERGE),),  # each quad is still stored in its own graph
     ("graph-uri", MERGE),
     # A fresh database describes its WebDAV folders in the graph http://HOST/DAV/, with HOST from [URIQA] DefaultHost in virtuoso.ini.
     """SELECT DISTINCT ?graph { GRAPH ?graph { ?folder <http://www.openlinksw.com/schemas/DAV#ownerUser> ?owner }
@@ -55,7 +55,7 @@ VIRTUOSO = Dialect(
 
 
 def dialect_of(server: str) -> Dialect:
-    """Return the dialect that fits the Server header of an engine's answer.
+    """Return the dialect of an engine by the Server header of its response.
 
     >>> dialect_of("Virtuoso/07.20.3239 (Linux) x86_64-pc-linux-gnu").name, dialect_of("Oxigraph/0.5").name
     ('virtuoso', 'standard')
@@ -67,7 +67,7 @@ def dialect_of(server: str) -> Dialect:
 class EngineErrorPattern:
     """A message of an engine, and the error it means.
 
-    *mark* is in its message, *reason* is its name in ``publisher.errors``, *advice* is ours.
+    *mark* matches its message, *reason* is the name of a class in ``publisher.errors``, *advice* tells the client what to do.
     """
 
     mark: re.Pattern[str]
@@ -77,17 +77,17 @@ class EngineErrorPattern:
 
 ENGINE_ERRORS = (
     EngineErrorPattern(
-        re.compile(r"SR353"), "RowLimit", "this store does not sort so many rows; ask for fewer by LIMIT, or sort them yourself"
+        re.compile(r"SR353"), "RowLimit", "this store cannot sort so many rows; add LIMIT, or sort the rows yourself"
     ),
     EngineErrorPattern(
         re.compile(r"22007|DT00\d|Function (year|month|day|hours|minutes|seconds) needs"),
         "QueryError",
-        "this store stops where a single value is no date; leave such values out by a FILTER, or take the year by SUBSTR(STR(?date), 1, 4)",
+        "this store fails if a single value is not a date; exclude such values with FILTER, or use SUBSTR(STR(?date), 1, 4) for the year",
     ),
     EngineErrorPattern(
         re.compile(r"S1T00|42000 .*estimated execution time|[Tt]imeout"),
         "TimeLimit",
-        "this store stopped the query at its own limit of time",
+        "this store stopped the query at its own time limit",
     ),
     EngineErrorPattern(re.compile(r"SP031.*Unknown function"), "QueryError", "this store does not know a function of the query"),
     EngineErrorPattern(re.compile(r"FRVEC|MaxQueryMem|memory exhausted|out of memory"), "MemoryLimit", ""),

@@ -12,18 +12,18 @@ from publisher.store.external.client import TABLE
 from publisher.store.external.endpoint import Endpoint
 
 INTERVAL = 5.0  # seconds between two probes
-TIMEOUT = 10.0  # seconds of silence after which the store counts as down
+TIMEOUT = 10.0  # seconds without a response after which the store counts as down
 
 
 class StoreProbe:
-    """Ask the store at *endpoint* repeatedly. *failure*: why it did not answer the last time, "" if it did."""
+    """Probe the store at *endpoint* repeatedly. *failure* is the reason of the last failed probe, "" if it succeeded."""
 
     def __init__(self, endpoint: Endpoint) -> None:
         self.failure = ""
         self._endpoint = endpoint
 
     async def run(self) -> None:
-        """Probe until cancelled; the beginning and the end of an outage are logged."""
+        """Probe until cancelled; log the start and end of an outage."""
         outage = Outage("SPARQL store does not answer", "SPARQL store answers again")
         auth = (self._endpoint.user, self._endpoint.password) if self._endpoint.user else None
         async with httpx.AsyncClient(timeout=TIMEOUT, trust_env=False, auth=auth) as client:

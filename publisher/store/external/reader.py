@@ -36,7 +36,7 @@ from publisher.store.external.engine_quirks import Dialect
 from publisher.store.external.variable_binding import bind, hide_graphs
 from publisher.store.external.virtuoso_literals import RepairedLines
 from publisher.store.process import exit_with_parent
-from publisher.store.workers.dataset import graph_patterns, named_by, names_graphs, query_form, union
+from publisher.store.workers.dataset import dataset_graphs, graph_patterns, names_graphs, query_form, union
 from publisher.store.workers.ipc_protocol import Kind, pack, read
 from publisher.store.workers.process_limits import limit_memory
 from publisher.store.workers.query_request import QueryRequest
@@ -53,8 +53,8 @@ from publisher.store.workers.reader import (
     in_written_order,
 )
 
-_OWN = re.compile(r"<(?:bif|sql):|(?:^|\s)define\s+\w+:", re.IGNORECASE)
-_NOWHERE = "urn:stocktake:none"  # a graph that holds nothing
+_ENGINE_EXTENSION = re.compile(r"<(?:bif|sql):|(?:^|\s)define\s+\w+:", re.IGNORECASE)
+_EMPTY_GRAPH = "urn:stocktake:none"  # an empty graph
 _ALL = "CONSTRUCT {{ ?s ?p ?o }} {{ GRAPH <{}> {{ ?s ?p ?o }} }}"
 
 
@@ -62,77 +62,77 @@ TRUE_QUERY, FALSE_QUERY = "ASK {}", "ASK { FILTER(false) }"
 
 
 class ExternalQueries:
-    """Where the questions go."""
+    """Evaluates queries on the store of *client*."""
 
     def __init__(self, client: Client) -> None:
         self._client = client
         self._dialect: Dialect | None = None
 
-    def answer(self, question: QueryRequest, connection: socket.socket) -> None:
-        """Answer *question*; raises QueryFailure and EndpointError."""
-        if _OWN.search(_bare(question.text)):
-            raise QueryFailure("QueryError", "functions and pragmas of the store's own are not answered here")
-        evaluate(Store(), QueryRequest(question.text, base=question.base, bindings=question.bindings, inserted=question.inserted))
-        if question.check:
+    def answer(self, request: QueryRequest, connection: socket.socket) -> None:
+        """Send the result of *request* to *connection*. Raises QueryFailure and EndpointError."""
+        if _ENGINE_EXTENSION.search(_without_text(request.text)):
+            raise QueryFailure("QueryError", "functions and pragmas specific to the store are not supported here")
+        evaluate(Store(), QueryRequest(request.text, base=request.base, bindings=request.bindings, inserted=request.inserted))
+        if request.check:
             return FrameWriter(connection, "").end()
-        question = replace(question, text=in_written_order(question.text, question.base))
-        default, named = named_by(question)
-        if default and len(default) > 1:  # a merge is what few engines make of them: they are fetched and asked here
-            return answer(ask(union(self._held, default, named or []), question), question, connection)
-        kind = query_form(question.text)
+        request = replace(request, text=in_written_order(request.text, request.base))
+        default, named = dataset_graphs(request)
+        if default and len(default) > 1:  # few engines merge them, so they are fetched and queried here
+            return answer(ask(union(self._graph_quads, default, named or []), request), request, connection)
+        kind = query_form(request.text)
         if kind in ("construct", "describe"):
-            return answer_graph(_triples(self._repaired(self._asked(question, TRIPLES))), question, connection)
-        response = self._asked(question, TABLE)
-        most = _capped(response, self._known())
+            return answer_graph(_triples(self._repaired(self._send(request, TRIPLES))), request, connection)
+        response = self._send(request, TABLE)
+        max_rows = _row_limit(response, self._get_dialect())
         result: Result = parse_query_results(self._repaired(response), QueryResultsFormat.JSON)
-        if kind == "ask" and isinstance(result, QuerySolutions):  # Virtuoso answers a number in a table
+        if kind == "ask" and isinstance(result, QuerySolutions):  # Virtuoso returns a number in a table
             result = evaluate(Store(), QueryRequest(TRUE_QUERY if any(str(row[0].value) == "1" for row in result) else FALSE_QUERY))
-        answer(result, question if most is None else _fewer(question, most), connection)
+        answer(result, request if max_rows is None else _with_row_limit(request, max_rows), connection)
 
-    def _asked(self, question: QueryRequest, accept: str) -> http.client.HTTPResponse:
-        dialect = self._known()
-        text = bind(question.text, question.bindings)
-        if question.named_graphs is None and not names_graphs(text):
+    def _send(self, request: QueryRequest, accept: str) -> http.client.HTTPResponse:
+        dialect = self._get_dialect()
+        text = bind(request.text, request.bindings)
+        if request.named_graphs is None and not names_graphs(text):
             text = hide_graphs(text, dialect.hidden)
-        base = f"BASE <{question.base}>\n" if question.base and not _based(text) else ""
-        return self._client.ask(base + text, accept, list(_dataset(question, text, dialect)))
+        base = f"BASE <{request.base}>\n" if request.base and not _has_base(text) else ""
+        return self._client.ask(base + text, accept, list(_dataset(request, text, dialect)))
 
-    def _known(self) -> Dialect:
+    def _get_dialect(self) -> Dialect:
         if self._dialect is None:
             self._dialect = self._client.dialect()
         return self._dialect
 
     def _repaired(self, response: http.client.HTTPResponse) -> IO[bytes]:
-        return cast(IO[bytes], RepairedLines(response) if self._known().merged else response)  # only ``read`` is asked of it
+        return cast(IO[bytes], RepairedLines(response) if self._get_dialect().merged else response)  # only ``read`` is called
 
-    def _held(self, graph: NamedNode) -> Iterator[Quad]:
+    def _graph_quads(self, graph: NamedNode) -> Iterator[Quad]:
         response = self._client.ask(_ALL.format(graph.value), TRIPLES)
         quads = parse(self._repaired(response), RdfFormat.N_TRIPLES, lenient=True)
         return (Quad(quad.subject, quad.predicate, quad.object, graph) for quad in quads)
 
 
-def _based(text: str) -> bool:
-    """Return whether a query begins with a base of its own: Virtuoso takes one, and only as the first word."""
+def _has_base(text: str) -> bool:
+    """Return whether a query begins with BASE: Virtuoso accepts only one, as the first word."""
     first = next(iter(tokenize(text)), None)
     return first is not None and first.kind == "word" and first.text.lower() == "base"
 
 
-def _bare(text: str) -> str:
-    """Leave out comments and strings."""
+def _without_text(text: str) -> str:
+    """Return *text* without comments and strings."""
     return "".join(" " if token.kind in ("gap", "string") else token.text for token in tokenize(text, with_gaps=True))
 
 
-def _dataset(question: QueryRequest, text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
-    """Return the parameters that name the graphs."""
-    if question.default_graphs is not None or question.named_graphs is not None:
-        yield from (("default-graph-uri", graph) for graph in question.default_graphs or (_NOWHERE,))
-        yield from (("named-graph-uri", graph) for graph in question.named_graphs or (_NOWHERE,))
+def _dataset(request: QueryRequest, text: str, dialect: Dialect) -> Iterator[tuple[str, str]]:
+    """Yield the protocol parameters that name the graphs."""
+    if request.default_graphs is not None or request.named_graphs is not None:
+        yield from (("default-graph-uri", graph) for graph in request.default_graphs or (_EMPTY_GRAPH,))
+        yield from (("named-graph-uri", graph) for graph in request.named_graphs or (_EMPTY_GRAPH,))
     elif dialect.merged and not names_graphs(text):
         yield "default-graph-uri", dialect.merged
-        # Where the default graph is named, Virtuoso finds any graph by a variable, but by an address only one that is named too.
-        named, variable = graph_patterns(text, question.base)
+        # If the default graph is named, Virtuoso matches all graphs by a variable, but by IRI only graphs that are named too.
+        named, variable = graph_patterns(text, request.base)
         if named and variable:
-            raise QueryFailure("QueryError", "this store cannot be asked of GRAPH with an address and GRAPH with a variable in one query")
+            raise QueryFailure("QueryError", "this store does not support GRAPH with an IRI and GRAPH with a variable in one query")
         yield from (("named-graph-uri", graph) for graph in named)
 
 
@@ -140,18 +140,18 @@ def _triples(response: IO[bytes]) -> Iterator[Triple]:
     return (quad.triple for quad in parse(response, RdfFormat.N_TRIPLES, lenient=True))
 
 
-def _capped(response: http.client.HTTPResponse, dialect: Dialect) -> int | None:
-    """Return how many rows may be passed on if the store ended the response early; None if it is complete."""
+def _row_limit(response: http.client.HTTPResponse, dialect: Dialect) -> int | None:
+    """Return how many rows may be sent if the store truncated the result; None if it is complete."""
     if dialect.broken and (state := response.headers.get(dialect.broken)):
-        raise QueryFailure("TimeLimit", f"this store stopped the query at its own limit ({state}); narrow it, or put it as an export")
+        raise QueryFailure("TimeLimit", f"this store stopped the query at its own limit ({state}); narrow it, or run it as an export")
     cap = response.headers.get(dialect.cap) if dialect.cap else None
     return max(0, int(cap) - 1) if cap else None
 
 
-def _fewer(question: QueryRequest, most: int) -> QueryRequest:
-    """One row fewer than there are, so that the answer is cut and says so as every cut answer does."""
-    rows = most if question.rows is None else min(most, question.rows)
-    return QueryRequest(question.text, question.table, question.graph, question.base, rows=rows)
+def _with_row_limit(request: QueryRequest, max_rows: int) -> QueryRequest:
+    """Return *request* with a limit of one row fewer than there are, so that the result is marked as truncated."""
+    rows = max_rows if request.rows is None else min(max_rows, request.rows)
+    return QueryRequest(request.text, request.table, request.graph, request.base, rows=rows)
 
 
 class _Folder:
@@ -165,13 +165,13 @@ class _Folder:
 
 
 def open_snapshot(path: str) -> _Folder | OpenSnapshot:
-    """Open a snapshot: a release has a store of its own here."""
+    """Open the folder of a snapshot. Only releases have an embedded store."""
     return OpenSnapshot(path) if (Path(path) / "store").is_dir() else _Folder(path)
 
 
 def serve(connection: socket.socket) -> None:
-    """Answer question after question until the other side closes."""
-    frames, asking = connection.makefile("rb"), ExternalQueries(Client(from_environment().query))
+    """Answer queries until the server closes the socket."""
+    frames, queries = connection.makefile("rb"), ExternalQueries(Client(from_environment().query))
     folder: _Folder | OpenSnapshot | None = None
     while frame := read(frames):
         kind, payload = frame
@@ -182,14 +182,14 @@ def serve(connection: socket.socket) -> None:
                 folder = open_snapshot(payload.decode())
                 connection.sendall(pack(Kind.END))
             elif isinstance(folder, OpenSnapshot):
-                question = QueryRequest.unpack(payload)
-                answer(evaluate(folder.store, question), question, connection)
+                request = QueryRequest.unpack(payload)
+                answer(evaluate(folder.store, request), request, connection)
             else:
-                asking.answer(QueryRequest.unpack(payload), connection)
-        except QueryFailure as refusal:
-            _send_error(connection, refusal.payload)
-        except EndpointError as refused:
-            _send_error(connection, {"reason": refused.reason, "message": str(refused)})
+                queries.answer(QueryRequest.unpack(payload), connection)
+        except QueryFailure as failure:
+            _send_error(connection, failure.payload)
+        except EndpointError as failure:
+            _send_error(connection, {"reason": failure.reason, "message": str(failure)})
         except MemoryError:
             _send_error(connection, {"reason": "MemoryLimit", "message": ""})
         except (OSError, RuntimeError, ValueError, http.client.HTTPException) as error:
@@ -201,7 +201,7 @@ def _send_error(connection: socket.socket, error: Mapping[str, object]) -> None:
 
 
 def main() -> None:
-    """Become a worker: arguments are the socket's number, the memory limit in bytes and the parent's process id."""
+    """Run a worker. Arguments: number of the socket, memory limit in bytes, process id of the parent."""
     handle, memory, parent = (int(text) for text in sys.argv[1:4])
     connection = socket.socket(fileno=handle)
     limit_memory(memory)

@@ -1,7 +1,7 @@
 """The external RDF store: the journal is loaded into it, and its position is recorded in snapshots.
 
-An entry that fits into one update is seen whole or not at all. Of a larger one readers may see a part, so a snapshot that
-says so is shown before it begins. Several publishers may follow one store: the one that holds its lease writes.
+An entry that fits into one update appears at once. Queries may see a part of a larger entry, so a snapshot that says so is
+published first. Several publishers may use one store; the one that holds the lease writes.
 """
 
 from __future__ import annotations
@@ -35,19 +35,19 @@ from publisher.store.status_watcher import StatusFile
 from publisher.store.writer_lock import ignore_report, writer_lock
 from vocab.iris import Iris
 
-GRACE = 0.6  # seconds until every publisher shows that an entry is being applied: they look each 0.2 s
+GRACE = 0.6  # seconds until every publisher reports that an entry is being applied: they check every 0.2 s
 
 
 class RemoteStore:
-    """The store at *address*, which follows the journal of *reader*, and the file *status* in the graph *status_graph*.
+    """The store at *urls*. It follows the journal of *reader*, and stores the file *status* in the graph *status_graph*.
 
-    *folder* holds its lock, snapshots and indexes. Raises NotReady if the store does not answer, StoreFailure if it holds
-    other data.
+    *folder* holds its lock, snapshots and indexes. Raises NotReady if the store does not answer, StoreFailure if it
+    contains other data.
     """
 
     def __init__(
         self,
-        address: StoreURLs,
+        urls: StoreURLs,
         reader: JournalReader,
         folder: Path,
         status: Path,
@@ -63,19 +63,19 @@ class RemoteStore:
         self._last = State()
         with ExitStack() as opened:  # closed if the next step fails, so that a new process can lock the folder
             opened.enter_context(writer_lock(folder / "lock", report))
-            client = opened.enter_context(closing(Client(address.query)))
+            client = opened.enter_context(closing(Client(urls.query)))
             dialect = client.dialect(SILENCE)
-            self.writer = opened.enter_context(closing(StoreWriter(address, dialect)))
+            self.writer = opened.enter_context(closing(StoreWriter(urls, dialect)))
             self.lease = WriterLease(client, self.writer, reader.journal, writer_name(folder))
             self.quads = RemoteQuads(client, dialect)
             self._status = set(self.quads.graph(self._graph))
             self._opened = opened.pop_all()
 
     def update(self) -> StoreState:
-        """Load what is new in the journal and the status file."""
+        """Load new journal entries and a new status file."""
         before = self.lease.read(self._now())
         if before.position < self._last.position:
-            raise StoreFailure(f"the store went back from entry {self._last.position} to {before.position}; it is loaded again from there")
+            raise StoreFailure(f"the store was reset from entry {self._last.position} to {before.position}; loading it again from there")
         self._last = self._load_entries(before)
         changed = self._load_status() or self._last.position != before.position
         return StoreState(self._last.position, self._last.entry, digest_of(self._status), changed)
@@ -85,7 +85,7 @@ class RemoteStore:
         return False
 
     def create_snapshot(self) -> Snapshot:
-        """Record the state of the store in a snapshot, with the indexes as they are shown."""
+        """Record the state of the store in a snapshot, with the published indexes."""
         return self._register(self._last)
 
     def close(self) -> None:
@@ -106,18 +106,18 @@ class RemoteStore:
 
     def _load(self, entry: DecodedEntry, state: State) -> State:
         self.lease.write_state(replace(state, taking=entry.number), self._now())
-        quads, left_out = state.quads, self.writer.left_out
+        quads, skipped = state.quads, self.writer.skipped
         for run in update_batches.quad_runs(entry.rows(), update_batches.BULK):
             self.lease.renew(self._now())
             (self.writer.add if run.added else self.writer.remove)(run.quads)
             quads += len(run.quads) if run.added else -len(run.quads)
-        state = State(entry.number, entry.id, quads - (self.writer.left_out - left_out))
+        state = State(entry.number, entry.id, quads - (self.writer.skipped - skipped))
         self.lease.write_state(state, self._now())
         return state
 
     def _load_status(self) -> bool:
         at = self._now()
-        if not self._status_file.due(at):
+        if not self._status_file.is_due(at):
             return False
         if not self.lease.claim(at):
             stored = set(self.quads.graph(self._graph))
@@ -138,7 +138,7 @@ class RemoteStore:
 
 
 def writer_name(folder: Path) -> str:
-    """Return a name of this writer: one that is started again in the same folder, which its lock protects, continues at once."""
+    """Return the name of this writer. It is the same after a restart in the same folder, so that it keeps its lease."""
     return f"{socket.gethostname()}-{blake2b(str(folder.resolve()).encode(), digest_size=6).hexdigest()}"
 
 
@@ -147,7 +147,7 @@ def _lines(quads: set[Quad]) -> list[bytes]:
 
 
 def open_external_runner(
-    address: StoreURLs,
+    urls: StoreURLs,
     reader: JournalReader,
     folder: Path,
     status: Path,
@@ -156,7 +156,7 @@ def open_external_runner(
     wait: Callable[[float], None] = time.sleep,
     report: Callable[[str], None] = ignore_report,
 ) -> Runner[RemoteStore]:
-    """Open the store at *address* (as ``RemoteStore``) with its facets and search index, which are in *folder*."""
-    store = RemoteStore(address, reader, folder, status, status_graph, now, wait, report)
+    """Open the store at *urls* (as ``RemoteStore``) with its facets and search index, which are in *folder*."""
+    store = RemoteStore(urls, reader, folder, status, status_graph, now, wait, report)
     facets = FacetUpdater(folder / "tables", reader, store.quads.expect)
     return Runner(store, (facets, SearchUpdater(folder / "text", reader, store.quads.look_up)))

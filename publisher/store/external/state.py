@@ -10,9 +10,9 @@ from publisher.store.external.engine_quirks import STATE
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """How far it is: *position* and *entry* are number and id of the last journal entry that is wholly in it, *quads* how many it holds.
+    """The state: *position* and *entry* are the number and id of the last completely loaded journal entry, *quads* its number of quads.
 
-    *taking* is the number of the entry that is being taken in, 0 where none is. *writer* is who may write until *until*, in seconds
+    *taking* is the number of the entry that is being loaded, 0 if there is none. *writer* holds the lease until *until*, in seconds
     since 1970.
     """
 
@@ -29,7 +29,7 @@ ANY = "SELECT ?graph { GRAPH ?graph { ?s ?p ?o } } LIMIT 1"
 
 
 def parse_state(rows: Iterable[tuple[str, str]]) -> State | None:
-    """Read names and values; None where there are none.
+    """Return the state in rows of property IRIs and values; None if there is none.
 
     >>> parse_state([(f"{STATE}#position", "3"), (f"{STATE}#entry", "ab")]).position
     3

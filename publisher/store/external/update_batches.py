@@ -8,65 +8,65 @@ from typing import NamedTuple
 
 from publisher.store.external.engine_quirks import MERGE, STATE
 
-BATCH = 1_000  # quads an update: Virtuoso's compiler has no room for 5,000
-ROOM = 500_000  # bytes of one
-LARGE = 3_000  # additions in a row from which the Graph Store Protocol pays
-BULK = 50_000  # quads a load
+BATCH = 1_000  # quads per update; Virtuoso's compiler fails at 5,000
+MAX_BYTES = 500_000  # per update
+LARGE = 3_000  # consecutive additions from which the Graph Store Protocol is faster
+BULK = 50_000  # quads per load
 
 Quad = tuple[str, str]  # a triple as N-Triples without its dot, and the graph's IRI in its brackets
 
 
 class QuadRun(NamedTuple):
-    """Quads that are added, or taken out, one after the other."""
+    """Consecutive quads that are all added or all removed, as lines of N-Quads."""
 
     added: bool
     quads: list[bytes]
 
 
-def quad_runs(rows: Iterable[bytes], most: int) -> Iterator[QuadRun]:
-    """Cut a patch's rows into what is taken out and then what is added, of at most *most* quads in all; each quad is a line of N-Quads.
+def quad_runs(rows: Iterable[bytes], max_quads: int) -> Iterator[QuadRun]:
+    """Split the rows of a journal entry into runs of removals and additions; each pair has at max_quads *max_quads* quads.
 
-    A journal takes out only what is there and adds only what is not, so a quad that goes and comes within a cut stays as it was.
-    Row by row, a record's old and new lines would be an update each.
+    The journal removes only existing quads and adds only missing ones, so a quad that is both removed and added in one part is
+    unchanged. Without this, each old and new line of a record would be a separate update.
 
     >>> list(quad_runs([b"D old .", b"A new .", b"A both .", b"D both ."], 10))
     [QuadRun(added=False, quads=[b'old .']), QuadRun(added=True, quads=[b'new .'])]
     """
-    held: dict[bytes, bool] = {}
+    changes: dict[bytes, bool] = {}
     for row in rows:
         line, added = row[2:], row[:1] == b"A"
-        if held.get(line, added) is not added:
-            del held[line]
+        if changes.get(line, added) is not added:
+            del changes[line]
         else:
-            held[line] = added
-        if len(held) == most:
-            yield from _sorted(held)
-            held = {}
-    yield from _sorted(held)
+            changes[line] = added
+        if len(changes) == max_quads:
+            yield from _sorted(changes)
+            changes = {}
+    yield from _sorted(changes)
 
 
-def _sorted(held: dict[bytes, bool]) -> Iterator[QuadRun]:
+def _sorted(changes: dict[bytes, bool]) -> Iterator[QuadRun]:
     for added in (False, True):
-        if quads := [line for line, item in held.items() if item is added]:
+        if quads := [line for line, item in changes.items() if item is added]:
             yield QuadRun(added, quads)
 
 
-def batches(lines: Iterable[bytes], most: int = BATCH, room: int = ROOM) -> Iterator[list[bytes]]:
-    """Cut lines into batches that one update can hold."""
-    held: list[bytes] = []
+def batches(lines: Iterable[bytes], max_quads: int = BATCH, max_bytes: int = MAX_BYTES) -> Iterator[list[bytes]]:
+    """Split lines into batches of at max_quads *max_quads* lines and *max_bytes* bytes, one for each update."""
+    changes: list[bytes] = []
     size = 0
     for line in lines:
-        if held and (len(held) == most or size + len(line) > room):
-            yield held
-            held, size = [], 0
-        held.append(line)
+        if changes and (len(changes) == max_quads or size + len(line) > max_bytes):
+            yield changes
+            changes, size = [], 0
+        changes.append(line)
         size += len(line)
-    if held:
-        yield held
+    if changes:
+        yield changes
 
 
 def split_quad(line: bytes) -> Quad:
-    """Take a line of N-Quads apart.
+    """Split a line of N-Quads into its triple and its graph.
 
     >>> split_quad(b'<x:s> <x:p> "o" <x:g> .')
     ('<x:s> <x:p> "o"', '<x:g>')
@@ -77,17 +77,17 @@ def split_quad(line: bytes) -> Quad:
 
 
 def insert_update(lines: Iterable[bytes], merged: str) -> str:
-    """Write the update that adds quads, each to its graph and to the merge."""
+    """Return the update that adds quads, each to its graph and to the merge."""
     return f"INSERT DATA {{\n{_graphs(lines, merged)}}}"
 
 
 def delete_update(lines: list[bytes], merged: str) -> str:
-    """Write the update that takes quads out; what another graph still holds comes back into the merge in the same transaction."""
+    """Return the update that removes quads. Triples that another graph still contains are added to the merge again, in the same update."""
     pairs = {" ".join(split_quad(line)[0].split(" ", 2)[:2]) for line in lines}
     into = _into(merged, "?s ?p ?o .")
-    left = f"VALUES (?s ?p) {{ {' '.join(f'({pair})' for pair in sorted(pairs))} }}"
+    values = f"VALUES (?s ?p) {{ {' '.join(f'({pair})' for pair in sorted(pairs))} }}"
     others = f"GRAPH ?g {{ ?s ?p ?o }} FILTER(?g NOT IN (<{MERGE}>, <{STATE}>))"
-    return f"DELETE DATA {{\n{_graphs(lines, merged)}}} ;\nINSERT {{ {into} }} WHERE {{ {left} {others} }}"
+    return f"DELETE DATA {{\n{_graphs(lines, merged)}}} ;\nINSERT {{ {into} }} WHERE {{ {values} {others} }}"
 
 
 def _graphs(lines: Iterable[bytes], merged: str) -> str:

@@ -1,6 +1,6 @@
-"""Put values for variables, and filters for hidden graphs, into the text of a query.
+"""Insert values of variables, and filters for hidden graphs, into the text of a query.
 
-Values in the place of variables are for our own queries: the variables stand in the projection, and nothing in the text binds them.
+Only internal queries have such values: their variables are in the projection, and the query text does not bind them.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ _LISTS = {"select": {"{", "where", "from"}, "group": {"having", "order", "limit"
 
 
 def bind(query: str, bindings: Mapping[str, str]) -> str:
-    """Put N-Triples terms in the place of variables, so that the answer has them as columns too.
+    """Replace variables by N-Triples terms; the terms are still columns of the result.
 
     >>> bind("SELECT ?a ?b { ?a <x:p> ?b }", {"a": "<x:s>"})
     'SELECT (<x:s> AS ?a) ?b { <x:s> <x:p> ?b }'
@@ -22,26 +22,26 @@ def bind(query: str, bindings: Mapping[str, str]) -> str:
 
 
 def _tokens(tokens: Iterable[Token], bindings: Mapping[str, str]) -> Iterator[str]:
-    within, depth, brackets = "", 0, 0
+    clause, depth, brackets = "", 0, 0
     for token in tokens:
         word = token.text.lower()
-        if not brackets and word in _LISTS.get(within, ()):
-            within = ""
+        if not brackets and word in _LISTS.get(clause, ()):
+            clause = ""
         if token.kind == "word" and word in _LISTS:
-            within = word
+            clause = word
         depth += {"{": 1, "}": -1}.get(word, 0)
         brackets += {"(": 1, ")": -1}.get(word, 0)
         value = bindings.get(token.text[1:]) if token.kind == "variable" else None
         if value is None:
             yield token.text
-        elif brackets or not within:
+        elif brackets or not clause:
             yield value
-        elif within == "select" and not depth:
+        elif clause == "select" and not depth:
             yield f"({value} AS {token.text})"
 
 
 def hide_graphs(query: str, graphs: Iterable[str]) -> str:
-    """Keep *graphs* from being found by ``GRAPH ?g``: each such pattern gets a group of its own with a filter.
+    """Exclude *graphs* from ``GRAPH ?g``: put each such pattern into a group with a filter.
 
     >>> hide_graphs("SELECT ?g { GRAPH ?g { ?s ?p ?o } }", ["x:merge"])
     'SELECT ?g { { GRAPH ?g { ?s ?p ?o } FILTER(?g NOT IN (<x:merge>)) } }'
@@ -49,8 +49,8 @@ def hide_graphs(query: str, graphs: Iterable[str]) -> str:
     hidden = ", ".join(f"<{graph}>" for graph in graphs)
     tokens, depth, ends = list(tokenize(query, with_gaps=True)), 0, []
     out: list[str] = []
-    for place, token in enumerate(tokens):
-        name = _named(tokens, place)
+    for index, token in enumerate(tokens):
+        name = _graph_variable(tokens, index)
         if name:
             ends.append((depth, name))
             out.append("{ ")
@@ -61,10 +61,10 @@ def hide_graphs(query: str, graphs: Iterable[str]) -> str:
     return "".join(out)
 
 
-def _named(tokens: list[Token], place: int) -> str:
-    """Return the variable of the pattern GRAPH that begins at *place*, "" where none does."""
-    if tokens[place].kind != "word" or tokens[place].text.lower() != "graph":
+def _graph_variable(tokens: list[Token], index: int) -> str:
+    """Return the variable of a GRAPH pattern that begins at token *index*, "" if there is none."""
+    if tokens[index].kind != "word" or tokens[index].text.lower() != "graph":
         return ""
-    after = (token for token in tokens[place + 1 :] if token.kind != "gap")
+    after = (token for token in tokens[index + 1 :] if token.kind != "gap")
     following = next(after, None)
     return following.text if following and following.kind == "variable" else ""

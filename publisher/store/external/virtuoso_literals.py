@@ -1,6 +1,4 @@
-"""Points: Virtuoso makes geometries of its own of GeoSPARQL's WKT, in numbers of 32 bits, and numbers of truth values; here they become
-what was written.
-"""
+"""Restore literals that Virtuoso changes: WKT points become its own geometries with 32-bit numbers, booleans become 0 and 1."""
 
 from __future__ import annotations
 
@@ -9,7 +7,7 @@ import struct
 from decimal import Decimal
 from typing import Protocol
 
-_OWN = b"http://www.openlinksw.com/schemas/virtrdf#Geometry"
+_GEOMETRY = b"http://www.openlinksw.com/schemas/virtrdf#Geometry"
 _WKT = b"http://www.opengis.net/ont/geosparql#wktLiteral"
 _BOOLEAN = b"http://www.w3.org/2001/XMLSchema#boolean"
 _TRUTH = re.compile(rb'(#boolean", "value": ")([01])(")|(")([01])("\^\^<[^>]*#boolean>)')
@@ -21,25 +19,25 @@ class _File(Protocol):
 
 
 class RepairedLines:
-    """Read *found*, whose rows or statements stand in lines, with its points as they were."""
+    """A file that reads *response* line by line and restores its literals."""
 
     def __init__(self, response: _File) -> None:
-        self._found, self._rest = response, b""
+        self._response, self._rest = response, b""
 
     def read(self, size: int = -1) -> bytes:
-        """Return at most *size* bytes, nothing at the end."""
+        """Return at most *size* bytes, b"" at the end."""
         while size < 0 or len(self._rest) < size:
-            line = self._found.readline()
+            line = self._response.readline()
             if not line:
                 break
             self._rest += repair_line(line)
         size = len(self._rest) if size < 0 else size
-        given, self._rest = self._rest[:size], self._rest[size:]
-        return given
+        data, self._rest = self._rest[:size], self._rest[size:]
+        return data
 
 
 def repair_line(line: bytes) -> bytes:
-    """Write the points of a line as they were.
+    """Return a line with its points and booleans restored.
 
     >>> repair_line(b'"POINT(37.989898681641 2.3283998966217)"^^<http://www.openlinksw.com/schemas/virtrdf#Geometry> .')
     b'"POINT(37.9899 2.3284)"^^<http://www.opengis.net/ont/geosparql#wktLiteral> .'
@@ -48,9 +46,9 @@ def repair_line(line: bytes) -> bytes:
     """
     if _BOOLEAN in line:
         line = _TRUTH.sub(_true, line)
-    if _OWN not in line and _WKT not in line:  # where it writes N-Triples, the type is ours, and the numbers are not
+    if _GEOMETRY not in line and _WKT not in line:  # in N-Triples the datatype is unchanged, but the numbers are not
         return line
-    return _POINT.sub(lambda item: b"POINT(%s %s)" % (shortest_decimal(item[1]), shortest_decimal(item[2])), line.replace(_OWN, _WKT))
+    return _POINT.sub(lambda item: b"POINT(%s %s)" % (shortest_decimal(item[1]), shortest_decimal(item[2])), line.replace(_GEOMETRY, _WKT))
 
 
 def _true(match: re.Match[bytes]) -> bytes:
@@ -59,11 +57,11 @@ def _true(match: re.Match[bytes]) -> bytes:
 
 
 def shortest_decimal(text: bytes) -> bytes:
-    """Return the shortest plain decimal that is the same number in 32 bits.
+    """Return the shortest plain decimal that is the same 32-bit number.
 
     >>> shortest_decimal(b"2.3283998966217"), shortest_decimal(b"80"), shortest_decimal(b"1e-05")
     (b'2.3284', b'80', b'0.00001')
     """
-    wanted = struct.pack("f", float(text))
+    binary = struct.pack("f", float(text))
     decimals = (f"{Decimal(f'{float(text):.{digits}g}'):f}" for digits in range(1, 10))
-    return next((decimal.encode() for decimal in decimals if struct.pack("f", float(decimal)) == wanted), text)
+    return next((decimal.encode() for decimal in decimals if struct.pack("f", float(decimal)) == binary), text)

@@ -13,8 +13,8 @@ from publisher.store.external.state import ANY, ASK, State, parse_state, state_u
 from publisher.store.external.variable_binding import hide_graphs
 from publisher.store.external.writer import StoreWriter
 
-SILENCE = 30.0  # seconds without an answer to a small question, after which the store counts as down
-LEASE = 30.0  # seconds; who has died is followed by another after them
+SILENCE = 30.0  # seconds without a response to a small query, after which the store counts as down
+LEASE = 30.0  # seconds; another publisher may write this long after the last one died
 _CLAIM = """DELETE {{ GRAPH <{state}> {{ <{state}> <{state}#writer> ?writer ; <{state}#until> ?until }} }}
 INSERT {{ GRAPH <{state}> {{ <{state}> <{state}#writer> "{name}" ; <{state}#until> "{until}" }} }}
 WHERE {{ GRAPH <{state}> {{ <{state}> <{state}#writer> ?writer ; <{state}#until> ?until }}
@@ -22,14 +22,14 @@ WHERE {{ GRAPH <{state}> {{ <{state}> <{state}#writer> ?writer ; <{state}#until>
 
 
 class WriterLease:
-    """The state of the store that *client* asks and *writer* changes, which is to follow *journal*; *name* is whose tenure this is."""
+    """The lease and state of a store that follows *journal*; *client* reads them, *writer* writes them, *name* holds the lease."""
 
     def __init__(self, client: Client, writer: StoreWriter, journal: Journal, name: str) -> None:
         self._client, self._writer, self._journal, self._name = client, writer, journal, name
         self._until = 0.0
 
     def read(self, now: datetime) -> State:
-        """Read how far the store is; one that is empty is made ours. Raises StoreFailure if it holds other data."""
+        """Return the state of the store; initialize an empty store. Raises StoreFailure if it contains other data."""
         state = self._read()
         if state is None:
             if self._client.rows(hide_graphs(ANY, self._client.dialect(SILENCE).hidden), SILENCE):
@@ -43,24 +43,24 @@ class WriterLease:
         return replace(state, writer="", until=0.0)
 
     def claim(self, now: datetime) -> bool:
-        """Return whether we may write now, and for LEASE seconds from now on; the comparison is the store's, within one update."""
+        """Return whether we may write now, and for LEASE seconds from now on; the store compares and sets the lease in one update."""
         if now.timestamp() < self._until - LEASE / 2:
             return True
         until = now.timestamp() + LEASE
         parameters = {"state": STATE, "name": self._name, "until": f"{until:.0f}", "now": f"{now.timestamp():.0f}"}
         self._writer.update(_CLAIM.format(**parameters))
         state = self._read()
-        held = state is not None and state.writer == self._name
-        self._until = until if held else 0.0
-        return held
+        is_holder = state is not None and state.writer == self._name
+        self._until = until if is_holder else 0.0
+        return is_holder
 
     def renew(self, now: datetime) -> None:
         """Renew the lease; raises StoreFailure if another process holds it."""
         if not self.claim(now):
-            raise StoreFailure("another publisher writes to the store now; this one watches")
+            raise StoreFailure("another publisher has taken the lease of the store and writes to it")
 
     def write_state(self, state: State, now: datetime) -> None:
-        """Write *state* to the store. Raises StoreFailure as ``renew``."""
+        """Write *state* to the store. Raises StoreFailure as ``renew`` does."""
         self.renew(now)
         self._writer.update(state_update(replace(state, writer=self._name, until=self._until)))
 

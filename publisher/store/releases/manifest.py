@@ -14,7 +14,7 @@ MANIFEST = "release.json"
 
 @dataclass(frozen=True, slots=True)
 class File:
-    """A file: *bytes* and *sha256* are of it as it lies there, packed or not; *rows* is how many a table has."""
+    """A file of a release. *bytes* and *sha256* are of the file as stored, compressed or not; *rows* is for tables only."""
 
     name: str
     media: str
@@ -26,7 +26,7 @@ class File:
 
 @dataclass(frozen=True, slots=True)
 class ReleaseSource:
-    """A source of what is in a release."""
+    """A source whose records are in a release."""
 
     name: str
     title: str
@@ -36,11 +36,11 @@ class ReleaseSource:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """Release *number*: the state after journal entry *position*, whose id is *entry*, cut at *issued* (UTC, to the second).
+    """Release *number*: the state after journal entry *position*, whose id is *entry*, issued at *issued* (UTC, to the second).
 
-    *previous* is the release before. *counts* are of what is in it, *changes* of what is other than in the release before, by kind,
-    source and action line. *withdrawn* is when its files were removed by the policy, None while they are there. *demo* marks the release
-    of a demo installation, whose data are made up; the manifest has it only where it is true.
+    *previous* is the number of the previous release. *counts* are of its content, *changes* of the differences from the previous
+    release by kind, source and action line. *withdrawn* is when its files were removed by the retention policy, None while they
+    exist. *demo* marks a release of the demo, whose data are fictitious; the manifest contains it only if it is true.
     """
 
     number: int
@@ -60,31 +60,33 @@ class Release:
 
     @property
     def day(self) -> str:
-        """Return the day on which it was cut."""
+        """Return the day on which it was issued."""
         return self.issued[:10]
 
     def file(self, name: str) -> File | None:
-        """Return one of its files."""
+        """Return its file *name*, None if there is none."""
         return next((file for file in self.files if file.name == name), None)
 
 
 def write_manifest(folder: Path, release: Release) -> None:
-    """Write the manifest into *folder*; it replaces the one that is there at once."""
+    """Write the manifest into *folder*, replacing an older one atomically."""
     fields = {name: value for name, value in asdict(release).items() if name != "demo" or value}
     replace_file(folder / MANIFEST, json.dumps(fields, indent=1, ensure_ascii=False) + "\n")
 
 
 def read_manifest(folder: Path) -> Release:
-    """Read the manifest in *folder*; raise FileNotFoundError where there is none."""
+    """Read the manifest in *folder*; raise FileNotFoundError if there is none."""
     values = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
-    made = Release(**values)
+    release = Release(**values)
     return replace(
-        made, sources=tuple(ReleaseSource(**value) for value in values["sources"]), files=tuple(File(**value) for value in values["files"])
+        release,
+        sources=tuple(ReleaseSource(**value) for value in values["sources"]),
+        files=tuple(File(**value) for value in values["files"]),
     )
 
 
 def release_numbers(releases: Path) -> list[int]:
-    """List the numbers of the releases that are there, ascending."""
+    """Return the numbers of the existing releases, ascending."""
     return sorted(int(path.name) for path in releases.glob("[0-9]*") if path.name.isdigit()) if releases.is_dir() else []
 
 

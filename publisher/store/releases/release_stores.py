@@ -1,7 +1,7 @@
-"""Stores of releases, copied from a snapshot or built from the release's N-Quads.
+"""Build the stores of releases, by copying a snapshot or loading the N-Quads of the release.
 
-Both hold the same quads, without the status graph, and the engine gives them in the order of their own bytes, whatever they came from:
-so the same question has the same answer, byte for byte. It runs as a process: what it makes is there or not.
+Both contain the same quads, without the status graph, and the engine returns quads in the order of their bytes. So a query has
+the same result, byte for byte, in both. The module runs as a process; a store appears complete, by a rename.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from publisher.store.snapshots import Snapshot, newest_snapshot
 from vocab.iris import Iris
 
 _ABOUT = "about.json"
-_LOOK = 60.0  # seconds of work on the index of texts at once
+_SLICE = 60.0  # seconds of work on the search index per step
 
 
 def store_folder(data: Path, number: int) -> Path:
@@ -44,7 +44,7 @@ def store_folder(data: Path, number: int) -> Path:
 
 
 def find_store(data: Path, release: Release) -> Snapshot | None:
-    """Return the store of a release as a snapshot; None where it is not there, or was made by another engine or from another journal."""
+    """Return the store of a release as a snapshot; None if it is missing, or was built by another engine version or journal."""
     folder = store_folder(data, release.number)
     try:
         about = json.loads((folder / _ABOUT).read_text())
@@ -64,18 +64,18 @@ def _snapshot(release: Release, folder: Path) -> Snapshot:
     )
 
 
-def keep_current(data: Path, release: Release, iris: Iris) -> bool:
-    """Copy the newest snapshot for a release, without its status graph; False if it does not show exactly that release."""
+def copy_current(data: Path, release: Release, iris: Iris) -> bool:
+    """Copy the current snapshot, without its status graph, as the store of a release; False if it is not the state of that release."""
     shown = newest_snapshot(data / "store" / "snapshots")
     if shown is None or (shown.position, shown.entry) != (release.position, release.entry):
         return False
     part = _part(data, release)
-    Store.read_only(str(Path(shown.path) / "store")).backup(str(part / "store"))  # links: it takes no time and no room
+    Store.read_only(str(Path(shown.path) / "store")).backup(str(part / "store"))  # hard links: fast, and no disk space
     store = Store(str(part / "store"))
     replace_graph(store, NamedNode(iris.status), ())
     store.flush()
     del store
-    _name(part, store_folder(data, release.number), release)
+    _publish(part, store_folder(data, release.number), release)
     return True
 
 
@@ -87,7 +87,7 @@ def create_store(data: Path, release: Release) -> None:
     store.optimize()
     store.flush()
     del store
-    _name(part, store_folder(data, release.number), release)
+    _publish(part, store_folder(data, release.number), release)
 
 
 def _load(store: Store, lines: Iterable[bytes]) -> None:
@@ -108,29 +108,29 @@ def _load(store: Store, lines: Iterable[bytes]) -> None:
 
 
 def create_text_index(data: Path, release: Release, iris: Iris) -> None:
-    """Build the search index of a release from its store alone, so that it is the same whenever it is built."""
+    """Build the search index of a release from its store alone, so that every build has the same result."""
     folder = store_folder(data, release.number)
     work = folder.with_name(f".text-{release.number}")
     shutil.rmtree(work, ignore_errors=True)
     store = Store.read_only(str(folder / "store"))
     updater = SearchUpdater(work, JournalReader(Journal(data / "journal"), iris.base))
     with closing(SlicedProjection(updater)) as sliced:
-        while not sliced.step(store, release.position, release.entry, _LOOK):
+        while not sliced.step(store, release.position, release.entry, _SLICE):
             pass
     shutil.rmtree(folder / ".text", ignore_errors=True)
     link_published(updater.shown, folder / ".text")
-    shutil.rmtree(folder / "text", ignore_errors=True)  # one of an older format
+    shutil.rmtree(folder / "text", ignore_errors=True)  # an index of an older format
     (folder / ".text").rename(folder / "text")
     shutil.rmtree(work)
 
 
 def remove_stores(data: Path, kept: Iterable[int]) -> None:
-    """Remove the stores and tables of all releases but those *kept*; a reader that has one open reads on."""
-    wanted = {str(number) for number in kept}
-    for left in (data / "store" / "releases").glob(".old-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    """Remove the stores and tables of all releases except *kept*. Workers that have one open can finish reading."""
+    kept_names = {str(number) for number in kept}
+    for leftover in (data / "store" / "releases").glob(".old-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     for folder in (data / "store" / "releases").glob("[0-9]*"):
-        if folder.name.partition(".")[0] not in wanted:
+        if folder.name.partition(".")[0] not in kept_names:
             shutil.rmtree(folder.rename(folder.with_name(f".old-{folder.name}")), ignore_errors=True)
 
 
@@ -140,7 +140,7 @@ def _part(data: Path, release: Release) -> Path:
     return part
 
 
-def _name(part: Path, folder: Path, release: Release) -> None:
+def _publish(part: Path, folder: Path, release: Release) -> None:
     write_checksums(part, None)
     (part / _ABOUT).write_text(json.dumps(_about(release)))
     if folder.exists():
@@ -149,14 +149,14 @@ def _name(part: Path, folder: Path, release: Release) -> None:
 
 
 def main() -> None:
-    """Put a release in the store: arguments are the data folder, its number, our base, the parent's number, ``texts`` for an index."""
+    """Build the store of a release. Arguments: data folder, release number, base IRI, parent process id, ``texts`` to build the index."""
     data, number, base = Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
     exit_with_parent(int(sys.argv[4]))
     release = get_release(data / "releases", number)
     if release is None or release.withdrawn:
-        sys.exit(f"release {number} is not here")
-    for left in (data / "store" / "releases").glob(f".part-{number}-*"):
-        shutil.rmtree(left, ignore_errors=True)
+        sys.exit(f"release {number} does not exist or was withdrawn")
+    for leftover in (data / "store" / "releases").glob(f".part-{number}-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     if find_store(data, release) is None:
         create_store(data, release)
     if sys.argv[5:] == ["texts"] and not is_current(store_folder(data, number) / "text"):

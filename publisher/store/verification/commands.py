@@ -1,4 +1,4 @@
-"""The commands of the store: verify it, rebuild it."""
+"""The commands ``stocktake store verify`` and ``stocktake store rebuild``."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="Check or rebuild the RDF store.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-SHOWN = 50  # faults that are listed as lines
+MAX_LISTED = 50  # differences that are printed without --json
 
 
 class VerificationSettings(Protocol):
@@ -44,8 +44,8 @@ class VerificationSettings(Protocol):
 def verify(context: typer.Context, as_json: Json = False) -> None:
     """Compare the store with the journal, graph by graph. Exit code 1 if they differ."""
     settings: VerificationSettings = context.obj
-    with _reported_errors(), _held(settings) as held:
-        position, faults = held.position, compare(Journal(settings.data / "journal"), held, _progress)
+    with _reported_errors(), _open_store(settings) as store:
+        position, faults = store.position, compare(Journal(settings.data / "journal"), store, _progress)
     _print(position, faults, as_json=as_json)
     if faults:
         raise typer.Exit(1)
@@ -62,17 +62,17 @@ def rebuild(
     journal = Journal(settings.data / "journal")
     with _reported_errors():
         if whole or (settings.elsewhere is None and not (settings.data / "store" / "snapshots").exists()):
-            _anew(settings, journal)
-        with _held(settings) as held:
-            repair(journal, held, faults) if (faults := compare(journal, held, _progress)) else None
-        with _held(settings) as held:
-            position, left = held.position, compare(journal, held, _progress)
-    _print(position, left, as_json=as_json, repaired=[fault for fault in faults if fault not in left])
-    if left:
+            _rebuild_all(settings, journal)
+        with _open_store(settings) as store:
+            repair(journal, store, faults) if (faults := compare(journal, store, _progress)) else None
+        with _open_store(settings) as store:
+            position, remaining = store.position, compare(journal, store, _progress)
+    _print(position, remaining, as_json=as_json, repaired=[fault for fault in faults if fault not in remaining])
+    if remaining:
         raise typer.Exit(1)
 
 
-def _anew(settings: VerificationSettings, journal: Journal) -> None:
+def _rebuild_all(settings: VerificationSettings, journal: Journal) -> None:
     iris = Iris(settings.base)
     if settings.elsewhere is None:
         rebuild_local(settings.data, iris)
@@ -88,7 +88,7 @@ def _anew(settings: VerificationSettings, journal: Journal) -> None:
 
 
 @contextmanager
-def _held(settings: VerificationSettings) -> Iterator[AuditTarget]:
+def _open_store(settings: VerificationSettings) -> Iterator[AuditTarget]:
     iris = Iris(settings.base)
     if settings.elsewhere is None:
         yield LocalStore(settings.data, iris)
@@ -121,9 +121,9 @@ def _print(position: int, faults: list[Difference], *, as_json: bool, repaired: 
         return
     for fault in repaired or ():
         print(f"repaired: {fault.graph or 'the merge of all graphs'}: {fault.missing} were missing, {fault.added} were too many")
-    for fault in faults[:SHOWN]:
+    for fault in faults[:MAX_LISTED]:
         print(f"{fault.graph or 'the merge of all graphs'}: {fault.missing} missing, {fault.added} too many")
-    if len(faults) > SHOWN:
-        print(f"and {len(faults) - SHOWN} more; --json lists them all")
-    held = f"{len(faults)} graphs differ from" if faults else "the store matches"
-    print(f"{held} the journal at entry {position}")
+    if len(faults) > MAX_LISTED:
+        print(f"and {len(faults) - MAX_LISTED} more; --json lists them all")
+    result = f"{len(faults)} graphs differ from" if faults else "the store matches"
+    print(f"{result} the journal at entry {position}")

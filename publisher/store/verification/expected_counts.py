@@ -14,19 +14,19 @@ from journal.journal import Journal
 from publisher.projections.journal_reader import rows_of
 
 _BATCH = 10_000  # rows read at once
-_ROUND = 1 << 128
+_MODULUS = 1 << 128
 
 
 class Tally(NamedTuple):
-    """How many quads a graph holds, and the sum of their digests: the same for the same quads in any order."""
+    """The number of quads of a graph and the sum of their digests, which does not depend on their order."""
 
     quads: int = 0
     digest: int = 0
 
     def changed(self, quad: Quad, by: int) -> Tally:
-        """Return the tally with *quad* added (by 1) or taken out (by -1)."""
+        """Return the tally with *quad* added (by 1) or removed (by -1)."""
         one = int.from_bytes(blake2b(str(quad).encode(), digest_size=16).digest())
-        return Tally(self.quads + by, (self.digest + by * one) % _ROUND)
+        return Tally(self.quads + by, (self.digest + by * one) % _MODULUS)
 
 
 Tallies = dict[str, Tally]
@@ -34,7 +34,7 @@ Tallies = dict[str, Tally]
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What differs in a graph: quads that are missing, and such as the journal does not have. Graph "" is the merge of all."""
+    """The number of *missing* and *added* quads of a graph, compared with the journal. Graph "" is the merge of all graphs."""
 
     graph: str
     missing: int
@@ -46,23 +46,23 @@ class AuditTarget(Protocol):
 
     @property
     def position(self) -> int:
-        """Return the number of the last entry that is wholly in it."""
+        """Return the number of the last completely loaded entry."""
 
     def counts(self) -> Tallies:
-        """Return what each graph holds, but for those that are not the journal's."""
+        """Return the tally of each graph, except graphs that do not come from the journal."""
 
     def graph(self, graph: str) -> set[Quad]:
-        """Return what one graph holds."""
+        """Return the quads of one graph."""
 
     def unmerged(self) -> Difference | None:
-        """Compare the merge of all graphs with the graphs; None where it is right."""
+        """Compare the merge of all graphs with the graphs; None if it is correct."""
 
-    def repair(self, wanted: dict[str, set[Quad]]) -> None:
-        """Replace each graph by what is wanted, and rebuild the merge."""
+    def repair(self, graphs: dict[str, set[Quad]]) -> None:
+        """Replace the content of each graph, and rebuild the merge."""
 
 
 def expected_counts(journal: Journal, position: int) -> Tallies:
-    """Return what each graph holds by the journal, up to the entry *position*."""
+    """Return the tally of each graph according to the journal, up to the entry *position*."""
     tallies: Tallies = {}
     for quad, by in _changes(journal, position, lambda _: True):
         graph = _graph(quad)
@@ -75,41 +75,41 @@ def expected_counts(journal: Journal, position: int) -> Tallies:
 
 
 def expected_quads(journal: Journal, position: int, graphs: Iterable[str]) -> dict[str, set[Quad]]:
-    """Return what some graphs hold by the journal."""
-    held: dict[str, set[Quad]] = {graph: set() for graph in graphs}
-    for quad, by in _changes(journal, position, lambda row: row.rpartition(b" <")[2].rstrip(b" .\n")[:-1].decode() in held):
-        (held[_graph(quad)].add if by > 0 else held[_graph(quad)].discard)(quad)
-    return held
+    """Return the quads of *graphs* according to the journal, up to the entry *position*."""
+    quads: dict[str, set[Quad]] = {graph: set() for graph in graphs}
+    for quad, by in _changes(journal, position, lambda row: row.rpartition(b" <")[2].rstrip(b" .\n")[:-1].decode() in quads):
+        (quads[_graph(quad)].add if by > 0 else quads[_graph(quad)].discard)(quad)
+    return quads
 
 
-def compare(journal: Journal, held: AuditTarget, progress: Callable[[str], None] = lambda _: None) -> list[Difference]:
+def compare(journal: Journal, store: AuditTarget, progress: Callable[[str], None] = lambda _: None) -> list[Difference]:
     """Compare a store with the journal, graph by graph; *progress* receives the name of each step as it begins."""
-    position = held.position
+    position = store.position
     progress(f"reading the journal up to entry {position:,}")
     ours = expected_counts(journal, position)
     progress("reading the store")
-    theirs = held.counts()
+    theirs = store.counts()
     progress("comparing")
     different = sorted(graph for graph in {*ours, *theirs} if ours.get(graph) != theirs.get(graph))
     right = expected_quads(journal, position, different)
     faults = []
     for graph in different:
-        there = held.graph(graph)
+        there = store.graph(graph)
         faults.append(Difference(graph, len(right[graph] - there), len(there - right[graph])))
-    merge = held.unmerged()
+    merge = store.unmerged()
     return [*faults, merge] if merge else faults
 
 
-def repair(journal: Journal, held: AuditTarget, faults: Iterable[Difference]) -> None:
+def repair(journal: Journal, store: AuditTarget, faults: Iterable[Difference]) -> None:
     """Replace the graphs that differ by their state in the journal."""
-    held.repair(expected_quads(journal, held.position, [fault.graph for fault in faults if fault.graph]))
+    store.repair(expected_quads(journal, store.position, [fault.graph for fault in faults if fault.graph]))
 
 
-def _changes(journal: Journal, position: int, concerns: Callable[[bytes], bool]) -> Iterator[tuple[Quad, int]]:
+def _changes(journal: Journal, position: int, is_relevant: Callable[[bytes], bool]) -> Iterator[tuple[Quad, int]]:
     for entry in journal.entries():
         if entry.number > position:
             return
-        rows = (row for row in rows_of(entry.lines()) if concerns(row))
+        rows = (row for row in rows_of(entry.lines()) if is_relevant(row))
         while batch := list(islice(rows, _BATCH)):
             quads = parse(b"".join(row[2:] for row in batch), RdfFormat.N_QUADS, lenient=True)
             yield from ((quad, 1 if row[:1] == b"A" else -1) for row, quad in zip(batch, quads, strict=True))

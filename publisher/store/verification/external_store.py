@@ -24,27 +24,27 @@ _COUNT = "SELECT (COUNT(*) AS ?quads) {{ {pattern} }}"
 
 
 class ExternalStore:
-    """The store at *address*, which follows *journal*; raises NotReady, EndpointError, and StoreFailure where it holds something else."""
+    """The store at *urls*, which follows *journal*; raises NotReady, EndpointError, and StoreFailure if it contains other data."""
 
-    def __init__(self, address: StoreURLs, journal: Journal, iris: Iris, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-        self._client = Client(address.query)
+    def __init__(self, urls: StoreURLs, journal: Journal, iris: Iris, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+        self._client = Client(urls.query)
         self._dialect = self._client.dialect()
-        self._facts = RemoteQuads(self._client, self._dialect)
-        self._writer = StoreWriter(address, self._dialect)
+        self._quads = RemoteQuads(self._client, self._dialect)
+        self._writer = StoreWriter(urls, self._dialect)
         self._status, self._now = iris.status, now
-        self._tenure = WriterLease(self._client, self._writer, journal, writer_name(journal.folder))
+        self._lease = WriterLease(self._client, self._writer, journal, writer_name(journal.folder))
 
     @property
     def position(self) -> int:
-        """Return the number of the last entry that is wholly in it."""
-        return self._tenure.read(self._now()).position
+        """Return the number of the last completely loaded entry."""
+        return self._lease.read(self._now()).position
 
     def graphs(self) -> Iterator[str]:
-        """Return all graphs but the engine's own, the merge and the one that tells the state."""
-        return (graph.value for graph in self._facts.named_graphs() if graph.value != self._status)
+        """Return all graphs except those of the engine, the merge, the status graph and the state graph."""
+        return (graph.value for graph in self._quads.named_graphs() if graph.value != self._status)
 
     def counts(self) -> Tallies:
-        """Return what each graph holds."""
+        """Return the tally of each graph."""
         tallies: Tallies = {}
         for graph in self.graphs():
             tally = Tally()
@@ -54,8 +54,8 @@ class ExternalStore:
         return tallies
 
     def graph(self, graph: str) -> set[Quad]:
-        """Return what one graph holds."""
-        return set(self._facts.graph(NamedNode(graph)))
+        """Return the quads of one graph."""
+        return set(self._quads.graph(NamedNode(graph)))
 
     def unmerged(self) -> Difference | None:
         """Compare the merge with the graphs."""
@@ -67,14 +67,14 @@ class ExternalStore:
         added = self._count(f"{merged} FILTER NOT EXISTS {{ {inner} FILTER(?other NOT IN ({hidden})) }}")
         return Difference("", missing, added) if missing or added else None
 
-    def repair(self, wanted: dict[str, set[Quad]]) -> None:
-        """Make each graph what is wanted, and the merge of what they hold. Raises StoreFailure where another publisher writes."""
-        if not self._tenure.claim(self._now()):
+    def repair(self, graphs: dict[str, set[Quad]]) -> None:
+        """Replace the content of *graphs*, and rebuild the merge. Raises StoreFailure if another publisher writes."""
+        if not self._lease.claim(self._now()):
             raise StoreFailure("another publisher writes to the store; stop it, then repair the store")
-        for graph, quads in wanted.items():
-            held = self.graph(graph)
-            self._writer.remove(_lines(held - quads))
-            self._writer.add(_lines(quads - held))
+        for graph, quads in graphs.items():
+            stored = self.graph(graph)
+            self._writer.remove(_lines(stored - quads))
+            self._writer.add(_lines(quads - stored))
         merge = self.unmerged()
         if merge and merge.added:
             self._writer.update(self._without_orphans())
@@ -83,7 +83,7 @@ class ExternalStore:
                 self._writer.add(_lines(self.graph(graph)))
 
     def empty(self) -> None:
-        """Take everything out, whatever it is, and make the store ours."""
+        """Delete all data, and initialize the store."""
         for graph in [*self.graphs(), self._status, STATE]:
             self._writer.update(f"DROP SILENT GRAPH <{graph}>")
         merge = f"GRAPH <{self._dialect.merged}>" if self._dialect.merged else "DEFAULT"

@@ -20,18 +20,18 @@ from vocab.iris import Iris
 
 
 class LocalStore:
-    """The newest snapshot of the store under *data*; raises NotReady where there is none."""
+    """The newest snapshot of the store under *data*; raises NotReady if there is none."""
 
     def __init__(self, data: Path, iris: Iris) -> None:
         self._data, self._iris = data, iris
-        shown = newest_snapshot(data / "store" / "snapshots")
-        if shown is None:
+        snapshot = newest_snapshot(data / "store" / "snapshots")
+        if snapshot is None:
             raise NotReady("there is no store yet; create it with stocktake serve or stocktake store rebuild")
-        self.position = shown.position
-        self._store = Store.read_only(str(Path(shown.path) / "store"))
+        self.position = snapshot.position
+        self._store = Store.read_only(str(Path(snapshot.path) / "store"))
 
     def counts(self) -> Tallies:
-        """Return what each graph holds, but for the status graph."""
+        """Return the tally of each graph, except the status graph."""
         tallies: Tallies = {}
         for quad in self._store.quads_for_pattern(None, None, None, None):
             if isinstance(quad.graph_name, NamedNode) and quad.graph_name.value != self._iris.status:
@@ -40,19 +40,19 @@ class LocalStore:
         return tallies
 
     def graph(self, graph: str) -> set[Quad]:
-        """Return what one graph holds."""
+        """Return the quads of one graph."""
         return set(self._store.quads_for_pattern(None, None, None, NamedNode(graph)))
 
     def unmerged(self) -> Difference | None:
         """Compare the default graph with the merge of all."""
-        missing, added = (sum(1 for _ in them) for them in (unmerged_quads(self._store), stale_quads(self._store)))
+        missing, added = (sum(1 for _ in quads) for quads in (unmerged_quads(self._store), stale_quads(self._store)))
         return Difference("", missing, added) if missing or added else None
 
-    def repair(self, wanted: dict[str, set[Quad]]) -> None:
-        """Replace each graph by what is wanted, and rebuild the merge. Raises StoreBusy if a server follows the journal."""
+    def repair(self, graphs: dict[str, set[Quad]]) -> None:
+        """Replace the content of *graphs*, and rebuild the merge. Raises StoreBusy if a server follows the journal."""
         require_unlocked(self._data / "store" / "lock")
         with closing(EmbeddedStore(*_arguments(self._data, self._iris))) as store:
-            store.repair({NamedNode(graph): quads for graph, quads in wanted.items()})
+            store.repair({NamedNode(graph): quads for graph, quads in graphs.items()})
 
 
 def rebuild_local(data: Path, iris: Iris) -> int:

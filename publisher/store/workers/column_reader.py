@@ -1,6 +1,6 @@
-"""A query worker that answers from the columns of a snapshot what they answer faster, and all else from its RDF store.
+"""A query worker that evaluates a query by the columns of a snapshot if that is faster, else by its RDF store.
 
-The columns are opened beside the first queries, which the store answers: importing the parser and DuckDB takes longer than most queries.
+The columns are opened in a thread while the store answers the first queries, since importing the parser and DuckDB is slow.
 """
 
 from __future__ import annotations
@@ -24,67 +24,66 @@ if TYPE_CHECKING:
     from publisher.store.columns.snapshot_columns import SnapshotColumns
 
 COLUMNS = "columns"  # the name of the engine
-PAUSE = 0.1  # seconds between looks whether a worker is idle
-DELAY = 5.0  # seconds until a worker opens the columns that no query has asked for
-SWITCH = 1e-4  # seconds that a query waits for the thread that opens the columns, each time that it writes a row or a frame
+IDLE_POLL_INTERVAL = 0.1  # seconds between checks whether the worker is idle
+OPEN_DELAY = 5.0  # seconds after which the columns are opened even if no query needs them
+SWITCH_INTERVAL = 1e-4  # seconds between thread switches, so that opening the columns delays queries little
 _MAX_LENGTH = 20_000  # characters of a query that is compiled
 
-# Only such queries visit much and answer little, so that the columns pay; a word in a comment or a string counts too.
+# Only such queries read many triples for a small result. A word in a comment or a string counts too.
 _BLOCKING = re.compile(r"\b(?:COUNT|SUM|MIN|MAX|DISTINCT|GROUP|ORDER)\b", re.IGNORECASE)
-_FIRST_TERM = re.compile(r"\{\s*+([<?$\w]?)")  # the first character of each group
-_POINT = re.compile(r"\{\s*+(?:<[^<>{\s]*+>|[\w-]*+:[\w.-]*+)\s++[^\s{]")  # a group whose first subject is known
+_FIRST_TERM = re.compile(r"\{\s*+([<?$\w]?)")  # first character of each group
+_POINT = re.compile(r"\{\s*+(?:<[^<>{\s]*+>|[\w-]*+:[\w.-]*+)\s++[^\s{]")  # a group whose first subject is an IRI
 
 Loader = Callable[[Callable[[], "SnapshotColumns | None"], Event], "Future[SnapshotColumns | None]"]
 
 
 class ColumnSnapshot(OpenSnapshot):
-    """An open snapshot with its columns, where they are at the same journal position as its store.
+    """An open snapshot with its columns, if these are at the same journal position as its store.
 
-    *load* runs a function later, at the latest when its event is set by a query for the columns; until it has opened them, the store
-    answers.
+    *load* runs a function in a thread, after a delay or as soon as its event is set. Until the columns are open, the store answers.
     """
 
     def __init__(self, path: str, load: Loader) -> None:
         super().__init__(path)
-        self._wanted, self._is_closed = Event(), False
-        self._opening = load(self._open_columns, self._wanted)
+        self._open_now, self._is_closed = Event(), False
+        self._opening = load(self._open_columns, self._open_now)
 
     @property
     def columns(self) -> SnapshotColumns | None:
         """Return the columns, None while they are not open."""
         return self._opening.result() if self._opening.done() and not self._opening.cancelled() else None
 
-    def evaluate(self, question: QueryRequest) -> tuple[Result, str]:
-        """Return the result of *question* and the name of the engine that answers it; raise QueryFailure if it is no query."""
-        if may_compile(question):
-            self._wanted.set()
-            if self.columns and (result := self.columns.answer(question)) is not None:
+    def evaluate(self, request: QueryRequest) -> tuple[Result, str]:
+        """Return the result of *request* and the name of the engine that answers it; raise QueryFailure if it is no query."""
+        if may_compile(request):
+            self._open_now.set()
+            if self.columns and (result := self.columns.answer(request)) is not None:
                 return result, COLUMNS
-        return super().evaluate(question)
+        return super().evaluate(request)
 
-    def explain(self, question: QueryRequest) -> dict[str, object]:
-        """Evaluate *question*; return how, as ``OpenSnapshot.explain``, with algebra, SQL and steps where it may be compiled."""
-        self._wanted.set()
+    def explain(self, request: QueryRequest) -> dict[str, object]:
+        """Evaluate *request*; return how, as ``OpenSnapshot.explain``, with algebra, SQL and steps where it may be compiled."""
+        self._open_now.set()
         if not self.columns:
-            return super().explain(question) | {"reason": "the columns of this state are not open"}
-        if not may_compile(question):
-            return super().explain(question) | {"reason": "not parsed: it does not count, sort or group, or begins at known subjects"}
-        explanation = self.columns.explain(question)
-        return explanation if explanation["engine"] == COLUMNS else super().explain(question) | explanation
+            return super().explain(request) | {"reason": "the columns of this state are not open"}
+        if not may_compile(request):
+            return super().explain(request) | {"reason": "not parsed: it does not count, sort or group, or begins at known subjects"}
+        explanation = self.columns.explain(request)
+        return explanation if explanation["engine"] == COLUMNS else super().explain(request) | explanation
 
     def _open_columns(self) -> SnapshotColumns | None:
         store = self.store
-        while self.is_answering and not self._is_closed:  # a query that is on its way gets the processor first
-            time.sleep(PAUSE)
+        while self.is_answering and not self._is_closed:  # a running query has priority
+            time.sleep(IDLE_POLL_INTERVAL)
         if self._is_closed:
             return None
         opened: SnapshotColumns | None = import_module("publisher.store.columns.snapshot_columns").open_columns(Path(self.path), store)
         return opened
 
     def close(self) -> None:
-        """Close both and release the lock."""
+        """Close the store and the columns, and release the lock."""
         self._is_closed = True
-        self._wanted.set()
+        self._open_now.set()
         if not self._opening.cancel():
             self._opening.add_done_callback(_close_columns)
         super().close()
@@ -95,15 +94,15 @@ def _close_columns(opening: Future[SnapshotColumns | None]) -> None:
         columns.close()
 
 
-def may_compile(question: QueryRequest) -> bool:
-    """Return whether it may be worth the time to parse *question* for the columns, which takes ten milliseconds."""
-    is_plain = not question.bindings and question.default_graphs is None and question.named_graphs is None
-    has_format = question.table is not None and len(question.text) <= _MAX_LENGTH
-    return is_plain and has_format and _BLOCKING.search(question.text) is not None and not is_point_query(question.text)
+def may_compile(request: QueryRequest) -> bool:
+    """Return whether *request* is worth parsing for the columns, which takes ten milliseconds."""
+    is_plain = not request.bindings and request.default_graphs is None and request.named_graphs is None
+    has_format = request.table is not None and len(request.text) <= _MAX_LENGTH
+    return is_plain and has_format and _BLOCKING.search(request.text) is not None and not is_point_query(request.text)
 
 
 def is_point_query(text: str) -> bool:
-    """Return whether each group begins with a triple of a known subject: the RDF store answers such queries at once.
+    """Return whether each group begins with a triple whose subject is an IRI: the RDF store is fast for such queries.
 
     >>> is_point_query("SELECT DISTINCT ?o { <x:s> ?p ?o }"), is_point_query("SELECT (COUNT(*) AS ?n) { ?s <x:p> <x:o> }")
     (True, False)
@@ -114,13 +113,13 @@ def is_point_query(text: str) -> bool:
 
 def main() -> None:
     """Serve queries until the server closes the socket."""
-    logging.getLogger("rdflib").setLevel(logging.CRITICAL)  # it warns of every odd literal in a query
+    logging.getLogger("rdflib").setLevel(logging.CRITICAL)  # it logs a warning for every ill-typed literal in a query
     connection = start_worker(sys.argv[1:4])
-    sys.setswitchinterval(SWITCH)
+    sys.setswitchinterval(SWITCH_INTERVAL)
     with ThreadPoolExecutor(1, COLUMNS) as executor:
 
-        def load(open_columns: Callable[[], SnapshotColumns | None], wanted: Event) -> Future[SnapshotColumns | None]:
-            executor.submit(wanted.wait, DELAY)
+        def load(open_columns: Callable[[], SnapshotColumns | None], open_now: Event) -> Future[SnapshotColumns | None]:
+            executor.submit(open_now.wait, OPEN_DELAY)
             return executor.submit(open_columns)
 
         serve(connection, partial(ColumnSnapshot, load=load))

@@ -1,7 +1,7 @@
-"""The RDF dataset of a query, by FROM clauses or protocol parameters.
+"""Determine the RDF dataset of a query from its FROM clauses or the protocol parameters.
 
-Several default graphs are merged: a triple that two of them hold is there once (https://www.w3.org/TR/sparql11-query/#unnamedGraph).
-The engine gives it once for each graph, so the merge is made here, in memory, whose limit holds for it too.
+Several default graphs are merged: a triple of two of them occurs once (https://www.w3.org/TR/sparql11-query/#unnamedGraph).
+The engine would return it once for each graph, so the merge is built in memory here, within the memory limit of the worker.
 """
 
 from __future__ import annotations
@@ -16,48 +16,48 @@ from pyoxigraph import BlankNode, DefaultGraph, NamedNode, Quad, QueryTriples, S
 from publisher.rdf.sparql_tokens import tokenize
 from publisher.store.workers.query_request import QueryRequest
 
-_SEVERAL = re.compile(r"from.*?from", re.IGNORECASE | re.DOTALL)
+_SEVERAL_FROM = re.compile(r"from.*?from", re.IGNORECASE | re.DOTALL)
 _FORMS = frozenset({"select", "construct", "describe", "ask"})
 _DEFAULT, _NAMED = NamedNode("urn:stocktake:default"), NamedNode("urn:stocktake:named")
 
 
 class QueryDataset(NamedTuple):
-    """A store and the graphs of it that are asked; None: all that the query itself says."""
+    """A store and its graphs to query; None leaves the choice to the query."""
 
     store: Store
     default: list[NamedNode | BlankNode | DefaultGraph] | None
     named: list[NamedNode | BlankNode] | None
 
 
-def dataset(store: Store, question: QueryRequest) -> QueryDataset:
-    """Return the dataset of *question*."""
-    default, named = named_by(question)
+def dataset(store: Store, request: QueryRequest) -> QueryDataset:
+    """Return the dataset of *request*."""
+    default, named = dataset_graphs(request)
     if default is None or len(default) < 2:
         return QueryDataset(store, None if default is None else [*default], None if named is None else [*named])
     return union(lambda graph: store.quads_for_pattern(None, None, None, graph), default, named or [])
 
 
-def named_by(question: QueryRequest) -> tuple[list[NamedNode] | None, list[NamedNode] | None]:
-    """Return the default and the named graphs: the protocol's or, if FROM names several default graphs, FROM's; else None."""
-    default = None if question.default_graphs is None else [NamedNode(iri) for iri in question.default_graphs]
-    named = None if question.named_graphs is None else [NamedNode(iri) for iri in question.named_graphs]
-    if default is None and _SEVERAL.search(question.text) and (graphs := _from_clauses(question)):
+def dataset_graphs(request: QueryRequest) -> tuple[list[NamedNode] | None, list[NamedNode] | None]:
+    """Return the default and named graphs of the protocol parameters, or of FROM if it names several default graphs; else None."""
+    default = None if request.default_graphs is None else [NamedNode(iri) for iri in request.default_graphs]
+    named = None if request.named_graphs is None else [NamedNode(iri) for iri in request.named_graphs]
+    if default is None and _SEVERAL_FROM.search(request.text) and (graphs := _from_clauses(request)):
         return graphs
     return default, named
 
 
 def union(quads: Callable[[NamedNode], Iterable[Quad]], default: list[NamedNode], named: list[NamedNode]) -> QueryDataset:
-    """Merge the graphs *default* beside those *named* in a store of their own; *quads* gives what a graph holds."""
-    held = Store()
+    """Return a new store with the merge of the graphs *default* and with the graphs *named*; *quads* returns the quads of a graph."""
+    merged = Store()
     for graph in default:
-        held.bulk_extend(Quad(*quad.triple) for quad in quads(graph))
+        merged.bulk_extend(Quad(*quad.triple) for quad in quads(graph))
     for graph in named:
-        held.bulk_extend(quads(graph))
-    return QueryDataset(held, [DefaultGraph()], [*named])
+        merged.bulk_extend(quads(graph))
+    return QueryDataset(merged, [DefaultGraph()], [*named])
 
 
 def query_form(text: str) -> str:
-    """Return which form a query has; "" where that cannot be seen.
+    """Return the form of a query (select, construct, describe or ask), "" if none is found.
 
     >>> query_form("PREFIX select: <x:> CONSTRUCT WHERE { ?s select:p ?o }")
     'construct'
@@ -67,7 +67,7 @@ def query_form(text: str) -> str:
 
 
 def graph_patterns(text: str, base: str | None = None) -> tuple[list[str], bool]:
-    """Return the graphs that a query's patterns GRAPH name, and whether there are such of variables.
+    """Return the graphs named by the GRAPH patterns of a query, and whether some GRAPH pattern has a variable.
 
     >>> graph_patterns("PREFIX x: <http://x.org/> SELECT * { GRAPH x:g { ?s ?p ?o } GRAPH ?g { ?s a ?t } }")
     (['http://x.org/g'], True)
@@ -76,31 +76,31 @@ def graph_patterns(text: str, base: str | None = None) -> tuple[list[str], bool]
     after = [second for word, second in pairwise(tokens) if word.kind == "word" and word.text.lower() == "graph"]
     named = sorted({token.text for token in after if token.kind in ("iri", "name")})
     clauses = _clauses(text)
-    resolved = _resolved(clauses[0], [(_NAMED, iri) for iri in named], base) if named and clauses else []
+    resolved = _resolve(clauses[0], [(_NAMED, iri) for iri in named], base) if named and clauses else []
     return [graph.value for _, graph in resolved or ()], any(token.kind == "variable" for token in after)
 
 
 def names_graphs(text: str) -> bool:
-    """Return whether a query names the graphs that it asks, by FROM."""
+    """Return whether a query has FROM clauses."""
     clauses = _clauses(text)
     return clauses is not None and bool(clauses[1] or clauses[2])
 
 
-def _from_clauses(question: QueryRequest) -> tuple[list[NamedNode], list[NamedNode]] | None:
-    """Read the clauses FROM and FROM NAMED; None where there are none, or the text cannot be read, which the engine then says better."""
-    clauses = _clauses(question.text)
+def _from_clauses(request: QueryRequest) -> tuple[list[NamedNode], list[NamedNode]] | None:
+    """Return the graphs of FROM and FROM NAMED; None if there are none or the text cannot be parsed (the engine reports the error)."""
+    clauses = _clauses(request.text)
     if clauses is None or not (clauses[1] or clauses[2]):  # a variable may be named ?from
         return None
     prologue, default, named = clauses
     names = [*((_DEFAULT, iri) for iri in default), *((_NAMED, iri) for iri in named)]
-    graphs = _resolved(prologue, names, question.base)
+    graphs = _resolve(prologue, names, request.base)
     if graphs is None:
         return None
     return [iri for kind, iri in graphs if kind == _DEFAULT], [iri for kind, iri in graphs if kind == _NAMED]
 
 
-def _resolved(prologue: str, names: Iterable[tuple[NamedNode, str]], base: str | None) -> list[tuple[NamedNode, NamedNode]] | None:
-    """Resolve names as they stand in a query, by its own prefixes and base; None where it cannot be read."""
+def _resolve(prologue: str, names: Iterable[tuple[NamedNode, str]], base: str | None) -> list[tuple[NamedNode, NamedNode]] | None:
+    """Resolve names of a query by its prefixes and base; None if it cannot be parsed."""
     template = " ".join(f"<{kind.value}> a {iri} ." for kind, iri in names)
     try:
         triples = Store().query(f"{prologue}\nCONSTRUCT {{ {template} }} {{}}", base_iri=base)
@@ -116,7 +116,7 @@ def _node(term: object) -> NamedNode:
 
 
 def _clauses(text: str) -> tuple[str, list[str], list[str]] | None:
-    """Return the prologue, and what stands after FROM and after FROM NAMED outside of braces."""
+    """Return the prologue, and the names after FROM and after FROM NAMED outside of braces."""
     tokens = tokenize(text)
     start = next((token.start for token in tokens if token.kind == "word" and token.text.lower() in _FORMS), None)
     if start is None:

@@ -1,4 +1,4 @@
-"""Frames between the server and a query worker: a letter, a length, then that many bytes."""
+"""Read and write the frames between the server and a query worker: a letter, a 4-byte length, then the payload."""
 
 from __future__ import annotations
 
@@ -6,26 +6,26 @@ import struct
 from enum import Enum
 from typing import BinaryIO
 
-_TOP = struct.Struct("!cI")
-TOP = _TOP.size  # bytes before a payload
-SIZE = 64 * 1024  # bytes of a data frame: large enough that the crossing costs little, small enough to stream
+_HEADER = struct.Struct("!cI")
+HEADER_SIZE = _HEADER.size  # bytes
+FRAME_SIZE = 64 * 1024  # bytes of a data frame: large enough for little overhead, small enough to stream
 
 
 class Kind(Enum):
     """The kind of a frame."""
 
-    OPEN = b"O"  # to the reader: open this snapshot
-    ASK = b"A"  # to the reader: a question
+    OPEN = b"O"  # to the worker: open this snapshot
+    ASK = b"A"  # to the worker: a query
     WRITE = b"W"  # to a sandbox worker: an update
-    HEAD = b"H"  # the answer's format begins
+    HEAD = b"H"  # the response begins; payload: its format and engine
     DATA = b"D"
-    CUT = b"C"  # the answer ends early, at the limit that the payload tells; END follows
-    END = b"E"  # with the number of rows, where it is known
-    FAULT = b"F"  # the answer ends here for a reason
+    TRUNCATED = b"C"  # the response is truncated; payload: at which limit; END follows
+    END = b"E"  # the response is complete; payload: the number of rows, if known
+    FAULT = b"F"  # the response failed; payload: the error
 
 
 def pack(kind: Kind, payload: bytes = b"") -> bytes:
-    """Write a frame.
+    """Return a frame as bytes.
 
     >>> pack(Kind.END)
     b'E\\x00\\x00\\x00\\x00'
@@ -34,21 +34,21 @@ def pack(kind: Kind, payload: bytes = b"") -> bytes:
 
 
 def pack_header(kind: Kind, length: int) -> bytes:
-    """Write what stands before a payload of *length* bytes."""
-    return _TOP.pack(kind.value, length)
+    """Return the header of a frame with a payload of *length* bytes."""
+    return _HEADER.pack(kind.value, length)
 
 
-def read_header(begin: bytes) -> tuple[Kind, int]:
-    """Read what stands before a payload: its kind and its length."""
-    letter, length = _TOP.unpack(begin)
+def read_header(header: bytes) -> tuple[Kind, int]:
+    """Return the kind and the payload length in a header."""
+    letter, length = _HEADER.unpack(header)
     return Kind(letter), length
 
 
 def read(file: BinaryIO) -> tuple[Kind, bytes] | None:
-    """Read a frame; None at the end of the file or within a torn frame."""
-    begin = file.read(TOP)
-    if len(begin) < TOP:
+    """Read a frame; None at the end of the file or if the frame is incomplete."""
+    header = file.read(HEADER_SIZE)
+    if len(header) < HEADER_SIZE:
         return None
-    kind, length = read_header(begin)
+    kind, length = read_header(header)
     payload = file.read(length)
     return (kind, payload) if len(payload) == length else None

@@ -1,7 +1,7 @@
-"""Pool of query workers, with warm spares that replace those that end, and the queue before it.
+"""Pool of query workers with idle spare workers, and the admission queue in front of it.
 
-A question that takes long is set aside while others wait: it gives its place to the next in the line, so that a few that run away never
-keep the many that are quick. One that takes very long goes on at low priority.
+While other queries wait, a long-running query gives its slot to the next query in the queue and continues in an extra worker.
+So a few slow queries do not block many fast ones. A very long query continues at low CPU priority.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ __all__ = ["Limits", "Pool"]
 log = structlog.get_logger()
 
 
-LONG = 1.0  # seconds of processor time after which a question goes on at low priority: beside them another reader's start is a small price
-AGAIN = 0.25  # seconds at least between two looks at what it has taken
-ASIDE = 15  # nice value of a question that takes long: one that is quick gets thirty times as much processor beside it
+LOW_PRIORITY_AFTER = 1.0  # seconds of CPU time after which a query continues at low priority
+MIN_CHECK_INTERVAL = 0.25  # seconds between two checks of its CPU time
+LOW_PRIORITY = 15  # nice value: a query at normal priority gets thirty times as much CPU time
 
 
 class Pool:
-    """*size* readers at work at once, and *spares* that wait for one of them to be killed.
+    """*size* workers that may run queries at the same time, and *spares* that replace workers that are killed.
 
-    A reader is a process of *module* with the variables *environment*. If the queries are *ours*, pages wait for them, so none
-    lowers its priority.
+    A worker is a process of *module* with the variables *environment*. *internal* queries keep their priority, since pages wait
+    for them.
     """
 
     def __init__(
@@ -43,130 +43,130 @@ class Pool:
         size: int,
         limits: Limits,
         spares: int = 1,
-        budget: RateLimiter | None = None,
+        rate_limiter: RateLimiter | None = None,
         module: str = READER,
         environment: Mapping[str, str] | None = None,
         *,
-        ours: bool = False,
+        internal: bool = False,
     ) -> None:
         self.snapshot = ""
         self.limits = limits
-        self.line = AdmissionQueue(size, limits)
-        self._size, self._spares, self._budget = size, spares, budget
-        self._module, self._environment, self._ours = module, environment, ours
+        self.queue = AdmissionQueue(size, limits)
+        self._size, self._spares, self._rate_limiter = size, spares, rate_limiter
+        self._module, self._environment, self._is_internal = module, environment, internal
         self._idle: deque[Worker] = deque()
-        self._all: set[Worker] = set()
-        self._aside: set[Worker] = set()
+        self._workers: set[Worker] = set()
+        self._outside_slots: set[Worker] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._starting: set[asyncio.Future[Worker]] = set()
         self._closed = False
 
     @property
-    def _crew(self) -> int:
-        """Count the readers without those that were set aside."""
-        return len(self._all) - len(self._aside)
+    def _in_slots(self) -> int:
+        """Return the number of workers without those whose slot was given away."""
+        return len(self._workers) - len(self._outside_slots)
 
-    async def show(self, snapshot: str) -> None:
-        """Answer from *snapshot* from now on; idle readers open it at once."""
+    async def switch_snapshot(self, snapshot: str) -> None:
+        """Use *snapshot* for all following queries; idle workers open it now."""
         self.snapshot = snapshot
-        waiting, self._idle = list(self._idle), deque()
-        for worker in waiting:
+        idle, self._idle = list(self._idle), deque()
+        for worker in idle:
             await self._prepare(worker)
-        while self._crew < self._size + self._spares:
+        while self._in_slots < self._size + self._spares:
             if not await self._add():
-                return  # a damaged snapshot: a question starts a reader, and says what is wrong
+                return  # the snapshot is damaged: the next query starts a worker and reports the error
 
-    async def ask(self, question: QueryRequest, seconds: float | None = None, client: str = "") -> Answer:
-        """Put *question* of *client* to a reader; the answer begins or an error is raised. *seconds* may shorten the time limit."""
+    async def ask(self, request: QueryRequest, seconds: float | None = None, client: str = "") -> Answer:
+        """Run *request* for *client*; return when the response begins. *seconds* may shorten the limit. Raises PublisherError."""
         if not self.snapshot:
-            raise NotReady("no snapshot is up yet; ask again in a moment")
-        if self._budget:
-            self._budget.admit(client)
-        await self.line.enter(client)
-        return await self._begin(question, min(seconds or self.limits.seconds, self.limits.seconds), client)
+            raise NotReady("no snapshot is published yet; try again in a moment")
+        if self._rate_limiter:
+            self._rate_limiter.admit(client)
+        await self.queue.enter(client)
+        return await self._run(request, min(seconds or self.limits.seconds, self.limits.seconds), client)
 
-    async def _begin(self, question: QueryRequest, seconds: float, client: str) -> Answer:
+    async def _run(self, request: QueryRequest, seconds: float, client: str) -> Answer:
         try:
-            worker = self._next() or await self._start()
+            worker = self._next_idle() or await self._start()
         except BaseException:
-            self.line.leave(client)
+            self.queue.leave(client)
             raise
         loop = asyncio.get_running_loop()
-        ticket = QueryDeadline(client, seconds, loop.time, partial(self._give_back, worker))
-        ticket.timers["end"] = loop.call_later(seconds, worker.expire)
-        if not self._ours:
-            _step_back_later(worker, ticket, worker.spent(), LONG)
-        self._look_later(worker, ticket)
+        deadline = QueryDeadline(client, seconds, loop.time, partial(self._release, worker))
+        deadline.timers["end"] = loop.call_later(seconds, worker.expire)
+        if not self._is_internal:
+            _schedule_priority_check(worker, deadline, worker.cpu_seconds(), LOW_PRIORITY_AFTER)
+        self._schedule_slot_release(worker, deadline)
         try:
-            await worker.open(self._state(question))
-            await worker.ask(question)
+            await worker.open(self._snapshot_of(request))
+            await worker.ask(request)
             kind, payload = await worker.frame()
             assert kind is Kind.HEAD
         except BaseException as error:
-            ticket.close(isinstance(error, QueryError | RowLimit))
+            deadline.close(isinstance(error, QueryError | RowLimit))
             if isinstance(error, PublisherError):
-                error.seconds = ticket.seconds
+                error.seconds = deadline.seconds
             raise
-        return Answer(payload, worker, ticket)
+        return Answer(payload, worker, deadline)
 
-    def _state(self, question: QueryRequest) -> str:
-        """Return the snapshot to ask: while it changes, a question that was put together from the one is not asked of the other."""
-        if question.snapshot and Path(question.snapshot).is_dir():
-            return question.snapshot
-        if question.release is not None:
-            raise NotReady(f"release {question.release} is no longer in the store; ask again in a moment")
+    def _snapshot_of(self, request: QueryRequest) -> str:
+        """Return the snapshot to query: the one that the request was rewritten for, while it exists, else the current one."""
+        if request.snapshot and Path(request.snapshot).is_dir():
+            return request.snapshot
+        if request.release is not None:
+            raise NotReady(f"release {request.release} is no longer in the store; try again in a moment")
         return self.snapshot
 
-    def _look_later(self, worker: Worker, ticket: QueryDeadline) -> None:
-        ticket.timers["aside"] = asyncio.get_running_loop().call_later(self.limits.quick, self._set_aside, worker, ticket)
+    def _schedule_slot_release(self, worker: Worker, deadline: QueryDeadline) -> None:
+        deadline.timers["slot"] = asyncio.get_running_loop().call_later(self.limits.quick, self._give_slot_away, worker, deadline)
 
-    def _set_aside(self, worker: Worker, ticket: QueryDeadline) -> None:
-        if not self.line.waiting or len(self._aside) >= self.limits.slow:
-            return self._look_later(worker, ticket)
-        ticket.aside = True
-        self._aside.add(worker)
-        self.line.release_temporarily()
-        self._keep(self._fill())
+    def _give_slot_away(self, worker: Worker, deadline: QueryDeadline) -> None:
+        if not self.queue.waiting or len(self._outside_slots) >= self.limits.slow:
+            return self._schedule_slot_release(worker, deadline)
+        deadline.outside_slot = True
+        self._outside_slots.add(worker)
+        self.queue.release_slot()
+        self._start_task(self._fill())
 
-    def _next(self) -> Worker | None:
-        """Return a waiting reader; one that died while it waited is replaced."""
+    def _next_idle(self) -> Worker | None:
+        """Return an idle worker, None if there is none; replace those that have exited."""
         while self._idle:
             worker = self._idle.popleft()
             if worker.process.returncode is None:
                 return worker
-            self._keep(self._replace(worker))
+            self._start_task(self._replace(worker))
         return None
 
-    def _give_back(self, worker: Worker, ticket: QueryDeadline, whole: bool) -> None:
-        if self._budget:
-            self._budget.charge(ticket.client, ticket.seconds)
-        self.line.ended(ticket.client)
-        most = self._size + self._spares + self.limits.slow
-        if not whole or worker.process.returncode is not None or worker.late or worker.slow or len(self._all) > most:
-            self._lend(ticket)
+    def _release(self, worker: Worker, deadline: QueryDeadline, completed: bool) -> None:
+        if self._rate_limiter:
+            self._rate_limiter.charge(deadline.client, deadline.seconds)
+        self.queue.end_query(deadline.client)
+        maximum = self._size + self._spares + self.limits.slow
+        if not completed or worker.process.returncode is not None or worker.late or worker.slow or len(self._workers) > maximum:
+            self._release_slot(deadline)
             self._retire(worker)
         elif worker.snapshot != self.snapshot:
-            self._keep(self._refresh(worker, ticket))
+            self._start_task(self._refresh(worker, deadline))
         else:
-            self._idle.appendleft(worker)  # the warmest first
-            self._lend(ticket)
-        self._aside.discard(worker)
+            self._idle.appendleft(worker)  # the one with the warmest caches is used first
+            self._release_slot(deadline)
+        self._outside_slots.discard(worker)
 
-    def _lend(self, ticket: QueryDeadline) -> None:
-        """Release the place, unless it was released before."""
-        if not ticket.aside:
-            self.line.release_temporarily()
+    def _release_slot(self, deadline: QueryDeadline) -> None:
+        """Release the slot, unless it was given away before."""
+        if not deadline.outside_slot:
+            self.queue.release_slot()
 
     def _retire(self, worker: Worker) -> None:
         worker.kill()
-        self._keep(self._replace(worker))
+        self._start_task(self._replace(worker))
 
-    async def _refresh(self, worker: Worker, ticket: QueryDeadline) -> None:
-        """Let a reader that was at work while the snapshot changed open the new one, so that the old one can go."""
+    async def _refresh(self, worker: Worker, deadline: QueryDeadline) -> None:
+        """Let a worker that was busy while the snapshot changed open the new one, so that the old one can be removed."""
         try:
             await self._prepare(worker)
         finally:
-            self._lend(ticket)
+            self._release_slot(deadline)
 
     async def _replace(self, worker: Worker) -> None:
         self._forget(worker)
@@ -174,11 +174,11 @@ class Pool:
         await self._fill()
 
     def _forget(self, worker: Worker) -> None:
-        self._all.discard(worker)
-        self._aside.discard(worker)
+        self._workers.discard(worker)
+        self._outside_slots.discard(worker)
 
     async def _fill(self) -> None:
-        if self._crew < self._size + self._spares:
+        if self._in_slots < self._size + self._spares:
             await self._add()
 
     async def _add(self) -> bool:
@@ -193,13 +193,13 @@ class Pool:
         try:
             worker = await asyncio.shield(starting)
         except asyncio.CancelledError:
-            self._keep(_abandon(starting))  # or its process would be left without anyone who knows it
+            self._start_task(_abandon(starting))  # otherwise its process would never be stopped
             raise
-        self._all.add(worker)
+        self._workers.add(worker)
         return worker
 
     async def _prepare(self, worker: Worker) -> bool:
-        """Let *worker* open the snapshot and wait for questions; stop it and return False if it cannot."""
+        """Let *worker* open the snapshot and add it to the idle workers; if it fails, stop it and return False."""
         try:
             await worker.open(self.snapshot)
             self._idle.append(worker)
@@ -210,33 +210,34 @@ class Pool:
             await worker.stop()
             return False
 
-    def _keep(self, work: Coroutine[object, object, None]) -> None:
+    def _start_task(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.get_running_loop().create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
     async def close(self) -> None:
-        """End all readers, those too that are being started for someone who asks still."""
+        """Stop all workers, including those that are being started."""
         self._closed = True
-        self._size = self._spares = 0  # none is added any more
+        self._size = self._spares = 0  # no worker is added any more
         while self._tasks or self._starting:
             await asyncio.gather(*self._tasks, *self._starting, return_exceptions=True)
-            await asyncio.sleep(0)  # who waited for one takes it
-        await asyncio.gather(*(worker.stop() for worker in self._all))
-        self._all.clear()
+            await asyncio.sleep(0)  # lets waiting tasks receive their worker
+        await asyncio.gather(*(worker.stop() for worker in self._workers))
+        self._workers.clear()
         self._idle.clear()
 
 
-def _step_back_later(worker: Worker, ticket: QueryDeadline, before: float, seconds: float) -> None:
-    ticket.timers["nice"] = asyncio.get_running_loop().call_later(max(AGAIN, seconds), _step_back, worker, ticket, before)
+def _schedule_priority_check(worker: Worker, deadline: QueryDeadline, before: float, seconds: float) -> None:
+    loop = asyncio.get_running_loop()
+    deadline.timers["nice"] = loop.call_later(max(MIN_CHECK_INTERVAL, seconds), _check_priority, worker, deadline, before)
 
 
-def _step_back(worker: Worker, ticket: QueryDeadline, before: float) -> None:
-    """Let a reader that has worked long go on at low priority; one that has mostly waited for a processor is looked at again."""
-    left = LONG - (worker.spent() - before)
-    if left > 0:
-        return _step_back_later(worker, ticket, before, left)
-    worker.step_back(ASIDE)
+def _check_priority(worker: Worker, deadline: QueryDeadline, before: float) -> None:
+    """Lower the priority of a worker that has used LOW_PRIORITY_AFTER seconds of CPU time; else check again later."""
+    remaining = LOW_PRIORITY_AFTER - (worker.cpu_seconds() - before)
+    if remaining > 0:
+        return _schedule_priority_check(worker, deadline, before, remaining)
+    worker.lower_priority(LOW_PRIORITY)
 
 
 async def _abandon(starting: asyncio.Future[Worker]) -> None:
@@ -244,12 +245,12 @@ async def _abandon(starting: asyncio.Future[Worker]) -> None:
 
 
 class AdmissionQueue:
-    """*size* places to work, and a short line before them; a client of "" is ourselves and has no limit of its own."""
+    """*size* slots for queries and a bounded queue in front of them. The client "" is internal and has no limit of its own."""
 
     def __init__(self, size: int, limits: Limits) -> None:
         self.free = size
         self._size, self._limits = size, limits
-        self._at_work: Counter[str] = Counter()
+        self._running: Counter[str] = Counter()
         self._waiting: list[tuple[str, asyncio.Future[None]]] = []
 
     @property
@@ -259,64 +260,64 @@ class AdmissionQueue:
 
     async def enter(self, client: str) -> None:
         """Wait for a worker; raise StoreBusy if the queue is full or too slow, TooManyQueries if this client has too many waiting."""
-        if self.free and self._may(client):
-            return self._take(client)
-        self._refuse(client)
-        mine: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        place = (client, mine)
-        self._waiting.append(place)
+        if self.free and self._may_run(client):
+            return self._occupy(client)
+        self._check_queue_limits(client)
+        assigned: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        entry = (client, assigned)
+        self._waiting.append(entry)
         try:
             async with asyncio.timeout(self._limits.wait):
-                await mine
+                await assigned
         except (TimeoutError, asyncio.CancelledError) as error:
-            if mine.done() and not mine.cancelled():
-                self.leave(client)  # the place came in the same moment
+            if assigned.done() and not assigned.cancelled():
+                self.leave(client)  # the slot was assigned at the same moment
             else:
-                self._waiting.remove(place)
+                self._waiting.remove(entry)
             if isinstance(error, TimeoutError):
                 raise StoreBusy(
-                    f"all {self._size} readers were at work for {self._limits.wait:g} seconds; ask again in a moment"
+                    f"all {self._size} query workers were busy for {self._limits.wait:g} seconds; try again in a moment"
                 ) from error
             raise
 
     def leave(self, client: str) -> None:
-        """Leave the worker to the next query."""
-        self.ended(client)
-        self.release_temporarily()
+        """Record that a query has end_query and release its slot."""
+        self.end_query(client)
+        self.release_slot()
 
-    def release_temporarily(self) -> None:
-        """Let another have the place while this client's question goes on beside the others."""
+    def release_slot(self) -> None:
+        """Give a slot to the next query. Its own query may continue outside the slots."""
         self.free += 1
-        self._call()
+        self._assign_slots()
 
-    def ended(self, client: str) -> None:
-        """Note that a question of *client* has ended, wherever it was at work."""
-        self._at_work[client] -= 1
-        if not self._at_work[client]:
-            del self._at_work[client]
-        self._call()
+    def end_query(self, client: str) -> None:
+        """Record that a query of *client* has end_query, in a slot or outside."""
+        self._running[client] -= 1
+        if not self._running[client]:
+            del self._running[client]
+        self._assign_slots()
 
-    def _may(self, client: str) -> bool:
-        return not client or not self._limits.each or self._at_work[client] < self._limits.each
+    def _may_run(self, client: str) -> bool:
+        return not client or not self._limits.each or self._running[client] < self._limits.each
 
-    def _take(self, client: str) -> None:
+    def _occupy(self, client: str) -> None:
         self.free -= 1
-        self._at_work[client] += 1
+        self._running[client] += 1
 
-    def _refuse(self, client: str) -> None:
-        own = sum(known == client for known, _ in self._waiting)
+    def _check_queue_limits(self, client: str) -> None:
+        own = sum(waiting_client == client for waiting_client, _ in self._waiting)
         if client and self._limits.share and own >= self._limits.share:
-            raise TooManyQueries(f"{own} queries of this address wait already; ask fewer at once")
+            raise TooManyQueries(f"{own} queries from this address are already waiting; send fewer at once")
         if len(self._waiting) >= self._limits.queue:
-            raise StoreBusy(f"all {self._size} readers are at work and {len(self._waiting)} queries wait; ask again in a moment")
+            raise StoreBusy(f"all {self._size} query workers are busy and {len(self._waiting)} queries are waiting; try again in a moment")
 
-    def _call(self) -> None:
-        """Return the free workers to waiting queries."""
+    def _assign_slots(self) -> None:
+        """Assign the free slots to waiting queries, first to the clients with the fewest running queries."""
         while self.free:
-            able = [place for place in self._waiting if self._may(place[0]) and not place[1].done()]
-            if not able:
+            ready = [entry for entry in self._waiting if self._may_run(entry[0]) and not entry[1].done()]
+            if not ready:
                 return
-            first = min(able, key=lambda place: self._at_work[place[0]])
+            first = min(ready, key=lambda entry: self._running[entry[0]])
             self._waiting.remove(first)
-            self._take(first[0])
+            self._occupy(first[0])
             first[1].set_result(None)

@@ -1,7 +1,7 @@
-"""Limits of a worker process: no sockets, and at most a given amount of memory.
+"""Limit a worker process: it may open no sockets, and map only a given amount of memory.
 
 The kernel refuses sockets by a seccomp filter (https://docs.kernel.org/userspace-api/seccomp_filter.html): the engine
-would follow SERVICE out to the network, and ``federation`` alone should not be all that stands before it.
+would send SERVICE requests to the network, and ``service_detection`` should not be the only protection against that.
 """
 
 from __future__ import annotations
@@ -17,24 +17,24 @@ _ALLOW, _DENY = 0x7FFF0000, 0x00050000 | 13  # go on; fail with EACCES
 _SOCKET = {"x86_64": 41, "aarch64": 198, "riscv64": 198}  # the number of socket(2)
 
 
-class _Step(ctypes.Structure):
+class _Instruction(ctypes.Structure):
     _fields_ = (("code", ctypes.c_ushort), ("yes", ctypes.c_ubyte), ("no", ctypes.c_ubyte), ("value", ctypes.c_uint32))
 
 
 class _Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.POINTER(_Step)))
+    _fields_ = (("length", ctypes.c_ushort), ("steps", ctypes.POINTER(_Instruction)))
 
 
 def refuse_sockets() -> bool:
-    """Let this process open no more sockets; return whether the system can (Linux on a known processor)."""
+    """Forbid this process to open sockets; return whether the system supports that (Linux on a known architecture)."""
     number = _SOCKET.get(platform.machine())
     if sys.platform != "linux" or number is None:
         return False
-    steps = (_Step * 4)(
-        _Step(_LOAD, 0, 0, 0),
-        _Step(_JUMP_IF_EQUAL, 0, 1, number),
-        _Step(_RETURN, 0, 0, _DENY),
-        _Step(_RETURN, 0, 0, _ALLOW),
+    steps = (_Instruction * 4)(
+        _Instruction(_LOAD, 0, 0, 0),
+        _Instruction(_JUMP_IF_EQUAL, 0, 1, number),
+        _Instruction(_RETURN, 0, 0, _DENY),
+        _Instruction(_RETURN, 0, 0, _ALLOW),
     )
     program = _Program(len(steps), steps)
     libc = ctypes.CDLL(None, use_errno=True)
@@ -42,6 +42,6 @@ def refuse_sockets() -> bool:
 
 
 def limit_memory(size: int) -> None:
-    """Let this process map at most *size* bytes; what asks for more fails or aborts, and leaves no core on the disk, which others feel."""
+    """Limit the address space of this process to *size* bytes and disable core dumps, which would fill the disk."""
     resource.setrlimit(resource.RLIMIT_AS, (size, size))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

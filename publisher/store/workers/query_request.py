@@ -1,4 +1,4 @@
-"""A query with all that a worker needs to evaluate it."""
+"""The request that the server sends to a query worker."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 
-# NOW(), RAND(), UUID() and STRUUID(), also with a comment before the bracket; one in a comment or a string counts too.
+# NOW(), RAND(), UUID() and STRUUID(), even with a comment before the bracket. One in a comment or a string counts too.
 _VOLATILE = re.compile(r"(?:now|rand|uuid)\s*+[#(]", re.IGNORECASE)
 
 
@@ -15,14 +15,14 @@ _VOLATILE = re.compile(r"(?:now|rand|uuid)\s*+[#(]", re.IGNORECASE)
 class QueryRequest:
     """A query and how to answer it.
 
-    *table* and *graph* are suffixes of formats, None where none of that kind is wanted. *default_graphs* None means
-    the merge of all graphs or what the query's FROM says, *named_graphs* None all of them. *bindings* are N-Triples terms by variable; the
-    variables must stand in the projection. *rows* is the most rows that are answered. With *check*
-    it is only tried whether it is a query.
+    *table* and *graph* are suffixes of result formats, None if no format of that kind is accepted. *default_graphs* None means
+    the graphs of FROM or else the merge of all graphs, *named_graphs* None means all. *bindings* are N-Triples terms by variable;
+    the variables must be in the projection. *rows* is the maximum number of rows. With *check* the query is only parsed.
 
-    Of a text that was rewritten, *inserted* are line, column and width of what was put in, *note* is a message for the reader, and
-    *snapshot* is the folder of the state that it was rewritten by, which answers as long as it is there. Where *release* is a number,
-    that folder is the release's, and nothing else may answer. With *explain* the answer is how it was evaluated, as JSON.
+    For a rewritten text, *inserted* are the line, column and width of each insertion, *note* is a message for the client, and
+    *snapshot* is the folder of the snapshot that it was rewritten for, which is queried while it exists. If *release* is a number,
+    that folder is the store of the release, and no other snapshot may be queried. With *explain* the result is a description of
+    the evaluation, as JSON.
     """
 
     text: str
@@ -42,7 +42,7 @@ class QueryRequest:
 
     @property
     def volatile(self) -> bool:
-        """Return whether the answer may differ each time, whatever the store holds; in doubt, yes.
+        """Return whether the result may differ each time although the data are the same; True if in doubt.
 
         >>> QueryRequest("SELECT (NOW () AS ?now) {}").volatile, QueryRequest("SELECT ?now {}").volatile
         (True, False)
@@ -50,10 +50,10 @@ class QueryRequest:
         return _VOLATILE.search(self.text) is not None
 
     def pack(self) -> bytes:
-        """Write it as JSON; two that are equal are written alike."""
+        """Serialize as JSON; equal requests have equal bytes."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def unpack(cls, data: bytes) -> QueryRequest:
-        """Read what ``pack`` wrote."""
+        """Parse what ``pack`` returned."""
         return cls(**json.loads(data))

@@ -12,12 +12,12 @@ from publisher.errors import QuotaExceeded
 from publisher.limits import Limits
 
 _NAME = "query-seconds"
-_MOST = 10_000  # clients that are remembered before those whose bucket is full again are forgotten
+_MAX_CLIENTS = 10_000  # at this number, clients that have their full budget again are dropped
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimitStatus:
-    """What a client has *left* of its budget, in seconds, below 0 when overdrawn, and in how many seconds it is *full* again."""
+    """The budget of a client in seconds: *left* is below 0 if overdrawn, *full* is the time until it is complete again."""
 
     quota: float
     window: float
@@ -33,30 +33,30 @@ class RateLimitStatus:
 
 
 class RateLimiter:
-    """The buckets of all clients; *now* gives seconds of a clock that only goes forward.
+    """The token buckets of all clients; *now* returns the seconds of a monotonic clock.
 
-    What a question costs is known when it has ended, so a client may start while anything is left, and may overdraw.
+    The cost of a query is other when it has ended, so a client may start one while anything is left, and may overdraw.
     """
 
     def __init__(self, limits: Limits, now: Callable[[], float]) -> None:
         self._quota, self._window, self._now = limits.budget, limits.window, now
-        self._spent: dict[str, tuple[float, float]] = {}  # by client: seconds spent, and when that was so
+        self._balances: dict[str, tuple[float, float]] = {}  # by client: seconds used, and the time of that balance
 
-    def account(self, client: str) -> RateLimitStatus | None:
-        """Return the status of a client; None where there is no budget, or no client (our own questions)."""
+    def status(self, client: str) -> RateLimitStatus | None:
+        """Return the status of a client; None if there is no budget, or for internal queries."""
         if not self._quota or not client:
             return None
-        spent = self._owed(client)
-        return RateLimitStatus(self._quota, self._window, self._quota - spent, spent * self._window / self._quota)
+        used = self._used(client)
+        return RateLimitStatus(self._quota, self._window, self._quota - used, used * self._window / self._quota)
 
     def admit(self, client: str) -> None:
-        """Raise QuotaExceeded where nothing is left."""
-        account = self.account(client)
-        if account and account.left <= 0:
-            wait = max(1, ceil((1 - account.left) * self._window / self._quota))
+        """Raise QuotaExceeded if nothing is left."""
+        status = self.status(client)
+        if status and status.left <= 0:
+            wait = max(1, ceil((1 - status.left) * self._window / self._quota))
             raise QuotaExceeded(
-                f"this address has spent its {self._quota:g} seconds of evaluation; ask again in {wait} seconds, "
-                "ask the same again as it was (a kept answer costs nothing), or put the query as an export",
+                f"this address has used its {self._quota:g} seconds of evaluation time; try again in {wait} seconds, "
+                "repeat an earlier query unchanged (a cached response costs nothing), or run the query as an export",
                 wait,
             )
 
@@ -64,13 +64,13 @@ class RateLimiter:
         """Take *seconds* from a client's bucket."""
         if not self._quota or not client:
             return
-        if len(self._spent) >= _MOST:
-            self._spent = {known: self._spent[known] for known in list(self._spent) if self._owed(known) > 0}
-        self._spent[client] = (self._owed(client) + seconds, self._now())
+        if len(self._balances) >= _MAX_CLIENTS:
+            self._balances = {other: self._balances[other] for other in list(self._balances) if self._used(other) > 0}
+        self._balances[client] = (self._used(client) + seconds, self._now())
 
-    def _owed(self, client: str) -> float:
-        spent, since = self._spent.get(client, (0.0, 0.0))
-        return max(0.0, spent - (self._now() - since) * self._quota / self._window)
+    def _used(self, client: str) -> float:
+        used, since = self._balances.get(client, (0.0, 0.0))
+        return max(0.0, used - (self._now() - since) * self._quota / self._window)
 
 
 def client_key(scope: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """A query worker: opens a snapshot read-only and answers one query at a time, in frames.
 
-It is started by ``pool`` with one end of a socket and runs until that is closed; ``pool`` kills it at a time limit.
+``pool`` starts it with one end of a socket. It runs until the socket is closed; ``pool`` kills it at the time limit.
 """
 
 from __future__ import annotations
@@ -33,22 +33,22 @@ from publisher.rdf.results import replace_invalid_characters
 from publisher.rdf.sparql_tokens import Token, original_column, tokenize
 from publisher.store.process import exit_with_parent
 from publisher.store.workers.dataset import QueryDataset, dataset
-from publisher.store.workers.ipc_protocol import SIZE, Kind, pack, pack_header, read
+from publisher.store.workers.ipc_protocol import FRAME_SIZE, Kind, pack, pack_header, read
 from publisher.store.workers.process_limits import limit_memory, refuse_sockets
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.row_boundaries import ROWS, Rows
 from publisher.store.workers.truncation import LimitKind, Truncation
 
 Result = QuerySolutions | QueryBoolean | QueryTriples
-STORE = "store"  # the name of the engine that is the RDF store
+STORE = "store"  # engine name of the RDF store
 
-_PLACE = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
-_UNKNOWN = "The custom function"  # how the engine's message begins where a query calls what it does not have
-_SETS = re.compile(r"\[[^\[\]]*\](?:,\s*|\s*\|\s*)?|'\\u\S+")
+_POSITION = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
+_UNKNOWN_FUNCTION = "The custom function"  # start of the engine's message if a query calls an unknown function
+_CHARACTER_CLASSES = re.compile(r"\[[^\[\]]*\](?:,\s*|\s*\|\s*)?|'\\u\S+")
 
 
 class QueryFailure(Exception):
-    """The answer stops here: a reason by its name in ``publisher.errors``."""
+    """The query failed: *reason* is the name of a class in ``publisher.errors``."""
 
     def __init__(self, reason: str, message: str = "", **more: int) -> None:
         super().__init__(message)
@@ -56,11 +56,11 @@ class QueryFailure(Exception):
 
 
 class RowLimitReached(Exception):
-    """The answer has its most rows and another would follow."""
+    """The response has its maximum number of rows and another row would follow."""
 
 
 class OpenSnapshot:
-    """The open snapshot, kept from removal by a shared lock on its folder."""
+    """An open snapshot, protected from removal by a shared lock on its folder."""
 
     def __init__(self, path: str) -> None:
         self.path = path
@@ -69,7 +69,7 @@ class OpenSnapshot:
         self.store = Store.read_only(str(Path(path) / "store"))
 
     def evaluate(self, question: QueryRequest) -> tuple[Result, str]:
-        """Return the result of *question* and the name of the engine that answers it; raise QueryFailure if it is no query."""
+        """Return the result of *question* and the name of the engine that answers it; raise QueryFailure if it is not valid."""
         return evaluate(self.store, question), STORE
 
     def explain(self, question: QueryRequest) -> dict[str, object]:
@@ -85,71 +85,71 @@ class OpenSnapshot:
 
 
 class FrameWriter:
-    """A file to write an answer to: it leaves in frames as it grows, each after a whole row; at most *most* rows leave."""
+    """A file that sends what is written to it in frames of whole rows, at most *max_rows* rows."""
 
-    def __init__(self, connection: socket.socket, suffix: str, most: int | None = None, engine: str = STORE) -> None:
+    def __init__(self, connection: socket.socket, suffix: str, max_rows: int | None = None, engine: str = STORE) -> None:
         self._connection = connection
-        self._written = replace_invalid_characters if suffix in ("xml", "rdf") else bytes
-        self._waiting = [pack(Kind.HEAD, f"{suffix} {engine}".encode())]
+        self._clean = replace_invalid_characters if suffix in ("xml", "rdf") else bytes
+        self._frames = [pack(Kind.HEAD, f"{suffix} {engine}".encode())]
         self._data = bytearray()
-        self._rows, self._most, self._marks = ROWS.get(suffix), most, 0
-        self._due, self._full = SIZE, False
+        self._rows, self._max_rows, self._marks = ROWS.get(suffix), max_rows, 0
+        self._flush_at, self._is_full = FRAME_SIZE, False
 
     def write(self, data: bytes) -> int:
-        """Take *data*; raise RowLimitReached above the most rows. What the writer still hands over then is not taken."""
-        if self._full:
+        """Write *data*. Raises RowLimitReached at a row too many; data written after that are ignored."""
+        if self._is_full:
             return len(data)
         self._data += data
-        if len(self._data) >= self._due:
-            self._leave()
-            self._due = len(self._data) + SIZE  # a row may be longer than a frame
+        if len(self._data) >= self._flush_at:
+            self._send_whole_rows()
+            self._flush_at = len(self._data) + FRAME_SIZE  # a row may be longer than a frame
         return len(data)
 
     def flush(self) -> None:
-        """Do nothing: what waits leaves by ``end``, together with it."""
+        """Do nothing: ``end`` sends buffered data."""
 
-    def _leave(self) -> None:
-        """Send what waits, up to the last border between two rows."""
-        border = len(self._data)
+    def _send_whole_rows(self) -> None:
+        """Send the buffered data up to the last row boundary."""
+        boundary = len(self._data)
         if self._rows:
-            clear, marks = self._counted(self._rows)
-            border = self._rows.border(clear)
+            masked, marks = self._mask_and_count(self._rows)
+            boundary = self._rows.last_boundary(masked)
             self._marks += marks - (
-                1 if border and self._rows.before else 0
-            )  # the mark at the border is the next one's
-        self._push(border)
+                1 if boundary and self._rows.before else 0
+            )  # the mark at the boundary belongs to the next row
+        self._add_frame(boundary)
         self._send()
 
-    def _counted(self, rows: Rows) -> tuple[bytes, int]:
-        """Return the cleared data and the number of marks; at a row too many, keep the rows before it and raise RowLimitReached."""
-        clear = rows.clear(bytes(self._data))
-        marks = clear.count(rows.mark)
-        if self._most is not None and self._marks + marks + rows.more > self._most:
-            last = self._most - rows.more + (rows.before)  # the mark at which the last row ends
-            del self._data[rows.boundary_at(clear, last - self._marks) :]
-            self._full = True
+    def _mask_and_count(self, rows: Rows) -> tuple[bytes, int]:
+        """Return the masked data and their number of marks. At a row too many, drop it and the rest and raise RowLimitReached."""
+        masked = rows.mask(bytes(self._data))
+        marks = masked.count(rows.mark)
+        if self._max_rows is not None and self._marks + marks + rows.more > self._max_rows:
+            last = self._max_rows - rows.more + (rows.before)  # the mark at which the last row ends
+            del self._data[rows.boundary_at(masked, last - self._marks) :]
+            self._is_full = True
             raise RowLimitReached
-        return clear, marks
+        return masked, marks
 
-    def _push(self, border: int) -> None:
-        if border:
-            data = self._written(bytes(memoryview(self._data)[:border]))
-            self._waiting += [pack_header(Kind.DATA, len(data)), data]
-            del self._data[:border]
+    def _add_frame(self, boundary: int) -> None:
+        if boundary:
+            data = self._clean(bytes(memoryview(self._data)[:boundary]))
+            self._frames += [pack_header(Kind.DATA, len(data)), data]
+            del self._data[:boundary]
 
     def _send(self) -> None:
-        self._connection.sendall(b"".join(self._waiting))
-        self._waiting = []
+        self._connection.sendall(b"".join(self._frames))
+        self._frames = []
 
-    def end(self, rows: int | None = None, cut: Truncation | None = None) -> None:
-        """Send what waits and the end, together; *rows* where they are not counted here. Raises RowLimitReached as ``write`` does."""
-        if rows is None and cut is None and self._rows:
-            marks = self._marks + self._counted(self._rows)[1]
+    def end(self, rows: int | None = None, truncation: Truncation | None = None) -> None:
+        """Send the buffered data and the end; *rows* if they are not counted here. Raises RowLimitReached as ``write`` does."""
+        if rows is None and truncation is None and self._rows:
+            marks = self._marks + self._mask_and_count(self._rows)[1]
             rows = 0 if self._data.endswith(b'"bindings":[]}}') else max(0, marks + self._rows.more)
-        self._push(len(self._data))
-        if cut:
-            self._waiting.append(pack(Kind.CUT, cut.pack()))
-        self._waiting.append(pack(Kind.END, b"" if rows is None else str(rows).encode()))
+        self._add_frame(len(self._data))
+        if truncation:
+            self._frames.append(pack(Kind.TRUNCATED, truncation.pack()))
+        self._frames.append(pack(Kind.END, b"" if rows is None else str(rows).encode()))
         self._send()
 
     def writable(self) -> bool:
@@ -158,19 +158,19 @@ class FrameWriter:
 
 
 def parse_term(text: str) -> NamedNode | Literal:
-    """Read one N-Triples term, an IRI or a literal."""
+    """Parse one N-Triples term, an IRI or a literal."""
     quad = next(iter(parse(f"<x:s> <x:p> {text} .", RdfFormat.N_TRIPLES)))
     value: NamedNode | Literal = quad.object
     return value
 
 
 def evaluate(store: Store, question: QueryRequest) -> Result:
-    """Ask *store*; raise QueryFailure where the query is no query."""
+    """Return the result of *request* on *store*. Raises QueryFailure if the query is not valid."""
     return ask(dataset(store, question), question)
 
 
 def ask(asked: QueryDataset, question: QueryRequest) -> Result:
-    """Put *question* to the graphs of a store; raise QueryFailure where it is none."""
+    """Return the result of *request* on a dataset. Raises QueryFailure if the query is not valid."""
     try:
         return asked.store.query(
             in_written_order(question.text, question.base),
@@ -187,9 +187,9 @@ def ask(asked: QueryDataset, question: QueryRequest) -> Result:
 
 
 def in_written_order(text: str, base: str | None = None) -> str:
-    """Return *text* with the star of its outermost SELECT replaced by its variables, in the order in which they are first written.
+    """Return *text* with the star of its outermost SELECT replaced by its variables, in the order of their first occurrence.
 
-    The engine sorts the columns of ``SELECT *`` by name. Raises SyntaxError where *text* is not a query.
+    The engine sorts the columns of ``SELECT *`` by name. Raises SyntaxError if *text* is not a query.
 
     >>> in_written_order("SELECT * { ?s ?p ?o }")
     'SELECT ?s ?p ?o { ?s ?p ?o }'
@@ -200,7 +200,7 @@ def in_written_order(text: str, base: str | None = None) -> str:
     star = _outermost_star(tokens)
     if star is None:
         return text
-    result = Store().query(text, base_iri=base)  # on nothing, so that it costs no more than parsing
+    result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
     names = (
         [variable.value for variable in result.variables]
         if isinstance(result, QuerySolutions)
@@ -236,8 +236,8 @@ def _outermost_star(tokens: list[Token]) -> Token | None:
 def parse_engine_error(
     message: str, inserted: tuple[tuple[int, int, int], ...] = ()
 ) -> QueryFailure:
-    """Read the engine's message about the grammar; *inserted* is what was put into the text before."""
-    match = _PLACE.match(message)
+    """Return the syntax error that the engine reports; *inserted* are the insertions of a rewritten text."""
+    match = _POSITION.match(message)
     if match is None:
         return QueryFailure("QuerySyntaxError", message)
     line, column = int(match[1]), int(match[2])
@@ -250,59 +250,59 @@ def parse_engine_error(
 
 
 def _readable(expected: str) -> str:
-    """Leave out the parser's sets of characters, which no person reads."""
+    """Return the parser's list of expected tokens without character classes."""
     words = [
         part.strip()
-        for part in _SETS.sub("", expected.removeprefix("expected one of ")).split(",\x20")
+        for part in _CHARACTER_CLASSES.sub("", expected.removeprefix("expected one of ")).split(",\x20")
     ]
-    kept = [word for word in dict.fromkeys(words) if word and not word.startswith(("'", "[", "|"))]
+    tokens = [word for word in dict.fromkeys(words) if word and not word.startswith(("'", "[", "|"))]
     return (
-        "expected " + " or ".join(word.removeprefix("expected ") for word in kept[:8])
-        if kept
+        "expected " + " or ".join(word.removeprefix("expected ") for word in tokens[:8])
+        if tokens
         else "not SPARQL"
     )
 
 
 def answer(result: Result, question: QueryRequest, connection: socket.socket, engine: str = STORE) -> None:
-    """Write *result*, which comes from *engine*, in the format that was asked for its kind."""
+    """Send *result* of *engine* in the requested format. Raises QueryFailure if no such format was requested."""
     if isinstance(result, QueryTriples):
         return answer_graph(result, question, connection)
     if question.table is None:
         raise QueryFailure(
-            "NoFormat", "the answer is a table, and no format of tables was asked for"
+            "NoFormat", "the result is a table, but no table format was requested"
         )
-    bounded = isinstance(result, QuerySolutions)  # a yes or no has no rows
-    out = FrameWriter(connection, question.table, question.rows if bounded else None, engine)
+    has_rows = isinstance(result, QuerySolutions)  # a boolean has no rows
+    out = FrameWriter(connection, question.table, question.rows if has_rows else None, engine)
     try:
         result.serialize(out, TABLES[question.table].writer)  # type: ignore[arg-type]  # it needs only write
-        return out.end(rows=None if bounded else 1)
+        return out.end(rows=None if has_rows else 1)
     except RowLimitReached:
-        most = question.rows or 0
-        return out.end(rows=most, cut=Truncation(LimitKind.ROWS, most))
+        rows = question.rows or 0
+        return out.end(rows=rows, truncation=Truncation(LimitKind.ROWS, rows))
 
 
 def answer_graph(
     result: Iterable[Triple], question: QueryRequest, connection: socket.socket
 ) -> None:
-    """Write triples in the format of graphs that was asked for."""
+    """Send triples in the requested format. Raises QueryFailure if no graph format was requested."""
     if question.graph is None:
         raise QueryFailure(
-            "NoFormat", "the answer is a graph, and no format of graphs was asked for"
+            "NoFormat", "the result is a graph, but no graph format was requested"
         )
-    out, passed = FrameWriter(connection, question.graph), 0
-    cut: Truncation | None = None
+    out, sent = FrameWriter(connection, question.graph), 0
+    truncation: Truncation | None = None
 
-    def limited() -> Iterator[Triple]:
-        nonlocal passed, cut
+    def limited_triples() -> Iterator[Triple]:
+        nonlocal sent, truncation
         for triple in result:
-            if question.rows is not None and passed >= question.rows:
-                cut = Truncation(LimitKind.ROWS, passed)
+            if question.rows is not None and sent >= question.rows:
+                truncation = Truncation(LimitKind.ROWS, sent)
                 return
-            passed += 1
+            sent += 1
             yield triple
 
-    serialize(limited(), out, GRAPHS[question.graph].writer, prefixes=PREFIXES)  # type: ignore[arg-type]  # as above
-    out.end(rows=passed, cut=cut)
+    serialize(limited_triples(), out, GRAPHS[question.graph].writer, prefixes=PREFIXES)  # type: ignore[arg-type]  # as above
+    out.end(rows=sent, truncation=truncation)
 
 
 PREFIXES = {
@@ -317,8 +317,8 @@ PREFIXES = {
 }
 
 
-def serve(connection: socket.socket, opened: Callable[[str], OpenSnapshot] = OpenSnapshot) -> None:
-    """Answer queries from the snapshots that *opened* opens, until the other side closes the socket."""
+def serve(connection: socket.socket, open_snapshot: Callable[[str], OpenSnapshot] = OpenSnapshot) -> None:
+    """Answer queries from the snapshots that *open_snapshot* opens, until the server closes the socket."""
     frames = connection.makefile("rb")
     snapshot: OpenSnapshot | None = None
     while frame := read(frames):
@@ -327,12 +327,12 @@ def serve(connection: socket.socket, opened: Callable[[str], OpenSnapshot] = Ope
             if kind is Kind.OPEN:
                 if snapshot:
                     snapshot.close()
-                snapshot = opened(payload.decode())
+                snapshot = open_snapshot(payload.decode())
                 connection.sendall(pack(Kind.END))
             elif snapshot:
                 _respond(snapshot, QueryRequest.unpack(payload), connection)
-        except QueryFailure as refusal:
-            connection.sendall(pack(Kind.FAULT, json.dumps(refusal.payload).encode()))
+        except QueryFailure as failure:
+            connection.sendall(pack(Kind.FAULT, json.dumps(failure.payload).encode()))
         except MemoryError:
             connection.sendall(
                 pack(
@@ -371,12 +371,15 @@ def _answer(snapshot: OpenSnapshot, question: QueryRequest, connection: socket.s
 
 
 def error_name(error: Exception) -> str:
-    """Name what the engine's *error* is by its name in ``publisher.errors``."""
-    return "QueryError" if str(error).startswith(_UNKNOWN) else "StoreFailure"
+    """Return the name in ``publisher.errors`` of an error of the engine."""
+    return "QueryError" if str(error).startswith(_UNKNOWN_FUNCTION) else "StoreFailure"
 
 
 def start_worker(arguments: list[str]) -> socket.socket:
-    """Become a worker: *arguments* are the socket's number, the memory limit in bytes and the parent's process id."""
+    """Apply the worker limits and return its socket.
+
+    *arguments* are the number of the socket, the memory limit in bytes and the process id of the parent.
+    """
     handle, memory, parent = (int(text) for text in arguments)
     refuse_sockets()
     connection = socket.socket(fileno=handle)

@@ -1,6 +1,6 @@
 """Buffer between a query worker and a client, so that a slow client does not occupy a worker.
 
-A little is kept in memory, more in a file without a name; when all files together hold the most, the reader has to wait.
+Up to MEMORY bytes are buffered in memory, the rest in a temporary file. When the disk quota of all files is used, the worker waits.
 """
 
 from __future__ import annotations
@@ -11,31 +11,31 @@ from collections import deque
 from dataclasses import dataclass
 from typing import IO
 
-MEMORY = 1 << 20  # bytes of one answer that wait in memory: a client that reads never needs more
+MEMORY = 1 << 20  # bytes of one response that are buffered in memory; enough for a client that reads steadily
 
 
 @dataclass(slots=True)
 class DiskQuota:
-    """Disk space for the buffers of all responses, in bytes."""
+    """The disk space for the buffers of all responses, in bytes."""
 
     limit: int = 2 << 30
     used: int = 0
 
 
 class ResponseBuffer:
-    """One producer puts, one consumer gets; close it in every case."""
+    """A queue of bytes with one producer and one consumer. It must be closed."""
 
-    def __init__(self, room: DiskQuota) -> None:
-        self._room = room
+    def __init__(self, quota: DiskQuota) -> None:
+        self._quota = quota
         self._chunks: deque[bytes] = deque()
-        self._lengths: deque[int] = deque()  # of what waits in the file
+        self._lengths: deque[int] = deque()  # of the chunks in the file
         self._file: IO[bytes] | None = None
         self._memory = self._read = self._size = 0
         self._ended = False
         self._changed = asyncio.Event()
 
     async def put(self, chunk: bytes) -> None:
-        """Add *chunk*; wait while there is no room for it."""
+        """Add *chunk*; wait while there is no space for it."""
         while not self._fits(chunk):
             self._changed.clear()
             await self._changed.wait()
@@ -67,22 +67,22 @@ class ResponseBuffer:
 
     def close(self) -> None:
         """Delete the file."""
-        self._room.used -= self._size
+        self._quota.used -= self._size
         self._size = 0
         if self._file:
             self._file.close()
 
     def _fits(self, chunk: bytes) -> bool:
         inside = not self._lengths and self._memory + len(chunk) <= MEMORY
-        return inside or self._room.used + len(chunk) <= self._room.limit or not (self._chunks or self._lengths)
+        return inside or self._quota.used + len(chunk) <= self._quota.limit or not (self._chunks or self._lengths)
 
     def _store(self, chunk: bytes) -> None:
-        self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - it is closed with the spool
+        self._file = self._file or tempfile.TemporaryFile()  # noqa: SIM115 - closed by close()
         self._file.seek(self._size)
         self._file.write(chunk)
         self._lengths.append(len(chunk))
         self._size += len(chunk)
-        self._room.used += len(chunk)
+        self._quota.used += len(chunk)
 
     def _fetch(self) -> bytes:
         assert self._file
@@ -91,6 +91,6 @@ class ResponseBuffer:
         self._read += len(chunk)
         if not self._lengths:  # the client has caught up
             self._file.truncate(0)
-            self._room.used -= self._size
+            self._quota.used -= self._size
             self._read = self._size = 0
         return chunk

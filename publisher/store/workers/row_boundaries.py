@@ -13,44 +13,44 @@ _JSON_MARK = b',{"'  # in a text the quote would be escaped
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """The rows of a format: *mark* stands between or around them; *before* tells that a row begins with it, else one ends with it.
+    """The rows of a format: each row begins with *mark* if *before*, else it ends with it.
 
-    *more* is how many rows there are beyond the marks: 1 where the first row has no mark before it, -1 where a head has one. *clear* gives
-    a text of the same length, which begins at a row's border, without what looks like a mark and is none.
+    *more* is the number of rows minus the number of marks: 1 if the first row has no mark, -1 if a header has one. *mask* replaces
+    everything in a text that only looks like a mark by other bytes of the same length; the text must begin at a row boundary.
     """
 
     mark: bytes
     before: bool
     more: int = 0
-    clear: Callable[[bytes], bytes] = bytes
+    mask: Callable[[bytes], bytes] = bytes
 
-    def border(self, clear: bytes) -> int:
-        """Return the place of the last border between two rows, 0 where there is none."""
-        place = clear.rfind(self.mark)
-        return max(0, place) if self.before else place + len(self.mark) if place >= 0 else 0
+    def last_boundary(self, masked: bytes) -> int:
+        """Return the position of the last boundary between two rows, 0 if there is none."""
+        position = masked.rfind(self.mark)
+        return max(0, position) if self.before else position + len(self.mark) if position >= 0 else 0
 
-    def boundary_at(self, clear: bytes, number: int) -> int:
-        """Return the place of the border at mark *number*, counted from 1; 0 is the text's begin."""
+    def boundary_at(self, masked: bytes, number: int) -> int:
+        """Return the position of the boundary at mark *number*, counted from 1; number 0 is the start of the text."""
         if not number:
             return 0
-        place = -1
+        position = -1
         for _ in range(number):
-            place = clear.index(self.mark, place + 1)
-        return place if self.before else place + len(self.mark)
+            position = masked.index(self.mark, position + 1)
+        return position if self.before else position + len(self.mark)
 
 
 def _json(text: bytes) -> bytes:
-    """Mark the rows. Only where one may be empty need texts be passed over; else nothing is copied."""
+    """Make empty rows begin with the mark too. Without an empty row the text is returned as it is."""
     if b",{}" not in text:
         return text
-    return _JSON_ROW.sub(_JSON_MARK, _JSON_TEXT.sub(_hidden, text))
+    return _JSON_ROW.sub(_JSON_MARK, _JSON_TEXT.sub(_masked, text))
 
 
 def _csv(text: bytes) -> bytes:
-    return _CSV_TEXT.sub(_hidden, text) if b'"' in text else text
+    return _CSV_TEXT.sub(_masked, text) if b'"' in text else text
 
 
-def _hidden(match: re.Match[bytes]) -> bytes:
+def _masked(match: re.Match[bytes]) -> bytes:
     return b"x" * len(match[0])
 
 

@@ -1,7 +1,7 @@
 """A worker process that holds a sandbox store and runs queries and updates on it.
 
-It is a reader that may write: started in the same way, with the same limits. What it has not finished when it is killed is undone by the
-store; an update that leaves too much in it is undone here.
+It is started like a reader, with the same limits. If it is killed, the store rolls back an unfinished update. An update that
+exceeds the maximum size is rolled back here.
 """
 
 from __future__ import annotations
@@ -21,52 +21,52 @@ from publisher.store.workers.update import Update
 
 
 class SandboxStore:
-    """The store in *folder*, which is made where it is not there."""
+    """The store in *folder*, which is created if missing."""
 
     def __init__(self, folder: Path) -> None:
-        self._path, self._before = folder / "store", folder / "before"
+        self._path, self._backup = folder / "store", folder / "before"
         self.store = Store(str(self._path))
 
     def write(self, update: Update) -> None:
-        """Apply *update* wholly or not at all; raise QueryFailure where it cannot be."""
-        shutil.rmtree(self._before, ignore_errors=True)
+        """Apply *update* atomically. Raises QueryFailure if it fails or leaves too many quads."""
+        shutil.rmtree(self._backup, ignore_errors=True)
         self.store.flush()
-        self.store.backup(str(self._before))
+        self.store.backup(str(self._backup))
         try:
             self.store.update(update.text, base_iri=update.base)
         except SyntaxError as error:
             raise parse_engine_error(str(error)) from error
         except (OSError, RuntimeError) as error:
-            raise QueryFailure("QueryError", f"the update cannot be done here: {error}") from error
-        if len(self.store) > update.most:
-            self._undo()
-            raise QueryFailure("RowLimit", f"a scratch store has at most {update.most} quads; this update is undone")
+            raise QueryFailure("QueryError", f"the update failed: {error}") from error
+        if len(self.store) > update.max_quads:
+            self._restore_backup()
+            raise QueryFailure("RowLimit", f"a scratch store has at most {update.max_quads} quads; this update was rolled back")
 
-    def _undo(self) -> None:
+    def _restore_backup(self) -> None:
         del self.store
         shutil.rmtree(self._path)
-        self._before.rename(self._path)
+        self._backup.rename(self._path)
         self.store = Store(str(self._path))
 
 
 def serve(connection: socket.socket) -> None:
-    """Run queries and updates until the other side closes the socket."""
+    """Run queries and updates until the server closes the socket."""
     frames = connection.makefile("rb")
-    sheet: SandboxStore | None = None
+    sandbox: SandboxStore | None = None
     while frame := read(frames):
         kind, payload = frame
         try:
             if kind is Kind.OPEN:
-                sheet = SandboxStore(Path(payload.decode()))
+                sandbox = SandboxStore(Path(payload.decode()))
                 connection.sendall(pack(Kind.END))
-            elif kind is Kind.WRITE and sheet:
-                sheet.write(Update.unpack(payload))
-                connection.sendall(pack(Kind.END, str(len(sheet.store)).encode()))
-            elif sheet:
+            elif kind is Kind.WRITE and sandbox:
+                sandbox.write(Update.unpack(payload))
+                connection.sendall(pack(Kind.END, str(len(sandbox.store)).encode()))
+            elif sandbox:
                 question = QueryRequest.unpack(payload)
-                answer(evaluate(sheet.store, question), question, connection)
-        except QueryFailure as refusal:
-            connection.sendall(pack(Kind.FAULT, json.dumps(refusal.payload).encode()))
+                answer(evaluate(sandbox.store, question), question, connection)
+        except QueryFailure as failure:
+            connection.sendall(pack(Kind.FAULT, json.dumps(failure.payload).encode()))
         except MemoryError:
             connection.sendall(pack(Kind.FAULT, b'{"reason": "MemoryLimit", "message": ""}'))
         except (OSError, RuntimeError, ValueError) as error:

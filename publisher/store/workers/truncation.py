@@ -1,7 +1,7 @@
-"""Results that end early at a limit, and how each format marks this.
+"""Mark truncated results in each format.
 
-What was sent ends after a whole row. Then the document is closed and marked where its format has a place for a mark that no reader
-trips over: a member of its own in JSON, a processing instruction in XML and RDF/XML, a comment in Turtle and N-Triples.
+A truncated result ends after a whole row. Then the document is closed and marked, if its format allows a mark that parsers
+ignore: an extra member in JSON, a processing instruction in XML and RDF/XML, a comment in Turtle and N-Triples.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ FIELD = "Stocktake-Truncated"
 
 
 class LimitKind(Enum):
-    """The limit that ended an answer."""
+    """The limit that truncated a result."""
 
     ROWS = "rows"
     SECONDS = "seconds"
@@ -23,44 +23,44 @@ class LimitKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Truncation:
-    """An answer's early end: at which limit, and where that stands (rows, seconds or bytes)."""
+    """The limit at which a result was truncated, and its value in rows, seconds or bytes."""
 
-    bound: LimitKind
+    limit: LimitKind
     value: float
 
     @property
     def field(self) -> str:
-        """Write it as the header or trailer field's value, a dictionary by https://www.rfc-editor.org/rfc/rfc9651.
+        """Return the value of the header or trailer field, a dictionary (https://www.rfc-editor.org/rfc/rfc9651).
 
         >>> Truncation(LimitKind.ROWS, 5000).field
         'rows=5000'
         """
-        return f"{self.bound.value}={self.value:.10g}"
+        return f"{self.limit.value}={self.value:.10g}"
 
     def pack(self) -> bytes:
-        """Write it as JSON."""
-        return json.dumps({self.bound.value: self.value}).encode()
+        """Serialize as JSON."""
+        return json.dumps({self.limit.value: self.value}).encode()
 
     @classmethod
     def unpack(cls, data: bytes) -> Truncation:
-        """Read what ``pack`` wrote."""
+        """Parse what ``pack`` returned."""
         ((name, value),) = json.loads(data).items()
         return cls(LimitKind(name), value)
 
 
-def closing_bytes(suffix: str, cut: Truncation) -> bytes | None:
-    """Return the bytes that close and mark a document of the format *suffix* after a whole row; None where it has no place for a mark.
+def closing_bytes(suffix: str, truncation: Truncation) -> bytes | None:
+    """Return the bytes that close and mark a document of the format *suffix* after a whole row; None if the format has no mark.
 
     >>> closing_bytes("json", Truncation(LimitKind.ROWS, 2))
     b']},"truncated":{"rows": 2}}'
     """
-    mark = f"stocktake-truncated {cut.field}"
+    mark = f"stocktake-truncated {truncation.field}"
     if suffix == "json":
-        return b']},"truncated":' + cut.pack() + b"}"
+        return b']},"truncated":' + truncation.pack() + b"}"
     if suffix == "xml":
         return f"</results><?{mark}?></sparql>".encode()
     if suffix in ("ttl", "nt"):
         return f"# {mark}\n".encode()
-    if suffix == "rdf" and cut.bound is LimitKind.ROWS:  # the writer has closed it; a stop in the middle leaves it open
+    if suffix == "rdf" and truncation.limit is LimitKind.ROWS:  # at other limits the serializer has not closed the document
         return f"<?{mark}?>\n".encode()
     return None

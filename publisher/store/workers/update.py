@@ -1,4 +1,4 @@
-"""A SPARQL update for a sandbox worker, and the graphs that the protocol names for it.
+"""The SPARQL update that is sent to a sandbox worker, with the graphs of the protocol parameters.
 
 Source: https://www.w3.org/TR/sparql11-protocol/#update-operation
 """
@@ -16,26 +16,26 @@ from publisher.rdf.sparql_tokens import Token, tokenize
 
 @dataclass(frozen=True, slots=True)
 class Update:
-    """*text* and the base of its IRIs; *most* is how many quads the store may hold after it."""
+    """An update *text* with the base of its IRIs; the store may contain at most *max_quads* quads after it."""
 
     text: str
     base: str
-    most: int
+    max_quads: int
 
     def pack(self) -> bytes:
-        """Write it as JSON."""
+        """Serialize as JSON."""
         return json.dumps(asdict(self)).encode()
 
     @classmethod
     def unpack(cls, data: bytes) -> Update:
-        """Read what ``pack`` wrote."""
+        """Parse what ``pack`` returned."""
         return cls(**json.loads(data))
 
 
 def using(text: str, default: tuple[str, ...], named: tuple[str, ...]) -> str:
-    """Return the update with the graphs of ``using-graph-uri`` and ``using-named-graph-uri`` put in as its clauses USING.
+    """Insert the graphs of ``using-graph-uri`` and ``using-named-graph-uri`` into an update as USING clauses.
 
-    Raises QueryError where it has USING or WITH itself (section 2.2.3).
+    Raises QueryError if it already has USING or WITH (section 2.2.3).
 
     >>> using("DELETE { ?s ?p ?o } WHERE { ?s ?p ?o }", ("http://x/g",), ())
     'DELETE { ?s ?p ?o } USING <http://x/g> WHERE { ?s ?p ?o }'
@@ -47,7 +47,7 @@ def using(text: str, default: tuple[str, ...], named: tuple[str, ...]) -> str:
     clauses = "".join([*(f"USING <{iri}> " for iri in default), *(f"USING NAMED <{iri}> " for iri in named)])
     outside = list(_outside(text))
     if any(token.text.lower() in ("using", "with") for token, _ in outside):
-        raise QueryError("the graphs are named by the request and by USING or WITH in the update; name them once")
+        raise QueryError("both the request and the update (USING or WITH) name graphs; name them in one place only")
     parts, done = [], 0
     for (before, _), (token, close) in pairwise([(Token("", "", 0), 0), *outside]):
         if token.text.lower() == "where":
@@ -60,7 +60,7 @@ def using(text: str, default: tuple[str, ...], named: tuple[str, ...]) -> str:
 
 
 def _outside(text: str) -> Iterator[tuple[Token, int]]:
-    """Return the words outside of braces, each with where the first group after it ends."""
+    """Yield the words outside of braces, each with the end position of the first group after it."""
     depth, closings, words = 0, [], []
     for token in tokenize(text):
         depth += {"{": 1, "}": -1}.get(token.text, 0) if token.kind == "other" else 0

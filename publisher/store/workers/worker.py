@@ -1,4 +1,4 @@
-"""The server's side of one worker process, and the deadline of its query."""
+"""Control one query worker process from the server, and the deadline of its query."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from publisher import errors
 from publisher.errors import LimitError, MemoryLimit, PublisherError, QuerySyntaxError, RowLimit, StoreFailure, TimeLimit
 from publisher.store.process import command, environment
 from publisher.store.thread_priority import raise_nice
-from publisher.store.workers.ipc_protocol import TOP, Kind, pack, read_header
+from publisher.store.workers.ipc_protocol import HEADER_SIZE, Kind, pack, read_header
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.truncation import LimitKind, Truncation, closing_bytes
 from publisher.store.workers.update import Update
@@ -25,14 +25,14 @@ from publisher.store.workers.update import Update
 _TICKS = os.sysconf("SC_CLK_TCK")
 READER = "publisher.store.workers.reader"
 COLUMN_READER = "publisher.store.workers.column_reader"
-COLUMN_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}  # or a third of the memory limit is reserved by idle threads
-_OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}  # how the engine ends when it gets no memory
+COLUMN_ENVIRONMENT = {"MALLOC_ARENA_MAX": "2", "OPENBLAS_NUM_THREADS": "1"}  # otherwise idle threads reserve a third of the memory limit
+_OUT_OF_MEMORY = {-signal.SIGABRT, -signal.SIGSEGV, -signal.SIGKILL}  # exit codes of the engine when it runs out of memory
 
-_MEMORY = "the query was stopped at its memory limit; narrow it, sort or group fewer rows, put it as an export, or take a dump"
+_MEMORY = "the query was stopped at its memory limit; narrow it, sort or group fewer rows, run it as an export, or download a dump"
 
 
 class Worker:
-    """A reader process and the socket to it; one question at a time."""
+    """A worker process and the socket to it; it runs one query at a time."""
 
     def __init__(self, process: asyncio.subprocess.Process, stream: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.process = process
@@ -42,10 +42,10 @@ class Worker:
         self._stream, self._writer = stream, writer
 
     @classmethod
-    async def start(cls, memory: int, module: str = READER, more: Mapping[str, str] | None = None) -> Worker:
-        """Start a reader, or what else talks as one, with *memory* bytes at most and *more* variables.
+    async def start(cls, memory: int, module: str = READER, extra: Mapping[str, str] | None = None) -> Worker:
+        """Start a process of *module* with at most *memory* bytes and the extra environment variables *extra*.
 
-        Its process comes last: whoever gives up while it starts leaves none behind.
+        The process is started last, so that a cancelled start leaves no process behind.
         """
         ours, theirs = socket.socketpair()
         with theirs:
@@ -56,7 +56,7 @@ class Worker:
                     *line,
                     stdin=asyncio.subprocess.DEVNULL,
                     pass_fds=[theirs.fileno()],
-                    env=environment(more),
+                    env=environment(extra),
                     start_new_session=True,  # Ctrl-C ends this process, which ends its children
                 )
             except BaseException:
@@ -73,21 +73,21 @@ class Worker:
             await self.frame()
             self.snapshot = snapshot
 
-    async def ask(self, question: QueryRequest) -> None:
+    async def ask(self, request: QueryRequest) -> None:
         """Send a query; read the answer by ``frame``."""
-        await self._send(Kind.ASK, question.pack())
+        await self._send(Kind.ASK, request.pack())
 
     async def write(self, update: Update) -> None:
         """Send an update to a sandbox worker; read its result by ``frame``."""
         await self._send(Kind.WRITE, update.pack())
 
     async def frame(self) -> tuple[Kind, bytes]:
-        """Return the next frame of the answer; raise the error that it tells, or that the reader's end means."""
+        """Return the next frame of the response. Raises the error that the worker reports or that its exit code means."""
         try:
-            kind, length = read_header(await self._stream.readexactly(TOP))
+            kind, length = read_header(await self._stream.readexactly(HEADER_SIZE))
             payload = await self._stream.readexactly(length) if length else b""
         except (asyncio.IncompleteReadError, ConnectionError) as error:
-            raise await self._ending() from error
+            raise await self._exit_error() from error
         if kind is Kind.FAULT:
             raise parse_fault(payload)
         return kind, payload
@@ -102,8 +102,8 @@ class Worker:
         self.late = True
         self.kill()
 
-    def spent(self) -> float:
-        """Return the seconds of processor time that it has taken; where the system does not tell, those of the clock."""
+    def cpu_seconds(self) -> float:
+        """Return its CPU time in seconds; on systems without /proc, the time of a monotonic clock."""
         try:
             stat = Path(f"/proc/{self.process.pid}/stat").read_bytes()
         except OSError:
@@ -111,13 +111,13 @@ class Worker:
         user, system = stat.rpartition(b")")[2].split()[11:13]
         return (int(user) + int(system)) / _TICKS
 
-    def step_back(self, nice: int) -> None:
-        """Let the others go first from now on; there is no way back, so it ends with its question."""
+    def lower_priority(self, nice: int) -> None:
+        """Lower its CPU priority. That cannot be undone, so the process is replaced after its query."""
         self.slow = True
         raise_nice(self.process.pid, nice)
 
     async def stop(self) -> None:
-        """Kill the process and wait until it has ended, also when the caller is cancelled meanwhile."""
+        """Kill the process and wait until it has exited, even if the caller is cancelled."""
         self.kill()
         ending = asyncio.ensure_future(self._close())
         try:
@@ -137,19 +137,19 @@ class Worker:
             self._writer.write(pack(kind, payload))
             await self._writer.drain()
         except ConnectionError as error:
-            raise await self._ending() from error
+            raise await self._exit_error() from error
 
-    async def _ending(self) -> PublisherError:
+    async def _exit_error(self) -> PublisherError:
         code = await self.process.wait()
         if self.late:
-            return TimeLimit("the query was stopped at its time limit; narrow it, put it as an export, or take a dump")
+            return TimeLimit("the query was stopped at its time limit; narrow it, run it as an export, or download a dump")
         if code in _OUT_OF_MEMORY:
             return MemoryLimit(_MEMORY)
-        return StoreFailure(f"a reader ended with code {code}")
+        return StoreFailure(f"a query worker exited with code {code}")
 
 
 def parse_fault(payload: bytes) -> PublisherError:
-    """Read a fault frame as the error that it names."""
+    """Return the error that a fault frame describes."""
     error = json.loads(payload)
     if error["reason"] == "QuerySyntaxError":
         return QuerySyntaxError(error["message"], error.get("line"), error.get("column"))
@@ -160,102 +160,102 @@ def parse_fault(payload: bytes) -> PublisherError:
 
 
 class Answer:
-    """An answer that begins: its format's suffix, the engine that answers, and its bytes as they come. Close it in every case.
+    """A streamed query response: the *suffix* of its format, the *engine* that evaluates, and its bytes. It must be closed.
 
-    After the last byte, *rows* is how many it has, None where nobody counted, and *cut* tells where it ended early. *seconds* is what it
-    has cost so far.
+    After the last byte, *rows* is its number of rows, None if unknown, and *truncation* is set if it ended_at early.
     """
 
-    def __init__(self, head: bytes, worker: Worker, ticket: QueryDeadline) -> None:
+    def __init__(self, head: bytes, worker: Worker, deadline: QueryDeadline) -> None:
         self.suffix, _, self.engine = head.decode().partition(" ")
-        self.snapshot = worker.snapshot  # the folder of the snapshot that answers
+        self.snapshot = worker.snapshot  # folder of the snapshot that is queried
         self.rows: int | None = None
-        self.cut: Truncation | None = None
-        self.marked = False  # the cut stands in the bytes too
-        self._worker, self._ticket = worker, ticket
+        self.truncation: Truncation | None = None
+        self.marked = False  # whether the bytes contain a mark of the truncation
+        self._worker, self._deadline = worker, deadline
         self._sent = self._closed = False
 
     @property
     def seconds(self) -> float:
-        """Return how many seconds its evaluation has taken so far; in all, once it is closed."""
-        return self._ticket.seconds
+        """Return the evaluation time in seconds, so far or in total once it is closed."""
+        return self._deadline.seconds
 
     @property
     def client(self) -> str:
-        """Return the client that asked; "" is our own pages."""
-        return self._ticket.client
+        """Return the key of the client that sent the query, "" for internal queries."""
+        return self._deadline.client
 
     async def chunks(self) -> AsyncIterator[bytes]:
-        """Return the bytes in pieces of about 64 KiB; raise LimitError where the answer ends early at a limit."""
+        """Yield the bytes in chunks of about 64 KiB. Raises LimitError if the response ends early at a limit."""
         while not self._closed:
             kind, payload = await self._worker.frame()
             if kind is Kind.END:
                 self.rows = int(payload) if payload else None
-                self.close(whole=True)
-                if self.cut:
-                    raise RowLimit(f"the answer has more than {self.cut.value:.0f} rows; add LIMIT, put it as an export, or take a dump")
-            elif kind is Kind.CUT:
-                self.cut = Truncation.unpack(payload)
+                self.close(completed=True)
+                if self.truncation:
+                    rows = f"{self.truncation.value:.0f}"
+                    raise RowLimit(f"the result has more than {rows} rows; add LIMIT, run it as an export, or download a dump")
+            elif kind is Kind.TRUNCATED:
+                self.truncation = Truncation.unpack(payload)
             else:
                 self._sent = True
                 yield payload
 
     async def marked_chunks(self) -> AsyncIterator[bytes]:
-        """Return the bytes in pieces; an answer that ends early ends with a mark where its format has a place for one.
+        """Yield the bytes in chunks. A truncated response ends with a mark if its format allows one.
 
-        Look at *cut* and *marked* then. Raises LimitError only where not a byte has been given.
+        Then *truncation* and *marked* are set. Raises LimitError only if no byte was sent.
         """
         try:
             async for chunk in self.chunks():
                 yield chunk
         except LimitError as error:
-            self.cut = self.cut or (self._broken_off(error) if self._sent else None)
-            if self.cut is None:
+            self.truncation = self.truncation or (self._truncation_of(error) if self._sent else None)
+            if self.truncation is None:
                 raise
-            mark = closing_bytes(self.suffix, self.cut)
+            mark = closing_bytes(self.suffix, self.truncation)
             self.marked = mark is not None
             if mark:
                 yield mark
 
-    def _broken_off(self, error: LimitError) -> Truncation:
+    def _truncation_of(self, error: LimitError) -> Truncation:
         if isinstance(error, TimeLimit):
-            return Truncation(LimitKind.SECONDS, self._ticket.limit)
+            return Truncation(LimitKind.SECONDS, self._deadline.limit)
         return Truncation(LimitKind.MEMORY, self._worker.memory)
 
-    def close(self, *, whole: bool = False) -> None:
-        """Return the reader back, or end it where the answer was not read to its end."""
+    def close(self, *, completed: bool = False) -> None:
+        """Release the worker; kill it if the response was not read to its end."""
         if not self._closed:
             self._closed = True
-            self._ticket.close(whole)
+            self._deadline.close(completed)
 
 
 @dataclass(slots=True, eq=False)
 class QueryDeadline:
-    """*limit* is the seconds it may take, *now* the clock, *at_end* is called with whether the answer was read to its end.
+    """The time limit of a running query, in seconds, by the clock *now*.
 
-    *aside*: it went on for so long that its place was given to another.
+    *on_close* receives whether the response was read to its end. *outside_slot* is set if its slot was given to another query.
     """
 
     client: str
     limit: float
     now: Callable[[], float]
-    at_end: Callable[[QueryDeadline, bool], None]
+    on_close: Callable[[QueryDeadline, bool], None]
     timers: dict[str, asyncio.TimerHandle] = field(default_factory=dict)
-    aside: bool = False
-    began: float = 0.0
-    ended: float | None = None
+    outside_slot: bool = False
+    started_at: float = 0.0
+    ended_at: float | None = None
 
     def __post_init__(self) -> None:
-        self.began = self.now()
+        self.started_at = self.now()
 
     @property
     def seconds(self) -> float:
-        """Return the seconds since it began."""
-        return (self.now() if self.ended is None else self.ended) - self.began
+        """Return the seconds since the start, up to the end if it has ended_at."""
+        return (self.now() if self.ended_at is None else self.ended_at) - self.started_at
 
-    def close(self, whole: bool) -> None:
+    def close(self, completed: bool) -> None:
         """End the query and cancel its timers."""
-        self.ended = self.now()
+        self.ended_at = self.now()
         for timer in self.timers.values():
             timer.cancel()
-        self.at_end(self, whole)
+        self.on_close(self, completed)

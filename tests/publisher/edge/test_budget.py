@@ -28,13 +28,13 @@ def budget(clock: list[float]) -> RateLimiter:
 
 def test_a_bucket_is_spent_and_fills_again(budget: RateLimiter, clock: list[float]) -> None:
     budget.charge("a", 45)
-    spent = budget.account("a")
+    status = budget.status("a")
     clock[0] += 30
-    later = budget.account("a")
+    later = budget.status("a")
 
-    assert spent is not None
+    assert status is not None
     assert later is not None
-    assert spent.headers() == {"RateLimit-Policy": '"query-seconds";q=60;w=60;qu="seconds"', "RateLimit": '"query-seconds";r=15;t=45'}
+    assert status.headers() == {"RateLimit-Policy": '"query-seconds";q=60;w=60;qu="seconds"', "RateLimit": '"query-seconds";r=15;t=45'}
     assert (later.left, later.full) == (45, 15)
 
 
@@ -55,7 +55,7 @@ def test_our_own_questions_cost_nothing(budget: RateLimiter) -> None:
 
     budget.admit("")
 
-    assert budget.account("") is None
+    assert budget.status("") is None
 
 
 def test_clients_whose_bucket_is_full_are_forgotten(budget: RateLimiter, clock: list[float]) -> None:
@@ -65,7 +65,7 @@ def test_clients_whose_bucket_is_full_are_forgotten(budget: RateLimiter, clock: 
 
     budget.charge("last", 1)
 
-    assert len(budget._spent) == 1
+    assert len(budget._balances) == 1
 
 
 def test_an_address_of_ipv6_stands_for_its_network() -> None:
@@ -143,7 +143,7 @@ async def test_a_query_that_waits_too_long_gets_retry_after() -> None:
     line = AdmissionQueue(1, Limits(wait=0.01))
     await line.enter("a")
 
-    with pytest.raises(StoreBusy, match="ask again"):
+    with pytest.raises(StoreBusy, match="try again"):
         await line.enter("b")
 
     assert line.waiting == 0

@@ -31,7 +31,7 @@ async def unread(served, query: str) -> asyncio.StreamReader:
 
 async def test_a_slow_taker_of_a_large_answer_holds_no_reader(serve) -> None:
     served = await serve(LIMITS, readers=1, connection=Patient)
-    line = served.service._public.line
+    line = served.service._public.queue
 
     slow = [await unread(served, LARGE + str(number)) for number in range(3)]
     answer = await served.ask("ASK { <https://x.org/s1> ?p ?o }")
