@@ -208,7 +208,7 @@ async def test_questions_and_updates_of_one_store_wait_for_each_other(client: ht
 
 async def test_a_store_that_would_grow_too_large_is_as_before(tmp_path: Path) -> None:
     stores = Sandboxes(tmp_path, Limits())
-    store = await stores.make()
+    store = await stores.create()
     await store.write(Update("INSERT DATA { <urn:s> <urn:p> 1, 2 }", "urn:x", 3))
 
     with pytest.raises(RowLimit, match="at most 3 quads"):
@@ -224,12 +224,12 @@ async def test_a_store_that_would_grow_too_large_is_as_before(tmp_path: Path) ->
 async def test_there_are_so_many_stores_and_each_for_an_hour(tmp_path: Path) -> None:
     now = 0.0
     stores = Sandboxes(tmp_path, Limits(), lambda: now)
-    made = [await stores.make() for _ in range(MAX_SANDBOXES)]
+    made = [await stores.create() for _ in range(MAX_SANDBOXES)]
 
     with pytest.raises(ScratchFull):
-        await stores.make()
+        await stores.create()
     now = LIFETIME
-    after = await stores.make()
+    after = await stores.create()
     found = [await stores.find(store.name) for store in (*made, after)]
     await stores.close()
 
@@ -241,7 +241,7 @@ async def test_what_an_earlier_process_left_is_removed(tmp_path: Path) -> None:
     (tmp_path / "scratch" / "left").mkdir(parents=True)
     stores = Sandboxes(tmp_path / "scratch", Limits())
 
-    made = await stores.make()
+    made = await stores.create()
 
     assert [path.name for path in (tmp_path / "scratch").iterdir()] == [made.name]
     await stores.close()
