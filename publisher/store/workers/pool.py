@@ -118,9 +118,9 @@ class Pool:
         return self.snapshot
 
     def _schedule_slot_release(self, worker: Worker, deadline: QueryDeadline) -> None:
-        deadline.timers["slot"] = asyncio.get_running_loop().call_later(self.limits.quick, self._give_slot_away, worker, deadline)
+        deadline.timers["slot"] = asyncio.get_running_loop().call_later(self.limits.quick, self._release_slot_early, worker, deadline)
 
-    def _give_slot_away(self, worker: Worker, deadline: QueryDeadline) -> None:
+    def _release_slot_early(self, worker: Worker, deadline: QueryDeadline) -> None:
         if not self.queue.waiting or len(self._outside_slots) >= self.limits.slow:
             return self._schedule_slot_release(worker, deadline)
         deadline.outside_slot = True
