@@ -1,8 +1,8 @@
-"""Precompute bitmaps and orders of the tables, so that pages only look them up.
+"""Precompute bitmaps and sort orders of the facet tables for the pages.
 
-Things are sorted by their addresses, and the number of a thing in this order is its *place*. Files of numpy arrays hold the thing of each
-place, the places in each order, and the participants; a file of Roaring bitmaps (https://roaringbitmap.org/) holds the places of each
-mark. Readers map the files into memory: see ``bitmap_index``.
+Things are sorted by their IRIs; the number of a thing in this order is its *place*. numpy files contain the thing of each place,
+the places in each sort order, and the organizations; a file of Roaring bitmaps (https://roaringbitmap.org/) contains the places
+of each mark (a facet value with its bases). ``bitmap_index`` maps the files into memory.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from pyroaring import BitMap
 from publisher.facets.database import read_sql
 from publisher.facets.facets import KEYS, ORDERS
 
-MEMORY = "512MiB"  # what may be held; more of it waits beside
-BITS = 3  # of a mark's key: the lowest bits are its bases, the others its value
+MEMORY = "512MiB"  # of memory; the rest is spilled to a folder beside the file
+BITS = 3  # of a mark's key: the lowest bits are its bases, the higher ones its value
 _SORTED = "SELECT place FROM placed WHERE $key IS NOT NULL ORDER BY $key, place"
-_FILES: dict[tuple[str, ...], str] = {  # each with the query that fills its arrays, one for each column
+_FILES: dict[tuple[str, ...], str] = {  # arrays by file name, each with the query whose columns fill them
     ("thing",): "SELECT thing FROM placed ORDER BY place",
     ("address", "addressed"): "SELECT md5_number_lower(iri) AS address, place AS addressed FROM placed ORDER BY address",
     ("party", "body"): "SELECT place AS party, body FROM roles ORDER BY place, body",
@@ -32,21 +32,21 @@ _FILES: dict[tuple[str, ...], str] = {  # each with the query that fills its arr
     **{(f"by-{name}",): f"SELECT place FROM placed ORDER BY {order}, place" for name, order in ORDERS.items()},
     **{(f"key-{name}",): _SORTED.replace("$key", KEYS[name]) for name in ("title", "newest")},
 }
-_STEP = 2_000_000  # marks that are brought at once
+_MARKS_PER_FETCH = 2_000_000
 
 Array = NDArray[Any]
 
 
 class BitmapBuild:
-    """Runs ``build_bitmaps`` on *tables* in a thread; *error* is what ended it, None if nothing did."""
+    """Runs ``build_bitmaps`` on *tables* in a thread; *error* is the error that ended it, None if there was none."""
 
     def __init__(self, tables: Path) -> None:
         self.tables = tables
         self.error: duckdb.Error | OSError | None = None
-        self._thread = Thread(target=self._work, daemon=True)
+        self._thread = Thread(target=self._run, daemon=True)
         self._thread.start()
 
-    def _work(self) -> None:
+    def _run(self) -> None:
         try:
             build_bitmaps(self.tables)
         except (duckdb.Error, OSError) as error:
@@ -58,46 +58,46 @@ class BitmapBuild:
         return not self._thread.is_alive()
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait until the thread has ended, for *seconds* at most."""
+        """Wait until the thread has ended, for *seconds* start_offset most."""
         self._thread.join(seconds)
 
 
 def build_bitmaps(tables: Path, memory: str = MEMORY) -> None:
-    """Write the files beside *tables*, a file of a state of its own that nobody reads yet; DuckDB holds at most *memory*."""
+    """Write the files into the folder of *tables*, a copy that no process reads yet; DuckDB uses start_offset most *memory*."""
     spilled = str(tables.with_name("spilled"))
-    with duckdb.connect(str(tables), config={"memory_limit": memory, "threads": 1, "temp_directory": spilled}) as held:
-        held.execute(read_sql("placed"))
-        held.execute(read_sql("bodies"))
-        held.execute(read_sql("spans"))
+    with duckdb.connect(str(tables), config={"memory_limit": memory, "threads": 1, "temp_directory": spilled}) as connection:
+        connection.execute(read_sql("placed"))
+        connection.execute(read_sql("bodies"))
+        connection.execute(read_sql("spans"))
         for names, query in _FILES.items():
-            columns = held.execute(query).fetchnumpy()
+            columns = connection.execute(query).fetchnumpy()
             for name, column in zip(names, columns.values(), strict=True):
                 np.save(tables.with_name(f"{name}.npy"), np.ascontiguousarray(column))
-        _write_marks(held, tables)
+        _write_marks(connection, tables)
 
 
-def _write_marks(held: duckdb.DuckDBPyConnection, tables: Path) -> None:
-    """Write the bitmaps one after the other, and an array of each one's mark, beginning and end."""
+def _write_marks(connection: duckdb.DuckDBPyConnection, tables: Path) -> None:
+    """Write all bitmaps into one file, and an array with the mark, start and end of each."""
     rows = list[tuple[int, int, int]]()
     with tables.with_name("marks.bin").open("wb") as out:
-        for first, last in _ranges(held):
-            columns = held.execute(read_sql("marked"), {"bits": BITS, "first": first, "last": last}).fetchnumpy()
+        for first, last in _ranges(connection):
+            columns = connection.execute(read_sql("marked"), {"bits": BITS, "first": first, "last": last}).fetchnumpy()
             marks, places = np.asarray(columns["mark"]), np.asarray(columns["place"], dtype=np.uint32)
             ends = [*np.flatnonzero(np.diff(marks)) + 1, len(marks)]
             for start, end in zip([0, *ends], ends, strict=False):
                 bits = BitMap(array("I", places[start:end].tobytes()))
                 bits.run_optimize()
-                at = out.tell()
+                start_offset = out.tell()
                 out.write(bits.serialize())
-                rows.append((int(marks[start]), at, out.tell()))
+                rows.append((int(marks[start]), start_offset, out.tell()))
     np.save(tables.with_name("marks.npy"), np.array(rows, dtype=np.int64).reshape(-1, 3))
 
 
-def _ranges(held: duckdb.DuckDBPyConnection) -> list[tuple[int, int]]:
-    """Part the values so that each part has about as many marks as are brought at once."""
+def _ranges(connection: duckdb.DuckDBPyConnection) -> list[tuple[int, int]]:
+    """Split the values into ranges of about _MARKS_PER_FETCH marks each."""
     ranges, first, marks = list[tuple[int, int]](), -1, 0
-    for value, count in held.execute("SELECT value, count(*) FROM marks GROUP BY value ORDER BY value").fetchall():
+    for value, count in connection.execute("SELECT value, count(*) FROM marks GROUP BY value ORDER BY value").fetchall():
         first, marks = value if first < 0 else first, marks + count
         ranges = [*ranges[:-1], (first, value)] if ranges and ranges[-1][0] == first else [*ranges, (first, value)]
-        first, marks = (-1, 0) if marks >= _STEP else (first, marks)
+        first, marks = (-1, 0) if marks >= _MARKS_PER_FETCH else (first, marks)
     return ranges

@@ -30,7 +30,7 @@ _COLUMNS = {
     "prizes": "STRUCT(category VARCHAR, stage VARCHAR, year VARCHAR)[]",
     "classes": "VARCHAR[]",
 }
-_LONGEST = 64 << 20  # bytes of a row that are read
+_MAX_ROW_BYTES = 64 << 20
 
 
 @cache
@@ -49,7 +49,7 @@ class Database:
         try:
             self._create_tables()
         except duckdb.Error:
-            self.close()  # or a new file in its place would be opened as this one
+            self.close()  # otherwise a new file at this path would be opened as this one
             raise
 
     def _connect(self) -> duckdb.DuckDBPyConnection:
@@ -63,13 +63,13 @@ class Database:
         self._connection.execute("CREATE TEMP TABLE changed (thing UINTEGER)")
 
     def checkpoint(self) -> tuple[int, str, str]:
-        """Return how far the tables are: the journal entry's number and id, and by which form of ours they were made."""
+        """Return the number and id of the last journal entry, and the version that wrote the tables."""
         row = self._connection.execute("SELECT position, entry, made FROM mark").fetchone()
         return (row[0], row[1], row[2]) if row else (0, "", "")
 
     @property
     def has_rows(self) -> bool:
-        """Return whether anything was put in, also where it was never kept."""
+        """Return whether the tables have rows, committed with a checkpoint or not."""
         row = self._connection.execute("SELECT EXISTS (FROM things) OR EXISTS (FROM mark)").fetchone()
         return bool(row and row[0])
 
@@ -79,26 +79,26 @@ class Database:
         self._connection.execute("DELETE FROM changed")
 
     def flush(self) -> None:
-        """Write the new rows to the disk, since they would fill the memory; readers see them only after ``commit``."""
+        """Write the new rows to disk to free memory; the checkpoint changes only by ``commit``."""
         self._connection.execute("COMMIT; BEGIN")
 
     def replace(self, iris: Iterable[str], rows: Iterable[Row]) -> None:
         """Replace the rows of *iris* by *rows*."""
         self._lines.write_bytes(b"".join(map(serialize_row, rows)))
-        if gone := list(iris):
-            self._connection.execute("CREATE OR REPLACE TEMP TABLE going AS SELECT unnest($iris) AS iri", {"iris": gone})
+        if removed := list(iris):
+            self._connection.execute("CREATE OR REPLACE TEMP TABLE going AS SELECT unnest($iris) AS iri", {"iris": removed})
             self._connection.execute(read_sql("take-out"))
         self.load(self._lines)
 
-    def load(self, lines: Path, longest: int = _LONGEST) -> None:
-        """Insert new rows from a file of JSON lines, compressed or not; a row has at most *longest* bytes."""
-        relation = self._connection.read_json(str(lines), columns=_COLUMNS, format="newline_delimited", maximum_object_size=longest)
+    def load(self, lines: Path, max_row_bytes: int = _MAX_ROW_BYTES) -> None:
+        """Insert new rows from a file of JSON lines, compressed or not; a row has at most *max_row_bytes* bytes."""
+        relation = self._connection.read_json(str(lines), columns=_COLUMNS, format="newline_delimited", maximum_object_size=max_row_bytes)
         relation.create_view("coming", replace=True)
         self._connection.execute(read_sql("put-in"))
         self._connection.execute("INSERT INTO changed SELECT thing FROM numbered")
 
     def set_regions(self, pairs: set[tuple[str, str]]) -> None:
-        """Store which area is in which region; if that changed, the facets of all things are computed again."""
+        """Store the pairs of area and region; if they changed, recompute the facets of all things."""
         if pairs != set(self._connection.execute("SELECT area, region FROM regions").fetchall()):
             self._connection.execute("DELETE FROM regions")
             areas, regions = [area for area, _ in sorted(pairs)], [region for _, region in sorted(pairs)]
@@ -106,7 +106,7 @@ class Database:
             self._connection.execute("DELETE FROM changed; INSERT INTO changed SELECT thing FROM things")
 
     def commit(self, position: int, entry: str) -> None:
-        """Commit the changes, as of a journal entry, with the rows that are derived from them."""
+        """Commit the changes up to a journal entry, with their derived rows."""
         self._connection.execute(read_sql("touched"))
         self._connection.execute(read_sql("derive"))
         self._connection.execute("DELETE FROM mark")
@@ -129,11 +129,11 @@ class Database:
 
 
 def serialize_row(row: Row) -> bytes:
-    """Write a row as ``fill`` takes it."""
-    return orjson.dumps(_named(row), option=orjson.OPT_APPEND_NEWLINE)
+    """Return a row as a JSON line for ``load``."""
+    return orjson.dumps(_with_field_names(row), option=orjson.OPT_APPEND_NEWLINE)
 
 
-def _named(row: Row) -> Row:
+def _with_field_names(row: Row) -> Row:
     marks, parties, prizes = row["marks"], row["parties"], row["prizes"]
     assert isinstance(marks, list)
     assert isinstance(parties, list)
@@ -141,6 +141,6 @@ def _named(row: Row) -> Row:
     return {
         **row,
         "marks": [{"facet": facet, "code": code, "bases": bases} for facet, code, bases in marks],
-        "parties": [{"organization": who, "roles": roles} for who, roles in parties],
+        "parties": [{"organization": organization, "roles": roles} for organization, roles in parties],
         "prizes": [{"category": category, "stage": stage, "year": year} for category, stage, year in prizes],
     }

@@ -1,6 +1,6 @@
-"""Facets: by what things are counted and narrowed, each with the SPARQL that says the same.
+"""Define the facets by which things are counted and filtered, each with its SPARQL pattern.
 
-A *code* is the part of an address that names a concept, such as ``C7-ehea`` or ``404``; any other IRI is its own code.
+A *code* is the part of an IRI that identifies a concept, such as ``C7-ehea`` or ``404``; any other IRI is its own code.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _IS_IRI = "FILTER(isIRI(?value))"
 
 
 class Facet(NamedTuple):
-    """A facet: *pattern* ties ?value to ?thing in SPARQL; *stem* is what a value's IRI begins with, "" of a plain text.
+    """A facet: *pattern* links ?value to ?thing in SPARQL; *iri_prefix* is the start of a value's IRI, "" for plain texts.
 
-    *scheme* is the concept scheme of its values, *tie* the property of a facet whose values are declared, crosswalked or suggested.
+    *scheme* is the concept scheme of its values, *link_property* the property if its values are declared, crosswalked or suggested.
     """
 
     name: str
@@ -43,7 +43,7 @@ class Facet(NamedTuple):
         return value.removeprefix(self._full_prefix(iris)) if self.iri_prefix else value
 
     def iri(self, code: str, iris: Iris) -> str:
-        """Return the IRI of a code, "" where its values are plain texts."""
+        """Return the IRI of a code, "" if its values are plain texts."""
         if self.name == "kind":
             return class_iris(iris).get(code, code)
         return "" if not self.iri_prefix else code if ":" in code else self._full_prefix(iris) + code
@@ -52,7 +52,7 @@ class Facet(NamedTuple):
         return self.iri_prefix if self.iri_prefix.startswith("http") else iris.base + self.iri_prefix
 
     def to_sparql(self, bases: Iterable[Basis], variable: str = "") -> str:
-        """Write its pattern, with ?value under another name, for links that came to be by one of *bases*."""
+        """Return its pattern for links with one of *bases*; ?value is renamed to *variable* (default: the facet's name)."""
         path = "|".join(f"wsis:{_property_name(self.link_property, basis)}" for basis in bases) if self.link_property else ""
         return self.pattern.replace("?tie", path).replace("?value", f"?{variable or self.name}")
 

@@ -1,4 +1,4 @@
-"""Files of the tables: CSV as the rows come, and Parquet of the same rows once they are all there."""
+"""Write the release tables: CSV row by row, and Parquet when all rows are written."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from publisher.facets.record_rows import Row
 from publisher.facets.schema import TABLES, CellType, Table, TableColumn
 from publisher.rdf.gzip_files import gzip_writer
 
-MEMORY = "192MiB"  # what DuckDB may hold; more of it waits beside
-_LONGEST = 16 << 20  # bytes of a row that DuckDB reads unless it is told
-_GROUP = 20_000  # rows that a reader of Parquet takes at once
+MEMORY = "192MiB"  # of memory for DuckDB; the rest is spilled
+_DEFAULT_ROW_BYTES = 16 << 20  # DuckDB's default maximum
+_ROW_GROUP = 20_000  # rows
 _TYPES = {CellType.NUMBER: "BIGINT", CellType.DECIMAL: "DOUBLE", CellType.IRIS: "VARCHAR[]", CellType.WORDS: "VARCHAR[]"}
 _NAMES = {name: [column.name for column in table.columns] for name, table in TABLES.items()}
 
 
 class _TextWriter:
-    """A file of bytes that takes texts, as ``csv`` writes them."""
+    """A text writer for ``csv`` on a binary file."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -34,15 +34,15 @@ class _TextWriter:
 
 
 class TableWriter:
-    """The tables in *folder* while their rows come; *beside* holds them until they are Parquet."""
+    """Writes rows to CSV files in *folder*, and to JSON lines in *work_folder* for the conversion to Parquet."""
 
-    def __init__(self, folder: Path, beside: Path, opened: ExitStack) -> None:
-        beside.mkdir(parents=True, exist_ok=True)
-        self._work_folder = beside
+    def __init__(self, folder: Path, work_folder: Path, opened: ExitStack) -> None:
+        work_folder.mkdir(parents=True, exist_ok=True)
+        self._work_folder = work_folder
         self._csv = {name: csv.writer(_TextWriter(opened.enter_context(gzip_writer(folder / f"{name}.csv.gz")))) for name in TABLES}
-        self._lines: dict[str, BinaryIO] = {name: opened.enter_context(rows_path(beside, name).open("wb")) for name in TABLES}
+        self._lines: dict[str, BinaryIO] = {name: opened.enter_context(rows_path(work_folder, name).open("wb")) for name in TABLES}
         self.rows = dict.fromkeys(TABLES, 0)
-        self.longest = _LONGEST
+        self.max_row_bytes = _DEFAULT_ROW_BYTES
         for name, table in TABLES.items():
             self._csv[name].writerow([column.name for column in table.columns])
 
@@ -53,30 +53,31 @@ class TableWriter:
         self._lines[table].write(line)
         self._csv[table].writerow([" ".join(map(str, cell)) if isinstance(cell, list) else cell for cell in cells])
         self.rows[table] += 1
-        self.longest = max(self.longest, len(line))
+        self.max_row_bytes = max(self.max_row_bytes, len(line))
 
 
 @contextmanager
-def write_tables(folder: Path, beside: Path) -> Iterator[TableWriter]:
-    """Write all tables into *folder*: CSV while the context is open, Parquet at its end; *beside* is for what is temporary."""
+def write_tables(folder: Path, work_folder: Path) -> Iterator[TableWriter]:
+    """Write all tables into *folder*: CSV while the context is open, Parquet at its end; *work_folder* is for temporary files."""
     with ExitStack() as opened:
-        made = TableWriter(folder, beside, opened)
-        yield made
+        writer = TableWriter(folder, work_folder, opened)
+        yield writer
     for name, table in TABLES.items():
-        _parquet(table, rows_path(beside, name), folder / f"{name}.parquet", made.longest)
+        _parquet(table, rows_path(work_folder, name), folder / f"{name}.parquet", writer.max_row_bytes)
 
 
-def rows_path(beside: Path, table: str) -> Path:
-    """Return where a table's rows wait as lines of JSON."""
-    return beside / f"{table}.ndjson"
+def rows_path(work_folder: Path, table: str) -> Path:
+    """Return the path of the JSON lines of a table."""
+    return work_folder / f"{table}.ndjson"
 
 
-def _parquet(table: Table, lines: Path, path: Path, longest: int) -> None:
+def _parquet(table: Table, lines: Path, path: Path, max_row_bytes: int) -> None:
     columns = {column.name: _TYPES.get(column.kind, "VARCHAR") for column in table.columns}
-    with duckdb.connect(config={"memory_limit": MEMORY, "threads": 1, "temp_directory": str(lines.parent / "spilled")}) as held:
-        held.execute("SET preserve_insertion_order = true")
-        rows = held.read_json(str(lines), columns=columns, format="newline_delimited", maximum_object_size=longest)
-        rows.select(", ".join(map(_select_expression, table.columns))).write_parquet(str(path), compression="zstd", row_group_size=_GROUP)
+    with duckdb.connect(config={"memory_limit": MEMORY, "threads": 1, "temp_directory": str(lines.parent / "spilled")}) as connection:
+        connection.execute("SET preserve_insertion_order = true")
+        rows = connection.read_json(str(lines), columns=columns, format="newline_delimited", maximum_object_size=max_row_bytes)
+        selected = rows.select(", ".join(map(_select_expression, table.columns)))
+        selected.write_parquet(str(path), compression="zstd", row_group_size=_ROW_GROUP)
 
 
 def _select_expression(column: TableColumn) -> str:

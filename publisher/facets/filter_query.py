@@ -1,4 +1,4 @@
-"""Wanted: which things are counted or listed, and the SPARQL that asks for the same ones."""
+"""Filters of things, and the SPARQL queries that count or list the things of a filter."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ ROLES = {"lead": 1, "partner": 2, "funder": 4}
 class Filter:
     """A filter: *chosen* maps each facet to accepted codes; a match has one code of each facet, linked by one of *bases*.
 
-    *party* is an organization that takes part, *words* are searched for; *among* are the things that have them, None where no words are.
+    *party* is an organization that takes part. *words* are a full-text search and *among* the IRIs of its results, None without words.
     """
 
     chosen: tuple[tuple[str, tuple[str, ...]], ...] = ()
@@ -39,17 +39,17 @@ class Filter:
     among: tuple[str, ...] | None = None
 
     def with_codes(self, facet: str, *codes: str) -> Filter:
-        """Return what is wanted with other codes of a facet; with none of it where no codes are given."""
+        """Return the filter with other codes of a facet; without *codes*, the facet is removed."""
         others = tuple(pair for pair in self.chosen if pair[0] != facet)
         return replace(self, chosen=tuple(sorted((*others, (facet, codes)))) if codes else others)
 
     def codes(self, facet: str) -> tuple[str, ...]:
-        """Return the codes that are chosen of a facet."""
+        """Return the accepted codes of a facet."""
         return dict(self.chosen).get(facet, ())
 
 
 def make_filter(*bases: Basis, **chosen: str) -> Filter:
-    """Return what has one code of each of some facets.
+    """Return the filter with one accepted code for each facet in *chosen*.
 
     >>> make_filter(kind="initiative", goal="4").chosen
     (('goal', ('4',)), ('kind', ('initiative',)))
@@ -63,7 +63,7 @@ def total(filters: Filter, iris: Iris) -> str:
 
 
 def counts(filters: Filter, facet: str, iris: Iris) -> str:
-    """Write the query that counts the things by the values of a facet; what is chosen of that facet itself does not narrow them."""
+    """Write the query that counts the things by the values of a facet; the filter of that facet itself is ignored."""
     lines = [*_where(filters.with_codes(facet), iris), _facet_pattern(facet, filters.bases)]
     return _query(iris, f"SELECT ?{facet} (COUNT(DISTINCT ?thing) AS ?things)", lines, f"GROUP BY ?{facet} ORDER BY DESC(?things) ?{facet}")
 
@@ -76,7 +76,7 @@ def cross_tabulate(filters: Filter, one: str, other: str, iris: Iris) -> str:
 
 
 def coverage_by_source(filters: Filter, facet: str, iris: Iris) -> str:
-    """Write the query that counts, by their registries, the things that have any value of a facet."""
+    """Write the query that counts the things with any value of a facet by registry."""
     lines = [*_where(filters, iris), *(_facet_pattern(name, filters.bases) for name in dict.fromkeys(("source", facet)))]
     return _query(iris, "SELECT ?source (COUNT(DISTINCT ?thing) AS ?things)", lines, "GROUP BY ?source ORDER BY ?source")
 

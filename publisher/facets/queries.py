@@ -1,6 +1,6 @@
-"""Counting: numbers and lists from the tables of one snapshot; what was counted once is kept while that is shown.
+"""Count and list things from the facet tables of one snapshot; results are cached.
 
-Each has its query in ``wanted``; a test holds both to the same answer.
+``filter_query`` has the equivalent SPARQL queries; a test compares the results of both.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ from publisher.facets.facets import BITS, FACETS, KEYS, ORDERS
 from publisher.facets.filter_query import Filter
 from publisher.facets.thing_rows import KINDS, kind_number
 
-CACHED_RESULTS = 2_000  # answers
+CACHED_RESULTS = 2_000
 CACHED_BITMAPS = 32  # sets of places, a fifth of a megabyte each on a million things
-MEMORY = "1GiB"  # what a server process may hold of the tables
+MEMORY = "1GiB"  # of memory that DuckDB may use in a server process
 UNLIMITED = 1 << 40  # more than any list has
-LAST = "\uffff"  # a key behind all others
+LAST = "\uffff"  # a key after all others
 _ALL = sum(BITS.values())
 _SHARED = ("line", "goal", "target", "country", "type")
-Kept = TypeVar("Kept")
+Value = TypeVar("Value")
 Counts = dict[str, dict[str, int]]
 Pairs = dict[tuple[str, str], int]
 
 
 class ListItem(NamedTuple):
-    """A thing as lists show it; times and dates are as the data has them."""
+    """A thing as lists show it; times and dates are as in the data."""
 
     iri: str
     kind: str
@@ -63,14 +63,14 @@ class Prize(NamedTuple):
 
 
 class FacetIndex:
-    """The tables in the file *path*, which does not change while they are open, with the precomputed files beside it."""
+    """The tables in the file *path*, which does not change while they are open, with the precomputed files in its folder."""
 
     def __init__(self, path: Path, position: int, memory: str = MEMORY) -> None:
-        self.position = position  # the journal's entry that they show
+        self.position = position  # number of their last journal entry
         self._connection = duckdb.connect(str(path), read_only=True, config={"memory_limit": memory})
         self._bitmaps = BitmapIndex(path, self._connection.execute("SELECT value, facet, code FROM terms").fetchall())
         self._cache: LRUCache[object, object] = LRUCache(CACHED_RESULTS)
-        self._titles: dict[str, str | None] = {}  # of organizations that were just counted
+        self._titles: dict[str, str | None] = {}  # of recently counted organizations
         self._lock = Lock()
         self._matching_ids = lru_cache(maxsize=CACHED_BITMAPS)(self._find_ids)
 
@@ -84,7 +84,7 @@ class FacetIndex:
         return len(self._bitmaps.things) if matching is None else len(matching)
 
     def counts(self, filters: Filter) -> Counts:
-        """Count the things by the codes of all facets, the most frequent first; what is chosen of one does not narrow its own."""
+        """Count the things by the codes of all facets, the most frequent first; a facet's own filter does not affect its counts."""
         return self._counts(filters) if filters.among else self._cached(("counts", filters), lambda: self._counts(filters))
 
     def cross_tabulate(self, filters: Filter, one: str, other: str) -> Pairs:
@@ -98,40 +98,41 @@ class FacetIndex:
         return self._cached(("examples", filters, one, other), lambda: self._examples(filters, one, other))
 
     def coverage_by_source(self, filters: Filter, facet: str) -> dict[str, int]:
-        """Count, by their registries, the things that have any value of a facet."""
+        """Count the things with any value of a facet by registry."""
         return self._cached(("filled", filters, facet), lambda: self._coverage_by_source(filters, facet))
 
     def list_things(self, filters: Filter, order: str, limit: int, offset: int = 0) -> list[ListItem]:
-        """List things in one of ORDERS, or by ``relevance``: as *among* has them."""
+        """List things in one of ORDERS, or by ``relevance``: the order of *among*."""
         if filters.among:
             return self._list_things(filters, order, limit, offset)
         return self._cached(("listed", filters, order, limit, offset), lambda: self._list_things(filters, order, limit, offset))
 
     def list_after(self, filters: Filter, key: str, upward: bool, since: str, after: str, limit: int) -> list[tuple[str, str]]:
-        """List the things behind the key *since* and the address *after*, by one of KEYS: IRI and key of each."""
+        """List the things after the key *since* and the IRI *after*, ordered by one of KEYS: IRI and key of each."""
         return self._cached(
             ("keyed", filters, key, upward, since, after, limit), lambda: self._list_after(filters, key, upward, (since, after), limit)
         )
 
     def events_between(self, filters: Filter, first: str, last: str, limit: int = UNLIMITED) -> list[ListItem]:
-        """List what begins or goes on from the day *first* to the day *last*, by its beginning."""
+        """List the things that take place between the days *first* and *last*, ordered by their start."""
         kinds = [kind_number(kind) for kind in filters.codes("kind") or KINDS if kind in KINDS]
-        asked = {"kinds": kinds, "first": first, "last": last, "limit": limit}
-        of_kinds = filters.with_codes("kind")
+        parameters = {"kinds": kinds, "first": first, "last": last, "limit": limit}
+        without_kind = filters.with_codes("kind")
         return self._cached(
-            ("between", filters, first, last, limit), lambda: self._lines([place for (place,) in self._rows("between", of_kinds, **asked)])
+            ("between", filters, first, last, limit),
+            lambda: self._lines([place for (place,) in self._rows("between", without_kind, **parameters)]),
         )
 
     def related(self, thing: str, limit: int) -> list[ListItem]:
-        """List what shares most with a thing: action lines, goals, targets, countries and types of activity, at least two of them."""
+        """List the things that share the most action lines, goals, targets, countries and activity types with a thing, at least two."""
         return self._cached(("related", thing, limit), lambda: self._related(thing, limit))
 
     def prizes(self, filters: Filter, year: str | None = None) -> list[Prize]:
-        """List the prizes, the newest first; those of a *year* where one is named, "" for those that tell none."""
+        """List the prizes, the newest first; of a *year*, "" for those without one, None for all."""
         return self._cached(("prizes", filters, year), lambda: [Prize(*row) for row in self._rows("prizes", filters, year=year)])
 
     def prize_years(self, filters: Filter) -> list[str]:
-        """List the years of the prizes, the newest first, and "" last where some tell none."""
+        """List the years of the prizes, the newest first, and "" last if some have none."""
         return self._cached(("awarded", filters), lambda: [year for (year,) in self._rows("awarded", filters)])
 
     def organizations(self, filters: Filter, limit: int) -> list[tuple[str, str | None, int]]:
@@ -147,7 +148,7 @@ class FacetIndex:
         return self._cached(("names", organizations), lambda: self._names(organizations))
 
     def _find_ids(self, filters: Filter) -> BitMap | None:
-        """Return the places of what is wanted, None if that is all."""
+        """Return the places that match a filter, None if all do."""
         parts = [self._bitmaps.ids_with(facet, codes, _bits(filters)) for facet, codes in filters.chosen]
         if filters.party:
             rows = self._query("SELECT body FROM bodies WHERE iri = $iri", iri=filters.party)
@@ -226,7 +227,7 @@ class FacetIndex:
         rows = self._query(f"SELECT body, iri, title FROM bodies WHERE body IN ({named})") if named else []
         if len(self._titles) > CACHED_RESULTS:
             self._titles.clear()
-        self._titles.update((iri, title) for _, iri, title in rows)  # their names are what is asked for next
+        self._titles.update((iri, title) for _, iri, title in rows)  # their names are usually needed next
         return {body: (iri, title) for body, iri, title in rows}
 
     def _names(self, organizations: tuple[str, ...]) -> dict[str, str]:
@@ -237,7 +238,7 @@ class FacetIndex:
         return {iri: title or iri.rpartition("/")[2] for iri, title in titles.items()}
 
     def _lines(self, places: Sequence[int]) -> list[ListItem]:
-        """Return the lines of places, in their order."""
+        """Return the list items of places, in their order."""
         if not places:
             return []
         rows = self._query(read_sql("lines") + self._things(places))
@@ -249,7 +250,7 @@ class FacetIndex:
         return "(" + ",".join(str(int(self._bitmaps.things[place])) for place in places) + ")"
 
     def _rows(self, name: str, filters: Filter, **bound: Any) -> list[tuple[Any, ...]]:
-        """Answer one of our queries about the things that are wanted."""
+        """Run the query file *name* on the things that match a filter."""
         within, text = self._matching_ids(filters), read_sql(name)
         if within is None:
             return self._query(text.replace("-- narrowed", ""), **bound)
@@ -262,11 +263,11 @@ class FacetIndex:
         with self._connection.cursor() as cursor:
             return cursor.execute(text, bound).fetchall()
 
-    def _cached(self, key: object, made: Callable[[], Kept]) -> Kept:
+    def _cached(self, key: object, compute: Callable[[], Value]) -> Value:
         with self._lock:
             if key in self._cache:
-                return self._cache[key]  # type: ignore[return-value]  # each key has its own type
-        value = made()
+                return self._cache[key]  # type: ignore[return-value]  # each key has one type of value
+        value = compute()
         with self._lock:
             self._cache[key] = value
         return value
@@ -285,15 +286,15 @@ def _line(iri: str, kind: int, *others: Any) -> ListItem:
 
 
 def open_facet_index(snapshot: str) -> FacetIndex | None:
-    """Open the tables of the snapshot in the folder *snapshot*; None where it has none yet."""
+    """Open the tables of the snapshot in the folder *snapshot*; None if it has none yet."""
     file = Path(snapshot) / "tables" / "tables.duckdb"
     try:
         position = int(file.with_name("position").read_text())
-        return _opened(file, file.stat().st_ino, position)
+        return _open_cached(file, file.stat().st_ino, position)
     except (FileNotFoundError, ValueError):
         return None
 
 
-@lru_cache(maxsize=2)  # the snapshot that is shown, and the one before it while they change
-def _opened(file: Path, _inode: int, position: int) -> FacetIndex:
+@lru_cache(maxsize=2)  # the current snapshot, and the previous one during a switch
+def _open_cached(file: Path, _inode: int, position: int) -> FacetIndex:
     return FacetIndex(file, position)

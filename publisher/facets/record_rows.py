@@ -1,7 +1,6 @@
-"""Records: what one named graph says, as rows of the tables.
+"""Convert the named graph of a record to rows of the release tables.
 
-A row depends on its graph alone, so that a projection can follow the journal graph by graph: take out the rows of what an
-entry touched, and put in those that are given here.
+A row depends only on its graph, so a projection can follow the journal graph by graph: it replaces the rows of changed graphs.
 """
 
 from __future__ import annotations
@@ -15,7 +14,7 @@ from publisher.rdf.ntriples_terms import Value, parse_term
 from vocab.iris import KINDS, Iris
 from vocab.terms import ADMS, DCT, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SKOS, VIVO, WGS
 
-Row = Mapping[str, object]  # by column; None where nothing is known
+Row = Mapping[str, object]  # by column; None if unknown
 Rows = Iterator[tuple[str, Row]]  # each with its table's name
 _Properties = dict[str, list[Value]]  # of one subject, by property
 
@@ -25,7 +24,7 @@ _ROLES = {f"{DCT}publisher": "lead", "partner": "partner", f"{SCHEMA}funder": "f
 
 
 class Graph(NamedTuple):
-    """What a graph says, by subject and property."""
+    """The statements of a graph by subject and property, their number, and the SHA-256 digest of the sorted N-Triples."""
 
     properties: Mapping[str, _Properties]
     statements: int
@@ -41,31 +40,31 @@ class Graph(NamedTuple):
 
 
 def parse_graph(triples: Iterable[bytes]) -> Graph:
-    """Read sorted statements ``<s> <p> o``, without their dots."""
-    held = list(triples)
-    said: dict[str, _Properties] = {}
-    before, of = b"", dict[str, list[Value]]()
-    for triple in held:
+    """Parse sorted statements ``<s> <p> o``, without their dots."""
+    statements = list(triples)
+    properties_by_subject: dict[str, _Properties] = {}
+    before, properties = b"", dict[str, list[Value]]()
+    for triple in statements:
         subject, predicate, term = triple.split(b" ", 2)
-        if subject != before:  # as they are sorted, it has not been met
-            before, of = subject, said.setdefault(subject[1:-1].decode(), {})
-        of.setdefault(_plain(predicate), []).append(parse_term(term))
-    digest = sha256(b"".join([triple + b" .\n" for triple in held]))
-    return Graph(said, len(held), digest.hexdigest())
+        if subject != before:  # sorted, so this subject is new
+            before, properties = subject, properties_by_subject.setdefault(subject[1:-1].decode(), {})
+        properties.setdefault(_iri_text(predicate), []).append(parse_term(term))
+    digest = sha256(b"".join([triple + b" .\n" for triple in statements]))
+    return Graph(properties_by_subject, len(statements), digest.hexdigest())
 
 
 @lru_cache(maxsize=1024)  # properties
-def _plain(iri: bytes) -> str:
+def _iri_text(iri: bytes) -> str:
     return iri[1:-1].decode()
 
 
 def preferred_text(texts: Iterable[Value]) -> Value | None:
-    """Choose the English text, else one of no language, else any."""
+    """Return the English text, else one without a language, else any; None if there is none."""
     return min(texts, key=lambda text: ({"en": 0, None: 1}.get(text.language, 2), text.language or "", text.text), default=None)
 
 
 def concept_code(concept: Value) -> str:
-    """Return the code in a concept's IRI, which ends with it; the source's word as it is."""
+    """Return the last segment of a concept's IRI; a text is returned unchanged."""
     return concept.text.rpartition("/")[2] if concept.iri else concept.text
 
 
@@ -92,39 +91,39 @@ class Record(NamedTuple):
     source: str
 
     def thing_values(self, predicate: str) -> Sequence[Value]:
-        """Return what is said of the thing."""
+        """Return the values of a property of the thing."""
         return self.graph.all(self.thing, predicate)
 
     @property
     def state(self) -> str:
-        """Return whether it is published, vanished or gone."""
+        """Return its state: published, vanished or gone."""
         return (self.graph.one(self.record, f"{ADMS}status") or "published").rpartition("#")[2]
 
     def claims(self, scheme: str, basis: str = "declared") -> Sequence[Value]:
-        """Return the concepts that the thing is linked to on this basis."""
+        """Return the concepts of *scheme* that the thing is linked to with this basis."""
         name = _SCHEMES[scheme]
         return self.thing_values(self.iris.ns + (name if basis == "declared" else f"{basis}{name[0].upper()}{name[1:]}"))
 
 
 def parse_record(graph: str, triples: Iterable[bytes], iris: Iris) -> Record:
-    """Read the graph of the record *graph*."""
-    held = parse_graph(triples)
+    """Parse the graph of the record *graph*."""
+    parsed = parse_graph(triples)
     source = graph.removeprefix(f"{iris.base}record/").partition("/")[0]
-    thing = held.one(graph, f"{FOAF}primaryTopic") or ""
+    thing = parsed.one(graph, f"{FOAF}primaryTopic") or ""
     kind = thing.removeprefix(f"{iris.base}id/").partition("/")[0]
-    return Record(held, iris, graph, thing, kind if kind in KINDS else "", source)
+    return Record(parsed, iris, graph, thing, kind if kind in KINDS else "", source)
 
 
 def record_rows(record: Record) -> Rows:
-    """Yield a record's rows; of one that is gone only that of the table of records."""
+    """Yield the rows of a record; for a deleted record only its row of the table ``records``."""
     yield "records", _record(record)
     if record.state == "gone" or not record.kind:
         return
     if record.kind == "initiative":
         yield "initiatives", _initiative(record)
     shared = {"thing": record.thing, "kind": record.kind, "source": record.source}
-    for table, made in (("parties", _parties(record)), ("links", _links(record)), ("places", _places(record))):
-        yield from ((table, {**shared, **row}) for row in made)
+    for table, rows in (("parties", _parties(record)), ("links", _links(record)), ("places", _places(record))):
+        yield from ((table, {**shared, **row}) for row in rows)
 
 
 def _record(item: Record) -> Row:
@@ -151,10 +150,10 @@ def _record(item: Record) -> Row:
 
 
 def _initiative(record: Record) -> Row:
-    ns, of = record.iris.ns, record.thing_values
-    title, description = preferred_text(of(f"{DCT}title")), preferred_text(of(f"{DCT}description"))
+    ns, values = record.iris.ns, record.thing_values
+    title, description = preferred_text(values(f"{DCT}title")), preferred_text(values(f"{DCT}description"))
     start, end = (record.graph.one(record.thing, SCHEMA + name) for name in ("startDate", "endDate"))
-    texts = [*of(f"{DCT}title"), *of(f"{DCT}description")]
+    texts = [*values(f"{DCT}title"), *values(f"{DCT}description")]
     return {
         "initiative": record.thing,
         "record": record.record,
@@ -166,24 +165,24 @@ def _initiative(record: Record) -> Row:
         "description": description.text if description else None,
         "description_language": description.language if description else None,
         "text_languages": sorted({text.language for text in texts if text.language}),
-        "languages": [text.text for text in of(f"{DCT}language") if " " not in text.text],
-        "pages": _addresses(of(f"{FOAF}page")),
+        "languages": [text.text for text in values(f"{DCT}language") if " " not in text.text],
+        "pages": _addresses(values(f"{FOAF}page")),
         "licence": record.graph.one(record.thing, f"{DCT}license"),
         "start_date": start,
         "end_date": end,
         "start_year": _year(start),
         "end_year": _year(end),
-        "coverage": next(map(concept_code, of(f"{ns}coverage")), None),
-        "status": next(map(concept_code, of(f"{ns}status")), None),
-        "activity_types": _codes(of(f"{ns}activityType")),
-        "countries": _codes(of(f"{DCT}spatial")),
+        "coverage": next(map(concept_code, values(f"{ns}coverage")), None),
+        "status": next(map(concept_code, values(f"{ns}status")), None),
+        "activity_types": _codes(values(f"{ns}activityType")),
+        "countries": _codes(values(f"{DCT}spatial")),
         "action_lines": _codes(record.claims("action-line")),
         "goals": _codes(record.claims("goal")),
         "targets": _codes(record.claims("target")),
-        "leads": _addresses(of(f"{DCT}publisher")),
-        "partners": _addresses(of(f"{ns}partner")),
-        "funders": _addresses(of(f"{SCHEMA}funder")),
-        "prizes": [_prize(record, prize.text) for prize in of(f"{VIVO}relatedBy")],
+        "leads": _addresses(values(f"{DCT}publisher")),
+        "partners": _addresses(values(f"{ns}partner")),
+        "funders": _addresses(values(f"{SCHEMA}funder")),
+        "prizes": [_prize(record, prize.text) for prize in values(f"{VIVO}relatedBy")],
         "issued": record.graph.one(record.thing, f"{DCT}issued"),
         "modified": record.graph.one(record.thing, f"{DCT}modified"),
         "first_seen": record.graph.one(record.record, f"{DCT}issued"),
@@ -225,29 +224,29 @@ def _links(record: Record) -> Iterator[Row]:
 
 
 def _places(record: Record) -> Iterator[Row]:
-    nowhere = {"area": None, "code": None, "name": None, "latitude": None, "longitude": None}
+    empty = {"area": None, "code": None, "name": None, "latitude": None, "longitude": None}
     for area in record.thing_values(f"{DCT}spatial"):
-        yield nowhere | ({"area": area.text, "code": concept_code(area)} if area.iri else {"name": area.text})
+        yield empty | ({"area": area.text, "code": concept_code(area)} if area.iri else {"name": area.text})
     for place in record.thing_values(f"{SCHEMA}location"):
         name = preferred_text(record.graph.all(place.text, f"{RDFS}label"))
         latitude, longitude = (record.graph.one(place.text, WGS + axis) for axis in ("lat", "long"))
         if latitude and longitude:
-            yield nowhere | {"name": name.text if name else None, "latitude": float(latitude), "longitude": float(longitude)}
+            yield empty | {"name": name.text if name else None, "latitude": float(latitude), "longitude": float(longitude)}
 
 
-def organization_row(held: Graph, iris: Iris) -> Row | None:
-    """Return the row of an organization from all that is said of it, in whatever graph; None where it is none."""
-    subject = next(iter(held.properties))
+def organization_row(graph: Graph, iris: Iris) -> Row | None:
+    """Return the row of an organization from its statements in all graphs; None if it is not an organization."""
+    subject = next(iter(graph.properties))
     own = subject.removeprefix(f"{iris.base}id/organization/")
-    if own == subject or not any(item.text == f"{ORG}Organization" for item in held.all(subject, f"{RDF}type")):
+    if own == subject or not any(item.text == f"{ORG}Organization" for item in graph.all(subject, f"{RDF}type")):
         return None
-    name = preferred_text(held.all(subject, f"{SKOS}prefLabel"))
+    name = preferred_text(graph.all(subject, f"{SKOS}prefLabel"))
     return {
         "organization": subject,
         "source": own.partition("/")[0],
         "name": name.text if name else None,
         "name_language": name.language if name else None,
-        "classification": next(map(concept_code, held.all(subject, f"{ORG}classification")), None),
-        "countries": _codes(held.all(subject, f"{DCT}spatial")),
-        "homepage": held.one(subject, f"{FOAF}homepage"),
+        "classification": next(map(concept_code, graph.all(subject, f"{ORG}classification")), None),
+        "countries": _codes(graph.all(subject, f"{DCT}spatial")),
+        "homepage": graph.one(subject, f"{FOAF}homepage"),
     }

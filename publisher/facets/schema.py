@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 
 class CellType(Enum):
-    """What a cell holds; lists are parted by a space, for no IRI, code or tag has one."""
+    """The type of a cell; list items are separated by a space, which no IRI, code or tag contains."""
 
     TEXT = "text"
     IRI = "iri"
@@ -19,12 +19,12 @@ class CellType(Enum):
 
     @property
     def is_list(self) -> bool:
-        """Return whether a cell may hold several values."""
+        """Return whether a cell may have several values."""
         return self in (CellType.IRIS, CellType.WORDS)
 
 
 class TableColumn(NamedTuple):
-    """A column; *says* describes its values. A cell is empty if the value is not known, unless the column is *needed*."""
+    """A column; *description* describes its values. A cell is empty if the value is unknown, unless the column is *required*."""
 
     name: str
     kind: CellType
@@ -33,7 +33,7 @@ class TableColumn(NamedTuple):
 
 
 class Reference(NamedTuple):
-    """The column *column* holds values of the column *of* in the table *table*."""
+    """The column *column* contains values of the column *target* of the table *table*."""
 
     column: str
     table: str
@@ -41,7 +41,7 @@ class Reference(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table; *one* describes a row, *key* are the columns that identify a row, empty if none do."""
+    """A table; *row_description* describes a row; *key* are the columns that identify a row, empty if none do."""
 
     name: str
     row_description: str

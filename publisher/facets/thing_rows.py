@@ -1,6 +1,6 @@
-"""Things: what one named graph says, as the rows that facets, counts and lists are drawn from.
+"""Convert the named graph of a thing to rows of the facet tables.
 
-A row depends on its graph alone; what depends on others (stakeholder types, regions) is derived in the tables by SQL.
+A row depends only on its graph. Values that depend on other graphs (stakeholder types, regions) are derived by SQL.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ Row = dict[str, object]
 KINDS = ("initiative", "event", "document", "post", "organization")  # in the order of their numbers in the tables, from 1
 _TEXTS = (f"{DCT}title", f"{SKOS}prefLabel", f"{DCT}description", f"{SIOC}content")
 _ROLES = {f"{DCT}publisher": 1, "partner": 2, f"{SCHEMA}funder": 4}
-_TIES = {"line": "action-line", "goal": "goal", "target": "target"}
-_ALL = sum(BITS.values())  # of a mark that has no basis
+_LINKS = {"line": "action-line", "goal": "goal", "target": "target"}
+_ALL = sum(BITS.values())  # of a mark without a basis
 
 
 def kind_number(kind: str) -> int:
@@ -53,7 +53,7 @@ def thing_row(record: Record) -> Row:
 
 
 def organization_row(graph: Graph, iri: str, iris: Iris) -> Row | None:
-    """Return the row of an organization from all that is said of it, in whatever graph; None where it is none."""
+    """Return the row of an organization from its statements in all graphs; None if it is not an organization."""
     if not any(item.text == f"{ORG}Organization" for item in graph.all(iri, f"{RDF}type")):
         return None
     name = preferred_text(graph.all(iri, f"{SKOS}prefLabel"))
@@ -84,12 +84,12 @@ Mark = tuple[str, str, int]
 
 
 def _marks(record: Record) -> set[Mark]:
-    ns, of = record.iris.ns, record.thing_values
+    ns, values = record.iris.ns, record.thing_values
     marks: set[Mark] = {
         ("kind", record.kind, _ALL),
         ("source", record.source, _ALL),
         *_languages(record.graph, record.thing),
-        *_ties(record),
+        *_links(record),
     }
     for name, predicate in (
         ("country", f"{DCT}spatial"),
@@ -97,10 +97,10 @@ def _marks(record: Record) -> set[Mark]:
         ("status", f"{ns}status"),
         ("type", f"{ns}activityType"),
     ):
-        marks |= _coded(name, of(predicate), record.iris)
+        marks |= _coded(name, values(predicate), record.iris)
     if record.kind == "document":
-        marks |= {("document", sort.text, _ALL) for sort in of(f"{DCT}type")}
-    for prize in of(f"{VIVO}relatedBy"):
+        marks |= {("document", sort.text, _ALL) for sort in values(f"{DCT}type")}
+    for prize in values(f"{VIVO}relatedBy"):
         marks |= _coded("prize", record.graph.all(prize.text, f"{ns}prizeCategory"), record.iris)
         marks |= _coded("stage", record.graph.all(prize.text, f"{ns}prizeStage"), record.iris)
         marks |= {("prizeyear", year.text, _ALL) for year in record.graph.all(prize.text, f"{ns}prizeYear")}
@@ -123,10 +123,10 @@ def _languages(graph: Graph, subject: str) -> Iterator[Mark]:
                 yield "language", primary_language(text.language), _ALL
 
 
-def _ties(record: Record) -> Iterator[Mark]:
-    """Yield each concept once, with the bits of all the ways in which it came to be tied."""
+def _links(record: Record) -> Iterator[Mark]:
+    """Yield each linked concept once, with the bits of all its bases."""
     bits: dict[tuple[str, str], int] = {}
-    for name, scheme in _TIES.items():
+    for name, scheme in _LINKS.items():
         for basis, bit in BITS.items():
             for concept in record.claims(scheme, basis.value):
                 if concept.iri:

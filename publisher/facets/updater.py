@@ -1,6 +1,6 @@
 """The projection of the journal into the facet tables.
 
-What an entry changed is read again from the store, so that applying it twice changes nothing: after a crash the tables
+The changed things are read again from the store, so applying an entry twice changes nothing: after a crash the tables
 continue from their last commit.
 """
 
@@ -26,7 +26,7 @@ from vocab.iris import Iris
 from vocab.terms import ORG, RDF
 
 BATCH = 2_000  # graphs read between two checks of the time: about 0.6 s
-WRITTEN = 10  # batches after which new tables are flushed to the disk
+FLUSH_INTERVAL = 10  # batches between flushes of new tables to disk
 
 log = structlog.get_logger(component="tables")
 
@@ -35,9 +35,9 @@ _DEFAULT_GRAPH = DefaultGraph()
 
 
 class FacetUpdater(DatabaseProjection[Database]):
-    """The facet tables in *folder*; the folder ``shown`` in it holds the last published state.
+    """The facet tables in *folder*; its subfolder ``shown`` has the last published state.
 
-    *expect* is called with the graphs and subjects that are read next, so that a remote store can fetch them together.
+    *expect* is called with the graphs and subjects that are read next, so that a remote store can fetch them in one query.
     """
 
     name = "facets"
@@ -56,9 +56,9 @@ class FacetUpdater(DatabaseProjection[Database]):
             self.reset()
 
     def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
-        """Store the changes up to *position*, where *source* is; yield between batches.
+        """Store the changes up to *position*, the position of *source*; yield between batches.
 
-        The first tables are built from all that *source* holds; what changes meanwhile is part of a later entry.
+        New tables are built from all things in *source*.
         """
         self._database.begin()
         if self.checkpoint:
@@ -67,8 +67,8 @@ class FacetUpdater(DatabaseProjection[Database]):
         log.info("building facet tables", position=position)
         for number, (graphs, organizations) in enumerate(_all_batches(source, self._iris.base), 1):
             _, rows = self._read(source, graphs, organizations)
-            self._database.replace((), rows)  # new tables hold nothing to replace
-            if number % WRITTEN == 0:
+            self._database.replace((), rows)  # new tables have no rows to replace
+            if number % FLUSH_INTERVAL == 0:
                 self._database.flush()
             yield
         self._commit(source, position, entry)

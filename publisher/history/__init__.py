@@ -1,1 +1,1 @@
-"""History: which entries of the journal touched a graph, and what it held after each of them."""
+"""The change history: which journal entries changed a graph, and its content after each of them."""

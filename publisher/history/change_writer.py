@@ -1,7 +1,7 @@
 """Write the log of records: which record each journal entry added, changed or removed, in an order that never changes.
 
-A record's sets are those by which it is harvested: its registry, its kind, and the action lines, goals and countries that it states or
-that were translated for it. A record that is gone keeps the sets that it was in, so that who harvests a set hears that it went.
+The sets of a record are its registry, its kind, and its action lines, goals and countries, declared or crosswalked. A deleted
+record stays in its sets, so that harvesters of a set learn of the deletion.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vocab.iris import KINDS
 from vocab.terms import ADMS, DCT, FOAF
 
 ALL = "all"  # the set of all records
-RECORD = "record/"  # what the name of a record's graph begins with
+RECORD = "record/"  # prefix of the names of record graphs
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY, name TEXT UNIQUE, size INTEGER, last INTEGER);
 CREATE TABLE IF NOT EXISTS log (
@@ -32,7 +32,7 @@ _SAFE = re.compile(r"[A-Za-z0-9_.!~*'()-]+\Z")  # characters of a set's name (OA
 
 
 class ChangeType(IntEnum):
-    """What an entry did with a record. PARTIAL: the entry has rows of the record in two places, and this is the first."""
+    """How an entry changed a record. PARTIAL: the entry has rows of the record in two places, and this is the first."""
 
     PARTIAL = 0
     NEW = 1
@@ -41,8 +41,8 @@ class ChangeType(IntEnum):
 
 
 @dataclass(slots=True)
-class _Known:
-    """A record as the log last saw it."""
+class _RecordState:
+    """The state of a record at its last change."""
 
     id: int
     size: int = 0
@@ -68,7 +68,7 @@ class ChangeWriter:
     _places: int = 0
     _records: int = 0
     _sets: dict[str, _Set] = field(default_factory=dict)
-    _properties: dict[bytes, str] = field(init=False)  # what is read, by the property
+    _properties: dict[bytes, str] = field(init=False)  # names of the properties that are read, by IRI
 
     def __post_init__(self) -> None:
         ours = {f"{self.base}ns#{name}": name for name in ("actionLine", "crosswalkedActionLine", "goal", "crosswalkedGoal")}
@@ -76,14 +76,14 @@ class ChangeWriter:
         self._properties = {f"<{iri}>".encode(): name for iri, name in iris.items()}
 
     def begin(self) -> None:
-        """Read how far the log is; call it before the first record of an entry."""
+        """Read the current sizes; call it before the first record of an entry."""
         self._places = self.file.execute("SELECT MAX(place) FROM log").fetchone()[0] or 0
         self._records = self.file.execute("SELECT MAX(id) FROM record").fetchone()[0] or 0
         self._sets = {name: _Set(number, size) for number, name, size in self.file.execute("SELECT id, name, size FROM named")}
 
     def record_change(self, name: str, entry: int, rows: list[bytes]) -> None:
-        """Record what *entry* did with the record *name* by *rows*, ``A <s> <p> <o>`` or ``D ...`` each."""
-        known = self._known(name)
+        """Record the change of the record *name* by *entry*; *rows* are ``A <s> <p> <o>`` or ``D ...``."""
+        known = self._read_state(name)
         added = sum(row.startswith(b"A") for row in rows)
         size = known.size + 2 * added - len(rows)
         kind, leaves, gone = self._read(rows, known)
@@ -91,7 +91,7 @@ class ChangeWriter:
         if known.entry == entry:
             deed = self._merge_with_previous(known, deed)
         self._places += 1
-        self._write(_Known(known.id, size, self._places, entry, deed, kind, leaves), name, known.place)
+        self._write(_RecordState(known.id, size, self._places, entry, deed, kind, leaves), name, known.place)
 
     def end(self) -> tuple[int, int]:
         """Store the sizes of the sets; return the last place and the number of changes."""
@@ -99,55 +99,55 @@ class ChangeWriter:
         self.file.executemany("INSERT OR REPLACE INTO named VALUES (?, ?, ?)", rows)
         return self._places, self._sets[ALL].size if ALL in self._sets else 0
 
-    def _known(self, name: str) -> _Known:
+    def _read_state(self, name: str) -> _RecordState:
         row = self.file.execute(
             "SELECT record.id, size, place, entry, deed, kind, sets FROM record JOIN log ON place = last WHERE name = ?", (name,)
         ).fetchone()
         if row is None:
             self._records += 1
-            return _Known(self._records)
+            return _RecordState(self._records)
         number, size, place, entry, deed, kind, sets = row
-        return _Known(number, size, place, entry, ChangeType(deed), kind, frozenset(sets.split()))
+        return _RecordState(number, size, place, entry, ChangeType(deed), kind, frozenset(sets.split()))
 
-    def _read(self, rows: list[bytes], known: _Known) -> tuple[str, frozenset[str], bool]:
-        """Return kind and sets of the record after *rows*, and whether it is gone then."""
+    def _read(self, rows: list[bytes], known: _RecordState) -> tuple[str, frozenset[str], bool]:
+        """Return the kind and sets of the record after *rows*, and whether it is deleted."""
         kind, gone = known.kind, known.change_type is ChangeType.GONE and known.size > 0
-        came, went = set[str](), set[str]()
+        added_leaves, removed_leaves = set[str](), set[str]()
         for row in rows:
             sign, subject, predicate, value = row.split(b" ", 3)
-            own = self._properties.get(predicate)
-            if own is None or not value.startswith(b"<"):
+            property_name = self._properties.get(predicate)
+            if property_name is None or not value.startswith(b"<"):
                 continue
-            if own == _STATUS:
+            if property_name == _STATUS:
                 gone = sign == b"A" if value == self._iri("ns#gone") else gone
-            elif own == _TOPIC:
+            elif property_name == _TOPIC:
                 kind = self._kind(value) if sign == b"A" else kind
-            elif self._kind(subject) and (leaf := self._leaf(own, value[1:-1].decode())):
-                (came if sign == b"A" else went).add(leaf)
-        if gone:  # it keeps the sets that it was in
-            return kind, known.leaves | went, True
+            elif self._kind(subject) and (leaf := self._leaf(property_name, value[1:-1].decode())):
+                (added_leaves if sign == b"A" else removed_leaves).add(leaf)
+        if gone:  # it stays in its sets
+            return kind, known.leaves | removed_leaves, True
         before = frozenset[str]() if known.change_type is ChangeType.GONE else known.leaves
-        return kind, before - (went - came) | came, False
+        return kind, before - (removed_leaves - added_leaves) | added_leaves, False
 
     def _iri(self, path: str) -> bytes:
         return f"<{self.base}{path}>".encode()
 
     def _kind(self, thing: bytes) -> str:
-        """Return the kind of a thing, "" if it has no record of its own."""
+        """Return the kind of a thing, "" if it has no record."""
         kind = thing.removeprefix(f"<{self.base}id/".encode()).partition(b"/")[0].decode()
         return kind if kind in KINDS[:-1] else ""
 
-    def _leaf(self, own: str, value: str) -> str | None:
-        if own == _SPATIAL:
+    def _leaf(self, property_name: str, value: str) -> str | None:
+        if property_name == _SPATIAL:
             return f"country:{code}" if value.startswith(_AREA) and (code := value[len(_AREA) :]).isdecimal() else None
-        line = own.endswith("ine")
+        line = property_name.endswith("ine")
         space = f"{self.base}scheme/action-line/" if line else _GOAL
         code = value.removeprefix(space)
         if code == value or not _SAFE.match(code):
             return None
-        return f"{'line' if line else 'goal'}:{code}:{'crosswalked' if own.startswith('cross') else 'declared'}"
+        return f"{'line' if line else 'goal'}:{code}:{'crosswalked' if property_name.startswith('cross') else 'declared'}"
 
-    def _merge_with_previous(self, known: _Known, deed: ChangeType) -> ChangeType:
+    def _merge_with_previous(self, known: _RecordState, deed: ChangeType) -> ChangeType:
         """Join a change with the previous one of the same entry, which becomes PARTIAL; return the type of both."""
         query = "SELECT deed FROM log WHERE place = (SELECT before FROM log WHERE place = ?)"
         before = self.file.execute(query, (known.place,)).fetchone()
@@ -155,7 +155,7 @@ class ChangeWriter:
         fresh = before is None or before[0] == ChangeType.GONE
         return deed if deed is ChangeType.GONE else ChangeType.NEW if fresh else ChangeType.CHANGED
 
-    def _write(self, known: _Known, name: str, before: int) -> None:
+    def _write(self, known: _RecordState, name: str, before: int) -> None:
         put = self.file.execute
         put("UPDATE log SET next = ? WHERE place = ?", (known.place, before))
         sets = " ".join(sorted(known.leaves))
@@ -179,8 +179,8 @@ def all_sets(name: str, kind: str, leaves: frozenset[str]) -> set[str]:
     >>> sorted(all_sets("demo/1", "event", frozenset({"goal:3:declared"})))
     ['all', 'goal', 'goal:3', 'goal:3:declared', 'kind', 'kind:event', 'source', 'source:demo']
     """
-    own = (f"source:{name.partition('/')[0]}", *((f"kind:{kind}",) if kind else ()), *leaves)
-    return {ALL, *(above for item in own for above in _paths(item))}
+    property_name = (f"source:{name.partition('/')[0]}", *((f"kind:{kind}",) if kind else ()), *leaves)
+    return {ALL, *(above for item in property_name for above in _paths(item))}
 
 
 @lru_cache(4096)

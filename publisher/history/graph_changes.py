@@ -1,7 +1,7 @@
-"""Touches: an SQLite file that knows for each graph the entries of the journal that changed it, and how.
+"""Read the change history: an SQLite file with the changes of each graph by journal entry.
 
-The rows of a change are kept, but not those by which a graph first came: what it held then is what it holds now with all later changes
-undone. So a first load, which is nearly all of a journal, costs some 100 bytes a graph. The log of records is in ``change_writer``.
+The rows of a change are stored, except those that created a graph: its first state is its current state with all later changes
+undone. So a first load, which is most of a journal, needs some 100 bytes per graph. ``change_writer`` writes the log of records.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import zstandard
 
 from publisher.history import change_writer
 
-FORMAT = "2"  # count it up with every change of what is written, so that the file is made anew
+FORMAT = "2"  # increase it with every change of what is written, so that the file is rebuilt
 NAME = "touches.db"
 SCHEMA = f"""
 PRAGMA journal_mode = WAL;
@@ -31,14 +31,14 @@ _FOUND = """
 SELECT touch.entry, entry.run, entry.time, added, removed, rows FROM touch JOIN entry ON entry.number = touch.entry
 WHERE graph = ? AND touch.entry <= ? ORDER BY touch.entry
 """
-_WAIT = 5.0  # seconds for the writer, which never holds the file longer than a moment
+_WAIT = 5.0  # seconds to wait for the writer, which locks the file only briefly
 
 
 @dataclass(frozen=True, slots=True)
 class GraphChange:
-    """A change of a graph: by which entry and run, when (seconds since 1970), and how many triples came and went.
+    """A change of a graph: its entry, run and time (seconds since 1970), and the number of added and removed triples.
 
-    *rows* are lines ``A <s> <p> <o>`` and ``D ...``; None where the graph came first.
+    *rows* are lines ``A <s> <p> <o>`` and ``D ...``; None for the change that created the graph.
     """
 
     entry: int
@@ -50,18 +50,20 @@ class GraphChange:
 
 
 def read_graph_changes(folder: Path, base: str, graph: str, position: int) -> tuple[GraphChange, ...] | None:
-    """Return what touched *graph* up to the entry *position*, the first first; None where the file has not come that far.
+    """Return the changes of *graph* up to the entry *position*, oldest first; None if the file has not reached *position*.
 
-    Times never go back: an entry with an earlier time gets that of the entry before.
+    Times never decrease: an entry with an earlier time gets the time of the entry before.
     """
     try:
         with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=_WAIT)) as file:
-            file.execute("BEGIN")  # both answers are of one state
-            known = file.execute("SELECT position FROM mark").fetchone()
-            rows = file.execute(_FOUND, (short(graph, base), position)).fetchall() if known and known[0] >= position else None
-    except sqlite3.OperationalError:  # it is not there yet, or is just made anew
+            file.execute("BEGIN")  # both queries read one state
+            checkpoint = file.execute("SELECT position FROM mark").fetchone()
+            rows = file.execute(_FOUND, (short(graph, base), position)).fetchall() if checkpoint and checkpoint[0] >= position else None
+    except sqlite3.OperationalError:  # it does not exist yet, or is being rebuilt
         return None
-    return None if rows is None else _ordered(GraphChange(row[0], row[1], row[2], row[3], row[4], _unpacked(row[5])) for row in rows)
+    if rows is None:
+        return None
+    return _ordered(GraphChange(row[0], row[1], row[2], row[3], row[4], _decompressed_rows(row[5])) for row in rows)
 
 
 def _ordered(changes: Iterable[GraphChange]) -> tuple[GraphChange, ...]:
@@ -76,15 +78,15 @@ def short(graph: str, base: str) -> str:
     return graph.removeprefix(base)
 
 
-def packed(lines: bytes) -> bytes:
-    """Pack the rows of a change."""
+def compress_rows(lines: bytes) -> bytes:
+    """Compress the rows of a change."""
     return zstandard.compress(lines, 3)
 
 
-def unpacked(data: bytes) -> bytes:
-    """Unpack the rows of a change."""
+def decompress_rows(data: bytes) -> bytes:
+    """Decompress the rows of a change."""
     return zstandard.decompress(data)
 
 
-def _unpacked(data: bytes | None) -> tuple[str, ...] | None:
-    return tuple(unpacked(data).decode().split("\n")) if data is not None else None
+def _decompressed_rows(data: bytes | None) -> tuple[str, ...] | None:
+    return tuple(decompress_rows(data).decode().split("\n")) if data is not None else None

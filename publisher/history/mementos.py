@@ -1,4 +1,4 @@
-"""Mementos: the past states of a graph, each with its time and its address, by which a reader finds the one that it wants.
+"""Mementos: the past states of a graph, each with its time and URL.
 
 Source: https://www.rfc-editor.org/rfc/rfc7089 (sections 2.2, 4.5 and 5).
 """
@@ -18,7 +18,7 @@ _STAMP = "%Y%m%d%H%M%S"
 
 
 class Memento(NamedTuple):
-    """What a graph was from *time* on (seconds since 1970), after *entry* of the journal."""
+    """The state of a graph from *time* on (seconds since 1970), after the journal entry *entry*."""
 
     time: int
     entry: int
@@ -34,17 +34,17 @@ class Memento(NamedTuple):
         return formatdate(self.time, usegmt=True)
 
     def address(self, graph: str) -> str:
-        """Return the path of its address; *graph* is the path of the graph's own, without the first slash."""
+        """Return its path; *graph* is the path of the graph without the first slash."""
         return f"/memento/{self.stamp}/{graph}"
 
 
 def mementos(changes: Sequence[GraphChange]) -> list[Memento]:
-    """Return the states after each touch, the first first; of those that fall in one second, the last."""
+    """Return the states after each change, oldest first; of several in one second, the last."""
     return [Memento(time, entry) for time, entry in {item.time: item.entry for item in changes}.items()]
 
 
 def parse_stamp(stamp: str) -> int | None:
-    """Read fourteen digits as seconds since 1970, None if they are no time.
+    """Parse fourteen digits to seconds since 1970; None if they are not a time.
 
     >>> parse_stamp("20260301080000"), parse_stamp("20261301080000"), parse_stamp("2026")
     (1772352000, None, None)
@@ -56,24 +56,25 @@ def parse_stamp(stamp: str) -> int | None:
 
 
 def memento_at(known: Sequence[Memento], time: int) -> Memento | None:
-    """Return the state that held at *time*, None before the first."""
+    """Return the state at *time*, None before the first."""
     return next((item for item in reversed(known) if item.time <= time), None)
 
 
 def links(host: str, graph: str, known: Sequence[Memento], shown: Memento | None = None) -> list[Link]:
-    """Return the links from *shown*, or from a time map, to its neighbours: all of *known* where nothing is shown."""
+    """Return the links of the memento *shown* to its neighbours, or the links of the time map to all of *known* if it is None."""
     out = [Link("original", f"{host}/{graph}"), Link("timegate", f"{host}/timegate/{graph}")]
     out.append(_range(Link("timemap" if shown else "self", f"{host}/timemap/{graph}", (("type", MEDIA),)), known))
     if shown is None:
-        return out + [_linked(host, graph, item, known) for item in known]
-    place = known.index(shown)
-    near = {0: "", len(known) - 1: "", place - 1: "prev", place: "", place + 1: "next"}
-    return out + [_linked(host, graph, known[spot], known, near[spot]) for spot in sorted(near) if 0 <= spot < len(known)]
+        return out + [_memento_link(host, graph, item, known) for item in known]
+    position = known.index(shown)
+    neighbours = {0: "", len(known) - 1: "", position - 1: "prev", position: "", position + 1: "next"}
+    shown_indexes = [index for index in sorted(neighbours) if 0 <= index < len(known)]
+    return out + [_memento_link(host, graph, known[index], known, neighbours[index]) for index in shown_indexes]
 
 
-def _linked(host: str, graph: str, memento: Memento, known: Sequence[Memento], near: str = "") -> Link:
+def _memento_link(host: str, graph: str, memento: Memento, known: Sequence[Memento], neighbours: str = "") -> Link:
     roles = [name for name, end in (("first", known[0]), ("last", known[-1])) if memento == end]
-    rel = " ".join([*roles, *([near] if near else []), "memento"])
+    rel = " ".join([*roles, *([neighbours] if neighbours else []), "memento"])
     return Link(rel, host + memento.address(graph), (("datetime", memento.date),))
 
 

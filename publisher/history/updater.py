@@ -1,7 +1,7 @@
 """The projection of the journal into the change history: which graphs each entry changed, and how.
 
 An entry is recorded in one transaction with the position, so that after a crash it continues there. A file that is deleted,
-damaged or of another journal is rebuilt. It reads nothing but the journal.
+damaged or of another journal is rebuilt. It reads only the journal.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ import structlog
 from journal.errors import JournalError
 from journal.file_lock import FileLock
 from publisher.history.change_writer import RECORD, ChangeWriter
-from publisher.history.graph_changes import FORMAT, NAME, SCHEMA, packed, short, unpacked
+from publisher.history.graph_changes import FORMAT, NAME, SCHEMA, compress_rows, decompress_rows, short
 from publisher.projections.journal_reader import DecodedEntry, JournalCursor, JournalReader
 from publisher.store.snapshots import newest_snapshot
 
-LEAD = 2  # seconds from a snapshot until harvesters are told of it, within which every reader shows it
+LEAD = 2  # seconds between a snapshot and its announcement, so that every server has switched to it
 
 log = structlog.get_logger(component="history")
 
@@ -51,7 +51,7 @@ class HistoryUpdater:
         return int(row[0]) if row else 0
 
     def step(self, until: int | None = None) -> int:
-        """Record the entries that are new, up to number *until* if it is set; return how many there were."""
+        """Record new entries, up to number *until* if it is set; return their number."""
         recorded = 0
         for entry in self._cursor.entries(self.position):
             if until is not None and entry.number > until:
@@ -85,15 +85,15 @@ class HistoryUpdater:
         self._lock.close()
 
     def _record_entry(self, decoded: DecodedEntry) -> None:
-        entry, book = decoded.entry, ChangeWriter(self._file, self._base)
-        book.begin()
+        entry, writer = decoded.entry, ChangeWriter(self._file, self._base)
+        writer.begin()
         for graph, rows in rows_by_graph(decoded.rows()):
             name = short(graph, self._base)
             self._record_graph_change(name, entry.number, rows)
             if name.startswith(RECORD):
-                book.record_change(name.removeprefix(RECORD), entry.number, rows)
+                writer.record_change(name.removeprefix(RECORD), entry.number, rows)
         time, before = int(entry.time.timestamp()), self._file.execute("SELECT MAX(stamp) FROM entry").fetchone()[0] or 0
-        row = (entry.number, entry.run, time, max(time, before), *book.end())
+        row = (entry.number, entry.run, time, max(time, before), *writer.end())
         self._file.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", row)
         self._file.execute("DELETE FROM mark")
         self._file.execute("INSERT INTO mark VALUES (?, ?, ?)", (entry.number, entry.id, FORMAT))
@@ -102,18 +102,18 @@ class HistoryUpdater:
         added = sum(row.startswith(b"A") for row in rows)
         last = self._file.execute("SELECT entry, rows FROM touch WHERE graph = ? ORDER BY entry DESC LIMIT 1", (graph,)).fetchone()
         if last is None or last[0] != entry:
-            kept = None if last is None else packed(b"\n".join(rows))
-            self._file.execute("INSERT INTO touch VALUES (?, ?, ?, ?, ?)", (graph, entry, added, len(rows) - added, kept))
-        else:  # its rows are in two parts of the entry
-            kept = None if last[1] is None else packed(b"\n".join((unpacked(last[1]), *rows)))
+            stored = None if last is None else compress_rows(b"\n".join(rows))
+            self._file.execute("INSERT INTO touch VALUES (?, ?, ?, ?, ?)", (graph, entry, added, len(rows) - added, stored))
+        else:  # its rows are in two places of the entry
+            stored = None if last[1] is None else compress_rows(b"\n".join((decompress_rows(last[1]), *rows)))
             change = "UPDATE touch SET added = added + ?, removed = removed + ?, rows = ? WHERE graph = ? AND entry = ?"
-            self._file.execute(change, (added, len(rows) - added, kept, graph, entry))
+            self._file.execute(change, (added, len(rows) - added, stored, graph, entry))
 
     def _open(self) -> sqlite3.Connection:
         try:
             file = sqlite3.connect(self._path)
             file.executescript(SCHEMA)
-            if (state := file.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":  # a second for each gigabyte
+            if (state := file.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":  # takes a second per gigabyte
                 file.close()
                 raise sqlite3.DatabaseError(state)
         except sqlite3.DatabaseError as error:
@@ -124,7 +124,7 @@ class HistoryUpdater:
         return file
 
     def _continues(self) -> bool:
-        """Return whether the file was written in today's format from this journal."""
+        """Return whether the file was written in the current format from this journal."""
         row = self._file.execute("SELECT position, entry, format FROM mark").fetchone()
         return row is None or (row[2] == FORMAT and self._reader.contains(row[0], row[1]))
 

@@ -21,15 +21,15 @@ from vocab.iris import Iris
 
 
 async def read_history(service: QueryService, graph: str) -> tuple[GraphChange, ...] | None:
-    """Return what touched *graph* up to what is shown, the first first; None while that is not known, () where nothing ever did."""
+    """Return the published changes of *graph*, oldest first; None while the history is not ready, () if there are none."""
     position = service.current.position
     return await asyncio.to_thread(read_graph_changes, service.history, service.iris.base, graph, position)
 
 
 async def read_version(service: QueryService, graph: str, entry: int) -> Description | None:
-    """Describe *graph* as it was after *entry*; None while that is not known.
+    """Return the description of *graph* after *entry*; None while the history is not ready.
 
-    What is shown now is taken, and every later change is undone. The names that go with it are those of now.
+    Every later change is undone from the current state. The names of other things are the current ones.
     """
     shown, now, changes = None, None, None
     while now is None or shown is not service.current:
@@ -39,26 +39,26 @@ async def read_version(service: QueryService, graph: str, entry: int) -> Descrip
 
 
 def undo_changes(now: Description, changes: Sequence[GraphChange], entry: int) -> Description:
-    """Undo all of *changes*, which is the whole history up to *now*, that came after *entry*."""
+    """Return *now* with all changes after *entry* undone; *changes* is the whole history up to *now*."""
     if not changes or changes[0].entry > entry:
         return replace(now, statements=())
     store = Store()
     store.extend(Quad(*triple) for triple in to_triples(now))
-    for touch in reversed(changes):
-        if touch.entry > entry:
-            for row in _rows(touch, "A"):
+    for change in reversed(changes):
+        if change.entry > entry:
+            for row in _rows(change, "A"):
                 store.remove(Quad(*row))
-            store.extend(Quad(*row) for row in _rows(touch, "D"))
+            store.extend(Quad(*row) for row in _rows(change, "D"))
     return with_triples((item.triple for item in store), now)
 
 
-def describe_change(touch: GraphChange, about: Description) -> tuple[Description, Description]:
+def describe_change(change: GraphChange, about: Description) -> tuple[Description, Description]:
     """Return what a change added and removed, as descriptions; the change that created the graph is not listed row by row."""
-    return with_triples(_rows(touch, "A"), about), with_triples(_rows(touch, "D"), about)
+    return with_triples(_rows(change, "A"), about), with_triples(_rows(change, "D"), about)
 
 
-def _rows(touch: GraphChange, sign: str) -> Iterable[Triple]:
-    text = "".join(f"{row[2:]} .\n" for row in touch.rows or () if row.startswith(sign))
+def _rows(change: GraphChange, sign: str) -> Iterable[Triple]:
+    text = "".join(f"{row[2:]} .\n" for row in change.rows or () if row.startswith(sign))
     return (item.triple for item in parse(text.encode(), RdfFormat.N_TRIPLES, lenient=True))
 
 
@@ -72,7 +72,7 @@ class GraphChangeView:
 
     run: str
     time: str
-    memento: str | None  # the path of the state after it, None where a later one fell in the same second
+    memento: str | None  # the path of the state after it, None if a later one has the same second
     added_count: int
     removed_count: int
     added: tuple[Statement, ...]
@@ -106,7 +106,7 @@ def _change(graph_change: GraphChange, about: Description, iris: Iris, memento: 
 
 
 def _fields(graph_change: GraphChange, base: str) -> tuple[FieldView, ...]:
-    """Return the changed fields, with labels in the language of the request; none for the change that brought the whole."""
+    """Return the changed fields, with labels in the language of the request; none for the change that created the graph."""
     rows = graph_change.rows or ()
     removed, added = ([row[2:] for row in rows if row.startswith(sign)] for sign in ("D ", "A "))
     return tuple(field_views(removed, added, base, current_locale().language, gettext))

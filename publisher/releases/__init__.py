@@ -1,1 +1,1 @@
-"""Releases: numbered states of all that is published, kept as files, so that they can be mirrored, cited and asked again."""
+"""Build, sign and verify releases: numbered states of all published data as files, which can be mirrored, cited and queried."""

@@ -1,4 +1,4 @@
-"""Build the next release from the journal. It gets its number when it is complete; a crash leaves no release.
+"""Build the next release from the journal. The folder gets its number when it is complete; a crash leaves no release.
 
 The status graph is not in it, because the journal does not contain it.
 """
@@ -57,7 +57,7 @@ Progress = Callable[[str], None]  # called before each step with a sentence abou
 
 
 def build_release(
-    data: Path, iris: Iris, now: datetime, watch: Progress = lambda _: None, *, demo: bool = False
+    data: Path, iris: Iris, now: datetime, report_step: Progress = lambda _: None, *, demo: bool = False
 ) -> Release:
     """Build the next release of the journal under *data*, issued at *now*. With *demo* its title says that the data are simulated.
 
@@ -67,14 +67,14 @@ def build_release(
     releases.mkdir(parents=True, exist_ok=True)
     with build_lock(releases):
         part, work = releases / ".part", releases / ".work"
-        for left in (part, work):
-            shutil.rmtree(left, ignore_errors=True)
-            left.mkdir()
+        for leftover in (part, work):
+            shutil.rmtree(leftover, ignore_errors=True)
+            leftover.mkdir()
         journal = Journal(data / "journal")
         before, head = newest_release(releases), _head(journal, newest_release(releases))
         number = before.number + 1 if before else 1
         issued = f"{now:%Y-%m-%dT%H:%M:%SZ}"
-        made = Release(
+        release = Release(
             number,
             iris.release(number),
             head.number,
@@ -85,15 +85,15 @@ def build_release(
             {},
             demo=demo,
         )
-        made = _export_data(made, journal, iris, part, work, watch)
-        made = _add_metadata(made, before, releases, part, watch)
-        _sign(made, data / "signing", part, watch)
+        release = _export_data(release, journal, iris, part, work, report_step)
+        release = _add_metadata(release, before, releases, part, report_step)
+        _sign(release, data / "signing", part, report_step)
         store_rows(
-            work / "things", data, made
-        )  # of no use without the release, and replaced by the next that gets its number
+            work / "things", data, release
+        )  # useless without the release; the next release with this number replaces them
         shutil.rmtree(work)
-        _publish(part, releases / str(number), watch)
-        return made
+        _publish(part, releases / str(number), report_step)
+        return release
 
 
 def _head(journal: Journal, before: Release | None) -> Entry:
@@ -108,11 +108,11 @@ def _head(journal: Journal, before: Release | None) -> Entry:
 
 
 def _export_data(
-    release: Release, journal: Journal, iris: Iris, part: Path, work: Path, watch: Progress
+    release: Release, journal: Journal, iris: Iris, part: Path, work: Path, report_step: Progress
 ) -> Release:
-    """Write the files that are made from the journal."""
+    """Write the files that contain the data of the journal."""
     counts, name = ExportCounts(VoidCounter(iris.base)), f"stocktake-{release.number}"
-    watch("Writing the dumps")
+    report_step("Writing the dumps")
     with write_tables(part, work / "tables") as tables:
         writers = ExportWriters(
             tables, FacetRowWriter(work / "things", iris), Sorter(work / "graphs")
@@ -120,11 +120,11 @@ def _export_data(
         export_by_subject(
             canonical_quads(journal, release.position, work), part, name, iris, writers, counts
         )
-        watch("Writing the rows of the tables")
+        report_step("Writing the rows of the tables")
         export_by_graph(part / "gone.csv.gz", iris, writers, counts)
         writers.things.close()
         shutil.rmtree(work / "graphs")
-        watch("Writing the tables as CSV and Parquet")
+        report_step("Writing the tables as CSV and Parquet")
     files = [*_dump_files(part, name), *_table_files(part, tables.rows)]
     files.append(
         _file(
@@ -170,10 +170,10 @@ def _void(path: Path, counting: VoidCounter, iris: Iris) -> File:
 
 
 def _add_metadata(
-    release: Release, before: Release | None, releases: Path, part: Path, watch: Progress
+    release: Release, before: Release | None, releases: Path, part: Path, report_step: Progress
 ) -> Release:
     """Write the metadata: the changes since the last release, the columns of the tables, and the citation."""
-    watch("Counting the changes since the previous release")
+    report_step("Counting the changes since the previous release")
     old = read_records(releases / str(before.number) / "records.csv.gz") if before else iter(())
     release = replace(release, changes=count_changes(old, read_records(part / "records.csv.gz")))
     title = citation.title(release)
@@ -213,9 +213,9 @@ def _metadata_files(release: Release, title: str) -> list[tuple[str, str, str, b
     ]
 
 
-def _sign(release: Release, keys: Path, part: Path, watch: Progress) -> None:
+def _sign(release: Release, keys: Path, part: Path, report_step: Progress) -> None:
     """Write sums and manifest, and sign every file."""
-    watch("Signing the files")
+    report_step("Signing the files")
     with load_key(keys) as secret:
         timestamp = f"timestamp:{int(datetime.fromisoformat(release.issued).timestamp())}"
         release = replace(release, key=public_key_text(secret.get_public_key()))
@@ -225,11 +225,11 @@ def _sign(release: Release, keys: Path, part: Path, watch: Progress) -> None:
             sign(part / name, secret, timestamp)
 
 
-def _publish(part: Path, folder: Path, watch: Progress) -> None:
-    """Rename the folder of a release to its number once all files are on the disk."""
+def _publish(part: Path, folder: Path, report_step: Progress) -> None:
+    """Rename the folder of a release to its number once all files are on disk."""
     for path in [*part.iterdir(), part]:
         _fsync(path)
-    watch("Publishing the release")
+    report_step("Publishing the release")
     part.rename(folder)
     _fsync(folder.parent)
 
@@ -254,7 +254,7 @@ def _json(document: object) -> bytes:
 
 @contextmanager
 def build_lock(releases: Path) -> Iterator[None]:
-    """Keep other cuts and removals away; raise ReleaseError where one is under way."""
+    """Hold the lock for building and removing releases. Raises ReleaseError if another process holds it."""
     try:
         lock = FileLock(releases / ".lock", wait=False)
     except AlreadyLockedError as error:
@@ -267,7 +267,7 @@ def build_lock(releases: Path) -> Iterator[None]:
 
 
 def to_json(release: Release) -> str:
-    """Write a release's manifest without its files, for a terminal."""
+    """Return a release's manifest as JSON without its files."""
     document = {
         name: getattr(release, name)
         for name in (

@@ -1,4 +1,4 @@
-"""Changes: what is other than in the release before, in numbers, by kind, source and action line."""
+"""Count the changes since the previous release by kind, source and action line."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from typing import NamedTuple
 
 from publisher.rdf.gzip_files import gzip_lines
 
-csv.field_size_limit(sys.maxsize)  # a title may be as long as a registry likes
+csv.field_size_limit(sys.maxsize)  # titles have no maximum length
 
 CHANGE_TYPES = ("new", "changed", "vanished", "gone")
 
 
 class ReleasedRecord(NamedTuple):
-    """What is kept of a record to tell a change: *lines* are codes of action lines by basis."""
+    """The fields of a record that are compared; *lines* are pairs of basis and action line code."""
 
     record: str
     kind: str
@@ -39,40 +39,40 @@ def read_records(path: Path) -> Iterator[ReleasedRecord]:
 def count_changes(before: Iterator[ReleasedRecord], now: Iterator[ReleasedRecord]) -> dict[str, object]:
     """Count new, changed, vanished and deleted records from the states of two releases, both sorted by IRI.
 
-    Action lines that sources declare and those that were crosswalked are counted separately.
+    Action lines that sources declare and those that were crosswalked are counts separately.
     """
-    counted: Counter[tuple[str, str, str]] = Counter()
+    counts: Counter[tuple[str, str, str]] = Counter()
     for old, new in _merge_join(before, now):
-        act = _change_type(old, new)
+        change_type = _change_type(old, new)
         record = new if new and new.state != "gone" else old
-        if act and record:
+        if change_type and record:
             groups = [
                 ("all", ""),
                 ("kind", record.kind),
                 ("source", record.source),
                 *((f"line {basis}", code) for basis, code in record.lines),
             ]
-            counted.update((group, name, act) for group, name in groups)
+            counts.update((group, name, change_type) for group, name in groups)
     return {
-        **{act: counted["all", "", act] for act in CHANGE_TYPES},
-        "kinds": _by_name(counted, "kind"),
-        "sources": _by_name(counted, "source"),
-        "action_lines": {basis: _by_name(counted, f"line {basis}") for basis in ("declared", "crosswalked")},
+        **{change_type: counts["all", "", change_type] for change_type in CHANGE_TYPES},
+        "kinds": _by_name(counts, "kind"),
+        "sources": _by_name(counts, "source"),
+        "action_lines": {basis: _by_name(counts, f"line {basis}") for basis in ("declared", "crosswalked")},
     }
 
 
-def _by_name(counted: Counter[tuple[str, str, str]], group: str) -> dict[str, dict[str, int]]:
-    names = sorted({name for kind, name, _ in counted if kind == group})
-    return {name: {act: counted[group, name, act] for act in CHANGE_TYPES} for name in names}
+def _by_name(counts: Counter[tuple[str, str, str]], group: str) -> dict[str, dict[str, int]]:
+    names = sorted({name for kind, name, _ in counts if kind == group})
+    return {name: {change_type: counts[group, name, change_type] for change_type in CHANGE_TYPES} for name in names}
 
 
 def _change_type(old: ReleasedRecord | None, new: ReleasedRecord | None) -> str | None:
-    was, is_ = old is not None and old.state != "gone", new is not None and new.state != "gone"
-    if was and not is_:
+    was_published, is_published = old is not None and old.state != "gone", new is not None and new.state != "gone"
+    if was_published and not is_published:
         return "gone"
-    if is_ and not was:
+    if is_published and not was_published:
         return "new"
-    if not was or old is None or new is None or old.digest == new.digest:
+    if not was_published or old is None or new is None or old.digest == new.digest:
         return None
     return "vanished" if (old.state, new.state) == ("published", "vanished") else "changed"
 

@@ -1,4 +1,4 @@
-"""Citations: who wants to cite a release finds its words here, for people, for Zenodo and for DataCite."""
+"""Write the citation metadata of a release: CITATION.cff, Zenodo and DataCite."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ ABSTRACT = (
     "Initiatives for the information society, gathered from public registries and published as linked data by WSIS action line and "
     "Sustainable Development Goal."
 )
-DEMO_PREFIX = "Demonstration data: "  # before the titles of what a demo installation publishes
+DEMO_PREFIX = "Demonstration data: "  # prefix of titles in a demo installation
 DEMO_NOTE = "Demonstration data: registries, projects and organizations are made up."
-_WORDS = ("WSIS", "SDG", "digital development", "linked data")
+_KEYWORDS = ("WSIS", "SDG", "digital development", "linked data")
 # The names of licences in the SPDX list and at Zenodo; other licences are identified by their URLs.
 _LICENCES = {
     "creativecommons.org/licenses/by/4.0": ("CC-BY-4.0", "cc-by-4.0"),
@@ -54,7 +54,7 @@ def cff(release: Release) -> str:
         "version": str(release.number),
         "date-released": release.day,
         "url": release.iri,
-        "keywords": list(_WORDS),
+        "keywords": list(_KEYWORDS),
         "identifiers": [{"type": "url", "value": release.iri, "description": "the release"}],
         "references": [_reference(source.title, source.publisher, source.licence) for source in release.sources],
     }
@@ -83,7 +83,7 @@ def datacite(release: Release) -> dict[str, object]:
             {"name": source.publisher or source.title, "nameType": "Organizational", "contributorType": "DataCollector"}
             for source in release.sources
         ],
-        "subjects": [{"subject": word} for word in _WORDS],
+        "subjects": [{"subject": word} for word in _KEYWORDS],
         "dates": [{"date": release.issued, "dateType": "Issued"}],
         "language": "en",
         "alternateIdentifiers": [{"alternateIdentifier": release.iri, "alternateIdentifierType": "URL"}],
@@ -116,6 +116,6 @@ def zenodo(release: Release) -> dict[str, object]:
         "license": names.pop() if len(names) == 1 else "other-open",
         "version": str(release.number),
         "language": "eng",
-        "keywords": list(_WORDS),
+        "keywords": list(_KEYWORDS),
         "related_identifiers": [{"identifier": release.iri, "relation": "isIdenticalTo", "resource_type": "dataset"}],
     }

@@ -1,6 +1,6 @@
-"""Departures: the list of all that is gone, drawn from a dump's own lines, so that who keeps a copy knows what to delete.
+"""List the deleted records of a dump, so that owners of a copy know what to delete.
 
-The form is CSV (https://www.rfc-editor.org/rfc/rfc4180), a line for each tombstone in the order of their IRIs.
+The format is CSV (https://www.rfc-editor.org/rfc/rfc4180), one line for each tombstone in the order of their IRIs.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from vocab.terms import ADMS, DCT, FOAF, PROV
 
 _GONE = b"ns#gone>"
 _STATUS = f" <{ADMS}status> ".encode()
-# The columns, and the property of the tombstone that fills each; that of the last two may be missing.
+# The columns, and the property of the tombstone that fills each; the last two may be missing.
 COLUMNS = {
     "record": None,
     "thing": f"{FOAF}primaryTopic",

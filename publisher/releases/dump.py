@@ -21,12 +21,12 @@ from pyoxigraph import RdfFormat, Triple, parse, serialize
 from journal.atomic_file import replace_file
 from journal.journal import Journal
 from publisher.releases.deletions import deletion_rows
-from publisher.releases.sorting import FAN, merge_files
+from publisher.releases.sorting import MAX_MERGED, merge_files
 from publisher.store.workers.reader import PREFIXES
 
-RUN = 100_000  # rows sorted in memory at once: about 50 MB
-LEVEL = 6  # gzip's: 9 takes twice the time for a hundredth less
-TAIL = 9  # bytes after a line in a sorted file: a tab, six digits, the operation, the line end
+RUN_LENGTH = 100_000  # rows sorted in memory at once: about 50 MB
+COMPRESSION_LEVEL = 6  # of gzip: level 9 takes twice the time for files that are 1 % smaller
+SUFFIX_LENGTH = 9  # bytes after a line in a sorted file: a tab, six digits, the operation, the line end
 
 
 def write_dumps(journal: Journal, folder: Path) -> list[Path]:
@@ -50,16 +50,16 @@ def write_dumps(journal: Journal, folder: Path) -> list[Path]:
     return [file for path in (quads, turtle, gone) for file in (path, _checksum_path(path))]
 
 
-def canonical_quads(journal: Journal, position: int, beside: Path | None = None) -> Iterator[bytes]:
-    """Yield the quads after entry *position*, sorted by their bytes, each once, with line ends.
+def canonical_quads(journal: Journal, position: int, work_folder: Path | None = None) -> Iterator[bytes]:
+    """Yield the quads of the state at entry *position*, sorted by their bytes, each once, with line ends.
 
-    Sorted runs are stored in the folder *beside*; None: in the temporary folder of the system.
+    Sorted runs are stored in the folder *work_folder*; None: in the temporary folder of the system.
     """
     rows = (row for entry in journal.entries() if entry.number <= position for row in entry.lines() if row[:2] in (b"A ", b"D "))
-    with tempfile.TemporaryDirectory(prefix="stocktake-dump-", dir=beside) as folder, ExitStack() as opened:
-        files = merge_files(list(_sorted_files(rows, Path(folder))), Path(folder), FAN)
+    with tempfile.TemporaryDirectory(prefix="stocktake-dump-", dir=work_folder) as folder, ExitStack() as opened:
+        files = merge_files(list(_sorted_files(rows, Path(folder))), Path(folder), MAX_MERGED)
         merged = heapq.merge(*(opened.enter_context(file.open("rb")) for file in files))
-        for line, group in groupby(merged, key=lambda item: item[:-TAIL]):
+        for line, group in groupby(merged, key=lambda item: item[:-SUFFIX_LENGTH]):
             *_, last = group
             if last[-2:-1] == b"A":
                 yield line + b"\n"
@@ -68,7 +68,7 @@ def canonical_quads(journal: Journal, position: int, beside: Path | None = None)
 def _sorted_files(rows: Iterator[bytes], folder: Path) -> Iterator[Path]:
     """Write sorted files. Each has only the last operation on a quad; later operations are in files with higher numbers."""
     for number in range(1_000_000):
-        last = {row[2:-1]: row[:1] for row in islice(rows, RUN)}
+        last = {row[2:-1]: row[:1] for row in islice(rows, RUN_LENGTH)}
         if not last:
             return
         path = folder / f"{number}"
@@ -87,7 +87,7 @@ def _triples(text: BinaryIO | gzip.GzipFile) -> Iterator[Triple]:
 def _write_atomically(path: Path) -> Iterator[gzip.GzipFile]:
     """Write a gzip file that appears at *path* when it is complete. Its bytes depend only on its content."""
     part = path.with_name(path.name + ".part")
-    with part.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=LEVEL, mtime=0) as file:
+    with part.open("wb") as raw, gzip.GzipFile(filename="", fileobj=raw, mode="wb", compresslevel=COMPRESSION_LEVEL, mtime=0) as file:
         yield file
     with part.open("rb") as whole:
         digest = hashlib.file_digest(whole, "sha256").hexdigest()

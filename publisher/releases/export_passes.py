@@ -1,4 +1,4 @@
-"""Passes: the journal's quads go through once by subject, for the texts, and once by graph, for the tables; memory stays flat."""
+"""Export the quads of the journal in two passes: by subject for the RDF files, by graph for the tables. Memory use is constant."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from publisher.store.releases.manifest import ReleaseSource
 from vocab.iris import Iris
 from vocab.terms import DCAT, DCT, RDF
 
-_CHUNK = 5_000  # triples of one subject held at once: only registries have more
+_CHUNK = 5_000  # quads of one subject in memory at once; only registries have more
 
 
 @dataclass(slots=True)
 class ExportCounts:
-    """What was counted on the way: *records* by state, *things* by kind; *counting* is for VoID."""
+    """Counts of the export: *records* by state, *things* by kind; *counting* are those for VoID."""
 
     counting: VoidCounter
     statements: int = 0
@@ -40,13 +40,13 @@ class ExportCounts:
 
     def counts(self) -> dict[str, int]:
         """Return the counts for the manifest."""
-        there = self.records["published"] + self.records["vanished"]
-        whole = {"statements": self.statements, "triples": self.triples, "graphs": self.graphs, "records": there}
-        return whole | {"vanished": self.records["vanished"], "gone": self.records["gone"]} | dict(sorted(self.things.items()))
+        existing = self.records["published"] + self.records["vanished"]
+        totals = {"statements": self.statements, "triples": self.triples, "graphs": self.graphs, "records": existing}
+        return totals | {"vanished": self.records["vanished"], "gone": self.records["gone"]} | dict(sorted(self.things.items()))
 
 
 class ExportWriters(NamedTuple):
-    """Where the passes put what they read: rows of the public tables, rows of things, and the quads for the next pass."""
+    """The outputs of the passes: rows of the public tables, rows of the facet tables, and the quads for the second pass."""
 
     tables: TableWriter
     things: FacetRowWriter
@@ -69,35 +69,35 @@ def export_by_subject(lines: Iterable[bytes], folder: Path, name: str, iris: Iri
             counts.statements += len(chunk)
 
         for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
-            for place, triples in enumerate(stream_in_chunks(group, take)):
+            for index, triples in enumerate(stream_in_chunks(group, take)):
                 counts.triples += len(triples)
                 parts = [triple.split(b" ", 2) for triple in triples]
-                counts.counting.put(subject, parts, again=place > 0)
+                counts.counting.put(subject, parts, again=index > 0)
                 for text in texts:
                     text.put(triples, parts)
-                if place == 0 and subject.startswith(organizations):
+                if index == 0 and subject.startswith(organizations):
                     graph = parse_graph(triples)
                     writers.things.organization(graph)
                     if row := organization_row(graph, iris):
                         writers.tables.put("organizations", row)
-                elif place == 0:
+                elif index == 0:
                     writers.things.concept(subject, parts)
         for text in texts:
             text.end()
 
 
-def stream_in_chunks(lines: Iterable[bytes], take: Callable[[list[bytes]], None], most: int = _CHUNK) -> Iterator[list[bytes]]:
-    """Pass the quads of one subject to *take* in chunks; yield its triples, each once, in chunks of about *most*.
+def stream_in_chunks(lines: Iterable[bytes], take: Callable[[list[bytes]], None], chunk_size: int = _CHUNK) -> Iterator[list[bytes]]:
+    """Pass the quads of one subject to *take* in chunks; yield its triples, each once, in chunks of about *chunk_size*.
 
     Most subjects fit in one chunk, even if thousands of graphs repeat their triples; a registry does not: it lists all its records.
     """
     rest, before, triples = iter(lines), b"", list[bytes]()
-    while chunk := list(islice(rest, most)):
+    while chunk := list(islice(rest, chunk_size)):
         take(chunk)
         unique = list(dict.fromkeys(map(triple, chunk)))
         triples += unique[1:] if unique[0] == before else unique
         before = unique[-1]
-        if len(triples) >= most:
+        if len(triples) >= chunk_size:
             yield triples
             triples = []
     if triples:
@@ -106,36 +106,36 @@ def stream_in_chunks(lines: Iterable[bytes], take: Callable[[list[bytes]], None]
 
 def with_graph_first(line: bytes) -> bytes:
     """Return the line with the graph in front of the triple, separated by a tab, which no term contains."""
-    place = line.rindex(b" <")
-    return line[place + 1 : -3] + b"\t" + line[:place] + b"\n"
+    index = line.rindex(b" <")
+    return line[index + 1 : -3] + b"\t" + line[:index] + b"\n"
 
 
 class _FormatWriter:
-    """A file of one RDF format that is being written."""
+    """Writes a file in one RDF format."""
 
     def __init__(self, form: TextFormat, file: BinaryIO, base: str) -> None:
-        self._form, self._file, self._begun = form, file, False
+        self._form, self._file, self._has_subjects = form, file, False
         file.write(form.head(base))
 
     def put(self, triples: Triples, parts: Parts) -> None:
-        """Write a subject."""
+        """Write the triples of a subject."""
         text = self._form.subject(triples, parts)
-        self._file.write(self._form.between + text if self._begun else text)
-        self._begun = True
+        self._file.write(self._form.between + text if self._has_subjects else text)
+        self._has_subjects = True
 
     def end(self) -> None:
-        """Write what comes last."""
+        """Write the end of the document."""
         self._file.write(self._form.tail)
 
 
 def export_by_graph(gone: Path, iris: Iris, writers: ExportWriters, counts: ExportCounts) -> None:
     """Write the rows of the tables and the list of deleted records from the quads that export_by_subject sorted."""
-    with gzip_writer(gone) as departed:
-        departed.writelines(islice(deletion_rows([]), 1))
+    with gzip_writer(gone) as deleted:
+        deleted.writelines(islice(deletion_rows([]), 1))
         for graph, triples in group_by_graph(writers.sorter.sorted()):
             counts.graphs += 1
             if graph.startswith(f"{iris.base}record/"):
-                _record(graph, triples, iris, writers, counts, departed)
+                _record(graph, triples, iris, writers, counts, deleted)
             elif graph.startswith(f"{iris.base}source/"):
                 counts.sources += _source(graph, triples, iris)
 
@@ -146,12 +146,12 @@ def group_by_graph(lines: Iterable[bytes]) -> Iterator[tuple[str, list[bytes]]]:
         yield graph[1:-1].decode(), [line[len(graph) + 1 : -1] for line in group]
 
 
-def _record(graph: str, triples: list[bytes], iris: Iris, writers: ExportWriters, counts: ExportCounts, departed: BinaryIO) -> None:
+def _record(graph: str, triples: list[bytes], iris: Iris, writers: ExportWriters, counts: ExportCounts, deleted: BinaryIO) -> None:
     record = parse_record(graph, triples, iris)
     counts.records[record.state] += 1
     if record.state == "gone":
         end = f" <{graph}> .\n".encode()
-        departed.writelines(islice(deletion_rows(line + end for line in triples), 1, None))
+        deleted.writelines(islice(deletion_rows(line + end for line in triples), 1, None))
     elif record.kind:
         counts.things[record.kind] += 1
     writers.things.record(record)

@@ -1,4 +1,4 @@
-"""Gathered: the rows of a release's things, as the tables take them, from its quads as they pass; memory stays flat."""
+"""Collect the rows of the facet tables of a release while its quads are exported. Memory use is constant."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from publisher.facets.thing_rows import organization_row, thing_row
 from publisher.rdf.gzip_files import gzip_writer
 from vocab.iris import Iris
 
-BATCH = 10_000  # rows of a file, which the tables take at once: some 9 MB
-_BESIDE = "beside.json"
+BATCH = 10_000  # rows per file: some 9 MB
+_AUXILIARY_FILE = "beside.json"
 
 
 class AuxiliaryData(NamedTuple):
     """Data besides the rows: areas with their regions, and official links of action lines and goals with their status, all as codes.
 
-    *longest* is how many bytes the longest row has, at least a mebibyte.
+    *longest* is the size of the longest row in bytes, at least a mebibyte.
     """
 
     regions: list[tuple[str, str]]
@@ -31,16 +31,16 @@ class AuxiliaryData(NamedTuple):
 
 
 class FacetRowWriter:
-    """Take what is said subject by subject, then record by record; rows wait as files in *folder*, which ``keep`` makes whole."""
+    """Collects organizations and concepts, then records, as files of rows in *folder*; ``close`` completes them."""
 
     def __init__(self, folder: Path, iris: Iris) -> None:
         folder.mkdir(parents=True)
         self._folder, self._iris = folder, iris
-        self._waiting: list[bytes] = []
+        self._rows: list[bytes] = []
         self._files = 0
         self._auxiliary = AuxiliaryData([], [])
         self._longest = self._auxiliary.longest
-        self._ours = tuple(f"<{iris.base}{name}/".encode() for name in ("id", "record", "run"))
+        self._excluded_prefixes = tuple(f"<{iris.base}{name}/".encode() for name in ("id", "record", "run"))
         self._match, region = f"<{iris.ns}ituRegion>".encode(), iris.scheme("itu-region")
         self._region = f"<{region}/".encode()
         self._link = [f"<{iris.ns}{name}>".encode() for name in ("linkLine", "linkGoal", "linkStatus")]
@@ -52,7 +52,7 @@ class FacetRowWriter:
 
     def concept(self, subject: bytes, parts: Sequence[Sequence[bytes]]) -> None:
         """Add regions and links from the statements of another subject, each as three terms."""
-        if subject.startswith(self._ours):
+        if subject.startswith(self._excluded_prefixes):
             return
         values: dict[bytes, list[bytes]] = {}
         for _, predicate, term in parts:
@@ -73,21 +73,21 @@ class FacetRowWriter:
             self._put(serialize_row(thing_row(record)))
 
     def _put(self, row: bytes) -> None:
-        self._waiting.append(row)
+        self._rows.append(row)
         self._longest = max(self._longest, len(row))
-        if len(self._waiting) == BATCH:
+        if len(self._rows) == BATCH:
             self._write()
 
     def _write(self) -> None:
         with gzip_writer(self._folder / f"{self._files:06}.ndjson.gz") as file:
-            file.writelines(self._waiting)
-        self._files, self._waiting = self._files + 1, []
+            file.writelines(self._rows)
+        self._files, self._rows = self._files + 1, []
 
     def close(self) -> None:
         """Write the remaining rows."""
-        if self._waiting:
+        if self._rows:
             self._write()
-        (self._folder / _BESIDE).write_text(json.dumps(self._auxiliary._replace(longest=self._longest)))
+        (self._folder / _AUXILIARY_FILE).write_text(json.dumps(self._auxiliary._replace(longest=self._longest)))
 
 
 def row_files(folder: Path) -> list[Path]:
@@ -97,5 +97,5 @@ def row_files(folder: Path) -> list[Path]:
 
 def read_auxiliary_data(folder: Path) -> AuxiliaryData:
     """Read the data besides the rows."""
-    regions, links, longest = json.loads((folder / _BESIDE).read_text())
+    regions, links, longest = json.loads((folder / _AUXILIARY_FILE).read_text())
     return AuxiliaryData([(area, region) for area, region in regions], [(one, goal, status) for one, goal, status in links], longest)

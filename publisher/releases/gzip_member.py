@@ -33,10 +33,10 @@ class Member:
     def __len__(self) -> int:
         return len(self.front) + len(self.body) + len(self.back)
 
-    def read(self, wanted: range) -> Iterator[bytes]:
-        """Yield the bytes *wanted* of the member."""
-        yield self.front[wanted.start : wanted.stop]
-        start, stop = (max(0, min(offset - len(self.front), len(self.body))) for offset in (wanted.start, wanted.stop))
+    def read(self, byte_range: range) -> Iterator[bytes]:
+        """Yield the bytes of the member in *byte_range*."""
+        yield self.front[byte_range.start : byte_range.stop]
+        start, stop = (max(0, min(offset - len(self.front), len(self.body))) for offset in (byte_range.start, byte_range.stop))
         with self.path.open("rb") as file:
             file.seek(self.body.start + start)
             remaining = stop - start
@@ -44,7 +44,7 @@ class Member:
                 remaining -= len(block)
                 yield block
         back_start = len(self.front) + len(self.body)
-        yield self.back[max(0, wanted.start - back_start) : max(0, wanted.stop - back_start)]
+        yield self.back[max(0, byte_range.start - back_start) : max(0, byte_range.stop - back_start)]
 
 
 def as_single_member(path: Path, size: int) -> Member:

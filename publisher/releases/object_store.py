@@ -1,6 +1,6 @@
 """Share releases through the object store: the machine that builds one uploads it, the others download it.
 
-The manifest goes last, so that a release is seen whole or not at all.
+The manifest is uploaded last, so a release in the store is always complete.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from publisher.releases.signature import PUBLIC
 from publisher.store.releases.manifest import MANIFEST, newest_release
 from publisher.store.releases.manifest import read_manifest as manifest
 
-_PREFIX = "releases"  # the releases' folder in a store
+_PREFIX = "releases"  # folder of the releases in a store
 _CLAIM = "claim"
-_POLL_INTERVAL = 20.0  # seconds between two looks for releases
+_POLL_INTERVAL = 20.0  # seconds between two checks for releases
 
 log = structlog.get_logger(component="releases")
 
 
 def upload(data: Path, number: int) -> None:
-    """Put release *number* into the store, where there is one; what a crash left there is completed.
+    """Upload release *number* to the object store, if there is one; complete an upload that a crash interrupted.
 
-    Raises ReleaseError where another machine has cut the same number.
+    Raises ReleaseError if another machine has built the same number.
     """
     store = read(data / "journal")
     if store is None:
@@ -55,14 +55,14 @@ def upload(data: Path, number: int) -> None:
 
 
 def _claim(store: Store, number: int, folder: Path, claim: Path) -> None:
-    """Say whose release this is, by the hash of its manifest, before any of its files is there."""
-    ours, name = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest(), f"{_PREFIX}/{number}/{_CLAIM}"
-    claim.write_text(ours)
+    """Claim a release number by the hash of its manifest, before any file is uploaded."""
+    digest, name = hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest(), f"{_PREFIX}/{number}/{_CLAIM}"
+    claim.write_text(digest)
     try:
         store.add(name, claim)
     except FileExistsError as error:
         store.get(name, claim)
-        if claim.read_text() != ours:
+        if claim.read_text() != digest:
             cure = f"remove {folder} and run again: the other release is downloaded, and the next is built if anything changed"
             raise ReleaseError(f"release {number} was built on another machine at the same time; {cure}") from error
     finally:
@@ -88,8 +88,8 @@ async def _poll(data: Path, allow: frozenset[str]) -> None:
     async with create_client(allow) as client:
         while True:
             try:
-                of = mirror_origin.read(data / "journal")
-                for number in await (mirror_sync.fetch(data, of.url, client) if of else asyncio.to_thread(download, data)):
+                origin = mirror_origin.read(data / "journal")
+                for number in await (mirror_sync.fetch(data, origin.url, client) if origin else asyncio.to_thread(download, data)):
                     log.info("release fetched", release=number)
             except (ReleaseError, JournalError, httpx.HTTPError) as error:
                 log.warning("releases not fetched", reason=str(error))
@@ -97,7 +97,7 @@ async def _poll(data: Path, allow: frozenset[str]) -> None:
 
 
 def download(data: Path) -> list[int]:
-    """Download the releases that other machines built since ours; return their numbers.
+    """Download the releases that other machines built since digest; return their numbers.
 
     Raises ReleaseError while a release is being built here.
     """

@@ -60,23 +60,23 @@ def _respond(request: Request, headers: dict[str, str], size: int, read: Callabl
     """Return a response with all *size* bytes, or with the requested range."""
     status = HTTPStatus.OK
     try:
-        wanted = parse_range(request.headers.get("range"), request.headers.get("if-range"), headers["ETag"], size)
+        byte_range = parse_range(request.headers.get("range"), request.headers.get("if-range"), headers["ETag"], size)
     except RangeNotSatisfiable as error:
         detail = f"The patch has {size} bytes; request a range within them"
         raise HTTPProblem(HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE, detail, {"Content-Range": f"bytes */{size}"}) from error
-    if wanted:
-        status, headers["Content-Range"] = HTTPStatus.PARTIAL_CONTENT, f"bytes {wanted.start}-{wanted.stop - 1}/{size}"
-    wanted = wanted or range(size)
-    headers["Content-Length"] = str(len(wanted))
+    if byte_range:
+        status, headers["Content-Range"] = HTTPStatus.PARTIAL_CONTENT, f"bytes {byte_range.start}-{byte_range.stop - 1}/{size}"
+    byte_range = byte_range or range(size)
+    headers["Content-Length"] = str(len(byte_range))
     if request.method == "HEAD":
         return Response(None, status, headers)
-    return StreamingResponse(read(wanted), status, headers)
+    return StreamingResponse(read(byte_range), status, headers)
 
 
-def _read_uncompressed(entry: Entry, wanted: range) -> Iterator[bytes]:
+def _read_uncompressed(entry: Entry, byte_range: range) -> Iterator[bytes]:
     with igzip.open(entry.path, "rb") as file:
-        file.seek(wanted.start)
-        remaining = len(wanted)
+        file.seek(byte_range.start)
+        remaining = len(byte_range)
         while remaining and (block := file.read(min(_BLOCK, remaining))):
             remaining -= len(block)
             yield block

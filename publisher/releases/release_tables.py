@@ -60,15 +60,15 @@ def open_release_tables(data: Path, release: Release, iris: Iris) -> ReleaseTabl
 
 
 def _build(data: Path, release: Release, iris: Iris, folder: Path) -> None:
-    waiting = rows_folder(data, release.number)
-    if not _is_current(waiting, release):
-        _extract_rows(data, release, iris, waiting)
+    collected = rows_folder(data, release.number)
+    if not _is_current(collected, release):
+        _extract_rows(data, release, iris, collected)
     part = _part_folder(folder)
-    auxiliary = read_auxiliary_data(waiting)
+    auxiliary = read_auxiliary_data(collected)
     database = Database(part / "tables.duckdb", MEMORY)
     try:
         database.begin()
-        for file in row_files(waiting):
+        for file in row_files(collected):
             database.load(file, auxiliary.longest)
         database.set_regions(set(auxiliary.regions))
         database.commit(release.position, release.entry)
@@ -78,7 +78,7 @@ def _build(data: Path, release: Release, iris: Iris, folder: Path) -> None:
     (part / "beside.json").write_text(json.dumps(auxiliary))
     (part / _ABOUT).write_text(json.dumps(_metadata(release)))
     _publish(part, folder)
-    shutil.rmtree(waiting, ignore_errors=True)
+    shutil.rmtree(collected, ignore_errors=True)
 
 
 def _extract_rows(data: Path, release: Release, iris: Iris, folder: Path) -> None:
@@ -88,10 +88,10 @@ def _extract_rows(data: Path, release: Release, iris: Iris, folder: Path) -> Non
     writer, sorter = FacetRowWriter(part / "rows", iris), Sorter(part / "work")
     organizations = f"<{iris.base}id/organization/".encode()
     for subject, group in groupby(lines, key=lambda line: line[: line.index(b" ")]):
-        for place, triples in enumerate(stream_in_chunks(group, lambda chunk: sorter.add(map(with_graph_first, chunk)))):
-            if place == 0 and subject.startswith(organizations):
+        for index, triples in enumerate(stream_in_chunks(group, lambda chunk: sorter.add(map(with_graph_first, chunk)))):
+            if index == 0 and subject.startswith(organizations):
                 writer.organization(parse_graph(triples))
-            elif place == 0:
+            elif index == 0:
                 writer.concept(subject, [triple.split(b" ", 2) for triple in triples])
     for graph, triples in group_by_graph(sorter.sorted()):
         if graph.startswith(f"{iris.base}record/"):
@@ -113,9 +113,9 @@ def _is_current(folder: Path, release: Release) -> bool:
 
 
 def _part_folder(folder: Path) -> Path:
-    """Make a folder beside, and remove those that a crash left."""
-    for left in folder.parent.glob(f".part-{folder.name}-*"):
-        shutil.rmtree(left, ignore_errors=True)
+    """Create a temporary folder, and remove those that a crash leftover."""
+    for leftover in folder.parent.glob(f".part-{folder.name}-*"):
+        shutil.rmtree(leftover, ignore_errors=True)
     part = folder.with_name(f".part-{folder.name}-{os.getpid()}")
     part.mkdir(parents=True)
     return part

@@ -1,4 +1,4 @@
-"""Keeping: the newest releases keep their files; of the older ones the manifest stays, so that numbers and addresses never die."""
+"""Delete the files of old releases. Their manifests stay, so that numbers and URLs remain valid."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 from publisher.releases.builder import build_lock
 from publisher.store.releases.manifest import MANIFEST, Release, list_releases, write_manifest
 
-KEEP = 12  # releases: a year of monthly ones
+KEEP = 12  # releases: a year of monthly releases
 
 
-def apply_retention(releases: Path, most: int, now: datetime) -> list[Release]:
-    """Delete the files of all but the newest *most* releases; return the withdrawn ones. After a crash, call it again."""
+def apply_retention(releases: Path, keep: int, now: datetime) -> list[Release]:
+    """Delete the files of all but the newest *keep* releases; return the withdrawn ones. After a crash, call it again."""
     removed = []
     with build_lock(releases):
-        for release in list_releases(releases)[max(1, most) :]:
+        for release in list_releases(releases)[max(1, keep) :]:
             folder = releases / str(release.number)
             if release.withdrawn is None:
                 release = replace(release, withdrawn=f"{now:%Y-%m-%dT%H:%M:%SZ}")

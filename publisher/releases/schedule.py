@@ -1,4 +1,4 @@
-"""Schedule: releases at the times of a cron line; one that was due while no process ran is made up for once."""
+"""Build releases at the times of a cron expression; if some were due while no process ran, build one at the start."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from publisher.store.releases.manifest import Release
 
 log = structlog.get_logger(component="releases")
 
-Cut = Callable[[], Release]
+Build = Callable[[], Release]
 
 
 def trigger(every: str) -> CronTrigger:
-    """Read a cron line of five fields, in UTC; raises ValueError if it is invalid."""
+    """Parse a cron expression of five fields, in UTC. Raises ValueError if it is invalid."""
     return CronTrigger.from_crontab(every, timezone="UTC")
 
 
@@ -31,24 +31,24 @@ def overdue(every: str, last: Release | None, now: datetime) -> bool:
     return due is not None and due <= now
 
 
-def attempt(cut: Cut) -> Release | None:
-    """Cut a release; where none can be cut, tell why."""
+def attempt(build: Build) -> Release | None:
+    """Build a release; if that is not possible, log the reason and return None."""
     try:
-        made = cut()
+        release = build()
     except ReleaseError as error:
         log.info("no release made", reason=str(error))
         return None
-    log.info("release made", release=made.number, entry=made.position)
-    return made
+    log.info("release made", release=release.number, entry=release.position)
+    return release
 
 
-def follow(every: str, last: Release | None, cut: Cut, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
-    """Cut releases at the times of *every*, never two at once, until SIGINT or SIGTERM."""
+def follow(every: str, last: Release | None, build: Build, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    """Build releases at the times of *every*, one at a time, until SIGINT or SIGTERM."""
     blocking = import_module("apscheduler.schedulers.blocking")  # late: every command imports this module for `trigger`
     scheduler = blocking.BlockingScheduler(timezone="UTC")
-    scheduler.add_job(attempt, trigger(every), (cut,), id="release", coalesce=True, max_instances=1, misfire_grace_time=None)
+    scheduler.add_job(attempt, trigger(every), (build,), id="release", coalesce=True, max_instances=1, misfire_grace_time=None)
     if overdue(every, last, now()):
-        scheduler.add_job(attempt, args=(cut,), id="overdue", misfire_grace_time=None)
+        scheduler.add_job(attempt, args=(build,), id="overdue", misfire_grace_time=None)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: scheduler.shutdown(wait=False))
     log.info("release schedule started", every=every)

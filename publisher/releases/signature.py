@@ -1,4 +1,4 @@
-"""Signatures: Ed25519 in the form of minisign (https://jedisct1.github.io/minisign/), by a key that is made at first use."""
+"""Sign files with Ed25519 in the format of minisign (https://jedisct1.github.io/minisign/); the key is created at first use."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SECRET = "stocktake.key"
 
 
 def load_key(folder: Path) -> SecretKey:
-    """Read the secret key in *folder*, or make one there. It has no password: who reads the folder can sign.
+    """Read the secret key in *folder*, or create one. It has no password: whoever can read the folder can sign.
 
     The public key is written into the same folder. Raises minisign.Error if the file is not a key.
     """
@@ -39,9 +39,9 @@ def public_key_text(public: PublicKey) -> str:
 
 
 def sign(path: Path, secret: SecretKey, comment: str) -> Path:
-    """Sign a file, read in pieces; *comment* is a trusted comment, which the signature covers. Return the path of the signature."""
+    """Sign a file; *comment* is a trusted comment, which the signature covers. Return the path of the signature."""
     with path.open("rb") as file:
         signature = secret.sign(file, trusted_comment=f"{comment}\tfile:{path.name}\thashed")
-    beside = path.with_name(path.name + SUFFIX)
-    beside.write_bytes(bytes(signature).rstrip(b"\n") + b"\n")
-    return beside
+    signature_path = path.with_name(path.name + SUFFIX)
+    signature_path.write_bytes(bytes(signature).rstrip(b"\n") + b"\n")
+    return signature_path

@@ -1,4 +1,4 @@
-"""Sorting: lines by their bytes, more of them than memory holds."""
+"""Sort lines by their bytes in constant memory (external merge sort)."""
 
 from __future__ import annotations
 
@@ -8,50 +8,50 @@ from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 
-RUN = 100_000  # lines sorted in memory at once: about 50 MB
-FAN = 100  # sorted files merged at once, below the usual limit of open files
+RUN_LENGTH = 100_000  # lines sorted in memory at once: about 50 MB
+MAX_MERGED = 100  # sorted files merged at once, below the usual limit of open files
 
 
 class Sorter:
-    """Take lines (each with its line end) in any order, and give them sorted; what does not fit waits in *folder*."""
+    """Sorts lines, each with its line end; sorted runs are stored in *folder*."""
 
-    def __init__(self, folder: Path, run: int = RUN, fan: int = FAN) -> None:
+    def __init__(self, folder: Path, run_length: int = RUN_LENGTH, max_merged: int = MAX_MERGED) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder, self._run, self._fan = folder, run, fan
-        self._waiting: list[bytes] = []
+        self._folder, self._run_length, self._max_merged = folder, run_length, max_merged
+        self._lines: list[bytes] = []
         self._files: list[Path] = []
 
     def add(self, lines: Iterable[bytes]) -> None:
-        """Take more lines."""
-        self._waiting += lines
-        if len(self._waiting) >= self._run:
+        """Add lines."""
+        self._lines += lines
+        if len(self._lines) >= self._run_length:
             self._write()
 
     def sorted(self) -> Iterator[bytes]:
         """Yield all lines in order; nothing can be added afterwards."""
         self._write()
-        files = merge_files(self._files, self._folder, self._fan)
+        files = merge_files(self._files, self._folder, self._max_merged)
         with ExitStack() as opened:
             yield from heapq.merge(*(opened.enter_context(file.open("rb")) for file in files))
 
     def _write(self) -> None:
         path = self._folder / f"sorted-{len(self._files)}"
-        self._waiting.sort()
+        self._lines.sort()
         with path.open("wb") as file:
-            file.writelines(self._waiting)
+            file.writelines(self._lines)
         self._files.append(path)
-        self._waiting = []
+        self._lines = []
 
 
-def merge_files(files: list[Path], folder: Path, fan: int) -> list[Path]:
-    """Merge sorted files, *fan* at once, until no more than that are left; files that were merged are removed."""
+def merge_files(files: list[Path], folder: Path, max_merged: int) -> list[Path]:
+    """Merge sorted files, *max_merged* at once, until at most *max_merged* are left; merged files are deleted."""
     step = 0
-    while len(files) > fan:
+    while len(files) > max_merged:
         step += 1
         path = folder / f"merged-{step}"
         with ExitStack() as opened, path.open("wb") as out:
-            out.writelines(heapq.merge(*(opened.enter_context(file.open("rb")) for file in islice(files, fan))))
-        for file in files[:fan]:
+            out.writelines(heapq.merge(*(opened.enter_context(file.open("rb")) for file in islice(files, max_merged))))
+        for file in files[:max_merged]:
             file.unlink()
-        files = [*files[fan:], path]
+        files = [*files[max_merged:], path]
     return files

@@ -1,4 +1,4 @@
-"""Descriptions of the tables for machines: CSVW (https://www.w3.org/TR/tabular-metadata/) and Data Package (https://datapackage.org/)."""
+"""Describe the tables in machine-readable form: CSVW (https://www.w3.org/TR/tabular-metadata/) and Data Package (https://datapackage.org/)."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _FRICTIONLESS = {
 
 
 def csvw(release: Release, title: str) -> dict[str, object]:
-    """Describe the tables as a CSVW table group, from which RDF can be made too."""
+    """Describe the tables as a CSVW table group, which can be converted to RDF."""
     return {
         "@context": ["http://www.w3.org/ns/csvw", {"@language": "en"}],
         "@id": f"{release.iri}#tables",

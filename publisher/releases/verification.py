@@ -12,15 +12,15 @@ from journal.integrity import Fault
 from publisher.releases.signature import PUBLIC, SECRET, SUFFIX
 from publisher.store.releases.manifest import MANIFEST, read_manifest, release_numbers
 
-_RELEASE_CURE = "restore this file from a backup or a mirror; a release is not made again under its number"
-_KEY_CURE = "restore signing/ from a backup; a new key is one that nobody knows"
-_REPORT_CURE = "delete this report's folder, then make it again with stocktake report"
+_RELEASE_CURE = "restore this file from a backup or a mirror; a release is never rebuilt under its number"
+_KEY_CURE = "restore signing/ from a backup; nobody trusts a new key"
+_REPORT_CURE = "delete this report's folder, then rebuild it with stocktake report"
 DUMP_CURE = "run stocktake verify --repair, or delete it and run stocktake dump"
 _SUMS = "SHA256SUMS"
 
 
 def dump_faults(folder: Path) -> Iterator[Fault]:
-    """Yield the dumps in *folder* that do not match the SHA-256 beside them."""
+    """Yield the dumps in *folder* that do not match their checksum file."""
     for sums in sorted(folder.glob("*.sha256")):
         yield from _sum_faults(sums, DUMP_CURE)
 
@@ -50,7 +50,7 @@ def report_faults(folder: Path) -> Iterator[Fault]:
 
 
 def key_faults(folder: Path) -> Iterator[Fault]:
-    """Yield what is damaged of the key in *folder* that signs releases."""
+    """Yield the faults of the signing key in *folder*."""
     if not (folder / SECRET).exists():
         return
     try:
@@ -66,22 +66,22 @@ def _signature_faults(folder: Path, key: str) -> Iterator[Fault]:
         try:
             minisign.PublicKey.from_base64(key).verify_file(signature.with_suffix(""))
         except (OSError, ValueError) as error:
-            yield Fault(f"{folder.parent.name}/{folder.name}/{signature.name}", f"is no signature of its file: {error}", _RELEASE_CURE)
+            yield Fault(f"{folder.parent.name}/{folder.name}/{signature.name}", f"is not a signature of its file: {error}", _RELEASE_CURE)
 
 
 def _sum_faults(sums: Path, cure: str, checked: Collection[str] = ()) -> Iterator[Fault]:
     """Yield the files that differ from the lines ``digest  name`` of *sums*, without those that were *checked*."""
-    below = sums.parent.parent if sums.name == _SUMS else sums.parent
-    top = below.name if sums.name != _SUMS else f"{below.name}/{sums.parent.name}"
+    parent = sums.parent.parent if sums.name == _SUMS else sums.parent
+    prefix = parent.name if sums.name != _SUMS else f"{parent.name}/{sums.parent.name}"
     try:
         lines = sums.read_text().splitlines()
-        wanted = [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1].lstrip("*")) for line in lines if line]
+        expected_digests = [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1].lstrip("*")) for line in lines if line]
     except (OSError, ValueError, IndexError) as error:
-        yield Fault(f"{top}/{sums.name}", f"cannot be read: {error}", cure)
+        yield Fault(f"{prefix}/{sums.name}", f"cannot be read: {error}", cure)
         return
-    for digest, name in wanted:
+    for digest, name in expected_digests:
         if name not in checked and (problem := _problem(sums.parent / name, digest)):
-            yield Fault(f"{top}/{name}", problem, cure)
+            yield Fault(f"{prefix}/{name}", problem, cure)
 
 
 def _problem(path: Path, expected: str) -> str:

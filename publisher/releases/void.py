@@ -1,4 +1,4 @@
-"""VoID: what there is, in numbers: parts by class and property, and links to other data sets (https://www.w3.org/TR/void/)."""
+"""Count the statistics of the data set for VoID: classes, properties and links to other data sets (https://www.w3.org/TR/void/)."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vocab.terms import DCT, RDF, XSD
 
 VOID = "http://rdfs.org/ns/void#"
 
-# The data sets that ours link to: the beginning of their addresses, and what they are; the first that fits counts.
+# The data sets that ours link to: the prefix of their IRIs, and their titles; the first match counts.
 TARGETS = {
     "http://metadata.un.org/sdg/codes/geoArea/": "Countries and areas of the United Nations (M49)",
     "http://metadata.un.org/sdg/": "Sustainable Development Goals of the United Nations",
@@ -25,14 +25,14 @@ TARGETS = {
     "http://id.loc.gov/": "Library of Congress",
     "http://sws.geonames.org/": "GeoNames",
 }
-_SPACES = {f"<{space}".encode(): space for space in TARGETS}
-_STARTS = tuple(_SPACES)
+_TARGETS_BY_PREFIX = {f"<{space}".encode(): space for space in TARGETS}
+_TARGET_PREFIXES = tuple(_TARGETS_BY_PREFIX)
 _A = f"<{RDF}type>".encode()
 
 
 @dataclass(slots=True)
 class VoidCounts:
-    """What was counted: *properties* and *classes* by their addresses, *links* by property and the beginning of the other's addresses."""
+    """The counts: *properties* and *classes* by IRI, *links* by property and the IRI prefix of the target data set."""
 
     triples: int = 0
     entities: int = 0
@@ -43,33 +43,33 @@ class VoidCounts:
 
 
 class VoidCounter:
-    """Count triples subject by subject; *base* is where our own addresses begin."""
+    """Count triples subject by subject; *base* is the prefix of our own IRIs."""
 
     def __init__(self, base: str) -> None:
-        self._thing, self._ours = f"<{base}id/".encode(), f"<{base}".encode()
+        self._thing, self._own_prefix = f"<{base}id/".encode(), f"<{base}".encode()
         self._numbers = VoidCounts()
         self._properties, self._classes = Counter[bytes](), Counter[bytes]()
         self._links = Counter[tuple[bytes, bytes]]()
 
     def put(self, subject: bytes, parts: Sequence[Sequence[bytes]], *, again: bool = False) -> None:
-        """Count a subject with its triples, each in its three terms; *again*: the subject was counted before, with other triples."""
+        """Count a subject with its triples, each in its three terms; *again* if the subject was totals before with other triples."""
         self._properties.update([predicate for _, predicate, _ in parts])
         self._numbers.triples += len(parts)
         self._numbers.subjects += not again
         kinds = [term for _, predicate, term in parts if predicate == _A]
         self._classes.update(kinds)
         self._numbers.entities += bool(kinds) and subject.startswith(self._thing)
-        if subject.startswith(self._ours):
+        if subject.startswith(self._own_prefix):
             for _, predicate, term in parts:
-                if term.startswith(_STARTS):
-                    self._links[predicate, next(start for start in _STARTS if term.startswith(start))] += 1
+                if term.startswith(_TARGET_PREFIXES):
+                    self._links[predicate, next(start for start in _TARGET_PREFIXES if term.startswith(start))] += 1
 
     def numbers(self) -> VoidCounts:
         """Return the counts."""
         counts = self._numbers
         counts.properties = Counter({_iri(term): count for term, count in self._properties.items()})
         counts.classes = Counter({_iri(term): count for term, count in self._classes.items()})
-        counts.links = Counter({(_iri(name), _SPACES[start]): count for (name, start), count in self._links.items()})
+        counts.links = Counter({(_iri(name), _TARGETS_BY_PREFIX[start]): count for (name, start), count in self._links.items()})
         return counts
 
 
@@ -77,26 +77,26 @@ def _iri(term: bytes) -> str:
     return term[1:-1].decode()
 
 
-def void_statements(counts: VoidCounts, iris: Iris, short: dict[str, str]) -> Iterator[Statement]:
-    """Yield the statistics of our data set; *short* are prefixes, by which its parts are named."""
+def void_statements(counts: VoidCounts, iris: Iris, prefixes: dict[str, str]) -> Iterator[Statement]:
+    """Yield the statistics of our data set; *prefixes* are used in the names of its parts."""
     dataset = f"{iris.base}.well-known/void#dataset"
-    counted = {"triples": counts.triples, "entities": counts.entities, "distinctSubjects": counts.subjects}
-    counted |= {"classes": len(counts.classes), "properties": len(counts.properties)}
+    totals = {"triples": counts.triples, "entities": counts.entities, "distinctSubjects": counts.subjects}
+    totals |= {"classes": len(counts.classes), "properties": len(counts.properties)}
     yield Statement(dataset, f"{RDF}type", Term(f"{VOID}Dataset"))
-    yield from (Statement(dataset, VOID + name, _number(count)) for name, count in counted.items() if count)
+    yield from (Statement(dataset, VOID + name, _number(count)) for name, count in totals.items() if count)
     for kind, unit, parts in (("property", "triples", counts.properties), ("class", "entities", counts.classes)):
         for iri, count in sorted(parts.items()):
-            part = _part(iris, kind, iri, short)
+            part = _part(iris, kind, iri, prefixes)
             yield Statement(dataset, f"{VOID}{kind}Partition", Term(part))
             yield Statement(part, VOID + kind, Term(iri))
             yield Statement(part, VOID + unit, _number(count))
     for (name, space), count in sorted(counts.links.items()):
-        yield from _linkset(iris, dataset, name, space, count, short)
+        yield from _linkset(iris, dataset, name, space, count, prefixes)
 
 
-def _linkset(iris: Iris, dataset: str, name: str, space: str, count: int, short: dict[str, str]) -> Iterator[Statement]:
+def _linkset(iris: Iris, dataset: str, name: str, space: str, count: int, prefixes: dict[str, str]) -> Iterator[Statement]:
     other = f"{iris.base}.well-known/void#target-{list(TARGETS).index(space) + 1}"
-    part = f"{_part(iris, 'links', name, short)}-{list(TARGETS).index(space) + 1}"
+    part = f"{_part(iris, 'links', name, prefixes)}-{list(TARGETS).index(space) + 1}"
     yield Statement(dataset, f"{VOID}subset", Term(part))
     yield Statement(part, f"{RDF}type", Term(f"{VOID}Linkset"))
     yield Statement(part, f"{VOID}subjectsTarget", Term(dataset))
@@ -108,8 +108,8 @@ def _linkset(iris: Iris, dataset: str, name: str, space: str, count: int, short:
     yield Statement(other, f"{VOID}uriSpace", Term(space, "literal"))
 
 
-def _part(iris: Iris, kind: str, iri: str, short: dict[str, str]) -> str:
-    prefix, space = next(((prefix, space) for prefix, space in short.items() if iri.startswith(space)), ("", ""))
+def _part(iris: Iris, kind: str, iri: str, prefixes: dict[str, str]) -> str:
+    prefix, space = next(((prefix, space) for prefix, space in prefixes.items() if iri.startswith(space)), ("", ""))
     name = f"{prefix}:{iri[len(space) :]}" if space else iri
     return f"{iris.base}.well-known/void#{kind}-{encode(name).replace('/', '%2F')}"
 

@@ -1,6 +1,6 @@
-"""Writers: the triples of a release in N-Triples, Turtle and JSON-LD, subject by subject, from sorted N-Quads.
+"""Write the triples of a release as N-Triples, Turtle and JSON-LD, subject by subject, from sorted N-Quads.
 
-A triple that several graphs hold is written once: in sorted N-Quads its lines follow each other.
+A triple of several graphs is written once: in sorted N-Quads its lines are adjacent.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Words: how a text of any language is cut into what is looked up.
+"""Split texts of any language into index terms.
 
-Words are compared without case, accents and vowel points; where a stemmer is known for a text's language, by their stems too.
-Scripts without spaces, and Hangul, are cut into pairs of characters, so that any run of them is found as a phrase.
+Words are indexed without case, accents and vowel points, and also by their stems if there is a stemmer for the language. Runs of
+scripts without spaces, and of Hangul, are indexed as overlapping pairs of characters, so that any part of a run matches as a phrase.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from functools import cache, lru_cache
 
 import Stemmer
 
-LONGEST = 64  # characters of a word that are kept: longer ones are no words
-_MEMO = 1 << 16  # words that are remembered with their stems: some 10 MB
+MAX_WORD_LENGTH = 64  # characters; the rest of a longer word is dropped
+_CACHED = 1 << 16  # words and stems: some 10 MB
 
-# Snowball's stemmers (https://snowballstem.org/algorithms/) by the language tags of what they stem.
+# Snowball's stemmers (https://snowballstem.org/algorithms/) by language tag.
 STEMMERS = {
     "ar": "arabic", "ca": "catalan", "da": "danish", "de": "german", "el": "greek", "en": "english", "es": "spanish", "eu": "basque",
     "fi": "finnish", "fr": "french", "ga": "irish", "hi": "hindi", "hu": "hungarian", "hy": "armenian", "id": "indonesian",
@@ -27,16 +27,16 @@ STEMMERS = {
 _UNSPACED = (
     "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff"  # Thai, Lao, Burmese, Khmer
     "\u3005\u3007\u3040-\u30ff\u31f0-\u31ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff"  # Japanese, Chinese
-    "\u1100-\u11ff\uac00-\ud7af"  # Korean, whose particles cling to the words
+    "\u1100-\u11ff\uac00-\ud7af"  # Korean, whose particles are attached to the words
 )
-_POINTS = re.compile("[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]")  # 0640 stretches
-_ALEF = str.maketrans("أإآٱى", "ااااي")  # letters that are written the one way or the other
-_ARTICLE = re.compile("^(?:و?(?:ال|بال|كال|لل)|فال)(?=.{2})")  # what clings to the front of Arabic words, as Light10 has it
-_CLINGING = re.compile(r"\b(?:[cdjlmnst]|qu)['’](?=\w)|['’]s\b")  # l'eau, d'eau, women's
+_POINTS = re.compile("[\u0300-\u036f\u0483-\u0489\u0591-\u05c7\u0610-\u061a\u0640\u064b-\u065f\u0670\u06d6-\u06ed]")  # 0640 is the tatweel
+_ALEF = str.maketrans("أإآٱى", "ااااي")  # letters with two spellings
+_ARTICLE = re.compile("^(?:و?(?:ال|بال|كال|لل)|فال)(?=.{2})")  # prefixes of Arabic words, as in the Light10 stemmer
+_ELISION = re.compile(r"\b(?:[cdjlmnst]|qu)['’](?=\w)|['’]s\b")  # l'eau, d'eau, women's
 
 
 def _marks() -> str:
-    """Return the marks that occur within words, such as the vowel signs of Hindi, which Python's \\w leaves out."""
+    """Return the marks that occur within words, such as the vowel signs of Hindi, which Python's \\w does not match."""
     marks = (chr(code) for code in range(0x300, 0x20000) if unicodedata.category(chr(code)) in ("Mn", "Mc"))
     return re.escape("".join(marks))
 
@@ -46,20 +46,20 @@ def _word() -> re.Pattern[str]:
     return re.compile(rf"[\w{_marks()}\u200c\u200d]+")
 
 
-_HEBREW = "\u0590"  # the first script whose words hold marks even when composed
-_PLAIN = re.compile(r"\w+")  # eight times as fast
+_HEBREW = "\u0590"  # first script whose composed words contain combining marks
+_PLAIN = re.compile(r"\w+")  # eight times as fast as _word()
 _PART = re.compile(rf"(?P<run>[{_UNSPACED}]+)|[^{_UNSPACED}]+")
 
 
 def _pieces(text: str) -> list[str]:
     plain = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
     if "'" in plain or "’" in plain:
-        plain = _CLINGING.sub(" ", plain)
+        plain = _ELISION.sub(" ", plain)
     return (_PLAIN if plain.isascii() or max(plain) < _HEBREW else _word()).findall(plain)
 
 
 def find_words(text: str) -> Iterator[re.Match[str]]:
-    """Find the words of *text* as it is written."""
+    """Yield the words of *text*, as written."""
     return (_PLAIN if text.isascii() or not text or max(text) < _HEBREW else _word()).finditer(text)
 
 
@@ -67,11 +67,11 @@ def _parts(piece: str) -> Iterator[tuple[str, bool]]:
     for match in _PART.finditer(piece):
         word = match.group().strip("_\u200c\u200d")
         if word:
-            yield word[:LONGEST] if match["run"] is None else word, match["run"] is not None
+            yield word[:MAX_WORD_LENGTH] if match["run"] is None else word, match["run"] is not None
 
 
 def tokens(text: str) -> list[tuple[str, bool]]:
-    """Cut *text* into words, and runs of a script without spaces, which are marked True; in lower case, composed.
+    """Split *text* into words, and runs of a script without spaces (True); in lower case, composed.
 
     >>> tokens("L’eau: 水資源 C7-eHealth")
     [('eau', False), ('水資源', True), ('c7', False), ('ehealth', False)]
@@ -79,9 +79,9 @@ def tokens(text: str) -> list[tuple[str, bool]]:
     return [part for piece in _pieces(text) for part in _parts(piece)]
 
 
-@lru_cache(_MEMO)
+@lru_cache(_CACHED)
 def fold(word: str) -> str:
-    """Leave out accents and vowel points.
+    """Return a word without accents and vowel points.
 
     >>> fold("santé"), fold("größe"), fold("صِحَّة"), fold("हिन्दी")
     ('sante', 'große', 'صحة', 'हिन्दी')
@@ -92,12 +92,12 @@ def fold(word: str) -> str:
 
 
 def character_pairs(run: str) -> list[str]:
-    """Cut a run into its pairs of characters, one after the other, and its last character alone.
+    """Return the overlapping pairs of characters of a run, and its last character alone.
 
     >>> character_pairs("水資源")
     ['水資', '資源', '源']
     """
-    return [run[place : place + 2] for place in range(len(run))]
+    return [run[index : index + 2] for index in range(len(run))]
 
 
 @cache
@@ -105,9 +105,9 @@ def _stemmer(name: str) -> Stemmer.Stemmer:
     return Stemmer.Stemmer(name, 0)
 
 
-@lru_cache(_MEMO)
+@lru_cache(_CACHED)
 def stem(word: str, language: str) -> str:
-    """Return the stem of a word as it is looked up, with the language, for which a stemmer is known.
+    """Return the index term of a word's stem, which begins with the language. STEMMERS must contain the language.
 
     >>> stem("cliniques", "fr"), stem("clinics", "en")
     ('fr:cliniqu', 'en:clinic')
@@ -117,7 +117,7 @@ def stem(word: str, language: str) -> str:
 
 
 def primary_language(tag: str | None) -> str:
-    """Return the language of a tag without script and region; a text without a tag is taken for English.
+    """Return the language of a tag without script and region; a text without a tag counts as English.
 
     >>> primary_language("zh-hans"), primary_language(None)
     ('zh', 'en')
@@ -126,7 +126,7 @@ def primary_language(tag: str | None) -> str:
 
 
 def tokenize(text: str, language: str) -> tuple[str, str]:
-    """Cut a text into what is looked up: its words in their order, and their stems, each joined by spaces.
+    """Return the index terms of a text: its words in order, and their stems, each joined by spaces.
 
     >>> tokenize("Cliniques isolées", "fr")
     ('cliniques isolees', 'fr:cliniqu fr:isol')
@@ -135,7 +135,7 @@ def tokenize(text: str, language: str) -> tuple[str, str]:
     return " ".join([words for words, _ in analyzed]), " ".join([stems for _, stems in analyzed if stems])
 
 
-@lru_cache(_MEMO)
+@lru_cache(_CACHED)
 def _analyze(piece: str, language: str) -> tuple[str, str]:
     words: list[str] = []
     stems: list[str] = []

@@ -1,4 +1,4 @@
-"""Read what the search index stores of a thing from the RDF store."""
+"""Read the search entry of a thing from the RDF store."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ _Text = tuple[str, str | None]  # with its language
 
 
 def thing_iris(store: QuadSource, base: str) -> Iterator[str]:
-    """Yield all things of the indexed kinds, some twice."""
+    """Yield the IRIs of all things of the indexed kinds; some are repeated."""
     for quad in store.quads_for_pattern(None, _TYPE, None, _DEFAULT_GRAPH):
         if isinstance(quad.subject, NamedNode) and parse_thing_iri(quad.subject.value, base):
             yield quad.subject.value
 
 
 def parse_thing_iri(thing: str, base: str) -> tuple[str, str, str] | None:
-    """Return kind, source and key of a thing's IRI, None if it is no thing of ours.
+    """Return kind, source and key of a thing's IRI, None if it is not the IRI of a thing.
 
     >>> parse_thing_iri("https://x.org/id/event/demo/e1", "https://x.org/")
     ('event', 'demo', 'e1')
@@ -52,7 +52,7 @@ def parse_thing_iri(thing: str, base: str) -> tuple[str, str, str] | None:
 
 
 class Organization(NamedTuple):
-    """What an organization adds to the index entry of each thing that it takes part in."""
+    """The names and classes that an organization adds to the search entry of each thing in which it takes part."""
 
     names: Texts
     classes: tuple[str, ...]
@@ -61,9 +61,9 @@ class Organization(NamedTuple):
 def read_entry(
     store: QuadSource, thing: str, base: str, organizations: dict[str, Organization] | None = None
 ) -> SearchEntry | None:
-    """Return the index entry of *thing*; None if the store has no statement of its type, as for deleted records.
+    """Return the index entry of *thing*; None if the store has no type of it, as for deleted records.
 
-    *organizations* caches what was read of organizations; it is valid as long as the store does not change.
+    *organizations* is a cache by IRI, valid while the store does not change.
     """
     parsed = parse_thing_iri(thing, base)
     if parsed is None:
@@ -73,8 +73,8 @@ def read_entry(
     titles, texts = list[_Text](), list[_Text]()
     names: dict[_Text, None] = {}
     links: set[str] = set()
-    typed = False
-    linking, taking_part = _link_properties(base), _party_properties(base)
+    has_type = False
+    link_properties, party_properties = _link_properties(base), _party_properties(base)
     for quad in store.quads_for_pattern(NamedNode(thing), None, None, _DEFAULT_GRAPH):
         predicate, value = quad.predicate, quad.object
         if isinstance(value, Literal):
@@ -83,14 +83,14 @@ def read_entry(
             elif predicate in _TEXTS:
                 texts.append((value.value, value.language))
         elif isinstance(value, NamedNode):
-            typed = typed or predicate == _TYPE
-            if predicate in linking:
+            has_type = has_type or predicate == _TYPE
+            if predicate in link_properties:
                 links.add(value.value)
-            elif predicate in taking_part:
+            elif predicate in party_properties:
                 organization = _cached_organization(store, value, cached)
                 names.update(dict.fromkeys(organization.names))
                 links.update(organization.classes)
-    if not typed:
+    if not has_type:
         return None
     modified, related = _modified(store, f"{base}record/{source}/{key}"), tuple(sorted(links))
     return SearchEntry(
@@ -165,7 +165,7 @@ def _ordered(texts: Iterable[tuple[str, str | None]]) -> Texts:
 
 
 def record_iris(things: Iterable[str], base: str) -> Iterator[str]:
-    """Yield the records of things of ours."""
+    """Yield the IRIs of the records of *things*."""
     for thing in things:
         if parts := parse_thing_iri(thing, base):
             yield f"{base}record/{parts[1]}/{parts[2]}"
@@ -180,7 +180,7 @@ def _modified(store: QuadSource, record: str) -> int:
 
 
 def described_things(store: QuadSource, changed: Iterable[str], base: str) -> set[str]:
-    """Return the things among *changed*, and those whose records are."""
+    """Return the things in *changed*, and the things whose records are in *changed*."""
     things: set[str] = set()
     for iri in changed:
         if iri.startswith(f"{base}id/"):

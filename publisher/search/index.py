@@ -1,6 +1,6 @@
 """The search index, by tantivy (https://github.com/quickwit-oss/tantivy-py); one document for each thing.
 
-Its files never change once they are written, so that a snapshot is a folder of links to them.
+Its files never change after they are written, so a snapshot is a folder of hard links to them.
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ import tantivy
 from publisher.search.analyzer import primary_language, tokenize
 
 FORMAT = 3  # increase it with every change of what is written, so that the index is rebuilt
-_HEAP = 30_000_000  # bytes that wait to be written, at most
-TOPICS = "topics.json"  # the labels of the concepts, beside tantivy's own files
+_HEAP = 30_000_000  # maximum bytes of unwritten documents
+TOPICS = "topics.json"  # file with the labels of concepts, in the folder of tantivy's files
 BUILD_VERSION = (
-    f"{FORMAT} tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"  # an index that was made otherwise cannot be searched
+    f"{FORMAT} tantivy-{version('tantivy')} stemmer-{version('PyStemmer')}"  # an index of another version cannot be searched
 )
-_MADE_FILE = "made"
-_TRIES = 20  # snapshots that a merge of files may spoil, one after the other
+_VERSION_FILE = "made"
+_MAX_ATTEMPTS = 20  # to link the files, since a merge may remove some meanwhile
 
 Texts = tuple[tuple[str, str | None], ...]
 
 
 @dataclass(frozen=True, slots=True)
 class SearchEntry:
-    """What is indexed of a thing: texts with their language tags; *modified* is in seconds since 1970, 0 if unknown.
+    """The indexed data of a thing: texts with their language tags; *modified* is in seconds since 1970, 0 if unknown.
 
     *links* are the IRIs of the concepts that the thing is linked to, *parties* the names of the organizations that take part in it.
     """
@@ -55,39 +55,39 @@ class SearchEntry:
 
 @cache
 def schema() -> tantivy.Schema:
-    """Return the fields: words have positions, stems have none."""
-    made = tantivy.SchemaBuilder()
+    """Return the schema: words are indexed with positions, stems without."""
+    builder = tantivy.SchemaBuilder()
     for name in ("thing", "kind", "source", "language"):
-        made.add_text_field(name, tokenizer_name="raw", index_option="basic", fast=name != "thing", stored=name == "thing")
-    made.add_text_field("link", tokenizer_name="raw", index_option="basic")
+        builder.add_text_field(name, tokenizer_name="raw", index_option="basic", fast=name != "thing", stored=name == "thing")
+    builder.add_text_field("link", tokenizer_name="raw", index_option="basic")
     for name in ("title", "text", "party"):
-        made.add_text_field(name, tokenizer_name="whitespace", index_option="position")
-        made.add_text_field(f"{name}_stems", tokenizer_name="whitespace", index_option="freq")
-    made.add_integer_field("modified", fast=True)
-    made.add_bytes_field("entry", stored=True)
-    return made.build()
+        builder.add_text_field(name, tokenizer_name="whitespace", index_option="position")
+        builder.add_text_field(f"{name}_stems", tokenizer_name="whitespace", index_option="freq")
+    builder.add_integer_field("modified", fast=True)
+    builder.add_bytes_field("entry", stored=True)
+    return builder.build()
 
 
 def document(entry: SearchEntry) -> tantivy.Document:
     """Return *entry* as a document of the index."""
-    made = tantivy.Document()
-    made.add_text("thing", entry.thing)
-    made.add_text("kind", entry.kind)
-    made.add_text("source", entry.source)
-    made.add_integer("modified", entry.modified)
+    result = tantivy.Document()
+    result.add_text("thing", entry.thing)
+    result.add_text("kind", entry.kind)
+    result.add_text("source", entry.source)
+    result.add_integer("modified", entry.modified)
     for language in entry.languages:
-        made.add_text("language", language)
+        result.add_text("language", language)
     for link in entry.links:
-        made.add_text("link", link)
+        result.add_text("link", link)
     for field, texts in (("title", entry.titles), ("text", entry.texts), ("party", entry.parties)):
         for text, tag in texts:
             words, stems = tokenize(text, primary_language(tag))
-            made.add_text(field, words)
+            result.add_text(field, words)
             if stems:
-                made.add_text(f"{field}_stems", stems)
+                result.add_text(f"{field}_stems", stems)
     stored = [entry.kind, entry.source, entry.modified, entry.titles, entry.texts, entry.links, entry.parties]
-    made.add_bytes("entry", orjson.dumps(stored))
-    return made
+    result.add_bytes("entry", orjson.dumps(stored))
+    return result
 
 
 def open_index(path: Path) -> tantivy.Index:
@@ -121,7 +121,7 @@ class IndexWriter:
         self._writer.delete_all_documents()
 
     def commit(self) -> None:
-        """Commit the changes, so that no crash loses them."""
+        """Commit the changes to disk."""
         self._writer.commit()
 
     def close(self) -> None:
@@ -134,13 +134,13 @@ class IndexWriter:
         del self._writer
 
     def snapshot(self, folder: Path) -> None:
-        """Link the index as it was committed last into *folder*."""
-        for _ in range(_TRIES):
+        """Link the files of the last commit into *folder*."""
+        for _ in range(_MAX_ATTEMPTS):
             shutil.rmtree(folder, ignore_errors=True)
             folder.mkdir(parents=True)
             if link_files(self._path, folder):
                 return
-        raise OSError(f"{self._path}: no snapshot could be made in {_TRIES} attempts")
+        raise OSError(f"{self._path}: no snapshot could be made in {_MAX_ATTEMPTS} attempts")
 
 
 def link_files(index: Path, folder: Path) -> bool:
@@ -156,13 +156,13 @@ def link_files(index: Path, folder: Path) -> bool:
     except FileNotFoundError:
         return False
     (folder / "meta.json").write_bytes(meta)
-    (folder / _MADE_FILE).write_text(BUILD_VERSION)
+    (folder / _VERSION_FILE).write_text(BUILD_VERSION)
     return True
 
 
 def is_current(folder: Path) -> bool:
     """Return whether the snapshot in *folder* was written by this version of the index's format."""
     try:
-        return (folder / _MADE_FILE).read_text() == BUILD_VERSION
+        return (folder / _VERSION_FILE).read_text() == BUILD_VERSION
     except FileNotFoundError:
         return False

@@ -1,4 +1,4 @@
-"""A position in the tokens of a query, with the namespaces of its prefixes."""
+"""A cursor over the tokens of a query, with the namespaces of its prefixes."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from publisher.rdf.sparql_tokens import Token, syntax_error, tokenize
 
 SPACE = "http://jena.apache.org/text#"
 PROPERTY = f"{SPACE}query"
-DEEPEST = 100  # braces and brackets within one another
+MAX_DEPTH = 100  # nested braces and brackets
 
 
 @dataclass(frozen=True, slots=True)
 class SearchCall:
-    """One search in a query.
+    """A full-text search in a query.
 
-    *subject* and *asked* are its tokens left and right of the property, *place* is where bindings are to be put, and *gaps* are
-    the places (start, end) of what is to be taken out.
+    *subject* and *argument* are its tokens left and right of the property *verb*. *offset* is where its bindings are inserted, and
+    *removals* are the spans (start, end) to remove from the text.
     """
 
     subject: tuple[Token, ...]
@@ -28,7 +28,7 @@ class SearchCall:
 
 
 class PatternCursor:
-    """A place in the tokens of a query."""
+    """A cursor over the tokens of *query*; *calls* are the searches found so far."""
 
     def __init__(self, query: str) -> None:
         self.query, self.tokens, self.index, self.depth = query, tokenize(query), 0, 0
@@ -37,34 +37,34 @@ class PatternCursor:
 
     @property
     def current(self) -> Token:
-        """Return the next token; behind the last there is one of the kind ``end``."""
+        """Return the next token without consuming it; after the last there is one of the kind ``end``."""
         return self.tokens[self.index] if self.index < len(self.tokens) else Token("end", "", len(self.query))
 
     def advance(self) -> Token:
-        """Return the next token and go on."""
+        """Consume and return the next token."""
         token = self.current
         self.index += 1
         return token
 
     def expect(self, text: str) -> Token:
-        """Take the bracket or brace *text*; raise QuerySyntaxError if there is another token."""
+        """Consume the bracket or brace *text*. Raises QuerySyntaxError if the next token is another one."""
         token = self.advance()
         if token.kind != "other" or token.text != text:
-            raise self.error(token, f"{text} is expected")
+            raise self.error(token, f"expected {text}")
         return token
 
-    def error(self, token: Token, why: str) -> QuerySyntaxError:
-        """Make the error that points to *token*."""
-        return syntax_error(self.query, token.start, why)
+    def error(self, token: Token, reason: str) -> QuerySyntaxError:
+        """Return an error that points to *token*."""
+        return syntax_error(self.query, token.start, reason)
 
     def enter_nesting(self, token: Token) -> None:
-        """Count one more brace or bracket that is open."""
+        """Count an opening brace or bracket. Raises QuerySyntaxError above MAX_DEPTH."""
         self.depth += 1
-        if self.depth > DEEPEST:
-            raise self.error(token, f"a query that asks for texts nests at most {DEEPEST} deep")
+        if self.depth > MAX_DEPTH:
+            raise self.error(token, f"a query with text:query may nest at most {MAX_DEPTH} levels")
 
     def is_search_property(self, token: Token) -> bool:
-        """Return whether *token* names the property that searches."""
+        """Return whether *token* names the search property."""
         if token.kind == "iri":
             return token.text == f"<{PROPERTY}>"
         prefix, _, local = token.text.partition(":")

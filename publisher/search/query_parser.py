@@ -1,10 +1,10 @@
-"""Asking: from what a person types to what is looked up.
+"""Parse what a user typed, and build the query of the index.
 
-All words must be found, in any order; ``"words in a row"``, ``begin*``, ``-without``, ``this OR that``. Where nothing has
-them all, words that are spelled nearly so, or hold them inside, are taken for them, and the answer says so.
+All words must match, in any order. The syntax is ``"a phrase"``, ``prefix*``, ``-excluded``, ``this OR that``. If nothing matches
+all words, similar words and words that contain them match too, and the result says so.
 
-A word is found in titles, in descriptions, in the names of organizations that take part, and in the labels of the concepts that a thing is
-linked to. Labels are not written into the entry of each thing: the concepts that a word names are looked up first, then their IRIs.
+Words match titles, descriptions, names of organizations that take part, and labels of the concepts that a thing is linked to.
+Labels are not stored with each thing: the concepts that a word names are looked up first, then things linked to their IRIs.
 """
 
 from __future__ import annotations
@@ -19,26 +19,26 @@ from tantivy import Occur, Query
 from publisher.search.analyzer import STEMMERS, character_pairs, fold, stem, tokens
 from publisher.search.index import schema
 
-MAX_LENGTH = 1_000  # characters of a search: longer ones are no searches
-MAX_WORDS = 24  # words of a search that count
-_NEAR, _FAR = 4, 8  # letters from which one and two slips are overlooked
-_INSIDE = 5  # letters from which a word is looked for inside others
-_CLAUSE = re.compile(r'(?P<no>-)?(?:"(?P<row>[^"]*)"?|(?P<word>[^\s"]+))')
+MAX_LENGTH = 1_000  # characters of a search
+MAX_WORDS = 24  # words of a search; the rest is ignored
+_ONE_TYPO, _TWO_TYPOS = 4, 8  # minimum letters of a word that may have one or two typing errors
+_INFIX = 5  # minimum letters of a word that matches inside other words
+_CLAUSE = re.compile(r'(?P<minus>-)?(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
 
 FIELDS = ("title", "text")
-_WEIGHT = {"title": 4.0, "text": 1.0}  # a title has few words, and they are chosen
-_STEM = 0.6  # of a word's own weight
-# Scores of what is found by labels alone, below nearly all that texts score, so that titles and descriptions come first.
+_WEIGHT = {"title": 4.0, "text": 1.0}  # a title has few words, so each counts more
+_STEM_WEIGHT = 0.6  # relative to the word itself
+# Scores of matches in labels only. They are below nearly all scores of texts, so that matches in titles and descriptions rank first.
 _NEAR_TOPIC, _FAR_TOPIC, _PARTY = 0.01, 0.003, 0.01
-_WHOLE_TOPIC = 0.02  # of a concept that all words name together
-_APART = 16  # concepts that are scored each for itself, so that who has two of them comes before who has one
+_WHOLE_TOPIC = 0.02  # of a concept whose label has all words
+_MAX_SCORED = 16  # up to this number of concepts each is scored, so that things with two of them rank before things with one
 
 
 @dataclass(frozen=True, slots=True)
 class SearchRequest:
-    """What is looked for: *words* as typed; the rest are None where all will do.
+    """A search: *words* as typed; the other fields restrict it, None does not.
 
-    *field* is ``title`` or ``text``; *language* is that of a text of the thing; *kind* and *source* are those of its IRI.
+    *field* is ``title`` or ``text``; *language* is the language of a text of the thing; *kind* and *source* are those of its IRI.
     """
 
     words: str
@@ -49,7 +49,7 @@ class SearchRequest:
 
 
 class NamedTopics(NamedTuple):
-    """The IRIs of the concepts that a word names: *near* by their names, *far* by longer labels."""
+    """The IRIs of the concepts that a word names: *near* by a name, *far* by a longer label."""
 
     near: tuple[str, ...]
     far: tuple[str, ...]
@@ -66,7 +66,7 @@ class Topics(Protocol):
 
 
 class Clause(NamedTuple):
-    """A part of a search. The words of a phrase are next to each other; a prefix may continue; a negated clause must not match."""
+    """A part of a search: the adjacent words of a phrase, a prefix, a word, or one of them negated."""
 
     words: tuple[tuple[str, bool], ...]
     is_phrase: bool
@@ -75,30 +75,30 @@ class Clause(NamedTuple):
 
 
 def parse_clauses(text: str) -> list[list[Clause]]:
-    """Read what was typed: clauses that must all be found, each with its alternatives.
+    """Parse a search: a list of clauses that must all match, each with its alternatives.
 
     >>> [[(clause.words[0][0], clause.is_negated) for clause in group] for group in parse_clauses("water -fire OR school")]
     [[('water', False)], [('fire', True), ('school', False)]]
     """
     clauses: list[list[Clause]] = []
-    joined, left = False, MAX_WORDS
+    is_alternative, remaining = False, MAX_WORDS
     for match in _CLAUSE.finditer(text):
         if match["word"] == "OR" and clauses:
-            joined = True
+            is_alternative = True
             continue
-        written = match["row"] if match["row"] is not None else match["word"]
-        words = tuple(tokens(written)[:left])
+        typed = match["phrase"] if match["phrase"] is not None else match["word"]
+        words = tuple(tokens(typed)[:remaining])
         if not words:
             continue
-        left -= len(words)
+        remaining -= len(words)
         clause = Clause(
-            words, match["row"] is not None, written.endswith("*"), match["no"] is not None
+            words, match["phrase"] is not None, typed.endswith("*"), match["minus"] is not None
         )
-        if joined:
+        if is_alternative:
             clauses[-1].append(clause)
         else:
             clauses.append([clause])
-        joined = False
+        is_alternative = False
     return clauses
 
 
@@ -109,9 +109,9 @@ def build_query(
     fuzzy: bool = False,
     topics: Topics | None = None,
 ) -> Query:
-    """Return *request* as a query of an index of texts in *index_languages*; *fuzzy* matches similar words too.
+    """Return the index query of *request* for texts in *index_languages*; *fuzzy* also matches similar words.
 
-    With *topics*, words are found in labels and in the names of organizations too, unless *request* names a field.
+    With *topics*, words also match labels and names of organizations, unless *request* names a field.
     """
     fields = (request.field,) if request.field else FIELDS
     languages = [
@@ -144,27 +144,27 @@ def build_query(
 
 
 def _group(queries: list[tuple[Clause, Query]]) -> tuple[Occur, Query]:
-    """Return the query of clauses, one of which must match; a single negated one must not match."""
+    """Return the query of alternative clauses. A single negated clause becomes MustNot."""
     if len(queries) == 1:
         clause, query = queries[0]
         return (Occur.MustNot if clause.is_negated else Occur.Must), query
-    alternatives = (_without(query) if clause.is_negated else query for clause, query in queries)
-    return Occur.Must, _any(alternatives)
+    alternatives = (_negated(query) if clause.is_negated else query for clause, query in queries)
+    return Occur.Must, _any_of(alternatives)
 
 
-def _without(query: Query) -> Query:
+def _negated(query: Query) -> Query:
     return Query.boolean_query([(Occur.Must, Query.all_query()), (Occur.MustNot, query)])
 
 
-def _any(queries: Iterable[Query]) -> Query:
+def _any_of(queries: Iterable[Query]) -> Query:
     return Query.boolean_query([(Occur.Should, query) for query in queries])
 
 
 def _clause(
-    clause: Clause, fields: Iterable[str], languages: list[str], loose: bool, topics: Topics | None
+    clause: Clause, fields: Iterable[str], languages: list[str], fuzzy: bool, topics: Topics | None
 ) -> Query:
     if clause.is_phrase:
-        return _any(
+        return _any_of(
             [
                 *(_phrase_in_field(clause, field) for field in fields),
                 *_phrase_in_labels(clause, topics),
@@ -172,12 +172,12 @@ def _clause(
         )
     last = len(clause.words) - 1
     words = [
-        _any(
+        _any_of(
             _word_in_any_field(
-                word, run, clause.is_prefix and place == last, loose, fields, languages, topics
+                word, run, clause.is_prefix and index == last, fuzzy, fields, languages, topics
             )
         )
-        for place, (word, run) in enumerate(clause.words)
+        for index, (word, run) in enumerate(clause.words)
     ]
     return (
         words[0] if len(words) == 1 else Query.boolean_query([(Occur.Must, word) for word in words])
@@ -187,20 +187,20 @@ def _clause(
 def _word_in_any_field(
     word: str,
     run: bool,
-    begin: bool,
-    loose: bool,
+    is_prefix: bool,
+    fuzzy: bool,
     fields: Iterable[str],
     languages: list[str],
     topics: Topics | None,
 ) -> list[Query]:
     queries = [
-        _boosted(word_query(word, run, begin, loose, field, languages), field) for field in fields
+        _boosted(word_query(word, run, is_prefix, fuzzy, field, languages), field) for field in fields
     ]
     if topics:
         queries.append(
-            Query.const_score_query(word_query(word, run, begin, loose, "party", languages), _PARTY)
+            Query.const_score_query(word_query(word, run, is_prefix, fuzzy, "party", languages), _PARTY)
         )
-        near, far = topics.named_by(word, run, begin, loose)
+        near, far = topics.named_by(word, run, is_prefix, fuzzy)
         queries += [
             _linked(iris, score) for iris, score in ((near, _NEAR_TOPIC), (far, _FAR_TOPIC)) if iris
         ]
@@ -208,7 +208,7 @@ def _word_in_any_field(
 
 
 def _phrase_in_labels(clause: Clause, topics: Topics | None) -> list[Query]:
-    """Return where words in a row are found beside texts: in a name of an organization, and in a label that has them in a row."""
+    """Return the queries of a phrase in names of organizations and in labels."""
     if not topics:
         return []
     whole = topics.named_whole('"' + " ".join(word for word, _ in clause.words) + '"', fuzzy=False)
@@ -219,9 +219,9 @@ def _phrase_in_labels(clause: Clause, topics: Topics | None) -> list[Query]:
 
 
 def _linked(iris: Sequence[str], score: float) -> Query:
-    if len(iris) > _APART:
+    if len(iris) > _MAX_SCORED:
         return Query.const_score_query(Query.term_set_query(schema(), "link", iris), score)
-    return _any(
+    return _any_of(
         Query.const_score_query(Query.term_query(schema(), "link", iri, "basic"), score)
         for iri in iris
     )
@@ -237,7 +237,7 @@ def _phrase_in_field(clause: Clause, field: str) -> Query:
 
 
 def _searchable_pairs(run: str) -> list[str]:
-    """Return the pairs of a run; its last character alone is known only where a text's own run ends."""
+    """Return the pairs of a run. The last character alone is indexed only at the end of a run, so it is remaining out."""
     folded = fold(run)
     return character_pairs(folded)[: max(1, len(folded) - 1)]
 
@@ -252,14 +252,14 @@ def _term(term: str, field: str) -> Query:
     if len(term) == 1 and not term.isascii():
         return Query.regex_query(
             schema(), field, f"{term}.?"
-        )  # a character may be alone or begin a pair
+        )  # the character may be alone or is_prefix a pair
     return Query.term_query(schema(), field, term, "freq")
 
 
 def word_query(
     word: str, run: bool, is_prefix: bool, fuzzy: bool, field: str, index_languages: Iterable[str]
 ) -> Query:
-    """Write one word, or a *run* of a script without spaces, as a query of a field; *begin* means that the word may go on."""
+    """Return the query of one word, or of a *run* of a script without spaces, in a field; with *is_prefix* the word may continue."""
     if run:
         return _phrase(_searchable_pairs(word), field)
     languages = [language for language in index_languages if language in STEMMERS]
@@ -270,19 +270,19 @@ def word_query(
         for language in languages
     ]
     if stems:
-        queries.append(Query.boost_query(Query.disjunction_max_query(stems), _STEM))
+        queries.append(Query.boost_query(Query.disjunction_max_query(stems), _STEM_WEIGHT))
     if is_prefix:
         queries.append(Query.regex_query(schema(), field, f"{folded}.*"))
-    if fuzzy and len(folded) >= _NEAR:
+    if fuzzy and len(folded) >= _ONE_TYPO:
         queries.append(
             Query.boost_query(
-                Query.fuzzy_term_query(schema(), field, folded, 2 if len(folded) >= _FAR else 1),
+                Query.fuzzy_term_query(schema(), field, folded, 2 if len(folded) >= _TWO_TYPOS else 1),
                 0.5,
             )
         )
-    if fuzzy and len(folded) >= _INSIDE:
+    if fuzzy and len(folded) >= _INFIX:
         queries.append(Query.regex_query(schema(), field, f".*{folded}.*"))
-    return _any(queries)
+    return _any_of(queries)
 
 
 def _boosted(query: Query, field: str) -> Query:

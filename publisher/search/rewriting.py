@@ -1,6 +1,6 @@
-"""Rewriting: a search in a query becomes the things that it finds, before the query is evaluated.
+"""Replace the full-text searches of a query by their results before the query is evaluated.
 
-The form is that of Apache Jena (https://jena.apache.org/documentation/query/text-query.html):
+The syntax is that of Apache Jena (https://jena.apache.org/documentation/query/text-query.html):
 ``?thing text:query "words"`` and ``(?thing ?score) text:query (dct:title "words" 100 "lang:fr")``.
 """
 
@@ -17,9 +17,9 @@ from publisher.search.searcher import Searcher
 from publisher.search.sparql_patterns import find_search_calls
 from vocab.terms import DCT, RDFS, SIOC, SKOS, XSD
 
-MAX_RESULTS = 10_000  # things of a search that are put in: half a second, and a megabyte of query
+MAX_RESULTS = 10_000  # inserted results of one search: half a second, and a megabyte of query
 MAX_SEARCHES = 8  # in one query
-_MARGIN = 1  # one more is asked for, so that it is known whether there are more
+_MARGIN = 1  # one result more than the limit is searched, to know whether there are more
 _FIELDS = {
     f"{DCT}title": "title", f"{SKOS}prefLabel": "title", f"{RDFS}label": "title",
     f"{DCT}description": "text", f"{SIOC}content": "text",
@@ -31,9 +31,9 @@ Insertion = tuple[int, int, int]
 
 @dataclass(frozen=True, slots=True)
 class Rewritten:
-    """A query that is ready: *inserted* are line, column and width of what was put in, in the order of the text.
+    """A rewritten query: *inserted* are line, column and width of each insertion, in text order.
 
-    *cut* are the searches that found more than was put in, *loose* those that took words for similar ones.
+    *truncated* are the searches with more results than were inserted, *fuzzy* those that matched similar words.
     """
 
     text: str
@@ -49,53 +49,53 @@ class _Arguments:
 
 
 def has_search(query: str) -> bool:
-    """Return whether *query* may hold a search."""
+    """Return whether *query* may contain a search."""
     return SPACE in query
 
 
 def rewrite(query: str, search: Searcher) -> Rewritten:
-    """Put into *query* what its searches find. Raises QuerySyntaxError where one is not written as it should be.
+    """Insert the results of the searches into *query*. Raises QuerySyntaxError if a search is malformed.
 
-    Lines stay as they are; ``places.original`` leads from a column of what is given back to one of the query.
+    Line numbers do not change; ``original_column`` maps a column of the result to one of *query*.
     """
     calls, prefixes = find_search_calls(query)
     if len(calls) > MAX_SEARCHES:
         raise syntax_error(query, calls[MAX_SEARCHES].verb.start, f"a query has at most {MAX_SEARCHES} searches")
-    cut: list[str] = []
-    loose: list[str] = []
+    truncated: list[str] = []
+    fuzzy: list[str] = []
     insertions: list[tuple[int, str]] = []
-    for site in calls:
-        asked = _parse_arguments(query, site, prefixes)
-        hits = search.find(asked.request, asked.limit + _MARGIN, with_entries=False)
+    for call in calls:
+        arguments = _parse_arguments(query, call, prefixes)
+        hits = search.find(arguments.request, arguments.limit + _MARGIN, with_entries=False)
         if hits.is_fuzzy:
-            loose.append(asked.request.words)
-        if hits.total > asked.limit == MAX_RESULTS:
-            cut.append(asked.request.words)
-        insertions.append((site.offset, _bindings(query, site, hits.scores[: asked.limit])))
-    text, inserted = _insert(query, [gap for site in calls for gap in site.removals], insertions)
-    return Rewritten(text, inserted, tuple(cut), tuple(loose))
+            fuzzy.append(arguments.request.words)
+        if hits.total > arguments.limit == MAX_RESULTS:
+            truncated.append(arguments.request.words)
+        insertions.append((call.offset, _bindings(query, call, hits.scores[: arguments.limit])))
+    text, inserted = _insert(query, [removal for call in calls for removal in call.removals], insertions)
+    return Rewritten(text, inserted, tuple(truncated), tuple(fuzzy))
 
 
-def _parse_arguments(query: str, site: SearchCall, prefixes: dict[str, str]) -> _Arguments:
-    """Read the object, right of the property."""
-    left = list(site.argument[1:-1] if site.argument[0].text == "(" else site.argument)
-    field = _field(query, left.pop(0), prefixes) if left and left[0].kind in ("iri", "name") else None
-    if not left or left[0].kind != "string":
-        raise syntax_error(query, (left[0] if left else site.verb).start, 'write the words in quotes: text:query "words"')
-    words = left.pop(0)
+def _parse_arguments(query: str, call: SearchCall, prefixes: dict[str, str]) -> _Arguments:
+    """Parse the argument, right of the property."""
+    rest = list(call.argument[1:-1] if call.argument[0].text == "(" else call.argument)
+    field = _field(query, rest.pop(0), prefixes) if rest and rest[0].kind in ("iri", "name") else None
+    if not rest or rest[0].kind != "string":
+        raise syntax_error(query, (rest[0] if rest else call.verb).start, 'write the words in quotes: text:query "words"')
+    words = rest.pop(0)
     text = string_value(words.text)
     if len(text) > MAX_LENGTH:
         raise syntax_error(query, words.start, f"a search has at most {MAX_LENGTH} characters")
-    language = primary_language(left.pop(0).text[1:]) if left and left[0].kind == "tag" else None
-    limit = _limit(query, left.pop(0)) if left and left[0].kind == "number" else MAX_RESULTS
-    if left and left[0].kind == "string":
-        option = left.pop(0)
+    language = primary_language(rest.pop(0).text[1:]) if rest and rest[0].kind == "tag" else None
+    limit = _limit(query, rest.pop(0)) if rest and rest[0].kind == "number" else MAX_RESULTS
+    if rest and rest[0].kind == "string":
+        option = rest.pop(0)
         match = _OPTION.match(string_value(option.text))
         if match is None:
-            raise syntax_error(query, option.start, f"{option.text} is no option; there is 'lang:' with a language tag, as in 'lang:fr'")
+            raise syntax_error(query, option.start, f"{option.text} is not an option; write a language as 'lang:fr'")
         language = primary_language(match[1])
-    if left:
-        raise syntax_error(query, left[0].start, f"{left[0].text} is not understood; write (property \"words\" limit 'lang:fr')")
+    if rest:
+        raise syntax_error(query, rest[0].start, f"unexpected {rest[0].text}; write (property \"words\" limit 'lang:fr')")
     return _Arguments(SearchRequest(text, field, language), limit)
 
 
@@ -103,40 +103,40 @@ def _field(query: str, token: Token, prefixes: dict[str, str]) -> str:
     prefix, _, local = token.text.partition(":")
     iri = token.text[1:-1] if token.kind == "iri" else prefixes.get(prefix, "") + local
     if iri not in _FIELDS:
-        raise syntax_error(query, token.start, f"{token.text} has no index; dct:title, skos:prefLabel, dct:description, sioc:content have")
+        raise syntax_error(query, token.start, f"{token.text} is not indexed; use dct:title, skos:prefLabel, dct:description, sioc:content")
     return _FIELDS[iri]
 
 
 def _limit(query: str, token: Token) -> int:
     if not token.text.isdecimal() or not 0 < int(token.text[:9]) <= MAX_RESULTS:
-        raise syntax_error(query, token.start, f"a limit is a whole number from 1 to {MAX_RESULTS}")
+        raise syntax_error(query, token.start, f"the limit must be a whole number from 1 to {MAX_RESULTS}")
     return int(token.text)
 
 
-def _bindings(query: str, site: SearchCall, scores: tuple[tuple[str, float], ...]) -> str:
-    """Write the matches as bindings of the variables left of the property."""
-    names = site.subject[1:-1] if site.subject[0].text == "(" else site.subject
+def _bindings(query: str, call: SearchCall, scores: tuple[tuple[str, float], ...]) -> str:
+    """Return the matches as bindings of the variables rest of the property."""
+    names = call.subject[1:-1] if call.subject[0].text == "(" else call.subject
     if len(names) == 1 and names[0].kind in ("iri", "name"):
         return f"FILTER({names[0].text} IN ({', '.join(f'<{thing}>' for thing, _ in scores)})) "
     if len({name.text[1:] for name in names if name.kind == "variable"}) != len(names) or not 1 <= len(names) <= 2:
-        raise syntax_error(query, site.subject[0].start, "write ?thing or (?thing ?score) left of text:query")
+        raise syntax_error(query, call.subject[0].start, "write ?thing or (?thing ?score) rest of text:query")
     if len(names) == 1:
         return f"VALUES {names[0].text} {{ {' '.join(f'<{thing}>' for thing, _ in scores)} }} "
     rows = " ".join(f'(<{thing}> "{score:.6g}"^^<{XSD}float>)' for thing, score in scores)
     return f"VALUES ({names[0].text} {names[1].text}) {{ {rows} }} "
 
 
-def _insert(query: str, gaps: list[tuple[int, int]], insertions: list[tuple[int, str]]) -> tuple[str, tuple[Insertion, ...]]:
-    """Blank out *gaps* and insert texts at offsets, without moving any line."""
+def _insert(query: str, removals: list[tuple[int, int]], insertions: list[tuple[int, str]]) -> tuple[str, tuple[Insertion, ...]]:
+    """Replace the spans *removals* by spaces and insert texts at offsets; line numbers do not change."""
     chars = list(query)
-    for start, end in gaps:
+    for start, end in removals:
         chars[start:end] = [char if char in "\r\n" else " " for char in chars[start:end]]
     out: list[str] = []
-    moved: list[Insertion] = []
+    positions: list[Insertion] = []
     last = 0
-    for place, text in sorted(insertions, key=lambda insertion: insertion[0]):
-        line, column = line_and_column(query, place)
-        moved.append((line, column, len(text)))
-        out += ["".join(chars[last:place]), text]
-        last = place
-    return "".join([*out, *chars[last:]]), tuple(moved)
+    for offset, text in sorted(insertions, key=lambda insertion: insertion[0]):
+        line, column = line_and_column(query, offset)
+        positions.append((line, column, len(text)))
+        out += ["".join(chars[last:offset]), text]
+        last = offset
+    return "".join([*out, *chars[last:]]), tuple(positions)

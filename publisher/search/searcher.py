@@ -17,7 +17,7 @@ from publisher.search.topic_index import TopicIndex, open_topics
 
 CACHED_MATCHES = 50  # searches whose results are cached
 SCORE_DIGITS = 4  # decimals that distinguish two scores; the engine sums 32-bit floats in any order
-ENTRIES = 1_000  # values of a list that are counted, at most
+MAX_VALUES = 1_000  # maximum number of values that are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +62,8 @@ class Searcher:
         """Return *limit* results from *offset* on; without *with_entries* only their IRIs and scores.
 
         If nothing matches the words, similar words are searched, unless *similar* is False. Equal scores are ordered by
-        IRI: the engine orders them by their place in the index, which depends on when each document was written, so that
-        two publishers of one journal would page through them in two orders.
+        IRI: the engine orders them by their position in the index, which depends on when each document was written, so
+        two publishers of one journal would return pages in different orders.
         """
         languages = [language for language, _ in self.values("language")]
         topics = self.topics if request.words else None
@@ -77,16 +77,16 @@ class Searcher:
         entries = tuple(_entry(document) for *_, document in rows) if with_entries else ()
         return Hits(_count(page), scores, entries, is_fuzzy and _count(page) > 0)
 
-    def matches(self, wish: SearchRequest, most: int) -> Matches:
-        """Return the IRIs of the *most* best results, with their scores; cached, since each page of a search asks for them."""
-        return self._matches(wish, most)
+    def matches(self, request: SearchRequest, limit: int) -> Matches:
+        """Return the IRIs and scores of the best *limit* results; cached, since each page of a search needs them."""
+        return self._matches(request, limit)
 
-    def _find_matches(self, wish: SearchRequest, most: int) -> Matches:
-        hits = self.find(wish, most, with_entries=False)
+    def _find_matches(self, request: SearchRequest, limit: int) -> Matches:
+        hits = self.find(request, limit, with_entries=False)
         return Matches(hits.total, dict(hits.scores), hits.is_fuzzy)
 
     def named_links(self, words: str, *, fuzzy: bool = False) -> frozenset[str]:
-        """Return the IRIs of the concepts that any of *words* names; things that have one of them are found by it."""
+        """Return the IRIs of the concepts that any of *words* names; things linked to them match the search."""
         if self.topics is None:
             return frozenset()
         parts = [
@@ -99,9 +99,9 @@ class Searcher:
         return frozenset(iri for named in parts for iri in (*named.near, *named.far))
 
     def entries(self, things: Iterable[str]) -> list[SearchEntry | None]:
-        """Return the entries of things by their IRIs, None of one that the index does not know."""
-        asked = (self._searcher.search(Query.term_query(schema(), "thing", thing, "basic"), 1).hits for thing in things)
-        return [_entry(self._searcher.doc(hits[0][1])) if hits else None for hits in asked]
+        """Return the entries of things by their IRIs, None for things that are not in the index."""
+        results = (self._searcher.search(Query.term_query(schema(), "thing", thing, "basic"), 1).hits for thing in things)
+        return [_entry(self._searcher.doc(hits[0][1])) if hits else None for hits in results]
 
     def values(self, name: str) -> list[tuple[str, int]]:
         """Return the values of ``language``, ``kind`` or ``source`` with the number of things, the most frequent first."""
@@ -110,7 +110,7 @@ class Searcher:
         return self._values[name]
 
     def _count_values(self, name: str) -> list[tuple[str, int]]:
-        result = self._searcher.aggregate(Query.all_query(), {"all": {"terms": {"field": name, "size": ENTRIES}}})
+        result = self._searcher.aggregate(Query.all_query(), {"all": {"terms": {"field": name, "size": MAX_VALUES}}})
         return [(bucket["key"], bucket["doc_count"]) for bucket in result["all"]["buckets"]]
 
     def _page(self, query: Query, limit: int, offset: int, newest: bool) -> tantivy.SearchResult:
@@ -120,7 +120,7 @@ class Searcher:
 
 
 def _count(page: tantivy.SearchResult) -> int:
-    count: int = page.count  # type: ignore[attr-defined]  # its stubs leave it out
+    count: int = page.count  # type: ignore[attr-defined]  # missing in its stubs
     return count
 
 
@@ -135,15 +135,15 @@ def _texts(rows: list[list[str | None]]) -> Texts:
 
 
 def open_searcher(snapshot: str) -> Searcher | None:
-    """Open the index of the snapshot in the folder *snapshot*; None where it has none yet."""
+    """Open the index of the snapshot in the folder *snapshot*; None if it has none yet."""
     folder = Path(snapshot) / "text"
     try:
-        return _opened(folder, (folder / "meta.json").stat().st_ino) if is_current(folder) else None
+        return _open_cached(folder, (folder / "meta.json").stat().st_ino) if is_current(folder) else None
     except FileNotFoundError:
         return None
 
 
-@lru_cache(maxsize=2)  # the snapshot that is shown, and the one before it while they change
-def _opened(folder: Path, _inode: int) -> Searcher:
-    """Open an index; the file's number distinguishes a new index from the one that it replaced."""
+@lru_cache(maxsize=2)  # the current snapshot, and the previous one during a switch
+def _open_cached(folder: Path, _inode: int) -> Searcher:
+    """Open an index; the inode distinguishes a new index from the one that it replaced."""
     return Searcher(folder)

@@ -1,4 +1,4 @@
-"""Snippet: the passage of a text where it was found, and the words that were found in it."""
+"""Extract the passage of a text that matches a search, and marker the matching words."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from publisher.search.index import Texts
 from publisher.search.query_parser import parse_clauses
 
 LENGTH = 260  # characters of a passage
-_BEFORE = 70  # characters of it before the first word that was found
-_INSIDE = 4  # letters from which a word is marked inside another, where similar words were taken
+_BEFORE = 70  # of them before the first match
+_INFIX = 4  # minimum letters of a word that is marked inside another, in a fuzzy search
 
 
 class Piece(NamedTuple):
-    """A piece of a text; *found* is whether it matches the search."""
+    """A piece of a text; *is_match* is whether it matches the search."""
 
     text: str
     is_match: bool
@@ -25,15 +25,15 @@ class Piece(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """What to mark: words, beginnings of words and runs of scripts without spaces, all folded."""
+    """Marks matches of words, prefixes (*prefixes*) and runs of scripts without spaces, all folded; *similar* for a fuzzy search."""
 
     words: frozenset[str]
-    begins: tuple[str, ...]
+    prefixes: tuple[str, ...]
     runs: tuple[str, ...]
     similar: bool
 
     def pieces(self, text: str, tag: str | None) -> list[Piece]:
-        """Cut *text* into pieces that were found and others."""
+        """Split *text* into matching pieces and others."""
         out: list[Piece] = []
         last = 0
         for start, end in self._spans(text, primary_language(tag)):
@@ -43,7 +43,7 @@ class Marker:
         return [*out, Piece(text[last:], False)] if last < len(text) or not out else out
 
     def passage(self, text: str, tag: str | None) -> list[Piece]:
-        """Return the passage of *text* around what was found first, else its beginning, cut at spaces where there are any."""
+        """Return the passage of *text* around the first match, else its beginning, cut at spaces if possible."""
         line = " ".join(text.split())
         first = next((start for start, _ in self._spans(line, primary_language(tag))), 0)
         start = first - _BEFORE if first > _BEFORE else 0
@@ -57,7 +57,7 @@ class Marker:
         return [*before, *pieces, *after]
 
     def _spans(self, text: str, language: str) -> list[tuple[int, int]]:
-        matches = [match.span() for match in find_words(text) if self._fits(match.group(), language)]
+        matches = [match.span() for match in find_words(text) if self._is_match(match.group(), language)]
         for run in self.runs:
             matches += [match.span() for match in re.finditer(re.escape(run), text)]
         spans: list[tuple[int, int]] = []
@@ -66,31 +66,31 @@ class Marker:
                 spans.append((start, end))
         return spans
 
-    def _fits(self, written: str, language: str) -> bool:
-        word = unicodedata.normalize("NFKC", written).casefold()
+    def _is_match(self, original: str, language: str) -> bool:
+        word = unicodedata.normalize("NFKC", original).casefold()
         folded = fold(word)
-        if folded in self.words or (self.begins and folded.startswith(self.begins)):
+        if folded in self.words or (self.prefixes and folded.startswith(self.prefixes)):
             return True
-        if self.similar and any(len(other) >= _INSIDE and other in folded for other in self.words):
+        if self.similar and any(len(other) >= _INFIX and other in folded for other in self.words):
             return True
         return language in STEMMERS and any(stem(word, language) == stem(other, language) for other in self.words)
 
 
 def build_marker(search: str, *, similar: bool = False) -> Marker:
-    """Read from what was typed what is to be marked; *similar* marks words inside others too."""
-    wanted = [clause for group in parse_clauses(search) for clause in group if not clause.is_negated]
-    words = frozenset(part for clause in wanted for word, run in clause.words if not run for part in (word, fold(word)))
-    begins = tuple(fold(clause.words[-1][0]) for clause in wanted if clause.is_prefix and not clause.words[-1][1])
-    return Marker(words, begins, tuple(word for clause in wanted for word, run in clause.words if run), similar)
+    """Return the marker of a search; *similar* also marks words inside others."""
+    clauses = [clause for group in parse_clauses(search) for clause in group if not clause.is_negated]
+    words = frozenset(part for clause in clauses for word, run in clause.words if not run for part in (word, fold(word)))
+    prefixes = tuple(fold(clause.words[-1][0]) for clause in clauses if clause.is_prefix and not clause.words[-1][1])
+    return Marker(words, prefixes, tuple(word for clause in clauses for word, run in clause.words if run), similar)
 
 
-def best_text(texts: Texts, mark: Marker, language: str | None) -> tuple[str, str | None] | None:
-    """Choose the text to show: where something was found, in the language that was asked for, in English, the first."""
+def best_text(texts: Texts, marker: Marker, language: str | None) -> tuple[str, str | None] | None:
+    """Return the text to show: one with a match, in *language*, in English, or the first, in this order of preference."""
     if not texts:
         return None
 
     def rank(item: tuple[str, str | None]) -> tuple[bool, bool, bool]:
-        has_match = any(piece.is_match for piece in mark.pieces(*item))
+        has_match = any(piece.is_match for piece in marker.pieces(*item))
         return (not has_match, primary_language(item[1]) != language, primary_language(item[1]) != "en")
 
     return min(texts, key=rank)

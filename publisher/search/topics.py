@@ -1,4 +1,4 @@
-"""Topics: the labels of the concepts that things are linked to, read from the store and kept in a file beside the text index."""
+"""Read the labels of the concepts that things are linked to, and store them in a file in the folder of the search index."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ class Topic:
 
 
 def read_topics(store: QuadSource, base: str) -> list[Topic]:
-    """Return the topics whose concept schemes *store* holds; indicators of the SDGs are left out, since nothing is linked to them."""
+    """Return the topics of the concept schemes in *store*, without SDG indicators, since nothing is linked to them."""
     preferred: dict[str, list[tuple[str, str | None]]] = {}
     others: dict[str, list[tuple[str, str | None]]] = {}
     schemes: dict[str, str] = {}
     members: dict[str, set[str]] = {}
-    left_out: set[str] = set()
+    excluded: set[str] = set()
     region = NamedNode(f"{base}ns#ituRegion")
     for scheme in SCHEMES:
         for quad in store.quads_for_pattern(None, None, None, NamedNode(f"{base}scheme/{scheme}")):
@@ -55,13 +55,13 @@ def read_topics(store: QuadSource, base: str) -> list[Topic]:
             elif quad.predicate == _MEMBER:
                 schemes[iri] = scheme
             elif value == _INDICATOR:
-                left_out.add(iri)
+                excluded.add(iri)
             elif quad.predicate == region and isinstance(value, NamedNode):
                 members.setdefault(value.value, set()).add(iri)
     return [
         Topic(iri, scheme, _ordered(preferred.get(iri, ())), _ordered(others.get(iri, ())), tuple(sorted(members.get(iri, ()))))
         for iri, scheme in sorted(schemes.items())
-        if iri not in left_out
+        if iri not in excluded
     ]
 
 
@@ -70,7 +70,7 @@ def _ordered(texts: Iterable[tuple[str, str | None]]) -> Texts:
 
 
 def write_topics(index: Path, topics: Iterable[Topic]) -> None:
-    """Write *topics* into the folder *index*, replacing the file at once."""
+    """Write *topics* into the folder *index*, replacing the file atomically."""
     rows = [[topic.iri, topic.scheme, topic.preferred, topic.others, topic.members] for topic in topics]
     replace_file(index / TOPICS, orjson.dumps(rows))
 

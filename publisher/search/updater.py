@@ -1,9 +1,9 @@
 """The projection of the journal into the search index.
 
-What an entry changed is read again from the store, so that applying it twice changes nothing: after a crash the index
-continues from its last commit. A thing is found by the names of the organizations that take part in it: if such a name
-changes, the things are read again. The labels of concepts are stored apart (``topics``), so that a changed label costs no
-more than reading the vocabulary.
+The changed things are read again from the store, so applying an entry twice changes nothing: after a crash the index
+continues from its last commit. The names of organizations are part of the entries of things in which they take part; if a
+name changes, these things are read again. Labels of concepts are stored separately (``topics``), so a changed label only
+requires reading the vocabulary.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ from publisher.search.searcher import Searcher
 from publisher.search.topics import SCHEMES, read_topics, write_topics
 
 BATCH = 2_000  # things read between two checks of the time: about 0.5 s
-COMMIT_INTERVAL = 20.0  # seconds of work after which the index is committed, so that a crash loses no more
+COMMIT_INTERVAL = 20.0  # seconds between commits: a crash repeats no more work than that
 
 log = structlog.get_logger(component="text")
 
 
 @dataclass(frozen=True, slots=True)
 class IndexCheckpoint:
-    """The journal entry that the index holds, and the versions of our format and of tantivy that wrote it (*made*)."""
+    """The last journal entry in the index, and the versions of our format and of tantivy that wrote it (*made*)."""
 
     position: int = 0
     entry: str = ""
@@ -52,19 +52,19 @@ class IndexCheckpoint:
 
 
 class SearchUpdater:
-    """The search index in *folder*; the folder ``shown`` in it holds the last published state.
+    """The search index in *folder*; its subfolder ``shown`` has the last published state.
 
-    *ahead* is called with the subjects that are read next, so that a remote store can fetch them together; None for an
-    embedded store.
+    *prefetch* is called with the subjects that are read next, so that a remote store can fetch them in one query; None for
+    an embedded store.
     """
 
     name = "search"
     errors: tuple[type[Exception], ...] = (ValueError, OSError)
     snapshot_wait = 0.5
 
-    def __init__(self, folder: Path, reader: JournalReader, ahead: Callable[[Iterable[str]], None] | None = None) -> None:
+    def __init__(self, folder: Path, reader: JournalReader, prefetch: Callable[[Iterable[str]], None] | None = None) -> None:
         self.shown = folder / "shown"
-        self._folder, self._reader, self._base, self._ahead = folder, reader, reader.base, ahead
+        self._folder, self._reader, self._base, self._prefetch_subjects = folder, reader, reader.base, prefetch
         self._index, self._checkpoint_file = folder / "index", folder / "position.json"
         self._committed = self._read_checkpoint()
         if not self.checkpoint:
@@ -80,13 +80,13 @@ class SearchUpdater:
 
     @property
     def position(self) -> int:
-        """Return the number of the journal entry that the shown index holds, -1 if none is shown."""
+        """Return the number of the last journal entry in the published index, -1 if none is published."""
         return position_file.read_position(self.shown)
 
     def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
-        """Commit the changes up to *position*, where *source* is; yield between batches.
+        """Commit the changes up to *position*, the position of *source*; yield between batches.
 
-        The first index is built from all that *source* holds; what changes meanwhile is part of a later entry.
+        A new index is built from all things in *source*.
         """
         if self.checkpoint:
             yield from self._apply_entries(source, position)
@@ -140,22 +140,21 @@ class SearchUpdater:
         self._writer.close()
 
     def _things_of_renamed(self, store: QuadSource, before: Searcher, changed: Iterable[str]) -> set[str]:
-        """Return the things to read again, since an organization among *changed* has another name or class than in *before*.
+        """Return the things of organizations in *changed* whose name or class differs from *before*.
 
-        *before* is the last committed index. So an entry that is applied again after a crash finds the same difference,
-        or none if the things were committed with it.
+        *before* is the last committed index, so an entry that is applied again after a crash has the same result.
         """
         organizations = sorted(thing for thing in changed if (parse_thing_iri(thing, self._base) or [""])[0] == "organization")
         renamed: set[str] = set()
-        for organization, known in zip(organizations, before.entries(organizations), strict=True):
-            now = read_entry(store, organization, self._base) if known else None
-            if known and now and (known.titles, known.links) != (now.titles, now.links):
+        for organization, old in zip(organizations, before.entries(organizations), strict=True):
+            new = read_entry(store, organization, self._base) if old else None
+            if old and new and (old.titles, old.links) != (new.titles, new.links):
                 renamed.update(linked_things(store, organization, self._base))
         return renamed
 
     def _put_all(self, store: QuadSource, batch: Collection[str]) -> None:
         self._prefetch([*batch, *record_iris(batch, self._base)])
-        if self._ahead:
+        if self._prefetch_subjects:
             self._prefetch(organizations_of(store, batch, self._base))
         organizations: dict[str, Organization] = {}
         for thing in batch:
@@ -165,8 +164,8 @@ class SearchUpdater:
                 self._writer.drop(thing)
 
     def _prefetch(self, subjects: Iterable[str]) -> None:
-        if self._ahead:
-            self._ahead(subjects)
+        if self._prefetch_subjects:
+            self._prefetch_subjects(subjects)
 
     def _commit_all(self, source: QuadSource, checkpoint: IndexCheckpoint) -> None:
         if self._labels_changed:

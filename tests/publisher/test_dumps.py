@@ -62,8 +62,8 @@ def test_the_last_word_on_a_quad_counts(tmp_path: Path) -> None:
 
 
 def test_many_sorted_files_are_merged_in_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "RUN", 3)
-    monkeypatch.setattr(module, "FAN", 2)
+    monkeypatch.setattr(module, "RUN_LENGTH", 3)
+    monkeypatch.setattr(module, "MAX_MERGED", 2)
     journal = journal_of(tmp_path, [f"A {quad(n)}" for n in range(50, 0, -1)], [f"D {quad(n)}" for n in range(1, 51, 2)])
 
     assert list(canonical_quads(journal, 2)) == stored(journal)

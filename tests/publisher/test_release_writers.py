@@ -73,7 +73,7 @@ def test_triples_that_thousands_of_graphs_repeat_come_at_once() -> None:
 
 def test_more_lines_than_memory_holds_are_sorted(tmp_path) -> None:
     lines = [b"%d\n" % (number * 7919 % 1000) for number in range(1000)]
-    sorter = Sorter(tmp_path, run=10, fan=3)
+    sorter = Sorter(tmp_path, run_length=10, max_merged=3)
     for start in range(0, 1000, 5):
         sorter.add(lines[start : start + 5])
 

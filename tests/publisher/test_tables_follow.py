@@ -95,7 +95,7 @@ def test_a_type_that_another_record_states_of_an_organization_counts_for_all_tha
 @pytest.mark.parametrize("batches", [1, 10], ids=["written", "held in memory"])
 def test_a_follower_that_was_stopped_at_any_step_goes_on_to_the_same_tables(data, monkeypatch, batches):
     whole = held(level(follower(data)))
-    monkeypatch.setattr(updater, "WRITTEN", batches)
+    monkeypatch.setattr(updater, "FLUSH_INTERVAL", batches)
     reader = JournalReader(Journal(data / "journal"), IRIS.base)
     with (
         closing(EmbeddedStore(reader, data / "stopped", data / "status.nq", IRIS.status)) as store,

@@ -1,6 +1,6 @@
 """Pool of query workers with idle spare workers, and the admission queue in front of it.
 
-While other queries wait, a long-running query gives its slot to the next query in the queue and continues in an extra worker.
+While other queries wait, a long-running query passes its slot to the next query in the queue and continues in an extra worker.
 So a few slow queries do not block many fast ones. A very long query continues at low CPU priority.
 """
 
