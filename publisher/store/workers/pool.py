@@ -63,7 +63,7 @@ class Pool:
 
     @property
     def _in_slots(self) -> int:
-        """Return the number of workers without those whose slot was given away."""
+        """Return the number of workers without those whose slot was released early."""
         return len(self._workers) - len(self._outside_slots)
 
     async def switch_snapshot(self, snapshot: str) -> None:
@@ -153,7 +153,7 @@ class Pool:
         self._outside_slots.discard(worker)
 
     def _release_slot(self, deadline: QueryDeadline) -> None:
-        """Release the slot, unless it was given away before."""
+        """Release the slot, unless it was released early."""
         if not deadline.outside_slot:
             self.queue.release_slot()
 
@@ -286,7 +286,7 @@ class AdmissionQueue:
         self.release_slot()
 
     def release_slot(self) -> None:
-        """Give a slot to the next query. Its own query may continue outside the slots."""
+        """Pass a slot to the next query. Its own query may continue outside the slots."""
         self.free += 1
         self._assign_slots()
 
