@@ -82,7 +82,7 @@ COMMANDS = {
         "harvesters.commands.sources",
         "app",
         "",
-        "Source definitions: list, check, preview, hold.",
+        "Source definitions: list, check, preview, report, hold.",
     ),
     "runs": ("harvesters.commands.runs", "app", "", "Runs and their results."),
     "plans": ("harvesters.commands.plans", "app", "", "Plans that await approval."),

@@ -126,6 +126,9 @@ def preview_runner(settings: Settings) -> PreviewRunner:
         check_command=(*command_line(["preflight", f"--memory={MEMORY >> 21}", "--seconds=30", "--max-size=16"]),),
         check_environment=(environment := replace(strict, ledger=settings.ledger).environment()),
         explainer=PreviewRunner((), {}, check_command=(*command_line(["explain"]),), check_environment=environment, quota=EXPLANATIONS),
+        reporter=PreviewRunner(
+            (), {}, check_command=(*command_line(["sources", "report"]),), check_environment=environment, quota=EXPLANATIONS
+        ),
     )
 
 

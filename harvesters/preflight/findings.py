@@ -36,7 +36,7 @@ _CURES: tuple[tuple[type[HarvestError], str, str], ...] = (
     (ParseError, "feed-unreadable", "Correct the file at this place, and check it by a parser of its format before it is published."),
     (TemporaryFetchError, "feed-unreachable", "Check that the address answers, then run this again."),
 )
-_OUTCOMES = {
+OUTCOMES = {
     Outcome.UNREADABLE: ("record-unreadable", "Correct this record; the others are not affected."),
     Outcome.DUPLICATE: ("record-duplicate", "Each record needs a key of its own; only the first record with a key counts."),
 }
@@ -75,8 +75,8 @@ class Findings:
     def add_record(self, record: StagedRecord, description: str, number: int) -> None:
         """Add the findings of a staged record, the one with this *number* in the feed; its *description* has its warnings."""
         key = record.key or f"#{number}"
-        if record.outcome in _OUTCOMES:
-            rule, cure = _OUTCOMES[record.outcome]
+        if record.outcome in OUTCOMES:
+            rule, cure = OUTCOMES[record.outcome]
             line, column = position_in(record.reason or "")
             self.add(Finding(rule, Level.ERROR, record.reason or "", cure, key, line, column))
             return

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from tempfile import TemporaryDirectory
 
 import orjson
+from cachetools import LRUCache
 
 from publisher.errors import QuotaExceeded, StoreBusy
 
@@ -19,6 +20,7 @@ MEMORY = 4 << 30  # bytes of addresses: libraries map much more than they use
 MOST_PREVIEWS, WINDOW = 5, 600.0  # tries of one client, in so many seconds
 EXPLANATIONS = 30  # explanations of statements for one client, in as many
 _CLIENTS = 10_000  # remembered at once; the one that was quiet longest goes first
+_OUTPUTS = 100  # outputs of a command that are remembered
 _LARGEST = 1 << 20  # bytes of an answer that is read
 
 
@@ -49,7 +51,7 @@ class PreviewOutcome:
 class PreviewRunner:
     """Preview source definitions by *command*, which reads one from standard input and writes JSON, and check feeds by *check_command*,
     which reads one from standard input; *clock* is monotonic. A client has *quota* runs in WINDOW. *explainer* has the command that
-    explains statements, if there is one.
+    explains statements, *reporter* the one that reports what a source's last runs withheld, if there is one.
     """
 
     command: tuple[str, ...]
@@ -60,8 +62,10 @@ class PreviewRunner:
     check_environment: Mapping[str, str] = field(default_factory=dict)
     quota: int = MOST_PREVIEWS
     explainer: PreviewRunner | None = None
+    reporter: PreviewRunner | None = None
     _busy: bool = field(default=False, init=False)
     _had: dict[str, list[float]] = field(default_factory=dict, init=False)
+    _outputs: LRUCache[tuple[str, ...], bytes] = field(default_factory=lambda: LRUCache(_OUTPUTS), init=False)
 
     async def run(self, definition: str, client: str) -> PreviewOutcome:
         """Preview a source definition for a client; raises StoreBusy during another preview, and QuotaExceeded above the quota."""
@@ -76,6 +80,15 @@ class PreviewRunner:
             return await self._run((*self.check_command, *arguments), self.check_environment, feed, client)
         except TimeoutError:
             return b""
+
+    async def check_once(self, arguments: tuple[str, ...], version: str, client: str) -> bytes:
+        """Return what ``check`` returns, from memory while *version* is the same; without a result, it is tried again."""
+        key = (version, *arguments)
+        if output := self._outputs.get(key, b""):
+            return output
+        if output := await self.check(arguments, b"", client):
+            self._outputs[key] = output
+        return output
 
     def admit(self, client: str) -> None:
         """Count a request of a client to another host; raises QuotaExceeded where the client has had its share."""

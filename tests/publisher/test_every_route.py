@@ -82,6 +82,8 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/memento/{rest:path}": ("/memento/20260302080000/record/demo/a%2F1",),
     "/registries": ("/registries",),
     "/registries.{suffix}": ("/registries.json",),
+    "/source/{source}/report": ("/source/demo/report",),
+    "/source/{source}/report.{suffix}": ("/source/demo/report.json", "/source/demo/report.csv", "/source/demo/report.ttl"),
     "/source/{source}.json": ("/source/demo.json",),
     "/source/{rest:path}": ("/source/demo", "/source/demo.ttl"),
     "/run/{run}.json": ("/run/run-2.json",),

@@ -33,6 +33,7 @@ PAGES = [
     "/posts",
     "/prizes",
     "/registries",
+    "/source/demo/report",
     "/join",
     "/validate",
     "/explain",

@@ -1,0 +1,196 @@
+"""Report what the last runs of a source did not publish, by rule, and what its publisher fixed since the run before."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import unquote
+
+from harvesters.ledger.compression import decompress
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import SEEN, SERVED, Outcome, Run, StagedRecord, State
+from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
+from harvesters.pipeline.process_limits import ProcessLimits
+from harvesters.preflight.fields import traced_fields
+from harvesters.preflight.findings import OUTCOMES, broken_rules, described_rules, names_by_property
+from harvesters.source import Source
+from journal.journal import Journal
+from shapes.rules import rules
+from shapes.validate import EngineName
+from vocab.iris import Iris
+from vocab.terms import SH
+
+EXAMPLES = 3  # records that are named for each rule
+_RUNS = 60  # newest runs that are looked at; the ledger has the records of fewer
+_KEYS = 500  # records whose descriptions are read at once
+_REPORTED = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE, State.HELD, State.SUPERSEDED)
+_FAILED = (Outcome.WITHHELD, *OUTCOMES)
+_SHAPE = re.compile(rf"^D <([^>]+)#result-\d+> <{re.escape(SH)}sourceShape> <([^>]+)> ")
+Kind = tuple[str, str]  # a rule and the local name of its property
+Faults = dict[str, dict[Kind, str]]  # by key: what is wrong with a record, with the reason
+
+
+@dataclass(frozen=True, slots=True)
+class WithheldExample:
+    """A record that is not published, and why, in English."""
+
+    key: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class WithheldRule:
+    """A rule that keeps records from being published; *path* is the local name of its property, "" if it has none.
+
+    *records* do so now, *fixed* did in the run before and no longer do. *first_seen* and *last_seen* are the starts of the runs.
+    """
+
+    rule: str
+    path: str
+    message: str
+    cure: str
+    records: int
+    fixed: int
+    first_seen: str
+    last_seen: str
+    examples: tuple[WithheldExample, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceReport:
+    """What the ledger knows of the newest *run* of a source, which started at *started* and ended as *outcome*.
+
+    *fields* are the publisher's names of the fields that give each property (IRI). *fixed* counts the published records that had a
+    remark before the run and no longer have it, by the name of the rule; None if the run changed nothing that is published.
+    """
+
+    source: str
+    run: str
+    started: str
+    outcome: str
+    fields: Mapping[str, Sequence[str]]
+    withheld: tuple[WithheldRule, ...]
+    fixed: Mapping[str, int] | None
+
+
+@dataclass(slots=True)
+class _Timeline:
+    """The faults after each run: *now* and *before* are those after the newest run and the one before it."""
+
+    now: Faults = field(default_factory=dict)
+    before: Faults = field(default_factory=dict)
+    first: dict[Kind, str] = field(default_factory=dict)
+    last: dict[Kind, str] = field(default_factory=dict)
+
+    def add(self, run: Run, ledger: Ledger, base: str) -> None:
+        """Apply the next run: a full harvest lists every record, any other only those that changed."""
+        self.before = self.now
+        is_whole = run.is_full and run.state is not State.INCOMPLETE
+        self.now = {} if is_whole else dict(self.before)
+        for record in ledger.staged_records(run, _FAILED if is_whole else SEEN):
+            key = record.key or record.reason or ""
+            if record.outcome not in _FAILED:
+                self.now.pop(key, None)
+            elif key:
+                self.now[key] = dict(_faults(record, base))
+        for kind in {kind for faults in self.now.values() for kind in faults}:
+            self.first.setdefault(kind, _instant(run))
+            self.last[kind] = _instant(run)
+
+
+def _faults(record: StagedRecord, base: str) -> Iterator[tuple[Kind, str]]:
+    reason = record.reason or ""
+    if record.outcome in OUTCOMES:
+        yield (OUTCOMES[record.outcome][0], ""), reason
+        return
+    for rule, path in broken_rules(reason, base):
+        yield (rule.name, path), rule.message
+
+
+def _instant(run: Run) -> str:
+    return f"{run.started:%Y-%m-%dT%H:%M:%SZ}"
+
+
+def report_source(
+    source: Source, ledger: Ledger, journal: Journal, base: str, archive: Path, engine: EngineName = "rust"
+) -> SourceReport | None:
+    """Return the report on the newest run of *source* that reached a plan; None if there was none.
+
+    The fields are found by mapping the first archived records again, in a process with limits.
+    """
+    runs = [run for run in ledger.runs(source.name, _RUNS) if run.state in _REPORTED and _is_listed(run, ledger)]
+    if not runs:
+        return None
+    timeline = _Timeline()
+    for run in reversed(runs):
+        timeline.add(run, ledger, base)
+    newest, fetched = runs[0], next((run for run in runs if run.fetched and run.last_fetched is None), None)
+    fields = _field_names(source, fetched, base, engine, archive) if fetched else {}
+    fixed = fixed_remarks(newest, ledger, journal, base)
+    times = (newest.id, _instant(newest), newest.state.value)
+    return SourceReport(source.name, *times, fields, _withheld(timeline, base), fixed)
+
+
+def _is_listed(run: Run, ledger: Ledger) -> bool:
+    """Return whether the records of a run are still stored: those of a source's last runs are."""
+    return not run.fetched or any(ledger.outcomes(run).values())
+
+
+def _field_names(source: Source, run: Run, base: str, engine: EngineName, archive: Path) -> dict[str, list[str]]:
+    try:
+        uses = call_bounded(traced_fields, source, run, base, engine, archive, limits=ProcessLimits())
+    except BoundedCallError:
+        return {}
+    return names_by_property((use.name, use.properties) for use in uses)
+
+
+def _withheld(timeline: _Timeline, base: str) -> tuple[WithheldRule, ...]:
+    """Return the rules of the newest run and those that were fixed with it: those of most records first."""
+    now, before = _by_kind(timeline.now), _by_kind(timeline.before)
+    cures = dict(OUTCOMES.values()) | {rule.name: rule.cure for rule in rules(base).values()}
+    messages = {name: "" for name, _ in OUTCOMES.values()} | {rule.name: rule.message for rule in rules(base).values()}
+    listed = []
+    for kind in {**now, **before}:
+        records, name = now.get(kind, {}), kind[0]
+        examples = tuple(WithheldExample(key, reason) for key, reason in sorted(records.items())[:EXAMPLES])
+        fixed = sum(1 for key in before.get(kind, ()) if key not in records)
+        times = (timeline.first[kind], timeline.last[kind])
+        listed.append(WithheldRule(*kind, messages[name], cures[name], len(records), fixed, *times, examples))
+    return tuple(sorted(listed, key=lambda rule: (-rule.records, -rule.fixed, rule.rule, rule.path)))
+
+
+def _by_kind(faults: Faults) -> dict[Kind, dict[str, str]]:
+    kinds: dict[Kind, dict[str, str]] = {}
+    for key, about in faults.items():
+        for kind, reason in about.items():
+            kinds.setdefault(kind, {})[key] = reason
+    return kinds
+
+
+def fixed_remarks(run: Run, ledger: Ledger, journal: Journal, base: str) -> dict[str, int] | None:
+    """Count the published records that lost a remark with the entry of *run*, by rule; None if it has no entry.
+
+    Results are numbered, so that a row with another number may stand for the same remark: the current description decides.
+    """
+    entry = journal.entry(run.entry) if run.entry is not None else None
+    if entry is None or entry.run != run.id:
+        return None
+    start, lost = Iris(base).record(run.source, ""), dict[str, set[str]]()
+    for row in entry.rows():
+        if row.startswith("D ") and (match := _SHAPE.match(row)) and match[1].startswith(start):
+            lost.setdefault(unquote(match[1].removeprefix(start)), set()).add(match[2])
+    counts: dict[str, int] = {}
+    keys = sorted(lost)
+    for begin in range(0, len(keys), _KEYS):
+        batch = keys[begin : begin + _KEYS]
+        states = ledger.stored_records(run.source, batch)
+        current = ledger.current_descriptions(run.source, batch)
+        for key in batch:
+            if key in states and states[key].state in SERVED:
+                left = {rule.iri for rule, _ in described_rules(decompress(current.get(key)), base)}
+                for iri in lost[key] - left:
+                    name = iri.rpartition("#")[2]
+                    counts[name] = counts.get(name, 0) + 1
+    return counts

@@ -1,0 +1,102 @@
+"""The page `/source/{source}/report`: what a registry can fix, in its own words."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Annotated, Any
+
+import orjson
+from fastapi import APIRouter, Path
+from starlette.requests import Request
+from starlette.responses import Response
+
+from languages.request_locale import current_locale
+from publisher.formats import GRAPHS, HTML, JSON, Format
+from publisher.http.endpoints import SourcePath, contents, get, problems
+from publisher.http.links import origin, typed_link
+from publisher.http.negotiation import choose_format
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, build_response
+from publisher.pages.dependencies import PagesDep, ServiceDep
+from publisher.pages.templating import Pages
+from publisher.portal.source_preview import PreviewRunner
+from publisher.portal.source_report import ReportOnSource, as_csv, as_json, as_turtle, report_on_source
+from publisher.portal.sources import source_titles
+from publisher.store.query_service import QueryService
+from publisher.store.source_status import source_statuses
+from publisher.store.workers.rate_limit import client_key
+from shapes.rules import message
+
+_DATA: dict[str, Format] = {"json": JSON, "csv": Format("csv", "CSV", "text/csv; charset=utf-8"), "ttl": GRAPHS["ttl"]}
+_FORMATS: dict[str, Format] = {**_DATA, "html": HTML}
+
+router = APIRouter()
+
+
+@get(router, "/source/{source}/report", include_in_schema=False)
+async def negotiated_report(request: Request, service: ServiceDep, pages: PagesDep, source: SourcePath) -> Response:
+    """Return the report in the format that Accept prefers."""
+    return await _respond(request, service, pages, source, choose_format(request.headers.get("accept"), _DATA.values()), negotiated=True)
+
+
+@get(
+    router,
+    "/source/{source}/report.{suffix}",
+    operation_id="sourceReport",
+    summary="Report what a registry can fix, by rule",
+    tags=["read"],
+    responses={**contents(*(row.media for row in _FORMATS.values())), **problems(404, 406, 429, 503)},
+)
+async def report(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    source: SourcePath,
+    suffix: Annotated[str, Path(description="The format", json_schema_extra={"enum": list(_FORMATS)})],
+) -> Response:
+    """The remarks of published records and the records that the newest run withheld, by rule, with examples and what to do."""
+    return await _respond(request, service, pages, source, _FORMATS.get(suffix), negotiated=False)
+
+
+async def _respond(
+    request: Request, service: QueryService, pages: Pages, name: str, chosen: Format | None, *, negotiated: bool
+) -> Response:
+    address = f"/source/{name}/report"
+    if chosen is None:
+        available = ", ".join(f"{address}.{row.suffix} ({row.media.partition(';')[0]})" for row in _FORMATS.values())
+        detail = f"No available format matches your request. Available: {available}"
+        raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, detail, {"Vary": "Accept"})
+    titles = await source_titles(service)
+    if name not in titles:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such registry; /registries lists them")
+    status = (await source_statuses(service)).get(name)
+    properties = status.properties if status else {}
+    ledger = await _ledger(request, service, name, f"{properties.get('lastRun')} {properties.get('lastOutcome')}")
+    found = await report_on_source(service, name, titles[name], properties.get("lastSuccess", ""), ledger)
+    links = [typed_link("alternate", f"{address}.{row.suffix}", row.media) for row in _FORMATS.values() if row is not chosen]
+    body = await _body(request, service, pages, name, found, chosen)
+    return build_response(request, Representation(body, chosen.media, links=links, negotiated=negotiated))
+
+
+async def _ledger(request: Request, service: QueryService, name: str, version: str) -> dict[str, Any]:
+    """Return what the ledger knows of the source, empty where there is none."""
+    runner: PreviewRunner | None = request.app.state.preview_runner
+    reporter = runner.reporter if runner else None
+    if reporter is None:
+        return {}
+    output = await reporter.check_once(("--", name), f"{version} {service.current.position}", client_key(request.scope))
+    found: dict[str, Any] = orjson.loads(output) if output else {}
+    return found
+
+
+async def _body(
+    request: Request, service: QueryService, pages: Pages, name: str, found: ReportOnSource, chosen: Format
+) -> bytes:
+    base, language = service.iris.base, current_locale().language
+    if chosen is HTML:
+        texts = {rule.iri: message(rule.iri, language, base) or rule.message for rule in found.rules if rule.iri}
+        page = pages.page("source_report.html", report=found, texts=texts, name=name, forms=_DATA.values())
+        return bytes(page.body)
+    if chosen is JSON:
+        return as_json(found, base)
+    return await as_turtle(found, service) if chosen is GRAPHS["ttl"] else as_csv(found, origin(request))

@@ -1,0 +1,142 @@
+"""The page `/source/{source}/report`: remarks of the published data, and what the ledger knows where there is one."""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import sys
+
+import httpx
+import orjson
+import pyoxigraph as ox
+import pytest
+from publish_fixture import session_loop
+
+from publisher.app import SiteOptions, create_app
+from publisher.portal.source_preview import PreviewRunner
+from publisher.portal.source_report import constraint
+from shapes.rules import rules
+from vocab.iris import BASE
+from vocab.terms import SH
+
+LEDGER = {
+    "source": "demo", "run": "demo.7", "started": "2026-03-03T12:00:00Z", "outcome": "committed",
+    "fields": {"http://purl.org/dc/terms/title": ["=na<me"]}, "fixed": {"NoTarget": 4},
+    "withheld": [
+        {"rule": "ResourceTitle", "path": "title", "message": "It has no title.", "cure": "Name it.", "records": 5, "fixed": 2,
+         "first_seen": "2026-02-01T12:00:00Z", "last_seen": "2026-03-03T12:00:00Z",
+         "examples": [{"key": "<b>7", "reason": "It has no title."}]},
+        {"rule": "record-unreadable", "path": "", "message": "", "cure": "Correct this record.", "records": 1, "fixed": 0,
+         "first_seen": "2026-03-03T12:00:00Z", "last_seen": "2026-03-03T12:00:00Z",
+         "examples": [{"key": "8", "reason": "no JSON"}]},
+    ],
+}  # fmt: skip
+ECHO = "import sys; sys.stdout.write(sys.argv[1])"
+COUNTED = "import sys, pathlib; f = pathlib.Path(sys.argv[1]); f.write_text(f.read_text() + 'x' if f.exists() else 'x'); print('{}')"
+
+
+def visitor(service, code: str = "", *arguments: str) -> httpx.AsyncClient:
+    command = (sys.executable, "-c", code, *arguments)
+    reporter = PreviewRunner((), {}, check_command=command, check_environment=dict(os.environ)) if code else None
+    app = create_app(service, site=SiteOptions(preview_runner=PreviewRunner((), {}, reporter=reporter)))
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
+
+
+@session_loop
+async def test_remarks_are_reported_without_a_ledger(service):
+    async with visitor(service) as client:
+        data = (await client.get("/source/demo/report.json")).json()
+        page = await client.get("/source/demo/report", headers={"Accept": "text/html"})
+
+    [rule] = data["rules"]
+    assert data["has_ledger"] is False
+    assert (rule["rule"], rule["records"], rule["fixed"], rule["withheld"], rule["field"]) == ("NoTarget", 1, None, False, "")
+    assert rule["first_seen"] == "2026-03-02T08:00:00Z"
+    assert rule["message"] == {"en": "No target is named."}  # a rule of another version
+    assert rule["examples"] == [
+        {"key": "a/1", "title": "Telemedicine for remote clinics", "page": "/page/initiative/demo/a%2F1",
+         "registry_page": "https://example.org/telemedicine", "reason": ""}
+    ]  # fmt: skip
+    assert page.status_code == 200
+    assert "This server does not harvest" in page.text
+
+
+@session_loop
+async def test_withheld_records_come_first_in_the_publishers_words(service):
+    async with visitor(service, ECHO, orjson.dumps(LEDGER).decode()) as client:
+        data = (await client.get("/source/demo/report.json")).json()
+        page = await client.get("/source/demo/report.html", headers={"Accept-Language": "fr"})
+
+    rows = [(rule["rule"], rule["records"], rule["fixed"], rule["field"]) for rule in data["rules"]]
+    assert rows == [("ResourceTitle", 5, 2, "=na<me"), ("record-unreadable", 1, 0, ""), ("NoTarget", 1, 4, "")]
+    assert data["rules"][0]["message"]["fr"] == "Il n'y a pas de titre."
+    assert set(data["rules"][0]["message"]) == {"en", "fr", "es", "ru", "ar", "zh"}
+    main = page.text.split("<main")[1]
+    for text in ("=na&lt;me", "&lt;b&gt;7", "Il n&#39;y a pas de titre.", "no JSON", "À corriger", "demo.7"):
+        assert text in main
+    assert "<b>7" not in main
+
+
+@session_loop
+async def test_csv_has_a_line_for_each_rule_and_no_formula(service):
+    async with visitor(service, ECHO, orjson.dumps(LEDGER).decode()) as client:
+        answer = await client.get("/source/demo/report", headers={"Accept": "text/csv"})
+
+    rows = list(csv.DictReader(io.StringIO(answer.text)))
+    assert [row["rule"] for row in rows] == ["ResourceTitle", "record-unreadable", "NoTarget"]
+    assert rows[0]["field"] == "'=na<me"
+    assert rows[2]["example_1_page"] == "http://stocktake.test/page/initiative/demo/a%2F1"
+    assert answer.headers["content-type"] == "text/csv; charset=utf-8"
+    assert "Accept" in answer.headers["vary"].split(", ")
+
+
+@session_loop
+async def test_turtle_is_a_validation_report_of_shacl(service):
+    async with visitor(service, ECHO, orjson.dumps(LEDGER).decode()) as client:
+        answer = await client.get("/source/demo/report.ttl")
+
+    store = ox.Store()
+    store.load(answer.content, format=ox.RdfFormat.TURTLE)
+    assert not store.query(f"ASK {{ ?r a <{SH}ValidationReport> ; <{SH}conforms> true }}")
+    required = ("focusNode", "sourceShape", "resultSeverity", "sourceConstraintComponent")
+    pattern = " ; ".join(f"<{SH}{name}> ?{name}" for name in required)
+    found = list(store.query(f"SELECT ?sourceShape {{ ?r <{SH}result> ?x . ?x a <{SH}ValidationResult> ; {pattern} }}"))
+    assert {str(row[0].value).rpartition("#")[2] for row in found} == {"NoTarget", "ResourceTitle"}
+    languages = {row[0].language for row in store.query(f"SELECT ?m {{ ?x <{SH}resultMessage> ?m }}")}
+    assert languages == {"en", "fr", "es", "ru", "ar", "zh"}
+
+
+@session_loop
+@pytest.mark.parametrize(
+    ("path", "status"), [("/source/nothing/report", 404), ("/source/demo/report.pdf", 406), ("/source/demo/report.csv", 200)]
+)
+async def test_unknown_registry_is_404_and_unknown_format_406(service, path, status):
+    async with visitor(service) as client:
+        assert (await client.get(path)).status_code == status
+
+
+@session_loop
+async def test_ledger_is_asked_once_for_each_run(service, tmp_path):
+    log = tmp_path / "log"
+    async with visitor(service, COUNTED, str(log)) as client:
+        statuses = [(await client.get(f"/source/demo/report.{suffix}")).status_code for suffix in ("json", "csv", "html")]
+
+    assert statuses == [200] * 3
+    assert log.read_text() == "x"
+
+
+@session_loop
+async def test_page_of_the_source_links_to_its_report(service):
+    async with visitor(service) as client:
+        page = await client.get("/source/demo", headers={"Accept": "text/html"})
+
+    assert 'href="/source/demo/report"' in page.text
+
+
+def test_each_rule_has_a_constraint_component_of_its_shape():
+    found = {iri: constraint(iri, BASE)[0] for iri in rules(BASE)}
+
+    assert len(found) > 50
+    assert all(component.startswith(SH) for component in found.values())
+    assert found[f"{BASE}shapes#ResourceTitle"] == f"{SH}MinCountConstraintComponent"
