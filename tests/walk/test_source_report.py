@@ -11,7 +11,6 @@ from typing import Any
 import httpx
 import orjson
 import pytest
-from conftest import ProjectRegistry
 from typer.testing import CliRunner
 
 from harvesters.errors import HarvestError
@@ -36,7 +35,7 @@ def by_rule(found: SourceReport) -> dict[str, WithheldRule]:
 
 
 def test_withheld_records_are_counted_by_rule_in_the_publishers_field(
-    source: Source, context: HarvestContext, registry: ProjectRegistry, project: Project
+    source: Source, context: HarvestContext, registry: Any, project: Project
 ) -> None:
     registry.projects[3:5] = [project(4, ""), project(5, "")]
 
@@ -51,7 +50,7 @@ def test_withheld_records_are_counted_by_rule_in_the_publishers_field(
 
 
 def test_fixed_record_is_counted_with_the_run_that_fixed_it(
-    source: Source, context: HarvestContext, registry: ProjectRegistry, project: Project
+    source: Source, context: HarvestContext, registry: Any, project: Project
 ) -> None:
     registry.projects[3:6] = [project(4, ""), project(5, ""), project(6, "")]
     harvest(source, context)
@@ -77,7 +76,7 @@ def test_fixed_record_is_counted_with_the_run_that_fixed_it(
 
 
 def test_remark_that_a_publisher_fixes_is_counted(
-    source: Source, context: HarvestContext, registry: ProjectRegistry, project: Project
+    source: Source, context: HarvestContext, registry: Any, project: Project
 ) -> None:
     registry.projects[0] = {**project(1), "sdgs": ""}
     harvest(source, context)
@@ -94,7 +93,7 @@ def test_source_without_a_run_has_no_report(source: Source, context: HarvestCont
 
 
 def test_failed_run_is_passed_over(
-    source: Source, context: HarvestContext, registry: ProjectRegistry, project: Project
+    source: Source, context: HarvestContext, registry: Any, project: Project
 ) -> None:
     registry.projects[3] = project(4, "")
     harvest(source, context)
@@ -115,7 +114,7 @@ def test_command_writes_json_and_exits_with_1_without_ledger(tmp_path: Path) -> 
     assert not list(tmp_path.glob("*.sqlite"))
 
 
-def test_report_is_json(source: Source, context: HarvestContext, registry: ProjectRegistry, project: Project) -> None:
+def test_report_is_json(source: Source, context: HarvestContext, registry: Any, project: Project) -> None:
     registry.projects[3] = project(4, "")
     harvest(source, context)
 
