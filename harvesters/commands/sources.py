@@ -5,10 +5,10 @@ from __future__ import annotations
 import resource
 import sys
 import tomllib
-from contextlib import closing
 from dataclasses import asdict
+from importlib import import_module
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import orjson
 import typer
@@ -25,14 +25,10 @@ from harvesters.commands.terminal import (
 )
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
-from harvesters.ledger.ledger import Ledger
-from harvesters.preflight.scratch import has_ledger
-from harvesters.preflight.source_report import report_source
 from harvesters.runs import plan_decisions, run_report, terminal_output
 from harvesters.runs.source_preview import DEFAULT_RECORDS, PreviewResult, preview_source
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source, load, parse, read
-from journal.journal import Journal
 
 app = typer.Typer(no_args_is_help=True, help="Source definitions: list, check, preview, report, hold.")
 _Name = Annotated[str, typer.Argument(help="The source.")]
@@ -156,21 +152,7 @@ def report(ctx: typer.Context, name: _Name) -> None:
 
     The remarks of published records are at /source/NAME/report. Exit code 1 if there was no run, or if there is no ledger, as on a mirror.
     """
-    settings: HarvestSettings = ctx.obj
-    if not has_ledger(settings.ledger):
-        _exit_without_report("this machine has no ledger, as a mirror; ask the installation that harvests")
-    source, journal = load_source(settings, name), Journal(settings.data / "journal")
-    with closing(Ledger(settings.ledger)) as ledger:
-        found = report_source(source, ledger, journal, settings.base, settings.data / "archive", settings.shapes_engine)
-    if found is None:
-        _exit_without_report(f"{name}: there is no run to report on; harvest it first")
-    sys.stdout.buffer.write(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
-    sys.stdout.flush()
-
-
-def _exit_without_report(reason: str) -> NoReturn:
-    err.print(reason, style="red", markup=False, soft_wrap=True)
-    raise typer.Exit(1)
+    import_module("harvesters.commands.source_report").write_report(ctx.obj, name)  # late, since it imports most libraries
 
 
 @app.command()

@@ -33,7 +33,7 @@ _FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsh
 
 
 @dataclass(frozen=True, slots=True)
-class Example:
+class ReportedRecord:
     """A record: its key, title and our page of it, "" where it is not published, and the address of its page at the source."""
 
     key: str
@@ -63,7 +63,7 @@ class RuleReport:
     last_seen: str
     message: str
     what_to_do: str
-    examples: tuple[Example, ...] = ()
+    examples: tuple[ReportedRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +133,7 @@ def _withheld(ledger: Mapping[str, Any], iris: Iris) -> Iterator[RuleReport]:
     for row in ledger.get("withheld", ()):
         rule = names.get(row["rule"])
         text = rule.message if rule else next((example["reason"] for example in row["examples"]), "")
-        examples = tuple(Example(example["key"], reason=example["reason"]) for example in row["examples"])
+        examples = tuple(ReportedRecord(example["key"], reason=example["reason"]) for example in row["examples"])
         counts = (row["records"], row["fixed"], row["first_seen"], row["last_seen"], text, row["cure"], examples)
         field_name = own_field(ledger.get("fields", {}), row["path"])
         yield RuleReport(row["rule"], rule.iri if rule else "", Severity.VIOLATION.value, True, row["path"], field_name, *counts)
@@ -149,9 +149,9 @@ def own_field(fields: Mapping[str, Sequence[str]], path: str) -> str:
     return ", ".join(next(names, ()))
 
 
-def _examples(rows: Iterable[Row], iris: Iris) -> tuple[Example, ...]:
+def _examples(rows: Iterable[Row], iris: Iris) -> tuple[ReportedRecord, ...]:
     """Return a record for each key, with its English title if there is one."""
-    found: dict[str, Example] = {}
+    found: dict[str, ReportedRecord] = {}
     languages: dict[str, str | None] = {}
     for row in rows:
         key, title, page = row["key"].value, row.get("title"), row.get("page")
@@ -159,7 +159,7 @@ def _examples(rows: Iterable[Row], iris: Iris) -> tuple[Example, ...]:
             continue
         languages[key] = title.language if title else None
         ours = f"/page/{row['thing'].value.removeprefix(f'{iris.base}id/')}"
-        found[key] = Example(key, title.value if title else "", ours, page.value if page and page.is_iri else "")
+        found[key] = ReportedRecord(key, title.value if title else "", ours, page.value if page and page.is_iri else "")
     return tuple(found[key] for key in sorted(found)[:_EXAMPLES])
 
 
