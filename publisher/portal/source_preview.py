@@ -82,13 +82,11 @@ class PreviewRunner:
             return b""
 
     async def check_once(self, arguments: tuple[str, ...], version: str, client: str) -> bytes:
-        """Return what ``check`` returns, from memory while *version* is the same; without a result, it is tried again."""
+        """Return what ``check`` returns, from memory while *version* is the same: also b"", as a mirror has no result at all."""
         key = (version, *arguments)
-        if output := self._outputs.get(key, b""):
-            return output
-        if output := await self.check(arguments, b"", client):
-            self._outputs[key] = output
-        return output
+        if key not in self._outputs:
+            self._outputs[key] = await self.check(arguments, b"", client)
+        return self._outputs[key]
 
     def admit(self, client: str) -> None:
         """Count a request of a client to another host; raises QuotaExceeded where the client has had its share."""

@@ -33,7 +33,7 @@ LEDGER = {
     ],
 }  # fmt: skip
 ECHO = "import sys; sys.stdout.write(sys.argv[1])"
-COUNTED = "import sys, pathlib; f = pathlib.Path(sys.argv[1]); f.write_text(f.read_text() + 'x' if f.exists() else 'x'); print('{}')"
+COUNTED = "import sys; open(sys.argv[1], 'a').write('x'); print(end=sys.argv[2])"
 
 
 def visitor(service, code: str = "", *arguments: str) -> httpx.AsyncClient:
@@ -117,9 +117,10 @@ async def test_unknown_registry_is_404_and_unknown_format_406(service, path, sta
 
 
 @session_loop
-async def test_ledger_is_asked_once_for_each_run(service, tmp_path):
+@pytest.mark.parametrize("output", ["{}", ""], ids=["ledger", "no ledger"])
+async def test_ledger_is_asked_once_for_each_run(service, tmp_path, output):
     log = tmp_path / "log"
-    async with visitor(service, COUNTED, str(log)) as client:
+    async with visitor(service, COUNTED, str(log), output) as client:
         statuses = [(await client.get(f"/source/demo/report.{suffix}")).status_code for suffix in ("json", "csv", "html")]
 
     assert statuses == [200] * 3
