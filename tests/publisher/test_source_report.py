@@ -60,6 +60,7 @@ async def test_remarks_are_reported_without_a_ledger(service):
     ]  # fmt: skip
     assert page.status_code == 200
     assert "This server does not harvest" in page.text
+    assert '<span lang="en" dir="auto">No target is named.</span>' in page.text
 
 
 @session_loop

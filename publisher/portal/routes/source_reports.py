@@ -94,7 +94,7 @@ async def _body(
 ) -> bytes:
     base, language = service.iris.base, current_locale().language
     if chosen is HTML:
-        texts = {rule.iri: message(rule.iri, language, base) or rule.message for rule in found.rules if rule.iri}
+        texts = {rule.iri: message(rule.iri, language, base) for rule in found.rules if rule.iri}
         page = pages.page("source_report.html", report=found, texts=texts, name=name, forms=_DATA.values())
         return bytes(page.body)
     if chosen is JSON:
