@@ -54,10 +54,10 @@ def verify(
             faults[part.name] = list(part.check())
     repaired = _repair(settings, faults) if repair and not faults["journal"] else {}
     if as_json:
-        print(json.dumps({name: _as_json(found, repaired.get(name, [])) for name, found in faults.items()}, indent=2))
+        print(json.dumps({name: _as_json(part_faults, repaired.get(name, [])) for name, part_faults in faults.items()}, indent=2))
     else:
         _print(faults, repaired)
-    if any(found and name not in repaired for name, found in faults.items()):
+    if any(part_faults and name not in repaired for name, part_faults in faults.items()):
         raise typer.Exit(1)
 
 
@@ -99,16 +99,16 @@ def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, lis
 
 
 def _print(faults: dict[str, list[Fault]], repaired: dict[str, list[Fault]]) -> None:
-    for name, found in faults.items():
-        state = "sound" if not found else "repaired from the journal" if name in repaired else "damaged"
+    for name, part_faults in faults.items():
+        state = "sound" if not part_faults else "repaired from the journal" if name in repaired else "damaged"
         print(f"{name + ':':<16}{state}")
-        for fault in found[:SHOWN]:
+        for fault in part_faults[:SHOWN]:
             cure = "" if name in repaired else f"; {fault.cure}"
             print(f"  {fault.name}: {fault.problem}{cure}")
-        if len(found) > SHOWN:
-            print(f"  and {len(found) - SHOWN} more; --json lists them all")
+        if len(part_faults) > SHOWN:
+            print(f"  and {len(part_faults) - SHOWN} more; --json lists them all")
 
 
-def _as_json(found: list[Fault], repaired: list[Fault]) -> dict[str, object]:
-    state = "sound" if not found else "repaired" if repaired else "damaged"
-    return {"state": state, "faults": [asdict(fault) for fault in found]}
+def _as_json(part_faults: list[Fault], repaired: list[Fault]) -> dict[str, object]:
+    state = "sound" if not part_faults else "repaired" if repaired else "damaged"
+    return {"state": state, "faults": [asdict(fault) for fault in part_faults]}

@@ -58,7 +58,7 @@ def _summary(name: str, scheme: str, triples: tuple[Triple, ...], members: list[
             sourced.add(iri)
         elif predicate in _NOTES and isinstance(value, Literal) and _UNVERIFIED in value.value:
             unverified.add(iri)
-    complete = tuple(language for language in LANGUAGES if labels and all(language in found for found in labels.values()))
+    complete = tuple(language for language in LANGUAGES if labels and all(language in languages for languages in labels.values()))
     return SchemeSummary(
         name,
         len(members),

@@ -78,8 +78,8 @@ def export_definition(name: str, user: CurrentUser, context: ContextDep) -> Resp
 def dry_run(name: str, form: FormFields, request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Fetch and validate a few records of a source; nothing is stored."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
-    found = context.source(name)
-    values = {"user": user, "name": name, "title": found.title, "preview": definitions.preview(context, found)}
+    source = context.source(name)
+    values = {"user": user, "name": name, "title": source.title, "preview": definitions.preview(context, source)}
     return get_pages(request).render("preview.html", values)
 
 
@@ -95,11 +95,11 @@ def change_definition(
         current = definitions.read_definition(context, name)
         text = definitions.apply_form(current.text, context.source(name), form)
     edited = definitions.Definition(name, text, before)
-    found, faults = definitions.check_definition(name, text)
-    if found is None:
+    source, faults = definitions.check_definition(name, text)
+    if source is None:
         return _render_definition(request, user, edited, HTTPStatus.UNPROCESSABLE_ENTITY, faults=faults)
     if form.get("do") != "save":
-        return _render_definition(request, user, edited, preview=definitions.preview(context, found))
+        return _render_definition(request, user, edited, preview=definitions.preview(context, source))
     note = form.get("note", "").strip()
     if len(note) > actions.MAX_NOTE_LENGTH:
         raise InvalidValue("A comment can have at most %(longest)s characters; this one has %(length)s.",
@@ -130,14 +130,14 @@ def _render_definition(
     status: HTTPStatus = HTTPStatus.OK,
     **values: object,
 ) -> Response:
-    found, faults = definitions.check_definition(edited.name, edited.text) if edited.text else (None, [])
+    source, faults = definitions.check_definition(edited.name, edited.text) if edited.text else (None, [])
     shown: Mapping[str, object] = {
         "user": user,
         "edited": edited,
         "is_new": not edited.digest,
         "faults": faults,
-        "fields": definitions.form_values(found) if found else None,
-        "enabled": found.enabled if found else True,
+        "fields": definitions.form_values(source) if source else None,
+        "enabled": source.enabled if source else True,
         "limit_labels": labels.LIMITS,
         "preview": None,
         "conflict": None,

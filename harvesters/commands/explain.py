@@ -43,6 +43,6 @@ def explain_record(
         err.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error
     source, store = load_source(settings, source_name), Journal(settings.data / "journal").store
-    found = call_bounded(explain, described, source, settings.base, settings.data / "archive", settings.shapes_engine, store, name)
-    sys.stdout.buffer.write(WRITERS[output](found, settings.base))
+    explanation = call_bounded(explain, described, source, settings.base, settings.data / "archive", settings.shapes_engine, store, name)
+    sys.stdout.buffer.write(WRITERS[output](explanation, settings.base))
     sys.stdout.flush()

@@ -102,20 +102,20 @@ def load_sources(
     directory of definitions.
     """
     try:
-        found = load_all(settings.sources, check_compatible)
+        definitions = load_all(settings.sources, check_compatible)
     except SourceDefinitionError as error:
         err.print(str(error), style="red", markup=False)
         raise typer.Exit(2) from error
-    known = sorted([*found.sources, *found.errors])
+    known = sorted([*definitions.sources, *definitions.errors])
     if unknown := [name for name in names if name not in known]:
         text = f"no source named {unknown[0]!r}; known sources: {', '.join(known) or 'none'}"
         err.print(text, style="red", markup=False)
         raise typer.Exit(2)
     chosen = list(dict.fromkeys(names)) or known
-    errors = {name: found.errors[name] for name in chosen if name in found.errors}
+    errors = {name: definitions.errors[name] for name in chosen if name in definitions.errors}
     for name, message in errors.items():
         report(name, message)
-    sources = {name: found.sources[name] for name in chosen if name in found.sources}
+    sources = {name: definitions.sources[name] for name in chosen if name in definitions.sources}
     return Definitions(sources, errors)
 
 

@@ -147,10 +147,10 @@ def parse_iri(iri: str, base: str) -> tuple[str, str]:
 def read_record(ledger: Ledger, source: str, key: str) -> Described:
     """Return what the ledger has of a record. Raises ExplainError if it has no such record."""
     r, d, s, u = t.record, t.description, t.staged, t.run
-    found = sa.select(r.c.run, r.c.seq, d.c.statements).join(d, sa.and_(d.c.run == r.c.run, d.c.seq == r.c.seq))
+    query = sa.select(r.c.run, r.c.seq, d.c.statements).join(d, sa.and_(d.c.run == r.c.run, d.c.seq == r.c.seq))
     staged = sa.select(s.c.run, s.c.outcome, s.c.file, s.c.offset, s.c.length, u.c.started).join(u, u.c.id == s.c.run)
     with ledger.transaction() as connection:
-        row = connection.execute(found.where(r.c.source == source, r.c.key == key)).one_or_none()
+        row = connection.execute(query.where(r.c.source == source, r.c.key == key)).one_or_none()
         if row is None:
             raise ExplainError(f"{source} has no published record with the key {key!r}; its records are at /source/{source}")
         seen = connection.execute(staged.where(s.c.source == source, s.c.key == key).order_by(u.c.number.desc())).all()
@@ -252,18 +252,19 @@ def _positioned(source: Source, replay: Replay, base: str) -> Iterator[tuple[Rec
 
 def _request(archive: Path, position: SourcePosition, store: Store | None) -> tuple[Request | None, bytes]:
     """Return the request that a response answered, and the beginning of its body."""
-    found = next((one for one in list_responses(archive, position.file, store) if one.position.offset == position.offset), None)
-    if found is None:
+    responses = list_responses(archive, position.file, store)
+    response = next((response for response in responses if response.position.offset == position.offset), None)
+    if response is None:
         return None, b""
     digest, size, begin = hashlib.sha256(), 0, bytearray()
-    with open_body(archive, found.position) as body:
+    with open_body(archive, response.position) as body:
         while piece := body.read(1 << 16):
             digest.update(piece)
             size += len(piece)
             begin += piece[: _MAX_BODY - len(begin)]
-    media = next((value for name, value in found.headers if name.lower() == "content-type"), "")
-    at = found.position
-    return Request(found.url, found.status, media, at.file, at.offset, at.length, size, digest.hexdigest()), bytes(begin)
+    media = next((value for name, value in response.headers if name.lower() == "content-type"), "")
+    at = response.position
+    return Request(response.url, response.status, media, at.file, at.offset, at.length, size, digest.hexdigest()), bytes(begin)
 
 
 def _origin(line: str, mapped: frozenset[str], traces: list[FieldTrace], body: bytes, key: str) -> StatementOrigin:

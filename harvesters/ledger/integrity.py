@@ -101,19 +101,19 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
 
 def _published_tallies(journal: Journal, iris: Iris) -> dict[str, Tally]:
     """Return what the graph of each record holds, by the journal; entries that cannot be read are reported elsewhere."""
-    found: dict[str, Tally] = {}
+    tallies: dict[str, Tally] = {}
     prefix = iris.record("", "").rstrip("/").encode()
     try:
         for entry in journal.entries():
             for line in entry.lines():
                 graph = line[line.rfind(b" <") + 2 : -4] if line[:2] in (b"A ", b"D ") else b""
                 if graph.startswith(prefix):
-                    count, total = found.get(graph.decode(), (0, 0))
+                    count, total = tallies.get(graph.decode(), (0, 0))
                     sign = 1 if line[:1] == b"A" else -1
-                    found[graph.decode()] = (count + sign, (total + sign * _digest(line[2:-1])) % _ROUND)
+                    tallies[graph.decode()] = (count + sign, (total + sign * _digest(line[2:-1])) % _ROUND)
     except JournalError:
-        return found
-    return found
+        return tallies
+    return tallies
 
 
 def _tally(description: str, graph: str) -> Tally:

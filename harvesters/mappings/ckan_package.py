@@ -134,13 +134,13 @@ def _is_goal(lexicon: CrosswalkLookup, theme: str) -> bool:
 def _countries(fields: Fields, lexicon: CrosswalkLookup) -> tuple[str, ...]:
     """Return the countries of the places, by IRI or name, else the package's country if no place has a name."""
     codes = (text.rstrip("/#").rpartition("/")[2].upper() for text in _texts(fields, _PLACE_IRIS))
-    found = [country for code in codes if code.isalpha() and (country := lexicon.find_country(code))]
+    countries = [country for code in codes if code.isalpha() and (country := lexicon.find_country(code))]
     places = [text for name in _PLACES if name in fields for text in _place_names(fields[name])]
-    if not found:
-        found = [country for text in places for country in lexicon.countries(text)]
-    if not found:
-        found = [country for text in _texts(fields, _COUNTRIES) for country in lexicon.countries(text)]
-    return tuple(dict.fromkeys(found))
+    if not countries:
+        countries = [country for text in places for country in lexicon.countries(text)]
+    if not countries:
+        countries = [country for text in _texts(fields, _COUNTRIES) for country in lexicon.countries(text)]
+    return tuple(dict.fromkeys(countries))
 
 
 def _place_names(value: Any) -> Iterator[str]:

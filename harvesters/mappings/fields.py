@@ -397,8 +397,8 @@ class FieldTable:
         words = (part for text in texts for part in split_values([text], self.separator))
         scheme = str(self.crosswalk)
         iri = self.crosswalks.iris.scheme(scheme)
-        found = classify_words(words, iri, partial(self.crosswalks.find_all, scheme))
-        return found._replace(unmatched=())
+        subjects = classify_words(words, iri, partial(self.crosswalks.find_all, scheme))
+        return subjects._replace(unmatched=())
 
     def _subjects(self, row: Any, left: tuple[str, ...]) -> tuple[Text, ...]:
         texts = [

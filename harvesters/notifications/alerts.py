@@ -35,9 +35,9 @@ def update_alerts(context: HarvestContext, channels: Channels, rules: Sequence[R
     silenced: if it is still open when the silence ends, its messages are queued then.
     """
     now, ledger = context.now(), context.ledger
-    found, by_name = _find(context, rules, now), {rule.name: rule for rule in rules}
+    reasons, by_name = _find(context, rules, now), {rule.name: rule for rule in rules}
     known = {(alert.rule, alert.source) for alert in ledger.alerts(is_open=True)}
-    for (rule, source), reason in found.items():
+    for (rule, source), reason in reasons.items():
         if (rule, source) not in known:
             ledger.open_alert(rule, source, now, reason)
             log.info("alert opened", rule=rule, source=source or None, reason=reason.text)
@@ -45,7 +45,7 @@ def update_alerts(context: HarvestContext, channels: Channels, rules: Sequence[R
     for alert in reversed(ledger.alerts(is_open=True)):
         is_silenced = any(silence.covers(alert.rule, alert.source) for silence in silences)
         opened = by_name.get(alert.rule)
-        if (alert.rule, alert.source) not in found:
+        if (alert.rule, alert.source) not in reasons:
             messages = (
                 write_messages(opened, alert, channels, now, is_over=True)
                 if opened and alert.notified and not is_silenced
@@ -59,17 +59,17 @@ def update_alerts(context: HarvestContext, channels: Channels, rules: Sequence[R
 
 def _find(context: HarvestContext, rules: Sequence[Rule], now: datetime) -> Found:
     statuses = source_statuses(context, now)
-    found: dict[tuple[str, str], Reason] = {}
+    reasons: dict[tuple[str, str], Reason] = {}
     for rule in rules:
         if rule.when == "disk_low":
             free = shutil.disk_usage(context.data).free / _GIGABYTE
             if free < rule.limit:
-                found[rule.name, ""] = Reason("alert_disk_low", {"free": f"{free:.1f}", "limit": f"{rule.limit:g}"})
+                reasons[rule.name, ""] = Reason("alert_disk_low", {"free": f"{free:.1f}", "limit": f"{rule.limit:g}"})
             continue
         for status in statuses:
             if rule.covers(status.source) and (reason := _reason(rule, status, context, now)):
-                found[rule.name, status.source] = reason
-    return found
+                reasons[rule.name, status.source] = reason
+    return reasons
 
 
 def _reason(rule: Rule, status: SourceStatus, context: HarvestContext, now: datetime) -> Reason | None:

@@ -47,10 +47,10 @@ def _exclusions(record: str, source: str, key: str) -> Iterator[tuple[bytes, byt
 
 def page_fingerprint(text: str) -> int | None:
     """Return the hash of a description's first web address, None if it has none; http and https are the same."""
-    found = text.find(_PAGE)
-    if found < 0:
+    position = text.find(_PAGE)
+    if position < 0:
         return None
-    start = found + len(_PAGE)
+    start = position + len(_PAGE)
     return _number(text[start : text.index(">", start)].removeprefix("https://").removeprefix("http://").rstrip("/").encode())
 
 

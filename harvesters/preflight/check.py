@@ -96,12 +96,10 @@ def check_feed(
         run, failed = _collect(source, context, transport, _deadline(clock, limits.seconds))
         plan, result = plan_run(source, context, run)
         fields = _fields(source, run, context, limits) if plan.fetched else ()
-        found = _findings(source, context, plan, fields, upload, failed)
+        findings = _findings(source, context, plan, fields, upload, failed)
         changes = _changes(plan, result, context) if ledger is not None else None
-    name = upload.name if upload else source.url
-    return PreflightReport(
-        name, source.protocol, source.mapping, of_feed.count_results(plan.outcomes), fields, found.counts, tuple(found.listed), changes
-    )
+    name, results = upload.name if upload else source.url, of_feed.count_results(plan.outcomes)
+    return PreflightReport(name, source.protocol, source.mapping, results, fields, findings.counts, tuple(findings.listed), changes)
 
 
 def _fields(source: Source, run: Run, context: HarvestContext, limits: PreflightLimits) -> tuple[FieldUse, ...]:
@@ -174,20 +172,20 @@ def _findings(
     failed: Finding | None,
 ) -> of_feed.Findings:
     names = of_feed.names_by_property((use.name, use.properties) for use in fields)
-    found = of_feed.Findings(context.iris.base, Locator(upload.content) if upload else None, names)
+    findings = of_feed.Findings(context.iris.base, Locator(upload.content) if upload else None, names)
     if failed:
-        found.add(failed)
+        findings.add(failed)
     elif not plan.fetched:
-        found.add(_EMPTY)
+        findings.add(_EMPTY)
     for missing in missing_fields(source, fields):
-        found.add(missing)
+        findings.add(missing)
     seen = [outcome for outcome in SEEN if outcome is not Outcome.UNCHANGED]
     for diff in context.ledger.changes(plan.run, seen):
-        found.add_record(diff.staged, diff.staged.description or diff.previous, diff.seq + 1)
+        findings.add_record(diff.staged, diff.staged.description or diff.previous, diff.seq + 1)
     unchanged = [Outcome.UNCHANGED]
     for record, description in context.ledger.described(source.name, context.ledger.staged_records(plan.run, unchanged)):
-        found.add_record(record, description, 0)
-    return found
+        findings.add_record(record, description, 0)
+    return findings
 
 
 def _changes(plan: Plan, result: GuardResult, context: HarvestContext) -> PlannedChanges:

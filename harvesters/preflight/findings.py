@@ -83,8 +83,8 @@ class Findings:
         is_withheld = record.outcome is Outcome.WITHHELD
         notes = broken_rules(record.reason or "", self.base) if is_withheld else described_rules(description, self.base)
         title = _title(description)
-        for found, path in notes:
-            self.add(Finding(found.name, _LEVELS[found.severity], found.message, found.cure, key, field=self._field(path)), title)
+        for note, path in notes:
+            self.add(Finding(note.name, _LEVELS[note.severity], note.message, note.cure, key, field=self._field(path)), title)
 
     def _field(self, path: str) -> str:
         """Return the names of the fields that give the property with the IRI, or the local name, *path*."""
