@@ -10,7 +10,7 @@ from urllib.parse import quote, urlencode
 from markupsafe import Markup
 
 from languages.translations import gettext as _
-from publisher.facets import filter_query as asking
+from publisher.facets import filter_query
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
@@ -90,9 +90,9 @@ def entity_statistics(tables: FacetIndex, filters: Filter, names: FacetLabels, s
         network=partner_network(pairs, known, names, filters.party),
         organizations=tuple((one, name or one.rpartition("/")[2], things) for one, name, things in who if one != filters.party),
         search=search,
-        query=query_page_url(asking.listing(filters, names.iris)),
-        table=f"/sparql?{urlencode({'format': 'csv', 'query': asking.flat_table(filters, names.iris)}, quote_via=quote)}",
-        partners=query_page_url(asking.partners(filters, names.iris)),
+        query=query_page_url(filter_query.listing(filters, names.iris)),
+        table=f"/sparql?{urlencode({'format': 'csv', 'query': filter_query.flat_table(filters, names.iris)}, quote_via=quote)}",
+        partners=query_page_url(filter_query.partners(filters, names.iris)),
         forms=data_links(filters, names.iris),
         row=matrix_row(tables, filters, names),
         matrix="" if filters.party else f"/matrix?{urlencode([(facet, codes[0]) for facet, codes in filters.chosen if facet != 'kind'])}",
@@ -137,7 +137,7 @@ def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -
     """Return the numbers of ``about`` as rows with their queries; names tell the bases of the links where not the declared ones count."""
     filters, iris = filters.with_codes("kind", "initiative"), names.iris
     but = {facet for facet, _ in filters.chosen} | ({"source"} if filters.party else set())
-    whole = count_table("initiatives", _("Initiatives"), (), [(tables.total(filters),)], asking.total(filters, iris))
+    whole = count_table("initiatives", _("Initiatives"), (), [(tables.total(filters),)], filter_query.total(filters, iris))
     statistics = [whole, *(panel.table for panel in facet_panels(tables, filters, [name for name in FIGURES if name not in but], names))]
     who = tuple((one, things) for one, _name, things in tables.organizations(filters, PAIRS))
     pairs = tuple(tables.partners(filters, PAIRS))
@@ -147,14 +147,14 @@ def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -
             _("Most active organizations"),
             (_organization_column("organization"), _THINGS),
             who,
-            asking.organizations(filters, iris),
+            filter_query.organizations(filters, iris),
         ),
         DataTable(
             "partners",
             _("Partnerships"),
             (_organization_column("one"), _organization_column("other"), _THINGS),
             pairs,
-            asking.partners(filters, iris),
+            filter_query.partners(filters, iris),
         ),
     ]
     if filters.bases == (Basis.DECLARED,):

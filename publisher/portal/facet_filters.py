@@ -10,7 +10,7 @@ from starlette.datastructures import QueryParams
 
 from languages.request_locale import current_locale
 from publisher.errors import QueryError
-from publisher.facets import filter_query as asking
+from publisher.facets import filter_query
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
 from publisher.portal.facet_labels import FacetLabels, facet_title
@@ -140,7 +140,7 @@ def _group(facet: str, filters: Filter, counts: Mapping[str, int], names: FacetL
         for code, things in ranked[:MOST]
     ]
     shown = len(options) if facet in ("line", "goal") and len(options) <= 20 else max(SHOWN, len(picked))
-    query = query_page_url(asking.counts(replace(filters, among=None), facet, names.iris))
+    query = query_page_url(filter_query.counts(replace(filters, among=None), facet, names.iris))
     return FilterGroup(facet, facet_title(facet), tuple(options[:shown]), tuple(options[shown:]), query)
 
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
-from publisher.facets import filter_query as asking
+from publisher.facets import filter_query
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
 from publisher.pages.charts.data_table import DataTable, count_table
@@ -69,7 +69,7 @@ def facet_panel(facet: str, counts: Mapping[str, int], filters: Filter, names: F
     ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
     shown = ranked if facet in _NUMBERED else ranked[:MOST]
     bars = tuple(FacetBar(code, names.short(facet, code), things, names.page(facet, code)) for code, things in shown)
-    text = asking.counts(filters, facet, names.iris)
+    text = filter_query.counts(filters, facet, names.iris)
     initiatives = filters.codes("kind") == ("initiative",)
     title = figure_title(facet) if initiatives else facet_title(facet)
     return FacetPanel(facet, title, bars, len(ranked), query_page_url(text), count_table(facet, title, (facet,), ranked, text))

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from languages.translations import format_number
 from languages.translations import gettext as _
-from publisher.facets import filter_query as asking
+from publisher.facets import filter_query
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
 from publisher.pages.charts.data_table import Column, DataTable
@@ -53,7 +53,7 @@ def _gap(tables: FacetIndex, filters: Filter, facet: str, title: str, names: Fac
     codes = tuple(MissingCode(code, names.short(facet, code), names.page(facet, code)) for code in missing)
     if facet == "country":
         codes = tuple(sorted(codes, key=lambda one: one.name))
-    text = asking.counts(filters, facet, names.iris)
+    text = filter_query.counts(filters, facet, names.iris)
     rows = tuple((one.code, one.name, 0) for one in codes)
     sheet = DataTable(facet, title, (Column(facet, facet), Column("name"), Column("things")), rows, text)
     return Gap(

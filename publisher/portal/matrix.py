@@ -10,7 +10,7 @@ from markupsafe import Markup
 
 from languages.request_locale import current_locale
 from languages.translations import gettext as _
-from publisher.facets import filter_query as asking
+from publisher.facets import filter_query
 from publisher.facets.facets import FACETS
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
@@ -95,7 +95,7 @@ async def official_links(service: QueryService) -> dict[tuple[str, str], str]:
 def count_matrix(tables: FacetIndex, filters: Filter, names: FacetLabels, official: Links) -> Matrix:
     """Count what is wanted by line and goal."""
     counts = tables.cross_tabulate(filters, "line", "goal")
-    text = asking.cross_tabulate(filters, "line", "goal", names.iris)
+    text = filter_query.cross_tabulate(filters, "line", "goal", names.iris)
     others = [(facet, code) for facet, codes in filters.chosen if facet not in ("kind", "line", "goal") for code in codes]
     others += [("basis", basis.value) for basis in filters.bases if filters.bases != (Basis.DECLARED,)]
     tail = "".join(f"&{urlencode([pair])}" for pair in dict.fromkeys(others))

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import NamedTuple
 
-from publisher.facets.filter_query import coverage_by_source as asking
-from publisher.facets.filter_query import make_filter
+from publisher.facets.filter_query import coverage_by_source, make_filter
 from publisher.facets.queries import FacetIndex
 from publisher.pages.charts.data_table import Column, DataTable
 from publisher.rdf.results import Row
@@ -67,5 +66,5 @@ def registry_table(registries: list[Registry], iris: Iris) -> DataTable:
         *(Column(f"with_{facet}") for facet in COVERED_FACETS),
     )
     return DataTable(
-        "registries", "Registries", columns, rows, asking(make_filter(kind="initiative"), "remark", iris), is_observation=False
+        "registries", "Registries", columns, rows, coverage_by_source(make_filter(kind="initiative"), "remark", iris), is_observation=False
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from languages.translations import gettext as _
-from publisher.facets import filter_query as asking
+from publisher.facets import filter_query
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
 from publisher.pages.charts.bars import SERIES, column_chart
@@ -55,7 +55,7 @@ def count_trend(tables: FacetIndex, filters: Filter, facet: str, names: FacetLab
     if rest := ranked[len(own) :]:
         series[_("All others")] = {year: sum(counts.get((year, code), 0) for code in rest) for year in drawn}
     hrefs = {names.short(facet, code): names.page(facet, code) for code in own}
-    text = asking.cross_tabulate(filters, "year", facet, names.iris)
+    text = filter_query.cross_tabulate(filters, "year", facet, names.iris)
     title = trend_title(facet)
     rows = [(*pair, things) for pair, things in sorted(counts.items())]
     between = _between(drawn)

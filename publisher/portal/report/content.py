@@ -13,7 +13,7 @@ from markupsafe import Markup
 from languages.request_locale import current_locale
 from languages.translations import format_date, format_number
 from languages.translations import gettext as _
-from publisher.facets import filter_query as asking
+from publisher.facets import filter_query
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import ListItem
 from publisher.pages.charts.bars import Bar, bar_chart
@@ -68,45 +68,45 @@ class Section:
 
 def sections(report_data: ReportData, of: Scope, names: FacetLabels) -> Iterator[Section]:
     """Draw up a report in the language of the visit."""
-    wanted = of.filter
-    counts = report_data.tables.counts(wanted)
+    filters = of.filter
+    counts = report_data.tables.counts(filters)
     chosen = {facet for facet, _code in of.chosen}  # their own counts would be of all, not of what the report is narrowed to
-    yield _key_findings(report_data, wanted, names, chosen)
+    yield _key_findings(report_data, filters, names, chosen)
     yield _glance(report_data, of, names)
     for facet in ("line", "goal"):
         if facet not in chosen:
-            yield _bars(report_data, wanted, facet, names)
-    yield _matrix(report_data, wanted, names)
+            yield _bars(report_data, filters, facet, names)
+    yield _matrix(report_data, filters, names)
     if "country" not in chosen:
-        yield _map(report_data, wanted, names)
+        yield _map(report_data, filters, names)
     for facet in ("region", "stakeholder", "type", "status"):
         if counts.get(facet) and facet not in chosen:
-            yield _bars(report_data, wanted, facet, names)
-    yield _trend(report_data, wanted, names)
+            yield _bars(report_data, filters, facet, names)
+    yield _trend(report_data, filters, names)
     if "line" not in chosen:
-        yield from _chapters(report_data, wanted, names)
+        yield from _chapters(report_data, filters, names)
     yield _basis(report_data, of, names)
-    yield _gaps(report_data, wanted, names, chosen)
-    yield _sources(report_data, wanted, names)
-    yield _remarks(report_data, wanted, names)
+    yield _gaps(report_data, filters, names, chosen)
+    yield _sources(report_data, filters, names)
+    yield _remarks(report_data, filters, names)
     if "country" not in chosen:
-        yield _country_annex(report_data, wanted, names)
+        yield _country_annex(report_data, filters, names)
 
 
-def _key_findings(report_data: ReportData, wanted: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
-    counts, total = report_data.tables.counts(wanted), report_data.tables.total(wanted)
+def _key_findings(report_data: ReportData, filters: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
+    counts, total = report_data.tables.counts(filters), report_data.tables.total(filters)
     parts = facet_findings(counts, names, total)
     findings = [(sentence(f"{text[:1].upper()}{text[1:]}"), facet) for facet, text in parts if facet not in chosen]
-    findings.append((matrix_finding(count_matrix(report_data.tables, wanted, names, report_data.links)), "matrix"))
+    findings.append((matrix_finding(count_matrix(report_data.tables, filters, names, report_data.links)), "matrix"))
     return Section("findings", _("Key findings"), findings=tuple(findings) if total else ())
 
 
-def _chapters(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Iterator[Section]:
+def _chapters(report_data: ReportData, filters: Filter, names: FacetLabels) -> Iterator[Section]:
     """Yield a chapter for each action line that has initiatives: what it serves, and three of them."""
     explanation = _("Each chapter has the SDGs that its initiatives serve, and its newest initiatives.")
     yield Section("lines", _("Action lines, one by one"), (explanation,))
     for code in sorted(leaf_codes("line", "action-line", names.iris), key=lambda code: sort_key("line", code, 0)):
-        chosen = wanted.with_codes("line", code)
+        chosen = filters.with_codes("line", code)
         total, counts = report_data.tables.total(chosen), report_data.tables.counts(chosen)
         if not total:
             continue
@@ -120,7 +120,7 @@ def _chapters(report_data: ReportData, wanted: Filter, names: FacetLabels) -> It
         drawing = bar_chart(bars, names.short("line", code)) if bars else None
         grid = Grid((_("Newest initiatives"), _("Period"), facet_title("source")), newest, numeric=0) if newest else None
         text = overview({facet: codes for facet, codes in counts.items() if facet != "line"}, names, total)
-        query = asking.counts(chosen, "goal", names.iris)
+        query = filter_query.counts(chosen, "goal", names.iris)
         yield Section(f"line-{code}", names.short("line", code), (text,), drawing, grid, query, level=2)
 
 
@@ -141,18 +141,18 @@ def period(item: ListItem) -> str:
     return "–".join(years) if any(years) else ""
 
 
-def _country_annex(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
+def _country_annex(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
     """Return all countries, with the action lines and SDGs that their initiatives have."""
-    counts = report_data.tables.counts(wanted.with_codes("country")).get("country", {})
+    counts = report_data.tables.counts(filters.with_codes("country")).get("country", {})
     lines, goals = (
-        Counter(country for country, _code in report_data.tables.cross_tabulate(wanted, "country", facet)) for facet in ("line", "goal")
+        Counter(country for country, _code in report_data.tables.cross_tabulate(filters, "country", facet)) for facet in ("line", "goal")
     )
     rows = tuple(
         (names.name("country", code), format_number(lines[code]), format_number(goals[code]), format_number(things))
         for code, things in sorted(counts.items(), key=lambda pair: names.name("country", pair[0]))
     )
     grid = Grid((facet_title("country"), _("Action lines"), _("SDGs"), _("Initiatives")), rows, numeric=3)
-    return Section("countries", _("Annex: countries"), (), None, grid, asking.counts(wanted, "country", names.iris))
+    return Section("countries", _("Annex: countries"), (), None, grid, filter_query.counts(filters, "country", names.iris))
 
 
 def citation(report_data: ReportData, title: str, address: str) -> str:
@@ -164,26 +164,26 @@ def citation(report_data: ReportData, title: str, address: str) -> str:
 
 
 def _glance(report_data: ReportData, of: Scope, names: FacetLabels) -> Section:
-    every = asking.make_filter(**dict(of.chosen))
+    every = filter_query.make_filter(**dict(of.chosen))
     kinds = report_data.tables.counts(every).get("kind", {})
     rows = tuple(
         (names.name("kind", kind), format_number(things)) for kind, things in sorted(kinds.items(), key=lambda pair: sort_key("", *pair))
     )
     explanation = _("An initiative linked to several action lines or SDGs is counted under each.")
     grid = Grid((facet_title("kind"), _("Number")), rows)
-    return Section("kinds", _("At a glance"), (explanation,), None, grid, asking.counts(every, "kind", names.iris))
+    return Section("kinds", _("At a glance"), (explanation,), None, grid, filter_query.counts(every, "kind", names.iris))
 
 
-def _bars(report_data: ReportData, wanted: Filter, facet: str, names: FacetLabels) -> Section:
-    panel = facet_panel(facet, report_data.tables.counts(wanted).get(facet, {}), wanted, names)
+def _bars(report_data: ReportData, filters: Filter, facet: str, names: FacetLabels) -> Section:
+    panel = facet_panel(facet, report_data.tables.counts(filters).get(facet, {}), filters, names)
     drawn = [bar for bar in panel.bars if bar.value][:_BARS]
     text = () if drawn else (_("No data reported."),)
     drawing = bar_chart([Bar(bar.name, bar.value, bar.href) for bar in drawn], panel.title) if drawn else None
-    return Section(facet, panel.title, text, drawing, None, asking.counts(wanted, facet, names.iris))
+    return Section(facet, panel.title, text, drawing, None, filter_query.counts(filters, facet, names.iris))
 
 
-def _matrix(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
-    matrix = count_matrix(report_data.tables, wanted, names, report_data.links)
+def _matrix(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
+    matrix = count_matrix(report_data.tables, filters, names, report_data.links)
     text = matrix_finding(matrix)
     ringed = _("A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ.")
     dotted = _("In the table, a dot marks a link of the official matrix.")
@@ -201,18 +201,18 @@ def _cell(matrix: Matrix, line: str, goal: str) -> str:
     return f"{format_number(things) if things else ''}{' •' if (line, goal) in matrix.links else ''}".strip()
 
 
-def _map(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
-    counts = report_data.tables.counts(wanted.with_codes("country")).get("country", {})
+def _map(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
+    counts = report_data.tables.counts(filters.with_codes("country")).get("country", {})
     ranked = sorted(counts.items(), key=lambda pair: sort_key("", *pair))[:_ROWS]
     grid = Grid(
         (facet_title("country"), _("Initiatives")), tuple((names.name("country", code), format_number(things)) for code, things in ranked)
     )
-    drawing = country_map(report_data.tables, wanted, names)
-    return Section("country", _("Countries"), (), drawing, grid, asking.counts(wanted, "country", names.iris))
+    drawing = country_map(report_data.tables, filters, names)
+    return Section("country", _("Countries"), (), drawing, grid, filter_query.counts(filters, "country", names.iris))
 
 
-def _trend(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
-    trend = count_trend(report_data.tables, wanted, "region", names)
+def _trend(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
+    trend = count_trend(report_data.tables, filters, "region", names)
     text = (_("Each initiative is counted in its start year, or in its year of publication if it has no start date."),)
     drawing = trend.chart() if trend.years else None
     return Section("year", trend.title, text, drawing, _legend(trend.series), trend.table.query, keyed=True)
@@ -224,17 +224,17 @@ def _legend(series: dict[str, dict[str, int]]) -> Grid | None:
 
 
 def _basis(report_data: ReportData, of: Scope, names: FacetLabels) -> Section:
-    every = asking.make_filter(*Basis, kind="initiative", **dict(of.chosen))
+    every = filter_query.make_filter(*Basis, kind="initiative", **dict(of.chosen))
     counts = report_data.tables.counts(every).get("basis", {})
     rows = tuple((names.name("basis", basis.value), format_number(counts.get(basis.value, 0))) for basis in Basis)
     explanation = _("All other figures count only links stated by registries.")
     explanation += " " + _("Links mapped from a registry's codes and suggested links are never mixed with these.")
     grid = Grid((facet_title("basis"), _("Initiatives")), rows)
-    return Section("basis", _("How links were made"), (explanation,), None, grid, asking.counts(every, "basis", names.iris))
+    return Section("basis", _("How links were made"), (explanation,), None, grid, filter_query.counts(every, "basis", names.iris))
 
 
-def _gaps(report_data: ReportData, wanted: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
-    gaps = [gap for gap in missing.find_gaps(report_data.tables, wanted, names) if gap.name not in chosen]
+def _gaps(report_data: ReportData, filters: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
+    gaps = [gap for gap in missing.find_gaps(report_data.tables, filters, names) if gap.name not in chosen]
     rows = tuple((gap.title, format_number(gap.code_count), format_number(len(gap.missing))) for gap in gaps)
     named = [f"{gap.title}: {', '.join(one.name for one in gap.missing)}." for gap in gaps if 0 < len(gap.missing) <= _ROWS]
     grid = Grid(("", _("Total"), _("Without initiatives")), rows)
@@ -242,8 +242,8 @@ def _gaps(report_data: ReportData, wanted: Filter, names: FacetLabels, chosen: C
     return Section("gaps", _("Gaps"), tuple(named), None, grid, asked)
 
 
-def _sources(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
-    counts = report_data.tables.counts(wanted).get("source", {})
+def _sources(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
+    counts = report_data.tables.counts(filters).get("source", {})
     rows = tuple(
         (
             source.title or source.name,
@@ -255,11 +255,11 @@ def _sources(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Sec
         for source in report_data.release.sources
     )
     grid = Grid((facet_title("source"), _("Publisher"), _("Licence"), _("Last changed"), _("Initiatives")), rows)
-    return Section("source", _("Registries"), (), None, grid, asking.counts(wanted, "source", names.iris))
+    return Section("source", _("Registries"), (), None, grid, filter_query.counts(filters, "source", names.iris))
 
 
-def _remarks(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Section:
-    counts = report_data.tables.counts(wanted).get("remark", {})
+def _remarks(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
+    counts = report_data.tables.counts(filters).get("remark", {})
     rows = tuple((code.rpartition("#")[2], format_number(things)) for code, things in sorted(counts.items()))
     explanation = _(
         "Every record is checked against SHACL shapes before publication. "
@@ -267,7 +267,7 @@ def _remarks(report_data: ReportData, wanted: Filter, names: FacetLabels) -> Sec
     )
     grid = Grid((facet_title("remark"), _("Initiatives")), rows) if rows else None
     text = (explanation,) if rows else (explanation, _("No quality warnings."))
-    return Section("remark", _("Quality"), text, None, grid, asking.counts(wanted, "remark", names.iris))
+    return Section("remark", _("Quality"), text, None, grid, filter_query.counts(filters, "remark", names.iris))
 
 
 def methods(report_data: ReportData, of: Scope, base: str) -> Sequence[str]:

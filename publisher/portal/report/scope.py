@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from languages.request_locale import LANGUAGES
 from publisher.errors import ReportError
-from publisher.facets import filter_query as asking
+from publisher.facets import filter_query
 from publisher.facets.filter_query import Filter
 from publisher.portal.facet_labels import FacetLabels
 from vocab.countries import AREA, country
@@ -35,7 +35,7 @@ class Scope:
     @property
     def filter(self) -> Filter:
         """Return the filter of the initiatives that it covers."""
-        return asking.make_filter(kind="initiative", **dict(self.chosen))
+        return filter_query.make_filter(kind="initiative", **dict(self.chosen))
 
 
 def parse_scope(release: int, language: str, chosen: Mapping[str, str], names: FacetLabels) -> Scope:

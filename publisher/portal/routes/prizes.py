@@ -8,7 +8,7 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.facets import filter_query as asking
+from publisher.facets import filter_query
 from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex, Prize
 from publisher.pages.charts.data_table import DataTable, count_table
@@ -48,7 +48,7 @@ async def prizes(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     )
     years = await asyncio.to_thread(tables.prize_years, filters)
     chosen = request.query_params.get("prizeyear") or next(iter(years), "")
-    text = asking.cross_tabulate(filters, "prizeyear", "prize", service.iris)
+    text = filter_query.cross_tabulate(filters, "prizeyear", "prize", service.iris)
 
     def show() -> Response:
         return pages.page(
@@ -74,7 +74,7 @@ def _sheets(
         for pair, things in sorted(tables.cross_tabulate(filters, "prizeyear", "prize").items())
     ]
     return [
-        prize_table("prizes", "Prizes", tables.prizes(filters), asking.listing(filters, iris)),
+        prize_table("prizes", "Prizes", tables.prizes(filters), filter_query.listing(filters, iris)),
         count_table(
             "by-year-and-category",
             "Prizes by year and category",

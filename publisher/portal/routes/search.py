@@ -28,8 +28,7 @@ from publisher.http.endpoints import (
     problems,
     whole_number,
 )
-from publisher.http.negotiation import best_match as wanted
-from publisher.http.negotiation import wants_html
+from publisher.http.negotiation import best_match, wants_html
 from publisher.http.problems import HTTPProblem
 from publisher.pages.dataset_response import require_facet_index
 from publisher.pages.dependencies import PagesDep, ServiceDep
@@ -55,7 +54,7 @@ from publisher.search.spelling import suggest_spelling
 from publisher.store.query_service import QueryService
 from vocab.iris import KINDS
 
-PER = 20  # results of a page, when nothing else is asked for
+PER = 20  # default number of results per page
 MOST = 1_000  # results of a page, at most
 REACH = 10_000  # results that can be paged through, and over which facets are counted where words are searched
 LINKED = 3  # concepts of a result that are named where the words name them
@@ -76,11 +75,11 @@ _SELECTS = ("kind", "language", "source")  # facets in the form
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
-    """What the address asks for."""
+class _SearchParameters:
+    """The parsed parameters of a search."""
 
     words: str
-    wanted: Filter
+    filters: Filter
     sort: str
     page: int
     per: int
@@ -111,22 +110,22 @@ async def search(
     format: FormatName = None,
 ) -> Response:
     """Return a page of results, as a page or in the format of the request."""
-    asked = _asked(request, q, sort, page, per)
+    search_parameters = _parse_parameters(request, q, sort, page, per)
     accept = request.headers.get("accept")
     is_page = not format and wants_html(accept, RESULT_FORMATS.values())
     names, locale = FacetLabels(service.iris, await source_titles(service)), current_locale()
     with use_language(
         locale.language if is_page else "en", locale
     ):  # data are the same in all languages
-        results = await asyncio.to_thread(_found, request, service, asked, names)
+        results = await asyncio.to_thread(_find_page, request, service, search_parameters, names)
     shown, headers = service.current, {"Vary": "Accept"}
     if shown.text != shown.position:
         headers["Stocktake-Text"] = f"position={shown.text}"
     if is_page:
-        response = await _show(request, pages, asked, results, names)
+        response = await _show(request, pages, search_parameters, results, names)
         response.headers.update(headers)
         return response
-    row = RESULT_FORMATS.get(format) if format else wanted(accept, RESULT_FORMATS.values())
+    row = RESULT_FORMATS.get(format) if format else best_match(accept, RESULT_FORMATS.values())
     if row is None:
         available = ", ".join(row.media for row in RESULT_FORMATS.values())
         raise HTTPProblem(
@@ -138,13 +137,13 @@ async def search(
 
 
 async def _show(
-    request: Request, pages: Pages, asked: _Asked, page: SearchPage, names: FacetLabels
+    request: Request, pages: Pages, search_parameters: _SearchParameters, page: SearchPage, names: FacetLabels
 ) -> Response:
-    groups = await asyncio.to_thread(filter_groups, asked.wanted, page.facets, names)
+    groups = await asyncio.to_thread(filter_groups, search_parameters.filters, page.facets, names)
     parameters = request.query_params
     return pages.page(
         "search.html",
-        asked=asked,
+        search_parameters=search_parameters,
         results=page,
         active=active_filters(names),
         view="table" if parameters.get("view") == "table" else "",
@@ -157,13 +156,13 @@ async def _show(
             for name, value in parameters.multi_items()
             if name in FACETS and name not in _SELECTS
         ],
-        sorts=sorts(bool(asked.words)),
-        feeds=_feeds(asked.wanted),
+        sorts=sorts(bool(search_parameters.words)),
+        feeds=_feeds(search_parameters.filters),
         meant=_meant(request, page.suggestion),
         linked=lambda links: _linked(links, names),
         query=query_page_url(page.query),
         formats=[
-            (row.label, _link(request, asked.page, row.suffix)) for row in RESULT_FORMATS.values()
+            (row.label, _link(request, search_parameters.page, row.suffix)) for row in RESULT_FORMATS.values()
         ],
         exports=[
             (row.label, _link(request, 1, row.suffix, str(MOST)))
@@ -212,7 +211,7 @@ def _linked(links: Iterable[str], names: FacetLabels) -> list[tuple[str, str]]:
     return [(names.short(facet, code), names.page(facet, code)) for facet, code in ranked]
 
 
-def _asked(request: Request, words: str, sort: str, page: int, per: int) -> _Asked:
+def _parse_parameters(request: Request, words: str, sort: str, page: int, per: int) -> _SearchParameters:
     item = narrowed(request.query_params)
     if wrong := [kind for kind in item.codes("kind") if kind not in KINDS]:
         raise HTTPProblem(
@@ -224,23 +223,23 @@ def _asked(request: Request, words: str, sort: str, page: int, per: int) -> _Ask
             HTTPStatus.BAD_REQUEST,
             f"The first {REACH} results can be paged through; narrow the search, or ask by SPARQL",
         )
-    return _Asked(words, item, sort, page, per)
+    return _SearchParameters(words, item, sort, page, per)
 
 
-def _found(
-    request: Request, service: QueryService, asked: _Asked, names: FacetLabels
+def _find_page(
+    request: Request, service: QueryService, search_parameters: _SearchParameters, names: FacetLabels
 ) -> SearchPage:
     tables, index = require_facet_index(service), open_searcher(service.current.path)
     if index is None:
         raise NotReady("the index of texts is being made; try again in a moment")
-    words, number = asked.words, asked.page
-    filters, matches = asked.wanted, Matches(0, {}, False)
+    words, number = search_parameters.words, search_parameters.page
+    filters, matches = search_parameters.filters, Matches(0, {}, False)
     if words:
         matches = index.matches(SearchRequest(words), REACH)
         filters = replace(filters, words=words, among=tuple(matches.scores))
     is_whole = words and not filters.chosen
     total = matches.total if is_whole else tables.total(filters)
-    last = max(1, -(-min(total, REACH) // asked.per))
+    last = max(1, -(-min(total, REACH) // search_parameters.per))
     around = {"previous": number - 1, "next": number + 1}
     is_unsure = bool(words) and (matches.is_fuzzy or not matches.total)
     topics = topic_cards(index, tables, names, words, loose=matches.is_fuzzy) if number == 1 else ()
@@ -249,9 +248,9 @@ def _found(
         total=total,
         number=number,
         last=last,
-        per=asked.per,
+        per=search_parameters.per,
         similar=matches.is_fuzzy,
-        results=tuple(_results(tables, index, asked, filters, matches)),
+        results=tuple(_results(tables, index, search_parameters, filters, matches)),
         links={
             name: _link(request, page) if 1 <= page <= last else "" for name, page in around.items()
         },
@@ -264,13 +263,13 @@ def _found(
 
 
 def _results(
-    tables: FacetIndex, index: Searcher, asked: _Asked, filters: Filter, matches: Matches
+    tables: FacetIndex, index: Searcher, search_parameters: _SearchParameters, filters: Filter, matches: Matches
 ) -> Iterator[SearchResult]:
     """Yield the results of a page."""
-    order = asked.sort if asked.words or asked.sort != "relevance" else "newest"
-    items = tables.list_things(filters, order, asked.per, (asked.page - 1) * asked.per)
-    marker = build_marker(asked.words, similar=matches.is_fuzzy)
-    named = index.named_links(asked.words, fuzzy=matches.is_fuzzy)
+    order = search_parameters.sort if search_parameters.words or search_parameters.sort != "relevance" else "newest"
+    items = tables.list_things(filters, order, search_parameters.per, (search_parameters.page - 1) * search_parameters.per)
+    marker = build_marker(search_parameters.words, similar=matches.is_fuzzy)
+    named = index.named_links(search_parameters.words, fuzzy=matches.is_fuzzy)
     entries = index.entries(item.iri for item in items)
     for item, entry in zip(items, entries, strict=True):
         score = matches.scores.get(item.iri, 0.0)
