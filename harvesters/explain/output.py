@@ -13,7 +13,12 @@ from vocab.iris import Iris
 from vocab.terms import DCT, RDF
 
 _PROV, _RDF_TERMS = "http://www.w3.org/ns/prov#", {"s": f"{RDF}subject", "p": f"{RDF}predicate", "o": f"{RDF}object"}
-_ORIGINS = {"source": "from the source", "ours": "ours: no source says it", "unknown": "not known here"}
+_ORIGINS = {
+    "source": "from the source",
+    "validation": "ours: a result of validation",
+    "ours": "ours: no source says it",
+    "unknown": "not known here",
+}
 
 
 def as_json(explanation: Explanation, base: str) -> bytes:
@@ -37,6 +42,9 @@ def as_text(explanation: Explanation, base: str) -> bytes:
     lines += [f"note:     {explanation.note}"] if explanation.note else []
     for item in explanation.statements:
         lines += ["", item.statement, f"    {_ORIGINS[item.origin]}{': field ' + ', '.join(item.fields) if item.fields else ''}"]
+        if classification := item.classification:
+            by = f" by {classification.crosswalk}" if classification.crosswalk else ""
+            lines.append(f"    {classification.basis}{f' from {classification.word!r}' if classification.word else ''}{by}")
         if place := item.place:
             shown = f"{place.before[-40:]}>>>{place.value}<<<{place.after[:40]}"
             lines.append(f"    byte {place.offset}: {' '.join(shown.split())}")
@@ -85,7 +93,7 @@ def _statement(item: StatementOrigin, node: BlankNode, run: NamedNode, response:
         triples += [Triple(node, NamedNode(f"{DCT}description"), Literal(f"field {name}")) for name in item.fields]
         if item.place:
             triples.append(Triple(node, NamedNode(f"{_PROV}value"), Literal(item.place.value)))
-    elif item.origin == "ours":
+    elif item.origin in ("ours", "validation"):
         triples.append(Triple(node, NamedNode(f"{_PROV}wasAttributedTo"), NamedNode(base)))
     return triples
 

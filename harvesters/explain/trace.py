@@ -6,7 +6,7 @@ import hashlib
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from pyoxigraph import Literal, RdfFormat, parse
 from harvesters.archive import ArchivedResponse, list_responses, open_body, read_body
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ArchiveError, HarvestError, ParseError
+from harvesters.explain.classifications import Classification, read_classifications
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
@@ -60,8 +61,10 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class StatementOrigin:
-    """A statement (N-Triples without the dot) and its *origin*: ``source`` if the mapping of the archived record yields it again, ``ours``
-    if no source made it, ``unknown`` if the bytes are not here. *fields* are the publisher's fields that gave it, the likeliest first.
+    """A statement (N-Triples without the dot) and its *origin*: ``source`` if the mapping of the archived record yields it again,
+    ``validation`` if it is part of a validation result, ``ours`` if we made it, ``unknown`` if the bytes are not here.
+
+    *fields* are the publisher's fields that gave it, the likeliest first. *classification* says how its concept was found.
     """
 
     statement: str
@@ -69,6 +72,7 @@ class StatementOrigin:
     fields: tuple[str, ...] = ()
     value: str = ""
     place: Place | None = None
+    classification: Classification | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,8 +189,16 @@ def explain(
     mapped = processor.statements(record)
     traces = trace_fields(record, processor.statements, _ERRORS)
     request, body = _request(archive, position, store)
-    origins = tuple(_origin(line, mapped, traces, body, described.key) for line in chosen)
-    return Explanation(*common, origins, request, history=described.history)
+    classifications = read_classifications(described.statements, Iris(base))
+    origins = []
+    for line in chosen:
+        if line in mapped:
+            origin = _source_origin(line, traces, body, described.key)
+            subject, _, value = line.split(" ", 2)
+            origins.append(replace(origin, classification=classifications.get((subject, value))))
+        else:
+            origins.append(StatementOrigin(line, "validation" if line.startswith(f"<{iri}#result-") else "ours"))
+    return Explanation(*common, tuple(origins), request, history=described.history)
 
 
 def _property(line: str) -> str:
@@ -267,9 +279,7 @@ def _request(archive: Path, position: SourcePosition, store: Store | None) -> tu
     return Request(response.url, response.status, media, at.file, at.offset, at.length, size, digest.hexdigest()), bytes(begin)
 
 
-def _origin(line: str, mapped: frozenset[str], traces: list[FieldTrace], body: bytes, key: str) -> StatementOrigin:
-    if line not in mapped:
-        return StatementOrigin(line, "ours")
+def _source_origin(line: str, traces: list[FieldTrace], body: bytes, key: str) -> StatementOrigin:
     behind, literal = fields_behind(line, traces), _literal(line)
     values = {value for trace in behind for value in trace.values}
     single = behind[0].values[0] if behind and len(behind[0].values) == 1 else ""
