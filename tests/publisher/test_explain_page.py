@@ -20,8 +20,10 @@ FOUND = {
                 "length": 9, "size": 10, "digest": "ff00"},
     "statements": [
         {"statement": "<a> <b> <script>", "origin": "source", "fields": ["na<me"], "value": "",
-         "place": {"offset": 3, "length": 2, "before": "<i>", "value": "A&B", "after": "</i>"}},
-        {"statement": "<a> <c> 1", "origin": "ours", "fields": [], "value": "", "place": None},
+         "place": {"offset": 3, "length": 2, "before": "<i>", "value": "A&B", "after": "</i>"},
+         "classification": {"basis": "crosswalked", "word": "He<lth", "crosswalk": "https://x.example/crosswalk/1", "confidence": ""}},
+        {"statement": "<a> <c> 1", "origin": "ours", "fields": [], "value": "", "place": None, "classification": None},
+        {"statement": "<a> <d> 1", "origin": "validation", "fields": [], "value": "", "place": None, "classification": None},
     ],
 }  # fmt: skip
 ECHO = "import sys; sys.stdout.write(sys.argv[1])"
@@ -41,7 +43,8 @@ async def test_value_is_highlighted_in_its_bytes(service):
 
     assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
     main = page.text.split("<main")[1]
-    for text in ("&lt;i&gt;<mark>A&amp;B</mark>&lt;/i&gt;", "na&lt;me", "de la fuente", "ninguna fuente", "ff00", "/record/demo/a%2F1"):
+    for text in ("&lt;i&gt;<mark>A&amp;B</mark>&lt;/i&gt;", "na&lt;me", "de la fuente", "ninguna fuente", "resultado de la validación", "<q>He&lt;lth</q>",
+                 'href="https://x.example/crosswalk/1"', "ff00", "/record/demo/a%2F1"):  # fmt: skip
         assert text in main
     assert "<script>" not in main
 
