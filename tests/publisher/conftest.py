@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator
 from contextlib import ExitStack
@@ -204,9 +205,10 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def endpoint(world: Path) -> Iterator[str]:
-    """Yield the address of the endpoint of a real server over the world."""
-    with served(world, {"STOCKTAKE_QUERY_LIMITS": "budget=0"}) as url:
+def endpoint(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the address of the endpoint of a real server over a copy of the world: `service` follows the world itself."""
+    copied = shutil.copytree(world, tmp_path_factory.mktemp("endpoint") / "data", ignore=shutil.ignore_patterns("store", "scratch"))
+    with served(copied, {"STOCKTAKE_QUERY_LIMITS": "budget=0"}) as url:
         yield f"{url}/sparql"
 
 

@@ -102,7 +102,7 @@ def test_a_store_that_a_server_follows_is_not_repaired_beside_it(data: Path) -> 
     follower.close()
 
     assert done.exit_code == 1
-    assert "a server follows the journal here" in done.output
+    assert "a server uses this data folder" in done.output
 
 
 def test_without_a_store_there_is_nothing_to_compare(world: Path, tmp_path: Path) -> None:

@@ -152,7 +152,7 @@ def test_a_repair_beside_a_server_is_refused_and_deletes_nothing(filled: Path) -
         result = _run(filled, "--repair")
 
     assert (result.exit_code, path.read_bytes()) == (1, before), result.output
-    assert "a server follows the journal here" in result.output
+    assert "a server uses this data folder" in result.output
 
 
 def test_a_missing_entry_is_named(filled: Path) -> None:

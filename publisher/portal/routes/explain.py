@@ -31,7 +31,7 @@ router = APIRouter()
     operation_id="explain",
     summary="Trace the statements of a record to run, request, bytes and field",
     tags=["read"],
-    responses={**contents(JSON.media, _TURTLE.media), **problems(404, 406, 429, 503)},
+    responses={**contents(HTML.media, JSON.media, _TURTLE.media), **problems(400, 404, 406, 429, 503)},
 )
 async def explain(
     request: Request,

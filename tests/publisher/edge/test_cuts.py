@@ -87,9 +87,12 @@ async def test_a_long_answer_is_cut_at_the_row_limit_and_says_so_in_a_trailer(se
     answers = {form: await served.raw(MANY, form, "TE: trailers") for form in TABLES}
 
     assert {form: (answer.whole, count(form, answer.body)) for form, answer in answers.items()} == dict.fromkeys(TABLES, (True, 6_000))
-    assert [answer.trailers["stocktake-truncated"] for answer in answers.values()] == ["rows=6000"] * 4
-    assert ["Stocktake-Truncated" in answer.headers["trailer"] for answer in answers.values()] == [True] * 4
-    assert all(float(answer.trailers["stocktake-cost"]) > 0 for answer in answers.values())
+    # An answer that is complete before its first byte is sent has the same fields as headers.
+    streamed = [answer for answer in answers.values() if "trailer" in answer.headers]
+    fields = [answer.trailers if answer in streamed else answer.headers for answer in answers.values()]
+    assert [field["stocktake-truncated"] for field in fields] == ["rows=6000"] * 4
+    assert all("Stocktake-Truncated" in answer.headers["trailer"] for answer in streamed)
+    assert all(float(field["stocktake-cost"]) > 0 for field in fields)
 
 
 async def test_an_answer_that_is_stopped_in_its_midst_ends_with_a_whole_row_and_says_so(serve) -> None:
