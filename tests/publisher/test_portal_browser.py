@@ -35,6 +35,8 @@ PAGES = {
     "missing": "/nowhere",
     "join's first step": "/join",
     "validate": "/validate",
+    "explain": "/explain?iri=/record/demo/evil",
+    "source report": "/source/demo/report",
     "posts": "/posts",
     "organizations": "/organizations",
     "examples": "/examples",
