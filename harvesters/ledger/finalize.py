@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Iterable
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,7 +11,7 @@ from harvesters.ledger import tables as t
 from harvesters.ledger.absence import AbsenceQueries
 from harvesters.ledger.compression import compress
 from harvesters.ledger.models import UPSERTED, Outcome, RecordState, Run, State, StateChange
-from harvesters.ledger.row_mapping import naive
+from harvesters.ledger.row_mapping import batches, naive
 
 LISTED_RUNS = 30  # runs of a source whose records stay listed: a month of daily runs
 _BATCH_SIZE = 500  # records: one or two megabytes
@@ -45,7 +44,7 @@ class Finalization(AbsenceQueries):
         new: dict[str, sa.BindParameter[Any]] = {
             name: sa.bindparam(f"new_{name}") for name in ("state", "seq", "vanished_since")
         }
-        for batch in _batches(state_changes):
+        for batch in batches(state_changes, _BATCH_SIZE):
             connection.execute(drop, [{"its": change.key} for change in batch])
             connection.execute(
                 sa.insert(d),
@@ -178,9 +177,3 @@ class Finalization(AbsenceQueries):
         )
         for table in (t.staged, t.unchanged, t.notice, t.run_log):
             connection.execute(sa.delete(table).where(table.c.run.in_(old)))
-
-
-def _batches(state_changes: Iterable[StateChange]) -> Iterator[list[StateChange]]:
-    remaining = iter(state_changes)
-    while batch := list(islice(remaining, _BATCH_SIZE)):
-        yield batch

@@ -5,14 +5,17 @@ zones.
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import Any
+from itertools import islice
+from typing import Any, TypeVar
 
 from harvesters.ledger.compression import compress
 from harvesters.ledger.models import Outcome, Run, StagedRecord
 from harvesters.page_model import SourcePosition
+
+Item = TypeVar("Item")
 
 
 def utc(value: datetime) -> datetime:
@@ -120,3 +123,10 @@ def unchanged_row(run: Run, staged_records: Sequence[StagedRecord]) -> dict[str,
         "count": len(unchanged),
         "keys": compress(keys),
     }
+
+
+def batches(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
+    """Yield *items* in lists of *size*, the last one shorter, so that few are in memory at once."""
+    remaining = iter(items)
+    while batch := list(islice(remaining, size)):
+        yield batch

@@ -5,25 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC
-from itertools import islice
 
 import sqlalchemy as sa
 
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import SERVED, UPSERTED, Outcome, RecordState, Run, StagedDiff, StagedRecord, StoredRecord
-from harvesters.ledger.row_mapping import description_rows, row_to_staged, staged_row, unchanged_row
+from harvesters.ledger.row_mapping import batches, description_rows, row_to_staged, staged_row, unchanged_row
 from harvesters.ledger.runs import Runs
 from harvesters.page_model import SourcePosition
 
 _BATCH_SIZE = 500  # records whose descriptions are read at once
 _NOT_PUBLISHED = (Outcome.WITHHELD, Outcome.UNREADABLE, Outcome.DUPLICATE)
-
-
-def _batches(records: Iterable[StagedRecord]) -> Iterator[list[StagedRecord]]:
-    remaining = iter(records)
-    while batch := list(islice(remaining, _BATCH_SIZE)):
-        yield batch
 
 
 class Staging(Runs):
@@ -136,7 +129,7 @@ class Staging(Runs):
 
     def described(self, source: str, records: Iterable[StagedRecord]) -> Iterator[tuple[StagedRecord, str]]:
         """Yield records of a source, each with its current description, "" if it has none."""
-        for batch in _batches(records):
+        for batch in batches(records, _BATCH_SIZE):
             current = self.current_descriptions(source, [record.key for record in batch if record.key is not None])
             yield from ((record, decompress(current.get(record.key or ""))) for record in batch)
 
