@@ -107,7 +107,7 @@ def _copied(data: Path, records: int, report: Callable[[str], None]) -> None:
         row = held.execute("SELECT max(thing), count(*) FILTER (kind < 5) FROM things").fetchone()
         assert row
         last, things = row
-        position, entry = held.execute("SELECT position, entry FROM mark").fetchall()[0]
+        position, entry = held.execute("SELECT position, entry FROM checkpoint").fetchall()[0]
         held.execute(_COPIED)
         for number in range(1, -(-records // things)):
             for line in filter(str.strip, _COPIES.split(";")):

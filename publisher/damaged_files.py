@@ -26,7 +26,7 @@ from publisher.store.writer_lock import require_unlocked
 from vocab.iris import Iris
 
 REBUILD = "stop the server, then run stocktake verify --repair"
-_TABLES = ("entry", "touch", "record")  # of the history: their rows depend on the journal alone
+_TABLES = ("entry", "graph_change", "record")  # of the history: their rows depend on the journal alone
 _DERIVED = ("store", "tables", "text", "columns", "snapshots")  # folders of the embedded store and its indexes
 
 
@@ -61,7 +61,7 @@ def history_faults(data: Path, base: str) -> Iterator[Fault]:
             if messages != ["ok"]:
                 yield Fault(name, "; ".join(messages), REBUILD)
                 return
-            position = file.execute("SELECT position FROM mark").fetchone()
+            position = file.execute("SELECT position FROM checkpoint").fetchone()
             ours = _digests(file)
         with tempfile.TemporaryDirectory(dir=data / "store") as temporary:
             expected = _rebuilt_digests(data, base, Path(temporary), position[0] if position else 0)

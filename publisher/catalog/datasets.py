@@ -60,7 +60,7 @@ async def _sources(service: QueryService) -> tuple[CatalogSource, ...]:
     statuses, counts = await source_statuses(service), await service.rows(query("source-counts"))
     records = {row["source"].value: int(row["records"].value) for row in counts}
     results: dict[str, CatalogSource] = {}
-    for row in await service.rows(query("catalogued")):
+    for row in await service.rows(query("registries")):
         iri = row["source"].value
         name = iri.removeprefix(service.iris.source(""))
         results.setdefault(iri, _source(row, name, records.get(iri, 0), statuses.get(name)))

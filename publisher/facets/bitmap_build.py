@@ -1,7 +1,7 @@
 """Precompute bitmaps and sort orders of the facet tables for the pages.
 
-Things are sorted by their IRIs; the number of a thing in this order is its *place*. numpy files contain the thing of each place,
-the places in each sort order, and the organizations; a file of Roaring bitmaps (https://roaringbitmap.org/) contains the places
+Things are sorted by their IRIs; the number of a thing in this order is its *index*. numpy files contain the thing of each index,
+the indexes in each sort order, and the organizations; a file of Roaring bitmaps (https://roaringbitmap.org/) contains the indexes
 of each mark (a facet value with its bases). ``bitmap_index`` maps the files into memory.
 """
 
@@ -22,14 +22,14 @@ from publisher.facets.facets import KEYS, ORDERS
 
 MEMORY = "512MiB"  # of memory; the rest is spilled to a folder beside the file
 BITS = 3  # of a mark's key: the lowest bits are its bases, the higher ones its value
-_SORTED = "SELECT place FROM placed WHERE $key IS NOT NULL ORDER BY $key, place"
+_SORTED = "SELECT index FROM thing_index WHERE $key IS NOT NULL ORDER BY $key, index"
 _FILES: dict[tuple[str, ...], str] = {  # arrays by file name, each with the query whose columns fill them
-    ("thing",): "SELECT thing FROM placed ORDER BY place",
-    ("address", "addressed"): "SELECT md5_number_lower(iri) AS address, place AS addressed FROM placed ORDER BY address",
-    ("party", "body"): "SELECT place AS party, body FROM roles ORDER BY place, body",
+    ("thing",): "SELECT thing FROM thing_index ORDER BY index",
+    ("address", "addressed"): "SELECT md5_number_lower(iri) AS address, index AS addressed FROM thing_index ORDER BY address",
+    ("party", "body"): "SELECT index AS party, body FROM roles ORDER BY index, body",
     ("one", "other"): "SELECT DISTINCT one, other FROM pairs ORDER BY one, other",
-    ("pair", "paired"): "SELECT (dense_rank() OVER (ORDER BY one, other) - 1)::UINTEGER AS pair, place AS paired FROM pairs",
-    **{(f"by-{name}",): f"SELECT place FROM placed ORDER BY {order}, place" for name, order in ORDERS.items()},
+    ("pair", "paired"): "SELECT (dense_rank() OVER (ORDER BY one, other) - 1)::UINTEGER AS pair, index AS paired FROM pairs",
+    **{(f"by-{name}",): f"SELECT index FROM thing_index ORDER BY {order}, index" for name, order in ORDERS.items()},
     **{(f"key-{name}",): _SORTED.replace("$key", KEYS[name]) for name in ("title", "newest")},
 }
 _MARKS_PER_FETCH = 2_000_000
@@ -58,16 +58,16 @@ class BitmapBuild:
         return not self._thread.is_alive()
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait until the thread has ended, for *seconds* start_offset most."""
+        """Wait until the thread has ended, for at most *seconds*."""
         self._thread.join(seconds)
 
 
 def build_bitmaps(tables: Path, memory: str = MEMORY) -> None:
-    """Write the files into the folder of *tables*, a copy that no process reads yet; DuckDB uses start_offset most *memory*."""
+    """Write the files into the folder of *tables*, a copy that no process reads yet; DuckDB uses at most *memory*."""
     spilled = str(tables.with_name("spilled"))
     with duckdb.connect(str(tables), config={"memory_limit": memory, "threads": 1, "temp_directory": spilled}) as connection:
-        connection.execute(read_sql("placed"))
-        connection.execute(read_sql("bodies"))
+        connection.execute(read_sql("thing_index"))
+        connection.execute(read_sql("organizations"))
         connection.execute(read_sql("spans"))
         for names, query in _FILES.items():
             columns = connection.execute(query).fetchnumpy()
@@ -82,10 +82,10 @@ def _write_marks(connection: duckdb.DuckDBPyConnection, tables: Path) -> None:
     with tables.with_name("marks.bin").open("wb") as out:
         for first, last in _ranges(connection):
             columns = connection.execute(read_sql("marked"), {"bits": BITS, "first": first, "last": last}).fetchnumpy()
-            marks, places = np.asarray(columns["mark"]), np.asarray(columns["place"], dtype=np.uint32)
+            marks, indexes = np.asarray(columns["mark"]), np.asarray(columns["index"], dtype=np.uint32)
             ends = [*np.flatnonzero(np.diff(marks)) + 1, len(marks)]
             for start, end in zip([0, *ends], ends, strict=False):
-                bits = BitMap(array("I", places[start:end].tobytes()))
+                bits = BitMap(array("I", indexes[start:end].tobytes()))
                 bits.run_optimize()
                 start_offset = out.tell()
                 out.write(bits.serialize())

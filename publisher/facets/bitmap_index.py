@@ -1,6 +1,6 @@
-"""Query the precomputed bitmaps: the places of a mark, the first places of a sort order, the organizations that work together.
+"""Query the precomputed bitmaps: the things of a mark, the first things of a sort order, the organizations that work together.
 
-A *place* is the number of a thing in the order of IRIs. The files are mapped into memory, which processes share.
+The *index* of a thing is its number in the order of IRIs. The files are mapped into memory, which processes share.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from publisher.facets.bitmap_build import BITS
 
 Array = NDArray[Any]
 Terms = Iterable[tuple[int, str, str]]  # value, facet, code
-SCANNED = 2_000  # places of a sort order that are tested one by one, before a mask of the whole set is built
+SCANNED = 2_000  # things of a sort order that are tested one by one, before a mask of the whole set is built
 
 
 class BitmapIndex:
@@ -39,121 +39,121 @@ class BitmapIndex:
         self._file = cache(self._file)  # type: ignore[method-assign]  # per instance
 
     def _file(self, name: str) -> Array:
-        if name == "key-address":  # places are in that order
+        if name == "key-address":  # indexes are in that order
             return np.arange(len(self.things), dtype=np.uint32)
         numbers: Array = np.load(self._folder / f"{name}.npy", mmap_mode="r")
         return numbers
 
     def codes(self, facet: str) -> Iterable[str]:
-        """Return the codes of a facet that position least one thing has."""
+        """Return the codes of a facet that at least one thing has."""
         return self._marks.get(facet, {}).keys()
 
     def ids_with(self, facet: str, codes: Iterable[str], bases: int) -> BitMap:
-        """Return the places with one of *codes*, linked by one of *bases* (a bit set)."""
+        """Return the indexes of the things with one of *codes*, linked by one of *bases* (a bit set)."""
         marks = self._marks.get(facet, {})
         return BitMap.union(BitMap(), *(bits for code in codes for basis, bits in marks.get(code, ()) if basis & bases))
 
-    def count_codes(self, facet: str, within: BitMap | None, bases: int) -> dict[str, int]:
-        """Count the places of each code of a facet, in the set *within* or of all; the most frequent first."""
+    def count_codes(self, facet: str, subset: BitMap | None, bases: int) -> dict[str, int]:
+        """Count the things of each code of a facet, in the set *subset* or of all; the most frequent first."""
         counts = {
-            code: sum(len(bits) if within is None else within.intersection_cardinality(bits) for basis, bits in marks if basis & bases)
+            code: sum(len(bits) if subset is None else subset.intersection_cardinality(bits) for basis, bits in marks if basis & bases)
             for code, marks in self._marks.get(facet, {}).items()
         }
         return {code: things for code, things in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if things}
 
-    def cross_tabulate(self, one: str, other: str, within: BitMap | None, bases: int) -> dict[tuple[str, str], int]:
-        """Count the places that members a code of each of two facets."""
+    def cross_tabulate(self, one: str, other: str, subset: BitMap | None, bases: int) -> dict[tuple[str, str], int]:
+        """Count the things that have a code of each of two facets."""
         cells = dict[tuple[str, str], int]()
         for code in self.codes(one):
             members = self.ids_with(one, (code,), bases)
-            members = members if within is None else members & within
+            members = members if subset is None else members & subset
             cells |= {(code, second): things for second, things in self.count_codes(other, members, bases).items()} if members else {}
         return cells
 
-    def examples(self, one: str, other: str, within: BitMap | None, bases: int) -> dict[tuple[str, str], int]:
-        """Return the first place that has a code of each of two facets, by the two codes."""
+    def examples(self, one: str, other: str, subset: BitMap | None, bases: int) -> dict[tuple[str, str], int]:
+        """Return the index of the first thing that has a code of each of two facets, by the two codes."""
         cells = dict[tuple[str, str], int]()
         seconds = {code: self.ids_with(other, (code,), bases) for code in self.codes(other)}
         for code in self.codes(one):
             members = self.ids_with(one, (code,), bases)
-            members = members if within is None else members & within
+            members = members if subset is None else members & subset
             cells |= {(code, second): both[0] for second, ids in seconds.items() if (both := members & ids)}
         return cells
 
-    def first_in_order(self, order: str, within: BitMap | None, offset: int, limit: int) -> list[int]:
-        """Return position most *limit* places from *offset* in a sort order, in the set *within* or of all."""
-        return self._next_in_order(f"by-{order}", within, 0, limit + offset, down=False)[offset:].tolist()  # type: ignore[no-any-return]
+    def first_in_order(self, order: str, subset: BitMap | None, offset: int, limit: int) -> list[int]:
+        """Return at most *limit* indexes from *offset* in a sort order, in the set *subset* or of all."""
+        return self._next_in_order(f"by-{order}", subset, 0, limit + offset, down=False)[offset:].tolist()  # type: ignore[no-any-return]
 
-    def next_in_order(self, name: str, within: BitMap | None, start: int, limit: int, down: bool = False) -> list[int]:
-        """Return *limit* places of the set *within* in the order *name*, from index *start* on, or with *down* backwards from before it."""
-        return self._next_in_order(name, within, start, limit, down).tolist()  # type: ignore[no-any-return]  # numpy does not type lists
+    def next_in_order(self, name: str, subset: BitMap | None, start: int, limit: int, down: bool = False) -> list[int]:
+        """Return *limit* indexes of the set *subset* in the order *name*, from its position *start* on; with *down* backwards, before it."""
+        return self._next_in_order(name, subset, start, limit, down).tolist()  # type: ignore[no-any-return]  # numpy does not type lists
 
-    def _next_in_order(self, name: str, within: BitMap | None, start: int, limit: int, down: bool) -> Array:
+    def _next_in_order(self, name: str, subset: BitMap | None, start: int, limit: int, down: bool) -> Array:
         order = self._file(name)
         order = order[:start][::-1] if down else order[start:]
-        if within is None:
+        if subset is None:
             return order[:limit]
-        matches = [place for place in order[:SCANNED].tolist() if place in within]
+        matches = [index for index in order[:SCANNED].tolist() if index in subset]
         if len(matches) >= limit or len(order) <= SCANNED:
             return np.array(matches[:limit], dtype=np.uint32)
-        mask, parts, position, size = self.mask(within), list[Array](), 0, limit + SCANNED
+        mask, parts, position, size = self.mask(subset), list[Array](), 0, limit + SCANNED
         while position < len(order) and limit > 0:
             part = order[position : position + size]
             parts.append(part[mask[part]][:limit])
             position, size, limit = position + size, size * 2, limit - len(parts[-1])
         return np.concatenate(parts)
 
-    def mask(self, within: BitMap | None) -> Array:
-        """Return a boolean array: for each place whether it is in the set *within*."""
-        members = np.full(len(self.things), within is None)
-        if within:
-            members[np.frombuffer(within.to_array(), dtype=np.uint32)] = True
+    def mask(self, subset: BitMap | None) -> Array:
+        """Return a boolean array: for each index whether it is in the set *subset*."""
+        members = np.full(len(self.things), subset is None)
+        if subset:
+            members[np.frombuffer(subset.to_array(), dtype=np.uint32)] = True
         return members
 
     def length(self, name: str) -> int:
-        """Count the places in the order *name*."""
+        """Count the things in the order *name*."""
         return len(self._file(name))
 
     def id_at(self, name: str, rank: int) -> int:
-        """Return the place position index *rank* of the order *name*."""
+        """Return the index at position *rank* of the order *name*."""
         return int(self._file(name)[rank])
 
     def ids_of(self, iris: Sequence[str]) -> list[int | None]:
-        """Return the places of things by IRI, None for unknown ones. IRIs are compared by a 64-bit digest."""
+        """Return the indexes of things by IRI, None for unknown ones. IRIs are compared by a 64-bit digest."""
         digests = np.array([_digest(iri) for iri in iris], dtype=np.uint64)
         address, addressed = self._file("address"), self._file("addressed")
         if not len(address):
             return [None] * len(iris)
         position = np.minimum(np.searchsorted(address, digests), len(address) - 1)
-        places, are_equal = addressed[position].tolist(), (address[position] == digests).tolist()
-        return [place if is_equal else None for place, is_equal in zip(places, are_equal, strict=True)]
+        indexes, are_equal = addressed[position].tolist(), (address[position] == digests).tolist()
+        return [index if is_equal else None for index, is_equal in zip(indexes, are_equal, strict=True)]
 
     def ids_of_party(self, body: int) -> BitMap:
-        """Return the places in which an organization takes part, by its number among organizations."""
+        """Return the indexes of the things in which an organization takes part, by its number among organizations."""
         return BitMap(self._file("party")[self._file("body") == body].tolist())
 
-    def top_parties(self, within: BitMap | None, limit: int) -> list[tuple[int, int]]:
-        """Return the organizations that take part in most places: the number of each organization and its number of places."""
+    def top_parties(self, subset: BitMap | None, limit: int) -> list[tuple[int, int]]:
+        """Return the organizations that take part in most things: the number of each organization and its number of things."""
         bodies = self._file("body")
-        return _most_frequent(bodies if within is None else bodies[self.mask(within)[self._file("party")]], limit)
+        return _most_frequent(bodies if subset is None else bodies[self.mask(subset)[self._file("party")]], limit)
 
-    def co_participants(self, within: BitMap | None, limit: int) -> list[tuple[int, int, int]]:
-        """Return the pairs of organizations that take part in most places together: both numbers and the number of places."""
+    def co_participants(self, subset: BitMap | None, limit: int) -> list[tuple[int, int, int]]:
+        """Return the pairs of organizations that take part in most things together: both numbers and the number of things."""
         pairs, one, other = self._file("pair"), self._file("one"), self._file("other")
-        ranked = _most_frequent(pairs if within is None else pairs[self.mask(within)[self._file("paired")]], limit)
+        ranked = _most_frequent(pairs if subset is None else pairs[self.mask(subset)[self._file("paired")]], limit)
         return [(int(one[pair]), int(other[pair]), things) for pair, things in ranked]
 
-    def similar(self, place: int, kind: BitMap, facets: Iterable[str], limit: int) -> Iterator[int]:
-        """Yield the other places in *kind* that share the most codes of *facets* with *place*, position least two."""
-        shared = [BitMap()]  # index: number of shared codes; value: the places that share position least so many
+    def similar(self, index: int, kind: BitMap, facets: Iterable[str], limit: int) -> Iterator[int]:
+        """Yield the other things in *kind* that share the most codes of *facets* with the thing *index*, at least two."""
+        shared = [BitMap()]  # index: number of shared codes; value: the things that share at least so many
         every = (marks for facet in facets for marks in self._marks.get(facet, {}).values())
-        for marks in (marks for marks in every if any(place in bits for _, bits in marks)):
+        for marks in (marks for marks in every if any(index in bits for _, bits in marks)):
             bits = kind & BitMap.union(BitMap(), *(bits for _, bits in marks))
             shared.append(BitMap())
             for number in range(len(shared) - 1, 1, -1):
                 shared[number] |= shared[number - 1] & bits
             shared[1] |= bits
-        seen = BitMap((place,))
+        seen = BitMap((index,))
         for bits in reversed(shared[2:]):
             fresh = bits - seen
             seen |= fresh
@@ -163,7 +163,7 @@ class BitmapIndex:
 
 
 def _digest(iri: str) -> int:
-    """Return the is_equal number as DuckDB's md5_number_lower."""
+    """Return the same number as DuckDB's md5_number_lower."""
     return int.from_bytes(md5(iri.encode(), usedforsecurity=False).digest()[8:], "little")
 
 
@@ -179,6 +179,6 @@ def _most_frequent(numbers: Array, limit: int) -> list[tuple[int, int]]:
 
 
 def intersect(sets: Iterable[BitMap]) -> BitMap | None:
-    """Return the intersection of *sets*; None, which means all places, if there are none."""
+    """Return the intersection of *sets*; None, which means all things, if there are none."""
     smallest_first = sorted(sets, key=len)
     return reduce(BitMap.intersection, smallest_first) if smallest_first else None

@@ -16,7 +16,7 @@ import orjson
 
 from publisher.facets.thing_rows import Row
 
-FORMAT = 3  # increase it with every change of what is written, so that the tables are rebuilt
+FORMAT = 4  # increase it with every change of the stored form, so that the tables are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "512MiB"  # of memory; the rest is spilled to a folder beside the file
 _SQL = Path(__file__).parent / "sql"
@@ -44,7 +44,7 @@ class Database:
 
     def __init__(self, path: Path, memory: str = MEMORY) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        self._path, self._lines, self._memory = path, path.with_name("coming.ndjson"), memory
+        self._path, self._lines, self._memory = path, path.with_name("new-rows.ndjson"), memory
         self._connection = self._connect()
         try:
             self._create_tables()
@@ -58,19 +58,19 @@ class Database:
 
     def _create_tables(self) -> None:
         """Create the tables if there are none, in one transaction."""
-        if not self._connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'mark'").fetchall():
+        if not self._connection.execute("SELECT 1 FROM duckdb_tables() WHERE table_name = 'checkpoint'").fetchall():
             self._connection.execute(f"BEGIN; {read_sql('schema')} COMMIT")
         self._connection.execute("CREATE TEMP TABLE changed (thing UINTEGER)")
 
     def checkpoint(self) -> tuple[int, str, str]:
         """Return the number and id of the last journal entry, and the version that wrote the tables."""
-        row = self._connection.execute("SELECT position, entry, made FROM mark").fetchone()
+        row = self._connection.execute("SELECT position, entry, version FROM checkpoint").fetchone()
         return (row[0], row[1], row[2]) if row else (0, "", "")
 
     @property
     def has_rows(self) -> bool:
         """Return whether the tables have rows, committed with a checkpoint or not."""
-        row = self._connection.execute("SELECT EXISTS (FROM things) OR EXISTS (FROM mark)").fetchone()
+        row = self._connection.execute("SELECT EXISTS (FROM things) OR EXISTS (FROM checkpoint)").fetchone()
         return bool(row and row[0])
 
     def begin(self) -> None:
@@ -86,16 +86,16 @@ class Database:
         """Replace the rows of *iris* by *rows*."""
         self._lines.write_bytes(b"".join(map(serialize_row, rows)))
         if removed := list(iris):
-            self._connection.execute("CREATE OR REPLACE TEMP TABLE going AS SELECT unnest($iris) AS iri", {"iris": removed})
-            self._connection.execute(read_sql("take-out"))
+            self._connection.execute("CREATE OR REPLACE TEMP TABLE removed_iris AS SELECT unnest($iris) AS iri", {"iris": removed})
+            self._connection.execute(read_sql("delete"))
         self.load(self._lines)
 
     def load(self, lines: Path, max_row_bytes: int = _MAX_ROW_BYTES) -> None:
         """Insert new rows from a file of JSON lines, compressed or not; a row has at most *max_row_bytes* bytes."""
         relation = self._connection.read_json(str(lines), columns=_COLUMNS, format="newline_delimited", maximum_object_size=max_row_bytes)
-        relation.create_view("coming", replace=True)
-        self._connection.execute(read_sql("put-in"))
-        self._connection.execute("INSERT INTO changed SELECT thing FROM numbered")
+        relation.create_view("new_rows", replace=True)
+        self._connection.execute(read_sql("insert"))
+        self._connection.execute("INSERT INTO changed SELECT thing FROM inserted")
 
     def set_regions(self, pairs: set[tuple[str, str]]) -> None:
         """Store the pairs of area and region; if they changed, recompute the facets of all things."""
@@ -107,11 +107,12 @@ class Database:
 
     def commit(self, position: int, entry: str) -> None:
         """Commit the changes up to a journal entry, with their derived rows."""
-        self._connection.execute(read_sql("touched"))
+        self._connection.execute(read_sql("changed-parties"))
         self._connection.execute(read_sql("derive"))
-        self._connection.execute("DELETE FROM mark")
+        self._connection.execute("DELETE FROM checkpoint")
         self._connection.execute(
-            "INSERT INTO mark VALUES ($position, $entry, $made)", {"position": position, "entry": entry, "made": BUILD_VERSION}
+            "INSERT INTO checkpoint VALUES ($position, $entry, $version)",
+            {"position": position, "entry": entry, "version": BUILD_VERSION},
         )
         self._connection.execute("COMMIT")
 

@@ -24,7 +24,7 @@ from publisher.facets.filter_query import Filter
 from publisher.facets.thing_rows import KINDS, kind_number
 
 CACHED_RESULTS = 2_000
-CACHED_BITMAPS = 32  # sets of places, a fifth of a megabyte each on a million things
+CACHED_BITMAPS = 32  # sets of indexes, a fifth of a megabyte each on a million things
 MEMORY = "1GiB"  # of memory that DuckDB may use in a server process
 UNLIMITED = 1 << 40  # more than any list has
 LAST = "\uffff"  # a key after all others
@@ -120,7 +120,7 @@ class FacetIndex:
         without_kind = filters.with_codes("kind")
         return self._cached(
             ("between", filters, first, last, limit),
-            lambda: self._lines([place for (place,) in self._rows("between", without_kind, **parameters)]),
+            lambda: self._lines([index for (index,) in self._rows("between", without_kind, **parameters)]),
         )
 
     def related(self, thing: str, limit: int) -> list[ListItem]:
@@ -148,44 +148,44 @@ class FacetIndex:
         return self._cached(("names", organizations), lambda: self._names(organizations))
 
     def _find_ids(self, filters: Filter) -> BitMap | None:
-        """Return the places that match a filter, None if all do."""
+        """Return the indexes of the things that match a filter, None if all do."""
         parts = [self._bitmaps.ids_with(facet, codes, _bits(filters)) for facet, codes in filters.chosen]
         if filters.party:
             rows = self._query("SELECT body FROM bodies WHERE iri = $iri", iri=filters.party)
             parts.append(self._bitmaps.ids_of_party(rows[0][0]) if rows else BitMap())
         if filters.among is not None:
-            parts.append(BitMap([place for place in self._bitmaps.ids_of(filters.among) if place is not None]))
+            parts.append(BitMap([index for index in self._bitmaps.ids_of(filters.among) if index is not None]))
         return intersect(parts)
 
     def _counts(self, filters: Filter) -> Counts:
-        chosen, within = dict(filters.chosen), self._matching_ids(filters)
+        chosen, subset = dict(filters.chosen), self._matching_ids(filters)
         by_facet = {
             facet: self._bitmaps.count_codes(
-                facet, self._find_ids(filters.with_codes(facet)) if facet in chosen else within, _bits(filters)
+                facet, self._find_ids(filters.with_codes(facet)) if facet in chosen else subset, _bits(filters)
             )
             for facet in FACETS
         }
         return {facet: counts for facet, counts in by_facet.items() if counts or facet in chosen}
 
     def _examples(self, filters: Filter, one: str, other: str) -> dict[tuple[str, str], str]:
-        places = self._bitmaps.examples(one, other, self._matching_ids(filters), _bits(filters))
-        distinct = sorted(set(places.values()))
-        titles = {place: line.title for place, line in zip(distinct, self._lines(distinct), strict=True)}
-        return {codes: title for codes, place in places.items() if (title := titles[place])}
+        indexes = self._bitmaps.examples(one, other, self._matching_ids(filters), _bits(filters))
+        distinct = sorted(set(indexes.values()))
+        titles = {index: line.title for index, line in zip(distinct, self._lines(distinct), strict=True)}
+        return {codes: title for codes, index in indexes.items() if (title := titles[index])}
 
     def _coverage_by_source(self, filters: Filter, facet: str) -> dict[str, int]:
         any_ = self._bitmaps.ids_with(facet, self._bitmaps.codes(facet), _bits(filters))
-        within = self._matching_ids(filters)
-        return self._bitmaps.count_codes("source", any_ if within is None else any_ & within, _bits(filters))
+        subset = self._matching_ids(filters)
+        return self._bitmaps.count_codes("source", any_ if subset is None else any_ & subset, _bits(filters))
 
     def _list_things(self, filters: Filter, order: str, limit: int, offset: int) -> list[ListItem]:
-        within = self._matching_ids(filters)
+        subset = self._matching_ids(filters)
         if order == "relevance" and filters.among is not None:
             ranked = [
-                place for place in self._bitmaps.ids_of(filters.among) if place is not None and within is not None and place in within
+                index for index in self._bitmaps.ids_of(filters.among) if index is not None and subset is not None and index in subset
             ]
             return self._lines(ranked[offset : offset + limit])
-        return self._lines(self._bitmaps.first_in_order(order if order in ORDERS else "newest", within, offset, limit))
+        return self._lines(self._bitmaps.first_in_order(order if order in ORDERS else "newest", subset, offset, limit))
 
     def _list_after(self, filters: Filter, key: str, upward: bool, cursor: tuple[str, str], limit: int) -> list[tuple[str, str]]:
         name, text = f"key-{key}", f"SELECT thing, {KEYS[key]}, iri FROM things WHERE thing IN "
@@ -201,16 +201,16 @@ class FacetIndex:
             start = bisect_right(range(last), cursor, key=at)
         else:
             start = bisect_left(range(last), cursor, key=at)
-        places = self._bitmaps.next_in_order(name, self._matching_ids(filters), start, limit, down=not upward)
-        rows = {thing: (iri, value) for thing, value, iri in self._query(text + self._things(places))} if places else {}
-        return [rows[int(self._bitmaps.things[place])] for place in places]
+        indexes = self._bitmaps.next_in_order(name, self._matching_ids(filters), start, limit, down=not upward)
+        rows = {thing: (iri, value) for thing, value, iri in self._query(text + self._things(indexes))} if indexes else {}
+        return [rows[int(self._bitmaps.things[index])] for index in indexes]
 
     def _related(self, thing: str, limit: int) -> list[ListItem]:
-        [place] = self._bitmaps.ids_of((thing,))
-        if place is None:
+        [index] = self._bitmaps.ids_of((thing,))
+        if index is None:
             return []
         kind = self._bitmaps.ids_with("kind", (_kind(thing),), _ALL)
-        return self._lines(list(self._bitmaps.similar(place, kind, _SHARED, limit)))
+        return self._lines(list(self._bitmaps.similar(index, kind, _SHARED, limit)))
 
     def _organizations(self, filters: Filter, limit: int) -> list[tuple[str, str | None, int]]:
         ranked = self._bitmaps.top_parties(self._matching_ids(filters), limit)
@@ -233,28 +233,28 @@ class FacetIndex:
     def _names(self, organizations: tuple[str, ...]) -> dict[str, str]:
         known = dict(self._titles)
         titles = {iri: known[iri] for iri in organizations if iri in known}
-        places = [place for place in self._bitmaps.ids_of([iri for iri in organizations if iri not in titles]) if place is not None]
-        titles |= {line.iri: line.title for line in self._lines(places)}
+        indexes = [index for index in self._bitmaps.ids_of([iri for iri in organizations if iri not in titles]) if index is not None]
+        titles |= {line.iri: line.title for line in self._lines(indexes)}
         return {iri: title or iri.rpartition("/")[2] for iri, title in titles.items()}
 
-    def _lines(self, places: Sequence[int]) -> list[ListItem]:
-        """Return the list items of places, in their order."""
-        if not places:
+    def _lines(self, indexes: Sequence[int]) -> list[ListItem]:
+        """Return the list items of the things at *indexes*, in that order."""
+        if not indexes:
             return []
-        rows = self._query(read_sql("lines") + self._things(places))
+        rows = self._query(read_sql("lines") + self._things(indexes))
         lines = {thing: _line(*row) for thing, *row in rows}
-        return [lines[int(self._bitmaps.things[place])] for place in places]
+        return [lines[int(self._bitmaps.things[index])] for index in indexes]
 
-    def _things(self, places: Sequence[int]) -> str:
-        """Write the numbers of the things at *places*, which are also their row numbers in the file."""
-        return "(" + ",".join(str(int(self._bitmaps.things[place])) for place in places) + ")"
+    def _things(self, indexes: Sequence[int]) -> str:
+        """Write the numbers of the things at *indexes*, which are also their row numbers in the file."""
+        return "(" + ",".join(str(int(self._bitmaps.things[index])) for index in indexes) + ")"
 
     def _rows(self, name: str, filters: Filter, **bound: Any) -> list[tuple[Any, ...]]:
         """Run the query file *name* on the things that match a filter."""
-        within, text = self._matching_ids(filters), read_sql(name)
-        if within is None:
+        subset, text = self._matching_ids(filters), read_sql(name)
+        if subset is None:
             return self._query(text.replace("-- narrowed", ""), **bound)
-        things = self._bitmaps.things[np.frombuffer(within.to_array(), dtype=np.uint32)]
+        things = self._bitmaps.things[np.frombuffer(subset.to_array(), dtype=np.uint32)]
         with self._connection.cursor() as cursor:
             cursor.register("wanted", {"thing": np.sort(things)})
             return cursor.execute(text.replace("-- narrowed", "AND thing IN (SELECT thing FROM wanted)"), bound).fetchall()

@@ -61,7 +61,7 @@ def _head(feed: Feed) -> Iterator[str]:
 
 
 def _entry(change: Change, state: RecordState, host: str, iris: Iris) -> str:
-    if change.change_type is ChangeType.GONE:
+    if change.change_type is ChangeType.DELETED:
         reason = preferred_text(state.all(f"{iris.ns}reason", state.graph))
         comment = element("at:comment", reason.value) if reason else ""
         return f'<at:deleted-entry ref="{state.graph}" when="{instant(change.stamp)}">{comment}</at:deleted-entry>'

@@ -19,12 +19,18 @@ ALL = "all"  # the set of all records
 RECORD = "record/"  # prefix of the names of record graphs
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY, name TEXT UNIQUE, size INTEGER, last INTEGER);
-CREATE TABLE IF NOT EXISTS log (
-    place INTEGER PRIMARY KEY, record INTEGER, entry INTEGER, deed INTEGER, kind TEXT, sets TEXT, before INTEGER, next INTEGER
+CREATE TABLE IF NOT EXISTS change (
+    sequence INTEGER PRIMARY KEY, record INTEGER, entry INTEGER, type INTEGER, kind TEXT, sets TEXT, previous INTEGER,
+    replaced_at INTEGER
 );
-CREATE TABLE IF NOT EXISTS named (id INTEGER PRIMARY KEY, name TEXT UNIQUE, size INTEGER);
-CREATE TABLE IF NOT EXISTS placed (of INTEGER, number INTEGER, place INTEGER, PRIMARY KEY (of, number)) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS shown (entry INTEGER PRIMARY KEY, time INTEGER);
+CREATE TABLE IF NOT EXISTS record_set (id INTEGER PRIMARY KEY, name TEXT UNIQUE, size INTEGER);
+CREATE TABLE IF NOT EXISTS set_change (
+    set_id INTEGER, number INTEGER, sequence INTEGER, PRIMARY KEY (set_id, number)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS announcement (entry INTEGER PRIMARY KEY, time INTEGER);
+"""
+_STATE = """
+SELECT record.id, size, sequence, entry, type, kind, sets FROM record JOIN change ON sequence = last WHERE name = ?
 """
 _SPATIAL, _STATUS, _TOPIC = "spatial", "status", "topic"
 _AREA, _GOAL = "http://metadata.un.org/sdg/codes/geoArea/", "http://metadata.un.org/sdg/"
@@ -32,12 +38,12 @@ _SAFE = re.compile(r"[A-Za-z0-9_.!~*'()-]+\Z")  # characters of a set's name (OA
 
 
 class ChangeType(IntEnum):
-    """How an entry changed a record. PARTIAL: the entry has rows of the record in two places, and this is the first."""
+    """How an entry changed a record. PARTIAL: the entry has rows of the record in two parts, and this is the first."""
 
     PARTIAL = 0
     NEW = 1
     CHANGED = 2
-    GONE = 3
+    DELETED = 3
 
 
 @dataclass(slots=True)
@@ -46,9 +52,9 @@ class _RecordState:
 
     id: int
     size: int = 0
-    place: int = 0
+    sequence: int = 0
     entry: int = 0
-    change_type: ChangeType = ChangeType.GONE
+    change_type: ChangeType = ChangeType.DELETED
     kind: str = ""
     leaves: frozenset[str] = frozenset()
 
@@ -65,7 +71,7 @@ class ChangeWriter:
 
     file: sqlite3.Connection
     base: str
-    _places: int = 0
+    _last_sequence: int = 0
     _records: int = 0
     _sets: dict[str, _Set] = field(default_factory=dict)
     _properties: dict[bytes, str] = field(init=False)  # names of the properties that are read, by IRI
@@ -77,41 +83,40 @@ class ChangeWriter:
 
     def begin(self) -> None:
         """Read the current sizes; call it before the first record of an entry."""
-        self._places = self.file.execute("SELECT MAX(place) FROM log").fetchone()[0] or 0
+        self._last_sequence = self.file.execute("SELECT MAX(sequence) FROM change").fetchone()[0] or 0
         self._records = self.file.execute("SELECT MAX(id) FROM record").fetchone()[0] or 0
-        self._sets = {name: _Set(number, size) for number, name, size in self.file.execute("SELECT id, name, size FROM named")}
+        self._sets = {name: _Set(number, size) for number, name, size in self.file.execute("SELECT id, name, size FROM record_set")}
 
     def record_change(self, name: str, entry: int, rows: list[bytes]) -> None:
         """Record the change of the record *name* by *entry*; *rows* are ``A <s> <p> <o>`` or ``D ...``."""
         known = self._read_state(name)
         added = sum(row.startswith(b"A") for row in rows)
         size = known.size + 2 * added - len(rows)
-        kind, leaves, gone = self._read(rows, known)
-        deed = ChangeType.GONE if gone or size <= 0 else ChangeType.NEW if known.change_type is ChangeType.GONE else ChangeType.CHANGED
+        kind, leaves, deleted = self._read(rows, known)
+        was_deleted = known.change_type is ChangeType.DELETED
+        change_type = ChangeType.DELETED if deleted or size <= 0 else ChangeType.NEW if was_deleted else ChangeType.CHANGED
         if known.entry == entry:
-            deed = self._merge_with_previous(known, deed)
-        self._places += 1
-        self._write(_RecordState(known.id, size, self._places, entry, deed, kind, leaves), name, known.place)
+            change_type = self._merge_with_previous(known, change_type)
+        self._last_sequence += 1
+        self._write(_RecordState(known.id, size, self._last_sequence, entry, change_type, kind, leaves), name, known.sequence)
 
     def end(self) -> tuple[int, int]:
-        """Store the sizes of the sets; return the last place and the number of changes."""
+        """Store the sizes of the sets; return the last sequence number and the number of changes."""
         rows = [(item.id, name, item.size) for name, item in self._sets.items()]
-        self.file.executemany("INSERT OR REPLACE INTO named VALUES (?, ?, ?)", rows)
-        return self._places, self._sets[ALL].size if ALL in self._sets else 0
+        self.file.executemany("INSERT OR REPLACE INTO record_set VALUES (?, ?, ?)", rows)
+        return self._last_sequence, self._sets[ALL].size if ALL in self._sets else 0
 
     def _read_state(self, name: str) -> _RecordState:
-        row = self.file.execute(
-            "SELECT record.id, size, place, entry, deed, kind, sets FROM record JOIN log ON place = last WHERE name = ?", (name,)
-        ).fetchone()
+        row = self.file.execute(_STATE, (name,)).fetchone()
         if row is None:
             self._records += 1
             return _RecordState(self._records)
-        number, size, place, entry, deed, kind, sets = row
-        return _RecordState(number, size, place, entry, ChangeType(deed), kind, frozenset(sets.split()))
+        number, size, sequence, entry, change_type, kind, sets = row
+        return _RecordState(number, size, sequence, entry, ChangeType(change_type), kind, frozenset(sets.split()))
 
     def _read(self, rows: list[bytes], known: _RecordState) -> tuple[str, frozenset[str], bool]:
         """Return the kind and sets of the record after *rows*, and whether it is deleted."""
-        kind, gone = known.kind, known.change_type is ChangeType.GONE and known.size > 0
+        kind, deleted = known.kind, known.change_type is ChangeType.DELETED and known.size > 0
         added_leaves, removed_leaves = set[str](), set[str]()
         for row in rows:
             sign, subject, predicate, value = row.split(b" ", 3)
@@ -119,14 +124,14 @@ class ChangeWriter:
             if property_name is None or not value.startswith(b"<"):
                 continue
             if property_name == _STATUS:
-                gone = sign == b"A" if value == self._iri("ns#gone") else gone
+                deleted = sign == b"A" if value == self._iri("ns#gone") else deleted
             elif property_name == _TOPIC:
                 kind = self._kind(value) if sign == b"A" else kind
             elif self._kind(subject) and (leaf := self._leaf(property_name, value[1:-1].decode())):
                 (added_leaves if sign == b"A" else removed_leaves).add(leaf)
-        if gone:  # it stays in its sets
+        if deleted:  # the record stays in its sets
             return kind, known.leaves | removed_leaves, True
-        before = frozenset[str]() if known.change_type is ChangeType.GONE else known.leaves
+        before = frozenset[str]() if known.change_type is ChangeType.DELETED else known.leaves
         return kind, before - (removed_leaves - added_leaves) | added_leaves, False
 
     def _iri(self, path: str) -> bytes:
@@ -147,25 +152,26 @@ class ChangeWriter:
             return None
         return f"{'line' if line else 'goal'}:{code}:{'crosswalked' if property_name.startswith('cross') else 'declared'}"
 
-    def _merge_with_previous(self, known: _RecordState, deed: ChangeType) -> ChangeType:
+    def _merge_with_previous(self, known: _RecordState, change_type: ChangeType) -> ChangeType:
         """Join a change with the previous one of the same entry, which becomes PARTIAL; return the type of both."""
-        query = "SELECT deed FROM log WHERE place = (SELECT before FROM log WHERE place = ?)"
-        before = self.file.execute(query, (known.place,)).fetchone()
-        self.file.execute("UPDATE log SET deed = ? WHERE place = ?", (ChangeType.PARTIAL, known.place))
-        fresh = before is None or before[0] == ChangeType.GONE
-        return deed if deed is ChangeType.GONE else ChangeType.NEW if fresh else ChangeType.CHANGED
+        query = "SELECT type FROM change WHERE sequence = (SELECT previous FROM change WHERE sequence = ?)"
+        previous = self.file.execute(query, (known.sequence,)).fetchone()
+        self.file.execute("UPDATE change SET type = ? WHERE sequence = ?", (ChangeType.PARTIAL, known.sequence))
+        is_new = previous is None or previous[0] == ChangeType.DELETED
+        return change_type if change_type is ChangeType.DELETED else ChangeType.NEW if is_new else ChangeType.CHANGED
 
-    def _write(self, known: _RecordState, name: str, before: int) -> None:
-        put = self.file.execute
-        put("UPDATE log SET next = ? WHERE place = ?", (known.place, before))
-        sets = " ".join(sorted(known.leaves))
-        put(
-            "INSERT INTO log VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
-            (known.place, known.id, known.entry, known.change_type, known.kind, sets, before),
+    def _write(self, state: _RecordState, name: str, previous: int) -> None:
+        execute = self.file.execute
+        execute("UPDATE change SET replaced_at = ? WHERE sequence = ?", (state.sequence, previous))
+        sets = " ".join(sorted(state.leaves))
+        execute(
+            "INSERT INTO change VALUES (?, ?, ?, ?, ?, ?, ?, NULL)",
+            (state.sequence, state.id, state.entry, state.change_type, state.kind, sets, previous),
         )
-        put("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", (known.id, name, known.size, known.place))
-        rows = [(named.id, named.size, known.place) for named in map(self._increment, sorted(all_sets(name, known.kind, known.leaves)))]
-        self.file.executemany("INSERT INTO placed VALUES (?, ?, ?)", rows)
+        execute("INSERT OR REPLACE INTO record VALUES (?, ?, ?, ?)", (state.id, name, state.size, state.sequence))
+        sets_of_record = map(self._increment, sorted(all_sets(name, state.kind, state.leaves)))
+        rows = [(record_set.id, record_set.size, state.sequence) for record_set in sets_of_record]
+        self.file.executemany("INSERT INTO set_change VALUES (?, ?, ?)", rows)
 
     def _increment(self, name: str) -> _Set:
         members = self._sets.setdefault(name, _Set(len(self._sets) + 1, 0))
@@ -179,8 +185,8 @@ def all_sets(name: str, kind: str, leaves: frozenset[str]) -> set[str]:
     >>> sorted(all_sets("demo/1", "event", frozenset({"goal:3:declared"})))
     ['all', 'goal', 'goal:3', 'goal:3:declared', 'kind', 'kind:event', 'source', 'source:demo']
     """
-    property_name = (f"source:{name.partition('/')[0]}", *((f"kind:{kind}",) if kind else ()), *leaves)
-    return {ALL, *(above for item in property_name for above in _paths(item))}
+    own_sets = (f"source:{name.partition('/')[0]}", *((f"kind:{kind}",) if kind else ()), *leaves)
+    return {ALL, *(above for item in own_sets for above in _paths(item))}
 
 
 @lru_cache(4096)

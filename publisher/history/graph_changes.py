@@ -16,20 +16,20 @@ import zstandard
 
 from publisher.history import change_writer
 
-FORMAT = "2"  # increase it with every change of what is written, so that the file is rebuilt
-NAME = "touches.db"
+FORMAT = "3"  # increase it with every change of the stored form, so that the file is rebuilt
+NAME = "changes.db"
 SCHEMA = f"""
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = NORMAL;
-CREATE TABLE IF NOT EXISTS mark (position INTEGER, entry TEXT, format TEXT);
-CREATE TABLE IF NOT EXISTS entry (number INTEGER PRIMARY KEY, run TEXT, time INTEGER, stamp INTEGER, place INTEGER, count INTEGER);
-CREATE TABLE IF NOT EXISTS touch (
+CREATE TABLE IF NOT EXISTS checkpoint (position INTEGER, entry TEXT, format TEXT);
+CREATE TABLE IF NOT EXISTS entry (number INTEGER PRIMARY KEY, run TEXT, time INTEGER, stamp INTEGER, sequence INTEGER, count INTEGER);
+CREATE TABLE IF NOT EXISTS graph_change (
     graph TEXT, entry INTEGER, added INTEGER, removed INTEGER, rows BLOB, PRIMARY KEY (graph, entry)
 ) WITHOUT ROWID;
 {change_writer.SCHEMA}"""
-_FOUND = """
-SELECT touch.entry, entry.run, entry.time, added, removed, rows FROM touch JOIN entry ON entry.number = touch.entry
-WHERE graph = ? AND touch.entry <= ? ORDER BY touch.entry
+_CHANGES_OF_GRAPH = """
+SELECT graph_change.entry, entry.run, entry.time, added, removed, rows FROM graph_change JOIN entry ON entry.number = graph_change.entry
+WHERE graph = ? AND graph_change.entry <= ? ORDER BY graph_change.entry
 """
 _WAIT = 5.0  # seconds to wait for the writer, which locks the file only briefly
 
@@ -57,8 +57,8 @@ def read_graph_changes(folder: Path, base: str, graph: str, position: int) -> tu
     try:
         with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=_WAIT)) as file:
             file.execute("BEGIN")  # both queries read one state
-            checkpoint = file.execute("SELECT position FROM mark").fetchone()
-            rows = file.execute(_FOUND, (short(graph, base), position)).fetchall() if checkpoint and checkpoint[0] >= position else None
+            checkpoint = file.execute("SELECT position FROM checkpoint").fetchone()
+            rows = file.execute(_CHANGES_OF_GRAPH, (short(graph, base), position)).fetchall() if checkpoint and checkpoint[0] >= position else None
     except sqlite3.OperationalError:  # it does not exist yet, or is being rebuilt
         return None
     if rows is None:
@@ -68,8 +68,8 @@ def read_graph_changes(folder: Path, base: str, graph: str, position: int) -> tu
 
 def _ordered(changes: Iterable[GraphChange]) -> tuple[GraphChange, ...]:
     out: list[GraphChange] = []
-    for item in changes:
-        out.append(replace(item, time=max(item.time, out[-1].time)) if out else item)
+    for change in changes:
+        out.append(replace(change, time=max(change.time, out[-1].time)) if out else change)
     return tuple(out)
 
 

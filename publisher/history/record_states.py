@@ -29,7 +29,7 @@ BATCH = 250  # records per query: some 2 MB of results
 MAX_WAIT = 10.0  # seconds that a request waits for the store or the history to catch up before it gets 503
 _PAUSE = 0.05
 _TOPIC = f"{FOAF}primaryTopic"
-_LATER = "SELECT entry, rows FROM touch WHERE graph = ? AND entry > ? AND entry <= ? ORDER BY entry DESC"
+_LATER = "SELECT entry, rows FROM graph_change WHERE graph = ? AND entry > ? AND entry <= ? ORDER BY entry DESC"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class RecordState:
 
 def preferred_text(terms: Sequence[Term], languages: Sequence[str] = ("en",)) -> Term | None:
     """Return the text in the first available of *languages*, else one without a language, else any."""
-    rank: dict[str | None, int] = {tag: place for place, tag in enumerate(languages)}
+    rank: dict[str | None, int] = {tag: rank for rank, tag in enumerate(languages)}
     rank[None] = len(languages)
     return min(terms, key=lambda item: rank.get(item.language, len(languages) + 1), default=None)
 
@@ -129,7 +129,7 @@ def _later_rows(folder: Path, changes: Sequence[Change], position: int) -> list[
     try:
         with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=5.0)) as file:
             file.execute("BEGIN")
-            known = file.execute("SELECT position FROM mark").fetchone()
+            known = file.execute("SELECT position FROM checkpoint").fetchone()
             if not known or known[0] < position:
                 return None
             results = (file.execute(_LATER, (short(item.graph, ""), item.entry, position)).fetchall() for item in changes)

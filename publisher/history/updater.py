@@ -47,7 +47,7 @@ class HistoryUpdater:
     @property
     def position(self) -> int:
         """Return the number of the last entry that is recorded."""
-        row = self._file.execute("SELECT position FROM mark").fetchone()
+        row = self._file.execute("SELECT position FROM checkpoint").fetchone()
         return int(row[0]) if row else 0
 
     def step(self, until: int | None = None) -> int:
@@ -66,18 +66,19 @@ class HistoryUpdater:
 
         Entries that were in the journal before this file was created are announced with the time when they were written.
         """
-        last, before = self._file.execute("SELECT MAX(entry), MAX(time) FROM shown").fetchone()
+        last_entry, last_time = self._file.execute("SELECT MAX(entry), MAX(time) FROM announcement").fetchone()
         current = newest_snapshot(snapshots)
         upto = min(self.position, current.position if current else 0)
-        if upto <= (last or 0) or (last is None and self.position < self._head()):
+        if upto <= (last_entry or 0) or (last_entry is None and self.position < self._head()):
             return
         now = int(time.time()) + LEAD
         with self._file:
-            for entry in self._reader.entries(last or 0):
+            for entry in self._reader.entries(last_entry or 0):
                 if entry.number > upto:
                     break
-                before = max(before or 0, int(entry.entry.path.stat().st_mtime) if last is None else now)
-                self._file.execute("INSERT INTO shown VALUES (?, ?)", (entry.number, before))
+                written = int(entry.entry.path.stat().st_mtime)
+                last_time = max(last_time or 0, written if last_entry is None else now)
+                self._file.execute("INSERT INTO announcement VALUES (?, ?)", (entry.number, last_time))
 
     def close(self) -> None:
         """Close the file and release the lock."""
@@ -95,18 +96,18 @@ class HistoryUpdater:
         time, before = int(entry.time.timestamp()), self._file.execute("SELECT MAX(stamp) FROM entry").fetchone()[0] or 0
         row = (entry.number, entry.run, time, max(time, before), *writer.end())
         self._file.execute("INSERT INTO entry VALUES (?, ?, ?, ?, ?, ?)", row)
-        self._file.execute("DELETE FROM mark")
-        self._file.execute("INSERT INTO mark VALUES (?, ?, ?)", (entry.number, entry.id, FORMAT))
+        self._file.execute("DELETE FROM checkpoint")
+        self._file.execute("INSERT INTO checkpoint VALUES (?, ?, ?)", (entry.number, entry.id, FORMAT))
 
     def _record_graph_change(self, graph: str, entry: int, rows: Rows) -> None:
         added = sum(row.startswith(b"A") for row in rows)
-        last = self._file.execute("SELECT entry, rows FROM touch WHERE graph = ? ORDER BY entry DESC LIMIT 1", (graph,)).fetchone()
+        last = self._file.execute("SELECT entry, rows FROM graph_change WHERE graph = ? ORDER BY entry DESC LIMIT 1", (graph,)).fetchone()
         if last is None or last[0] != entry:
             stored = None if last is None else compress_rows(b"\n".join(rows))
-            self._file.execute("INSERT INTO touch VALUES (?, ?, ?, ?, ?)", (graph, entry, added, len(rows) - added, stored))
-        else:  # its rows are in two places of the entry
+            self._file.execute("INSERT INTO graph_change VALUES (?, ?, ?, ?, ?)", (graph, entry, added, len(rows) - added, stored))
+        else:  # its rows are in two parts of the entry
             stored = None if last[1] is None else compress_rows(b"\n".join((decompress_rows(last[1]), *rows)))
-            change = "UPDATE touch SET added = added + ?, removed = removed + ?, rows = ? WHERE graph = ? AND entry = ?"
+            change = "UPDATE graph_change SET added = added + ?, removed = removed + ?, rows = ? WHERE graph = ? AND entry = ?"
             self._file.execute(change, (added, len(rows) - added, stored, graph, entry))
 
     def _open(self) -> sqlite3.Connection:
@@ -125,7 +126,7 @@ class HistoryUpdater:
 
     def _continues(self) -> bool:
         """Return whether the file was written in the current format from this journal."""
-        row = self._file.execute("SELECT position, entry, format FROM mark").fetchone()
+        row = self._file.execute("SELECT position, entry, format FROM checkpoint").fetchone()
         return row is None or (row[2] == FORMAT and self._reader.contains(row[0], row[1]))
 
     def _delete_files(self) -> None:
@@ -138,7 +139,7 @@ class HistoryUpdater:
 
 
 def rows_by_graph(lines: Iterable[bytes]) -> Iterator[tuple[str, Rows]]:
-    """Yield each graph with its rows ``A <s> <p> <o>``; a graph is repeated if its rows are in two places of the entry."""
+    """Yield each graph with its rows ``A <s> <p> <o>``; a graph is repeated if its rows are in two parts of the entry."""
     tail, rows = b"\0", Rows()  # no line ends so
     for line in lines:
         if not line.endswith(tail):

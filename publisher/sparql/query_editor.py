@@ -134,7 +134,7 @@ def prefixes(iris: Iris) -> dict[str, str]:
 async def completions(service: QueryService) -> dict[str, object]:
     """Return the prefixes, and by kind the IRIs to complete with their labels."""
     terms: dict[str, dict[str, str]] = {"classes": {}, "properties": {}, "concepts": {}}
-    for row in await service.rows(query("words")):
+    for row in await service.rows(query("completions")):
         kind, iri = terms[row["kind"].value], row["iri"].value
         kind[iri] = kind.get(iri) or _label(row)
     items = {

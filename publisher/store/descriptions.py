@@ -114,11 +114,11 @@ async def describe_thing(service: QueryService, thing: str) -> Description:
 
 async def replacements(service: QueryService, record: str) -> dict[str, Row]:
     """Return the records that replaced a deleted record, by IRI, each with its subject and title."""
-    rows = await service.rows(query("heir"), {"record": iri(record)})
+    rows = await service.rows(query("replacement"), {"record": iri(record)})
     by_thing: dict[str, Row] = {}
     for row in rows:
-        if row["heir"].value not in by_thing or ("title" in row and row["title"].language == "en"):
-            by_thing[row["heir"].value] = row
+        if row["replacement"].value not in by_thing or ("title" in row and row["title"].language == "en"):
+            by_thing[row["replacement"].value] = row
     return by_thing
 
 

@@ -79,7 +79,7 @@ def retired(file: Path) -> set[str]:
 
 def _files() -> Iterator[Path]:
     for package in PACKAGES:
-        for pattern in ("*.py", "*.html", "*.xml", "*.po", "*.typ"):
+        for pattern in ("*.py", "*.html", "*.xml", "*.po", "*.typ", "*.rq", "*.sql", "*.js", "*.css"):
             yield from (file for file in (ROOT / package).rglob(pattern) if "static" not in file.parts and "node_modules" not in file.parts)
     yield from (ROOT / "docs").rglob("*.md")
     yield from [ROOT / "stocktake.py", ROOT / "hatch_build.py", *(ROOT / "docs").rglob("*.py"), *ROOT.glob("*.md"), ROOT / "Makefile"]

@@ -40,7 +40,7 @@ def snapshot(home: Path) -> dict[str, Any]:
         "ledger": ledger(home),
         "archive": archived(home),
         "store": store(home),
-        "history": rows(home / "store" / "history" / "touches.db", {}),
+        "history": rows(home / "store" / "history" / "changes.db", {}),
         "files": names(home),
     }
 

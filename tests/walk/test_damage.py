@@ -42,7 +42,7 @@ DERIVED = [
     ("store/snapshots/*/tables/*.npy", "store"),
     ("store/snapshots/*/text/*.store", "store"),
     ("store/snapshots/*/text/*.term", "store"),
-    ("store/history/touches.db", "history"),
+    ("store/history/changes.db", "history"),
     ("store/releases/1/store/*.sst", "release stores"),
     ("dumps/*.nq.gz", "dumps"),
     ("dumps/*.ttl.gz.sha256", "dumps"),
@@ -144,7 +144,7 @@ def test_every_damaged_original_file_is_found_and_named_with_the_cure(filled: Pa
 
 
 def test_a_repair_beside_a_server_is_refused_and_deletes_nothing(filled: Path) -> None:
-    path = filled / "store" / "history" / "touches.db"
+    path = filled / "store" / "history" / "changes.db"
     _damage(path)
     before = path.read_bytes()
 

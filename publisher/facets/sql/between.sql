@@ -1,5 +1,5 @@
-SELECT place FROM spans
+SELECT index FROM spans
 WHERE kind IN (SELECT unnest($kinds)) AND first <= $last AND last >= $first
 -- narrowed
-ORDER BY begins, place
+ORDER BY begins, index
 LIMIT $limit

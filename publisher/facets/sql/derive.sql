@@ -1,8 +1,8 @@
--- Marks the things that wait in the temporary table changed by what other graphs say: regions of their countries, types of their parties.
+-- Derive marks of the things in the temporary table changed from other graphs: regions of their countries, types of their parties.
 INSERT INTO terms
     SELECT nextval('term_ids'), facet, code FROM (
         SELECT 'region' AS facet, region AS code FROM regions UNION SELECT 'stakeholder', code FROM classes
-    ) AS met ANTI JOIN terms USING (facet, code);
+    ) AS codes ANTI JOIN terms USING (facet, code);
 DELETE FROM marks
     WHERE thing IN (SELECT thing FROM changed) AND value IN (SELECT value FROM terms WHERE facet IN ('region', 'stakeholder'));
 INSERT INTO marks

@@ -1,3 +1,3 @@
-SELECT value::UBIGINT << $bits | bases AS mark, place FROM marks JOIN placed USING (thing)
+SELECT value::UBIGINT << $bits | bases AS mark, index FROM marks JOIN thing_index USING (thing)
 WHERE value BETWEEN $first AND $last
-ORDER BY mark, place
+ORDER BY mark, index

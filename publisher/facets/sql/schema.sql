@@ -1,4 +1,4 @@
--- The tables of what is shown: things, what they are marked with, whom they name. Kinds are numbered as counting.py lists them.
+-- Tables of the published things: things, their facet values (marks), their organizations (parties). `kind` is an index into KINDS of queries.py.
 CREATE TABLE things (
     thing UINTEGER, iri VARCHAR, kind UTINYINT, source VARCHAR, record VARCHAR, title VARCHAR, language VARCHAR,
     begins VARCHAR, ends VARCHAR, issued VARCHAR, first_seen VARCHAR, changed VARCHAR, venue VARCHAR, cancelled BOOLEAN
@@ -9,6 +9,6 @@ CREATE TABLE parties (thing UINTEGER, kind UTINYINT, organization VARCHAR, roles
 CREATE TABLE classes (organization VARCHAR, code VARCHAR);
 CREATE TABLE prizes (thing UINTEGER, kind UTINYINT, category VARCHAR, stage VARCHAR, year VARCHAR);
 CREATE TABLE regions (area VARCHAR, region VARCHAR);
-CREATE TABLE mark (position BIGINT, entry VARCHAR, made VARCHAR);
+CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR);
 CREATE SEQUENCE ids MAXVALUE 4294967295;
 CREATE SEQUENCE term_ids MAXVALUE 4294967295;

@@ -51,7 +51,7 @@ class Day:
 def days(changed_days: Sequence[tuple[int, int]]) -> list[Day]:
     """Return the days of *found*: pairs of a day, counted from 1970, and the number of its last change."""
     afters = [0, *(last for _, last in changed_days)]
-    return [Day(_span(day), afters[place], last, place + 1 < len(changed_days)) for place, (day, last) in enumerate(changed_days)]
+    return [Day(_span(day), afters[index], last, index + 1 < len(changed_days)) for index, (day, last) in enumerate(changed_days)]
 
 
 def months(changed_days: Sequence[Day]) -> dict[str, list[Day]]:

@@ -16,7 +16,7 @@ from vocab.terms import DCT, PROV, RDF, SCHEMA, SH, XSD, literal
 
 LDES, TREE, STREAMS = "https://w3id.org/ldes#", "https://w3id.org/tree#", "https://www.w3.org/ns/activitystreams#"
 _A = f"<{RDF}type>"
-_ACTIVITY_TYPES = {ChangeType.NEW: f"{STREAMS}Create", ChangeType.CHANGED: f"{STREAMS}Update", ChangeType.GONE: f"{STREAMS}Delete"}
+_ACTIVITY_TYPES = {ChangeType.NEW: f"{STREAMS}Create", ChangeType.CHANGED: f"{STREAMS}Update", ChangeType.DELETED: f"{STREAMS}Delete"}
 _TIME = f"<{PROV}generatedAtTime>"
 
 
@@ -53,9 +53,9 @@ class Stream:
         yield f"{subject} <{LDES}timestampPath> {_TIME} ."
         yield f"{subject} <{LDES}versionOfPath> <{DCT}isVersionOf> ."
         yield f"{subject} <{LDES}sequencePath> <{SCHEMA}position> ."
-        for name, deed in (("Create", ChangeType.NEW), ("Update", ChangeType.CHANGED), ("Delete", ChangeType.GONE)):
+        for name, change_type in (("Create", ChangeType.NEW), ("Update", ChangeType.CHANGED), ("Delete", ChangeType.DELETED)):
             yield f"{subject} <{LDES}version{name}Path> {_A} ."
-            yield f"{subject} <{LDES}version{name}Object> <{_ACTIVITY_TYPES[deed]}> ."
+            yield f"{subject} <{LDES}version{name}Object> <{_ACTIVITY_TYPES[change_type]}> ."
 
     def node(self, path: str, relations: Iterator[Relation]) -> Iterator[str]:
         """Describe the node at *path* and its *relations*."""

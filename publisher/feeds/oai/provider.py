@@ -117,7 +117,7 @@ class Provider:
 
         def find() -> change_reader.Change | None:
             with change_reader.open_log(self.service.history) as file:
-                return change_reader.latest_change(file, name, horizon.place) if file and name != identifier else None
+                return change_reader.latest_change(file, name, horizon.sequence) if file and name != identifier else None
 
         change = await asyncio.to_thread(find)
         if change is None:
@@ -131,7 +131,7 @@ class Provider:
 
         def page() -> list[change_reader.Change]:
             with change_reader.open_log(self.service.history) as file:
-                return change_reader.changes(file, token.set_name, token.after, token.last, most, token.place) if file else []
+                return change_reader.changes(file, token.set_name, token.after, token.last, most, token.sequence) if file else []
 
         page_changes = await asyncio.to_thread(page)
         rows = await self._records_of(page_changes, token.prefix) if verb == "ListRecords" else map(self._header, page_changes)
@@ -159,9 +159,9 @@ class Provider:
                 after = (
                     change_reader.last_number(file, set_name, change_reader.last_announced_before(file, since)) if since is not None else 0
                 )
-                end = horizon.place if until is None else min(horizon.place, change_reader.last_announced_before(file, until))
+                end = horizon.sequence if until is None else min(horizon.sequence, change_reader.last_announced_before(file, until))
                 last = change_reader.last_number(file, set_name, end)
-                return after, last, change_reader.count(file, set_name, after, last, horizon.place)
+                return after, last, change_reader.count(file, set_name, after, last, horizon.sequence)
 
         after, last, total = await asyncio.to_thread(begin)
         if not total:
@@ -172,7 +172,7 @@ class Provider:
             set_name,
             after,
             last,
-            horizon.place,
+            horizon.sequence,
             horizon.entry,
             await self._id(horizon.entry),
             0,
@@ -194,14 +194,14 @@ class Provider:
         return journal_entry.id[:16] if journal_entry else ""
 
     async def _records_of(self, page_changes: Sequence[change_reader.Change], prefix: str) -> list[str]:
-        alive = [change for change in page_changes if change.change_type is not change_reader.ChangeType.GONE]
-        states_by_place = dict(zip((change.place for change in alive), await read_states(self.service, alive), strict=True))
-        return await asyncio.to_thread(lambda: list(self._records(page_changes, states_by_place, prefix)))
+        alive = [change for change in page_changes if change.change_type is not change_reader.ChangeType.DELETED]
+        states_by_sequence = dict(zip((change.sequence for change in alive), await read_states(self.service, alive), strict=True))
+        return await asyncio.to_thread(lambda: list(self._records(page_changes, states_by_sequence, prefix)))
 
-    def _records(self, page_changes: Sequence[change_reader.Change], states_by_place: dict[int, RecordState], prefix: str) -> Iterator[str]:
+    def _records(self, page_changes: Sequence[change_reader.Change], states_by_sequence: dict[int, RecordState], prefix: str) -> Iterator[str]:
         write = FORMATS[prefix].write
         for change in page_changes:
-            state = states_by_place.get(change.place)
+            state = states_by_sequence.get(change.sequence)
             metadata = f"<metadata>{write(change, state, self.service.iris)}</metadata>" if state else ""
             yield f"<record>{self._header(change)}{metadata}</record>"
 
@@ -211,7 +211,7 @@ class Provider:
 
 def header(change: change_reader.Change, base: str) -> str:
     """Write a record's header."""
-    status = ' status="deleted"' if change.change_type is change_reader.ChangeType.GONE else ""
+    status = ' status="deleted"' if change.change_type is change_reader.ChangeType.DELETED else ""
     sets = "".join(element("setSpec", name) for name in change.sets if ":" in name)
     identifier, datestamp = element("identifier", base + change.graph), element("datestamp", instant(change.announced_at or 0))
     return f"<header{status}>{identifier}{datestamp}{sets}</header>"

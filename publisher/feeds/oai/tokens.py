@@ -25,7 +25,7 @@ _MAX_NUMBER = 2**53  # of a number
 class ResumptionToken:
     """A list that goes on: of *verb*, *prefix* and *of* (a set), behind the number *after* up to *last*.
 
-    It is the list as it was at *place* of the journal whose *entry* had the id that begins with *id*. *done* of *total* records were given.
+    It is the list as it was at *sequence* of the journal whose *entry* had the id that begins with *id*. *done* of *total* records were given.
     """
 
     verb: str
@@ -33,7 +33,7 @@ class ResumptionToken:
     set_name: str
     after: int
     last: int
-    place: int
+    sequence: int
     entry: int
     id: str
     done: int

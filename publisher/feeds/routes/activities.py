@@ -38,7 +38,7 @@ _SOON = "public, max-age=60"
 _ACTIVITY_TYPES: dict[change_reader.ChangeType, Literal["Create", "Update", "Delete"]] = {
     change_reader.ChangeType.NEW: "Create",
     change_reader.ChangeType.CHANGED: "Update",
-    change_reader.ChangeType.GONE: "Delete",
+    change_reader.ChangeType.DELETED: "Delete",
 }
 _MAX_NUMBER = 1_000_000_000
 _TYPES = {"initiative": "Article", "event": "Event", "document": "Document", "post": "Note"}
@@ -177,12 +177,12 @@ async def page(request: Request, service: ServiceDep, number: PageNumber) -> Res
 async def _size(service: QueryService) -> int:
     """Return the number of changes."""
     horizon = await wait_until_current(service)
-    return await asyncio.to_thread(_last_number, service, horizon.place)
+    return await asyncio.to_thread(_last_number, service, horizon.sequence)
 
 
-def _last_number(service: QueryService, place: int) -> int:
+def _last_number(service: QueryService, sequence: int) -> int:
     with change_reader.open_log(service.history) as file:
-        return change_reader.last_number(file, change_reader.ALL, place) if file else 0
+        return change_reader.last_number(file, change_reader.ALL, sequence) if file else 0
 
 
 def _changes(service: QueryService, after: int, last: int) -> list[change_reader.Change]:
@@ -212,7 +212,7 @@ def _activity(change: change_reader.Change, state: RecordState, host: str, iris:
     names = {text.language or "und": text.value for text in metadata.titles}
     changed = {
         "id": metadata.topic,
-        **(gone if change.change_type is change_reader.ChangeType.GONE else {"type": kind}),
+        **(gone if change.change_type is change_reader.ChangeType.DELETED else {"type": kind}),
         **({"nameMap": names} if names else {}),
         "url": f"{host}/page/{change.thing}",
     }

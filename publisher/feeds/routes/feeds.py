@@ -79,7 +79,7 @@ async def events(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     }
     if matches_etag(request.headers, etag):
         return Response(None, HTTPStatus.NOT_MODIFIED, headers)
-    chunks = _calendar(service, pages.branding.name, origin(request), horizon.place)
+    chunks = _calendar(service, pages.branding.name, origin(request), horizon.sequence)
     return StreamingResponse(chunks, media_type="text/calendar; charset=utf-8", headers=headers)
 
 
@@ -154,7 +154,7 @@ async def _feed(
 ) -> Response:
     """Return the feed of a set, or the page of it that *archive* names."""
     horizon = await wait_until_current(service)
-    size = await asyncio.to_thread(_size, service, set_name, horizon.place)
+    size = await asyncio.to_thread(_size, service, set_name, horizon.sequence)
     if not size and set_name != change_reader.ALL:
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
@@ -208,9 +208,9 @@ def _describe_feed(
     )
 
 
-def _size(service: QueryService, set_name: str, place: int) -> int:
+def _size(service: QueryService, set_name: str, sequence: int) -> int:
     with change_reader.open_log(service.history) as file:
-        return change_reader.last_number(file, set_name, place) if file else 0
+        return change_reader.last_number(file, set_name, sequence) if file else 0
 
 
 def _changes(
@@ -233,14 +233,14 @@ def _changes(
 
 
 async def _calendar(
-    service: QueryService, name: str, host: str, place: int
+    service: QueryService, name: str, host: str, sequence: int
 ) -> AsyncIterator[bytes]:
-    """Yield the calendar of all events, in which the last change counted is *place*."""
+    """Yield the calendar of all events, in which the last change counted is *sequence*."""
     yield calendar.write_header(f"{service.iris.base}feeds/events", name)
     after = 0
-    while changes := await asyncio.to_thread(_event_changes, service, after, place):
+    while changes := await asyncio.to_thread(_event_changes, service, after, sequence):
         alive = [
-            change for change in changes if change.change_type is not change_reader.ChangeType.GONE
+            change for change in changes if change.change_type is not change_reader.ChangeType.DELETED
         ]
         for change, state in zip(alive, await read_states(service, alive), strict=True):
             yield calendar.write_event(change, state, host, service.iris)
@@ -248,9 +248,9 @@ async def _calendar(
     yield calendar.END
 
 
-def _event_changes(service: QueryService, after: int, place: int) -> list[change_reader.Change]:
+def _event_changes(service: QueryService, after: int, sequence: int) -> list[change_reader.Change]:
     with change_reader.open_log(service.history) as file:
-        return change_reader.changes(file, _EVENTS, after, place, BATCH, place) if file else []
+        return change_reader.changes(file, _EVENTS, after, sequence, BATCH, sequence) if file else []
 
 
 def _archive(text: str | None, last: int) -> int:

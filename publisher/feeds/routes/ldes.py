@@ -131,7 +131,7 @@ class FragmentBuilder:
                 f"the page before was of journal entry {entry}, this copy is only at {horizon.entry}; ask again in a moment"
             )
         changes = await asyncio.to_thread(
-            self._changes, int(after or 0), horizon.place, horizon.place
+            self._changes, int(after or 0), horizon.sequence, horizon.sequence
         )
         is_full = len(changes) == PAGE_SIZE
         onward = (
@@ -155,7 +155,7 @@ class FragmentBuilder:
     async def version(self, record: str, entry: str) -> Response:
         """Return the version of a record that *entry* wrote."""
         horizon = await wait_until_current(self._service)
-        change = await asyncio.to_thread(self._change, record, entry, horizon.place)
+        change = await asyncio.to_thread(self._change, record, entry, horizon.sequence)
         if change is None:
             raise HTTPProblem(
                 HTTPStatus.NOT_FOUND, "There is no such version; the pages of /ldes name them"

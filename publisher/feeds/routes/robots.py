@@ -63,7 +63,7 @@ router = APIRouter()
 async def sitemap_index(request: Request, service: ServiceDep) -> Response:
     """Crawlers begin here."""
     horizon, host = await wait_until_current(service), origin(request)
-    slices = await asyncio.to_thread(_slices, service, horizon.place)
+    slices = await asyncio.to_thread(_slices, service, horizon.sequence)
     rows = (
         element("loc", f"{host}/sitemap-{number}.xml") + element("lastmod", instant(stamp))
         for number, stamp in slices
@@ -85,7 +85,7 @@ async def sitemap(request: Request, service: ServiceDep, number: SitemapNumber) 
     """A page of a thing is listed in one sitemap."""
     horizon, host = await wait_until_current(service), origin(request)
     slice_number = int(number) if number.isascii() and number.isdecimal() and len(number) < 9 else 0
-    records = await asyncio.to_thread(_slice_records, service, slice_number, horizon.place)
+    records = await asyncio.to_thread(_slice_records, service, slice_number, horizon.sequence)
     if not records:
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND, f"There is no sitemap {number}; /sitemap.xml lists them"
@@ -132,14 +132,14 @@ async def security(request: Request, pages: PagesDep) -> Response:
     return _text_response(request, lines, {})
 
 
-def _slices(service: QueryService, place: int) -> list[tuple[int, int]]:
+def _slices(service: QueryService, sequence: int) -> list[tuple[int, int]]:
     with change_reader.open_log(service.history) as file:
-        return change_reader.slices(file, place) if file else []
+        return change_reader.slices(file, sequence) if file else []
 
 
-def _slice_records(service: QueryService, number: int, place: int) -> list[tuple[str, int]]:
+def _slice_records(service: QueryService, number: int, sequence: int) -> list[tuple[str, int]]:
     with change_reader.open_log(service.history) as file:
-        return change_reader.slice_records(file, number, place) if file and number else []
+        return change_reader.slice_records(file, number, sequence) if file and number else []
 
 
 def _text_response(request: Request, lines: Iterable[str], headers: dict[str, str]) -> Response:

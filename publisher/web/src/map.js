@@ -67,8 +67,8 @@ export class Atlas {
     const drawing = drawn("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": text("Map of places: {count}", { count: placed.length }) }, drawn("path", { class: "land", d: outline() }));
     for (const [row, { at, area }] of placed.slice(0, MOST)) {
       const size = sized ? 3 + 13 * Math.sqrt(Math.max(Number(row[sized]?.value ?? 0), 0) / most) : area ? 7 : 3.5;
-      const told = names.filter((other) => row[other] && (other !== name || area)).map((other) => `${other}: ${visible(row[other].type === "uri" ? short(row[other].value) : row[other].value)}`).join("\n");
-      const mark = drawn("circle", { cx: x(at[0]).toFixed(1), cy: y(at[1]).toFixed(1), r: size.toFixed(1) }, drawn("title", {}, told));
+      const description = names.filter((other) => row[other] && (other !== name || area)).map((other) => `${other}: ${visible(row[other].type === "uri" ? short(row[other].value) : row[other].value)}`).join("\n");
+      const mark = drawn("circle", { cx: x(at[0]).toFixed(1), cy: y(at[1]).toFixed(1), r: size.toFixed(1) }, drawn("title", {}, description));
       const link = names.map((other) => row[other]).find((cell) => cell?.type === "uri" && web(cell.value));
       drawing.append(link ? drawn("a", { href: link.value, target: "_blank", rel: "noopener" }, mark) : mark);
     }

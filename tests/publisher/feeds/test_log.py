@@ -24,7 +24,7 @@ LINE = f"{TOPIC} <{IRIS.ns}crosswalkedActionLine> <{IRIS.base}scheme/action-line
 SUGGESTED = f"{TOPIC} <{IRIS.ns}suggestedGoal> <http://metadata.un.org/sdg/3>"
 NO_CONCEPTS = (SUGGESTED, f"{GOAL}3 4>", f'{TOPIC} <{IRIS.ns}goal> "3"', f"{GOAL}3/x>")
 ABOUT = f"<{RECORD}> <http://xmlns.com/foaf/0.1/primaryTopic> {TOPIC}"
-GONE = f"<{RECORD}> <http://www.w3.org/ns/adms#status> <{IRIS.ns}gone>"
+DELETED = f"<{RECORD}> <http://www.w3.org/ns/adms#status> <{IRIS.ns}gone>"
 
 
 def append(data: Path, *rows: str, graph: str = RECORD) -> None:
@@ -47,15 +47,15 @@ def changes(data: Path, of: str = change_reader.ALL) -> list[Change]:
 def test_a_record_is_created_changed_deleted_and_created_again(tmp_path: Path) -> None:
     append(tmp_path, f"A {ABOUT}", f"A {GOAL}3>")
     append(tmp_path, f"A {LINE}C2>")
-    append(tmp_path, f"D {GOAL}3>", f"D {LINE}C2>", f"A {GONE}")
-    append(tmp_path, f"D {GONE}", f"A {GOAL}4>")
+    append(tmp_path, f"D {GOAL}3>", f"D {LINE}C2>", f"A {DELETED}")
+    append(tmp_path, f"D {DELETED}", f"A {GOAL}4>")
 
     found = changes(tmp_path)
 
     assert [(item.entry, item.change_type.name, item.leaves) for item in found] == [
         (1, "NEW", ("goal:3:declared",)),
         (2, "CHANGED", ("goal:3:declared", "line:C2:crosswalked")),
-        (3, "GONE", ("goal:3:declared", "line:C2:crosswalked")),  # so that who harvests these sets hears that it went
+        (3, "DELETED", ("goal:3:declared", "line:C2:crosswalked")),  # so that who harvests these sets hears that it went
         (4, "NEW", ("goal:4:declared",)),
     ]
     assert {item.kind for item in found} == {"initiative"}
@@ -65,7 +65,7 @@ def test_a_graph_that_is_emptied_without_a_tombstone_is_gone(tmp_path: Path) -> 
     append(tmp_path, f"A {ABOUT}")
     append(tmp_path, f"D {ABOUT}")
 
-    assert [change.change_type for change in changes(tmp_path)] == [ChangeType.NEW, ChangeType.GONE]
+    assert [change.change_type for change in changes(tmp_path)] == [ChangeType.NEW, ChangeType.DELETED]
 
 
 def test_rows_of_one_record_that_stand_apart_in_an_entry_are_one_change(tmp_path: Path) -> None:

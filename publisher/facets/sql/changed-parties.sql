@@ -1,4 +1,4 @@
--- Adds to the table changed the things that name an organization which has changed.
+-- Add the things of a changed organization to the table changed.
 INSERT INTO changed
     SELECT DISTINCT parties.thing FROM parties
     WHERE organization IN (SELECT things.iri FROM changed JOIN things USING (thing) WHERE things.record IS NULL)
