@@ -85,7 +85,7 @@ class BitmapIndex:
         return self._next_in_order(f"by-{order}", subset, 0, limit + offset, down=False)[offset:].tolist()  # type: ignore[no-any-return]
 
     def next_in_order(self, name: str, subset: BitMap | None, start: int, limit: int, down: bool = False) -> list[int]:
-        """Return *limit* indexes of the set *subset* in the order *name*, from its position *start* on; with *down* backwards, before it."""
+        """Return *limit* indexes of the set *subset* in the order *name*, from its position *start* on, or backwards with *down*."""
         return self._next_in_order(name, subset, start, limit, down).tolist()  # type: ignore[no-any-return]  # numpy does not type lists
 
     def _next_in_order(self, name: str, subset: BitMap | None, start: int, limit: int, down: bool) -> Array:

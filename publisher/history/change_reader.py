@@ -45,7 +45,7 @@ _DAYS = "SELECT stamp / 86400, MAX(count) FROM entry WHERE number <= ? GROUP BY 
 
 @dataclass(frozen=True, slots=True)
 class Watermark:
-    """The last announced change: its *entry* and *sequence* number, its datestamp *stamp*, and *announced_at*, both in seconds since 1970."""
+    """The last announced change: its *entry*, *sequence* number, datestamp *stamp* and *announced_at*, both in seconds since 1970."""
 
     entry: int
     sequence: int
@@ -135,7 +135,7 @@ def count(file: sqlite3.Connection, set_name: str, after: int, last: int, latest
 
 
 def latest_change(file: sqlite3.Connection, name: str, upto: int) -> Change | None:
-    """Return the latest change of a record at the sequence number *upto*; None if it was not known then. Its number is that in the set ALL."""
+    """Return the latest change of a record up to *upto*, a sequence number, None if there is none. Its number is that in the set ALL."""
     return _find_earlier(file, name, lambda sequence, entry: sequence <= upto)
 
 

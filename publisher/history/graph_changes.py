@@ -58,10 +58,10 @@ def read_graph_changes(folder: Path, base: str, graph: str, position: int) -> tu
         with closing(sqlite3.connect(f"file:{folder / NAME}?mode=ro", uri=True, timeout=_WAIT)) as file:
             file.execute("BEGIN")  # both queries read one state
             checkpoint = file.execute("SELECT position FROM checkpoint").fetchone()
-            rows = file.execute(_CHANGES_OF_GRAPH, (short(graph, base), position)).fetchall() if checkpoint and checkpoint[0] >= position else None
+            if not checkpoint or checkpoint[0] < position:
+                return None
+            rows = file.execute(_CHANGES_OF_GRAPH, (short(graph, base), position)).fetchall()
     except sqlite3.OperationalError:  # it does not exist yet, or is being rebuilt
-        return None
-    if rows is None:
         return None
     return _ordered(GraphChange(row[0], row[1], row[2], row[3], row[4], _decompressed_rows(row[5])) for row in rows)
 

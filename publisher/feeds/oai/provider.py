@@ -1,7 +1,7 @@
 """Answer the six verbs from the change log and, for the content of records, from the store.
 
-A list is the state of one place in the journal from its first page to its last: what is committed meanwhile neither hides a record nor
-gives it twice. Each page has a token with all that the next page needs.
+All pages of a list show the state at one position of the journal: later commits neither hide nor repeat a record. Each page has a
+token with all that the next page needs.
 """
 
 from __future__ import annotations
@@ -198,7 +198,9 @@ class Provider:
         states_by_sequence = dict(zip((change.sequence for change in alive), await read_states(self.service, alive), strict=True))
         return await asyncio.to_thread(lambda: list(self._records(page_changes, states_by_sequence, prefix)))
 
-    def _records(self, page_changes: Sequence[change_reader.Change], states_by_sequence: dict[int, RecordState], prefix: str) -> Iterator[str]:
+    def _records(
+        self, page_changes: Sequence[change_reader.Change], states_by_sequence: dict[int, RecordState], prefix: str
+    ) -> Iterator[str]:
         write = FORMATS[prefix].write
         for change in page_changes:
             state = states_by_sequence.get(change.sequence)

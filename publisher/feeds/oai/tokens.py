@@ -23,9 +23,10 @@ _MAX_NUMBER = 2**53  # of a number
 
 @dataclass(frozen=True, slots=True)
 class ResumptionToken:
-    """A list that goes on: of *verb*, *prefix* and *of* (a set), behind the number *after* up to *last*.
+    """The rest of a list: of *verb*, *prefix* and the set *set_name*, the changes numbered above *after* up to *last*.
 
-    It is the list as it was at *sequence* of the journal whose *entry* had the id that begins with *id*. *done* of *total* records were given.
+    The list is that of the change *sequence*; *id* is the beginning of the id of journal entry *entry*. *done* of *total* records
+    were on earlier pages.
     """
 
     verb: str
