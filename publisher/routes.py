@@ -45,6 +45,7 @@ from publisher.portal.routes import (
     validate,
     vocabulary,
 )
+from publisher.reconcile import routes as reconcile
 from publisher.sparql.routes import endpoint, examples, exports, graph_store, update_sandbox
 
 ROUTERS: dict[str, APIRouter] = {
@@ -66,6 +67,7 @@ ROUTERS: dict[str, APIRouter] = {
     "matrix": matrix.router,
     "search": search.router,
     "suggest": suggest.router,
+    "reconcile": reconcile.router,
     "sparql": endpoint.router,
     "examples": examples.router,
     "graphs": graph_store.router,

@@ -33,7 +33,7 @@ MAX_QUERY_STRING = 48 << 10  # bytes of a query string, well below the parser's 
 MAX_BODY = 1 << 20  # bytes: a query of 256 KiB is at most 768 KiB when it is percent-encoded
 BODY_TIMEOUT = 30.0  # for the complete body
 DRAIN_BYTES, DRAIN_SECONDS = 16 << 20, 5.0  # bytes and seconds in which the rest of a too large body is read and discarded
-_QUERY_PATHS = ("/sparql", "/exports")
+_QUERY_PATHS = ("/sparql", "/exports", "/reconcile")
 
 
 class _RequestRejected(Exception):
@@ -79,8 +79,10 @@ class SecurityMiddleware:
             pass  # the client disconnected before its request was complete
 
     def _set_headers(self, scope: Scope, headers: MutableHeaders) -> None:
+        is_framed = headers.get("Content-Security-Policy", "").endswith("frame-ancestors *")
         for name, value in _HEADERS.items():
-            headers.setdefault(name, value)
+            if not (is_framed and name == "X-Frame-Options"):
+                headers.setdefault(name, value)
         if self._url and (location := own_path(headers.get("location", ""), self._url)):
             headers["Location"] = location
         if scope["scheme"] == "https":

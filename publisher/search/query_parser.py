@@ -22,6 +22,7 @@ from publisher.search.index import schema
 MAX_LENGTH = 1_000  # characters of a search
 MAX_WORDS = 24  # words of a search; the rest is ignored
 _ONE_TYPO, _TWO_TYPOS = 4, 8  # minimum letters of a word that may have one or two typing errors
+_MAX_TERMS = 100  # of a name; a word of a script without spaces has a term for each two characters
 _INFIX = 5  # minimum letters of a word that matches inside other words
 _CLAUSE = re.compile(r'(?P<minus>-)?(?:"(?P<phrase>[^"]*)"?|(?P<word>[^\s"]+))')
 
@@ -141,6 +142,35 @@ def build_query(
             term = Query.term_query(schema(), name, value, "basic")
             parts.append((Occur.Must, Query.const_score_query(term, 0.0)))
     return Query.boolean_query(parts)
+
+
+def name_query(
+    text: str, kinds: Iterable[str], links: Iterable[Iterable[str]] = (), *, is_prefix: bool = False, similar: bool = False
+) -> Query:
+    """Return the query of things of *kinds* with any word of *text* in a title; those with its words in order rank first.
+
+    *links*: of each set of concepts, the thing is linked to one. *is_prefix*: all words match, and the last one may continue.
+    *similar*: words that differ by a typing error or two match too.
+    """
+    words = tokens(text)[:MAX_WORDS]
+    terms = [term for word, run in words for term in (_searchable_pairs(word) if run else [fold(word)])][:_MAX_TERMS]
+    queries = [_name_word(term, similar) for term in terms]
+    parts = [(Occur.Must, _any_of(Query.const_score_query(Query.term_query(schema(), "kind", kind, "basic"), 0.0) for kind in kinds))]
+    if is_prefix and queries:
+        begun = Query.regex_query(schema(), "title", f"{terms[-1]}.*")
+        parts += [(Occur.Must, query) for query in (*queries[:-1], _any_of([queries[-1], begun]))]
+    elif queries:
+        phrase = [_boosted(_phrase(terms, "title"), "title")] if len(terms) > 1 else []
+        parts.append((Occur.Must, _any_of([*queries, *phrase])))
+    parts += [(Occur.Must, _linked(tuple(choice), 0.0)) for choice in links]
+    return Query.boolean_query(parts)
+
+
+def _name_word(term: str, similar: bool) -> Query:
+    if not similar or len(term) < _ONE_TYPO:
+        return _term(term, "title")
+    typos = 2 if len(term) >= _TWO_TYPOS else 1
+    return _any_of([_term(term, "title"), Query.fuzzy_term_query(schema(), "title", term, typos)])
 
 
 def _group(queries: list[tuple[Clause, Query]]) -> tuple[Occur, Query]:

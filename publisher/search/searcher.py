@@ -11,8 +11,9 @@ import orjson
 import tantivy
 from tantivy import Order, Query
 
+from publisher.search.analyzer import tokens
 from publisher.search.index import SearchEntry, Texts, is_current, open_index, schema
-from publisher.search.query_parser import SearchRequest, build_query, parse_clauses
+from publisher.search.query_parser import SearchRequest, build_query, name_query, parse_clauses
 from publisher.search.topic_index import TopicIndex, open_topics
 
 CACHED_MATCHES = 50  # searches whose results are cached
@@ -102,6 +103,27 @@ class Searcher:
         """Return the entries of things by their IRIs, None for things that are not in the index."""
         results = (self._searcher.search(Query.term_query(schema(), "thing", thing, "basic"), 1).hits for thing in things)
         return [_entry(self._searcher.doc(hits[0][1])) if hits else None for hits in results]
+
+    def named(
+        self,
+        text: str,
+        kinds: Iterable[str],
+        limit: int,
+        *,
+        links: Iterable[Iterable[str]] = (),
+        is_prefix: bool = False,
+        similar: bool = False,
+    ) -> list[SearchEntry]:
+        """Return the entries of at most *limit* things of *kinds* whose titles have most of the words of *text*; see ``name_query``.
+
+        A text without words matches nothing, unless *links* are stated.
+        """
+        if not tokens(text) and not links:
+            return []
+        query = name_query(text, kinds, links, is_prefix=is_prefix, similar=similar)
+        hits = self._searcher.search(query, limit).hits
+        entries = [(-round(float(score), SCORE_DIGITS), _entry(self._searcher.doc(address))) for score, address in hits]
+        return [entry for _, entry in sorted(entries, key=lambda pair: (pair[0], pair[1].thing))]
 
     def values(self, name: str) -> list[tuple[str, int]]:
         """Return the values of ``language``, ``kind`` or ``source`` with the number of things, the most frequent first."""

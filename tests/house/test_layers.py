@@ -67,7 +67,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"damaged_files"},
         {"follower"},
         {"sparql", "linked_data", "feeds", "catalog"},
-        {"portal"},
+        {"portal", "reconcile"},
         {"routes"},
         {"app"},
         {"cli"},

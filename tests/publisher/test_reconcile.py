@@ -1,0 +1,304 @@
+"""The reconciliation service: valid by its specification, names in six languages, and an answer to whatever is sent."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import httpx
+import jsonschema
+import pytest
+import reconciliation_schemas as schemas
+from conftest import IRIS, KENYA
+
+GOAL = "http://metadata.un.org/sdg/4"
+CLINICS = f"{IRIS.base}id/initiative/demo/a%2F1"
+MINISTRY = f"{IRIS.base}id/organization/demo/ministry-of-health"
+COUNTRIES = {"en": "Kenya", "fr": "Kenya", "es": "Kenia", "ru": "Кения", "zh": "肯尼亚", "ar": "كينيا"}
+GOALS = {
+    "en": "Quality education",
+    "fr": "Éducation de qualité",
+    "es": "Educación de calidad",
+    "ru": "Качественное образование",
+    "zh": "优质教育",
+    "ar": "تعليم ذو جودة",
+}
+
+
+async def match(client: httpx.AsyncClient, **query: Any) -> list[dict[str, Any]]:
+    """Send one query and return its candidates."""
+    answer = await client.post("/reconcile", data={"queries": json.dumps({"q0": query})})
+    assert answer.status_code == 200, answer.text
+    jsonschema.validate(answer.json(), schemas.RESULTS)
+    return answer.json()["q0"]["result"]
+
+
+async def fetch(client: httpx.AsyncClient, path: str, schema: schemas.Schema, **parameters: str) -> Any:
+    answer = await client.get(path, params=parameters)
+    assert answer.status_code == 200, answer.text
+    jsonschema.validate(answer.json(), schema)
+    return answer.json()
+
+
+async def extension(client: httpx.AsyncClient, ids: list[str], *properties: str, language: str = "en") -> dict[str, Any]:
+    query = {"ids": ids, "properties": [{"id": name} for name in properties]}
+    answer = await client.post("/reconcile", data={"extend": json.dumps(query)}, headers={"Accept-Language": language})
+    assert answer.status_code == 200, answer.text
+    jsonschema.validate(answer.json(), schemas.EXTENSION)
+    return answer.json()
+
+
+async def test_the_manifest_is_valid_and_its_addresses_are_of_this_host(client):
+    manifest = await fetch(client, "/reconcile", schemas.MANIFEST)
+
+    assert manifest["versions"] == ["0.2"]
+    assert [item["id"] for item in manifest["defaultTypes"]] == ["organization", "initiative", "country", "goal", "target", "action-line"]
+    assert manifest["preview"]["url"].startswith(str(client.base_url).rstrip("/"))
+
+
+@pytest.mark.parametrize(("language", "name"), COUNTRIES.items())
+async def test_a_country_is_found_by_its_name_in_each_language(client, language, name):
+    [first, *_] = await match(client, query=name, type="country")
+
+    assert (first["id"], first["match"], first["score"]) == (KENYA, True, 100)
+
+
+@pytest.mark.parametrize(("language", "name"), GOALS.items())
+async def test_a_goal_is_found_by_its_name_in_each_language(client, language, name):
+    [first, *_] = await match(client, query=name, type="goal")
+
+    assert (first["id"], first["match"]) == (GOAL, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "iri"),
+    [
+        ("KEN", "country", KENYA),
+        ("kenia", "country", KENYA),
+        ("SDG 4", "goal", GOAL),
+        ("4.4", "target", f"{GOAL}.4"),
+        ("C7 e-health", "action-line", f"{IRIS.base}scheme/action-line/C7-ehea"),
+        ("Télémédecine pour les cliniques isolées", "initiative", CLINICS),
+        ("ministry of HEALTH", "organization", MINISTRY),
+        (MINISTRY, "organization", MINISTRY),
+        (KENYA, "country", KENYA),
+    ],
+)
+async def test_a_code_a_name_or_an_identifier_matches(client, text, kind, iri):
+    [first, *_] = await match(client, query=text, type=[kind])
+
+    assert (first["id"], first["match"]) == (iri, True)
+
+
+@pytest.mark.parametrize(
+    ("text", "kind", "iri"),
+    [
+        ("Keniya", "country", KENYA),
+        ("Minstry of Helth", "organization", MINISTRY),
+        ("Health Ministry", "organization", MINISTRY),
+        ("Telemedicine for remote clinic", "initiative", CLINICS),
+        ("Telemedicine", "initiative", CLINICS),
+    ],
+)
+async def test_a_similar_name_is_a_candidate_and_no_match(client, text, kind, iri):
+    [first, *_] = await match(client, query=text, type=kind)
+
+    assert (first["id"], first["match"]) == (iri, False)
+    assert first["features"][0] == {"id": "name", "value": first["score"]}
+
+
+async def test_without_a_type_all_types_are_searched(client):
+    candidates = await match(client, query="Ministry of Health")
+
+    assert candidates[0]["id"] == MINISTRY
+    assert candidates[0]["type"] == [{"id": "organization", "name": "Organization"}]
+
+
+async def test_namesakes_are_no_match_until_a_property_decides(client):
+    by_name = await match(client, query="Community network 1", type="initiative", limit=3)
+    here = await match(client, query="Telemedicine for remote clinics", properties=[{"pid": "country", "v": "Kenia"}])
+    elsewhere = await match(client, query="Telemedicine for remote clinics", properties=[{"pid": "country", "v": {"id": "404x"}}])
+
+    assert len(by_name) == 3
+    assert here[0]["match"] is True
+    assert {"id": "country", "value": True} in here[0]["features"]
+    assert elsewhere[0]["match"] is False
+    assert elsewhere[0]["score"] < here[0]["score"]
+
+
+async def test_properties_without_a_name_select_things(client):
+    candidates = await match(client, properties=[{"pid": "goal", "v": ["Quality education"]}], type="initiative", limit=50)
+
+    assert candidates
+    assert all({"id": "goal", "value": True} in item["features"] for item in candidates)
+    assert not any(item["match"] for item in candidates)
+
+
+HOSTILE_NAMES = [
+    *("", " ", "a", "Я", "\x00\x01\x02", "\u202e\u200f", "水" * 5_000, "x" * 200_000),
+    *("Ω क ม 한 ع", '"', "*", "-a OR", "'; DROP TABLE x", "\ud83d\ude00"),
+]
+
+
+@pytest.mark.parametrize("name", HOSTILE_NAMES, ids=range(len(HOSTILE_NAMES)))
+async def test_a_hostile_name_has_candidates_or_none(client, name):
+    candidates = await match(client, query=name)
+
+    assert not any(item["match"] for item in candidates)
+
+
+async def test_a_body_of_a_megabyte_is_refused(client):
+    answer = await client.post("/reconcile", data={"queries": json.dumps({"q": {"query": "y" * (1 << 20)}})})
+
+    assert answer.status_code == 413
+
+
+async def test_a_thousand_queries_are_a_batch_and_ten_thousand_are_not(client):
+    batch, large = ({f"q{n}": {"query": "Kenya", "type": "country"} for n in range(count)} for count in (1_000, 10_000))
+
+    answer = await client.post("/reconcile", data={"queries": json.dumps(batch)})
+    refused = await client.post("/reconcile", data={"queries": json.dumps(large)})
+
+    assert {item["result"][0]["id"] for item in answer.json().values()} == {KENYA}
+    assert len(answer.json()) == 1_000
+    assert refused.status_code == 413
+    assert "10000 queries; send at most 1000" in refused.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "part"),
+    [
+        ('{"q0": {"query": "Kenya"', "queries is not valid JSON"),
+        ("[1]", "queries must be a JSON object"),
+        ('{"q0": "Kenya"}', "query 'q0' must be an object"),
+        ('{"q0": {}}', "query 'q0' needs a \"query\" or \"properties\""),
+        ('{"q0": {"query": 7}}', '"query" must be a string'),
+        ('{"q0": {"query": "x", "type": "person"}}', "unknown type 'person'; the types are organization"),
+        ('{"q0": {"query": "x", "limit": 0}}', '"limit" must be a positive integer'),
+        ('{"q0": {"query": "x", "limits": 3}}', "unknown field 'limits'"),
+        ('{"q0": {"query": "x", "type_strict": "maybe"}}', '"type_strict" must be one of any, should, all'),
+        ('{"q0": {"query": "x", "properties": [{"pid": "colour", "v": 1}]}}', "unknown property 'colour'; the properties are name"),
+        ('{"q0": {"query": "x", "properties": [{"pid": "goal"}]}}', 'needs "pid" and "v"'),
+        ('{"q0": {"query": "x", "properties": [{"pid": "goal", "v": null}]}}', "a value of a property must be"),
+    ],
+)
+async def test_a_batch_that_is_not_valid_is_answered_with_what_is_wrong(client, sent, part):
+    answer = await client.post("/reconcile", data={"queries": sent})
+
+    assert answer.status_code == 400
+    assert part in answer.json()["detail"]
+
+
+@pytest.mark.parametrize(
+    ("sent", "part"),
+    [
+        ({"extend": "{"}, "extend is not valid JSON"),
+        ({"extend": '{"ids": "x", "properties": []}'}, 'extend needs "ids"'),
+        ({"extend": '{"ids": ["x"], "properties": ["name"]}'}, 'extend needs "properties"'),
+        ({"extend": '{"ids": ["x"], "properties": [{"id": "colour"}]}'}, "unknown property 'colour'"),
+        ({"extend": "{}", "queries": "{}"}, "not both"),
+        ({}, "needs the field queries or extend"),
+    ],
+)
+async def test_a_form_that_is_not_valid_is_answered_with_what_is_wrong(client, sent, part):
+    answer = await client.post("/reconcile", data=sent, headers={"Content-Type": "application/x-www-form-urlencoded"})
+
+    assert answer.status_code == 400
+    assert part in answer.json()["detail"]
+
+
+async def test_another_media_type_is_refused(client):
+    answer = await client.post("/reconcile", json={"q0": {"query": "Kenya"}})
+
+    assert answer.status_code == 415
+
+
+async def test_a_batch_may_be_sent_by_get_and_from_another_site(client):
+    queries = json.dumps({"q0": {"query": "Kenya", "type": "country"}})
+
+    answer = await client.get("/reconcile", params={"queries": queries}, headers={"Origin": "https://elsewhere.example"})
+
+    assert answer.json()["q0"]["result"][0]["id"] == KENYA
+    assert answer.headers["access-control-allow-origin"] == "*"
+
+
+async def test_values_of_entities_extend_a_table(client):
+    asked = ("name", "country", "lead", "start", "initiatives", "code", "iso3")
+
+    answer = await extension(client, [CLINICS, MINISTRY, KENYA, "nothing"], *asked)
+
+    rows = answer["rows"]
+    assert rows[CLINICS]["lead"] == [{"id": MINISTRY, "name": "Ministry of Health"}]
+    assert rows[CLINICS]["country"] == [{"id": KENYA, "name": "Kenya"}]
+    assert rows[CLINICS]["start"] == [{"str": "2024-02-01"}]
+    assert rows[MINISTRY]["initiatives"] == [{"int": 121}]
+    assert (rows[KENYA]["code"], rows[KENYA]["iso3"], rows[KENYA]["initiatives"]) == ([{"str": "404"}], [{"str": "KEN"}], [{"int": 121}])
+    assert all(values == [] for values in rows["nothing"].values())
+    assert answer["meta"][2] == {"id": "lead", "name": "Lead", "type": {"id": "organization", "name": "Organization"}}
+
+
+async def test_names_are_in_the_language_of_the_request(client):
+    answer = await extension(client, [CLINICS, KENYA], "name", "country", language="ar")
+
+    assert answer["rows"][KENYA]["name"] == [{"str": "كينيا"}]
+    assert answer["rows"][CLINICS]["name"] == [{"str": "التطبيب عن بعد للعيادات النائية"}]
+    assert answer["rows"][CLINICS]["country"][0]["name"] == "كينيا"
+
+
+async def test_names_are_completed(client):
+    countries = await fetch(client, "/reconcile/suggest/entity", schemas.ENTITIES, prefix="ken")
+    things = await fetch(client, "/reconcile/suggest/entity", schemas.ENTITIES, prefix="Community netw")
+    more = await fetch(client, "/reconcile/suggest/entity", schemas.ENTITIES, prefix="Community netw", cursor="10")
+    known = await fetch(client, "/reconcile/suggest/entity", schemas.ENTITIES, prefix=CLINICS)
+
+    assert countries["result"][0]["id"] == KENYA
+    assert len(things["result"]) == len(more["result"]) == 10
+    assert not {item["id"] for item in things["result"]} & {item["id"] for item in more["result"]}
+    assert [item["id"] for item in known["result"]] == [CLINICS]
+
+
+async def test_types_and_properties_are_completed(client):
+    types = await fetch(client, "/reconcile/suggest/type", schemas.SUGGESTIONS, prefix="act")
+    properties = await fetch(client, "/reconcile/suggest/property", schemas.SUGGESTIONS, prefix="iso")
+    proposed = await fetch(client, "/reconcile/properties", schemas.PROPOSALS, type="country", limit="2")
+
+    assert types["result"] == [{"id": "action-line", "name": "Action line"}]
+    assert [item["id"] for item in properties["result"]] == ["iso2", "iso3"]
+    assert [item["id"] for item in proposed["properties"]] == ["name", "initiatives"]
+    assert (await client.get("/reconcile/properties", params={"type": "person"})).status_code == 400
+
+
+FLYOUTS = [("entity", CLINICS), ("entity", f"{IRIS.base}id/initiative/demo/evil"), ("type", "goal"), ("property", "lead")]
+
+
+@pytest.mark.parametrize(("what", "name"), FLYOUTS)
+async def test_a_flyout_is_html_in_json(client, what, name):
+    answer = await fetch(client, f"/reconcile/flyout/{what}", schemas.FLYOUT, id=name)
+
+    assert answer["id"] == name
+    assert "<script" not in answer["html"]
+
+
+async def test_a_preview_may_be_framed_and_other_pages_may_not(client):
+    preview = await client.get("/reconcile/preview", params={"id": CLINICS})
+    page = await client.get("/about", headers={"Accept": "text/html"})
+
+    assert "Telemedicine for remote clinics" in preview.text
+    assert preview.headers["content-security-policy"].endswith("frame-ancestors *")
+    assert "x-frame-options" not in preview.headers
+    assert page.headers["x-frame-options"] == "DENY"
+
+
+async def test_the_view_of_an_entity_is_its_page(client):
+    thing = await client.get("/reconcile/view", params={"id": CLINICS})
+    concept = await client.get("/reconcile/view", params={"id": KENYA})
+
+    assert (thing.status_code, thing.headers["location"]) == (303, "/page/initiative/demo/a%2F1")
+    assert concept.headers["location"] == f"/concept?iri={KENYA}"
+
+
+@pytest.mark.parametrize("path", ["/reconcile/view", "/reconcile/preview", "/reconcile/flyout/entity", "/reconcile/flyout/type"])
+async def test_an_unknown_entity_is_not_found(client, path):
+    answer = await client.get(path, params={"id": "https://example.org/nothing"})
+
+    assert answer.status_code == 404
