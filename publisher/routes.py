@@ -45,7 +45,7 @@ from publisher.portal.routes import (
     validate,
     vocabulary,
 )
-from publisher.reconcile import routes as reconcile
+from publisher.reconcile.routes import service as reconcile
 from publisher.sparql.routes import endpoint, examples, exports, graph_store, update_sandbox
 
 ROUTERS: dict[str, APIRouter] = {

@@ -93,7 +93,7 @@ def concept_name(iri: str, language: str, base: str) -> str | None:
     """Return the name of a concept in *language*, else in English: of a goal the short one; None if it is no concept of ours.
 
     >>> concept_name("http://metadata.un.org/sdg/4", "es", "https://w3id.org/wsis-stocktaking/")
-    'Educación de calidad'
+    'Educación de Calidad'
     """
     concept = concepts("sdg", base).get(iri) if iri.startswith(SDG) and "." not in iri.rpartition("/")[2] else None
     for tag in (language, "en") if concept else ():

@@ -36,6 +36,7 @@ PAGES = {
     "join's first step": "/join",
     "validate": "/validate",
     "explain": "/explain?iri=/record/demo/evil",
+    "reconciliation preview": "/reconcile/preview?id=http://metadata.un.org/sdg/3",
     "source report": "/source/demo/report",
     "posts": "/posts",
     "organizations": "/organizations",
