@@ -95,10 +95,11 @@ def concept_name(iri: str, language: str, base: str) -> str | None:
     >>> concept_name("http://metadata.un.org/sdg/4", "es", "https://w3id.org/wsis-stocktaking/")
     'Educación de Calidad'
     """
-    concept = concepts("sdg", base).get(iri) if iri.startswith(SDG) and "." not in iri.rpartition("/")[2] else None
-    for tag in (language, "en") if concept else ():
-        if names := [name.value for name in concept.labels if name.language == tag]:
-            return min(names, key=len)
+    is_goal = iri.startswith(SDG) and "." not in iri.rpartition("/")[2]
+    if is_goal and (concept := concepts("sdg", base).get(iri)):
+        for tag in (language, "en"):
+            if names := [name.value for name in concept.labels if name.language == tag]:
+                return min(names, key=len)
     return label(iri, language, base)
 
 
