@@ -201,15 +201,15 @@ def query(
         _fail(str(error))
 
 
-async def _run_query(settings: PublisherSettings, question: QueryRequest, seconds: float) -> None:
+async def _run_query(settings: PublisherSettings, query_request: QueryRequest, seconds: float) -> None:
     async with QueryService(
         settings.data, Iris(settings.base), Limits(seconds=seconds), readers=1, elsewhere=settings.elsewhere
     ) as service:
-        await await_indexes(service, question)
-        question = await rewrite(service, question)
-        if question.note:
-            _err.print(f"{TEXT_HEADER}: {question.note}", markup=False, highlight=False)
-        answer = await service.query(question)
+        await await_indexes(service, query_request)
+        query_request = await rewrite(service, query_request)
+        if query_request.note:
+            _err.print(f"{TEXT_HEADER}: {query_request.note}", markup=False, highlight=False)
+        answer = await service.query(query_request)
         try:
             async for chunk in answer.chunks():
                 sys.stdout.buffer.write(chunk)

@@ -12,12 +12,12 @@ _MORE_THAN_NOTHING = frozenset({"seconds", "memory", "rows", "window", "quick", 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What is given. The docs tell each (docs/reference/limits.md); 0 takes *budget*, *each*, *share* and *exports* away.
+    """The limits of queries and exports (docs/reference/limits.md); 0 removes *budget*, *each*, *share* and *exports*.
 
-    One question: *seconds* from its start, *memory* bytes, *rows* of its answer. The line: *wait* seconds before the start, *queue*
-    places. One client: *budget* seconds of evaluation in *window* seconds, *each* questions at work, *share* places in the line.
-    A question at work for *quick* seconds goes on beside the others, where *slow* have room, if others wait. A client has *exports* under
-    way at once, each with its own seconds, memory, rows and size of the result in bytes.
+    A query: *seconds* from its start, *memory* bytes, *rows* of its result. The queue: *wait* seconds before the start, *queue* waiting
+    queries. A client: *budget* seconds of evaluation in *window* seconds, *each* running and *share* waiting queries. A query that has
+    run for *quick* seconds moves to one of *slow* extra slots if others wait. A client may have *exports* open at once, each with limits
+    of its own for seconds, memory, rows and bytes of the result.
     """
 
     seconds: float = 30.0

@@ -1,1 +1,1 @@
-"""What can be downloaded or queried here: DCAT-AP, CKAN, data.json."""
+"""The catalog of what can be downloaded or queried: DCAT-AP, CKAN, data.json."""

@@ -14,7 +14,7 @@ from publisher.catalog.dataset import KEYWORDS, Catalog, Dataset, DatasetKind, D
 
 Json = dict[str, object]
 
-ROWS, MAX_ROWS = 10, 1000  # packages an answer where nothing is said, and at most, as CKAN has them
+ROWS, MAX_ROWS = 10, 1000  # default and largest number of packages in a response, as in CKAN
 _SORTS = ("metadata_modified", "metadata_created", "name", "title", "id")
 _RANGE = re.compile(r"metadata_modified:\[([^\s\[\]]+) TO ([^\s\[\]]+)\]")
 _FORMATS = {
@@ -31,7 +31,7 @@ _FORMATS = {
 
 
 class PackageSearch(NamedTuple):
-    """What is searched for: words and filters as Solr writes them; *sort* such as ``metadata_modified desc``."""
+    """A package search: words and filters in Solr's syntax; *sort* such as ``metadata_modified desc``."""
 
     q: str = ""
     fq: str = ""
@@ -41,13 +41,13 @@ class PackageSearch(NamedTuple):
 
 
 def packages(catalog: Catalog) -> list[Json]:
-    """Return every holding as a package."""
+    """Return all datasets as packages."""
     return [package(dataset, catalog.contact) for dataset in catalog.all]
 
 
 def package(dataset: Dataset, contact: str = "") -> Json:
-    """Return a holding as a package; ids are made from addresses, so that they stay."""
-    created, modified = (time.removesuffix("Z") for time in (dataset.issued, dataset.modified))  # CKAN's times are UTC and do not say so
+    """Return a dataset as a package; its id is derived from its IRI, so it never changes."""
+    created, modified = (time.removesuffix("Z") for time in (dataset.issued, dataset.modified))  # CKAN's times are UTC without an offset
     ident = _id(dataset.iri)
     words = [word.replace("/", " ") for word in KEYWORDS]
     return {
@@ -82,7 +82,7 @@ def package(dataset: Dataset, contact: str = "") -> Json:
 
 
 def _extras(dataset: Dataset) -> Iterable[tuple[str, str]]:
-    """Return what CKAN has no field for, by the keys of its extension for DCAT."""
+    """Return the fields that CKAN lacks, by the keys of its DCAT extension."""
     extras = {
         "uri": dataset.iri,
         "identifier": dataset.iri,
@@ -118,7 +118,7 @@ def _resource(dataset: Dataset, package_id: str, place: int, distribution: Distr
 
 
 def search_packages(candidates: list[Json], search: PackageSearch) -> Json:
-    """Answer a search; raises ValueError where its order is none."""
+    """Return the search results; raises ValueError for an unknown sort order."""
     matches = [dataset for dataset in candidates if _fits(dataset, search)]
     for name, down in reversed(_orders(search.sort)):
         matches.sort(key=lambda dataset: str(dataset[name]), reverse=down)
@@ -130,7 +130,7 @@ def _orders(text: str) -> list[tuple[str, bool]]:
     orders = []
     for part in (text or "metadata_modified desc").split(","):
         name, _, direction = part.strip().partition(" ")
-        if name == "score":  # all fit alike
+        if name == "score":  # all have the same score
             continue
         if name not in _SORTS or direction.strip() not in ("", "asc", "desc"):
             raise ValueError(f"sort is by {', '.join(_SORTS)}, asc or desc")

@@ -14,7 +14,7 @@ KEYWORDS = ("WSIS", "action lines", "Sustainable Development Goals", "SDG", "dig
 
 
 class DatasetKind(Enum):
-    """What a holding is: all as it is now, all as it was at a release or a dump, or what one registry has."""
+    """The kind of a dataset: all current data, all data of a release or a dump, or the data of one registry."""
 
     CURRENT = "living"
     RELEASE = "release"
@@ -24,7 +24,7 @@ class DatasetKind(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Distribution:
-    """One way to have a holding: *media* is that of what is got, *packed* that of the packing around it, "" where there is none.
+    """A way to get a dataset: *media* is the media type, *packed* that of the compression, "" for none.
 
     *file* is whether it is a download, not a service; *bytes* and *sha256* (hexadecimal) are those of the stored file.
     """
@@ -41,7 +41,7 @@ class Distribution:
 
 @dataclass(frozen=True, slots=True)
 class Dataset:
-    """Something that can be had as a whole; times are UTC as xsd:dateTime, *licence* None where several hold within it.
+    """A dataset; times are UTC as xsd:dateTime, *licence* is None if its sources have several.
 
     *since* is when its oldest statement was first published, *previous* the IRI of the one before it, *sources* are those of its data.
     """
@@ -65,9 +65,9 @@ class Dataset:
 
 @dataclass(frozen=True, slots=True)
 class CatalogSource:
-    """A registry as it is listed; *publisher*, *licence* and *endpoint* are None if its source definition does not name them.
+    """A registry in the catalog; *publisher*, *licence* and *endpoint* are None if its source definition does not name them.
 
-    *changed* is when what is published of it last changed, "" where that is not known.
+    *changed* is when its published data last changed, "" if unknown.
     """
 
     iri: str
@@ -92,7 +92,7 @@ class Catalog:
 
     @property
     def all(self) -> tuple[Dataset, ...]:
-        """Return all, the living one first, the releases or dumps newest first, then the shares by name."""
+        """Return all datasets: the current data, the releases or dumps (newest first), then the registries by name."""
         return (self.current, *self.snapshots, *self.source_datasets)
 
     @property

@@ -79,7 +79,7 @@ def _source(row: Row, name: str, records: int, source_status: SourceStatus | Non
 
 
 def _common_licence(sources: tuple[CatalogSource, ...]) -> str | None:
-    """Return the licence of all sources, None where they have several, or one has none."""
+    """Return the licence that all sources have, None if they differ or one has none."""
     licences = {source.licence for source in sources}
     return next(iter(licences)) if len(licences) == 1 else None
 

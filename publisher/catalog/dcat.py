@@ -143,7 +143,7 @@ def _distribution(dataset: Dataset, distribution: Distribution, base: str) -> It
 
 
 def _distribution_iri(dataset: Dataset, distribution: Distribution) -> str:
-    """Name a distribution: a file by its own address, any other under its holding."""
+    """Return the IRI of a distribution: a file's own URL, otherwise an IRI below its dataset."""
     return distribution.url if distribution.sha256 else f"{dataset.iri.partition('#')[0]}#{dataset.name}-{distribution.name}"
 
 

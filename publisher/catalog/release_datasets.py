@@ -26,7 +26,7 @@ _MEDIA = {
 
 
 def release_datasets(data: Path, iris: Iris, started: str, licence: str | None) -> tuple[Dataset, ...]:
-    """Return what is kept of all that was published since *begun*, the newest first; *licence* is that of all, if they share one."""
+    """Return the releases, or the dumps, newest first; the journal began at *begun*, *licence* is that of all sources or None."""
     available = [release for release in releases(data / "releases") if release.withdrawn is None]
     return tuple(release_dataset(release, iris, started) for release in available) or tuple(
         _dump_datasets(data / "dumps", iris, started, licence)
@@ -34,7 +34,7 @@ def release_datasets(data: Path, iris: Iris, started: str, licence: str | None) 
 
 
 def release_dataset(release: Release, iris: Iris, started: str = "") -> Dataset:
-    """Return a release as a holding; it began with the first entry of the journal, at *begun*, "" where that is not asked."""
+    """Return a release as a dataset. *begun* is the time of the first journal entry, "" to leave it out."""
     base, licences = iris.base, [licence for licence in citation.licences(release) if is_web(licence)]
     copies = tuple(
         Distribution(

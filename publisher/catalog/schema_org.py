@@ -11,7 +11,7 @@ Json = dict[str, object]
 
 
 def dataset_markup(dataset: Dataset) -> Json:
-    """Describe a holding as a data set with its downloads."""
+    """Describe a dataset with its downloads."""
     markup: Json = {
         "@type": "Dataset",
         "@id": dataset.iri,

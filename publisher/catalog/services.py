@@ -9,7 +9,7 @@ from starlette.routing import Match
 
 
 class Service(NamedTuple):
-    """A service of this server: *path* is its address, *described* that of its description, *standards* those that it implements."""
+    """A service: *path* is its URL path, *described* that of its description, *standards* are those that it implements."""
 
     path: str
     title: str
@@ -93,7 +93,7 @@ SERVICES = (
 
 
 def available_services(app: Starlette) -> tuple[Service, ...]:
-    """Return the services that *app* answers, so that none is listed that is not there."""
+    """Return the services that *app* has routes for."""
     return tuple(service for service in SERVICES if _is_served(app, f"/{service.path}"))
 
 

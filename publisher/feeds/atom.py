@@ -18,7 +18,7 @@ from vocab.iris import Iris
 from vocab.terms import DCT
 
 MEDIA = "application/atom+xml"
-PAGE_SIZE = 100  # changes an archive
+PAGE_SIZE = 100  # changes in an archive
 _HEAD = (
     '<?xml version="1.0" encoding="UTF-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom" xmlns:fh="http://purl.org/syndication/history/1.0" '
     'xmlns:at="http://purl.org/atompub/tombstones/1.0">\n'
@@ -28,7 +28,7 @@ _BASES = ("declared", "crosswalked")
 
 @dataclass(frozen=True, slots=True)
 class Feed:
-    """A feed or one of its archives: *url* is its own address, *current* that of the feed, *links* are (rel, address) of its neighbours."""
+    """A feed or one of its archives: *url* is its own URL, *current* that of the feed, *links* are (rel, URL) pairs."""
 
     id: str
     title: str

@@ -13,25 +13,25 @@ from publisher.history.record_states import RecordState, preferred_text
 from publisher.rdf.results import Term
 from vocab.iris import Iris
 
-FORMAT_VERSION = "1"  # count it up with every change of what is written
+FORMAT_VERSION = "1"  # increase it with every change of the output
 END = b"END:VCALENDAR\r\n"
 _YEAR, _MONTH = re.compile(r"(\d{4})\Z", re.ASCII), re.compile(r"(\d{4})-(\d\d)\Z", re.ASCII)
 
 
 def write_header(name: str, site_name: str) -> bytes:
-    """Write the head of a calendar, whose IRI is *name*; *of* is the name of the installation."""
-    whole = Calendar()
-    whole.add("prodid", "-//WSIS Stocktaking//stocktake//EN")
-    whole.add("version", "2.0")
-    whole.add("method", "PUBLISH")
-    whole.add("uid", name)
-    whole.add("name", f"{site_name}: events")
-    whole.add("x-wr-calname", f"{site_name}: events")
-    return bytes(whole.to_ical()).removesuffix(END)
+    """Write the head of a calendar whose IRI is *name*; *owner* is the name of the installation."""
+    calendar = Calendar()
+    calendar.add("prodid", "-//WSIS Stocktaking//stocktake//EN")
+    calendar.add("version", "2.0")
+    calendar.add("method", "PUBLISH")
+    calendar.add("uid", name)
+    calendar.add("name", f"{site_name}: events")
+    calendar.add("x-wr-calname", f"{site_name}: events")
+    return bytes(calendar.to_ical()).removesuffix(END)
 
 
 def write_event(change: Change, state: RecordState, host: str, iris: Iris) -> bytes:
-    """Write an event. One whose begin is no date has none, which METHOD allows (section 3.6.1); a year or a month is all of its days."""
+    """Write an event. DTSTART is left out if its begin is no date (section 3.6.1 allows that); a year or month spans its days."""
     metadata, out = read_metadata(change, state, iris), Event()
     stamp = datetime.fromtimestamp(change.stamp, UTC)
     out.add("uid", metadata.record)
@@ -47,15 +47,15 @@ def write_event(change: Change, state: RecordState, host: str, iris: Iris) -> by
         if after := _end(metadata.end or metadata.start, isinstance(first, datetime)):
             out.add("dtend", after)
     _add_location(out, metadata)
-    if named := [concept.name for concept in metadata.concepts]:
-        out.add("categories", named)
+    if categories := [concept.name for concept in metadata.concepts]:
+        out.add("categories", categories)
     out.add("status", "CANCELLED" if metadata.cancelled else "CONFIRMED")
     return bytes(out.to_ical())
 
 
 def _add_location(out: Event, metadata: RecordMetadata) -> None:
-    named = next((place.name for place in metadata.places if place.name), None)
-    if location := metadata.venue.value if metadata.venue else named or ", ".join(country.name for country in metadata.countries):
+    venue = next((place.name for place in metadata.places if place.name), None)
+    if location := metadata.venue.value if metadata.venue else venue or ", ".join(country.name for country in metadata.countries):
         out.add("location", location)
     if metadata.places:
         out.add("geo", (float(metadata.places[0].latitude), float(metadata.places[0].longitude)))
@@ -69,7 +69,7 @@ def _text(term: Term) -> vText:
 
 
 def _start(term: Term | None) -> date | datetime | None:
-    """Return the day or the instant at which something begins."""
+    """Return the day or the time at which an event begins."""
     if term is None:
         return None
     text = term.value
@@ -79,7 +79,7 @@ def _start(term: Term | None) -> date | datetime | None:
 
 
 def _end(term: Term | None, instant: bool) -> date | datetime | None:
-    """Return the day behind the last, or the instant of the end; None where it is not of the begin's kind, which RFC 5545 forbids."""
+    """Return the day after the last, or the time of the end; None if the begin is of the other kind (RFC 5545 forbids both)."""
     if term is None:
         return None
     if year := _YEAR.match(term.value):

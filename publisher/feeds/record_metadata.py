@@ -18,7 +18,7 @@ _CLAIMED = ("actionLine", "crosswalkedActionLine", "goal", "crosswalkedGoal", "t
 
 @dataclass(frozen=True, slots=True)
 class NamedConcept:
-    """An action line, a goal, a target or a country that a record bears, with its English name."""
+    """An action line, goal, target or country of a record, with its English name."""
 
     iri: str
     name: str
@@ -26,7 +26,7 @@ class NamedConcept:
 
 @dataclass(frozen=True, slots=True)
 class GeoPoint:
-    """Where something is: degrees in WGS 84, and its name where it has one."""
+    """A location: degrees in WGS 84, and its name if known."""
 
     latitude: str
     longitude: str
@@ -37,8 +37,8 @@ class GeoPoint:
 class RecordMetadata:
     """The metadata of a record; dates have the precision that the registry published.
 
-    *concepts* are action lines, goals and targets, those that the registry states before those that we translated; what a classifier
-    suggested is not among them.
+    *concepts* are action lines, goals and targets: those stated by the registry, then those from crosswalks, without suggestions of
+    classifiers.
     """
 
     record: str
@@ -67,7 +67,7 @@ class RecordMetadata:
 
     @property
     def name(self) -> str:
-        """Return its title, the English one where there is one; its address where there is none."""
+        """Return its title, preferably the English one; its URL if it has no title."""
         title = preferred_text(self.titles)
         return title.value if title else self.topic
 
@@ -108,7 +108,7 @@ def _text(term: Term | None) -> str | None:
 
 
 def _names(state: RecordState, *properties: str) -> tuple[Term, ...]:
-    """Return the names of organizations, or the texts given instead of them."""
+    """Return the names of organizations, or the texts that replace them."""
     terms = (term for name in properties for term in state.all(name))
     named = (preferred_text(state.all(f"{SKOS}prefLabel", term.value)) if term.is_iri else term for term in terms)
     return tuple(term for term in named if term)

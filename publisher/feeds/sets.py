@@ -7,7 +7,7 @@ from vocab.iris import Iris
 from vocab.schemes import label
 
 _AREA, _GOAL = "http://metadata.un.org/sdg/codes/geoArea/", "http://metadata.un.org/sdg/"
-FEED_FAMILIES = ("line", "goal", "country", "source")  # the sets by which there are feeds of their own
+FEED_FAMILIES = ("line", "goal", "country", "source")  # the families of sets that have feeds
 _TOP = {
     "line": "By action line",
     "goal": "By Sustainable Development Goal",
@@ -19,7 +19,7 @@ BASIS_TITLES = {"declared": "stated by the registry", "crosswalked": "translated
 
 
 def set_concept(name: str, iris: Iris) -> str | None:
-    """Return the IRI of the concept, country or registry of a set, None where it has none.
+    """Return the IRI of the concept, country or registry of a set, None if it has none.
 
     >>> set_concept("goal:3:declared", Iris()), set_concept("kind:event", Iris())
     ('http://metadata.un.org/sdg/3', None)
@@ -31,7 +31,7 @@ def set_concept(name: str, iris: Iris) -> str | None:
 
 
 def set_title(name: str, iris: Iris) -> str:
-    """Name a set in English.
+    """Return the English title of a set.
 
     >>> set_title("goal:3:declared", Iris())
     'Goal 3: Ensure healthy lives and promote well-being for all at all ages (stated by the registry)'
@@ -41,12 +41,12 @@ def set_title(name: str, iris: Iris) -> str:
     if not code:
         return _TOP.get(family, family)
     named = label(set_concept(name, iris) or "", "en", iris.base) or code
-    before = {"goal": f"Goal {code}: ", "line": f"{code}: ", "source": "Registry ", "kind": "Kind "}.get(family, "")
-    return before + named.removeprefix(before).strip() + (f" ({BASIS_TITLES[basis]})" if basis in BASIS_TITLES else "")
+    prefix = {"goal": f"Goal {code}: ", "line": f"{code}: ", "source": "Registry ", "kind": "Kind "}.get(family, "")
+    return prefix + named.removeprefix(prefix).strip() + (f" ({BASIS_TITLES[basis]})" if basis in BASIS_TITLES else "")
 
 
 def about(iri: str, iris: Iris) -> str | None:
-    """Return the set of what bears a concept, country or goal or comes from a registry, None where there is no feed of it.
+    """Return the set of the records with a concept, country or goal, or of a registry; None if it has no feed.
 
     >>> about("http://metadata.un.org/sdg/codes/geoArea/404", Iris()), about("http://metadata.un.org/sdg/3.8", Iris())
     ('country:404', None)
@@ -58,7 +58,7 @@ def about(iri: str, iris: Iris) -> str | None:
 
 
 def links(host: str, iri: str, iris: Iris) -> list[Link]:
-    """Return the link from the page of *iri* to its feed, none where there is no feed of it."""
+    """Return the link from the page of *iri* to its feed, if it has one."""
     concepts = about(iri, iris)
     return [typed_link("alternate", f"{host}{feed_path(concepts)}.atom", "application/atom+xml")] if concepts else []
 

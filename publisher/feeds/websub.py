@@ -31,7 +31,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 
 class WebSubNotifier:
-    """Notify *hub* of the feeds of *service* that changed, by *client*."""
+    """Notifies *hub* with *client* of changed feeds of *service*."""
 
     def __init__(self, hub: str, service: QueryService, client: httpx.AsyncClient, sleep: Sleep = asyncio.sleep) -> None:
         self._hub, self._service, self._client, self._sleep = hub, service, client, sleep
@@ -71,7 +71,7 @@ class WebSubNotifier:
         (await self._client.post(self._hub, content=urlencode(form), headers=headers)).raise_for_status()
 
     def _changed_feeds(self, after: int, upto: int) -> list[str]:
-        """Return the paths of the feeds in which anything changed, without the first slash."""
+        """Return the paths of the changed feeds, without the leading slash."""
         with change_reader.open_log(self._service.history) as file:
             changed = change_reader.changed_sets(file, after, upto) if file else set[str]()
         return [f"{feed_path(name)[1:]}.atom" for name in sorted(_with_feeds(changed))]

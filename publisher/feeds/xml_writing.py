@@ -1,4 +1,4 @@
-"""Write XML as text, since a page of a feed has thousands of elements."""
+"""Write XML as text, which is faster than a tree for pages with thousands of elements."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _ILLEGAL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")  
 
 
 def element(name: str, value: str, **attributes: str | None) -> str:
-    """Write an element that holds a text; attributes that are None are left out, and ``xml_lang`` stands for ``xml:lang``.
+    """Write an element with a text; attributes that are None are left out, and ``xml_lang`` becomes ``xml:lang``.
 
     >>> element("dc:title", "A & B", xml_lang="en")
     '<dc:title xml:lang="en">A &amp; B</dc:title>'
@@ -19,12 +19,12 @@ def element(name: str, value: str, **attributes: str | None) -> str:
 
 
 def empty(name: str, **attributes: str | None) -> str:
-    """Write an element that holds nothing."""
+    """Write an empty element."""
     return f"<{name}{_attributes(attributes)}/>"
 
 
 def clean(text: str) -> str:
-    """Replace what XML cannot hold."""
+    """Replace characters that XML does not allow."""
     return _ILLEGAL.sub("\ufffd", text)
 
 

@@ -60,13 +60,13 @@ def memento_at(known: Sequence[Memento], time: int) -> Memento | None:
     return next((item for item in reversed(known) if item.time <= time), None)
 
 
-def links(host: str, graph: str, known: Sequence[Memento], shown: Memento | None = None) -> list[Link]:
-    """Return the links of the memento *shown* to its neighbours, or the links of the time map to all of *known* if it is None."""
+def links(host: str, graph: str, known: Sequence[Memento], current: Memento | None = None) -> list[Link]:
+    """Return the links of the memento *current* to its neighbours, or the links of the time map to all of *known* if it is None."""
     out = [Link("original", f"{host}/{graph}"), Link("timegate", f"{host}/timegate/{graph}")]
-    out.append(_range(Link("timemap" if shown else "self", f"{host}/timemap/{graph}", (("type", MEDIA),)), known))
-    if shown is None:
+    out.append(_range(Link("timemap" if current else "self", f"{host}/timemap/{graph}", (("type", MEDIA),)), known))
+    if current is None:
         return out + [_memento_link(host, graph, item, known) for item in known]
-    position = known.index(shown)
+    position = known.index(current)
     neighbours = {0: "", len(known) - 1: "", position - 1: "prev", position: "", position + 1: "next"}
     shown_indexes = [index for index in sorted(neighbours) if 0 <= index < len(known)]
     return out + [_memento_link(host, graph, known[index], known, neighbours[index]) for index in shown_indexes]

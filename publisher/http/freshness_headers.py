@@ -48,10 +48,10 @@ class FreshnessMiddleware:
         return await self._app(scope, receive, send_with_headers)
 
     async def _headers(self, parts: list[str]) -> Headers:
-        shown = data_version(self._service)
-        if shown is None:
+        snapshot = data_version(self._service)
+        if snapshot is None:
             return {}
-        headers = {"Stocktake-Position": str(shown.position)} | ({"Stocktake-Time": shown.time} if shown.time else {})
+        headers = {"Stocktake-Position": str(snapshot.position)} | ({"Stocktake-Time": snapshot.time} if snapshot.time else {})
         if self._service.behind:
             headers[LAG_HEADER] = str(self._service.behind)
         if not self._service.is_consistent and self._service.snapshot:

@@ -1,6 +1,6 @@
-"""Sorted lists of things, read a page at a time from a cursor, so that nothing is counted from the start.
+"""Sorted lists of things, paged by cursors, so that no page is counted from the start of the list.
 
-A cursor holds the sort key and the IRI of the last thing shown, so that additions and deletions move no other thing to another page.
+A cursor holds the sort key and the IRI of the last thing shown, so additions and deletions do not move other things to other pages.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
 
-PAGE_SIZE = 50  # things a page
+PAGE_SIZE = 50  # things on a page
 
 
 class SortOrder(Enum):
@@ -65,7 +65,7 @@ class ListDefinition(NamedTuple):
     members: str
     titles: str
     details: str
-    tied: bool = False  # whether the property that links a member to ?about is shown
+    shows_property: bool = False  # whether the property that links a member to ?about is shown
     orders: tuple[SortOrder, ...] = (SortOrder.TITLE, SortOrder.NEWEST, SortOrder.ADDRESS)
 
 
@@ -77,8 +77,8 @@ _OURS = "FILTER(STRSTARTS(str(?thing), str(<id/>)))"
 _FIRST_ADDRESS = (SortOrder.ADDRESS, SortOrder.TITLE, SortOrder.NEWEST)  # a registry may have a million
 
 LISTS = {
-    "concept": ListDefinition(f"?thing ?any ?about . {_OURS}", _TITLED, _DETAILS, tied=True),
-    "organization": ListDefinition("?thing dct:publisher|wsis:partner|schema:funder ?about .", _TITLED, _DETAILS, tied=True),
+    "concept": ListDefinition(f"?thing ?any ?about . {_OURS}", _TITLED, _DETAILS, shows_property=True),
+    "organization": ListDefinition("?thing dct:publisher|wsis:partner|schema:funder ?about .", _TITLED, _DETAILS, shows_property=True),
     "source": ListDefinition(
         "?about dcat:record ?record . ?record adms:status ?any ; foaf:primaryTopic ?thing . FILTER(?any != <ns#gone>)",
         _TITLED,

@@ -30,7 +30,7 @@ class RunStatistics:
 
 
 class RunJson(TypedDict):
-    """The statistics of a run; what it did not report is null."""
+    """The statistics of a run; values that it did not report are null."""
 
     run: str
     iri: WebAddress

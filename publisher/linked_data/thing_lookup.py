@@ -47,9 +47,9 @@ async def find_thing(service: QueryService, parts: list[str]) -> tuple[ThingDocu
     """Return the thing of a path, else that without the suffix; raises HTTPProblem (404) if there is none."""
     if document := await _lookup(service, parts):
         return document, None
-    *before, last = parts
+    *parents, last = parts
     key, suffix = split_suffix(last)
-    if suffix and (document := await _lookup(service, [*before, key])):
+    if suffix and (document := await _lookup(service, [*parents, key])):
         return document, suffix
     raise _not_found(service, parts)
 
@@ -57,9 +57,9 @@ async def find_thing(service: QueryService, parts: list[str]) -> tuple[ThingDocu
 async def find_thing_by_suffix(service: QueryService, parts: list[str]) -> tuple[ThingDocument, str | None]:
     """Return the thing of a path without the suffix, else that with it; raises HTTPProblem (404) if there is none."""
     parse_thing_path(parts)
-    *before, last = parts
+    *parents, last = parts
     key, suffix = split_suffix(last)
-    if suffix and (document := await _lookup(service, [*before, key])):
+    if suffix and (document := await _lookup(service, [*parents, key])):
         return document, suffix
     if document := await _lookup(service, parts):
         return document, None

@@ -1,4 +1,4 @@
-"""The data that the page of an initiative, event, document or post shows, read from its record."""
+"""The data on the page of an initiative, event, document or post, read from its record."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ class MapPoint(NamedTuple):
 
 
 class ValidationNote(NamedTuple):
-    """A validation result; *path* is the property concerned, *shape* the IRI of the rule, None if the record does not state it."""
+    """A validation result; *path* is the property, *shape* the IRI of the rule; both are None if the record lacks them."""
 
     message: str
     severity: str
@@ -84,7 +84,7 @@ class ThingView:
     places: tuple[MapPoint, ...]
     remarks: tuple[ValidationNote, ...]
     amounts: tuple[AmountView, ...] = ()
-    periods: tuple[tuple[Term | None, Term | None], ...] = ()  # what the thing is about: start and end
+    periods: tuple[tuple[Term | None, Term | None], ...] = ()  # of the activity: start and end
     outcomes: tuple[str, ...] = ()  # IRIs of their nodes
     files: tuple[str, ...] = ()  # IRIs of their nodes
 
@@ -158,16 +158,16 @@ def _parts(description: Description, name: str) -> tuple[str, ...]:
 
 
 def _party(description: Description, role: str, term: Term) -> Party:
-    who = term.value
+    party = term.value
     if not term.is_iri:
         return Party(role, term, term, None, None, None)
     return Party(
         role,
         term,
-        description.one("skos:prefLabel", who),
-        description.one("org:classification", who),
-        description.one("dct:spatial", who),
-        description.one("foaf:homepage", who),
+        description.one("skos:prefLabel", party),
+        description.one("org:classification", party),
+        description.one("dct:spatial", party),
+        description.one("foaf:homepage", party),
     )
 
 

@@ -1,1 +1,1 @@
-"""What people see, and the descriptions that pages and data are both drawn from."""
+"""The HTML pages: templates, charts, navigation and errors."""

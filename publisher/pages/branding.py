@@ -1,4 +1,4 @@
-"""The name, logo and contact of an installation, as its pages show them."""
+"""The name, logo and contact of an installation, shown on its pages."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ NAME = "WSIS Stocktaking"
 DEMO_NAME = "Stocktake demo"
 NO_CONTACT = "no contact given"
 LOGO = "/logo"  # where the logo is served
-LARGEST_LOGO = 1 << 20  # bytes: it is sent with the first page
+LARGEST_LOGO = 1 << 20  # bytes; the logo loads with the first page
 LOGO_TYPES = {".svg": "image/svg+xml", ".png": "image/png", ".webp": "image/webp", ".jpg": "image/jpeg", ".jpeg": "image/jpeg"}
 
 
 @dataclass(frozen=True, slots=True)
 class Branding:
-    """What names an installation: *logo* is the file of an image, None for ours; *demo* marks every page as demonstration data."""
+    """The branding of an installation: *logo* is an image file, None for the default; *demo* marks every page as demonstration data."""
 
     name: str = NAME
     contact: str = ""
@@ -29,7 +29,7 @@ class Branding:
 
     @property
     def contact_url(self) -> str | None:
-        """Return the contact as an address that a browser opens, None where it is none.
+        """Return the contact as a URL that a browser opens, None if it is no URL or e-mail address.
 
         >>> Branding(contact="help@example.org").contact_url, Branding(contact="call the office").contact_url
         ('mailto:help@example.org', None)
@@ -43,7 +43,7 @@ PLAIN = Branding()
 
 
 def check_logo(path: Path) -> None:
-    """Raise ValueError where *path* is no image that pages can show."""
+    """Raise ValueError if *path* is no image for pages."""
     if path.suffix.lower() not in LOGO_TYPES:
         raise ValueError(f"its name must end with one of {', '.join(LOGO_TYPES)}")
     if not path.is_file():

@@ -1,4 +1,4 @@
-"""A page of numbers in the form that a request wants: the page, its rows as JSON, CSV or RDF, or its drawing."""
+"""Respond with tables in the requested format: the page, JSON, CSV, RDF, or the drawing."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from publisher.pages.charts.data_table import TABLE_FORMATS, DataTable, FiguresJ
 from publisher.pages.charts.svg import standalone_svg
 from publisher.store.query_service import QueryService
 
-HOME = "/home"  # the front page's data need a name
+HOME = "/home"  # path of the front page's data
 SVG = Format("svg", "SVG", "image/svg+xml")
 
 
 def require_facet_index(service: QueryService) -> FacetIndex:
-    """Return the tables of what is shown; raise NotReady while there are none."""
+    """Return the facet index of the snapshot; raises NotReady while it is built."""
     index = open_facet_index(service.current.path)
     if index is None:
         raise NotReady("the tables are being made; try again in a moment")
@@ -38,7 +38,7 @@ def require_facet_index(service: QueryService) -> FacetIndex:
 
 
 def format_links(request: Request, drawn: bool = False) -> list[tuple[str, str]]:
-    """Return the other forms of a page: label and address."""
+    """Return the other formats of a page: label and URL."""
     stem = _stem(request)
     parameters = {name: value for name, value in request.query_params.items() if name not in ("format", "lang") and value}
     tail = f"?{urlencode(parameters)}" if parameters else ""
@@ -52,7 +52,7 @@ async def dataset_response(
     show: Callable[[], Response],
     drawing: Markup | None = None,
 ) -> Response:
-    """Return *sheets* in the format that *request* asks for; *show* renders the page, *drawing* is its figure. Sheets may be callables."""
+    """Return *sheets* in the requested format; *show* renders the page, *drawing* is its figure. Sheets may be callables."""
     row = _choose_format(request, drawing is not None)
     if row is HTML:
         body = bytes((await asyncio.to_thread(show)).body)
@@ -72,7 +72,7 @@ async def dataset_response(
 def register_dataset(
     router: APIRouter, path: str, operation_id: str, summary: str, parameters: Sequence[dict[str, object]] = (), drawn: bool = False
 ) -> Callable[[EndpointT], EndpointT]:
-    """Register an endpoint that answers with ``dataset_response`` at *path*, and at *path* with the suffix of a format.
+    """Register an endpoint that returns ``dataset_response`` at *path*, and at *path* with the suffix of a format.
 
     Only the address with a suffix is described. *parameters*: as OpenAPI describes them; *drawn*: there is an SVG too.
     """
@@ -109,7 +109,7 @@ def _stem(request: Request) -> str:
 
 
 def _path(request: Request) -> str:
-    """Return the path as it was asked, since a percent-encoded slash is no other part of it."""
+    """Return the raw path, since a percent-encoded slash does not begin a new segment."""
     return quote(request.scope.get("raw_path", b"").partition(b"?")[0] or request.url.path, safe="/%:@!$&'()*+,;=~-._")
 
 

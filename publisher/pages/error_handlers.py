@@ -18,11 +18,11 @@ from publisher.pages.templating import Pages
 
 log = structlog.get_logger(component="problems")
 
-_LOCAL_PATHS = ("/scratch", "/exports")  # their contents come from no journal, so waiting for entries does not help
+_LOCAL_PATHS = ("/scratch", "/exports")  # their contents do not come from the journal, so they return 404
 
 
 Steps = Callable[[], Awaitable[Sequence[object]]]
-REFRESH_SECONDS = 3  # seconds until a browser asks again for a page that is not ready
+REFRESH_SECONDS = 3  # seconds until a browser reloads a page that is not ready
 
 
 _DAMAGED = "A file of the database is damaged. It is being rebuilt; try again in some minutes. /health shows the progress."
@@ -37,11 +37,11 @@ async def _no_damage() -> str:
 
 
 class ErrorHandlers:
-    """Answer errors: as a page to a browser, as problem+json to any other client.
+    """Responds to errors: with a page for a browser, with problem+json for any other client.
 
-    *behind* returns how many journal entries are not shown yet. While there are such, what is not found may be among them, and another
-    publisher of the same journal may have linked it: so it is no 404. *steps* are those of the first start, shown while it is not ready;
-    *starting* returns why nothing is shown yet, "" once something is. *find_damage* checks the files that are read, after a failure.
+    *behind* returns the number of journal entries that are not published yet. While there are any, an unknown thing returns 503 instead of
+    404, since it may be among them. *steps* are those of the first start; *starting* returns why nothing is published yet, "" otherwise.
+    *find_damage* checks the files of the store after a failure.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class ErrorHandlers:
         self._find_damage = find_damage
 
     async def handle_publisher_error(self, request: Request, error: Exception) -> Response:
-        """Answer a PublisherError that a route raised."""
+        """Respond to a PublisherError."""
         assert isinstance(error, PublisherError)
         status, title, headers = describe_error(error)
         if status is HTTPStatus.INTERNAL_SERVER_ERROR and await self._find_damage():
@@ -71,7 +71,7 @@ class ErrorHandlers:
         return self._respond(request, status, title, detail, headers)
 
     async def handle_unexpected_error(self, request: Request, error: Exception) -> Response:
-        """Answer any other exception of a route: 503 if a file of the store or its indexes is damaged, else 500.
+        """Respond to any other exception: 503 if a file of the store or its indexes is damaged, else 500.
 
         The exception is raised again by Starlette, so that it is logged; the server then closes the connection, as the response says.
         """
@@ -84,13 +84,13 @@ class ErrorHandlers:
         return response
 
     async def handle_journal_error(self, request: Request, error: Exception) -> Response:
-        """Answer a JournalError that a route raised; its text names files of ours, so it goes into the log alone."""
+        """Respond to a JournalError; its text contains paths of the server, so it is only logged."""
         log.error("the journal cannot be read", path=request.url.path, reason=str(error))
         status, detail = HTTPStatus.INTERNAL_SERVER_ERROR, "The journal of this server cannot be read; /health says more."
         return self._respond(request, status, status.phrase, detail, {})
 
     async def handle_http_problem(self, request: Request, error: Exception) -> Response:
-        """Answer a Refused that a route raised."""
+        """Respond to an HTTPProblem."""
         assert isinstance(error, HTTPProblem)
         if error.status is HTTPStatus.NOT_FOUND and not request.url.path.startswith(_LOCAL_PATHS) and (missing := self._behind()):
             late = NotReady(f"{error}; but {missing} journal entries are not loaded here yet; try again in a moment")
@@ -98,13 +98,13 @@ class ErrorHandlers:
         return self._respond(request, error.status, error.status.phrase, str(error), error.headers)
 
     async def handle_validation_error(self, request: Request, error: Exception) -> Response:
-        """Answer 400 to invalid parameters, and 404 to an invalid path."""
+        """Respond to invalid parameters with 400, to an invalid path with 404."""
         assert isinstance(error, RequestValidationError)
         is_path, detail = describe_validation_error(error)
         return await self.handle_http_problem(request, HTTPProblem(HTTPStatus.NOT_FOUND if is_path else HTTPStatus.BAD_REQUEST, detail))
 
     async def handle_http_exception(self, request: Request, error: Exception) -> Response:
-        """Answer an unknown path with 404, and a method that the path does not have with 405 and those that it has."""
+        """Respond to an unknown path with 404, to an unsupported method with 405 and the header Allow."""
         assert isinstance(error, HTTPException)
         status, headers = HTTPStatus(error.status_code), dict(error.headers or {})
         if status is HTTPStatus.METHOD_NOT_ALLOWED:  # several routes may share a path, each with other methods

@@ -17,10 +17,10 @@ _OF_ONE_VIEW = (
     "lang",
     "by",
     "view",
-)  # parameters that are no filters
-_VIEWS = ("table",)  # values of the parameter view, beside the list that needs none
+)  # parameters other than filters
+_VIEWS = ("table",)  # values of the parameter view, besides the list, which needs none
 
-# Path prefixes of pages that no entry of a section names, by section.
+# Path prefixes of pages without an entry of their own, by section.
 _PREFIXES = {
     "explore": ("/page/",),
     "topics": ("/scheme/", "/concept"),
@@ -42,7 +42,7 @@ class NavigationEntry(NamedTuple):
 
 
 class NavigationSection(NamedTuple):
-    """A section of the portal: its first page is its entry in the navigation."""
+    """A section of the portal; its first page is its entry in the navigation."""
 
     name: str
     label: str
@@ -76,7 +76,7 @@ class NavigationSection(NamedTuple):
         return self.current(path) is not None or path.startswith(_PREFIXES.get(self.name, ("//",)))
 
     def current(self, path: str) -> NavigationEntry | None:
-        """Return the entry of the page at *path*, None where the section has none for it."""
+        """Return the entry of the page at *path*, None if the section has none."""
         entries = [
             entry
             for entry in self.entries

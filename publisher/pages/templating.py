@@ -1,4 +1,4 @@
-"""The Jinja templates, and the functions that they use; everything is escaped, and only http and https become links."""
+"""The Jinja templates and their functions; everything is escaped, and only http and https become links."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ from shapes.rules import message
 from vocab.iris import Iris, is_web
 from vocab.schemes import label
 
-_UNITED_NATIONS = "http://metadata.un.org/sdg/"  # its concepts have pages here too, with all that bears them
+_UNITED_NATIONS = "http://metadata.un.org/sdg/"  # its concepts have pages here too
 PACKAGE_FOLDER = Path(__file__).parents[1]
-BUNDLE_FOLDER = PACKAGE_FOLDER / "static" / "query"  # scripts that hatch_build.py builds; without them pages are plain
+BUNDLE_FOLDER = PACKAGE_FOLDER / "static" / "query"  # scripts that hatch_build.py builds; pages work without them
 DOCUMENTATION = PACKAGE_FOLDER / "static" / "docs"  # built by `make docs`; without it there is no link to it
 
 
 class Labeled(Protocol):
-    """What knows names of the things that it points to."""
+    """A description with labels of the things that it points to."""
 
     def name(self, value: str | Term) -> str: ...  # noqa: D102 - see Description
 
@@ -75,7 +75,7 @@ class Pages:
         return HTMLResponse(text, code, {"Vary": "Accept"})
 
     def label(self, named: Labeled, term: str | Term) -> str:
-        """Return the name of what *term* names: the vocabulary's in the language of the visit, else the one that *it* knows."""
+        """Return the label of *term*: the vocabulary's in the language of the request, else the one in *description*."""
         known = label(str(term), current_locale().language, self.iris.base)
         return gettext(known) if known else named.name(term)
 
@@ -89,7 +89,7 @@ class Pages:
         return message(shape, current_locale().language, self.iris.base)
 
     def path(self, iri: str) -> str:
-        """Return where an IRI of ours, or a concept of the United Nations, is shown on this host; any other IRI as it is.
+        """Return the path on this host of one of our IRIs or of a UN concept; any other IRI unchanged.
 
         >>> Pages(Iris()).path("https://w3id.org/wsis-stocktaking/source/demo")
         '/source/demo'

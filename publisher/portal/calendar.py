@@ -1,4 +1,4 @@
-"""A month as weeks of days, with what happens on each."""
+"""A calendar month: weeks of days with their events."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from publisher.facets.queries import ListItem
 
 @dataclass(frozen=True, slots=True)
 class Month:
-    """A month: *weeks* begin on Monday, and a day outside the month is None."""
+    """A month: *weeks* begin on Monday; days outside the month are None."""
 
     year: int
     number: int
@@ -30,7 +30,7 @@ class Month:
         return f"{self.year:04d}-{self.number:02d}-{calendar.monthrange(self.year, self.number)[1]:02d}"
 
     def shifted(self, step: int) -> str:
-        """Return the month *step* months on.
+        """Return the month *step* months later.
 
         >>> parse_month("2025-12").shifted(1), parse_month("2025-01").shifted(-1)
         ('2026-01', '2024-12')
@@ -40,7 +40,7 @@ class Month:
 
 
 def parse_month(text: str) -> Month:
-    """Read a month as YYYY-MM; raise ValueError where it is none.
+    """Parse a month as YYYY-MM; raises ValueError.
 
     >>> parse_month("2025-02").last
     '2025-02-28'

@@ -1,4 +1,4 @@
-"""Of how many things a figure speaks, in words, and what would fill one that has nothing."""
+"""The coverage of a figure in words, and a hint for an empty figure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
 from publisher.portal.facet_labels import facet_title
 
-_ALWAYS = ("kind", "source", "basis", "remark")  # facets that each thing has, or that a good thing lacks
+_ALWAYS = ("kind", "source", "basis", "remark")  # facets whose coverage says nothing: every thing has them, or may lack them
 
 
 class Coverage(NamedTuple):
-    """*part* of *all* things have a value; *text* says so."""
+    """*part* of *all* things have a value; *text* is the sentence."""
 
     part: int
     all: int
@@ -22,26 +22,26 @@ class Coverage(NamedTuple):
 
 
 def coverage(tables: FacetIndex, filters: Filter, *facets: str) -> Coverage:
-    """Count the things of *it* that have a value of each of *facets*; what is chosen of the last facet itself does not narrow them."""
+    """Count the filtered things with a value of each of *facets*. Filters by the last facet itself are ignored."""
     *others, last = facets
-    within = filters.with_codes(last)
-    whole = tables.total(within)
+    unfiltered = filters.with_codes(last)
+    total = tables.total(unfiltered)
     for facet in others:
-        codes = tuple(tables.counts(within).get(facet, {}))
+        codes = tuple(tables.counts(unfiltered).get(facet, {}))
         if not codes:
-            return Coverage(0, whole, coverage_text(facets, 0, whole))
-        within = within.with_codes(facet, *codes)
-    part = sum(tables.coverage_by_source(within, last).values())
-    return Coverage(part, whole, coverage_text(facets, part, whole))
+            return Coverage(0, total, coverage_text(facets, 0, total))
+        unfiltered = unfiltered.with_codes(facet, *codes)
+    part = sum(tables.coverage_by_source(unfiltered, last).values())
+    return Coverage(part, total, coverage_text(facets, part, total))
 
 
 def facet_coverage(tables: FacetIndex, filters: Filter, facet: str) -> Coverage | None:
-    """Return the coverage of a figure by *facet*, None where it says nothing."""
+    """Return the coverage of a figure by *facet*, None for facets that every thing has."""
     return None if facet in _ALWAYS else coverage(tables, filters, facet)
 
 
-def coverage_text(facets: tuple[str, ...], part: int, whole: int) -> str:
-    """Say how many of the things have a value of each of *facets*."""
+def coverage_text(facets: tuple[str, ...], part: int, total: int) -> str:
+    """Return the sentence on how many things have a value of each of *facets*."""
     known = {
         ("line",): _("{part} of {all} have an action line"),
         ("goal",): _("{part} of {all} have an SDG"),
@@ -53,11 +53,11 @@ def coverage_text(facets: tuple[str, ...], part: int, whole: int) -> str:
     }
     titles = " + ".join(facet_title(facet) for facet in facets)
     text = known.get(facets) or _("{part} of {all} have a value: {facets}")
-    return text.format(part=format_number(part), all=format_number(whole), facets=titles)
+    return text.format(part=format_number(part), all=format_number(total), facets=titles)
 
 
 def empty_chart_hint(facet: str) -> str:
-    """Say what would fill a figure by *facet* that has nothing."""
+    """Return a hint on which data an empty figure by *facet* needs."""
     texts = {
         "line": _(
             "No initiative has an action line. To fill this chart, add a field with action lines to a source definition, "

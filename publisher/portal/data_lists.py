@@ -1,4 +1,4 @@
-"""Lists of things as sheets, so that what a page lists can be had as data."""
+"""The tables of lists, so that every list of a page is available as data."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ _PRIZE = (
 
 
 def list_table(name: str, title: str, lines: Iterable[ListItem], query: str) -> DataTable:
-    """Make a sheet of things."""
+    """Return the table of things."""
     rows = tuple((item.iri, item.title, item.kind, item.source, item.begins, item.ends, item.issued, item.changed) for item in lines)
     return DataTable(name, title, _LINE, rows, query, is_observation=False)
 
 
 def prize_table(name: str, title: str, prizes: Iterable[Prize], query: str) -> DataTable:
-    """Make a sheet of prizes."""
+    """Return the table of prizes."""
     rows = tuple((item.iri, item.title, item.category, item.stage, item.year) for item in prizes)
     return DataTable(name, title, _PRIZE, rows, query, is_observation=False)

@@ -1,4 +1,4 @@
-"""The figures of one concept, organization or registry: panels, a map, its partners and how links came to be."""
+"""The figures of one concept, organization or registry: panels, a map, partners and the bases of links."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
 from publisher.pages.charts.data_table import TABLE_FORMATS, VALUE, Column, DataTable, count_table
 from publisher.pages.charts.map import point_map
-from publisher.pages.charts.network import MOST, network_diagram
+from publisher.pages.charts.network import MAX_ORGANIZATIONS, network_diagram
 from publisher.pages.charts.svg import shade
 from publisher.portal.facet_labels import FacetLabels, basis_title
 from publisher.portal.facet_panels import FacetPanel, facet_panels, query_page_url, sort_key
@@ -28,15 +28,15 @@ from vocab.iris import Iris
 from vocab.terms import ORG
 
 FIGURES = ("line", "goal", "target", "country", "region", "year", "stakeholder", "status", "type", "coverage", "source")
-PAIRS = 200  # pairs of organizations, and organizations, that are looked at
+PAIRS = 200  # pairs of organizations, and organizations, that are read
 PARTY = "organization"
 MATRIX = {"line": "goal", "goal": "line"}  # the two sides of the matrix
 _SCHEMES = {"line": "action-line", "goal": "sdg"}
-COMPARED = ("line", "goal", "region", "country")  # facets whose codes can be compared with each other
+COMPARED = ("line", "goal", "region", "country")  # facets whose codes can be compared
 
 
 class MatrixCell(NamedTuple):
-    """A cell of the matrix in the row of an action line or goal: the other's code, name and page, the number, its shade and its list."""
+    """A cell in the matrix row of an action line or goal: code, name and page of the other side, count, shade and search URL."""
 
     code: str
     name: str
@@ -50,7 +50,7 @@ class MatrixCell(NamedTuple):
 class EntityStatistics:
     """The figures of a page. *bases* maps each basis to its number of initiatives; *search* is the address of the list.
 
-    *forms* are the same as data: label and address. *compare* is the address of a comparison with another topic, "" where there is none.
+    *forms* are the data formats: label and URL. *compare* is the URL of a comparison with another topic, "" for none.
     """
 
     profile: Profile
@@ -70,25 +70,27 @@ class EntityStatistics:
     matrix: str  # the address of the matrix of these initiatives, "" where there is none
 
 
-def entity_statistics(tables: FacetIndex, filters: Filter, names: FacetLabels, search: str, but: Iterable[str] = ()) -> EntityStatistics:
-    """Draw the figures of what is wanted; *but* are the facets that say nothing here."""
-    filters, shown = filters.with_codes("kind", "initiative"), [name for name in FIGURES if name not in but]
+def entity_statistics(
+    tables: FacetIndex, filters: Filter, names: FacetLabels, search: str, without: Iterable[str] = ()
+) -> EntityStatistics:
+    """Return the figures of the filtered initiatives; *without* are facets that are constant here."""
+    filters, shown = filters.with_codes("kind", "initiative"), [name for name in FIGURES if name not in without]
     chosen = [(facet, codes) for facet, codes in filters.chosen if FACETS[facet].link_property]
     bases = tuple((basis_title(basis.value), tables.total(replace(filters, bases=(basis,)))) for basis in Basis) if chosen else ()
-    pairs, who = tables.partners(filters, PAIRS), tables.organizations(filters, 10)
-    met = tuple(sorted({name for pair in pairs for name in pair[:2]}))
-    known = tables.organization_names(met) if met else {}
+    pairs, organizations = tables.partners(filters, PAIRS), tables.organizations(filters, 10)
+    parties = tuple(sorted({name for pair in pairs for name in pair[:2]}))
+    known = tables.organization_names(parties) if parties else {}
     place = next((codes[0] for facet, codes in filters.chosen if facet == "country"), None)
     topic = next((f"{facet}/{codes[0]}" for facet, codes in filters.chosen if facet in COMPARED), "")
     return EntityStatistics(
-        profile=profile(tables, filters, names, tuple(but)),
+        profile=profile(tables, filters, names, tuple(without)),
         compare=f"/compare?{urlencode({'one': topic})}" if topic else "",
         total=tables.total(filters),
         bases=bases,
         panels=tuple(facet_panels(tables, filters, shown, names)),
         map=point_map([], frozenset({place}), names.name("country", place)) if place else country_map(tables, filters, names),
         network=partner_network(pairs, known, names, filters.party),
-        organizations=tuple((one, name or one.rpartition("/")[2], things) for one, name, things in who if one != filters.party),
+        organizations=tuple((one, name or one.rpartition("/")[2], things) for one, name, things in organizations if one != filters.party),
         search=search,
         query=query_page_url(filter_query.listing(filters, names.iris)),
         table=f"/sparql?{urlencode({'format': 'csv', 'query': filter_query.flat_table(filters, names.iris)}, quote_via=quote)}",
@@ -100,7 +102,7 @@ def entity_statistics(tables: FacetIndex, filters: Filter, names: FacetLabels, s
 
 
 def matrix_row(tables: FacetIndex, filters: Filter, names: FacetLabels) -> tuple[MatrixCell, ...]:
-    """Return the row of the WSIS-SDG matrix of an action line, or the column of a goal; empty of anything else."""
+    """Return the row of the WSIS-SDG matrix of an action line, or the column of a goal; empty for anything else."""
     facet, code = next(((facet, codes[0]) for facet, codes in filters.chosen if facet in MATRIX), ("", ""))
     if not facet:
         return ()
@@ -117,7 +119,7 @@ def matrix_row(tables: FacetIndex, filters: Filter, names: FacetLabels) -> tuple
 
 
 def entity_filter(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -> Filter | None:
-    """Return the initiatives of what has figures: of the organization SOURCE/KEY, of a registry or a concept; None of anything else."""
+    """Return the filter for the initiatives of the organization SOURCE/KEY, a registry or a concept; None for anything else."""
     if facet == PARTY:
         return Filter(party=f"{iris.base}id/{PARTY}/{code}", bases=bases).with_codes("kind", "initiative")
     if facet == "source" or (facet in FACETS and FACETS[facet].scheme):
@@ -126,7 +128,7 @@ def entity_filter(facet: str, code: str, bases: tuple[Basis, ...], iris: Iris) -
 
 
 def data_links(filters: Filter, iris: Iris) -> tuple[tuple[str, str], ...]:
-    """Return where the figures of one concept, organization or registry are data: label and address."""
+    """Return the data formats of the figures of one concept, organization or registry: label and URL."""
     chosen = [f"{facet}/{quote(codes[0], safe='')}" for facet, codes in filters.chosen if facet != "kind"]
     stem = filters.party.removeprefix(f"{iris.base}id/") if filters.party else chosen[0]
     tail = "?" + urlencode([("basis", basis.value) for basis in filters.bases]) if filters.bases != (Basis.DECLARED,) else ""
@@ -134,19 +136,20 @@ def data_links(filters: Filter, iris: Iris) -> tuple[tuple[str, str], ...]:
 
 
 def statistics_tables(tables: FacetIndex, filters: Filter, names: FacetLabels) -> list[DataTable]:
-    """Return the numbers of ``about`` as rows with their queries; names tell the bases of the links where not the declared ones count."""
+    """Return the tables of ``entity_statistics`` with their queries; titles name the bases unless only declared links count."""
     filters, iris = filters.with_codes("kind", "initiative"), names.iris
-    but = {facet for facet, _ in filters.chosen} | ({"source"} if filters.party else set())
+    without = {facet for facet, _ in filters.chosen} | ({"source"} if filters.party else set())
     whole = count_table("initiatives", _("Initiatives"), (), [(tables.total(filters),)], filter_query.total(filters, iris))
-    statistics = [whole, *(panel.table for panel in facet_panels(tables, filters, [name for name in FIGURES if name not in but], names))]
-    who = tuple((one, things) for one, _name, things in tables.organizations(filters, PAIRS))
+    facets = [name for name in FIGURES if name not in without]
+    statistics = [whole, *(panel.table for panel in facet_panels(tables, filters, facets, names))]
+    organizations = tuple((one, things) for one, _name, things in tables.organizations(filters, PAIRS))
     pairs = tuple(tables.partners(filters, PAIRS))
     statistics += [
         DataTable(
             "organizations",
             _("Most active organizations"),
             (_organization_column("organization"), _THINGS),
-            who,
+            organizations,
             filter_query.organizations(filters, iris),
         ),
         DataTable(
@@ -173,5 +176,5 @@ def _organization_column(name: str) -> Column:
 def partner_network(pairs: list[tuple[str, str, int]], known: dict[str, str], names: FacetLabels, own: str = "") -> Markup | None:
     """Draw the partnerships as a network."""
     stem = f"{names.iris.base}id/"
-    href = {who: "/page/" + who.removeprefix(stem) for pair in pairs for who in pair[:2] if who.startswith(stem)}
-    return network_diagram(pairs, known, href, _("Organizations that work together; at most") + f" {MOST}", own)
+    href = {party: "/page/" + party.removeprefix(stem) for pair in pairs for party in pair[:2] if party.startswith(stem)}
+    return network_diagram(pairs, known, href, _("Organizations that work together; at most") + f" {MAX_ORGANIZATIONS}", own)

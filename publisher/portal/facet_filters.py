@@ -1,4 +1,4 @@
-"""The facets of a search, each value with its count and the address of the search that adds it or takes it away."""
+"""The facets of a search: values with counts, and the URLs that add or remove them."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from publisher.portal.facet_panels import query_page_url, sort_key
 from vocab.initiative import Basis
 from vocab.iris import KINDS
 
-SHOWN = 8  # values of a facet that are open to the eye; more of them wait behind a click
-MOST = 80  # values of a facet
-MOST_SELECTED = 50  # values of a facet that a search may name
+VISIBLE_VALUES = 8  # values of a facet that are visible; the others are collapsed
+MAX_VALUES = 80  # values of a facet
+MOST_SELECTED = 50  # largest number of values in a search
 FILTER_FACETS = (
     "kind",
     "line",
@@ -50,7 +50,7 @@ class FilterOption(NamedTuple):
 
 
 class FilterGroup(NamedTuple):
-    """A facet with its values; *rest* are those behind a click, *query* is the address of the query behind the counts."""
+    """A facet with its values; *rest* are the collapsed ones, *query* is the URL of the query behind the counts."""
 
     facet: str
     title: str
@@ -65,7 +65,7 @@ class FilterGroup(NamedTuple):
 
 
 class ActiveFilter(NamedTuple):
-    """A filter of the address: its facet, its name, and the address of the same page without it."""
+    """A filter of the URL: its facet, its name, and the URL of the page without it."""
 
     facet: str
     name: str
@@ -73,7 +73,7 @@ class ActiveFilter(NamedTuple):
 
 
 def active_filters(names: FacetLabels) -> list[ActiveFilter]:
-    """Return the filters that the address of the request names, in its order; each can be removed."""
+    """Return the filters in the URL of the request, in order."""
     now = current_locale()
     params = [(name, value) for name, value in QueryParams(now.query).multi_items() if value and name not in ("page", "format", "lang")]
     chosen = dict.fromkeys((name, value) for name, value in params if name in FACETS)
@@ -90,7 +90,7 @@ def _query(pairs: list[tuple[str, str]]) -> str:
 
 
 def facet_parameters() -> list[dict[str, object]]:
-    """Return the description of the parameters that parse_filters reads, as OpenAPI's Parameter objects."""
+    """Return the parameters of ``parse_filters`` as OpenAPI Parameter objects."""
     known = {"kind": list(KINDS), "basis": [basis.value for basis in Basis]}
     return [
         {
@@ -109,9 +109,9 @@ def facet_parameters() -> list[dict[str, object]]:
 
 
 def parse_filters(params: QueryParams) -> Filter:
-    """Read what an address narrows a search to. Links count by the bases that it names, else those that registries declare.
+    """Parse the filters of a URL. Links count if their basis is in the URL; the default is declared links.
 
-    Raises QueryError where it names too many values.
+    Raises QueryError if there are too many values.
     """
     chosen = {name: tuple(dict.fromkeys(filter(None, (code.strip() for code in params.getlist(name))))) for name in FACETS}
     chosen["language"] = tuple(code.partition("-")[0].lower() for code in chosen["language"])
@@ -122,7 +122,7 @@ def parse_filters(params: QueryParams) -> Filter:
 
 
 def filter_groups(filters: Filter, counts: Mapping[str, Mapping[str, int]], names: FacetLabels) -> list[FilterGroup]:
-    """Return the facets that have something to choose."""
+    """Return the facets with at least one value."""
     groups = (_group(name, filters, counts.get(name, {}), names) for name in FILTER_FACETS)
     return [group for group in groups if group.first]
 
@@ -137,17 +137,17 @@ def _group(facet: str, filters: Filter, counts: Mapping[str, int], names: FacetL
     ranked += [(code, 0) for code in picked if code not in counts]
     options = [
         FilterOption(code, names.short(facet, code), things, code in picked, _toggle_url(facet, code, picked))
-        for code, things in ranked[:MOST]
+        for code, things in ranked[:MAX_VALUES]
     ]
-    shown = len(options) if facet in ("line", "goal") and len(options) <= 20 else max(SHOWN, len(picked))
+    visible = len(options) if facet in ("line", "goal") and len(options) <= 20 else max(VISIBLE_VALUES, len(picked))
     query = query_page_url(filter_query.counts(replace(filters, among=None), facet, names.iris))
-    return FilterGroup(facet, facet_title(facet), tuple(options[:shown]), tuple(options[shown:]), query)
+    return FilterGroup(facet, facet_title(facet), tuple(options[:visible]), tuple(options[visible:]), query)
 
 
 def _toggle_url(facet: str, code: str, picked: tuple[str, ...]) -> str:
-    """Return the address of the same search with *code* or without it, from its first page."""
+    """Return the URL of the search with *code* added or removed, at its first page."""
     now = current_locale()
     params = [(name, value) for name, value in QueryParams(now.query).multi_items() if value and name not in ("page", "format", "lang")]
-    kept = [(name, value) for name, value in params if (name, value) != (facet, code)]
-    parameters = kept if code in picked else [*kept, (facet, code)]
+    others = [(name, value) for name, value in params if (name, value) != (facet, code)]
+    parameters = others if code in picked else [*others, (facet, code)]
     return "/search" + _query(parameters)

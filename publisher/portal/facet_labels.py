@@ -1,4 +1,4 @@
-"""What facets and their codes are called, in the language of the visit."""
+"""Labels of facets and their codes, in the language of the request."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.schemes import Label, concepts, label
 
-_SHORT = ("goal",)  # whose preferred name is a whole sentence, and whose first other name is short
+_SHORT = ("goal",)  # whose preferred label is a sentence, and whose first alternative label is short
 
 
 def facet_title(name: str) -> str:
@@ -74,7 +74,7 @@ def trend_title(name: str) -> str:
 
 
 def kind_title(kind: str) -> str:
-    """Return the name of a kind of thing, of many."""
+    """Return the plural name of a kind of thing."""
     return {
         "initiative": _("Initiatives"),
         "event": _("Events"),
@@ -85,7 +85,7 @@ def kind_title(kind: str) -> str:
 
 
 def basis_title(basis: str) -> str:
-    """Return in words how a link came to be."""
+    """Return the label of a basis."""
     return {
         Basis.DECLARED.value: _("stated by the registry"),
         Basis.CROSSWALKED.value: _("mapped from the registry's code"),
@@ -95,13 +95,13 @@ def basis_title(basis: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class FacetLabels:
-    """Names of codes; *sources* are the registries' titles by their names."""
+    """Labels of codes; *sources* are the titles of the registries by name."""
 
     iris: Iris
     sources: Mapping[str, str] = field(default_factory=dict)
 
     def name(self, facet: str, code: str) -> str:
-        """Return the name of a code of a facet; the code itself where it has none."""
+        """Return the label of a code, or the code itself."""
         if facet == "kind":
             return kind_title(code)
         if facet == "basis":
@@ -115,7 +115,7 @@ class FacetLabels:
         return _(label) if label else code
 
     def short(self, facet: str, code: str) -> str:
-        """Return a name with its code before it where the code says something to people."""
+        """Return the label of a code, after the code itself where people know it."""
         name = self.name(facet, code)
         return (
             f"{code} {name}"
@@ -126,7 +126,7 @@ class FacetLabels:
         )
 
     def page(self, facet: str, code: str) -> str:
-        """Return the address of what a code names, where it has a page; else that of a search for it."""
+        """Return the URL of the page of a code, or of a search for it."""
         address = FACETS[facet].iri(code, self.iris)
         if facet == "source":
             return f"/source/{code}"

@@ -1,4 +1,4 @@
-"""How many things there are by each facet, as bars that lead on, and as sheets with their queries."""
+"""Counts by facet, as linked bars and as tables with their queries."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from publisher.pages.charts.data_table import DataTable, count_table
 from publisher.portal.coverage import Coverage, facet_coverage
 from publisher.portal.facet_labels import FacetLabels, facet_title, figure_title
 
-SPARSE = 20  # a panel that speaks of less than one in so many things gives way to others
-MOST = 12  # bars of a panel; its data have all of them
-_NUMBERED = ("line", "goal", "target", "year", "prizeyear")  # in the order of their codes, not of how many they are
+SPARSE = 20  # a panel that covers less than one in so many things comes last
+MAX_BARS = 12  # bars of a panel; its table has all
+_NUMBERED = ("line", "goal", "target", "year", "prizeyear")  # sorted by code, not by count
 
 
 class FacetBar(NamedTuple):
-    """A code with its name, its number, and where it leads."""
+    """A code with its name, its count and the URL that it links."""
 
     code: str
     name: str
@@ -28,9 +28,9 @@ class FacetBar(NamedTuple):
 
 
 class FacetPanel(NamedTuple):
-    """The counts of a facet: *bars* are the first of *all* codes, *query* is the address that shows the query behind them.
+    """The counts of a facet: *bars* are the first of *all* codes, *query* is the URL of the query behind them.
 
-    *coverage* is None where it says nothing, or was not asked for.
+    *coverage* is None if it says nothing or was not requested.
     """
 
     facet: str
@@ -48,7 +48,7 @@ class FacetPanel(NamedTuple):
 
 
 def facet_panels(tables: FacetIndex, filters: Filter, facets: Iterable[str], names: FacetLabels) -> list[FacetPanel]:
-    """Count what is wanted by each of *facets*; those that have nothing are left out."""
+    """Count the filtered things by each of *facets*; empty facets are left out."""
     counts = tables.counts(filters)
     return [
         facet_panel(name, counts[name], filters, names)._replace(coverage=facet_coverage(tables, filters, name))
@@ -58,17 +58,17 @@ def facet_panels(tables: FacetIndex, filters: Filter, facets: Iterable[str], nam
 
 
 def most_complete(panels: Iterable[FacetPanel], most: int) -> list[FacetPanel]:
-    """Return the first *most* panels; one with a single bar, or of few things, comes behind the others."""
+    """Return the first *most* panels; panels with a single bar or low coverage come last."""
     ranked = list(panels)
     full = [item for item in ranked if len(item.bars) > 1 and (item.coverage is None or item.coverage.part * SPARSE >= item.coverage.all)]
     return [*full, *(item for item in ranked if item not in full)][:most]
 
 
 def facet_panel(facet: str, counts: Mapping[str, int], filters: Filter, names: FacetLabels) -> FacetPanel:
-    """Make the panel of one facet."""
+    """Return the panel of one facet."""
     ranked = sorted(counts.items(), key=lambda pair: sort_key(facet, *pair))
-    shown = ranked if facet in _NUMBERED else ranked[:MOST]
-    bars = tuple(FacetBar(code, names.short(facet, code), things, names.page(facet, code)) for code, things in shown)
+    visible = ranked if facet in _NUMBERED else ranked[:MAX_BARS]
+    bars = tuple(FacetBar(code, names.short(facet, code), things, names.page(facet, code)) for code, things in visible)
     text = filter_query.counts(filters, facet, names.iris)
     initiatives = filters.codes("kind") == ("initiative",)
     title = figure_title(facet) if initiatives else facet_title(facet)
@@ -76,7 +76,7 @@ def facet_panel(facet: str, counts: Mapping[str, int], filters: Filter, names: F
 
 
 def sort_key(facet: str, code: str, things: int) -> tuple[object, ...]:
-    """Return by what a code is sorted: numbers by their value, others by how many things they have.
+    """Return the sort key of a code: numbers by their value, others by their count.
 
     >>> sorted(["C10", "C7-ehea", "C2"], key=lambda code: sort_key("line", code, 1))
     ['C2', 'C7-ehea', 'C10']
@@ -89,5 +89,5 @@ def sort_key(facet: str, code: str, things: int) -> tuple[object, ...]:
 
 
 def query_page_url(text: str) -> str:
-    """Return the address of the query page with *text* in its editor."""
+    """Return the URL of the query page with *text* in its editor."""
     return "/sparql?show=" + quote(text)

@@ -13,10 +13,10 @@ from typing import Any
 from xml.parsers import expat
 
 MAX_SAMPLE = 2 << 20  # bytes of a sample
-_RECORDS, _DEPTH, _NODES = 25, 4, 20_000  # records looked at; levels of objects in them; values visited in a sample
+_RECORDS, _DEPTH, _NODES = 25, 4, 20_000  # records that are read; levels of objects in them; values visited in a sample
 _XML_DEPTH = 60  # levels of a sample in XML
 
-# What the names of fields contain, in the languages of the portal, best first; and what their values look like.
+# Patterns of field names, in the languages of the portal, best first; and of their values.
 _NAMES: Mapping[str, tuple[str, ...]] = {
     "key": ("id", "identifier", "uuid", "guid", "code", "reference", "identifiant", "identificador", "key"),
     "name": ("title", "name", "titre", "nom", "titulo", "nombre", "label", "标题", "名称", "название", "العنوان", "الاسم"),
@@ -36,7 +36,7 @@ _WORD = re.compile(r"[^\W_]+")
 
 @dataclass(frozen=True, slots=True)
 class FieldSuggestions:
-    """What a sample suggests: its *kind* (json, csv or xml; empty if it cannot be read), where the records are, the field for
+    """The suggestions from a sample: its *kind* (json, csv or xml; empty if it cannot be read), where the records are, the field for
     each name of the form, and all *paths* that its records have.
     """
 
@@ -48,7 +48,7 @@ class FieldSuggestions:
 
 
 def suggest_fields(sample: bytes) -> FieldSuggestions:
-    """Return what *sample* suggests.
+    """Return the suggestions from *sample*.
 
     >>> suggested = suggest_fields(b'{"results": [{"id": 7, "title": "Clinics", "country": "KE"}]}')
     >>> suggested.kind, suggested.records, suggested.fields["key"], suggested.fields["name"], suggested.fields["countries"]
@@ -91,7 +91,7 @@ def _record_list(document: Any) -> tuple[str, list[Any]]:
 
 
 def _is_keyed_list(node: Mapping[str, Any]) -> bool:
-    """Return whether an object has records by their keys: two or more objects that share most of their fields."""
+    """Return whether an object maps keys to records: two or more objects that share most of their fields."""
     values = [set(value) for value in node.values() if isinstance(value, dict) and value]
     return 1 < len(values) == len(node) and len(set.intersection(*values)) * 2 > max(map(len, values))
 
@@ -197,8 +197,8 @@ def _suggestion(kind: str, records: str, rows: list[dict[str, str]], count: int)
 def _score(name: str, path: str, values: list[str], rows: int) -> float:
     """Return how well a path fits a field: at least 1 if it fits."""
     last = re.split(r"[./\[\]]", path.rstrip("[]"))[-1].strip('"')
-    spaced = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", last)
-    words = [word.lower() for word in _WORD.findall(spaced)]
+    separated = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", " ", last)
+    words = [word.lower() for word in _WORD.findall(separated)]
     known = _NAMES[name]
     places = [known.index(word) for word in words if word in known]
     if not places:

@@ -1,4 +1,4 @@
-"""Findings in sentences, written from the counts that a page shows."""
+"""Findings in sentences, generated from the counts of a page."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def overview(counts: Counts, names: FacetLabels, initiatives: int) -> str:
 
 
 def sentence(text: str) -> str:
-    """Return *text* with the full stop of the language."""
+    """Return *text* with the full stop of the language of the request."""
     return _("{text}.").format(text=text)
 
 

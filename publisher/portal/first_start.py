@@ -18,7 +18,7 @@ _RETIRED = f"#{Freshness.RETIRED.value}"
 
 
 class StepState(Enum):
-    """How far a step is."""
+    """The progress of a step."""
 
     DONE = "done"
     ACTIVE = "active"
@@ -27,7 +27,7 @@ class StepState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """A step of the first start: *done* of *total* parts of it are done; *total* 0 where it has no parts, or none is known yet."""
+    """A step of the first start: *done* of *total* parts; *total* is 0 if it has no parts, or they are unknown."""
 
     name: str
     state: StepState
@@ -36,7 +36,7 @@ class Step:
 
 
 class FirstStart:
-    """Follow the first start of the installation behind *service*; *release* says that a release and its report belong to it.
+    """Follows the first start of the installation of *service*; with *release*, a release and its report belong to it.
 
     The first start is over once all steps were done, also after the server is started again: a new source does not begin another.
     """
@@ -47,42 +47,42 @@ class FirstStart:
         self.active = not self._mark.exists()
 
     async def steps(self) -> list[Step]:
-        """Return the five steps; none where the first start is over."""
+        """Return the five steps; none once the first start is over."""
         if not self.active:
             return []
         steps = await self._steps()
         if all(step.state is StepState.DONE for step in (steps if self._release else steps[:-1])):
             self.active = False
-            with suppress(OSError):  # a full disk: it is looked at again after the next start
+            with suppress(OSError):  # a full disk: the file is written after the next start
                 self._mark.touch()
         return steps if self.active else []
 
     async def _steps(self) -> list[Step]:
-        service, shown = self._service, self._service.snapshot
+        service, snapshot = self._service, self._service.snapshot
         statuses: Sequence[SourceStatus] = []
-        if shown is not None:
+        if snapshot is not None:
             with suppress(PublisherError):  # the store is busy: the page is loaded again in a moment
                 statuses = list((await source_statuses(service)).values())
-        asked = [item for item in statuses if not item.properties.get("freshness", "").endswith(_RETIRED)]
-        tried = sum("lastAttempt" in item.properties for item in asked)
-        position = shown.position if shown else 0
-        level = bool(shown and position and not service.behind)
-        prepared = bool(shown and position and shown.text == shown.tables == position)
+        active = [item for item in statuses if not item.properties.get("freshness", "").endswith(_RETIRED)]
+        attempted = sum("lastAttempt" in item.properties for item in active)
+        position = snapshot.position if snapshot else 0
+        is_current = bool(snapshot and position and not service.behind)
+        has_indexes = bool(snapshot and position and snapshot.text == snapshot.tables == position)
         released = release_numbers(service.data / "releases")
         reported = any((service.data / "reports").glob("release-*"))
-        harvested = bool(asked) and tried == len(asked)
+        harvested = bool(active) and attempted == len(active)
         parts = (
             ("server", True, 0, 0),
-            ("harvest", harvested, tried, len(asked)),
-            ("store", harvested and level, position, position + service.behind),
-            ("search", harvested and level and prepared, 0, 0),
+            ("harvest", harvested, attempted, len(active)),
+            ("store", harvested and is_current, position, position + service.behind),
+            ("search", harvested and is_current and has_indexes, 0, 0),
             ("release", bool(released) and reported, len(released[:1]) + reported, 2),
         )
         return _ordered(parts)
 
 
 def _ordered(parts: Sequence[tuple[str, bool, int, int]]) -> list[Step]:
-    """Return the steps: the first that is not done is under way, and those that have begun."""
+    """Return the steps with their states: the first step that is not done is in progress, as are those that have begun."""
     steps, before = [], True
     for name, whole, done, total in parts:
         state = StepState.DONE if whole else StepState.ACTIVE if before or done else StepState.WAITING

@@ -8,7 +8,7 @@ import re
 from publisher.portal.source_wizard import SOURCE_FORMATS, SourceFormat
 from vocab.iris import BASE
 
-_HEAD = 256 << 10  # bytes that are looked at
+_HEAD = 256 << 10  # bytes that are read
 _ARCHIVE, _OLE = b"PK\x03\x04", b"\xd0\xcf\x11\xe0"  # how XLSX and ODS begin, and XLS
 _ROOT = re.compile(r"<(?!\?|!)(?:[\w.-]+:)?([\w.-]+)")
 _TURTLE = re.compile(r"(?im)^[ \t]*(?:@prefix|@base|prefix|base)[ \t]|^<[^>\s]{1,500}>[ \t]<[^>\s]{1,500}>[ \t][<\"_]")
@@ -69,7 +69,7 @@ def _xml_format(text: str, base: str) -> str | None:
     if root == "RDF":
         return "feed" if "http://purl.org/rss/1.0/" in text[:2000] else _rdf_format(text, base)
     known = _ROOTS.get(root) or _ROOTS.get(root.lower())
-    return known or ("oai-pmh" if "<!DOCTYPE" in text[:4096].upper() else None)  # whose reader says why it refuses a DOCTYPE
+    return known or ("oai-pmh" if "<!DOCTYPE" in text[:4096].upper() else None)  # its reader explains why it refuses a DOCTYPE
 
 
 def _rdf_format(text: str, base: str) -> str:

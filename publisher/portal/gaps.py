@@ -1,4 +1,4 @@
-"""List what has no initiative: countries, action lines, goals, targets, and official links of the matrix."""
+"""List countries, action lines, goals, targets and official links of the matrix without initiatives."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class MissingCode(NamedTuple):
 
 
 class Gap(NamedTuple):
-    """What is missing of *all* codes, and in words; *query* is the address of the query that counts the covered ones."""
+    """The codes without initiatives among *all*, and a sentence on them; *query* is the URL of the query that counts the others."""
 
     name: str
     title: str
@@ -41,15 +41,15 @@ class Gap(NamedTuple):
 
 
 def find_gaps(tables: FacetIndex, filters: Filter, names: FacetLabels) -> list[Gap]:
-    """Find what nothing is reported of."""
+    """Return the gaps: the codes without initiatives."""
     titles = {"country": _("Countries"), "line": _("Action lines"), "goal": _("SDGs"), "target": _("Targets")}
     return [_gap(tables, filters, facet, title, names) for facet, title in titles.items()]
 
 
 def _gap(tables: FacetIndex, filters: Filter, facet: str, title: str, names: FacetLabels) -> Gap:
-    there = tables.counts(filters.with_codes(facet)).get(facet, {})
+    counts = tables.counts(filters.with_codes(facet)).get(facet, {})
     every = list(_all_codes(facet, names))
-    missing = sorted((code for code in every if not there.get(code)), key=lambda code: sort_key(facet, code, 0))
+    missing = sorted((code for code in every if not counts.get(code)), key=lambda code: sort_key(facet, code, 0))
     codes = tuple(MissingCode(code, names.short(facet, code), names.page(facet, code)) for code in missing)
     if facet == "country":
         codes = tuple(sorted(codes, key=lambda one: one.name))
@@ -88,6 +88,6 @@ def _all_codes(facet: str, names: FacetLabels) -> Iterable[str]:
 
 
 def unsupported_links(matrix: Matrix) -> list[tuple[str, str, str]]:
-    """Return the official links that nothing bears out: line, goal and status."""
+    """Return the official links without initiatives: line, goal and status."""
     return [(line.code, goal.code, matrix.links[line.code, goal.code]) for line in matrix.lines for goal in matrix.goals
             if (line.code, goal.code) in matrix.links and not matrix.counts.get((line.code, goal.code))]  # fmt: skip

@@ -1,4 +1,4 @@
-"""Things by country, and the places of one thing."""
+"""Maps of things by country, and of the locations of one thing."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from vocab.schemes import concepts
 
 
 def country_map(tables: FacetIndex, filters: Filter, names: FacetLabels) -> Markup | None:
-    """Draw what is wanted by country, each leading to its page; None where the outlines were not built.
+    """Draw the filtered things by country, each linked to its page; None if the outlines were not built.
 
-    A filter by region cuts the drawing to the countries of these regions.
+    A filter by region crops the drawing to the countries of these regions.
     """
     counts = tables.counts(filters.with_codes("country")).get("country", {})
     return map.world_map(
@@ -37,14 +37,14 @@ def countries_of(regions: Collection[str], iris: Iris) -> frozenset[str]:
     >>> "404" in countries_of(["africa"], Iris()), countries_of([], Iris())
     (True, frozenset())
     """
-    wanted = {FACETS["region"].iri(code, iris) for code in regions}
+    region_iris = {FACETS["region"].iri(code, iris) for code in regions}
     country = FACETS["country"]
     return frozenset(
-        country.code(area, iris).zfill(3) for area, item in concepts("area", iris.base).items() if wanted.intersection(item.regions)
+        country.code(area, iris).zfill(3) for area, item in concepts("area", iris.base).items() if region_iris.intersection(item.regions)
     )
 
 
 def unmapped_areas(counts: dict[str, int]) -> dict[str, int]:
-    """Return the counts of areas that no outline shows, such as regions and continents."""
+    """Return the counts of areas without an outline, such as regions and continents."""
     drawn = map.outlined_areas()
     return {code: things for code, things in counts.items() if code.zfill(3) not in drawn}

@@ -30,7 +30,7 @@ Links = Mapping[tuple[str, str], str]
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """The counts by line and goal, the official links with their status, and the heads of rows and columns.
+    """The counts by line and goal, the official links with their status, and the headers of rows and columns.
 
     *filters* are the other filters of the counts, as the rest of a query string. *examples* are titles of an initiative of each cell.
     """
@@ -44,7 +44,7 @@ class Matrix:
     examples: Mapping[tuple[str, str], str] = field(default_factory=dict)
 
     def search(self, line: str, goal: str) -> str:
-        """Return the address of the search for the initiatives of a cell."""
+        """Return the URL of the search for the initiatives of a cell."""
         return f"/search?kind=initiative&line={line}&goal={goal}{self.filters}"
 
     def shade(self, line: str, goal: str) -> int:
@@ -58,12 +58,12 @@ class Matrix:
 
     @property
     def linked(self) -> int:
-        """Count the official links that some thing bears out."""
+        """Count the official links with initiatives."""
         return sum(1 for pair in self.links if self.counts.get(pair))
 
     @property
     def unlinked(self) -> int:
-        """Count the meetings that things make and no official link does."""
+        """Count the pairs that initiatives link and the official matrix does not."""
         return sum(1 for pair, things in self.counts.items() if things and pair not in self.links)
 
     def chart(self) -> Markup:
@@ -73,7 +73,7 @@ class Matrix:
         return heatmap(self.lines, self.goals, self.counts, self.links, label, mirrored=mirrored)
 
     def table(self) -> DataTable:
-        """Return it as rows: each meeting with its number and the official link's status."""
+        """Return the matrix as a table: each pair with its count and the status of the official link."""
         rows = [
             (line.code, goal.code, self.links.get((line.code, goal.code), "none"), self.counts.get((line.code, goal.code), 0))
             for line in self.lines
@@ -93,7 +93,7 @@ async def official_links(service: QueryService) -> dict[tuple[str, str], str]:
 
 
 def count_matrix(tables: FacetIndex, filters: Filter, names: FacetLabels, official: Links) -> Matrix:
-    """Count what is wanted by line and goal."""
+    """Count the filtered initiatives by line and goal."""
     counts = tables.cross_tabulate(filters, "line", "goal")
     text = filter_query.cross_tabulate(filters, "line", "goal", names.iris)
     others = [(facet, code) for facet, codes in filters.chosen if facet not in ("kind", "line", "goal") for code in codes]
@@ -109,8 +109,8 @@ def _labels(facet: str, scheme: str, names: FacetLabels) -> tuple[HeatmapLabel, 
 
 
 def leaf_codes(facet: str, scheme: str, iris: Iris) -> list[str]:
-    """Return the codes of a scheme's action lines that have none below them, of its goals, or of all its other concepts."""
+    """Return the codes of action lines without narrower ones, of goals, or of all concepts of another scheme."""
     members = concepts(scheme, iris.base)
-    above = {broader for item in members.values() for broader in item.broader}
-    codes = [FACETS[facet].code(iri, iris) for iri in members if facet != "line" or iri not in above]
+    broader_codes = {broader for item in members.values() for broader in item.broader}
+    codes = [FACETS[facet].code(iri, iris) for iri in members if facet != "line" or iri not in broader_codes]
     return [code for code in codes if facet != "goal" or code.isdigit()]

@@ -1,4 +1,4 @@
-"""Things of one kind a page at a time, with a passage of each and how many there are of what."""
+"""Paged lists of one kind of thing, with the beginning of each text and counts."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from publisher.search.searcher import open_searcher
 from publisher.search.snippet import best_text, build_marker
 from publisher.store.query_service import QueryService
 
-PAGE_SIZE = 25  # things of a page
-EXCERPT_LENGTH = 260  # characters of a passage
+PAGE_SIZE = 25  # things on a page
+EXCERPT_LENGTH = 260  # characters of a text's beginning
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +36,7 @@ class ListingPage:
 
 
 def listing_page(tables: FacetIndex, snapshot: str, filters: Filter, order: str, number: int) -> ListingPage:
-    """List a page of what is wanted."""
+    """Return a page of the filtered things."""
     total = tables.total(filters)
     return ListingPage(
         listing_items(tables.list_things(filters, order, PAGE_SIZE, (number - 1) * PAGE_SIZE), snapshot),
@@ -47,14 +47,14 @@ def listing_page(tables: FacetIndex, snapshot: str, filters: Filter, order: str,
 
 
 def published_kinds(service: QueryService) -> frozenset[str]:
-    """Return the kinds of items that are published, and ``prize`` where there are prizes; none before anything is counted."""
+    """Return the kinds of items that are published, and ``prize`` where there are prizes; none before the first facet index."""
     tables = open_facet_index(service.snapshot.path) if service.snapshot else None
     counts = tables.counts(Filter()) if tables else {}
     return frozenset(counts.get("kind", ())) | ({"prize"} if counts.get("prize") else frozenset())
 
 
 def listing_items(lines: Sequence[ListItem], snapshot: str) -> tuple[ListingItem, ...]:
-    """Return lines with the titles and texts that the index of texts has of them."""
+    """Return list items with their titles and texts from the search index."""
     search, language, mark = open_searcher(snapshot), current_locale().language, build_marker("")
     entries = search.entries(line.iri for line in lines) if search else [None] * len(lines)
     items = []
@@ -72,5 +72,5 @@ def _excerpt(text: tuple[str, str | None] | None) -> tuple[str, str | None]:
 
 
 def by_year(counts: Mapping[str, int]) -> list[tuple[str, int]]:
-    """Return years with their numbers, the newest first."""
+    """Return years with their counts, newest first."""
     return sorted(counts.items(), reverse=True)

@@ -13,7 +13,7 @@ _STAGES = ("winner", "champion", "nominee")  # the highest first
 
 
 class PrizeCategory(NamedTuple):
-    """A category of prizes in a year, with those who had them: each prize and its stage's name."""
+    """A category of prizes in a year, with each prize and the name of its stage."""
 
     code: str
     name: str

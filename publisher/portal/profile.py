@@ -1,4 +1,4 @@
-"""What a profile says first of a topic, organization or registry: a sentence, four figures with their trends, and what is missing."""
+"""The head of a profile of a topic, organization or registry: a sentence, four figures with trends, and what is missing."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from publisher.portal.matrix import leaf_codes
 from publisher.portal.trends import EARLIEST, LATEST
 
 FIGURES = 4
-_COUNTED = ("country", "goal", "line", "region", "source")  # the facets whose codes are counted, the first ones that say something
+_COUNTED = ("country", "goal", "line", "region", "source")  # the facets whose codes are counted; the first non-empty ones are used
 _COVERED = ("line", "goal", "country", "year")
 _EXPECTED = {"goal": "sdg", "line": "action-line"}  # facets whose codes should all have an initiative, and their schemes
 
 
 class KeyFigure(NamedTuple):
-    """A number with its label, and its trend over the years; None where there is none."""
+    """A number with its label, and its trend over the years, if there is one."""
 
     label: str
     value: int
@@ -41,7 +41,7 @@ class Profile(NamedTuple):
 
 
 def profile(tables: FacetIndex, filters: Filter, names: FacetLabels, without: Collection[str] = ()) -> Profile:
-    """Return the profile of the initiatives that *filters* choose; *without* are the facets that say nothing here."""
+    """Return the profile of the filtered initiatives; *without* are facets that are constant here."""
     filters = filters.with_codes("kind", "initiative")
     counts = tables.counts(filters)
     own = {facet for facet, _codes in filters.chosen} | set(without)
@@ -73,8 +73,8 @@ def _missing(tables: FacetIndex, filters: Filter, names: FacetLabels, own: Colle
         absent = [code for code in leaf_codes(facet, scheme, names.iris) if code not in counts.get(facet, {})]
         if facet not in own and counts.get(facet) and absent:
             absent.sort(key=lambda code: sort_key("line", code, 0))
-            shown = [names.short(facet, code) if facet == "goal" else code for code in absent]  # names of action lines are long
-            sentences.append(_("No initiative yet for: {names}.").format(names=", ".join(shown)))
+            displayed = [names.short(facet, code) if facet == "goal" else code for code in absent]  # names of action lines are long
+            sentences.append(_("No initiative yet for: {names}.").format(names=", ".join(displayed)))
     for facet in _COVERED:
         if facet not in own and (known := coverage(tables, filters, facet)).part < known.all:
             sentences.append(known.text)

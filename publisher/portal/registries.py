@@ -1,4 +1,4 @@
-"""Registries side by side: how fresh each is, what its last run did, how full and how free of remarks its records are."""
+"""Registries compared: freshness, last run, and completeness and remarks of the records."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from vocab.iris import Iris
 from vocab.terms import DCT
 
 ENTITIES = "http://rdfs.org/ns/void#entities"
-COVERED_FACETS = ("line", "goal", "country", "year", "remark")  # what is looked for in each record
+COVERED_FACETS = ("line", "goal", "country", "year", "remark")  # facets whose completeness is counted
 
 
 class Registry(NamedTuple):
-    """A registry: *things* are published of it, *filled* of these have a value of each facet of FILLED, *state* is its freshness."""
+    """A registry: *things* is its number of published things, *filled* how many have each facet of FILLED, *state* is its freshness."""
 
     name: str
     title: str
@@ -30,14 +30,14 @@ class Registry(NamedTuple):
     filled: Mapping[str, int]
 
     def share(self, facet: str) -> int | None:
-        """Return the share of its things that have a value of a facet, in percent; None where it has no things."""
+        """Return the share of its things that have a value of a facet, in percent; None if it has no things."""
         return round(100 * self.filled.get(facet, 0) / self.things) if self.things else None
 
 
 def list_registries(
     rows: list[Row], source_statuses: Mapping[str, SourceStatus], tables: FacetIndex | None, iris: Iris, at: datetime
 ) -> list[Registry]:
-    """Return all registries, by their titles; without *tables* nothing is counted."""
+    """Return all registries, sorted by title; without *tables* there are no counts."""
     every = make_filter(kind="initiative")
     counts = tables.counts(every).get("source", {}) if tables else {}
     full = {facet: tables.coverage_by_source(every, facet) for facet in COVERED_FACETS} if tables else {}

@@ -35,7 +35,7 @@ class SampleError(Exception):
 
 
 def parse_multipart(content_type: str, body: bytes) -> dict[str, bytes]:
-    """Return the fields of a form in multipart/form-data (RFC 7578), files too; {} where it cannot be read.
+    """Return the fields of a form in multipart/form-data (RFC 7578), files too; {} if it is invalid.
 
     >>> body = b'--x\\r\\nContent-Disposition: form-data; name="a"\\r\\n\\r\\n1\\r\\n--x--\\r\\n'
     >>> parse_multipart("multipart/form-data; boundary=x", body)

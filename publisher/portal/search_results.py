@@ -1,4 +1,4 @@
-"""A page of what was searched for, and how it is written as JSON, CSV and RDF."""
+"""A page of search results, and its JSON, CSV and RDF."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _CLASS = {"event": f"{SCHEMA}Event", "document": f"{FOAF}Document", "post": f"{S
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """One thing that was found: *title* is the one to show, *passage* where in its description; *modified* is a time in UTC.
+    """A result: *title* is in the preferred language, *passage* is the matching part of its description; *modified* is a time in UTC.
 
     *links* are the IRIs of its concepts that the words name, *parties* the names of its organizations that have some of the words.
     """
@@ -69,7 +69,7 @@ class TitleJson(TypedDict):
 
 
 class ResultJson(TypedDict):
-    """A thing that was found."""
+    """A result."""
 
     thing: WebAddress
     kind: str
@@ -84,7 +84,7 @@ class ResultJson(TypedDict):
 
 
 class SearchResultsJson(TypedDict):
-    """A page of search results. *similar*: nothing has the words as typed; *facets* are counts by facet and code."""
+    """A page of search results. *similar*: there are no exact matches; *facets* are counts by facet and code."""
 
     query: str
     total: Count
@@ -103,9 +103,9 @@ class SearchResultsJson(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class SearchPage:
-    """A page of findings; *similar* is whether nothing had the words as typed.
+    """A page of results; *similar* is whether there are no exact matches.
 
-    *links* lead to the pages before and after, "" where there is none. *facets* are counts by facet and code, over the *counted* things
+    *links* are the URLs of the previous and next page, "" for none. *facets* are counts by facet and code, over the *counted* things
     that fit best where those that have the words are too many; *query* is the SPARQL that lists the same. *topics* are what the words
     name, on the first page; *suggestion* is the search that was probably meant, "" where the words are found.
     """

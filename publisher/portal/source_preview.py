@@ -15,13 +15,13 @@ from cachetools import LRUCache
 
 from publisher.errors import QuotaExceeded, StoreBusy
 
-SECONDS = 60.0  # after which the process is ended, whatever it does
-MEMORY = 4 << 30  # bytes of addresses: libraries map much more than they use
-MOST_PREVIEWS, WINDOW = 5, 600.0  # tries of one client, in so many seconds
+SECONDS = 60.0  # after which the process is killed
+MEMORY = 4 << 30  # bytes of address space: libraries map much more than they use
+MOST_PREVIEWS, WINDOW = 5, 600.0  # previews of one client, in so many seconds
 EXPLANATIONS = 30  # explanations of statements for one client, in as many
-_CLIENTS = 10_000  # remembered at once; the one that was quiet longest goes first
+_CLIENTS = 10_000  # clients whose requests are counted; the least recent is dropped
 _OUTPUTS = 100  # outputs of a command that are remembered
-_LARGEST = 1 << 20  # bytes of an answer that is read
+_LARGEST = 1 << 20  # bytes of output that are read
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +64,7 @@ class PreviewRunner:
     explainer: PreviewRunner | None = None
     reporter: PreviewRunner | None = None
     _busy: bool = field(default=False, init=False)
-    _had: dict[str, list[float]] = field(default_factory=dict, init=False)
+    _requests: dict[str, list[float]] = field(default_factory=dict, init=False)
     _outputs: LRUCache[tuple[str, ...], bytes] = field(default_factory=lambda: LRUCache(_OUTPUTS), init=False)
 
     async def run(self, definition: str, client: str) -> PreviewOutcome:
@@ -82,16 +82,16 @@ class PreviewRunner:
             return b""
 
     async def check_once(self, arguments: tuple[str, ...], version: str, client: str) -> bytes:
-        """Return what ``check`` returns, from memory while *version* is the same: also b"", as a mirror has no result at all."""
+        """Return what ``check`` returns, cached while *version* is the same; also b"", the result on a mirror."""
         key = (version, *arguments)
         if key not in self._outputs:
             self._outputs[key] = await self.check(arguments, b"", client)
         return self._outputs[key]
 
     def admit(self, client: str) -> None:
-        """Count a request of a client to another host; raises QuotaExceeded where the client has had its share."""
+        """Count a request of a client to another host; raises QuotaExceeded above the quota."""
         now = self.clock()
-        times = [at for at in self._had.pop(client, []) if now - at < WINDOW]
+        times = [timestamp for timestamp in self._had.pop(client, []) if now - timestamp < WINDOW]
         self._had[client] = times
         if len(times) >= self.quota:
             wait = int(times[0] + WINDOW - now) + 1

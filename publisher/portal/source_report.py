@@ -1,6 +1,6 @@
 """The validation results of a source, by rule: the remarks of its published records, and the records that its newest run withheld.
 
-The remarks are in the published data; the withheld records, and the publisher's own field names, only where the harvester's ledger is.
+The remarks are in the published data. The withheld records and the publisher's own field names are in the harvester's ledger.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _CONSTRAINTS = (
     "minCount", "maxCount", "nodeKind", "datatype", "pattern", "minLength", "maxLength", "in", "hasValue", "minInclusive", "maxInclusive",
     "lessThanOrEquals", "uniqueLang", "disjoint", "node", "or", "not", "property",
 )  # fmt: skip
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # how a cell begins that a spreadsheet would compute
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")  # first characters of a cell that a spreadsheet would evaluate
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +79,7 @@ class ReportOnSource:
     rules: tuple[RuleReport, ...] = field(default=())
 
     @property
-    def standing(self) -> list[RuleReport]:
+    def broken(self) -> list[RuleReport]:
         """Return the rules that records break now."""
         return [rule for rule in self.rules if rule.records]
 
@@ -94,14 +94,14 @@ async def report_on_source(service: QueryService, name: str, title: str, confirm
 
     *confirmed* is when it was last harvested, "" if unknown, *ledger* what the command ``sources report`` writes, empty without a ledger.
     """
-    found = [*await _remarks(service, name, ledger, confirmed), *_withheld(ledger, service.iris)]
-    found.sort(key=lambda rule: (-rule.records, not rule.withheld, rule.rule, rule.path))
+    reports = [*await _remarks(service, name, ledger, confirmed), *_withheld(ledger, service.iris)]
+    reports.sort(key=lambda rule: (-rule.records, not rule.withheld, rule.rule, rule.path))
     values = (ledger.get("run", ""), ledger.get("started", ""), ledger.get("outcome", ""))
-    return ReportOnSource(service.iris.source(name), title, bool(ledger), *values, tuple(found))
+    return ReportOnSource(service.iris.source(name), title, bool(ledger), *values, tuple(reports))
 
 
 async def _remarks(service: QueryService, registry: str, ledger: Mapping[str, Any], confirmed: str) -> list[RuleReport]:
-    source, known, found = service.iris.source(registry), rules(service.iris.base), list[RuleReport]()
+    source, known, reports = service.iris.source(registry), rules(service.iris.base), list[RuleReport]()
     fixed: dict[str, int] | None = ledger.get("fixed")
     for row in await service.rows(query("source-remarks"), {"source": iri(source)}):
         if "shape" not in row:
@@ -116,14 +116,14 @@ async def _remarks(service: QueryService, registry: str, ledger: Mapping[str, An
         texts = (rule.message, rule.cure) if rule else (row["message"].value, "")
         field_name = own_field(ledger.get("fields", {}), path)
         counts = (int(row["records"].value), number, *times, *texts, examples)
-        found.append(RuleReport(name, shape, severity, False, path, field_name, *counts))
-    return [*found, *_fixed(fixed or {}, {rule.rule for rule in found}, known.values())]
+        reports.append(RuleReport(name, shape, severity, False, path, field_name, *counts))
+    return [*reports, *_fixed(fixed or {}, {rule.rule for rule in reports}, known.values())]
 
 
-def _fixed(fixed: Mapping[str, int], standing: set[str], known: Iterable[Rule]) -> Iterator[RuleReport]:
+def _fixed(fixed: Mapping[str, int], broken: set[str], known: Iterable[Rule]) -> Iterator[RuleReport]:
     """Yield the rules that no published record breaks any more."""
     for rule in known:
-        if rule.name in fixed and rule.name not in standing:
+        if rule.name in fixed and rule.name not in broken:
             counts = (0, fixed[rule.name], "", "", rule.message, rule.cure)
             yield RuleReport(rule.name, rule.iri, rule.severity.value, False, "", "", *counts)
 
@@ -151,20 +151,20 @@ def own_field(fields: Mapping[str, Sequence[str]], path: str) -> str:
 
 def _examples(rows: Iterable[Row], iris: Iris) -> tuple[ReportedRecord, ...]:
     """Return a record for each key, with its English title if there is one."""
-    found: dict[str, ReportedRecord] = {}
+    reports: dict[str, ReportedRecord] = {}
     languages: dict[str, str | None] = {}
     for row in rows:
         key, title, page = row["key"].value, row.get("title"), row.get("page")
-        if key in found and (title is None or title.language != "en" or languages[key] == "en"):
+        if key in reports and (title is None or title.language != "en" or languages[key] == "en"):
             continue
         languages[key] = title.language if title else None
         ours = f"/page/{row['thing'].value.removeprefix(f'{iris.base}id/')}"
-        found[key] = ReportedRecord(key, title.value if title else "", ours, page.value if page and page.is_iri else "")
-    return tuple(found[key] for key in sorted(found)[:_EXAMPLES])
+        reports[key] = ReportedRecord(key, title.value if title else "", ours, page.value if page and page.is_iri else "")
+    return tuple(reports[key] for key in sorted(reports)[:_EXAMPLES])
 
 
 def as_json(report: ReportOnSource, base: str) -> bytes:
-    """Write all of it, the messages in each language."""
+    """Serialize the report as JSON, with the messages in each language."""
     document = asdict(report)
     for row in document["rules"]:
         texts = {language: message(row["iri"], language, base) for language in LANGUAGES}
@@ -189,7 +189,7 @@ def as_csv(report: ReportOnSource, host: str) -> bytes:
 
 
 def _plain(cell: object) -> object:
-    """Return a cell that no spreadsheet computes: names of fields and keys are the publisher's."""
+    """Return a cell that no spreadsheet evaluates as a formula: field names and keys come from the publisher."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 
 

@@ -1,4 +1,4 @@
-"""Write a source definition step by step from the answers of a form; the same TOML as in ``sources/`` (docs/reference/sources.md)."""
+"""Write a source definition step by step from a form, as TOML (docs/reference/sources.md)."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from typing import Any, NamedTuple
 
 from publisher.portal.field_suggestions import FieldSuggestions
 
-LAST_STEP = 4  # the definition is whole
-LONGEST = 500  # characters of an answer; options may have four times as many
+LAST_STEP = 4  # the definition is complete
+LONGEST = 500  # characters of a field; options may have four times as many
 _BARE = re.compile(r"[A-Za-z0-9_-]+\Z")
 
 
 class SourceFormat(NamedTuple):
-    """A format in which a registry can be read; *records*: the definition says where the list is, *fields*: where the fields are."""
+    """A format of registries; *records*: the definition has the path of the list, *fields*: the paths of the fields."""
 
     name: str
     title: str
@@ -56,14 +56,14 @@ _FIELDS = {"key": "key", "name": "title", "description": "description", "start":
 
 @dataclass(frozen=True, slots=True)
 class WizardState:
-    """What the registry answered so far, by the names of the form; *kind* is None before the first step."""
+    """The values entered so far, by the names of the form; *kind* is None before the first step."""
 
     kind: SourceFormat | None
     values: Mapping[str, str]
 
     @property
     def name(self) -> str:
-        """Return the source's name, made of the title: a to z, 0 to 9 and hyphens.
+        """Return the source's name, derived from the title: a to z, 0 to 9 and hyphens.
 
         >>> WizardState(None, {"title": "Ministère des TIC: projets"}).name
         'ministere-des-tic-projets'
@@ -73,7 +73,7 @@ class WizardState:
 
     @property
     def options(self) -> dict[str, Any]:
-        """Return the options that were written down, with where the records are; {} where they cannot be read."""
+        """Return the options of the form, with the path of the records; {} if they are invalid."""
         written = {} if self.fault else tomllib.loads(self.values.get("options", ""))
         return {
             **({"records": self.values["records"]} if self.kind and self.kind.records and self.values.get("records") else {}),
@@ -82,7 +82,7 @@ class WizardState:
 
     @property
     def fault(self) -> str:
-        """Return what is wrong with the options, "" if nothing is."""
+        """Return the error in the options, "" for none."""
         try:
             _table(tomllib.loads(self.values.get("options", "")))
         except (tomllib.TOMLDecodeError, TypeError) as error:
@@ -91,7 +91,7 @@ class WizardState:
 
     @property
     def step(self) -> int:
-        """Return the step that comes next: 1 how it is read, 2 who and where, 3 where the fields are, 4 the card is whole."""
+        """Return the next step: 1 format, 2 registry and URL, 3 fields, 4 the definition is complete."""
         if self.kind is None:
             return 1
         if self.fault or not all(self.values.get(name) for name in ("title", "url", "licence")):
@@ -100,13 +100,13 @@ class WizardState:
 
 
 def from_query(params: Mapping[str, str]) -> WizardState:
-    """Read the answers from an address."""
+    """Return the state in the parameters of a URL."""
     values = {name: params.get(name, "").strip()[: 4 * LONGEST if name == "options" else LONGEST] for name in _FORM_FIELDS}
     return WizardState(SOURCE_FORMATS.get(params.get("kind", "")), values)
 
 
 def with_suggestion(state: WizardState, suggestion: FieldSuggestions) -> WizardState:
-    """Return the state with what a sample suggests; what the visitor wrote stays."""
+    """Return the state with the suggestions from a sample; values entered by the visitor stay."""
     suggested = {"records": suggestion.records, **suggestion.fields}
     filled = {name: text for name, text in suggested.items() if not state.values.get(name)}
     return WizardState(state.kind, {**state.values, **filled})

@@ -1,4 +1,4 @@
-"""What a search may be meant to find, by the beginning of its last word: topics first, then titles."""
+"""Suggestions for a search by the beginning of its last word: topics first, then titles."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from publisher.search.query_parser import SearchRequest
 from publisher.search.searcher import Searcher
 from publisher.search.snippet import best_text, build_marker
 
-TOPICS = 5  # of the suggestions, at most
-_LETTERS = 3  # from which titles are looked up: fewer begin too many words
+TOPICS = 5  # largest number of topics among the suggestions
+_LETTERS = 3  # from which titles are searched: shorter texts begin too many words
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ class Suggestion:
 
 
 def suggestions(search: Searcher, tables: FacetIndex, pages: Pages, names: FacetLabels, typed: str, most: int) -> list[Suggestion]:
-    """Return at most *most* suggestions for what was *typed* so far; the most common topics where nothing was."""
+    """Return at most *most* suggestions for the text *typed* so far; without a text, the most common topics."""
     words = tokens(typed)
     if not words:
         cards = common_topics(search, tables, names, most)

@@ -1,4 +1,4 @@
-"""The concepts, registries and organizations that the words of a search name, with how many initiatives each has."""
+"""The concepts, registries and organizations that the words of a search match, with their numbers of initiatives."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from publisher.search.query_parser import SearchRequest, parse_clauses
 from publisher.search.searcher import Searcher
 from publisher.search.snippet import best_text, build_marker
 
-MOST = 6  # cards of a search
-_TARGETS, _PARTIES = 2, 3  # of them targets and organizations, at most
-_LOOKED_AT = 6  # organizations considered; those with the most initiatives are shown
+MAX_CARDS = 6  # cards of a search
+_TARGETS, _PARTIES = 2, 3  # largest number of targets, and of organizations, among them
+_CONSIDERED = 6  # organizations considered; those with the most initiatives are shown
 _ORGANIZATION = "organization"
-# What a hit counts, by facet: people look for action lines and goals more than for the targets, whose labels have many words.
+# Weights by facet: people look for action lines and goals more than for targets, whose labels have many words.
 _WEIGHT = {"line": 1.3, "goal": 1.2, "target": 0.4}
 
 
 def topic_cards(
-    search: Searcher, tables: FacetIndex, names: FacetLabels, words: str, *, loose: bool = False, most: int = MOST
+    search: Searcher, tables: FacetIndex, names: FacetLabels, words: str, *, loose: bool = False, most: int = MAX_CARDS
 ) -> list[TopicCard]:
-    """Return the cards of what *words* name and initiatives have, the best first; *loose* accepts similar words."""
+    """Return the cards of topics that match *words* and have initiatives, best first; *loose* accepts similar words."""
     if not parse_clauses(words):
         return []
     counts = tables.counts(Filter().with_codes("kind", "initiative"))
@@ -41,7 +41,7 @@ def topic_cards(
 
 
 def common_topics(search: Searcher, tables: FacetIndex, names: FacetLabels, most: int) -> list[TopicCard]:
-    """Return the action lines, goals and regions that most initiatives have."""
+    """Return the action lines, goals and regions with the most initiatives."""
     counts = tables.counts(Filter().with_codes("kind", "initiative"))
     iris = [
         iri
@@ -61,14 +61,14 @@ def _concepts(search: Searcher, counts: Mapping[str, Mapping[str, int]], names: 
 
 
 def _concept(iri: str, counts: Mapping[str, Mapping[str, int]], names: FacetLabels) -> TopicCard | None:
-    """Return the card of a concept; None where no initiative has it."""
+    """Return the card of a concept; None without initiatives."""
     facet, code = facet_of_concept(iri, names.iris) or ("", "")
     things = counts.get(facet, {}).get(code, 0)
     return TopicCard(facet, code, iri, names.short(facet, code), facet_title(facet), things, names.page(facet, code)) if things else None
 
 
 def _registries(counts: Mapping[str, Mapping[str, int]], names: FacetLabels, words: str) -> Iterator[TopicCard]:
-    asked = [
+    patterns = [
         (fold(word), clause.is_prefix)
         for group in parse_clauses(words)
         for clause in group
@@ -77,17 +77,17 @@ def _registries(counts: Mapping[str, Mapping[str, int]], names: FacetLabels, wor
     ]
     for code, title in sorted(names.sources.items()):
         known = {fold(word) for word, _run in tokens(f"{title} {code}")}
-        if all(word in known or (begin and any(item.startswith(word) for item in known)) for word, begin in asked):
+        if all(word in known or (begin and any(item.startswith(word) for item in known)) for word, begin in patterns):
             things = counts.get("source", {}).get(code, 0)
-            if asked and things:
+            if patterns and things:
                 yield TopicCard("source", code, names.iris.source(code), title, facet_title("source"), things, names.page("source", code))
 
 
 def _organizations(search: Searcher, tables: FacetIndex, names: FacetLabels, words: str) -> list[TopicCard]:
-    """Return those that have the most initiatives; of several with one name, as registries have them, the first."""
+    """Return the organizations with the most initiatives; of several with the same name, the first."""
     mark, stem = build_marker(words), f"{names.iris.base}id/{PARTY}/"
     cards: dict[str, TopicCard] = {}
-    for entry in search.find(SearchRequest(words, "title", kind=_ORGANIZATION), _LOOKED_AT, similar=False).entries:
+    for entry in search.find(SearchRequest(words, "title", kind=_ORGANIZATION), _CONSIDERED, similar=False).entries:
         title = best_text(entry.titles, mark, current_locale().language)
         initiatives = tables.total(Filter(party=entry.thing).with_codes("kind", "initiative"))
         if title and initiatives and (title[0] not in cards or initiatives > cards[title[0]].initiatives):

@@ -1,4 +1,4 @@
-"""How many things begin in each year, cut by another facet."""
+"""Count the things that begin in each year, by another facet."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from publisher.portal.coverage import Coverage, coverage
 from publisher.portal.facet_labels import FacetLabels, trend_title
 from publisher.portal.facet_panels import query_page_url, sort_key
 
-EARLIEST, LATEST = 1990, 2040  # years that are drawn: other years are mistakes of registries, which the data still have
+EARLIEST, LATEST = 1990, 2040  # years in the chart; other years are errors of registries, which stay in the data
 
 
 @dataclass(frozen=True, slots=True)
 class Trend:
-    """Counts by year and by a facet: *series* are by name, the largest first, the rest is summed up.
+    """Counts by year and by a facet: *series* are by name, largest first; the others are added up.
 
     *outside* counts the initiatives whose year is not drawn.
     """
@@ -42,7 +42,7 @@ class Trend:
 
 
 def count_trend(tables: FacetIndex, filters: Filter, facet: str, names: FacetLabels) -> Trend:
-    """Count what is wanted by year and by a facet."""
+    """Count the filtered things by year and by a facet."""
     counts = tables.cross_tabulate(filters, "year", facet)
     years = sorted({year for year, _code in counts})
     drawn = [year for year in years if EARLIEST <= int(year) <= LATEST]
@@ -74,5 +74,5 @@ def count_trend(tables: FacetIndex, filters: Filter, facet: str, names: FacetLab
 
 
 def _between(years: list[str]) -> tuple[str, ...]:
-    """Return all years from the first to the last, so that a year without anything is seen."""
+    """Return all years from the first to the last, so that years without data are visible."""
     return tuple(str(year) for year in range(int(years[0]), int(years[-1]) + 1)) if years else ()

@@ -40,13 +40,13 @@ class ExportState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export. *question* is serialized; times are ISO 8601 in UTC; *rows*, *size* and *sha256* are of the result so far.
+    """An export. *serialized_query* is the packed QueryRequest; times are ISO 8601 in UTC; *rows*, *size* and *sha256* are of the result so far.
 
     *position* is the journal entry of the data, *suffix* the result's format, *reason* the cause of a failure.
     """
 
     id: str
-    question: str
+    serialized_query: str
     client: str
     requested: str
     state: ExportState = ExportState.QUEUED
@@ -73,7 +73,7 @@ class Export:
     @property
     def query(self) -> QueryRequest:
         """Return its query."""
-        return QueryRequest.unpack(self.question.encode())
+        return QueryRequest.unpack(self.serialized_query.encode())
 
 
 class ExportQueue:
@@ -82,7 +82,7 @@ class ExportQueue:
     def __init__(self, folder: Path, limits: Limits, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
         self.folder, self._limits, self.now = folder, limits, now
 
-    def add(self, question: QueryRequest, client: str) -> Export:
+    def add(self, query_request: QueryRequest, client: str) -> Export:
         """Queue a query; raises TooManyQueries if *client* has too many exports, StoreBusy if the queue is full."""
         stored = self.all()
         waiting = [export for export in stored if export.open]
@@ -93,13 +93,13 @@ class ExportQueue:
             raise TooManyQueries(f"{len(own)} exports of your address are stored; delete those that you have downloaded")
         if len(waiting) >= MAX_QUEUED or sum(export.size for export in stored) >= MAX_STORED_RESULTS * self._limits.export_size:
             raise StoreBusy(f"{len(waiting)} exports are waiting and {len(stored) - len(waiting)} are stored: the queue is full")
-        export = self.save(Export(secrets.token_urlsafe(16), question.pack().decode(), client, self.timestamp()))
+        export = self.save(Export(secrets.token_urlsafe(16), query_request.pack().decode(), client, self.timestamp()))
         os.utime(self.folder)  # the exporter watches this timestamp
         return export
 
     def get(self, name: str) -> Export | None:
         """Return the export *name*, None if it does not exist or was deleted."""
-        file = self.folder / name / "export.json"
+        file = self.folder / name / "state.json"
         if not _ID.match(name) or not file.is_file():
             return None
         stored = json.loads(file.read_text())
@@ -114,7 +114,7 @@ class ExportQueue:
         """Write an export's state atomically."""
         folder = self.folder / export.id
         folder.mkdir(parents=True, exist_ok=True)
-        replace_file(folder / "export.json", json.dumps({**asdict(export), "state": export.state.value}))
+        replace_file(folder / "state.json", json.dumps({**asdict(export), "state": export.state.value}))
         return export
 
     def result(self, export: Export) -> Path:

@@ -36,7 +36,7 @@ Parameters = dict[str, list[str]]
 class SparqlRequest(NamedTuple):
     """A query, and the client's own time limit in seconds, None if it sets none."""
 
-    question: QueryRequest
+    query_request: QueryRequest
     seconds: float | None
 
 
@@ -108,8 +108,8 @@ def parse_request(parameters: Parameters, accept: str | None, base: str, rows: i
     default, named = graph_parameters(parameters, "default-graph-uri"), graph_parameters(parameters, "named-graph-uri")
     if default is not None or named is not None:  # a dataset in the protocol replaces FROM (section 2.1.4)
         default, named = default or (), named or ()
-    question = QueryRequest(text, table, graph, base, default, named, rows=rows)
-    return SparqlRequest(question, parse_timeout(single_value(parameters, "timeout")))
+    query_request = QueryRequest(text, table, graph, base, default, named, rows=rows)
+    return SparqlRequest(query_request, parse_timeout(single_value(parameters, "timeout")))
 
 
 def single_value(parameters: Parameters, name: str) -> str | None:

@@ -32,7 +32,7 @@ class _PendingQuery:
 
     request: Request
     service: QueryService
-    question: QueryRequest
+    query_request: QueryRequest
     seconds: float | None
     serialized: bytes
     release: Snapshot | None
@@ -51,7 +51,7 @@ class _PendingQuery:
         return (self.service.releases.cache, "releases") if self.release else (self.service.cache, self.shown.version)
 
     async def evaluate(self) -> Answer:
-        return await self.service.query(self.question, self.seconds, client_key(self.request.scope))
+        return await self.service.query(self.query_request, self.seconds, client_key(self.request.scope))
 
     def store(self, answer: Answer, body: bytes) -> Entry:
         snapshot = self.release or self.service.snapshot_of(answer)
@@ -66,24 +66,24 @@ class _PendingQuery:
 async def answer_query(
     request: Request,
     service: QueryService,
-    question: QueryRequest,
+    query_request: QueryRequest,
     seconds: float | None = None,
     request_key: bytes | None = None,
     release: Snapshot | None = None,
 ) -> Response:
-    """Return the response to *question*; *seconds* may shorten the time limit. Raises PublisherError and HTTPProblem.
+    """Return the response to *query_request*; *seconds* may shorten the time limit. Raises PublisherError and HTTPProblem.
 
     *request_key* is a digest of the request, by which ``cached_response`` finds the response. *release* is the release to query, None for
     current data.
     """
-    if question.volatile or not (release or service.is_consistent):
-        answer = await run_query(request, service, question, seconds)
+    if query_request.volatile or not (release or service.is_consistent):
+        answer = await run_query(request, service, query_request, seconds)
         headers = {"Content-Type": media_type(answer.suffix), "Vary": "Accept", "Cache-Control": "no-store", "Cache-Status": _BYPASS}
         headers |= _engine_header(answer.engine)
         return await send_answer(answer, headers, service.disk_quota)
     # Surrounding white space does not change the result; it only moves the position of a syntax error.
-    serialized = replace(question, text=question.text.strip(" \t\r\n")).pack()
-    pending = _PendingQuery(request, service, question, seconds, serialized, release)
+    serialized = replace(query_request, text=query_request.text.strip(" \t\r\n")).pack()
+    pending = _PendingQuery(request, service, query_request, seconds, serialized, release)
     current, (cache, version) = pending.shown, pending.cache_and_version
     etag = entity_tag(current, serialized)
     if response := _unchanged(request, etag, current):
@@ -95,11 +95,11 @@ async def answer_query(
     return response
 
 
-async def explain_query(request: Request, service: QueryService, question: QueryRequest, seconds: float | None) -> Response:
-    """Return cache_status *question* is evaluated, as JSON; it takes as long as the query, and has the same limits. Raises HTTPProblem."""
+async def explain_query(request: Request, service: QueryService, query_request: QueryRequest, seconds: float | None) -> Response:
+    """Return how *query_request* is evaluated, as JSON. It takes as long as the query, with the same limits. Raises HTTPProblem."""
     if service.probe:
         raise HTTPProblem(HTTPStatus.BAD_REQUEST, "Queries of an external store cannot be explained here; use that store's own tools")
-    answer = await run_query(request, service, replace(question, explain=True), seconds)
+    answer = await run_query(request, service, replace(query_request, explain=True), seconds)
     try:
         body = b"".join([chunk async for chunk in answer.chunks()])
     finally:
@@ -130,7 +130,7 @@ def media_type(suffix: str) -> str:
 
 async def _coalesced(pending: _PendingQuery) -> Response:
     shared, current = pending.service.shared_responses, pending.shown
-    key = (current.version, pending.question.pack(), pending.seconds)
+    key = (current.version, pending.query_request.pack(), pending.seconds)
     response, started = shared.join(key, lambda: SharedResponse(pending.evaluate(), pending.store))
     streaming = False
     try:
@@ -144,7 +144,7 @@ async def _coalesced(pending: _PendingQuery) -> Response:
         if not streaming:
             response.close()
     answer = await run_query(
-        pending.request, pending.service, pending.question, pending.seconds
+        pending.request, pending.service, pending.query_request, pending.seconds
     )  # the shared response was too large to wait for
     return await send_answer(
         answer, _headers(answer, pending, pending.release or pending.service.snapshot_of(answer)), pending.service.disk_quota

@@ -15,25 +15,25 @@ from publisher.store.workers.query_request import QueryRequest
 TEXT_HEADER = "Stocktake-Text"
 
 
-async def rewrite(service: QueryService, question: QueryRequest, current: Snapshot | None = None) -> QueryRequest:
-    """Return the rewritten query for the snapshot *current* or the newest; *question* itself if nothing needs rewriting.
+async def rewrite(service: QueryService, query_request: QueryRequest, current: Snapshot | None = None) -> QueryRequest:
+    """Return the rewritten query for the snapshot *current* or the newest; *query_request* itself if nothing needs rewriting.
 
     The result is the cache key, so it holds everything that the response depends on besides the snapshot. Raises
     QuerySyntaxError if a search is malformed, NotReady while there is no text index.
     """
-    if not texts.has_search(question.text):
-        return question
+    if not texts.has_search(query_request.text):
+        return query_request
     current = current or service.current
-    rewritten = await asyncio.to_thread(_rewrite_text, question.text, current)
+    rewritten = await asyncio.to_thread(_rewrite_text, query_request.text, current)
     if not rewritten.inserted:
-        return question
-    return replace(question, text=rewritten.text, inserted=rewritten.inserted, note=_note(rewritten, current), snapshot=current.path)
+        return query_request
+    return replace(query_request, text=rewritten.text, inserted=rewritten.inserted, note=_note(rewritten, current), snapshot=current.path)
 
 
-async def await_indexes(service: QueryService, question: QueryRequest) -> None:
+async def await_indexes(service: QueryService, query_request: QueryRequest) -> None:
     """Wait until the store, and for full-text queries the text index too, has applied the whole journal."""
     await service.wait_until_current()
-    while texts.has_search(question.text) and service.current.text != service.current.position:
+    while texts.has_search(query_request.text) and service.current.text != service.current.position:
         await asyncio.sleep(POLL_INTERVAL)
 
 

@@ -121,9 +121,9 @@ async def _wait_for_disconnect(receive: Receive) -> None:
         pass
 
 
-async def run_query(request: Request, service: QueryService, question: QueryRequest, seconds: float | None = None) -> Answer:
+async def run_query(request: Request, service: QueryService, query_request: QueryRequest, seconds: float | None = None) -> Answer:
     """Run the query; it is cancelled if the client disconnects before the response starts."""
-    return await cancel_on_disconnect(request, service.query(question, seconds, client_key(request.scope)))
+    return await cancel_on_disconnect(request, service.query(query_request, seconds, client_key(request.scope)))
 
 
 async def cancel_on_disconnect(request: Request, work: Coroutine[object, object, Result]) -> Result:

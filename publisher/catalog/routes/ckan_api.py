@@ -27,7 +27,7 @@ Number = Annotated[str | None, WithJsonSchema({"type": "integer", "minimum": 0})
 
 
 class CkanAnswer(TypedDict):
-    """An answer of CKAN's Action API: *result* if *success* is true, else *error*."""
+    """A response of CKAN's Action API: *result* if *success* is true, else *error*."""
 
     help: NotRequired[WebAddress]
     success: bool
@@ -52,7 +52,7 @@ async def action_parameters(
     limit: Annotated[Number, Query(description="For package_list: names a response")] = None,
     offset: Annotated[Number, Query(description="For package_list: names to skip")] = None,
 ) -> None:
-    """Declare the parameters; CKAN's clients may send them in a JSON body too, and its own errors answer invalid ones."""
+    """Declare the parameters. Clients may send them in a JSON body too; invalid ones get CKAN's own errors."""
 
 
 router = APIRouter()

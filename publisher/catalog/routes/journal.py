@@ -43,8 +43,8 @@ from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 from vocab.terms import DCAT, DCT, PROV, RDF, XSD
 
-PAGE_SIZE = 50  # entries a page where nothing is said
-MAX_PAGE_SIZE = 1_000  # entries a page
+PAGE_SIZE = 50  # default number of entries on a page
+MAX_PAGE_SIZE = 1_000  # largest number of entries on a page
 _MAX_NUMBER = 999_999_999
 _NAME = re.compile(r"([1-9]\d{0,8})(\.gz)?\Z", re.ASCII)
 _JSON = Format("json", "JSON", "application/json")
@@ -144,13 +144,13 @@ class EntryPage:
 
     @property
     def next(self) -> str | None:
-        """Return where the list goes on, None at its end."""
+        """Return the number for *before* on the next page, None at the end."""
         last = self.lines[-1].entry.number if self.lines else 1
         return f"/journal/?before={last}&per={self.per}" if last > 1 else None
 
     @property
     def previous(self) -> str | None:
-        """Return where the page of newer entries is, None where this is the newest."""
+        """Return the number for *before* on the page of newer entries, None on the first page."""
         return (
             f"/journal/?before={min(self.before + self.per, self.total + 1)}&per={self.per}"
             if self.before <= self.total

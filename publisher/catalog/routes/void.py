@@ -61,7 +61,7 @@ async def void(request: Request, service: ServiceDep) -> Response:
 
 
 async def describe(service: QueryService) -> Description:
-    """Describe the dataset: by the numbers of the newest release that has them, before it by those of what is shown."""
+    """Describe the dataset, with the counts of the newest release that has them, else those of the current snapshot."""
     dataset, release = (
         f"{service.iris.base}.well-known/void#dataset",
         await asyncio.to_thread(_newest_release, service),
@@ -93,7 +93,7 @@ def _newest_release(service: QueryService) -> Release | None:
 
 
 async def _count(service: QueryService) -> VoidCounts:
-    """Count what is shown; links are left out where counting them takes longer than a query may."""
+    """Count the current snapshot; links are left out if counting them exceeds the time limit of a query."""
     properties, classes, kinds = await asyncio.gather(
         *(service.rows(query(item)) for item in ("void-properties", "void-classes", "kinds"))
     )
@@ -131,7 +131,7 @@ async def _count(service: QueryService) -> VoidCounts:
 
 
 def _each_once(numbers: VoidCounts) -> VoidCounts:
-    """Count a link where its address fits best: areas have addresses among those of the goals."""
+    """Count each link for the longest matching prefix: the IRIs of areas begin with that of the goals."""
     for (name, space), count in list(numbers.links.items()):
         for wider in TARGETS:
             if wider != space and space.startswith(wider):

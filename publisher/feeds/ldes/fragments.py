@@ -1,7 +1,7 @@
 """Fragment the event stream by time into months, days and pages.
 
-Every fragment but the last of each kind is closed: nothing can be added to it any more, since the stamps of entries never go back. So
-it is the same for ever, in every copy of the journal.
+All fragments except the last of each kind are closed: nothing is added to them, since the stamps of entries never decrease. They are
+the same in every copy of the journal.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import groupby
 
-PAGE_SIZE = 250  # members a page, some 2 MB of TriG
+PAGE_SIZE = 250  # members on a page, some 2 MB of TriG
 _DAY = 86_400
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A fragment's part of time: from *begin* on, before *end* (seconds since 1970); *name* is ``2026-03`` or ``2026-03-02``."""
+    """The period of a fragment: from *begin* on, before *end* (seconds since 1970); *name* is ``2026-03`` or ``2026-03-02``."""
 
     name: str
     begin: int
@@ -26,7 +26,7 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Day:
-    """A day and its changes: those numbered above *after* up to *last*; *over*: no other can come."""
+    """A day and its changes: those numbered above *after* up to *last*; *over*: the day is closed."""
 
     span: Span
     after: int
@@ -35,7 +35,7 @@ class Day:
 
     @property
     def pages(self) -> int:
-        """Count its pages; behind a full page there is always another, which may be empty."""
+        """Return its number of pages; a full page is always followed by another, which may be empty."""
         return (self.last - self.after) // PAGE_SIZE + 1
 
     def page(self, number: int) -> tuple[int, int]:
@@ -49,7 +49,7 @@ class Day:
 
 
 def days(changed_days: Sequence[tuple[int, int]]) -> list[Day]:
-    """Return the days of *found*: pairs of a day, counted from 1970, and the number of its last change."""
+    """Return the days of *changed_days*: pairs of a day, counted from 1970, and the number of its last change."""
     afters = [0, *(last for _, last in changed_days)]
     return [Day(_span(day), afters[index], last, index + 1 < len(changed_days)) for index, (day, last) in enumerate(changed_days)]
 

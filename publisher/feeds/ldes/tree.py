@@ -22,7 +22,7 @@ _TIME = f"<{PROV}generatedAtTime>"
 
 @dataclass(frozen=True, slots=True)
 class Relation:
-    """A link to another fragment, whose members' times are at least *least* and below *below* (None: whatever comes)."""
+    """A link to another fragment, whose members' times are at least *from_time* and below *to_time* (None: no upper limit)."""
 
     node: str
     from_time: int
@@ -31,18 +31,18 @@ class Relation:
 
 @dataclass(frozen=True, slots=True)
 class Stream:
-    """The stream of the records under *base*, at the address *host* of this server."""
+    """The stream of the records whose IRIs begin with *base*; *host* is the URL of this server."""
 
     base: str
     host: str
 
     @property
     def iri(self) -> str:
-        """Name the stream."""
+        """Return the IRI of the stream."""
         return f"{self.base}ldes"
 
     def described(self, *views: str) -> Iterator[str]:
-        """Describe the stream; *views* are the addresses of root nodes, or of the node that contains this description."""
+        """Describe the stream; *views* are the URLs of root nodes, or of the node that contains this description."""
         subject = f"<{self.iri}>"
         yield f"{subject} {_A} <{LDES}EventStream> ."
         yield f"{subject} {_A} <{TREE}Collection> ."
@@ -84,7 +84,7 @@ class Stream:
         yield from (f"{line} {version} ." for line in state.lines())
 
     def latest(self, view: str) -> Iterator[str]:
-        """Yield the statements that the node *view* has only the latest version of each record."""
+        """Yield the statements that declare *view* a view of the latest versions."""
         policy = f"<{view}#policy>"
         yield f"<{view}> <{LDES}retentionPolicy> {policy} ."
         yield f"{policy} {_A} <{LDES}LatestVersionSubset> ."
@@ -92,7 +92,7 @@ class Stream:
         yield f'{policy} <{LDES}versionAmount> "1"^^<{XSD}integer> .'
 
     def shape(self) -> Iterator[str]:
-        """Write the shape that every member has had and will have."""
+        """Write the shape that every member conforms to."""
         subject = f"<{self.host}/ldes/shape>"
         yield f"{subject} {_A} <{SH}NodeShape> ."
         properties = (

@@ -12,7 +12,7 @@ from publisher.feeds.oai.errors import OaiError
 
 @dataclass(frozen=True, slots=True)
 class Verb:
-    """Which arguments a verb must have and which it may; *resumes*: it may instead have a token and nothing else."""
+    """The required and optional arguments of a verb; *resumes*: a resumption token may replace them."""
 
     must: frozenset[str] = frozenset()
     may: frozenset[str] = frozenset()
@@ -34,7 +34,7 @@ _DAY, _SECOND = re.compile(r"\d{4}-\d\d-\d\d\Z", re.ASCII), re.compile(r"\d{4}-\
 
 
 def parse_arguments(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Read a request's arguments, its verb among them; raises OaiError where they are not those of its verb."""
+    """Return the checked arguments of a request, with its verb; raises OaiError if the verb does not have them."""
     arguments: dict[str, str] = {}
     for name, value in pairs:
         if name in arguments:
@@ -72,8 +72,8 @@ def parse_bounds(since: str | None, until: str | None) -> tuple[int | None, int 
         raise OaiError("badArgument", "from and until are of one granularity")
     if first is not None and last is not None and first > last:
         raise OaiError("badArgument", "from is later than until")
-    whole = timedelta(days=1) if until and len(until) == len("2026-01-01") else timedelta(seconds=1)
-    return _seconds(first), None if last is None else int(last.timestamp() + whole.total_seconds())
+    precision = timedelta(days=1) if until and len(until) == len("2026-01-01") else timedelta(seconds=1)
+    return _seconds(first), None if last is None else int(last.timestamp() + precision.total_seconds())
 
 
 def _seconds(moment: datetime | None) -> int | None:

@@ -21,12 +21,12 @@ _NONE = "(:unav)"  # DataCite's code for an unavailable value (appendix 3)
 
 
 def write(metadata: RecordMetadata) -> str:
-    """Return the element of a record; mandatory properties that it lacks have DataCite's value for unavailable."""
+    """Return the element of a record; missing mandatory properties have DataCite's code for unavailable values."""
     return f"{_HEAD}{''.join(_properties(metadata))}</resource>"
 
 
 def wrapped(metadata: RecordMetadata) -> str:
-    """Return the element in the envelope of DataCite's own provider."""
+    """Return the element in the envelope that DataCite's own provider uses."""
     header = element("schemaVersion", "4.5") + element("datacentreSymbol", _SYMBOL)
     return f"{_WRAPPER}{header}<payload>{write(metadata)}</payload></oai_datacite>"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class OaiError(Exception):
-    """A request that is answered by an error element; *code* is one of the protocol's."""
+    """An error of the protocol; *code* is one of its error codes."""
 
     def __init__(self, code: str, detail: str) -> None:
         super().__init__(detail)

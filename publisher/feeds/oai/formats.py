@@ -20,7 +20,7 @@ Write = Callable[[Change, RecordState, Iris], str]
 
 @dataclass(frozen=True, slots=True)
 class MetadataFormat:
-    """A row: the prefix's schema and namespace, and the writer of a record's element."""
+    """A metadata format: its schema and namespace, and the function that writes a record."""
 
     schema: str
     namespace: str
@@ -32,7 +32,7 @@ def _from_metadata(write: Callable[[RecordMetadata], str]) -> Write:
 
 
 def _rdf(change: Change, state: RecordState, iris: Iris) -> str:
-    """Write all that the record's graph holds as RDF/XML."""
+    """Write all statements of the record's graph as RDF/XML."""
     triples = (Triple(NamedNode(s), NamedNode(p), _node(o)) for s, p, o in sorted(state.statements, key=_sort_key))
     data = serialize(triples, format=RdfFormat.RDF_XML, prefixes={**PREFIXES, "wsis": iris.ns}) or b""
     return replace_invalid_characters(data).decode().partition("?>")[2].lstrip()

@@ -1,4 +1,4 @@
-"""Answer the six verbs from the change log and, for the content of records, from the store.
+"""Respond to the six verbs from the change log; the content of records comes from the store.
 
 All pages of a list show the state at one position of the journal: later commits neither hide nor repeat a record. Each page has a
 token with all that the next page needs.
@@ -26,7 +26,7 @@ from publisher.rdf.results import Row
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 
-RECORDS_PER_PAGE = 100  # a page, some 300 kB of oai_dc
+RECORDS_PER_PAGE = 100  # records on a page, some 300 kB of oai_dc
 HEADERS_PER_PAGE = 1_000  # a page
 
 
@@ -41,7 +41,7 @@ class Provider:
     name: str = NAME
 
     async def answer(self, arguments: dict[str, str]) -> str:
-        """Return the element that answers the verb of *asked*; raises OaiError and PublisherError."""
+        """Return the response element of the verb in *arguments*; raises OaiError and PublisherError."""
         verb = arguments["verb"]
         if verb == "Identify":
             return await self._identify()
@@ -183,7 +183,7 @@ class Provider:
         token = tokens.read_token(text, verb, self.key)
         _check_prefix(token.prefix)
         horizon = await wait_until_current(self.service)
-        if token.entry > horizon.entry:  # another publisher of the journal, which is ahead, has given it
+        if token.entry > horizon.entry:  # another publisher of the journal, which is ahead of this one, issued the token
             raise NotReady(f"the list is that of journal entry {token.entry}, this copy is only at {horizon.entry}; ask again in a moment")
         if token.id != await self._id(token.entry):
             raise OaiError("badResumptionToken", "The token is of another journal than the one that is published now; begin the list again")

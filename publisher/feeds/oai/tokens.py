@@ -17,7 +17,7 @@ import orjson
 from journal.journal import Journal
 from publisher.feeds.oai.errors import OaiError
 
-_SIGNATURE_BYTES = 16  # bytes of SHA-256 that are kept
+_SIGNATURE_BYTES = 16  # first bytes of SHA-256
 _MAX_NUMBER = 2**53  # of a number
 
 
@@ -42,19 +42,19 @@ class ResumptionToken:
 
 
 def signing_key(journal: Journal) -> bytes:
-    """Return what the tokens of *journal* are sealed with, which is the same wherever it is published."""
+    """Return the key that signs the tokens of *journal*; all publishers of a journal have the same."""
     first = journal.entry(1)
     return first.id.encode() if first else b""
 
 
 def write_token(token: ResumptionToken, secret: bytes) -> str:
-    """Write a token for the address."""
+    """Serialize a token for a URL."""
     payload = orjson.dumps(astuple(token))
     return urlsafe_b64encode(_signature(payload, secret) + payload).decode().rstrip("=")
 
 
 def read_token(text: str, verb: str, secret: bytes) -> ResumptionToken:
-    """Read a token that was given for *verb*; raises OaiError where it is none of ours."""
+    """Parse a token of *verb*; raises OaiError if it was not issued for this journal."""
     try:
         data = urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4))
         if hmac.compare_digest(data[:_SIGNATURE_BYTES], _signature(data[_SIGNATURE_BYTES:], secret)):
@@ -67,7 +67,7 @@ def read_token(text: str, verb: str, secret: bytes) -> ResumptionToken:
 
 
 def _is_valid(token: ResumptionToken) -> bool:
-    """Return whether a token has texts and numbers where they belong."""
+    """Return whether the fields of a token have the right types."""
     values = [(item.type, getattr(token, item.name)) for item in fields(token)]
     return all(isinstance(value, str) if kind == "str" else type(value) is int and 0 <= value < _MAX_NUMBER for kind, value in values)
 

@@ -1,7 +1,7 @@
 """``/activities``: every change as an ActivityStreams 2 collection. Pages are ordered from the oldest; a full page never changes.
 
-Sources: https://www.w3.org/TR/activitystreams-core/ and https://iiif.io/api/discovery/1.0/ (from which readers of such collections know
-to begin at the last page and to go back until they meet what they have).
+Sources: https://www.w3.org/TR/activitystreams-core/ and https://iiif.io/api/discovery/1.0/ (clients begin at the
+last page and go back until they reach a change that they have).
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from publisher.pages.dependencies import ServiceDep
 from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
-PAGE_SIZE = 100  # activities a page
+PAGE_SIZE = 100  # activities on a page
 MEDIA = "application/activity+json"
 _CONTEXT = "https://www.w3.org/ns/activitystreams"
 _FOR_EVER = "public, max-age=31536000, immutable"
@@ -206,9 +206,9 @@ def activities(
 
 
 def _activity(change: change_reader.Change, state: RecordState, host: str, iris: Iris) -> Activity:
-    metadata, when = read_metadata(change, state, iris), instant(change.stamp)
+    metadata, timestamp = read_metadata(change, state, iris), instant(change.stamp)
     kind = _TYPES.get(change.kind, "Object")
-    gone = {"type": "Tombstone", "formerType": kind, "deleted": when}
+    gone = {"type": "Tombstone", "formerType": kind, "deleted": timestamp}
     names = {text.language or "und": text.value for text in metadata.titles}
     changed = {
         "id": metadata.topic,
@@ -224,8 +224,8 @@ def _activity(change: change_reader.Change, state: RecordState, host: str, iris:
             "type": "Organization",
             "name": metadata.source,
         },
-        "published": when,
-        "endTime": when,
+        "published": timestamp,
+        "endTime": timestamp,
         "object": cast(ActivityObject, changed),
     }
 

@@ -188,7 +188,7 @@ def _describe_feed(
         request.app.state.hub,
         f"{feed_path(set_name)}.atom",
     )
-    # A hub knows a feed by one URL, whichever host the request named.
+    # The hub identifies a feed by one URL, whatever the host of the request.
     current = f"{iris.base}{path[1:]}" if hub else host + path
     before = number - 1 if number else size // atom.PAGE_SIZE
     links = [("prev-archive", f"{host}{path}?archive={before}")] if before else []
@@ -235,7 +235,7 @@ def _changes(
 async def _calendar(
     service: QueryService, name: str, host: str, sequence: int
 ) -> AsyncIterator[bytes]:
-    """Yield the calendar of all events, in which the last change counted is *sequence*."""
+    """Yield the calendar of all events, as of the change *sequence*."""
     yield calendar.write_header(f"{service.iris.base}feeds/events", name)
     after = 0
     while changes := await asyncio.to_thread(_event_changes, service, after, sequence):

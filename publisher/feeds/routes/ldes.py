@@ -42,7 +42,7 @@ _FORMATS = {
     ),
 }
 _FOR_EVER = "public, max-age=31536000, immutable"
-_SOON = "public, max-age=0, must-revalidate"  # a page that still grows
+_SOON = "public, max-age=0, must-revalidate"  # of a page that is not closed
 _PREFIXES = {**PREFIXES, "ldes": LDES, "tree": TREE, "as": STREAMS, "sh": SH}
 _NUMBER = re.compile(r"[1-9]\d{0,8}\Z", re.ASCII)
 
@@ -126,7 +126,7 @@ class FragmentBuilder:
         horizon = await wait_until_current(self._service)
         if (
             _NUMBER.match(entry) and int(entry) > horizon.entry
-        ):  # another publisher, which is ahead, has linked this page
+        ):  # another publisher, which is ahead of this one, linked this page
             raise NotReady(
                 f"the page before was of journal entry {entry}, this copy is only at {horizon.entry}; ask again in a moment"
             )
@@ -224,7 +224,7 @@ class FragmentBuilder:
 async def get_fragments(
     request: Request, service: ServiceDep, format: FormatName = None
 ) -> FragmentBuilder:
-    """Return what builds the fragments that *request* asks for."""
+    """Return the builder of the requested fragments."""
     return FragmentBuilder(request, service, format)
 
 

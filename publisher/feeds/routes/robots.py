@@ -29,7 +29,7 @@ from publisher.store.query_service import QueryService
 _XML, _TEXT = "application/xml", "text/plain; charset=utf-8"
 _NAMESPACE = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _SOON = {"Cache-Control": "public, max-age=60"}
-# Addresses of queries and past states are endless for a crawler, and the pages and dumps have all of their data.
+# Queries and past states have unlimited URLs; pages and dumps have all of their data.
 _DISALLOWED = (
     "/sparql",
     "/exports",
@@ -41,7 +41,7 @@ _DISALLOWED = (
     "/search",
     "/admin",
 )
-_EXPIRY = timedelta(days=180)  # RFC 9116 wants less than a year
+_EXPIRY = timedelta(days=180)  # RFC 9116 recommends less than a year
 
 
 SitemapNumber = Annotated[
@@ -100,7 +100,7 @@ async def sitemap(request: Request, service: ServiceDep, number: SitemapNumber) 
 @get(router, "/robots.txt", include_in_schema=False)
 async def robots(request: Request) -> Response:
     """Return the rules for crawlers."""
-    # Another Stocktake asks for one entry of the journal at a time, files that cost next to nothing: it sets its own pause.
+    # Another Stocktake requests one journal entry at a time, which costs little; it has its own pause between requests.
     lines = [
         "User-agent: Stocktake",
         "Allow: /",
@@ -149,7 +149,7 @@ def _text_response(request: Request, lines: Iterable[str], headers: dict[str, st
     )
 
 
-def _sitemap_response(request: Request, whole: str, each: str, rows: Iterable[str]) -> Response:
-    inner = "".join(f"<{each}>{entry}</{each}>\n" for entry in rows)
-    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<{whole} xmlns="{_NAMESPACE}">\n{inner}</{whole}>\n'
+def _sitemap_response(request: Request, container: str, item: str, rows: Iterable[str]) -> Response:
+    inner = "".join(f"<{item}>{entry}</{item}>\n" for entry in rows)
+    body = f'<?xml version="1.0" encoding="UTF-8"?>\n<{container} xmlns="{_NAMESPACE}">\n{inner}</{container}>\n'
     return build_response(request, Representation(body.encode(), _XML, headers=_SOON))

@@ -1,4 +1,4 @@
-"""``/health``: whether the store answers, which snapshot it serves and how far it is behind the journal."""
+"""``/health``: whether the store responds, which snapshot it serves and how far it is behind the journal."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ProjectionJson(TypedDict):
 
 
 class Health(TypedDict):
-    """The state of this server. *position* is the newest journal entry shown, *lag* the number of entries not shown yet."""
+    """The state of this server. *position* is the newest published journal entry, *lag* the number of newer ones."""
 
     status: Literal["ok", "degraded", "starting", "unavailable"]
     reason: NotRequired[str]
@@ -95,7 +95,7 @@ async def health(request: Request, service: ServiceDep) -> Response:
 
 
 async def _journal_state(service: QueryService) -> tuple[int, dict[str, Any]]:
-    """Return how many entries are not shown yet, and what is known about the journal or its origin."""
+    """Return the number of entries that are not published yet, and the state of the journal or its origin."""
     try:
         origin = mirror_origin.read(service.journal.folder)
         # An object store is checked in the background: while it is down, a response would take as long as its timeouts.
@@ -110,7 +110,7 @@ async def _journal_state(service: QueryService) -> tuple[int, dict[str, Any]]:
 
 
 def _status(service: QueryService, details: dict[str, Any]) -> str:
-    if service.store_failure:  # every query fails until the store answers again
+    if service.store_failure:  # every query fails until the store responds again
         return "unavailable"
     refused = details.get("mirror", {}).get("refused")
     return "degraded" if "journal" in details or "reason" in details or refused else "ok"

@@ -1,6 +1,6 @@
 """Lists of organizations, registries, and the things of a concept, organization or registry, as JSON or as a page.
 
-Link headers name the next and previous page (https://www.rfc-editor.org/rfc/rfc8288); JSON has them in its body too.
+Link headers contain the next and previous page (https://www.rfc-editor.org/rfc/rfc8288); JSON has them in its body too.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _Organization = Annotated[str | None, Query(description="Things of an organizati
 
 
 class ListItemJson(TypedDict):
-    """A thing of a list: its IRI, its page, and what is known of it."""
+    """A thing of a list: its IRI, its page and its details."""
 
     id: WebAddress
     page: WebAddress
@@ -56,7 +56,7 @@ class ListItemJson(TypedDict):
 
 
 class ListJson(TypedDict):
-    """A page of a list; *next* and *prev* are the URLs of the pages around it."""
+    """A page of a list; *next* and *prev* are the URLs of the next and previous page."""
 
     sort: str
     next: NotRequired[WebAddress]
@@ -99,7 +99,7 @@ async def things(
     source: _Source = None,
     gone: _Gone = None,
 ) -> Response:
-    """One of the parameters says of what."""
+    """Exactly one of the parameters selects the list."""
     subjects = {"concept": concept, "organization": organization, "source": source, "gone": gone}
     name, value = next(
         ((name, value) for name, value in subjects.items() if value is not None), ("", "")

@@ -77,7 +77,7 @@ router = APIRouter()
 async def time_gate(
     request: Request, service: ServiceDep, rest: GraphPath, accept_datetime: AcceptDatetime = None
 ) -> Response:
-    """A time before the first state selects the first."""
+    """A time before the first state returns the first state."""
     graph = "/".join(path_segments(request))
     states = mementos(await _history(service, graph))
     requested = _parse_date(accept_datetime)

@@ -68,7 +68,7 @@ async def live() -> Response:
     responses={503: {"description": "Nothing is loaded yet, or the store does not answer"}},
 )
 async def ready(service: ServiceDep) -> Response:
-    """Lag does not count: older data are better than none."""
+    """A lagging server is ready: old data are better than none."""
     reason = service.starting if service.snapshot is None else service.store_failure
     if reason:
         return PlainTextResponse(f"{reason}\n", HTTPStatus.SERVICE_UNAVAILABLE, _FRESH)
@@ -103,7 +103,7 @@ def _add_sources(registry: CollectorRegistry, statuses: dict[str, SourceStatus])
         "stocktake_source_last_success_timestamp_seconds", "When a source was last harvested", ["source"], registry=registry
     )
     failures = Gauge("stocktake_source_consecutive_failures", "Runs that failed since the last success", ["source"], registry=registry)
-    held = Gauge("stocktake_source_plan_waiting", "1 if a plan of the source waits for a person", ["source"], registry=registry)
+    waiting = Gauge("stocktake_source_plan_waiting", "1 if a plan of the source waits for a person", ["source"], registry=registry)
     now = clock()
     for name, status in statuses.items():
         for state in Freshness:
@@ -111,6 +111,6 @@ def _add_sources(registry: CollectorRegistry, statuses: dict[str, SourceStatus])
         published.labels(name).set(int(status.properties.get("publishedRecords", 0)))
         withheld.labels(name).set(status.withheld or 0)
         failures.labels(name).set(status.inputs.failures)
-        held.labels(name).set("heldPlan" in status.properties)
+        waiting.labels(name).set("heldPlan" in status.properties)
         if status.inputs.success:
             success.labels(name).set(status.inputs.success.timestamp())

@@ -1,4 +1,4 @@
-"""``/record/``: what one registry publishes about one thing, with its provenance and changes."""
+"""``/record/``: the data that one registry publishes about one thing, with provenance and changes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ router = APIRouter()
     responses=GONE | problems(404, 503),
 )
 async def record(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """A deleted record is answered with 410 and its tombstone."""
+    """A deleted record returns 410 and its tombstone."""
     document = await find_document(request, service, describe_graph, 3)
     status = HTTPStatus.GONE if _is_gone(document) else HTTPStatus.OK
     links = tuple(await _links(request, service, document))

@@ -44,7 +44,7 @@ router = APIRouter()
     responses=problems(404, 503),
 )
 async def run(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """A run without changes is known by its statistics only."""
+    """A run without changes has statistics only."""
     document = await find_document(request, service, of_run, 2)
     description = document.description
     plain = orjson.dumps(statistics_json(description), option=orjson.OPT_INDENT_2)

@@ -1,4 +1,4 @@
-"""The numbers of a page as rows, with the query that gives the same, as JSON, CSV and RDF.
+"""The tables of a page, each with the SPARQL query that returns the same rows, as JSON, CSV and RDF.
 
 Counts are written as observations of the RDF Data Cube vocabulary (https://www.w3.org/TR/vocab-data-cube/).
 """
@@ -47,7 +47,7 @@ class Column(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DataTable:
-    """Rows and their columns; *query* is the SPARQL that gives the same, "" where there is none. A list begins with the thing."""
+    """Rows and their columns; *query* is the SPARQL query that returns the same, "" for none. The first column of a list is the thing."""
 
     name: str
     title: str
@@ -58,7 +58,7 @@ class DataTable:
 
 
 class FigureJson(TypedDict):
-    """A table: *query* is the SPARQL that gives the same rows, null where there is none."""
+    """A table: *query* is the SPARQL query that returns the same rows, or null."""
 
     name: str
     title: str
@@ -74,13 +74,13 @@ class FiguresJson(TypedDict):
 
 
 def count_table(name: str, title: str, facets: Sequence[str], rows: Sequence[tuple[Cell, ...]], query: str) -> DataTable:
-    """Make a sheet of counts by some facets."""
+    """Return the table of counts by some facets."""
     columns = (*(Column(facet, facet) for facet in facets), Column("things", property=VALUE))
     return DataTable(name, title, columns, tuple(rows), query)
 
 
 def serialize_tables(sheets: Sequence[DataTable], row: Format, page: str, iris: Iris) -> bytes:
-    """Write the sheets of the page at the address *page* in the format *row*."""
+    """Serialize the tables of the page at the URL *page* in the format *row*."""
     if isinstance(row, GraphFormat):
         statements = tuple(item for sheet in sheets for item in _statements(sheet, page, iris))
         return serialize_description(Description(page, statements, {}, namespaces(iris)), row)

@@ -1,4 +1,4 @@
-"""Numbers of two kinds at once as shades, with a mark where another table says that the two belong together."""
+"""Heat maps: shades for the counts of two facets, with rings around marked cells."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from markupsafe import Markup
 from publisher.pages.charts.svg import element, linked, shade, svg
 
 SIDE = 38  # units of a cell
-_LIGHT = 3  # shades from here up are dark, so that their numbers are white
+_LIGHT = 3  # from this shade on, numbers are white
 
 
 class HeatmapLabel(NamedTuple):
-    """A row or a column: its code, its name and what it leads to."""
+    """A row or a column: its code, its name and the URL that it links."""
 
     code: str
     name: str
@@ -30,10 +30,10 @@ def heatmap(
     *,
     mirrored: bool = False,
 ) -> Markup:
-    """Draw a cell with its number for a pair of codes.
+    """Draw a cell with its number for each pair of codes.
 
     *marks* names by pair the class of a ring around it, such as ``agreed`` or ``disputed``. With *mirrored* the rows begin at
-    the right, for languages that are written from there.
+    the right, for languages written from right to left.
     """
     most, left, top = max(values.values(), default=0), 4 if mirrored else 90, 26
     names_x, anchor = (left + SIDE * len(columns) + 8, "start") if mirrored else (left - 8, "end")

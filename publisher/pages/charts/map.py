@@ -1,4 +1,4 @@
-"""Countries shaded by a number, in the Equal Earth projection; what is too small for a shade has a dot as well.
+"""World maps in the Equal Earth projection; countries too small for a visible shade have a dot as well.
 
 The outlines (Natural Earth, by the package world-atlas) are drawn when the program is built: publisher/web/atlas.mjs.
 """
@@ -17,13 +17,13 @@ from markupsafe import Markup
 from publisher.pages.charts.svg import Box, element, linked, quantile_bounds, quantile_shade, svg
 
 FILE = Path(__file__).parents[2] / "static" / "query" / "world.json"
-DOT = 9  # units across the drawing's 2000: seen on a telephone, and not over the neighbours
-MARGIN = 160  # units around the centres of the countries to which a drawing is cut
+DOT = 9  # of the drawing's 2000 units: visible on a telephone without covering the neighbours
+MARGIN = 160  # units around the centres of the countries that a drawing is cropped to
 
 
 @cache
 def load_outlines(file: Path = FILE) -> Mapping[str, Any] | None:
-    """Return the outlines by M49 code; None where they were not built, for which npm is needed."""
+    """Return the outlines by M49 code; None if they were not built (npm is needed for that)."""
     try:
         outlines: Mapping[str, Any] = orjson.loads(file.read_bytes())
     except FileNotFoundError:
@@ -40,9 +40,9 @@ def outlined_areas() -> frozenset[str]:
 def world_map(
     values: Mapping[str, int], name: Callable[[str], str], href: Callable[[str], str], label: str, focus: Collection[str] = ()
 ) -> Markup | None:
-    """Draw the world; *values* are by M49 code of three digits, shaded by quantiles. None where there are no outlines.
+    """Draw the world; *values* are by M49 code of three digits, shaded by quantiles. None without outlines.
 
-    *focus* are the codes of the countries to which the drawing is cut; empty for the world.
+    *focus* are the codes of the countries that the map is cropped to; empty for the world.
     """
     outlines = load_outlines()
     if outlines is None:
@@ -65,7 +65,7 @@ def world_map(
 
 
 def cut(outlines: Mapping[str, Any], focus: Collection[str]) -> Box | None:
-    """Return the part of the drawing around the countries of *focus*, within its edges; None where there are none."""
+    """Return the box around the countries of *focus*, None if none of them has an outline."""
     points = [outlines["countries"][code]["at"] for code in focus if code in outlines["countries"]]
     if not points:
         return None
@@ -79,7 +79,7 @@ def cut(outlines: Mapping[str, Any], focus: Collection[str]) -> Box | None:
 
 
 def point_map(points: list[tuple[float, float, str]], areas: frozenset[str], label: str) -> Markup | None:
-    """Draw some *areas* shaded and *points* (latitude, longitude, name) as dots, cut to the part of the world around the areas."""
+    """Draw *areas* shaded and *points* (latitude, longitude, name) as dots, cropped to the areas."""
     outlines = load_outlines()
     if outlines is None:
         return None
@@ -102,7 +102,7 @@ _A = (1.340264, -0.081106, 0.000893, 0.003796)
 
 
 def project(latitude: float, longitude: float, width: float, height: float) -> tuple[float, float]:
-    """Place a point as the outlines are placed: Equal Earth (https://doi.org/10.1080/13658816.2018.1504949), the globe whole.
+    """Project a point like the outlines: Equal Earth (https://doi.org/10.1080/13658816.2018.1504949), the whole globe.
 
     >>> project(0, 0, 2000, 974)
     (1000.0, 487.0)

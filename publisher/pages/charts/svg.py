@@ -1,4 +1,4 @@
-"""SVG elements as text; colours are classes, since a page's policy allows no style in an attribute.
+"""SVG elements as text; colours are CSS classes, since the content security policy forbids style attributes.
 
 Source: https://www.w3.org/TR/SVG2/ (role, title and links: https://www.w3.org/TR/svg-aam-1.0/).
 """
@@ -15,7 +15,7 @@ from markupsafe import Markup, escape
 from languages.unsafe_text import escape_unsafe_text
 
 Value = str | int | float | None
-STEPS = 6  # shades of a heat map, beside none at all
+STEPS = 6  # shades of a heat map, besides that of 0
 
 
 def element(name: str, *children: Markup | str, **attributes: Value) -> Markup:
@@ -38,15 +38,15 @@ def _format_value(value: Value) -> str:
 
 
 def linked(href: str, *children: Markup) -> Markup:
-    """Write a link around a part of a drawing; without an address the part alone."""
+    """Write a link around a part of a drawing; without a URL the part alone."""
     return element("a", *children, href=href) if href else Markup("").join(children)
 
 
-Box = tuple[float, float, float, float]  # left, top, width and height of the part of a drawing that is shown
+Box = tuple[float, float, float, float]  # left, top, width and height of the visible part of a drawing
 
 
 def svg(width: float, height: float, label: str, *children: Markup, class_: str = "", box: Box | None = None) -> Markup:
-    """Write a drawing that is as wide as its place allows; *label* is what is read out in its stead. *box* is the part to show."""
+    """Write a drawing as wide as its container; *label* is the text for screen readers, *box* the visible part."""
     shown = " ".join(str(_format_value(side)) for side in box or (0, 0, width, height))
     whole = {"class_": f"drawing {class_}".strip(), "view_box": shown, "aria_label": label}
     return element("svg", *children, role="group" if any("<a " in part for part in children) else "img", **whole)
@@ -54,12 +54,12 @@ def svg(width: float, height: float, label: str, *children: Markup, class_: str 
 
 @cache
 def stylesheet() -> str:
-    """Return the style of all drawings."""
+    """Return the style sheet of all drawings."""
     return (Path(__file__).parents[2] / "static" / "figures.css").read_text()
 
 
 def standalone_svg(drawing: Markup) -> bytes:
-    """Return a drawing as a file of its own, with its style inside."""
+    """Return a drawing as a standalone file with its styles."""
     head = '<svg xmlns="http://www.w3.org/2000/svg"'
     opening, _, rest = drawing.partition(">")
     box = opening.partition('viewBox="')[2].partition('"')[0].split()
@@ -68,7 +68,7 @@ def standalone_svg(drawing: Markup) -> bytes:
 
 
 def shade_ranges(most: int) -> list[tuple[int, int, int]]:
-    """Return the shades that numbers up to *most* have, each with its lowest and highest number, for a legend.
+    """Return the shades for numbers up to *most*, each with its lowest and highest number, for a legend.
 
     >>> shade_ranges(100)
     [(0, 0, 0), (1, 1, 2), (2, 3, 11), (3, 12, 25), (4, 26, 44), (5, 45, 69), (6, 70, 100)]
@@ -83,7 +83,7 @@ def shade_ranges(most: int) -> list[tuple[int, int, int]]:
 
 
 def shade(value: int, most: int) -> int:
-    """Return the shade of a number among others, 0 of none, else 1 to STEPS: by its root, since few are many times the others.
+    """Return the shade of a number up to *most*: 0 for 0, else 1 to STEPS by its square root, since a few numbers are far larger.
 
     >>> [shade(value, 100) for value in (0, 1, 25, 100)]
     [0, 1, 3, 6]
@@ -92,7 +92,7 @@ def shade(value: int, most: int) -> int:
 
 
 def quantile_bounds(values: Iterable[int]) -> tuple[int, ...]:
-    """Return the highest number of each class that holds about as many of the positive *values* as the others, at most STEPS.
+    """Return the highest number of each of at most STEPS classes with about equally many of the positive *values*.
 
     >>> quantile_bounds([1, 1, 1, 2, 3, 5, 8, 13, 21, 34, 55, 89]), quantile_bounds([4, 4]), quantile_bounds([])
     ((1, 2, 5, 13, 34, 89), (4,), ())
@@ -102,7 +102,7 @@ def quantile_bounds(values: Iterable[int]) -> tuple[int, ...]:
 
 
 def quantile_shade(value: int, bounds: tuple[int, ...]) -> int:
-    """Return the shade of a number in the classes of *bounds*, 0 of none; few classes have shades that differ well.
+    """Return the shade of a number in the classes of *bounds*, 0 for 0; a few classes get well separated shades.
 
     >>> [quantile_shade(value, (1, 2, 5, 13, 34, 89)) for value in (0, 1, 4, 89)], quantile_shade(4, (4,))
     ([0, 1, 3, 6], 6)
@@ -118,5 +118,5 @@ def quantile_ranges(bounds: tuple[int, ...]) -> list[tuple[int, int, int]]:
     >>> quantile_ranges((1, 2, 5))
     [(0, 0, 0), (2, 1, 1), (4, 2, 2), (6, 3, 5)]
     """
-    lows = [1, *(bound + 1 for bound in bounds)]
-    return [(0, 0, 0), *((quantile_shade(high, bounds), low, high) for low, high in zip(lows, bounds, strict=False))]
+    lowest = [1, *(bound + 1 for bound in bounds)]
+    return [(0, 0, 0), *((quantile_shade(high, bounds), low, high) for low, high in zip(lowest, bounds, strict=False))]

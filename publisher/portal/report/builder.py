@@ -44,34 +44,34 @@ class Report:
 
 
 def build_report(data: Path, iris: Iris, number: int | None, language: str, chosen: Mapping[str, str]) -> Report:
-    """Make the report of release *number* (None: the newest) in *language*, narrowed to *chosen*; one that is there is replaced.
+    """Write the report on release *number* (None: the newest) in *language*, filtered by *chosen*; an existing one is replaced.
 
     Raises ReportError and ReleaseNotFound.
     """
     release = find_release(data, number)
     names = FacetLabels(iris, {source.name: source.title for source in release.sources})
     with use_language(language if language in LANGUAGES else "en"):
-        of = parse_scope(release.number, language, chosen, names)
+        scope = parse_scope(release.number, language, chosen, names)
         with open_report_data(data, release, iris) as report_data:
-            parts, method = list(sections(report_data, of, names)), methods(report_data, of, iris.base)
-            cited = citation(report_data, _title(release, of, names), f"{iris.base}reports/{of.name}/{REPORT}")
-        files, title = _files(release, of, names, parts, method, cited, iris), _title(release, of, names)
+            parts, method = list(sections(report_data, scope, names)), methods(report_data, scope, iris.base)
+            cited = citation(report_data, _title(release, scope, names), f"{iris.base}reports/{scope.name}/{REPORT}")
+        files, title = _files(release, scope, names, parts, method, cited, iris), _title(release, scope, names)
     sizes = {file: len(content) for file, content in files.items()}
-    report = Report(of.name, title, release.number, language, release.issued, dict(of.chosen), sizes)
+    report = Report(scope.name, title, release.number, language, release.issued, dict(scope.chosen), sizes)
     files[NUMBERS] = _report_json(report, parts)
-    _write(data / "reports", of.name, files)
+    _write(data / "reports", scope.name, files)
     return report
 
 
 def _files(
-    release: Release, of: Scope, names: FacetLabels, parts: list[Section], method: Sequence[str], cited: str, iris: Iris
+    release: Release, scope: Scope, names: FacetLabels, parts: list[Section], method: Sequence[str], cited: str, iris: Iris
 ) -> dict[str, bytes]:
-    title, lead = _title(release, of, names), _lead(release)
+    title, lead = _title(release, scope, names), _lead(release)
     words = _words(release)
     numbers = {part.key: number for number, part in enumerate((part for part in parts if part.query), 1)}
-    values = {"title": title, "lead": lead, "parts": parts, "methods": method, "words": words, "visit": current_locale(), "of": of}
+    values = {"title": title, "lead": lead, "parts": parts, "methods": method, "words": words, "visit": current_locale(), "of": scope}
     values |= {"numbers": numbers, "citation": cited}
-    frame = PrintFrame(title, lead, of.language, release.issued, words, cited, f"{iris.base}reports/{of.name}/{REPORT}")
+    frame = PrintFrame(title, lead, scope.language, release.issued, words, cited, f"{iris.base}reports/{scope.name}/{REPORT}")
     page = _templates().get_template("report.html").render(**values, printed=PRINT, style=STYLE)
     return {
         REPORT: page.replace('href="/', f'href="{iris.base}').encode(),
@@ -104,8 +104,8 @@ def _templates() -> Environment:
     )
 
 
-def _title(release: Release, of: Scope, names: FacetLabels) -> str:
-    narrowed = [names.name(facet, code) if facet != "year" else code for facet, code in of.chosen]
+def _title(release: Release, scope: Scope, names: FacetLabels) -> str:
+    narrowed = [names.name(facet, code) if facet != "year" else code for facet, code in scope.chosen]
     demo = [_("Demonstration data")] if release.demo else []
     return ": ".join([*demo, _("WSIS Stocktaking report"), *([", ".join(narrowed)] if narrowed else [])])
 
@@ -143,7 +143,7 @@ def _write(reports: Path, name: str, files: Mapping[str, bytes]) -> None:
 
 
 def list_reports(reports: Path) -> list[Report]:
-    """List the reports that are kept, those of the newest release first."""
+    """Return the stored reports, those of the newest release first."""
     listed = []
     for path in reports.glob(f"release-*/{NUMBERS}"):
         fields = orjson.loads(path.read_bytes())

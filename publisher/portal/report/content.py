@@ -1,4 +1,4 @@
-"""Content: the sections of a report, each with its figure, its numbers and the query that gives the same."""
+"""The sections of a report, each with its figure, its numbers and the query that returns them."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from publisher.portal.trends import count_trend
 from publisher.releases.citation import NAME
 from vocab.initiative import Basis
 
-_ROWS = 25  # of a table in print; the release's files have all
+_ROWS = 25  # rows of a table in print; the release's files have all
 _BARS = 20  # of a drawing
 _CHAPTER_BARS, _EXAMPLES = 8, 3  # SDGs and initiatives of a chapter
-_LOOKED_AT = 30  # initiatives from which those of a chapter are chosen
-_ALL_SCRIPTS = ("ar", "zh")  # languages whose print is set with the system's fonts
+_LOOKED_AT = 30  # initiatives that are read to choose those of a chapter
+_ALL_SCRIPTS = ("ar", "zh")  # languages that are typeset with the system's fonts
 _SCRIPTS = re.compile(r"[\u0020-\u052f\u1e00-\u1eff\u2000-\u206f]*\Z")  # Latin, Greek and Cyrillic, which Typst's fonts have
 
 
 @dataclass(frozen=True, slots=True)
 class Grid:
-    """A table: its heads and rows of texts; the last *numeric* columns are numbers."""
+    """A table: headers and rows of texts; the last *numeric* columns are numbers."""
 
     heads: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
@@ -49,7 +49,7 @@ class Grid:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """A part of a report; *query* is the SPARQL that gives its numbers, "" where they are the release's own.
+    """A section of a report; *query* is the SPARQL query that returns its numbers, "" if they come from the release's manifest.
 
     *findings* are sentences, each with the key of the section whose query gives its numbers. *level* is 2 for a part of the
     section before it.
@@ -66,13 +66,13 @@ class Section:
     keyed: bool = False  # whether the grid's first column is the colour of a series in the drawing
 
 
-def sections(report_data: ReportData, of: Scope, names: FacetLabels) -> Iterator[Section]:
-    """Draw up a report in the language of the visit."""
-    filters = of.filter
+def sections(report_data: ReportData, scope: Scope, names: FacetLabels) -> Iterator[Section]:
+    """Return the sections of a report in the language of the request."""
+    filters = scope.filter
     counts = report_data.tables.counts(filters)
-    chosen = {facet for facet, _code in of.chosen}  # their own counts would be of all, not of what the report is narrowed to
+    chosen = {facet for facet, _code in scope.chosen}  # their own counts would ignore the filter of the report
     yield _key_findings(report_data, filters, names, chosen)
-    yield _glance(report_data, of, names)
+    yield _glance(report_data, scope, names)
     for facet in ("line", "goal"):
         if facet not in chosen:
             yield _bars(report_data, filters, facet, names)
@@ -85,7 +85,7 @@ def sections(report_data: ReportData, of: Scope, names: FacetLabels) -> Iterator
     yield _trend(report_data, filters, names)
     if "line" not in chosen:
         yield from _chapters(report_data, filters, names)
-    yield _basis(report_data, of, names)
+    yield _basis(report_data, scope, names)
     yield _gaps(report_data, filters, names, chosen)
     yield _sources(report_data, filters, names)
     yield _remarks(report_data, filters, names)
@@ -102,7 +102,7 @@ def _key_findings(report_data: ReportData, filters: Filter, names: FacetLabels, 
 
 
 def _chapters(report_data: ReportData, filters: Filter, names: FacetLabels) -> Iterator[Section]:
-    """Yield a chapter for each action line that has initiatives: what it serves, and three of them."""
+    """Yield a chapter for each action line with initiatives: its goals, and three of the initiatives."""
     explanation = _("Each chapter has the SDGs that its initiatives serve, and its newest initiatives.")
     yield Section("lines", _("Action lines, one by one"), (explanation,))
     for code in sorted(leaf_codes("line", "action-line", names.iris), key=lambda code: sort_key("line", code, 0)):
@@ -125,14 +125,14 @@ def _chapters(report_data: ReportData, filters: Filter, names: FacetLabels) -> I
 
 
 def _examples(items: Sequence[ListItem]) -> list[ListItem]:
-    """Return the first initiatives whose titles the fonts of the print have, those in the report's language first."""
+    """Return the first initiatives whose titles the PDF's fonts cover, those in the report's language first."""
     language = current_locale().language
-    fitting = [item for item in items if item.title and (language in _ALL_SCRIPTS or _SCRIPTS.match(item.title))]
-    return sorted(fitting, key=lambda item: item.language != language)[:_EXAMPLES]
+    printable = [item for item in items if item.title and (language in _ALL_SCRIPTS or _SCRIPTS.match(item.title))]
+    return sorted(printable, key=lambda item: item.language != language)[:_EXAMPLES]
 
 
 def period(item: ListItem) -> str:
-    """Return the years in which an initiative begins and ends, as far as they are known.
+    """Return the years in which an initiative begins and ends, if known.
 
     >>> period(ListItem("", "", "", None, None, "2020-01-05", "2022", None, None, None, False))
     '2020–2022'
@@ -163,8 +163,8 @@ def citation(report_data: ReportData, title: str, address: str) -> str:
     )
 
 
-def _glance(report_data: ReportData, of: Scope, names: FacetLabels) -> Section:
-    every = filter_query.make_filter(**dict(of.chosen))
+def _glance(report_data: ReportData, scope: Scope, names: FacetLabels) -> Section:
+    every = filter_query.make_filter(**dict(scope.chosen))
     kinds = report_data.tables.counts(every).get("kind", {})
     rows = tuple(
         (names.name("kind", kind), format_number(things)) for kind, things in sorted(kinds.items(), key=lambda pair: sort_key("", *pair))
@@ -185,11 +185,11 @@ def _bars(report_data: ReportData, filters: Filter, facet: str, names: FacetLabe
 def _matrix(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
     matrix = count_matrix(report_data.tables, filters, names, report_data.links)
     text = matrix_finding(matrix)
-    ringed = _("A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ.")
+    legend = _("A solid outline marks an official link; a dashed one, a link on which editions of the matrix differ.")
     dotted = _("In the table, a dot marks a link of the official matrix.")
     rows = tuple((f"{line.code} {_short(line)}", *(_cell(matrix, line.code, goal.code) for goal in matrix.goals)) for line in matrix.lines)
     grid = Grid((facet_title("line"), *(goal.code for goal in matrix.goals)), rows, numeric=len(matrix.goals))
-    return Section("matrix", _("Action lines and SDGs"), (text, ringed, dotted), matrix.chart(), grid, matrix.query)
+    return Section("matrix", _("Action lines and SDGs"), (text, legend, dotted), matrix.chart(), grid, matrix.query)
 
 
 def _short(line: HeatmapLabel) -> str:
@@ -223,8 +223,8 @@ def _legend(series: dict[str, dict[str, int]]) -> Grid | None:
     return Grid(("", facet_title("region"), _("Initiatives")), rows) if rows else None
 
 
-def _basis(report_data: ReportData, of: Scope, names: FacetLabels) -> Section:
-    every = filter_query.make_filter(*Basis, kind="initiative", **dict(of.chosen))
+def _basis(report_data: ReportData, scope: Scope, names: FacetLabels) -> Section:
+    every = filter_query.make_filter(*Basis, kind="initiative", **dict(scope.chosen))
     counts = report_data.tables.counts(every).get("basis", {})
     rows = tuple((names.name("basis", basis.value), format_number(counts.get(basis.value, 0))) for basis in Basis)
     explanation = _("All other figures count only links stated by registries.")
@@ -238,8 +238,8 @@ def _gaps(report_data: ReportData, filters: Filter, names: FacetLabels, chosen: 
     rows = tuple((gap.title, format_number(gap.code_count), format_number(len(gap.missing))) for gap in gaps)
     named = [f"{gap.title}: {', '.join(one.name for one in gap.missing)}." for gap in gaps if 0 < len(gap.missing) <= _ROWS]
     grid = Grid(("", _("Total"), _("Without initiatives")), rows)
-    asked = gaps[-1].table.query  # the query of the targets; those of the others are in their own sections
-    return Section("gaps", _("Gaps"), tuple(named), None, grid, asked)
+    query = gaps[-1].table.query  # the query of the targets; those of the others are in their own sections
+    return Section("gaps", _("Gaps"), tuple(named), None, grid, query)
 
 
 def _sources(report_data: ReportData, filters: Filter, names: FacetLabels) -> Section:
@@ -270,7 +270,7 @@ def _remarks(report_data: ReportData, filters: Filter, names: FacetLabels) -> Se
     return Section("remark", _("Quality"), text, None, grid, filter_query.counts(filters, "remark", names.iris))
 
 
-def methods(report_data: ReportData, of: Scope, base: str) -> Sequence[str]:
+def methods(report_data: ReportData, scope: Scope, base: str) -> Sequence[str]:
     """Return the paragraphs on how the report was made and how to reproduce each number."""
     release = report_data.release
     return (

@@ -1,4 +1,4 @@
-"""Typesetting: a report as PDF, by Typst (https://typst.app/docs/); the same content gives the same bytes."""
+"""Typeset a report as PDF with Typst (https://typst.app/docs/); the same content yields the same bytes."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from publisher.portal.report.content import Section
 
 _TEMPLATE = Path(__file__).parent / "report.typ"
 _COLOURS = re.compile(r"\.s\d \{ fill: (#[0-9a-f]{6})")
-# Languages that Typst's own fonts have no letters for, and words in the names of fonts that have them.
+# Languages that Typst's own fonts do not cover, and words in the names of fonts that do.
 _FONT_HINTS = {"ar": ("Naskh", "Arabic", "DejaVu Sans"), "zh": ("CJK",)}
 
 log = structlog.get_logger(component="report")
@@ -28,7 +28,7 @@ log = structlog.get_logger(component="report")
 
 @dataclass(frozen=True, slots=True)
 class PrintFrame:
-    """What surrounds the parts of a printed report: *issued* (UTC) is its date, *words* are the fixed ones of the template.
+    """The frame of a printed report: *issued* (UTC) is its date, *words* are the fixed texts of the template.
 
     *address* is the page of the report, which has the queries.
     """
@@ -45,9 +45,9 @@ class PrintFrame:
 def render_pdf(
     frame: PrintFrame, parts: Sequence[Section], method: Sequence[str], numbers: Mapping[str, int]
 ) -> bytes:
-    """Set a report; *numbers* are those of the queries by the keys of their parts.
+    """Return the PDF; *numbers* are the numbers of the queries, by the key of their section.
 
-    Arabic and Chinese are set with the system's fonts, since they have to come from somewhere. Raises ReportError.
+    Arabic and Chinese use the system's fonts, since Typst has none for them. Raises ReportError.
     """
     language, issued = frame.language, frame.issued
     with TemporaryDirectory(prefix="stocktake-typst-") as folder:
@@ -59,7 +59,7 @@ def render_pdf(
         (work / "report.typ").write_bytes(_TEMPLATE.read_bytes())
         _warn_if_font_missing(language)
         try:
-            made = typst.compile(
+            pdf = typst.compile(
                 work / "report.typ",
                 root=work,
                 format="pdf",
@@ -68,12 +68,12 @@ def render_pdf(
             )
         except typst.TypstError as error:
             raise ReportError(f"the report could not be set: {error}") from error
-    assert isinstance(made, bytes)
-    return made
+    assert isinstance(pdf, bytes)
+    return pdf
 
 
 def _make_visible(value: object) -> object:
-    """Make visible what a text would hide or turn, as pages do."""
+    """Escape invisible and bidirectional control characters, as pages do."""
     if isinstance(value, dict):
         return {name: _make_visible(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
@@ -82,7 +82,7 @@ def _make_visible(value: object) -> object:
 
 
 def _warn_if_font_missing(language: str) -> None:
-    """Warn where no font of the machine has the letters of a language: its print would show none."""
+    """Warn if no font of this machine has the letters of a language: they would be missing in the PDF."""
     marks = _FONT_HINTS.get(language, ())
     if marks and not any(mark in family for family in typst.Fonts().families() for mark in marks):
         log.warning("no font for the language of the PDF", language=language, action="install fonts-noto-core and fonts-noto-cjk")

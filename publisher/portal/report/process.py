@@ -1,4 +1,4 @@
-"""Process: the report of a release is made by a process of its own, so that what it holds is gone when it ends."""
+"""Build the report of a release in a separate process, so that its memory is released at the end."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from vocab.iris import Iris
 
 
 def build_in_process(data: Path, base: str, number: int, language: str = "en") -> None:
-    """Make the report of release *number* in a process, and wait for it; raises ReportError with what it said."""
+    """Build the report of release *number* in a process and wait for it; raises ReportError with its output."""
     line = command("publisher.portal.report.process", str(data), base, str(number), language, str(os.getpid()))
     done = subprocess.run(line, env=environment(), stdin=subprocess.DEVNULL, capture_output=True, check=False, text=True)
     if done.returncode:
@@ -22,7 +22,7 @@ def build_in_process(data: Path, base: str, number: int, language: str = "en") -
 
 
 def main() -> None:
-    """Make a report: arguments are the data folder, our base, the release's number, the language and the parent's process id."""
+    """Build a report: the arguments are the data folder, our base, the release's number, the language and the parent's process id."""
     data, base, number, language, parent = sys.argv[1:]
     exit_with_parent(int(parent))
     try:

@@ -21,7 +21,7 @@ from vocab.iris import Iris
 
 @dataclass(frozen=True, slots=True)
 class ReportData:
-    """A release, its tables, the official links by action line and goal, and the day of each registry's last change until then."""
+    """A release, its tables, the official links by action line and goal, and the day of each registry's last change before it."""
 
     release: Release
     tables: FacetIndex
@@ -43,7 +43,7 @@ def find_release(data: Path, number: int | None) -> Release:
 
 @contextmanager
 def open_report_data(data: Path, release: Release, iris: Iris) -> Iterator[ReportData]:
-    """Open the tables of a release, made where they are not there yet, as long as the context lasts."""
+    """Open the tables of a release for the duration of the context; missing tables are built."""
     try:
         release_tables = open_release_tables(data, release, iris)
     except (duckdb.Error, OSError) as error:

@@ -39,7 +39,7 @@ class Scope:
 
 
 def parse_scope(release: int, language: str, chosen: Mapping[str, str], names: FacetLabels) -> Scope:
-    """Check what a report is asked for; raises ReportError with the cure where a code is none."""
+    """Return the scope of a report; raises ReportError with a cure for an unknown code."""
     if language not in LANGUAGES:
         raise ReportError(f"unknown language {language!r}; choose one of {', '.join(LANGUAGES)}")
     chosen = {facet: _code(facet, code) for facet, code in chosen.items()}
@@ -51,12 +51,12 @@ def parse_scope(release: int, language: str, chosen: Mapping[str, str], names: F
 
 
 def _code(facet: str, text: str) -> str:
-    """Return the code of a country named by any of its names or codes; other texts unchanged."""
+    """Return the code of a country from any of its names or codes; other texts unchanged."""
     area = country(text) if facet == "country" else None
     return area.removeprefix(AREA) if area else text
 
 
-_OPTION = {"line": "action line"}  # what the reader calls it, where that is another word
+_OPTION = {"line": "action line"}  # names of facets on the command line, where they differ
 _HINT = {
     "year": "a year of four digits",
     "region": "a code of /scheme/itu-region, such as africa",

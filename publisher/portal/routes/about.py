@@ -1,4 +1,4 @@
-"""Serve ``/about``, ``/about/design`` and ``/data``: what the portal is, how its pages look, and how to use its data."""
+"""Serve ``/about``, ``/about/design`` and ``/data``."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ router = APIRouter()
 
 @get(router, "/about", include_in_schema=False)
 async def about(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """Say what the portal is, who runs it, and which registries it has."""
+    """Describe the portal, its operator and its registries."""
     rows, start = await service.rows(query("sources")), service.iris.source("")
     sources = {
         row["source"].value.removeprefix(start): (

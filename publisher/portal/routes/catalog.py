@@ -1,4 +1,4 @@
-"""Catalogue: ``/catalog``, all that can be had here, by DCAT-AP 3."""
+"""Serve ``/catalog``, the datasets and services of this installation, in DCAT-AP 3."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ async def catalog(request: Request, service: ServiceDep, pages: PagesDep) -> Res
 async def catalog_file(
     request: Request, service: ServiceDep, pages: PagesDep, suffix: Suffix
 ) -> Response:
-    """`/catalog` has the same in the format that the header Accept asks for."""
+    """`/catalog` returns the format that the header Accept prefers."""
     if suffix not in FORMATS:
         raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such address")
     return await _respond(request, service, pages, suffix)

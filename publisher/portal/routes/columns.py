@@ -21,7 +21,7 @@ from publisher.store.releases.manifest import release_numbers
 
 SAMPLES = 3  # rows of a table
 MAX_CELL = 80  # characters of a cell that are shown
-MAX_SAMPLE = 1 << 16  # bytes that are read of a table
+MAX_SAMPLE = 1 << 16  # first bytes of a table that are read
 
 
 router = APIRouter()
@@ -42,7 +42,7 @@ async def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Res
 
 
 def _samples(folder: Path) -> dict[str, list[dict[str, str]]]:
-    """Return the first rows of each table by its name; cells that are long are cut."""
+    """Return the first rows of each table, by its name; long cells are cut."""
     samples = {}
     for table in TABLES.values():
         file = folder / f"{table.name}.csv.gz"

@@ -23,7 +23,7 @@ from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import FacetPanel, facet_panels, sort_key
 from publisher.portal.profile import Profile, profile
 
-PANELS = ("goal", "line", "country", "region", "year")  # of each side, those that are not its own
+PANELS = ("goal", "line", "country", "region", "year")  # figures of each side, except that of its own facet
 
 
 class Side(NamedTuple):
@@ -40,7 +40,7 @@ router = APIRouter()
 
 @get(router, "/compare", include_in_schema=False)
 async def compare(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """Show the topics of the parameters *one* and *other* beside each other."""
+    """Show the topics *one* and *other* side by side."""
     tables, names = require_facet_index(service), FacetLabels(service.iris)
     chosen = [request.query_params.get(name, "") for name in ("one", "other")]
     topics = await asyncio.to_thread(_topics, tables, names)
@@ -81,8 +81,8 @@ def _topics(tables: FacetIndex, names: FacetLabels) -> list[tuple[str, list[tupl
 def _side(topic: str, tables: FacetIndex, names: FacetLabels) -> Side:
     facet, _slash, code = topic.partition("/")
     filters = make_filter(kind="initiative", **{facet: code})
-    shown = [name for name in PANELS if name != facet]
-    panels = tuple(facet_panels(tables, filters, shown, names))
+    panel_facets = [name for name in PANELS if name != facet]
+    panels = tuple(facet_panels(tables, filters, panel_facets, names))
     return Side(
         names.short(facet, code), names.page(facet, code), profile(tables, filters, names), panels
     )

@@ -1,4 +1,4 @@
-"""The schemes (action lines, goals and targets, places, kinds), each concept in them, and what bears it."""
+"""Serve the concept schemes (action lines, goals and targets, places, kinds), and the page of each concept."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ router = APIRouter()
 
 @get(router, "/scheme/{scheme}.sssom.tsv", include_in_schema=False)
 async def mappings(request: Request, service: ServiceDep, scheme: str) -> Response:
-    """Answer with the mappings of a scheme as a SSSOM table."""
+    """Return the mappings of a scheme as an SSSOM table."""
     base = service.iris.base
     if scheme not in mapped_schemes(base):
         known = ", ".join(mapped_schemes(base))

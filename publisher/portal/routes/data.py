@@ -1,4 +1,4 @@
-"""The numbers of one concept, organization or registry as data, each sheet with its query; the page of it shows them drawn."""
+"""The figures of one concept, organization or registry as tables with their queries; its page shows them as charts."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ async def figures(request: Request, service: ServiceDep, rest: EntityPath) -> Re
 
 
 def _known(service: QueryService, filters: Filter, names: FacetLabels) -> bool:
-    """Return whether there is what *filters* names."""
+    """Return whether the things that *filters* refers to exist."""
     if filters.party:
         return bool(require_facet_index(service).organization_names((filters.party,)))
     ((facet, (code,)),) = filters.chosen
@@ -77,7 +77,7 @@ def _known(service: QueryService, filters: Filter, names: FacetLabels) -> bool:
 
 
 def _parted(parts: list[str]) -> tuple[list[str], str]:
-    """Part the suffix of a form from the last part of an address; a code may have a dot in it."""
+    """Split the format suffix from the last segment of a path; a code may contain a dot."""
     stem, dot, suffix = parts[-1].rpartition(".")
     return (
         ([*parts[:-1], stem], suffix)

@@ -28,7 +28,7 @@ from publisher.portal.paged_listing import PAGE_SIZE, listing_page
 from publisher.portal.sources import source_titles
 from publisher.store.query_service import QueryService
 
-DATA = 1_000  # things in the data of a page
+DATA = 1_000  # things in the tables of a page
 _PANELS = {
     "document": ("document", "line", "goal", "country", "language", "source", "year"),
     "post": ("source", "language", "year", "line", "goal"),

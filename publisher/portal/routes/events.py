@@ -1,4 +1,4 @@
-"""A month as a calendar and as a list; the calendar that programs subscribe to is a feed."""
+"""Serve ``/events``: a month as a calendar and as a list. Programs subscribe to the calendar feed."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_panels import query_page_url
 from publisher.store.source_status import clock
 
-COMING = 20  # events that are listed beside the month
+COMING = 20  # events that are listed next to the month
 
 
 _EVENT_PARAMETERS: list[dict[str, object]] = [

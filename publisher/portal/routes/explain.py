@@ -1,4 +1,4 @@
-"""The page `/explain`: from a published statement to the bytes that it was made of."""
+"""The page `/explain`: from a published statement to the bytes of the registry that it comes from."""
 
 from __future__ import annotations
 

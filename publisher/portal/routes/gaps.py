@@ -1,4 +1,4 @@
-"""Where nothing is reported."""
+"""Serve ``/gaps``: topics without initiatives."""
 
 from __future__ import annotations
 

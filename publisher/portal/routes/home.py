@@ -31,9 +31,9 @@ from publisher.store.source_status import clock, count_by_state, source_statuses
 NEWEST = 8  # things on the front page
 FACETS = ("kind", "line", "goal", "region", "country")
 # Figures, the most important first.
-SHOWN = ("line", "goal", "region", "stakeholder", "type", "status", "year", "target")
-FIGURES = 3  # beside the latest updates
-EVENTS = 4  # that come next
+FACETS_SHOWN = ("line", "goal", "region", "stakeholder", "type", "status", "year", "target")
+FIGURES = 3  # next to the latest updates
+EVENTS = 4  # upcoming
 
 
 router = APIRouter()
@@ -74,7 +74,7 @@ async def home(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
 
 @dataclass(frozen=True, slots=True)
 class _Figures:
-    """The counts of the front page; empty where the facet index is being built."""
+    """The counts of the front page; empty while the facet index is built."""
 
     counted: dict[str, FacetPanel] = field(default_factory=dict)
     placed: Coverage | None = None
@@ -103,13 +103,13 @@ def _count(tables: FacetIndex, names: FacetLabels, official: Links) -> _Figures:
     placed, matrix = coverage(tables, every, "country"), _matrix(tables, names, official)
     kinds = facet_panels(tables, Filter(), FACETS[:1], names)
     panels = [*kinds, *facet_panels(tables, every, FACETS[1:], names)]
-    # Those that have something come before those that have little; a matrix has the first two.
-    shown = [facet for facet in SHOWN if not matrix or facet not in ("line", "goal", "region")]
+    # Full figures come before sparse ones; with a matrix, its two facets are left out.
+    facets = [facet for facet in FACETS_SHOWN if not matrix or facet not in ("line", "goal", "region")]
     return _Figures(
         counted={panel.facet: panel for panel in panels},
         placed=placed,
         matrix=matrix,
-        panels=most_complete(facet_panels(tables, every, shown, names), FIGURES),
+        panels=most_complete(facet_panels(tables, every, facets, names), FIGURES),
         newest=tables.list_things(Filter(), "newest", NEWEST),
         kinds=counts.get("kind", {}),
         finding=overview(tables.counts(every), names, tables.total(every)),
@@ -121,7 +121,7 @@ def _count(tables: FacetIndex, names: FacetLabels, official: Links) -> _Figures:
 
 
 def _matrix(tables: FacetIndex, names: FacetLabels, official: Links) -> Matrix | None:
-    """Count initiatives by action line and goal; None where too few have both."""
+    """Count initiatives by action line and goal; None if too few have both."""
     every = make_filter(kind="initiative")
     both = coverage(tables, every, "line", "goal")
     if not both.part or both.part * SPARSE < both.all:

@@ -1,4 +1,4 @@
-"""The world by how many things each country has."""
+"""Serve ``/map``: the initiatives of each country on a map of the world."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ INSTEAD = (
     "status",
     "year",
     "language",
-)  # what is shown where no country is named
+)  # the default without a country
 
 
 router = APIRouter()

@@ -1,4 +1,4 @@
-"""The counts of the heat map as data and as a drawing; the page itself shows them with the official matrix."""
+"""The counts of the heat map as data and as a drawing; `/matrix` shows them with the official matrix."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ router = APIRouter()
 )
 async def counts(request: Request, service: ServiceDep) -> Response:
     """The page is `/matrix`."""
-    wish = parse_filters(request.query_params).with_codes("kind", "initiative")
+    filters = parse_filters(request.query_params).with_codes("kind", "initiative")
     tables, official = require_facet_index(service), await official_links(service)
     matrix = await asyncio.to_thread(
-        count_matrix, tables, wish, FacetLabels(service.iris), official
+        count_matrix, tables, filters, FacetLabels(service.iris), official
     )
     return await dataset_response(
         request, service, [matrix.table()], lambda: RedirectResponse("/matrix", 303), matrix.chart()

@@ -1,4 +1,4 @@
-"""Success stories, by the year and the category of the WSIS Prizes that they had."""
+"""Serve ``/success-stories``: projects with WSIS Prizes, by year and category."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Releases: ``/releases/`` and each release's files, in parts where the client asks for parts; ``/release/{n}`` is the release itself."""
+"""Releases: ``/releases/`` and each release's files, with range requests; ``/release/{n}`` describes one release."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ _FOR_EVER = "public, max-age=31536000, immutable"  # a release is never changed
 _OWN = {
     MANIFEST: "application/json",
     SUMS: "text/plain; charset=utf-8",
-}  # what a manifest does not list
+}  # files that a manifest does not list
 
 
 ReleaseNumber = Annotated[
@@ -184,7 +184,7 @@ async def file(
 async def release(
     request: Request, service: ServiceDep, pages: PagesDep, number: VersionedNumber
 ) -> Response:
-    """Its files, its place in the journal, and how to cite it."""
+    """Describe the files of a release, its position in the journal, and how to cite it."""
     number, suffix = split_suffix(number)
     release = await _find(service, number)
     place = _place(release)
@@ -219,7 +219,7 @@ def _place(release: Release) -> ResourceURLs:
 
 
 def _described(release: Release, iris: Iris) -> Description:
-    """Describe a release as a data set, with its place in the journal, and since when its files are no longer kept."""
+    """Describe a release as a dataset, with its position in the journal, and since when its files are withdrawn."""
     statements = list(dataset_statements(release_dataset(release, iris), iris.base))
     statements.append(
         Statement(
@@ -240,7 +240,7 @@ def _described(release: Release, iris: Iris) -> Description:
 
 
 def _links(request: Request, release: Release, iris: Iris) -> list[Link]:
-    """Return the signposts of a release: what to cite, what it is, its data, its licence and its files."""
+    """Return the typed links of a release: citation, type, data, licence and files."""
     host, holding = origin(request), release_dataset(release, iris)
     return [
         Link("cite-as", release.iri),
@@ -284,7 +284,7 @@ def _page(pages: Pages, release: Release, iris: Iris) -> bytes:
 
 
 def _file(request: Request, folder: Path, release: Release, name: str) -> Response:
-    """Answer with a file of a release; what a client holds already is not sent again."""
+    """Return a file of a release, 304 if the client has it already."""
     stem = name.removesuffix(SUFFIX)
     known = release.file(stem)
     if known is None and stem not in _OWN:

@@ -1,4 +1,4 @@
-"""Reports: ``/reports/`` lists the stocktaking reports that were made, each with its pages, its print and its numbers."""
+"""Serve ``/reports/``: the stocktaking reports, each as a page, as PDF and as numbers."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class ReportsJson(TypedDict):
     responses=contents("text/html"),
 )
 async def listing(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """A report has the state of the data at a release in words, figures and numbers."""
+    """A report describes the data of a release in sentences, figures and numbers."""
     published = await run_in_threadpool(list_reports, service.data / "reports")
     accept = request.headers.get("accept")
     if accept and quality(accept, "application/json") > quality(accept, "text/html"):

@@ -1,4 +1,4 @@
-"""What is published, by its words in any language and by facets; each search is an address of its own."""
+"""Serve ``/search``: full text in any language and facets; each search has its own URL."""
 
 from __future__ import annotations
 
@@ -55,9 +55,9 @@ from publisher.store.query_service import QueryService
 from vocab.iris import KINDS
 
 PER = 20  # default number of results per page
-MOST = 1_000  # results of a page, at most
-REACH = 10_000  # results that can be paged through, and over which facets are counted where words are searched
-LINKED = 3  # concepts of a result that are named where the words name them
+MAX_RESULTS = 1_000  # results of a page, at most
+REACH = 10_000  # results of a text search that can be paged through, and over which its facets are counted
+LINKED = 3  # concepts of a result that are shown if the words match them
 Words = Annotated[
     str,
     StringConstraints(strip_whitespace=True),
@@ -69,7 +69,7 @@ Sort = Annotated[
     blank_as("relevance"),
 ]
 PageNumber = Annotated[int, Query(ge=1, le=REACH, description="The page, from 1"), whole_number(1)]
-PerPage = Annotated[int, Query(ge=1, le=MOST, description="Results a page"), whole_number(PER)]
+PerPage = Annotated[int, Query(ge=1, le=MAX_RESULTS, description="Results a page"), whole_number(PER)]
 FormatName = Annotated[str | None, format_parameter(RESULT_FORMATS)]
 _SELECTS = ("kind", "language", "source")  # facets in the form
 
@@ -165,14 +165,14 @@ async def _show(
             (row.label, _link(request, search_parameters.page, row.suffix)) for row in RESULT_FORMATS.values()
         ],
         exports=[
-            (row.label, _link(request, 1, row.suffix, str(MOST)))
+            (row.label, _link(request, 1, row.suffix, str(MAX_RESULTS)))
             for row in map(RESULT_FORMATS.__getitem__, ("json", "csv"))
         ],
     )
 
 
 def sorts(words: bool) -> dict[str, str]:
-    """Return the orders of a list and their names."""
+    """Return the sort orders of a list and their labels."""
     labels = {
         "relevance": _("Most relevant"),
         "newest": _("Newest first"),
@@ -185,7 +185,7 @@ def sorts(words: bool) -> dict[str, str]:
 
 
 def _feeds(filters: Filter) -> list[tuple[str, str]]:
-    """Return the feeds of what is chosen: facet and address; of all where nothing is."""
+    """Return the feeds of the chosen facets: facet and URL; without a choice, the feed of all changes."""
     feeds = [
         (name, f"/feeds/{name}/{code}.atom")
         for name in ("line", "goal", "country", "source")
@@ -195,7 +195,7 @@ def _feeds(filters: Filter) -> list[tuple[str, str]]:
 
 
 def _meant(request: Request, words: str) -> str:
-    """Return the address of the same search with other *words*, "" where there are none."""
+    """Return the URL of the search with other *words*, "" for none."""
     others = [
         (name, value)
         for name, value in request.query_params.multi_items()
@@ -205,7 +205,7 @@ def _meant(request: Request, words: str) -> str:
 
 
 def _linked(links: Iterable[str], names: FacetLabels) -> list[tuple[str, str]]:
-    """Return the names of concepts and the addresses of their pages, targets last."""
+    """Return the labels of concepts and the URLs of their pages, targets last."""
     facets = [item for iri in links if (item := facet_of_concept(iri, names.iris))]
     ranked = sorted(facets, key=lambda item: item[0] == "target")[:LINKED]
     return [(names.short(facet, code), names.page(facet, code)) for facet, code in ranked]
@@ -279,7 +279,7 @@ def _results(
 
 
 def _entry(line: ListItem) -> SearchEntry:
-    """Return what the tables know of a thing that the index of texts does not know yet."""
+    """Return the result for a thing that is in the facet index but not yet in the search index."""
     return SearchEntry(
         line.iri,
         line.kind,
@@ -291,7 +291,7 @@ def _entry(line: ListItem) -> SearchEntry:
 
 
 def _language(filters: Filter) -> str | None:
-    """Return the language in which titles are shown where there are several: the chosen one, else the visit's, else what fits."""
+    """Return the preferred language of titles: the chosen one, else that of the request."""
     codes, now = filters.codes("language"), current_locale().language
     return codes[0] if len(codes) == 1 else now if now != "en" else None
 
@@ -321,12 +321,12 @@ def _finding(
 
 def _link(request: Request, page: int, suffix: str = "", per: str = "") -> str:
     without = {"page", *(["format"] if suffix else []), *(["per"] if per else [])}
-    given = [
+    parameters = [
         (name, value)
         for name, value in request.query_params.multi_items()
         if value and name not in without
     ]
-    given += [("page", str(page))] if page > 1 else []
+    parameters += [("page", str(page))] if page > 1 else []
     return "/search?" + urlencode(
-        [*given, *([("per", per)] if per else []), *([("format", suffix)] if suffix else [])]
+        [*parameters, *([("per", per)] if per else []), *([("format", suffix)] if suffix else [])]
     )

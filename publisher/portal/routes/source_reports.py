@@ -1,4 +1,4 @@
-"""The page `/source/{source}/report`: what a registry can fix, in its own words."""
+"""The page `/source/{source}/report`: what a registry can fix, with its own field names."""
 
 from __future__ import annotations
 
@@ -72,31 +72,31 @@ async def _respond(
     status = (await source_statuses(service)).get(name)
     properties = status.properties if status else {}
     ledger = await _ledger(request, service, name, f"{properties.get('lastRun')} {properties.get('lastOutcome')}")
-    found = await report_on_source(service, name, titles[name], properties.get("lastSuccess", ""), ledger)
+    report = await report_on_source(service, name, titles[name], properties.get("lastSuccess", ""), ledger)
     links = [typed_link("alternate", f"{address}.{row.suffix}", row.media) for row in _FORMATS.values() if row is not chosen]
-    body = await _body(request, service, pages, name, found, chosen)
+    body = await _body(request, service, pages, name, report, chosen)
     return build_response(request, Representation(body, chosen.media, links=links, negotiated=negotiated))
 
 
 async def _ledger(request: Request, service: QueryService, name: str, version: str) -> dict[str, Any]:
-    """Return what the ledger knows of the source, empty where there is none."""
+    """Return the output of the command ``sources report``, empty without a ledger."""
     runner: PreviewRunner | None = request.app.state.preview_runner
     reporter = runner.reporter if runner else None
     if reporter is None:
         return {}
     output = await reporter.check_once(("--", name), f"{version} {service.current.position}", client_key(request.scope))
-    found: dict[str, Any] = orjson.loads(output) if output else {}
-    return found
+    report: dict[str, Any] = orjson.loads(output) if output else {}
+    return report
 
 
 async def _body(
-    request: Request, service: QueryService, pages: Pages, name: str, found: ReportOnSource, chosen: Format
+    request: Request, service: QueryService, pages: Pages, name: str, report: ReportOnSource, chosen: Format
 ) -> bytes:
     base, language = service.iris.base, current_locale().language
     if chosen is HTML:
-        texts = {rule.iri: message(rule.iri, language, base) for rule in found.rules if rule.iri}
-        page = pages.page("source_report.html", report=found, texts=texts, name=name, forms=_DATA.values())
+        texts = {rule.iri: message(rule.iri, language, base) for rule in report.rules if rule.iri}
+        page = pages.page("source_report.html", report=report, texts=texts, name=name, forms=_DATA.values())
         return bytes(page.body)
     if chosen is JSON:
-        return as_json(found, base)
-    return await as_turtle(found, service) if chosen is GRAPHS["ttl"] else as_csv(found, origin(request))
+        return as_json(report, base)
+    return await as_turtle(report, service) if chosen is GRAPHS["ttl"] else as_csv(report, origin(request))

@@ -25,7 +25,7 @@ from publisher.portal.source_wizard import (
 )
 from publisher.store.workers.rate_limit import client_key
 
-_MOST = 64 * 1024  # bytes of a form: its fields have at most 8,500 characters in all
+_MAX_FORM = 64 * 1024  # bytes of a form: its fields have at most 8,500 characters in all
 
 
 router = APIRouter()
@@ -47,7 +47,7 @@ async def form(request: Request, pages: PagesDep) -> Response:
 @router.post("/join", include_in_schema=False)
 async def preview(request: Request, pages: PagesDep) -> Response:
     """Return the form with a preview of the records that the definition would harvest, or with fields suggested from a sample."""
-    fields = await read_form(request, MAX_SAMPLE + _MOST, _MOST)
+    fields = await read_form(request, MAX_SAMPLE + _MAX_FORM, _MAX_FORM)
     state = from_query({name: value.decode("utf-8", "replace") for name, value in fields.items()})
     runner: PreviewRunner | None = request.app.state.preview_runner
     client = client_key(request.scope)

@@ -1,4 +1,4 @@
-"""Each registry, how it fares, and what it has."""
+"""Serve ``/source/NAME``: a registry, its state and its figures, and ``/registries``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Suggestions while a person types: ``/search/suggest``, as JSON for the pages' script and as a page for everybody else."""
+"""Suggestions while a person types: ``/search/suggest``, as JSON for the script and as a page without it."""
 
 from __future__ import annotations
 
@@ -32,12 +32,12 @@ from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from publisher.store.workers.rate_limit import RateLimiter, client_key
 
-LONGEST = 100  # characters that may be typed
-DEFAULT, MOST = 8, 20  # suggestions
+LONGEST = 100  # characters of a query
+DEFAULT, MAX_SUGGESTIONS = 8, 20  # suggestions
 REQUESTS, WINDOW = (
     300,
     60,
-)  # of one client, in so many seconds: five a second, more than anybody types
+)  # requests of a client in so many seconds: five a second, more than anybody types
 _FORMATS = {"json": JSON, "html": HTML}
 Typed = Annotated[
     str,
@@ -47,7 +47,7 @@ Typed = Annotated[
 ]
 MaxCount = Annotated[
     int,
-    Query(ge=1, le=MOST, description="The largest number of suggestions"),
+    Query(ge=1, le=MAX_SUGGESTIONS, description="The largest number of suggestions"),
     whole_number(DEFAULT),
 ]
 FormatName = Annotated[str | None, format_parameter(_FORMATS)]
@@ -58,7 +58,7 @@ Language = Annotated[
         json_schema_extra={"enum": list(LANGUAGES)},
     ),
 ]
-_LANGUAGE = {"Vary": "Accept-Language, Cookie"}  # names are in the language of the reader
+_LANGUAGE = {"Vary": "Accept-Language, Cookie"}  # labels are in the language of the request
 
 
 class SuggestionsJson(TypedDict):
@@ -72,7 +72,7 @@ router = APIRouter()
 
 
 def build_rate_limiter(limits: Limits) -> RateLimiter:
-    """Return the limiter of requests for suggestions. Without a budget of queries there is none of suggestions either."""
+    """Return the rate limiter of suggestions, None if queries have no limit."""
     return RateLimiter(
         replace(limits, budget=REQUESTS if limits.budget else 0, window=WINDOW), time.monotonic
     )

@@ -1,4 +1,4 @@
-"""Things: ``/id/...`` points by 303 to the page or the data of an initiative, event, document, post or organization.
+"""Serve ``/id/...``, which redirects (303) to the page or the data of an initiative, event, document, post or organization.
 
 Source: https://www.w3.org/TR/cooluris/#r303gendocument
 """
@@ -187,7 +187,7 @@ class ThingPage:
         return recent_changes(versions, replace(description, iri=record), self.service.iris)
 
     async def _related(self) -> list[ListItem]:
-        """Return the things that share most action lines, goals and countries with this one."""
+        """Return the things that share the most action lines, goals and countries with this one."""
         tables = open_facet_index(self.service.current.path)
         if tables is None:
             return []
@@ -210,7 +210,7 @@ def _markup(signed: SignpostedThing) -> Markup:
 
 
 def _map(description: Description, view: ThingView, iris: Iris) -> Markup | None:
-    """Draw where a thing takes place; None where no place is known."""
+    """Draw the locations of a thing; None if unknown."""
     country, spatial = FACETS["country"], description.all("dct:spatial")
     areas = frozenset(country.code(term.value, iris) for term in spatial if term.is_iri)
     points = [

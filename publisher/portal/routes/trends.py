@@ -1,4 +1,4 @@
-"""How many initiatives begin in each year, by region, by stakeholder, by status and by goal."""
+"""Serve ``/trends``: the initiatives that begin in each year, by region, stakeholder, status and goal."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from publisher.portal.sources import source_titles
 from publisher.portal.trends import count_trend
 
 FACETS = ("region", "stakeholder", "status", "goal", "line", "source")
-SHOWN = 3  # figures, of those that have something
+MAX_FIGURES = 3  # figures, of those with data
 _BY: dict[str, object] = {
     "name": "by",
     "in": "query",
@@ -39,7 +39,7 @@ INSTEAD = (
     "type",
     "status",
     "language",
-)  # what is shown where no year is named
+)  # the default without a year
 
 
 router = APIRouter()
@@ -67,7 +67,7 @@ async def trends(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
         await asyncio.to_thread(count_trend, tables, filters, facet, names)
         for facet in ([by] if by else FACETS)
     ]
-    drawn = counted if by else ([trend for trend in counted if trend.years] or counted[:1])[:SHOWN]
+    drawn = counted if by else ([trend for trend in counted if trend.years] or counted[:1])[:MAX_FIGURES]
     has_years = bool(drawn[0].years)
     others = (
         [] if has_years else await asyncio.to_thread(facet_panels, tables, filters, INSTEAD, names)

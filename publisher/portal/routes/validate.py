@@ -1,4 +1,4 @@
-"""The page `/validate`: a feed is checked before it is published. Nothing of it is kept."""
+"""The page `/validate`: check a feed before it is published. Nothing is stored."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from vocab.iris import is_web
 
 MAX_FEED = 16 << 20  # bytes of an upload
 _MAX_FIELDS = 64 * 1024  # bytes of the fields of the form
-_SHOWN = 200  # findings on the page
+_MAX_FINDINGS = 200  # findings on the page
 _RESULTS = (JSON, Format("sarif", "SARIF", "application/sarif+json"), Format("junit", "JUnit", "application/xml", ("text/xml",)))
 
 router = APIRouter()
@@ -48,7 +48,7 @@ async def form(service: ServiceDep, pages: PagesDep, request: Request) -> Respon
     responses={**contents(*(row.media for row in _RESULTS)), **problems(400, 403, 406, 413, 429, 503)},
 )
 async def validate(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """The feed is the body, or `file` or `url` of a form; `as`, `source` and `name` say how it is read. Nothing is kept."""
+    """The feed is the body, or `file` or `url` of a form; `as`, `source` and `name` say how it is read. Nothing is stored."""
     accepted = choose_format(request.headers.get("accept"), _RESULTS)
     runner: PreviewRunner | None = request.app.state.preview_runner
     titles = await source_titles(service)
@@ -109,7 +109,7 @@ def _page(request: Request, pages: Pages, titles: dict[str, str], report: dict[s
         "validate.html",
         report=report,
         texts=texts,
-        findings=(report or {}).get("findings", [])[:_SHOWN],
+        findings=(report or {}).get("findings", [])[:_MAX_FINDINGS],
         kinds=FORMATS.values(),
         sources=sorted(titles.items(), key=lambda item: item[1].lower()),
         can_check=runner is not None and bool(runner.check_command),

@@ -1,4 +1,4 @@
-"""The ontology, the matrix and its links, the facilitators, and the JSON-LD context and frames of our JSON."""
+"""Serve the ontology, the matrix and its links, the facilitators, and the JSON-LD context and frames."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ async def whole(request: Request, service: ServiceDep, pages: PagesDep) -> Respo
 @get(router, "/facilitators/{rest:path}", include_in_schema=False)
 @get(router, "/labels/{rest:path}", include_in_schema=False)
 async def part(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """Return a link or a version of the matrix, or one relation of a facilitator."""
+    """Return a link or an edition of the matrix, or one relation of a facilitator."""
     depth = request.url.path.strip("/").count("/") + 1
     document = await find_document(request, service, describe_thing, depth)
     return await _respond(request, service, pages, document, "")
@@ -85,7 +85,7 @@ async def version(request: Request, service: ServiceDep, pages: PagesDep, versio
 
 @get(router, f"/{CONTEXT_PATH}", include_in_schema=False)
 async def context(request: Request, service: ServiceDep) -> Response:
-    """Return the JSON-LD context of the JSON that is published."""
+    """Return the JSON-LD context of the published JSON."""
     content = _json({"@context": jsonld_context(service.iris)})
     return build_response(request, Representation(content, _LD))
 
@@ -136,7 +136,7 @@ async def _show_matrix(
         facets: await asyncio.to_thread(coverage, tables, filters, *facets) for facets in pairs
     }
     both = covered["line", "goal"]
-    is_sparse = both.part * SPARSE < both.all  # then the sides of the matrix say more than it does
+    is_sparse = both.part * SPARSE < both.all  # the matrix itself has fewer labels than its two sides
     sides = ("line", "goal") if is_sparse else ()
     return pages.page(
         "matrix.html",

@@ -44,7 +44,7 @@ class Example:
         """Return the description in one of the six languages of the pages."""
         return dict(self.comments)[language]
 
-    def question(self, base: str, rows: int | None = None) -> QueryRequest:
+    def query_request(self, base: str, rows: int | None = None) -> QueryRequest:
         """Return the query with countable formats: JSON for tables, N-Triples for graphs."""
         return QueryRequest(self.text, "json", "nt", base, rows=rows)
 

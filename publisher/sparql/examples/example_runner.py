@@ -31,7 +31,7 @@ class ExampleOutcome:
 async def run_examples(service: QueryService, chosen: Sequence[Example]) -> AsyncIterator[ExampleOutcome]:
     """Run the examples in turn, once the store is up to date with the journal."""
     for example in chosen:
-        await await_indexes(service, example.question(service.iris.base))
+        await await_indexes(service, example.query_request(service.iris.base))
         started = time.perf_counter()
         try:
             data = await _evaluate(service, example)
@@ -42,7 +42,7 @@ async def run_examples(service: QueryService, chosen: Sequence[Example]) -> Asyn
 
 
 async def _evaluate(service: QueryService, example: Example) -> bytes:
-    answer = await service.query(await rewrite(service, example.question(service.iris.base, service.limits.rows)))
+    answer = await service.query(await rewrite(service, example.query_request(service.iris.base, service.limits.rows)))
     try:
         return b"".join([chunk async for chunk in answer.chunks()])
     finally:

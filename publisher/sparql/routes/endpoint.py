@@ -117,14 +117,14 @@ async def sparql(request: Request) -> Response:
     )
     if (number := parse_release(single_value(params, "release"))) is not None:
         return await _answer_from_release(request, service, parsed, number)
-    question = await rewrite(service, parsed.question)
+    query_request = await rewrite(service, parsed.query_request)
     if single_value(params, "explain") not in (None, "", "0"):
-        return await explain_query(request, service, question, parsed.seconds)
+        return await explain_query(request, service, query_request, parsed.seconds)
     response = await answer_query(
-        request, service, question, parsed.seconds, name if question is parsed.question else None
+        request, service, query_request, parsed.seconds, name if query_request is parsed.query_request else None
     )
-    if question.note:
-        response.headers[TEXT_HEADER] = question.note
+    if query_request.note:
+        response.headers[TEXT_HEADER] = query_request.note
     return response
 
 
@@ -169,16 +169,16 @@ async def _answer_from_release(
     request: Request, service: QueryService, parsed: SparqlRequest, number: int
 ) -> Response:
     """Return the results on the data of a release."""
-    release_snapshot = await service.release(number, has_search(parsed.question.text))
-    question = await rewrite(
-        service, replace(parsed.question, snapshot=release_snapshot.path, release=number), release_snapshot
+    release_snapshot = await service.release(number, has_search(parsed.query_request.text))
+    query_request = await rewrite(
+        service, replace(parsed.query_request, snapshot=release_snapshot.path, release=number), release_snapshot
     )
-    response = await answer_query(request, service, question, parsed.seconds, release=release_snapshot)
+    response = await answer_query(request, service, query_request, parsed.seconds, release=release_snapshot)
     response.headers.update(
         {RELEASE_HEADER: str(number), "Stocktake-Position": str(release_snapshot.position)}
     )
-    if question.note:
-        response.headers[TEXT_HEADER] = question.note
+    if query_request.note:
+        response.headers[TEXT_HEADER] = query_request.note
     return response
 
 

@@ -143,7 +143,7 @@ async def submit(request: Request, service: ServiceDep, exporter: ExporterDep) -
     page = wants_html(request.headers.get("accept"), _JSON)
     query = parse_request(
         params, None if page else request.headers.get("accept"), service.iris.base, None
-    ).question
+    ).query_request
     await service.check(query)
     export = exporter.exports.add(query, client_key(request.scope))
     location = f"/exports/{export.id}"

@@ -150,7 +150,7 @@ async def sparql(request: Request, service: ServiceDep, sandbox: FoundSandbox) -
     parsed = parse_request(
         params, request.headers.get("accept"), service.iris.base, service.limits.rows
     )
-    answer = await cancel_on_disconnect(request, sandbox.ask(parsed.question, parsed.seconds))
+    answer = await cancel_on_disconnect(request, sandbox.ask(parsed.query_request, parsed.seconds))
     headers = {
         "Content-Type": media_type(answer.suffix),
         "Vary": "Accept",

@@ -41,20 +41,20 @@ class SnapshotColumns:
         self.engine, self._small = engine, small
         self._left_to_store: LRUCache[str, int] = LRUCache(MAX_SHAPES)  # consecutive queries of a shape that were left to the RDF store
 
-    def answer(self, question: QueryRequest) -> QuerySolutions | None:
-        """Answer *question*; None if the RDF store should answer. An invalid query is left to it too, for its error message."""
+    def answer(self, query_request: QueryRequest) -> QuerySolutions | None:
+        """Answer *query_request*; None if the RDF store should answer. An invalid query is left to it too, for its error message."""
         try:
-            return self._answer(question)
+            return self._answer(query_request)
         except _FAILURES:
             log.exception("columns failed; the RDF store answers")
             return None
 
-    def _answer(self, question: QueryRequest) -> QuerySolutions | None:
-        shape = _CONSTANT.sub("<>", question.text)
+    def _answer(self, query_request: QueryRequest) -> QuerySolutions | None:
+        shape = _CONSTANT.sub("<>", query_request.text)
         if self.engine.triples < self._small or self._leave_to_store(shape):
             return None
         try:
-            query = self.engine.compile(in_written_order(question.text, question.base), question.base)
+            query = self.engine.compile(in_written_order(query_request.text, query_request.base), query_request.base)
             if query.is_blocking and query.cost >= self._small:
                 answer = self.engine.answer(query)
                 self._left_to_store.pop(shape, None)
@@ -71,21 +71,21 @@ class SnapshotColumns:
         self._left_to_store[shape] += 1
         return self._left_to_store[shape] % RETRY_EVERY != 0
 
-    def explain(self, question: QueryRequest) -> dict[str, object]:
-        """Run *question* if it can be compiled; return the ``engine`` that answers it, and a description of the evaluation.
+    def explain(self, query_request: QueryRequest) -> dict[str, object]:
+        """Run *query_request* if it can be compiled; return the ``engine`` that answers it, and a description of the evaluation.
 
         The description has the ``reason``, the ``algebra``, the ``estimated`` number of triples and solutions to visit, the ``sql``,
         its ``steps`` and the number of ``rows``.
         """
         explanation: dict[str, object] = {"engine": "store"}
         try:
-            text = in_written_order(question.text, question.base)
-            explanation["algebra"] = algebra_text(parse(text, question.base).algebra)
-            query = self.engine.compile(text, question.base)
+            text = in_written_order(query_request.text, query_request.base)
+            explanation["algebra"] = algebra_text(parse(text, query_request.base).algebra)
+            query = self.engine.compile(text, query_request.base)
             explanation |= {"estimated": round(query.cost), "sql": query.sql}
             if not query.is_blocking or query.cost < self._small:
                 return explanation | {"reason": f"the RDF store is as fast: fewer than {self._small:,} triples and solutions to visit"}
-            rows = sum(1 for _ in islice(self.engine.answer(query), question.rows))
+            rows = sum(1 for _ in islice(self.engine.answer(query), query_request.rows))
             steps = explain_sql(self.engine.connection, query.sql)
         except (NotCompiled, SyntaxError) as error:
             return explanation | {"reason": str(error)}

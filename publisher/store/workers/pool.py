@@ -281,7 +281,7 @@ class AdmissionQueue:
             raise
 
     def leave(self, client: str) -> None:
-        """Record that a query has end_query and release its slot."""
+        """Record that a query has ended and release its slot."""
         self.end_query(client)
         self.release_slot()
 
@@ -291,7 +291,7 @@ class AdmissionQueue:
         self._assign_slots()
 
     def end_query(self, client: str) -> None:
-        """Record that a query of *client* has end_query, in a slot or outside."""
+        """Record that a query of *client* has ended, in a slot or outside."""
         self._running[client] -= 1
         if not self._running[client]:
             del self._running[client]

@@ -68,14 +68,14 @@ class OpenSnapshot:
         self._lock = SharedLock(path)
         self.store = Store.read_only(str(Path(path) / "store"))
 
-    def evaluate(self, question: QueryRequest) -> tuple[Result, str]:
-        """Return the result of *question* and the name of the engine that answers it; raise QueryFailure if it is not valid."""
-        return evaluate(self.store, question), STORE
+    def evaluate(self, query_request: QueryRequest) -> tuple[Result, str]:
+        """Return the result of *query_request* and the name of the engine that answers it; raise QueryFailure if it is not valid."""
+        return evaluate(self.store, query_request), STORE
 
-    def explain(self, question: QueryRequest) -> dict[str, object]:
-        """Evaluate *question*; return the ``engine``, the ``reason`` for it, and the number of ``rows``."""
-        result = evaluate(self.store, question)
-        rows = 1 if isinstance(result, QueryBoolean) else sum(1 for _ in islice(result, question.rows))
+    def explain(self, query_request: QueryRequest) -> dict[str, object]:
+        """Evaluate *query_request*; return the ``engine``, the ``reason`` for it, and the number of ``rows``."""
+        result = evaluate(self.store, query_request)
+        rows = 1 if isinstance(result, QueryBoolean) else sum(1 for _ in islice(result, query_request.rows))
         return {"engine": STORE, "reason": "this store has no columns", "rows": rows}
 
     def close(self) -> None:
@@ -164,26 +164,26 @@ def parse_term(text: str) -> NamedNode | Literal:
     return value
 
 
-def evaluate(store: Store, question: QueryRequest) -> Result:
+def evaluate(store: Store, query_request: QueryRequest) -> Result:
     """Return the result of *request* on *store*. Raises QueryFailure if the query is not valid."""
-    return ask(dataset(store, question), question)
+    return ask(dataset(store, query_request), query_request)
 
 
-def ask(asked: QueryDataset, question: QueryRequest) -> Result:
+def ask(asked: QueryDataset, query_request: QueryRequest) -> Result:
     """Return the result of *request* on a dataset. Raises QueryFailure if the query is not valid."""
     try:
         return asked.store.query(
-            in_written_order(question.text, question.base),
-            base_iri=question.base,
+            in_written_order(query_request.text, query_request.base),
+            base_iri=query_request.base,
             default_graph=asked.default,
             named_graphs=asked.named,
             substitutions={
-                Variable(name): parse_term(text) for name, text in question.bindings.items()
+                Variable(name): parse_term(text) for name, text in query_request.bindings.items()
             }
             or None,
         )
     except SyntaxError as error:
-        raise parse_engine_error(str(error), question.inserted) from error
+        raise parse_engine_error(str(error), query_request.inserted) from error
 
 
 def in_written_order(text: str, base: str | None = None) -> str:
@@ -263,45 +263,45 @@ def _readable(expected: str) -> str:
     )
 
 
-def answer(result: Result, question: QueryRequest, connection: socket.socket, engine: str = STORE) -> None:
+def answer(result: Result, query_request: QueryRequest, connection: socket.socket, engine: str = STORE) -> None:
     """Send *result* of *engine* in the requested format. Raises QueryFailure if no such format was requested."""
     if isinstance(result, QueryTriples):
-        return answer_graph(result, question, connection)
-    if question.table is None:
+        return answer_graph(result, query_request, connection)
+    if query_request.table is None:
         raise QueryFailure(
             "NoFormat", "the result is a table, but no table format was requested"
         )
     has_rows = isinstance(result, QuerySolutions)  # a boolean has no rows
-    out = FrameWriter(connection, question.table, question.rows if has_rows else None, engine)
+    out = FrameWriter(connection, query_request.table, query_request.rows if has_rows else None, engine)
     try:
-        result.serialize(out, TABLES[question.table].writer)  # type: ignore[arg-type]  # it needs only write
+        result.serialize(out, TABLES[query_request.table].writer)  # type: ignore[arg-type]  # it needs only write
         return out.end(rows=None if has_rows else 1)
     except RowLimitReached:
-        rows = question.rows or 0
+        rows = query_request.rows or 0
         return out.end(rows=rows, truncation=Truncation(LimitKind.ROWS, rows))
 
 
 def answer_graph(
-    result: Iterable[Triple], question: QueryRequest, connection: socket.socket
+    result: Iterable[Triple], query_request: QueryRequest, connection: socket.socket
 ) -> None:
     """Send triples in the requested format. Raises QueryFailure if no graph format was requested."""
-    if question.graph is None:
+    if query_request.graph is None:
         raise QueryFailure(
             "NoFormat", "the result is a graph, but no graph format was requested"
         )
-    out, sent = FrameWriter(connection, question.graph), 0
+    out, sent = FrameWriter(connection, query_request.graph), 0
     truncation: Truncation | None = None
 
     def limited_triples() -> Iterator[Triple]:
         nonlocal sent, truncation
         for triple in result:
-            if question.rows is not None and sent >= question.rows:
+            if query_request.rows is not None and sent >= query_request.rows:
                 truncation = Truncation(LimitKind.ROWS, sent)
                 return
             sent += 1
             yield triple
 
-    serialize(limited_triples(), out, GRAPHS[question.graph].writer, prefixes=PREFIXES)  # type: ignore[arg-type]  # as above
+    serialize(limited_triples(), out, GRAPHS[query_request.graph].writer, prefixes=PREFIXES)  # type: ignore[arg-type]  # as above
     out.end(rows=sent, truncation=truncation)
 
 
@@ -349,25 +349,25 @@ def serve(connection: socket.socket, open_snapshot: Callable[[str], OpenSnapshot
             )
 
 
-def _respond(snapshot: OpenSnapshot, question: QueryRequest, connection: socket.socket) -> None:
+def _respond(snapshot: OpenSnapshot, query_request: QueryRequest, connection: socket.socket) -> None:
     snapshot.is_answering = True
     try:
-        _answer(snapshot, question, connection)
+        _answer(snapshot, query_request, connection)
     finally:
         snapshot.is_answering = False
 
 
-def _answer(snapshot: OpenSnapshot, question: QueryRequest, connection: socket.socket) -> None:
-    if question.check:
-        evaluate(Store(), question)
+def _answer(snapshot: OpenSnapshot, query_request: QueryRequest, connection: socket.socket) -> None:
+    if query_request.check:
+        evaluate(Store(), query_request)
         FrameWriter(connection, "").end()
-    elif question.explain:
+    elif query_request.explain:
         out = FrameWriter(connection, "")
-        out.write(json.dumps(snapshot.explain(question), ensure_ascii=False, indent=1).encode())
+        out.write(json.dumps(snapshot.explain(query_request), ensure_ascii=False, indent=1).encode())
         out.end()
     else:
-        result, engine = snapshot.evaluate(question)
-        answer(result, question, connection, engine)
+        result, engine = snapshot.evaluate(query_request)
+        answer(result, query_request, connection, engine)
 
 
 def error_name(error: Exception) -> str:

@@ -63,8 +63,8 @@ def serve(connection: socket.socket) -> None:
                 sandbox.write(Update.unpack(payload))
                 connection.sendall(pack(Kind.END, str(len(sandbox.store)).encode()))
             elif sandbox:
-                question = QueryRequest.unpack(payload)
-                answer(evaluate(sandbox.store, question), question, connection)
+                query_request = QueryRequest.unpack(payload)
+                answer(evaluate(sandbox.store, query_request), query_request, connection)
         except QueryFailure as failure:
             connection.sendall(pack(Kind.FAULT, json.dumps(failure.payload).encode()))
         except MemoryError:

@@ -162,7 +162,7 @@ def parse_fault(payload: bytes) -> PublisherError:
 class Answer:
     """A streamed query response: the *suffix* of its format, the *engine* that evaluates, and its bytes. It must be closed.
 
-    After the last byte, *rows* is its number of rows, None if unknown, and *truncation* is set if it ended_at early.
+    After the last byte, *rows* is its number of rows, None if unknown, and *truncation* is set if it ended early.
     """
 
     def __init__(self, head: bytes, worker: Worker, deadline: QueryDeadline) -> None:

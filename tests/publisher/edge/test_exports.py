@@ -139,7 +139,7 @@ async def test_what_was_at_work_when_the_server_died_is_put_back_but_not_for_eve
     exports.save(replace(first, state=ExportState.RUNNING, tries=1))
     exports.save(replace(often, state=ExportState.RUNNING, tries=MAX_ATTEMPTS))
     (exports.folder / first.id / "part").write_bytes(b"half")
-    (exports.folder / first.id / "export.json.new").write_bytes(b"{")
+    (exports.folder / first.id / "state.json.new").write_bytes(b"{")
 
     exports.recover()
 
