@@ -40,7 +40,9 @@ class ExportState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Export:
-    """An export. *serialized_query* is the packed QueryRequest; times are ISO 8601 in UTC; *rows*, *size* and *sha256* are of the result so far.
+    """An export. *serialized_query* is the packed QueryRequest. Times are ISO 8601 in UTC.
+
+    *rows*, *size* and *sha256* are of the result so far.
 
     *position* is the journal entry of the data, *suffix* the result's format, *reason* the cause of a failure.
     """

@@ -24,7 +24,7 @@ class QuadRun(NamedTuple):
 
 
 def quad_runs(rows: Iterable[bytes], max_quads: int) -> Iterator[QuadRun]:
-    """Split the rows of a journal entry into runs of removals and additions; each pair has at max_quads *max_quads* quads.
+    """Split the rows of a journal entry into runs of removals and additions; each pair has at most *max_quads* quads.
 
     The journal removes only existing quads and adds only missing ones, so a quad that is both removed and added in one part is
     unchanged. Without this, each old and new line of a record would be a separate update.
@@ -52,7 +52,7 @@ def _sorted(changes: dict[bytes, bool]) -> Iterator[QuadRun]:
 
 
 def batches(lines: Iterable[bytes], max_quads: int = BATCH, max_bytes: int = MAX_BYTES) -> Iterator[list[bytes]]:
-    """Split lines into batches of at max_quads *max_quads* lines and *max_bytes* bytes, one for each update."""
+    """Split lines into batches of at most *max_quads* lines and *max_bytes* bytes, one for each update."""
     changes: list[bytes] = []
     size = 0
     for line in lines:
