@@ -203,7 +203,7 @@ def _query_text(definition: ListDefinition, order: SortOrder, upward: bool) -> s
         "KEY": _KEYS[order],
         "COMPARES": ">" if upward else "<",
         "ORDER(": "ASC(" if upward else "DESC(",
-        "DETAILS": ("?thing ?property ?about . " if definition.tied else "") + definition.details,
+        "DETAILS": ("?thing ?property ?about . " if definition.shows_property else "") + definition.details,
     }
     text = query("listing")
     for name, part in parts.items():

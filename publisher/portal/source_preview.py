@@ -91,14 +91,14 @@ class PreviewRunner:
     def admit(self, client: str) -> None:
         """Count a request of a client to another host; raises QuotaExceeded above the quota."""
         now = self.clock()
-        times = [timestamp for timestamp in self._had.pop(client, []) if now - timestamp < WINDOW]
-        self._had[client] = times
+        times = [timestamp for timestamp in self._requests.pop(client, []) if now - timestamp < WINDOW]
+        self._requests[client] = times
         if len(times) >= self.quota:
             wait = int(times[0] + WINDOW - now) + 1
             raise QuotaExceeded(f"Your address has run {self.quota} previews in {WINDOW / 60:g} minutes", wait)
         times.append(now)
-        if len(self._had) > _CLIENTS:
-            self._had.pop(next(iter(self._had)))
+        if len(self._requests) > _CLIENTS:
+            self._requests.pop(next(iter(self._requests)))
 
     async def _run(self, command: tuple[str, ...], environment: Mapping[str, str], data: bytes, client: str) -> bytes:
         """Return the output of a process that reads *data*; its temporary files are removed, also if it is killed."""
