@@ -33,6 +33,10 @@ RUN PYTHONPATH=$(/stocktake/bin/python -c 'import sysconfig; print(sysconfig.get
 RUN /tools/bin/hatchling build --target wheel --directory dist \
     && /tools/bin/pip --python /stocktake/bin/python install --no-cache-dir --no-deps dist/*.whl
 
+# What the image is made of, with the text of each licence: https://cyclonedx.org/. The wheel has the list of the scripts' packages.
+RUN /tools/bin/cyclonedx-py environment --pyproject pyproject.toml --gather-license-texts --output-reproducible \
+    --output-file /stocktake/sbom.cdx.json /stocktake/bin/python
+
 # Debug symbols and the libraries' own tests are a tenth of what is installed. numpy.libs is left alone: stripping breaks it.
 RUN find /stocktake -name '*.so' -not -path '*.libs/*' -exec strip --strip-unneeded {} + \
     && find /stocktake/lib -type d -name tests -prune -exec rm -r {} +

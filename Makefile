@@ -4,6 +4,7 @@
 # make nightly  20,000 mutated payloads through all protocols, six minutes on two cores; then 4,000 records through both validators
 # make bench    the benchmarks       make lock    requirements.lock from pyproject.toml
 # make docs     the documentation site, in publisher/static/docs; the server shows it at /docs/
+# make audit    known vulnerabilities of the locked packages    make dist    the wheel, its bill of materials and their digests
 # make install  the virtual environment .venv, with all that is locked
 
 PYTHON ?= python3
@@ -25,7 +26,7 @@ QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)
 
 COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-config --quiet
 
-.PHONY: run install check test nightly lint types types-of-tests bench docs lock
+.PHONY: run install check test nightly lint types types-of-tests audit dist bench docs lock
 
 run: $(INSTALLED) $(SITE)
 	$(BIN)/stocktake demo --host $(HOST) $(if $(PORT),--port $(PORT))
@@ -52,6 +53,19 @@ types:
 types-of-tests:
 	$(BIN)/mypy --config-file tests/mypy.ini tests
 
+# Known vulnerabilities of what is run. A package that the database does not answer for fails the check too.
+audit: $(INSTALLED)
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements-run.lock $(ARGS)
+
+# The wheel, what it is made of and needs, and their digests; signed with an SSH key if SIGNING_KEY names one.
+dist: $(SITE)
+	rm -rf dist
+	$(BIN)/hatchling build --target wheel --directory dist
+	cp requirements-run.lock dist/
+	$(BIN)/cyclonedx-py requirements requirements-run.lock --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json
+	cd dist && sha256sum * >SHA256SUMS
+	$(if $(SIGNING_KEY),ssh-keygen -Y sign -f $(SIGNING_KEY) -n file dist/SHA256SUMS)
+
 bench: $(INSTALLED)
 	$(BIN)/python -m benchmarks $(ARGS)
 
@@ -68,7 +82,7 @@ $(SITE): $(PAGES) | $(INSTALLED)
 lock: $(INSTALLED)
 	$(COMPILE) pyproject.toml --all-extras --upgrade --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra postgresql --extra dask --extra s3 --constraint requirements.lock --no-annotate --output-file requirements-run.lock
-	printf '%s\n' hatchling sphinx furo myst-parser | $(COMPILE) - --constraint requirements.lock --no-annotate --output-file requirements-build.lock
+	printf '%s\n' cyclonedx-bom hatchling sphinx furo myst-parser | $(COMPILE) - --constraint requirements.lock --no-annotate --output-file requirements-build.lock
 
 # Without npm, the query page is a plain form.
 $(INSTALLED): requirements.lock pyproject.toml hatch_build.py .ci/install $(QUERY_PAGE) | $(BIN)/pip

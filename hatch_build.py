@@ -6,6 +6,7 @@ import hashlib
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 WEB, OUT, WORK = Path("publisher/web"), Path("publisher/static/query"), Path("build/web")
 STAMP = "made-from.txt"
+SBOM = OUT / "sbom.cdx.json"
 PATIENCE = 240  # seconds for npm, which may wait for a registry that does not answer
 
 
@@ -22,8 +24,13 @@ class QueryPage(BuildHookInterface[Any]):
     PLUGIN_NAME = "custom"
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Bundle, unless what lies there was made from the same sources."""
+        """Bundle, unless what lies there was made from the same sources. A wheel lists the packages in it: https://peps.python.org/pep-0770/."""
         root = Path(self.root)
+        self._update(root)
+        if self.target_name == "wheel" and (root / SBOM).is_file():
+            build_data["sbom_files"].append(str(SBOM))
+
+    def _update(self, root: Path) -> None:
         if is_current(root):
             return
         npm = shutil.which("npm")
@@ -31,11 +38,8 @@ class QueryPage(BuildHookInterface[Any]):
             if not (root / OUT).exists():  # where another build stage has made the bundle, it is used as it is
                 self.app.display_warning("npm is missing: the query page will be a plain form. Install Node.js with npm, then build again.")
             return
-        try:
-            bundle(root, npm)
-        except (subprocess.SubprocessError, OSError) as error:
-            output = getattr(error, "output", None) or ""
-            self.app.display_warning(f"The query page could not be bundled and will be a plain form: {error}\n{output[-2000:]}")
+        if failure := bundle_failure(root, npm):
+            self.app.display_warning(failure)
 
 
 def digest(root: Path) -> str:
@@ -68,5 +72,19 @@ def bundle(root: Path, npm: str) -> None:
     os.replace(beside, out)
 
 
+def bundle_failure(root: Path, npm: str) -> str:
+    """Bundle, and return why that failed with the end of npm's output, or an empty text."""
+    try:
+        bundle(root, npm)
+    except (subprocess.SubprocessError, OSError) as error:
+        output = getattr(error, "output", None) or ""
+        return f"The query page could not be bundled and will be a plain form: {error}\n{output[-2000:]}"
+    return ""
+
+
 def _run(work: Path, *command: str) -> None:
     subprocess.run(command, cwd=work, check=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=PATIENCE)
+
+
+if __name__ == "__main__":  # .ci/install calls it when the bundle is missing, since pip shows no warning of a build
+    sys.exit(bundle_failure(Path(__file__).resolve().parent, shutil.which("npm") or "npm") or None)

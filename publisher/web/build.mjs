@@ -1,4 +1,5 @@
-// Bundles the query page and the API page into the folder that is named: query.js, worker.js, query.css, api.js, api.css, NOTICE.txt; and draws the world for the maps: world.json. No host is asked.
+// Bundles the query page and the API page into the folder that is named: query.js, worker.js, query.css, api.js, api.css, NOTICE.txt, sbom.cdx.json; and draws the world for the maps: world.json. No host is asked.
+import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
@@ -86,3 +87,6 @@ function told(name) {
 
 const head = "The query page (query.js, query.css) and the API page (api.js, api.css) are made of these packages, each under its own licence.\n";
 writeFileSync(join(out, "NOTICE.txt"), [head, ...packages().map(told)].join(`\n${"-".repeat(78)}\n\n`));
+
+// The same packages as a software bill of materials: https://cyclonedx.org/
+writeFileSync(join(out, "sbom.cdx.json"), execFileSync("npm", ["sbom", "--sbom-format", "cyclonedx", "--omit", "dev"]));

@@ -47,3 +47,9 @@ def test_the_wheel_contains_the_command_and_the_licence(wheel: zipfile.ZipFile) 
 
     assert "stocktake = stocktake:main" in entries
     assert any(name.endswith("licenses/LICENSE") for name in wheel.namelist())
+
+
+def test_no_symbolic_link_is_committed() -> None:
+    listed = subprocess.run(["git", "ls-files", "--stage", "-z"], cwd=ROOT, check=True, capture_output=True, text=True).stdout
+
+    assert [line.split("\t")[1] for line in listed.split("\0") if line.startswith("120000")] == []

@@ -174,6 +174,8 @@ def test_the_wheel_built_from_the_builders_files_has_the_query_editor(tmp_path):
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
+        (materials,) = (json.loads(archive.read(name)) for name in names if name.endswith(".dist-info/sboms/sbom.cdx.json"))
+    assert {part["name"] for part in materials["components"]} >= {"@zazuko/yasgui", "d3-geo", "swagger-ui-dist"}
     assert {"publisher/static/query/query.js", "publisher/static/query/query.css", "publisher/static/query/world.json"} <= set(names)
     assert "stocktake.py" in names
 
