@@ -12,6 +12,7 @@ from operator import lt
 from typing import Any, NamedTuple
 
 from vocab import properties as p
+from vocab.identifiers import SCHEMES, parse_identifier
 from vocab.initiative import (
     Amount,
     Basis,
@@ -33,7 +34,7 @@ from vocab.initiative import (
 )
 from vocab.iris import Iris, encode, slug
 from vocab.properties import OntologyTerms, ontology_terms
-from vocab.terms import DCAT, DCT, FOAF, ORG, SCHEMA, SIOC, VIVO, date_literal, decimal, geo_point, iri_or_literal, literal
+from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, SCHEMA, SIOC, VIVO, date_literal, decimal, geo_point, iri_or_literal, literal
 
 _CACHE_SIZE = 16384  # concepts, countries and licences of a registry, about 4 MB
 _MAX_CACHED_LENGTH = 300  # characters; IRIs of concepts are shorter
@@ -120,7 +121,7 @@ def _coded(tails: Tails, parts: list[Part], context: StatementContext, predicate
 
 
 def _parties(tails: Tails, parts: list[Part], context: StatementContext, parties: Iterable[Party]) -> None:
-    for role, name, key, kind, country, homepage in parties:
+    for role, name, key, kind, country, homepage, identifiers in parties:
         prefix = f"<{context.organizations}{encode(key or slug(name.value))}> "
         tails.append((p.PUBLISHER if role is _LEAD else p.FUNDER if role is _FUNDER else context.terms.partner) + prefix[:-1])
         part = [prefix + _cached_iri(p.SPATIAL, country)] if country else []
@@ -132,7 +133,35 @@ def _parties(tails: Tails, parts: list[Part], context: StatementContext, parties
             part.append(prefix + _cached_iri(p.CLASSIFICATION, kind))
         if homepage:
             part.append(f"{prefix}{p.HOMEPAGE}{iri_or_literal(homepage)}")
+        if identifiers:
+            part += (prefix + tail for tail in _assigned(parts, context, "organization", identifiers))
+            part.sort()
         parts.append(part)
+
+
+def _assigned(parts: list[Part], context: StatementContext, kind: str, texts: Iterable[str]) -> Tails:
+    """Return the statements of the identifiers among *texts* that another registry assigned to a thing of *kind*.
+
+    Each is an ``adms:Identifier``, a part of the record. ``owl:sameAs`` is stated where the scheme has IRIs for the things themselves. An
+    identifier whose form or check digits are wrong stays a text, which validation remarks.
+    """
+    tails: Tails = []
+    for text in texts:
+        identifier = parse_identifier(text, kind)
+        if identifier is None:
+            continue
+        if not identifier.is_valid:
+            tails.append(context.terms.invalid_identifier + literal(text))
+            continue
+        node = f"<{context.record}#identifier-{identifier.scheme}-{encode(identifier.value)}>"
+        tails.append(p.ASSIGNED + node)
+        tails += [f"{p.SAME_AS}<{identifier.same_as}>"] if identifier.same_as else []
+        parts.append([
+            f"{node} {p.TYPE}<{ADMS}Identifier>",
+            f"{node} {p.NOTATION}{literal(identifier.value)}",
+            f"{node} {p.AGENCY}{literal(SCHEMES[identifier.scheme].title)}",
+        ])  # fmt: skip
+    return tails
 
 
 def _places(tails: Tails, parts: list[Part], context: StatementContext, places: Iterable[Place]) -> None:
@@ -248,6 +277,8 @@ def _common(tails: Tails, parts: list[Part], context: StatementContext, resource
     add(p.IDENTIFIER + literal(resource.key))
     for word in resource.identifiers:
         add(p.IDENTIFIER + literal(word))
+    if resource.identifiers or resource.pages:
+        tails += _assigned(parts, context, KIND[type(resource)], (*resource.identifiers, *resource.pages))
     if resource.issued:
         add(p.ISSUED + date_literal(resource.issued))
     for word in resource.languages:

@@ -66,6 +66,7 @@ class Party(NamedTuple):
     kind: Coded | None = None
     country: str | None = None
     page: str | None = None
+    identifiers: tuple[str, ...] = ()  # of the organization in other registries, with their schemes: "LEI: ...", "https://ror.org/..."
 
 
 class Place(NamedTuple):

@@ -21,6 +21,8 @@ PREFERRED, CLASSIFICATION = f"<{SKOS}prefLabel> ", f"<{ORG}classification> "
 CONTENT, CONTAINER, RELATED_BY = f"<{SIOC}content> ", f"<{SIOC}has_container> ", f"<{VIVO}relatedBy> "
 CATALOGUED, GENERATED, STATE = f"<{DCAT}record> ", f"<{PROV}wasGeneratedBy> ", f"<{ADMS}status> "
 DERIVED, PRIMARY, CREDIT = f"<{PROV}wasDerivedFrom> ", f"<{PROV}hadPrimarySource> ", f"<{SCHEMA}creditText> "
+ASSIGNED, NOTATION, AGENCY = f"<{ADMS}identifier> ", f"<{SKOS}notation> ", f"<{ADMS}schemaAgency> "
+SAME_AS = "<http://www.w3.org/2002/07/owl#sameAs> "
 THEME, DISTRIBUTION, ACCESS, DOWNLOAD = f"<{DCAT}theme> ", f"<{DCAT}distribution> ", f"<{DCAT}accessURL> ", f"<{DCAT}downloadURL> "
 PERIOD_START, PERIOD_END = f"<{DCAT}startDate> ", f"<{DCAT}endDate> "
 TEMPORAL, CONFORMS, RIGHTS, FORMAT = f"<{DCT}temporal> ", f"<{DCT}conformsTo> ", f"<{DCT}accessRights> ", f"<{DCT}format> "
@@ -64,6 +66,7 @@ class OntologyTerms(NamedTuple):
     digest: str
     mapping: str
     result: str
+    invalid_identifier: str
 
 
 @lru_cache(maxsize=8)  # one base in a process, a few in tests

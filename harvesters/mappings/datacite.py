@@ -191,10 +191,18 @@ def _parties(root: _Element, tag: str | None) -> Iterator[Party]:
             if (name := normalize_inline(node.text)) and (
                 role or node.get("nameType") == _ORGANIZATION
             ):
-                yield Party(role or Role.PARTNER, parse_name(name, _tag(node, tag)))
+                yield Party(role or Role.PARTNER, parse_name(name, _tag(node, tag)), identifiers=tuple(_assigned(parent)))
     for node in _iterate(root, "funderName"):
         if name := normalize_inline(node.text):
-            yield Party(Role.FUNDER, parse_name(name, _tag(node, tag)))
+            yield Party(Role.FUNDER, parse_name(name, _tag(node, tag)), identifiers=tuple(_assigned(node.getparent())))
+
+
+def _assigned(parent: _Element | None) -> Iterator[str]:
+    """Yield the identifiers of an organization, each with the scheme that the record names unless it is an address."""
+    for name, scheme in (("nameIdentifier", "nameIdentifierScheme"), ("funderIdentifier", "funderIdentifierType")):
+        for node in _iterate(parent, name) if parent is not None else ():
+            if text := normalize_inline(node.text):
+                yield text if is_web(text) else f"{node.get(scheme) or ''}: {text}".removeprefix(": ")
 
 
 def _related(root: _Element) -> Iterator[str]:

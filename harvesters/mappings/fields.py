@@ -107,6 +107,7 @@ _COMMON = frozenset(
         "lead",
         "lead_type",
         "lead_country",
+        "lead_identifiers",
         "licence",
         *LISTS,
     )
@@ -438,6 +439,7 @@ class FieldTable:
                     None,
                     kind,
                     self.lookup(row, "lead_country", self.lexicon.country),
+                    identifiers=tuple(self.words(row, "lead_identifiers")),
                 )
             )
         for role, name in ((Role.PARTNER, "partners"), (Role.FUNDER, "funders")):

@@ -301,7 +301,7 @@ def _parties(
             if kind
             else None
         )
-        party = Party(role, name, ref or None, own_kind)
+        party = Party(role, name, ref or None, own_kind, identifiers=(ref,) if ref else ())
         organization = party.key or name.value
         if (role, organization) not in seen and not (
             role is Role.PARTNER and (Role.LEAD, organization) in seen

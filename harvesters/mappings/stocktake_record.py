@@ -245,7 +245,16 @@ class RecordMapper:
                 if called is not None:
                     country, page = (remote.first(iri, term) for iri in (f"{DCT}spatial", f"{FOAF}homepage"))
                     kind = next(map(self._coded, remote.all(f"{ORG}classification", term)), None)
-                    yield Party(role, called, self._organization(remote.value(term), called.value), kind, country, page)
+                    key = self._organization(remote.value(term), called.value)
+                    yield Party(role, called, key, kind, country, page, tuple(self._assigned(term)))
+
+    def _assigned(self, term: Term) -> Iterator[str]:
+        """Yield the identifiers of an organization in other registries, valid or not, as ``vocab.identifiers`` reads them."""
+        for node in self.remote.all(f"{ADMS}identifier", term):
+            scheme, value = (self.remote.first(name, node) for name in (f"{ADMS}schemaAgency", f"{SKOS}notation"))
+            if scheme and value:
+                yield f"{scheme}: {value}"
+        yield from (self.remote.value(text) for text in self.remote.ontology_values("invalidIdentifier", term))
 
     def _organization(self, iri: str, called: str) -> str | None:
         """Return an organization's key, prefixed by the registry; None if the key is derived from its name."""

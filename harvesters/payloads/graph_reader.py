@@ -14,6 +14,7 @@ from harvesters.parsing import parser_errors
 from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
 from harvesters.payloads.graph import Graph, Term, iri
 from harvesters.payloads.value_parsing import normalize_inline, parse_date, parse_language, parse_name, parse_number, unique_non_contact
+from vocab.identifiers import parse_identifier
 from vocab.initiative import Party, Place, Role
 from vocab.iris import is_web
 
@@ -21,6 +22,9 @@ LABELS = tuple(map(iri, ("skos:prefLabel", "rdfs:label", "foaf:name", "schema:na
 _PERSONS = frozenset(map(iri, ("foaf:Person", "schema:Person", "vcard:Individual", "prov:Person")))
 _POINT = re.compile(r"(?:<[^>]*+>\s*+)?POINT\s*+Z?\s*+\(\s*+(-?[\d.]++)[\s,]++(-?[\d.]++)", re.IGNORECASE)
 _CODE = re.compile(r"[A-Za-z]{2,3}\Z")
+_IDENTIFIERS = tuple(map(iri, ("schema:identifier", "dct:identifier", "adms:identifier")))
+_NOTATIONS = tuple(map(iri, ("skos:notation", "schema:value")))
+_SAME = tuple(map(iri, ("owl:sameAs", "schema:sameAs")))
 _SHAPES = tuple(map(iri, ("dcat:centroid", "locn:geometry", "gsp:asWKT", "gsp:hasGeometry", "schema:geo")))
 _LATITUDE, _LONGITUDE = tuple(map(iri, ("geo:lat", "schema:latitude"))), tuple(map(iri, ("geo:long", "schema:longitude")))
 
@@ -87,7 +91,17 @@ class GraphReader:
             )
             if name and name[0]:
                 pages = unique_non_contact(self.links(iri("foaf:homepage"), iri("schema:url"), node=term))
-                yield Party(role, parse_name(*name), page=pages[0] if pages else None)
+                yield Party(role, parse_name(*name), page=pages[0] if pages else None, identifiers=self._assigned(term))
+
+    def _assigned(self, term: Term) -> tuple[str, ...]:
+        """Return the identifiers of an organization in other registries: its own IRI, and what it is the same as."""
+        if isinstance(term, Literal):
+            return ()
+        own = [term.value] if isinstance(term, NamedNode) else []
+        nodes = self.graph.all(term, *_IDENTIFIERS)
+        values = (word for node in nodes for word in (self.words(*_NOTATIONS, node=node) or [self.word(node)]))
+        texts = (*own, *values, *self.links(*_SAME, node=term))
+        return tuple(dict.fromkeys(text for text in texts if parse_identifier(text, "organization")))
 
     def places(self, *names: str) -> Iterator[Place]:
         """Yield the points of these properties: WKT, GeoJSON, or a latitude and a longitude."""

@@ -23,7 +23,7 @@ ALLOWED: Mapping[str, set[str]] = {
 # page_model, the rest of payloads above it.
 LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "vocab": (
-        {"addresses", "freshness", "initiative", "iris", "normalization"},
+        {"addresses", "freshness", "identifiers", "initiative", "iris", "normalization", "well_known"},
         {"terms"},
         {"change_log", "check", "properties", "run_statistics", "schemes", "tombstone"},
         {"action_lines", "describe", "field_changes", "label_index", "mapping_sets", "provenance"},
