@@ -7,7 +7,7 @@ import re
 import sys
 import threading
 from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -21,7 +21,8 @@ from rich.console import Console
 from sqlalchemy.engine import make_url
 from starlette.applications import Starlette
 from starlette.responses import RedirectResponse
-from starlette.routing import Mount, Route
+from starlette.routing import BaseRoute, Match, Mount, Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 import publisher.cli
 from command_line.settings import Settings
@@ -36,11 +37,15 @@ from harvesters.admin.context import AdminContext
 from harvesters.commands import mirror as mirroring
 from harvesters.commands.terminal import notification_channels
 from harvesters.mirror import LARGEST, follow, sync
+from harvesters.submissions.app import PATHS as SUBMISSION_PATHS
+from harvesters.submissions.app import create_submissions
+from harvesters.submissions.identity import SubmissionContext
 from journal import mirror_origin
 from publisher.pages.branding import DEMO_NAME, NAME
 from publisher.portal.source_preview import EXPLANATIONS, MEMORY, PreviewRunner
 from publisher.store.query_service import QueryService
 
+_SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits
 PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
 _ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
 _SITE_URL = re.compile(
@@ -104,7 +109,22 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     )
     admin_context.positions = partial(portal_positions, public)
     log.info("server started", url=f"{url}/")
-    publisher.cli.serve(combine_apps(public, create_admin(admin_context)), settings, host, port)
+    submissions = create_submissions(submission_context(settings, url))
+    publisher.cli.serve(combine_apps(public, create_admin(admin_context), submissions), settings, host, port)
+
+
+def submission_context(settings: Settings, url: str) -> SubmissionContext:
+    """Return what the submissions app works with at the public address *url*; it waits for the ledger longer than the admin pages."""
+    context = AdminContext(
+        settings.data,
+        settings.sources,
+        settings.ledger,
+        settings.base,
+        lock_timeout=_SUBMISSION_LOCK_TIMEOUT,
+        demo=settings.demo,
+        channels=replace(notification_channels(settings), public_url=url),
+    )
+    return SubmissionContext(context, url)
 
 
 def portal_positions(public: FastAPI) -> dict[str, int]:
@@ -132,17 +152,37 @@ def preview_runner(settings: Settings) -> PreviewRunner:
     )
 
 
-def combine_apps(public: FastAPI, admin: FastAPI) -> Starlette:
-    """Combine the public portal and the admin pages in one application. Each handles its own requests and errors."""
+class PathsRoute(BaseRoute):
+    """Route some paths, and what is below them, to an app that sees the whole path."""
+
+    def __init__(self, paths: tuple[str, ...], app: ASGIApp) -> None:
+        self._paths, self._app = paths, app
+
+    def matches(self, scope: Scope) -> tuple[Match, Scope]:
+        """Return whether the request's path is one of these."""
+        path = str(scope.get("path", "")) + "/"
+        is_match = scope["type"] == "http" and any(path.startswith(f"{prefix}/") for prefix in self._paths)
+        return (Match.FULL if is_match else Match.NONE), {}
+
+    async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass the request on."""
+        await self._app(scope, receive, send)
+
+
+def combine_apps(public: FastAPI, admin: FastAPI, submissions: FastAPI) -> Starlette:
+    """Combine the public portal, the admin pages and the submissions in one application. Each handles its own requests and errors."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        async with admin.router.lifespan_context(admin), public.router.lifespan_context(public):
+        async with AsyncExitStack() as stack:
+            for app in (admin, submissions, public):
+                await stack.enter_async_context(app.router.lifespan_context(app))
             yield
 
     routes = [
         Route("/admin", lambda _: RedirectResponse("/admin/", 308)),
         Mount("/admin", admin),
+        PathsRoute(SUBMISSION_PATHS, submissions),
         Mount("", public),
     ]
     return Starlette(routes=routes, lifespan=lifespan)

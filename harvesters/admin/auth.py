@@ -112,7 +112,7 @@ def require_session(request: Request) -> User:
     if session is None:
         raise SessionRequired("Sign in with your key.", token_sent=False)
     key = key_store.find(context.ledger, session.key)
-    if key is None or not key.is_valid(context.now()):
+    if key is None or not key.is_valid(context.now()) or key.scope < Scope.READ:
         context.sessions.end(session_id)
         raise SessionRequired("Your key was revoked or has expired.", token_sent=False)
     request.state.who = key.display_name

@@ -46,7 +46,7 @@ def create(
     allowed: Annotated[
         str,
         typer.Option(
-            "--scope", help="read = look only; operate = also act; admin = also manage keys."
+            "--scope", help="submit = submit records; read = also look; operate = also act; admin = also manage keys."
         ),
     ],
     expires: Annotated[

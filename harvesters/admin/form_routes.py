@@ -37,6 +37,8 @@ def sign_in(form: FormFields, request: Request, context: ContextDep) -> Response
         key = authenticate(request, form.get("key", "").strip())
     except Unauthenticated as error:
         raise SessionRequired("Sign-in failed: the key is mistyped, revoked or expired.", token_sent=True) from error
+    if key.scope < Scope.READ:
+        raise SessionRequired("This key is for submissions by HTTP; it opens no admin page.", token_sent=True)
     if old := request.cookies.get(COOKIE):
         context.sessions.end(old)
     log.info("signed in", who=key.display_name)

@@ -14,8 +14,9 @@ _TOKEN = re.compile(r"stk_(?P<id>[0-9a-f]{8})_(?P<secret>[A-Za-z0-9_-]{43})\Z", 
 
 
 class Scope(IntEnum):
-    """The scope of a key; each one includes those below it."""
+    """The scope of a key; each one includes those below it. SUBMIT is for organizations, and opens no admin page."""
 
+    SUBMIT = 0
     READ = 1
     OPERATE = 2
     ADMIN = 3

@@ -321,3 +321,66 @@ key = Table(
     Column("revoked", DateTime),
     Column("last_used", DateTime),
 )
+
+# People and organizations that submit records: the only table with mail addresses of theirs, besides the outbox.
+submitter = Table(
+    "submitter",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("mail", String, unique=True),  # confirmed; None for an organization
+    Column("organization", String, unique=True),  # the name of its keys; None for a person
+    Column("language", String, nullable=False),
+    Column("created", DateTime, nullable=False),
+)
+
+submission = Table(
+    "submission",
+    metadata,
+    Column("id", String, primary_key=True),  # the key of its record
+    Column("submitter", String),  # None for a draft whose address is not confirmed, and after deletion
+    Column("state", String, nullable=False),
+    Column("version", Integer, nullable=False),  # the ETag
+    Column("content", Text, nullable=False),  # JSON
+    Column("published", Text),  # JSON: the accepted content
+    Column("title", Text, nullable=False),
+    Column("language", String, nullable=False),
+    Column("created", DateTime, nullable=False),
+    Column("updated", DateTime, nullable=False),
+    Column("waiting_since", DateTime),  # None if no moderator has to act
+    Column("first_accepted", DateTime),
+    Column("withdrawn", DateTime),
+    Column("assigned", String),  # the key of the moderator
+    Column("endorsed_by", String),  # the key of the first of two moderators
+    Index("submission_by_submitter", "submitter"),
+    Index("submission_by_state", "state", "waiting_since"),
+)
+
+submission_event = Table(
+    "submission_event",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("submission", String, nullable=False),
+    Column("time", DateTime, nullable=False),
+    Column("who", String, nullable=False),  # a key's owner; "submitter" for a person
+    Column("what", String, nullable=False),
+    Column("note", Text),
+    Column("internal", Boolean, nullable=False),  # not shown to the submitter
+    Column("version", Integer, nullable=False),
+    Column("content", Text),  # JSON: of that version, if it changed
+    Index("submission_event_by_submission", "submission"),
+)
+
+# Links and sessions of submitters; only the hash of each secret is stored.
+submission_link = Table(
+    "submission_link",
+    metadata,
+    Column("hash", String, primary_key=True),  # SHA-256 of the secret, in hexadecimal
+    Column("purpose", String, nullable=False),
+    Column("mail", String),  # the address that it confirms
+    Column("submitter", String),
+    Column("submission", String),
+    Column("created", DateTime, nullable=False),
+    Column("expires", DateTime, nullable=False),
+    Column("used", DateTime),
+    Index("submission_link_by_mail", "mail"),
+)

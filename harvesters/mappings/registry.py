@@ -21,6 +21,7 @@ MAPPINGS: Mapping[str, RecordMapping] = LazyRegistry(
         "feed_entry": "harvesters.mappings.feed_entry",
         "ical_event": "harvesters.mappings.ical_event",
         "fields": "harvesters.mappings.fields",
+        "submission": "harvesters.mappings.submission",
     },
     "MAPPING",
 )

@@ -11,6 +11,7 @@ import httpx
 import structlog
 
 from harvesters.errors import DeliveryError, HarvestError
+from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.outbox import QueuedMessage
 from harvesters.network.fetch import AGENT
@@ -21,6 +22,7 @@ from journal.outage import Outage
 MAIL, WEBHOOK = "mail", "webhook"
 MAX_AGE = timedelta(days=7)  # of a message that no attempt delivered: then it waits for a person
 RETENTION = timedelta(days=90)  # of delivered messages
+DRAFT_RETENTION = timedelta(days=30)  # of submissions that were not sent, after their last change
 _BATCH_SIZE = 50  # messages of one round
 _LEASE = timedelta(minutes=30)  # longer than a round can take
 _FIRST_DELAY, _LONGEST_DELAY = timedelta(minutes=1), timedelta(hours=6)
@@ -104,6 +106,7 @@ def run_round(ledger: Ledger, channels: Channels, now: Callable[[], datetime], o
     try:
         deliver(ledger, channels, now)
         ledger.prune_messages(now() - RETENTION)
+        submissions.prune(ledger, now(), now() - DRAFT_RETENTION)
     except HarvestError as error:
         outage.failed(str(error))
     else:

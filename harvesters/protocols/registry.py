@@ -28,6 +28,7 @@ PROTOCOLS: Mapping[str, Protocol] = LazyRegistry(
         "ical": "harvesters.protocols.ical.harvest",
         "rdf": "harvesters.protocols.rdf.harvest",
         "html": "harvesters.protocols.html_list",
+        "submissions": "harvesters.protocols.submissions",
     },
     "PROTOCOL",
 )

@@ -46,6 +46,8 @@ from harvesters.runs.guard import GuardResult, check_limits
 from harvesters.runs.locks import source_lock
 from harvesters.runs.plan import Plan, compute_plan, load_plan
 from harvesters.runs.run_log import assign_run
+from harvesters.runs.submission_transport import PROTOCOL as SUBMISSIONS
+from harvesters.runs.submission_transport import SubmissionTransport
 from harvesters.source import Source
 from shapes.rules import shapes_digest
 
@@ -316,6 +318,7 @@ def _validators(source: Source, context: HarvestContext, run: Run) -> dict[str, 
 def _make_client(
     source: Source, context: HarvestContext, archive: Archive, known: dict[str, Validator]
 ) -> Fetch:
+    is_local = source.protocol == SUBMISSIONS
     return Fetch(
         context.contact,
         source.pause,
@@ -323,8 +326,9 @@ def _make_client(
         archive,
         known,
         context.retry_policy,
-        context.transport,
+        SubmissionTransport(context.ledger) if is_local else context.transport,
         context.rate_limiter,
+        robots=not is_local,
         robots_override=source.grant,
         quiet_hours=source.quiet,
         base=context.iris.base,

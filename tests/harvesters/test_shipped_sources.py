@@ -92,6 +92,7 @@ PLAYED: dict[str, tuple[Answer, int, str]] = {
     "iati": (_iati, 1, "Activity title"),
     "kohesio": (_endpoint(KOHESIO), 1, "Gottsunda växer"),
     "openaire": (_file(REPLIES / "oai_dc" / "reply.xml"), 2, "Village telecentres"),
+    "submissions": (_file(REPLIES / "submission" / "reply.json"), 4, "Village telecentres"),
     "undp": (_iati, 1, "Activity title"),
     "who-digital-health-atlas": (_atlas, 1, "HelloMAMA"),
     "world-bank": (_bank, 2, "Sustainable and Inclusive Finance"),

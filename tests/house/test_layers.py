@@ -53,6 +53,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"preflight", "explain"},
         {"notifications"},
         {"queue", "admin", "commands"},
+        {"submissions"},
         {"cli"},
     ),
     "publisher": (

@@ -1,0 +1,53 @@
+"""Records that stakeholders submitted and moderators accepted. They are read from the ledger, as if it answered requests.
+
+The answer is a JSON object: ``accepted`` has the content of each submission by its id, ``withdrawn`` the ids of what was withdrawn.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from harvesters.errors import ParseError
+from harvesters.network.fetch import Fetch
+from harvesters.network.response_parsing import dump_json, load_json
+from harvesters.option_schema import Option
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record, Row
+from harvesters.protocols.paged_document import paginate
+from harvesters.protocols.protocol import Protocol
+from harvesters.source import Source
+
+OPTIONS: Mapping[str, Option] = {}
+
+Item = Record[Row] | DeletedRecord | InvalidRecord
+
+
+def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | None = None) -> Pages[Row]:
+    """Yield all accepted submissions, then those that were withdrawn. Raises ParseError if the response is not such a list.
+
+    As long as nothing was ever accepted, there is nothing to harvest, which is no error.
+    """
+    reply = fetch.get(source.url, accept="application/json", conditional=cursor is None)
+    if reply.not_modified:
+        yield Page((), None, at=reply.at, unchanged=True)
+        return
+    document = load_json(reply)
+    if not isinstance(document, dict) or not isinstance(document.get("accepted"), dict) or not isinstance(document.get("withdrawn"), list):
+        raise ParseError(f"{source.name}: {reply.url} is no list of submissions, an object with `accepted` and `withdrawn`")
+    if not document["accepted"] and not document["withdrawn"]:
+        yield Page((), None, at=reply.at, unchanged=True)
+        return
+    yield from paginate(_items(document), reply, cursor)
+
+
+def _items(document: Mapping[str, Any]) -> Iterator[Item]:
+    for key, content in document["accepted"].items():
+        yield (
+            Record(key, content, dump_json(content)) if isinstance(content, dict) else InvalidRecord(key, "a submission that is no object")
+        )
+    for key in document["withdrawn"]:
+        yield DeletedRecord(str(key))
+
+
+PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=False)

@@ -1,0 +1,128 @@
+"""The submissions app over a ledger of its own, with an organization's key, a given clock, and a mail server that nobody asks."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from shutil import copy
+
+import httpx
+import pytest
+
+from harvesters.admin import key_store
+from harvesters.admin.context import AdminContext
+from harvesters.admin.keys import Key, Scope
+from harvesters.ledger.ledger import Ledger
+from harvesters.notifications.delivery import Channels
+from harvesters.notifications.mail import parse_mail_server
+from harvesters.submissions.app import create_submissions
+from harvesters.submissions.identity import SubmissionContext
+from vocab.iris import BASE
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+SITE = "http://site.example"
+ROOT = Path(__file__).parents[2]
+MAIL = "smtp://mail.example?from=register@example.org"
+INITIATIVE = {
+    "type": "Initiative",
+    "title": {"en": "Village telecentres"},
+    "description": {"en": "Computers and courses in forty villages."},
+    "publisher": "Ministry of Information",
+    "country": ["KE"],
+    "actionLine": ["C4"],
+    "goal": ["4"],
+    "page": ["https://telecentres.example/"],
+    "license": "https://creativecommons.org/licenses/by/4.0/",
+    "start": "2025-01-01",
+}
+
+
+@dataclass
+class Clock:
+    """A clock that moves when a test moves it."""
+
+    at: datetime = NOON
+    passed: float = 0.0
+
+    def now(self) -> datetime:
+        return self.at
+
+    def seconds(self) -> float:
+        return self.passed
+
+    def advance(self, by: timedelta) -> None:
+        self.at += by
+        self.passed += by.total_seconds()
+
+
+@dataclass
+class World:
+    """The submissions app with its clock, an organization's token, and the ledger."""
+
+    context: SubmissionContext
+    clock: Clock
+    folder: Path
+    tokens: dict[str, str] = field(default_factory=dict)
+    keys: dict[str, Key] = field(default_factory=dict)
+
+    @property
+    def ledger(self) -> Ledger:
+        return self.context.admin.ledger
+
+    def mails(self) -> list[tuple[str, str]]:
+        """Return the address and the text of each message, the oldest first."""
+        return [(item.message.address, item.message.text) for item in reversed(self.ledger.messages(50))]
+
+    def last_secret(self) -> str:
+        """Return the secret of the link in the last message."""
+        found = re.search(r"/submit/confirm/(\S+)", self.mails()[-1][1])
+        assert found
+        return found[1]
+
+    def set_definition(self, text: str) -> None:
+        (self.folder / "sources" / "submissions.toml").write_text(text, encoding="utf-8")
+
+
+def definition() -> str:
+    """Return the shipped definition, enabled."""
+    return (ROOT / "sources" / "submissions.toml").read_text(encoding="utf-8").replace("enabled   = false", "enabled   = true")
+
+
+@pytest.fixture(scope="session")
+def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A ledger with its tables, to be copied."""
+    file = tmp_path_factory.mktemp("submissions") / "ledger.sqlite"
+    Ledger(f"sqlite:///{file}").close()
+    return file
+
+
+@pytest.fixture
+def world(tmp_path: Path, empty: Path) -> Iterator[World]:
+    (tmp_path / "sources").mkdir()
+    copy(empty, tmp_path / "ledger.sqlite")
+    clock = Clock()
+    channels = Channels(parse_mail_server(MAIL), name="The register", public_url=SITE)
+    admin = AdminContext(
+        tmp_path, tmp_path / "sources", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, clock.now, clock.seconds, channels=channels
+    )
+    made = World(SubmissionContext(admin, SITE), clock, tmp_path)
+    made.set_definition(definition())
+    for name, scope in (("Ministry", Scope.SUBMIT), ("University", Scope.SUBMIT), ("Grace", Scope.OPERATE), ("Ada", Scope.OPERATE)):
+        made.keys[name], made.tokens[name] = key_store.create(made.ledger, name, scope, NOON)
+    yield made
+    admin.close()
+
+
+@pytest.fixture
+async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_submissions(world.context))
+    async with httpx.AsyncClient(transport=transport, base_url=SITE, headers=bearer(world.tokens["Ministry"])) as made:
+        yield made
+
+
+def bearer(token: str) -> dict[str, str]:
+    """Return the header that shows a token."""
+    return {"Authorization": f"Bearer {token}"}
