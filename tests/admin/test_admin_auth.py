@@ -294,3 +294,12 @@ async def test_requests_over_the_limit_wait_for_their_turn(client: httpx.AsyncCl
     answers = await asyncio.gather(*(ask(client, ROUTES[0], world.tokens["read"]) for _ in range(3 * MAX_CONCURRENT_REQUESTS)))
 
     assert [answer.status_code for answer in answers] == [200] * 3 * MAX_CONCURRENT_REQUESTS
+
+
+async def test_a_key_for_submissions_opens_no_admin_page(client: httpx.AsyncClient, world: Any) -> None:
+    _, token = key_store.create(world.ledger, "Ministry", Scope.SUBMIT, world.clock.now())
+
+    signed_in = await client.post("/admin/sign-in", data={"key": token})
+    read = await client.get("/admin/sources", headers={"Authorization": f"Bearer {token}"})
+
+    assert (signed_in.status_code, "set-cookie" in signed_in.headers, read.status_code) == (401, False, 403)

@@ -14,6 +14,7 @@ from babel.messages.pofile import read_po
 from harvesters.admin import labels
 from harvesters.admin.keys import Scope
 from harvesters.ledger.models import State
+from harvesters.submissions.members import MEMBERS
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
 from publisher.portal.facet_labels import FacetLabels
@@ -23,11 +24,12 @@ from vocab.field_changes import FIELD_NAMES
 from vocab.iris import BASE, Iris
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin")
+FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin", ROOT / "harvesters" / "submissions")
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
 ERRORS = ("InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError", "DefinitionChanged")
-ERRORS_KEYWORDS = dict.fromkeys((*ERRORS, "DatabaseUnavailable"))  # of the admin pages; their first argument is translated
+SUBMISSION_ERRORS = ("Closed", "LinkInvalid", "VersionRequired", "VersionConflict", "NotAllowed", "UnsupportedMedia")
+ERRORS_KEYWORDS = dict.fromkeys((*ERRORS, "DatabaseUnavailable", *SUBMISSION_ERRORS))  # their first argument is translated
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +45,7 @@ def words() -> set[str]:
         if message is not None
     }
     tables = (labels.MEANINGS, labels.LIMITS, labels.ACTIONS, labels.SENTENCES, FIELD_NAMES, EDITOR_TEXTS)
-    scopes = {scope.label for scope in Scope}
+    scopes = {scope.label for scope in Scope} | {member.label for member in MEMBERS.values()}
     return messages | {*SCRIPT_TEXTS} | {text for table in tables for text in table.values()} | {state.value for state in State} | scopes
 
 
