@@ -10,7 +10,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from .conftest import BASE, INITIATIVE, SITE, World, bearer
+from .conftest import BASE, INITIATIVE, World, bearer
 
 TURTLE = """@prefix dct: <http://purl.org/dc/terms/> . @prefix wsis: <https://w3id.org/wsis-stocktaking/ns#> .
 @prefix foaf: <http://xmlns.com/foaf/0.1/> .
@@ -315,6 +315,6 @@ def stored(world: World, word: str) -> list[str]:
     with world.ledger.transaction() as connection:
         names = [row[0] for row in connection.execute(text("SELECT name FROM sqlite_master WHERE type = 'table'"))]
         for name in names:
-            if any(word in str(row).lower() for row in connection.execute(text(f'SELECT * FROM "{name}"'))):  # noqa: S608 - our own names
+            if any(word in str(row).lower() for row in connection.execute(text(f'SELECT * FROM "{name}"'))):
                 found.append(name)
     return found
