@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
@@ -33,7 +34,7 @@ def source() -> Source:
     return parse("submissions", DEFINITION, "test")
 
 
-def pages(source: Source, body: object) -> list[object]:
+def pages(source: Source, body: object) -> list[Any]:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=json.dumps(body).encode()))
     with Fetch(pause=0, robots=False, transport=transport) as fetch:
         return list(collect(source, fetch, None))
