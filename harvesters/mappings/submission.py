@@ -7,8 +7,8 @@ from dataclasses import replace
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.mappings import fields
 from harvesters.mappings.mapping import RecordMapping
+from harvesters.mappings.registry import MAPPINGS
 from harvesters.option_schema import Option
 from harvesters.page_model import Payload, Record, Row
 from harvesters.payloads.value_parsing import normalize_block, parse_language, strip_contacts
@@ -52,7 +52,7 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row]], Resource]:
     """Return the function that maps a submission. It raises ParseError for one whose type is unknown."""
     mappers = {
-        name: fields.build_mapper(replace(source, mapping="fields", fields={"kind": name.lower(), **paths}, options={}), crosswalks)
+        name: MAPPINGS["fields"].prepare(replace(source, mapping="fields", fields={"kind": name.lower(), **paths}, options={}), crosswalks)
         for name, paths in FIELDS.items()
     }
 

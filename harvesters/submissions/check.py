@@ -37,7 +37,7 @@ _SHOWN = 5  # likely duplicates
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
+class MemberFinding:
     """A fault of a *member*, with its *message* in the language of the request; a Violation prevents the publication."""
 
     member: str
@@ -62,7 +62,7 @@ Similar = Callable[[str], Sequence[Duplicate]]  # finds published records by a t
 class Check:
     """What is known of a submission before it is published."""
 
-    findings: tuple[Finding, ...]
+    findings: tuple[MemberFinding, ...]
     duplicates: tuple[Duplicate, ...]
 
     @property
@@ -87,7 +87,7 @@ def check(ledger: Database, content: Content, key: str, source: Source, base: st
     try:
         statements, thing = describe_submission(content, key, source, base)
     except ParseError as error:
-        return Check((Finding("type", Severity.VIOLATION.value, str(error)),), ())
+        return Check((MemberFinding("type", Severity.VIOLATION.value, str(error)),), ())
     results = validate_many([statements], base=base)[0]
     findings = (*_unknown_words(content, base), *(_finding(result, base) for result in results))
     unique = tuple(dict.fromkeys(findings))
@@ -97,9 +97,9 @@ def check(ledger: Database, content: Content, key: str, source: Source, base: st
     return Check(unique, _unique([*same, *_same_titles(ledger, content, source, key, base), *similar(title_of(content))], record, thing))
 
 
-def _finding(result: Result, base: str) -> Finding:
+def _finding(result: Result, base: str) -> MemberFinding:
     text = message(result.shape, current_locale().language, base) or result.message
-    return Finding(_member(result, base), result.severity.value, text, result.shape.rpartition("#")[2] or None)
+    return MemberFinding(_member(result, base), result.severity.value, text, result.shape.rpartition("#")[2] or None)
 
 
 def _member(result: Result, base: str) -> str:
@@ -111,14 +111,14 @@ def _member(result: Result, base: str) -> str:
     return next(named, "record")
 
 
-def _unknown_words(content: Content, base: str) -> Iterator[Finding]:
+def _unknown_words(content: Content, base: str) -> Iterator[MemberFinding]:
     lexicon = CrosswalkLookup(load_crosswalks(base))
     for name in ("actionLine", "goal", "target"):
         words = content.get(name, ())
         arguments = [words if member == name else () for member in ("actionLine", "goal", "target")]
         for word in lexicon.parse_declared(*arguments).unmatched:
             text = gettext("“%(word)s” is not known here; it would become a topic.") % {"word": word}
-            yield Finding(name, Severity.WARNING.value, text)
+            yield MemberFinding(name, Severity.WARNING.value, text)
 
 
 def _same_records(ledger: Database, fingerprint: int, page: int | None, source: str, key: str, base: str) -> Iterator[Duplicate]:

@@ -44,7 +44,7 @@ class Kind(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Member:
+class MemberDefinition:
     """A member: its *kind*, its property (an IRI, in our ontology if it has no scheme), and its English *label*."""
 
     kind: Kind
@@ -52,35 +52,35 @@ class Member:
     label: str
 
 
-MEMBERS: Mapping[str, Member] = {
-    "title": Member(Kind.TITLE, f"{DCT}title", "Title"),
-    "description": Member(Kind.TEXT, f"{DCT}description", "Description"),
-    "content": Member(Kind.TEXT, f"{SIOC}content", "Text"),
-    "publisher": Member(Kind.PARTY, f"{DCT}publisher", "Organization"),
-    "partner": Member(Kind.PARTIES, "partner", "Partners"),
-    "funder": Member(Kind.PARTIES, f"{SCHEMA}funder", "Funders"),
-    "country": Member(Kind.WORDS, f"{DCT}spatial", "Countries"),
-    "developedIn": Member(Kind.WORDS, "developedIn", "Developed in"),
-    "actionLine": Member(Kind.WORDS, "actionLine", "Action lines"),
-    "goal": Member(Kind.WORDS, "goal", "Goals"),
-    "target": Member(Kind.WORDS, "target", "Targets"),
-    "why": Member(Kind.REASONS, "evidence", "Why these goals"),
-    "subject": Member(Kind.WORDS, f"{DCT}subject", "Topics"),
-    "activityType": Member(Kind.WORDS, "activityType", "Types of activity"),
-    "status": Member(Kind.WORD, "status", "Status"),
-    "coverage": Member(Kind.WORD, "coverage", "Coverage"),
-    "start": Member(Kind.DATE, f"{SCHEMA}startDate", "Start"),
-    "end": Member(Kind.DATE, f"{SCHEMA}endDate", "End"),
-    "plannedStart": Member(Kind.DATE, "plannedStartDate", "Planned start"),
-    "plannedEnd": Member(Kind.DATE, "plannedEndDate", "Planned end"),
-    "issued": Member(Kind.DATE, f"{DCT}issued", "Date"),
-    "place": Member(Kind.PLACE, f"{SCHEMA}location", "Place"),
-    "venue": Member(Kind.TITLE, "venue", "Venue"),
-    "documentType": Member(Kind.WORD, f"{DCT}type", "Type of document"),
-    "language": Member(Kind.WORDS, f"{DCT}language", "Languages"),
-    "page": Member(Kind.ADDRESSES, f"{FOAF}page", "Web pages"),
-    "license": Member(Kind.ADDRESS, f"{DCT}license", "Licence"),
-    "identifier": Member(Kind.WORDS, f"{DCT}identifier", "Identifiers"),
+MEMBERS: Mapping[str, MemberDefinition] = {
+    "title": MemberDefinition(Kind.TITLE, f"{DCT}title", "Title"),
+    "description": MemberDefinition(Kind.TEXT, f"{DCT}description", "Description"),
+    "content": MemberDefinition(Kind.TEXT, f"{SIOC}content", "Text"),
+    "publisher": MemberDefinition(Kind.PARTY, f"{DCT}publisher", "Organization"),
+    "partner": MemberDefinition(Kind.PARTIES, "partner", "Partners"),
+    "funder": MemberDefinition(Kind.PARTIES, f"{SCHEMA}funder", "Funders"),
+    "country": MemberDefinition(Kind.WORDS, f"{DCT}spatial", "Countries"),
+    "developedIn": MemberDefinition(Kind.WORDS, "developedIn", "Developed in"),
+    "actionLine": MemberDefinition(Kind.WORDS, "actionLine", "Action lines"),
+    "goal": MemberDefinition(Kind.WORDS, "goal", "Goals"),
+    "target": MemberDefinition(Kind.WORDS, "target", "Targets"),
+    "why": MemberDefinition(Kind.REASONS, "evidence", "Why these goals"),
+    "subject": MemberDefinition(Kind.WORDS, f"{DCT}subject", "Topics"),
+    "activityType": MemberDefinition(Kind.WORDS, "activityType", "Types of activity"),
+    "status": MemberDefinition(Kind.WORD, "status", "Status"),
+    "coverage": MemberDefinition(Kind.WORD, "coverage", "Coverage"),
+    "start": MemberDefinition(Kind.DATE, f"{SCHEMA}startDate", "Start"),
+    "end": MemberDefinition(Kind.DATE, f"{SCHEMA}endDate", "End"),
+    "plannedStart": MemberDefinition(Kind.DATE, "plannedStartDate", "Planned start"),
+    "plannedEnd": MemberDefinition(Kind.DATE, "plannedEndDate", "Planned end"),
+    "issued": MemberDefinition(Kind.DATE, f"{DCT}issued", "Date"),
+    "place": MemberDefinition(Kind.PLACE, f"{SCHEMA}location", "Place"),
+    "venue": MemberDefinition(Kind.TITLE, "venue", "Venue"),
+    "documentType": MemberDefinition(Kind.WORD, f"{DCT}type", "Type of document"),
+    "language": MemberDefinition(Kind.WORDS, f"{DCT}language", "Languages"),
+    "page": MemberDefinition(Kind.ADDRESSES, f"{FOAF}page", "Web pages"),
+    "license": MemberDefinition(Kind.ADDRESS, f"{DCT}license", "Licence"),
+    "identifier": MemberDefinition(Kind.WORDS, f"{DCT}identifier", "Identifiers"),
 }
 _DATED = ("start", "end", "place")
 _OF_ALL = frozenset(MEMBERS) - {"content", "developedIn", "activityType", "status", "coverage", "plannedStart", "plannedEnd", "issued",

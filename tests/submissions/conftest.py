@@ -59,7 +59,7 @@ class Clock:
 
 
 @dataclass
-class World:
+class SubmissionWorld:
     """The submissions app with its clock, an organization's token, and the ledger."""
 
     context: SubmissionContext
@@ -100,7 +100,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def world(tmp_path: Path, empty: Path) -> Iterator[World]:
+def world(tmp_path: Path, empty: Path) -> Iterator[SubmissionWorld]:
     (tmp_path / "sources").mkdir()
     copy(empty, tmp_path / "ledger.sqlite")
     clock = Clock()
@@ -108,7 +108,7 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
     admin = AdminContext(
         tmp_path, tmp_path / "sources", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, clock.now, clock.seconds, channels=channels
     )
-    made = World(SubmissionContext(admin, SITE), clock, tmp_path)
+    made = SubmissionWorld(SubmissionContext(admin, SITE), clock, tmp_path)
     made.set_definition(definition())
     for name, scope in (("Ministry", Scope.SUBMIT), ("University", Scope.SUBMIT), ("Grace", Scope.OPERATE), ("Ada", Scope.OPERATE)):
         made.keys[name], made.tokens[name] = key_store.create(made.ledger, name, scope, NOON)
@@ -117,7 +117,7 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
 
 
 @pytest.fixture
-async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
+async def client(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     transport = httpx.ASGITransport(create_submissions(world.context))
     async with httpx.AsyncClient(transport=transport, base_url=SITE, headers=bearer(world.tokens["Ministry"])) as made:
         yield made

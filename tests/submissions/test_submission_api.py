@@ -10,7 +10,7 @@ import orjson
 import pytest
 from sqlalchemy import text
 
-from .conftest import BASE, INITIATIVE, World, bearer
+from .conftest import BASE, INITIATIVE, SubmissionWorld, bearer
 
 TURTLE = """@prefix dct: <http://purl.org/dc/terms/> . @prefix wsis: <https://w3id.org/wsis-stocktaking/ns#> .
 @prefix foaf: <http://xmlns.com/foaf/0.1/> .
@@ -153,7 +153,7 @@ async def test_a_remote_context_is_never_fetched(client: httpx.AsyncClient) -> N
     assert (answer.status_code, "evil.example/context" in answer.json()["detail"]) == (400, True)
 
 
-async def test_a_key_is_required(world: World, client: httpx.AsyncClient) -> None:
+async def test_a_key_is_required(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
     nobody = await client.post("/submissions", json=INITIATIVE, headers={"Authorization": ""})
     mistyped = await client.post("/submissions", json=INITIATIVE, headers=bearer(world.tokens["Ministry"][:-1] + "?"))
     no_session = await client.get("/submissions", headers=bearer("sub_nonsense"))
@@ -161,7 +161,7 @@ async def test_a_key_is_required(world: World, client: httpx.AsyncClient) -> Non
     assert [answer.status_code for answer in (nobody, mistyped, no_session)] == [401, 401, 401]
 
 
-async def test_another_organization_sees_nothing(world: World, client: httpx.AsyncClient) -> None:
+async def test_another_organization_sees_nothing(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
     id = (await submitted(client))["id"]
     other = bearer(world.tokens["University"])
 
@@ -196,7 +196,7 @@ async def test_a_change_without_its_version_is_428(client: httpx.AsyncClient) ->
     assert [answer.status_code for answer in answers] == [428, 428]
 
 
-async def test_what_was_withdrawn_keeps_no_content(world: World, client: httpx.AsyncClient) -> None:
+async def test_what_was_withdrawn_keeps_no_content(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
     id = (await submitted(client))["id"]
 
     answer = await client.delete(f"/submissions/{id}", headers={"If-Match": '"1"'})
@@ -217,7 +217,7 @@ async def test_likely_duplicates_are_in_the_answer(client: httpx.AsyncClient) ->
     ]
 
 
-async def test_a_person_confirms_an_address_once(world: World, client: httpx.AsyncClient) -> None:
+async def test_a_person_confirms_an_address_once(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
     anonymous = {"Authorization": ""}
     sent = await client.post("/submissions/confirmations", json={"mail": "Jane@Example.org"}, headers=anonymous)
     secret = world.last_secret()
@@ -232,7 +232,7 @@ async def test_a_person_confirms_an_address_once(world: World, client: httpx.Asy
     assert len((await client.get("/submissions", headers=token)).json()) == 1
 
 
-async def test_a_link_expires_after_a_day_and_a_session_after_twelve_hours(world: World, client: httpx.AsyncClient) -> None:
+async def test_a_link_expires_after_a_day_and_a_session_after_twelve_hours(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
     await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
     old = world.last_secret()
     world.clock.advance(timedelta(hours=24))
@@ -248,20 +248,20 @@ async def test_a_link_expires_after_a_day_and_a_session_after_twelve_hours(world
 
 
 @pytest.mark.parametrize("mail", ["", "jane", "a@b", "jane@example.org\nBcc: x@example.org", "a b@example.org", "x" * 260 + "@example.org"])
-async def test_what_is_no_address_gets_no_mail(world: World, client: httpx.AsyncClient, mail: str) -> None:
+async def test_what_is_no_address_gets_no_mail(world: SubmissionWorld, client: httpx.AsyncClient, mail: str) -> None:
     answer = await client.post("/submissions/confirmations", json={"mail": mail})
 
     assert (answer.status_code, world.mails()) == (422, [])
 
 
-async def test_an_address_gets_three_links_an_hour(world: World, client: httpx.AsyncClient) -> None:
+async def test_an_address_gets_three_links_an_hour(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
     answers = [await client.post("/submissions/confirmations", json={"mail": "jane@example.org"}) for _ in range(4)]
 
     assert [answer.status_code for answer in answers] == [202, 202, 202, 429]
     assert len(world.mails()) == 3
 
 
-async def test_a_network_address_is_limited(world: World, client: httpx.AsyncClient) -> None:
+async def test_a_network_address_is_limited(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
     answers = [await client.post("/submissions/check", json=INITIATIVE) for _ in range(61)]
     world.clock.advance(timedelta(minutes=10))
     later = await client.post("/submissions/check", json=INITIATIVE)
@@ -270,7 +270,7 @@ async def test_a_network_address_is_limited(world: World, client: httpx.AsyncCli
     assert int(answers[-1].headers["Retry-After"]) > 0
 
 
-async def test_a_person_exports_and_deletes_what_is_theirs(world: World, client: httpx.AsyncClient) -> None:
+async def test_a_person_exports_and_deletes_what_is_theirs(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
     await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
     token = bearer((await client.post(f"/submissions/confirmations/{world.last_secret()}")).json()["token"])
     await client.post("/submissions", json=INITIATIVE, headers=token)
@@ -284,7 +284,7 @@ async def test_a_person_exports_and_deletes_what_is_theirs(world: World, client:
     assert (stored(world, "jane"), stored(world, "telecentres")) == ([], [])
 
 
-async def test_without_the_source_nothing_can_be_submitted(world: World, client: httpx.AsyncClient) -> None:
+async def test_without_the_source_nothing_can_be_submitted(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
     (world.folder / "sources" / "submissions.toml").unlink()
 
     answer = await client.post("/submissions", json=INITIATIVE)
@@ -292,7 +292,7 @@ async def test_without_the_source_nothing_can_be_submitted(world: World, client:
     assert answer.status_code == 503
 
 
-async def test_without_a_mail_server_an_address_cannot_be_confirmed(world: World, client: httpx.AsyncClient) -> None:
+async def test_without_a_mail_server_an_address_cannot_be_confirmed(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
     world.context.admin.channels = type(world.context.admin.channels)()
 
     answer = await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
@@ -309,7 +309,7 @@ async def test_no_log_line_has_an_address(client: httpx.AsyncClient, capsys: pyt
     assert "jane" not in output.out + output.err
 
 
-def stored(world: World, word: str) -> list[str]:
+def stored(world: SubmissionWorld, word: str) -> list[str]:
     """Return the tables of the ledger in which a row has *word*."""
     found = []
     with world.ledger.transaction() as connection:
