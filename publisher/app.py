@@ -141,8 +141,9 @@ def _add_middleware(app: FastAPI, service: QueryService, start: FirstStart, url:
         is_settled = snapshot and service.is_consistent and not start.active
         return snapshot.version if snapshot and is_settled else ""
 
+    app.state.request_metrics = metrics = RequestMetrics()
     app.add_middleware(ETagMiddleware)
-    app.add_middleware(PageCacheMiddleware, version=cached_version)
+    app.add_middleware(PageCacheMiddleware, version=cached_version, requests=metrics.cached_pages)
     app.add_middleware(FreshnessMiddleware, service=service)
     app.add_middleware(LocaleMiddleware)
     app.add_middleware(
@@ -155,7 +156,6 @@ def _add_middleware(app: FastAPI, service: QueryService, start: FirstStart, url:
     # It adds headers to the responses of all others.
     app.add_middleware(SecurityMiddleware, budget=service.rate_limiter, url=url)
     # Outermost, so that it measures all others.
-    app.state.request_metrics = metrics = RequestMetrics()
     app.add_middleware(RequestMetricsMiddleware, metrics=metrics, paths=_first_parts())
 
 

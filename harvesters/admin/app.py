@@ -9,7 +9,7 @@ from fastapi import FastAPI
 from starlette.responses import FileResponse
 
 from harvesters.admin import alert_routes, form_routes, page_routes, source_routes
-from harvesters.admin.api import audit_log, keys, plans, runs, sources
+from harvesters.admin.api import audit_log, keys, metrics, plans, runs, sources
 from harvesters.admin.context import AdminContext
 from harvesters.admin.pages import PACKAGE_DIR, Pages
 from harvesters.admin.problems import PROBLEM_JSON, install_error_handlers
@@ -48,7 +48,7 @@ def create_admin(context: AdminContext) -> FastAPI:
         redoc_url=None,
     )
     app.state.context, app.state.pages = context, Pages(demo=context.demo)
-    for part in (sources, plans, runs, audit_log, keys, page_routes, form_routes, source_routes, alert_routes):
+    for part in (sources, plans, runs, audit_log, keys, metrics, page_routes, form_routes, source_routes, alert_routes):
         app.include_router(part.routes)
     app.add_api_route("/style.css", _style, include_in_schema=False)
     install_error_handlers(app, app.state.pages)

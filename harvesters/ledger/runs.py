@@ -78,6 +78,23 @@ class Runs(Database):
         )
         return list(self._runs(query.where(t.run.c.source == source) if source else query))
 
+    def count_runs(self) -> list[tuple[str, State, int, int]]:
+        """Count the runs of each source by state, and the records that they received."""
+        c = t.run.c
+        query = sa.select(c.source, c.state, sa.func.count(), sa.func.sum(c.fetched)).group_by(
+            c.source, c.state
+        )
+        with self._begin() as connection:
+            rows = connection.execute(query.order_by(c.source, c.state)).all()
+        return [(source, State(state), count, int(fetched)) for source, state, count, fetched in rows]
+
+    def last_runs(self) -> list[Run]:
+        """Return the newest run of each source."""
+        c = t.run.c
+        newest = sa.select(c.source, sa.func.max(c.number).label("number")).group_by(c.source).subquery()
+        joined = t.run.join(newest, sa.and_(c.source == newest.c.source, c.number == newest.c.number))
+        return list(self._runs(sa.select(t.run).select_from(joined).order_by(c.source)))
+
     def awaiting_review(self) -> list[Run]:
         """Return the runs whose plans await approval, the oldest first."""
         return list(

@@ -17,6 +17,7 @@ from http import HTTPStatus
 
 from cachetools import LRUCache
 from isal import igzip
+from prometheus_client import Counter
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -46,10 +47,13 @@ class _CachedPage:
 
 
 class PageCacheMiddleware:
-    """Cache the pages of *app*. *version* returns the snapshot's version, "" while there is none; *now* returns seconds."""
+    """Cache the pages of *app*. *version* returns the snapshot's version, "" while there is none; *now* returns seconds.
 
-    def __init__(self, app: ASGIApp, version: Callable[[], str], now: Callable[[], float] = time.time) -> None:
-        self._app, self._version, self._now = app, version, now
+    *requests* counts hits and misses by the label "result".
+    """
+
+    def __init__(self, app: ASGIApp, version: Callable[[], str], requests: Counter, now: Callable[[], float] = time.time) -> None:
+        self._app, self._version, self._requests, self._now = app, version, requests, now
         self._pages: LRUCache[Hashable, _CachedPage] = LRUCache(MAX_CACHE_BYTES, _size)
         self._pending: dict[Hashable, asyncio.Task[_CachedPage]] = {}
 
@@ -65,7 +69,9 @@ class PageCacheMiddleware:
         await _send_page(await self._get_page(key, scope), headers, send)
 
     async def _get_page(self, key: Hashable, scope: Scope) -> _CachedPage:
-        if page := self._pages.get(key):
+        page = self._pages.get(key)
+        self._requests.labels("hit" if page else "miss").inc()
+        if page:
             return page
         if key not in self._pending:
             self._pending[key] = asyncio.create_task(self._render(key, scope))

@@ -29,6 +29,9 @@ class RequestMetrics:
             registry=self.registry,
             buckets=_BUCKETS,
         )
+        self.cached_pages = Counter(
+            "stocktake_page_cache", "Pages that came from the page cache (hit) or not (miss)", ["result"], registry=self.registry
+        )
 
 
 class RequestMetricsMiddleware:

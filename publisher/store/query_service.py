@@ -143,6 +143,16 @@ class QueryService:
         """Return the number of clients' queries that wait for a worker."""
         return self._public.queue.waiting
 
+    @property
+    def query_outcomes(self) -> Mapping[str, int]:
+        """Return how many of the clients' queries were "answered", and how many ended with which error, since the start."""
+        return self._public.outcomes
+
+    @property
+    def replaced_workers(self) -> int:
+        """Return how many query workers were stopped since the start, because they were too slow, too large or gone."""
+        return self._public.replaced_workers + self._internal.replaced_workers
+
     async def find_damage(self) -> str:
         """Verify the files of the current snapshot after a failure; return the first damaged file, "" if there is none.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from pathlib import Path
 
 import httpx
@@ -9,10 +11,12 @@ import yaml
 from conftest import IRIS
 from prometheus_client.parser import text_string_to_metric_families
 
+from harvesters.admin.api import metrics
 from publisher.app import create_app
 from publisher.store.query_service import QueryService
 
-RULES = Path(__file__).parents[2] / "compose" / "prometheus-rules.yml"
+ROOT = Path(__file__).parents[2]
+RULES = ROOT / "compose" / "prometheus-rules.yml"
 
 
 async def samples(client: httpx.AsyncClient) -> dict[tuple[str, tuple[str, ...]], float]:
@@ -51,6 +55,21 @@ async def test_requests_are_counted_by_path_and_status(client: httpx.AsyncClient
     assert (grown("/status", "200"), grown("/other", "404"), grown("/sparql", "400")) == (2, 1, 1)
 
 
+async def test_queries_and_cached_pages_are_counted_by_outcome(client: httpx.AsyncClient) -> None:
+    before = await samples(client)
+    for query in ("ASK {?s ?p ?o}", "ASK {?s ?p", "SELECT * WHERE {?s ?p ?o} LIMIT 1"):
+        await client.get("/sparql", params={"query": query}, headers={"Accept": "application/sparql-results+json"})
+    for _ in range(2):
+        await client.get("/registries", headers={"Accept": "text/html"})
+
+    after = await samples(client)
+
+    grown = {key: after[key] - before.get(key, 0) for key in after if key[0] in {"stocktake_queries_total", "stocktake_page_cache_total"}}
+    assert grown["stocktake_queries_total", ("answered",)] == 2
+    assert grown["stocktake_page_cache_total", ("hit",)] >= 1
+    assert after["stocktake_query_workers_replaced_total", ()] >= 0
+
+
 async def test_before_the_first_snapshot_a_server_is_live_and_not_ready(tmp_path: Path) -> None:
     app = create_app(QueryService(tmp_path, IRIS))
 
@@ -67,12 +86,30 @@ async def test_a_server_with_data_is_ready(client: httpx.AsyncClient) -> None:
     assert answers == ["ok\n", "ok\n"]
 
 
+def harvest_names() -> set[str]:
+    """Return the names of the metrics of the admin API; those of counters end in _total."""
+    source = Path(metrics.__file__).read_text()
+    families = re.findall(r'(Counter|Gauge)MetricFamily\("(stocktake_\w+)"', source)
+    return {f"{name}_total" if kind == "Counter" else name for kind, name in families}
+
+
 async def test_rules_name_metrics_that_exist_and_a_section_of_the_guide(client: httpx.AsyncClient) -> None:
-    names = {name for name, _ in await samples(client)}
-    guide = (RULES.parents[1] / "docs" / "how-to" / "watch.md").read_text()
+    names = {name for name, _ in await samples(client)} | harvest_names()
+    guide = (ROOT / "docs" / "how-to" / "watch.md").read_text()
 
     [group] = yaml.safe_load(RULES.read_text())["groups"]
 
     for rule in group["rules"]:
-        assert any(name in rule["expr"] for name in names), rule
+        assert set(re.findall(r"stocktake_\w+", rule["expr"])) <= names, rule
         assert f"| `{rule['alert']}` |" in guide
+
+
+async def test_the_dashboard_names_metrics_that_exist(client: httpx.AsyncClient) -> None:
+    await client.get("/registries", headers={"Accept": "text/html"})
+    await client.get("/sparql", params={"query": "ASK {?s ?p ?o}"})
+    names = {name for name, _ in await samples(client)} | harvest_names()
+    dashboard = json.loads((ROOT / "deploy" / "grafana" / "stocktake.json").read_text())
+
+    named = {name for panel in dashboard["panels"] for target in panel["targets"] for name in re.findall(r"stocktake_\w+", target["expr"])}
+
+    assert named - names == set()

@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from languages.request_locale import LocaleMiddleware
 from publisher.http.page_cache import PageCacheMiddleware
+from publisher.http.request_metrics import RequestMetrics
 
 BROWSER = {"Accept": "text/html,*/*;q=0.8"}
 
@@ -43,7 +44,7 @@ def site() -> CountingApp:
 
 @pytest_asyncio.fixture
 async def browser(site: CountingApp) -> AsyncIterator[httpx.AsyncClient]:
-    app = LocaleMiddleware(PageCacheMiddleware(site, lambda: site.version, lambda: site.time))
+    app = LocaleMiddleware(PageCacheMiddleware(site, lambda: site.version, RequestMetrics().cached_pages, lambda: site.time))
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://kept.example", headers=BROWSER) as client:
         yield client
 

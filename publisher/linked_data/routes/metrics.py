@@ -8,7 +8,7 @@ from __future__ import annotations
 from http import HTTPStatus
 
 from fastapi import APIRouter
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Gauge, generate_latest
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, Counter, Gauge, generate_latest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 
@@ -36,6 +36,7 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
     """Each projection, source and path has a line."""
     registry = CollectorRegistry()
     _add_store(registry, service)
+    _add_queries(registry, service)
     if service.snapshot and not service.store_failure:
         _add_sources(registry, await source_statuses(service))
     requests: RequestMetrics = request.app.state.request_metrics
@@ -93,6 +94,14 @@ def _add_store(registry: CollectorRegistry, service: QueryService) -> None:
         if isinstance(position := state.get("position"), int):
             positions.labels(name).set(position)
         failed.labels(name).set("error" in state)
+
+
+def _add_queries(registry: CollectorRegistry, service: QueryService) -> None:
+    queries = Counter("stocktake_queries", "Queries of clients by outcome: answered, or the error", ["outcome"], registry=registry)
+    for outcome, count in service.query_outcomes.items():
+        queries.labels(outcome).inc(count)
+    replaced = Counter("stocktake_query_workers_replaced", "Query workers that were too slow, too large or gone", registry=registry)
+    replaced.inc(service.replaced_workers)
 
 
 def _add_sources(registry: CollectorRegistry, statuses: dict[str, SourceStatus]) -> None:

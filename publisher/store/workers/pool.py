@@ -51,6 +51,8 @@ class Pool:
     ) -> None:
         self.snapshot = ""
         self.limits = limits
+        self.outcomes: Counter[str] = Counter()  # of queries: "answered", or the name of the error
+        self.replaced_workers = 0
         self.queue = AdmissionQueue(size, limits)
         self._size, self._spares, self._rate_limiter = size, spares, rate_limiter
         self._module, self._environment, self._is_internal = module, environment, internal
@@ -78,12 +80,21 @@ class Pool:
 
     async def ask(self, request: QueryRequest, seconds: float | None = None, client: str = "") -> Answer:
         """Run *request* for *client*; return when the response begins. *seconds* may shorten the limit. Raises PublisherError."""
+        try:
+            answer = await self._admit(request, min(seconds or self.limits.seconds, self.limits.seconds), client)
+        except PublisherError as error:
+            self.outcomes[type(error).__name__] += 1
+            raise
+        self.outcomes["answered"] += 1
+        return answer
+
+    async def _admit(self, request: QueryRequest, seconds: float, client: str) -> Answer:
         if not self.snapshot:
             raise NotReady("no snapshot is published yet; try again in a moment")
         if self._rate_limiter:
             self._rate_limiter.admit(client)
         await self.queue.enter(client)
-        return await self._run(request, min(seconds or self.limits.seconds, self.limits.seconds), client)
+        return await self._run(request, seconds, client)
 
     async def _run(self, request: QueryRequest, seconds: float, client: str) -> Answer:
         try:
@@ -158,6 +169,7 @@ class Pool:
             self.queue.release_slot()
 
     def _retire(self, worker: Worker) -> None:
+        self.replaced_workers += 1
         worker.kill()
         self._start_task(self._replace(worker))
 

@@ -1,0 +1,34 @@
+"""The metrics of the harvests are read with a key, by the library that Prometheus publishes, and agree with the ledger."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from harvesters.ledger.models import State
+
+from .conftest import bearer, staged
+
+
+async def test_runs_and_their_records_are_counted(client: httpx.AsyncClient, world: Any) -> None:
+    held = world.held((staged("a"), staged("b")))
+    failed = world.ledger.create_run("projects", world.clock.now(), "rules", is_full=True, since=None)
+    world.ledger.save(replace(failed, state=State.FAILED, ended=world.clock.now(), counts={"new": 3}, fetched=5))
+
+    answer = await client.get("/admin/metrics", headers=bearer(world.tokens["read"]))
+
+    families = text_string_to_metric_families(answer.text)
+    found = {(sample.name, tuple(sample.labels.values())): sample.value for family in families for sample in family.samples}
+    assert found["stocktake_runs_total", ("projects", "failed")] == 1
+    assert found["stocktake_runs_total", ("projects", held.state.value)] == 1
+    assert found["stocktake_records_fetched_total", ("projects",)] == 5 + held.fetched
+    assert found["stocktake_last_run_records", ("new", "projects")] == 3
+    assert found["stocktake_last_run_end_timestamp_seconds", ("projects",)] == world.clock.now().timestamp()
+    assert found["stocktake_disk_free_bytes", ()] > 0
+
+
+async def test_the_metrics_need_a_key(client: httpx.AsyncClient, world: Any) -> None:
+    assert (await client.get("/admin/metrics")).status_code == 401
