@@ -110,6 +110,12 @@ COMMANDS = {
         "query",
         "Run a SPARQL query on the published data, without a server.",
     ),
+    "mcp": (
+        _SERVICES,
+        "app",
+        "mcp",
+        "Answer an AI assistant on standard input and output, by the Model Context Protocol, until the input ends.",
+    ),
     "examples": ("publisher.sparql.examples.commands", "app", "", "The example queries."),
     "store": (
         "publisher.store.verification.commands",

@@ -127,6 +127,13 @@ def submission_context(settings: Settings, url: str) -> SubmissionContext:
     return SubmissionContext(context, url)
 
 
+@app.command()
+def mcp(context: typer.Context) -> None:
+    """Answer an AI assistant on standard input and output, by the Model Context Protocol, until the input ends."""
+    settings: Settings = context.obj
+    publisher.cli.run_mcp(settings, public_address(settings, "127.0.0.1", 8000))
+
+
 def portal_positions(public: FastAPI) -> dict[str, int]:
     """Return the newest journal entry that the store and each index of the portal show, by name."""
     service: QueryService = public.state.service

@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, NoReturn, Protocol
 
@@ -21,6 +22,7 @@ from publisher.errors import NoFormat, PublisherError, QuerySyntaxError
 from publisher.formats import GRAPHS, TABLES
 from publisher.http.server import create_config, run
 from publisher.limits import Limits, read
+from publisher.mcp.route import MCP_SERVER
 from publisher.pages.branding import NO_CONTACT, Branding
 from publisher.portal.report import builder as reporting
 from publisher.portal.report.process import build_in_process
@@ -80,6 +82,18 @@ def build_site(
     branding = Branding(settings.name, contact, settings.logo, settings.demo)
     about = SiteOptions(branding, settings.hub, settings.allow_hosts, preview_runner, url)
     return create_app(QueryService(settings.data, Iris(settings.base), read(settings.limits), elsewhere=settings.elsewhere), permit, about)
+
+
+def run_mcp(settings: PublisherSettings, url: str) -> None:
+    """Answer an AI assistant on standard input and output until the input ends. Links begin with *url*."""
+    module = import_module(MCP_SERVER)  # late, since it takes most of a second
+
+    async def answer() -> None:
+        limits, external = read(settings.limits), settings.elsewhere
+        async with QueryService(settings.data, Iris(settings.base), limits, readers=1, elsewhere=external) as opened:
+            await module.run_on_standard_streams(module.create_server(opened, url))
+
+    asyncio.run(answer())
 
 
 def serve(served: ASGIApp, settings: PublisherSettings, host: str, port: int) -> None:

@@ -16,6 +16,7 @@ from publisher.linked_data.routes import (
     runs,
     status,
 )
+from publisher.mcp import route as mcp
 from publisher.portal.routes import (
     about,
     catalog,
@@ -70,6 +71,7 @@ ROUTERS: dict[str, APIRouter] = {
     "reconcile": reconcile.router,
     "sparql": endpoint.router,
     "examples": examples.router,
+    "assistants": mcp.router,
     "graphs": graph_store.router,
     "scratch": update_sandbox.router,
     "things": things.router,

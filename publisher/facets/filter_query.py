@@ -106,19 +106,30 @@ def listing(filters: Filter, iris: Iris) -> str:
 
 def flat_table(filters: Filter, iris: Iris) -> str:
     """Write the query that lists the things as a table with a row each, its columns named as in the tables of releases."""
-    parts = [
-        'OPTIONAL { ?thing dct:title ?english FILTER (lang(?english) = "en") } OPTIONAL { ?thing dct:title ?any }',
-        'OPTIONAL { ?thing dct:spatial ?place . ?place skos:prefLabel ?label FILTER (lang(?label) = "en") }',
-        "OPTIONAL { ?place <http://metadata.un.org/sdg/codes/geoArea#iso3code> ?code }",
-        "OPTIONAL { ?thing schema:startDate ?start } OPTIONAL { ?thing schema:endDate ?end } OPTIONAL { ?thing foaf:page ?page }",
-    ]
-    columns = (
-        "(?thing AS ?initiative) (COALESCE(MIN(?english), MIN(?any)) AS ?title)",
-        '(GROUP_CONCAT(DISTINCT ?label; separator="; ") AS ?country_name)',
-        '(GROUP_CONCAT(DISTINCT ?code; separator="; ") AS ?iso3)',
-        "(MIN(?start) AS ?start_date) (MAX(?end) AS ?end_date) (MIN(?page) AS ?website)",
-    )
-    return _query(iris, f"SELECT {' '.join(columns)}", [*_where(filters, iris), *parts], "GROUP BY ?thing ORDER BY ?thing")
+    head = f"SELECT (?thing AS ?initiative) {' '.join(_COLUMNS)}"
+    return _query(iris, head, [*_where(filters, iris), *_COLUMN_PATTERNS], "GROUP BY ?thing ORDER BY ?thing")
+
+
+def result_table(filters: Filter, iris: Iris, limit: int, offset: int) -> str:
+    """Write the query that lists *limit* results of the filter's words from *offset* on, the best first."""
+    found = f"(?thing ?score) text:query {literal(filters.words)} ."
+    lines = [found, *_where(replace(filters, words=""), iris), *_COLUMN_PATTERNS]
+    head = f"SELECT ?thing (MAX(?score) AS ?best) {' '.join(_COLUMNS)}"
+    return _query(iris, head, lines, f"GROUP BY ?thing ORDER BY DESC(?best) ?thing LIMIT {limit} OFFSET {offset}")
+
+
+_COLUMN_PATTERNS = (
+    'OPTIONAL { ?thing dct:title ?english FILTER (lang(?english) = "en") } OPTIONAL { ?thing dct:title ?any }',
+    'OPTIONAL { ?thing dct:spatial ?place . ?place skos:prefLabel ?label FILTER (lang(?label) = "en") }',
+    "OPTIONAL { ?place <http://metadata.un.org/sdg/codes/geoArea#iso3code> ?code }",
+    "OPTIONAL { ?thing schema:startDate ?start } OPTIONAL { ?thing schema:endDate ?end } OPTIONAL { ?thing foaf:page ?page }",
+)
+_COLUMNS = (
+    "(COALESCE(MIN(?english), MIN(?any)) AS ?title)",
+    '(GROUP_CONCAT(DISTINCT ?label; separator="; ") AS ?country_name)',
+    '(GROUP_CONCAT(DISTINCT ?code; separator="; ") AS ?iso3)',
+    "(MIN(?start) AS ?start_date) (MAX(?end) AS ?end_date) (MIN(?page) AS ?website)",
+)
 
 
 def _query(iris: Iris, head: str, lines: Iterable[str], tail: str = "") -> str:

@@ -69,6 +69,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"follower"},
         {"sparql", "linked_data", "feeds", "catalog"},
         {"portal", "reconcile"},
+        {"mcp"},
         {"routes"},
         {"app"},
         {"cli"},

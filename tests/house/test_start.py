@@ -8,7 +8,10 @@ from pathlib import Path
 
 import pytest
 
-_LATE = {"alembic", "duckdb", "extruct", "feedparser", "fsspec", "jinja2", "numpy", "py3langid", "pyshacl", "rdflib", "tantivy", "uvicorn"}
+_LATE = {
+    *("alembic", "duckdb", "extruct", "feedparser", "fsspec", "jinja2", "mcp", "numpy"),
+    *("py3langid", "pyshacl", "rdflib", "tantivy", "uvicorn"),
+}
 _SCRIPT = """
 import sys
 sys.argv = ["stocktake", *sys.argv[1:]]

@@ -39,6 +39,8 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/trends.{suffix}": ("/trends.json",),
     "/topics": ("/topics",),
     "/topics.{suffix}": ("/topics.json",),
+    "/mcp": (),
+    "/llms.txt": ("/llms.txt",),
     "/compare": ("/compare", "/compare?one=country/404&other=goal/3"),
     "/data": ("/data",),
     "/columns": ("/columns",),
