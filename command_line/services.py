@@ -37,8 +37,8 @@ from harvesters.admin.context import AdminContext
 from harvesters.commands import mirror as mirroring
 from harvesters.commands.terminal import notification_channels
 from harvesters.mirror import LARGEST, follow, sync
+from harvesters.submissions.app import MODERATION, create_submissions
 from harvesters.submissions.app import PATHS as SUBMISSION_PATHS
-from harvesters.submissions.app import create_submissions
 from harvesters.submissions.identity import SubmissionContext
 from journal import mirror_origin
 from publisher.pages.branding import DEMO_NAME, NAME
@@ -109,8 +109,10 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     )
     admin_context.positions = partial(portal_positions, public)
     log.info("server started", url=f"{url}/")
-    submissions = create_submissions(submission_context(settings, url))
-    publisher.cli.serve(combine_apps(public, create_admin(admin_context), submissions), settings, host, port)
+    context_of_submissions = submission_context(settings, url)
+    public.state.waiting_submissions = context_of_submissions.waiting
+    submissions = create_submissions(context_of_submissions)
+    publisher.cli.serve(combine_apps(public, create_admin(admin_context, MODERATION), submissions), settings, host, port)
 
 
 def submission_context(settings: Settings, url: str) -> SubmissionContext:

@@ -79,6 +79,10 @@ def no_peer(request: Request) -> bool:
     return False
 
 
+def no_submissions() -> None:
+    """Return None: nothing can be submitted."""
+
+
 def create_app(
     service: QueryService,
     permit: Callable[[Request], bool] = no_peer,
@@ -105,6 +109,7 @@ def create_app(
     start = FirstStart(service, release=site.branding.demo)
     app.state.service, app.state.pages, app.state.start = service, pages, start
     app.state.permit, app.state.preview_runner = permit, site.preview_runner
+    app.state.waiting_submissions = no_submissions  # the command that takes submissions replaces it
     app.state.contact, app.state.hub, app.state.demo = (
         site.branding.contact,
         site.hub,

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 from starlette.responses import FileResponse
 
 from harvesters.admin import alert_routes, form_routes, page_routes, source_routes
@@ -28,8 +28,8 @@ _ERROR_RESPONSES = {
 }
 
 
-def create_admin(context: AdminContext) -> FastAPI:
-    """Create the app for *context*, which the app closes on shutdown. The ledger is opened at the first request."""
+def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastAPI:
+    """Create the app for *context*, which the app closes on shutdown, with *more* routes. The ledger is opened at the first request."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -50,6 +50,8 @@ def create_admin(context: AdminContext) -> FastAPI:
     app.state.context, app.state.pages = context, Pages(demo=context.demo)
     for part in (sources, plans, runs, audit_log, keys, metrics, page_routes, form_routes, source_routes, alert_routes):
         app.include_router(part.routes)
+    for router in more:
+        app.include_router(router)
     app.add_api_route("/style.css", _style, include_in_schema=False)
     install_error_handlers(app, app.state.pages)
     app.add_middleware(LocaleMiddleware)

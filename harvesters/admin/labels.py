@@ -65,6 +65,12 @@ SENTENCES: Mapping[str, str] = {
     ActionType.RESENT.value: "%(who)s sent a message again.",
     "key created": "%(who)s created a key.",
     "key revoked": "%(who)s revoked a key.",
+    "submission accepted": "%(who)s accepted a submission.",
+    "submission accepted first": "%(who)s accepted a submission first; another person must accept it too.",
+    "submission changes requested": "%(who)s asked for changes of a submission.",
+    "submission rejected": "%(who)s rejected a submission.",
+    "submission marked as spam": "%(who)s marked a submission as spam.",
+    "submission withdrawn": "%(who)s withdrew a submission.",
 }
 # When a rule of alerts applies, with its limit.
 CONDITIONS: Mapping[str, str] = {

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
+from functools import partial
 from http import HTTPStatus
 from pathlib import Path
 from unicodedata import bidirectional
@@ -36,11 +38,11 @@ POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-actio
 
 
 class Pages:
-    """Render templates in the language of the request; with *demo* each page says that its data are made up."""
+    """Render the templates of *folder* in the language of the request; with *demo* each page says that its data are made up."""
 
-    def __init__(self, *, demo: bool = False) -> None:
+    def __init__(self, *, demo: bool = False, folder: Path | None = None, root: str = BASE_PATH) -> None:
         self._templates = Environment(
-            loader=FileSystemLoader(PACKAGE_DIR / "templates"),
+            loader=FileSystemLoader(folder or PACKAGE_DIR / "templates"),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -50,17 +52,18 @@ class Pages:
         )
         self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         self._templates.globals.update(
-            is_web=is_web, root=BASE_PATH, Scope=Scope, user=None, demo=demo, action_labels=ACTIONS, sentences=SENTENCES
+            is_web=is_web, root=root, Scope=Scope, user=None, demo=demo, action_labels=ACTIONS, sentences=SENTENCES
         )
         self._templates.globals.update(
             languages=LANGUAGES,
             locale=current_locale,
-            language_link=_language_link,
+            language_link=partial(_language_link, root),
             format_number=format_number,
             format_datetime=format_datetime,
         )
         self._templates.filters.update(
             encode=encode,
+            path=_site_path,
             segment=_quote_segment,
             why=_describe_reasons,
             each_why=_describe_each,
@@ -111,14 +114,24 @@ def local_path(path: str) -> str:
     return path if safe and plain else BASE_PATH + "/"
 
 
-def _language_link(language: str) -> str:
+def _language_link(root: str, language: str) -> str:
     """Return the address of this page in *language*; that of the overview where this page answers a form."""
     locale = current_locale()
     return (
         locale.url_with(lang=language)
         if locale.method == "GET"
-        else f"{BASE_PATH}/?lang={language}"
+        else f"{root}/?lang={language}"
     )
+
+
+def _site_path(address: str) -> str:
+    """Return the path of an IRI of ours on this site; other addresses are links to nothing.
+
+    >>> _site_path("https://w3id.org/wsis-stocktaking/record/kenya/p1"), _site_path("javascript:x")
+    ('/record/kenya/p1', '')
+    """
+    found = re.search(r"/(?:record|id)/[^?#]+\Z", address)
+    return found[0] if found and is_web(address) else ""
 
 
 def _quote_segment(text: str) -> str:

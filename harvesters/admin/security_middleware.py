@@ -27,10 +27,10 @@ _HEADERS = {
 
 
 class SecurityMiddleware:
-    """The outermost middleware of the admin app."""
+    """The outermost middleware of the admin app, and of others like it; a body has at most *max_body* bytes."""
 
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
+    def __init__(self, app: ASGIApp, max_body: int = MAX_BODY_BYTES) -> None:
+        self._app, self._max_body = app, max_body
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,7 +55,7 @@ class SecurityMiddleware:
             scope = {**scope, "method": "GET"}
 
         try:
-            body = await _read_body(receive)
+            body = await _read_body(receive, self._max_body)
         except ClientDisconnect:  # the client left before it sent the body
             return None
         if body is None:
@@ -63,14 +63,14 @@ class SecurityMiddleware:
                 "type": "about:blank",
                 "title": "Content Too Large",
                 "status": 413,
-                "detail": f"a body has at most {MAX_BODY_BYTES:,} bytes",
+                "detail": f"a body has at most {self._max_body:,} bytes",
             }
             return await JSONResponse(problem, 413, media_type="application/problem+json")(scope, receive, send_with_headers)
         async with self._slots:
             return await self._app(scope, _replay_body(body, receive), send_with_headers)
 
 
-async def _read_body(receive: Receive) -> bytes | None:
+async def _read_body(receive: Receive, longest: int) -> bytes | None:
     """Return the request's body, or None if it is too large."""
     body, has_more = bytearray(), True
     while has_more:
@@ -79,7 +79,7 @@ async def _read_body(receive: Receive) -> bytes | None:
             raise ClientDisconnect
         body += message.get("body", b"")
         has_more = message.get("more_body", False)
-        if len(body) > MAX_BODY_BYTES:
+        if len(body) > longest:
             return None
     return bytes(body)
 

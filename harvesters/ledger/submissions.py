@@ -149,6 +149,22 @@ def change(ledger: Database, submission: Submission, change: Change) -> bool:
     return True
 
 
+def annotate(ledger: Database, id: str, event: SubmissionEvent, values: Mapping[str, Any]) -> None:
+    """Add a line to the history, and change what is no part of a version, such as who it is assigned to."""
+    with ledger.transaction() as connection:
+        if values:
+            connection.execute(sa.update(t.submission).where(t.submission.c.id == id).values(**values))
+        _insert_event(connection, id, event)
+
+
+def delete_draft(ledger: Database, id: str) -> None:
+    """Delete a draft with its history and links."""
+    with ledger.transaction() as connection:
+        connection.execute(sa.delete(t.submission_event).where(t.submission_event.c.submission == id))
+        connection.execute(sa.delete(t.submission_link).where(t.submission_link.c.submission == id))
+        connection.execute(sa.delete(t.submission).where(t.submission.c.id == id, t.submission.c.state == SubmissionState.DRAFT.value))
+
+
 def history(ledger: Database, id: str, *, internal: bool) -> list[SubmissionEvent]:
     """Return the history of a submission, the oldest first; with the *internal* lines, or without."""
     e = t.submission_event.c

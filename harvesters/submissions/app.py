@@ -7,14 +7,16 @@ from contextlib import asynccontextmanager
 
 from fastapi import FastAPI
 
-from harvesters.admin.pages import Pages
 from harvesters.admin.problems import install_error_handlers
 from harvesters.admin.security_middleware import SecurityMiddleware
-from harvesters.submissions import api
+from harvesters.submissions import api, form_routes, moderation_routes
 from harvesters.submissions.identity import SubmissionContext
+from harvesters.submissions.pages import submission_pages
 from languages.request_locale import LocaleMiddleware
 
+MAX_BODY = 262_144  # bytes: a text of 20,000 characters, percent-encoded in a form, with the rest
 PATHS = ("/submissions", "/submit")  # of the site
+MODERATION = (moderation_routes.routes,)  # pages of the admin app
 
 
 def create_submissions(context: SubmissionContext) -> FastAPI:
@@ -34,9 +36,10 @@ def create_submissions(context: SubmissionContext) -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    app.state.context, app.state.submissions, app.state.pages = context.admin, context, Pages(demo=context.admin.demo)
+    app.state.context, app.state.submissions, app.state.pages = context.admin, context, submission_pages(demo=context.admin.demo)
     app.include_router(api.routes)
+    app.include_router(form_routes.routes)
     install_error_handlers(app, app.state.pages)
     app.add_middleware(LocaleMiddleware)
-    app.add_middleware(SecurityMiddleware)
+    app.add_middleware(SecurityMiddleware, max_body=MAX_BODY)
     return app

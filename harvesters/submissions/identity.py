@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
 from typing import Annotated
@@ -14,6 +14,7 @@ from harvesters.admin.auth import Credentials, authenticate, client_address
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import CSRFError, InvalidValue, NotFound, RateLimited, Unauthenticated
 from harvesters.admin.throttle import Throttle
+from harvesters.errors import LedgerError
 from harvesters.ledger import submissions
 from harvesters.ledger.submissions import Link, Purpose, Submitter, new_id
 from harvesters.notifications.mail import is_mail_address
@@ -64,6 +65,17 @@ class SubmissionContext:
         if source is None or not source.enabled or source.protocol != SOURCE:
             raise Closed("Nothing can be submitted here: the operators have not opened it.")
         return source
+
+    def waiting(self) -> tuple[int, datetime | None] | None:
+        """Return how many submissions wait for a moderator, and since when the oldest does.
+
+        None if nothing can be submitted here, or the ledger does not answer.
+        """
+        try:
+            self.source()
+            return submissions.waiting(self.admin.ledger)
+        except (Closed, LedgerError):
+            return None
 
 
 def get_submission_context(request: Request) -> SubmissionContext:

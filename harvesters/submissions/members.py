@@ -135,6 +135,22 @@ def normalize(sent: object, base: str, language: str | None) -> Content:
     return content
 
 
+def written(value: object) -> list[str]:
+    """Return a normalized value as texts for readers.
+
+    >>> written({"en": "Plan"}), written([{"name": "Ministry", "country": "KE"}]), written({"4": {"en": "Because"}})
+    (['en: Plan'], ['Ministry (KE)'], ['4: en: Because'])
+    """
+    if isinstance(value, Mapping) and "name" in value:
+        rest = ", ".join(str(part) for key, part in value.items() if key != "name")
+        return [f"{value['name']} ({rest})" if rest else str(value["name"])]
+    if isinstance(value, Mapping):
+        return [f"{key}: {text}" for key, part in value.items() for text in written(part)]
+    if isinstance(value, list):
+        return [text for item in value for text in written(item)]
+    return [] if value is None else [str(value)]
+
+
 def title_of(content: Content) -> str:
     """Return the first title, "" if there is none."""
     titles = content.get("title")

@@ -265,3 +265,17 @@ async def test_times_of_a_source_are_in_utc(client):
 
     assert len(facts) >= 3
     assert [fact for fact in facts if not fact.endswith(" UTC")] == []
+
+
+async def test_the_oldest_submission_that_waits_is_stated(data: Path) -> None:
+    async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
+        await service.wait_until_current()
+        app = create_app(service)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
+            closed = (await client.get("/status.json")).json()
+            app.state.waiting_submissions = lambda: (3, NOW)
+            opened, page = (await client.get("/status.json")).json(), await client.get("/status", headers=HTML)
+
+    assert closed["submissions"] is None
+    assert opened["submissions"] == {"waiting": 3, "oldest": f"{NOW:%Y-%m-%dT%H:%M:%SZ}"}
+    assert "The oldest waits since" in page.text

@@ -82,6 +82,10 @@ class SubmissionWorld:
         assert found
         return found[1]
 
+    def read_key(self) -> tuple[Key, str]:
+        """Return a key that may read alone, and its token."""
+        return key_store.create(self.ledger, "Reader", Scope.READ, NOON)
+
     def set_definition(self, text: str) -> None:
         (self.folder / "sources" / "submissions.toml").write_text(text, encoding="utf-8")
 

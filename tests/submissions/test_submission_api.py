@@ -212,9 +212,7 @@ async def test_likely_duplicates_are_in_the_answer(client: httpx.AsyncClient) ->
 
     second = await submitted(client, title={"en": "village TELECENTRES"}, page=[])
 
-    assert second["duplicates"] == [
-        {"address": f"{BASE}record/submissions/{first['id']}", "title": "Village telecentres", "why": "title"}
-    ]
+    assert second["duplicates"] == [{"address": f"{BASE}record/submissions/{first['id']}", "title": "Village telecentres", "why": "title"}]
 
 
 async def test_a_person_confirms_an_address_once(world: SubmissionWorld, client: httpx.AsyncClient) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import asdict
 from datetime import datetime
 from http import HTTPStatus
@@ -74,10 +75,18 @@ class SourceJson(TypedDict):
     hold: str | None
 
 
+class SubmissionsJson(TypedDict):
+    """How many submissions wait for a moderator, and since when the oldest does."""
+
+    waiting: Count
+    oldest: Instant | None
+
+
 class StatusJson(TypedDict):
-    """The state of all registries and of the store."""
+    """The state of all registries and of the store; *submissions* is None where nothing can be submitted."""
 
     at: Instant
+    submissions: SubmissionsJson | None
     mirror: dict[str, object] | None
     store: StoreJson
     states: dict[str, Count]
@@ -126,11 +135,14 @@ async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
         await _quad_totals(service),
     )
     origin = mirror_origin.read(service.journal.folder)
+    submissions = await _submissions(request)
     if chosen_format is not None:
-        return JSONResponse(_json(service, now, statuses, version, quads, origin), headers=_FRESH)
+        body = _json(service, now, statuses, version, quads, origin, submissions)
+        return JSONResponse(body, headers=_FRESH)
     response = pages.page(
         "status.html",
         origin=origin,
+        submissions=submissions,
         now=now,
         sources=[
             (source_status, source_status.state(now).value) for source_status in statuses.values()
@@ -142,6 +154,15 @@ async def status(request: Request, service: ServiceDep, pages: PagesDep) -> Resp
     )
     response.headers.update(_FRESH)
     return response
+
+
+async def _submissions(request: Request) -> SubmissionsJson | None:
+    """Return what waits for a moderator; None where nothing can be submitted."""
+    counted = await asyncio.to_thread(request.app.state.waiting_submissions)
+    if counted is None:
+        return None
+    number, oldest = counted
+    return {"waiting": number, "oldest": f"{oldest:%Y-%m-%dT%H:%M:%SZ}" if oldest else None}
 
 
 def _negotiate(request: Request) -> Format | None:
@@ -178,6 +199,7 @@ def _json(
     version: DataVersion | None,
     quads: QuadTotals,
     origin: Origin | None,
+    submissions: SubmissionsJson | None,
 ) -> StatusJson:
     store: StoreJson = {
         "position": version.position if version else 0,
@@ -193,6 +215,7 @@ def _json(
     mirror = asdict(origin) if origin else None
     return {
         "at": f"{now:%Y-%m-%dT%H:%M:%SZ}",
+        "submissions": submissions,
         "mirror": mirror,
         "store": store,
         "states": counts,

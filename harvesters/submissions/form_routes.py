@@ -1,0 +1,383 @@
+"""The pages below /submit: a form with one question a page, the link that confirms an address, and what is a person's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Annotated, Any
+from urllib.parse import parse_qs, quote
+
+from fastapi import APIRouter, Depends, Request
+from starlette.responses import FileResponse, JSONResponse, RedirectResponse, Response
+
+from harvesters.admin.auth import check_same_site, render_errors_as_pages
+from harvesters.admin.errors import InvalidValue, NotFound
+from harvesters.admin.pages import Pages, get_pages
+from harvesters.ledger import submissions
+from harvesters.ledger.submissions import Submission, SubmissionState, Submitter
+from harvesters.submissions import actions, drafts
+from harvesters.submissions.check import differences
+from harvesters.submissions.choices import choices, labels_of
+from harvesters.submissions.errors import VersionConflict
+from harvesters.submissions.identity import (
+    COOKIE,
+    SESSION_AGE,
+    SOURCE,
+    SubmissionContext,
+    SubmissionContextDep,
+    check_confirmation,
+    check_csrf,
+    confirm,
+    count_write,
+    csrf_token,
+    find_session,
+    request_confirmation,
+)
+from harvesters.submissions.members import MEMBERS, InvalidMembersError, written
+from harvesters.submissions.moderation_routes import HISTORY
+from harvesters.submissions.pages import STYLE
+from harvesters.submissions.questions import (
+    SUMMARY,
+    Form,
+    Question,
+    fingerprint,
+    questions_of,
+    read_answer,
+    values_of,
+    without_internal,
+)
+from vocab.iris import Iris
+
+ROOT = "/submit"
+_MAX_FIELDS = 400  # of a form: the countries
+_TRAP = "website"  # a field that persons do not see; programs fill it in
+
+routes = APIRouter(prefix=ROOT, include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
+
+
+async def read_form(request: Request) -> Form:
+    """Read a form of this site, whose fields may have several values. Raises CSRFError, InvalidValue."""
+    check_same_site(request)
+    body = await request.body()
+    try:
+        return parse_qs(
+            body.decode("ascii"), keep_blank_values=True, strict_parsing=bool(body), errors="strict", max_num_fields=_MAX_FIELDS
+        )
+    except ValueError as error:
+        raise InvalidValue("The request body is not a valid form.") from error
+
+
+FormDep = Annotated[Form, Depends(read_form)]
+PagesDep = Annotated[Pages, Depends(get_pages)]
+Writing = Depends(count_write)
+
+
+def _first(form: Form, name: str) -> str:
+    return next(iter(form.get(name, ())), "").strip()
+
+
+def _redirect(path: str) -> Response:
+    return RedirectResponse(f"{ROOT}{path}", HTTPStatus.SEE_OTHER)
+
+
+def _check_trap(form: Form) -> None:
+    if _first(form, _TRAP):
+        raise InvalidValue("Leave the hidden field empty.")
+
+
+@routes.get("/style.css")
+def style() -> Response:
+    """Return what these pages add to the style of the portal."""
+    return FileResponse(STYLE, media_type="text/css")
+
+
+@routes.get("")
+def start(request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Say what can be submitted, and who decides."""
+    context.source()
+    return pages.render("start.html", {"source": context.source(), "session": _session(request, context) is not None})
+
+
+@routes.post("", dependencies=[Writing])
+def begin(form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+    """Begin a draft, and go to its first question."""
+    _check_trap(form)
+    return _redirect(f"/draft/{drafts.begin(context, submitter=_session(request, context))}/type")
+
+
+@routes.get("/draft/{secret}/summary")
+def summary(secret: str, request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Show the answers, what the rules say of them, and records that may be the same."""
+    return _summary(request, context, pages, secret, drafts.open_draft(context, secret))
+
+
+@routes.post("/draft/{secret}/summary", dependencies=[Writing])
+def send(secret: str, form: FormDep, request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Send a draft: at once in a session, else when its author confirms an address."""
+    draft = drafts.open_draft(context, secret)
+    _check_trap(form)
+    drafts.check_pace(context, draft)
+    submitter = _session(request, context)
+    if submitter is None:
+        try:
+            request_confirmation(context, _first(form, "mail"), draft.id)
+        except InvalidValue as error:
+            return _summary(request, context, pages, secret, draft, error.localized, _first(form, "mail"))
+        return pages.render("sent.html", {"secret": secret})
+    try:
+        if _first(form, "replace"):
+            drafts.rebase(context, submitter, draft)
+            draft = drafts.open_draft(context, secret)
+        sent = drafts.send(context, submitter, draft)
+    except VersionConflict as error:
+        return _conflict(context, pages, secret, draft, submitter, error)
+    except InvalidValue as error:
+        return _summary(request, context, pages, secret, draft, error.localized)
+    return _redirect(f"/mine/{sent.id}")
+
+
+def _summary(
+    request: Request, context: SubmissionContext, pages: Pages, secret: str, draft: Submission, error: str = "", mail: str = ""
+) -> Response:
+    content = without_internal(draft.content)
+    key = (draft.content.get(drafts.REPLACES) or {}).get("id", draft.id)
+    checked = actions.check_content(context, content, key) if content.get("type") else None
+    language = drafts.language_of(draft)
+    answers = [
+        (question, [(field, _shown(content, field, language, context)) for field in question.fields])
+        for question in questions_of(draft.content)
+    ]
+    values = {"answers": answers, "checked": checked, "labels": _labels(), "error": error, "mail": mail, "secret": secret}
+    status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
+    return pages.render("summary.html", {**values, "session": _session(request, context), "licence": context.source().licence}, status)
+
+
+def _shown(content: Mapping[str, Any], field: Any, language: str, context: SubmissionContext) -> list[str]:
+    values = values_of(content, field, language)
+    return labels_of(values, field.choices, context.admin.base) if field.choices and field.member != "why" else values
+
+
+def _labels() -> dict[str, str]:
+    return {name: member.label for name, member in MEMBERS.items()}
+
+
+def _conflict(
+    context: SubmissionContext, pages: Pages, secret: str, draft: Submission, submitter: Submitter, error: VersionConflict
+) -> Response:
+    """Show what somebody else changed meanwhile; the draft is kept."""
+    newest = actions.find_own(context, submitter, draft.content[drafts.REPLACES]["id"])
+    changed = [
+        (_labels()[name], written(change["before"]), written(change["after"]))
+        for name, change in differences(newest.content, without_internal(draft.content)).items()
+        if name in MEMBERS
+    ]
+    return pages.render("conflict.html", {"changes": changed, "secret": secret, "why": error.localized}, error.status)
+
+
+@routes.get("/draft/{secret}/{name}")
+def show_question(secret: str, name: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Show a question with the answer so far."""
+    draft = drafts.open_draft(context, secret)
+    return _question_page(context, pages, secret, draft, _question(draft, name), {})
+
+
+@routes.post("/draft/{secret}/{name}", dependencies=[Writing])
+def answer(secret: str, name: str, form: FormDep, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Save an answer, and go to the next question; show the page again with messages if it is not valid."""
+    draft = drafts.open_draft(context, secret)
+    question = _question(draft, name)
+    sent = read_answer(form, question, draft.content, drafts.language_of(draft))
+    if _first(form, "was") != fingerprint(draft.content, question):
+        return _question_page(context, pages, secret, draft, question, {}, form, HTTPStatus.PRECONDITION_FAILED)
+    try:
+        content = drafts.merged(draft, sent, context.admin.base)
+        faults = drafts.missing(content, question)
+    except InvalidMembersError as error:
+        content, faults = draft.content, dict(error.faults)
+    if faults:
+        return _question_page(context, pages, secret, draft, question, faults, form, HTTPStatus.UNPROCESSABLE_ENTITY)
+    if not drafts.save(context, draft, content):
+        return _question_page(
+            context, pages, secret, drafts.open_draft(context, secret), question, {}, form, HTTPStatus.PRECONDITION_FAILED
+        )
+    names = [item.name for item in questions_of(content)]
+    following = next(iter(names[names.index(name) + 1 :]), SUMMARY) if _first(form, "then") != SUMMARY else SUMMARY
+    return _redirect(f"/draft/{quote(secret, safe='')}/{following}")
+
+
+def _question(draft: Submission, name: str) -> Question:
+    for question in questions_of(draft.content):
+        if question.name == name:
+            return question
+    raise NotFound("There is no such question.")
+
+
+def _question_page(
+    context: SubmissionContext,
+    pages: Pages,
+    secret: str,
+    draft: Submission,
+    question: Question,
+    faults: Mapping[str, str],
+    form: Form | None = None,
+    status: HTTPStatus = HTTPStatus.OK,
+) -> Response:
+    """Show a question; with *form*, what was sent instead of what is stored."""
+    language, names = drafts.language_of(draft), [item.name for item in questions_of(draft.content)]
+    position = names.index(question.name)
+    fields = [
+        {
+            "field": field,
+            "values": list(form.get(field.name, ())) if form is not None else values_of(draft.content, field, language),
+            "stored": _shown(draft.content, field, language, context),
+            "choices": choices(field.choices, context.admin.base) if field.choices else (),
+            "fault": faults.get(field.member),
+        }
+        for field in question.fields
+    ]
+    values = {
+        "question": question,
+        "fields": fields,
+        "was": fingerprint(draft.content, question),
+        "secret": secret,
+        "position": position + 1,
+        "total": len(names) if draft.content.get("type") else 0,
+        "previous": names[position - 1] if position else None,
+        "conflict": status is HTTPStatus.PRECONDITION_FAILED,
+        "complete": bool(draft.content.get("title")),
+        "language": language,
+        "address": f"{context.url}{ROOT}/draft/{secret}/{question.name}",
+    }
+    return pages.render("question.html", values, status)
+
+
+@routes.get("/confirm/{secret}")
+def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Show what the link does; the button does it, so that a program that follows links does not."""
+    link = check_confirmation(context, secret)
+    draft = submissions.find(context.admin.ledger, link.submission) if link.submission else None
+    return pages.render("confirm.html", {"secret": secret, "draft": draft if draft and draft.state is SubmissionState.DRAFT else None})
+
+
+@routes.post("/confirm/{secret}", dependencies=[Writing])
+def confirm_address(secret: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+    """Confirm an address once, send the draft of its link, and begin a session."""
+    submitter, link, session = confirm(context, secret)
+    path = "/mine"
+    if link.submission:
+        found = submissions.find(context.admin.ledger, link.submission)
+        if found and found.state is SubmissionState.DRAFT:
+            path = f"/mine/{drafts.send(context, submitter, found).id}"
+        elif found and found.submitter == submitter.id:
+            path = f"/mine/{found.id}"
+    response = _redirect(path)
+    secure, age = request.url.scheme == "https", int(SESSION_AGE.total_seconds())
+    response.set_cookie(COOKIE, session, max_age=age, path=ROOT, secure=secure, httponly=True, samesite="lax")
+    return response
+
+
+def _session(request: Request, context: SubmissionContext) -> Submitter | None:
+    return find_session(context, request.cookies.get(COOKIE, ""))
+
+
+@routes.get("/mine")
+def show_own(request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Show what is a person's own; without a session, ask for the address."""
+    submitter = _session(request, context)
+    if submitter is None:
+        return pages.render("identify.html", {"error": "", "mail": ""})
+    rows = [item for item in submissions.of_submitter(context.admin.ledger, submitter.id) if item.state is not SubmissionState.DRAFT]
+    return pages.render("mine.html", {"rows": rows, "submitter": submitter, "csrf": csrf_token(request.cookies[COOKIE])})
+
+
+@routes.post("/mine", dependencies=[Writing])
+def identify(form: FormDep, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Send a link to an address, whether it is known or not."""
+    _check_trap(form)
+    try:
+        request_confirmation(context, _first(form, "mail"))
+    except InvalidValue as error:
+        return pages.render("identify.html", {"error": error.localized, "mail": _first(form, "mail")}, HTTPStatus.UNPROCESSABLE_ENTITY)
+    return pages.render("sent.html", {"secret": None})
+
+
+@routes.get("/mine/export")
+def export(request: Request, context: SubmissionContextDep) -> Response:
+    """Return everything that is stored about a person."""
+    submitter = _require_session(request, context)
+    headers = {"Content-Disposition": 'attachment; filename="submissions.json"'}
+    return JSONResponse(actions.export(context, submitter), headers=headers)
+
+
+@routes.post("/mine/delete", dependencies=[Writing])
+def delete_account(form: FormDep, request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Withdraw and delete everything of a person."""
+    submitter = _require_session(request, context, form)
+    if not _first(form, "sure"):
+        raise InvalidValue("Tick the box if you want to delete everything.")
+    actions.delete_account(context, submitter)
+    return _without_cookie(pages.render("deleted.html", {}))
+
+
+@routes.post("/mine/sign-out")
+def sign_out(form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+    """End the session."""
+    _require_session(request, context, form)
+    submissions.end_link(context.admin.ledger, request.cookies[COOKIE])
+    return _without_cookie(_redirect(""))
+
+
+def _without_cookie(response: Response) -> Response:
+    response.delete_cookie(COOKIE, path=ROOT, httponly=True, samesite="lax")
+    return response
+
+
+@routes.get("/mine/{id}")
+def show_submission(id: str, request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
+    """Show the state of a submission, what the rules say of it, and its history."""
+    submitter = _session(request, context)
+    if submitter is None:
+        return pages.render("identify.html", {"error": "", "mail": ""})
+    item = actions.find_own(context, submitter, id)
+    events = submissions.history(context.admin.ledger, id, internal=False)
+    values = {
+        "item": item,
+        "members": [(member.label, written(item.content[name])) for name, member in MEMBERS.items() if item.content.get(name)],
+        "checked": actions.check_content(context, item.content, id) if item.content else None,
+        "labels": _labels(),
+        "history": [(event, actions.public_name(event.who, submitter)) for event in events],
+        "sentences": HISTORY,
+        "record": Iris("/").record(SOURCE, item.id) if item.first_accepted else None,
+        "open": item.state not in (SubmissionState.WITHDRAWN, SubmissionState.SPAM),
+        "csrf": csrf_token(request.cookies[COOKIE]),
+    }
+    return pages.render("mine_submission.html", values)
+
+
+@routes.post("/mine/{id}/change", dependencies=[Writing])
+def change(id: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+    """Begin a draft that changes a submission."""
+    submitter = _require_session(request, context, form)
+    secret = drafts.begin_change(context, submitter, actions.find_own(context, submitter, id))
+    return _redirect(f"/draft/{secret}/{SUMMARY}")
+
+
+@routes.post("/mine/{id}/withdraw", dependencies=[Writing])
+def withdraw(id: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+    """Withdraw a submission."""
+    submitter = _require_session(request, context, form)
+    item = actions.find_own(context, submitter, id)
+    if _first(form, "version") != str(item.version):
+        raise VersionConflict("Somebody else changed the submission meanwhile. Compare the two versions, and send yours again.")
+    actions.withdraw(context.admin, item, submitter.name)
+    return _redirect(f"/mine/{quote(id, safe='')}")
+
+
+def _require_session(request: Request, context: SubmissionContext, form: Form | None = None) -> Submitter:
+    """Return the submitter of the session; a *form* must be of this session. Raises NotFound, CSRFError."""
+    submitter = _session(request, context)
+    if submitter is None:
+        raise NotFound("Your session has ended. Open “Your submissions” and ask for a link.")
+    if form is not None:
+        check_csrf(request.cookies[COOKIE], _first(form, "csrf"))
+    return submitter

@@ -1,0 +1,15 @@
+"""The templates of the pages below /submit."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from harvesters.admin.pages import Pages
+
+PACKAGE_DIR = Path(__file__).parent
+STYLE = PACKAGE_DIR / "static" / "submit.css"
+
+
+def submission_pages(*, demo: bool) -> Pages:
+    """Return the templates; with *demo* each page says that its data are made up."""
+    return Pages(demo=demo, folder=PACKAGE_DIR / "templates", root="/submit")

@@ -1,0 +1,278 @@
+"""The form: one question a page, without scripts, to a submission whose address is confirmed, changed and withdrawn."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import AsyncIterator
+from datetime import timedelta
+
+import httpx
+import pytest
+
+from harvesters.ledger import submissions
+from harvesters.ledger.submissions import SubmissionState
+from harvesters.submissions import moderation
+from harvesters.submissions.app import create_submissions
+from harvesters.submissions.questions import QUESTIONS
+from languages.request_locale import LANGUAGES
+
+from .conftest import INITIATIVE, SITE, SubmissionWorld
+
+ANSWERS: dict[str, dict[str, object]] = {
+    "type": {"type": "Initiative"},
+    "title": {"_language": "en", "title": "Village telecentres"},
+    "description": {"description": "Computers and courses in forty villages."},
+    "organization": {"publisher-name": "Ministry of Information", "publisher-classification": "government", "publisher-country": ""},
+    "partners": {"partner": "University of the Coast\r\nThe Fund", "funder": ""},
+    "countries": {"country": ["http://metadata.un.org/sdg/codes/geoArea/404", "http://metadata.un.org/sdg/codes/geoArea/834"]},
+    "action-lines": {"actionLine": ["C4"]},
+    "goals": {"goal": ["4", "5"]},
+    "why": {"why-4": "Girls learn to use computers.", "why-5": ""},
+    "dates": {"start": "2025-01-01", "end": "", "status": "ongoing"},
+    "links": {"page": "https://telecentres.example/", "license": "https://creativecommons.org/licenses/by/4.0/"},
+}
+
+
+@pytest.fixture
+async def browser(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
+    transport = httpx.ASGITransport(create_submissions(world.context))
+    async with httpx.AsyncClient(transport=transport, base_url=SITE, follow_redirects=True, headers={"Origin": SITE}) as made:
+        yield made
+
+
+async def fill(browser: httpx.AsyncClient, answers: dict[str, dict[str, object]] = ANSWERS) -> httpx.Response:
+    """Answer the questions as they come; return the summary."""
+    page = await browser.post("/submit", data={"website": ""})
+    asked = []
+    while (name := page.url.path.rpartition("/")[2]) != "summary":
+        asked.append(name)
+        page = await browser.post(page.url.path, data={"was": hidden(page, "was"), **answers[name]})
+        assert page.status_code == 200, page.text
+    assert asked == list(answers)
+    return page
+
+
+def hidden(page: httpx.Response, name: str) -> str:
+    found = re.search(rf'name="{name}" value="([^"]*)"', page.text)
+    assert found, page.text
+    return found[1]
+
+
+async def sent(world: SubmissionWorld, browser: httpx.AsyncClient) -> httpx.Response:
+    """Fill in the form, send it and confirm the address; return the page of the submission."""
+    summary = await fill(browser)
+    world.clock.advance(timedelta(minutes=1))
+    await browser.post(summary.url.path, data={"mail": "jane@example.org", "website": ""})
+    return await browser.post(f"/submit/confirm/{world.last_secret()}")
+
+
+async def test_the_form_leads_to_a_submission_of_a_confirmed_address(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+    summary = await fill(browser)
+    world.clock.advance(timedelta(minutes=1))
+    mailbox = await browser.post(summary.url.path, data={"mail": "jane@example.org", "website": ""})
+    shown = await browser.get(f"/submit/confirm/{world.last_secret()}")
+    nothing_yet = submissions.waiting(world.ledger)
+    page = await browser.post(f"/submit/confirm/{world.last_secret()}")
+    again = await browser.post(f"/submit/confirm/{world.last_secret()}")
+
+    (item,) = submissions.in_states(world.ledger, [SubmissionState.SUBMITTED], 10)
+    assert "Open your mailbox" in mailbox.text
+    assert "Village telecentres" in shown.text
+    assert nothing_yet == (0, None)
+    assert (page.status_code, page.url.path, again.status_code) == (200, f"/submit/mine/{item.id}", 410)
+    assert item.content == {
+        "type": "Initiative",
+        "title": {"en": "Village telecentres"},
+        "description": {"en": "Computers and courses in forty villages."},
+        "publisher": {"name": "Ministry of Information", "classification": "government"},
+        "partner": [{"name": "University of the Coast"}, {"name": "The Fund"}],
+        "country": ["http://metadata.un.org/sdg/codes/geoArea/404", "http://metadata.un.org/sdg/codes/geoArea/834"],
+        "actionLine": ["C4"],
+        "goal": ["4", "5"],
+        "why": {"4": {"en": "Girls learn to use computers."}},
+        "start": "2025-01-01",
+        "status": "ongoing",
+        "page": ["https://telecentres.example/"],
+        "license": "https://creativecommons.org/licenses/by/4.0/",
+    }
+
+
+@pytest.mark.parametrize(
+    ("kind", "names"),
+    [
+        ("Event", ["title", "description", "organization", "partners", "countries", "action-lines", "goals", "dates", "venue", "links"]),
+        ("Document", ["title", "description", "organization", "partners", "countries", "action-lines", "goals", "dates", "links"]),
+        ("Post", ["title", "description", "content", "organization", "partners", "countries", "action-lines", "goals", "dates", "links"]),
+    ],
+)
+async def test_each_type_has_its_questions(browser: httpx.AsyncClient, kind: str, names: list[str]) -> None:
+    more = {"title": {"title": "Open day", "_language": "en"}, "venue": {"venue": "Town hall"}, "content": {"content": "We opened."}}
+
+    summary = await fill(browser, {"type": {"type": kind}, **{name: more.get(name, {}) for name in names}})
+
+    assert 'name="mail"' in summary.text
+
+
+@pytest.mark.parametrize(
+    ("name", "answer", "message"),
+    [
+        ("type", {}, "The type is one of"),
+        ("title", {"title": ""}, "Write a title."),
+        ("title", {"title": "x" * 301}, "It has 301 characters; at most 300 are possible."),
+        ("dates", {"start": "31.5.2026"}, "Write the date as year-month-day"),
+        ("links", {"page": "telecentres.example"}, "Write a web address that begins with https://."),
+        ("organization", {"publisher-classification": "government"}, "Name the organization."),
+    ],
+)
+async def test_a_message_stands_beside_its_field(browser: httpx.AsyncClient, name: str, answer: dict[str, str], message: str) -> None:
+    page = await browser.post("/submit", data={"website": ""})
+    if name != "type":
+        page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "type": "Initiative"})
+        page = await browser.get(page.url.path.replace("/title", f"/{name}"))
+
+    refused = await browser.post(page.url.path, data={"was": hidden(page, "was"), **answer})
+
+    assert refused.status_code == 422
+    assert re.search(rf'<p class="fault" id="[\w-]+-fault" role="alert">{re.escape(message)}', refused.text)
+    assert 'aria-invalid="true"' in refused.text
+    assert all(value in refused.text for value in answer.values())
+
+
+async def test_a_draft_is_opened_by_its_link_on_another_device(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+    page = await browser.post("/submit", data={"website": ""})
+    page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "type": "Event"})
+    page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "title": "Journée", "_language": "fr"})
+    link = page.url.path
+
+    browser.cookies.clear()
+    elsewhere = await browser.get(link.replace("/description", "/title"), headers={"Accept-Language": "ar"})
+    world.clock.advance(timedelta(days=31))
+    submissions.prune(world.ledger, world.clock.now(), world.clock.now() - timedelta(days=30))
+    late = await browser.get(link)
+
+    assert 'value="Journée"' in elsewhere.text
+    assert '<html lang="ar" dir="rtl">' in elsewhere.text
+    assert late.status_code == 410
+
+
+async def test_two_people_answer_one_question_and_the_second_sees_the_first(browser: httpx.AsyncClient) -> None:
+    page = await browser.post("/submit", data={"website": ""})
+    page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "type": "Event"})
+    was = hidden(page, "was")
+
+    first = await browser.post(page.url.path, data={"was": was, "title": "Open day"})
+    second = await browser.post(page.url.path, data={"was": was, "title": "Closed day"})
+    third = await browser.post(page.url.path, data={"was": hidden(second, "was"), "title": "Closed day"})
+
+    assert [answer.status_code for answer in (first, second, third)] == [200, 412, 200]
+    assert "<ins>Open day</ins>" in second.text
+    assert 'value="Closed day"' in second.text
+
+
+async def test_a_program_is_refused(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+    trapped = await browser.post("/submit", data={"website": "https://spam.example"})
+    summary = await fill(browser)
+    at_once = await browser.post(summary.url.path, data={"mail": "jane@example.org", "website": ""})
+    foreign = await browser.post("/submit", data={"website": ""}, headers={"Origin": "https://evil.example"})
+
+    assert [answer.status_code for answer in (trapped, at_once, foreign)] == [422, 422, 403]
+    assert world.mails() == []
+
+
+async def test_a_change_waits_again_and_a_withdrawal_deletes(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+    page = await sent(world, browser)
+    id = page.url.path.rpartition("/")[2]
+    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), "")
+
+    page = await browser.get(page.url.path)
+    summary = await browser.post(f"{page.url.path}/change", data={"csrf": hidden(page, "csrf")})
+    question = await browser.get(summary.url.path.replace("/summary", "/title"))
+    form = {"was": hidden(question, "was"), "_language": "en", "title": "Fifty telecentres", "then": "summary"}
+    summary = await browser.post(question.url.path, data=form)
+    world.clock.advance(timedelta(minutes=1))
+    changed = await browser.post(summary.url.path, data={"website": ""})
+    stored = moderation.find(world.context.admin, id)
+    withdrawn = await browser.post(f"/submit/mine/{id}/withdraw", data={"csrf": hidden(changed, "csrf"), "version": hidden(changed, "version")})
+
+    gone = moderation.find(world.context.admin, id)
+    assert (changed.status_code, stored.state.value, stored.title) == (200, "submitted", "Fifty telecentres")
+    assert stored.published
+    assert stored.published["title"] == {"en": "Village telecentres"}
+    assert (withdrawn.status_code, gone.state.value, gone.content, gone.published) == (200, "withdrawn", {}, None)
+
+
+async def test_a_change_by_two_people_shows_the_difference_and_loses_nothing(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+    page = await sent(world, browser)
+    id = page.url.path.rpartition("/")[2]
+    links = [(await browser.post(f"{page.url.path}/change", data={"csrf": hidden(page, "csrf")})).url.path for _ in range(2)]
+    for link, title in zip(links, ("First", "Second"), strict=True):
+        question = await browser.get(link.replace("/summary", "/title"))
+        await browser.post(question.url.path, data={"was": hidden(question, "was"), "title": title, "_language": "en"})
+    world.clock.advance(timedelta(minutes=1))
+
+    first = await browser.post(links[0], data={"website": ""})
+    second = await browser.post(links[1], data={"website": ""})
+    third = await browser.post(links[1], data={"replace": "yes"})
+
+    assert [answer.status_code for answer in (first, second, third)] == [200, 412, 200]
+    assert '<del dir="auto">en: First</del>' in second.text
+    assert '<ins dir="auto">en: Second</ins>' in second.text
+    assert moderation.find(world.context.admin, id).title == "Second"
+
+
+async def test_a_person_sees_nothing_of_another_and_needs_the_token_of_the_form(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+    page = await sent(world, browser)
+    await browser.post("/submit/mine", data={"mail": "john@example.org", "website": ""})
+    forged = await browser.post(f"{page.url.path}/change", data={"csrf": "x"})
+    await browser.post(f"/submit/confirm/{world.last_secret()}")
+
+    other = await browser.get(page.url.path)
+    mine = await browser.get("/submit/mine")
+
+    assert (forged.status_code, other.status_code) == (403, 404)
+    assert "Village telecentres" not in mine.text
+
+
+async def test_a_person_downloads_and_deletes_everything(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+    await sent(world, browser)
+    mine = await browser.get("/submit/mine")
+    csrf = hidden(mine, "csrf")
+
+    exported = (await browser.get("/submit/mine/export")).json()
+    unsure = await browser.post("/submit/mine/delete", data={"csrf": csrf})
+    deleted = await browser.post("/submit/mine/delete", data={"csrf": csrf, "sure": "yes"})
+
+    assert (exported["submitter"]["mail"], len(exported["submissions"])) == ("jane@example.org", 1)
+    assert (unsure.status_code, deleted.status_code) == (422, 200)
+    assert submissions.submitter_of(world.ledger, mail="jane@example.org") is None
+
+
+async def test_duplicates_are_shown_before_sending(world: SubmissionWorld, browser: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
+    id = (await client.post("/submissions", json=INITIATIVE)).json()["id"]
+
+    summary = await fill(browser)
+
+    assert "Is it one of these?" in summary.text
+    assert f'href="/record/submissions/{id}"' in summary.text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_every_page_is_in_the_language_of_the_browser(world: SubmissionWorld, browser: httpx.AsyncClient, language: str) -> None:
+    browser.headers["Accept-Language"] = language
+    start = await browser.get("/submit")
+    page = await browser.post("/submit", data={"website": ""})
+    page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "type": "Initiative"})
+    pages = [await browser.get(page.url.path.replace("/title", f"/{item.name}")) for item in QUESTIONS if item.name not in ("why", "content", "venue")]
+
+    assert all(f'<html lang="{language}"' in item.text for item in (start, *pages))
+    assert ("<h1>What is its title?</h1>" in page.text) == (language == "en")
+
+
+async def test_an_expired_session_asks_for_the_address(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+    page = await sent(world, browser)
+    world.clock.advance(timedelta(hours=12))
+
+    expired = await browser.get(page.url.path)
+
+    assert 'name="mail"' in expired.text
+    assert "Village telecentres" not in expired.text
