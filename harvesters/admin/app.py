@@ -47,7 +47,8 @@ def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastA
         docs_url=None,
         redoc_url=None,
     )
-    app.state.context, app.state.pages = context, Pages(demo=context.demo)
+    more = tuple(more)
+    app.state.context, app.state.pages = context, Pages(demo=context.demo, moderated=bool(more))
     for part in (sources, plans, runs, audit_log, keys, metrics, page_routes, form_routes, source_routes, alert_routes):
         app.include_router(part.routes)
     for router in more:

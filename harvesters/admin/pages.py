@@ -38,9 +38,12 @@ POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-actio
 
 
 class Pages:
-    """Render the templates of *folder* in the language of the request; with *demo* each page says that its data are made up."""
+    """Render the templates of *folder* in the language of the request; with *demo* each page says that its data are made up.
 
-    def __init__(self, *, demo: bool = False, folder: Path | None = None, root: str = BASE_PATH) -> None:
+    *moderated* is whether there are pages of moderators.
+    """
+
+    def __init__(self, *, demo: bool = False, folder: Path | None = None, root: str = BASE_PATH, moderated: bool = False) -> None:
         self._templates = Environment(
             loader=FileSystemLoader(folder or PACKAGE_DIR / "templates"),
             autoescape=True,
@@ -52,7 +55,7 @@ class Pages:
         )
         self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         self._templates.globals.update(
-            is_web=is_web, root=root, Scope=Scope, user=None, demo=demo, action_labels=ACTIONS, sentences=SENTENCES
+            is_web=is_web, root=root, moderated=moderated, Scope=Scope, user=None, demo=demo, action_labels=ACTIONS, sentences=SENTENCES
         )
         self._templates.globals.update(
             languages=LANGUAGES,

@@ -64,9 +64,17 @@ QUESTIONS = (
             Field("publisher", "select", "Country of the organization", choices="country", part="country"),
         ),
     ),
-    Question("partners", "Who else takes part?", (Field("partner", "lines", "Partners", _ONE_A_LINE), Field("funder", "lines", "Funders", _ONE_A_LINE))),
+    Question(
+        "partners",
+        "Who else takes part?",
+        (Field("partner", "lines", "Partners", _ONE_A_LINE), Field("funder", "lines", "Funders", _ONE_A_LINE)),
+    ),
     Question("countries", "In which countries?", (Field("country", "list", "Countries", "Choose as many as apply.", "country"),)),
-    Question("action-lines", "Which WSIS action lines does it serve?", (Field("actionLine", "checks", "Action lines", choices="action-line"),)),
+    Question(
+        "action-lines",
+        "Which WSIS action lines does it serve?",
+        (Field("actionLine", "checks", "Action lines", choices="action-line"),),
+    ),
     Question("goals", "Which Sustainable Development Goals does it serve?", (Field("goal", "checks", "Goals", choices="goal"),)),
     Question("why", "How does it serve these goals?", ()),  # a field for each goal that was chosen
     Question(

@@ -14,7 +14,12 @@ from babel.messages.pofile import read_po
 from harvesters.admin import labels
 from harvesters.admin.keys import Scope
 from harvesters.ledger.models import State
-from harvesters.submissions.members import MEMBERS
+from harvesters.ledger.submissions import SubmissionState
+from harvesters.submissions import moderation
+from harvesters.submissions.choices import TYPE_LABELS
+from harvesters.submissions.members import MEMBERS, TYPES
+from harvesters.submissions.moderation_routes import HISTORY
+from harvesters.submissions.questions import QUESTIONS
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
 from publisher.portal.facet_labels import FacetLabels
@@ -45,8 +50,17 @@ def words() -> set[str]:
         if message is not None
     }
     tables = (labels.MEANINGS, labels.LIMITS, labels.ACTIONS, labels.SENTENCES, FIELD_NAMES, EDITOR_TEXTS)
-    scopes = {scope.label for scope in Scope} | {member.label for member in MEMBERS.values()}
+    scopes = {scope.label for scope in Scope} | _words_of_submissions()
     return messages | {*SCRIPT_TEXTS} | {text for table in tables for text in table.values()} | {state.value for state in State} | scopes
+
+
+def _words_of_submissions() -> set[str]:
+    """Return the texts of the form and of the moderators' answers that are in tables."""
+    fields = [field for question in QUESTIONS for field in question.fields]
+    texts = {question.text for question in QUESTIONS} | {field.label for field in fields} | {field.hint for field in fields if field.hint}
+    answers = {moderation.ACCEPTED, moderation.CHANGES_REQUESTED, moderation.REJECTED}
+    labels = {member.label for member in MEMBERS.values()} | {*TYPE_LABELS.values()} | {*HISTORY.values()} | {*TYPES}
+    return texts | answers | labels | {state.value for state in SubmissionState}
 
 
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])

@@ -106,7 +106,12 @@ async def test_the_form_leads_to_a_submission_of_a_confirmed_address(world: Subm
     ],
 )
 async def test_each_type_has_its_questions(browser: httpx.AsyncClient, kind: str, names: list[str]) -> None:
-    more = {"title": {"title": "Open day", "_language": "en"}, "venue": {"venue": "Town hall"}, "content": {"content": "We opened."}}
+    more = {
+        "title": {"title": "Open day", "_language": "en"},
+        "venue": {"venue": "Town hall"},
+        "dates": {"start": "2026-05-01"},
+        "content": {"content": "We opened."},
+    }
 
     summary = await fill(browser, {"type": {"type": kind}, **{name: more.get(name, {}) for name in names}})
 
@@ -192,7 +197,9 @@ async def test_a_change_waits_again_and_a_withdrawal_deletes(world: SubmissionWo
     world.clock.advance(timedelta(minutes=1))
     changed = await browser.post(summary.url.path, data={"website": ""})
     stored = moderation.find(world.context.admin, id)
-    withdrawn = await browser.post(f"/submit/mine/{id}/withdraw", data={"csrf": hidden(changed, "csrf"), "version": hidden(changed, "version")})
+    withdrawn = await browser.post(
+        f"/submit/mine/{id}/withdraw", data={"csrf": hidden(changed, "csrf"), "version": hidden(changed, "version")}
+    )
 
     gone = moderation.find(world.context.admin, id)
     assert (changed.status_code, stored.state.value, stored.title) == (200, "submitted", "Fifty telecentres")
@@ -262,7 +269,11 @@ async def test_every_page_is_in_the_language_of_the_browser(world: SubmissionWor
     start = await browser.get("/submit")
     page = await browser.post("/submit", data={"website": ""})
     page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "type": "Initiative"})
-    pages = [await browser.get(page.url.path.replace("/title", f"/{item.name}")) for item in QUESTIONS if item.name not in ("why", "content", "venue")]
+    pages = [
+        await browser.get(page.url.path.replace("/title", f"/{item.name}"))
+        for item in QUESTIONS
+        if item.name not in ("why", "content", "venue")
+    ]
 
     assert all(f'<html lang="{language}"' in item.text for item in (start, *pages))
     assert ("<h1>What is its title?</h1>" in page.text) == (language == "en")
