@@ -1,4 +1,4 @@
-"""Read our shapes, their digest, a summary of each, and its message in six languages."""
+"""Read our shapes, their digest, a summary of each, and its message and remedy in six languages."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def turtle(base: str = BASE) -> str:
 
 @lru_cache(maxsize=4)
 def published_turtle(base: str = BASE) -> str:
-    """Return all shapes with their messages in six languages; engines get the English ones alone (``turtle``)."""
+    """Return all shapes with their messages and remedies in six languages; engines get the English ones alone (``turtle``)."""
     return turtle(base) + "\n" + _read("messages")
 
 
@@ -109,10 +109,11 @@ def rule_groups(base: str = BASE) -> tuple[tuple[dict[str, str], tuple[Rule, ...
     )
 
 
-@lru_cache(maxsize=4)
-def _messages(base: str) -> dict[tuple[str, str], str]:
+@lru_cache(maxsize=8)
+def _texts(base: str, predicate: str) -> dict[tuple[str, str], str]:
+    """Return the texts of all shapes, by IRI and language."""
     quads = parse(published_turtle(base), format=RdfFormat.TURTLE, base_iri=base)
-    triples = (quad.triple for quad in quads if quad.predicate.value == f"{SH}message")
+    triples = (quad.triple for quad in quads if quad.predicate.value == predicate)
     return {
         (triple.subject.value, triple.object.language): triple.object.value
         for triple in triples
@@ -126,5 +127,15 @@ def message(iri: str, language: str, base: str = BASE) -> str | None:
     >>> message(BASE + "shapes#ResourceTitle", "fr"), message(BASE + "shapes#ResourceTitle", "de"), message("a:b", "en")
     ("Il n'y a pas de titre.", 'It has no title.', None)
     """
-    messages = _messages(base)
+    messages = _texts(base, f"{SH}message")
     return messages.get((iri, language)) or messages.get((iri, "en"))
+
+
+def cure(iri: str, language: str, base: str = BASE) -> str | None:
+    """Return the remedy of the shape *iri* in *language*, else in English; None if there is no such shape.
+
+    >>> cure(BASE + "shapes#RunOrder", "fr"), cure(BASE + "shapes#RunOrder", "de"), cure("a:b", "en")
+    ('Corrigez les heures.', 'Correct the times.', None)
+    """
+    cures = _texts(base, f"{SH}description")
+    return cures.get((iri, language)) or cures.get((iri, "en"))

@@ -40,6 +40,14 @@ LIMITS: Mapping[str, str] = {
     "misses": "Full harvests before removal",
     "grace": "Days before removal",
 }
+# The parts of the portal that follow the journal, by their names in /health.
+PARTS: Mapping[str, str] = {
+    "store": "RDF store",
+    "text": "Search index",
+    "tables": "Facet tables",
+    "columns": "Columns for SPARQL",
+    "history": "Change history",
+}
 ACTIONS: Mapping[str, str] = {
     ActionType.HELD.value: "put on hold",
     ActionType.RELEASED.value: "resumed",

@@ -131,7 +131,7 @@ def logs(
 @routes.get("/page/system")
 def show_system(request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show queues, running sources, disk, positions and versions."""
-    values = {"user": user, "system": system.system_view(context)}
+    values = {"user": user, "system": system.system_view(context), "parts": labels.PARTS}
     return get_pages(request).render("system.html", values)
 
 

@@ -27,7 +27,7 @@ MAX_FINDINGS = 1000  # findings that are listed; all are counted
 _NOTE = re.compile(r"^<([^>]+#result-\d+)> <([^>]+)> (.+)$")
 _TITLE = re.compile(r'^<[^>]+> <http://purl\.org/dc/terms/title> "([^"]*)"', re.MULTILINE)
 _LEVELS = {Severity.VIOLATION: Level.ERROR, Severity.WARNING: Level.WARNING, Severity.INFO: Level.NOTE}
-_CURES: tuple[tuple[type[HarvestError], str, str], ...] = (
+CURES: tuple[tuple[type[HarvestError], str, str], ...] = (
     (CharsetError, "feed-charset", "Export the file in UTF-8, or name its charset in the options of the source definition."),
     (WebPageError, "feed-web-page", "Name the address of the data itself, not that of a web page."),
     (TooLargeError, "feed-too-large", "Offer the records in pages or in smaller files."),
@@ -35,6 +35,7 @@ _CURES: tuple[tuple[type[HarvestError], str, str], ...] = (
     (RefusedError, "feed-refused", "Name a public address, or check a file."),
     (ParseError, "feed-unreadable", "Correct the file at this place, and check it by a parser of its format before it is published."),
     (TemporaryFetchError, "feed-unreachable", "Check that the address answers, then run this again."),
+    (HarvestError, "feed-failed", "Run this again."),
 )
 OUTCOMES = {
     Outcome.UNREADABLE: ("record-unreadable", "Correct this record; the others are not affected."),
@@ -44,7 +45,7 @@ OUTCOMES = {
 
 def failure(error: HarvestError, name: str = "") -> Finding:
     """Return the finding of an error that ended the reading of a feed; *name* is that of the file that was read, if it was one."""
-    rule, cure = next(((rule, cure) for kind, rule, cure in _CURES if isinstance(error, kind)), ("feed-failed", "Run this again."))
+    rule, cure = next((rule, cure) for kind, rule, cure in CURES if isinstance(error, kind))
     line, column = position_in(str(error))
     if line is None and rule in ("feed-unreadable", "feed-charset", "feed-web-page"):
         line = 1

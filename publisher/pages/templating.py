@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from languages.request_locale import LANGUAGES, current_locale
-from languages.translations import format_datetime, format_number, gettext, ngettext
+from languages.translations import format_datetime, format_number, format_seconds, format_share, gettext, ngettext
 from languages.unsafe_text import ascii_host, finalize
 from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.navigation import filter_query, sections
@@ -60,6 +60,7 @@ class Pages:
         self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         self._templates.globals.update(plain_host=ascii_host, path=self.path, is_web=is_web, base=iris.base, newest_entry=newest_entry)
         self._templates.globals.update(rule_message=self.rule_message)
+        self._templates.filters.update(duration=format_seconds, percent=format_share)
         documented = DOCUMENTATION.is_dir()
         self._templates.globals.update(branding=branding, refresh=0, sections=lambda: sections(published(), documented))
         self._templates.globals.update(filter_query=filter_query, licence_name=licence_name)

@@ -51,7 +51,8 @@ def matrix_finding(matrix: Matrix) -> str:
         matrix.unlinked,
     )
     counts = {"links": len(matrix.links), "borne": matrix.linked, "beyond": matrix.unlinked}
-    return f"{supported} {more}".format(**{name: format_number(count) for name, count in counts.items()})
+    texts = _("{first} {second}").format(first=supported, second=more)
+    return texts.format(**{name: format_number(count) for name, count in counts.items()})
 
 
 def _largest(counts: Mapping[str, int]) -> tuple[str, int] | None:

@@ -15,11 +15,12 @@ from typing import Any
 import orjson
 from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, serialize
 
+from languages.translations import load_translations
 from publisher.rdf.results import Row, iri
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from shapes.result import Severity
-from shapes.rules import Rule, message, rules, triples
+from shapes.rules import Rule, cure, message, rules, triples
 from vocab.check import LANGUAGES
 from vocab.iris import Iris
 from vocab.terms import RDF, SH
@@ -163,12 +164,23 @@ def _examples(rows: Iterable[Row], iris: Iris) -> tuple[ReportedRecord, ...]:
     return tuple(reports[key] for key in sorted(reports)[:_EXAMPLES])
 
 
+def translated_cure(shape: str, english: str, language: str, base: str) -> str:
+    """Return what to do about the rule *shape* in *language*; without a shape, the translation of *english*.
+
+    >>> translated_cure("", "Correct this record; the others are not affected.", "es", "https://x.example/")
+    'Corrija este registro; los demás no se ven afectados.'
+    """
+    return cure(shape, language, base) or (str(load_translations(language).gettext(english)) if english else "")
+
+
 def as_json(report: ReportOnSource, base: str) -> bytes:
-    """Serialize the report as JSON, with the messages in each language."""
+    """Serialize the report as JSON, with the messages and remedies in each language."""
     document = asdict(report)
     for row in document["rules"]:
         texts = {language: message(row["iri"], language, base) for language in LANGUAGES}
         row["message"] = texts if all(texts.values()) else {"en": row["message"]}
+        cures = {language: translated_cure(row["iri"], row["what_to_do"], language, base) for language in LANGUAGES}
+        row["what_to_do"] = cures if row["what_to_do"] else {}
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 

@@ -14,6 +14,7 @@ from babel.messages.pofile import read_po
 from harvesters.admin import labels
 from harvesters.admin.keys import Scope
 from harvesters.ledger.models import State
+from harvesters.preflight.findings import CURES, OUTCOMES
 from harvesters.ledger.submissions import SubmissionState
 from harvesters.submissions import moderation
 from harvesters.submissions.choices import TYPE_LABELS
@@ -24,6 +25,7 @@ from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.findings import overview
+from publisher.sparql.examples.example import examples
 from publisher.sparql.query_editor import EDITOR_TEXTS, SCRIPT_TEXTS
 from vocab.field_changes import FIELD_NAMES
 from vocab.iris import BASE, Iris
@@ -49,8 +51,10 @@ def words() -> set[str]:
         for message in ([message] if isinstance(message, str) else message)
         if message is not None
     }
-    tables = (labels.MEANINGS, labels.LIMITS, labels.ACTIONS, labels.SENTENCES, FIELD_NAMES, EDITOR_TEXTS)
+    tables = (labels.MEANINGS, labels.LIMITS, labels.ACTIONS, labels.PARTS, labels.SENTENCES, FIELD_NAMES, EDITOR_TEXTS)
     scopes = {scope.label for scope in Scope} | _words_of_submissions()
+    messages |= {keyword for query_example in examples(Iris()) for keyword in query_example.keywords}
+    messages |= {cure for *_, cure in CURES} | {cure for _rule, cure in OUTCOMES.values()}
     return messages | {*SCRIPT_TEXTS} | {text for table in tables for text in table.values()} | {state.value for state in State} | scopes
 
 

@@ -54,6 +54,7 @@ async def test_remarks_are_reported_without_a_ledger(service):
     assert (rule["rule"], rule["records"], rule["fixed"], rule["withheld"], rule["field"]) == ("NoTarget", 1, None, False, "")
     assert rule["first_seen"] == "2026-03-02T08:00:00Z"
     assert rule["message"] == {"en": "No target is named."}  # a rule of another version
+    assert rule["what_to_do"] == {}
     assert rule["examples"] == [
         {"key": "a/1", "title": "Telemedicine for remote clinics", "page": "/page/initiative/demo/a%2F1",
          "registry_page": "https://example.org/telemedicine", "reason": ""}

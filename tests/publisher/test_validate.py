@@ -51,7 +51,7 @@ async def test_result_is_a_page_in_the_language_of_the_visitor(service):
         page = await client.post("/validate", files={"file": ("a.csv", b"id\n1")}, headers={"Accept": "text/html", "Accept-Language": "fr"})
 
     assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
-    escaped = ("Il n&#39;y a pas de titre.", "Add &lt;one&gt;.", "&lt;k1&gt;", "&lt;b&gt;")
+    escaped = ("Il n&#39;y a pas de titre.", "Donnez-lui un titre dans au moins une langue", "&lt;k1&gt;", "&lt;b&gt;")
     for text in (*escaped, "1\u202f200", "old-1", "gone-1", "too many are missing"):
         assert text in page.text
     assert "<script>" not in page.text.split("<main")[1]

@@ -12,7 +12,7 @@ from generated import generate
 
 from shapes.examples import Example, examples
 from shapes.result import Result, Severity
-from shapes.rules import message, rules, shapes_digest, turtle
+from shapes.rules import cure, message, rules, shapes_digest, turtle
 from shapes.validate import EngineName, validate, validate_many
 from vocab.iris import BASE, Iris
 from vocab.run_statistics import RunStatistics, describe_run
@@ -132,6 +132,11 @@ def test_each_rule_has_its_own_message_in_each_language(language: str) -> None:
     messages = {rule.name: message(rule.iri, language) for rule in rules().values()}
 
     assert [rule.name for rule in rules().values() if messages[rule.name] == rule.message] == []
+
+
+@pytest.mark.parametrize("language", ["fr", "es", "ar", "zh", "ru"])
+def test_each_rule_has_its_own_remedy_in_each_language(language: str) -> None:
+    assert [rule.name for rule in rules().values() if cure(rule.iri, language) == rule.cure] == []
 
 
 def test_rules_have_a_title_and_an_order_of_their_own() -> None:

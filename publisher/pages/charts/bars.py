@@ -64,7 +64,8 @@ def column_chart(years: Sequence[str], series: Mapping[str, Mapping[str, int]], 
                     )
                 )
         if index % every == 0:
-            drawn.append(element("text", year, x=x + step / 2, y=height - 8, text_anchor="middle", class_="quiet"))
+            class_ = "quiet minor" if index // every % 2 else "quiet"
+            drawn.append(element("text", year, x=x + step / 2, y=height - 8, text_anchor="middle", class_=class_))
     drawn.append(element("path", d=f"M{left} {foot}H{width}", class_="axis"))
     return svg(width, height, label, *drawn, class_="columns")
 

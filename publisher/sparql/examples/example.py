@@ -18,7 +18,7 @@ KINDS = ("select", "ask", "construct")
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """An example query; *kind* is one of KINDS, *place* its position in the list, *titles* and *comments*
+    """An example query; *kind* is one of KINDS, *position* its position in the list, *titles* and *comments*
     are pairs of language and text.
     """
 
@@ -29,7 +29,7 @@ class Example:
     comments: tuple[tuple[str, str], ...]
     keywords: tuple[str, ...]
     text: str
-    place: int
+    position: int
 
     @property
     def title(self) -> str:
@@ -52,7 +52,7 @@ class Example:
 @lru_cache(maxsize=4)  # bases in one process
 def examples(iris: Iris) -> tuple[Example, ...]:
     """Return all examples in order; their IRIs are under the base of *iris*."""
-    return tuple(sorted((_read(path, iris) for path in HERE.glob("*.ttl")), key=lambda item: (item.place, item.name)))
+    return tuple(sorted((_read(path, iris) for path in HERE.glob("*.ttl")), key=lambda item: (item.position, item.name)))
 
 
 def example(iris: Iris, name: str) -> Example | None:
