@@ -23,6 +23,7 @@ from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Text
 from vocab.iris import Iris
 from vocab.provenance import Provenance, describe_record
+from vocab.terms import XSD
 from vocab.tombstone import Deletion, mark_vanished, write_tombstone
 
 IRIS = Iris()
@@ -54,6 +55,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *rows(mark_vanished("\n".join(record("away", Text("Away", "en"))), "away", "demo", GONE, IRIS).split("\n"), "away"),
     ]
     Journal(data / "journal").append(found, run="demo.3", time=GONE)
+    full = f'<{IRIS.source("demo")}> <{IRIS.ns}lastFullHarvest> "2026-03-08T08:00:00Z"^^<{XSD}dateTime> <{IRIS.status}> .'
+    (data / "status.nq").write_text(full + "\n", encoding="utf-8")
     return data
 
 
@@ -103,6 +106,8 @@ async def test_what_has_vanished_is_served_and_marked(client: httpx.AsyncClient,
     assert answer.status_code == 200
     assert "No longer listed at the source since" in answer.text
     assert 'datetime="2026-03-09T08:00:00Z"' in answer.text
+    assert "Last full harvest started:" in answer.text
+    assert 'datetime="2026-03-08T08:00:00Z"' in answer.text
     assert "confirmed" not in answer.text
 
 
