@@ -106,9 +106,14 @@ async def test_what_has_vanished_is_served_and_marked(client: httpx.AsyncClient,
     assert answer.status_code == 200
     assert "No longer listed at the source since" in answer.text
     assert 'datetime="2026-03-09T08:00:00Z"' in answer.text
-    assert "Last full harvest started:" in answer.text
-    assert 'datetime="2026-03-08T08:00:00Z"' in answer.text
     assert "confirmed" not in answer.text
+
+
+async def test_the_page_of_a_missing_record_names_the_last_full_harvest(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/page/initiative/demo/away", headers=HTML)).text
+
+    assert "Last full harvest started:" in page
+    assert 'datetime="2026-03-08T08:00:00Z"' in page
 
 
 async def test_what_is_there_is_not_marked(client: httpx.AsyncClient) -> None:
