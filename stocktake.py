@@ -86,6 +86,12 @@ COMMANDS = {
     ),
     "runs": ("harvesters.commands.runs", "app", "", "Runs and their results."),
     "plans": ("harvesters.commands.plans", "app", "", "Plans that await approval."),
+    "identity": (
+        "harvesters.commands.identity",
+        "app",
+        "",
+        "One initiative or organization in several registries: match, decide, undo.",
+    ),
     "dump": (
         _PUBLISHER,
         "app",

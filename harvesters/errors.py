@@ -234,6 +234,10 @@ class DeliveryError(HarvestError):
         self.is_permanent, self.is_unreachable = is_permanent, is_unreachable
 
 
+class IdentityError(HarvestError):
+    """A pair or a table of decisions cannot be used as requested; nothing was stored."""
+
+
 class PlanError(HarvestError):
     """A plan cannot be approved, rejected, held or released as requested."""
 

@@ -308,6 +308,31 @@ rate_limit = Table(
     Column("blocked_until", DateTime(timezone=True), nullable=False),  # no request before
 )
 
+# Pairs of initiatives or organizations that may be one thing, as they were last matched.
+identity_pair = Table(
+    "identity_pair",
+    metadata,
+    Column("first", String, primary_key=True),  # IRIs, in the order of the alphabet
+    Column("second", String, primary_key=True),
+    Column("kind", String, nullable=False),
+    Column("bits", Float, nullable=False),
+    Column("data", Text, nullable=False),  # JSON: features, names and records
+)
+
+# What people decided about a pair; the newest row of a pair counts, and one without a judgement takes the decision back.
+identity_decision = Table(
+    "identity_decision",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("first", String, nullable=False),
+    Column("second", String, nullable=False),
+    Column("judgement", String, nullable=False),
+    Column("who", String, nullable=False),
+    Column("when", DateTime, nullable=False),
+    Column("reason", Text, nullable=False),
+    Index("identity_decision_by_pair", "first", "second", "id"),
+)
+
 # Keys of the admin app; only the hash of the secret is stored.
 key = Table(
     "key",

@@ -46,7 +46,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"page_model"},
         {"network"},
         {"payloads", "archive", "ledger"},
-        {"protocols", "mappings", "mirror", "replay"},
+        {"protocols", "mappings", "matching", "mirror", "replay"},
         {"compatibility"},
         {"pipeline"},
         {"runs"},

@@ -1,0 +1,168 @@
+"""Measure the matching of records on a labelled set: `python -m benchmarks.identity [--size N] [--seed S]`.
+
+The set is made by the demo's generator: two registries share a third of their initiatives, in other spellings, orders and languages, with
+missing dates and pages, and have near misses: later phases, the same title in another country, namesakes of organizations abroad. The
+weights were set by hand on seed 1; measure with another one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import resource
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+from random import Random
+
+from demo.generate import Organization, Project, generate_record
+from harvesters.matching.entities import Entity, EntityReader, add_known_names
+from harvesters.matching.pairs import Pair, score_pairs
+from harvesters.matching.scoring import AUTOMATIC, QUEUED
+from vocab.countries import country
+from vocab.describe import describe
+from vocab.initiative import Initiative, Party, Role, Text
+from vocab.iris import Iris, slug
+
+IRIS = Iris()
+_FORMS = ("Ltd.", "Inc.", "GmbH", "S.A.", "LLC")
+_SHARE = 3  # one record in this many is in both registries
+_MISSES = 6  # one record in this many has a near miss
+
+
+@dataclass(frozen=True, slots=True)
+class Labelled:
+    """Entities, and the thing that each of them is."""
+
+    entities: dict[str, Entity]
+    labels: dict[str, str]
+
+    def true_pairs(self, kind: str) -> set[Pair]:
+        """Return the pairs of one kind that are one thing."""
+        members: dict[str, list[str]] = {}
+        for iri in sorted(self.entities):
+            if self.entities[iri].kind == kind:
+                members.setdefault(self.labels[iri], []).append(iri)
+        return {pair for group in members.values() for pair in combinations(group, 2)}
+
+
+def labelled_set(size: int, seed: int) -> Labelled:
+    """Return *size* initiatives of each of two registries, with their organizations."""
+    reader, labels = EntityReader(IRIS), dict[str, str]()
+    random = Random(seed)
+    for number in range(size):
+        project = generate_record(seed, number)
+        _add(reader, labels, "first", str(number), project, f"project {number}", random, varied=False)
+        if number % _SHARE == 0:
+            _add(reader, labels, "second", f"b{number}", project, f"project {number}", random, varied=True)
+        else:
+            other = generate_record(seed, size + number)
+            _add(reader, labels, "second", f"b{number}", other, f"project {size + number}", random, varied=True)
+        if number % _MISSES == 1:
+            _add(reader, labels, "second", f"m{number}", _near_miss(project, number, random), f"miss {number}", random, varied=False)
+    add_known_names(reader.entities.values())
+    return Labelled(reader.entities, labels)
+
+
+def _near_miss(project: Project, number: int, random: Random) -> Project:
+    """Return another initiative that looks like *project*: a later phase of it, or one of the same title in another country."""
+    year, rest = int(project["period"]["from"][:4]) + 3, project["period"]["from"][4:]
+    later = {**project["period"], "from": f"{year}{rest}"}
+    links = [f"https://other{number}.example.org/"]
+    if random.random() < 0.5:
+        title = {tag: f"{text} (phase 2)" for tag, text in project["title"].items()}
+        return {**project, "title": title, "period": later, "links": links}
+    abroad: Organization = {**project["lead"], "country": "IS"}
+    return {**project, "countries": ["IS"], "period": later, "links": links, "lead": abroad, "partners": [], "funders": []}
+
+
+def _add(
+    reader: EntityReader, labels: dict[str, str], source: str, key: str, project: Project, label: str, random: Random, *, varied: bool
+) -> None:
+    initiative = _initiative(key, project, random if varied else None)
+    reader.read(IRIS.record(source, key), describe(initiative, IRIS, source))
+    labels[IRIS.thing("initiative", source, key)] = label
+    for party, original in zip(initiative.parties, _organizations(project), strict=False):
+        organization = IRIS.thing("organization", source, party.key or slug(party.name.value))
+        labels[organization] = f"{original['name']} {original['country']}"
+
+
+def _organizations(project: Project) -> Iterator[Organization]:
+    yield project["lead"]
+    yield from project["partners"]
+    yield from project["funders"]
+
+
+def _initiative(key: str, project: Project, random: Random | None) -> Initiative:
+    """Return *project* as a registry publishes it; with *random*, as another registry does."""
+    titles = [Text(text, tag) for tag, text in project["title"].items()]
+    start: str | None = project["period"]["from"]
+    links = project["links"]
+    if random:
+        kept = titles[1:] if len(titles) > 1 and random.random() < 0.5 else titles
+        titles = [Text(_respell(text.value, random), text.language) for text in kept]
+        start = random.choice((start, start, start, start[:4] if start else None, None))
+        links = links if random.random() < 0.5 else []
+    roles = [Role.LEAD, *[Role.PARTNER] * len(project["partners"]), *[Role.FUNDER] * len(project["funders"])]
+    parties = [_party(role, item, random) for role, item in zip(roles, _organizations(project), strict=True)]
+    countries = tuple(iri for text in project["countries"] if (iri := country(text)))
+    return Initiative(key=key, titles=tuple(titles), start=start, pages=tuple(links), countries=countries, parties=tuple(parties))
+
+
+def _party(role: Role, organization: Organization, random: Random | None) -> Party:
+    name, place = organization["name"], country(organization["country"])
+    if random:
+        roll = random.random()
+        name = f"{name} {random.choice(_FORMS)}" if roll < 0.25 else _respell(name, random) if roll < 0.5 else name
+        place = place if random.random() < 0.7 else None
+    # Registries that know the country of an organization keep namesakes of two countries apart.
+    return Party(role, Text(name), f"{slug(name)}-{organization['country'].lower()}", None, place)
+
+
+def _respell(text: str, random: Random) -> str:
+    """Return *text* as it is, in capitals, with a typing error, other punctuation or another order of its parts."""
+    place = random.randrange(1, max(2, len(text) - 2))
+    swapped = text[:place] + text[place + 1 : place + 2] + text[place : place + 1] + text[place + 2 :]
+    turned = ", ".join(reversed(text.split(", "))) if ", " in text else text
+    return random.choice((text, text.upper(), swapped, text.replace(",", " –"), turned, f"{text}."))
+
+
+def measure(labelled: Labelled, kind: str) -> dict[str, object]:
+    """Return precision and recall at each threshold, and those of the two that are used."""
+    truth = labelled.true_pairs(kind)
+    scored = {pair: score.bits for pair, score in score_pairs(labelled.entities) if labelled.entities[pair[0]].kind == kind}
+    curve = {bits: _precision_recall(scored, truth, bits) for bits in (QUEUED, 8.0, 10.0, 12.0, AUTOMATIC, 16.0, 18.0, 20.0)}
+    return {"kind": kind, "true pairs": len(truth), "scored": len(scored), "curve": curve}
+
+
+def _precision_recall(scored: dict[Pair, float], truth: set[Pair], bits: float) -> tuple[float, float, int]:
+    """Return precision, recall and the number of wrong pairs from *bits* on."""
+    chosen = {pair for pair, score in scored.items() if score >= bits}
+    right = len(chosen & truth)
+    return (right / len(chosen) if chosen else 1.0), (right / len(truth) if truth else 1.0), len(chosen) - right
+
+
+def main() -> None:
+    """Print precision and recall by threshold, and the time and memory that matching took."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--size", type=int, default=3000, help="initiatives of each of the two registries")
+    parser.add_argument("--seed", type=int, default=2)
+    options = parser.parse_args()
+    labelled = labelled_set(options.size, options.seed)
+    started = time.process_time()
+    for kind in ("initiative", "organization"):
+        result = measure(labelled, kind)
+        print(f"{kind}: {result['true pairs']} true pairs, {result['scored']} pairs of {QUEUED:g} bits or more")
+        print("  bits  precision  recall  wrong pairs")
+        curve = result["curve"]
+        assert isinstance(curve, dict)
+        for bits, (precision, recall, wrong) in curve.items():
+            used = {AUTOMATIC: "  automatic", QUEUED: "  queue"}.get(bits, "")
+            print(f"  {bits:4.0f}  {precision:9.4f}  {recall:6.4f}  {wrong:11}{used}")
+    memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    seconds = (time.process_time() - started) / 2  # each measurement scores both kinds
+    print(f"{len(labelled.entities)} entities: {seconds:.1f} s of processor time, {memory:.0f} MB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,214 @@
+"""Define the commands `identity match`, `queue`, `show`, `decide`, `undo`, `decisions`, `export` and `import`."""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import orjson
+import typer
+
+from harvesters.commands.terminal import HarvestSettings, Json, current_user, out, print_rows
+from harvesters.errors import IdentityError
+from harvesters.ledger.ledger import Ledger
+from harvesters.matching.decision_table import read_table, write_table
+from harvesters.matching.pairs import Clusters, Judgement, ScoredPair, Status, classify, score_pairs
+from harvesters.matching.stored import (
+    Decision,
+    StoredPair,
+    add_decisions,
+    current_decisions,
+    decision_history,
+    find_pair,
+    pair_id,
+    read_entities,
+    store_pairs,
+    stored_pairs,
+)
+from harvesters.preflight.scratch import has_ledger
+from vocab.iris import Iris
+
+app = typer.Typer(no_args_is_help=True, help="One initiative or organization in several registries: match, decide, undo.")
+_Pair = Annotated[str, typer.Argument(metavar="PAIR", help="Id of a pair, as `identity queue` lists it.")]
+_Limit = Annotated[int, typer.Option(min=1, help="Largest number of pairs.")]
+
+
+@contextmanager
+def _open_ledger(settings: HarvestSettings) -> Iterator[Ledger]:
+    if not has_ledger(settings.ledger):
+        raise IdentityError("this machine has no ledger, as a mirror; match at the installation that harvests")
+    with closing(Ledger(settings.ledger)) as ledger:
+        yield ledger
+
+
+def _classified(ledger: Ledger) -> tuple[dict[tuple[str, str], StoredPair], list[ScoredPair], Clusters]:
+    stored = {item.pair: item for item in stored_pairs(ledger)}
+    judgements = {pair: decision.judgement for pair, decision in current_decisions(ledger).items() if decision.judgement}
+    scored, clusters = classify(((pair, item.score) for pair, item in stored.items()), judgements)
+    return stored, scored, clusters
+
+
+@app.command()
+def match(ctx: typer.Context, json: Json = False) -> None:
+    """Compare all published initiatives and organizations, and store the pairs that may be one thing. Decisions are kept."""
+    settings: HarvestSettings = ctx.obj
+    with _open_ledger(settings) as ledger:
+        entities = read_entities(ledger, Iris(settings.base))
+        store_pairs(ledger, score_pairs(entities), entities)
+        stored, scored, clusters = _classified(ledger)
+    counts = Counter((stored[item.pair].kind, item.status) for item in scored)
+    sets = Counter(entities[group[0]].kind for group in clusters.sets() if group[0] in entities)
+    rows = [
+        {
+            "kind": kind,
+            "entities": number,
+            **{status.value: counts[kind, status] for status in Status},
+            "sets": sets[kind],
+        }
+        for kind, number in sorted(Counter(entity.kind for entity in entities.values()).items())
+    ]
+    print_rows(rows, "Pairs that may be one thing", json)
+
+
+@app.command()
+def queue(
+    ctx: typer.Context,
+    limit: _Limit = 20,
+    all_pairs: Annotated[bool, typer.Option("--all", help="List automatic and decided pairs too.")] = False,
+    json: Json = False,
+) -> None:
+    """List the pairs that await a decision, the highest score first; contradictions are pairs that would join what was judged different."""
+    with _open_ledger(ctx.obj) as ledger:
+        stored, scored, _ = _classified(ledger)
+        decisions = current_decisions(ledger)
+    shown = [item for item in scored if all_pairs or (item.status in (Status.QUEUED, Status.CONTRADICTION) and item.pair not in decisions)]
+    rows = [
+        {
+            "pair": stored[item.pair].id,
+            "status": item.status.value,
+            "bits": item.score.bits,
+            "first": stored[item.pair].names[0],
+            "second": stored[item.pair].names[1],
+            "because": ", ".join(f"{feature.name} {feature.bits:+.1f}" for feature in item.score.features),
+        }
+        for item in shown[:limit]
+    ]
+    print_rows(rows, f"{len(shown)} pairs", json, empty="no pair awaits a decision")
+
+
+@app.command()
+def show(ctx: typer.Context, pair: _Pair, json: Json = False) -> None:
+    """Show both sides of a pair, what each feature gave, and who decided what about it."""
+    settings: HarvestSettings = ctx.obj
+    with _open_ledger(settings) as ledger:
+        found = find_pair(ledger, pair)
+        entities = read_entities(ledger, Iris(settings.base))
+        history = [decision for decision in decision_history(ledger) if decision.pair == found.pair]
+    if gone := [iri for iri in found.pair if iri not in entities]:
+        raise IdentityError(f"{gone[0]} is not published any more; `stocktake identity match` renews the pairs")
+    first, second = (entities[iri] for iri in found.pair)
+    sides = [
+        {"": name, "first": _listed(getattr(first, name)), "second": _listed(getattr(second, name))}
+        for name in ("iri", "source", "names", "identifiers", "pages", "countries", "parties", "start")
+    ]
+    features = [{"feature": item.name, "bits": item.bits, "compared": item.detail} for item in found.score.features]
+    decided = [_decision_row(decision) for decision in history]
+    if json:
+        print(orjson.dumps({"bits": found.score.bits, "sides": sides, "features": features, "decisions": decided}).decode())
+        return
+    marked = [{"": row[""], "differs": "" if row["first"] == row["second"] else "≠", **row} for row in sides]
+    print_rows(marked, f"Pair {pair}", json)
+    print_rows([*features, {"feature": "sum", "bits": found.score.bits, "compared": ""}], "Score", json)
+    print_rows(decided, "Decisions", json, empty="no decision yet")
+
+
+def _listed(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    assert isinstance(value, set | dict)
+    return "\n".join(sorted(" ".join(item) if isinstance(item, tuple) else str(item) for item in value))
+
+
+@app.command()
+def decide(
+    ctx: typer.Context,
+    pair: _Pair,
+    judgement: Annotated[Judgement, typer.Argument(help="positive: one thing; negative: two; unsure: it stays in the queue.")],
+    reason: Annotated[str, typer.Option(help="Why, for those who look later.")] = "",
+) -> None:
+    """Decide whether a pair is one thing. A later decision replaces an earlier one, which stays in the history."""
+    with _open_ledger(ctx.obj) as ledger:
+        found = find_pair(ledger, pair)
+        add_decisions(ledger, [Decision(found.pair, judgement, current_user(), datetime.now(UTC), reason)])
+    out.print(f"{judgement.value}: {found.pair[0]} and {found.pair[1]}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def undo(ctx: typer.Context, pair: _Pair, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
+    """Take the decision about a pair back: it is matched by its score again, as before the decision."""
+    with _open_ledger(ctx.obj) as ledger:
+        found = next((item for item in current_decisions(ledger).values() if _id_of(item) == pair), None)
+        if found is None:
+            raise IdentityError(f"the pair {pair!r} has no decision; `stocktake identity decisions` lists those that count")
+        add_decisions(ledger, [Decision(found.pair, None, current_user(), datetime.now(UTC), reason)])
+    out.print(f"taken back: {found.pair[0]} and {found.pair[1]}", highlight=False, soft_wrap=True)
+
+
+@app.command()
+def decisions(
+    ctx: typer.Context,
+    history: Annotated[bool, typer.Option("--history", help="List all, also those replaced or taken back.")] = False,
+    json: Json = False,
+) -> None:
+    """List the decisions that count, with who, when and why."""
+    with _open_ledger(ctx.obj) as ledger:
+        listed = list(decision_history(ledger)) if history else sorted(current_decisions(ledger).values(), key=lambda item: item.pair)
+    print_rows([_decision_row(decision) for decision in listed], "Decisions", json, empty="no decision yet")
+
+
+@app.command("export")
+def export_decisions(ctx: typer.Context) -> None:
+    """Write the decisions that count as a table of SSSOM, tab-separated, to standard output."""
+    with _open_ledger(ctx.obj) as ledger:
+        sys.stdout.write(write_table(current_decisions(ledger).values()))
+
+
+@app.command("import")
+def import_decisions(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="A table as `identity export` writes it.")]) -> None:
+    """Store the decisions of a table, all or none: an unknown record refuses the file, with its lines."""
+    settings: HarvestSettings = ctx.obj
+    try:
+        text = file.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise IdentityError(f"{file}: {error}; nothing was stored") from error
+    with _open_ledger(settings) as ledger:
+        known = read_entities(ledger, Iris(settings.base))
+        try:
+            read = read_table(text, known, current_user(), datetime.now(UTC).replace(microsecond=0))
+        except IdentityError as error:
+            raise IdentityError(f"{file}: {error}") from error
+        current = current_decisions(ledger)
+        new = [decision for decision in read if current.get(decision.pair) != decision]
+        add_decisions(ledger, new)
+    out.print(f"{len(new)} decisions stored, {len(read) - len(new)} known already", highlight=False)
+
+
+def _id_of(decision: Decision) -> str:
+    return pair_id(decision.pair)
+
+
+def _decision_row(decision: Decision) -> dict[str, object]:
+    return {
+        "pair": _id_of(decision),
+        "judgement": decision.judgement.value if decision.judgement else "taken back",
+        "who": decision.who,
+        "when": f"{decision.when:%Y-%m-%dT%H:%M:%SZ}",
+        "reason": decision.reason,
+        "first": decision.pair[0],
+        "second": decision.pair[1],
+    }

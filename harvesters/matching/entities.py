@@ -1,0 +1,132 @@
+"""What is compared of an initiative or an organization, read from the published descriptions of its records."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from pyoxigraph import Literal, NamedNode, RdfFormat, parse
+
+from harvesters.matching.names import acronyms, name_words
+from vocab.iris import Iris
+from vocab.terms import ADMS, DCT, FOAF, ORG, PROV, SCHEMA, SKOS
+from vocab.well_known import well_known_organizations
+
+KINDS = ("organization", "initiative")
+# Hosts on which many publish: their pages say nothing about who does.
+_SHARED = (
+    "bitbucket.org docs.google.com drive.google.com en.wikipedia.org facebook.com github.com gitlab.com instagram.com linkedin.com "
+    "medium.com play.google.com sites.google.com t.co twitter.com vimeo.com wikipedia.org wordpress.com x.com youtube.com"
+)
+SHARED_HOSTS = frozenset(_SHARED.split())
+
+
+@dataclass(slots=True)
+class Entity:
+    """An initiative or an organization of one registry, by its *iri*, with what its records say of it.
+
+    *identifiers* are pairs of scheme and value, *pages* addresses without scheme and ``www.``, *parties* the words of the names of
+    organizations that take part, *origins* the records of which its own record is a copy, itself among them.
+    """
+
+    iri: str
+    kind: str
+    source: str
+    record: str = ""
+    names: dict[str, None] = field(default_factory=dict)
+    identifiers: set[tuple[str, str]] = field(default_factory=set)
+    pages: set[str] = field(default_factory=set)
+    countries: set[str] = field(default_factory=set)
+    parties: set[tuple[str, ...]] = field(default_factory=set)
+    classes: set[str] = field(default_factory=set)
+    origins: set[str] = field(default_factory=set)
+    start: str = ""
+
+    @property
+    def words(self) -> list[tuple[str, ...]]:
+        """Return the words of each name."""
+        return [words for words in map(name_words, self.names) if words]
+
+    @property
+    def acronyms(self) -> frozenset[str]:
+        """Return the acronyms of its names."""
+        return frozenset(acronym for name in self.names for acronym in acronyms(name))
+
+    @property
+    def hosts(self) -> set[str]:
+        """Return the hosts of its pages on which not everybody publishes."""
+        return {page.partition("/")[0] for page in self.pages} - SHARED_HOSTS
+
+
+def normalize_page(address: str) -> str:
+    """Return a web address as it is compared: without scheme, ``www.``, query, fragment and the last slash; "" if it is none.
+
+    >>> normalize_page("https://www.Example.org/a/?b=1#c"), normalize_page("mailto:a@b.example")
+    ('example.org/a', '')
+    """
+    try:
+        parts = urlsplit(address)
+        host = (parts.hostname or "").removeprefix("www.")
+    except ValueError:
+        return ""
+    return f"{host}{parts.path}".rstrip("/") if parts.scheme in ("http", "https") and host else ""
+
+
+class EntityReader:
+    """Collects the entities of descriptions; an organization gathers what all records of its registry say of it."""
+
+    def __init__(self, iris: Iris) -> None:
+        self._iris = iris
+        self._prefixes = {kind: f"{iris.base}id/{kind}/" for kind in KINDS}
+        self.entities: dict[str, Entity] = {}
+
+    def read(self, record: str, statements: Iterable[str]) -> None:
+        """Read the description of one record: N-Triples statements without their closing dots."""
+        text = "".join(f"{statement} .\n" for statement in statements)
+        about: dict[str, list[tuple[str, NamedNode | Literal]]] = {}
+        for triple in parse(text, format=RdfFormat.N_TRIPLES):
+            if isinstance(triple.subject, NamedNode) and isinstance(triple.object, NamedNode | Literal):
+                about.setdefault(triple.subject.value, []).append((triple.predicate.value, triple.object))
+        for subject, rows in about.items():
+            if kind := next((kind for kind, prefix in self._prefixes.items() if subject.startswith(prefix)), None):
+                source = subject.removeprefix(self._prefixes[kind]).partition("/")[0]
+                entity = self.entities.setdefault(subject, Entity(subject, kind, source))
+                entity.record = entity.record or record
+                self._read_rows(entity, rows, about)
+                if kind == "initiative":
+                    origins = (value.value for name, value in about.get(record, ()) if name == f"{PROV}wasDerivedFrom")
+                    entity.origins |= {record, *origins}
+
+    def _read_rows(
+        self, entity: Entity, rows: Iterable[tuple[str, NamedNode | Literal]], about: dict[str, list[tuple[str, NamedNode | Literal]]]
+    ) -> None:
+        ns = self._iris.ns
+        for name, value in rows:
+            text = value.value
+            if name in (f"{DCT}title", f"{SKOS}prefLabel"):
+                entity.names[text] = None
+            elif name in (f"{FOAF}page", f"{FOAF}homepage") and (page := normalize_page(text)):
+                entity.pages.add(page)
+            elif name == f"{DCT}spatial" and isinstance(value, NamedNode):
+                entity.countries.add(text)
+            elif name == f"{SCHEMA}startDate":
+                entity.start = text[:10]
+            elif name == f"{ORG}classification":
+                entity.classes.add(text)
+            elif name in (f"{DCT}publisher", f"{ns}partner", f"{SCHEMA}funder"):
+                entity.parties |= {name_words(label.value) for part, label in about.get(text, ()) if part == f"{SKOS}prefLabel"}
+            elif name == f"{ADMS}identifier":
+                values = dict(about.get(text, ()))
+                scheme, notation = values.get(f"{ADMS}schemaAgency"), values.get(f"{SKOS}notation")
+                if scheme and notation:
+                    entity.identifiers.add((scheme.value, notation.value))
+
+
+def add_known_names(entities: Iterable[Entity]) -> None:
+    """Add the names and the org-id of each well-known organization to those that have its name or its acronym."""
+    by_name = {name_words(name): item for item in well_known_organizations() for name in (*item.names, *item.acronyms)}
+    for entity in entities:
+        if entity.kind == "organization" and (known := next((by_name[words] for words in entity.words if words in by_name), None)):
+            entity.names |= dict.fromkeys(known.names)
+            entity.identifiers.add(("org-id", known.identifier))

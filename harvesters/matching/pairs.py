@@ -1,0 +1,114 @@
+"""Match entities: one thing from a threshold on, a person's decision between two, and never against a decision."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from harvesters.matching.blocking import WordWeights, candidate_pairs
+from harvesters.matching.entities import Entity
+from harvesters.matching.scoring import AUTOMATIC, QUEUED, Score, score
+
+Pair = tuple[str, str]
+
+
+class Judgement(StrEnum):
+    """What a person decided about a pair, in the terms of nomenklatura (https://github.com/opensanctions/nomenklatura)."""
+
+    POSITIVE = "positive"
+    NEGATIVE = "negative"
+    UNSURE = "unsure"
+
+
+class Status(StrEnum):
+    """What becomes of a pair."""
+
+    AUTOMATIC = "automatic"  # one thing by its score
+    QUEUED = "queued"  # a person decides
+    CONTRADICTION = "contradiction"  # merging it would contradict a decision
+    DECIDED = "decided"  # by a person
+
+
+@dataclass(frozen=True, slots=True)
+class ScoredPair:
+    """A pair with its score and what becomes of it."""
+
+    pair: Pair
+    score: Score
+    status: Status
+
+
+def ordered(first: str, second: str) -> Pair:
+    """Return two IRIs as a pair, in the order of the alphabet."""
+    return (first, second) if first < second else (second, first)
+
+
+class Clusters:
+    """Sets of entities that are one thing, which negative decisions keep apart."""
+
+    def __init__(self, decisions: Mapping[Pair, Judgement]) -> None:
+        self._parents: dict[str, str] = {}
+        self._apart: dict[str, set[str]] = {}
+        for (first, second), judgement in sorted(decisions.items()):
+            if judgement is Judgement.NEGATIVE:
+                self._apart.setdefault(first, set()).add(second)
+                self._apart.setdefault(second, set()).add(first)
+        self.conflicts = [
+            pair for pair, judgement in sorted(decisions.items()) if judgement is Judgement.POSITIVE and not self.join(*pair)
+        ]
+
+    def root(self, iri: str) -> str:
+        """Return the representative of the set of an entity."""
+        while (parent := self._parents.get(iri, iri)) != iri:
+            self._parents[iri] = self._parents.get(parent, parent)
+            iri = parent
+        return iri
+
+    def join(self, first: str, second: str) -> bool:
+        """Join the sets of two entities; return False, and change nothing, if a negative decision is between them."""
+        one, other = self.root(first), self.root(second)
+        if one == other:
+            return True
+        if any(self.root(iri) == other for iri in self._apart.get(one, ())):
+            return False
+        self._parents[other] = one
+        self._apart.setdefault(one, set()).update(self._apart.pop(other, ()))
+        return True
+
+    def sets(self) -> list[list[str]]:
+        """Return the sets of two entities or more, each in the order of the alphabet."""
+        members: dict[str, list[str]] = {}
+        for iri in sorted({*self._parents, *self._parents.values()}):
+            members.setdefault(self.root(iri), []).append(iri)
+        return sorted(sorted(group) for group in members.values() if len(group) > 1)
+
+
+def score_pairs(entities: Mapping[str, Entity], changed: Collection[str] | None = None) -> Iterator[tuple[Pair, Score]]:
+    """Yield the pairs of *entities* that score QUEUED bits or more; with *changed*, only those with one of these."""
+    for kind in sorted({entity.kind for entity in entities.values()}):
+        of_kind = {iri: entity for iri, entity in entities.items() if entity.kind == kind}
+        weights = WordWeights(of_kind.values())
+        for pair in candidate_pairs(of_kind, weights, changed):
+            scored = score(of_kind[pair[0]], of_kind[pair[1]], weights)
+            if scored.bits >= QUEUED:
+                yield pair, scored
+
+
+def classify(pairs: Iterable[tuple[Pair, Score]], decisions: Mapping[Pair, Judgement]) -> tuple[list[ScoredPair], Clusters]:
+    """Return what becomes of each scored pair, the highest score first, and the sets that result.
+
+    Decisions come first: a pair that was decided is never merged by its score, nor is one whose merging would join two entities that were
+    judged different; such a pair is a contradiction, which a person resolves.
+    """
+    clusters = Clusters(decisions)
+    result: list[ScoredPair] = []
+    for pair, scored in sorted(pairs, key=lambda item: (-item[1].bits, item[0])):
+        if pair in decisions and decisions[pair] is not Judgement.UNSURE:
+            status = Status.DECIDED
+        elif pair in decisions or scored.bits < AUTOMATIC:
+            status = Status.QUEUED
+        else:
+            status = Status.AUTOMATIC if clusters.join(*pair) else Status.CONTRADICTION
+        result.append(ScoredPair(pair, scored, status))
+    return result, clusters

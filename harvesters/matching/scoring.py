@@ -1,0 +1,159 @@
+"""Score a pair of entities, and say which feature gave how much.
+
+The score is a sum of weights in bits, the logarithm of how much more often the feature is seen in pairs of one thing than in pairs of
+two (Fellegi and Sunter, https://doi.org/10.1080/01621459.1969.10501049). The weights are set by hand; ``benchmarks/identity.py``
+measures them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from rapidfuzz import fuzz
+
+from harvesters.matching.blocking import WordWeights
+from harvesters.matching.entities import Entity
+
+AUTOMATIC = 14.0  # bits from which a pair is one thing
+QUEUED = 6.0  # bits from which a person decides
+_SAME_NAME, _DIFFERENT_NAME = 12.0, -8.0  # most and least that a name gives: a name alone is never enough
+_SIMILAR, _DISSIMILAR = 90.0, 70.0  # similarity of names, of 100: from here on, and up to here
+_NUMERALS = "i ii iii iv v vi vii viii ix x one two three four five first second third"
+_NUMBERS = frozenset(_NUMERALS.split())
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """What a feature of a pair gave: *bits* above 0 speak for one thing, below 0 for two; *detail* says what was compared."""
+
+    name: str
+    bits: float
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class Score:
+    """The score of a pair: its *features*, whose bits add up to it."""
+
+    features: tuple[Feature, ...]
+
+    @property
+    def bits(self) -> float:
+        """Return the sum of the bits of all features."""
+        return round(sum(feature.bits for feature in self.features), 2)
+
+
+def score(first: Entity, second: Entity, weights: WordWeights) -> Score:
+    """Return the score of a pair of entities of one kind."""
+    compared = (_COMMON, _OF_KIND[first.kind])
+    features = (feature for functions in compared for compare in functions for feature in compare(first, second, weights))
+    return Score(tuple(sorted(features, key=lambda feature: (-abs(feature.bits), feature.name))))
+
+
+Compare = Callable[[Entity, Entity, WordWeights], Iterator[Feature]]
+
+
+def _names(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
+    """Compare the most similar pair of names: the rarer their common words, the more they say."""
+    similarity, one, other = max(
+        ((fuzz.token_sort_ratio(" ".join(one), " ".join(other)), one, other) for one in first.words for other in second.words),
+        default=(0.0, (), ()),
+    )
+    if not one:
+        return
+    if numbers_differ(one, other):
+        yield Feature("name", _DIFFERENT_NAME, f"{' '.join(one)} | {' '.join(other)}: different numbers")
+        return
+    known = min(_SAME_NAME, sum(weights.bits(word) for word in set(one) & set(other)))
+    if similarity >= _SIMILAR:
+        share = 1.0 if similarity == 100 else (similarity - _DISSIMILAR) / (100 - _DISSIMILAR) * 0.8
+        bits = max(known, 2.0) * share
+    elif similarity > _DISSIMILAR:
+        bits = known * 0.3 * (similarity - _DISSIMILAR) / (_SIMILAR - _DISSIMILAR)
+    else:
+        bits = _DIFFERENT_NAME * (1 - similarity / 100)
+    yield Feature("name", round(bits, 2), f"{' '.join(one)} | {' '.join(other)}: {similarity:.0f} of 100")
+
+
+def numbers_differ(one: tuple[str, ...], other: tuple[str, ...]) -> bool:
+    """Return whether two names have different numbers: phases and years are different things.
+
+    >>> numbers_differ(("clinics", "phase", "2"), ("clinics", "phase", "3")), numbers_differ(("clinics", "2020"), ("clinics", "2020"))
+    (True, False)
+    """
+    numbers = [{word for word in words if word in _NUMBERS or word.isdigit()} for words in (one, other)]
+    return numbers[0] != numbers[1]
+
+
+def _identifiers(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
+    if shared := first.identifiers & second.identifiers:
+        yield Feature("identifier", 16.0, ", ".join(f"{scheme} {value}" for scheme, value in sorted(shared)))
+        return
+    schemes = {scheme for scheme, _ in first.identifiers} & {scheme for scheme, _ in second.identifiers}
+    if schemes:
+        yield Feature("identifier", -12.0, f"different in {', '.join(sorted(schemes))}")
+
+
+def _countries(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
+    if first.countries and second.countries:
+        shared = first.countries & second.countries
+        yield Feature("country", 2.0 if shared else -9.0, f"{len(shared)} of {len(first.countries | second.countries)}")
+
+
+def _registry(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
+    if first.source == second.source:
+        yield Feature("registry", -6.0, f"both of {first.source}, which keeps them apart")
+
+
+def _pages(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
+    if shared := first.pages & second.pages:
+        yield Feature("page", 8.0, min(shared))
+    elif first.hosts and second.hosts:
+        same = first.hosts & second.hosts
+        if same:
+            yield Feature("page", 5.0 if first.kind == "organization" else 1.0, f"host {min(same)}")
+        else:
+            yield Feature("page", -2.0, f"{min(first.hosts)} | {min(second.hosts)}")
+
+
+def _acronyms(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
+    """Compare a name that is an acronym with the initials of the other."""
+    short = {"".join(words) for words in (*first.words, *second.words) if len(words) == 1}
+    shared = (first.acronyms & second.acronyms) & short
+    if shared and not set(first.words) & set(second.words):
+        yield Feature("acronym", 8.0, min(shared))
+
+
+def _classes(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
+    if first.classes and second.classes and not first.classes & second.classes:
+        yield Feature("type", -1.0, "different stakeholder types")
+
+
+def _dates(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
+    if not (first.start and second.start):
+        return
+    if first.start == second.start:
+        yield Feature("start", 4.0 if len(first.start) == 10 else 1.5, first.start)
+    elif first.start[:4] == second.start[:4]:
+        yield Feature("start", 0.5, f"{first.start} | {second.start}")
+    else:
+        yield Feature("start", -4.0, f"{first.start} | {second.start}")
+
+
+def _parties(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
+    if first.parties and second.parties:
+        shared = first.parties & second.parties
+        yield Feature("parties", min(6.0, 3.0 * len(shared)) if shared else -2.0, ", ".join(" ".join(words) for words in sorted(shared)))
+
+
+def _origins(first: Entity, second: Entity, weights: WordWeights) -> Iterator[Feature]:
+    if shared := first.origins & second.origins:
+        yield Feature("origin", 30.0, f"copies of {min(shared)}")
+
+
+_COMMON: tuple[Compare, ...] = (_identifiers, _names, _countries, _pages, _registry)
+_OF_KIND: dict[str, tuple[Compare, ...]] = {
+    "organization": (_acronyms, _classes),
+    "initiative": (_dates, _parties, _origins),
+}

@@ -1,0 +1,145 @@
+"""Read entities from the ledger's published descriptions, and keep scored pairs and decisions there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from hashlib import blake2b
+
+import orjson
+import sqlalchemy as sa
+
+from harvesters.errors import IdentityError
+from harvesters.ledger import tables as t
+from harvesters.ledger.compression import decompress
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import RecordState
+from harvesters.ledger.row_mapping import naive, utc
+from harvesters.matching.entities import Entity, EntityReader, add_known_names
+from harvesters.matching.pairs import Judgement, Pair, ordered
+from harvesters.matching.scoring import Feature, Score
+from vocab.iris import Iris
+
+_FETCHED = 500  # descriptions at once
+
+
+@dataclass(frozen=True, slots=True)
+class StoredPair:
+    """A scored pair with a name of each side and the record that has it; *id* is a short name for the pair."""
+
+    pair: Pair
+    kind: str
+    score: Score
+    names: tuple[str, str]
+    records: tuple[str, str]
+
+    @property
+    def id(self) -> str:
+        """Return a short name for the pair, which does not change."""
+        return pair_id(self.pair)
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What a person decided about a pair; *when* is UTC. *judgement* is None if the decision was taken back."""
+
+    pair: Pair
+    judgement: Judgement | None
+    who: str
+    when: datetime
+    reason: str
+
+
+def pair_id(pair: Pair) -> str:
+    """Return a short name for a pair: ten hexadecimal digits of its digest."""
+    return blake2b("\n".join(pair).encode(), digest_size=5).hexdigest()
+
+
+def read_entities(ledger: Ledger, iris: Iris) -> dict[str, Entity]:
+    """Return the initiatives and organizations of all published records by their IRIs."""
+    r, d = t.record.c, t.description.c
+    query = sa.select(r.source, r.key, d.statements).join(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
+    reader = EntityReader(iris)
+    with ledger.transaction() as connection:
+        rows = connection.execution_options(yield_per=_FETCHED).execute(query.where(r.state != RecordState.GONE.value))
+        for source, key, statements in rows:
+            reader.read(iris.record(source, key), decompress(statements).split("\n"))
+    add_known_names(reader.entities.values())
+    return reader.entities
+
+
+def store_pairs(ledger: Ledger, pairs: Iterable[tuple[Pair, Score]], entities: Mapping[str, Entity]) -> int:
+    """Replace the stored pairs; return their number."""
+    rows = [_pair_row(pair, score, entities) for pair, score in pairs]
+    with ledger.transaction() as connection:
+        connection.execute(sa.delete(t.identity_pair))
+        if rows:
+            connection.execute(sa.insert(t.identity_pair), rows)
+    return len(rows)
+
+
+def _pair_row(pair: Pair, score: Score, entities: Mapping[str, Entity]) -> dict[str, object]:
+    sides = [entities[iri] for iri in pair]
+    data = {
+        "features": [asdict(feature) for feature in score.features],
+        "names": [next(iter(side.names), "") for side in sides],
+        "records": [side.record for side in sides],
+    }
+    return {"first": pair[0], "second": pair[1], "kind": sides[0].kind, "bits": score.bits, "data": orjson.dumps(data).decode()}
+
+
+def stored_pairs(ledger: Ledger) -> list[StoredPair]:
+    """Return the stored pairs, the highest score first."""
+    p = t.identity_pair.c
+    with ledger.transaction() as connection:
+        rows = connection.execute(sa.select(t.identity_pair).order_by(p.bits.desc(), p.first, p.second)).all()
+    return [_stored_pair(row) for row in rows]
+
+
+def _stored_pair(row: sa.Row[tuple[str, ...]]) -> StoredPair:
+    data = orjson.loads(row.data)
+    features = tuple(Feature(**feature) for feature in data["features"])
+    first, second = data["names"]
+    return StoredPair((row.first, row.second), row.kind, Score(features), (first, second), tuple(data["records"]))
+
+
+def find_pair(ledger: Ledger, name: str) -> StoredPair:
+    """Return the stored pair with an id. Raises IdentityError if there is none."""
+    matches = [pair for pair in stored_pairs(ledger) if pair.id == name]
+    if not matches:
+        raise IdentityError(f"no pair has the id {name!r}; `stocktake identity queue` lists pairs with their ids")
+    return matches[0]
+
+
+def add_decisions(ledger: Ledger, decisions: Iterable[Decision]) -> None:
+    """Store decisions, all or none."""
+    rows = [
+        {
+            "first": decision.pair[0],
+            "second": decision.pair[1],
+            "judgement": decision.judgement.value if decision.judgement else "",
+            "who": decision.who,
+            "when": naive(decision.when),
+            "reason": decision.reason,
+        }
+        for decision in decisions
+    ]
+    if rows:
+        with ledger.transaction() as connection:
+            connection.execute(sa.insert(t.identity_decision), rows)
+
+
+def decision_history(ledger: Ledger) -> Iterator[Decision]:
+    """Yield all decisions, the oldest first, those that were taken back among them."""
+    with ledger.transaction() as connection:
+        rows = connection.execute(sa.select(t.identity_decision).order_by(t.identity_decision.c.id)).all()
+    for row in rows:
+        judgement = Judgement(row.judgement) if row.judgement else None
+        yield Decision(ordered(row.first, row.second), judgement, row.who, utc(row.when), row.reason)
+
+
+def current_decisions(ledger: Ledger) -> dict[Pair, Decision]:
+    """Return the decision that counts for each pair; none for a pair whose decision was taken back."""
+    newest = {decision.pair: decision for decision in decision_history(ledger)}
+    return {pair: decision for pair, decision in newest.items() if decision.judgement}

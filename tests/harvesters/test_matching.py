@@ -1,0 +1,251 @@
+"""Records of one thing in several registries are found, with the reason; people decide the rest, and can take it back."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from benchmarks.identity import labelled_set, measure
+from harvesters.errors import IdentityError
+from harvesters.matching.blocking import WordWeights, candidate_pairs
+from harvesters.matching.decision_table import COLUMNS, read_table, write_table
+from harvesters.matching.entities import Entity, EntityReader, add_known_names, normalize_page
+from harvesters.matching.names import acronyms, name_words
+from harvesters.matching.pairs import Judgement, Status, classify, ordered, score_pairs
+from harvesters.matching.scoring import AUTOMATIC, Score, score
+from harvesters.matching.stored import Decision
+from vocab.describe import describe
+from vocab.initiative import Initiative, Party, Role, Text
+from vocab.iris import Iris
+
+IRIS = Iris()
+KENYA, UGANDA = (f"http://metadata.un.org/sdg/codes/geoArea/{code}" for code in ("404", "800"))
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+A, B, C = (IRIS.thing("organization", source, "x") for source in ("a", "b", "c"))
+
+
+def organization(source: str, name: str, key: str = "x", **fields: object) -> Entity:
+    entity = Entity(IRIS.thing("organization", source, key), "organization", source, names={name: None})
+    for field, value in fields.items():
+        setattr(entity, field, value)
+    return entity
+
+
+def background(count: int = 200) -> list[Entity]:
+    """Return other organizations, so that words have a frequency."""
+    return [organization("others", f"Ministry of Subject{number} and Topic{number}", f"o{number}") for number in range(count)]
+
+
+def scored(*entities: Entity) -> Score:
+    return score(entities[0], entities[1], WordWeights([*entities, *background()]))
+
+
+def table(*lines: tuple[str, ...]) -> str:
+    return "".join("\t".join(line) + "\n" for line in (COLUMNS, *lines))
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("Kenya ICT Action Network", "KENYA ICT ACTION NETWORK, Ltd."),
+        ("Société Générale de Télécommunication S.A.", "Societe Generale de Telecommunication"),
+        ("Министерство связи", "Ministerstvo svyazi"),
+        ("The Network for Clinics", "Network of Clinics"),
+    ],
+)
+def test_spellings_of_one_name_have_the_same_words(one: str, other: str) -> None:
+    assert name_words(one) == name_words(other)
+
+
+@pytest.mark.parametrize("name", ["", " ", "\x00\x1b\u202e", "x", "Ж", "a" * 1_000_000, "水" * 100_000, "of the and", "Ltd.", "Ω क ม 한 ع"])
+def test_a_hostile_name_is_compared_without_an_error(name: str) -> None:
+    result = scored(organization("a", name), organization("b", "Kenya ICT Action Network"))
+
+    assert result.bits < AUTOMATIC
+    assert len(acronyms(name)) <= 4
+
+
+def test_features_say_which_gave_how_much_and_add_up() -> None:
+    first = organization("a", "Kenya ICT Action Network", countries={KENYA}, pages={"kictanet.example"})
+    second = organization("b", "KENYA ICT Action Network Ltd.", countries={KENYA}, pages={"kictanet.example"})
+
+    result = scored(first, second)
+
+    assert {feature.name for feature in result.features} == {"name", "country", "page"}
+    assert result.bits == round(sum(feature.bits for feature in result.features), 2)
+    assert result.bits >= AUTOMATIC
+
+
+@pytest.mark.parametrize(
+    ("fields", "others"),
+    [
+        ({"countries": {KENYA}}, {"countries": {UGANDA}}),
+        ({"identifiers": {("ROR", "03yrm5c26")}}, {"identifiers": {("ROR", "01ggx4157")}}),
+        ({}, {}),
+    ],
+    ids=["another country", "another identifier", "a name alone"],
+)
+def test_namesakes_are_not_merged(fields: dict[str, object], others: dict[str, object]) -> None:
+    name = "Kenya ICT Action Network"
+
+    assert scored(organization("a", name, **fields), organization("b", name, **others)).bits < AUTOMATIC
+
+
+def test_one_identifier_joins_two_names() -> None:
+    identifiers = {("ROR", "03yrm5c26")}
+    first = organization("a", "California Digital Library", identifiers=identifiers)
+    second = organization("b", "CDL", identifiers=identifiers)
+
+    assert scored(first, second).bits >= AUTOMATIC
+
+
+def test_an_acronym_is_a_candidate_for_the_whole_name() -> None:
+    entities = [organization("a", "UNESCO"), organization("b", "Organisation des Nations Unies pour l’éducation, la science et la culture")]
+    add_known_names(entities)
+
+    assert ("org-id", "XM-DAC-41304") in entities[0].identifiers & entities[1].identifiers
+    assert scored(*entities).bits >= AUTOMATIC
+
+
+def test_a_later_phase_is_another_initiative() -> None:
+    titles = ("Telemedicine for clinics of Marsabit phase 1", "Telemedicine for clinics of Marsabit phase 2")
+    reader = EntityReader(IRIS)
+    for source, title in zip("ab", titles, strict=True):
+        parties = (Party(Role.LEAD, Text("Ministry of Health")),)
+        initiative = Initiative(key="1", titles=(Text(title, "en"),), countries=(KENYA,), parties=parties)
+        reader.read(IRIS.record(source, "1"), describe(initiative, IRIS, source))
+    initiatives = {iri: entity for iri, entity in reader.entities.items() if entity.kind == "initiative"}
+
+    assert dict(score_pairs(initiatives)) == {}
+
+
+def test_a_copy_of_an_aggregator_is_known_by_its_origin() -> None:
+    reader = EntityReader(IRIS)
+    original = IRIS.record("a", "1")
+    reader.read(original, describe(Initiative(key="1", titles=(Text("Ein Netz", "de"),)), IRIS, "a"))
+    copy = Initiative(key="9", titles=(Text("A network", "en"),), lineage=(original,))
+    reader.read(IRIS.record("b", "9"), describe(copy, IRIS, "b"))
+
+    [(pair, result)] = score_pairs(reader.entities)
+
+    assert pair == (IRIS.thing("initiative", "a", "1"), IRIS.thing("initiative", "b", "9"))
+    assert result.features[0].name == "origin"
+    assert result.bits >= AUTOMATIC
+
+
+def test_a_thousand_namesakes_make_few_pairs() -> None:
+    entities = {(entity := organization(f"s{number}", "Ministry of Health")).iri: entity for number in range(1_000)}
+
+    pairs = list(candidate_pairs(entities, WordWeights(entities.values())))
+
+    assert 0 < len(pairs) <= 5_000
+
+
+def test_only_pairs_of_changed_records_are_compared_again() -> None:
+    entities = {entity.iri: entity for entity in (organization(source, "Kenya ICT Action Network") for source in "abc")}
+    weights = WordWeights(entities.values())
+
+    assert set(candidate_pairs(entities, weights, {A})) == {(A, B), (A, C)}
+    assert set(candidate_pairs(entities, weights)) == {(A, B), (A, C), (B, C)}
+
+
+def test_what_was_judged_different_is_not_joined_by_a_third() -> None:
+    sure = Score(scored(organization("a", "Q"), organization("b", "Q", identifiers={("x", "1")})).features)
+    high = [((A, C), _with_bits(20.0)), ((B, C), _with_bits(18.0))]
+
+    pairs, clusters = classify([*high, ((A, B), sure)], {(A, B): Judgement.NEGATIVE})
+    free, joined = classify(high, {})
+
+    assert {item.pair: item.status for item in pairs} == {(A, C): Status.AUTOMATIC, (B, C): Status.CONTRADICTION, (A, B): Status.DECIDED}
+    assert clusters.sets() == [[A, C]]
+    assert joined.sets() == [[A, B, C]]
+    assert [item.status for item in free] == [Status.AUTOMATIC, Status.AUTOMATIC]
+
+
+def _with_bits(bits: float) -> Score:
+    [feature, *_] = scored(organization("a", "Kenya Net"), organization("b", "Kenya Net")).features
+    return Score((type(feature)("name", bits, ""),))
+
+
+def test_decisions_that_contradict_each_other_are_named() -> None:
+    judgements = {(A, B): Judgement.NEGATIVE, (A, C): Judgement.POSITIVE, (B, C): Judgement.POSITIVE}
+
+    _, clusters = classify([], judgements)
+
+    assert clusters.conflicts == [(B, C)]
+    assert clusters.sets() == [[A, C]]
+
+
+def test_an_unsure_pair_stays_in_the_queue_whatever_it_scores() -> None:
+    pairs, clusters = classify([((A, B), _with_bits(40.0))], {(A, B): Judgement.UNSURE})
+
+    assert [item.status for item in pairs] == [Status.QUEUED]
+    assert clusters.sets() == []
+
+
+def test_a_table_of_decisions_is_read_as_it_was_written() -> None:
+    decisions = [
+        Decision((A, B), Judgement.POSITIVE, "ann", NOW, "the same\tpage\nof the web"),
+        Decision((A, C), Judgement.NEGATIVE, "bob", NOW, ""),
+        Decision((B, C), Judgement.UNSURE, "ann", NOW, "?"),
+    ]
+
+    text = write_table(decisions)
+
+    assert read_table(text, {A, B, C}, "nobody", NOW) == decisions
+    assert write_table(read_table(text, {A, B, C}, "nobody", NOW)) == text
+
+
+def test_a_table_with_an_unknown_record_is_refused_with_its_lines() -> None:
+    others = (B, "https://example.org/nothing", A, IRIS.thing("initiative", "a", "1"))
+    lines = [(A, "skos:exactMatch", "", iri, "", "", "", "1", "") for iri in others]
+
+    with pytest.raises(IdentityError) as caught:
+        read_table(table(*lines), {A, B, IRIS.thing("initiative", "a", "1")}, "me", NOW)
+
+    faults = str(caught.value).splitlines()
+    assert faults[0] == "line 3: unknown record https://example.org/nothing"
+    assert faults[1] == "line 4: both sides are the same record"
+    assert faults[2] == "line 5: an organization and an initiative are never one thing"
+    assert "nothing was stored" in faults[3]
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("", "line 1: no column object_id, subject_id"),
+        ("a,b\n", "line 1: no column"),
+        (table((A, "owl:sameAs", "", B, "", "", "", "", "")), "the predicate is 'owl:sameAs'"),
+        (table((A, "", "Never", B, "", "", "", "", "")), "the predicate modifier is 'Never'"),
+        (table((A, "", "", B, "", "", "yesterday", "", "")), "'yesterday' is no date"),
+        (table((A, "", "", B, "", "", "", "", "x" * 200_000)), "field larger than field limit"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused(text: str, part: str) -> None:
+    with pytest.raises(IdentityError) as caught:
+        read_table(text, {A, B}, "me", NOW)
+
+    assert part in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "normal"),
+    [("http://WWW.example.org:80/a/?q#f", "example.org/a"), ("https://[broken", ""), ("ftp://example.org/", ""), ("text", "")],
+)
+def test_addresses_are_compared_without_what_varies(address: str, normal: str) -> None:
+    assert normalize_page(address) == normal
+
+
+def test_pairs_are_ordered() -> None:
+    assert ordered(B, A) == ordered(A, B) == (A, B)
+
+
+@pytest.mark.parametrize(("kind", "recall"), [("initiative", 0.9), ("organization", 0.5)])
+def test_automatic_matches_of_the_labelled_set_are_right(kind: str, recall: float) -> None:
+    curve = measure(labelled_set(400, 3), kind)["curve"]
+
+    assert isinstance(curve, dict)
+    precision, found, _ = curve[AUTOMATIC]
+    assert precision >= 0.99
+    assert found >= recall

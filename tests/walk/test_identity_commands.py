@@ -1,0 +1,178 @@
+"""The commands `identity`: match, queue, show, decide, undo, export and import, over a ledger with two registries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import closing
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+from click.testing import Result
+from typer.testing import CliRunner
+
+from harvesters.errors import IdentityError
+from harvesters.ledger import tables as t
+from harvesters.ledger.compression import compress
+from harvesters.ledger.ledger import Ledger
+from stocktake import app
+from vocab.describe import describe
+from vocab.initiative import Initiative, Party, Role, Text
+from vocab.iris import Iris
+
+Stocktake = Callable[..., Result]
+IRIS = Iris()
+KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
+SEEN = datetime(2026, 1, 1)
+
+
+def initiative(key: str, title: str, lead: str, start: str | None = "2024-02-01") -> Initiative:
+    parties = (Party(Role.LEAD, Text(lead), country=KENYA),)
+    return Initiative(key=key, titles=(Text(title, "en"),), countries=(KENYA,), parties=parties, start=start)
+
+
+RECORDS = [
+    ("north", initiative("1", "Telemedicine for the clinics of Marsabit", "Kenya ICT Action Network")),
+    ("south", initiative("a", "TELEMEDICINE for clinics of Marsabit", "Kenya ICT Action Network Ltd.")),
+    ("south", initiative("b", "Telemedicine for Marsabit clinics", "Marsabit County", start=None)),
+    *(("north", initiative(f"x{number}", f"Subject{number} of place{number}", f"Body{number} of topic{number}")) for number in range(60)),
+]
+
+
+@pytest.fixture
+def stocktake(tmp_path: Path) -> Stocktake:
+    """Return the command line over a data directory whose ledger has RECORDS."""
+    data = tmp_path / "data"
+    data.mkdir()
+    with closing(Ledger(f"sqlite:///{data}/ledger.sqlite")) as ledger, ledger.transaction() as connection:
+        for number, (source, resource) in enumerate(RECORDS):
+            text = "\n".join(describe(resource, IRIS, source))
+            row = {"source": source, "key": resource.key, "state": "published", "first_seen": SEEN, "run": "r", "seq": number}
+            connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
+            connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=compress(text)))
+    environment = {"STOCKTAKE_DATA": str(data), "STOCKTAKE_LEDGER": f"sqlite:///{data}/ledger.sqlite"}
+    return lambda *words: CliRunner().invoke(app, ["identity", *words], env=environment)
+
+
+def rows(result: Result) -> list[dict[str, object]]:
+    assert result.exit_code == 0, result.output
+    return list(json.loads(result.stdout))
+
+
+def matched(stocktake: Stocktake) -> dict[str, dict[str, object]]:
+    """Match, and return all pairs by the titles of their sides."""
+    rows(stocktake("match", "--json"))
+    return {f"{row['first']} | {row['second']}": row for row in rows(stocktake("queue", "--all", "--json"))}
+
+
+SAME = "Telemedicine for the clinics of Marsabit | TELEMEDICINE for clinics of Marsabit"
+DOUBTED = "Telemedicine for the clinics of Marsabit | Telemedicine for Marsabit clinics"
+
+
+def test_match_counts_what_becomes_of_the_pairs(stocktake: Stocktake) -> None:
+    counts = {row["kind"]: row for row in rows(stocktake("match", "--json"))}
+
+    assert counts["initiative"]["automatic"] == 1
+    assert counts["initiative"]["queued"] == 2
+    assert counts["initiative"]["sets"] == 1
+    assert counts["organization"]["automatic"] == 1
+
+
+def test_the_queue_explains_each_pair(stocktake: Stocktake) -> None:
+    pairs = matched(stocktake)
+    waiting = rows(stocktake("queue", "--json"))
+
+    assert pairs[SAME]["status"] == "automatic"
+    assert pairs[SAME] not in waiting
+    assert pairs[DOUBTED] in waiting
+    assert "name +" in str(pairs[DOUBTED]["because"])
+    assert "country +2.0" in str(pairs[DOUBTED]["because"])
+
+
+def test_show_has_both_sides_and_the_score(stocktake: Stocktake) -> None:
+    pair = str(matched(stocktake)[DOUBTED]["pair"])
+
+    shown = json.loads(stocktake("show", pair, "--json").stdout)
+
+    assert sum(feature["bits"] for feature in shown["features"]) == pytest.approx(shown["bits"])
+    assert {"": "start", "first": "2024-02-01", "second": ""} in shown["sides"]
+    assert "≠" in stocktake("show", pair).stdout
+
+
+def test_a_decision_counts_until_it_is_taken_back(stocktake: Stocktake) -> None:
+    before = matched(stocktake)
+    pair = str(before[SAME]["pair"])
+
+    assert stocktake("decide", pair, "negative", "--reason", "two counties").exit_code == 0
+    decided = matched(stocktake)[SAME]["status"]
+    assert stocktake("undo", pair, "--reason", "a mistake").exit_code == 0
+
+    assert decided == "decided"
+    assert matched(stocktake) == before
+    assert rows(stocktake("decisions", "--json")) == []
+    history = rows(stocktake("decisions", "--history", "--json"))
+    assert [(row["judgement"], row["reason"]) for row in history] == [("negative", "two counties"), ("taken back", "a mistake")]
+
+
+def test_a_contradiction_is_shown_and_not_merged(stocktake: Stocktake) -> None:
+    pairs = matched(stocktake)
+    between = next(row for text, row in pairs.items() if text not in (SAME, DOUBTED) and "Marsabit" in text)
+    stocktake("decide", str(pairs[DOUBTED]["pair"]), "positive")
+    stocktake("decide", str(between["pair"]), "negative")
+
+    counts = {row["kind"]: row for row in rows(stocktake("match", "--json"))}
+    [shown] = [row for row in rows(stocktake("queue", "--json")) if row["status"] == "contradiction"]
+
+    assert shown["pair"] == pairs[SAME]["pair"]
+    assert (counts["initiative"]["automatic"], counts["initiative"]["contradiction"], counts["initiative"]["decided"]) == (0, 1, 2)
+    assert counts["initiative"]["sets"] == 1
+
+
+def test_decisions_are_exported_and_imported(stocktake: Stocktake, tmp_path: Path) -> None:
+    pairs = matched(stocktake)
+    stocktake("decide", str(pairs[SAME]["pair"]), "positive", "--reason", "same page")
+    stocktake("decide", str(pairs[DOUBTED]["pair"]), "unsure")
+    text = stocktake("export").stdout
+    file = tmp_path / "decisions.sssom.tsv"
+    file.write_text(text)
+    for name in (SAME, DOUBTED):
+        stocktake("undo", str(pairs[name]["pair"]))
+
+    first, again = stocktake("import", str(file)), stocktake("import", str(file))
+
+    assert "2 decisions stored, 0 known already" in first.output
+    assert "0 decisions stored, 2 known already" in again.output
+    assert stocktake("export").stdout == text
+
+
+def test_a_table_with_an_unknown_record_changes_nothing(stocktake: Stocktake, tmp_path: Path) -> None:
+    pairs = matched(stocktake)
+    stocktake("decide", str(pairs[SAME]["pair"]), "positive")
+    file = tmp_path / "decisions.tsv"
+    file.write_text(stocktake("export").stdout + "https://x.example/1\tskos:exactMatch\t\thttps://x.example/2\t\t\t\t1\t\n")
+
+    refused = stocktake("import", str(file))
+
+    assert isinstance(refused.exception, IdentityError)
+    assert "line 3: unknown record https://x.example/1, https://x.example/2" in str(refused.exception)
+    assert len(rows(stocktake("decisions", "--history", "--json"))) == 1
+
+
+UNKNOWN = [("show", "0000000000"), ("decide", "0000000000", "positive"), ("undo", "0000000000"), ("import", "/nowhere.tsv")]
+
+
+@pytest.mark.parametrize("words", UNKNOWN)
+def test_what_does_not_exist_is_named(stocktake: Stocktake, words: tuple[str, ...]) -> None:
+    result = stocktake(*words)
+
+    assert isinstance(result.exception, IdentityError)
+    assert words[1] in str(result.exception)
+
+
+def test_without_a_ledger_it_says_where_to_match(tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["identity", "match"], env={"STOCKTAKE_DATA": str(tmp_path)})
+
+    assert isinstance(result.exception, IdentityError)
+    assert "this machine has no ledger" in str(result.exception)
