@@ -99,7 +99,7 @@ def classify(pairs: Iterable[tuple[Pair, Score]], decisions: Mapping[Pair, Judge
     """Return what becomes of each scored pair, the highest score first, and the sets that result.
 
     Decisions come first: a pair that was decided is never merged by its score, nor is one whose merging would join two entities that were
-    judged different; such a pair is a contradiction, which a person resolves.
+    decided to be different; such a pair is a contradiction, which a person resolves.
     """
     clusters = Clusters(decisions)
     result: list[ScoredPair] = []

@@ -150,7 +150,7 @@ def test_only_pairs_of_changed_records_are_compared_again() -> None:
     assert set(candidate_pairs(entities, weights)) == {(A, B), (A, C), (B, C)}
 
 
-def test_what_was_judged_different_is_not_joined_by_a_third() -> None:
+def test_what_was_decided_to_differ_is_not_joined_by_a_third() -> None:
     sure = Score(scored(organization("a", "Q"), organization("b", "Q", identifiers={("x", "1")})).features)
     high = [((A, C), _with_bits(20.0)), ((B, C), _with_bits(18.0))]
 
