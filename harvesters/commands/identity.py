@@ -82,7 +82,7 @@ def queue(
     all_pairs: Annotated[bool, typer.Option("--all", help="List automatic and decided pairs too.")] = False,
     json: Json = False,
 ) -> None:
-    """List the pairs that await a decision, the highest score first; contradictions are pairs that would join what was decided to be different."""
+    """List the pairs that await a decision, the best first; a contradiction would join what was decided to be different."""
     with _open_ledger(ctx.obj) as ledger:
         stored, scored, _ = _classified(ledger)
         decisions = current_decisions(ledger)
