@@ -38,6 +38,7 @@ from vocab.provenance import Provenance, ValidationNote, describe_record, descri
 
 THEIRS, OURS = Iris(BASE), Iris("https://ours.example/")
 KENYA_AREA = "http://metadata.un.org/sdg/codes/geoArea/404"
+IDENTIFIERS = ("https://ror.org/03yrm5c26", "LEI: 5493001KJTIIGC8Y1R12", "https://ror.org/03yrm5c27")  # the last has a wrong digit
 CREDIT = "Kenya ICT projects, ICT Authority"
 
 
@@ -84,7 +85,7 @@ def common(iris: Iris) -> dict[str, Any]:
 def things(iris: Iris) -> dict[str, Resource]:
     kind = iris.concept("stakeholder-type", "government")
     parties = (
-        Party(Role.LEAD, Text("Ministry of ICT", "en"), None, kind, KENYA_AREA, "https://m.example/"),
+        Party(Role.LEAD, Text("Ministry of ICT", "en"), None, kind, KENYA_AREA, "https://m.example/", IDENTIFIERS),
         Party(Role.FUNDER, Text("Fund")),
     )
     places = (Place(Text("Kisumu", "en"), -0.1, 34.75), Place(None, 1.5, 36.0))
