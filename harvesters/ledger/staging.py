@@ -40,6 +40,21 @@ class Staging(Runs):
         with self._begin() as connection:
             return {key: bytes(statements) for key, statements in connection.execute(query).all()}
 
+    def published_descriptions(self, source: str) -> Iterator[bytes]:
+        """Yield the current description of each published record of a source, compressed."""
+        r, d = t.record, t.description
+        join = r.join(d, sa.and_(d.c.run == r.c.run, d.c.seq == r.c.seq))
+        query = sa.select(r.c.key, d.c.statements).select_from(join).where(r.c.source == source)
+        query = query.where(r.c.state.in_([state.value for state in SERVED])).order_by(r.c.key).limit(_BATCH_SIZE)
+        last = ""
+        while True:
+            with self._begin() as connection:
+                rows = connection.execute(query.where(r.c.key > last)).all()
+            yield from (bytes(statements) for _, statements in rows)
+            if len(rows) < _BATCH_SIZE:
+                return
+            last = rows[-1].key
+
     def already_staged(self, run: Run, keys: Sequence[str]) -> set[str]:
         """Return those of these keys that this run has staged already."""
         query = sa.select(t.staged.c.key).where(t.staged.c.run == run.id, t.staged.c.key.in_(keys))

@@ -50,7 +50,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"compatibility"},
         {"pipeline"},
         {"runs"},
-        {"preflight", "explain"},
+        {"preflight", "explain", "crosswalk_gaps"},
         {"notifications"},
         {"queue", "admin", "commands"},
         {"submissions"},

@@ -1,0 +1,56 @@
+"""Define ``stocktake crosswalk``: which words of registries no crosswalk translates."""
+
+from __future__ import annotations
+
+from contextlib import closing
+from dataclasses import asdict
+from typing import Annotated
+
+import orjson
+import typer
+from rich.markup import escape
+from rich.table import Table
+
+from harvesters.commands.terminal import HarvestSettings, Json, err, out
+from harvesters.crosswalk_gaps import find_gaps
+from harvesters.ledger.ledger import Ledger
+from harvesters.preflight.scratch import has_ledger
+from vocab.iris import Iris
+
+app = typer.Typer(no_args_is_help=True, help="Words that no crosswalk translates.")
+
+SourceName = Annotated[str | None, typer.Argument(metavar="[SOURCE]", help="Words of this source; none: of all sources.")]
+Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Number of words.")]
+
+
+@app.callback()
+def crosswalk() -> None:
+    """Find what the crosswalks lack."""
+
+
+@app.command()
+def gaps(ctx: typer.Context, source: SourceName = None, limit: Limit = 20, as_json: Json = False) -> None:
+    """List the most frequent words of published records that no crosswalk translates, with the nearest concepts.
+
+    Exit 0: listed; 1: there is no such source, or no ledger.
+    """
+    settings: HarvestSettings = ctx.obj
+    if not has_ledger(settings.ledger):
+        err.print("this machine has no ledger; run a harvest first", style="red", markup=False)
+        raise typer.Exit(1)
+    with closing(Ledger(settings.ledger)) as ledger:
+        known = ledger.sources()
+        if source is not None and source not in known:
+            err.print(f"{source}: no run of this source; sources with runs: {', '.join(known) or 'none'}", style="red", markup=False)
+            raise typer.Exit(1)
+        found = find_gaps(ledger, known if source is None else [source], Iris(settings.base), limit)
+    if as_json:
+        out.print_json(orjson.dumps([{"count": gap.count, **asdict(gap)} for gap in found]).decode())
+        return
+    table = Table("records", "word", "field", "nearest concepts", title="Words that no crosswalk translates", title_justify="left")
+    for gap in found:
+        nearest = "\n".join(f"{near.name} ({near.iri.rpartition('/')[2]}, {near.score:.0f})" for near in gap.nearest)
+        table.add_row(f"{gap.count:,}", escape(gap.word[:80]), gap.field, escape(nearest) or "none")
+    out.print(table)
+    if found:
+        out.print("To translate a word, add it to a crosswalk: docs/how-to/add-a-crosswalk.md", markup=False)

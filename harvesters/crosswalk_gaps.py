@@ -1,0 +1,131 @@
+"""Find the words of registries that no crosswalk translates, and the concepts with the nearest names."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+from pyoxigraph import Literal, RdfFormat, parse
+from rapidfuzz import fuzz, process
+
+from harvesters.ledger.compression import decompress
+from harvesters.ledger.ledger import Ledger
+from vocab.countries import AREA
+from vocab.goals import SDG
+from vocab.iris import Iris
+from vocab.normalization import fold
+from vocab.schemes import concepts, label
+from vocab.terms import DCT, ORG
+
+LOWEST = 65.0  # score of a name that is shown, of 100
+NEAREST = 3  # concepts of a word
+LONGEST = 300  # characters of a word that is compared with names
+
+
+@dataclass(frozen=True, slots=True)
+class Near:
+    """A concept whose name is like a word; *score* is 100 for the same name."""
+
+    iri: str
+    name: str
+    score: float
+
+
+@dataclass(frozen=True, slots=True)
+class Gap:
+    """A word that no crosswalk translates: its *field*, the number of published records of each source, and the nearest concepts."""
+
+    word: str
+    field: str
+    records: Mapping[str, int]
+    nearest: tuple[Near, ...]
+
+    @property
+    def count(self) -> int:
+        """Return the number of records of all sources."""
+        return sum(self.records.values())
+
+
+def find_gaps(ledger: Ledger, sources: Iterable[str], iris: Iris, limit: int) -> list[Gap]:
+    """Return the *limit* most frequent words of the published records of *sources* that no crosswalk translates.
+
+    A word is counted once for each record. Topics are compared with action lines, goals and targets, all other fields with the
+    concepts that they can have. The first of equally frequent words is the first in the order of the alphabet.
+    """
+    counts: dict[tuple[str, str], Counter[str]] = {}
+    for source in sources:
+        for field, word in _words(ledger, source, iris):
+            counts.setdefault((field, word), Counter())[source] += 1
+    most = sorted(counts, key=lambda key: (-counts[key].total(), key[1], key[0]))[:limit]
+    return [Gap(word, field, dict(counts[field, word]), _nearest(word, field, iris)) for field, word in most]
+
+
+def _fields(iris: Iris) -> dict[str, str]:
+    """Return the name of each field that should have a concept, by its property."""
+    ours = ("actionLine", "goal", "target", "status", "coverage", "activityType", "developedIn")
+    return {
+        f"{DCT}subject": "topic",
+        f"{DCT}spatial": "country",
+        f"{ORG}classification": "organization type",
+        **{f"{iris.ns}{name}": name for name in ours},
+    }
+
+
+def _words(ledger: Ledger, source: str, iris: Iris) -> Iterator[tuple[str, str]]:
+    """Yield the field and the word of each untranslated value, once for each record. A translated word can stay a topic."""
+    fields, source_word = _fields(iris), f"{iris.ns}sourceWord"
+    for statements in ledger.published_descriptions(source):
+        lines = [line for line in decompress(statements).splitlines() if _property(line) in fields or _property(line) == source_word]
+        quads = list(parse("".join(f"{line} .\n" for line in lines), format=RdfFormat.N_TRIPLES))
+        translated = {quad.object.value for quad in quads if quad.predicate.value == source_word}
+        literals = (quad for quad in quads if quad.predicate.value in fields and isinstance(quad.object, Literal))
+        yield from {(fields[quad.predicate.value], quad.object.value) for quad in literals if quad.object.value not in translated}
+
+
+def _property(line: str) -> str:
+    return line.partition("> <")[2].partition(">")[0]
+
+
+def _nearest(word: str, field: str, iris: Iris) -> tuple[Near, ...]:
+    names, concept_iris = _names(field, iris.base)
+    if len(word) > LONGEST:
+        return ()
+    best: dict[str, float] = {}
+    for _, score, index in process.extract(fold(word), names, scorer=fuzz.token_set_ratio, limit=4 * NEAREST, score_cutoff=LOWEST):
+        best.setdefault(concept_iris[index], score)
+    return tuple(Near(iri, label(iri, "en", iris.base) or iri, round(score, 1)) for iri, score in list(best.items())[:NEAREST])
+
+
+@lru_cache(maxsize=16)
+def _names(field: str, base: str) -> tuple[list[str], list[str]]:
+    """Return the folded names, in all languages, of the concepts that *field* can have, and the IRI of each."""
+    schemes = {
+        "topic": ("action-line", "sdg"),
+        "actionLine": ("action-line",),
+        "goal": ("sdg",),
+        "target": ("sdg",),
+        "country": ("area",),
+        "developedIn": ("area",),
+        "organization type": ("stakeholder-type",),
+        "activityType": ("activity-type",),
+    }
+    pairs = [
+        (folded, concept.iri)
+        for scheme in schemes.get(field, (field,))
+        for concept in concepts(scheme, base).values()
+        if _is_wanted(concept.iri, field)
+        for name in concept.labels
+        if (folded := fold(name.value))
+    ]
+    return [name for name, _ in pairs], [iri for _, iri in pairs]
+
+
+def _is_wanted(iri: str, field: str) -> bool:
+    """Return whether a concept can be the value of *field*: the scheme of the goals also has targets and indicators."""
+    code = iri.removeprefix(SDG)
+    if iri.startswith(SDG) and not iri.startswith(AREA):
+        is_goal, is_target = code.isdecimal(), code.count(".") == 1
+        return is_goal if field == "goal" else is_target if field == "target" else is_goal or is_target
+    return True

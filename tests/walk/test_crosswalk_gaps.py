@@ -1,0 +1,95 @@
+"""The words that no crosswalk translates are counted in published records, with the concepts whose names are nearest."""
+
+from __future__ import annotations
+
+import json
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from harvesters.crosswalk_gaps import find_gaps
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.harvest import harvest
+from harvesters.source import Source, load, parse
+from stocktake import app
+from vocab.iris import BASE, Iris
+
+NOMINEES = Path(__file__).parents[3] / "shared" / "feeds" / "dpg" / "nominees"
+DEFINITION = """
+title = "Projects"
+protocol = "json"
+mapping = "fields"
+url = "https://registry.example/projects.json"
+licence = "https://creativecommons.org/licenses/by/4.0/"
+
+[options]
+records = "items"
+
+[fields]
+key = "id"
+"title@en" = "name"
+subjects = "topics"
+status = "state"
+"""
+SUBJECTS = [["e-healt", "Poverty"], ["e-healt"], ["e-healt", "x" * 500], ["zzqx"], ["E-health"]]
+ITEMS = [{"id": str(n), "name": f"Project {n}", "topics": words, "state": "nearly done"} for n, words in enumerate(SUBJECTS)]
+
+
+@pytest.fixture
+def harvested(context: HarvestContext) -> Source:
+    """Harvest five projects with topics, two of which are near our concepts."""
+    source = parse("projects", tomllib.loads(DEFINITION), "projects.toml")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/robots.txt":
+            return httpx.Response(404)
+        return httpx.Response(200, content=orjson.dumps({"items": ITEMS}))
+
+    harvest(source, replace(context, transport=httpx.MockTransport(answer)))
+    return source
+
+
+def test_untranslated_words_are_counted_with_the_nearest_concepts(harvested: Source, context: HarvestContext) -> None:
+    found = find_gaps(context.ledger, ["projects"], Iris(BASE), 20)
+
+    topics = {gap.word: gap for gap in found if gap.field == "topic"}
+    assert topics["e-healt"].records == {"projects": 3}
+    assert topics["e-healt"].nearest[0].iri == f"{BASE}scheme/action-line/C7-ehea"
+    assert topics["Poverty"].nearest[0].iri == "http://metadata.un.org/sdg/1"
+    assert topics["zzqx"].nearest == ()
+    assert topics["x" * 500].nearest == ()
+    assert topics["E-health"].nearest[0].score == 100
+    assert [gap.count for gap in found] == sorted((gap.count for gap in found), reverse=True)
+
+
+def test_the_command_lists_the_most_frequent_words(harvested: Source, context: HarvestContext, tmp_path: Path) -> None:
+    settings = ["--data", str(context.data), "--ledger", f"sqlite:///{tmp_path}/ledger.sqlite"]
+
+    done = CliRunner().invoke(app, [*settings, "crosswalk", "gaps", "projects", "--limit", "1", "--json"])
+    unknown = CliRunner().invoke(app, [*settings, "crosswalk", "gaps", "nowhere"])
+
+    assert (done.exit_code, len(json.loads(done.stdout))) == (0, 1)
+    assert unknown.exit_code == 1
+    assert "nowhere: no run of this source; sources with runs: projects" in unknown.output.replace("\n", " ")
+
+
+@pytest.mark.skipif(not NOMINEES.is_dir(), reason=f"no real feeds at {NOMINEES}")
+def test_a_translated_word_is_no_gap(context: HarvestContext) -> None:
+    nominees = sorted(NOMINEES.glob("*.json"))
+    left = [orjson.dumps([json.loads(file.read_bytes()) for file in nominees])]
+    source = load(Path(__file__).parents[2] / "sources" / "dpga.toml")
+
+    def answer(request: httpx.Request) -> httpx.Response:
+        return httpx.Response(404) if request.url.path == "/robots.txt" or not left else httpx.Response(200, content=left.pop())
+
+    harvest(source, replace(context, transport=httpx.MockTransport(answer)))
+
+    found = {gap.word for gap in find_gaps(context.ledger, [source.name], Iris(BASE), 100)}
+
+    assert "Digital/Data/Tech" in found  # the crosswalk has no match for it
+    assert "Health" not in found
