@@ -62,7 +62,7 @@ def _deflate(parts: Parts) -> Iterator[bytes]:
 
 def _inflate(stream: zlib._Decompress, part: bytes) -> Iterator[bytes]:
     try:
-        while part and not stream.eof:  # behind its end, what is left over is told again and again
+        while part and not stream.eof:  # at its end, the decoder would return the rest again and again
             yield stream.decompress(part, _OUTPUT_CHUNK)
             part = stream.unconsumed_tail
         while not stream.eof and (more := stream.decompress(b"", _OUTPUT_CHUNK)):

@@ -20,7 +20,7 @@ _MIN_LETTERS = 12  # letters of all texts together, in which nothing can show
 _MAX_CHARACTERS = 4000  # characters that are looked at
 _CANDIDATES = 5  # of the languages that may be it: the others have no share
 _NO_LANGUAGE = "zxx"  # no language at all
-# Members of a macrolanguage (ISO 639-3) that are hardly told apart where they are written.
+# Members of a macrolanguage (ISO 639-3) that can hardly be distinguished in writing.
 _MACROLANGUAGES = {"ary": "ar", "arz": "ar", "wuu": "zh", "yue": "zh"}
 _TEXTS = {"titles": "title", "descriptions": "description", "venue": "venue", "content": "content"}
 

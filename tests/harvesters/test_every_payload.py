@@ -168,7 +168,7 @@ def _items(source: Any, file: Path) -> Iterator[Any]:
     with Fetch(
         pause=0, robots=False, transport=httpx.MockTransport(answers(source, file)), retry_policy=RetryPolicy(max_attempts=1)
     ) as fetch:
-        fetch.now = lambda: NOW  # which decides how far ahead series are told
+        fetch.now = lambda: NOW  # which decides how far ahead series are expanded
         for page in check_compatible(source)[0].collect(source, fetch, None):
             yield from page.items
 

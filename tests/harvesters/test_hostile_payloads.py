@@ -47,7 +47,7 @@ def answer(content: bytes, **headers: str) -> Reply:
 def harvest(content: bytes, card: Any, protocol: str, mapping: str, content_type: str = "", **options: Any) -> list[Any]:
     source = card(protocol, mapping, url=URL, options=options)
     with door(lambda request: httpx.Response(200, content=content, headers={"content-type": content_type})) as fetch:
-        fetch.now = lambda: datetime(2026, 6, 1, tzinfo=UTC)  # which decides how far ahead series are told
+        fetch.now = lambda: datetime(2026, 6, 1, tzinfo=UTC)  # which decides how far ahead series are expanded
         return [item for page in check_compatible(source)[0].collect(source, fetch, None) for item in page.items]
 
 

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING
 UNRECORDED = {"another-stocktake"}  # there is no other yet; two of our own stand for it in tests/publisher/test_federated_instances.py
 CARDS = sorted(path for path in (Path(__file__).parent / "source_definitions").glob("*.toml") if path.stem not in UNRECORDED)
 
-# What each registry really holds: records, told deletions, unreadable ones; keys that are told apart; what it claims.
+# The contents of each registry: records, announced deletions, unreadable ones; keys that are distinguished; what it claims.
 TRUTH = {
     "dpg-nominees": ({"Record": 228}, 228, 228),
     "dpg-archive": ({"Record": 486}, 486, 486),
