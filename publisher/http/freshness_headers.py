@@ -55,7 +55,7 @@ class FreshnessMiddleware:
         if self._service.behind:
             headers[LAG_HEADER] = str(self._service.behind)
         if not self._service.is_consistent and self._service.snapshot:
-            headers[APPLYING_HEADER] = str(self._service.snapshot.taking)
+            headers[APPLYING_HEADER] = str(self._service.snapshot.applying)
         try:
             return headers | await self._freshness(parts)
         except PublisherError:  # the response itself reports the error

@@ -34,13 +34,13 @@ log = structlog.get_logger(component="follower")
 class StoreCheckpoint:
     """The last journal entry in the store, and its number of *quads*, None while an entry is being applied.
 
-    *rough*: the store was bulk-loaded since it was last optimized.
+    *needs_optimization*: the store was bulk-loaded since it was last optimized.
     """
 
     position: int = 0
     entry: str = ""
     quads: int | None = 0
-    rough: bool = False
+    needs_optimization: bool = False
 
 
 class EmbeddedStore:
@@ -81,17 +81,17 @@ class EmbeddedStore:
         changed = self._apply_entries()
         if self._apply_status():
             changed, self._status = True, digest(self.quads, self._graph)
-        return StoreState(self.checkpoint.position, self.checkpoint.entry, self._status, changed, not self.checkpoint.rough)
+        return StoreState(self.checkpoint.position, self.checkpoint.entry, self._status, changed, not self.checkpoint.needs_optimization)
 
     def optimize(self) -> bool:
         """Merge the files that bulk loads wrote, if there are any; return whether there were. Queries then are 5 to 20 times faster.
 
         This takes minutes for tens of millions of quads, so the loaded data are published first.
         """
-        if not self.checkpoint.rough:
+        if not self.checkpoint.needs_optimization:
             return False
         self.quads.optimize()
-        self._store_checkpoint(replace(self.checkpoint, rough=False))
+        self._store_checkpoint(replace(self.checkpoint, needs_optimization=False))
         return True
 
     def create_snapshot(self) -> Snapshot:
@@ -122,7 +122,7 @@ class EmbeddedStore:
                 self._write_checkpoint(replace(self.checkpoint, quads=None))
             growth = apply(self.quads, entry.rows())
             quads = quads + growth.quads if quads is not None else None
-            self.checkpoint = StoreCheckpoint(entry.number, entry.id, None, self.checkpoint.rough or growth.bulk)
+            self.checkpoint = StoreCheckpoint(entry.number, entry.id, None, self.checkpoint.needs_optimization or growth.bulk)
             if time.monotonic() - since > CHECKPOINT_INTERVAL:
                 self._store_checkpoint(self.checkpoint)
                 since = time.monotonic()

@@ -184,7 +184,7 @@ class QueryService:
     @property
     def is_consistent(self) -> bool:
         """Return whether queries read one state; an external store may contain part of an entry that is being applied."""
-        return self.snapshot is not None and not self.snapshot.taking
+        return self.snapshot is not None and not self.snapshot.applying
 
     @property
     def starting(self) -> str:

@@ -82,7 +82,7 @@ class Runner(Generic[StoreT]):
         if state.is_ready:
             self._executor.submit(self._update_indexes, state).result()  # in a thread of low priority, so that queries are not delayed
         current = newest_snapshot(self.snapshots)
-        is_same = current and not current.taking and (current.position, current.entry, current.status) == state[:3]
+        is_same = current and not current.applying and (current.position, current.entry, current.status) == state[:3]
         if current and is_same and not state.changed and not self.store.optimize() and has_indexes(current, self.store.paths):
             return None
         snapshot = self.store.create_snapshot()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -40,7 +40,7 @@ class Snapshot:
 
     *status* is a digest of the status graph, which changes without a journal entry. *modified* is the time of the last change in
     whole seconds since 1970; it increases with every change, even if two happen within one second. *text*, *tables* and *columns*
-    are the numbers of the last entries in the search index, the facet tables and the columns, -1 if there is none. *taking* is
+    are the numbers of the last entries in the search index, the facet tables and the columns, -1 if there is none. *applying* is
     the number of the entry that is being loaded into an external store, 0 if there is none: answers may contain a part of it.
     """
 
@@ -54,13 +54,13 @@ class Snapshot:
     text: int = -1
     tables: int = -1
     columns: int = -1
-    taking: int = 0
+    applying: int = 0
 
     @property
     def version(self) -> str:
         """Return an identifier of the published data: two states with the same version contain the same quads."""
         version = f"{self.position}-{self.entry}-{self.status}-{self.text}-{self.tables}"
-        return f"{version}-{self.number}" if self.taking else version
+        return f"{version}-{self.number}" if self.applying else version
 
 
 def has_indexes(snapshot: Snapshot, paths: ProjectionPaths) -> bool:
@@ -132,4 +132,5 @@ def _numbers(folder: Path) -> list[int]:
 
 def _read(folder: Path, number: int) -> Snapshot:
     path = folder / f"{number:09d}"
-    return Snapshot(**{**json.loads((path / "about.json").read_text()), "path": str(path)})
+    stored = {**json.loads((path / "about.json").read_text()), "path": str(path)}
+    return Snapshot(**{item.name: stored[item.name] for item in fields(Snapshot) if item.name in stored})

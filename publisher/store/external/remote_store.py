@@ -97,7 +97,7 @@ class RemoteStore:
         if head is None or head.number <= state.position or not self.lease.claim(self._now()):
             return state
         if newest_snapshot(self.snapshots):
-            self._register(replace(state, taking=head.number))
+            self._register(replace(state, applying=head.number))
             self._wait(GRACE)
         for entry in self._reader.entries(state.position):
             state = self._load(entry, state)
@@ -105,7 +105,7 @@ class RemoteStore:
         return state
 
     def _load(self, entry: DecodedEntry, state: State) -> State:
-        self.lease.write_state(replace(state, taking=entry.number), self._now())
+        self.lease.write_state(replace(state, applying=entry.number), self._now())
         quads, skipped = state.quads, self.writer.skipped
         for run in update_batches.quad_runs(entry.rows(), update_batches.BULK):
             self.lease.renew(self._now())
@@ -133,7 +133,7 @@ class RemoteStore:
         return changed
 
     def _register(self, state: State) -> Snapshot:
-        snapshot = Snapshot(0, state.position, state.entry, state.quads, "", digest_of(self._status), taking=state.taking)
+        snapshot = Snapshot(0, state.position, state.entry, state.quads, "", digest_of(self._status), applying=state.applying)
         return register_external(self.snapshots, snapshot, self.paths)
 
 

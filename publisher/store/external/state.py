@@ -12,14 +12,14 @@ from publisher.store.external.engine_quirks import STATE
 class State:
     """The state: *position* and *entry* are the number and id of the last completely loaded journal entry, *quads* its number of quads.
 
-    *taking* is the number of the entry that is being loaded, 0 if there is none. *writer* holds the lease until *until*, in seconds
+    *applying* is the number of the entry that is being loaded, 0 if there is none. *writer* holds the lease until *until*, in seconds
     since 1970.
     """
 
     position: int = 0
     entry: str = ""
     quads: int = 0
-    taking: int = 0
+    applying: int = 0
     writer: str = ""
     until: float = 0.0
 
@@ -37,7 +37,7 @@ def parse_state(rows: Iterable[tuple[str, str]]) -> State | None:
     properties = {name.removeprefix(f"{STATE}#"): value for name, value in rows}
     if "position" not in properties:
         return None
-    numbers = {name: int(properties.get(name, "0")) for name in ("position", "quads", "taking")}
+    numbers = {name: int(properties.get(name, "0")) for name in ("position", "quads", "applying")}
     return State(
         entry=properties.get("entry", ""), writer=properties.get("writer", ""), until=float(properties.get("until", "0")), **numbers
     )
@@ -49,7 +49,7 @@ def state_update(state: State) -> str:
         "position": state.position,
         "entry": state.entry,
         "quads": state.quads,
-        "taking": state.taking,
+        "applying": state.applying,
         "writer": state.writer,
         "until": f"{state.until:.0f}",
     }
