@@ -277,7 +277,7 @@ def test_a_change_is_loaded_while_queries_get_a_retry_answer(
     meanwhile: list[tuple[str | None, str | None]] = []
 
     def now() -> datetime:
-        if (shown := newest_snapshot(service / "snapshots")) and shown.taking:
+        if (shown := newest_snapshot(service / "snapshots")) and shown.applying:
             meanwhile.append(asyncio.run(_marks(tmp_path, engine)))
         return later
 
