@@ -43,8 +43,8 @@ LIMITS: Mapping[str, str] = {
 # The parts of the portal that follow the journal, by their names in /health.
 PARTS: Mapping[str, str] = {
     "store": "RDF store",
-    "text": "Search index",
-    "tables": "Facet tables",
+    "search": "Search index",
+    "facets": "Facet tables",
     "columns": "Columns for SPARQL",
     "history": "Change history",
 }
