@@ -15,15 +15,15 @@ _RARE = 3  # rarest words of a name that are keys, in pairs
 
 
 class WordWeights:
-    """How rare each word is: the bits that a name's agreement is worth."""
+    """How rare each word is among different names: the bits that a name's agreement is worth.
+
+    A name that several registries have counts once, so that an organization is not taken for a common word because it is named often.
+    """
 
     def __init__(self, entities: Iterable[Entity]) -> None:
-        self._counts: Counter[str] = Counter()
-        total = 0
-        for entity in entities:
-            total += 1
-            self._counts.update({word for words in entity.words for word in words})
-        self._total = max(total, 2)
+        names = {words for entity in entities for words in entity.words}
+        self._counts: Counter[str] = Counter(word for words in names for word in set(words))
+        self._total = max(len(names), 2)
 
     def bits(self, word: str) -> float:
         """Return the bits of information of a word: 0 for one that all names have."""
