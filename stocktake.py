@@ -82,9 +82,15 @@ COMMANDS = {
         "harvesters.commands.sources",
         "app",
         "",
-        "Source definitions: list, check, preview, report, hold.",
+        "Source definitions: list, check, preview, report, hold, clear, retire, forget.",
     ),
     "runs": ("harvesters.commands.runs", "app", "", "Runs and their results."),
+    "archive": (
+        "harvesters.commands.archive",
+        "app",
+        "",
+        "The archive of responses: prune by age and size.",
+    ),
     "plans": ("harvesters.commands.plans", "app", "", "Plans that await approval."),
     "identity": (
         "harvesters.commands.identity",

@@ -25,6 +25,7 @@ from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import publisher.cli
+from command_line.problems import LedgerProblems
 from command_line.settings import Settings
 from command_line.supervisor import Job, command_line, supervise
 from command_line.validation import writable_directory
@@ -105,7 +106,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
             action="set STOCKTAKE_PUBLIC_URL",
         )
     public = publisher.cli.build_site(
-        settings, url, partial(is_operator, admin_context), preview_runner(settings)
+        settings, url, partial(is_operator, admin_context), preview_runner(settings), _problem_store(admin_context)
     )
     admin_context.positions = partial(portal_positions, public)
     log.info("server started", url=f"{url}/")
@@ -134,6 +135,11 @@ def mcp(context: typer.Context) -> None:
     """Answer an AI assistant on standard input and output, by the Model Context Protocol, until the input ends."""
     settings: Settings = context.obj
     publisher.cli.run_mcp(settings, public_address(settings, "127.0.0.1", 8000))
+
+
+def _problem_store(admin: AdminContext) -> LedgerProblems | None:
+    """Return where reported problems are kept, None on a mirror, which has no ledger."""
+    return None if mirror_origin.read(admin.data / "journal") else LedgerProblems(admin)
 
 
 def portal_positions(public: FastAPI) -> dict[str, int]:

@@ -262,7 +262,8 @@ def generate(page: str, source: str) -> str:
     elif page == "reference/limits":
         source = _fill_defaults(source, page, _defaults(QueryLimits))
     elif page == "reference/sources":
-        source = _fill_defaults(source, page, {name: value for name, value in _defaults(Source, HarvestLimits).items() if name != "limits"})
+        defaults = _defaults(Source, HarvestLimits)
+        source = _fill_defaults(source, page, {name: value for name, value in defaults.items() if name not in ("limits", "notify")})
     elif page == "reference/shapes":
         prefixes = [name.removeprefix("rules ") for name in _MARK.findall(source)]
         if left := [rule.name for rule in rules().values() if not rule.name.startswith(tuple(prefixes))]:

@@ -6,6 +6,7 @@ Source: https://iipc.github.io/warc-specifications/specifications/warc-format/wa
 from __future__ import annotations
 
 import io
+import os
 import shutil
 import time
 import zlib
@@ -29,6 +30,7 @@ from journal.store import Store
 
 _BLOCK = 1 << 20  # bytes decompressed at once
 _CURE = "restore this file from a backup; without it, these responses cannot be mapped again"
+_ERASED_STATUS = 410  # of a response whose content was erased
 _ROOM = "archive"  # the archive's folder in a store
 
 # A reply is stored as it was read, so headers about its transfer no longer apply.
@@ -154,6 +156,41 @@ def open_body(folder: Path, position: SourcePosition) -> Iterator[BinaryIO]:
     with (folder / position.file).open("rb") as file:
         file.seek(position.offset)
         yield cast(BinaryIO, next(ArchiveIterator(file)).content_stream())
+
+
+def erase_response(folder: Path, position: SourcePosition) -> None:
+    """Overwrite the response at *position* by one of the same length with status 410 and no content, so that no other one moves.
+
+    Raises ArchiveError if the file is missing or cannot be written.
+    """
+    path = folder / position.file
+    try:
+        with path.open("r+b") as file:
+            file.seek(position.offset)
+            record = next(ArchiveIterator(io.BytesIO(file.read(position.length))))
+            url = record.rec_headers.get_header("WARC-Target-URI")
+            file.seek(position.offset)
+            file.write(_blank_member(url, position.length))
+            file.flush()
+            os.fsync(file.fileno())
+    except OSError as error:
+        raise ArchiveError(f"archive {path}: {error.strerror}; the response at byte {position.offset} is not erased") from error
+
+
+def _blank_member(url: str, length: int) -> bytes:
+    """Return a response without content as a gzip member of exactly *length* bytes.
+
+    Bytes are added in the gzip header's comment, which readers skip (https://www.rfc-editor.org/rfc/rfc1952#page-5).
+    """
+    writer = WARCWriter(buffer := io.BytesIO(), gzip=False)
+    _write(writer, url, _ERASED_STATUS, [], io.BytesIO(b""), 0)
+    plain = igzip.compress(buffer.getvalue(), compresslevel=3, mtime=0)
+    padding = length - len(plain) - 1
+    if padding < 0:  # a response shorter than a record of ours: no record at all
+        plain = igzip.compress(b"", compresslevel=3, mtime=0)
+        padding = length - len(plain) - 1
+    comment = 0x10
+    return bytes(plain[:3] + bytes([plain[3] | comment]) + plain[4:10] + b" " * padding + b"\0" + plain[10:])
 
 
 @dataclass(frozen=True, slots=True)

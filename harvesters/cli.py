@@ -31,6 +31,7 @@ from harvesters.ledger.models import State
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.notifications.alerts import check_rules
 from harvesters.notifications.delivery import run_round
+from harvesters.notifications.source_reports import send_reports
 from harvesters.optional_dependency import import_optional
 from harvesters.pipeline.gc_tuning import reduced_gc
 from harvesters.pipeline.page_processor import ProgressCallback
@@ -103,6 +104,7 @@ def harvest(
         )
     with harvest_context(settings) as context:
         context.pool.check_cluster()
+        wanted = [source for source in wanted if names or not context.ledger.is_retired(source.name)]
         wanted, refused = (
             (wanted, [])
             if dry_run
@@ -268,7 +270,8 @@ def _create_scheduler(
     """Return a scheduler whose jobs run here, or are queued for workers if the ledger is shared."""
 
     def run(source: Source) -> None:
-        _run_source(source, context, harvest_and_log, None)
+        if not context.ledger.is_retired(source.name):
+            _run_source(source, context, harvest_and_log, None)
 
     def run_request(request: RunRequest) -> None:
         run_requests.execute_request(
@@ -298,18 +301,22 @@ def _create_scheduler(
         (lambda: run_requests.claim_requests(context, outage), run_request),
         is_postponed,
         resume,
-        _create_notifier(settings, context),
+        _create_notifier(settings, context, sources),
     )
 
 
-def _create_notifier(settings: HarvestSettings, context: HarvestContext) -> Callable[[], None]:
-    """Return the function that checks the rules of alerts and delivers messages."""
+def _create_notifier(
+    settings: HarvestSettings, context: HarvestContext, sources: Sequence[Source]
+) -> Callable[[], None]:
+    """Return the function that checks the rules of alerts, writes reports to registries, and delivers messages."""
     channels = notification_channels(settings)
     alerts_outage = Outage("cannot check alerts", "alerts are checked again")
+    reports_outage, checked = Outage("cannot write reports", "reports are written again"), dict[str, str]()
     delivery_outage = Outage("cannot read messages", "messages are readable again")
 
     def notify() -> None:
         check_rules(context, channels, alerts_outage)
+        send_reports(context, channels, sources, checked, reports_outage)
         run_round(context.ledger, channels, context.now, delivery_outage)
 
     return notify

@@ -101,6 +101,9 @@ TEXTS: Mapping[str, str] = {
     ),
     "on_hold": "%(by)s holds the source since %(since)s UTC",
     "on_hold_because": "%(by)s holds the source since %(since)s UTC: %(note)s",
+    "planned_clear": "%(by)s asks to remove all records of the source: %(count)s",
+    "planned_forget": "%(by)s asks to remove one record for good",
+    "planned_retire": "%(by)s asks to retire the source; its records stay",
     REVIEW: (
         "review it with `stocktake plans show %(run)s --diff`, then `stocktake plans approve "
         "%(run)s` or `stocktake plans reject %(run)s`"
@@ -235,6 +238,14 @@ TEXTS: Mapping[str, str] = {
     "still_open": (
         "%(source)s: %(run)s was interrupted and is still open; run `stocktake %(command)s "
         "%(source)s` to finish it"
+    ),
+    "retired": (
+        "%(source)s: retired, so it is not harvested; `stocktake sources resume %(source)s` resumes it"
+    ),
+    "not_retired": "%(source)s: not retired; to list sources: `stocktake sources list`",
+    "decide_first": (
+        "%(source)s: the plan %(plan)s awaits approval; approve or reject it first: `stocktake plans "
+        "show %(plan)s`"
     ),
     "no_archive": (
         "%(source)s: no complete run is archived; run `stocktake harvest %(source)s` first"

@@ -19,6 +19,9 @@ from vocab.iris import is_web
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")  # a path segment of every IRI, never changed
 
 
+_MAIL = re.compile(r"[^@\s<>,;\x00-\x1f]{1,64}@[A-Za-z0-9.-]{1,255}\Z")  # one recipient, and nothing that begins a header
+
+
 @dataclass(frozen=True, slots=True)
 class Limits:
     """The guard's limits: shares from 0 to 1, and how long a vanished record stays published.
@@ -38,6 +41,20 @@ class Limits:
     grace: float = 7.0
 
 
+@dataclass(frozen=True, slots=True)
+class Notify:
+    """Who hears of problems and reports: addresses for *mail* and *webhook*; *tracker* is the page of the registry's issue tracker.
+
+    *reports* is when the report of a run is sent: never, always, on errors, or on change.
+    """
+
+    mail: tuple[str, ...] = ()
+    webhook: tuple[str, ...] = ()
+    tracker: str = ""
+    reports: str = "never"
+
+
+REPORTS = ("never", "always", "errors", "change")
 SHARES = ("vanished", "changed", "reidentified", "withheld")
 
 
@@ -65,12 +82,13 @@ class Source:
     enabled: bool = True
     second_approver: bool = False
     limits: Limits = Limits()
+    notify: Notify = Notify()
     options: Mapping[str, Any] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
 
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "pause": (int, float), "enabled": bool, "second_approver": bool, "limits": dict, "options": dict, "fields": dict,
+    "pause": (int, float), "enabled": bool, "second_approver": bool, "limits": dict, "notify": dict, "options": dict, "fields": dict,
 }  # fmt: skip
 _KEYS = {item.name for item in fields(Source)} - {"name"}
 _NEEDED = ("title", "protocol", "mapping", "url", "licence")
@@ -178,6 +196,7 @@ def _read_table(name: str, table: Mapping[str, Any], where: str) -> tuple[Source
             values[key] = value
     faults += (f"{key!r} is missing" for key in _NEEDED if not table.get(key))
     values["limits"] = Limits(**_valid_limits(table.get("limits"), faults))
+    values["notify"] = _valid_notify(table.get("notify"), faults)
     values["quiet"] = _quiet_hours(table.get("quiet"), faults)
     values["fields"] = _texts(table.get("fields"), faults)
     return Source(name=name, **values), [f"{where}: {fault}" for fault in faults]
@@ -204,6 +223,32 @@ def _valid_limits(table: object, faults: list[str]) -> dict[str, Any]:
         else:
             valid[key] = value
     return valid
+
+
+def _valid_notify(table: object, faults: list[str]) -> Notify:
+    """Return the valid part of the table *notify*, and add a message to *faults* for each other value."""
+    known = {item.name for item in fields(Notify)}
+    valid: dict[str, Any] = {}
+    for key, value in table.items() if isinstance(table, dict) else ():
+        if key not in known:
+            faults.append(f"unknown key notify.{key}; {suggestion(key, known)}")
+        elif key in ("mail", "webhook"):
+            items = value if isinstance(value, list) else [value]
+            is_valid = _is_mail if key == "mail" else is_web
+            bad = [item for item in items if not isinstance(item, str) or not is_valid(item)]
+            faults += (f"notify.{key} has {item!r}, which is no {'mail' if key == 'mail' else 'http or https'} address" for item in bad)
+            valid[key] = tuple(item for item in items if item not in bad)
+        elif key == "tracker" and (not isinstance(value, str) or not is_web(value)):
+            faults.append(f"notify.tracker is {value!r}, which is no http or https address")
+        elif key == "reports" and value not in REPORTS:
+            faults.append(f"notify.reports is {value!r}; use one of {', '.join(REPORTS)}")
+        else:
+            valid[key] = value
+    return Notify(**valid)
+
+
+def _is_mail(text: str) -> bool:
+    return _MAIL.match(text) is not None
 
 
 def _quiet_hours(text: object, faults: list[str]) -> QuietHours | None:
@@ -246,7 +291,7 @@ def _schedule_fault(every: str) -> str | None:
     return None
 
 
-_TABLES = ("limits", "quiet", "fields")  # read by functions of their own
+_TABLES = ("limits", "notify", "quiet", "fields")  # read by functions of their own
 _VALUE_FAULTS: Mapping[str, Callable[[Any], str | None]] = {
     "url": _url_fault,
     "licence": _licence_fault,

@@ -31,6 +31,7 @@ from publisher.pages.error_handlers import ErrorHandlers
 from publisher.pages.templating import DOCUMENTATION, PACKAGE_FOLDER, Pages
 from publisher.portal.first_start import FirstStart
 from publisher.portal.paged_listing import published_kinds
+from publisher.portal.problems import ProblemStore
 from publisher.portal.routes.suggest import build_rate_limiter
 from publisher.portal.source_preview import PreviewRunner
 from publisher.releases.object_store import follow_releases
@@ -60,6 +61,7 @@ class SiteOptions:
     """The operators' options for this site.
 
     *branding*: name, logo and contact. *hub*: URL of a WebSub hub, "" for none. *allow*: hosts that may have private addresses.
+    *problem_store*: takes problems that readers report; None: none are taken, as on a mirror.
     *preview_runner*: runs previews of proposed sources; None: the wizard only writes the definition. *url*: public scheme and
     authority, with which links in feeds, sitemaps, OAI-PMH and LDES begin; "": taken from each request.
     """
@@ -69,6 +71,7 @@ class SiteOptions:
     allow: frozenset[str] = frozenset()
     preview_runner: PreviewRunner | None = None
     url: str = ""
+    problem_store: ProblemStore | None = None
 
 
 DEFAULT_OPTIONS = SiteOptions()
@@ -110,6 +113,7 @@ def create_app(
     app.state.service, app.state.pages, app.state.start = service, pages, start
     app.state.permit, app.state.preview_runner = permit, site.preview_runner
     app.state.waiting_submissions = no_submissions  # the command that takes submissions replaces it
+    app.state.problem_store, app.state.problem_quota = site.problem_store, PreviewRunner((), {})
     app.state.contact, app.state.hub, app.state.demo = (
         site.branding.contact,
         site.hub,

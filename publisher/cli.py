@@ -24,6 +24,7 @@ from publisher.http.server import create_config, run
 from publisher.limits import Limits, read
 from publisher.mcp.route import MCP_SERVER
 from publisher.pages.branding import NO_CONTACT, Branding
+from publisher.portal.problems import ProblemStore
 from publisher.portal.report import builder as reporting
 from publisher.portal.report.process import build_in_process
 from publisher.portal.source_preview import PreviewRunner
@@ -75,12 +76,19 @@ class PublisherSettings(Protocol):
 
 
 def build_site(
-    settings: PublisherSettings, url: str, permit: Callable[[Request], bool] = no_peer, preview_runner: PreviewRunner | None = None
+    settings: PublisherSettings,
+    url: str,
+    permit: Callable[[Request], bool] = no_peer,
+    preview_runner: PreviewRunner | None = None,
+    problem_store: ProblemStore | None = None,
 ) -> FastAPI:
-    """Return the public app at *url*. *permit* returns whether a request is an operator's; *preview_runner* runs source previews."""
+    """Return the public app at *url*. *permit* returns whether a request is an operator's; *preview_runner* runs source previews.
+
+    *problem_store* takes the problems that readers report, None if none are taken.
+    """
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, settings.demo)
-    about = SiteOptions(branding, settings.hub, settings.allow_hosts, preview_runner, url)
+    about = SiteOptions(branding, settings.hub, settings.allow_hosts, preview_runner, url, problem_store)
     return create_app(QueryService(settings.data, Iris(settings.base), read(settings.limits), elsewhere=settings.elsewhere), permit, about)
 
 

@@ -12,7 +12,7 @@ from vocab.freshness import FreshnessInputs, freshness
 from vocab.iris import Iris
 from vocab.properties import ontology_terms
 from vocab.run_statistics import RunStatistics, describe_run
-from vocab.terms import DCAT, DCT, RDF, SH, instant, integer, iri_or_literal, literal
+from vocab.terms import ADMS, DCAT, DCT, RDF, SH, instant, integer, iri_or_literal, literal
 
 _TYPE = f"<{RDF}type>"
 
@@ -44,7 +44,7 @@ class Provenance:
 
 @dataclass(frozen=True, slots=True)
 class Registry:
-    """The public description of a source; *every* is its cron line in UTC."""
+    """The public description of a source; *every* is its cron line in UTC, *is_retired* whether an operator ended its harvests."""
 
     name: str
     title: str
@@ -54,6 +54,7 @@ class Registry:
     protocol: str
     mapping: str
     every: str
+    is_retired: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,6 +174,8 @@ def describe_source(registry: Registry, iris: Iris) -> list[str]:
     ]
     if registry.publisher:
         out.append(f"{source} <{DCT}publisher> {literal(registry.publisher)}")
+    if registry.is_retired:
+        out.append(f"{source} <{ADMS}status> <{iris.ns}retired>")
     return sorted(out)
 
 

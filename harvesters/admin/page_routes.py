@@ -43,6 +43,7 @@ def show_inbox(request: Request, user: CurrentUser, context: ContextDep) -> Resp
         "attention": inbox.needing_attention(source_views(context)),
         "wrong": context.invalid_sources(),
         "origin": context.origin(),
+        "problems": len(context.ledger.undecided_problems()),
         "requests": [item for item in context.ledger.run_requests() if item.run is None],
         "runs": pagination.list_runs(context.ledger, _OVERVIEW_ROWS).items,
     }

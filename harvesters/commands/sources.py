@@ -1,4 +1,4 @@
-"""Define the commands `sources list`, `check`, `preview`, `report`, `hold` and `release`."""
+"""Define the commands `sources list`, `check`, `preview`, `report`, `hold` and `release`; `removal` defines the others."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Annotated
 import orjson
 import typer
 
+from harvesters.commands import removal
 from harvesters.commands.terminal import (
     HarvestSettings,
     Json,
@@ -30,7 +31,7 @@ from harvesters.runs.source_preview import DEFAULT_RECORDS, PreviewResult, previ
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source, load, parse, read
 
-app = typer.Typer(no_args_is_help=True, help="Source definitions: list, check, preview, report, hold.")
+app = typer.Typer(no_args_is_help=True, help="Source definitions: list, check, preview, report, hold, clear, retire, forget.")
 _Name = Annotated[str, typer.Argument(help="The source.")]
 
 
@@ -178,6 +179,9 @@ def release(ctx: typer.Context, name: _Name) -> None:
         plan_decisions.release(context, name, by=current_user())
         update_status(context)
     err.print(f"{name} is released", markup=False)
+
+
+app.registered_commands += removal.app.registered_commands
 
 
 def _check_source(file: Path) -> dict[str, object]:

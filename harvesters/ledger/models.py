@@ -60,6 +60,7 @@ class RecordState(Enum):
     GONE = "gone"
 
 
+ERASED = "removed on request"  # reason of a deletion whose tombstone has neither title nor pages
 SERVED = (RecordState.PUBLISHED, RecordState.VANISHED)
 
 

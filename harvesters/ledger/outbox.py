@@ -15,6 +15,8 @@ from harvesters.ledger.database import Database
 from harvesters.ledger.row_mapping import aware, naive, utc
 from harvesters.reasons import Reason
 
+REPORT_TOPIC = "report "  # begins the topic of a report to a registry; the source follows
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -122,6 +124,13 @@ class Outbox(Database):
         with self._begin() as connection:
             return [_queued(row) for row in connection.execute(query).mappings().all()]
 
+    def newest_message(self, topic: str) -> QueuedMessage | None:
+        """Return the newest message about a topic, None without any."""
+        query = sa.select(t.outbox).where(t.outbox.c.topic == topic).order_by(t.outbox.c.id.desc()).limit(1)
+        with self._begin() as connection:
+            row = connection.execute(query).mappings().first()
+        return _queued(row) if row else None
+
     def count_undelivered(self) -> int:
         """Count the messages that were not delivered yet."""
         query = sa.select(sa.func.count()).select_from(t.outbox).where(t.outbox.c.sent.is_(None))
@@ -129,10 +138,15 @@ class Outbox(Database):
             return connection.scalar(query) or 0
 
     def prune_messages(self, before: datetime) -> None:
-        """Delete the messages delivered before a time, and the alerts and silences that ended before."""
-        time = naive(before)
+        """Delete the messages delivered before a time, and the alerts and silences that ended before.
+
+        The newest report of each source stays: the next one is compared with it.
+        """
+        time, c = naive(before), t.outbox.c
+        newest = sa.select(sa.func.max(c.id)).where(c.topic.startswith(REPORT_TOPIC)).group_by(c.topic)
         with self._begin() as connection:
-            for column in (t.outbox.c.sent, t.alert.c.ended, t.silence.c.until):
+            connection.execute(sa.delete(t.outbox).where(c.sent < time, c.id.not_in(newest)))
+            for column in (t.alert.c.ended, t.silence.c.until):
                 connection.execute(sa.delete(column.table).where(column < time))
 
     # ---- alerts

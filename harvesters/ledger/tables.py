@@ -188,6 +188,38 @@ act = Table(
     Column("note", Text),
 )
 
+# What operators planned to remove or retire; it holds from the commit of its run on.
+removal = Table(
+    "removal",
+    metadata,
+    Column("run", String, primary_key=True),
+    Column("source", String, nullable=False),
+    Column("kind", String, nullable=False),
+    Column("key_digest", String),  # of a forgotten record: SHA-256 of its key, in hexadecimal
+    Column("ended", DateTime),  # when a retired source was resumed
+    Index("removal_by_source", "source"),
+)
+
+# What readers report about records.
+problem = Table(
+    "problem",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("source", String, nullable=False),
+    Column("key", String, nullable=False),
+    Column("category", String, nullable=False),
+    Column("text", Text, nullable=False),
+    Column("address", Text),  # of the reader; deleted when the problem is closed
+    Column("language", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("digest", String, nullable=False),  # of the statements that it is about
+    Column("created", DateTime, nullable=False),
+    Column("changed", DateTime, nullable=False),
+    Column("answer", Text),
+    Column("run", String),  # that changed the statements
+    Index("problem_by_state", "state", "source"),
+)
+
 override = Table(
     "override",
     metadata,

@@ -71,6 +71,7 @@ def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> 
                 _postpone(queued, error, ledger, now())
             else:
                 ledger.settle_message(queued.id, sent=now())
+                ledger.mark_problem_sent(queued.message.topic, now())
                 delivered += 1
                 log.info("message delivered", message=queued.id, channel=queued.message.channel)
     return delivered

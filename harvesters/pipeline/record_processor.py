@@ -10,7 +10,8 @@ from typing import Any
 
 from harvesters.errors import ParseError
 from harvesters.ledger.compression import decompress
-from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, StoredRecord
+from harvesters.ledger.models import ERASED, Outcome, RecordState, Run, StagedRecord, StoredRecord
+from harvesters.ledger.removals import key_digest
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record, SourcePosition
 from harvesters.payloads import language_detection
@@ -52,7 +53,7 @@ class ProcessingTask:
 
     *rules_unchanged*: the last run used the same mapping and shapes, so a record with the same
     content need not be validated again. *is_remap*: archived records are mapped again, and a result
-    equal to the current description is unchanged.
+    equal to the current description is unchanged. *forgotten*: digests of keys that are withheld.
     """
 
     run: Run
@@ -61,6 +62,7 @@ class ProcessingTask:
     engine: EngineName
     rules_unchanged: bool
     is_remap: bool = False
+    forgotten: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +137,8 @@ class RecordProcessor:
 
     def _map(self, item: RecordInput) -> StagedRecord | _UnvalidatedRecord:
         record, stored, run = item.record, item.stored, self.task.run
+        if self.task.forgotten and key_digest(record.key) in self.task.forgotten:
+            return StagedRecord(record.key, Outcome.WITHHELD, item.digest, reason=ERASED, position=item.position)
         try:
             resource = self._resource(record)
             statements = describe(resource, self.iris, run.source)

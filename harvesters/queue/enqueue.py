@@ -45,7 +45,7 @@ class RunEnqueuer:
     def enqueue_due(self, source: Source) -> None:
         """Queue the run of *source* that is due now; of several schedulers only one does."""
         due = last_due(source.every, self.context.now())
-        if due is not None:
+        if due is not None and not self.context.ledger.is_retired(source.name):
             self._enqueue(
                 source.name, lambda queue: queue.enqueue_due(source.name, int(due.timestamp()))
             )

@@ -11,6 +11,7 @@ from dataclasses import replace
 
 from harvesters.errors import HarvestError, LedgerError, LockLostError
 from harvesters.ledger.models import (
+    ERASED,
     SEEN,
     TOMBSTONED,
     UPSERTED,
@@ -26,6 +27,7 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import journal_lock
 from harvesters.runs.plan import Plan, incompleteness_reasons
 from harvesters.runs.quad_counts import QuadCount, cumulative_quads, inconsistencies
+from harvesters.runs.reported_problems import close_fixed_problems
 from harvesters.source import Source
 from journal import mirror_origin
 from journal.entry import Entry
@@ -55,7 +57,7 @@ def commit(plan: Plan, source: Source, context: HarvestContext) -> Run:
         reasons=incompleteness_reasons(plan.run),
     )
     is_described = context.ledger.graph(context.iris.source(source.name)) == _source_description(
-        source, context
+        source, context, run
     )
     if (
         is_described
@@ -130,7 +132,7 @@ def _write_entry(run: Run, source: Source, context: HarvestContext) -> Run:
         count = QuadCount.from_entry(entry)
     after = before + count.net
     context.ledger.set_balance(entry.number, count.added, count.removed, after)
-    context.ledger.set_graph(context.iris.source(source.name), _source_description(source, context))
+    context.ledger.set_graph(context.iris.source(source.name), _source_description(source, context, run))
     committed = replace(
         run,
         state=State.COMMITTED,
@@ -147,6 +149,7 @@ def _close_run(run: Run, context: HarvestContext) -> Run:
     state = State.INCOMPLETE if run.reasons else run.state
     ended = replace(run, state=state, ended=max(context.now(), run.planned or run.started))
     context.ledger.apply_run(ended, (change for _, change in _state_changes(ended, context)))
+    close_fixed_problems(ended, context)
     if errors := inconsistencies(ended, context.ledger):
         reasons = (*ended.reasons, *map(other, errors))
         ended = replace(ended, state=State.INCOMPLETE, reasons=reasons)
@@ -211,7 +214,10 @@ def state_change(run: Run, change: StagedDiff, iris: Iris) -> StateChange | None
         reason = staged.reason or "its source says that it was deleted"
         deletion = Deletion(run.id, run.planned or run.started, reason, staged.other)
         first_seen = staged.first_seen or run.started
-        tombstone = write_tombstone(key, run.source, deletion, first_seen, before.split("\n"), iris)
+        known = before.split("\n")
+        if reason == ERASED:
+            known = [line for line in known if line.startswith(f"<{iris.record(run.source, key)}> ")]
+        tombstone = write_tombstone(key, run.source, deletion, first_seen, known, iris)
         return StateChange(change.seq, key, RecordState.GONE, "\n".join(tombstone))
     if outcome is Outcome.VANISHED:
         return StateChange(
@@ -248,7 +254,7 @@ def _state_changes(run: Run, context: HarvestContext) -> Iterator[tuple[StagedDi
             yield change, new_state
 
 
-def _source_description(source: Source, context: HarvestContext) -> str:
+def _source_description(source: Source, context: HarvestContext, run: Run) -> str:
     registry = Registry(
         source.name,
         source.title,
@@ -258,6 +264,7 @@ def _source_description(source: Source, context: HarvestContext) -> str:
         source.protocol,
         source.mapping,
         source.every,
+        is_retired=context.ledger.is_retired(source.name, run.id),
     )
     return "\n".join(describe_source(registry, context.iris))
 
@@ -276,7 +283,7 @@ def _blocks(
         yield from diff_block(change.previous, new_state.description, graph)
     source_graph = iris.source(source.name)
     old_description = context.ledger.graph(source_graph)
-    yield from diff_block(old_description, _source_description(source, context), source_graph)
+    yield from diff_block(old_description, _source_description(source, context, run), source_graph)
     statements = _run_description(run, context, before, count)
     yield from diff_block("", "\n".join(statements), iris.run(run.id))
 

@@ -86,6 +86,7 @@ def harvest(
     protocol, _ = check_compatible(source)
     with source_lock(source.name, context) as context:
         check_ledger_matches_journal(context)
+        _check_not_retired(source, context)
         if dry_run:
             _check_no_open_run(source, context)
         run = _start_run(source, context, protocol, full=full)
@@ -111,6 +112,12 @@ def harvest(
         except HarvestError as error:
             context.ledger.delete_run(run) if dry_run else fail(run, context, other(error))
             raise
+
+
+def _check_not_retired(source: Source, context: HarvestContext) -> None:
+    """Raise PlanError if an operator ended the harvests of the source."""
+    if context.ledger.is_retired(source.name):
+        raise PlanError(Reason("retired", {"source": source.name}))
 
 
 def _check_no_open_run(source: Source, context: HarvestContext) -> None:
@@ -280,7 +287,8 @@ def _collect(
     )
     client = _make_client(source, context, archive, known)
     with closing(archive), client:
-        task = ProcessingTask(run, source, context.iris.base, context.pool.name, rules_unchanged)
+        forgotten = context.ledger.forgotten_keys(source.name)
+        task = ProcessingTask(run, source, context.iris.base, context.pool.name, rules_unchanged, forgotten=forgotten)
 
         def page() -> tuple[int, Mapping[str, int]]:
             context.check_lock()
@@ -406,7 +414,7 @@ def finalize(
         return replace(plan, hold_reasons=result.hold_reasons)
     _supersede(run, context)
     if result.hold_reasons:
-        return _hold(replace(plan, hold_reasons=result.hold_reasons), context)
+        return hold_plan(replace(plan, hold_reasons=result.hold_reasons), context)
     if result.used_overrides:
         context.ledger.consume([override.id for override in result.used_overrides], run.id)
         notices = [
@@ -448,7 +456,7 @@ def _supersede(run: Run, context: HarvestContext) -> None:
         )
 
 
-def _hold(plan: Plan, context: HarvestContext) -> Plan:
+def hold_plan(plan: Plan, context: HarvestContext) -> Plan:
     """Hold the plan for review; its reason says what to do."""
     run, ended = plan.run, max(context.now(), plan.run.started)
     held = replace(

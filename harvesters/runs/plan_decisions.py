@@ -8,6 +8,7 @@ from harvesters.errors import PlanError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, State
 from harvesters.ledger.operator_actions import ActionType, AuditEntry, Override, SourceHold
+from harvesters.ledger.removals import RemovalKind
 from harvesters.reasons import Reason, join_reasons, without_review
 from harvesters.runs.commit import commit, finish_commit
 from harvesters.runs.context import HarvestContext
@@ -73,7 +74,9 @@ def approve(
             ),
             override,
         )
-        context.ledger.keep_previous(held)
+        removal = context.ledger.removal(run)
+        if removal is None or removal.kind is not RemovalKind.FORGET:
+            context.ledger.keep_previous(held)
         return commit(load_plan(held, context.ledger), source, context)
 
 

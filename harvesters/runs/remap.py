@@ -144,6 +144,7 @@ def _collect(
                 context.pool.name,
                 rules_unchanged=False,
                 is_remap=True,
+                forgotten=context.ledger.forgotten_keys(source.name),
             )
             reader = page_reader(context, task, protocol, client, archived_run.since, page, watch)
             reader.collect()

@@ -116,7 +116,8 @@ def _source_status(
         ledger.last_run(name, _SUCCESSFUL, fetched_only=True),
         ledger.last_run(name, _SUCCESSFUL, full_only=True),
     )
-    source, retired = (sources or {}).get(name), sources is not None and _is_retired(name, sources)
+    source = (sources or {}).get(name)
+    retired = ledger.is_retired(name) or (sources is not None and _is_retired(name, sources))
     hold, change, success = (
         ledger.holds().get(name),
         _last_change(context, name),

@@ -139,6 +139,11 @@ def latest_change(file: sqlite3.Connection, name: str, upto: int) -> Change | No
     return _find_earlier(file, name, lambda sequence, entry: sequence <= upto)
 
 
+def change_before(file: sqlite3.Connection, change: Change) -> Change | None:
+    """Return the change of the same record before *change*, None if that was its first. Its number is that in the set ALL."""
+    return _find_earlier(file, change.name, lambda sequence, _: sequence < change.sequence)
+
+
 def change_at(file: sqlite3.Connection, name: str, entry: int, upto: int) -> Change | None:
     """Return the change of a record by *entry*, up to the sequence number *upto*; None if there is none."""
     change = _find_earlier(file, name, lambda sequence, number: sequence <= upto and number <= entry)

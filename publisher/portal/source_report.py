@@ -16,6 +16,7 @@ import orjson
 from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, serialize
 
 from languages.translations import load_translations
+from publisher.portal.quality import measure_sources, rule_gains
 from publisher.rdf.results import Row, iri
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
@@ -50,6 +51,7 @@ class RuleReport:
 
     *withheld*: these records are not published. *field* has the publisher's names of the fields that give the property *path*.
     *records* break it now; *fixed* did before the newest run, None if that is not known. *first_seen* is since when, as far as known.
+    *gain* is by how many points the quality of the source would rise if no published record broke it, None for withheld records.
     """
 
     rule: str
@@ -65,6 +67,7 @@ class RuleReport:
     message: str
     what_to_do: str
     examples: tuple[ReportedRecord, ...] = ()
+    gain: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +107,11 @@ async def report_on_source(service: QueryService, name: str, title: str, confirm
 async def _remarks(service: QueryService, registry: str, ledger: Mapping[str, Any], confirmed: str) -> list[RuleReport]:
     source, known, reports = service.iris.source(registry), rules(service.iris.base), list[RuleReport]()
     fixed: dict[str, int] | None = ledger.get("fixed")
-    for row in await service.rows(query("source-remarks"), {"source": iri(source)}):
+    quality = (await measure_sources(service)).get(source)
+    rows = await service.rows(query("source-remarks"), {"source": iri(source)})
+    paths = {row["path"].value for row in rows if "path" in row}
+    gains = await rule_gains(service, source, quality, paths) if quality else {}
+    for row in rows:
         if "shape" not in row:
             continue  # an aggregate of nothing has one row
         shape, path = row["shape"].value, row["path"].value if "path" in row else ""
@@ -117,7 +124,7 @@ async def _remarks(service: QueryService, registry: str, ledger: Mapping[str, An
         texts = (rule.message, rule.cure) if rule else (row["message"].value, "")
         field_name = own_field(ledger.get("fields", {}), path)
         counts = (int(row["records"].value), number, *times, *texts, examples)
-        reports.append(RuleReport(name, shape, severity, False, path, field_name, *counts))
+        reports.append(RuleReport(name, shape, severity, False, path, field_name, *counts, round(gains.get(shape, 0.0), 1)))
     return [*reports, *_fixed(fixed or {}, {rule.rule for rule in reports}, known.values())]
 
 
@@ -188,7 +195,8 @@ def as_csv(report: ReportOnSource, host: str) -> bytes:
     """Write a line for each rule, the examples by key, and our page of them at *host*."""
     out = io.StringIO()
     lines = csv.writer(out)
-    columns = ("rule", "severity", "withheld", "field", "path", "records", "fixed", "first_seen", "last_seen", "message", "what_to_do")
+    facts = ("rule", "severity", "withheld", "field", "path", "records", "fixed", "first_seen", "last_seen")
+    columns = (*facts, "message", "what_to_do", "gain")
     numbers = range(1, _EXAMPLES + 1)
     lines.writerow([*columns, *(f"example_{number}{part}" for number in numbers for part in ("", "_page", "_registry_page"))])
     for rule in report.rules:

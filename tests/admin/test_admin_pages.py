@@ -26,6 +26,7 @@ PAGES = (
     "/admin/page/runs",
     "/admin/page/runs/projects.1",
     "/admin/page/alerts",
+    "/admin/page/problems",
     "/admin/page/logs",
     "/admin/page/audit-log",
     "/admin/page/keys",

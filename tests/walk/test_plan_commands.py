@@ -153,3 +153,19 @@ def test_a_dry_run_needs_no_confirmation_and_keeps_the_waiting_plan(stocktake: S
 
     assert json.loads(dry.stdout)[0]["outcome"] == "would be held"
     assert [row["run"] for row in json.loads(stocktake("plans", "list", "--json").stdout)] == ["demo-ckan.1"]
+
+
+def test_a_record_is_forgotten_after_approval_and_what_remains_is_listed(stocktake: Stocktake) -> None:
+    assert "awaits approval" in str(stocktake("sources", "clear", "demo-ckan").exception)
+    stocktake("plans", "approve", "demo-ckan.1")
+    key = json.loads(stocktake("runs", "show", "demo-ckan.1", "--json").stdout)["records"][0]["key"]
+
+    planned = stocktake("sources", "forget", f"demo-ckan/{key}", "--json")
+    stocktake("plans", "approve", json.loads(planned.stdout)[0]["run"])
+    erased = json.loads(stocktake("sources", "forget", f"demo-ckan/{key}", "--json").stdout)
+
+    assert (len(erased["entries"]), erased["releases"], len(erased["erased"])) == (2, [], 1)
+    assert stocktake("archive", "prune").exit_code == 2
+    pruned = stocktake("archive", "prune", "--size", "0", "--json")
+    assert (pruned.exit_code, json.loads(pruned.stdout)["deleted"]) == (1, [])
+    assert stocktake("sources", "resume", "demo-ckan").exit_code == 1

@@ -37,6 +37,7 @@ from publisher.portal.facet_filters import active_filters, facet_parameters, fil
 from publisher.portal.facet_filters import parse_filters as narrowed
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import query_page_url
+from publisher.portal.search_feed import FEED_FORMATS, LEFT_OUT
 from publisher.portal.search_results import (
     RESULT_FORMATS,
     SearchPage,
@@ -75,7 +76,7 @@ _SELECTS = ("kind", "language", "source")  # facets in the form
 
 
 @dataclass(frozen=True, slots=True)
-class _SearchParameters:
+class SearchParameters:
     """The parsed parameters of a search."""
 
     words: str
@@ -110,14 +111,14 @@ async def search(
     format: FormatName = None,
 ) -> Response:
     """Return a page of results, as a page or in the format of the request."""
-    search_parameters = _parse_parameters(request, q, sort, page, per)
+    search_parameters = parse_parameters(request, q, sort, page, per)
     accept = request.headers.get("accept")
     is_page = not format and wants_html(accept, RESULT_FORMATS.values())
     names, locale = FacetLabels(service.iris, await source_titles(service)), current_locale()
     with use_language(
         locale.language if is_page else "en", locale
     ):  # data are the same in all languages
-        results = await asyncio.to_thread(_find_page, request, service, search_parameters, names)
+        results = await asyncio.to_thread(find_page, request, service, search_parameters, names)
     shown, headers = service.current, {"Vary": "Accept"}
     if shown.text != shown.position:
         headers["Stocktake-Text"] = f"position={shown.text}"
@@ -137,7 +138,7 @@ async def search(
 
 
 async def _show(
-    request: Request, pages: Pages, search_parameters: _SearchParameters, page: SearchPage, names: FacetLabels
+    request: Request, pages: Pages, search_parameters: SearchParameters, page: SearchPage, names: FacetLabels
 ) -> Response:
     groups = await asyncio.to_thread(filter_groups, search_parameters.filters, page.facets, names)
     parameters = request.query_params
@@ -158,6 +159,7 @@ async def _show(
         ],
         sorts=sorts(bool(search_parameters.words)),
         feeds=_feeds(search_parameters.filters),
+        search_feeds=_search_feeds(request),
         meant=_meant(request, page.suggestion),
         linked=lambda links: _linked(links, names),
         query=query_page_url(page.query),
@@ -194,6 +196,13 @@ def _feeds(filters: Filter) -> list[tuple[str, str]]:
     return feeds or [("", "/feeds/all.atom")]
 
 
+def _search_feeds(request: Request) -> list[tuple[str, str]]:
+    """Return the feeds of the search: label and address."""
+    chosen = [(name, value) for name, value in request.query_params.multi_items() if value and name not in LEFT_OUT]
+    address = f"?{urlencode(chosen)}" if chosen else ""
+    return [(row.label, f"/feeds/search.{row.suffix}{address}") for row in FEED_FORMATS.values()]
+
+
 def _meant(request: Request, words: str) -> str:
     """Return the URL of the search with other *words*, "" for none."""
     others = [
@@ -211,7 +220,8 @@ def _linked(links: Iterable[str], names: FacetLabels) -> list[tuple[str, str]]:
     return [(names.short(facet, code), names.page(facet, code)) for facet, code in ranked]
 
 
-def _parse_parameters(request: Request, words: str, sort: str, page: int, per: int) -> _SearchParameters:
+def parse_parameters(request: Request, words: str, sort: str, page: int, per: int) -> SearchParameters:
+    """Return the parameters of a search; raises HTTPProblem (400) for an unknown kind and for a page too far away."""
     item = narrowed(request.query_params)
     if wrong := [kind for kind in item.codes("kind") if kind not in KINDS]:
         raise HTTPProblem(
@@ -223,12 +233,13 @@ def _parse_parameters(request: Request, words: str, sort: str, page: int, per: i
             HTTPStatus.BAD_REQUEST,
             f"The first {REACH} results can be paged through; narrow the search, or ask by SPARQL",
         )
-    return _SearchParameters(words, item, sort, page, per)
+    return SearchParameters(words, item, sort, page, per)
 
 
-def _find_page(
-    request: Request, service: QueryService, search_parameters: _SearchParameters, names: FacetLabels
+def find_page(
+    request: Request, service: QueryService, search_parameters: SearchParameters, names: FacetLabels
 ) -> SearchPage:
+    """Return a page of results; raises NotReady while an index is being made. It blocks."""
     tables, index = require_facet_index(service), open_searcher(service.current.path)
     if index is None:
         raise NotReady("the index of texts is being made; try again in a moment")
@@ -263,7 +274,7 @@ def _find_page(
 
 
 def _results(
-    tables: FacetIndex, index: Searcher, search_parameters: _SearchParameters, filters: Filter, matches: Matches
+    tables: FacetIndex, index: Searcher, search_parameters: SearchParameters, filters: Filter, matches: Matches
 ) -> Iterator[SearchResult]:
     """Yield the results of a page."""
     order = search_parameters.sort if search_parameters.words or search_parameters.sort != "relevance" else "newest"

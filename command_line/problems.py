@@ -1,0 +1,41 @@
+"""Join the portal's form for problems with the ledger, which the publisher does not know."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from harvesters.admin.context import AdminContext
+from harvesters.errors import HarvestError
+from harvesters.runs.reported_problems import FiledProblem, file_problem
+from harvesters.source import Notify
+from publisher.errors import StoreBusy
+from publisher.portal.problems import PublicProblem
+from vocab.iris import Iris
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerProblems:
+    """Problems in the ledger of *admin*; implements ``publisher.portal.problems.ProblemStore``."""
+
+    admin: AdminContext
+
+    def file(self, source: str, key: str, category: str, text: str, address: str, language: str) -> int | None:
+        """Store a problem; return its number, None if there is no such record. Raises StoreBusy."""
+        notify = next((item.notify for item in self.admin.sources() if item.name == source), Notify())
+        filed = FiledProblem(category, text, address, language)
+        try:
+            return file_problem(self.admin.reader(), source, key, filed, notify, self.admin.channels.name)
+        except HarvestError as error:
+            raise StoreBusy(f"The problem was not stored: {error}") from error
+
+    def find(self, number: int) -> PublicProblem | None:
+        """Return what is public of a problem, None if there is none. Raises StoreBusy."""
+        try:
+            problem = self.admin.ledger.reported_problem(number)
+        except HarvestError as error:
+            raise StoreBusy("The problems cannot be read now; try again in a minute") from error
+        if problem is None:
+            return None
+        created, changed = (f"{time:%Y-%m-%dT%H:%M:%SZ}" for time in (problem.created, problem.changed))
+        record = Iris(self.admin.base).record(problem.source, problem.key)
+        return PublicProblem(problem.id, record, problem.category, problem.state.value, created, changed, problem.run or "")

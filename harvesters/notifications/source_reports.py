@@ -1,0 +1,104 @@
+"""Send a registry the report of a run, as its definition asks: always, on errors, or when what it says has changed."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, MutableMapping
+from dataclasses import asdict
+from hashlib import sha256
+from typing import Any
+
+import structlog
+
+from harvesters.errors import HarvestError
+from harvesters.ledger.models import Run, State
+from harvesters.ledger.outbox import REPORT_TOPIC, Message
+from harvesters.notifications.delivery import MAIL, WEBHOOK, Channels
+from harvesters.preflight.source_report import report_source
+from harvesters.runs.context import HarvestContext
+from harvesters.source import Source
+from journal.outage import Outage
+
+_ENDED = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE, State.FAILED, State.HELD)
+_WRONG = (State.INCOMPLETE, State.FAILED, State.HELD)
+_UNPUBLISHED = ("withheld", "unreadable", "duplicate")
+
+log = structlog.get_logger(component="notifications")
+
+
+def send_reports(
+    context: HarvestContext, channels: Channels, sources: Iterable[Source], checked: MutableMapping[str, str], outage: Outage
+) -> None:
+    """Queue the reports of runs that ended since the last call; log once while that is not possible.
+
+    *checked* has the run of each source that was looked at last, so that a report is computed once.
+    """
+    try:
+        for source in sources:
+            _check_source(context, channels, source, checked)
+    except HarvestError as error:
+        outage.failed(str(error))
+    else:
+        outage.over()
+
+
+def _check_source(context: HarvestContext, channels: Channels, source: Source, checked: MutableMapping[str, str]) -> None:
+    notify, ledger = source.notify, context.ledger
+    if notify.reports == "never" or not (notify.mail or notify.webhook):
+        return
+    run = ledger.last_run(source.name, _ENDED, fetched_only=True)
+    if run is None or checked.get(source.name) == run.id:
+        return
+    last = ledger.newest_message(f"{REPORT_TOPIC}{source.name}")
+    previous = last.message.data.get("data", {}) if last else {}
+    if previous.get("run") != run.id and _is_wanted(source, run):
+        report = _report(source, run, context)
+        digest = _digest(report)
+        if notify.reports != "change" or digest != previous.get("digest"):
+            ledger.queue_messages(_messages(source, run, report, digest, channels), context.now())
+            log.info("report queued", source=source.name, run=run.id)
+    checked[source.name] = run.id
+
+
+def _is_wanted(source: Source, run: Run) -> bool:
+    if source.notify.reports != "errors":
+        return True
+    return run.state in _WRONG or any(run.counts.get(name, 0) for name in _UNPUBLISHED)
+
+
+def _report(source: Source, run: Run, context: HarvestContext) -> dict[str, Any]:
+    """Return what a report says: the outcome, and what was not published, by rule and the publisher's own field."""
+    found = report_source(source, context.ledger, context.journal, context.iris.base, context.data / "archive", context.pool.name)
+    values = asdict(found) if found else {"withheld": (), "fields": {}}
+    reason = "" if run.state not in _WRONG else run.reason or ""
+    withheld = [rule for rule in values["withheld"] if rule["records"]]
+    return {"outcome": run.state.value, "reason": reason, "withheld": withheld, "fields": values["fields"]}
+
+
+def _digest(report: dict[str, Any]) -> str:
+    """Return a digest of what a report means: without its times, and a run without changes is like one with changes."""
+    outcome = "ok" if report["outcome"] in (State.COMMITTED.value, State.UNCHANGED.value) else report["outcome"]
+    rules = sorted((rule["rule"], rule["path"], rule["records"]) for rule in report["withheld"])
+    return sha256(json.dumps([outcome, rules]).encode()).hexdigest()
+
+
+def _messages(source: Source, run: Run, report: dict[str, Any], digest: str, channels: Channels) -> Iterator[Message]:
+    page = f"{channels.public_url}/source/{source.name}/report" if channels.public_url else None
+    lines = [f"{source.title}: run {run.id}, {report['outcome']}", *([report["reason"]] if report["reason"] else []), ""]
+    for rule in report["withheld"]:
+        fields = next((names for path, names in report["fields"].items() if rule["path"] and path.endswith(rule["path"])), ())
+        named = f" (your field: {', '.join(fields)})" if fields else ""
+        examples = ", ".join(example["key"] for example in rule["examples"])
+        lines.append(f"- {rule['records']} records: {rule['message'] or rule['rule']}{named}")
+        lines += [f"  {rule['cure']}", f"  for example: {examples}"]
+    lines += [] if report["withheld"] else ["No record was withheld."]
+    lines += ["", f"All results, also remarks on published records: {page}"] if page else []
+    data = {
+        "type": "source.report",
+        "timestamp": (run.ended or run.started).isoformat(),
+        "data": {"source": source.name, "run": run.id, "digest": digest, "url": page, **report},
+    }
+    subject = f"{channels.name}: {source.name}: {report['outcome']}"
+    for channel, addresses in ((MAIL, source.notify.mail), (WEBHOOK, source.notify.webhook)):
+        for address in addresses:
+            yield Message(channel, address, f"{REPORT_TOPIC}{source.name}", subject, "\n".join(lines) + "\n", data)

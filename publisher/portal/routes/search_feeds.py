@@ -1,0 +1,96 @@
+"""``/feeds/search.atom`` and ``/feeds/search.json``: any search can be followed, by the parameters of its address."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Annotated
+from urllib.parse import urlencode
+
+from fastapi import APIRouter, Path
+from starlette.requests import Request
+from starlette.responses import Response
+
+from languages.request_locale import current_locale, use_language
+from publisher.facets.filter_query import Filter
+from publisher.feeds.xml_writing import clean
+from publisher.history import change_reader
+from publisher.history.record_states import wait_until_current
+from publisher.http.endpoints import get, other_contents, problems
+from publisher.http.links import Link, origin
+from publisher.http.representation import Representation, build_response
+from publisher.pages.dataset_response import require_facet_index
+from publisher.pages.dependencies import PagesDep, ServiceDep
+from publisher.portal.facet_filters import facet_parameters
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.routes.search import REACH, Words, find_page, parse_parameters
+from publisher.portal.search_feed import ENTRIES, FEED_FORMATS, LEFT_OUT, RemovedResult, SearchFeed, possibly_left, write_search_feed
+from publisher.portal.sources import source_titles
+from publisher.search.query_parser import SearchRequest
+from publisher.search.searcher import open_searcher
+from publisher.store.query_service import QueryService
+
+_SOON = "public, max-age=60"
+
+router = APIRouter()
+
+
+@get(
+    router,
+    "/feeds/search.{suffix}",
+    operation_id="feedOfSearch",
+    summary="Follow a search: its newest results, and what is no longer among them",
+    tags=["watch"],
+    response_class=Response,
+    response_description="A feed",
+    responses=other_contents(FEED_FORMATS.values()) | problems(400, 404, 503),
+    openapi_extra={"parameters": facet_parameters()},
+)
+async def search_feed(
+    request: Request,
+    service: ServiceDep,
+    pages: PagesDep,
+    suffix: Annotated[str, Path(description="The format", json_schema_extra={"enum": list(FEED_FORMATS)}, pattern="^(atom|json)$")],
+    q: Words = "",
+) -> Response:
+    """The parameters are those of `/search`."""
+    watermark = await wait_until_current(service)
+    parameters = parse_parameters(request, q, "newest", 1, ENTRIES)
+    labels, locale = FacetLabels(service.iris, await source_titles(service)), current_locale()
+    with use_language("en", locale):
+        found = await asyncio.to_thread(find_page, request, service, parameters, labels)
+    removed = await asyncio.to_thread(_removed, service, parameters.filters, q)
+    host = origin(request)
+    chosen = [(name, value) for name, value in request.query_params.multi_items() if value and name not in LEFT_OUT]
+    address = f"?{urlencode(chosen)}" if chosen else ""
+    words = clean(q) or " ".join(value for _name, value in chosen)
+    feed = SearchFeed(
+        title=f"{pages.branding.name}: {words}" if words else pages.branding.name,
+        url=f"{host}/feeds/search.{suffix}{address}",
+        page=f"{host}/search{address}",
+        author=pages.branding.name,
+        updated=watermark.stamp,
+        results=found.results,
+        removed=removed,
+    )
+    media = FEED_FORMATS[suffix].media
+    body = await asyncio.to_thread(write_search_feed, feed, suffix, host, service.iris)
+    return build_response(request, Representation(body, media, links=[Link("self", feed.url)], headers={"Cache-Control": _SOON}))
+
+
+def _removed(service: QueryService, filters: Filter, words: str) -> list[RemovedResult]:
+    """Return what changed lately and is not among the results, the newest first."""
+    with change_reader.open_log(service.history) as file:
+        if file is None:
+            return []
+        left = possibly_left(file, filters, service.iris)
+    index = open_searcher(service.current.path)
+    among = set(left)
+    if words and index is not None:
+        filters = replace(filters, words=words)
+        among &= set(index.matches(SearchRequest(words), REACH).scores)
+    tables = require_facet_index(service)
+    listed = tables.list_things(replace(filters, among=tuple(sorted(among))), "newest", len(among)) if among else []
+    there = {item.iri for item in listed}
+    newest_first = sorted(left.items(), key=lambda pair: (-pair[1], pair[0]))
+    return [RemovedResult(thing, stamp) for thing, stamp in newest_first if thing not in there]

@@ -1,0 +1,57 @@
+"""The admin page of reported problems: shown escaped, answered by operators, and in the inbox."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+
+from harvesters.ledger.reported_problems import ProblemState
+
+from .conftest import HOSTILE, NOON
+from .test_admin_pages import csrf, sign_in
+
+PAGE = "/admin/page/problems"
+
+
+def add(world: Any, address: str | None = "reader@example.org") -> int:
+    number: int = world.ledger.add_problem("projects", "p1", "title", HOSTILE, address, "es", "digest", NOON)
+    return number
+
+
+async def test_a_problem_is_in_the_inbox_and_escaped_on_its_page(client: httpx.AsyncClient, world: Any) -> None:
+    add(world)
+    await sign_in(client, world.tokens["read"])
+
+    inbox, page = (await client.get("/admin/")).text, (await client.get(PAGE)).text
+
+    assert "Problems that wait for an answer:" in inbox
+    assert "<script>alert" not in page
+    assert "&lt;script&gt;" in page
+    assert "Answer and close" not in page
+
+
+async def test_an_answer_closes_the_problem_and_is_mailed(client: httpx.AsyncClient, world: Any) -> None:
+    number = add(world)
+    await sign_in(client, world.tokens["operate"])
+
+    empty = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": " "})
+    done = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "We asked the registry."})
+    again = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "Twice"})
+
+    problem, [queued] = world.ledger.reported_problem(number), world.ledger.messages()
+    assert (empty.status_code, done.status_code, again.status_code) == (422, 303, 404)
+    assert (problem.state, problem.address) == (ProblemState.ANSWERED, None)
+    assert (queued.message.address, "We asked the registry." in queued.message.text) == ("reader@example.org", True)
+    assert "Respuesta" in queued.message.text
+    assert "answered a reported problem" in (await client.get("/admin/page/audit-log")).text
+
+
+async def test_an_answer_wants_an_operator(client: httpx.AsyncClient, world: Any) -> None:
+    number = add(world)
+    await sign_in(client, world.tokens["read"])
+
+    answer = await client.post(f"{PAGE}/{number}", data={"csrf": await csrf(client), "answer": "no"})
+
+    assert answer.status_code == 403
+    assert world.ledger.reported_problem(number).state is ProblemState.OPEN

@@ -1,0 +1,133 @@
+"""The pages `/problem` and `/problem/{number}`: what is sent, what is refused, and what is public."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import httpx
+import pyoxigraph as ox
+import pytest
+from publish_fixture import session_loop
+
+from publisher.app import SiteOptions, create_app
+from publisher.portal.problems import CATEGORIES, OA, PublicProblem
+from vocab.iris import BASE
+
+RECORD = f"{BASE}record/demo/a%2F1"
+FORM = {"record": "/record/demo/a%2F1", "category": "title", "text": "It is <b>wrong</b>", "address": "reader@example.org"}
+
+
+@dataclass
+class Kept:
+    """Problems in memory, as the command line keeps them in the ledger."""
+
+    filed: list[tuple[str, ...]] = field(default_factory=list)
+
+    def file(self, *values: str) -> int | None:
+        if values[1] == "none":
+            return None
+        self.filed.append(values)
+        return len(self.filed)
+
+    def find(self, number: int) -> PublicProblem | None:
+        if number > len(self.filed):
+            return None
+        times = ("2026-03-01T12:00:00Z", "2026-03-02T12:00:00Z")
+        return PublicProblem(number, RECORD, self.filed[number - 1][2], "fixed", *times, "demo.7")
+
+
+def visitor(service, kept: Kept | None) -> httpx.AsyncClient:
+    app = create_app(service, site=SiteOptions(problem_store=kept))
+    return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test")
+
+
+@session_loop
+async def test_a_problem_is_filed_without_script_and_has_a_public_page(service):
+    kept = Kept()
+    async with visitor(service, kept) as client:
+        page = await client.get("/page/initiative/demo/a%2F1", headers={"Accept": "text/html"})
+        sent = await client.post("/problem", data=FORM, headers={"Accept-Language": "fr"})
+        shown = await client.get(sent.headers["location"], headers={"Accept": "text/html"})
+        data = (await client.get("/problem/1", headers={"Accept": "application/json"})).json()
+
+    assert '/problem?record=%2Frecord%2Fdemo%2Fa%252F1' in page.text
+    assert kept.filed == [("demo", "a/1", "title", FORM["text"], FORM["address"], "fr")]
+    assert (sent.status_code, sent.headers["location"], shown.status_code) == (303, "/problem/1", 200)
+    assert "Fixed: a later harvest changed the record." in shown.text
+    assert data == {
+        "iri": f"{BASE}problem/1", "record": RECORD, "category": "title", "state": "fixed", "created": "2026-03-01T12:00:00Z",
+        "changed": "2026-03-02T12:00:00Z", "run": f"{BASE}run/demo.7",
+    }  # fmt: skip
+    for text in (shown.text, str(data)):
+        assert "reader@example.org" not in text
+        assert "wrong" not in text
+
+
+@session_loop
+async def test_a_problem_is_a_web_annotation(service):
+    async with visitor(service, Kept([("demo", "a/1", "title")])) as client:
+        answer = await client.get("/problem/1", headers={"Accept": "text/turtle"})
+
+    store = ox.Store()
+    store.load(answer.content, format=ox.RdfFormat.TURTLE)
+    [target] = store.quads_for_pattern(ox.NamedNode(f"{BASE}problem/1"), ox.NamedNode(f"{OA}hasTarget"), None)
+    assert target.object == ox.NamedNode(RECORD)
+    assert '"fixed"' in answer.text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"record": "/page/initiative/demo/a"}, "There is no such published record"),
+        ({"record": "/record/demo/none"}, "There is no such published record"),
+        ({"category": "nonsense"}, "Choose what the problem is about"),
+        ({"text": " "}, "Write what is wrong"),
+        ({"text": "x" * 4001}, "Write what is wrong"),
+        ({"address": "a@b@c"}, "The mail address is not valid"),
+        ({"address": "a@b.org\nBcc: c@d.org"}, "The mail address is not valid"),
+        ({"website": "https://spam.example"}, "Leave the last field empty"),
+    ],
+)
+@session_loop
+async def test_a_faulty_form_is_shown_again_with_what_was_written(service, change, message):
+    kept = Kept()
+    async with visitor(service, kept) as client:
+        answer = await client.post("/problem", data=FORM | change)
+
+    assert answer.status_code == 422
+    assert message in answer.text
+    assert "<b>wrong</b>" not in answer.text
+    assert kept.filed == []
+
+
+@session_loop
+async def test_a_client_has_a_quota_and_other_sites_cannot_send(service):
+    kept = Kept()
+    async with visitor(service, kept) as client:
+        foreign = await client.post("/problem", data=FORM, headers={"Sec-Fetch-Site": "cross-site"})
+        codes = [(await client.post("/problem", data=FORM)).status_code for _ in range(6)]
+        last = await client.post("/problem", data=FORM)
+
+    assert foreign.status_code == 403
+    assert codes == [303, 303, 303, 303, 303, 429]
+    assert last.headers["retry-after"].isdigit()
+    assert len(kept.filed) == 5
+
+
+@session_loop
+async def test_a_mirror_takes_no_problems(service):
+    async with visitor(service, None) as client:
+        form = await client.get("/problem", headers={"Accept": "text/html"})
+        answers = [await client.post("/problem", data=FORM), await client.get("/problem/1")]
+
+    assert "This server takes no problems" in form.text
+    assert [answer.status_code for answer in answers] == [404, 404]
+
+
+@session_loop
+async def test_every_category_has_a_name_on_the_form(service):
+    async with visitor(service, Kept()) as client:
+        form = await client.get("/problem", headers={"Accept": "text/html"})
+
+    assert all(f'<option value="{name}">' in form.text for name in CATEGORIES)
+    assert form.text.count("Something else") == 1

@@ -1,0 +1,143 @@
+"""A search as a feed: whoever applies each feed has the results of the search, entry by entry."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from lxml import etree
+from waiting import wait_until_async
+
+from journal.journal import Journal
+from publisher.app import create_app
+from publisher.store.query_service import QueryService
+from publisher.store.workers.pool import Limits
+from vocab.describe import describe, quads
+from vocab.initiative import Claim, Initiative, Text
+from vocab.iris import Iris
+from vocab.provenance import Provenance, describe_record
+from vocab.tombstone import Deletion, write_tombstone
+
+IRIS = Iris()
+START = datetime(2026, 1, 1, tzinfo=UTC)
+RECORDS, ENTRIES = 24, 50
+SEARCHES = ("", "q=network", "goal=4", "q=network&goal=4", "source=other", "kind=event")
+ATOM = {"a": "http://www.w3.org/2005/Atom", "at": "http://purl.org/atompub/tombstones/1.0"}
+Results = dict[str, str]  # the time of the last change by thing
+
+
+class Registry:
+    """Two sources whose records change at random: titles, goals, deletions, returns."""
+
+    def __init__(self, data: Path, seed: int) -> None:
+        self._journal, self._random, self._held = Journal(data / "journal"), random.Random(seed), dict[tuple[str, str], list[str]]()
+        self._number = 0
+
+    def commit(self) -> int:
+        """Append an entry that changes one to four records; return its number."""
+        self._number += 1
+        at, rows = START + timedelta(hours=self._number), list[str]()
+        for number in self._random.sample(range(RECORDS), self._random.randint(1, 4)):
+            source, key = ("demo", "other")[number % 2], f"r{number}"
+            before = self._held.get((source, key), [])
+            is_deleted = before and self._random.random() < 0.3
+            after = self._tombstone(source, key, before, at) if is_deleted else self._describe(source, key, at)
+            graph = IRIS.record(source, key)
+            rows += [f"D {quad}" for quad in quads(sorted({*before} - {*after}), graph)]
+            rows += [f"A {quad}" for quad in quads(sorted({*after} - {*before}), graph)]
+            self._held[source, key] = after
+        return self._journal.append(rows, run=f"run-{self._number}", time=at).number
+
+    def _describe(self, source: str, key: str, at: datetime) -> list[str]:
+        title = self._random.choice(("Village network", "School for teachers", "Health network & <clinics>"))
+        goals = tuple(Claim(f"http://metadata.un.org/sdg/{code}") for code in self._random.sample(("3", "4", "9"), 1))
+        thing = Initiative(key=key, titles=(Text(f"{title} {self._number}", "en"),), goals=goals)
+        about = Provenance(source, f"run-{self._number}", "fields", "ab" * 32, START, at)
+        return sorted([*describe(thing, IRIS, source), *describe_record(key, IRIS, about)])
+
+    def _tombstone(self, source: str, key: str, before: list[str], at: datetime) -> list[str]:
+        return write_tombstone(key, source, Deletion(f"run-{self._number}", at, "deleted"), START, before, IRIS)
+
+
+@pytest.fixture
+async def following(tmp_path: Path) -> AsyncIterator[tuple[Registry, QueryService, httpx.AsyncClient]]:
+    data = tmp_path / "data"
+    registry = Registry(data, seed=7)
+    registry.commit()
+    async with QueryService(data, IRIS, Limits(seconds=240, wait=240), readers=1) as service:
+        app = create_app(service)
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
+            yield registry, service, client
+
+
+async def is_shown(service: QueryService, entry: int) -> bool:
+    shown = service.snapshot
+    if shown is None or shown.position < entry or shown.text != shown.position:
+        return False
+    return service.follower.projections.get("history", {}).get("position") == entry
+
+
+async def results(client: httpx.AsyncClient, search: str) -> Results:
+    answer = await client.get(f"/search?{search}&format=json&per=1000")
+    assert answer.status_code == 200, answer.text
+    return {row["thing"]: row["modified"] for row in answer.json()["results"]}
+
+
+def apply_atom(held: Results, text: bytes) -> Results:
+    root = etree.fromstring(text)
+    gone = {item.get("ref") for item in root.iterfind("at:deleted-entry", ATOM)}
+    found = root.iterfind("a:entry", ATOM)
+    entries = {item.findtext("a:id", namespaces=ATOM): item.findtext("a:updated", namespaces=ATOM) for item in found}
+    return {thing: time for thing, time in held.items() if thing not in gone} | entries
+
+
+def apply_json(held: Results, feed: dict[str, Any]) -> Results:
+    gone = {item["id"] for item in feed["_stocktake"]["removed"]}
+    entries = {item["id"]: item["date_modified"] for item in feed["items"]}
+    return {thing: time for thing, time in held.items() if thing not in gone} | entries
+
+
+@pytest.mark.slow
+async def test_over_fifty_entries_each_feed_is_the_difference_of_the_results(following: Any) -> None:
+    registry, service, client = following
+    atom: dict[str, Results] = {search: {} for search in SEARCHES}
+    json: dict[str, Results] = {search: {} for search in SEARCHES}
+    seen = set[str]()
+    for _ in range(ENTRIES):
+        entry = registry.commit()
+        await wait_until_async(lambda entry=entry: is_shown(service, entry), f"entry {entry} to be shown", output=str)
+        for search in SEARCHES:
+            atom[search] = apply_atom(atom[search], (await client.get(f"/feeds/search.atom?{search}")).content)
+            json[search] = apply_json(json[search], (await client.get(f"/feeds/search.json?{search}")).json())
+            expected = await results(client, search)
+            assert atom[search] == json[search] == expected, (entry, search)
+            seen |= expected.keys()
+
+    assert len(seen) == RECORDS
+    assert 0 < len(atom["q=network&goal=4"]) < len(atom["q=network"]) < len(atom[""])
+    assert atom["kind=event"] == {}
+
+
+async def test_a_feed_names_itself_and_its_search_and_is_escaped(following: Any) -> None:
+    _registry, service, client = following
+    await wait_until_async(lambda: is_shown(service, 1), "the first entry to be shown", output=str)
+
+    atom = await client.get("/feeds/search.atom", params={"q": "network <b>&", "page": "3", "sort": "title"})
+    feed = (await client.get("/feeds/search.json", params={"goal": "4"})).json()
+    page = await client.get("/search?q=network&goal=4&page=1", headers={"Accept": "text/html"})
+    wrong = await client.get("/feeds/search.rss?q=x")
+    unknown = await client.get("/feeds/search.atom?kind=nonsense")
+
+    root = etree.fromstring(atom.content)
+    assert atom.headers["content-type"].startswith("application/atom+xml")
+    assert root.findtext("a:title", namespaces=ATOM).endswith(": network <b>&")
+    assert root.find("a:link[@rel='self']", ATOM).get("href") == "http://stocktake.test/feeds/search.atom?q=network+%3Cb%3E%26"
+    assert feed["version"] == "https://jsonfeed.org/version/1.1"
+    assert feed["home_page_url"] == "http://stocktake.test/search?goal=4"
+    assert page.text.count("/feeds/search.json?q=network&amp;goal=4") == 2
+    assert (wrong.status_code, unknown.status_code) == (404, 400)

@@ -1,0 +1,114 @@
+"""Reports of runs to registries: always, on errors, or on change; a change without meaning sends nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from harvesters.errors import HarvestError
+from harvesters.ledger.outbox import QueuedMessage
+from harvesters.notifications.delivery import Channels
+from harvesters.notifications.source_reports import send_reports
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.harvest import harvest
+from harvesters.source import Notify, Source
+from journal.outage import Outage
+
+CHANNELS = Channels(name="Stocktake", public_url="https://stocktake.example")
+
+
+class Mailing:
+    """A source with *reports* set, and what is queued after each run."""
+
+    def __init__(self, source: Source, context: HarvestContext, reports: str) -> None:
+        self.source = replace(source, notify=Notify(mail=("registry@example.org",), reports=reports))
+        self.context, self.checked = context, dict[str, str]()
+
+    def run(self) -> list[QueuedMessage]:
+        """Harvest, look twice for reports, and return the messages that are new."""
+        before = len(self.context.ledger.messages())
+        harvest(self.source, self.context, full=True)
+        return self.look(before)
+
+    def look(self, before: int) -> list[QueuedMessage]:
+        for _ in range(2):
+            send_reports(self.context, CHANNELS, [self.source], self.checked, Outage("cannot", "can"))
+        messages = self.context.ledger.messages()
+        return messages[: len(messages) - before]
+
+
+def break_titles(registry: Any, *numbers: int) -> None:
+    for number in numbers:
+        registry.projects[number]["name"] = ""
+
+
+def test_always_sends_one_report_for_each_run(source: Source, context: HarvestContext) -> None:
+    mailing = Mailing(source, context, "always")
+
+    counts = [len(mailing.run()) for _ in range(3)]
+
+    assert counts == [1, 1, 1]
+
+
+def test_on_errors_is_silent_until_records_are_withheld(source: Source, context: HarvestContext, registry: Any) -> None:
+    mailing = Mailing(source, context, "errors")
+    quiet = mailing.run()
+    break_titles(registry, 0)
+
+    [queued] = mailing.run()
+
+    assert quiet == []
+    assert "1 records:" in queued.message.text
+    assert "(your field: name)" in queued.message.text
+    assert "for example: p1" in queued.message.text
+    assert "https://stocktake.example/source/projects/report" in queued.message.text
+    assert queued.message.data["type"] == "source.report"
+
+
+def test_on_change_sends_nothing_while_the_same_is_wrong(source: Source, context: HarvestContext, registry: Any) -> None:
+    mailing = Mailing(source, context, "change")
+    break_titles(registry, 0)
+    first = mailing.run()
+    registry.projects[5]["name"] = "Renamed, which no rule is about"
+    same = mailing.run()
+    break_titles(registry, 1)
+    more = mailing.run()
+    for number in (0, 1):
+        registry.projects[number]["name"] = f"Project {number}"
+    fixed = mailing.run()
+
+    assert [len(messages) for messages in (first, same, more, fixed)] == [1, 0, 1, 1]
+    assert "No record was withheld." in fixed[0].message.text
+
+
+def test_a_restart_sends_no_report_again_even_after_a_long_time(source: Source, context: HarvestContext, registry: Any) -> None:
+    mailing = Mailing(source, context, "change")
+    break_titles(registry, 0)
+    [queued] = mailing.run()
+    context.ledger.settle_message(queued.id, sent=context.now())
+    context.ledger.prune_messages(context.now() + timedelta(days=400))
+
+    mailing.checked.clear()
+
+    assert mailing.look(1) == []
+
+
+def test_a_failed_run_is_reported_with_its_reason(source: Source, context: HarvestContext, registry: Any) -> None:
+    mailing = Mailing(source, context, "errors")
+    mailing.run()
+    registry.answer = lambda _page: httpx.Response(404)
+
+    with pytest.raises(HarvestError):
+        harvest(mailing.source, context, full=True)
+
+    [queued] = mailing.look(0)
+    assert queued.message.subject == "Stocktake: projects: failed"
+    assert "404" in queued.message.text
+
+
+def test_a_source_that_asks_for_none_gets_none(source: Source, context: HarvestContext) -> None:
+    assert Mailing(source, context, "never").run() == []

@@ -1,0 +1,169 @@
+"""Problems that readers report: sent to the registry, answered, or closed by the harvest that changes what they are about."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from projects import CARD
+
+from command_line.problems import LedgerProblems
+from harvesters.admin.context import AdminContext
+from harvesters.errors import SourceDefinitionError
+from harvesters.ledger.reported_problems import ProblemState
+from harvesters.notifications.delivery import Channels, deliver
+from harvesters.runs import removal
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.harvest import harvest
+from harvesters.runs.plan_decisions import approve
+from harvesters.runs.reported_problems import MAX_OF_RECORD, FiledProblem, ProblemsFullError, file_problem
+from harvesters.source import Notify, Source, parse
+from publisher.errors import StoreBusy
+
+TEXT = "The title is of another project <script>"
+NOTIFY = Notify(mail=("registry@example.org",), webhook=("https://registry.example/hook",), tracker="https://registry.example/issues")
+
+
+def report(context: HarvestContext, key: str = "p1", category: str = "title", address: str = "") -> int | None:
+    return file_problem(context, "projects", key, FiledProblem(category, TEXT, address, "fr"), NOTIFY, "Stocktake")
+
+
+def state(context: HarvestContext, number: int | None) -> ProblemState:
+    problem = context.ledger.reported_problem(number or 0)
+    assert problem is not None
+    return problem.state
+
+
+def test_a_problem_reaches_the_registry_and_is_then_sent(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    number = report(context, address="reader@example.org")
+    requests: list[httpx.Request] = []
+
+    def registry(request: httpx.Request) -> httpx.Response:
+        requests.append(request)
+        return httpx.Response(204)
+
+    messages = context.ledger.messages()
+    before = state(context, number)
+    deliver(context.ledger, Channels(secret="s", transport=httpx.MockTransport(registry)), context.now)
+
+    assert {item.message.channel for item in messages} == {"mail", "webhook"}
+    assert not any("reader@example.org" in json.dumps([item.message.text, dict(item.message.data)]) for item in messages)
+    assert "https://registry.example/issues" in messages[-1].message.text
+    assert json.loads(requests[0].content)["data"]["text"] == TEXT
+    assert (before, state(context, number)) == (ProblemState.OPEN, ProblemState.SENT)
+
+
+def test_a_later_harvest_closes_only_what_it_changed(source: Source, context: HarvestContext, registry: Any) -> None:
+    harvest(source, context)
+    title, goals, other = report(context), report(context, category="classification"), report(context, "p2")
+    registry.projects[0]["name"] = "Project 1, named rightly"
+
+    run = harvest(source, context).run
+
+    assert [state(context, number) for number in (title, goals, other)] == [ProblemState.FIXED, ProblemState.OPEN, ProblemState.OPEN]
+    fixed = context.ledger.reported_problem(title or 0)
+    assert fixed is not None
+    assert fixed.run == run.id
+
+
+def test_the_reader_hears_of_the_change_in_their_language_and_the_address_is_deleted(
+    source: Source, context: HarvestContext, registry: Any
+) -> None:
+    harvest(source, context)
+    number = report(context, address="reader@example.org")
+    registry.projects[0]["name"] = "Project 1, named rightly"
+
+    harvest(source, context)
+
+    problem = context.ledger.reported_problem(number or 0)
+    newest = context.ledger.messages(1)[0].message
+    assert problem is not None
+    assert problem.address is None
+    assert (newest.address, newest.channel) == ("reader@example.org", "mail")
+    assert "La notice a été modifiée." in newest.text
+
+
+def test_an_unchanged_harvest_closes_nothing(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    number = report(context, category="other")
+
+    harvest(source, context, full=True)
+
+    assert state(context, number) is ProblemState.OPEN
+
+
+def test_a_removed_record_closes_its_problems(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    number = report(context, category="personal")
+
+    approve(context, source, removal.plan_forgetting(source, "p1", context, by="bob").run.id, by="ann")
+
+    assert state(context, number) is ProblemState.FIXED
+    assert report(context) is None
+
+
+def test_more_problems_of_one_record_than_the_limit_are_refused(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    for _ in range(MAX_OF_RECORD):
+        report(context)
+
+    with pytest.raises(ProblemsFullError, match="too many"):
+        report(context)
+    assert report(context, "p2") is not None
+
+
+def test_the_portal_sees_neither_text_nor_address(source: Source, context: HarvestContext, tmp_path: Path) -> None:
+    harvest(source, context)
+    folder = tmp_path / "sources"
+    folder.mkdir()
+    admin = AdminContext(
+        context.data, folder, f"sqlite:///{tmp_path}/ledger.sqlite", context.iris.base, now=lambda: datetime(2026, 3, 2, tzinfo=UTC)
+    )
+    problems = LedgerProblems(admin)
+
+    number = problems.file("projects", "p1", "title", TEXT, "reader@example.org", "en")
+    public = problems.find(number or 0)
+
+    assert public is not None
+    assert (public.state, public.category, public.record) == ("open", "title", context.iris.record("projects", "p1"))
+    assert "reader" not in repr(public)
+    assert TEXT not in repr(public)
+    assert problems.file("projects", "none", "title", TEXT, "", "en") is None
+    assert problems.find(999) is None
+    admin.close()
+
+
+def test_a_locked_or_missing_ledger_is_busy(tmp_path: Path) -> None:
+    problems = LedgerProblems(AdminContext(tmp_path, tmp_path, f"sqlite:///{tmp_path}/none.sqlite", "https://x.example/"))
+
+    with pytest.raises(StoreBusy):
+        problems.file("projects", "p1", "title", TEXT, "", "en")
+
+
+@pytest.mark.parametrize(
+    ("table", "fault"),
+    [
+        ({"mail": ["no address"]}, "notify.mail has 'no address'"),
+        ({"mail": ["a@b.org\nBcc: c@d.org"]}, "notify.mail has"),
+        ({"webhook": ["ftp://x"]}, "notify.webhook has 'ftp://x'"),
+        ({"tracker": 1}, "notify.tracker is 1"),
+        ({"reports": "daily"}, "use one of never, always, errors, change"),
+        ({"maill": []}, "unknown key notify.maill; did you mean 'mail'?"),
+    ],
+)
+def test_a_faulty_table_notify_is_named(table: dict[str, Any], fault: str) -> None:
+    with pytest.raises(SourceDefinitionError) as caught:
+        parse("projects", {**CARD, "notify": table}, "projects.toml")
+
+    assert fault in str(caught.value)
+
+
+def test_the_table_notify_is_read() -> None:
+    table = {"mail": "a@b.org", "webhook": ["https://b.org/hook"], "reports": "change"}
+
+    assert parse("projects", {**CARD, "notify": table}, "test").notify == Notify(("a@b.org",), ("https://b.org/hook",), "", "change")
