@@ -77,7 +77,8 @@ def test_reasons_of_older_runs_become_codes_with_values(ledger: Ledger, tmp_path
         older = {"incomplete_reason": "page 3 is broken", "reasons": json.dumps(reasons)}
         connection.execute(sa.update(metadata.tables["run"]).values(**older))
         connection.exec_driver_sql("ALTER TABLE validator DROP COLUMN digest")  # later revisions add it, and these tables
-        for name in ("submitter", "submission", "submission_event", "submission_link", "identity_pair", "identity_decision", "removal", "problem"):
+        submissions = ("submitter", "submission", "submission_event", "submission_link")
+        for name in (*submissions, "identity_pair", "identity_decision", "removal", "problem"):
             connection.exec_driver_sql(f"DROP TABLE {name}")
         connection.exec_driver_sql("UPDATE alembic_version SET version_num = '0006'")
     engine.dispose()
