@@ -49,6 +49,7 @@ SLOW = {
     "test_runaways.py",
     "test_slow_clients.py",
     "test_store_follows.py",
+    "test_submission_browser.py",
     "test_text_follows.py",
     "test_tokens_last.py",
     "test_websub.py",

@@ -1,0 +1,212 @@
+"""From the form to a published initiative, corrected and withdrawn, in a real browser without scripts; all pages by axe, 320 px wide."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from email import message_from_bytes, policy
+from pathlib import Path
+
+import httpx
+import pytest
+from aiosmtpd.controller import Controller
+from aiosmtpd.smtp import SMTP, Envelope, Session
+from processes import free_port, started, wait_for_url
+from typer.testing import CliRunner
+from waiting import wait_until
+
+from stocktake import app
+
+from .conftest import BASE, definition
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT / "tests" / "publisher"))  # where `browser` lies
+
+from browser import Browser, browsing
+
+RUN = CliRunner()
+SECONDS = 240.0  # for a run, or the delivery of a message
+ANSWERS = {
+    "type": {"type": ["Initiative"]},
+    "title": {"title": "Village telecentres"},
+    "description": {"description": "Computers and courses in forty villages."},
+    "organization": {"publisher-name": "Ministry of Information", "publisher-classification": ["government"]},
+    "partners": {"partner": "University of the Coast"},
+    "countries": {"country": ["http://metadata.un.org/sdg/codes/geoArea/404"]},
+    "action-lines": {"actionLine": ["C4"]},
+    "goals": {"goal": ["4"]},
+    "why": {"why-4": "Girls learn to use computers."},
+    "dates": {"start": "2025-01-01"},
+    "links": {"page": "https://telecentres.example/", "license": ["https://creativecommons.org/licenses/by/4.0/"]},
+}
+
+
+@dataclass
+class Mailbox:
+    """A mail server that keeps the text of each message."""
+
+    texts: list[str] = field(default_factory=list)
+
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+        body = message_from_bytes(bytes(envelope.content or b""), policy=policy.default).get_content()
+        self.texts.append(str(body))
+        return "250 OK"
+
+    def link(self, after: int) -> str:
+        """Return the link of the first message after a number of them, when it has come."""
+        text = wait_until(lambda: self.texts[after:] and self.texts[after], "a message", SECONDS)
+        found = re.search(r"https?://\S+/submit/confirm/\S+", text)
+        assert found
+        return found[0]
+
+
+@dataclass(frozen=True)
+class Site:
+    """An installation on loopback: its address, its mailbox, and the key of a moderator."""
+
+    base: str
+    mailbox: Mailbox
+    key: str
+
+    def titles(self) -> list[str]:
+        """Return the titles of all initiatives, as SPARQL has them."""
+        query = f"SELECT ?title {{ ?it a <{BASE}ns#Initiative> ; <http://purl.org/dc/terms/title> ?title }}"
+        answer = httpx.get(f"{self.base}/sparql", params={"query": query, "format": "csv"}, timeout=60)
+        return answer.text.split("\r\n")[1:-1] if answer.status_code == 200 else []
+
+
+@pytest.fixture(scope="module")
+def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    home, port, mailbox = tmp_path_factory.mktemp("site"), free_port(), Mailbox()
+    (home / "sources").mkdir()
+    (home / "sources" / "submissions.toml").write_text(definition(), encoding="utf-8")
+    controller = Controller(mailbox, hostname="127.0.0.1", port=free_port())
+    controller.start()
+    settings = {
+        "STOCKTAKE_DATA": str(home / "data"),
+        "STOCKTAKE_SOURCES": str(home / "sources"),
+        "STOCKTAKE_SMTP_URL": f"smtp://127.0.0.1:{controller.port}?from=register@example.org&tls=none",
+    }
+    try:
+        key = RUN.invoke(app, ["keys", "create", "Grace Hopper", "--scope", "operate"], env=settings).stdout.strip()
+        line = [sys.executable, "-m", "stocktake", "up", "--port", str(port)]
+        with started(line, cwd=home, env={**os.environ, **settings, "PYTHONPATH": str(ROOT)}, ended_by="TERM") as process:
+            wait_for_url(f"http://127.0.0.1:{port}/health", process)
+            yield Site(f"http://127.0.0.1:{port}", mailbox, key)
+    finally:
+        controller.stop()
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browsing(tmp_path_factory.mktemp("browser")) as opened:
+        opened.send_command("Emulation.setScriptExecutionDisabled", value=True)
+        yield opened
+
+
+@dataclass
+class Visit:
+    """A person at the browser; *faults* collects what axe finds and pages that are wider than a telephone."""
+
+    browser: Browser
+    packages: Path
+    faults: list[str] = field(default_factory=list)
+
+    def look(self) -> None:
+        """Check the page that is open."""
+        name = str(self.browser.run("location.pathname"))
+        self.faults += [f"{name}: {fault}" for fault in self.browser.faults(self.packages)]
+        width = self.browser.run("document.documentElement.scrollWidth")
+        self.faults += [f"{name} is {width} px wide"] if width > 320 else []
+
+    def fill(self, values: dict[str, object]) -> None:
+        """Fill in fields; a list has the options to choose."""
+        for name, value in values.items():
+            fields = f"[...document.getElementsByName({json.dumps(name)})]"
+            if isinstance(value, list):
+                chosen = f"const wanted = {json.dumps(value)};"
+                each = "(it.options ? [...it.options] : [it]).forEach((o) => o[it.options ? 'selected' : 'checked'] = wanted.includes(o.value))"
+                self.browser.run(f"{{ {chosen} {fields}.forEach((it) => {{ {each} }}) }} 0")
+            else:
+                self.browser.run(f"{fields}[0].value = {json.dumps(value)}; 0")
+
+    def click(self, selector: str) -> None:
+        """Click something that leads to another page, and check that page."""
+        self.browser.leave(f"document.querySelector({json.dumps(selector)}).click()")
+        self.look()
+
+    @property
+    def path(self) -> str:
+        return str(self.browser.run("location.pathname"))
+
+    def send_when_due(self) -> None:
+        """Send the summary; the page refuses what is sent within seconds of the beginning."""
+
+        def is_sent() -> bool:
+            self.browser.leave("document.querySelector('form[action$=summary] button').click()")
+            return not self.browser.run("document.querySelectorAll('.fault').length")
+
+        wait_until(is_sent, "the summary to be sent", 60, pause=2)
+        self.look()
+
+
+def accept(visit: Visit, site: Site) -> None:
+    """Accept the submission that waits, as a moderator."""
+    visit.browser.open(f"{site.base}/admin/page/submissions", 320)
+    if visit.browser.run("document.querySelectorAll('#key').length"):
+        visit.browser.leave(f"document.querySelector('#key').value = '{site.key}'; document.querySelector('form').submit()")
+    visit.look()
+    visit.click(".plans a")
+    visit.click("form[action$=accept] button")
+
+
+def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(site: Site, browser: Browser, packages: Path) -> None:
+    visit = Visit(browser, packages)
+    browser.open(f"{site.base}/submit?lang=en", 320)
+    visit.look()
+    visit.click("main form button")
+    for name, values in ANSWERS.items():
+        assert visit.path.endswith(f"/{name}")
+        visit.fill(values)
+        visit.click("main form button")
+    visit.fill({"mail": "jane@example.org"})
+    visit.send_when_due()
+    browser.open(site.mailbox.link(0), 320)
+    visit.look()
+    visit.click("main form button")
+    mine = visit.path
+    accept(visit, site)
+    wait_until(lambda: site.titles() == ["Village telecentres"], "the initiative in SPARQL", SECONDS, pause=2)
+
+    browser.open(f"{site.base}{mine}", 320)
+    visit.look()
+    visit.click("form[action$=change] button")
+    visit.click("a[href$='/title']")
+    visit.fill({"title": "Fifty village telecentres"})
+    visit.click("button[name=then]")
+    visit.send_when_due()
+    accept(visit, site)
+    wait_until(lambda: site.titles() == ["Fifty village telecentres"], "the correction in SPARQL", SECONDS, pause=2)
+
+    browser.open(f"{site.base}{mine}", 320)
+    visit.click("form[action$=withdraw] button")
+    wait_until(lambda: site.titles() == [], "the initiative to be withdrawn", SECONDS, pause=2)
+    key = mine.rpartition("/")[2]
+    record = httpx.get(f"{site.base}/record/submissions/{key}", headers={"Accept": "text/turtle"}, timeout=60)
+
+    assert visit.faults == []
+    assert (record.status_code, "gone" in record.text, "jane" in record.text) == (410, True, False)
+
+
+@pytest.mark.parametrize("path", ["/submit", "/submit/mine", "/submit/confirm/nothing", "/submit/draft/nothing/title"])
+def test_a_page_in_arabic_on_a_telephone_has_no_fault(site: Site, browser: Browser, packages: Path, path: str) -> None:
+    visit = Visit(browser, packages)
+    browser.open(f"{site.base}{path}?lang=ar", 320, dark=True)
+    visit.look()
+
+    assert visit.faults == []
+    assert browser.run("document.documentElement.dir") == "rtl"
