@@ -40,13 +40,17 @@ from harvesters.commands.terminal import notification_channels
 from harvesters.mirror import LARGEST, follow, sync
 from harvesters.submissions.app import MODERATION, create_submissions
 from harvesters.submissions.app import PATHS as SUBMISSION_PATHS
+from harvesters.submissions.check import Duplicate, Similar
 from harvesters.submissions.identity import SubmissionContext
 from journal import mirror_origin
 from publisher.pages.branding import DEMO_NAME, NAME
+from publisher.portal.similar_titles import similar_titles
 from publisher.portal.source_preview import EXPLANATIONS, MEMORY, PreviewRunner
+from publisher.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 
 _SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits
+_DUPLICATES = 5  # things with a similar title that are shown
 PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
 _ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
 _SITE_URL = re.compile(
@@ -110,14 +114,24 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     )
     admin_context.positions = partial(portal_positions, public)
     log.info("server started", url=f"{url}/")
-    context_of_submissions = submission_context(settings, url)
+    context_of_submissions = submission_context(settings, url, partial(find_duplicates, public))
     public.state.waiting_submissions = context_of_submissions.waiting
     submissions = create_submissions(context_of_submissions)
     publisher.cli.serve(combine_apps(public, create_admin(admin_context, MODERATION), submissions), settings, host, port)
 
 
-def submission_context(settings: Settings, url: str) -> SubmissionContext:
-    """Return what the submissions app works with at the public address *url*; it waits for the ledger longer than the admin pages."""
+def find_duplicates(public: FastAPI, title: str) -> list[Duplicate]:
+    """Return the published things whose title is like *title*; none while the index of texts is not there."""
+    service: QueryService = public.state.service
+    search = open_searcher(service.current.path) if service.snapshot else None
+    return [Duplicate(thing, text, "title") for thing, text in similar_titles(search, title, _DUPLICATES)] if search else []
+
+
+def submission_context(settings: Settings, url: str, similar: Similar) -> SubmissionContext:
+    """Return what the submissions app works with at the public address *url*; *similar* finds published things by a title.
+
+    It waits for the ledger longer than the admin pages.
+    """
     context = AdminContext(
         settings.data,
         settings.sources,
@@ -127,7 +141,7 @@ def submission_context(settings: Settings, url: str) -> SubmissionContext:
         demo=settings.demo,
         channels=replace(notification_channels(settings), public_url=url),
     )
-    return SubmissionContext(context, url)
+    return SubmissionContext(context, url, similar)
 
 
 @app.command()

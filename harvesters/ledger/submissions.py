@@ -13,6 +13,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from harvesters.errors import LedgerError
 from harvesters.ledger import tables as t
 from harvesters.ledger.database import Database
 from harvesters.ledger.row_mapping import aware, naive, utc
@@ -240,8 +241,14 @@ def ensure_submitter(ledger: Database, submitter: Submitter) -> Submitter:
     if known:
         return known
     values = {name: getattr(submitter, name) for name in ("id", "mail", "organization", "language")}
-    with ledger.transaction() as connection:
-        connection.execute(sa.insert(t.submitter).values(created=naive(submitter.created), **values))
+    try:
+        with ledger.transaction() as connection:
+            connection.execute(sa.insert(t.submitter).values(created=naive(submitter.created), **values))
+    except LedgerError:  # another request stored it at the same time
+        stored = submitter_of(ledger, mail=submitter.mail, organization=submitter.organization)
+        if stored is None:
+            raise
+        return stored
     return submitter
 
 

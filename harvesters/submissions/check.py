@@ -94,7 +94,7 @@ def check(ledger: Database, content: Content, key: str, source: Source, base: st
     record = Iris(base).record(source.name, key)
     fingerprint = content_fingerprint(sorted(statements), thing, record, source.name, key)
     same = _same_records(ledger, fingerprint, page_fingerprint("\n".join(statements)), source.name, key, base)
-    return Check(unique, _unique([*same, *_same_titles(ledger, content, source, key, base), *similar(title_of(content))], record, thing))
+    return Check(unique, _unique([*same, *_same_titles(ledger, content, source, key, base), *similar(title_of(content))], record))
 
 
 def _finding(result: Result, base: str) -> MemberFinding:
@@ -152,12 +152,18 @@ def _same_titles(ledger: Database, content: Content, source: Source, key: str, b
             yield Duplicate(Iris(base).record(source.name, other.id), other.title, "title")
 
 
-def _unique(duplicates: Sequence[Duplicate], *own: str) -> tuple[Duplicate, ...]:
-    by_address: dict[str, Duplicate] = {}
+def _unique(duplicates: Sequence[Duplicate], own: str) -> tuple[Duplicate, ...]:
+    """Return each record once, whether it is named by its own IRI or that of what it describes, without the submission *own*."""
+    by_key: dict[str, Duplicate] = {}
     for duplicate in duplicates:
-        if duplicate.address not in own:
-            by_address.setdefault(duplicate.address, duplicate)
-    return tuple(by_address.values())[:_SHOWN]
+        by_key.setdefault(_key(duplicate.address), duplicate)
+    by_key.pop(_key(own), None)
+    return tuple(by_key.values())[:_SHOWN]
+
+
+def _key(address: str) -> str:
+    """Return the source and key at the end of an IRI."""
+    return "/".join(address.rsplit("/", 2)[-2:])
 
 
 def differences(before: Content, after: Content) -> dict[str, dict[str, object]]:

@@ -42,6 +42,12 @@ def begin(context: SubmissionContext, content: Content | None = None, submitter:
     now, language = context.admin.now(), current_locale().language
     draft = Submission(new_id(), submitter.id if submitter else None, SubmissionState.DRAFT, 1, content or {}, None, "", language, now, now)
     submissions.add(context.admin.ledger, draft, SubmissionEvent("begun", SUBMITTER, now))
+    return create_link(context, draft)
+
+
+def create_link(context: SubmissionContext, draft: Submission) -> str:
+    """Store a link that opens a draft; return its secret."""
+    now = context.admin.now()
     return submissions.create_link(context.admin.ledger, Link(Purpose.DRAFT, now, now + LINK_AGE, submission=draft.id))
 
 

@@ -116,23 +116,20 @@ def send(secret: str, form: FormDep, request: Request, context: SubmissionContex
     """Send a draft: at once in a session, else when its author confirms an address."""
     draft = drafts.open_draft(context, secret)
     _check_trap(form)
-    drafts.check_pace(context, draft)
-    submitter = _session(request, context)
-    if submitter is None:
-        try:
-            request_confirmation(context, _first(form, "mail"), draft.id)
-        except InvalidValue as error:
-            return _summary(request, context, pages, secret, draft, error.localized, _first(form, "mail"))
-        return pages.render("sent.html", {"secret": secret})
+    submitter, mail = _session(request, context), _first(form, "mail")
     try:
+        drafts.check_pace(context, draft)
+        if submitter is None:
+            request_confirmation(context, mail, draft.id)
+            return pages.render("sent.html", {"secret": secret})
         if _first(form, "replace"):
             drafts.rebase(context, submitter, draft)
             draft = drafts.open_draft(context, secret)
         sent = drafts.send(context, submitter, draft)
     except VersionConflict as error:
-        return _conflict(context, pages, secret, draft, submitter, error)
+        return _conflict(context, pages, secret, draft, error)
     except InvalidValue as error:
-        return _summary(request, context, pages, secret, draft, error.localized)
+        return _summary(request, context, pages, secret, draft, error.localized, mail)
     return _redirect(f"/mine/{sent.id}")
 
 
@@ -161,11 +158,11 @@ def _labels() -> dict[str, str]:
     return {name: member.label for name, member in MEMBERS.items()}
 
 
-def _conflict(
-    context: SubmissionContext, pages: Pages, secret: str, draft: Submission, submitter: Submitter, error: VersionConflict
-) -> Response:
+def _conflict(context: SubmissionContext, pages: Pages, secret: str, draft: Submission, error: VersionConflict) -> Response:
     """Show what somebody else changed meanwhile; the draft is kept."""
-    newest = actions.find_own(context, submitter, draft.content[drafts.REPLACES]["id"])
+    newest = submissions.find(context.admin.ledger, draft.content[drafts.REPLACES]["id"])
+    if newest is None:
+        raise NotFound("You have no submission with this identifier.")
     changed = [
         (_labels()[name], written(change["before"]), written(change["after"]))
         for name, change in differences(newest.content, without_internal(draft.content)).items()
@@ -267,13 +264,21 @@ def confirm_address(secret: str, form: FormDep, request: Request, context: Submi
     if link.submission:
         found = submissions.find(context.admin.ledger, link.submission)
         if found and found.state is SubmissionState.DRAFT:
-            path = f"/mine/{drafts.send(context, submitter, found).id}"
+            path = _sent_path(context, submitter, found)
         elif found and found.submitter == submitter.id:
             path = f"/mine/{found.id}"
     response = _redirect(path)
     secure, age = request.url.scheme == "https", int(SESSION_AGE.total_seconds())
     response.set_cookie(COOKIE, session, max_age=age, path=ROOT, secure=secure, httponly=True, samesite="lax")
     return response
+
+
+def _sent_path(context: SubmissionContext, submitter: Submitter, draft: Submission) -> str:
+    """Send a draft; return the path of its page, or that of the draft if it cannot be sent as it is."""
+    try:
+        return f"/mine/{drafts.send(context, submitter, draft).id}"
+    except (InvalidValue, VersionConflict, NotFound):
+        return f"/draft/{drafts.create_link(context, draft)}/{SUMMARY}"
 
 
 def _session(request: Request, context: SubmissionContext) -> Submitter | None:

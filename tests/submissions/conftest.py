@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,8 @@ from harvesters.notifications.mail import parse_mail_server
 from harvesters.submissions.app import create_submissions
 from harvesters.submissions.identity import SubmissionContext
 from vocab.iris import BASE
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SITE = "http://site.example"

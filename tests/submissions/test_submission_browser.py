@@ -15,6 +15,7 @@ import httpx
 import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from browser import Browser, browsing
 from processes import free_port, started, wait_for_url
 from typer.testing import CliRunner
 from waiting import wait_until
@@ -24,10 +25,6 @@ from stocktake import app
 from .conftest import BASE, definition
 
 ROOT = Path(__file__).parents[2]
-sys.path.insert(0, str(ROOT / "tests" / "publisher"))  # where `browser` lies
-
-from browser import Browser, browsing
-
 RUN = CliRunner()
 SECONDS = 240.0  # for a run, or the delivery of a message
 ANSWERS = {
@@ -51,7 +48,7 @@ class Mailbox:
 
     texts: list[str] = field(default_factory=list)
 
-    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:  # noqa: N802 - aiosmtpd's name
+    async def handle_DATA(self, server: SMTP, session: Session, envelope: Envelope) -> str:
         body = message_from_bytes(bytes(envelope.content or b""), policy=policy.default).get_content()
         self.texts.append(str(body))
         return "250 OK"
@@ -104,8 +101,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
     with browsing(tmp_path_factory.mktemp("browser")) as opened:
-        opened.send_command("Emulation.setScriptExecutionDisabled", value=True)
+        disable_scripts(opened)
         yield opened
+
+
+def disable_scripts(browser: Browser, *, value: bool = True) -> None:
+    """Let pages run no scripts, or let them again, which axe needs."""
+    browser.send_command("Emulation.setScriptExecutionDisabled", value=value)
 
 
 @dataclass
@@ -119,7 +121,9 @@ class Visit:
     def look(self) -> None:
         """Check the page that is open."""
         name = str(self.browser.run("location.pathname"))
+        disable_scripts(self.browser, value=False)
         self.faults += [f"{name}: {fault}" for fault in self.browser.faults(self.packages)]
+        disable_scripts(self.browser)
         width = self.browser.run("document.documentElement.scrollWidth")
         self.faults += [f"{name} is {width} px wide"] if width > 320 else []
 
@@ -129,7 +133,7 @@ class Visit:
             fields = f"[...document.getElementsByName({json.dumps(name)})]"
             if isinstance(value, list):
                 chosen = f"const wanted = {json.dumps(value)};"
-                each = "(it.options ? [...it.options] : [it]).forEach((o) => o[it.options ? 'selected' : 'checked'] = wanted.includes(o.value))"
+                each = "for (const o of it.options ?? [it]) o[it.options ? 'selected' : 'checked'] = wanted.includes(o.value)"
                 self.browser.run(f"{{ {chosen} {fields}.forEach((it) => {{ {each} }}) }} 0")
             else:
                 self.browser.run(f"{fields}[0].value = {json.dumps(value)}; 0")
@@ -159,7 +163,9 @@ def accept(visit: Visit, site: Site) -> None:
     visit.browser.open(f"{site.base}/admin/page/submissions", 320)
     if visit.browser.run("document.querySelectorAll('#key').length"):
         visit.browser.leave(f"document.querySelector('#key').value = '{site.key}'; document.querySelector('form').submit()")
+        visit.browser.open(f"{site.base}/admin/page/submissions", 320)
     visit.look()
+    assert "telecentres" in visit.browser.run("document.querySelector('main').textContent")
     visit.click(".plans a")
     visit.click("form[action$=accept] button")
 
@@ -179,6 +185,7 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(site: S
     visit.look()
     visit.click("main form button")
     mine = visit.path
+    assert mine.startswith("/submit/mine/")
     accept(visit, site)
     wait_until(lambda: site.titles() == ["Village telecentres"], "the initiative in SPARQL", SECONDS, pause=2)
 

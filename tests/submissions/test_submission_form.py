@@ -287,3 +287,26 @@ async def test_an_expired_session_asks_for_the_address(world: SubmissionWorld, b
 
     assert 'name="mail"' in expired.text
     assert "Village telecentres" not in expired.text
+
+
+async def test_a_draft_that_cannot_be_sent_is_opened_after_its_address_is_confirmed(
+    world: SubmissionWorld, browser: httpx.AsyncClient
+) -> None:
+    page = await browser.post("/submit", data={"website": ""})
+    page = await browser.post(page.url.path, data={"was": hidden(page, "was"), "type": "Initiative"})
+    world.clock.advance(timedelta(minutes=1))
+    await browser.post(page.url.path.replace("/title", "/summary"), data={"mail": "jane@example.org", "website": ""})
+
+    confirmed = await browser.post(f"/submit/confirm/{world.last_secret()}")
+
+    assert (confirmed.status_code, confirmed.url.path.endswith("/summary")) == (200, True)
+    assert "Answer what is missing, then you can send it." in confirmed.text
+    assert submissions.waiting(world.ledger) == (0, None)
+
+
+async def test_two_requests_store_one_submitter(world: SubmissionWorld) -> None:
+    one, other = (submissions.Submitter(name, None, "Ministry", "en", world.clock.now()) for name in ("one", "other"))
+
+    stored = [submissions.ensure_submitter(world.ledger, item).id for item in (one, other)]
+
+    assert stored == ["one", "one"]

@@ -1,0 +1,40 @@
+"""Titles that are like another: found with a slip or another year, and others are not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from publisher.portal.similar_titles import similar_titles
+from publisher.search.index import IndexWriter, SearchEntry
+from publisher.search.searcher import Searcher
+
+TITLES = ["Village telecentres in Kenya", "Village telecentres of Kenya 2024", "Telecentres for rural schools", "Школа цифровых навыков"]
+
+
+@pytest.fixture(scope="module")
+def search(tmp_path_factory: pytest.TempPathFactory) -> Searcher:
+    folder: Path = tmp_path_factory.mktemp("titles")
+    writer = IndexWriter(folder / "index")
+    for number, title in enumerate(TITLES):
+        writer.add(SearchEntry(f"https://x.org/id/initiative/a/{number}", "initiative", "a", number, ((title, "en"),), ()))
+    writer.commit()
+    writer.snapshot(folder / "shown")
+    writer.close()
+    return Searcher(folder / "shown")
+
+
+@pytest.mark.parametrize(
+    ("title", "likest"),
+    [
+        ("village TELECENTRES in Kenya", ["0", "1"]),
+        ("Village telecenters in Kenya", ["0", "1"]),
+        ("Школа цифровых навыков 2026", ["3"]),
+        ("A bridge", []),
+        ("", []),
+        ("((( OR -", []),
+    ],
+)
+def test_the_likest_titles_come_first(search: Searcher, title: str, likest: list[str]) -> None:
+    assert [thing.rpartition("/")[2] for thing, _ in similar_titles(search, title, 5)] == likest
