@@ -34,7 +34,7 @@ from demo.registries import SIZE, Demo
 from demo.source_definitions import write_sources
 from harvesters.admin.app import create_admin
 from harvesters.admin.auth import is_operator
-from harvesters.admin.context import AdminContext
+from harvesters.admin.context import LOCK_TIMEOUT, AdminContext
 from harvesters.commands import mirror as mirroring
 from harvesters.commands.terminal import notification_channels
 from harvesters.mirror import LARGEST, follow, sync
@@ -92,17 +92,8 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     """Serve the published data (SPARQL, pages, linked data, dumps) and the admin pages."""
     settings: Settings = context.obj
     _check_port(host, port)
-    admin_context = AdminContext(
-        settings.data,
-        settings.sources,
-        settings.ledger,
-        settings.base,
-        demo=settings.demo,
-        contact=settings.contact,
-        allow_hosts=settings.allow_hosts,
-        channels=notification_channels(settings),
-    )
     url = public_address(settings, host, port)
+    admin_context = create_admin_context(settings, url)
     if host in _ALL_ADDRESSES and url == f"http://localhost:{port}":
         log.warning(
             "no public URL is set; absolute links begin with the listening address",
@@ -120,6 +111,21 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     publisher.cli.serve(combine_apps(public, create_admin(admin_context, MODERATION), submissions), settings, host, port)
 
 
+def create_admin_context(settings: Settings, url: str, lock_timeout: int = LOCK_TIMEOUT) -> AdminContext:
+    """Return what an app of the admin pages or of submissions works with; links in its messages begin with *url*."""
+    return AdminContext(
+        settings.data,
+        settings.sources,
+        settings.ledger,
+        settings.base,
+        lock_timeout=lock_timeout,
+        demo=settings.demo,
+        contact=settings.contact,
+        allow_hosts=settings.allow_hosts,
+        channels=replace(notification_channels(settings), public_url=url),
+    )
+
+
 def find_duplicates(public: FastAPI, title: str) -> list[Duplicate]:
     """Return the published things whose title is like *title*; none while the index of texts is not there."""
     service: QueryService = public.state.service
@@ -132,16 +138,7 @@ def submission_context(settings: Settings, url: str, similar: Similar) -> Submis
 
     It waits for the ledger longer than the admin pages.
     """
-    context = AdminContext(
-        settings.data,
-        settings.sources,
-        settings.ledger,
-        settings.base,
-        lock_timeout=_SUBMISSION_LOCK_TIMEOUT,
-        demo=settings.demo,
-        channels=replace(notification_channels(settings), public_url=url),
-    )
-    return SubmissionContext(context, url, similar)
+    return SubmissionContext(create_admin_context(settings, url, _SUBMISSION_LOCK_TIMEOUT), url, similar)
 
 
 @app.command()

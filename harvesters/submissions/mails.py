@@ -33,9 +33,12 @@ def send_confirmation(context: AdminContext, url: str, mail: str, language: str,
 
 
 def send_answer(context: AdminContext, submission: Submission, subject: str, note: str) -> None:
-    """Send a moderator's answer, an English text of the catalogues with a note, to a person; organizations read it by HTTP."""
+    """Send a moderator's answer, an English text of the catalogues with a note, to a person; organizations read it by HTTP.
+
+    Without a mail server nothing is sent; the decision is on the page of the submission.
+    """
     submitter = submissions.submitter_of(context.ledger, id=submission.submitter) if submission.submitter else None
-    if submitter is None or submitter.mail is None:
+    if submitter is None or submitter.mail is None or context.channels.mail is None:
         return
     secret = _create_link(context, ANSWER_AGE, mail=submitter.mail, submission=submission.id)
     with use_language(submitter.language):

@@ -263,3 +263,18 @@ async def test_old_drafts_links_and_persons_are_deleted(world: SubmissionWorld, 
     submissions.prune(world.ledger, now, now - timedelta(days=30))
 
     assert submissions.submitter_of(world.ledger, mail="jane@example.org") is None
+
+
+async def test_a_decision_without_a_mail_server_is_kept(
+    world: SubmissionWorld, client: httpx.AsyncClient, admin: httpx.AsyncClient
+) -> None:
+    await signed_in(admin, world)
+    await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
+    token = bearer((await client.post(f"/submissions/confirmations/{world.last_secret()}")).json()["token"])
+    id = await submitted(client, headers=token)
+    world.context.admin.channels = type(world.context.admin.channels)()
+
+    answer = await decide(admin, id, "accept")
+
+    read = (await client.get(f"/submissions/{id}", headers=token)).json()
+    assert (answer.status_code, read["state"], len(world.mails())) == (303, "accepted", 1)

@@ -188,6 +188,7 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(site: S
     assert mine.startswith("/submit/mine/")
     accept(visit, site)
     wait_until(lambda: site.titles() == ["Village telecentres"], "the initiative in SPARQL", SECONDS, pause=2)
+    assert site.mailbox.link(1).startswith(f"{site.base}/submit/confirm/")
 
     browser.open(f"{site.base}{mine}", 320)
     visit.look()
