@@ -207,11 +207,13 @@ def waiting(ledger: Database) -> tuple[int, datetime | None]:
     return number, aware(oldest)
 
 
-def with_title(ledger: Database, title: str, limit: int) -> list[Submission]:
-    """Return submissions, not drafts, rejected or withdrawn ones, with this title, whatever its case."""
+def with_title(ledger: Database, title: str, limit: int, *, unpublished: bool) -> list[Submission]:
+    """Return submissions with this title, whatever its case: the published ones, and with *unpublished* those that wait."""
     s = t.submission.c
-    open_states = (SubmissionState.SUBMITTED, SubmissionState.CHANGES_REQUESTED, SubmissionState.ACCEPTED)
-    query = sa.select(t.submission).where(sa.func.lower(s.title) == title.lower(), s.state.in_([state.value for state in open_states]))
+    states = (SubmissionState.SUBMITTED, SubmissionState.CHANGES_REQUESTED, SubmissionState.ACCEPTED)
+    query = sa.select(t.submission).where(sa.func.lower(s.title) == title.lower(), s.state.in_([state.value for state in states]))
+    if not unpublished:
+        query = query.where(s.published.is_not(None))
     with ledger.transaction() as connection:
         return [_submission(row) for row in connection.execute(query.order_by(s.id).limit(limit)).all()]
 

@@ -82,8 +82,11 @@ def describe_submission(content: Content, key: str, source: Source, base: str) -
         raise ParseError(f"the mapping failed on it ({type(error).__name__}: {error}): this is a bug, please report it") from error
 
 
-def check(ledger: Database, content: Content, key: str, source: Source, base: str, similar: Similar) -> Check:
-    """Return the faults of a submission by member, and the records that it may repeat."""
+def check(ledger: Database, content: Content, key: str, source: Source, base: str, similar: Similar, *, unpublished: bool = False) -> Check:
+    """Return the faults of a submission by member, and the records that it may repeat.
+
+    With *unpublished*, submissions that wait are among these, which moderators alone may see.
+    """
     try:
         statements, thing = describe_submission(content, key, source, base)
     except ParseError as error:
@@ -94,7 +97,8 @@ def check(ledger: Database, content: Content, key: str, source: Source, base: st
     record = Iris(base).record(source.name, key)
     fingerprint = content_fingerprint(sorted(statements), thing, record, source.name, key)
     same = _same_records(ledger, fingerprint, page_fingerprint("\n".join(statements)), source.name, key, base)
-    return Check(unique, _unique([*same, *_same_titles(ledger, content, source, key, base), *similar(title_of(content))], record))
+    titled = _same_titles(ledger, content, source, key, base, unpublished=unpublished)
+    return Check(unique, _unique([*same, *titled, *similar(title_of(content))], record))
 
 
 def _finding(result: Result, base: str) -> MemberFinding:
@@ -145,9 +149,9 @@ def _title(statements: str) -> str:
     return next((quad.object.value for quad in parse(lines.encode(), RdfFormat.N_TRIPLES)), "")
 
 
-def _same_titles(ledger: Database, content: Content, source: Source, key: str, base: str) -> Iterator[Duplicate]:
+def _same_titles(ledger: Database, content: Content, source: Source, key: str, base: str, *, unpublished: bool) -> Iterator[Duplicate]:
     title = title_of(content)
-    for other in submissions.with_title(ledger, title, _SHOWN) if title else ():
+    for other in submissions.with_title(ledger, title, _SHOWN, unpublished=unpublished) if title else ():
         if other.id != key:
             yield Duplicate(Iris(base).record(source.name, other.id), other.title, "title")
 

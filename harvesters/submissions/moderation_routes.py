@@ -91,7 +91,7 @@ def _organization(context: AdminContext, submission: Submission) -> str | None:
 def _check(context: AdminContext, submission: Submission) -> Check | None:
     if not submission.content:
         return None
-    return check(context.ledger, submission.content, submission.id, context.source(SOURCE), context.base, _no_more)
+    return check(context.ledger, submission.content, submission.id, context.source(SOURCE), context.base, _no_more, unpublished=True)
 
 
 def _no_more(title: str) -> list[Duplicate]:

@@ -223,7 +223,11 @@ async def test_the_queue_has_the_oldest_first_and_who_took_it_on(
     page = (await admin.get("/admin/page/submissions")).text
     item = (await admin.get(f"/admin/page/submissions/{first}")).text
 
+    twin = await submitted(client)
+    doubled = (await admin.get(f"/admin/page/submissions/{twin}")).text
+
     assert page.index("Village telecentres") < page.index("Open day")
+    assert f"/record/submissions/{first}" in doubled
     assert world.keys["Grace"].display_name in page
     assert "Looks good to me." in item
     assert "Looks good" not in str((await client.get(f"/submissions/{first}")).json())

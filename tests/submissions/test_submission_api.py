@@ -10,6 +10,8 @@ import orjson
 import pytest
 from sqlalchemy import text
 
+from harvesters.submissions import moderation
+
 from .conftest import BASE, INITIATIVE, SubmissionWorld, bearer
 
 TURTLE = """@prefix dct: <http://purl.org/dc/terms/> . @prefix wsis: <https://w3id.org/wsis-stocktaking/ns#> .
@@ -207,11 +209,14 @@ async def test_what_was_withdrawn_keeps_no_content(world: SubmissionWorld, clien
     assert stored(world, "telecentres") == []
 
 
-async def test_likely_duplicates_are_in_the_answer(client: httpx.AsyncClient) -> None:
+async def test_likely_duplicates_are_in_the_answer_if_they_are_published(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
     first = await submitted(client)
+    hidden = await submitted(client, title={"en": "village TELECENTRES"}, page=[])
+    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, first["id"]), "")
 
     second = await submitted(client, title={"en": "village TELECENTRES"}, page=[])
 
+    assert hidden["duplicates"] == []
     assert second["duplicates"] == [{"address": f"{BASE}record/submissions/{first['id']}", "title": "Village telecentres", "why": "title"}]
 
 

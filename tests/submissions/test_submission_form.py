@@ -256,6 +256,7 @@ async def test_a_person_downloads_and_deletes_everything(world: SubmissionWorld,
 
 async def test_duplicates_are_shown_before_sending(world: SubmissionWorld, browser: httpx.AsyncClient, client: httpx.AsyncClient) -> None:
     id = (await client.post("/submissions", json=INITIATIVE)).json()["id"]
+    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), "")
 
     summary = await fill(browser)
 
