@@ -122,6 +122,12 @@ COMMANDS = {
         "query",
         "Run a SPARQL query on the published data, without a server.",
     ),
+    "diff": (
+        "publisher.portal.commands",
+        "app",
+        "diff",
+        "Compare the records at two moments: counts, new, gone and changed, or one record field by field.",
+    ),
     "mcp": (
         _SERVICES,
         "app",

@@ -19,17 +19,19 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 LANGUAGES = {"en": "English", "ar": "العربية", "zh": "中文", "fr": "Français", "ru": "Русский", "es": "Español"}
 COOKIE, PARAMETER = "language", "lang"
+_WITHOUT_COOKIE = "/embed/"  # pages in frames of other sites, which store nothing in the visitor's browser
 _YEAR = 31_536_000  # seconds that a choice is kept
 
 
 @dataclass(frozen=True, slots=True)
 class RequestLocale:
-    """A request as templates see it: the language, the path, its query and the method."""
+    """A request as templates see it: the language, the path, its query, the method, and the scheme and authority of the site."""
 
     language: str = "en"
     path: str = "/"
     query: str = ""
     method: str = "GET"
+    origin: str = ""
 
     @property
     def direction(self) -> str:
@@ -110,8 +112,9 @@ class LocaleMiddleware:
             return await self._app(scope, receive, send)
         headers, query = Headers(scope=scope), scope["query_string"].decode("latin-1")
         language = negotiate_language(query, headers.get("cookie", ""), headers.get("accept-language", ""))
-        token = _current.set(RequestLocale(language, scope["path"], query, scope["method"]))
-        is_chosen = dict(parse_qsl(query)).get(PARAMETER) == language
+        origin = f"{scope['scheme']}://{headers.get('host', '')}"
+        token = _current.set(RequestLocale(language, scope["path"], query, scope["method"], origin))
+        is_chosen = dict(parse_qsl(query)).get(PARAMETER) == language and not scope["path"].startswith(_WITHOUT_COOKIE)
 
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":

@@ -27,10 +27,16 @@ CREATE TABLE IF NOT EXISTS record_set (id INTEGER PRIMARY KEY, name TEXT UNIQUE,
 CREATE TABLE IF NOT EXISTS set_change (
     set_id INTEGER, number INTEGER, sequence INTEGER, PRIMARY KEY (set_id, number)
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS set_size (
+    set_id INTEGER, entry INTEGER, published INTEGER, PRIMARY KEY (set_id, entry)
+) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS announcement (entry INTEGER PRIMARY KEY, time INTEGER);
 """
 _STATE = """
 SELECT record.id, size, sequence, entry, type, kind, sets FROM record JOIN change ON sequence = last WHERE name = ?
+"""
+_SETS = """
+SELECT id, name, size, coalesce((SELECT published FROM set_size WHERE set_id = id ORDER BY entry DESC LIMIT 1), 0) FROM record_set
 """
 _SPATIAL, _STATUS, _TOPIC = "spatial", "status", "topic"
 _AREA, _GOAL = "http://metadata.un.org/sdg/codes/geoArea/", "http://metadata.un.org/sdg/"
@@ -62,7 +68,8 @@ class _RecordState:
 @dataclass(slots=True)
 class _Set:
     id: int
-    size: int
+    size: int  # changes
+    published: int  # records
 
 
 @dataclass(slots=True)
@@ -74,6 +81,7 @@ class ChangeWriter:
     _last_sequence: int = 0
     _records: int = 0
     _sets: dict[str, _Set] = field(default_factory=dict)
+    _resized: dict[str, int] = field(default_factory=dict)  # sets whose number of published records changed, with the entry
     _properties: dict[bytes, str] = field(init=False)  # names of the properties that are read, by IRI
 
     def __post_init__(self) -> None:
@@ -85,7 +93,8 @@ class ChangeWriter:
         """Read the current sizes; call it before the first record of an entry."""
         self._last_sequence = self.file.execute("SELECT MAX(sequence) FROM change").fetchone()[0] or 0
         self._records = self.file.execute("SELECT MAX(id) FROM record").fetchone()[0] or 0
-        self._sets = {name: _Set(number, size) for number, name, size in self.file.execute("SELECT id, name, size FROM record_set")}
+        self._sets = {name: _Set(number, size, published) for number, name, size, published in self.file.execute(_SETS)}
+        self._resized = {}
 
     def record_change(self, name: str, entry: int, rows: list[bytes]) -> None:
         """Record the change of the record *name* by *entry*; *rows* are ``A <s> <p> <o>`` or ``D ...``."""
@@ -98,12 +107,16 @@ class ChangeWriter:
         if known.entry == entry:
             change_type = self._merge_with_previous(known, change_type)
         self._last_sequence += 1
-        self._write(_RecordState(known.id, size, self._last_sequence, entry, change_type, kind, leaves), name, known.sequence)
+        state = _RecordState(known.id, size, self._last_sequence, entry, change_type, kind, leaves)
+        self._write(state, name, known.sequence)
+        self._count_published(name, known, state)
 
     def end(self) -> tuple[int, int]:
         """Store the sizes of the sets; return the last sequence number and the number of changes."""
         rows = [(item.id, name, item.size) for name, item in self._sets.items()]
         self.file.executemany("INSERT OR REPLACE INTO record_set VALUES (?, ?, ?)", rows)
+        sizes = [(self._sets[name].id, entry, self._sets[name].published) for name, entry in self._resized.items()]
+        self.file.executemany("INSERT OR REPLACE INTO set_size VALUES (?, ?, ?)", sizes)
         return self._last_sequence, self._sets[ALL].size if ALL in self._sets else 0
 
     def _read_state(self, name: str) -> _RecordState:
@@ -173,8 +186,17 @@ class ChangeWriter:
         rows = [(record_set.id, record_set.size, state.sequence) for record_set in sets_of_record]
         self.file.executemany("INSERT INTO set_change VALUES (?, ?, ?)", rows)
 
+    def _count_published(self, name: str, known: _RecordState, state: _RecordState) -> None:
+        """Count the record out of the sets that it left, and into those that it entered."""
+        old, new = (
+            all_sets(name, item.kind, item.leaves) if item.change_type is not ChangeType.DELETED else set[str]() for item in (known, state)
+        )
+        for item in old ^ new:
+            self._sets[item].published += 1 if item in new else -1
+            self._resized[item] = state.entry
+
     def _increment(self, name: str) -> _Set:
-        members = self._sets.setdefault(name, _Set(len(self._sets) + 1, 0))
+        members = self._sets.setdefault(name, _Set(len(self._sets) + 1, 0, 0))
         members.size += 1
         return members
 

@@ -12,8 +12,10 @@ from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
 
 from languages.request_locale import current_locale
 from languages.translations import gettext
+from publisher.errors import NotReady
 from publisher.history.graph_changes import GraphChange, read_graph_changes
 from publisher.history.mementos import Memento, mementos
+from publisher.history.record_states import written
 from publisher.store.descriptions import Description, Statement, describe_graph, to_triples, with_triples
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView, field_views
@@ -36,6 +38,20 @@ async def read_version(service: QueryService, graph: str, entry: int) -> Descrip
         shown = service.current
         now, changes = await asyncio.gather(describe_graph(service, graph), read_history(service, graph))
     return undo_changes(now, changes, entry) if changes is not None else None
+
+
+async def compare_versions(service: QueryService, graph: str, before: int, after: int) -> list[FieldView] | None:
+    """Return the fields of *graph* that differ between two entries; None if it had no version by the later one. Raises NotReady."""
+    versions = await asyncio.gather(*(read_version(service, graph, entry) for entry in (before, after)))
+    if None in versions:
+        raise NotReady("the history is still being built from the journal; try again in a moment")
+    old, new = (
+        {f"<{item.subject}> <{item.predicate}> {written(item.object)}" for item in version.statements} for version in versions if version
+    )
+    if not old and not new:
+        return None
+    removed, added = sorted(old - new), sorted(new - old)
+    return field_views(removed, added, service.iris.base, current_locale().language, gettext)
 
 
 def undo_changes(now: Description, changes: Sequence[GraphChange], entry: int) -> Description:

@@ -44,6 +44,7 @@ _PROBLEMS = {
     415: "The body has an unsupported media type",
     422: "The query needs more memory or rows than allowed",
     429: "The quota of this client address is used up; retry after the seconds in Retry-After",
+    501: "The format is not supported",
     503: "Not ready yet, or too busy; retry after the seconds in Retry-After",
     504: "The query exceeded its time limit",
 }

@@ -28,6 +28,8 @@ _HEADERS = {
     "Cross-Origin-Resource-Policy": "cross-origin",  # the data is for everyone
     "X-Frame-Options": "DENY",  # for browsers that do not know frame-ancestors
 }
+FRAMED = "/embed/"  # only pages under this path may be shown in frames of other sites
+_FRAMED_POLICY = CONTENT_SECURITY_POLICY.replace("frame-ancestors 'none'", "frame-ancestors *")
 _HSTS = "max-age=31536000"  # a year; includeSubDomains is the operator's decision
 MAX_QUERY_STRING = 48 << 10  # bytes of a query string, well below the parser's limit; longer queries need POST
 MAX_BODY = 1 << 20  # bytes: a query of 256 KiB is at most 768 KiB when it is percent-encoded
@@ -63,7 +65,11 @@ class SecurityMiddleware:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                self._set_headers(scope, MutableHeaders(raw=message.setdefault("headers", [])))
+                headers = MutableHeaders(raw=message.setdefault("headers", []))
+                self._set_headers(scope, headers)
+                if scope["path"].startswith(FRAMED) and message["status"] in (HTTPStatus.OK, HTTPStatus.NOT_MODIFIED):
+                    headers["Content-Security-Policy"] = _FRAMED_POLICY
+                    del headers["X-Frame-Options"]
             await send(message)
 
         try:

@@ -32,7 +32,7 @@ PAIRS = 200  # pairs of organizations, and organizations, that are read
 PARTY = "organization"
 MATRIX = {"line": "goal", "goal": "line"}  # the two sides of the matrix
 _SCHEMES = {"line": "action-line", "goal": "sdg"}
-COMPARED = ("line", "goal", "region", "country")  # facets whose codes can be compared
+COMPARED = ("line", "goal", "region", "country", "source")  # facets whose codes can be compared with each other
 
 
 class MatrixCell(NamedTuple):

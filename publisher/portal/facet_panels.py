@@ -11,6 +11,7 @@ from publisher.facets.filter_query import Filter
 from publisher.facets.queries import FacetIndex
 from publisher.pages.charts.data_table import DataTable, count_table
 from publisher.portal.coverage import Coverage, facet_coverage
+from publisher.portal.embeds import embed_path
 from publisher.portal.facet_labels import FacetLabels, facet_title, figure_title
 
 SPARSE = 20  # a panel that covers less than one in so many things comes last
@@ -40,6 +41,7 @@ class FacetPanel(NamedTuple):
     query: str
     table: DataTable
     coverage: Coverage | None = None
+    embed: str = ""  # the path of its embed, "" if there is none
 
     @property
     def largest(self) -> int:
@@ -72,7 +74,9 @@ def facet_panel(facet: str, counts: Mapping[str, int], filters: Filter, names: F
     text = filter_query.counts(filters, facet, names.iris)
     initiatives = filters.codes("kind") == ("initiative",)
     title = figure_title(facet) if initiatives else facet_title(facet)
-    return FacetPanel(facet, title, bars, len(ranked), query_page_url(text), count_table(facet, title, (facet,), ranked, text))
+    table = count_table(facet, title, (facet,), ranked, text)
+    embed = embed_path("bars", facet, filters) if initiatives else ""
+    return FacetPanel(facet, title, bars, len(ranked), query_page_url(text), table, embed=embed)
 
 
 def sort_key(facet: str, code: str, things: int) -> tuple[object, ...]:

@@ -13,6 +13,7 @@ from publisher.facets.queries import FacetIndex
 from publisher.pages.charts.bars import SERIES, column_chart
 from publisher.pages.charts.data_table import DataTable, count_table
 from publisher.portal.coverage import Coverage, coverage
+from publisher.portal.embeds import embed_path
 from publisher.portal.facet_labels import FacetLabels, trend_title
 from publisher.portal.facet_panels import query_page_url, sort_key
 
@@ -35,6 +36,7 @@ class Trend:
     query: str
     table: DataTable
     coverage: Coverage
+    embed: str = ""  # the path of its embed, "" if there is none
 
     def chart(self) -> Markup:
         """Draw it."""
@@ -70,6 +72,7 @@ def count_trend(tables: FacetIndex, filters: Filter, facet: str, names: FacetLab
         query_page_url(text),
         count_table(facet, title, ("year", facet), rows, text),
         coverage(tables, filters, facet, "year"),
+        embed_path("trend", facet, filters),
     )
 
 

@@ -37,7 +37,7 @@ from publisher.releases.facet_rows import FacetRowWriter
 from publisher.releases.release_tables import store_rows
 from publisher.releases.signature import load_key, public_key_text, sign
 from publisher.releases.sorting import Sorter
-from publisher.releases.table_metadata import csvw, data_package
+from publisher.releases.table_metadata import croissant, csvw, data_package, ro_crate
 from publisher.releases.void import VoidCounter, void_statements
 from publisher.releases.writers import TEXT_FORMATS
 from publisher.store.descriptions import Description, namespaces
@@ -181,15 +181,22 @@ def _add_metadata(
     for name, media, description, content in _metadata_files(release, title):
         (part / name).write_bytes(content)
         files.append(_file(part / name, media, description))
-    (part / "datapackage.json").write_bytes(_json(data_package(release, title, files)))
-    files.append(
-        _file(
-            part / "datapackage.json",
-            "application/json",
-            "all files and the columns of the tables, as a Data Package",
-        )
-    )
+    for name, media, description, content in _package_files(release, title, files):
+        (part / name).write_bytes(content)
+        files.append(_file(part / name, media, description))
     return replace(release, files=tuple(files))
+
+
+def _package_files(release: Release, title: str, files: list[File]) -> list[tuple[str, str, str, bytes]]:
+    """Return name, media type, description and content of the descriptions of all *files* and of the columns of the tables."""
+    abstract, linked = citation.abstract(release), "application/ld+json"
+    package, crate = data_package(release, title, files), ro_crate(release, title, abstract, files)
+    record_sets = croissant(release, title, abstract, files)
+    return [
+        ("datapackage.json", "application/json", "all files and the columns of the tables, as a Data Package", _json(package)),
+        ("croissant.json", linked, "the tables as record sets, by Croissant 1.0", _json(record_sets)),
+        ("ro-crate-metadata.json", linked, "all files, as an RO-Crate 1.1", _json(crate)),
+    ]
 
 
 def _metadata_files(release: Release, title: str) -> list[tuple[str, str, str, bytes]]:

@@ -1,4 +1,8 @@
-"""Describe the tables in machine-readable form: CSVW (https://www.w3.org/TR/tabular-metadata/) and Data Package (https://datapackage.org/)."""
+"""Describe the tables in machine-readable form, each from the same columns: CSVW, Data Package, Croissant and RO-Crate.
+
+Sources: https://www.w3.org/TR/tabular-metadata/, https://datapackage.org/, https://docs.mlcommons.org/croissant/docs/croissant-spec.html,
+https://w3id.org/ro/crate/1.1.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,53 @@ _FRICTIONLESS = {
     CellType.DECIMAL: {"type": "number"},
     CellType.TIME: {"type": "datetime"},
 }
+_CROISSANT = {
+    CellType.IRI: "sc:URL",
+    CellType.IRIS: "sc:URL",
+    CellType.NUMBER: "sc:Integer",
+    CellType.DECIMAL: "sc:Float",
+    CellType.TIME: "sc:DateTime",
+}
+# The context that Croissant 1.0 prescribes: https://docs.mlcommons.org/croissant/docs/croissant-spec.html#appendix
+_CROISSANT_CONTEXT: dict[str, object] = {
+    "@language": "en",
+    "@vocab": "https://schema.org/",
+    "citeAs": "cr:citeAs",
+    "column": "cr:column",
+    "conformsTo": "dct:conformsTo",
+    "cr": "http://mlcommons.org/croissant/",
+    "rai": "http://mlcommons.org/croissant/RAI/",
+    "data": {"@id": "cr:data", "@type": "@json"},
+    "dataType": {"@id": "cr:dataType", "@type": "@vocab"},
+    "dct": "http://purl.org/dc/terms/",
+    "equivalentProperty": "cr:equivalentProperty",
+    "examples": {"@id": "cr:examples", "@type": "@json"},
+    "extract": "cr:extract",
+    "field": "cr:field",
+    "fileProperty": "cr:fileProperty",
+    "fileObject": "cr:fileObject",
+    "fileSet": "cr:fileSet",
+    "format": "cr:format",
+    "includes": "cr:includes",
+    "isLiveDataset": "cr:isLiveDataset",
+    "jsonPath": "cr:jsonPath",
+    "key": "cr:key",
+    "md5": "cr:md5",
+    "parentField": "cr:parentField",
+    "path": "cr:path",
+    "recordSet": "cr:recordSet",
+    "references": "cr:references",
+    "regex": "cr:regex",
+    "repeated": "cr:repeated",
+    "replace": "cr:replace",
+    "samplingRate": "cr:samplingRate",
+    "sc": "https://schema.org/",
+    "separator": "cr:separator",
+    "source": "cr:source",
+    "subField": "cr:subField",
+    "transform": "cr:transform",
+}
+
 
 
 def csvw(release: Release, title: str) -> dict[str, object]:
@@ -78,7 +129,6 @@ def data_package(release: Release, title: str, files: Iterable[File]) -> dict[st
 
 
 def _resource(file: File) -> dict[str, object]:
-    stem, _, rest = file.name.partition(".")
     resource: dict[str, object] = {
         "name": file.name.lower().replace("_", "-"),
         "path": file.name,
@@ -87,8 +137,9 @@ def _resource(file: File) -> dict[str, object]:
         "bytes": file.bytes,
         "hash": f"sha256:{file.sha256}",
     }
-    if rest == "csv.gz" and stem in TABLES:
-        table = TABLES[stem]
+    if file.name.endswith(".parquet"):
+        resource["type"] = "file"  # frictionless cannot read the lists in it
+    if table := _table_of(file):
         schema: dict[str, object] = {"fields": [_field(column) for column in table.columns]}
         if table.key:
             schema["primaryKey"] = list(table.key)
@@ -103,3 +154,121 @@ def _field(column: TableColumn) -> dict[str, object]:
         **_FRICTIONLESS.get(column.kind, {"type": "string"}),
     }
     return field | ({"constraints": {"required": True}} if column.required else {})
+
+
+def croissant(release: Release, title: str, abstract: str, files: Iterable[File]) -> dict[str, object]:
+    """Describe the tables as a Croissant dataset (https://docs.mlcommons.org/croissant/docs/croissant-spec.html, 1.0)."""
+    tables = [file for file in files if file.name.removesuffix(".parquet") in TABLES]  # Parquet has types; codes of a CSV become numbers
+    return {
+        "@context": _CROISSANT_CONTEXT,
+        "@type": "sc:Dataset",
+        "conformsTo": "http://mlcommons.org/croissant/1.0",
+        "name": f"wsis-stocktaking-{release.number}",
+        "description": f"{title}. {abstract}",
+        "url": release.iri,
+        "version": f"{release.number}.0.0",
+        "datePublished": release.issued,
+        "license": _licences(release),
+        "creator": {"@type": "sc:Organization", "name": title.partition(",")[0]},
+        "citeAs": f"{title}, {release.day}. {release.iri}",
+        "distribution": [
+            {
+                "@type": "cr:FileObject",
+                "@id": file.name,
+                "name": file.name,
+                "description": file.says,
+                "contentUrl": file.name,
+                "contentSize": f"{file.bytes} B",
+                "encodingFormat": "application/x-parquet",
+                "sha256": file.sha256,
+            }
+            for file in tables
+        ],
+        "recordSet": [_record_set(file) for file in tables],
+    }
+
+
+def _record_set(file: File) -> dict[str, object]:
+    table = TABLES[file.name.partition(".")[0]]
+    record_set: dict[str, object] = {
+        "@type": "cr:RecordSet",
+        "@id": table.name,
+        "name": table.name,
+        "description": f"A record is {table.row_description}.",
+        "field": [
+            {
+                "@type": "cr:Field",
+                "@id": f"{table.name}/{column.name}",
+                "name": column.name,
+                "description": column.description,
+                "dataType": _CROISSANT.get(column.kind, "sc:Text"),
+                **({"repeated": True} if column.kind.is_list else {}),
+                "source": {"fileObject": {"@id": file.name}, "extract": {"column": column.name}},
+            }
+            for column in table.columns
+        ],
+    }
+    return record_set | ({"key": [{"@id": f"{table.name}/{column}"} for column in table.key]} if table.key else {})
+
+
+def ro_crate(release: Release, title: str, abstract: str, files: Iterable[File]) -> dict[str, object]:
+    """Describe the release as an RO-Crate (https://w3id.org/ro/crate/1.1); *files* are those written so far."""
+    files, licences = [*files], _licences(release)
+    columns = [(f"#{table.name}-{column.name}", table, column) for table in TABLES.values() for column in table.columns]
+    root: dict[str, object] = {
+        "@id": "./",
+        "@type": "Dataset",
+        "name": title,
+        "description": abstract,
+        "datePublished": release.issued,
+        "version": str(release.number),
+        "identifier": release.iri,
+        "url": release.iri,
+        "license": [{"@id": licence} for licence in licences],
+        "publisher": {"@id": "#publisher"},
+        "author": {"@id": "#publisher"},
+        "hasPart": [{"@id": file.name} for file in files],
+        "variableMeasured": [{"@id": identifier} for identifier, *_ in columns],
+    }
+    return {
+        "@context": "https://w3id.org/ro/crate/1.1/context",
+        "@graph": [
+            {
+                "@id": "ro-crate-metadata.json",
+                "@type": "CreativeWork",
+                "conformsTo": {"@id": "https://w3id.org/ro/crate/1.1"},
+                "about": {"@id": "./"},
+            },
+            root,
+            {"@id": "#publisher", "@type": "Organization", "name": title.partition(",")[0], "url": release.iri},
+            *({"@id": licence, "@type": "CreativeWork", "name": licence, "description": "licence of a registry"} for licence in licences),
+            *(_crate_file(file, release) for file in files),
+            *(
+                {"@id": identifier, "@type": "PropertyValue", "name": f"{table.name}.{column.name}", "description": column.description}
+                for identifier, table, column in columns
+            ),
+        ],
+    }
+
+
+def _crate_file(file: File, release: Release) -> dict[str, object]:
+    return {
+        "@id": file.name,
+        "@type": "File",
+        "name": file.name,
+        "description": file.says or file.name,
+        "encodingFormat": file.media.partition(";")[0],
+        "contentSize": str(file.bytes),
+        "sha256": file.sha256,
+        "dateModified": release.issued,
+    }
+
+
+def _licences(release: Release) -> list[str]:
+    return sorted({source.licence for source in release.sources if source.licence.startswith("http")}) or [release.iri]
+
+
+def _table_of(file: File) -> Table | None:
+    """Return the table that a file contains as CSV, None for other files."""
+    stem, _, rest = file.name.partition(".")
+    return TABLES.get(stem) if rest == "csv.gz" else None

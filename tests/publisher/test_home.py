@@ -38,7 +38,7 @@ async def test_a_page_asks_nothing_of_another_host_and_runs_only_the_suggestions
     style = (await client.get("/static/style.css")).text
 
     assert re.findall(r'(?:src|href)="(?:https?:)?//[^"]*\.(?:css|js|png|woff2?)', page) == []
-    assert re.findall("<script[^>]*>", page) == ['<script src="/static/suggest.js" defer>']
+    assert re.findall("<script[^>]*>", page) == [f'<script src="/static/{name}.js" defer>' for name in ("embed", "suggest")]
     assert "url(" not in style
 
 

@@ -60,6 +60,9 @@ PAGES = {
     "about": "/about",
     "design": "/about/design",
     "compare": "/compare?one=goal/3&other=line/C4",
+    "moments": "/compare?from=entry/1&to=now",
+    "embed of bars": "/embed/bars/goal",
+    "embed of a map": "/embed/map",
     "columns": "/columns",
     "table": "/search?goal=3&view=table",
 }

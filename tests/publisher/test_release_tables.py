@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import gzip
+import hashlib
 import io
 import json
 import shutil
@@ -148,7 +149,70 @@ def test_the_package_names_every_file_that_was_there_when_it_was_written(folder:
 
     there = {path.name for path in folder.iterdir() if path.suffix != ".minisig"}
 
-    assert there - found == {"datapackage.json", "release.json", "SHA256SUMS"}
+    assert there - found == {"croissant.json", "datapackage.json", "release.json", "ro-crate-metadata.json", "SHA256SUMS"}
+
+
+def load_record_set(folder: Path, name: str) -> subprocess.CompletedProcess[str]:
+    """Load a record set with mlcroissant, in a process of its own; print its first 200 records as JSON."""
+    script = (
+        "import itertools, json, sys, mlcroissant\n"
+        "dataset = mlcroissant.Dataset(jsonld=sys.argv[1])\n"
+        "records = itertools.islice(dataset.records(sys.argv[2]), 200)\n"
+        "plain = lambda value: value.decode() if isinstance(value, bytes) else [*map(plain, value)] if hasattr(value, 'tolist') "
+        "and not isinstance(value, str) and getattr(value, 'shape', ()) else [*map(plain, value)] if isinstance(value, list) else value\n"
+        "print(json.dumps([{key: plain(value) for key, value in record.items()} for record in records], default=str))\n"
+    )
+    line = [sys.executable, "-c", script, str(folder / "croissant.json"), name]
+    return subprocess.run(line, capture_output=True, text=True, check=False, timeout=300)
+
+
+def test_croissant_loads_each_record_set(folder: Path) -> None:
+    for name in ("initiatives", "records"):
+        loaded = load_record_set(folder, name)
+        assert loaded.returncode == 0, loaded.stderr
+        assert "WARNING" not in loaded.stderr
+        records = json.loads(loaded.stdout)
+        columns = TABLES[name].columns
+        assert set(records[0]) == {f"{name}/{column.name}" for column in columns}
+        expected = {row[columns[0].name]: row for row in table(folder, name)}
+        for record in records:
+            row = expected[record[f"{name}/{columns[0].name}"]]
+            for column in (item for item in columns if item.kind in (CellType.WORDS, CellType.IRI, CellType.TEXT)):
+                value = record[f"{name}/{column.name}"]
+                assert " ".join(value or ()) == row[column.name] if column.kind.is_list else (value or "") == row[column.name]
+
+
+def test_croissant_refuses_a_table_without_a_described_column(folder: Path, tmp_path: Path) -> None:
+    shutil.copy(folder / "croissant.json", tmp_path)
+    duckdb.sql(f"COPY (SELECT * EXCLUDE title FROM '{folder}/records.parquet') TO '{tmp_path}/records.parquet'")
+
+    loaded = load_record_set(tmp_path, "records")
+
+    assert loaded.returncode != 0
+
+
+def test_the_crate_describes_every_file_and_column(folder: Path) -> None:
+    crate = json.loads((folder / "ro-crate-metadata.json").read_text())
+    entities = {item["@id"]: item for item in crate["@graph"]}
+    described = {name for name, item in entities.items() if item["@type"] == "File"}
+    root = entities["./"]
+
+    assert crate["@context"] == "https://w3id.org/ro/crate/1.1/context"
+    assert entities["ro-crate-metadata.json"]["conformsTo"] == {"@id": "https://w3id.org/ro/crate/1.1"}
+    assert entities["ro-crate-metadata.json"]["about"] == {"@id": "./"}
+    assert {"name", "description", "datePublished", "license"} <= set(root)
+    assert len(entities) == len(crate["@graph"])
+    assert described == {item["@id"] for item in root["hasPart"]}
+    assert {path.name for path in folder.iterdir() if path.suffix != ".minisig"} - described == {
+        *("croissant.json", "datapackage.json", "release.json", "ro-crate-metadata.json", "SHA256SUMS")
+    }
+    for name in described:
+        assert entities[name]["sha256"] == hashlib.sha256((folder / name).read_bytes()).hexdigest()
+    links = [link["@id"] for item in crate["@graph"] for value in item.values() for link in (value if isinstance(value, list) else [value])
+             if isinstance(link, dict)]  # fmt: skip
+    assert set(links) - set(entities) == {"https://w3id.org/ro/crate/1.1"}
+    columns = {f"{name}.{column.name}" for name, item in TABLES.items() for column in item.columns}
+    assert {item["name"] for item in crate["@graph"] if item["@type"] == "PropertyValue"} == columns
 
 
 def test_words_that_no_crosswalk_knows_do_not_break_a_row() -> None:

@@ -1,29 +1,60 @@
-"""Serve ``/compare``: two topics side by side, each an action line, a goal, a region or a country."""
+"""Serve ``/compare``: two topics side by side, or the records at two moments of the journal."""
 
 from __future__ import annotations
 
 import asyncio
+import csv
+import io
+from dataclasses import dataclass
 from http import HTTPStatus
-from typing import NamedTuple
+from itertools import islice
+from typing import Annotated, NamedTuple
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
 from languages.translations import gettext as _
-from publisher.facets.filter_query import make_filter
+from publisher.facets.filter_query import Filter, make_filter
 from publisher.facets.queries import FacetIndex
-from publisher.http.endpoints import get
+from publisher.history.comparison import CHANGES, Moment, compare, find_moment, list_records, parse_within
+from publisher.history.versions import compare_versions
+from publisher.http.endpoints import blank_as, contents, get, problems, whole_number
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
-from publisher.pages.dataset_response import require_facet_index
+from publisher.pages.charts.data_table import DataTable
+from publisher.pages.dataset_response import dataset_response, register_dataset, require_facet_index
 from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.portal.entity_statistics import COMPARED
+from publisher.pages.templating import Pages
+from publisher.portal.entity_statistics import COMPARED, PARTY
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import FacetPanel, facet_panels, sort_key
+from publisher.portal.moments import moment_sheets, moment_tables
 from publisher.portal.profile import Profile, profile
+from publisher.portal.sources import source_titles
+from publisher.rdf.results import is_iri
+from publisher.store.query_service import QueryService
+from vocab.field_changes import FieldView
 
-PANELS = ("goal", "line", "country", "region", "year")  # figures of each side, except that of its own facet
+PANELS = ("goal", "line", "country", "region", "year")  # of each side, those that are not its own
+PER = 100_000  # records of a list, at most
+_PARAMETERS: list[dict[str, object]] = [
+    {"name": name, "in": "query", "required": False, "description": description, "schema": {"type": "string"}}
+    for name, description in (
+        ("one", "A topic as FACET/CODE, such as country/404, or organization/IRI"),
+        ("other", "A topic to compare with"),
+        ("from", "The earlier moment: a date such as 2026-01-31, release/3, or entry/5"),
+        ("to", "The later moment; without it, now"),
+        ("within", "Only records of a set, such as source:demo, country:404 or line:C2"),
+        ("record", "The IRI of a record, to compare its versions field by field"),
+    )
+]
+
+From = Annotated[str, Query(alias="from", max_length=60, description="The earlier moment: a date, release/3 or entry/5")]
+To = Annotated[str, Query(max_length=60, description="The later moment; without it, now"), blank_as("now")]
+Within = Annotated[list[str], Query(max_length=8, description="Only records of these sets, such as source:demo or line:C2")]
+Only = Annotated[str, Query(description="Which records", json_schema_extra={"enum": list(CHANGES)}), blank_as("new")]
+PageNumber = Annotated[int, Query(ge=1, le=10_000, description=f"The page, from 1, of {PER} records"), whole_number(1)]
 
 
 class Side(NamedTuple):
@@ -35,25 +66,117 @@ class Side(NamedTuple):
     panels: tuple[FacetPanel, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class MomentForm:
+    """What the form for two moments contains."""
+
+    before: str
+    after: str
+    within: str
+    record: str
+
+
 router = APIRouter()
 
 
-@get(router, "/compare", include_in_schema=False)
-async def compare(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """Show the topics *one* and *other* side by side."""
-    tables, names = require_facet_index(service), FacetLabels(service.iris)
-    chosen = [request.query_params.get(name, "") for name in ("one", "other")]
+@register_dataset(router, "/compare", "compare", "Compare two topics, or the records at two moments", _PARAMETERS)
+async def show_comparison(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
+    """Show the topics of *one* and *other* beside each other, or the moments *from* and *to*."""
+    values = request.query_params
+    names = FacetLabels(service.iris, await source_titles(service))
+    form = MomentForm(*(values.get(name, "").strip() for name in ("from", "to", "within", "record")))
+    if form.before or form.record:
+        return await _compare_moments(request, service, pages, names, form)
+    tables = require_facet_index(service)
+    chosen = [values.get(name, "") for name in ("one", "other")]
     topics = await asyncio.to_thread(_topics, tables, names)
-    known = {key for _title, items in topics for key, _name in items}
-    if unknown := [topic for topic in chosen if topic and topic not in known]:
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND,
-            f"No initiative has the topic {unknown[0][:80]!r}. "
-            "Name topics as FACET/CODE, such as country/404",
-        )
+    for topic in chosen:
+        await asyncio.to_thread(_require_known, tables, topic, topics)
     sides = [await asyncio.to_thread(_side, topic, tables, names) for topic in chosen if topic]
-    page = pages.page("compare.html", topics=topics, chosen=chosen, sides=sides)
-    return build_response(request, Representation(bytes(page.body), "text/html; charset=utf-8"))
+
+    def show() -> Response:
+        return pages.page("compare.html", topics=topics, chosen=chosen, sides=sides, form=form, moments=None)
+
+    sheets = [panel.table for side in sides for panel in side.panels] or [DataTable("none", "", (), ())]
+    return await dataset_response(request, service, sheets, show)
+
+
+@get(
+    router,
+    "/compare/records",
+    operation_id="comparedRecords",
+    summary="List the records that a number of a comparison counts",
+    tags=["find"],
+    response_class=Response,
+    response_description="A table with the kind and the IRI of each thing, by IRI",
+    responses=contents("text/csv") | problems(400, 404, 503),
+)
+async def compared_records(
+    request: Request,
+    service: ServiceDep,
+    before: From,
+    to: To = "now",
+    within: Within = [],  # noqa: B006 - never changed
+    only: Only = "new",
+    page: PageNumber = 1,
+) -> Response:
+    """A comparison links each number to its list."""
+    sets = parse_within(within)
+    one, other = await asyncio.to_thread(find_moments, service, before, to)
+
+    def write() -> bytes:
+        out = io.StringIO()
+        rows = csv.writer(out)
+        rows.writerow(("kind", "thing"))
+        listed = list_records(service.history, one, other, sets, only, page * PER)
+        rows.writerows((kind, f"{service.iris.base}id/{kind}/{name}") for kind, name in islice(listed, (page - 1) * PER, None))
+        return out.getvalue().encode()
+
+    return build_response(request, Representation(await asyncio.to_thread(write), "text/csv; charset=utf-8"))
+
+
+def find_moments(service: QueryService, before: str, after: str) -> tuple[Moment, Moment]:
+    """Return the moments *before* and *after*; "" after is now. Raises PublisherError, and HTTPProblem if they are not in order."""
+    position = service.current.position
+    one, other = (find_moment(service.data, service.history, text or "now", position) for text in (before, after))
+    if one.entry > other.entry:
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"{one.text} is later than {other.text}; exchange from and to")
+    return one, other
+
+
+async def _compare_moments(request: Request, service: QueryService, pages: Pages, names: FacetLabels, form: MomentForm) -> Response:
+    sets = parse_within([text for text in request.query_params.getlist("within") if text.strip()])
+    one, other = await asyncio.to_thread(find_moments, service, form.before or "entry/1", form.after)
+    fields = await record_fields(service, form.record, one, other) if form.record else None
+    tables = [] if form.record else moment_tables(await asyncio.to_thread(compare, service.history, one, other, sets), names)
+
+    def show() -> Response:
+        return pages.page(
+            "compare.html",
+            topics=_topics(require_facet_index(service), names),
+            chosen=["", ""],
+            sides=[],
+            form=form,
+            moments=(one, other),
+            tables=tables,
+            changes=CHANGES,
+            fields=fields,
+        )
+
+    return await dataset_response(request, service, moment_sheets(tables), show)
+
+
+async def record_fields(service: QueryService, record: str, before: Moment, after: Moment) -> list[FieldView]:
+    """Return the fields of a record that differ between two moments. Raises HTTPProblem (404) if it had no version by then."""
+    graph, things = record.strip(), f"{service.iris.base}id/"
+    if graph.startswith(things):  # a thing: its kind is no part of its record's IRI
+        graph = f"{service.iris.base}record/{graph.removeprefix(things).partition('/')[2]}"
+    if not is_iri(graph):
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter record must be the IRI of a record or thing, not {record[:80]!r}")
+    fields = await compare_versions(service, graph, before.entry, after.entry)
+    if fields is None:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"{graph} has no version at {before.text} or {after.text}")
+    return fields
 
 
 def _topics(tables: FacetIndex, names: FacetLabels) -> list[tuple[str, list[tuple[str, str]]]]:
@@ -64,6 +187,7 @@ def _topics(tables: FacetIndex, names: FacetLabels) -> list[tuple[str, list[tupl
         "goal": _("SDGs"),
         "region": _("Regions"),
         "country": _("Countries"),
+        "source": _("Registries"),
     }
     topics = []
     for facet in COMPARED:
@@ -78,11 +202,29 @@ def _topics(tables: FacetIndex, names: FacetLabels) -> list[tuple[str, list[tupl
     return topics
 
 
+def _require_known(tables: FacetIndex, topic: str, topics: list[tuple[str, list[tuple[str, str]]]]) -> None:
+    facet = topic.partition("/")[0]
+    known = {key for _title, items in topics for key, _name in items}
+    if topic and topic not in known and not (facet == PARTY and tables.total(_filter(topic))):
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            f"No initiative has the topic {topic[:80]!r}. "
+            "Name topics as FACET/CODE, such as country/404, source/demo or organization/IRI",
+        )
+
+
+def _filter(topic: str) -> Filter:
+    facet, _slash, code = topic.partition("/")
+    return Filter((("kind", ("initiative",)),), party=code) if facet == PARTY else make_filter(kind="initiative", **{facet: code})
+
+
 def _side(topic: str, tables: FacetIndex, names: FacetLabels) -> Side:
     facet, _slash, code = topic.partition("/")
-    filters = make_filter(kind="initiative", **{facet: code})
-    panel_facets = [name for name in PANELS if name != facet]
-    panels = tuple(facet_panels(tables, filters, panel_facets, names))
-    return Side(
-        names.short(facet, code), names.page(facet, code), profile(tables, filters, names), panels
-    )
+    filters = _filter(topic)
+    shown = [name for name in PANELS if name != facet]
+    panels = tuple(facet_panels(tables, filters, shown, names))
+    if facet == PARTY:
+        name, href = tables.organization_names((code,))[code], code.replace(names.iris.base, "/").replace("/id/", "/page/", 1)
+    else:
+        name, href = names.short(facet, code), names.page(facet, code)
+    return Side(name, href, profile(tables, filters, names), panels)

@@ -19,6 +19,7 @@ from publisher.pages.dataset_response import (
 )
 from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.coverage import coverage, empty_chart_hint
+from publisher.portal.embeds import embed_path
 from publisher.portal.facet_filters import active_filters, facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import facet_panels, most_complete
@@ -67,6 +68,7 @@ async def world(request: Request, service: ServiceDep, pages: PagesDep) -> Respo
             active=active_filters(names),
             panels={panel.facet: panel for panel in panels},
             map=drawing,
+            embed_address=embed_path("map", "", filters),
             placed=placed,
             missing=[] if counts else [empty_chart_hint("country")],
             others=most_complete(others, 2),

@@ -1,0 +1,226 @@
+"""Compare the records at two moments of the journal: counts, new, gone and changed, by registry, kind, country, action line and goal.
+
+All numbers come from the log of records that ``change_writer`` writes. A *set* is one of its sets, such as ``source:demo``,
+``country:404`` or ``line:C2:declared``; a record is in it at a moment if it is published then.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+from publisher.errors import QueryError, ReleaseNotFound
+from publisher.history.change_reader import open_log
+from publisher.history.change_writer import ALL, ChangeType, all_sets
+from publisher.history.graph_changes import NAME
+from publisher.store.releases.manifest import get_release
+
+FACETS = ("kind", "source", "country", "line", "goal")  # of the sets that are counted
+CHANGES = ("before", "after", "new", "gone", "changed")
+_CACHED = 64  # moments and pairs of moments whose counts are cached
+_LIVE = f"type IN ({ChangeType.NEW:d}, {ChangeType.CHANGED:d})"
+_SIZES = """
+SELECT name, published FROM record_set JOIN set_size ON set_id = id
+WHERE entry = (SELECT MAX(entry) FROM set_size WHERE set_id = id AND entry <= :entry)
+"""
+_MEMBERS = f"""
+SELECT record.name, change.kind, change.sets FROM change JOIN record ON record.id = change.record
+WHERE sequence <= :sequence AND (replaced_at IS NULL OR replaced_at > :sequence) AND {_LIVE}
+"""
+# The first change of each record after the earlier moment leads to its state then, the last one is its state at the later moment.
+_PAIRS = """
+FROM (
+    SELECT change.record, old.kind, old.sets, old.type FROM change LEFT JOIN change old ON old.sequence = change.previous
+    WHERE change.sequence > :a AND change.sequence <= :b AND coalesce(change.previous, 0) <= :a
+) was JOIN (
+    SELECT record, kind, sets, type FROM change WHERE sequence > :a AND sequence <= :b AND (replaced_at IS NULL OR replaced_at > :b)
+) now ON now.record = was.record JOIN record ON record.id = was.record
+"""
+_SIDES = f"was.kind, was.sets, was.{_LIVE}, now.kind, now.sets, now.{_LIVE}"
+_LISTED = f"SELECT record.name, {_SIDES} {_PAIRS}"
+_NUMBERED = re.compile(r"(release|entry)[/ :]([0-9]{1,9})\Z")
+_SET = re.compile(r"(?:kind|source|country):[^\s:]+\Z|(?:line|goal):[^\s:]+(?::(?:declared|crosswalked))?\Z")
+
+
+class Moment(NamedTuple):
+    """The state after journal entry *entry*, whose last change is *sequence*; *text* names it, *time* is that of the entry in UTC."""
+
+    text: str
+    entry: int
+    sequence: int
+    time: datetime
+    release: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """How many records a set has *before* and *after*, and how many of them are *new*, *gone* or *changed* in between."""
+
+    before: int = 0
+    after: int = 0
+    new: int = 0
+    gone: int = 0
+    changed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """The numbers of all records in the sets of *within*, and *by_facet* those of each code."""
+
+    before: Moment
+    after: Moment
+    within: tuple[str, ...]
+    total: Numbers
+    by_facet: dict[str, dict[str, Numbers]]
+
+
+class UnknownMoment(QueryError):
+    """There is no such state; the message says which there are."""
+
+
+def find_moment(data: Path, history: Path, text: str, position: int) -> Moment:
+    """Return the state that *text* names, not after entry *position*: a date or time in UTC, ``release/3``, ``entry/5`` or ``now``.
+
+    A date is its end. Raises UnknownMoment, and ReleaseNotFound.
+    """
+    numbered, release = _NUMBERED.match(text.strip()), None
+    with open_log(history) as file:
+        if file is None:
+            raise UnknownMoment("the history is still being built from the journal; try again in a moment")
+        if numbered and numbered[1] == "release":
+            if (found := get_release(data / "releases", int(numbered[2]))) is None:
+                raise ReleaseNotFound(f"there is no release {numbered[2]}; /releases/ lists them")
+            entry, release = found.position, found.number
+        elif numbered or text.strip() == "now":
+            entry = int(numbered[2]) if numbered else position
+        else:
+            entry = _entry_at(file, text.strip(), position)
+        rows = file.execute("SELECT sequence, stamp FROM entry WHERE number = ? AND number <= ?", (entry, position)).fetchall()
+        first, last = file.execute("SELECT MIN(number), MAX(number) FROM entry WHERE number <= ?", (position,)).fetchone()
+    if not rows:
+        raise UnknownMoment(f"{text[:40]!r} is no published entry of the journal, which has the entries {first} to {last}")
+    return Moment(text.strip(), entry, rows[0][0] or 0, datetime.fromtimestamp(rows[0][1], UTC), release)
+
+
+def _entry_at(file: sqlite3.Connection, text: str, position: int) -> int:
+    try:
+        if len(text) == len("2026-01-31"):
+            end = datetime.combine(date.fromisoformat(text) + timedelta(days=1), datetime.min.time(), UTC) - timedelta(seconds=1)
+        else:
+            end = datetime.fromisoformat(text)
+            end = end if end.tzinfo else end.replace(tzinfo=UTC)
+    except (ValueError, OverflowError) as error:
+        raise UnknownMoment(f"{text[:40]!r} is no date such as 2026-01-31, release such as release/3, or entry such as entry/5") from error
+    seconds = int(end.timestamp())
+    entry = file.execute("SELECT MAX(number) FROM entry WHERE stamp <= ? AND number <= ?", (seconds, position)).fetchone()[0]
+    if entry is None:
+        first = file.execute("SELECT MIN(stamp) FROM entry").fetchone()[0]
+        began = f", which is of {datetime.fromtimestamp(first, UTC):%Y-%m-%dT%H:%M:%SZ}" if first is not None else ""
+        raise UnknownMoment(f"{text} is before the first entry of the journal{began}")
+    return int(entry)
+
+
+def parse_within(texts: list[str]) -> tuple[str, ...]:
+    """Return sets by their names, sorted. Raises QueryError with the form of a name."""
+    for text in texts:
+        if not _SET.match(text):
+            raise QueryError(
+                f"{text[:60]!r} is no set; name one as source:demo, kind:event, country:404, line:C2, goal:4 or line:C2:crosswalked"
+            )
+    return tuple(sorted({f"{text}:declared" if text.startswith(("line:", "goal:")) and text.count(":") == 1 else text for text in texts}))
+
+
+def compare(history: Path, before: Moment, after: Moment, within: tuple[str, ...] = ()) -> Comparison:
+    """Count the records at two moments, *before* not later than *after*."""
+    file = history / NAME
+    key = (file, file.stat().st_ino)
+    states = [_published(*key, moment.entry) if not within else _members(*key, moment.sequence, within) for moment in (before, after)]
+    pairs = _pairs(*key, before.sequence, after.sequence, within)
+    found = {item for counts in (*states, *pairs) for item in counts}
+    numbers = {item: Numbers(*(counts[item] for counts in (*states, *pairs))) for item in sorted(found)}
+    by_facet: dict[str, dict[str, Numbers]] = {facet: {} for facet in FACETS}
+    for item, values in numbers.items():
+        facet, _, code = item.partition(":")
+        is_link = facet in ("line", "goal")
+        code = code.removesuffix(":declared") if is_link else code
+        if facet in by_facet and code and ":" not in code and item.endswith(":declared") == is_link and values != Numbers():
+            by_facet[facet][code] = values
+    return Comparison(before, after, within, numbers.get(ALL, Numbers()), by_facet)
+
+
+def list_records(
+    history: Path, before: Moment, after: Moment, within: tuple[str, ...], change: str, limit: int = -1
+) -> Iterator[tuple[str, str]]:
+    """Yield the kind and the name of each record that the number *change*, one of CHANGES, counts, in order; at most *limit*."""
+    if change not in CHANGES:
+        raise QueryError(f"only is one of {', '.join(CHANGES)}, not {change[:20]!r}")
+    with open_log(history) as file:
+        if file is None:
+            raise UnknownMoment("the history is still being built from the journal; try again in a moment")
+        found: Iterator[tuple[str, str]]
+        if change in ("before", "after"):
+            rows = file.execute(f"{_MEMBERS} ORDER BY record.name", {"sequence": (before if change == "before" else after).sequence})
+            found = ((kind, name) for name, kind, sets in rows if all_sets(name, kind, frozenset(sets.split())).issuperset(within))
+        else:
+            pairs = file.execute(f"{_LISTED} ORDER BY record.name", {"a": before.sequence, "b": after.sequence})
+            found = (
+                (row[4] or row[1], row[0])
+                for row in pairs
+                if _change(_sets(row[0], row[1], row[2], row[3], within), _sets(row[0], row[4], row[5], row[6], within)) == change
+            )
+        for number, item in enumerate(found):
+            if number == limit:
+                return
+            yield item
+
+
+def _sets(name: str, kind: str | None, sets: str | None, is_live: int | None, within: tuple[str, ...]) -> frozenset[str]:
+    """Return the sets of a record; none if it is not published, or not in all of *within*."""
+    own = frozenset(all_sets(name, kind or "", frozenset((sets or "").split()))) if is_live else frozenset[str]()
+    return own if own.issuperset(within) else frozenset()
+
+
+def _change(old: frozenset[str], new: frozenset[str]) -> str:
+    return "changed" if old and new else "new" if new else "gone" if old else ""
+
+
+@lru_cache(_CACHED)  # a past state never changes; the inode distinguishes a history that was rebuilt
+def _published(path: Path, _inode: int, entry: int) -> Counter[str]:
+    """Return the number of published records of each set after *entry*."""
+    with open_log(path.parent) as file:
+        return Counter(dict(file.execute(_SIZES, {"entry": entry}))) if file else Counter()
+
+
+@lru_cache(_CACHED)
+def _members(path: Path, _inode: int, sequence: int, within: tuple[str, ...]) -> Counter[str]:
+    """Return the number of published records of each set that are in all of *within* too."""
+    counts: Counter[str] = Counter()
+    like = {f"set{number}": f"%{item}%" for number, item in enumerate(within) if not item.startswith(("source:", "kind:"))}
+    source = next((item.removeprefix("source:") for item in within if item.startswith("source:")), "")
+    conditions = [f"change.sets LIKE :{name}" for name in like] + (["record.name >= :low AND record.name < :high"] if source else [])
+    text = f"{_MEMBERS} {' '.join(f'AND {condition}' for condition in conditions)}"
+    bound = {"sequence": sequence, "low": f"{source}/", "high": f"{source}0", **like}
+    with open_log(path.parent) as file:
+        for name, kind, sets in file.execute(text, bound) if file else ():
+            counts.update(_sets(name, kind, sets, 1, within))
+    return counts
+
+
+@lru_cache(_CACHED)
+def _pairs(path: Path, _inode: int, before: int, after: int, within: tuple[str, ...]) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """Return the number of records of each set that are new, gone and changed between two changes of the log."""
+    new_ones, gone_ones, changed_ones = Counter[str](), Counter[str](), Counter[str]()
+    with open_log(path.parent) as file:
+        for row in file.execute(_LISTED, {"a": before, "b": after}) if file else ():
+            old, new = _sets(row[0], row[1], row[2], row[3], within), _sets(row[0], row[4], row[5], row[6], within)
+            new_ones.update(new - old)
+            gone_ones.update(old - new)
+            changed_ones.update(old & new)
+    return new_ones, gone_ones, changed_ones

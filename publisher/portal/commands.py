@@ -1,0 +1,126 @@
+"""The command ``stocktake diff``: compare the records at two moments of the journal."""
+
+from __future__ import annotations
+
+import asyncio
+import csv
+import json
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, NoReturn, Protocol
+
+import typer
+from rich.console import Console
+
+from publisher.errors import PublisherError
+from publisher.history.comparison import CHANGES, FACETS, Comparison, Moment, compare, list_records, parse_within
+from publisher.history.versions import read_history
+from publisher.http.problems import HTTPProblem
+from publisher.limits import Limits
+from publisher.portal.moments import records_url
+from publisher.portal.routes.compare import find_moments, record_fields
+from publisher.store.external.endpoint import StoreURLs
+from publisher.store.query_service import POLL_INTERVAL, QueryService
+from vocab.field_changes import FieldView
+from vocab.iris import Iris
+
+FORMATS = ("text", "json", "csv")
+
+app = typer.Typer()
+_err = Console(stderr=True)
+
+
+class DiffSettings(Protocol):
+    """The settings that the command needs."""
+
+    @property
+    def data(self) -> Path: ...  # noqa: D102 - documented in stocktake.Settings
+    @property
+    def base(self) -> str: ...  # noqa: D102
+    @property
+    def elsewhere(self) -> StoreURLs | None: ...  # noqa: D102
+
+
+@app.command()
+def diff(
+    context: typer.Context,
+    before: Annotated[str, typer.Argument(help="The earlier moment: a date (its end, UTC), release/3 or entry/5.")],
+    after: Annotated[str, typer.Argument(help="The later moment; default: now.")] = "now",
+    within: Annotated[list[str], typer.Option(help="Only records of a set: source:demo, kind:event, country:404, line:C2, goal:4.")] = [],  # noqa: B006
+    record: Annotated[str, typer.Option(help="IRI of a record or thing: compare its versions field by field.")] = "",
+    only: Annotated[str, typer.Option(help=f"List the records that a number counts: {', '.join(CHANGES)}.")] = "",
+    form: Annotated[str, typer.Option("--format", help=f"Format: {', '.join(FORMATS)}.")] = "text",
+) -> None:
+    """Compare the records at two moments: counts, new, gone and changed, or one record field by field."""
+    settings: DiffSettings = context.obj
+    if form not in FORMATS:
+        raise typer.BadParameter(f"unknown format {form!r}; available: {', '.join(FORMATS)}")
+    if only and only not in CHANGES:
+        raise typer.BadParameter(f"--only is one of {', '.join(CHANGES)}, not {only!r}")
+    try:
+        asyncio.run(_diff(settings, (before, after), within, record, only, form))
+    except (PublisherError, HTTPProblem) as error:
+        _fail(str(error))
+
+
+async def _diff(settings: DiffSettings, moments: tuple[str, str], within: list[str], record: str, only: str, form: str) -> None:
+    sets, iris = parse_within(within), Iris(settings.base)
+    async with QueryService(settings.data, iris, Limits(seconds=600), readers=1, elsewhere=settings.elsewhere) as service:
+        await service.wait_until_current()
+        while await read_history(service, iris.base) is None:
+            await asyncio.sleep(POLL_INTERVAL)
+        one, other = await asyncio.to_thread(find_moments, service, *moments)
+        if record:
+            _print_fields(await record_fields(service, record, one, other), form)
+        elif only:
+            out = csv.writer(sys.stdout, lineterminator="\n")
+            out.writerow(("kind", "thing"))
+            out.writerows((kind, f"{iris.base}id/{kind}/{name}") for kind, name in list_records(service.history, one, other, sets, only))
+        else:
+            _print_comparison(await asyncio.to_thread(compare, service.history, one, other, sets), form)
+
+
+def _print_comparison(comparison: Comparison, form: str) -> None:
+    rows = [("all", "", comparison.total), *((facet, code, item) for facet in FACETS for code, item in comparison.by_facet[facet].items())]
+    total = comparison.total
+    if form == "json":
+        document = {
+            "from": _moment(comparison.before),
+            "to": _moment(comparison.after),
+            "within": comparison.within,
+            "rows": [
+                {"facet": facet, "code": code, **asdict(item), "records": _addresses(comparison, facet, code)} for facet, code, item in rows
+            ],
+        }
+        print(json.dumps(document, indent=1, ensure_ascii=False))
+        return
+    out = csv.writer(sys.stdout, delimiter="," if form == "csv" else "\t", lineterminator="\n")
+    out.writerow(("facet", "code", *CHANGES, "share_before", "share_after"))
+    for facet, code, item in rows:
+        shares = (item.before / total.before if total.before else 0.0, item.after / total.after if total.after else 0.0)
+        out.writerow((facet, code, *(getattr(item, name) for name in CHANGES), *(f"{share:.4f}" for share in shares)))
+
+
+def _moment(moment: Moment) -> dict[str, object]:
+    return {"text": moment.text, "entry": moment.entry, "time": f"{moment.time:%Y-%m-%dT%H:%M:%SZ}", "release": moment.release}
+
+
+def _addresses(comparison: Comparison, facet: str, code: str) -> dict[str, str]:
+    sets = sorted({*comparison.within, *([f"{facet}:{code}"] if code else [])})
+    return {name: records_url(comparison.before, comparison.after, sets, name) for name in CHANGES}
+
+
+def _print_fields(fields: list[FieldView], form: str) -> None:
+    if form == "json":
+        print(json.dumps([{"field": item.label, "removed": item.removed, "added": item.added} for item in fields], ensure_ascii=False))
+        return
+    out = csv.writer(sys.stdout, delimiter="," if form == "csv" else "\t", lineterminator="\n")
+    out.writerow(("field", "change", "value"))
+    for item in fields:
+        out.writerows((item.label, change, value) for change in ("removed", "added") for value in getattr(item, change))
+
+
+def _fail(message: str) -> NoReturn:
+    _err.print(message, style="red", markup=False, highlight=False)
+    raise typer.Exit(1)

@@ -1,0 +1,190 @@
+"""Serve ``/embed/``, figures for the frames of other sites, and ``/oembed``, by which sites discover them (https://oembed.com/)."""
+
+from __future__ import annotations
+
+import asyncio
+from http import HTTPStatus
+from typing import Annotated, Any
+from urllib.parse import quote, unquote, urlsplit
+
+from fastapi import APIRouter, Path, Query
+from starlette.datastructures import QueryParams
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from typing_extensions import TypedDict
+
+from languages.translations import gettext as _
+from publisher.facets import filter_query
+from publisher.facets.filter_query import Filter
+from publisher.facets.queries import FacetIndex
+from publisher.formats import Format
+from publisher.http.endpoints import blank_as, contents, get, problems, whole_number
+from publisher.http.links import origin, typed_link
+from publisher.http.problems import HTTPProblem
+from publisher.http.representation import Representation, build_response
+from publisher.pages.charts.data_table import TABLE_FORMATS, count_table, serialize_tables
+from publisher.pages.charts.svg import quantile_bounds, quantile_ranges, standalone_svg
+from publisher.pages.dataset_response import SVG, require_facet_index
+from publisher.pages.dependencies import PagesDep, ServiceDep
+from publisher.portal.embeds import BY_FACET, KINDS, PATH, THEMES, frame, is_embed
+from publisher.portal.facet_filters import facet_parameters, parse_filters
+from publisher.portal.facet_labels import FacetLabels, figure_title, trend_title
+from publisher.portal.facet_panels import facet_panel, query_page_url
+from publisher.portal.map import country_map
+from publisher.portal.sources import source_titles
+from publisher.portal.trends import count_trend
+from publisher.store.query_service import QueryService
+
+OEMBED = "application/json+oembed"
+_PARAMETERS = [
+    *facet_parameters(),
+    {"name": "theme", "in": "query", "description": "Colours; auto: those of the visitor", "schema": {"type": "string", "enum": [*THEMES]}},
+]
+ROWS = 300  # of a table
+
+EmbedPath = Annotated[str, Path(description=f"{', '.join(KINDS)}; {', '.join(BY_FACET)} with a slash and a facet", examples=["bars/goal"])]
+Url = Annotated[str, Query(max_length=4_000, description="The address of an embed")]
+Size = Annotated[int | None, Query(ge=1, le=10_000, description="Pixels, at most"), whole_number()]
+FormatName = Annotated[str, Query(description="json; XML is not supported", max_length=20), blank_as("json")]
+
+
+class OembedJson(TypedDict):
+    """An embed as oEmbed describes it: *html* is the frame."""
+
+    version: str
+    type: str
+    title: str
+    provider_name: str
+    provider_url: str
+    width: int
+    height: int
+    cache_age: int
+    html: str
+
+
+router = APIRouter()
+
+
+@get(
+    router,
+    "/embed/{rest:path}",
+    operation_id="embed",
+    summary="Show a figure, a map, a table or a count for the frame of another site",
+    tags=["find"],
+    response_class=Response,
+    response_description="A small page without scripts and cookies",
+    responses=contents("text/html", *(row.media for row in (*TABLE_FORMATS.values(), SVG))) | problems(400, 404, 503),
+    openapi_extra={"parameters": _PARAMETERS},
+)
+async def embed(request: Request, service: ServiceDep, pages: PagesDep, rest: EmbedPath) -> Response:
+    """Only these addresses may be framed by other sites."""
+    kind, facet = _parse_path(rest)
+    theme = request.query_params.get("theme", "") or THEMES[0]
+    if theme not in THEMES:
+        raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter theme is one of {', '.join(THEMES)}, not {theme[:20]!r}")
+    filters = parse_filters(request.query_params).with_codes("kind", "initiative")
+    names = FacetLabels(service.iris, await source_titles(service))
+    values = await asyncio.to_thread(_figure, require_facet_index(service), kind, facet, filters, names)
+    if row := {**TABLE_FORMATS, "svg": SVG}.get(request.query_params.get("format", "")):
+        return await _as_data(request, service, values, row)
+    address = f"{origin(request)}{request.url.path}{f'?{request.url.query}' if request.url.query else ''}"
+    narrowed = [names.short(name, code) for name, codes in filters.chosen if name != "kind" for code in codes]
+    oembed = f"/oembed?url={quote(address, safe='')}"
+    page = pages.page("embed.html", kind=kind, theme=theme, narrowed=narrowed, oembed=oembed, site=origin(request), **values)
+    links = [typed_link("alternate", oembed, OEMBED)]
+    return build_response(request, Representation(bytes(page.body), "text/html; charset=utf-8", links=links))
+
+
+@get(
+    router,
+    "/oembed",
+    operation_id="oembed",
+    summary="Describe an embed by oEmbed 1.0",
+    tags=["find"],
+    response_model=OembedJson,
+    response_description="The frame",
+    responses=problems(400, 404, 501),
+)
+async def oembed(
+    request: Request,
+    pages: PagesDep,
+    url: Url,
+    maxwidth: Size = None,
+    maxheight: Size = None,
+    format: FormatName = "json",
+) -> Response:
+    """Editors of other sites turn a pasted address into a frame by it."""
+    if format != "json":  # oEmbed, section 2.3.5: 501 for a format that the provider does not have
+        status = HTTPStatus.NOT_IMPLEMENTED if format == "xml" else HTTPStatus.BAD_REQUEST
+        raise HTTPProblem(status, "Only the format json is supported")
+    host = origin(request)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # an unclosed bracket of an IPv6 address
+        parts = urlsplit("")
+    if f"{parts.scheme}://{parts.netloc}" != host or not parts.path.startswith(f"{PATH}/"):
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The parameter url must be an address under {host}{PATH}/")
+    kind, facet = _parse_path(unquote(parts.path.removeprefix(f"{PATH}/")))
+    parse_filters(QueryParams(parts.query))
+    shown = frame(parts._replace(fragment="").geturl(), _title(kind, facet), kind, maxwidth, maxheight)
+    document = OembedJson(
+        version="1.0",
+        type="rich",
+        title=shown.title,
+        provider_name=pages.branding.name,
+        provider_url=f"{host}/",
+        width=shown.width,
+        height=shown.height,
+        cache_age=3600,
+        html=shown.html,
+    )
+    return JSONResponse(document)
+
+
+async def _as_data(request: Request, service: QueryService, values: dict[str, Any], row: Format) -> Response:
+    """Return the numbers of an embed, or its drawing, as a file."""
+    if row is SVG:
+        if values.get("drawing") is None:
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "Only maps and trends are drawings; ask for format=csv")
+        return build_response(request, Representation(standalone_svg(values["drawing"]), row.media))
+    page = f"{origin(request)}{request.url.path}"
+    body = await asyncio.to_thread(serialize_tables, [values["sheet"]], row, page, service.iris)
+    return build_response(request, Representation(body, row.media))
+
+
+def _parse_path(rest: str) -> tuple[str, str]:
+    kind, _slash, facet = rest.partition("/")
+    if not is_embed(kind, facet):
+        raise HTTPProblem(
+            HTTPStatus.NOT_FOUND,
+            f"There is no embed {rest[:60]!r}; there are count, map, bars/FACET, table/FACET and trend/FACET, such as bars/goal",
+        )
+    return kind, facet
+
+
+def _title(kind: str, facet: str) -> str:
+    if kind == "trend":
+        return trend_title(facet)
+    return figure_title(facet) if facet else {"count": _("Initiatives"), "map": _("World map: initiatives by country")}[kind]
+
+
+def _figure(tables: FacetIndex, kind: str, facet: str, filters: Filter, names: FacetLabels) -> dict[str, Any]:
+    """Return what the template shows of an embed: its title, its query, and its numbers or its drawing."""
+    values: dict[str, Any] = {"title": _title(kind, facet), "drawing": None, "series": (), "ranges": (), "rows": ()}
+    if kind == "count":
+        total, text = tables.total(filters), filter_query.total(filters, names.iris)
+        sheet = count_table("count", values["title"], (), ((total,),), text)
+        return values | {"total": total, "query": query_page_url(text), "sheet": sheet}
+    if kind == "map":
+        counts = tables.counts(filters).get("country", {})
+        panel = facet_panel("country", counts, filters, names)
+        ranges = quantile_ranges(quantile_bounds(counts.values()))
+        return values | {"drawing": country_map(tables, filters, names), "ranges": ranges, "query": panel.query, "sheet": panel.table}
+    if kind == "trend":
+        trend = count_trend(tables, filters, facet, names)
+        drawing = trend.chart() if trend.years else None
+        return values | {"drawing": drawing, "series": [*trend.series], "query": trend.query, "sheet": trend.table}
+    counts = tables.counts(filters).get(facet, {})
+    panel = facet_panel(facet, counts, filters, names)
+    rows = [(names.short(facet, str(code)), int(things or 0)) for code, things in panel.table.rows[:ROWS]]
+    return values | {"panel": panel, "rows": rows, "query": panel.query, "sheet": panel.table}

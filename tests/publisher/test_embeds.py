@@ -1,0 +1,157 @@
+"""Figures for frames of other sites: small, without cookies and scripts, in every language, and nothing else may be framed."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import html
+import io
+import re
+from pathlib import Path
+
+import httpx
+import pytest
+from publish_fixture import session_loop
+
+from languages.request_locale import LANGUAGES
+from publisher.portal.embeds import BY_FACET, KINDS
+from publisher.routes import ROUTERS
+
+STATIC = Path(__file__).parents[2] / "publisher" / "static"
+HTML = {"Accept": "text/html"}
+ADDRESSES = ["/embed/count", "/embed/bars/goal", "/embed/table/country", "/embed/trend/line", "/embed/map"]
+MOST = 30_000  # bytes of a page with its styles, as sent
+HOSTILE = ['"><script>alert(1)</script>', "'; DROP TABLE x; --", "../../etc/passwd", "%00", "\u202egnp", "javascript:alert(1)", "x" * 3_000]
+
+pytestmark = session_loop
+
+
+async def test_there_is_an_address_of_each_kind() -> None:
+    assert {address.split("/")[2] for address in ADDRESSES} == {*KINDS}
+    assert {address.split("/")[2] for address in ADDRESSES if address.count("/") == 3} == {*BY_FACET}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+@pytest.mark.parametrize("address", ADDRESSES)
+async def test_an_embed_is_small_and_stores_nothing(inside: httpx.AsyncClient, address: str, language: str) -> None:
+    reply = await inside.get(address, params={"lang": language, "theme": "dark"}, headers=HTML)
+    styles = re.findall(r'<link rel="stylesheet" href="/static/([^"]+)">', reply.text)
+
+    assert reply.status_code == 200
+    assert f'<html lang="{language}"' in reply.text
+    assert 'class="dark"' in reply.text
+    assert "set-cookie" not in reply.headers
+    assert "<script" not in reply.text
+    assert not re.findall(r'(?:src|href)="https?://(?!stocktake\.test|localhost)', reply.text.replace('href="http://metadata', ""))
+    sizes = [len(gzip.compress(data)) for data in (reply.content, *((STATIC / name).read_bytes() for name in styles))]
+    assert sum(sizes) < MOST
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+async def test_an_embed_may_be_framed_anywhere(inside: httpx.AsyncClient, address: str) -> None:
+    reply = await inside.get(address, headers=HTML)
+
+    assert "frame-ancestors *" in reply.headers["content-security-policy"]
+    assert "script-src 'self'" in reply.headers["content-security-policy"]
+    assert "x-frame-options" not in reply.headers
+
+
+@pytest.mark.parametrize(
+    "address", ["/", "/map", "/trends", "/search", "/sparql", "/compare", "/oembed", "/embed/none", "/embeds", "/static/embed.css"]
+)
+async def test_nothing_else_may_be_framed(inside: httpx.AsyncClient, address: str) -> None:
+    reply = await inside.get(address, headers=HTML)
+
+    assert "frame-ancestors 'none'" in reply.headers["content-security-policy"]
+    assert reply.headers["x-frame-options"] == "DENY"
+
+
+async def test_embeds_are_in_their_folder_only() -> None:
+    paths = [str(getattr(route, "path", "")) for router in ROUTERS.values() for route in router.routes]
+
+    assert {path for path in paths if path.startswith("/embed")} == {"/embed/{rest:path}"}
+
+
+@pytest.mark.parametrize("hostile", HOSTILE)
+@pytest.mark.parametrize("name", ["country", "goal", "source", "year", "theme", "lang", "format", "unknown"])
+async def test_hostile_parameters_are_escaped_or_refused(inside: httpx.AsyncClient, name: str, hostile: str) -> None:
+    reply = await inside.get("/embed/bars/line", params={name: hostile}, headers=HTML)
+
+    assert reply.status_code == (400 if name == "theme" else 200)
+    assert "<script>alert" not in reply.text
+    assert 'href="javascript:' not in reply.text
+    assert "set-cookie" not in reply.headers
+
+
+@pytest.mark.parametrize("path", ["", "bars", "bars/", "bars/none", "count/goal", "map/goal", "bars/goal/x", "bars/%3Cscript%3E"])
+async def test_an_embed_that_is_none_is_404_and_names_those_that_are(inside: httpx.AsyncClient, path: str) -> None:
+    reply = await inside.get(f"/embed/{path}", headers=HTML)
+
+    assert reply.status_code == 404
+    assert "&#39;bars/&lt;script&gt;&#39;" in reply.text if "script" in path else "bars/FACET" in reply.text
+    assert "bars/<script>" not in reply.text
+
+
+async def test_the_numbers_of_an_embed_are_those_of_its_data(inside: httpx.AsyncClient) -> None:
+    page = (await inside.get("/embed/bars/goal?country=404", headers=HTML)).text
+    rows = [*csv.DictReader(io.StringIO((await inside.get("/embed/bars/goal?country=404&format=csv")).text))]
+    total = (await inside.get("/embed/count?country=404&format=json")).json()["figures"][0]["rows"][0]["things"]
+
+    shown = [int(text) for text in re.findall(r'<td class="count"><bdi>(\d+)</bdi>', page)]
+    assert shown == [int(row["things"]) for row in rows]
+    assert total == 121  # as in the world
+    assert (await inside.get("/embed/trend/line?format=svg")).content.startswith(b"<svg xmlns=")
+    assert (await inside.get("/embed/count?format=svg")).status_code == 404
+
+
+@pytest.mark.parametrize("address", [*ADDRESSES, "/embed/bars/goal?country=404&lang=ar"])
+async def test_an_embed_is_discovered_by_oembed(inside: httpx.AsyncClient, address: str) -> None:
+    page = await inside.get(address, headers=HTML)
+    [link] = re.findall(r'<link rel="alternate" type="application/json\+oembed" href="([^"]+)"', page.text)
+    reply = await inside.get(html.unescape(link))
+    described = reply.json()
+    [source] = re.findall(r'src="([^"]+)"', described["html"])
+
+    assert 'type="application/json+oembed"' in page.headers["link"]
+    assert (described["version"], described["type"]) == ("1.0", "rich")
+    assert html.unescape(source) == f"http://stocktake.test{address}"
+    assert (await inside.get(html.unescape(source), headers=HTML)).text == page.text
+
+
+@pytest.mark.parametrize(
+    ("query", "status"),
+    [
+        ("", 400),
+        ("url=http://other.example/embed/map", 404),
+        ("url=http://stocktake.test.other.example/embed/map", 404),
+        ("url=http://stocktake.test/map", 404),
+        ("url=http://stocktake.test/embed/none", 404),
+        ("url=javascript:alert(1)", 404),
+        ("url=http://[::1", 404),
+        ("url=http://stocktake.test/embed/map&format=xml", 501),
+        ("url=http://stocktake.test/embed/map&maxwidth=none", 400),
+        ("url=http://stocktake.test/embed/map&maxwidth=0", 400),
+    ],
+)
+async def test_oembed_refuses_what_is_no_embed(inside: httpx.AsyncClient, query: str, status: int) -> None:
+    assert (await inside.get(f"/oembed?{query}")).status_code == status
+
+
+async def test_oembed_respects_the_largest_size_and_escapes_its_frame(inside: httpx.AsyncClient) -> None:
+    url = 'http://stocktake.test/embed/map?country="><script>alert(1)</script>'
+    described = (await inside.get("/oembed", params={"url": url, "maxwidth": "300", "maxheight": "200"})).json()
+
+    assert (described["width"], described["height"]) == (300, 200)
+    assert "<script>" not in described["html"]
+
+
+async def test_each_figure_has_its_code_and_its_forms(inside: httpx.AsyncClient) -> None:
+    for address in ("/", "/trends", "/scheme/action-line/C2"):
+        text = (await inside.get(address, headers=HTML)).text
+        codes = [html.unescape(code) for code in re.findall(r"<textarea readonly[^>]*>(.*?)</textarea>", text)]
+
+        assert codes, address
+        assert "embed.js" in text
+        for code in codes:
+            [source] = re.findall(r'<iframe src="([^"]+)"', code)
+            assert (await inside.get(html.unescape(source), headers=HTML)).status_code == 200
