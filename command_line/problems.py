@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
+from harvesters.preflight.scratch import has_ledger
 from harvesters.runs.reported_problems import FiledProblem, file_problem
 from harvesters.source import Notify
 from publisher.errors import StoreBusy
@@ -29,7 +30,9 @@ class LedgerProblems:
             raise StoreBusy(f"The problem was not stored: {error}") from error
 
     def find(self, number: int) -> PublicProblem | None:
-        """Return what is public of a problem, None if there is none. Raises StoreBusy."""
+        """Return what is public of a problem, None if there is none, as before the first harvest. Raises StoreBusy."""
+        if not has_ledger(self.admin.url):
+            return None
         try:
             problem = self.admin.ledger.reported_problem(number)
         except HarvestError as error:

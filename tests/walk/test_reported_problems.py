@@ -138,9 +138,10 @@ def test_the_portal_sees_neither_text_nor_address(source: Source, context: Harve
     admin.close()
 
 
-def test_a_locked_or_missing_ledger_is_busy(tmp_path: Path) -> None:
+def test_without_a_ledger_none_is_found_and_none_is_taken(tmp_path: Path) -> None:
     problems = LedgerProblems(AdminContext(tmp_path, tmp_path, f"sqlite:///{tmp_path}/none.sqlite", "https://x.example/"))
 
+    assert problems.find(1) is None
     with pytest.raises(StoreBusy):
         problems.file("projects", "p1", "title", TEXT, "", "en")
 
