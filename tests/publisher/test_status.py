@@ -275,7 +275,9 @@ async def test_the_oldest_submission_that_waits_is_stated(data: Path) -> None:
             closed = (await client.get("/status.json")).json()
             app.state.waiting_submissions = lambda: (3, NOW)
             opened, page = (await client.get("/status.json")).json(), await client.get("/status", headers=HTML)
+            join = await client.get("/join", headers=HTML)
 
     assert closed["submissions"] is None
     assert opened["submissions"] == {"waiting": 3, "oldest": f"{NOW:%Y-%m-%dT%H:%M:%SZ}"}
     assert "The oldest waits since" in page.text
+    assert 'href="/submit"' in join.text
