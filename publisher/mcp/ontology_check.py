@@ -200,7 +200,7 @@ async def check_terms(service: QueryService, text: str) -> UsedTerms:
     """Return the terms of the query *text*. Raises UnknownTerm if a property or class is not defined and not in use."""
     terms = used_terms(text, service.iris.base)
     known: dict[str, set[str]] = {"properties": set(_BUILT_IN), "classes": set()}
-    for row in await service.rows(query("words")):
+    for row in await service.rows(query("completions")):
         known.setdefault(row["kind"].value, set()).add(row["iri"].value)
     spaces = namespaces(service.iris)
     for kind, used in (("property", terms.properties), ("class", terms.classes)):
