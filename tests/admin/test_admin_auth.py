@@ -58,6 +58,7 @@ ROUTES = [
     Door("GET", "/runs/projects.1", "read", 404),
     Door("GET", "/runs/projects.1/records?outcome=new", "read", 404),
     Door("GET", "/audit-log", "read", 200),
+    Door("GET", "/metrics", "read", 200),
     Door("GET", "/keys", "admin", 200),
     Door("POST", "/keys", "admin", 201, {"name": "Ada", "scope": "read"}),
     Door("GET", "/keys/00000000", "admin", 404),
