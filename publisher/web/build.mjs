@@ -1,5 +1,4 @@
 // Bundles the query page and the API page into the folder that is named: query.js, worker.js, query.css, api.js, api.css, NOTICE.txt, sbom.cdx.json; and draws the world for the maps: world.json. No host is asked.
-import { execFileSync } from "node:child_process";
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
@@ -76,17 +75,25 @@ function packages() {
   return [...names].filter((name) => !name.startsWith("@types/")).sort();
 }
 
-function told(name) {
-  const folder = join("node_modules", name);
-  const it = JSON.parse(readFileSync(join(folder, "package.json"), "utf8"));
+const read = (name) => JSON.parse(readFileSync(join("node_modules", name, "package.json"), "utf8"));
+const licenceOf = (description) => (typeof description.license === "string" ? description.license : description.license?.type);
+
+function notice(name) {
+  const folder = join("node_modules", name), description = read(name);
   const texts = readdirSync(folder).filter((file) => /^(licen[cs]e|notice|copying)/i.test(file)).sort();
-  const licence = typeof it.license === "string" ? it.license : (it.license?.type ?? "see below");
+  const licence = licenceOf(description) ?? "see below";
   const body = texts.map((file) => readFileSync(join(folder, file), "utf8").trim()).join("\n\n");
-  return `${it.name} ${it.version}\nLicence: ${licence}\n${it.homepage ?? ""}\n\n${body || `(The package brings no text of its licence; ${licence} is what it declares.)`}\n`;
+  return `${name} ${description.version}\nLicence: ${licence}\n${description.homepage ?? ""}\n\n${body || `(The package brings no text of its licence; ${licence} is what it declares.)`}\n`;
 }
 
 const head = "The query page (query.js, query.css) and the API page (api.js, api.css) are made of these packages, each under its own licence.\n";
-writeFileSync(join(out, "NOTICE.txt"), [head, ...packages().map(told)].join(`\n${"-".repeat(78)}\n\n`));
+writeFileSync(join(out, "NOTICE.txt"), [head, ...packages().map(notice)].join(`\n${"-".repeat(78)}\n\n`));
 
-// The same packages as a software bill of materials: https://cyclonedx.org/
-writeFileSync(join(out, "sbom.cdx.json"), execFileSync("npm", ["sbom", "--sbom-format", "cyclonedx", "--omit", "dev"]));
+// The same packages as a software bill of materials: https://cyclonedx.org/docs/1.6/json/. npm's own command is missing in npm 9, and its output differs each time.
+function component(name) {
+  const { version } = read(name), licence = licenceOf(read(name));
+  return { type: "library", name, version, purl: `pkg:npm/${name.replace("@", "%40")}@${version}`, ...(licence ? { licenses: [{ license: { name: licence } }] } : {}) };
+}
+
+const materials = { bomFormat: "CycloneDX", specVersion: "1.6", version: 1, components: packages().map(component) };
+writeFileSync(join(out, "sbom.cdx.json"), `${JSON.stringify(materials, null, 2)}\n`);

@@ -17,6 +17,8 @@ import jsonschema
 import pytest
 import typer
 import yaml
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
 
 from command_line.settings import Settings
 from stocktake import app
@@ -174,8 +176,9 @@ def test_the_wheel_built_from_the_builders_files_has_the_query_editor(tmp_path):
     (wheel,) = (tmp_path / "dist").glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-        (materials,) = (json.loads(archive.read(name)) for name in names if name.endswith(".dist-info/sboms/sbom.cdx.json"))
-    assert {part["name"] for part in materials["components"]} >= {"@zazuko/yasgui", "d3-geo", "swagger-ui-dist"}
+        (materials,) = (archive.read(name) for name in names if name.endswith(".dist-info/sboms/sbom.cdx.json"))
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(materials.decode()) is None
+    assert {part["name"] for part in json.loads(materials)["components"]} >= {"@zazuko/yasgui", "d3-geo", "swagger-ui-dist"}
     assert {"publisher/static/query/query.js", "publisher/static/query/query.css", "publisher/static/query/world.json"} <= set(names)
     assert "stocktake.py" in names
 
