@@ -6,6 +6,7 @@ Source: https://data.europa.eu/mqa/methodology. Measurements are written in DQV 
 
 from __future__ import annotations
 
+import asyncio
 import tomllib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -17,11 +18,10 @@ from markupsafe import Markup
 
 from publisher.pages.charts.data_table import Column, DataTable
 from publisher.pages.charts.svg import element, svg
-from publisher.rdf.results import iri, parse_rows
+from publisher.rdf.results import iri
 from publisher.store.query_service import QueryService
 from publisher.store.releases.manifest import list_releases
 from publisher.store.releases.release_stores import find_store
-from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, RDF, RDFS, SCHEMA, SH
 
@@ -125,8 +125,9 @@ def _count(pattern: str, iris: Iris, source: str = "", record: str = "") -> str:
 
 async def measure_sources(service: QueryService, snapshot: str = "") -> dict[str, Quality]:
     """Return the quality of each source with records, by its IRI; *snapshot* is the folder of another state, such as a release's."""
-    totals = await _counts(service, _count("", service.iris), snapshot)
-    found = {item: await _counts(service, item.query(service.iris), snapshot) for item in indicators()}
+    texts = [_count("", service.iris), *(item.query(service.iris) for item in indicators())]
+    totals, *counted = await asyncio.gather(*(_counts(service, text, snapshot) for text in texts))
+    found = dict(zip(indicators(), counted, strict=True))
     return {
         source: Quality(
             tuple(
@@ -152,11 +153,7 @@ async def measure_record(service: QueryService, record: str) -> Quality | None:
 
 
 async def _counts(service: QueryService, text: str, snapshot: str) -> dict[str, int]:
-    if snapshot:
-        body, _ = await service.query_internal(QueryRequest(text, base=service.iris.base, snapshot=snapshot))
-        rows = parse_rows(body)
-    else:
-        rows = await service.rows(text)
+    rows = await service.rows(text, folder=snapshot)
     return {row["source"].value: int(row["records"].value) for row in rows if "source" in row}
 
 

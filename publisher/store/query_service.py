@@ -38,7 +38,7 @@ log = structlog.get_logger(component="store")
 
 REMOTE = "publisher.store.external.reader"
 POLL_INTERVAL = 0.2  # seconds between checks for a new snapshot
-_CachedQuery = tuple[str, tuple[tuple[str, str], ...]]  # text and bindings
+_CachedQuery = tuple[str, tuple[tuple[str, str], ...], str]  # text, bindings and folder
 INTERNAL_QUEUE = 1_000  # internal queries that may wait: as many as there may be connections
 LAG_INTERVAL = 1.0  # seconds between counts of the unpublished journal entries
 CHECK_INTERVAL = 30.0  # seconds between checks of the snapshot's files after failures
@@ -226,21 +226,18 @@ class QueryService:
         """Return the snapshot of a release, with its search index if *texts*. Raises ReleaseError and NotReady."""
         return await self.releases.open(release, texts)
 
-    async def rows(self, query: str, bindings: Mapping[str, str] | None = None) -> list[Row]:
+    async def rows(self, query: str, bindings: Mapping[str, str] | None = None, folder: str = "") -> list[Row]:
         """Run an internal query and return its rows, cached until the snapshot changes.
 
-        *bindings* are N-Triples terms by variable, which must be in the projection.
+        *bindings* are N-Triples terms by variable, which must be in the projection. *folder* is that of a release's store, "" the
+        current snapshot's.
         """
-        key = (query, tuple(sorted((bindings or {}).items())))
+        key = (query, tuple(sorted((bindings or {}).items())), folder)
         if (cached := self._answers.get(key)) is not None:
             return cached
         shown = self.snapshot
-        path = (
-            shown.path if shown else ""
-        )  # all queries of a page go to one snapshot
-        request = QueryRequest(
-            query, base=self.iris.base, bindings=dict(bindings or {}), snapshot=path
-        )
+        path = folder or (shown.path if shown else "")  # all queries of a page go to one snapshot
+        request = QueryRequest(query, base=self.iris.base, bindings=dict(bindings or {}), snapshot=path)
         rows = parse_rows(await self._complete_result(request))
         if shown is self.snapshot:
             self._answers[key] = rows
