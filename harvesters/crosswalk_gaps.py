@@ -93,7 +93,7 @@ def _nearest(word: str, field: str, iris: Iris) -> tuple[Near, ...]:
     if len(word) > LONGEST:
         return ()
     best: dict[str, float] = {}
-    for _, score, index in process.extract(fold(word), names, scorer=fuzz.token_set_ratio, limit=4 * NEAREST, score_cutoff=LOWEST):
+    for _, score, index in process.extract(fold(word), names, scorer=fuzz.token_sort_ratio, limit=4 * NEAREST, score_cutoff=LOWEST):
         best.setdefault(concept_iris[index], score)
     return tuple(Near(iri, label(iri, "en", iris.base) or iri, round(score, 1)) for iri, score in list(best.items())[:NEAREST])
 

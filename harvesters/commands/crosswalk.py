@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 from dataclasses import asdict
+from textwrap import shorten
 from typing import Annotated
 
 import orjson
@@ -49,7 +50,7 @@ def gaps(ctx: typer.Context, source: SourceName = None, limit: Limit = 20, as_js
         return
     table = Table("records", "word", "field", "nearest concepts", title="Words that no crosswalk translates", title_justify="left")
     for gap in found:
-        nearest = "\n".join(f"{near.name} ({near.iri.rpartition('/')[2]}, {near.score:.0f})" for near in gap.nearest)
+        nearest = "\n".join(f"{shorten(near.name, 80)} ({near.iri.rpartition('/')[2]}, {near.score:.0f})" for near in gap.nearest)
         table.add_row(f"{gap.count:,}", escape(gap.word[:80]), gap.field, escape(nearest) or "none")
     out.print(table)
     if found:

@@ -58,7 +58,7 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
 
     def map_record(record: Record[Row]) -> Resource:
         kind = record.payload.get("type")
-        if kind not in mappers:
+        if not isinstance(kind, str) or kind not in mappers:
             raise ParseError(f"{record.key}: its type is {kind!r}; it is one of {', '.join(mappers)}")
         return _with_reasons(mappers[kind](record), record.payload.get("why"))
 

@@ -7,6 +7,7 @@ import logging
 import threading
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 
 import psycopg
 import structlog
@@ -43,12 +44,11 @@ class RunEnqueuer:
             self.enqueue_requested(request)
 
     def enqueue_due(self, source: Source) -> None:
-        """Queue the run of *source* that is due now; of several schedulers only one does."""
+        """Queue the run of *source* that is due now, unless it is retired; of several schedulers only one does."""
         due = last_due(source.every, self.context.now())
-        if due is not None and not self.context.ledger.is_retired(source.name):
-            self._enqueue(
-                source.name, lambda queue: queue.enqueue_due(source.name, int(due.timestamp()))
-            )
+        if due is not None:
+            put = partial(_enqueue_due, source=source.name, timestamp=int(due.timestamp()))
+            self._enqueue(source.name, put, unless_retired=True)
 
     def enqueue_resumed(self, source: Source) -> None:
         """Queue a run that quiet hours postponed."""
@@ -61,7 +61,7 @@ class RunEnqueuer:
             request.source, lambda queue: queue.enqueue_requested(request.source, request.id)
         )
 
-    def _enqueue(self, source: str, put: Callable[[JobQueue], Awaitable[bool]]) -> None:
+    def _enqueue(self, source: str, put: Callable[[JobQueue], Awaitable[bool]], *, unless_retired: bool = False) -> None:
         """Queue a run; wait while the database is unavailable, so that no due run is lost."""
 
         async def connect_and_put() -> bool:
@@ -76,6 +76,8 @@ class RunEnqueuer:
                     self.context.ledger.transaction()
                 ):  # fails at once, while the queue's connections wait 30 seconds
                     pass
+                if unless_retired and self.context.ledger.is_retired(source):
+                    return
                 queued = asyncio.run(connect_and_put())
                 outage.over(source=source)
                 log.info("run queued" if queued else "run already queued", source=source)
@@ -83,3 +85,7 @@ class RunEnqueuer:
             except (ConnectorException, psycopg.Error, LedgerError) as error:
                 outage.failed(root_cause(error), source=source)
             self.stopping.wait(_RETRY_INTERVAL)
+
+
+def _enqueue_due(queue: JobQueue, source: str, timestamp: int) -> Awaitable[bool]:
+    return queue.enqueue_due(source, timestamp)

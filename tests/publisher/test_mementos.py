@@ -163,7 +163,7 @@ async def test_a_record_names_its_time_gate(client: httpx.AsyncClient) -> None:
 async def test_a_records_page_shows_what_changed(client: httpx.AsyncClient) -> None:
     page = (await client.get(f"/{RECORD}", headers={"Accept": "text/html"})).text
 
-    assert "added: 1, removed: 1" in re.sub("<[^>]+>", "", page)
+    assert "added: 1 · removed: 1" in re.sub("<[^>]+>", "", page)
     assert f'href="/memento/{SECOND}/{RECORD}"' in page
 
 

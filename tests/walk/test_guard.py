@@ -224,7 +224,7 @@ def test_a_plan_lists_the_difference_of_each_record(source: Source, context: Har
         ("p1", ['"Project 1"@en'])
     ]
     assert [(row["key"], len(row["removed"]), len(row["added"])) for row in vanished] == [("p40", 1, 2)]
-    assert plan.hold_reason == "ann holds the source since 2026-03-01 12:03 UTC: moving house"
+    assert plan.hold_reason == "ann holds the source since 2026-03-01 12:04 UTC: moving house"
 
 
 def test_a_source_on_hold_without_changes_needs_no_approval(source: Source, context: HarvestContext) -> None:
@@ -521,7 +521,7 @@ def test_a_held_plan_lists_the_hold_and_the_exceeded_limit(source: Source, conte
     held = harvest(source, context).hold_reason
 
     assert held is not None
-    assert held.startswith("ann holds the source since 2026-03-01 12:03 UTC: moving house; 20 of 40 published records are missing")
+    assert held.startswith("ann holds the source since 2026-03-01 12:04 UTC: moving house; 20 of 40 published records are missing")
 
 
 def test_a_held_plan_lists_the_limit_and_the_incomplete_harvest(source: Source, context: HarvestContext, registry: Any) -> None:
