@@ -114,9 +114,9 @@ def _parse_graph(row: Mapping[str, Any], kind: str, base: str) -> Graph:
         document = {"@type": kind, **_quote_non_iris(row, context), "@context": context, "@id": id}
         quads = parse_quads(dump_json(document), RdfFormat.JSON_LD, "the JSON-LD cannot be parsed", base)
         store.extend(list(iri_or_text(merge_graphs(quads))))
+        return bounded_description(store, subject, 1)
     except (ParseError, ValueError, RecursionError) as error:
         raise ParseError(f"a dataset that holds {error}") from error
-    return bounded_description(store, subject, 1)
 
 
 def _quote_non_iris(value: Any, context: Mapping[str, Any]) -> Any:

@@ -43,11 +43,18 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 def _items(document: Mapping[str, Any]) -> Iterator[Item]:
     for key, content in document["accepted"].items():
-        yield (
-            Record(key, content, dump_json(content)) if isinstance(content, dict) else InvalidRecord(key, "a submission that is no object")
-        )
+        yield _item(key, content)
     for key in document["withdrawn"]:
         yield DeletedRecord(str(key))
+
+
+def _item(key: str, content: object) -> Item:
+    if not isinstance(content, dict):
+        return InvalidRecord(key, "a submission that is no object")
+    try:
+        return Record(key, content, dump_json(content))
+    except ValueError as error:  # a text that JSON cannot hold
+        return InvalidRecord(key, f"a submission with {error}")
 
 
 PROTOCOL = Protocol(collect, Payload.ROW, OPTIONS, incremental=False)

@@ -39,6 +39,14 @@ def test_mutated_payloads_raise_our_errors_only():
     assert bad(found) == []
 
 
+@pytest.mark.parametrize(("target", "seed"), [("datajson/arm.data.json by pod", 1_000_816), ("replies/submission", 1_000_246)])
+def test_mutations_that_once_failed_raise_our_errors_only(target: str, seed: int) -> None:
+    if target not in {known.name for known in fuzz.targets()}:
+        pytest.skip(f"{target} is not here")
+
+    assert bad([fuzz.run_case(target, seed)]) == []
+
+
 @pytest.mark.nightly
 @pytest.mark.timeout(0)
 def test_twenty_thousand_mutated_payloads_raise_our_errors_only():
