@@ -61,11 +61,11 @@ class Engine:
 
 def missing(name: str) -> str:
     """Return why the engine *name* cannot be started here, "" where it can."""
-    command, cure = {
+    command, remedy = {
         "oxigraph": (_oxigraph(), "install the package oxigraph of PyPI"),
         "virtuoso": (shutil.which("virtuoso-t"), "install Debian's virtuoso-opensource"),
     }[name]
-    return "" if command else f"no {name}: {cure}"
+    return "" if command else f"no {name}: {remedy}"
 
 
 @contextmanager

@@ -144,5 +144,5 @@ def _recognize(upload: Upload | None, feed: str, kind: str, base: str) -> Source
 
 def _single(feed: str, finding: Finding) -> PreflightReport:
     """Return the report of a feed that could not be read at all."""
-    count = RuleCount(finding.rule, finding.level, finding.message, finding.cure, 1)
+    count = RuleCount(finding.rule, finding.level, finding.message, finding.remedy, 1)
     return PreflightReport(feed, "unknown", "unknown", rules=(count,), findings=(finding,))

@@ -103,8 +103,8 @@ def _print(faults: dict[str, list[Fault]], repaired: dict[str, list[Fault]]) -> 
         state = "sound" if not part_faults else "repaired from the journal" if name in repaired else "damaged"
         print(f"{name + ':':<16}{state}")
         for fault in part_faults[:SHOWN]:
-            cure = "" if name in repaired else f"; {fault.cure}"
-            print(f"  {fault.name}: {fault.problem}{cure}")
+            remedy = "" if name in repaired else f"; {fault.remedy}"
+            print(f"  {fault.name}: {fault.problem}{remedy}")
         if len(part_faults) > SHOWN:
             print(f"  and {len(part_faults) - SHOWN} more; --json lists them all")
 

@@ -133,7 +133,7 @@ def mappings() -> str:
 def rule_table(prefix: str) -> str:
     """Return the rules whose names begin with *prefix*."""
     rows = [
-        (f"`{rule.name}`", rule.message, str(rule.severity.value), rule.cure) for rule in rules().values() if rule.name.startswith(prefix)
+        (f"`{rule.name}`", rule.message, str(rule.severity.value), rule.remedy) for rule in rules().values() if rule.name.startswith(prefix)
     ]
     if not rows:
         raise PageError(f"no rule begins with {prefix}")

@@ -29,7 +29,7 @@ from journal.integrity import Fault
 from journal.store import Store
 
 _BLOCK = 1 << 20  # bytes decompressed at once
-_CURE = "restore this file from a backup; without it, these responses cannot be mapped again"
+_REMEDY = "restore this file from a backup; without it, these responses cannot be mapped again"
 _ERASED_STATUS = 410  # of a response whose content was erased
 _ROOM = "archive"  # the archive's folder in a store
 
@@ -227,7 +227,7 @@ def archive_faults(folder: Path) -> Iterator[Fault]:
                 while block := file.read(_BLOCK):
                     read += len(block)
         except (EOFError, OSError, isal_zlib.IsalError, zlib.error) as error:
-            yield Fault(f"{folder.name}/{path.relative_to(folder)}", f"damaged after {read:,} uncompressed bytes: {error}", _CURE)
+            yield Fault(f"{folder.name}/{path.relative_to(folder)}", f"damaged after {read:,} uncompressed bytes: {error}", _REMEDY)
 
 
 def _fetch(folder: Path, name: str, store: Store | None) -> None:

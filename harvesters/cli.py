@@ -227,11 +227,11 @@ def _confirm_superseding(
         ):
             ready.append(source)
             continue
-        cure = (
+        remedy = (
             f"not run: it would supersede {plan.id}; to run it all the same: --supersede {plan.id}"
         )
-        err.print(f"{source.name}: {cure}", style="yellow", markup=False)
-        refused.append({**run_report.run_row(plan), "refused": cure})
+        err.print(f"{source.name}: {remedy}", style="yellow", markup=False)
+        refused.append({**run_report.run_row(plan), "refused": remedy})
     return ready, refused
 
 

@@ -210,16 +210,16 @@ def _fetch_head(mirror: Mirror) -> RemoteHead:
     if not reply.not_modified or mirror.remote_head is None:
         mirror.remote_head = _parse_head(load_json(reply), address)
     if mirror.base not in (None, mirror.remote_head.base):
-        cure = "leave STOCKTAKE_BASE away, and the origin's is taken"
+        remedy = "leave STOCKTAKE_BASE away, and the origin's is taken"
         raise MirrorError(
-            f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but STOCKTAKE_BASE is {mirror.base}; {cure}"
+            f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but STOCKTAKE_BASE is {mirror.base}; {remedy}"
         )
     if (
         known := mirror_origin.read(mirror.journal.folder)
     ) and known.base != mirror.remote_head.base:
-        cure = "give this Stocktake a data folder of its own"
+        remedy = "give this Stocktake a data folder of its own"
         raise MirrorError(
-            f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but those that are held here with {known.base}; {cure}"
+            f"{mirror.url}: its IRIs begin with {mirror.remote_head.base}, but those that are held here with {known.base}; {remedy}"
         )
     return mirror.remote_head
 

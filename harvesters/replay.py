@@ -43,8 +43,8 @@ class Replay(httpx.BaseTransport):
         if not responses:
             if not self.is_complete:
                 raise RefusedError(f"{request.url}: it did not answer when the archive {self.name} was kept")
-            cure = "`stocktake harvest --full` asks the registry itself"
-            raise ArchiveError(f"{request.url} is not in the archive {self.name}, as when the source or a protocol has changed; {cure}")
+            remedy = "`stocktake harvest --full` asks the registry itself"
+            raise ArchiveError(f"{request.url} is not in the archive {self.name}, as when the source or a protocol has changed; {remedy}")
         response = _next(responses)
         self._last = response.position
         return httpx.Response(response.status, headers=list(response.headers), stream=_Body(self.folder, response.position))

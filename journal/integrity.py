@@ -9,16 +9,16 @@ from journal.entry import read_header
 from journal.errors import ChainError
 from journal.journal import Journal
 
-_CURE = "restore this file from a backup or a mirror (docs: How to back up)"
+_REMEDY = "restore this file from a backup or a mirror (docs: How to back up)"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One damaged file or row: *name* is relative to the data directory, *cure* is what a person must do."""
+    """One damaged file or row: *name* is relative to the data directory, *remedy* is what a person must do."""
 
     name: str
     problem: str
-    cure: str
+    remedy: str
 
 
 def journal_faults(journal: Journal) -> Iterator[Fault]:
@@ -31,16 +31,16 @@ def journal_faults(journal: Journal) -> Iterator[Fault]:
         name, number = f"{journal.folder.name}/{path.name}", int(path.name.split(".")[0])
         if number != expected:
             missing = f"entries {expected} to {number - 1} are" if number > expected + 1 else f"entry {expected} is"
-            yield Fault(name, f"{missing} missing before it", _CURE)
+            yield Fault(name, f"{missing} missing before it", _REMEDY)
             previous = ""
         expected = number + 1
         try:
             entry = read_header(path)
             if (previous and entry.previous != previous) or (number == 1 and entry.previous):
-                yield Fault(name, f"follows the entry {entry.previous}, but {previous or 'nothing'} is before it", _CURE)
+                yield Fault(name, f"follows the entry {entry.previous}, but {previous or 'nothing'} is before it", _REMEDY)
             entry.check()
         except (ChainError, UnicodeDecodeError) as error:
-            yield Fault(name, str(error), _CURE)
+            yield Fault(name, str(error), _REMEDY)
             previous = ""
         else:
             previous = entry.id

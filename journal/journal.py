@@ -229,24 +229,24 @@ class Journal:
         )
         newest = max((int(name) for name in names if name.isdigit()), default=0)
         if newest > number:
-            cure = "restore it from a backup or a mirror, then run again"
+            remedy = "restore it from a backup or a mirror, then run again"
             raise ChainError(
-                f"{where} has entry {newest}, but entry {number + 1} is missing or cannot follow entry {number}; {cure}"
+                f"{where} has entry {newest}, but entry {number + 1} is missing or cannot follow entry {number}; {remedy}"
             )
         if head is None:
             return
-        there, cure = (
+        there, remedy = (
             store.peek(f"{_STORE_FOLDER}/{head.path.name}"),
             f"put the entries of {self.folder} back there, or use an empty data folder",
         )
         if there is None:
             raise ChainError(
-                f"{where} has no entry {number}, which is {head.id} in {self.folder}: it was emptied or replaced; {cure}"
+                f"{where} has no entry {number}, which is {head.id} in {self.folder}: it was emptied or replaced; {remedy}"
             )
         if there != peek(head.path):
             raise ChainError(
                 f"{where} has another entry {number} than {self.folder}: {_id_of(there[1])} there, {head.id} here; "
-                f"it is cut short, or another installation's; {cure}"
+                f"it is cut short, or another installation's; {remedy}"
             )
 
     def _fetch(self, store: Store, *, wait: bool = False) -> None:
@@ -264,8 +264,8 @@ class Journal:
             try:
                 verify_file(part, number, last, _MAX_ENTRY_BYTES)
             except ChainError as error:
-                cure = "restore that entry from a backup or a mirror; if the store is another installation's, use another one"
-                raise type(error)(f"{store.url}/{_STORE_FOLDER}: {error}; {cure}") from error
+                remedy = "restore that entry from a backup or a mirror; if the store is another installation's, use another one"
+                raise type(error)(f"{store.url}/{_STORE_FOLDER}: {error}; {remedy}") from error
             _rename_durably(part, self._path(number))
             last = read_header(self._path(number)).id
 

@@ -144,12 +144,12 @@ class Store:
 
     def _error(self, name: str, error: Exception) -> JournalWriteError:
         if isinstance(error, PermissionError):
-            cure = "give these keys the permission to list, read and write there"
+            remedy = "give these keys the permission to list, read and write there"
         elif isinstance(error, FileNotFoundError):
-            cure = "create the bucket first"
+            remedy = "create the bucket first"
         else:
-            cure = "check that it answers"
-        return JournalWriteError(f"object store {self.url}: cannot read or write {name}: {error}; {cure}, then run again")
+            remedy = "check that it answers"
+        return JournalWriteError(f"object store {self.url}: cannot read or write {name}: {error}; {remedy}, then run again")
 
 
 def peek(path: Path) -> tuple[int, bytes]:

@@ -72,7 +72,7 @@ def list_(as_json: Json = False, base: Base = BASE) -> None:
         return
     table = Table("Shape", "Severity", "Rule", "How to fix")
     for rule in listed:
-        table.add_row(rule.name, f"[{_COLOUR[rule.severity]}]{rule.severity}[/]", escape(rule.message), escape(rule.cure))
+        table.add_row(rule.name, f"[{_COLOUR[rule.severity]}]{rule.severity}[/]", escape(rule.message), escape(rule.remedy))
     Console().print(table)
 
 

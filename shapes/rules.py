@@ -21,7 +21,7 @@ class Rule:
     iri: str
     severity: Severity
     message: str
-    cure: str
+    remedy: str
     title: str
     order: int
 
@@ -131,11 +131,11 @@ def message(iri: str, language: str, base: str = BASE) -> str | None:
     return messages.get((iri, language)) or messages.get((iri, "en"))
 
 
-def cure(iri: str, language: str, base: str = BASE) -> str | None:
+def remedy(iri: str, language: str, base: str = BASE) -> str | None:
     """Return the remedy of the shape *iri* in *language*, else in English; None if there is no such shape.
 
-    >>> cure(BASE + "shapes#RunOrder", "fr"), cure(BASE + "shapes#RunOrder", "de"), cure("a:b", "en")
+    >>> remedy(BASE + "shapes#RunOrder", "fr"), remedy(BASE + "shapes#RunOrder", "de"), remedy("a:b", "en")
     ('Corrigez les heures.', 'Correct the times.', None)
     """
-    cures = _texts(base, f"{SH}description")
-    return cures.get((iri, language)) or cures.get((iri, "en"))
+    remedies = _texts(base, f"{SH}description")
+    return remedies.get((iri, language)) or remedies.get((iri, "en"))

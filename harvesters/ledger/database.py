@@ -107,8 +107,8 @@ class Database:
             name, encoding = connection.execute(sa.text("SELECT current_database(), current_setting('server_encoding')")).one()
         if encoding != "UTF8":
             self.close()
-            cure = f"create one with `CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0` and name it in STOCKTAKE_LEDGER"
-            raise EncodingError(f"ledger: the database {name!r} has the encoding {encoding}, which cannot hold every text; {cure}")
+            remedy = f"create one with `CREATE DATABASE {name}_utf8 ENCODING 'UTF8' TEMPLATE template0` and name it in STOCKTAKE_LEDGER"
+            raise EncodingError(f"ledger: the database {name!r} has the encoding {encoding}, which cannot hold every text; {remedy}")
 
     def _migrate(self, on_migration: Callable[[Migration], None] | None) -> None:
         """Create the tables, or migrate those of an older version: each migration in a transaction of its own."""
@@ -192,7 +192,7 @@ def wait_for_database(url: str, stopping: threading.Event | None = None) -> None
 
     It returns early when *stopping* is set.
 
-    What waiting does not cure is left to ``Database``: a URL that cannot be used, or a missing driver.
+    What waiting does not repair is left to ``Database``: a URL that cannot be used, or a missing driver.
     """
     try:
         engine = sa.create_engine(url, connect_args=_connect_args(url, TIMEOUT_SECONDS), poolclass=sa.NullPool)

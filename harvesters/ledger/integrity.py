@@ -47,7 +47,7 @@ def ledger_faults(url: str, journal: Journal, base: str) -> Iterator[Fault]:
     try:
         ledger = Ledger(url)
     except SchemaVersionError:
-        raise  # it is no damage; the message has the cure
+        raise  # it is no damage; the message has the remedy
     except HarvestError as error:
         yield Fault(name, str(error), _LEDGER_CURE)
         return

@@ -368,8 +368,8 @@ class Fetch(AbstractContextManager["Fetch"]):
             str(url.copy_with(path="/robots.txt", query=None, fragment=None))
         )
         if not self.robots_override and (line := rules.forbids(str(url))):
-            cure = f'ask its publisher for "User-agent: {USER_AGENT_TOKEN}" and "Allow: {url.path}" there, or for a grant'
-            raise self._count_error(RobotsError(f"{url}: {rules.url} forbids it in {line}; {cure}"))
+            remedy = f'ask its publisher for "User-agent: {USER_AGENT_TOKEN}" and "Allow: {url.path}" there, or for a grant'
+            raise self._count_error(RobotsError(f"{url}: {rules.url} forbids it in {line}; {remedy}"))
         return max(self.pause, min(rules.delay, robots.MAX_CRAWL_DELAY))
 
     def _robots_rules(self, address: str) -> Robots:
@@ -498,8 +498,8 @@ def _connection_message(url: httpx.URL, error: httpx.TransportError) -> str:
     if isinstance(error, httpx.ConnectTimeout):
         cause = "no answer in time"
     if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        cure = "check that the registry is running, and that the source's url is right"
-        return f"could not connect to {server} ({cause}); {cure}"
+        remedy = "check that the registry is running, and that the source's url is right"
+        return f"could not connect to {server} ({cause}); {remedy}"
     return f"{server}: the connection broke before a response began ({cause}); try again later"
 
 

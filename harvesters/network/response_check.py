@@ -57,9 +57,9 @@ def check_response(reply: Response, accept: str, agent: str) -> None:
     if reply.status == 304:
         return
     if vendor := bot_protection.detect(reply.status, reply.headers, reply.content):
-        cure = bot_protection.unblock_instructions(vendor, reply.url, agent)
+        remedy = bot_protection.unblock_instructions(vendor, reply.url, agent)
         raise BotProtectionError(
-            f"{reply.url}: answered {reply.status} by bot protection ({vendor.name}), so the registry was not reached; {cure}"
+            f"{reply.url}: answered {reply.status} by bot protection ({vendor.name}), so the registry was not reached; {remedy}"
         )
     if reply.status != 200:
         raise _status_error(reply)

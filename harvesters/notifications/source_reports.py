@@ -90,7 +90,7 @@ def _messages(source: Source, run: Run, report: dict[str, Any], digest: str, cha
         named = f" (your field: {', '.join(fields)})" if fields else ""
         examples = ", ".join(example["key"] for example in rule["examples"])
         lines.append(f"- {rule['records']} records: {rule['message'] or rule['rule']}{named}")
-        lines += [f"  {rule['cure']}", f"  for example: {examples}"]
+        lines += [f"  {rule['remedy']}", f"  for example: {examples}"]
     lines += [] if report["withheld"] else ["No record was withheld."]
     lines += ["", f"All results, also remarks on published records: {page}"] if page else []
     data = {

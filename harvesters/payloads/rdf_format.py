@@ -122,5 +122,5 @@ def _prepared(reply: Reply, name: str, find: Find) -> bytes:
         try:
             return dump_json(inline_contexts(document, find))
         except LookupError as error:
-            cure = "which is not built in; name it in the option `contexts` to allow it"
-            raise ParseError(f"{reply.url}: its JSON-LD needs the context {error.args[0]}, {cure}") from error
+            remedy = "which is not built in; name it in the option `contexts` to allow it"
+            raise ParseError(f"{reply.url}: its JSON-LD needs the context {error.args[0]}, {remedy}") from error

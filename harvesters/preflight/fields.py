@@ -58,8 +58,8 @@ def missing_fields(source: Source, uses: Sequence[FieldUse]) -> Iterator[Finding
         similar = get_close_matches(name, dropped, n=1, cutoff=0.5) or (dropped if len(dropped) == 1 else [])
         question = f" Was it renamed to {similar[0]}?" if similar else ""
         message = f"No record of the sample has the field {name}, which is read as {ours}."
-        cure = f"Keep the field's name, or correct the source definition.{question}"
-        yield Finding("field-missing", Level.WARNING, message, cure, line=1, field=name)
+        remedy = f"Keep the field's name, or correct the source definition.{question}"
+        yield Finding("field-missing", Level.WARNING, message, remedy, line=1, field=name)
 
 
 def _records(source: Source, run: Run, base: str, archive: Path) -> Any:

@@ -1,4 +1,4 @@
-"""Turn the results of a run into findings: by rule, with record, line, field and cure."""
+"""Turn the results of a run into findings: by rule, with record, line, field and remedy."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ MAX_FINDINGS = 1000  # findings that are listed; all are counted
 _NOTE = re.compile(r"^<([^>]+#result-\d+)> <([^>]+)> (.+)$")
 _TITLE = re.compile(r'^<[^>]+> <http://purl\.org/dc/terms/title> "([^"]*)"', re.MULTILINE)
 _LEVELS = {Severity.VIOLATION: Level.ERROR, Severity.WARNING: Level.WARNING, Severity.INFO: Level.NOTE}
-CURES: tuple[tuple[type[HarvestError], str, str], ...] = (
+REMEDIES: tuple[tuple[type[HarvestError], str, str], ...] = (
     (CharsetError, "feed-charset", "Export the file in UTF-8, or name its charset in the options of the source definition."),
     (WebPageError, "feed-web-page", "Name the address of the data itself, not that of a web page."),
     (TooLargeError, "feed-too-large", "Offer the records in pages or in smaller files."),
@@ -45,12 +45,12 @@ OUTCOMES = {
 
 def failure(error: HarvestError, name: str = "") -> Finding:
     """Return the finding of an error that ended the reading of a feed; *name* is that of the file that was read, if it was one."""
-    rule, cure = next((rule, cure) for kind, rule, cure in CURES if isinstance(error, kind))
+    rule, remedy = next((rule, remedy) for kind, rule, remedy in REMEDIES if isinstance(error, kind))
     line, column = position_in(str(error))
     if line is None and rule in ("feed-unreadable", "feed-charset", "feed-web-page"):
         line = 1
     message = re.sub(r"https?://registry\.example/\S*?(?=[:\s]|$)", name, str(error)) if name else str(error)
-    return Finding(rule, Level.ERROR, message, cure, line=line, column=column)
+    return Finding(rule, Level.ERROR, message, remedy, line=line, column=column)
 
 
 @dataclass(slots=True)
@@ -77,15 +77,15 @@ class Findings:
         """Add the findings of a staged record, the one with this *number* in the feed; its *description* has its warnings."""
         key = record.key or f"#{number}"
         if record.outcome in OUTCOMES:
-            rule, cure = OUTCOMES[record.outcome]
+            rule, remedy = OUTCOMES[record.outcome]
             line, column = position_in(record.reason or "")
-            self.add(Finding(rule, Level.ERROR, record.reason or "", cure, key, line, column))
+            self.add(Finding(rule, Level.ERROR, record.reason or "", remedy, key, line, column))
             return
         is_withheld = record.outcome is Outcome.WITHHELD
         notes = broken_rules(record.reason or "", self.base) if is_withheld else described_rules(description, self.base)
         title = _title(description)
         for note, path in notes:
-            self.add(Finding(note.name, _LEVELS[note.severity], note.message, note.cure, key, field=self._field(path)), title)
+            self.add(Finding(note.name, _LEVELS[note.severity], note.message, note.remedy, key, field=self._field(path)), title)
 
     def _field(self, path: str) -> str:
         """Return the names of the fields that give the property with the IRI, or the local name, *path*."""
@@ -97,7 +97,7 @@ class Findings:
         """Return the number of findings of each rule and field: the most serious first, then the most frequent."""
         order = list(Level)
         listed = [
-            RuleCount(sample.rule, sample.level, sample.message, sample.cure, self._counts[kind], sample.field)
+            RuleCount(sample.rule, sample.level, sample.message, sample.remedy, self._counts[kind], sample.field)
             for kind, sample in self._samples.items()
         ]
         return tuple(sorted(listed, key=lambda count: (order.index(count.level), -count.records, count.rule)))

@@ -45,7 +45,7 @@ def as_text(report: PreflightReport, strict: bool) -> bytes:
     if dropped:
         lines.append(f"fields dropped: {', '.join(dropped[:_FIELDS])}")
     for rule in report.rules:
-        lines += [f"{rule.level}: {rule.message} ({_records(rule)})", f"    {rule.cure}"]
+        lines += [f"{rule.level}: {rule.message} ({_records(rule)})", f"    {rule.remedy}"]
         lines += [f"    {_place(report, finding)}" for finding in _examples(report, rule)]
     lines += _plan_lines(report)
     lines.append("failed" if is_failure(report, strict=strict) else "passed")
@@ -84,13 +84,13 @@ def _plan_lines(report: PreflightReport) -> list[str]:
 
 def as_sarif(report: PreflightReport, strict: bool) -> bytes:
     """Write the findings as SARIF 2.1.0 (https://docs.oasis-open.org/sarif/sarif/v2.1.0/), as code scanning reads it."""
-    rules = list(dict.fromkeys((rule.rule, rule.level, rule.message, rule.cure) for rule in report.rules))
+    rules = list(dict.fromkeys((rule.rule, rule.level, rule.message, rule.remedy) for rule in report.rules))
     by_id: dict[str, dict[str, Any]] = {}
-    for name, level, message, cure in rules:
+    for name, level, message, remedy in rules:
         by_id.setdefault(name, {
             "id": name,
             "shortDescription": {"text": message[:1000]},
-            "help": {"text": cure},
+            "help": {"text": remedy},
             "defaultConfiguration": {"level": level.value},
         })  # fmt: skip
     results = [_sarif_result(report, finding, list(by_id)) for finding in report.findings]
@@ -112,7 +112,7 @@ def _sarif_result(report: PreflightReport, finding: Finding, rules: list[str]) -
         "ruleId": finding.rule,
         "ruleIndex": rules.index(finding.rule),
         "level": finding.level.value,
-        "message": {"text": f"{finding.message}{field} {finding.cure}".strip()},
+        "message": {"text": f"{finding.message}{field} {finding.remedy}".strip()},
         "locations": [_location(report, finding)],
     }
     return result
@@ -134,7 +134,7 @@ def as_junit(report: PreflightReport, strict: bool) -> bytes:
     for rule in report.rules:
         fails = rule.level is Level.ERROR or (strict and rule.level is Level.WARNING)
         places = "\n".join(_place(report, finding) for finding in _examples(report, rule))
-        cases.append((f"{rule.rule} {rule.field}".strip(), f"{rule.message} ({_records(rule)})\n{rule.cure}\n{places}".strip(), fails))
+        cases.append((f"{rule.rule} {rule.field}".strip(), f"{rule.message} ({_records(rule)})\n{rule.remedy}\n{places}".strip(), fails))
     if report.plan:
         cases.append(("plan", "\n".join(report.plan.hold_reasons), bool(report.plan.hold_reasons)))
     failures = sum(fails for _, _, fails in cases)

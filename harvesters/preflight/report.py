@@ -30,7 +30,7 @@ class Finding:
     rule: str
     level: Level
     message: str
-    cure: str
+    remedy: str
     record: str = ""
     line: int | None = None
     column: int | None = None
@@ -44,7 +44,7 @@ class RuleCount:
     rule: str
     level: Level
     message: str
-    cure: str
+    remedy: str
     records: int
     field: str = ""
 

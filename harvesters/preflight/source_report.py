@@ -50,7 +50,7 @@ class WithheldRule:
     rule: str
     path: str
     message: str
-    cure: str
+    remedy: str
     records: int
     fixed: int
     first_seen: str
@@ -149,7 +149,7 @@ def _field_names(source: Source, run: Run, base: str, engine: EngineName, archiv
 def _withheld(timeline: _Timeline, base: str) -> tuple[WithheldRule, ...]:
     """Return the rules of the newest run and those that were fixed with it: those of most records first."""
     now, before = _by_kind(timeline.now), _by_kind(timeline.before)
-    cures = dict(OUTCOMES.values()) | {rule.name: rule.cure for rule in rules(base).values()}
+    remedies = dict(OUTCOMES.values()) | {rule.name: rule.remedy for rule in rules(base).values()}
     messages = {name: "" for name, _ in OUTCOMES.values()} | {rule.name: rule.message for rule in rules(base).values()}
     listed = []
     for kind in {**now, **before}:
@@ -157,7 +157,7 @@ def _withheld(timeline: _Timeline, base: str) -> tuple[WithheldRule, ...]:
         examples = tuple(WithheldExample(key, reason) for key, reason in sorted(records.items())[:EXAMPLES])
         fixed = sum(1 for key in before.get(kind, ()) if key not in records)
         times = (timeline.first[kind], timeline.last[kind])
-        listed.append(WithheldRule(*kind, messages[name], cures[name], len(records), fixed, *times, examples))
+        listed.append(WithheldRule(*kind, messages[name], remedies[name], len(records), fixed, *times, examples))
     return tuple(sorted(listed, key=lambda rule: (-rule.records, -rule.fixed, rule.rule, rule.path)))
 
 

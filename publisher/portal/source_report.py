@@ -21,7 +21,7 @@ from publisher.rdf.results import Row, iri
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from shapes.result import Severity
-from shapes.rules import Rule, cure, message, rules, triples
+from shapes.rules import Rule, message, remedy, rules, triples
 from vocab.check import LANGUAGES
 from vocab.iris import Iris
 from vocab.terms import RDF, SH
@@ -65,7 +65,7 @@ class RuleReport:
     first_seen: str
     last_seen: str
     message: str
-    what_to_do: str
+    remedy: str
     examples: tuple[ReportedRecord, ...] = ()
     gain: float | None = None
 
@@ -121,7 +121,7 @@ async def _remarks(service: QueryService, registry: str, ledger: Mapping[str, An
         times = (row["first"].value, ledger.get("started") or confirmed)
         name, severity = shape.rpartition("#")[2], row["severity"].value.removeprefix(SH)
         number = None if fixed is None else fixed.get(name, 0)
-        texts = (rule.message, rule.cure) if rule else (row["message"].value, "")
+        texts = (rule.message, rule.remedy) if rule else (row["message"].value, "")
         field_name = own_field(ledger.get("fields", {}), path)
         counts = (int(row["records"].value), number, *times, *texts, examples)
         reports.append(RuleReport(name, shape, severity, False, path, field_name, *counts, round(gains.get(shape, 0.0), 1)))
@@ -132,7 +132,7 @@ def _fixed(fixed: Mapping[str, int], broken: set[str], known: Iterable[Rule]) ->
     """Yield the rules that no published record breaks any more."""
     for rule in known:
         if rule.name in fixed and rule.name not in broken:
-            counts = (0, fixed[rule.name], "", "", rule.message, rule.cure)
+            counts = (0, fixed[rule.name], "", "", rule.message, rule.remedy)
             yield RuleReport(rule.name, rule.iri, rule.severity.value, False, "", "", *counts)
 
 
@@ -142,7 +142,7 @@ def _withheld(ledger: Mapping[str, Any], iris: Iris) -> Iterator[RuleReport]:
         rule = names.get(row["rule"])
         text = rule.message if rule else next((example["reason"] for example in row["examples"]), "")
         examples = tuple(ReportedRecord(example["key"], reason=example["reason"]) for example in row["examples"])
-        counts = (row["records"], row["fixed"], row["first_seen"], row["last_seen"], text, row["cure"], examples)
+        counts = (row["records"], row["fixed"], row["first_seen"], row["last_seen"], text, row["remedy"], examples)
         field_name = own_field(ledger.get("fields", {}), row["path"])
         yield RuleReport(row["rule"], rule.iri if rule else "", Severity.VIOLATION.value, True, row["path"], field_name, *counts)
 
@@ -171,13 +171,13 @@ def _examples(rows: Iterable[Row], iris: Iris) -> tuple[ReportedRecord, ...]:
     return tuple(reports[key] for key in sorted(reports)[:_EXAMPLES])
 
 
-def translated_cure(shape: str, english: str, language: str, base: str) -> str:
+def translated_remedy(shape: str, english: str, language: str, base: str) -> str:
     """Return what to do about the rule *shape* in *language*; without a shape, the translation of *english*.
 
-    >>> translated_cure("", "Correct this record; the others are not affected.", "es", "https://x.example/")
+    >>> translated_remedy("", "Correct this record; the others are not affected.", "es", "https://x.example/")
     'Corrija este registro; los demás no se ven afectados.'
     """
-    return cure(shape, language, base) or (str(load_translations(language).gettext(english)) if english else "")
+    return remedy(shape, language, base) or (str(load_translations(language).gettext(english)) if english else "")
 
 
 def as_json(report: ReportOnSource, base: str) -> bytes:
@@ -186,8 +186,8 @@ def as_json(report: ReportOnSource, base: str) -> bytes:
     for row in document["rules"]:
         texts = {language: message(row["iri"], language, base) for language in LANGUAGES}
         row["message"] = texts if all(texts.values()) else {"en": row["message"]}
-        cures = {language: translated_cure(row["iri"], row["what_to_do"], language, base) for language in LANGUAGES}
-        row["what_to_do"] = cures if row["what_to_do"] else {}
+        remedies = {language: translated_remedy(row["iri"], row["remedy"], language, base) for language in LANGUAGES}
+        row["remedy"] = remedies if row["remedy"] else {}
     return orjson.dumps(document, option=orjson.OPT_INDENT_2)
 
 
@@ -196,7 +196,7 @@ def as_csv(report: ReportOnSource, host: str) -> bytes:
     out = io.StringIO()
     lines = csv.writer(out)
     facts = ("rule", "severity", "withheld", "field", "path", "records", "fixed", "first_seen", "last_seen")
-    columns = (*facts, "message", "what_to_do", "gain")
+    columns = (*facts, "message", "remedy", "gain")
     numbers = range(1, _EXAMPLES + 1)
     lines.writerow([*columns, *(f"example_{number}{part}" for number in numbers for part in ("", "_page", "_registry_page"))])
     for rule in report.rules:

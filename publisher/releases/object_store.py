@@ -63,8 +63,8 @@ def _claim(store: Store, number: int, folder: Path, claim: Path) -> None:
     except FileExistsError as error:
         store.get(name, claim)
         if claim.read_text() != digest:
-            cure = f"remove {folder} and run again: the other release is downloaded, and the next is built if anything changed"
-            raise ReleaseError(f"release {number} was built on another machine at the same time; {cure}") from error
+            remedy = f"remove {folder} and run again: the other release is downloaded, and the next is built if anything changed"
+            raise ReleaseError(f"release {number} was built on another machine at the same time; {remedy}") from error
     finally:
         claim.unlink(missing_ok=True)
 

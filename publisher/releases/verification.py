@@ -15,14 +15,14 @@ from publisher.store.releases.manifest import MANIFEST, read_manifest, release_n
 _RELEASE_CURE = "restore this file from a backup or a mirror; a release is never rebuilt under its number"
 _KEY_CURE = "restore signing/ from a backup; nobody trusts a new key"
 _REPORT_CURE = "delete this report's folder, then rebuild it with stocktake report"
-DUMP_CURE = "run stocktake verify --repair, or delete it and run stocktake dump"
+DUMP_REMEDY = "run stocktake verify --repair, or delete it and run stocktake dump"
 _SUMS = "SHA256SUMS"
 
 
 def dump_faults(folder: Path) -> Iterator[Fault]:
     """Yield the dumps in *folder* that do not match their checksum file."""
     for sums in sorted(folder.glob("*.sha256")):
-        yield from _sum_faults(sums, DUMP_CURE)
+        yield from _sum_faults(sums, DUMP_REMEDY)
 
 
 def release_faults(folder: Path) -> Iterator[Fault]:
@@ -69,7 +69,7 @@ def _signature_faults(folder: Path, key: str) -> Iterator[Fault]:
             yield Fault(f"{folder.parent.name}/{folder.name}/{signature.name}", f"is not a signature of its file: {error}", _RELEASE_CURE)
 
 
-def _sum_faults(sums: Path, cure: str, checked: Collection[str] = ()) -> Iterator[Fault]:
+def _sum_faults(sums: Path, remedy: str, checked: Collection[str] = ()) -> Iterator[Fault]:
     """Yield the files that differ from the lines ``digest  name`` of *sums*, without those that were *checked*."""
     parent = sums.parent.parent if sums.name == _SUMS else sums.parent
     prefix = parent.name if sums.name != _SUMS else f"{parent.name}/{sums.parent.name}"
@@ -77,11 +77,11 @@ def _sum_faults(sums: Path, cure: str, checked: Collection[str] = ()) -> Iterato
         lines = sums.read_text().splitlines()
         expected_digests = [(line.split(maxsplit=1)[0], line.split(maxsplit=1)[1].lstrip("*")) for line in lines if line]
     except (OSError, ValueError, IndexError) as error:
-        yield Fault(f"{prefix}/{sums.name}", f"cannot be read: {error}", cure)
+        yield Fault(f"{prefix}/{sums.name}", f"cannot be read: {error}", remedy)
         return
     for digest, name in expected_digests:
         if name not in checked and (problem := _problem(sums.parent / name, digest)):
-            yield Fault(f"{prefix}/{name}", problem, cure)
+            yield Fault(f"{prefix}/{name}", problem, remedy)
 
 
 def _problem(path: Path, expected: str) -> str:

@@ -35,7 +35,7 @@ def write_checksums(folder: Path, before: Path | None) -> None:
     (folder / NAME).write_text(json.dumps(checksums))
 
 
-def checksum_faults(folder: Path, cure: str) -> Iterator[Fault]:
+def checksum_faults(folder: Path, remedy: str) -> Iterator[Fault]:
     """Yield the files of the snapshot in *folder* that are missing or have changed since it was created. It reads about 1 GB a second.
 
     Yields nothing for a snapshot without checksums.
@@ -45,10 +45,10 @@ def checksum_faults(folder: Path, cure: str) -> Iterator[Fault]:
         try:
             actual = _crc(path) if path.stat().st_size == size else None
         except OSError as error:
-            yield Fault(_relative_name(folder, name), f"cannot be read: {error.strerror}", cure)
+            yield Fault(_relative_name(folder, name), f"cannot be read: {error.strerror}", remedy)
             continue
         if actual != expected:
-            yield Fault(_relative_name(folder, name), "has changed since it was written", cure)
+            yield Fault(_relative_name(folder, name), "has changed since it was written", remedy)
 
 
 def first_fault(folder: Path) -> str:

@@ -174,7 +174,7 @@ def test_a_private_address_is_asked_when_the_operator_allows_its_host() -> None:
         ),
     ],
 )
-def test_a_failed_connection_names_the_server_the_cause_and_the_cure(error: httpx.TransportError, message: str) -> None:
+def test_a_failed_connection_names_the_server_the_cause_and_the_remedy(error: httpx.TransportError, message: str) -> None:
     def handler(_request: httpx.Request) -> httpx.Response:
         raise error
 

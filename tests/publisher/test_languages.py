@@ -15,7 +15,7 @@ from harvesters.admin import labels
 from harvesters.admin.keys import Scope
 from harvesters.ledger.models import State
 from harvesters.ledger.submissions import SubmissionState
-from harvesters.preflight.findings import CURES, OUTCOMES
+from harvesters.preflight.findings import OUTCOMES, REMEDIES
 from harvesters.submissions import moderation
 from harvesters.submissions.choices import TYPE_LABELS
 from harvesters.submissions.members import MEMBERS, TYPES
@@ -54,7 +54,7 @@ def words() -> set[str]:
     tables = (labels.MEANINGS, labels.LIMITS, labels.ACTIONS, labels.PARTS, labels.SENTENCES, FIELD_NAMES, EDITOR_TEXTS)
     scopes = {scope.label for scope in Scope} | _words_of_submissions()
     messages |= {keyword for query_example in examples(Iris()) for keyword in query_example.keywords}
-    messages |= {cure for *_, cure in CURES} | {cure for _rule, cure in OUTCOMES.values()}
+    messages |= {remedy for *_, remedy in REMEDIES} | {remedy for _rule, remedy in OUTCOMES.values()}
     return messages | {*SCRIPT_TEXTS} | {text for table in tables for text in table.values()} | {state.value for state in State} | scopes
 
 

@@ -187,7 +187,7 @@ async def test_the_answer_names_how_links_were_made(url: str, arguments: dict[st
         ("cite", {"thing": f"{IRIS.base}id/initiative/demo/none"}, "says nothing about"),
     ],
 )
-async def test_what_has_no_answer_is_an_error_with_its_cure(url: str, tool: str, arguments: dict[str, Any], text: str) -> None:
+async def test_what_has_no_answer_is_an_error_with_its_remedy(url: str, tool: str, arguments: dict[str, Any], text: str) -> None:
     async with asked_over_http(url) as client:
         assert re.search(text, await error(client, tool, **arguments), re.DOTALL)
 
@@ -233,7 +233,7 @@ async def test_standard_streams_answer_like_http(url: str, released: Path) -> No
         assert own["parts"] == (await answer(client, "count", **arguments))["parts"]
 
 
-async def test_before_the_first_release_a_tool_names_the_cure(world: Path, tmp_path: Path) -> None:
+async def test_before_the_first_release_a_tool_names_the_remedy(world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
     async with asked_over_stdio(tmp_path, "http://localhost:8000") as local:
         assert "there is no release yet" in await error(local, "what_is_here")

@@ -24,10 +24,10 @@ LEDGER = {
     "source": "demo", "run": "demo.7", "started": "2026-03-03T12:00:00Z", "outcome": "committed",
     "fields": {"http://purl.org/dc/terms/title": ["=na<me"]}, "fixed": {"NoTarget": 4},
     "withheld": [
-        {"rule": "ResourceTitle", "path": "title", "message": "It has no title.", "cure": "Name it.", "records": 5, "fixed": 2,
+        {"rule": "ResourceTitle", "path": "title", "message": "It has no title.", "remedy": "Name it.", "records": 5, "fixed": 2,
          "first_seen": "2026-02-01T12:00:00Z", "last_seen": "2026-03-03T12:00:00Z",
          "examples": [{"key": "<b>7", "reason": "It has no title."}]},
-        {"rule": "record-unreadable", "path": "", "message": "", "cure": "Correct this record.", "records": 1, "fixed": 0,
+        {"rule": "record-unreadable", "path": "", "message": "", "remedy": "Correct this record.", "records": 1, "fixed": 0,
          "first_seen": "2026-03-03T12:00:00Z", "last_seen": "2026-03-03T12:00:00Z",
          "examples": [{"key": "8", "reason": "no JSON"}]},
     ],
@@ -54,7 +54,7 @@ async def test_remarks_are_reported_without_a_ledger(service):
     assert (rule["rule"], rule["records"], rule["fixed"], rule["withheld"], rule["field"]) == ("NoTarget", 1, None, False, "")
     assert rule["first_seen"] == "2026-03-02T08:00:00Z"
     assert rule["message"] == {"en": "No target is named."}  # a rule of another version
-    assert rule["what_to_do"] == {}
+    assert rule["remedy"] == {}
     assert rule["examples"] == [
         {"key": "a/1", "title": "Telemedicine for remote clinics", "page": "/page/initiative/demo/a%2F1",
          "registry_page": "https://example.org/telemedicine", "reason": ""}

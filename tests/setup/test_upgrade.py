@@ -138,7 +138,7 @@ def test_folders_of_a_newer_format_are_refused_by_every_command(data: Path, word
 
 
 @pytest.mark.parametrize("content", ["", "[]", "{}", '{"formats": {"journal": "1"}}', '{"formats": 1}'])
-def test_a_damaged_format_file_is_refused_with_its_cure(data: Path, content: str) -> None:
+def test_a_damaged_format_file_is_refused_with_its_remedy(data: Path, content: str) -> None:
     (data / data_format.FILE).write_text(content)
 
     with pytest.raises(DataFormatError, match=r"format\.json is damaged .*delete it and run `stocktake upgrade`"):

@@ -12,7 +12,7 @@ from generated import generate
 
 from shapes.examples import Example, examples
 from shapes.result import Result, Severity
-from shapes.rules import cure, message, rules, shapes_digest, turtle
+from shapes.rules import message, remedy, rules, shapes_digest, turtle
 from shapes.validate import EngineName, validate, validate_many
 from vocab.iris import BASE, Iris
 from vocab.run_statistics import RunStatistics, describe_run
@@ -75,7 +75,7 @@ def test_each_shape_has_its_row_in_the_documentation() -> None:
     page = generate("reference/shapes", DOCS.read_text("utf-8"))
     rows = re.findall(r"^\| `(\w+)` \| (.*?) \| (\w+) \| (.*?) \|$", page, re.MULTILINE)
 
-    assert rows == [(rule.name, rule.message, rule.severity.value, rule.cure) for rule in rules().values()]
+    assert rows == [(rule.name, rule.message, rule.severity.value, rule.remedy) for rule in rules().values()]
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_each_rule_has_its_own_message_in_each_language(language: str) -> None:
 
 @pytest.mark.parametrize("language", ["fr", "es", "ar", "zh", "ru"])
 def test_each_rule_has_its_own_remedy_in_each_language(language: str) -> None:
-    assert [rule.name for rule in rules().values() if cure(rule.iri, language) == rule.cure] == []
+    assert [rule.name for rule in rules().values() if remedy(rule.iri, language) == rule.remedy] == []
 
 
 def test_rules_have_a_title_and_an_order_of_their_own() -> None:

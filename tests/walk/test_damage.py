@@ -128,7 +128,7 @@ def test_every_damaged_derived_file_is_found_and_rebuilt(filled: Path, tmp_path:
             assert (repaired.exit_code, _states(repaired)[part]) == (0, "repaired"), repaired.output
 
 
-def test_every_damaged_original_file_is_found_and_named_with_the_cure(filled: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
+def test_every_damaged_original_file_is_found_and_named_with_the_remedy(filled: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
     for number, (pattern, part) in enumerate(ORIGINAL):
         with subtests.test(pattern):
             data = Path(shutil.copytree(filled, tmp_path / f"copy{number}"))

@@ -102,7 +102,7 @@ def test_renamed_column_is_found_with_the_records_that_it_withholds(published: H
     by_rule = {rule.rule: rule for rule in report.rules}
     assert by_rule["ResourceTitle"].records == 20
     assert by_rule["field-missing"].message == "No record of the sample has the field Project, which is read as title."
-    assert "Was it renamed to Name of the project?" in by_rule["field-missing"].cure
+    assert "Was it renamed to Name of the project?" in by_rule["field-missing"].remedy
     first = next(finding for finding in report.findings if finding.rule == "ResourceTitle")
     assert (first.record, first.line, first.column) == ("prize-1", 2, 1)
 
@@ -236,12 +236,12 @@ def test_private_address_is_refused(run: Callable) -> None:
 
 
 @pytest.mark.skipif(not BROKEN.is_dir(), reason=f"no broken feeds at {BROKEN}")
-def test_every_broken_feed_has_a_finding_with_place_and_cure(run: Callable) -> None:
+def test_every_broken_feed_has_a_finding_with_place_and_remedy(run: Callable) -> None:
     without: list[str] = []
     for file in sorted(BROKEN.iterdir()):
         done = run(str(file), "--format", "json")
         report = json.loads(done.stdout)
-        placed = [one for one in report["findings"] if one["cure"] and (one["line"] or one["record"])]
+        placed = [one for one in report["findings"] if one["remedy"] and (one["line"] or one["record"])]
         if not placed or done.exit_code != 1 or "Traceback" in done.output:
             without.append(file.name)
 

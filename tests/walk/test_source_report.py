@@ -43,7 +43,7 @@ def test_withheld_records_are_counted_by_rule_in_the_publishers_field(
 
     found = reported(source, context)
     rule = by_rule(found)["ResourceTitle"]
-    assert (rule.records, rule.fixed, rule.path, rule.cure != "") == (2, 0, "title", True)
+    assert (rule.records, rule.fixed, rule.path, rule.remedy != "") == (2, 0, "title", True)
     assert [(example.key, example.reason) for example in rule.examples] == [("p4", "It has no title."), ("p5", "It has no title.")]
     assert found.fields["http://purl.org/dc/terms/title"] == ["name"]
     assert rule.first_seen == rule.last_seen == found.started

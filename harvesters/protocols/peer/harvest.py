@@ -106,8 +106,8 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 def _check_base(source: Source, fetch: Fetch, head: JournalHead) -> None:
     if head.base == fetch.base:
         problem = f"the IRIs of {head.url} begin with {head.base}, as ours do, so records of the two cannot be distinguished"
-        cure = "set another base for one of the two (STOCKTAKE_BASE), or follow it with `stocktake mirror`"
-        raise ParseError(f"{source.name}: {problem}; {cure}")
+        remedy = "set another base for one of the two (STOCKTAKE_BASE), or follow it with `stocktake mirror`"
+        raise ParseError(f"{source.name}: {problem}; {remedy}")
 
 
 def _start_entry(source: Source, fetch: Fetch, head: JournalHead) -> tuple[int, str]:

@@ -59,8 +59,8 @@ def fetch_document(source: Source, fetch: Fetch, address: str) -> ResourceDocume
     metadata = _metadata(root)
     kind, capability = etree.QName(root).localname, metadata.get("capability", "")
     if kind not in {"urlset", "sitemapindex"} or not capability:
-        cure = "set url to its source description, such as /.well-known/resourcesync"
-        raise ParseError(f"{source.name}: {reply.url} is not a ResourceSync document: <{kind}> without a capability; {cure}")
+        remedy = "set url to its source description, such as /.well-known/resourcesync"
+        raise ParseError(f"{source.name}: {reply.url} is not a ResourceSync document: <{kind}> without a capability; {remedy}")
     entries = tuple(entry for node in root.iterfind("{*}*") if (entry := _parse_entry(node, reply.url, capability)))
     return ResourceDocument(reply.url, capability, kind == "sitemapindex", parse_timestamp(metadata.get("from", "")), entries)
 

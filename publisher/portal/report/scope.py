@@ -39,7 +39,7 @@ class Scope:
 
 
 def parse_scope(release: int, language: str, chosen: Mapping[str, str], names: FacetLabels) -> Scope:
-    """Return the scope of a report; raises ReportError with a cure for an unknown code."""
+    """Return the scope of a report; raises ReportError with a remedy for an unknown code."""
     if language not in LANGUAGES:
         raise ReportError(f"unknown language {language!r}; choose one of {', '.join(LANGUAGES)}")
     chosen = {facet: _code(facet, code) for facet, code in chosen.items()}

@@ -23,7 +23,7 @@ from publisher.http.representation import (
 from publisher.linked_data.content_response import other_formats
 from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
-from shapes.rules import cure, message, published_turtle, rule_groups
+from shapes.rules import message, published_turtle, remedy, rule_groups
 from vocab.check import LANGUAGES
 from vocab.terms import DCT, FOAF, ORG, RDFS, SCHEMA, SH, SIOC, SKOS, VIVO, XSD
 
@@ -58,7 +58,7 @@ def _page(pages: Pages) -> bytes:
     groups = [
         (
             labels.get(language) or labels["en"],
-            [(rule, message(rule.iri, language, base), cure(rule.iri, language, base)) for rule in listed],
+            [(rule, message(rule.iri, language, base), remedy(rule.iri, language, base)) for rule in listed],
         )
         for labels, listed in rule_groups(base)
     ]
@@ -78,7 +78,7 @@ def serialize_shapes(data_format: Format, base: str) -> bytes:
                 "title": rule.title,
                 "severity": rule.severity.value,
                 "message": {language: message(rule.iri, language, base) for language in LANGUAGES},
-                "remedy": {language: cure(rule.iri, language, base) for language in LANGUAGES},
+                "remedy": {language: remedy(rule.iri, language, base) for language in LANGUAGES},
             }
             for _, listed in rule_groups(base)
             for rule in listed

@@ -20,7 +20,7 @@ from publisher.http.representation import Representation, build_response
 from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.portal.source_preview import PreviewRunner
-from publisher.portal.source_report import ReportOnSource, as_csv, as_json, as_turtle, report_on_source, translated_cure
+from publisher.portal.source_report import ReportOnSource, as_csv, as_json, as_turtle, report_on_source, translated_remedy
 from publisher.portal.sources import source_titles
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import source_statuses
@@ -95,8 +95,8 @@ async def _body(
     base, language = service.iris.base, current_locale().language
     if chosen is HTML:
         texts = {rule.iri: message(rule.iri, language, base) for rule in report.rules if rule.iri}
-        cures = {rule.rule: translated_cure(rule.iri, rule.what_to_do, language, base) for rule in report.rules}
-        page = pages.page("source_report.html", report=report, texts=texts, cures=cures, name=name, forms=_DATA.values())
+        remedies = {rule.rule: translated_remedy(rule.iri, rule.remedy, language, base) for rule in report.rules}
+        page = pages.page("source_report.html", report=report, texts=texts, remedies=remedies, name=name, forms=_DATA.values())
         return bytes(page.body)
     if chosen is JSON:
         return as_json(report, base)

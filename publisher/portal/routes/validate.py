@@ -20,7 +20,7 @@ from publisher.pages.templating import Pages
 from publisher.portal.format_detection import FORMATS
 from publisher.portal.sample import MULTIPART, check_origin, read_form
 from publisher.portal.source_preview import PreviewRunner
-from publisher.portal.source_report import translated_cure
+from publisher.portal.source_report import translated_remedy
 from publisher.portal.sources import source_titles
 from publisher.sparql.protocol import FORM, read_body
 from publisher.store.workers.rate_limit import client_key
@@ -106,15 +106,15 @@ def _page(request: Request, pages: Pages, titles: dict[str, str], report: dict[s
         for rule in (report or {}).get("rules", ())
         if (text := message(f"{base}shapes#{rule['rule']}", language, base))
     }
-    cures = {
-        rule["rule"]: translated_cure(f"{base}shapes#{rule['rule']}", rule["cure"], language, base)
+    remedies = {
+        rule["rule"]: translated_remedy(f"{base}shapes#{rule['rule']}", rule["remedy"], language, base)
         for rule in (report or {}).get("rules", ())
     }
     response = pages.page(
         "validate.html",
         report=report,
         texts=texts,
-        cures=cures,
+        remedies=remedies,
         findings=(report or {}).get("findings", [])[:_MAX_FINDINGS],
         kinds=FORMATS.values(),
         sources=sorted(titles.items(), key=lambda item: item[1].lower()),
