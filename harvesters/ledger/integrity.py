@@ -23,7 +23,7 @@ from journal.journal import Journal
 from vocab.iris import Iris
 
 _MAX_MESSAGES = 20  # messages of SQLite's check that are shown
-_LEDGER_CURE = "stop harvests, and restore the ledger from a backup that is as new as the journal (docs: How to back up)"
+_LEDGER_REMEDY = "stop harvests, and restore the ledger from a backup that is as new as the journal (docs: How to back up)"
 _ROUND = 1 << 128
 
 Tally = tuple[int, int]  # rows of a graph, and the sum of their digests: the same for the same rows in any order
@@ -35,27 +35,27 @@ def require_intact(url: str) -> None:
     Takes about a second for each gigabyte. Source: https://www.sqlite.org/pragma.html#pragma_quick_check
     """
     if messages := _check_sqlite(url, "quick_check"):
-        raise LedgerError(f"ledger: damaged: {messages[0]}; nothing was written; {_LEDGER_CURE}")
+        raise LedgerError(f"ledger: damaged: {messages[0]}; nothing was written; {_LEDGER_REMEDY}")
 
 
 def ledger_faults(url: str, journal: Journal, base: str) -> Iterator[Fault]:
     """Yield what is damaged in the ledger at *url*: pages of its file, rows, and descriptions that are not those of the journal."""
     name = Path(make_url(url).database or url).name
     if messages := _check_sqlite(url, "integrity_check"):
-        yield from (Fault(name, message, _LEDGER_CURE) for message in messages)
+        yield from (Fault(name, message, _LEDGER_REMEDY) for message in messages)
         return
     try:
         ledger = Ledger(url)
     except SchemaVersionError:
         raise  # it is no damage; the message has the remedy
     except HarvestError as error:
-        yield Fault(name, str(error), _LEDGER_CURE)
+        yield Fault(name, str(error), _LEDGER_REMEDY)
         return
     with closing(ledger):
         try:
             yield from _row_faults(ledger, name, journal, Iris(base))
         except (LedgerError, sa.exc.SQLAlchemyError, ValueError) as error:
-            yield Fault(name, f"a row cannot be read: {error}", _LEDGER_CURE)
+            yield Fault(name, f"a row cannot be read: {error}", _LEDGER_REMEDY)
 
 
 def _check_sqlite(url: str, pragma: str) -> list[str]:
@@ -93,10 +93,10 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
             try:
                 tally = _tally(decompress(statements), graph)
             except (zstandard.ZstdError, UnicodeDecodeError) as error:
-                yield Fault(name, f"record {source} {key}: its description cannot be decompressed: {error}", _LEDGER_CURE)
+                yield Fault(name, f"record {source} {key}: its description cannot be decompressed: {error}", _LEDGER_REMEDY)
                 continue
             if tally != published.get(graph, (0, 0)):
-                yield Fault(name, f"record {source} {key}: its description is not the one that the journal published", _LEDGER_CURE)
+                yield Fault(name, f"record {source} {key}: its description is not the one that the journal published", _LEDGER_REMEDY)
 
 
 def _published_tallies(journal: Journal, iris: Iris) -> dict[str, Tally]:

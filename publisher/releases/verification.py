@@ -12,9 +12,9 @@ from journal.integrity import Fault
 from publisher.releases.signature import PUBLIC, SECRET, SUFFIX
 from publisher.store.releases.manifest import MANIFEST, read_manifest, release_numbers
 
-_RELEASE_CURE = "restore this file from a backup or a mirror; a release is never rebuilt under its number"
-_KEY_CURE = "restore signing/ from a backup; nobody trusts a new key"
-_REPORT_CURE = "delete this report's folder, then rebuild it with stocktake report"
+_RELEASE_REMEDY = "restore this file from a backup or a mirror; a release is never rebuilt under its number"
+_KEY_REMEDY = "restore signing/ from a backup; nobody trusts a new key"
+_REPORT_REMEDY = "delete this report's folder, then rebuild it with stocktake report"
 DUMP_REMEDY = "run stocktake verify --repair, or delete it and run stocktake dump"
 _SUMS = "SHA256SUMS"
 
@@ -32,21 +32,21 @@ def release_faults(folder: Path) -> Iterator[Fault]:
         try:
             release = read_manifest(folder / str(number))
         except (OSError, ValueError, TypeError, KeyError) as error:
-            yield Fault(f"{name}/{MANIFEST}", f"cannot be read: {error}", _RELEASE_CURE)
+            yield Fault(f"{name}/{MANIFEST}", f"cannot be read: {error}", _RELEASE_REMEDY)
             continue
         for file in release.files if release.withdrawn is None else ():
             if problem := _problem(folder / str(number) / file.name, file.sha256):
-                yield Fault(f"{name}/{file.name}", problem, _RELEASE_CURE)
+                yield Fault(f"{name}/{file.name}", problem, _RELEASE_REMEDY)
         if release.withdrawn is None:
             if (sums := folder / str(number) / _SUMS).exists():
-                yield from _sum_faults(sums, _RELEASE_CURE, {file.name for file in release.files})
+                yield from _sum_faults(sums, _RELEASE_REMEDY, {file.name for file in release.files})
             yield from _signature_faults(folder / str(number), release.key)
 
 
 def report_faults(folder: Path) -> Iterator[Fault]:
     """Yield the files of the reports in *folder* that do not match their checksums."""
     for sums in sorted(folder.glob(f"*/{_SUMS}")):
-        yield from _sum_faults(sums, _REPORT_CURE)
+        yield from _sum_faults(sums, _REPORT_REMEDY)
 
 
 def key_faults(folder: Path) -> Iterator[Fault]:
@@ -56,9 +56,9 @@ def key_faults(folder: Path) -> Iterator[Fault]:
     try:
         public = minisign.SecretKey.from_file(folder / SECRET).get_public_key()
         if (folder / PUBLIC).read_bytes() != bytes(public):
-            yield Fault(f"{folder.name}/{PUBLIC}", f"is not the public key of {SECRET}", _KEY_CURE)
+            yield Fault(f"{folder.name}/{PUBLIC}", f"is not the public key of {SECRET}", _KEY_REMEDY)
     except (OSError, ValueError) as error:
-        yield Fault(f"{folder.name}/{SECRET}", f"the key that signs releases cannot be read: {error}", _KEY_CURE)
+        yield Fault(f"{folder.name}/{SECRET}", f"the key that signs releases cannot be read: {error}", _KEY_REMEDY)
 
 
 def _signature_faults(folder: Path, key: str) -> Iterator[Fault]:
@@ -66,7 +66,7 @@ def _signature_faults(folder: Path, key: str) -> Iterator[Fault]:
         try:
             minisign.PublicKey.from_base64(key).verify_file(signature.with_suffix(""))
         except (OSError, ValueError) as error:
-            yield Fault(f"{folder.parent.name}/{folder.name}/{signature.name}", f"is not a signature of its file: {error}", _RELEASE_CURE)
+            yield Fault(f"{folder.parent.name}/{folder.name}/{signature.name}", f"is not a signature of its file: {error}", _RELEASE_REMEDY)
 
 
 def _sum_faults(sums: Path, remedy: str, checked: Collection[str] = ()) -> Iterator[Fault]:
