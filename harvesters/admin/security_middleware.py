@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from starlette.datastructures import MutableHeaders
@@ -27,10 +28,13 @@ _HEADERS = {
 
 
 class SecurityMiddleware:
-    """The outermost middleware of the admin app, and of others like it; a body has at most *max_body* bytes."""
+    """The outermost middleware of the admin app, and of others like it.
 
-    def __init__(self, app: ASGIApp, max_body: int = MAX_BODY_BYTES) -> None:
-        self._app, self._max_body = app, max_body
+    A body has at most *max_body* bytes, one that is sent to a path of *uploads* as many as that says.
+    """
+
+    def __init__(self, app: ASGIApp, max_body: int = MAX_BODY_BYTES, uploads: Mapping[str, int] | None = None) -> None:
+        self._app, self._max_body, self._uploads = app, max_body, uploads or {}
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -55,7 +59,8 @@ class SecurityMiddleware:
             scope = {**scope, "method": "GET"}
 
         try:
-            body = await _read_body(receive, self._max_body)
+            longest = self._uploads.get(scope["path"], self._max_body)
+            body = await _read_body(receive, longest)
         except ClientDisconnect:  # the client left before it sent the body
             return None
         if body is None:
@@ -63,7 +68,7 @@ class SecurityMiddleware:
                 "type": "about:blank",
                 "title": "Content Too Large",
                 "status": 413,
-                "detail": f"a body has at most {self._max_body:,} bytes",
+                "detail": f"a body has at most {longest:,} bytes",
             }
             return await JSONResponse(problem, 413, media_type="application/problem+json")(scope, receive, send_with_headers)
         async with self._slots:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -126,9 +126,15 @@ def new_id() -> str:
 
 def add(ledger: Database, submission: Submission, event: SubmissionEvent) -> None:
     """Store a new submission."""
+    add_all(ledger, [(submission, event)])
+
+
+def add_all(ledger: Database, items: Iterable[tuple[Submission, SubmissionEvent]]) -> None:
+    """Store new submissions, all or none, each with the first line of its history."""
     with ledger.transaction() as connection:
-        connection.execute(sa.insert(t.submission).values(_row(submission)))
-        _insert_event(connection, submission.id, event)
+        for submission, event in items:
+            connection.execute(sa.insert(t.submission).values(_row(submission)))
+            _insert_event(connection, submission.id, event)
 
 
 def find(ledger: Database, id: str) -> Submission | None:

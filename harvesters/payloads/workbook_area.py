@@ -19,7 +19,7 @@ from harvesters.parsing import parser_errors
 
 MAX_CELLS = 20_000_000  # cells of a sheet, with those that are empty
 _FREE, _EMPTY = 1_000_000, 100  # cells that any sheet may have, and how many of them for each that has a value
-_UNPACKED = 512 * 1024 * 1024  # bytes of all members of a packed workbook
+MAX_UNPACKED = 512 * 1024 * 1024  # bytes of all members of a packed workbook
 _PIECE = 1 << 20
 _OVERLAP = 4096  # bytes of a piece that are read again with the next: longer than an address with its attribute
 _ADDRESS = re.compile(rb"\br\s*+=\s*+[\"']([A-Za-z]*+)([0-9]++)")
@@ -31,6 +31,10 @@ _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _CELLS_XLS = frozenset((0x0006, 0x00BD, 0x00FD, 0x0203, 0x0204, 0x0205, 0x027E, 0x00D6))
 _BEGIN_XLS = 0x0809
 _END_OF_CHAIN = 0xFFFFFFFA  # and above: no sector
+
+
+class TooManyRowsError(ParseError):
+    """A sheet has more rows than the reader takes."""
 
 
 @dataclass(slots=True)
@@ -61,14 +65,19 @@ class Area:
         return self.size > min(MAX_CELLS, _FREE + _EMPTY * self.cells)
 
 
-def check_areas(content: bytes, subject: str) -> None:
-    """Raise ParseError where a sheet spans more cells than may be allocated, or the workbook unpacks to more than 512 MB."""
-    for name, area in _areas(content, subject):
+def check_areas(content: bytes, subject: str, *, max_rows: int | None = None, max_unpacked: int = MAX_UNPACKED) -> None:
+    """Raise ParseError where a sheet spans more cells than may be allocated, or the workbook unpacks to more than *max_unpacked* bytes.
+
+    With *max_rows*, also where a sheet ends below that row.
+    """
+    for name, area in _areas(content, subject, max_unpacked):
+        if max_rows is not None and area.bottom - min(area.top, 1) + 1 > max_rows:
+            raise TooManyRowsError(f"{subject}: {name} has more than {max_rows} rows")
         if area.is_too_large:
             raise ParseError(f"{subject}: {name} spans {area.size} cells, of which {area.cells} have a value; remove the cells far away")
 
 
-def _areas(content: bytes, subject: str) -> Iterator[tuple[str, Area]]:
+def _areas(content: bytes, subject: str, max_unpacked: int) -> Iterator[tuple[str, Area]]:
     if content.startswith(_OLE):
         yield from _xls(content)
         return
@@ -76,8 +85,8 @@ def _areas(content: bytes, subject: str) -> Iterator[tuple[str, Area]]:
         return
     with parser_errors(f"{subject} is no spreadsheet that can be read"), zipfile.ZipFile(io.BytesIO(content)) as package:
         size = sum(member.file_size for member in package.infolist())
-        if size > _UNPACKED:
-            raise ParseError(f"{subject}: unfolds to {size} bytes, more than the {_UNPACKED} that a spreadsheet may have")
+        if size > max_unpacked:
+            raise ParseError(f"{subject}: unfolds to {size} bytes, more than the {max_unpacked} that a spreadsheet may have")
         for name in package.namelist():
             low = name.lower()
             if low.endswith("content.xml"):

@@ -9,12 +9,15 @@ from fastapi import FastAPI
 
 from harvesters.admin.problems import install_error_handlers
 from harvesters.admin.security_middleware import SecurityMiddleware
-from harvesters.submissions import api, form_routes, moderation_routes
+from harvesters.submissions import api, form_routes, moderation_routes, upload_routes
 from harvesters.submissions.identity import SubmissionContext
 from harvesters.submissions.pages import submission_pages
+from harvesters.submissions.tables import MAX_FILE
 from languages.request_locale import LocaleMiddleware
 
 MAX_BODY = 262_144  # bytes: a text of 20,000 characters, percent-encoded in a form, with the rest
+_FORM_AROUND_FILE = 16_384  # bytes of a form with a file that are not the file's
+UPLOADS = {upload_routes.API_PATH: MAX_FILE, upload_routes.FORM_PATH: MAX_FILE + _FORM_AROUND_FILE}
 PATHS = ("/submissions", "/submit")  # of the site
 MODERATION = (moderation_routes.routes,)  # pages of the admin app
 
@@ -37,9 +40,11 @@ def create_submissions(context: SubmissionContext) -> FastAPI:
         redoc_url=None,
     )
     app.state.context, app.state.submissions, app.state.pages = context.admin, context, submission_pages(demo=context.admin.demo)
+    app.include_router(upload_routes.routes)  # before the routes of one submission, whose path may be any word
+    app.include_router(upload_routes.pages)
     app.include_router(api.routes)
     app.include_router(form_routes.routes)
     install_error_handlers(app, app.state.pages)
     app.add_middleware(LocaleMiddleware)
-    app.add_middleware(SecurityMiddleware, max_body=MAX_BODY)
+    app.add_middleware(SecurityMiddleware, max_body=MAX_BODY, uploads=UPLOADS)
     return app

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from pyoxigraph import RdfFormat, parse
@@ -30,6 +31,7 @@ from shapes.result import Result, Severity
 from shapes.rules import message
 from shapes.validate import validate_many
 from vocab.describe import KIND, describe
+from vocab.initiative import Resource
 from vocab.iris import Iris
 from vocab.terms import DCT
 
@@ -71,34 +73,47 @@ class Check:
         return all(finding.severity != Severity.VIOLATION.value for finding in self.findings)
 
 
-def describe_submission(content: Content, key: str, source: Source, base: str) -> tuple[list[str], str]:
+def check(ledger: Database, content: Content, key: str, source: Source, base: str, similar: Similar, *, unpublished: bool = False) -> Check:
+    """Return the faults of a submission by member, and the records that it may repeat.
+
+    With *unpublished*, submissions that wait are among these, which moderators alone may see.
+    """
+    return check_many(ledger, {key: content}, source, base, similar, unpublished=unpublished)[key]
+
+
+def check_many(
+    ledger: Database, contents: Mapping[str, Content], source: Source, base: str, similar: Similar, *, unpublished: bool = False
+) -> dict[str, Check]:
+    """Return the check of each submission, by its key."""
+    crosswalks = load_crosswalks(base)
+    mapper, lexicon = MAPPINGS[source.mapping].prepare(source, crosswalks), CrosswalkLookup(crosswalks)
+    checks: dict[str, Check] = {}
+    described: dict[str, tuple[list[str], str]] = {}
+    for key, content in contents.items():
+        try:
+            described[key] = _describe(mapper, content, key, source, base)
+        except ParseError as error:
+            checks[key] = Check((MemberFinding("type", Severity.VIOLATION.value, str(error)),), ())
+    validated = validate_many([statements for statements, _ in described.values()], base=base)
+    for (key, (statements, thing)), results in zip(described.items(), validated, strict=True):
+        findings = (*_unknown_words(contents[key], lexicon), *(_finding(result, base) for result in results))
+        record = Iris(base).record(source.name, key)
+        fingerprint = content_fingerprint(sorted(statements), thing, record, source.name, key)
+        same = _same_records(ledger, fingerprint, page_fingerprint("\n".join(statements)), source.name, key, base)
+        titled = _same_titles(ledger, contents[key], source, key, base, unpublished=unpublished)
+        duplicates = _unique([*same, *titled, *similar(title_of(contents[key]))], record)
+        checks[key] = Check(tuple(dict.fromkeys(findings)), duplicates)
+    return checks
+
+
+def _describe(mapper: Callable[[Record[Any]], Resource], content: Content, key: str, source: Source, base: str) -> tuple[list[str], str]:
     """Return the statements that a submission becomes, and the IRI of what it describes. Raises ParseError."""
-    mapper = MAPPINGS[source.mapping].prepare(source, load_crosswalks(base))
     try:
         resource = detect_languages(mapper(Record(key, content, b"")))
         iris = Iris(base)
         return describe(resource, iris, source.name), iris.thing(KIND[type(resource)], source.name, key)
     except MAPPING_ERRORS as error:
         raise ParseError(f"the mapping failed on it ({type(error).__name__}: {error}): this is a bug, please report it") from error
-
-
-def check(ledger: Database, content: Content, key: str, source: Source, base: str, similar: Similar, *, unpublished: bool = False) -> Check:
-    """Return the faults of a submission by member, and the records that it may repeat.
-
-    With *unpublished*, submissions that wait are among these, which moderators alone may see.
-    """
-    try:
-        statements, thing = describe_submission(content, key, source, base)
-    except ParseError as error:
-        return Check((MemberFinding("type", Severity.VIOLATION.value, str(error)),), ())
-    results = validate_many([statements], base=base)[0]
-    findings = (*_unknown_words(content, base), *(_finding(result, base) for result in results))
-    unique = tuple(dict.fromkeys(findings))
-    record = Iris(base).record(source.name, key)
-    fingerprint = content_fingerprint(sorted(statements), thing, record, source.name, key)
-    same = _same_records(ledger, fingerprint, page_fingerprint("\n".join(statements)), source.name, key, base)
-    titled = _same_titles(ledger, content, source, key, base, unpublished=unpublished)
-    return Check(unique, _unique([*same, *titled, *similar(title_of(content))], record))
 
 
 def _finding(result: Result, base: str) -> MemberFinding:
@@ -115,8 +130,7 @@ def _member(result: Result, base: str) -> str:
     return next(named, "record")
 
 
-def _unknown_words(content: Content, base: str) -> Iterator[MemberFinding]:
-    lexicon = CrosswalkLookup(load_crosswalks(base))
+def _unknown_words(content: Content, lexicon: CrosswalkLookup) -> Iterator[MemberFinding]:
     for name in ("actionLine", "goal", "target"):
         words = content.get(name, ())
         arguments = [words if member == name else () for member in ("actionLine", "goal", "target")]

@@ -6,6 +6,7 @@ AdminError              reported to the client as a problem (RFC 9457), or on a 
 ├── VersionRequired     428: a change does not say which version it changes (RFC 6585)
 ├── VersionConflict     412: somebody else changed the submission meanwhile
 ├── NotAllowed          409: the state of a submission does not permit this
+├── TooLarge            413: a table with too many rows
 └── UnsupportedMedia    415: a media type that is not read
 """
 
@@ -44,6 +45,12 @@ class NotAllowed(AdminError):
     """The state of a submission does not permit this."""
 
     status = HTTPStatus.CONFLICT
+
+
+class TooLarge(AdminError):
+    """A table with too many rows."""
+
+    status = HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 class UnsupportedMedia(AdminError):

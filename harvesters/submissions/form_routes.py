@@ -95,14 +95,14 @@ def style() -> Response:
 def start(request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Say what can be submitted, and who decides."""
     context.source()
-    return pages.render("start.html", {"source": context.source(), "session": _session(request, context) is not None})
+    return pages.render("start.html", {"source": context.source(), "session": session_of(request, context) is not None})
 
 
 @routes.post("", dependencies=[Writing])
 def begin(form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
     """Begin a draft, and go to its first question."""
     _check_trap(form)
-    return _redirect(f"/draft/{drafts.begin(context, submitter=_session(request, context))}/type")
+    return _redirect(f"/draft/{drafts.begin(context, submitter=session_of(request, context))}/type")
 
 
 @routes.get("/draft/{secret}/summary")
@@ -116,7 +116,7 @@ def send(secret: str, form: FormDep, request: Request, context: SubmissionContex
     """Send a draft: at once in a session, else when its author confirms an address."""
     draft = drafts.open_draft(context, secret)
     _check_trap(form)
-    submitter, mail = _session(request, context), _first(form, "mail")
+    submitter, mail = session_of(request, context), _first(form, "mail")
     try:
         drafts.check_pace(context, draft)
         if submitter is None:
@@ -144,9 +144,9 @@ def _summary(
         (question, [(field, _shown(content, field, language, context)) for field in question.fields])
         for question in questions_of(draft.content)
     ]
-    values = {"answers": answers, "checked": checked, "labels": _labels(), "error": error, "mail": mail, "secret": secret}
+    values = {"answers": answers, "checked": checked, "labels": labels(), "error": error, "mail": mail, "secret": secret}
     status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
-    return pages.render("summary.html", {**values, "session": _session(request, context), "licence": context.source().licence}, status)
+    return pages.render("summary.html", {**values, "session": session_of(request, context), "licence": context.source().licence}, status)
 
 
 def _shown(content: Mapping[str, Any], field: Any, language: str, context: SubmissionContext) -> list[str]:
@@ -154,7 +154,8 @@ def _shown(content: Mapping[str, Any], field: Any, language: str, context: Submi
     return labels_of(values, field.choices, context.admin.base) if field.choices and field.member != "why" else values
 
 
-def _labels() -> dict[str, str]:
+def labels() -> dict[str, str]:
+    """Return the English label of each member, to be translated."""
     return {name: member.label for name, member in MEMBERS.items()}
 
 
@@ -164,7 +165,7 @@ def _conflict(context: SubmissionContext, pages: Pages, secret: str, draft: Subm
     if newest is None:
         raise NotFound("You have no submission with this identifier.")
     changed = [
-        (_labels()[name], written(change["before"]), written(change["after"]))
+        (labels()[name], written(change["before"]), written(change["after"]))
         for name, change in differences(newest.content, without_internal(draft.content)).items()
         if name in MEMBERS
     ]
@@ -281,14 +282,15 @@ def _sent_path(context: SubmissionContext, submitter: Submitter, draft: Submissi
         return f"/draft/{drafts.create_link(context, draft)}/{SUMMARY}"
 
 
-def _session(request: Request, context: SubmissionContext) -> Submitter | None:
+def session_of(request: Request, context: SubmissionContext) -> Submitter | None:
+    """Return the submitter of the request's session, None without one."""
     return find_session(context, request.cookies.get(COOKIE, ""))
 
 
 @routes.get("/mine")
 def show_own(request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Show what is a person's own; without a session, ask for the address."""
-    submitter = _session(request, context)
+    submitter = session_of(request, context)
     if submitter is None:
         return pages.render("identify.html", {"error": "", "mail": ""})
     rows = [item for item in submissions.of_submitter(context.admin.ledger, submitter.id) if item.state is not SubmissionState.DRAFT]
@@ -309,7 +311,7 @@ def identify(form: FormDep, context: SubmissionContextDep, pages: PagesDep) -> R
 @routes.get("/mine/export")
 def export(request: Request, context: SubmissionContextDep) -> Response:
     """Return everything that is stored about a person."""
-    submitter = _require_session(request, context)
+    submitter = require_session(request, context)
     headers = {"Content-Disposition": 'attachment; filename="submissions.json"'}
     return JSONResponse(actions.export(context, submitter), headers=headers)
 
@@ -317,7 +319,7 @@ def export(request: Request, context: SubmissionContextDep) -> Response:
 @routes.post("/mine/delete", dependencies=[Writing])
 def delete_account(form: FormDep, request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Withdraw and delete everything of a person."""
-    submitter = _require_session(request, context, form)
+    submitter = require_session(request, context, form)
     if not _first(form, "sure"):
         raise InvalidValue("Tick the box if you want to delete everything.")
     actions.delete_account(context, submitter)
@@ -327,7 +329,7 @@ def delete_account(form: FormDep, request: Request, context: SubmissionContextDe
 @routes.post("/mine/sign-out")
 def sign_out(form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
     """End the session."""
-    _require_session(request, context, form)
+    require_session(request, context, form)
     submissions.end_link(context.admin.ledger, request.cookies[COOKIE])
     return _without_cookie(_redirect(""))
 
@@ -340,7 +342,7 @@ def _without_cookie(response: Response) -> Response:
 @routes.get("/mine/{id}")
 def show_submission(id: str, request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Show the state of a submission, what the rules say of it, and its history."""
-    submitter = _session(request, context)
+    submitter = session_of(request, context)
     if submitter is None:
         return pages.render("identify.html", {"error": "", "mail": ""})
     item = actions.find_own(context, submitter, id)
@@ -349,7 +351,7 @@ def show_submission(id: str, request: Request, context: SubmissionContextDep, pa
         "item": item,
         "members": [(member.label, written(item.content[name])) for name, member in MEMBERS.items() if item.content.get(name)],
         "checked": actions.check_content(context, item.content, id) if item.content else None,
-        "labels": _labels(),
+        "labels": labels(),
         "history": [(event, actions.public_name(event.who, submitter)) for event in events],
         "sentences": HISTORY,
         "record": Iris("/").record(SOURCE, item.id) if item.first_accepted else None,
@@ -362,7 +364,7 @@ def show_submission(id: str, request: Request, context: SubmissionContextDep, pa
 @routes.post("/mine/{id}/change", dependencies=[Writing])
 def change(id: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
     """Begin a draft that changes a submission."""
-    submitter = _require_session(request, context, form)
+    submitter = require_session(request, context, form)
     secret = drafts.begin_change(context, submitter, actions.find_own(context, submitter, id))
     return _redirect(f"/draft/{secret}/{SUMMARY}")
 
@@ -370,7 +372,7 @@ def change(id: str, form: FormDep, request: Request, context: SubmissionContextD
 @routes.post("/mine/{id}/withdraw", dependencies=[Writing])
 def withdraw(id: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
     """Withdraw a submission."""
-    submitter = _require_session(request, context, form)
+    submitter = require_session(request, context, form)
     item = actions.find_own(context, submitter, id)
     if _first(form, "version") != str(item.version):
         raise VersionConflict("Somebody else changed the submission meanwhile. Compare the two versions, and send yours again.")
@@ -378,9 +380,9 @@ def withdraw(id: str, form: FormDep, request: Request, context: SubmissionContex
     return _redirect(f"/mine/{quote(id, safe='')}")
 
 
-def _require_session(request: Request, context: SubmissionContext, form: Form | None = None) -> Submitter:
+def require_session(request: Request, context: SubmissionContext, form: Form | None = None) -> Submitter:
     """Return the submitter of the session; a *form* must be of this session. Raises NotFound, CSRFError."""
-    submitter = _session(request, context)
+    submitter = session_of(request, context)
     if submitter is None:
         raise NotFound("Your session has ended. Open “Your submissions” and ask for a link.")
     if form is not None:

@@ -35,7 +35,7 @@ FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin", ROOT / "harvesters
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
 ERRORS = ("InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError", "DefinitionChanged")
-SUBMISSION_ERRORS = ("Closed", "LinkInvalid", "VersionRequired", "VersionConflict", "NotAllowed", "UnsupportedMedia")
+SUBMISSION_ERRORS = ("Closed", "LinkInvalid", "VersionRequired", "VersionConflict", "NotAllowed", "TooLarge", "UnsupportedMedia")
 ERRORS_KEYWORDS = dict.fromkeys((*ERRORS, "DatabaseUnavailable", *SUBMISSION_ERRORS))  # their first argument is translated
 
 

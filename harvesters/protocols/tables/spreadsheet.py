@@ -20,7 +20,7 @@ from harvesters.network.response_parsing import refuse_html
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Page, Pages, Payload, Row
 from harvesters.parsing import parser_errors
-from harvesters.payloads.workbook_area import MAX_CELLS, check_areas
+from harvesters.payloads.workbook_area import MAX_CELLS, MAX_UNPACKED, check_areas
 from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.tables import table_rows
@@ -70,10 +70,21 @@ def collect(
 
 def _read_lines(source: Source, reply: Reply) -> Iterator[Line]:
     skip, wanted = get_option(source, OPTIONS, "skip"), get_option(source, OPTIONS, "sheet")
-    subject = f"{source.name}: {reply.url} is not a readable spreadsheet"
     content = refuse_html(reply, "a spreadsheet")
-    with parser_errors(subject):
-        check_areas(content, f"{source.name}: {reply.url}")
+    rows = read_sheet(content, f"{source.name}: {reply.url}", wanted)
+    yield from (Line(number, row) for number, row in enumerate(rows[skip:], skip + 1))
+
+
+def read_sheet(
+    content: bytes, subject: str, wanted: int | str = 1, *, max_rows: int | None = None, max_unpacked: int = MAX_UNPACKED
+) -> list[list[str]]:
+    """Return the texts of a sheet's cells, row by row from the first; *wanted* is its name or its number.
+
+    All merged cells have the value of the first. Raises ParseError, with *subject* first, if this is no workbook, or has no such sheet,
+    or too large ones; TooManyRowsError if a sheet has more than *max_rows* rows, before they are read.
+    """
+    with parser_errors(f"{subject} is not a readable spreadsheet"):
+        check_areas(content, subject, max_rows=max_rows, max_unpacked=max_unpacked)
         book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
         try:
             sheet = book.get_sheet_by_name(
@@ -81,20 +92,18 @@ def _read_lines(source: Source, reply: Reply) -> Iterator[Line]:
             )
         except (IndexError, calamine.WorksheetNotFound) as error:
             raise ParseError(
-                f"{source.name}: {reply.url} has no sheet {wanted!r}, only {', '.join(book.sheet_names)[:300]}"
+                f"{subject} has no sheet {wanted!r}, only {', '.join(book.sheet_names)[:300]}"
             ) from error
         if sheet.height * sheet.width > MAX_CELLS:
             size = f"{sheet.height} rows and {sheet.width} columns"
-            raise ParseError(
-                f"{source.name}: {reply.url} has a sheet of {size}, which is too large"
-            )
+            raise ParseError(f"{subject} has a sheet of {size}, which is too large")
         rows = [
             [_cell_text(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)
         ]
         for (top, left), (bottom, right) in sheet.merged_cell_ranges or ():
             for row in rows[top : bottom + 1]:
                 row[left : right + 1] = [rows[top][left]] * len(row[left : right + 1])
-    yield from (Line(number, row) for number, row in enumerate(rows[skip:], skip + 1))
+    return rows
 
 
 def _cell_text(cell: Any) -> str:
