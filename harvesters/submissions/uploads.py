@@ -24,7 +24,7 @@ _CLOSED = (SubmissionState.DRAFT, SubmissionState.WITHDRAWN, SubmissionState.SPA
 log = structlog.get_logger(component="submissions")
 
 
-class Outcome(StrEnum):
+class RowOutcome(StrEnum):
     """What became of a row."""
 
     ACCEPTED = "accepted"  # it waits for the moderators, or would
@@ -37,7 +37,7 @@ class RowResult:
     """What became of the row *number* of a file; *id* is that of its submission, None if nothing was stored."""
 
     number: int
-    outcome: Outcome
+    outcome: RowOutcome
     title: str
     id: str | None = None
     findings: tuple[MemberFinding, ...] = ()
@@ -72,7 +72,7 @@ def submit_rows(
 def count_outcomes(results: Iterable[RowResult]) -> dict[str, int]:
     """Return how many rows have each outcome, by its name."""
     counts = Counter(result.outcome for result in results)
-    return {outcome.value: counts[outcome] for outcome in Outcome}
+    return {outcome.value: counts[outcome] for outcome in RowOutcome}
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,21 +99,21 @@ def _results(items: Iterable[_Item], checks: Mapping[str, Check], known: set[str
         number = item.row.number
         if item.content is None:
             title = title_of(item.row.members)
-            yield RowResult(number, Outcome.REFUSED, title, findings=tuple(_fault(*fault) for fault in item.faults.items()))
+            yield RowResult(number, RowOutcome.REFUSED, title, findings=tuple(_fault(*fault) for fault in item.faults.items()))
             continue
         checked, digest, title = checks[item.id], _digest(item.content), title_of(item.content)
         about = (title, None, checked.findings, checked.duplicates)
         if not checked.is_valid:
-            yield RowResult(number, Outcome.REFUSED, *about)
+            yield RowResult(number, RowOutcome.REFUSED, *about)
         elif digest in known:
-            yield RowResult(number, Outcome.KNOWN, *about)
+            yield RowResult(number, RowOutcome.KNOWN, *about)
         elif free <= 0:
             text = gettext("You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source.")
-            yield RowResult(number, Outcome.REFUSED, title, None, (_fault("record", text % {"count": MAX_OPEN}),))
+            yield RowResult(number, RowOutcome.REFUSED, title, None, (_fault("record", text % {"count": MAX_OPEN}),))
         else:
             known.add(digest)
             free -= 1
-            yield RowResult(number, Outcome.ACCEPTED, title, item.id, checked.findings, checked.duplicates)
+            yield RowResult(number, RowOutcome.ACCEPTED, title, item.id, checked.findings, checked.duplicates)
 
 
 def _store(context: SubmissionContext, submitter: Submitter, contents: Mapping[str, Content], language: str) -> None:
