@@ -20,7 +20,7 @@ OURS = {"vocab", "shapes", "journal", "languages", "harvesters", "publisher", "d
 # Packages that another one installs and documents as a part of itself.
 BUNDLED = {"pydantic": "fastapi", "click": "typer", "markupsafe": "jinja2", "boto3": "moto"}
 # Never imported by name: uvicorn imports them.
-IMPLICIT = {"uvloop", "httptools"}
+IMPLICIT = {"uvloop", "httptools", "python-multipart"}
 
 
 def _declared(texts: Iterable[str]) -> set[str]:
