@@ -333,8 +333,8 @@ def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[],
         def begin() -> bool:
             simulated = stack.enter_context(registries())
             write_sources(simulated.url, settings.sources)
-            place = f"The simulated registries are at {simulated.url}; their data go into {data}."
-            _err.print(place, soft_wrap=True, highlight=False)
+            text = f"The simulated registries are at {simulated.url}; their data go into {data}."
+            _err.print(text, soft_wrap=True, highlight=False)
             return True
 
         start = f"Starting the demo. Open {url} to watch it; Ctrl-C ends it."

@@ -90,13 +90,13 @@ def _language_cookie(cookies: str) -> str:
 
 def _accepted_language(accept: str) -> str:
     ranked: list[tuple[float, int, str]] = []
-    for place, part in enumerate(accept.split(",")[:50]):
+    for position, part in enumerate(accept.split(",")[:50]):
         name, _, weight = part.partition(";")
         try:
             quality = float(weight.partition("=")[2] or 1) if weight else 1.0
         except ValueError:
             continue
-        ranked.append((-quality, place, name.strip().partition("-")[0].lower()))
+        ranked.append((-quality, position, name.strip().partition("-")[0].lower()))
     return next((name for quality, _, name in sorted(ranked) if name in LANGUAGES and quality < 0), "en")
 
 

@@ -30,9 +30,9 @@ def escape_unsafe_text(text: str) -> str:
     """
     if not _SUSPECT.search(text):
         return text
-    kept = _closed_isolates(text)
-    shown = _SUSPECT.sub(lambda match: match[0] if match.start() in kept else _code_point(match[0]), text)
-    return type(text)(shown)  # markup stays markup
+    closed = _closed_isolates(text)
+    escaped = _SUSPECT.sub(lambda match: match[0] if match.start() in closed else _code_point(match[0]), text)
+    return type(text)(escaped)  # markup stays markup
 
 
 def escape_invisible_text(text: str) -> str:
@@ -55,14 +55,14 @@ def _code_point(char: str) -> str:
 
 def _closed_isolates(text: str) -> set[int]:
     """Return the places of the openers that are closed, in order, and of their closers."""
-    kept: set[int] = set()
+    closed: set[int] = set()
     open_: list[int] = []
     for match in _SUSPECT.finditer(text):
         if match[0] in _OPENERS:
             open_.append(match.start())
         elif match[0] in _CLOSERS and open_ and _OPENERS[text[open_[-1]]] == match[0]:
-            kept |= {open_.pop(), match.start()}
-    return kept
+            closed |= {open_.pop(), match.start()}
+    return closed
 
 
 def finalize(value: object) -> object:

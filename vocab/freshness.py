@@ -26,7 +26,7 @@ class Freshness(Enum):
 class FreshnessInputs:
     """The facts that decide a source's freshness at any time.
 
-    *held*: an operator holds it. *late_from* is None if no run has succeeded yet or the source has no schedule,
+    *is_held*: an operator holds it. *late_from* is None if no run has succeeded yet or the source has no schedule,
     *frozen_from* if its last change is unknown.
     """
 
@@ -34,7 +34,7 @@ class FreshnessInputs:
     failures: int = 0
     late_from: datetime | None = None
     frozen_from: datetime | None = None
-    held: bool = False
+    is_held: bool = False
     retired: bool = False
 
 
@@ -46,7 +46,7 @@ def freshness(inputs: FreshnessInputs, now: datetime) -> Freshness:
     """
     if inputs.retired:
         return Freshness.RETIRED
-    if inputs.held:
+    if inputs.is_held:
         return Freshness.FROZEN
     if inputs.failures >= FAILING:
         return Freshness.FAILING

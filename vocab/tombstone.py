@@ -66,9 +66,10 @@ def _kept_statements(record: str, before: Sequence[str]) -> Iterator[str]:
 def mark_vanished(description: str, key: str, source: str, since: datetime, iris: Iris) -> str:
     """Mark a description (statements, one a line) as that of a vanished record, which is still published."""
     record = f"<{iris.record(source, key)}>"
-    kept = (line for line in strip_mark(description, key, source, iris).split("\n") if not line.startswith(f"{record} <{ADMS}status> "))
+    lines = strip_mark(description, key, source, iris).split("\n")
+    other_lines = (line for line in lines if not line.startswith(f"{record} <{ADMS}status> "))
     marks = (f"{record} <{ADMS}status> <{iris.ns}vanished>", f"{record} <{iris.ns}vanishedSince> {instant(since)}")
-    return "\n".join(sorted((*kept, *marks)))
+    return "\n".join(sorted((*other_lines, *marks)))
 
 
 def strip_mark(description: str, key: str, source: str, iris: Iris) -> str:

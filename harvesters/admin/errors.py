@@ -1,6 +1,6 @@
 """Define the admin app's errors, each with its HTTP status (RFC 9110).
 
-AdminError               reported to the client as a problem (RFC 9457)
+HTTPProblem              reported to the client as a problem (RFC 9457)
 ├── Unauthenticated      401: no key, or no valid one
 │   └── SessionRequired  401: no session; the page asks for the key
 ├── InsufficientScope    403: the key's scope does not allow this
@@ -25,13 +25,13 @@ from languages.translations import gettext
 _BEARER = 'Bearer realm="stocktake"'  # RFC 6750, section 3
 
 
-class AdminError(HarvestError):
-    """A request that the admin app refuses; *headers* are added to the response.
+class HTTPProblem(HarvestError):
+    """A request that the application refuses; *headers* are added to the response.
 
     *text* is an English text of the catalogues, *values* replace its ``%(name)s``. The API and the log have it in English,
     pages in the language of the request.
 
-    >>> str(AdminError("There is no queued run %(number)s.", number=7))
+    >>> str(HTTPProblem("There is no queued run %(number)s.", number=7))
     'There is no queued run 7.'
     """
 
@@ -52,7 +52,7 @@ class AdminError(HarvestError):
         return {}
 
 
-class Unauthenticated(AdminError):
+class Unauthenticated(HTTPProblem):
     """No key, or no valid one; *token_sent* says which."""
 
     status = HTTPStatus.UNAUTHORIZED
@@ -71,7 +71,7 @@ class SessionRequired(Unauthenticated):
     """The page needs a session."""
 
 
-class InsufficientScope(AdminError):
+class InsufficientScope(HTTPProblem):
     """The key with the scope *actual* is valid but does not allow this; *required* would."""
 
     status = HTTPStatus.FORBIDDEN
@@ -91,13 +91,13 @@ class InsufficientScope(AdminError):
         return {"WWW-Authenticate": f'{_BEARER}, error="insufficient_scope", scope="{self._required}"'}
 
 
-class CSRFError(AdminError):
+class CSRFError(HTTPProblem):
     """The form was not sent by a page of this session."""
 
     status = HTTPStatus.FORBIDDEN
 
 
-class NotFound(AdminError):
+class NotFound(HTTPProblem):
     """The requested object does not exist."""
 
     status = HTTPStatus.NOT_FOUND
@@ -107,25 +107,25 @@ class KeyNotFound(NotFound):
     """There is no key with that id."""
 
 
-class InvalidValue(AdminError):
+class InvalidValue(HTTPProblem):
     """A value is not allowed."""
 
     status = HTTPStatus.UNPROCESSABLE_ENTITY
 
 
-class DefinitionChanged(AdminError):
+class DefinitionChanged(HTTPProblem):
     """The source definition was changed since it was read."""
 
     status = HTTPStatus.CONFLICT
 
 
-class DatabaseUnavailable(AdminError):
+class DatabaseUnavailable(HTTPProblem):
     """The ledger is locked, missing or unreachable."""
 
     status = HTTPStatus.SERVICE_UNAVAILABLE
 
 
-class RateLimited(AdminError):
+class RateLimited(HTTPProblem):
     """Too many failed attempts; retry after *seconds*."""
 
     status = HTTPStatus.TOO_MANY_REQUESTS

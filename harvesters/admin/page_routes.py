@@ -122,10 +122,10 @@ def logs(
     lines = context.ledger.log_lines(
         run=chosen["run"], source=chosen["source"], level=chosen["level"], text=chosen["q"], before=before, limit=_PAGE_ROWS * 2 + 1
     )
-    shown, more = lines[: _PAGE_ROWS * 2], len(lines) > _PAGE_ROWS * 2
+    listed, more = lines[: _PAGE_ROWS * 2], len(lines) > _PAGE_ROWS * 2
     filters = urlencode({name: value for name, value in chosen.items() if value})
-    older = f"{filters}&before={shown[-1].number}".lstrip("&") if more else None
-    values = {"user": user, "lines": shown, "levels": _LEVELS, "chosen": chosen, "older": older}
+    older = f"{filters}&before={listed[-1].number}".lstrip("&") if more else None
+    values = {"user": user, "lines": listed, "levels": _LEVELS, "chosen": chosen, "older": older}
     return get_pages(request).render("logs.html", values)
 
 

@@ -12,7 +12,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from harvesters.admin.errors import AdminError, DatabaseUnavailable, SessionRequired
+from harvesters.admin.errors import DatabaseUnavailable, HTTPProblem, SessionRequired
 from harvesters.admin.pages import Pages
 from harvesters.errors import (
     HarvestError,
@@ -81,7 +81,7 @@ def install_error_handlers(app: FastAPI, pages: Pages) -> None:
 
 
 def _status(error: Exception) -> tuple[HTTPStatus, Mapping[str, str]]:
-    if isinstance(error, AdminError):
+    if isinstance(error, HTTPProblem):
         return error.status, error.headers
     status = next(status for error_type, status in _STATUS if isinstance(error, error_type))
     return status, {"Retry-After": "5"} if status is HTTPStatus.SERVICE_UNAVAILABLE else {}
@@ -124,7 +124,7 @@ def describe_error(error: Exception) -> str:
 
 def _localized(error: Exception) -> str | None:
     """Return the error's message in the language of the request, None if it is in English only."""
-    if isinstance(error, AdminError):
+    if isinstance(error, HTTPProblem):
         return error.localized
     if isinstance(error, PlanError):
         return error.reason.describe(gettext, format_number)

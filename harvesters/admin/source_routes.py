@@ -131,7 +131,7 @@ def _render_definition(
     **values: object,
 ) -> Response:
     source, faults = definitions.check_definition(edited.name, edited.text) if edited.text else (None, [])
-    shown: Mapping[str, object] = {
+    defaults: Mapping[str, object] = {
         "user": user,
         "edited": edited,
         "is_new": not edited.digest,
@@ -143,7 +143,7 @@ def _render_definition(
         "conflict": None,
         "theirs": None,
     }
-    return get_pages(request).render("definition.html", {**shown, **values}, status)
+    return get_pages(request).render("definition.html", {**defaults, **values}, status)
 
 
 def _source_path(name: str) -> str:

@@ -53,13 +53,13 @@ def source_timeline(ledger: Ledger, source: str) -> Timeline:
     """Return the timeline of a source's last runs."""
     runs = ledger.runs(source, MAX_RUNS)
     most = max((run.counts.get("fetched", run.fetched) for run in runs), default=0) or 1
-    bars = [_bar(run, place, most) for place, run in enumerate(reversed(runs), MAX_RUNS - len(runs))]
+    bars = [_bar(run, column, most) for column, run in enumerate(reversed(runs), MAX_RUNS - len(runs))]
     return Timeline([_row(run) for run in runs], bars)
 
 
-def _bar(run: Run, place: int, most: int) -> Bar:
+def _bar(run: Run, column: int, most: int) -> Bar:
     height = max(4.0, HEIGHT * run.counts.get("fetched", run.fetched) / most)
-    return Bar(run_view(run), round(place * _STEP, 1), round(HEIGHT - height, 1), round(height, 1))
+    return Bar(run_view(run), round(column * _STEP, 1), round(HEIGHT - height, 1), round(height, 1))
 
 
 def _row(run: Run) -> TimelineRow:

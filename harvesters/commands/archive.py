@@ -45,10 +45,10 @@ def prune_archive(
             prune(context, pruning)
     rows = [{"file": file.name, "bytes": file.bytes, "written": f"{file.written:%Y-%m-%d %H:%M}"} for file in pruning.deleted]
     if json:
-        print(orjson.dumps({"deleted": rows, "kept": pruning.kept, "bytes": pruning.bytes_after, "dry_run": dry_run}).decode())
+        print(orjson.dumps({"deleted": rows, "kept": pruning.remaining, "bytes": pruning.bytes_after, "dry_run": dry_run}).decode())
     else:
         print_rows(rows, "Would be deleted" if dry_run else "Deleted", json=False)
-        for reason, count in sorted(pruning.kept.items()):
+        for reason, count in sorted(pruning.remaining.items()):
             out.print(f"kept, {reason}: {count:,}", highlight=False, markup=False)
         out.print(f"left: {pruning.bytes_after:,} bytes", highlight=False, markup=False)
     raise typer.Exit(int(limit is not None and pruning.bytes_after > limit))

@@ -86,7 +86,11 @@ def queue(
     with _open_ledger(ctx.obj) as ledger:
         stored, scored, _ = _classified(ledger)
         decisions = current_decisions(ledger)
-    shown = [item for item in scored if all_pairs or (item.status in (Status.QUEUED, Status.CONTRADICTION) and item.pair not in decisions)]
+    undecided = [
+        item
+        for item in scored
+        if all_pairs or (item.status in (Status.QUEUED, Status.CONTRADICTION) and item.pair not in decisions)
+    ]
     rows = [
         {
             "pair": stored[item.pair].id,
@@ -96,9 +100,9 @@ def queue(
             "second": stored[item.pair].names[1],
             "because": ", ".join(f"{feature.name} {feature.bits:+.1f}" for feature in item.score.features),
         }
-        for item in shown[:limit]
+        for item in undecided[:limit]
     ]
-    print_rows(rows, f"{len(shown)} pairs", json, empty="no pair awaits a decision")
+    print_rows(rows, f"{len(undecided)} pairs", json, empty="no pair awaits a decision")
 
 
 @app.command()

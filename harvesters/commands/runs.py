@@ -84,8 +84,8 @@ def show_log(
         {"time": f"{line.time:%Y-%m-%d %H:%M:%S}", "level": line.level, "event": line.event, **line.fields}
         for line in lines
     ]
-    shown = [{**dict(list(row.items())[:3]), "fields": _join_fields(row)} for row in rows]
-    print_rows(rows, f"Log of {id}", json, shown=shown, empty="no lines")
+    table_rows = [{**dict(list(row.items())[:3]), "fields": _join_fields(row)} for row in rows]
+    print_rows(rows, f"Log of {id}", json, table_rows=table_rows, empty="no lines")
 
 
 def _join_fields(row: dict[str, object]) -> str:

@@ -48,7 +48,7 @@ def list_sources(ctx: typer.Context, json: Json = False) -> None:
         rows,
         "Sources",
         json,
-        shown=terminal_output.source_list(rows),
+        table_rows=terminal_output.source_list(rows),
         empty=f"none; add a source definition to {settings.sources}",
     )
     raise typer.Exit(2 if definitions.errors else 0)
@@ -90,7 +90,7 @@ def check_sources(
     )
     rows = [_check_source(file) for file in files]
     if rows or json:
-        print_rows(rows, "Source definitions", json, shown=[_check_columns(row) for row in rows])
+        print_rows(rows, "Source definitions", json, table_rows=[_check_columns(row) for row in rows])
     if not rows:
         err.print(
             f"no source definitions in {settings.sources}; set --sources or STOCKTAKE_SOURCES"

@@ -147,22 +147,22 @@ def print_rows(
     title: str,
     json: bool,
     *,
-    shown: Sequence[Mapping[str, object]] | None = None,
+    table_rows: Sequence[Mapping[str, object]] | None = None,
     empty: str = "none",
 ) -> None:
-    """Print rows as JSON, or as a table: of *shown* if it has other columns, or the line *empty*.
+    """Print rows as JSON, or as a table: *table_rows* if the table has other columns, or the line *empty*.
     """
     if json:
         print(orjson.dumps(rows).decode())
     else:
-        out.print(terminal_output.make_table(rows if shown is None else shown, title, empty))
+        out.print(terminal_output.make_table(rows if table_rows is None else table_rows, title, empty))
 
 
 def print_runs(
     rows: Sequence[Mapping[str, object]], title: str, json: bool, *, empty: str = "none"
 ) -> None:
     """Print runs as JSON, or as a table with the reasons below."""
-    print_rows(rows, title, json, shown=terminal_output.run_list(rows), empty=empty)
+    print_rows(rows, title, json, table_rows=terminal_output.run_list(rows), empty=empty)
     if not json:
         for line in terminal_output.reason_lines(rows):
             out.print(line, highlight=False, markup=False)

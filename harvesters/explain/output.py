@@ -46,8 +46,8 @@ def as_text(explanation: Explanation, base: str) -> bytes:
             by = f" by {classification.crosswalk}" if classification.crosswalk else ""
             lines.append(f"    {classification.basis}{f' from {classification.word!r}' if classification.word else ''}{by}")
         if place := item.place:
-            shown = f"{place.before[-40:]}>>>{place.value}<<<{place.after[:40]}"
-            lines.append(f"    byte {place.offset}: {' '.join(shown.split())}")
+            excerpt = f"{place.before[-40:]}>>>{place.value}<<<{place.after[:40]}"
+            lines.append(f"    byte {place.offset}: {' '.join(excerpt.split())}")
     lines += ["", "history:", *(f"    {one.run}  {one.started}  {one.outcome}" for one in explanation.history)]
     return ("\n".join(lines) + "\n").encode()
 

@@ -76,7 +76,7 @@ _REFINEMENTS = {
 _TERMS, _DIM = "{http://purl.org/dc/terms/}", "{http://www.dspace.org/xmlns/dspace/dim}field"
 _ELEMENT_OF_TAG = {
     **{f"{space}{name}": name for space in (_DC, _TERMS) for name in _ELEMENTS},
-    **{f"{_TERMS}{name}": place for name, place in _REFINEMENTS.items()},
+    **{f"{_TERMS}{name}": field for name, field in _REFINEMENTS.items()},
 }
 # DIM's own qualifiers: the repository's bookkeeping (left out), and contributors that are organizations.
 _DIM_QUALIFIERS = {

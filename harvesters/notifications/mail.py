@@ -152,5 +152,5 @@ def open_mail(server: MailServer, name: str) -> Iterator[MailSender]:
 
 
 def _answer(code: int, text: bytes | str) -> str:
-    shown = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
-    return f"{code} {' '.join(shown.split())}"[:500]
+    answer = text.decode("utf-8", "replace") if isinstance(text, bytes) else text
+    return f"{code} {' '.join(answer.split())}"[:500]

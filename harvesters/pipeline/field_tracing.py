@@ -50,8 +50,8 @@ def trace_fields(record: Record[Any], statements: Statements, errors: tuple[type
                 lost, required = whole - statements(rest), False
             except errors:
                 lost, required = whole, True
-        shown = tuple(value[:_MAX_LENGTH] for value in values[:_MAX_VALUES])
-        traces.append(FieldTrace(name, shown, lost, required))
+        shortened = tuple(value[:_MAX_LENGTH] for value in values[:_MAX_VALUES])
+        traces.append(FieldTrace(name, shortened, lost, required))
     return traces
 
 

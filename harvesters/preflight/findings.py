@@ -70,8 +70,8 @@ class Findings:
         self._counts[kind] += 1
         self._samples.setdefault(kind, finding)
         if len(self.listed) < MAX_FINDINGS:
-            place = self.locator.locate(finding.record, title) if self.locator and finding.line is None else None
-            self.listed.append(replace(finding, line=place[0], column=place[1]) if place else finding)
+            position = self.locator.locate(finding.record, title) if self.locator and finding.line is None else None
+            self.listed.append(replace(finding, line=position[0], column=position[1]) if position else finding)
 
     def add_record(self, record: StagedRecord, description: str, number: int) -> None:
         """Add the findings of a staged record, the one with this *number* in the feed; its *description* has its warnings."""

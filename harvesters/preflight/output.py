@@ -25,8 +25,8 @@ def is_failure(report: PreflightReport, *, strict: bool = False) -> bool:
 
     With *strict* a warning counts too.
     """
-    held = report.plan is not None and bool(report.plan.hold_reasons)
-    return held or report.level is Level.ERROR or (strict and report.level is Level.WARNING)
+    is_held = report.plan is not None and bool(report.plan.hold_reasons)
+    return is_held or report.level is Level.ERROR or (strict and report.level is Level.WARNING)
 
 
 def as_json(report: PreflightReport, strict: bool) -> bytes:
@@ -46,7 +46,7 @@ def as_text(report: PreflightReport, strict: bool) -> bytes:
         lines.append(f"fields dropped: {', '.join(dropped[:_FIELDS])}")
     for rule in report.rules:
         lines += [f"{rule.level}: {rule.message} ({_records(rule)})", f"    {rule.remedy}"]
-        lines += [f"    {_place(report, finding)}" for finding in _examples(report, rule)]
+        lines += [f"    {_location(report, finding)}" for finding in _examples(report, rule)]
     lines += _plan_lines(report)
     lines.append("failed" if is_failure(report, strict=strict) else "passed")
     return ("\n".join(lines) + "\n").encode()
@@ -63,7 +63,7 @@ def _examples(report: PreflightReport, rule: RuleCount) -> list[Finding]:
     return [finding for finding in same if finding.record or finding.line][:3]
 
 
-def _place(report: PreflightReport, finding: Finding) -> str:
+def _where(report: PreflightReport, finding: Finding) -> str:
     line = f"{report.feed}:{finding.line}" + (f":{finding.column}" if finding.column else "") if finding.line else ""
     record = f"record {finding.record}" if finding.record else ""
     return "  ".join(filter(None, (line, record)))
@@ -133,8 +133,8 @@ def as_junit(report: PreflightReport, strict: bool) -> bytes:
     cases: list[tuple[str, str, bool]] = [(f"read {report.protocol}", "", False)]
     for rule in report.rules:
         fails = rule.level is Level.ERROR or (strict and rule.level is Level.WARNING)
-        places = "\n".join(_place(report, finding) for finding in _examples(report, rule))
-        cases.append((f"{rule.rule} {rule.field}".strip(), f"{rule.message} ({_records(rule)})\n{rule.remedy}\n{places}".strip(), fails))
+        locations = "\n".join(_where(report, finding) for finding in _examples(report, rule))
+        cases.append((f"{rule.rule} {rule.field}".strip(), f"{rule.message} ({_records(rule)})\n{rule.remedy}\n{locations}".strip(), fails))
     if report.plan:
         cases.append(("plan", "\n".join(report.plan.hold_reasons), bool(report.plan.hold_reasons)))
     failures = sum(fails for _, _, fails in cases)

@@ -125,7 +125,7 @@ class Locator:
         >>> Locator(b'[{"id": "ab-1"},\\n {"id": "ab-12"}]').locate("ab-12")
         (2, 10)
         """
-        return next((place for text in (key, title) if (place := self._first(text))), None)
+        return next((position for text in (key, title) if (position := self._first(text))), None)
 
     def _first(self, text: str) -> tuple[int, int] | None:
         if not text or not self._text:

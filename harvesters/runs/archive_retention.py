@@ -33,10 +33,10 @@ class ArchiveFile:
 
 @dataclass(frozen=True, slots=True)
 class Pruning:
-    """What a pruning deletes, oldest first, and what it keeps: *kept* counts files by reason; *bytes_after* is what is left."""
+    """What a pruning deletes, oldest first, and what it keeps: *remaining* counts files by reason; *bytes_after* is what is left."""
 
     deleted: tuple[ArchiveFile, ...]
-    kept: dict[str, int]
+    remaining: dict[str, int]
     bytes_after: int
 
 
@@ -50,18 +50,18 @@ def plan_pruning(context: HarvestContext, *, before: datetime | None, max_bytes:
     files = sorted(_files(context.data / "archive"), key=lambda file: (file.written, file.name))
     total = sum(file.bytes for file in files)
     deleted = []
-    kept: dict[str, int] = {}
+    remaining: dict[str, int] = {}
     for file in files:
         is_old = before is not None and file.written < before
         is_surplus = max_bytes is not None and total > max_bytes
         if file.run in needed:
-            kept[needed[file.run]] = kept.get(needed[file.run], 0) + 1
+            remaining[needed[file.run]] = remaining.get(needed[file.run], 0) + 1
         elif is_old or is_surplus:
             deleted.append(file)
             total -= file.bytes
         else:
-            kept["within the limits"] = kept.get("within the limits", 0) + 1
-    return Pruning(tuple(deleted), kept, total)
+            remaining["within the limits"] = remaining.get("within the limits", 0) + 1
+    return Pruning(tuple(deleted), remaining, total)
 
 
 def prune(context: HarvestContext, pruning: Pruning) -> None:

@@ -88,10 +88,10 @@ def defer(run: Run, context: HarvestContext, reason: Reason) -> Run:
     """Store that a run's commit failed for *reason*. Its plan stays in the ledger, and a later run
     writes it.
     """
-    kept = Reason("kept", {"source": run.source})
+    is_kept = Reason("kept", {"source": run.source})
     ended = max(context.now(), run.planned or run.started)
     deferred = replace(
-        run, state=State.COMMITTING, entry=run.entry or 0, ended=ended, reasons=(reason, kept)
+        run, state=State.COMMITTING, entry=run.entry or 0, ended=ended, reasons=(reason, is_kept)
     )
     context.ledger.save(deferred)
     return deferred

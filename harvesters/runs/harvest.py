@@ -443,15 +443,15 @@ def plan_run(source: Source, context: HarvestContext, run: Run) -> tuple[Plan, G
 
 def _supersede(run: Run, context: HarvestContext) -> None:
     """Mark the source's held plan as superseded by this run's plan."""
-    if held := context.ledger.last_run(run.source, [State.HELD]):
+    if awaiting_review := context.ledger.last_run(run.source, [State.HELD]):
         log.warning(
-            "plan awaiting approval superseded", source=run.source, plan=held.id, run=run.id
+            "plan awaiting approval superseded", source=run.source, plan=awaiting_review.id, run=run.id
         )
         context.ledger.discard_run(
             replace(
-                held,
+                awaiting_review,
                 state=State.SUPERSEDED,
-                reasons=(*without_review(held.reasons), Reason("superseded", {"run": run.id})),
+                reasons=(*without_review(awaiting_review.reasons), Reason("superseded", {"run": run.id})),
             )
         )
 
@@ -459,7 +459,7 @@ def _supersede(run: Run, context: HarvestContext) -> None:
 def hold_plan(plan: Plan, context: HarvestContext) -> Plan:
     """Hold the plan for review; its reason says what to do."""
     run, ended = plan.run, max(context.now(), plan.run.started)
-    held = replace(
+    awaiting_review = replace(
         run,
         state=State.HELD,
         planned=ended,
@@ -467,5 +467,5 @@ def hold_plan(plan: Plan, context: HarvestContext) -> Plan:
         counts=plan.counts,
         reasons=(*plan.hold_reasons, Reason(REVIEW, {"run": run.id})),
     )
-    context.ledger.save(held)
-    return replace(plan, run=held)
+    context.ledger.save(awaiting_review)
+    return replace(plan, run=awaiting_review)

@@ -56,12 +56,12 @@ def approve(
             started and started.state is State.COMMITTING and started.source == source.name
         ):  # interrupted by a crash during the commit
             return finish_commit(started, source, context)
-        held = _find_held_plan(context, source.name, run)
+        awaiting_review = _find_held_plan(context, source.name, run)
         newer = context.ledger.last_run(source.name, _COMMITTED_STATES)
-        if newer and newer.number > held.number:
+        if newer and newer.number > awaiting_review.number:
             raise PlanError(Reason("outdated_plan", {"run": run, "newer": newer.id}))
-        if source.second_approver and _is_first_approval(context, held, by, note):
-            return held
+        if source.second_approver and _is_first_approval(context, awaiting_review, by, note):
+            return awaiting_review
         _record_approval(
             context,
             AuditEntry(
@@ -76,21 +76,21 @@ def approve(
         )
         removal = context.ledger.removal(run)
         if removal is None or removal.kind is not RemovalKind.FORGET:
-            context.ledger.keep_previous(held)
-        return commit(load_plan(held, context.ledger), source, context)
+            context.ledger.keep_previous(awaiting_review)
+        return commit(load_plan(awaiting_review, context.ledger), source, context)
 
 
-def _is_first_approval(context: HarvestContext, held: Run, by: str, note: str) -> bool:
+def _is_first_approval(context: HarvestContext, awaiting_review: Run, by: str, note: str) -> bool:
     """Return whether nobody has approved the plan yet, and record that *by* does now.
 
     Raises PlanError if the same person did.
     """
-    approved = context.ledger.endorsements(held.id)
+    approved = context.ledger.endorsements(awaiting_review.id)
     if by in approved:
-        raise PlanError(Reason("needs_another", {"run": held.id, "by": by}))
+        raise PlanError(Reason("needs_another", {"run": awaiting_review.id, "by": by}))
     if not approved:
         action = ActionType.ENDORSED.value
-        entry = AuditEntry(context.now(), by, action, held.source, held.id, note or None)
+        entry = AuditEntry(context.now(), by, action, awaiting_review.source, awaiting_review.id, note or None)
         context.ledger.record_audit_entry(entry)
     return not approved
 
@@ -113,7 +113,7 @@ def _record_approval(context: HarvestContext, act: AuditEntry, override: Overrid
 def reject(context: HarvestContext, source: Source, run: str, *, by: str, reason: str = "") -> Run:
     """Reject a held plan; the published data stays. Raises the same errors as ``approve``."""
     with source_lock(source.name, context) as context:
-        held = _find_held_plan(context, source.name, run)
+        awaiting_review = _find_held_plan(context, source.name, run)
         context.ledger.record_audit_entry(
             AuditEntry(
                 context.now(), by, ActionType.REJECTED.value, source.name, run, reason or None
@@ -122,10 +122,10 @@ def reject(context: HarvestContext, source: Source, run: str, *, by: str, reason
         values = {"by": by, "note": reason}
         rejected = Reason("rejected_because" if reason else "rejected", values)
         done = replace(
-            held,
+            awaiting_review,
             state=State.REJECTED,
-            ended=max(context.now(), held.started),
-            reasons=(rejected, Reason("was_held"), *without_review(held.reasons)),
+            ended=max(context.now(), awaiting_review.started),
+            reasons=(rejected, Reason("was_held"), *without_review(awaiting_review.reasons)),
         )
         context.ledger.discard_run(done)
         return done

@@ -70,25 +70,25 @@ _current: ContextVar[RunLog | None] = ContextVar("run_log", default=None)
 
 def assign_run(run: str) -> None:
     """Name the run that the lines of this thread belong to, if they are kept."""
-    if kept := _current.get():
-        kept.run = run
+    if run_log := _current.get():
+        run_log.run = run
 
 
 def record_line(logger: WrappedLogger, name: str, event: EventDict) -> EventDict:
     """Add an event to the log of the run of this thread, and pass it on; a processor of structlog."""
-    if kept := _current.get():
+    if run_log := _current.get():
         fields = {key: value for key, value in event.items() if key not in (*_OMITTED, "event", "exc_info")}
-        kept.add(str(event.get("level", name)), str(event.get("event", "")), **fields)
+        run_log.add(str(event.get("level", name)), str(event.get("event", "")), **fields)
     return event
 
 
 @contextmanager
 def keep_log(ledger: Ledger, source: str, *, is_kept: bool = True) -> Iterator[RunLog]:
     """Keep the lines that this thread logs in the context as the log of a run of *source*."""
-    kept = RunLog(ledger, source, is_kept=is_kept)
-    token = _current.set(kept)
+    run_log = RunLog(ledger, source, is_kept=is_kept)
+    token = _current.set(run_log)
     try:
-        yield kept
+        yield run_log
     finally:
         _current.reset(token)
-        kept.flush()
+        run_log.flush()

@@ -64,9 +64,9 @@ def _run_with_source(
     """
     with (
         structlog.contextvars.bound_contextvars(source=source.name),
-        keep_log(context.ledger, source.name, is_kept=not dry_run) as kept,
+        keep_log(context.ledger, source.name, is_kept=not dry_run) as run_log,
     ):
-        return _run_and_log(source, context, watch, run, kept, **fields)
+        return _run_and_log(source, context, watch, run, run_log, **fields)
 
 
 def _run_and_log(
@@ -74,29 +74,29 @@ def _run_and_log(
     context: HarvestContext,
     watch: ProgressCallback | None,
     run: Callable[[ProgressCallback], Plan],
-    kept: RunLog,
+    run_log: RunLog,
     **fields: str,
 ) -> Plan:
     lock_lost = False
-    _log_event(kept, watch, "run started", **fields)
+    _log_event(run_log, watch, "run started", **fields)
 
     def show(progress: Progress) -> None:
         if _is_round(progress.pages):
             total = {} if progress.reported_total is None else {"total": progress.reported_total}
-            kept.add("info", "page stored", page=progress.pages, records=progress.records, **total)
+            run_log.add("info", "page stored", page=progress.pages, records=progress.records, **total)
         if watch:
             watch(progress)
 
     try:
         plan = run(show)
         ended = {"run": plan.run.id, "outcome": plan.run.state.value, "held": plan.hold_reason}
-        _log_event(kept, watch, "run ended", **ended, **plan.counts)
+        _log_event(run_log, watch, "run ended", **ended, **plan.counts)
         return plan
     except LockLostError:
         lock_lost = True
         raise
     except Exception as error:
-        kept.add("error", "run failed", reason=str(error) or type(error).__name__)
+        run_log.add("error", "run failed", reason=str(error) or type(error).__name__)
         raise
     finally:
         if not lock_lost:  # otherwise the process that holds the lock updates the status
@@ -104,13 +104,13 @@ def _run_and_log(
 
 
 def _log_event(
-    kept: RunLog, watch: ProgressCallback | None, event: str, **fields: str | int | None
+    run_log: RunLog, watch: ProgressCallback | None, event: str, **fields: str | int | None
 ) -> None:
     """Log an event; with a progress callback only to the log that is kept."""
     if watch:
-        kept.add("info", event, **fields)
+        run_log.add("info", event, **fields)
     else:
-        log.info(event, source=kept.source, **fields)
+        log.info(event, source=run_log.source, **fields)
 
 
 def _is_round(page: int) -> bool:

@@ -136,7 +136,7 @@ def _source_status(
             failures=_count_failures(context, name),
             late_from=late_after(every, success) if every and success else None,
             frozen_from=frozen_after(every, change) if every and change else None,
-            held=hold is not None,
+            is_held=hold is not None,
             retired=retired,
         ),
         run=last.id if last else None,

@@ -171,8 +171,8 @@ def with_language(content: Content, before: str, after: str) -> Content:
 
 def fingerprint(content: Content, question: Question) -> str:
     """Return a digest of what a page of the form shows, to notice that somebody else changed it meanwhile."""
-    shown = [content.get(member) for member in sorted({field.member for field in question.fields})]
-    return sha256(orjson.dumps(shown, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
+    answers = [content.get(member) for member in sorted({field.member for field in question.fields})]
+    return sha256(orjson.dumps(answers, option=orjson.OPT_SORT_KEYS)).hexdigest()[:16]
 
 
 def without_internal(content: Content) -> Content:

@@ -76,7 +76,7 @@ def package(dataset: Dataset, contact: str = "") -> Json:
         "tags": [{"name": word, "display_name": word, "state": "active", "vocabulary_id": None} for word in words],
         "num_tags": len(words),
         "extras": [{"key": key, "value": value} for key, value in _extras(dataset)],
-        "resources": [_resource(dataset, ident, place, distribution) for place, distribution in enumerate(dataset.distributions)],
+        "resources": [_resource(dataset, ident, position, distribution) for position, distribution in enumerate(dataset.distributions)],
         "num_resources": len(dataset.distributions),
     }
 
@@ -97,11 +97,11 @@ def _extras(dataset: Dataset) -> Iterable[tuple[str, str]]:
     return ((key, value) for key, value in extras.items() if value)
 
 
-def _resource(dataset: Dataset, package_id: str, place: int, distribution: Distribution) -> Json:
+def _resource(dataset: Dataset, package_id: str, position: int, distribution: Distribution) -> Json:
     return {
         "id": _id(f"{dataset.iri} {distribution.name}"),
         "package_id": package_id,
-        "position": place,
+        "position": position,
         "name": distribution.name,
         "description": distribution.title,
         "url": distribution.url,

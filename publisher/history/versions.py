@@ -33,9 +33,9 @@ async def read_version(service: QueryService, graph: str, entry: int) -> Descrip
 
     Every later change is undone from the current state. The names of other things are the current ones.
     """
-    shown, now, changes = None, None, None
-    while now is None or shown is not service.current:
-        shown = service.current
+    snapshot, now, changes = None, None, None
+    while now is None or snapshot is not service.current:
+        snapshot = service.current
         now, changes = await asyncio.gather(describe_graph(service, graph), read_history(service, graph))
     return undo_changes(now, changes, entry) if changes is not None else None
 
@@ -108,14 +108,14 @@ def _change(graph_change: GraphChange, about: Description, iris: Iris, memento: 
     added, removed = describe_change(graph_change, about)
     time = datetime.fromtimestamp(graph_change.time, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     address = memento.address(graph) if memento else None
-    shown = (added.statements[:SHOWN_ROWS], removed.statements[:SHOWN_ROWS])
+    statements = (added.statements[:SHOWN_ROWS], removed.statements[:SHOWN_ROWS])
     return GraphChangeView(
         iris.run(graph_change.run),
         time,
         address,
         graph_change.added,
         graph_change.removed,
-        *shown,
+        *statements,
         graph_change.rows is None,
         _fields(graph_change, iris.base),
     )

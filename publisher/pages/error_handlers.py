@@ -116,8 +116,8 @@ class ErrorHandlers:
     ) -> Response:
         if not wants_page(request):
             return problem_response(status, title, detail, headers, **more)
-        place = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
-        values = {"title": title, "detail": detail + place, "status": int(status), "export": "Link" in headers}
+        location = f" (line {more['line']}, column {more['column']})" if more.get("line") else ""
+        values = {"title": title, "detail": detail + location, "status": int(status), "export": "Link" in headers}
         values["retry_after"] = headers.get("Retry-After", "")
         response = self._pages.page("problem.html", status, **values)
         response.headers.update(headers)

@@ -74,21 +74,21 @@ def entity_statistics(
     tables: FacetIndex, filters: Filter, names: FacetLabels, search: str, without: Iterable[str] = ()
 ) -> EntityStatistics:
     """Return the figures of the filtered initiatives; *without* are facets that are constant here."""
-    filters, shown = filters.with_codes("kind", "initiative"), [name for name in FIGURES if name not in without]
+    filters, facets = filters.with_codes("kind", "initiative"), [name for name in FIGURES if name not in without]
     chosen = [(facet, codes) for facet, codes in filters.chosen if FACETS[facet].link_property]
     bases = tuple((basis_title(basis.value), tables.total(replace(filters, bases=(basis,)))) for basis in Basis) if chosen else ()
     pairs, organizations = tables.partners(filters, PAIRS), tables.organizations(filters, 10)
     parties = tuple(sorted({name for pair in pairs for name in pair[:2]}))
     known = tables.organization_names(parties) if parties else {}
-    place = next((codes[0] for facet, codes in filters.chosen if facet == "country"), None)
+    country = next((codes[0] for facet, codes in filters.chosen if facet == "country"), None)
     topic = next((f"{facet}/{codes[0]}" for facet, codes in filters.chosen if facet in COMPARED), "")
     return EntityStatistics(
         profile=profile(tables, filters, names, tuple(without)),
         compare=f"/compare?{urlencode({'one': topic})}" if topic else "",
         total=tables.total(filters),
         bases=bases,
-        panels=tuple(facet_panels(tables, filters, shown, names)),
-        map=point_map([], frozenset({place}), names.name("country", place)) if place else country_map(tables, filters, names),
+        panels=tuple(facet_panels(tables, filters, facets, names)),
+        map=point_map([], frozenset({country}), names.name("country", country)) if country else country_map(tables, filters, names),
         network=partner_network(pairs, known, names, filters.party),
         organizations=tuple((one, name or one.rpartition("/")[2], things) for one, name, things in organizations if one != filters.party),
         search=search,

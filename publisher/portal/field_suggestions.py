@@ -187,7 +187,7 @@ def _suggestion(kind: str, records: str, rows: list[dict[str, str]], count: int)
     columns = {path: [row[path] for row in rows if path in row] for path in paths}
     fields: dict[str, str] = {}
     for name in _NAMES:
-        scored = [(_score(name, path, values, len(rows)), -place, path) for place, (path, values) in enumerate(columns.items())]
+        scored = [(_score(name, path, values, len(rows)), -position, path) for position, (path, values) in enumerate(columns.items())]
         best = max(scored, default=(0.0, 0, ""))
         if best[0] >= 1 and best[2] not in fields.values():
             fields[name] = best[2]

@@ -39,18 +39,18 @@ class DatabaseProjection(Generic[DatabaseT]):
     errors: tuple[type[Exception], ...] = (duckdb.Error, OSError)
 
     def __init__(self, folder: Path, reader: JournalReader, open_file: Callable[[Path], DatabaseT], version: str) -> None:
-        self.shown = folder / "shown"
+        self.published = folder / "shown"
         self._folder, self._reader, self._open_file, self._version = folder, reader, open_file, version
         self._database = self._open()
         self.checkpoint = self._read_checkpoint()
 
     @property
     def position(self) -> int:
-        """Return the number of the journal entry that readers see, -1 if nothing is shown."""
-        return position_file.read_position(self.shown)
+        """Return the number of the journal entry that readers see, -1 if nothing is published."""
+        return position_file.read_position(self.published)
 
     def reset(self) -> None:
-        """Delete the file and what is shown, so that both are rebuilt."""
+        """Delete the file and what is published, so that both are rebuilt."""
         self._database.close()
         shutil.rmtree(self._folder, ignore_errors=True)
         self._database, self.checkpoint = self._open_file(self._work), 0
@@ -64,15 +64,15 @@ class DatabaseProjection(Generic[DatabaseT]):
         return self._folder / "work.duckdb"
 
     def _new_part(self) -> Path:
-        """Return an empty folder, which becomes the shown one once it is complete."""
+        """Return an empty folder, which becomes the published one once it is complete."""
         part = self._folder / "shown.part"
         shutil.rmtree(part, ignore_errors=True)
         part.mkdir()
         return part
 
     def _publish(self, part: Path) -> None:
-        shutil.rmtree(self.shown, ignore_errors=True)
-        part.rename(self.shown)
+        shutil.rmtree(self.published, ignore_errors=True)
+        part.rename(self.published)
 
     def _read_checkpoint(self) -> int:
         position, entry, version = self._database.checkpoint()
@@ -87,12 +87,12 @@ class DatabaseProjection(Generic[DatabaseT]):
             return self._open_file(self._work)
 
 
-def link_published(shown: Path, folder: Path) -> int:
-    """Link what is published in *shown* into *folder*; return its position in the journal, -1 if nothing is."""
-    position = position_file.read_position(shown)
+def link_published(published: Path, folder: Path) -> int:
+    """Link what is published in *published* into *folder*; return its position in the journal, -1 if nothing is."""
+    position = position_file.read_position(published)
     if position < 0:
         return position
     folder.mkdir(parents=True)
-    for file in shown.iterdir():
+    for file in published.iterdir():
         os.link(file, folder / file.name)
     return position

@@ -97,8 +97,8 @@ def _stated(item: Property, rows: list[Row], iris: Iris) -> list[Value]:
     names: dict[Term, list[Term]] = {}
     for row in rows:
         names.setdefault(row["value"], []).extend([row["name"]] if "name" in row else [])
-    shown = sorted(names, key=lambda term: (_rank(term.language), term.value))
-    return [_value(item, term, names[term], iris) for term in shown]
+    ordered = sorted(names, key=lambda term: (_rank(term.language), term.value))
+    return [_value(item, term, names[term], iris) for term in ordered]
 
 
 def _value(item: Property, term: Term, names: list[Term], iris: Iris) -> Value:

@@ -86,12 +86,12 @@ class Matcher:
             return [entity][skipped:]
         kinds = tuple(kind for kind in types if kind in CONCEPT_TYPES)
         found = self.concepts.beginning(prefix[:MAX_NAME], kinds) if self.concepts else []
-        shown = [entity for iri in found if (entity := self.entity(iri))]
+        candidates = [entity for iri in found if (entity := self.entity(iri))]
         things = tuple(kind for kind in types if kind in THING_TYPES)
-        if things and len(shown) < skipped + limit:
+        if things and len(candidates) < skipped + limit:
             entries = self.searcher.named(prefix[:MAX_NAME], things, _SUGGESTED, is_prefix=True)
-            shown += [Candidate(entry.thing, self._title(entry), entry.kind, 100.0, (), self._described(entry)) for entry in entries]
-        return shown[skipped : skipped + limit]
+            candidates += [Candidate(entry.thing, self._title(entry), entry.kind, 100.0, (), self._described(entry)) for entry in entries]
+        return candidates[skipped : skipped + limit]
 
     def concept_name(self, iri: str) -> str:
         """Return the name of a concept in the language of the request."""

@@ -63,7 +63,7 @@ class SearchUpdater:
     snapshot_wait = 0.5
 
     def __init__(self, folder: Path, reader: JournalReader, prefetch: Callable[[Iterable[str]], None] | None = None) -> None:
-        self.shown = folder / "shown"
+        self.published = folder / "shown"
         self._folder, self._reader, self._base, self._prefetch_subjects = folder, reader, reader.base, prefetch
         self._index, self._checkpoint_file = folder / "index", folder / "position.json"
         self._committed = self._read_checkpoint()
@@ -81,7 +81,7 @@ class SearchUpdater:
     @property
     def position(self) -> int:
         """Return the number of the last journal entry in the published index, -1 if none is published."""
-        return position_file.read_position(self.shown)
+        return position_file.read_position(self.published)
 
     def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
         """Commit the changes up to *position*, the position of *source*; yield between batches.
@@ -125,8 +125,8 @@ class SearchUpdater:
         part = self._folder / "shown.part"
         self._writer.snapshot(part)
         position_file.write_position(part, self.checkpoint)
-        shutil.rmtree(self.shown, ignore_errors=True)
-        part.rename(self.shown)
+        shutil.rmtree(self.published, ignore_errors=True)
+        part.rename(self.published)
 
     def reset(self) -> None:
         """Delete the index, so that it is rebuilt."""
@@ -207,12 +207,12 @@ def _batches(things: Iterable[str]) -> Iterator[list[str]]:
         yield batch
 
 
-def link_published(shown: Path, folder: Path) -> int:
+def link_published(published: Path, folder: Path) -> int:
     """Link the published index into *folder*; return its position in the journal, -1 if there is none."""
-    position = position_file.read_position(shown)
+    position = position_file.read_position(published)
     if position < 0:
         return position
     folder.mkdir(parents=True)
-    link_files(shown, folder)
+    link_files(published, folder)
     position_file.write_position(folder, position)
     return position

@@ -42,13 +42,13 @@ class _PendingQuery:
         return digest(self.serialized)
 
     @property
-    def shown(self) -> Snapshot:
+    def snapshot(self) -> Snapshot:
         return self.release or self.service.current
 
     @property
     def cache_and_version(self) -> tuple[Cache, str]:
         """Return the cache and the version in it. For releases the key alone distinguishes them."""
-        return (self.service.releases.cache, "releases") if self.release else (self.service.cache, self.shown.version)
+        return (self.service.releases.cache, "releases") if self.release else (self.service.cache, self.snapshot.version)
 
     async def evaluate(self) -> Answer:
         return await self.service.query(self.query_request, self.seconds, client_key(self.request.scope))
@@ -84,7 +84,7 @@ async def answer_query(
     # Surrounding white space does not change the result; it only moves the position of a syntax error.
     serialized = replace(query_request, text=query_request.text.strip(" \t\r\n")).pack()
     pending = _PendingQuery(request, service, query_request, seconds, serialized, release)
-    current, (cache, version) = pending.shown, pending.cache_and_version
+    current, (cache, version) = pending.snapshot, pending.cache_and_version
     etag = entity_tag(current, serialized)
     if response := _unchanged(request, etag, current):
         return response
@@ -129,7 +129,7 @@ def media_type(suffix: str) -> str:
 
 
 async def _coalesced(pending: _PendingQuery) -> Response:
-    shared, current = pending.service.shared_responses, pending.shown
+    shared, current = pending.service.shared_responses, pending.snapshot
     key = (current.version, pending.query_request.pack(), pending.seconds)
     response, started = shared.join(key, lambda: SharedResponse(pending.evaluate(), pending.store))
     streaming = False

@@ -235,11 +235,11 @@ class QueryService:
         key = (query, tuple(sorted((bindings or {}).items())), folder)
         if (cached := self._answers.get(key)) is not None:
             return cached
-        shown = self.snapshot
-        path = folder or (shown.path if shown else "")  # all queries of a page go to one snapshot
+        snapshot = self.snapshot
+        path = folder or (snapshot.path if snapshot else "")  # all queries of a page go to one snapshot
         request = QueryRequest(query, base=self.iris.base, bindings=dict(bindings or {}), snapshot=path)
         rows = parse_rows(await self._complete_result(request))
-        if shown is self.snapshot:
+        if snapshot is self.snapshot:
             self._answers[key] = rows
         return rows
 
@@ -285,12 +285,12 @@ class QueryService:
 
     async def _update_lag(self) -> None:
         while True:
-            shown = self.snapshot
+            snapshot = self.snapshot
             with suppress(JournalError, OSError):
                 missing, refused = await asyncio.to_thread(
                     lambda: (max(0, self.delay), self.lag <= 0 and self._has_refused())
                 )
-                if shown is not self.snapshot:
+                if snapshot is not self.snapshot:
                     continue  # the counts belong to the previous snapshot
                 self.behind, self.awaited = missing, 0 if refused else missing
             await asyncio.sleep(LAG_INTERVAL)

@@ -18,7 +18,7 @@ def freshness_inputs(terms: Mapping[str, str]) -> FreshnessInputs:
         failures=int(terms.get("consecutiveFailures", "0")),
         late_from=parse_time(terms.get("lateFrom")),
         frozen_from=parse_time(terms.get("frozenFrom")),
-        held="hold" in terms,
+        is_held="hold" in terms,
         retired=terms.get("freshness", "").endswith(f"#{Freshness.RETIRED.value}"),
     )
 

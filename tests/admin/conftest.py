@@ -5,12 +5,12 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import copy
 
 import httpx
 import pytest
+from clocks import NOON, ManualClock
 from starlette.applications import Starlette
 from starlette.routing import Mount
 
@@ -25,7 +25,6 @@ from vocab.iris import BASE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOSTILE = '<script>alert("x")</script>\u202egnp.exe'
 CARD = """
 title = "Projects <b>of</b> the ministry"
@@ -44,34 +43,16 @@ key = "id"
 
 
 @dataclass
-class AdminClock:
-    """A clock that moves when a test moves it."""
-
-    at: datetime = NOON
-    passed: float = 0.0
-
-    def now(self) -> datetime:
-        return self.at
-
-    def seconds(self) -> float:
-        return self.passed
-
-    def on(self, by: timedelta) -> None:
-        self.at += by
-        self.passed += by.total_seconds()
-
-
-@dataclass
 class World:
     """The admin application with its clock, a valid key of each scope, and the ledger."""
 
-    office: AdminContext
-    clock: AdminClock
+    context: AdminContext
+    clock: ManualClock
     ledger: Ledger
     tokens: dict[str, str] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
 
-    def held(
+    def add_held_plan(
         self, staged_records: tuple[StagedRecord, ...] = (), source: str = "projects", reason: Reason | str = "too few came"
     ) -> Run:
         """Return a run whose plan waits, with these staged records."""
@@ -81,17 +62,17 @@ class World:
         outcomes = [item.outcome for item in staged_records]
         counts = {"fetched": len(staged_records), **{outcome.value: outcomes.count(outcome) for outcome in Outcome}}
         at = self.clock.now()
-        held = replace(run, state=State.HELD, planned=at, ended=at, counts=counts, fetched=len(staged_records))
-        held = replace(held, reasons=(why, Reason(REVIEW, {"run": run.id})))
-        self.ledger.save(held)
-        return held
+        run = replace(run, state=State.HELD, planned=at, ended=at, counts=counts, fetched=len(staged_records))
+        run = replace(run, reasons=(why, Reason(REVIEW, {"run": run.id})))
+        self.ledger.save(run)
+        return run
 
 
 def staged(key: str, outcome: Outcome = Outcome.NEW, title: str = "A project", reason: str | None = None) -> StagedRecord:
     """Return what a run makes of one record."""
     subject = f"<{BASE}id/initiative/projects/{key}>"
-    said = f'{subject} <http://purl.org/dc/terms/title> "{title}"' if outcome in (Outcome.NEW, Outcome.CHANGED) else ""
-    return StagedRecord(key, outcome, "aa", "bb", NOON, said, reason)
+    statements = f'{subject} <http://purl.org/dc/terms/title> "{title}"' if outcome in (Outcome.NEW, Outcome.CHANGED) else ""
+    return StagedRecord(key, outcome, "aa", "bb", NOON, statements, reason)
 
 
 @pytest.fixture(scope="session")
@@ -107,23 +88,23 @@ def world(tmp_path: Path, empty: Path) -> Iterator[World]:
     (tmp_path / "sources").mkdir()
     (tmp_path / "sources" / "projects.toml").write_text(CARD, encoding="utf-8")
     copy(empty, tmp_path / "ledger.sqlite")
-    clock = AdminClock()
-    office = AdminContext(
+    clock = ManualClock()
+    context = AdminContext(
         tmp_path, tmp_path / "sources", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, clock.now, clock.seconds, lock_timeout=1
     )
-    ledger = office.ledger
-    made = World(office, clock, ledger)
+    ledger = context.ledger
+    world = World(context, clock, ledger)
     for scope in (Scope.READ, Scope.OPERATE, Scope.ADMIN):
-        made.keys[scope.label], made.tokens[scope.label] = key_store.create(ledger, f"a person who may {scope.label}", scope, NOON)
-    yield made
-    office.close()
+        world.keys[scope.label], world.tokens[scope.label] = key_store.create(ledger, f"a person who may {scope.label}", scope, NOON)
+    yield world
+    context.close()
 
 
 @pytest.fixture
 async def client(world: World) -> AsyncIterator[httpx.AsyncClient]:
-    app = Starlette(routes=[Mount("/admin", create_admin(world.office))])
-    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin.example") as made:
-        yield made
+    app = Starlette(routes=[Mount("/admin", create_admin(world.context))])
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin.example") as session:
+        yield session
 
 
 def bearer(token: str) -> dict[str, str]:

@@ -31,19 +31,19 @@ async def test_rules_are_saved_by_an_administrator_and_checked_first(client: htt
 
     assert (wrong.status_code, saved.status_code) == (422, 303)
     assert all(fault in wrong.text for fault in ("use one of plan_waits", "name who is notified"))
-    assert [rule.name for rule in load_rules(world.office.data)] == ["waiting", "failing"]
+    assert [rule.name for rule in load_rules(world.context.data)] == ["waiting", "failing"]
     assert "3 or more runs failed one after the other" in page
     assert "saved the rules of alerts" in (await client.get("/admin/page/audit-log")).text
 
 
 async def test_rules_that_another_person_changed_are_not_overwritten(client: httpx.AsyncClient, world: Any) -> None:
     await sign_in(client, world.tokens["admin"])
-    (world.office.data / FILE).write_text(EXAMPLE, encoding="utf-8")
+    (world.context.data / FILE).write_text(EXAMPLE, encoding="utf-8")
 
     answer = await post(client, "rules", text="", before="")
 
     assert answer.status_code == 409
-    assert (world.office.data / FILE).read_text(encoding="utf-8") == EXAMPLE
+    assert (world.context.data / FILE).read_text(encoding="utf-8") == EXAMPLE
 
 
 @pytest.mark.parametrize(("scope", "path"), [("operate", "rules"), ("read", "silences"), ("read", "test")])
@@ -77,7 +77,7 @@ async def test_a_silence_of_no_hours_or_too_many_is_refused(client: httpx.AsyncC
 
 
 async def test_a_test_message_goes_to_every_address_of_its_rule(client: httpx.AsyncClient, world: Any) -> None:
-    (world.office.data / FILE).write_text(EXAMPLE, encoding="utf-8")
+    (world.context.data / FILE).write_text(EXAMPLE, encoding="utf-8")
     await sign_in(client, world.tokens["operate"])
 
     sent = await post(client, "test", rule="waiting")
@@ -106,7 +106,7 @@ async def test_an_undelivered_message_is_sent_again_and_its_error_shown(client: 
 
 
 async def test_rules_with_faults_are_shown_as_they_are(client: httpx.AsyncClient, world: Any) -> None:
-    (world.office.data / FILE).write_text(f"# {HOSTILE}\n[[rule]", encoding="utf-8")
+    (world.context.data / FILE).write_text(f"# {HOSTILE}\n[[rule]", encoding="utf-8")
     await sign_in(client, world.tokens["admin"])
 
     page = await client.get(PAGE)

@@ -25,12 +25,12 @@ def operator(world: Any) -> dict[str, str]:
 
 
 async def test_an_approved_plan_is_in_the_journal_and_written_down(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a"), staged("b")))
-    world.clock.on(timedelta(minutes=5))
+    run = world.add_held_plan((staged("a"), staged("b")))
+    world.clock.advance(timedelta(minutes=5))
 
     answer = await client.post(f"/admin/plans/{run.id}/approve", json={"note": "looked at it"}, headers=operator(world))
 
-    entry = Journal(world.office.data / "journal").head
+    entry = Journal(world.context.data / "journal").head
     acts = (await client.get("/admin/audit-log", headers=operator(world))).json()["items"]
     assert (answer.status_code, answer.json()["state"]) == (200, "committed")
     assert entry is not None
@@ -48,7 +48,7 @@ async def test_an_approved_plan_is_in_the_journal_and_written_down(client: httpx
 
 
 async def test_a_plan_is_decided_once(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a"),))
+    run = world.add_held_plan((staged("a"),))
 
     answers = await asyncio.gather(
         *(client.post(f"/admin/plans/{run.id}/{deed}", headers=operator(world)) for deed in ("approve", "approve", "reject", "reject"))
@@ -60,7 +60,7 @@ async def test_a_plan_is_decided_once(client: httpx.AsyncClient, world: Any) -> 
 
 
 async def test_a_plan_that_another_run_replaced_is_no_longer_open(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a"),))
+    run = world.add_held_plan((staged("a"),))
     world.ledger.save(replace(run, state=State.SUPERSEDED))
 
     answer = await client.post(f"/admin/plans/{run.id}/approve", headers=operator(world))
@@ -70,17 +70,17 @@ async def test_a_plan_that_another_run_replaced_is_no_longer_open(client: httpx.
 
 
 async def test_a_rejected_plan_changes_nothing(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a"),))
+    run = world.add_held_plan((staged("a"),))
 
     answer = await client.post(f"/admin/plans/{run.id}/reject", json={"reason": "half is missing"}, headers=operator(world))
 
     assert (answer.status_code, answer.json()["state"]) == (200, "rejected")
-    assert Journal(world.office.data / "journal").head is None
+    assert Journal(world.context.data / "journal").head is None
     assert [(act.what, act.note) for act in world.ledger.audit_entries()] == [("rejected", "half is missing")]
 
 
 async def test_an_approval_can_let_a_later_run_pass_once(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a"),))
+    run = world.add_held_plan((staged("a"),))
     override = {"limit": "vanished", "value": 0.6, "until": "2026-03-08T00:00:00+01:00"}
 
     await client.post(f"/admin/plans/{run.id}/approve", json={"override": override}, headers=operator(world))
@@ -92,7 +92,7 @@ async def test_an_approval_can_let_a_later_run_pass_once(client: httpx.AsyncClie
 
 
 async def test_an_override_that_cannot_be_is_refused_and_nothing_is_published(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a"),))
+    run = world.add_held_plan((staged("a"),))
     good = {"limit": "vanished", "value": 0.6, "until": "2026-03-08T00:00:00Z"}
     wrong: list[dict[str, Any]] = [
         {"limit": "misses"},
@@ -115,7 +115,7 @@ async def test_an_override_that_cannot_be_is_refused_and_nothing_is_published(cl
 
 
 async def test_a_plan_states_its_limits_its_counts_and_why_it_waits(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a"), staged("b", Outcome.WITHHELD, reason="it has no title")), reason="9 of 10 vanished")
+    run = world.add_held_plan((staged("a"), staged("b", Outcome.WITHHELD, reason="it has no title")), reason="9 of 10 vanished")
 
     listed = (await client.get("/admin/plans", headers=bearer(world.tokens["read"]))).json()
     body = (await client.get(f"/admin/plans/{run.id}", headers=bearer(world.tokens["read"]))).json()
@@ -129,7 +129,7 @@ async def test_a_plan_states_its_limits_its_counts_and_why_it_waits(client: http
 
 async def test_every_record_behind_a_number_is_listed_once_over_the_pages(client: httpx.AsyncClient, world: Any) -> None:
     staged_records = tuple(staged(f"k{number}", Outcome.UNCHANGED if number % 3 else Outcome.NEW) for number in range(25))
-    run = world.held(staged_records)
+    run = world.add_held_plan(staged_records)
 
     found = {kind: await _all(client, f"/admin/runs/{run.id}/records?outcome={kind}&limit=4", world) for kind in ("new", "unchanged")}
 
@@ -148,10 +148,10 @@ async def _all(client: httpx.AsyncClient, address: str, world: Any) -> list[str]
 
 
 async def test_a_changed_record_states_what_goes_and_what_comes(client: httpx.AsyncClient, world: Any) -> None:
-    first = world.held((staged("a", title="Old name"),))
+    first = world.add_held_plan((staged("a", title="Old name"),))
     await client.post(f"/admin/plans/{first.id}/approve", headers=operator(world))
-    world.clock.on(timedelta(days=1))
-    second = world.held((staged("a", Outcome.CHANGED, title="New name"),))
+    world.clock.advance(timedelta(days=1))
+    second = world.add_held_plan((staged("a", Outcome.CHANGED, title="New name"),))
 
     (output,) = (await client.get(f"/admin/plans/{second.id}/records?outcome=changed", headers=operator(world))).json()["items"]
 
@@ -161,12 +161,12 @@ async def test_a_changed_record_states_what_goes_and_what_comes(client: httpx.As
 
 
 async def test_a_plan_states_the_very_statements_that_its_approval_writes(client: httpx.AsyncClient, world: Any) -> None:
-    first = world.held((staged("a"), staged("b"), staged("c")))
+    first = world.add_held_plan((staged("a"), staged("b"), staged("c")))
     await client.post(f"/admin/plans/{first.id}/approve", headers=operator(world))
-    world.clock.on(timedelta(days=1))
+    world.clock.advance(timedelta(days=1))
     lost, vanished = staged("a", Outcome.LOST, reason="no longer met"), staged("b", Outcome.VANISHED)
     staged_records = (lost, vanished, staged("c", Outcome.CHANGED, title="New"))
-    second = world.held(staged_records)
+    second = world.add_held_plan(staged_records)
 
     found = set()
     for element in staged_records:
@@ -175,7 +175,7 @@ async def test_a_plan_states_the_very_statements_that_its_approval_writes(client
         found |= {f"{sign} {line}" for sign, name in (("D", "removed"), ("A", "added")) for line in record[name]}
     await client.post(f"/admin/plans/{second.id}/approve", headers=operator(world))
 
-    entry = Journal(world.office.data / "journal").head
+    entry = Journal(world.context.data / "journal").head
     assert entry is not None
     written = {row.rpartition(" <")[0] for row in entry.rows() if "/record/projects/" in row.rpartition(" <")[2]}
     assert found == written
@@ -185,7 +185,7 @@ async def test_a_plan_states_the_very_statements_that_its_approval_writes(client
 async def test_lists_go_on_where_the_last_page_ended(client: httpx.AsyncClient, world: Any) -> None:
     ids = []
     for _ in range(5):
-        ids.append(world.held((staged("a"),)).id)
+        ids.append(world.add_held_plan((staged("a"),)).id)
         await client.post(f"/admin/plans/{ids[-1]}/reject", headers=operator(world))
 
     runs = await _walk(client, "/admin/runs?limit=2", world)
@@ -236,7 +236,7 @@ async def test_a_source_is_held_and_released(client: httpx.AsyncClient, world: A
 
 
 async def test_a_source_without_a_card_is_404_and_a_disabled_one_is_not_run(client: httpx.AsyncClient, world: Any) -> None:
-    card = world.office.source_dir / "projects.toml"
+    card = world.context.source_dir / "projects.toml"
     card.write_text("enabled = false\n" + card.read_text(encoding="utf-8"), encoding="utf-8")
 
     disabled = await client.post("/admin/sources/projects/runs", headers=operator(world))
@@ -292,7 +292,7 @@ async def test_what_was_refused_is_logged_with_who_and_from_where(client: httpx.
 
 
 async def test_a_ledger_that_another_process_holds_is_503_soon(client: httpx.AsyncClient, world: Any, tmp_path: Path) -> None:
-    world.office.close()
+    world.context.close()
     other = sqlite3.connect(tmp_path / "ledger.sqlite", isolation_level=None)
     other.execute("PRAGMA locking_mode=EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
@@ -329,7 +329,7 @@ async def test_the_api_describes_itself_without_a_key(client: httpx.AsyncClient)
 
 
 async def test_a_run_that_would_supersede_a_waiting_plan_is_asked_for_by_the_plan_s_name(client: httpx.AsyncClient, world: Any) -> None:
-    plan = world.held((staged("a"),))
+    plan = world.add_held_plan((staged("a"),))
 
     unnamed = await client.post("/admin/sources/projects/runs", headers=operator(world))
     other = await client.post("/admin/sources/projects/runs", json={"supersede": "projects.9"}, headers=operator(world))

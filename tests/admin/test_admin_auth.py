@@ -104,7 +104,7 @@ async def test_without_a_key_the_api_answers_401(client: httpx.AsyncClient) -> N
 async def test_with_a_wrong_key_the_api_answers_401_and_says_so(client: httpx.AsyncClient, world: Any) -> None:
     answers = {}
     for route in ROUTES:
-        world.clock.on(timedelta(seconds=WINDOW_SECONDS))
+        world.clock.advance(timedelta(seconds=WINDOW_SECONDS))
         answers[str(route)] = await ask(client, route, WRONG_KEY)
 
     assert {name: answer.status_code for name, answer in answers.items()} == {str(route): 401 for route in ROUTES}
@@ -154,9 +154,9 @@ async def test_a_revoked_key_is_refused_at_once(client: httpx.AsyncClient, world
 async def test_an_expired_key_is_refused_from_its_last_instant_on(client: httpx.AsyncClient, world: Any) -> None:
     _, token = key_store.create(world.ledger, "for a day", Scope.READ, world.clock.now(), 1)
 
-    world.clock.on(timedelta(days=1, seconds=-1))
+    world.clock.advance(timedelta(days=1, seconds=-1))
     good = await ask(client, ROUTES[0], token)
-    world.clock.on(timedelta(seconds=1))
+    world.clock.advance(timedelta(seconds=1))
     late = await ask(client, ROUTES[0], token)
 
     assert (good.status_code, late.status_code) == (200, 401)
@@ -167,10 +167,10 @@ async def test_the_last_use_of_a_key_is_noted_to_the_minute(client: httpx.AsyncC
     number = world.keys["read"].id
 
     await ask(client, ROUTES[0], world.tokens["read"])
-    world.clock.on(timedelta(seconds=59))
+    world.clock.advance(timedelta(seconds=59))
     await ask(client, ROUTES[0], world.tokens["read"])
     within = key_store.get(world.ledger, number).last_used
-    world.clock.on(timedelta(seconds=1))
+    world.clock.advance(timedelta(seconds=1))
     await ask(client, ROUTES[0], world.tokens["read"])
 
     assert within == began
@@ -203,7 +203,7 @@ async def test_a_client_with_too_many_wrong_keys_has_to_wait(client: httpx.Async
     wrong = [(await ask(client, ROUTES[0], WRONG_KEY)).status_code for _ in range(MAX_FAILURES)]
 
     refused = await ask(client, ROUTES[0], WRONG_KEY)
-    world.clock.on(timedelta(seconds=WINDOW_SECONDS))
+    world.clock.advance(timedelta(seconds=WINDOW_SECONDS))
     after = await ask(client, ROUTES[0], WRONG_KEY)
 
     assert wrong == [401] * MAX_FAILURES
@@ -243,11 +243,11 @@ async def test_every_answer_has_a_permissions_policy(client: httpx.AsyncClient) 
 
 async def test_another_client_need_not_wait(world: Any) -> None:
     for _ in range(MAX_FAILURES):
-        world.office.throttle.record_failure("2001:db8::1")
+        world.context.throttle.record_failure("2001:db8::1")
 
-    assert world.office.throttle.retry_after("2001:db8::ffff") > 0
-    assert world.office.throttle.retry_after("2001:db8:0:1::1") == 0
-    assert world.office.throttle.retry_after("192.0.2.1") == 0
+    assert world.context.throttle.retry_after("2001:db8::ffff") > 0
+    assert world.context.throttle.retry_after("2001:db8:0:1::1") == 0
+    assert world.context.throttle.retry_after("192.0.2.1") == 0
 
 
 async def test_what_is_kept_of_a_key_opens_nothing(world: Any, tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ HEADINGS = {"en": "Inbox", "fr": "À traiter", "es": "Bandeja de entrada", "ar":
 
 @pytest.mark.parametrize("language", LANGUAGES)
 async def test_each_page_is_in_the_language_of_the_browser(client: httpx.AsyncClient, world: Any, language: str) -> None:
-    world.held((staged("a", Outcome.NEW),))
+    world.add_held_plan((staged("a", Outcome.NEW),))
     await sign_in(client, world.tokens["admin"])
 
     answers = [await client.get(path, headers={"Accept-Language": language}) for path in PAGES]
@@ -78,7 +78,7 @@ async def test_a_failed_sign_in_is_marked_and_says_why_in_the_language_of_the_re
 
 async def test_a_held_plan_has_its_reasons_in_the_language_without_commands(client: httpx.AsyncClient, world: Any) -> None:
     values = {"count": 4000, "total": 5000, "share": "80%", "limit": "10%"}
-    run = world.held((staged("a", Outcome.NEW),), reason=Reason("missing", values))
+    run = world.add_held_plan((staged("a", Outcome.NEW),), reason=Reason("missing", values))
     await sign_in(client, world.tokens["admin"])
 
     pages = [(await client.get(path, headers={"Accept-Language": "es"})).text for path in ("/admin/", f"/admin/page/runs/{run.id}")]
@@ -88,7 +88,7 @@ async def test_a_held_plan_has_its_reasons_in_the_language_without_commands(clie
 
 
 async def test_an_incomplete_run_says_why_in_the_language_of_the_request(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a", Outcome.NEW),))
+    run = world.add_held_plan((staged("a", Outcome.NEW),))
     reasons = (Reason("list_ended_early", {"fetched": 1200, "total": 3000}), Reason("no_deletions"))
     world.ledger.save(replace(run, state=State.INCOMPLETE, reasons=reasons))
     await sign_in(client, world.tokens["read"])
@@ -100,7 +100,7 @@ async def test_an_incomplete_run_says_why_in_the_language_of_the_request(client:
 
 async def test_names_in_an_arabic_reason_are_isolated_and_escaped(client: httpx.AsyncClient, world: Any) -> None:
     reason = Reason("on_hold_because", {"by": "Ada <b>", "since": "2026-11-27 06:32", "note": "انتظر"})
-    run = world.held((staged("a", Outcome.NEW),), reason=reason)
+    run = world.add_held_plan((staged("a", Outcome.NEW),), reason=reason)
     await sign_in(client, world.tokens["read"])
 
     page = await client.get(f"/admin/page/runs/{run.id}", headers={"Accept-Language": "ar"})
@@ -112,7 +112,7 @@ async def test_names_in_an_arabic_reason_are_isolated_and_escaped(client: httpx.
 
 
 async def test_a_refused_decision_says_why_in_the_language_of_the_request(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a", Outcome.NEW),))
+    run = world.add_held_plan((staged("a", Outcome.NEW),))
     world.ledger.save(replace(run, state=State.REJECTED))
     await sign_in(client, world.tokens["operate"])
     form = {"csrf": await csrf(client)}
@@ -148,7 +148,7 @@ async def test_the_api_answers_in_english_whatever_the_browser_asks_for(client: 
 
 @pytest.mark.parametrize(("demo", "banners"), [(True, 1), (False, 0)])
 async def test_a_demo_installation_says_so_on_each_admin_page(world: Any, demo: bool, banners: int) -> None:
-    app = Starlette(routes=[Mount("/admin", create_admin(replace(world.office, demo=demo)))])
+    app = Starlette(routes=[Mount("/admin", create_admin(replace(world.context, demo=demo)))])
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://admin.example") as client:
         signing_in = await client.get("/admin/")
         await sign_in(client, world.tokens["admin"])

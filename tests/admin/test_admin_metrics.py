@@ -14,7 +14,7 @@ from .conftest import bearer, staged
 
 
 async def test_runs_and_their_records_are_counted(client: httpx.AsyncClient, world: Any) -> None:
-    held = world.held((staged("a"), staged("b")))
+    run = world.add_held_plan((staged("a"), staged("b")))
     failed = world.ledger.create_run("projects", world.clock.now(), "rules", is_full=True, since=None)
     world.ledger.save(replace(failed, state=State.FAILED, ended=world.clock.now(), counts={"new": 3}, fetched=5))
 
@@ -23,8 +23,8 @@ async def test_runs_and_their_records_are_counted(client: httpx.AsyncClient, wor
     families = text_string_to_metric_families(answer.text)
     found = {(sample.name, tuple(sample.labels.values())): sample.value for family in families for sample in family.samples}
     assert found["stocktake_runs_total", ("projects", "failed")] == 1
-    assert found["stocktake_runs_total", ("projects", held.state.value)] == 1
-    assert found["stocktake_records_fetched_total", ("projects",)] == 5 + held.fetched
+    assert found["stocktake_runs_total", ("projects", run.state.value)] == 1
+    assert found["stocktake_records_fetched_total", ("projects",)] == 5 + run.fetched
     assert found["stocktake_last_run_records", ("new", "projects")] == 3
     assert found["stocktake_last_run_end_timestamp_seconds", ("projects",)] == world.clock.now().timestamp()
     assert found["stocktake_disk_free_bytes", ()] > 0

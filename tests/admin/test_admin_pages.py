@@ -120,10 +120,10 @@ async def test_a_session_ends_by_itself(client: httpx.AsyncClient, world: Any, p
     await sign_in(client, world.tokens["read"])
     step = IDLE_TIMEOUT / 2 if passing == MAX_AGE else passing
     for _ in range(int(passing / step) - 1):
-        world.clock.on(step)
+        world.clock.advance(step)
         assert (await client.get("/admin/")).status_code == 200
 
-    world.clock.on(step)
+    world.clock.advance(step)
 
     assert (await client.get("/admin/")).status_code == 401
 
@@ -154,11 +154,11 @@ async def test_signing_in_again_gives_another_session(client: httpx.AsyncClient,
     await sign_in(client, world.tokens["admin"])
 
     assert client.cookies["admin"] != first
-    assert world.office.sessions.find(first) is None
+    assert world.context.sessions.find(first) is None
 
 
 async def test_a_form_without_its_sessions_token_does_nothing(client: httpx.AsyncClient, world: Any) -> None:
-    world.held((staged("a"),))
+    world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["admin"])
 
     without = [(await client.post(path, data={"note": "x"})).status_code for path in FORMS]
@@ -170,7 +170,7 @@ async def test_a_form_without_its_sessions_token_does_nothing(client: httpx.Asyn
 
 
 async def test_a_form_that_another_site_sends_does_nothing(client: httpx.AsyncClient, world: Any) -> None:
-    world.held((staged("a"),))
+    world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["admin"])
     form = {"csrf": await csrf(client)}
 
@@ -182,7 +182,7 @@ async def test_a_form_that_another_site_sends_does_nothing(client: httpx.AsyncCl
 
 
 async def test_a_form_wants_the_scope_of_its_deed(client: httpx.AsyncClient, world: Any) -> None:
-    world.held((staged("a"),))
+    world.add_held_plan((staged("a"),))
     answers = {}
     for scope in ("read", "operate"):
         await sign_in(client, world.tokens[scope])
@@ -215,11 +215,11 @@ async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(client: htt
     token = await csrf(client)
 
     await client.post("/admin/page/sources/projects/hold", data={"csrf": token, "reason": "its owner asked"})
-    held = (await client.get("/admin/page/sources/projects")).text
+    detail_page = (await client.get("/admin/page/sources/projects")).text
     await client.post("/admin/page/sources/projects/release", data={"csrf": token})
     await client.post("/admin/page/sources/projects/runs", data={"csrf": token, "full": "yes"})
 
-    assert "its owner asked" in held
+    assert "its owner asked" in detail_page
     assert [(request.source, request.full, request.by) for request in world.ledger.waiting_requests()] == [
         ("projects", True, world.keys["operate"].display_name)
     ]
@@ -227,7 +227,7 @@ async def test_a_form_holds_and_releases_a_source_and_asks_for_a_run(client: htt
 
 
 async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a"),))
+    run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["operate"])
     token = await csrf(client)
 
@@ -242,7 +242,7 @@ async def test_the_form_of_a_run_names_the_waiting_plan_that_it_would_supersede(
 
 
 async def test_a_form_rejects_a_plan_and_leads_to_its_run(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a"),))
+    run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["operate"])
 
     answer = await client.post(f"/admin/page/plans/{run.id}/reject", data={"csrf": await csrf(client), "note": "half is missing"})
@@ -282,7 +282,7 @@ async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, w
         staged("b", Outcome.WITHHELD, reason=HOSTILE),
         StagedRecord(HOSTILE, Outcome.REIDENTIFIED, "aa", "bb", other=HOSTILE),
     )
-    run = world.held(staged_records, reason=HOSTILE)
+    run = world.add_held_plan(staged_records, reason=HOSTILE)
     await sign_in(client, world.tokens["operate"])
     paths = ["/admin/", "/admin/page/runs", *(f"/admin/page/runs/{run.id}?outcome={item}" for item in ("new", "withheld", "reidentified"))]
 
@@ -297,7 +297,8 @@ async def test_nothing_of_a_registry_acts_in_a_page(client: httpx.AsyncClient, w
 
 
 async def test_a_plans_page_states_why_it_waits_and_what_would_change(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a", title="Clinics"), staged("b", Outcome.WITHHELD, reason="it has no title")), reason="9 of 10 vanished")
+    records = (staged("a", title="Clinics"), staged("b", Outcome.WITHHELD, reason="it has no title"))
+    run = world.add_held_plan(records, reason="9 of 10 vanished")
     await sign_in(client, world.tokens["operate"])
 
     page = (await client.get(f"/admin/page/runs/{run.id}")).text
@@ -310,7 +311,7 @@ async def test_a_plans_page_states_why_it_waits_and_what_would_change(client: ht
 
 
 async def test_who_may_only_look_sees_no_buttons_of_deeds(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a"),))
+    run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["read"])
 
     paths = ("/admin/", "/admin/page/sources", "/admin/page/sources/projects", f"/admin/page/runs/{run.id}")
@@ -320,7 +321,7 @@ async def test_who_may_only_look_sees_no_buttons_of_deeds(client: httpx.AsyncCli
 
 
 async def test_an_invalid_source_definition_hides_no_other(client: httpx.AsyncClient, world: Any) -> None:
-    (world.office.source_dir / "wrong.toml").write_text("title = 1", encoding="utf-8")
+    (world.context.source_dir / "wrong.toml").write_text("title = 1", encoding="utf-8")
     await sign_in(client, world.tokens["read"])
 
     page = await client.get("/admin/")

@@ -37,7 +37,7 @@ async def digest_of(client: httpx.AsyncClient, world: Any) -> str:
 
 
 async def test_a_source_page_shows_its_runs_limits_and_counts(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a"), staged("b", Outcome.WITHHELD, reason="no title")))
+    run = world.add_held_plan((staged("a"), staged("b", Outcome.WITHHELD, reason="no title")))
     await sign_in(client, world.tokens["read"])
 
     page = (await client.get("/admin/page/sources/projects")).text
@@ -56,7 +56,7 @@ async def test_a_saved_definition_is_a_version_with_who_and_why(client: httpx.As
     page = (await client.get("/admin/page/sources/projects")).text
     acts = (await client.get("/admin/page/audit-log")).text
     assert answer.headers["Location"] == "/admin/page/sources/projects"
-    assert 'url = "https://registry.example/v2"' in (world.office.source_dir / "projects.toml").read_text()
+    assert 'url = "https://registry.example/v2"' in (world.context.source_dir / "projects.toml").read_text()
     assert "the owner moved" in page
     assert "saved the definition of" in acts
     assert len(world.ledger.definition_versions("projects")) == 2
@@ -70,7 +70,7 @@ async def test_a_definition_with_faults_is_not_saved_and_all_faults_are_named(cl
     assert answer.status_code == 422
     named = ("&#39;title&#39; is 1", "every &#39;often&#39;", "unknown key &#39;speed&#39;", "&#39;url&#39; is missing")
     assert [word for word in named if word not in answer.text] == []
-    assert (world.office.source_dir / "projects.toml").read_text() == CARD
+    assert (world.context.source_dir / "projects.toml").read_text() == CARD
 
 
 async def test_a_definition_that_two_people_edit_is_not_overwritten(client: httpx.AsyncClient, world: Any) -> None:
@@ -91,7 +91,7 @@ async def test_the_form_changes_only_the_lines_of_its_fields(client: httpx.Async
 
     await saving(client, world, before=before, **fields)
 
-    text = (world.office.source_dir / "projects.toml").read_text()
+    text = (world.context.source_dir / "projects.toml").read_text()
     assert text.replace('title = "Works"', 'title = "Projects <b>of</b> the ministry"').replace(
         'every = "5 4 * * *"\nenabled = false\n', ""
     ).replace("\n[limits]\nvanished = 0.2\n", "") == CARD
@@ -128,7 +128,7 @@ async def test_a_name_that_is_no_name_writes_no_file(client: httpx.AsyncClient, 
     answer = await saving(client, world, name=name, before="")
 
     assert answer.status_code == 422
-    assert [file.name for file in world.office.source_dir.rglob("*")] == ["projects.toml"]
+    assert [file.name for file in world.context.source_dir.rglob("*")] == ["projects.toml"]
 
 
 async def test_a_dry_run_shows_records_and_stores_nothing(client: httpx.AsyncClient, world: Any) -> None:
@@ -137,7 +137,7 @@ async def test_a_dry_run_shows_records_and_stores_nothing(client: httpx.AsyncCli
             return httpx.Response(404)
         return httpx.Response(200, json={"results": [{"id": "1", "name": "Clinics <b>"}]})
 
-    world.office.transport = httpx.MockTransport(answer)
+    world.context.transport = httpx.MockTransport(answer)
     await sign_in(client, world.tokens["operate"])
 
     page = await client.post("/admin/page/sources/projects/preview", data={"csrf": await csrf(client)})
@@ -148,8 +148,8 @@ async def test_a_dry_run_shows_records_and_stores_nothing(client: httpx.AsyncCli
 
 
 async def test_the_inbox_has_the_worst_change_first_with_all_its_reasons(client: httpx.AsyncClient, world: Any) -> None:
-    mild = world.held((staged("a"),), reason=Reason("changed", {"count": 6, "total": 10, "share": "60%", "limit": "50%"}))
-    bad = world.held((staged("b"),), reason=Reason("no_records"))
+    mild = world.add_held_plan((staged("a"),), reason=Reason("changed", {"count": 6, "total": 10, "share": "60%", "limit": "50%"}))
+    bad = world.add_held_plan((staged("b"),), reason=Reason("no_records"))
     more = Reason("missing", {"count": 9, "total": 10, "share": "90%", "limit": "10%"})
     world.ledger.save(replace(bad, reasons=(*bad.reasons, more)))
     await sign_in(client, world.tokens["operate"])
@@ -167,7 +167,7 @@ async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(client: 
         f"{subject} <http://purl.org/dc/terms/spatial> <http://metadata.un.org/sdg/codes/geoArea/404>",
         f"{subject} <https://w3id.org/wsis-stocktaking/ns#goal> <http://metadata.un.org/sdg/3>",
     ]
-    run = world.held((replace(staged("a"), description="\n".join(lines)),))
+    run = world.add_held_plan((replace(staged("a"), description="\n".join(lines)),))
     await sign_in(client, world.tokens["read"])
 
     page = (await client.get(f"/admin/page/runs/{run.id}")).text
@@ -178,7 +178,7 @@ async def test_a_change_is_shown_field_by_field_and_by_country_and_goal(client: 
 
 
 async def test_chosen_changes_are_approved_together_and_others_named(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a"),))
+    run = world.add_held_plan((staged("a"),))
     world.ledger.save(replace(run, state=State.REJECTED))
     await sign_in(client, world.tokens["operate"])
     token = await csrf(client)
@@ -192,8 +192,8 @@ async def test_chosen_changes_are_approved_together_and_others_named(client: htt
 
 
 async def test_runs_are_found_by_state_and_by_a_text_of_their_remarks(client: httpx.AsyncClient, world: Any) -> None:
-    first = world.held((staged("b", Outcome.WITHHELD, reason="the licence is unknown"),))
-    second = world.held((staged("a"),), reason="disk full")
+    first = world.add_held_plan((staged("b", Outcome.WITHHELD, reason="the licence is unknown"),))
+    second = world.add_held_plan((staged("a"),), reason="disk full")
     await sign_in(client, world.tokens["read"])
 
     found = [(await client.get(f"/admin/page/runs?{query}")).text for query in ("q=licence", "q=DISK", "state=failed", "q=100%25")]
@@ -203,7 +203,7 @@ async def test_runs_are_found_by_state_and_by_a_text_of_their_remarks(client: ht
 
 
 async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a"),))
+    run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["operate"])
     page = f"/admin/page/plans/{run.id}"
     await client.post(f"{page}/approve", data={"csrf": await csrf(client)})
@@ -221,7 +221,7 @@ async def test_an_approval_is_undone_on_the_page_of_its_run_until_the_next_run(c
 
 
 async def test_a_plan_that_no_person_approved_offers_no_undo(client: httpx.AsyncClient, world: Any) -> None:
-    run = world.held((staged("a"),))
+    run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["operate"])
 
     waiting = (await client.get(f"/admin/page/runs/{run.id}")).text
@@ -277,7 +277,7 @@ async def test_a_source_page_shows_sizes_and_response_times(client: httpx.AsyncC
 
 async def test_every_count_of_a_run_opens_its_records(client: httpx.AsyncClient, world: Any) -> None:
     staged_records = [staged(f"n{number}") for number in range(60)] + [staged("gone", Outcome.DELETED), staged("same", Outcome.UNCHANGED)]
-    run = world.held(tuple(staged_records))
+    run = world.add_held_plan(tuple(staged_records))
     world.ledger.save(replace(run, counts={"fetched": 62, "new": 60, "deleted": 1, "gone": 1, "published_after": 60, "reported": 70}))
     await sign_in(client, world.tokens["read"])
     address = f"/admin/page/runs/{run.id}"
@@ -299,9 +299,9 @@ async def test_every_count_of_a_run_opens_its_records(client: httpx.AsyncClient,
 
 
 async def test_a_change_that_needs_two_people_says_who_approved_it(client: httpx.AsyncClient, world: Any) -> None:
-    card = world.office.source_dir / "projects.toml"
+    card = world.context.source_dir / "projects.toml"
     card.write_text("second_approver = true\n" + CARD, encoding="utf-8")
-    run = world.held((staged("a"),))
+    run = world.add_held_plan((staged("a"),))
     await sign_in(client, world.tokens["operate"])
     address, form = f"/admin/page/runs/{run.id}", {"csrf": await csrf(client)}
 
@@ -331,7 +331,7 @@ async def test_the_system_page_counts_messages_and_says_who_executes_runs(client
 async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_confirms(
     client: httpx.AsyncClient, world: Any
 ) -> None:
-    card = world.office.source_dir / "projects.toml"
+    card = world.context.source_dir / "projects.toml"
     card.write_text("second_approver = true\n" + CARD, encoding="utf-8")
     _, other = key_store.create(world.ledger, "Another administrator", Scope.ADMIN, NOON)
     await sign_in(client, world.tokens["admin"])
@@ -356,7 +356,7 @@ async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_co
 
 
 async def test_a_proposal_is_discarded_or_outdated_by_a_change_of_the_file(client: httpx.AsyncClient, world: Any) -> None:
-    card = world.office.source_dir / "projects.toml"
+    card = world.context.source_dir / "projects.toml"
     card.write_text("second_approver = true\n" + CARD, encoding="utf-8")
     world.ledger.save_definition("projects", CARD, "ann", NOON, None, digest(card.read_text(encoding="utf-8")))
     await sign_in(client, world.tokens["admin"])

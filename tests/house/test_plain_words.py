@@ -33,7 +33,7 @@ IN_NAMES = {
     *("verdict", "verdicts", "bench", "craft", "errand", "errands", "mend", "mended", "tidings", "tides", "scribe", "tongue", "doors"),
     *("cure", "cures"),  # what to do about an error is its remedy
 }
-WHOLE_NAMES = {"it", "its"}  # a noun says more; the name of a test may be a sentence with these words
+WHOLE_NAMES = {"it", "its", "held", "shown"}  # a noun says more; the name of a test may be a sentence with these words
 IN_TEXTS = re.compile(
     r"\b(?:told|telling|shelf|shelves|outlets?|desk|wings|judges?|judged|judging|verdicts?|errands?|taken up|takes up|mend|mends|mended|"
     r"laid out|put back|set right|front door|tidings|tides|scribe|comes to nothing|not heard of|cures?|what_to_do)\b",

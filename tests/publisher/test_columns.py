@@ -333,7 +333,7 @@ def test_damaged_columns_are_rebuilt(data: Path) -> None:
         updater.show(1)
 
         assert (updater.checkpoint, updater.position) == (1, 1)
-        assert (updater.shown / FILE).exists()
+        assert (updater.published / FILE).exists()
 
 
 def test_unbound_is_ordered_first(tmp_path: Path) -> None:

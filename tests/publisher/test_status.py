@@ -48,7 +48,7 @@ def source_statuses() -> list[SourceStatus]:
         SourceStatus("demo", NOW - DAY, NOW - DAY, "committed", 124, None, live, full_harvest=NOW - DAY, due=NOW + DAY, missing=2),
         SourceStatus("alpha", NOW - DAY, NOW - 9 * DAY, "held", 9, "5 of 9 vanished <b>", late, run="alpha.3", plan="alpha.3"),
         SourceStatus("beta", NOW, NOW - DAY, "failed", 9, "503", FreshnessInputs(NOW - DAY, 3, NOW + DAY), run="beta.7", account=failed),
-        SourceStatus("gamma", NOW, NOW, "unchanged", 9, None, FreshnessInputs(NOW, 0, NOW + DAY, held=True), hold="they migrate"),
+        SourceStatus("gamma", NOW, NOW, "unchanged", 9, None, FreshnessInputs(NOW, 0, NOW + DAY, is_held=True), hold="they migrate"),
         SourceStatus("omega", None, None, None, 0, None, FreshnessInputs(retired=True)),
     ]
 

@@ -6,12 +6,12 @@ import re
 import sys
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from shutil import copy
 
 import httpx
 import pytest
+from clocks import NOON, ManualClock
 
 from harvesters.admin import key_store
 from harvesters.admin.context import AdminContext
@@ -25,7 +25,6 @@ from vocab.iris import BASE
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "publisher"))  # where `browser` lies
 
-NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SITE = "http://site.example"
 ROOT = Path(__file__).parents[2]
 MAIL = "smtp://mail.example?from=register@example.org"
@@ -44,29 +43,11 @@ INITIATIVE = {
 
 
 @dataclass
-class Clock:
-    """A clock that moves when a test moves it."""
-
-    at: datetime = NOON
-    passed: float = 0.0
-
-    def now(self) -> datetime:
-        return self.at
-
-    def seconds(self) -> float:
-        return self.passed
-
-    def advance(self, by: timedelta) -> None:
-        self.at += by
-        self.passed += by.total_seconds()
-
-
-@dataclass
 class SubmissionWorld:
     """The submissions app with its clock, an organization's token, and the ledger."""
 
     context: SubmissionContext
-    clock: Clock
+    clock: ManualClock
     folder: Path
     tokens: dict[str, str] = field(default_factory=dict)
     keys: dict[str, Key] = field(default_factory=dict)
@@ -110,7 +91,7 @@ def empty(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def world(tmp_path: Path, empty: Path) -> Iterator[SubmissionWorld]:
     (tmp_path / "sources").mkdir()
     copy(empty, tmp_path / "ledger.sqlite")
-    clock = Clock()
+    clock = ManualClock()
     channels = Channels(parse_mail_server(MAIL), name="The register", public_url=SITE)
     admin = AdminContext(
         tmp_path, tmp_path / "sources", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, clock.now, clock.seconds, channels=channels

@@ -41,8 +41,8 @@ def test_a_source_of_which_no_run_ever_succeeded_is_late() -> None:
 
 
 def test_what_weighs_more_is_reported_first() -> None:
-    worst = FreshnessInputs(success=NOON, failures=9, late_from=NOON, frozen_from=NOON, held=True, retired=True)
-    steps = [worst, replace(worst, retired=False), replace(worst, retired=False, held=False), replace(MARKS, late_from=NOON)]
+    worst = FreshnessInputs(success=NOON, failures=9, late_from=NOON, frozen_from=NOON, is_held=True, retired=True)
+    steps = [worst, replace(worst, retired=False), replace(worst, retired=False, is_held=False), replace(MARKS, late_from=NOON)]
 
     assert [freshness(marks, NOON).value for marks in steps] == ["retired", "frozen", "failing", "late"]
 

@@ -54,12 +54,12 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class IatiCursor(ListCursorMethods):
-    """Position in a harvest: in the file at *url*, the *place*-th, identified by its *mark*, after
+    """Position in a harvest: in the file at *url*, the *position*-th, identified by its *mark*, after
     *passed* activities.
     """
 
     url: str
-    place: int
+    position: int
     mark: str = ""
     passed: int = 0
     incomplete_reason: Reason | None = None
@@ -84,11 +84,11 @@ def collect(
         return
     listed = _list_files(source, fetch, since)
     state = read_cursor(IatiCursor, cursor) or IatiCursor("", 0)
-    place = next((number for number, url in enumerate(listed) if url == state.url), state.place)
-    if not listed[place:]:
+    position = next((number for number, url in enumerate(listed) if url == state.url), state.position)
+    if not listed[position:]:
         yield Page((), None, incomplete_reason=state.incomplete_reason)
         return
-    for number in range(place, len(listed)):
+    for number in range(position, len(listed)):
         file_state = (
             state
             if listed[number] == state.url
@@ -145,7 +145,7 @@ def _read_file(
         items = (InvalidRecord(None, f"an activity file that cannot be read to its end: {error}"),)
         state = state.mark_incomplete(Reason("some_file_unreadable", {"error": str(error)}))
     after = (
-        IatiCursor(following, state.place + 1, incomplete_reason=state.incomplete_reason)
+        IatiCursor(following, state.position + 1, incomplete_reason=state.incomplete_reason)
         if following
         else None
     )

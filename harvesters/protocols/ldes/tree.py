@@ -112,8 +112,9 @@ def parse_members(store: Store, stream: Stream, steps: int, broken: Mapping[str,
         entity = next((term.value for term in _objects(store, member, stream.entity) if isinstance(term, NamedNode)), member.value)
         stamp = _literal(store, member, stream.stamp)
         moment = parse_timestamp(stamp)
-        place = _literal(store, member, stream.sequence)
-        rank = f"{moment.isoformat(timespec='microseconds') if moment else stamp} {int(place) if place.isdigit() else 0:020} {member.value}"
+        sequence = _literal(store, member, stream.sequence)
+        number = int(sequence) if sequence.isdigit() else 0
+        rank = f"{moment.isoformat(timespec='microseconds') if moment else stamp} {number:020} {member.value}"
         gone = any(
             term.value == stream.deleted for term in _objects(store, member, stream.deletes) if isinstance(term, NamedNode | Literal)
         )

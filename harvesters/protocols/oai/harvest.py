@@ -232,16 +232,16 @@ def _advance(state: OaiCursor, part: ListPage, empty: int) -> OaiCursor:
     received = state.received + len(part.items)
     after = replace(
         state, token=part.token, expires=part.expires, newest=newest, is_sorted=is_sorted, received=received, ties=ties, steps=steps,
-        empty=empty, faults=0 if part.items else state.faults, place=None if part.offset is None else part.offset + len(part.items),
+        empty=empty, faults=0 if part.items else state.faults, next_offset=None if part.offset is None else part.offset + len(part.items),
     )  # fmt: skip
     if state.is_full_list:
         after = replace(
             after.mark_incomplete(total_changed(state.total, part.size)),
             total=state.total if part.size is None else part.size,
         )
-    if state.place is not None and part.offset is not None and part.offset > state.place:
+    if state.next_offset is not None and part.offset is not None and part.offset > state.next_offset:
         after = after.mark_incomplete(
-            Reason("list_gap", {"next": part.offset, "expected": state.place})
+            Reason("list_gap", {"next": part.offset, "expected": state.next_offset})
         )
     return after
 

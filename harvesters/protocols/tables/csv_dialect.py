@@ -73,8 +73,8 @@ def _decoding_error(path: Path, name: str) -> str | None:
             try:
                 decoder.decode(part, final=not part)
             except UnicodeDecodeError as error:
-                place = passed + len(part) - len(error.object) + error.start  # the sequence may begin in the previous chunk
-                return f"not {name} at byte {place} ({error.object[error.start : error.start + 1].hex()})"
+                offset = passed + len(part) - len(error.object) + error.start  # the sequence may begin in the previous chunk
+                return f"not {name} at byte {offset} ({error.object[error.start : error.start + 1].hex()})"
             except UnicodeError as error:
                 return f"not {name} behind byte {passed} ({error})"
             if not part:

@@ -109,11 +109,11 @@ def _csv(sheets: Sequence[DataTable], iris: Iris) -> bytes:
     header = [label for name, facet in columns for label in (name, *label_columns(name, facet))]
     lines.writerow(["figure", *header] if len(sheets) > 1 else header)
     for item in sheets:
-        places = {(column.name, column.facet): place for place, column in enumerate(item.columns)}
+        positions = {(column.name, column.facet): position for position, column in enumerate(item.columns)}
         for cells in item.rows:
             values: list[Cell] = []
             for name, facet in columns:
-                cell = cells[places[name, facet]] if (name, facet) in places else None
+                cell = cells[positions[name, facet]] if (name, facet) in positions else None
                 values += [None if facet == "year" and cell == "0000" else cell, *_labels(name, facet, cell, iris)]
             lines.writerow([item.name, *values] if len(sheets) > 1 else values)
     return out.getvalue().encode()

@@ -47,8 +47,8 @@ Box = tuple[float, float, float, float]  # left, top, width and height of the vi
 
 def svg(width: float, height: float, label: str, *children: Markup, class_: str = "", box: Box | None = None) -> Markup:
     """Write a drawing as wide as its container; *label* is the text for screen readers, *box* the visible part."""
-    shown = " ".join(str(_format_value(side)) for side in box or (0, 0, width, height))
-    whole = {"class_": f"drawing {class_}".strip(), "view_box": shown, "aria_label": label}
+    view_box = " ".join(str(_format_value(side)) for side in box or (0, 0, width, height))
+    whole = {"class_": f"drawing {class_}".strip(), "view_box": view_box, "aria_label": label}
     return element("svg", *children, role="group" if any("<a " in part for part in children) else "img", **whole)
 
 

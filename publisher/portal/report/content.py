@@ -219,7 +219,7 @@ def _trend(report_data: ReportData, filters: Filter, names: FacetLabels) -> Sect
 
 
 def _legend(series: dict[str, dict[str, int]]) -> Grid | None:
-    rows = tuple((f"{place}", name, format_number(sum(counts.values()))) for place, (name, counts) in enumerate(series.items(), 1))
+    rows = tuple((f"{number}", name, format_number(sum(counts.values()))) for number, (name, counts) in enumerate(series.items(), 1))
     return Grid(("", facet_title("region"), _("Initiatives")), rows) if rows else None
 
 

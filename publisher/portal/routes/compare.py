@@ -221,8 +221,8 @@ def _filter(topic: str) -> Filter:
 def _side(topic: str, tables: FacetIndex, names: FacetLabels) -> Side:
     facet, _slash, code = topic.partition("/")
     filters = _filter(topic)
-    shown = [name for name in PANELS if name != facet]
-    panels = tuple(facet_panels(tables, filters, shown, names))
+    facets = [name for name in PANELS if name != facet]
+    panels = tuple(facet_panels(tables, filters, facets, names))
     if facet == PARTY:
         name, href = tables.organization_names((code,))[code], code.replace(names.iris.base, "/").replace("/id/", "/page/", 1)
     else:

@@ -126,17 +126,17 @@ async def oembed(
         raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The parameter url must be an address under {host}{PATH}/")
     kind, facet = _parse_path(unquote(parts.path.removeprefix(f"{PATH}/")))
     parse_filters(QueryParams(parts.query))
-    shown = frame(parts._replace(fragment="").geturl(), _title(kind, facet), kind, maxwidth, maxheight)
+    iframe = frame(parts._replace(fragment="").geturl(), _title(kind, facet), kind, maxwidth, maxheight)
     document = OembedJson(
         version="1.0",
         type="rich",
-        title=shown.title,
+        title=iframe.title,
         provider_name=pages.branding.name,
         provider_url=f"{host}/",
-        width=shown.width,
-        height=shown.height,
+        width=iframe.width,
+        height=iframe.height,
         cache_age=3600,
-        html=shown.html,
+        html=iframe.html,
     )
     return JSONResponse(document)
 

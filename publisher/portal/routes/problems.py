@@ -123,9 +123,9 @@ def _fault(fields: dict[str, str]) -> str:
 def _form(request: Request, pages: Pages, fields: dict[str, str], error: str) -> Response:
     code = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
     can_report = request.app.state.problem_store is not None
-    shown = dict.fromkeys(("record", "category", "text", "address"), "") | fields
+    values = dict.fromkeys(("record", "category", "text", "address"), "") | fields
     page = pages.page(
-        "problem_form.html", code, fields=shown, error=error, categories=CATEGORIES, most=MOST_CHARACTERS, can_report=can_report
+        "problem_form.html", code, fields=values, error=error, categories=CATEGORIES, most=MOST_CHARACTERS, can_report=can_report
     )
     page.headers["Cache-Control"] = "no-store"
     return page

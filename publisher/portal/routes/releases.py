@@ -187,14 +187,14 @@ async def release(
     """Describe the files of a release, its position in the journal, and how to cite it."""
     number, suffix = split_suffix(number)
     release = await _find(service, number)
-    place = _place(release)
-    row, negotiated = negotiate_format(request, place, suffix), is_negotiated(request, suffix)
+    urls = _urls(release)
+    row, negotiated = negotiate_format(request, urls, suffix), is_negotiated(request, suffix)
     body = (
         _page(pages, release, service.iris)
         if row is HTML
         else serialize(_described(release, service.iris), row, service)
     )
-    headers = {"Content-Location": place.form(row)} if negotiated else {}
+    headers = {"Content-Location": urls.form(row)} if negotiated else {}
     links = _links(request, release, service.iris)
     return build_response(
         request,
@@ -214,7 +214,7 @@ async def _find(service: QueryService, number: str) -> Release:
     return release
 
 
-def _place(release: Release) -> ResourceURLs:
+def _urls(release: Release) -> ResourceURLs:
     return ResourceURLs(f"/release/{release.number}")
 
 
@@ -245,7 +245,7 @@ def _links(request: Request, release: Release, iris: Iris) -> list[Link]:
     return [
         Link("cite-as", release.iri),
         Link("type", f"{SCHEMA}Dataset"),
-        *_place(release).alternates("describedby", DATA_FORMATS.values()),
+        *_urls(release).alternates("describedby", DATA_FORMATS.values()),
         *([Link("license", holding.licence)] if holding.licence else []),
         *(
             typed_link(
@@ -270,17 +270,17 @@ def _row(release: Release) -> ReleaseJson:
 
 def _page(pages: Pages, release: Release, iris: Iris) -> bytes:
     markup = jsonld_block(dataset_markup(release_dataset(release, iris)))
-    title, place, licences = citation.title(release), _place(release), citation.licences(release)
-    shown = pages.page(
+    title, urls, licences = citation.title(release), _urls(release), citation.licences(release)
+    response = pages.page(
         "release.html",
         release=release,
         title=title,
         licences=licences,
-        urls=place,
+        urls=urls,
         graphs=DATA_FORMATS.values(),
         block=markup,
     )
-    return bytes(shown.body)
+    return bytes(response.body)
 
 
 def _file(request: Request, folder: Path, release: Release, name: str) -> Response:

@@ -119,9 +119,9 @@ async def search(
         locale.language if is_page else "en", locale
     ):  # data are the same in all languages
         results = await asyncio.to_thread(find_page, request, service, search_parameters, names)
-    shown, headers = service.current, {"Vary": "Accept"}
-    if shown.text != shown.position:
-        headers["Stocktake-Text"] = f"position={shown.text}"
+    snapshot, headers = service.current, {"Vary": "Accept"}
+    if snapshot.text != snapshot.position:
+        headers["Stocktake-Text"] = f"position={snapshot.text}"
     if is_page:
         response = await _show(request, pages, search_parameters, results, names)
         response.headers.update(headers)

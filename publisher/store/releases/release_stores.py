@@ -66,11 +66,11 @@ def _snapshot(release: Release, folder: Path) -> Snapshot:
 
 def copy_current(data: Path, release: Release, iris: Iris) -> bool:
     """Copy the current snapshot, without its status graph, as the store of a release; False if it is not the state of that release."""
-    shown = newest_snapshot(data / "store" / "snapshots")
-    if shown is None or (shown.position, shown.entry) != (release.position, release.entry):
+    newest = newest_snapshot(data / "store" / "snapshots")
+    if newest is None or (newest.position, newest.entry) != (release.position, release.entry):
         return False
     part = _part(data, release)
-    Store.read_only(str(Path(shown.path) / "store")).backup(str(part / "store"))  # hard links: fast, and no disk space
+    Store.read_only(str(Path(newest.path) / "store")).backup(str(part / "store"))  # hard links: fast, and no disk space
     store = Store(str(part / "store"))
     replace_graph(store, NamedNode(iris.status), ())
     store.flush()
@@ -118,19 +118,19 @@ def create_text_index(data: Path, release: Release, iris: Iris) -> None:
         while not sliced.step(store, release.position, release.entry, _SLICE):
             pass
     shutil.rmtree(folder / ".text", ignore_errors=True)
-    link_published(updater.shown, folder / ".text")
+    link_published(updater.published, folder / ".text")
     shutil.rmtree(folder / "text", ignore_errors=True)  # an index of an older format
     (folder / ".text").rename(folder / "text")
     shutil.rmtree(work)
 
 
-def remove_stores(data: Path, kept: Iterable[int]) -> None:
-    """Remove the stores and tables of all releases except *kept*. Workers that have one open can finish reading."""
-    kept_names = {str(number) for number in kept}
+def remove_stores(data: Path, remaining: Iterable[int]) -> None:
+    """Remove the stores and tables of all releases except *remaining*. Workers that have one open can finish reading."""
+    remaining_names = {str(number) for number in remaining}
     for leftover in (data / "store" / "releases").glob(".old-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     for folder in (data / "store" / "releases").glob("[0-9]*"):
-        if folder.name.partition(".")[0] not in kept_names:
+        if folder.name.partition(".")[0] not in remaining_names:
             shutil.rmtree(folder.rename(folder.with_name(f".old-{folder.name}")), ignore_errors=True)
 
 

@@ -1,0 +1,26 @@
+"""A clock that tests move."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+
+
+@dataclass
+class ManualClock:
+    """A clock that stands still until a test advances it: *timestamp* is its time, *elapsed* the seconds since its start."""
+
+    timestamp: datetime = NOON
+    elapsed: float = 0.0
+
+    def now(self) -> datetime:
+        return self.timestamp
+
+    def seconds(self) -> float:
+        return self.elapsed
+
+    def advance(self, by: timedelta) -> None:
+        self.timestamp += by
+        self.elapsed += by.total_seconds()
