@@ -38,14 +38,14 @@ POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-actio
 
 
 class Pages:
-    """Render the templates of *folder* in the language of the request; with *demo* each page says that its data are made up.
+    """Render the templates of *folder*, else those of the admin pages, in the language of the request.
 
-    *moderated* is whether there are pages of moderators.
+    With *demo* each page says that its data are made up; *moderated* is whether there are pages of moderators.
     """
 
     def __init__(self, *, demo: bool = False, folder: Path | None = None, root: str = BASE_PATH, moderated: bool = False) -> None:
         self._templates = Environment(
-            loader=FileSystemLoader(folder or PACKAGE_DIR / "templates"),
+            loader=FileSystemLoader([*([folder] if folder else []), PACKAGE_DIR / "templates"]),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import MISSING, fields, replace
 from typing import Any, ClassVar, Self, TypeVar
 
@@ -16,16 +17,16 @@ _REASON = "incomplete_reason"
 S = TypeVar("S")
 
 
-class ListCursorMethods:
+class ListCursorMethods(ABC):
     """Methods of the cursors that know why a list may be incomplete."""
 
     __slots__ = ()
     __dataclass_fields__: ClassVar[dict[str, Any]]
 
     @property
+    @abstractmethod
     def incomplete_reason(self) -> Reason | None:
-        """Return why this run cannot be a full harvest, None if nothing is against it."""
-        raise NotImplementedError
+        """Return why this run cannot be a full harvest, None if nothing is against it. Each cursor has a field for it."""
 
     def mark_incomplete(self, why: Reason | None) -> Self:
         """Return the cursor with *why* as the reason; an earlier reason is kept."""

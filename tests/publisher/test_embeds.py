@@ -39,12 +39,21 @@ async def test_an_embed_is_small_and_stores_nothing(inside: httpx.AsyncClient, a
 
     assert reply.status_code == 200
     assert f'<html lang="{language}"' in reply.text
-    assert 'class="dark"' in reply.text
+    assert "figures-dark.css" in styles
     assert "set-cookie" not in reply.headers
     assert "<script" not in reply.text
     assert not re.findall(r'(?:src|href)="https?://(?!stocktake\.test|localhost)', reply.text.replace('href="http://metadata', ""))
     sizes = [len(gzip.compress(data)) for data in (reply.content, *((STATIC / name).read_bytes() for name in styles))]
     assert sum(sizes) < MOST
+
+
+@pytest.mark.parametrize(
+    ("theme", "media"), [("light", []), ("dark", [""]), ("auto", [' media="(prefers-color-scheme: dark)"'])]
+)
+async def test_dark_colours_are_those_of_the_theme(inside: httpx.AsyncClient, theme: str, media: list[str]) -> None:
+    reply = await inside.get(ADDRESSES[0], params={"theme": theme}, headers=HTML)
+
+    assert re.findall(r'href="/static/figures-dark.css"([^>]*)>', reply.text) == media
 
 
 @pytest.mark.parametrize("address", ADDRESSES)

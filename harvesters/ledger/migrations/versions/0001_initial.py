@@ -21,6 +21,7 @@ def upgrade() -> None:
     _create_run_details()
     _create_caches()
     _create_operator_actions()
+    _create_requests_and_keys()
 
 
 def _create_runs() -> None:
@@ -183,6 +184,9 @@ def _create_operator_actions() -> None:
         sa.Column("used", sa.String),
     )
     op.create_index("override_by_source", "override", ["source"])
+
+
+def _create_requests_and_keys() -> None:
     op.create_table(
         "run_request",
         sa.Column("id", sa.Integer, primary_key=True),
