@@ -109,5 +109,5 @@ def _validation(column: TemplateColumn, position: int) -> dict[str, object]:
     """Return the rule that offers the values of a column; a cell with several may have other texts."""
     letter = xl_col_to_name(position)
     source = f"={_SHEETS[2]}!${letter}$2:${letter}${len(column.values) + 1}"
-    shown = {"input_title": column.label[:32], "input_message": column.hint[:_MAX_SHOWN]} if column.hint else {}
-    return {"validate": "list", "source": source, "show_error": not column.several, "ignore_blank": True, **shown}
+    prompt = {"input_title": column.label[:32], "input_message": column.hint[:_MAX_SHOWN]} if column.hint else {}
+    return {"validate": "list", "source": source, "show_error": not column.several, "ignore_blank": True, **prompt}

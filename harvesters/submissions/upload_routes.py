@@ -13,7 +13,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse, RedirectResponse, Response
 
 from harvesters.admin.auth import check_same_site, render_errors_as_pages
-from harvesters.admin.errors import AdminError, InvalidValue
+from harvesters.admin.errors import HTTPProblem, InvalidValue
 from harvesters.admin.pages import Pages
 from harvesters.errors import ParseError
 from harvesters.submissions.api import Body
@@ -116,13 +116,13 @@ def send_upload(
     dry_run = form.get("then") != "send"
     try:
         results = submit_rows(context, submitter, _read(file.file.read(), media), current_locale().language, dry_run=dry_run)
-    except AdminError as error:
+    except HTTPProblem as error:
         return _page(request, templates, error)
     return _page(request, templates, results=results, dry_run=dry_run)
 
 
 def _page(
-    request: Request, templates: Pages, error: AdminError | None = None, results: Sequence[RowResult] = (), *, dry_run: bool = True
+    request: Request, templates: Pages, error: HTTPProblem | None = None, results: Sequence[RowResult] = (), *, dry_run: bool = True
 ) -> Response:
     values = {
         "error": error.localized if error else "",
