@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
@@ -14,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 import structlog
 
 from command_line.settings import Settings
+from journal.stop_signal import StopSignal
 
 _RESTART_DELAY = 2.0  # seconds before a process that exited is restarted
 _STABLE_AFTER = 30.0  # seconds after which a restarted process counts as running
@@ -38,16 +37,14 @@ def supervise(
     *jobs* run meanwhile, one after the other: a command runs once, a mapping names more processes
     to keep running, and a function is called each second until it returns True.
     """
-    stopping = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: stopping.set())
+    stop = StopSignal()
     services, waiting = dict(commands), deque(jobs)
     children: dict[str, subprocess.Popen[bytes]] = {}
     restarts: Counter[str] = Counter()
     started_at: dict[str, float] = {}
     job: subprocess.Popen[bytes] | None = None
     try:
-        while not stopping.wait(0.2 if children else 0):
+        while not stop.wait(0.2 if children else 0):
             for name, command in services.items():
                 if name in children and children[name].poll() is None:
                     if restarts[name] and time.monotonic() - started_at[name] > _STABLE_AFTER:
@@ -58,7 +55,7 @@ def supervise(
                         "process exited; restarting", process=name, code=children[name].returncode
                     )
                     restarts[name] += 1
-                    stopping.wait(_RESTART_DELAY)
+                    stop.wait(_RESTART_DELAY)
                 started_at[name] = time.monotonic()
                 children[name] = _start_process(command, settings)
             if job is not None and (code := job.poll()) is not None:
@@ -70,7 +67,7 @@ def supervise(
                     )
                 job = None
             if job is None and waiting:
-                job = _start_next_job(waiting, services, settings, stopping)
+                job = _start_next_job(waiting, services, settings, stop)
     finally:
         _stop_processes([*children.values(), *([job] if job else [])])
 
@@ -79,14 +76,14 @@ def _start_next_job(
     waiting: deque[Job],
     services: dict[str, list[str]],
     settings: Settings,
-    stopping: threading.Event,
+    stop: StopSignal,
 ) -> subprocess.Popen[bytes] | None:
     """Start the next job and return its process, if any. A function that returns False is called
     again later.
     """
     job = waiting[0]
     if callable(job) and not job():
-        stopping.wait(1)
+        stop.wait(1)
         return None
     waiting.popleft()
     if isinstance(job, dict):

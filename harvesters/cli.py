@@ -7,13 +7,12 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from types import FrameType
 from typing import Annotated, Protocol
 
 import orjson
 import structlog
 import typer
-from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.schedulers.background import BackgroundScheduler
 
 from harvesters.commands import plans, runs, sources
 from harvesters.commands.terminal import (
@@ -47,6 +46,7 @@ from harvesters.runs.status_file import update_status
 from harvesters.source import Source
 from journal.errors import JournalError
 from journal.outage import Outage
+from journal.stop_signal import StopSignal
 
 
 class SourceAction(Protocol):
@@ -251,14 +251,12 @@ def schedule(ctx: typer.Context) -> None:
         stopping = threading.Event()
         scheduler = _create_scheduler(settings, sources, context, stopping)
 
-        def stop(_number: int, _frame: FrameType | None) -> None:
-            stopping.set()
-            scheduler.shutdown(wait=False)
-
-        signal.signal(signal.SIGTERM, stop)
-        signal.signal(signal.SIGINT, stop)
+        stop = StopSignal()
         log.info("scheduler started", sources=[source.name for source in sources if source.enabled])
         scheduler.start()
+        stop.wait()
+        stopping.set()
+        scheduler.shutdown(wait=False)
 
 
 def _create_scheduler(
@@ -266,7 +264,7 @@ def _create_scheduler(
     sources: Sequence[Source],
     context: HarvestContext,
     stopping: threading.Event,
-) -> BlockingScheduler:
+) -> BackgroundScheduler:
     """Return a scheduler whose jobs run here, or are queued for workers if the ledger is shared."""
 
     def run(source: Source) -> None:

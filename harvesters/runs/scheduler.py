@@ -9,7 +9,7 @@ from datetime import time
 import structlog
 from apscheduler.events import EVENT_JOB_MAX_INSTANCES, EVENT_JOB_MISSED, JobExecutionEvent
 from apscheduler.executors.pool import ThreadPoolExecutor
-from apscheduler.schedulers.blocking import BlockingScheduler
+from apscheduler.schedulers.background import BackgroundScheduler
 from apscheduler.triggers.cron import CronTrigger
 
 from harvesters.ledger.operator_actions import RunRequest
@@ -38,8 +38,9 @@ def create_scheduler(
     is_postponed: Callable[[Source], bool] = lambda _: False,
     resume: Callable[[Source], None] | None = None,
     notify: Callable[[], None] | None = None,
-) -> BlockingScheduler:
-    """Return a scheduler with one job per enabled source; ``start()`` blocks until ``shutdown()``.
+) -> BackgroundScheduler:
+    """Return a scheduler with one job per enabled source; ``start()`` runs them in threads until
+    ``shutdown()``.
 
     *refresh* is called every minute to update the status file. Run requests are claimed every three
     seconds by *requests* and executed in addition to scheduled runs. When a source's quiet hours
@@ -53,7 +54,7 @@ def create_scheduler(
         "clock": ThreadPoolExecutor(1),
         "notifications": ThreadPoolExecutor(1),
     }
-    scheduler = BlockingScheduler(timezone="UTC", executors=pools)
+    scheduler = BackgroundScheduler(timezone="UTC", executors=pools)
 
     def resume_postponed(source: Source) -> None:
         if is_postponed(source):
@@ -75,7 +76,7 @@ def create_scheduler(
 
 
 def _add_harvest_job(
-    scheduler: BlockingScheduler, source: Source, harvest: Callable[[Source], None]
+    scheduler: BackgroundScheduler, source: Source, harvest: Callable[[Source], None]
 ) -> None:
     scheduler.add_job(
         harvest,
@@ -90,7 +91,7 @@ def _add_harvest_job(
 
 
 def _add_minute_job(
-    scheduler: BlockingScheduler, action: Callable[[], None], id: str, executor: str
+    scheduler: BackgroundScheduler, action: Callable[[], None], id: str, executor: str
 ) -> None:
     """Call *action* every minute; *id* cannot be a source's name."""
     scheduler.add_job(
@@ -105,7 +106,7 @@ def _add_minute_job(
 
 
 def _add_resume_job(
-    scheduler: BlockingScheduler, source: Source, end: time, harvest: Callable[[Source], None]
+    scheduler: BackgroundScheduler, source: Source, end: time, harvest: Callable[[Source], None]
 ) -> None:
     trigger = CronTrigger(hour=end.hour, minute=end.minute, timezone="UTC")
     scheduler.add_job(
@@ -120,7 +121,7 @@ def _add_resume_job(
 
 
 def _add_request_job(
-    scheduler: BlockingScheduler,
+    scheduler: BackgroundScheduler,
     take: Callable[[], Sequence[RunRequest]],
     run: Callable[[RunRequest], None],
 ) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import signal
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from importlib import import_module
@@ -10,6 +9,7 @@ from importlib import import_module
 import structlog
 from apscheduler.triggers.cron import CronTrigger
 
+from journal.stop_signal import StopSignal
 from publisher.errors import ReleaseError
 from publisher.store.releases.manifest import Release
 
@@ -44,12 +44,13 @@ def attempt(build: Build) -> Release | None:
 
 def follow(every: str, last: Release | None, build: Build, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
     """Build releases at the times of *every*, one at a time, until SIGINT or SIGTERM."""
-    blocking = import_module("apscheduler.schedulers.blocking")  # late: every command imports this module for `trigger`
-    scheduler = blocking.BlockingScheduler(timezone="UTC")
+    background = import_module("apscheduler.schedulers.background")  # late: every command imports this module for `trigger`
+    scheduler = background.BackgroundScheduler(timezone="UTC")
     scheduler.add_job(attempt, trigger(every), (build,), id="release", coalesce=True, max_instances=1, misfire_grace_time=None)
     if overdue(every, last, now()):
         scheduler.add_job(attempt, args=(build,), id="overdue", misfire_grace_time=None)
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: scheduler.shutdown(wait=False))
+    stop = StopSignal()
     log.info("release schedule started", every=every)
     scheduler.start()
+    stop.wait()
+    scheduler.shutdown(wait=False)

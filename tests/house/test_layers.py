@@ -32,7 +32,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     ),
     "shapes": ({"batch", "examples", "result"}, {"engines", "rules"}, {"validate"}, {"cli"}),
     "journal": (
-        {"errors", "outage", "atomic_file", "file_lock"},
+        {"errors", "outage", "atomic_file", "file_lock", "stop_signal"},
         {"data_format", "entry", "mirror_origin", "store"},
         {"row_counts", "verification"},
         {"journal"},
