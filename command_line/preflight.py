@@ -15,15 +15,15 @@ from rich.console import Console
 from command_line.settings import Settings
 from harvesters.commands.terminal import load_source
 from harvesters.errors import HarvestError, SourceDefinitionError
+from harvesters.inspection.findings import failure
+from harvesters.inspection.preflight import PreflightLimits, check_feed
+from harvesters.inspection.preflight_output import WRITERS, is_failure
+from harvesters.inspection.report import Finding, Level, PreflightReport, RuleCount
+from harvesters.inspection.scratch import has_ledger
+from harvesters.inspection.upload import Upload
 from harvesters.ledger.ledger import Ledger
 from harvesters.network.fetch import Fetch
 from harvesters.pipeline.process_limits import ProcessLimits
-from harvesters.preflight.check import PreflightLimits, check_feed
-from harvesters.preflight.findings import failure
-from harvesters.preflight.output import WRITERS, is_failure
-from harvesters.preflight.report import Finding, Level, PreflightReport, RuleCount
-from harvesters.preflight.scratch import has_ledger
-from harvesters.preflight.upload import Upload
 from harvesters.source import Source, load, parse
 from publisher.portal.field_suggestions import suggest_fields
 from publisher.portal.format_detection import FORMATS, detect_format

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from harvesters.admin.context import AdminContext
 from harvesters.errors import HarvestError
-from harvesters.preflight.scratch import has_ledger
+from harvesters.inspection.scratch import has_ledger
 from harvesters.runs.reported_problems import FiledProblem, file_problem
 from harvesters.source import Notify
 from publisher.errors import StoreBusy

@@ -285,7 +285,7 @@ def _create_scheduler(
     resume: Callable[[Source], None] = run
     outage = Outage("cannot read run requests", "run requests are readable again")
     if context.ledger.is_shared:
-        queue = import_optional("harvesters.queue.enqueue", "postgresql").RunEnqueuer(
+        queue = import_optional("harvesters.runs.queue.enqueue", "postgresql").RunEnqueuer(
             context, settings.ledger, stopping
         )
         queue.prepare()
@@ -350,7 +350,7 @@ def worker(
         _prepare_collectors(context)
         publish_vocabularies.publish(context)
         with reduced_gc():
-            import_optional("harvesters.queue.worker", "postgresql").run_worker(
+            import_optional("harvesters.runs.queue.worker", "postgresql").run_worker(
                 context, settings.ledger, settings.sources, concurrency, heartbeat
             )
 

@@ -95,7 +95,7 @@ def system_view(context: AdminContext) -> SystemView:
 
 
 def _has_queue(ledger: Ledger, connection: sa.Connection) -> bool:
-    """Return whether the ledger has the tables of Procrastinate's queue, see ``harvesters.queue``."""
+    """Return whether the ledger has the tables of Procrastinate's queue, see ``harvesters.runs.queue``."""
     return ledger.is_shared and connection.scalar(sa.text("SELECT to_regclass('procrastinate_workers')")) is not None
 
 

@@ -13,9 +13,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from harvesters.commands.terminal import HarvestSettings, Json, err, out
-from harvesters.crosswalk_gaps import find_gaps
+from harvesters.inspection.crosswalk_gaps import find_gaps
+from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.ledger import Ledger
-from harvesters.preflight.scratch import has_ledger
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="Words that no crosswalk translates.")

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from harvesters.commands.terminal import HarvestSettings, err, load_source
-from harvesters.explain.output import WRITERS
-from harvesters.explain.trace import ExplainError, explain, parse_iri, read_record
+from harvesters.inspection.scratch import has_ledger
+from harvesters.inspection.trace import ExplainError, explain, parse_iri, read_record
+from harvesters.inspection.trace_output import WRITERS
 from harvesters.ledger.ledger import Ledger
 from harvesters.pipeline.bounded_call import call_bounded
-from harvesters.preflight.scratch import has_ledger
 from journal.journal import Journal
 
 app = typer.Typer()

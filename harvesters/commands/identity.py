@@ -15,6 +15,7 @@ import typer
 
 from harvesters.commands.terminal import HarvestSettings, Json, current_user, out, print_rows
 from harvesters.errors import IdentityError
+from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.ledger import Ledger
 from harvesters.matching.decision_table import read_table, write_table
 from harvesters.matching.pairs import Clusters, Judgement, ScoredPair, Status, classify, score_pairs
@@ -30,7 +31,6 @@ from harvesters.matching.stored import (
     store_pairs,
     stored_pairs,
 )
-from harvesters.preflight.scratch import has_ledger
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="One initiative or organization in several registries: match, decide, undo.")

@@ -86,7 +86,7 @@ def forget(
 
 
 def _parse_key(text: str, base: str) -> tuple[str, str]:
-    trace = import_module("harvesters.explain.trace")
+    trace = import_module("harvesters.inspection.trace")
     try:
         source, key = trace.parse_iri(text, base)
     except trace.ExplainError as error:

@@ -9,9 +9,9 @@ import orjson
 import typer
 
 from harvesters.commands.terminal import HarvestSettings, err, load_source
+from harvesters.inspection.scratch import has_ledger
+from harvesters.inspection.source_report import report_source
 from harvesters.ledger.ledger import Ledger
-from harvesters.preflight.scratch import has_ledger
-from harvesters.preflight.source_report import report_source
 from journal.journal import Journal
 
 

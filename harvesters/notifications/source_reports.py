@@ -11,10 +11,10 @@ from typing import Any
 import structlog
 
 from harvesters.errors import HarvestError
+from harvesters.inspection.source_report import report_source
 from harvesters.ledger.models import Run, State
 from harvesters.ledger.outbox import REPORT_TOPIC, Message
 from harvesters.notifications.delivery import MAIL, WEBHOOK, Channels
-from harvesters.preflight.source_report import report_source
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Source
 from journal.outage import Outage

@@ -13,9 +13,9 @@ from babel.messages.pofile import read_po
 
 from harvesters.admin import labels
 from harvesters.admin.keys import Scope
+from harvesters.inspection.findings import OUTCOMES, REMEDIES
 from harvesters.ledger.models import State
 from harvesters.ledger.submissions import SubmissionState
-from harvesters.preflight.findings import OUTCOMES, REMEDIES
 from harvesters.submissions import moderation
 from harvesters.submissions.choices import TYPE_LABELS
 from harvesters.submissions.members import MEMBERS, TYPES

@@ -12,7 +12,7 @@ import orjson
 import pytest
 from typer.testing import CliRunner
 
-from harvesters.crosswalk_gaps import find_gaps
+from harvesters.inspection.crosswalk_gaps import find_gaps
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, load, parse

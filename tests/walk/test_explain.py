@@ -17,8 +17,8 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from harvesters.archive import read_body
-from harvesters.explain.output import as_text, as_turtle
-from harvesters.explain.trace import ExplainError, Explanation, explain, find_value, parse_iri, read_record
+from harvesters.inspection.trace import ExplainError, Explanation, explain, find_value, parse_iri, read_record
+from harvesters.inspection.trace_output import as_text, as_turtle
 from harvesters.ledger import tables as t
 from harvesters.page_model import SourcePosition
 from harvesters.runs.context import HarvestContext

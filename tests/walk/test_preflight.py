@@ -14,10 +14,10 @@ import pytest
 from lxml import etree
 from typer.testing import CliRunner
 
-from harvesters.preflight.check import PreflightLimits, check_feed
-from harvesters.preflight.output import as_junit, as_sarif, is_failure
-from harvesters.preflight.report import Finding, Level, PlannedChanges, PreflightReport, RuleCount
-from harvesters.preflight.upload import Upload
+from harvesters.inspection.preflight import PreflightLimits, check_feed
+from harvesters.inspection.preflight_output import as_junit, as_sarif, is_failure
+from harvesters.inspection.report import Finding, Level, PlannedChanges, PreflightReport, RuleCount
+from harvesters.inspection.upload import Upload
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, parse

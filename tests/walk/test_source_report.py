@@ -14,7 +14,7 @@ import pytest
 from typer.testing import CliRunner
 
 from harvesters.errors import HarvestError
-from harvesters.preflight.source_report import SourceReport, WithheldRule, report_source
+from harvesters.inspection.source_report import SourceReport, WithheldRule, report_source
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source

@@ -8,7 +8,7 @@ from typing import Any
 
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import State
-from harvesters.queue.jobs import JobQueue, create_app, create_tables
+from harvesters.runs.queue.jobs import JobQueue, create_app, create_tables
 from journal.journal import Journal
 
 BEAT = "0.5"  # seconds

@@ -12,7 +12,7 @@ import pytest
 from queued import BEAT, committed, put
 from waiting import WITHIN
 
-from harvesters.queue.worker import LOCK_LOST_EXIT
+from harvesters.runs.queue.worker import LOCK_LOST_EXIT
 from journal.journal import Journal
 
 NAME = f"stocktake{os.getpid() % 10_000}"

@@ -11,9 +11,9 @@ from itertools import pairwise
 from queued import BEAT, committed, put, settled
 from waiting import WITHIN
 
-from harvesters.queue.enqueue import RunEnqueuer
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
+from harvesters.runs.queue.enqueue import RunEnqueuer
 from harvesters.source import load_all
 from journal.journal import Journal
 from vocab.iris import BASE

@@ -11,6 +11,11 @@ from itertools import islice
 from harvesters.archive import Archive
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
+from harvesters.inspection import findings as of_feed
+from harvesters.inspection.fields import missing_fields, traced_fields
+from harvesters.inspection.report import FieldUse, Finding, Level, Locator, PlannedChanges, PreflightReport
+from harvesters.inspection.scratch import copy_source, scratch_context
+from harvesters.inspection.upload import Upload, UploadTransport
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, Outcome, Run
 from harvesters.network.fetch import Fetch
@@ -18,11 +23,6 @@ from harvesters.network.retry import RetryPolicy
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import ProcessLimits
 from harvesters.pipeline.record_processor import ProcessingTask
-from harvesters.preflight import findings as of_feed
-from harvesters.preflight.fields import missing_fields, traced_fields
-from harvesters.preflight.report import FieldUse, Finding, Level, Locator, PlannedChanges, PreflightReport
-from harvesters.preflight.scratch import copy_source, scratch_context
-from harvesters.preflight.upload import Upload, UploadTransport
 from harvesters.reasons import other
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.guard import GuardResult

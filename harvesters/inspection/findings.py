@@ -17,8 +17,8 @@ from harvesters.errors import (
     TooLargeError,
     WebPageError,
 )
+from harvesters.inspection.report import Finding, Level, Locator, RuleCount, position_in
 from harvesters.ledger.models import Outcome, StagedRecord
-from harvesters.preflight.report import Finding, Level, Locator, RuleCount, position_in
 from shapes.result import Severity
 from shapes.rules import Rule, rules
 from vocab.terms import SH

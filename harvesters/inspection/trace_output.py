@@ -8,7 +8,7 @@ from dataclasses import asdict
 import orjson
 from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, parse, serialize
 
-from harvesters.explain.trace import Explanation, StatementOrigin
+from harvesters.inspection.trace import Explanation, StatementOrigin
 from vocab.iris import Iris
 from vocab.terms import DCT, RDF
 

@@ -12,13 +12,13 @@ from typing import Any
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, ParseError
+from harvesters.inspection.report import FieldUse, Finding, Level
 from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import Record
 from harvesters.pipeline.field_tracing import FieldTrace, trace_fields
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
-from harvesters.preflight.report import FieldUse, Finding, Level
 from harvesters.replay import Replay
 from harvesters.source import Source
 from shapes.validate import EngineName

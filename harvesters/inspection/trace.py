@@ -20,7 +20,7 @@ from pyoxigraph import Literal, RdfFormat, parse
 from harvesters.archive import ArchivedResponse, list_responses, open_body, read_body
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ArchiveError, HarvestError, ParseError
-from harvesters.explain.classifications import Classification, read_classifications
+from harvesters.inspection.classifications import Classification, read_classifications
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger

@@ -34,17 +34,17 @@ from harvesters.errors import (
     SourceLockedError,
 )
 from harvesters.ledger.database import wait_for_database
-from harvesters.queue.jobs import (
+from harvesters.runs import run_requests
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.locks import source_lock, source_lock_name
+from harvesters.runs.plan import Plan
+from harvesters.runs.queue.jobs import (
     create_app,
     create_tables,
     orphaned_jobs,
     requeue_job,
     started_jobs,
 )
-from harvesters.runs import run_requests
-from harvesters.runs.context import HarvestContext
-from harvesters.runs.locks import source_lock, source_lock_name
-from harvesters.runs.plan import Plan
 from harvesters.runs.run_logging import harvest_and_log
 from harvesters.source import Source, load_all
 from journal.errors import JournalError

@@ -8,13 +8,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import unquote
 
+from harvesters.inspection.fields import traced_fields
+from harvesters.inspection.findings import OUTCOMES, broken_rules, described_rules, names_by_property
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import SEEN, SERVED, Outcome, Run, StagedRecord, State
 from harvesters.pipeline.bounded_call import BoundedCallError, call_bounded
 from harvesters.pipeline.process_limits import ProcessLimits
-from harvesters.preflight.fields import traced_fields
-from harvesters.preflight.findings import OUTCOMES, broken_rules, described_rules, names_by_property
 from harvesters.source import Source
 from journal.journal import Journal
 from shapes.rules import rules
