@@ -46,7 +46,7 @@ def as_text(report: PreflightReport, strict: bool) -> bytes:
         lines.append(f"fields dropped: {', '.join(dropped[:_FIELDS])}")
     for rule in report.rules:
         lines += [f"{rule.level}: {rule.message} ({_records(rule)})", f"    {rule.remedy}"]
-        lines += [f"    {_location(report, finding)}" for finding in _examples(report, rule)]
+        lines += [f"    {_position_text(report, finding)}" for finding in _examples(report, rule)]
     lines += _plan_lines(report)
     lines.append("failed" if is_failure(report, strict=strict) else "passed")
     return ("\n".join(lines) + "\n").encode()
@@ -63,7 +63,7 @@ def _examples(report: PreflightReport, rule: RuleCount) -> list[Finding]:
     return [finding for finding in same if finding.record or finding.line][:3]
 
 
-def _where(report: PreflightReport, finding: Finding) -> str:
+def _position_text(report: PreflightReport, finding: Finding) -> str:
     line = f"{report.feed}:{finding.line}" + (f":{finding.column}" if finding.column else "") if finding.line else ""
     record = f"record {finding.record}" if finding.record else ""
     return "  ".join(filter(None, (line, record)))
@@ -133,7 +133,7 @@ def as_junit(report: PreflightReport, strict: bool) -> bytes:
     cases: list[tuple[str, str, bool]] = [(f"read {report.protocol}", "", False)]
     for rule in report.rules:
         fails = rule.level is Level.ERROR or (strict and rule.level is Level.WARNING)
-        locations = "\n".join(_where(report, finding) for finding in _examples(report, rule))
+        locations = "\n".join(_position_text(report, finding) for finding in _examples(report, rule))
         cases.append((f"{rule.rule} {rule.field}".strip(), f"{rule.message} ({_records(rule)})\n{rule.remedy}\n{locations}".strip(), fails))
     if report.plan:
         cases.append(("plan", "\n".join(report.plan.hold_reasons), bool(report.plan.hold_reasons)))

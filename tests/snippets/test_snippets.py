@@ -22,6 +22,7 @@ from pyoxigraph import RdfFormat, parse
 from snippets import PAGES, ROOT, Snippet, read_snippets
 from waiting import wait_until
 
+from harvesters.notifications.rules import parse_rules
 from vocab.iris import BASE
 
 TIMEOUT = 240  # seconds of a block
@@ -54,17 +55,17 @@ class Terminal:
 
     def text(self, snippet: Snippet) -> str:
         """Return the block with the addresses of this run."""
-        text = snippet.text.replace("127.0.0.1:8000", self.demo.host)
+        text = snippet.text.replace("127.0.0.1:8000", self.demo.host).replace("/mnt/backup", str(self.folder / "backup"))
         for port, free in self.ports.items():
             text = text.replace(port, free)
         return text
 
     def environment(self) -> dict[str, str]:
         """Return the variables of the first block: the project's commands are on the path, and no proxy leads out of this machine."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKTAKE_", "PYTEST_"))}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("STOCKTAKE_", "PYTEST_"))}
         nowhere = dict.fromkeys(("http_proxy", "https_proxy", "all_proxy"), "http://127.0.0.1:9")
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
-        return {**kept, **nowhere, "no_proxy": "127.0.0.1,localhost", "PATH": path, "STOCKTAKE_DATA": str(self.demo.data)}
+        return {**inherited, **nowhere, "no_proxy": "127.0.0.1,localhost", "PATH": path, "STOCKTAKE_DATA": str(self.demo.data)}
 
 
 def run_sh(snippet: Snippet, terminal: Terminal) -> None:
@@ -116,8 +117,11 @@ def run_sql(snippet: Snippet, terminal: Terminal) -> None:
 
 
 def check_toml(snippet: Snippet, terminal: Terminal) -> None:
-    """Check a source definition, or a part of one that is completed, by ``stocktake sources check``."""
+    """Check rules of alerts, or a source definition or a part of one that is completed, by ``stocktake sources check``."""
     table = tomllib.loads(snippet.text)
+    if "rule" in table:
+        assert parse_rules(snippet.text), f"{snippet}: no rule"
+        return
     missing = [f"{key} = {json.dumps(value)}" for key, value in DEFINITION.items() if key not in table]
     file = terminal.folder / f"definition-{snippet.line}.toml"
     file.write_text("\n".join([*missing, snippet.text]), encoding="utf-8")
@@ -150,9 +154,12 @@ def check_ini(snippet: Snippet, terminal: Terminal) -> None:
 
 
 def check_yaml(snippet: Snippet, terminal: Terminal) -> None:
-    """Parse a file of a CI service, whose jobs run our command."""
+    """Parse a file of a CI service, whose jobs run our command, or of Prometheus, which reads our metrics."""
     document = yaml.safe_load(snippet.text)
-    assert "stocktake preflight" in json.dumps(document, default=str), f"{snippet}: no command of ours"
+    if jobs := document.get("scrape_configs"):
+        assert [job.get("metrics_path", "/metrics") for job in jobs] == ["/metrics", "/admin/metrics"], f"{snippet}: not our metrics"
+    else:
+        assert "stocktake preflight" in json.dumps(document, default=str), f"{snippet}: no command of ours"
 
 
 RUNNERS: Mapping[str, Callable[[Snippet, Terminal], None]] = {

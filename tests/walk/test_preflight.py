@@ -15,7 +15,7 @@ from lxml import etree
 from typer.testing import CliRunner
 
 from harvesters.inspection.preflight import PreflightLimits, check_feed
-from harvesters.inspection.preflight_output import as_junit, as_sarif, is_failure
+from harvesters.inspection.preflight_output import as_junit, as_sarif, as_text, is_failure
 from harvesters.inspection.report import Finding, Level, PlannedChanges, PreflightReport, RuleCount
 from harvesters.inspection.upload import Upload
 from harvesters.runs.context import HarvestContext
@@ -171,6 +171,13 @@ def test_sarif_has_what_its_schema_requires() -> None:
             assert physical["artifactLocation"]["uri"] == "dir/%C3%A4%20feed.csv"
             assert all(isinstance(number, int) and number >= 1 for number in physical.get("region", {}).values())
     assert run["results"][0]["locations"][0]["physicalLocation"]["region"] == {"startLine": 2, "startColumn": 7}
+
+
+def test_text_names_line_column_and_record_of_each_finding() -> None:
+    lines = as_text(REPORT, False).decode().splitlines()
+
+    assert "    dir/ä feed.csv:2:7  record p\x001" in lines
+    assert "    record p2" in lines
 
 
 def test_junit_fails_for_errors_and_held_plans_and_with_strict_for_warnings() -> None:
