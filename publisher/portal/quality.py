@@ -187,21 +187,27 @@ async def rule_gains(service: QueryService, source: str, quality: Quality, paths
     if not total:
         return {}
     gains: dict[str, float] = {}
-    remarks = "  ?record wsis:result ?result . ?result sh:sourceShape ?shape .\n"
-    only = remarks + "  FILTER NOT EXISTS { ?record wsis:result ?other . ?other sh:sourceShape ?rule . FILTER(?rule != ?shape) }\n"
-    for shape, count in (await _by_shape(service, source, only)).items():
+    for shape, count in (await _by_shape(service, rule_query(service.iris, source))).items():
         gains[shape] = gains.get(shape, 0.0) + weights[VALID].indicator.weight * count / total
     for item in indicators():
-        if (path := item.path(service.iris)) not in paths:
+        if item.path(service.iris) not in paths:
             continue
-        lacking = f"{remarks}  ?result sh:resultPath {iri(path)} .\n  FILTER NOT EXISTS {{ {item.pattern} }}\n"
-        for shape, count in (await _by_shape(service, source, lacking)).items():
+        for shape, count in (await _by_shape(service, rule_query(service.iris, source, item))).items():
             gains[shape] = gains.get(shape, 0.0) + item.weight * count / total
     return gains
 
 
-async def _by_shape(service: QueryService, source: str, pattern: str) -> dict[str, int]:
-    text = _count(pattern, service.iris, source).replace("SELECT (", "SELECT ?shape (") + " GROUP BY ?shape"
+def rule_query(iris: Iris, source: str, lacking: Indicator | None = None) -> str:
+    """Return the query that counts by shape the records with remarks of one rule only, or with a remark on the property they lack."""
+    pattern = "  ?record wsis:result ?result . ?result sh:sourceShape ?shape .\n"
+    if lacking:
+        pattern += f"  ?result sh:resultPath {iri(lacking.path(iris))} .\n  FILTER NOT EXISTS {{ {lacking.pattern} }}\n"
+    else:
+        pattern += "  FILTER NOT EXISTS { ?record wsis:result ?other . ?other sh:sourceShape ?rule . FILTER(?rule != ?shape) }\n"
+    return _count(pattern, iris, source).replace("SELECT (", "SELECT ?shape (") + " GROUP BY ?shape"
+
+
+async def _by_shape(service: QueryService, text: str) -> dict[str, int]:
     return {row["shape"].value: int(row["records"].value) for row in await service.rows(text) if "shape" in row}
 
 

@@ -31,7 +31,7 @@ from publisher.store.workers.pool import Limits, Pool
 from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.rate_limit import RateLimiter
 from publisher.store.workers.response_buffer import DiskQuota
-from publisher.store.workers.worker import COLUMN_ENVIRONMENT, COLUMN_READER, READER, Answer
+from publisher.store.workers.worker import COLUMN_ENVIRONMENT, COLUMN_READER, Answer
 from vocab.iris import Iris
 
 log = structlog.get_logger(component="store")
@@ -86,10 +86,10 @@ class QueryService:
         self.rate_limiter, self.disk_quota = RateLimiter(self.limits, time.monotonic), DiskQuota()
         self._elsewhere = elsewhere
         self._external = elsewhere.environment() if elsewhere else None
-        public, internal = (REMOTE, REMOTE) if elsewhere else (COLUMN_READER, READER)
-        self._public = Pool(cores, self.limits, 2, self.rate_limiter, public, self._external or COLUMN_ENVIRONMENT)
+        module, environment = (REMOTE, self._external) if elsewhere else (COLUMN_READER, COLUMN_ENVIRONMENT)
+        self._public = Pool(cores, self.limits, 2, self.rate_limiter, module, environment)
         internal_limits = replace(self.limits, queue=max(self.limits.queue, INTERNAL_QUEUE))
-        self._internal = Pool(cores, internal_limits, 0, None, internal, self._external, internal=True)
+        self._internal = Pool(cores, internal_limits, 0, None, module, environment, internal=True)
         self.follower = FollowerProcess(data, self._folder, iris, self._external)
         self.probe = StoreProbe(endpoint_of(elsewhere.query)) if elsewhere else None
         self._follow = follow

@@ -102,9 +102,8 @@ class QueryGenerator:
         return f" ORDER BY {keys}{limit}"
 
     def _aggregate(self, name: str) -> str:
-        return self._random.choice(
-            ["COUNT(*)", f"COUNT(?{name})", f"COUNT(DISTINCT ?{name})", f"MIN(?{name})", f"MAX(?{name})", f"SUM(?{name})"]
-        )
+        of_name = [f"{function}(?{name})" for function in ("COUNT", "MIN", "MAX", "SUM", "SAMPLE")]
+        return self._random.choice(["COUNT(*)", f"COUNT(DISTINCT ?{name})", *of_name])
 
     def _group(self, depth: int) -> str:
         random = self._random
@@ -129,7 +128,9 @@ class QueryGenerator:
             case "group":
                 return self._group(depth - 1)
             case "exists":
-                return f"FILTER {random.choice(['', 'NOT '])}EXISTS {{ {self._triple()} {random.choice(['', self._triple()])} }}"
+                union = f"{{ {self._triple()} }} UNION {{ {self._triple()} }}"
+                more = random.choice(["", self._triple(), f"FILTER({self._condition(1)})", union])
+                return f"FILTER {random.choice(['', 'NOT '])}EXISTS {{ {self._triple()} {more} }}"
             case "graph":
                 graph = random.choice(["?g", str(random.choice(GRAPHS))])
                 return f"GRAPH {graph} {{ {self._triple()} {random.choice(['', self._triple()])} }}"
@@ -153,6 +154,7 @@ class QueryGenerator:
             f'CONTAINS(LCASE(?{name}), "{random.choice(["kenya", "", "é", "a"])}")',
             f'STRSTARTS(STR(?{name}), "{random.choice(["http://example.org/n1", "K", ""])}")',
             f'STRENDS(?{name}, "a")',
+            f'REGEX(STR(?{name}), "{random.choice(["^https?://(example[.]org|x)/n1", "^(K|a)[a-z]*$", "[0-9-]+$"])}")',
             f'REGEX(?{name}, "{random.choice(["Ken", "ken", "a"])}"{random.choice(["", ", " + chr(34) + "i" + chr(34)])})',
             f"{random.choice(['isIRI', 'isBLANK', 'isLITERAL'])}(?{name})",
             f"DATATYPE(?{name}) = <{XSD}{random.choice(['integer', 'date', 'string'])}>",
@@ -178,6 +180,7 @@ class QueryGenerator:
         if random.random() < 0.12:
             return f"{subject} ?{random.choice(['b', 'd'])} ?{random.choice(['c', 'd'])} ."
         one, two = random.sample(PREDICATES, 2)
-        predicate = random.choice([str(one)] * 20 + [f"{one}/{two}", f"^{one}", f"({one}/^{two})"] * 2 + [f"({one}|^{two})"])
+        paths = [f"{one}/{two}", f"^{one}", f"({one}/^{two})"] * 2 + [f"({one}|^{two})", f"({one}|{two})"]
+        predicate = random.choice([str(one)] * 20 + paths)
         value = random.choice(["?b", "?c", "?d", "?d", str(random.choice(VALUES[one]))])
         return f"{subject} {predicate} {'?d' if value.startswith('_:') else value} ."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
 from random import Random
@@ -16,8 +16,8 @@ from column_store import columns_of, columns_of_unmerged, comparable, merged_sto
 from columns_ready import columns_answer
 from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 from publish_fixture import session_loop
-from pyoxigraph import Literal, Quad, QueryResultsFormat, Store
-from random_queries import GRAPHS, NODES, PREDICATES, QueryGenerator, random_quads, typed
+from pyoxigraph import Literal, NamedNode, Quad, QueryResultsFormat, Store, Variable
+from random_queries import GRAPHS, INTEGERS, NODES, PREDICATES, TEXTS, QueryGenerator, random_quads, typed
 from w3c_suite import SUITE, SparqlCase, cases, load, result_set, table
 
 from journal.journal import Journal
@@ -35,13 +35,14 @@ from publisher.store.query_service import QueryService
 from publisher.store.runner import Runner
 from publisher.store.workers.column_reader import ColumnSnapshot, may_compile
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import in_written_order
+from publisher.store.workers.reader import in_written_order, parse_term
 from vocab.describe import quads
 from vocab.schemes import statements
 from vocab.terms import XSD
 
 SEEDS = 100
 PER_DATA = 10  # queries of the same data
+NIGHTLY_SEEDS, NIGHTLY_PER_DATA = 10_000, 250
 FORMATS = {".srx": QueryResultsFormat.XML, ".srj": QueryResultsFormat.JSON, ".tsv": QueryResultsFormat.TSV}
 EVALUATED = [
     case
@@ -53,20 +54,89 @@ COUNT = "SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"
 
 @pytest.mark.parametrize("first", range(0, SEEDS, PER_DATA))
 def test_random_queries_have_equal_answers(first: int, tmp_path: Path) -> None:
-    held = random_quads(Random(first))
+    assert _equal_answers(range(first, first + PER_DATA), tmp_path) >= PER_DATA // 5
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("first", range(SEEDS, SEEDS + NIGHTLY_SEEDS, NIGHTLY_PER_DATA))
+def test_many_random_queries_have_equal_answers(first: int, tmp_path: Path) -> None:
+    assert _equal_answers(range(first, first + NIGHTLY_PER_DATA), tmp_path) >= NIGHTLY_PER_DATA // 5
+
+
+def _equal_answers(seeds: range, folder: Path) -> int:
+    """Compare the answers to random queries, with and without a binding, to those of the store; return how many were compiled."""
+    held = random_quads(Random(seeds[0]))
     store, compiled = merged_store(held), 0
+    with closing(columns_of(held, folder)) as columns:
+        for seed in seeds:
+            random = Random(seed)
+            query = QueryGenerator(random).query()
+            for bindings in ({}, _random_binding(query, random)):
+                try:
+                    answer = solutions(columns.answer(columns.compile(query, None, bindings)))
+                except NotCompiled:
+                    continue
+                compiled += not bindings
+
+                assert comparable(query, answer) == comparable(query, _of_store(store, query, bindings)), (seed, query, bindings)
+    return compiled
+
+
+def _random_binding(query: str, random: Random) -> dict[str, str]:
+    """Return a term for a variable that *query* selects."""
+    name = query.partition("?")[2][:1]
+    is_selected = query.startswith((f"SELECT ?{name} ", f"SELECT DISTINCT ?{name} "))
+    return {name: str(random.choice([*NODES[:4], *TEXTS[:2], *INTEGERS[:3]]))} if is_selected else {}
+
+
+def _of_store(store: Store, query: str, bindings: Mapping[str, str]) -> list[tuple[str | None, ...]]:
+    return solutions(store.query(query, substitutions={Variable(name): parse_term(text) for name, text in bindings.items()} or None))
+
+
+@pytest.mark.parametrize(
+    ("path", "is_compiled"), [("<x:p>|<x:q>", True), ("<x:p>|^<x:q>", True), ("<x:p>|<x:double>", False), ("<x:p>|<x:p>", False)]
+)
+def test_pair_of_two_alternatives_ends_a_query_that_counts_it(path: str, is_compiled: bool, tmp_path: Path) -> None:
+    edges = [("s", "p", "o"), ("t", "q", "o"), ("s", "double", "o"), ("s", "p", "t")]
+    held = [Quad(*(NamedNode(f"x:{name}") for name in edge), GRAPHS[0]) for edge in edges]
+    count, distinct = (f"SELECT (COUNT({what}) AS ?n) {{ ?s {path} ?o }}" for what in ("*", "DISTINCT ?s"))
     with closing(columns_of(held, tmp_path)) as columns:
-        for seed in range(first, first + PER_DATA):
-            query = QueryGenerator(Random(seed)).query()
-            try:
-                answer = solutions(columns.answer(columns.compile(query)))
-            except NotCompiled:
-                continue
-            compiled += 1
+        assert _answer(columns, distinct) == solutions(merged_store(held).query(distinct))
+        if is_compiled:
+            assert _answer(columns, count) == solutions(merged_store(held).query(count))
+        else:
+            with pytest.raises(NotCompiled, match="not compiled"):
+                _answer(columns, count)
 
-            assert comparable(query, answer) == comparable(query, solutions(store.query(query))), query
 
-    assert compiled >= PER_DATA // 5
+@pytest.mark.parametrize(
+    ("query", "is_compiled"),
+    [
+        ("SELECT ?x ?s { ?s <x:q> ?x }", True),
+        ("SELECT ?x (COUNT(*) AS ?n) { ?s <x:q> ?x } GROUP BY ?x", True),
+        ("SELECT ?x ?s { ?s <x:p> ?o FILTER EXISTS { ?s <x:q> ?x } ?t ?p ?x }", True),
+        ("SELECT ?x ?s { ?x ^<x:q> ?s FILTER(?x != <x:e>) }", True),
+        ("SELECT ?x ?s { ?s <x:p> ?o OPTIONAL { ?s <x:q> ?x } }", False),
+        ("SELECT ?x ?s { ?s <x:p> ?o FILTER(!BOUND(?x)) }", False),
+        ("SELECT ?x ?s { ?s <x:q> ?x MINUS { ?t <x:p> ?x } }", False),
+        ("SELECT ?x ?s { ?s <x:q> ?x { SELECT ?s { ?s <x:q> ?x } } }", False),
+        ("SELECT ?x ?s { VALUES ?x { <x:e> } ?s <x:q> ?x }", False),
+        ("SELECT ?x ?s { ?s <x:p> ?o BIND(<x:g> AS ?x) }", False),
+        ("SELECT ?x ?s { GRAPH ?x { ?s <x:p> ?o } }", False),
+    ],
+)
+def test_binding_replaces_a_variable_that_every_solution_has(query: str, is_compiled: bool, tmp_path: Path) -> None:
+    edges = [("a", "p", "b"), ("c", "p", "d"), ("a", "q", "e"), ("c", "q", "f"), ("a", "q", "f")]
+    held = [Quad(*(NamedNode(f"x:{name}") for name in edge), GRAPHS[0]) for edge in edges]
+    bindings = {"x": "<x:f>"}
+    with closing(columns_of(held, tmp_path)) as columns:
+        if is_compiled:
+            answer = solutions(columns.answer(columns.compile(query, None, bindings)))
+
+            assert comparable(query, answer) == comparable(query, _of_store(merged_store(held), query, bindings))
+        else:
+            with pytest.raises(NotCompiled):
+                columns.compile(query, None, bindings)
 
 
 @pytest.mark.suite("w3c-sparql11")
@@ -205,7 +275,9 @@ def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> No
         ("SELECT ?s FROM <http://example.org/g0> { ?s ?p ?o }", "FROM"),
         ("SELECT (RAND() AS ?x) { ?s ?p ?o }", "RAND"),
         ("SELECT ?s { ?s <relative> ?o }", "the relative IRI relative"),
-        ("SELECT ?s { ?s (<x:p>|<x:q>) ?o }", "an alternative path"),
+        ("SELECT ?s { ?s (<x:p>|<x:q>+) ?o }", "the path"),
+        ("SELECT ?s { ?s ?p ?o FILTER(REGEX(?o, 'a.b')) }", "REGEX"),
+        ("SELECT ?s { ?s ?p ?o FILTER EXISTS { ?s ?p ?o OPTIONAL { ?o ?p ?s } } }", "EXISTS"),
     ],
 )
 def test_query_that_is_not_certain_is_not_compiled(query: str, reason: str, held: list[Quad], tmp_path: Path) -> None:
@@ -377,6 +449,14 @@ def test_until_the_columns_are_open_the_store_answers(data: Path) -> None:
     assert (first, second) == ("store", "columns")
 
 
+def test_query_waits_for_the_columns_where_they_open_at_once(data: Path) -> None:
+    path = level(follower(data))
+    with ThreadPoolExecutor(1) as executor, closing(ColumnSnapshot(path, lambda work, now: executor.submit(work), True)) as opened:
+        opened.is_answering = True
+
+        assert opened.evaluate(QueryRequest(COUNT, base=IRIS.base))[1] == "columns"
+
+
 def test_store_answers_what_fails_in_the_columns(data: Path, caplog: pytest.LogCaptureFixture) -> None:
     with closing(_opened(level(follower(data)))) as opened:
         columns = opened.columns
@@ -393,10 +473,10 @@ class _CountingEngine(ColumnEngine):
 
     compiled = 0
 
-    def compile(self, text: str, base: str | None = None) -> CompiledQuery:
+    def compile(self, text: str, base: str | None = None, bindings: Mapping[str, str] | None = None) -> CompiledQuery:
         """Compile a query."""
         self.compiled += 1
-        return super().compile(text, base)
+        return super().compile(text, base, bindings)
 
 
 def test_queries_that_differ_by_constants_from_cheap_ones_are_seldom_parsed(held: list[Quad], tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ query fails by ``error()`` when it reads such a value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -45,6 +45,7 @@ _ESCAPES = (  # of N-Triples, by the SQL of the character
     ("chr(13)", "\\r"),
     ("chr(9)", "\\t"),
 )
+_TRANSLATED = ("BGP", "Join", "Filter", "Union")  # patterns in EXISTS that the parser has translated to the algebra
 _MAX_DEPTH = 40  # levels of the algebra, so that neither Python nor DuckDB reaches its own limit
 
 
@@ -86,13 +87,17 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
     return ParsedQuery(algebra, algebra.name == "SelectQuery", bool(algebra.datasetClause))
 
 
-def compile_query(parsed: ParsedQuery, statistics: Statistics) -> CompiledQuery:
-    """Compile a query for data with *statistics*. Raises NotCompiled."""
+def compile_query(parsed: ParsedQuery, statistics: Statistics, bindings: Mapping[str, TermRow] | None = None) -> CompiledQuery:
+    """Compile a query for data with *statistics*, in which *bindings* replace variables. Raises NotCompiled.
+
+    The RDF store begins with one solution that has the bindings. That is the same where each of these variables is bound by a triple
+    pattern in every solution, and is in no MINUS, VALUES or subquery: other queries are not compiled.
+    """
     if not parsed.is_select:
         raise NotCompiled("only SELECT is compiled")
     if parsed.has_dataset:
         raise NotCompiled("FROM")
-    return _Compiler(statistics).query(parsed.algebra)
+    return _Compiler(statistics, bindings or {}).query(parsed.algebra)
 
 
 class _Modifiers(NamedTuple):
@@ -123,17 +128,20 @@ def _modifiers(node: CompValue) -> _Modifiers:
 class _Compiler:
     """Compiles one query."""
 
-    def __init__(self, statistics: Statistics) -> None:
-        self._names = Names()
-        self._patterns = Patterns(self._names, statistics)
-        self._constants: dict[int, TermRow] = {}
+    def __init__(self, statistics: Statistics, bindings: Mapping[str, TermRow]) -> None:
+        self._names, self._bindings = Names(), bindings
+        self._patterns = Patterns(self._names, statistics, {name: row.id for name, row in bindings.items()})
+        self._constants: dict[int, TermRow] = {row.id: row for row in bindings.values()}
         self._has_aggregate = False
+        self._keys: dict[str, str] = {}  # what is grouped by, by the variable that stands for it after the grouping
         self._depth = 0
 
     def query(self, algebra: CompValue) -> CompiledQuery:
         """Return the whole query as SQL."""
         relation, is_ordered = self._select(algebra.p)
         variables = tuple(str(variable) for variable in algebra.PV)
+        if any(name not in variables or relation.columns[name].nullable for name in self._bindings):
+            raise NotCompiled("a bound variable that is not in every solution")
         values = []
         ordered = f"SELECT *, row_number() OVER () AS place FROM ({relation.sql})" if is_ordered else relation.sql
         source = f"({ordered}) q"
@@ -168,10 +176,12 @@ class _Compiler:
     def _select(self, node: CompValue) -> tuple[SolutionTable, bool]:
         """Return a SELECT, and whether it is ordered."""
         modifiers = _modifiers(node)
+        before, self._patterns.counts_doubles = self._patterns.counts_doubles, not modifiers.distinct
         if (modifiers.length is not None or modifiers.start) and not modifiers.order:
             raise NotCompiled("LIMIT or OFFSET without ORDER BY")
         used = variables_of([condition.expr for condition in modifiers.order])
         whole = self._with_unbound(self.pattern(modifiers.pattern), [*modifiers.variables, *used])
+        self._patterns.counts_doubles = before
         projected = {variable: whole.columns[variable] for variable in modifiers.variables}
         names = ", ".join(self._names[variable] for variable in modifiers.variables)
         if modifiers.distinct:
@@ -244,6 +254,7 @@ class _Compiler:
             case "Minus":
                 if graph is not None:
                     raise NotCompiled("MINUS in GRAPH")
+                self._refuse_bound(node.p2)
                 return minus(self._names, self.pattern(node.p1), self.pattern(node.p2))
             case "Filter":
                 return self._filter(node, graph)
@@ -254,18 +265,36 @@ class _Compiler:
             case "ToMultiSet":
                 if graph is not None:
                     raise NotCompiled("a subquery or VALUES in GRAPH")
+                self._refuse_bound(node)
                 return self._values(node.p) if node.p.name == "values" else self._select(node.p)[0]
             case "values":
+                self._refuse_bound(node)
                 return self._values(node)
             case "AggregateJoin":
                 return self._aggregate(node, graph)
         raise NotCompiled(str(node.name))
 
+    def _refuse_bound(self, node: CompValue) -> None:
+        """Raise NotCompiled if a variable with a binding is in *node*, where the RDF store may not see the binding."""
+        if self._bindings.keys() & set(_all_variables(node)):
+            raise NotCompiled("a bound variable in MINUS, VALUES or a subquery")
+
+    def _check_bound(self, relation: SolutionTable, expression: object) -> None:
+        """Raise NotCompiled unless the bound variables in *expression* are in every solution of *relation*."""
+        for variable in self._bindings.keys() & set(variables_of(expression)):
+            if variable not in relation.columns or relation.columns[variable].nullable:
+                raise NotCompiled("a bound variable in an expression about solutions without it")
+
     def _join(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         one, two = node.p1, node.p2
         if one.name == two.name == "BGP":
             return self._patterns.compile([*one.triples, *two.triples], graph)
-        return join(self._names, self.pattern(one, graph), self.pattern(two, graph))
+        left, right = self.pattern(one, graph), self.pattern(two, graph)
+        if two.name == "Union" and any(right.columns[item].nullable for item in left.columns.keys() & right.columns.keys()):
+            # Each side of the union binds other variables: a join with each has equalities for its condition.
+            sides = [join(self._names, left, self.pattern(side, graph)) for side in (two.p1, two.p2)]
+            return union(self._names, *sides)
+        return join(self._names, left, right)
 
     def _graph(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         if graph is not None:
@@ -278,11 +307,14 @@ class _Compiler:
         return self.pattern(node.p, str(inside))
 
     def _left_join(self, node: CompValue, graph: int | str | None) -> SolutionTable:
-        left, right = self.pattern(node.p1, graph), self.pattern(node.p2, graph)
+        left = self.pattern(node.p1, graph)
+        with self._patterns.after(left.columns):
+            right = self.pattern(node.p2, graph)
         if isinstance(node.expr, CompValue) and node.expr.name == "TrueFilter":
             return left_join(self._names, left, right)
         if _existence(node.expr):
             raise NotCompiled("EXISTS in OPTIONAL")
+        self._check_bound(left, node.expr)
         used = set(variables_of(node.expr))
         columns, sides = {**right.columns, **left.columns}, {}
         for variable in used:
@@ -297,6 +329,7 @@ class _Compiler:
     def _filter(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         relation = self.pattern(node.p, graph)
         parts = _conjunction(node.expr)
+        self._check_bound(relation, node.expr)
         plain = [part for part in parts if not _existence(part)]
         if plain:
             full = with_properties(self._names, relation, sorted(set(variables_of(plain))))
@@ -311,16 +344,34 @@ class _Compiler:
     def _exists(self, relation: SolutionTable, expression: CompValue, graph: int | str | None) -> SolutionTable:
         if not (isinstance(expression, CompValue) and expression.name in _EXISTS):
             raise NotCompiled("EXISTS within an expression")
-        inner = expression.graph if expression.graph.name in ("BGP", "Join", "Filter") else translateGroupGraphPattern(expression.graph)
-        if not _is_substitutable(inner):
+        inner = expression.graph if expression.graph.name in _TRANSLATED else translateGroupGraphPattern(expression.graph)
+        negated = expression.name == "Builtin_NOTEXISTS"
+        before, self._patterns.counts_doubles = self._patterns.counts_doubles, False
+        with self._patterns.after(relation.columns):
+            for part in _alternatives(inner) if negated else [inner]:
+                relation = self._matching(relation, part, graph, negated=negated)
+        self._patterns.counts_doubles = before
+        return relation
+
+    def _matching(self, relation: SolutionTable, inner: CompValue, graph: int | str | None, *, negated: bool) -> SolutionTable:
+        """Return the solutions of *relation* with which the pattern *inner* has a solution; *negated*, has none."""
+        if _is_substitutable(inner):
+            return exists(self._names, relation, self.pattern(inner, graph), negated=negated)
+        if inner.name != "Filter" or not _is_substitutable(inner.p) or _existence(inner.expr):
             raise NotCompiled("EXISTS of more than triples and filters")
-        matching = self.pattern(inner, graph)
-        return exists(self._names, relation, matching, negated=expression.name == "Builtin_NOTEXISTS")
+        right, used = self.pattern(inner.p, graph), set(variables_of(inner.expr))
+        sides = {variable: "r." if variable in right.columns else "l." for variable in used}
+        condition = Expressions(self._names, {**relation.columns, **right.columns}, sides).condition(inner.expr)
+        full = with_properties(self._names, relation, sorted(used - right.columns.keys()))
+        right = with_properties(self._names, right, sorted(used & right.columns.keys()))
+        found = exists(self._names, full, right, negated=negated, condition=condition)
+        return restrict(self._names, found, "true")
 
     def _extend(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         relation, variable = self.pattern(node.p, graph), str(node.var)
-        if variable in relation.columns:
+        if variable in relation.columns or (variable in self._bindings and self._keys.get(str(node.expr)) != variable):
             raise NotCompiled(f"?{variable} is bound twice")
+        self._check_bound(relation, node.expr)
         name = self._names[variable]
         if isinstance(node.expr, Variable):
             relation = self._with_unbound(relation, [str(node.expr)])
@@ -378,7 +429,9 @@ class _Compiler:
         if len(keys) != len(group.expr or ()):
             raise NotCompiled("GROUP BY an expression")
         counted = [str(item.vars) for item in node.A if isinstance(item.vars, Variable)]
+        before, self._patterns.counts_doubles = self._patterns.counts_doubles, not all(map(_ignores_doubles, node.A))
         relation = self._with_unbound(self.pattern(group.p, graph), [*keys, *counted])
+        self._patterns.counts_doubles = before
         used = [str(item.vars) for item in node.A if item.name in ("Aggregate_Min", "Aggregate_Max", "Aggregate_Sum")]
         full = with_properties(self._names, relation, used)
         sql, columns = [], {}
@@ -399,6 +452,7 @@ class _Compiler:
         variable = str(operand)
         column, name = relation.columns[variable], self._names[variable]
         if kind == "Sample" and variable in keys:
+            self._keys[str(expression.res)] = variable
             return column, name
         if kind == "Count":
             return VariableColumn(ColumnType.INTEGER), f"count({'DISTINCT ' if expression.distinct else ''}{name})"
@@ -411,6 +465,8 @@ class _Compiler:
             total = f"sum({name}_whole)"
             exact = f"coalesce({numbers}, true) AND coalesce(abs({total}) < 1000000000000000000, true)"
             return VariableColumn(ColumnType.INTEGER), fallback(f"NOT ({exact})", f"coalesce({total}, 0)::BIGINT")
+        if kind == "Sample":  # which value is chosen is not defined
+            return VariableColumn(nullable=True), fallback(f"count(DISTINCT {name}) > 1", f"any_value({name})")
         raise NotCompiled(kind)
 
 
@@ -428,6 +484,25 @@ def _sort_class(name: str) -> str:
     return f"CASE WHEN {name}_kind <= {TermKind.BLANK:d} THEN NULL {texts} ELSE {name}_kind END"
 
 
+def _ignores_doubles(aggregate: CompValue) -> bool:
+    """Return whether *aggregate* is the same however often a solution is there."""
+    return aggregate.name in ("Aggregate_Min", "Aggregate_Max", "Aggregate_Sample") or bool(aggregate.distinct)
+
+
+def _all_variables(node: object) -> Iterator[str]:
+    """Yield every variable in the algebra *node*."""
+    if isinstance(node, Variable):
+        yield str(node)
+    elif isinstance(node, Mapping):
+        for key, value in node.items():
+            if key != "_vars":
+                yield from _all_variables(key)
+                yield from _all_variables(value)
+    elif isinstance(node, list | tuple | set):
+        for part in node:
+            yield from _all_variables(part)
+
+
 def _conjunction(expression: object) -> list[CompValue]:
     if isinstance(expression, CompValue) and expression.name == "ConditionalAndExpression":
         return [part for item in (expression.expr, *expression.other) for part in _conjunction(item)]
@@ -442,22 +517,34 @@ def _existence(expression: object) -> bool:
     return isinstance(expression, list | tuple) and any(_existence(part) for part in expression)
 
 
+def _alternatives(node: CompValue) -> list[CompValue]:
+    """Return patterns, of which none has a solution if *node* has none: the sides of a union."""
+    if node.name == "Union":
+        return [*_alternatives(node.p1), *_alternatives(node.p2)]
+    if node.name == "Join" and not (node.p1.get("triples", True)):  # a group that begins with a union
+        return _alternatives(node.p2)
+    if node.name == "Filter":
+        return [CompValue("Filter", expr=node.expr, p=part) for part in _alternatives(node.p)]
+    return [node]
+
+
 def _is_substitutable(node: CompValue) -> bool:
     """Return whether *node* can be evaluated alone: its filters use only its own variables."""
     if node.name == "BGP":
         return True
-    if node.name == "Join":
+    if node.name in ("Join", "Union"):
         return _is_substitutable(node.p1) and _is_substitutable(node.p2)
     if node.name == "Filter":
-        own = {str(item) for triple in _triples(node.p) for item in triple if isinstance(item, Variable)}
-        used = set(variables_of(node.expr))
-        return _is_substitutable(node.p) and used <= own and not _existence(node.expr)
+        return _is_substitutable(node.p) and set(variables_of(node.expr)) <= _bound_in(node.p) and not _existence(node.expr)
     return False
 
 
-def _triples(node: CompValue) -> list[tuple[object, object, object]]:
+def _bound_in(node: CompValue) -> set[str]:
+    """Return the variables that each solution of a substitutable pattern binds."""
     if node.name == "BGP":
-        return list(node.triples)
-    return [triple for key in ("p", "p1", "p2") if key in node for triple in _triples(node[key])]
+        return {str(item) for triple in node.triples for item in triple if isinstance(item, Variable)}
+    if node.name == "Filter":
+        return _bound_in(node.p)
+    return _bound_in(node.p1) & _bound_in(node.p2) if node.name == "Union" else _bound_in(node.p1) | _bound_in(node.p2)
 
 

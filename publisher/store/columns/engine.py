@@ -16,10 +16,14 @@ from publisher.store.columns.database import TABLES, TEXT
 from publisher.store.columns.patterns import PredicateCount
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.staging import Stage
+from publisher.store.columns.terms import TermKind, TermRow, term_row
+from publisher.store.workers.reader import parse_term
 
 MEMORY = 512 << 20  # bytes; the RDF store evaluates a query that needs more
 FETCHED = 10_000  # rows per fetch
 CACHED = 500  # queries whose algebra or SQL is cached
+
+_Query = tuple[str, str | None, tuple[tuple[str, str], ...]]  # text, base and bindings
 
 
 class ColumnEngine:
@@ -44,7 +48,7 @@ class ColumnEngine:
         # The compiler orders the joins and chooses the hashed side: DuckDB overestimates groups and would hash all terms.
         self.connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         self._objects: dict[tuple[int, int], int] = {}
-        self._compiled: LRUCache[tuple[str, str | None], CompiledQuery | str] = LRUCache(CACHED)
+        self._compiled: LRUCache[_Query, CompiledQuery | str] = LRUCache(CACHED)
 
     def _add(self, quads: list[Quad]) -> None:
         """Create views that contain the stored quads and *quads*."""
@@ -89,13 +93,13 @@ class ColumnEngine:
             ((self._objects[key],),) = self.connection.execute(query, [predicate, value]).fetchall()
         return self._objects[key]
 
-    def compile(self, text: str, base: str | None = None) -> CompiledQuery:
-        """Compile a query. Raises NotCompiled, and SyntaxError if the RDF store rejects it."""
-        key = (text, base)
+    def compile(self, text: str, base: str | None = None, bindings: Mapping[str, str] | None = None) -> CompiledQuery:
+        """Compile a query; *bindings* are N-Triples terms by variable. Raises NotCompiled, and SyntaxError if the RDF store rejects it."""
+        key = (text, base, tuple(sorted((bindings or {}).items())))
         compiled = self._compiled.get(key)
         if compiled is None:
             try:
-                compiled = compile_query(_parsed(text, base), self)
+                compiled = compile_query(_parsed(text, base), self, {name: _bound(term) for name, term in key[2]})
                 _check_variables(text, base, compiled)
             except NotCompiled as error:
                 compiled = str(error)
@@ -152,6 +156,13 @@ def _check_variables(text: str, base: str | None, query: CompiledQuery) -> None:
     result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
     if not isinstance(result, QuerySolutions) or tuple(variable.value for variable in result.variables) != query.variables:
         raise NotCompiled("the parsers disagree")
+
+
+def _bound(text: str) -> TermRow:
+    row = term_row(parse_term(text))
+    if row.kind is TermKind.OTHER:
+        raise NotCompiled(f"the literal {text}")
+    return row
 
 
 _PARSED: LRUCache[tuple[str, str | None], ParsedQuery] = LRUCache(CACHED)

@@ -20,7 +20,10 @@ from vocab.terms import XSD
 
 _ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
 _DOTS = re.compile(r"/\.\.?(?:/|$)")
-_PLAIN_PATTERN = re.compile(r"[A-Za-z0-9 ]+")  # means the same in every dialect of regular expressions
+_PLAIN_PATTERN = re.compile(r"[A-Za-z0-9 ]+")
+_CLASS = r"\[(?:[A-Za-z0-9](?:-[A-Za-z0-9])?|[./:_ ])+\]"
+# Means the same in each dialect of regular expressions, for whether a text contains a match.
+_SIMPLE_PATTERN = re.compile(rf"\^?(?:(?:[A-Za-z0-9 /:_]|{_CLASS}|\((?:[A-Za-z0-9 /:_|]|{_CLASS})+\))[?*+]?)+\$?")
 _DATE_TIME = URIRef(f"{XSD}dateTime")
 _RANGE = re.compile(r"[A-Za-z0-9-]+")
 _LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-\x{2027}\x{3000}-\x{9FFF}\x{FF00}-\x{FFEF}]*"
@@ -250,8 +253,9 @@ class Expressions:
     def regex(self, expression: CompValue) -> Condition:
         """Return REGEX of a pattern of plain letters."""
         text, pattern, flags = self.operand(expression.text), str(expression.pattern), str(expression.flags or "")
-        if not isinstance(expression.pattern, ParsedLiteral) or not _PLAIN_PATTERN.fullmatch(pattern) or flags not in ("", "i"):
-            raise NotCompiled("REGEX with a pattern of more than letters")
+        allowed = {"": _SIMPLE_PATTERN, "i": _PLAIN_PATTERN}.get(flags)
+        if not isinstance(expression.pattern, ParsedLiteral) or allowed is None or not allowed.fullmatch(pattern):
+            raise NotCompiled("REGEX with a pattern that dialects may read differently")
         matches = f"regexp_matches({text.lexical}, '{pattern}', '{flags or 'c'}')"
         return Condition(f"(CASE WHEN {text.kind} IN {_STRINGS} THEN {matches} END)")
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -10,9 +11,10 @@ from rdflib.paths import AlternativePath, InvPath, SequencePath
 from rdflib.term import BNode, URIRef, Variable
 
 from publisher.store.columns.expressions import constant
-from publisher.store.columns.relations import EMPTY_SOLUTION, Names, NotCompiled, SolutionTable, VariableColumn
+from publisher.store.columns.relations import EMPTY_SOLUTION, Names, NotCompiled, SolutionTable, VariableColumn, fallback
 
 Triple = tuple[object, object, object]
+_TRIPLES_OF_A_SUBJECT = 20
 
 
 class PredicateCount(NamedTuple):
@@ -59,23 +61,56 @@ class _Pattern:
         counts = [self.fanout[column] for column, term in self.terms.items() if term in bound and column in self.fanout]
         return min([self.rows, *counts])
 
+    def visits(self, bound: set[str]) -> float:
+        """Return about how many triples the RDF store visits for one solution that binds *bound*: it looks up any subject."""
+        matches = self.matches(bound)
+        return min(matches, _TRIPLES_OF_A_SUBJECT) if self.terms["s"] in bound or isinstance(self.terms["s"], int) else matches
+
 
 class Patterns:
     """Compiles basic graph patterns by *statistics*."""
 
-    def __init__(self, names: Names, statistics: Statistics) -> None:
+    def __init__(self, names: Names, statistics: Statistics, bindings: Mapping[str, int] | None = None) -> None:
         self._names, self._statistics = names, statistics
+        self._bindings = bindings or {}  # the number of the term that replaces a variable
         self._fresh = 0
-        self.cost = 0.0  # about how many triples and solutions are visited
+        self.counts_doubles = True  # whether it matters how often a solution is there
+        self.cost = 0.0  # about how many triples and solutions the RDF store visits
+        self.solutions = 1.0  # about how many solutions the last pattern has
+        self._before: tuple[frozenset[str], float] = (frozenset(), 1.0)
 
     def compile(self, triples: Sequence[Triple], graph: int | str | None) -> SolutionTable:
         """Return the solutions of *triples* in the graph with a number or a variable's name, None for the default graph."""
         if not triples:
             if graph is None:
+                self.solutions = self._before[1]
                 return EMPTY_SOLUTION
             raise NotCompiled("an empty GRAPH")
         patterns = [pattern for triple in triples for pattern in self._patterns(triple, graph)]
-        return self._joined(list(self._in_order(patterns)))
+        bound = [name for name in self._bindings if any(Variable(name) in _terms(triple) for triple in triples)]
+        self._add_cost(patterns)
+        return self._joined(list(_in_order(patterns)), bound)
+
+    @contextmanager
+    def after(self, bound: Collection[str]) -> Iterator[None]:
+        """Let the RDF store visit what follows once for each solution of the last pattern, which binds *bound*.
+
+        So it evaluates OPTIONAL and EXISTS. Afterwards as many solutions are assumed as before.
+        """
+        before, self._before = self._before, (self._before[0] | frozenset(bound), self.solutions)
+        try:
+            yield
+        finally:
+            self.solutions, self._before = self._before[1], before
+
+    def _add_cost(self, patterns: list[_Pattern]) -> None:
+        outer, solutions = self._before
+        bound = set(outer)
+        for pattern in _in_order(patterns, outer):
+            solutions *= pattern.visits(bound)
+            self.cost += solutions
+            bound |= pattern.variables()
+        self.solutions = solutions
 
     def _patterns(self, triple: Triple, graph: int | str | None) -> Iterator[_Pattern]:
         subject, predicate, value = triple
@@ -87,8 +122,8 @@ class Patterns:
                 yield from self._patterns((ends[number], step, ends[number + 1]), graph)
         elif isinstance(predicate, InvPath):
             yield from self._patterns((value, predicate.arg, subject), graph)
-        elif isinstance(predicate, AlternativePath):  # the store gives a pair once that two alternatives lead to
-            raise NotCompiled("an alternative path")
+        elif isinstance(predicate, AlternativePath):
+            yield self._alternatives(subject, predicate, value, graph)
         else:
             yield self._simple(triple, graph)
 
@@ -96,40 +131,62 @@ class Patterns:
         self._fresh += 1
         return self._fresh
 
-    def _simple(self, triple: Triple, graph: int | str | None) -> _Pattern:
-        terms = dict(zip("spo", map(_term, triple), strict=True))
-        source = "triples"
+    def _alternatives(self, subject: object, path: AlternativePath, value: object, graph: int | str | None) -> _Pattern:
+        """Return a path of predicates and inverse predicates as a table of pairs.
+
+        SPARQL yields a pair for each alternative that leads to it, the RDF store once: where that matters, such a pair ends the query.
+        Source: https://www.w3.org/TR/sparql11-query/#defn_evalPP_alternative
+        """
+        terms, source = self._ends({"s": _term(subject), "o": _term(value)}, graph)
+        columns, selects, counts = ", ".join(terms), [], []
+        for part in path.args:
+            predicate = _term(part.arg if isinstance(part, InvPath) else part)
+            ends = {"s": "o AS s", "o": "s AS o"} if isinstance(part, InvPath) else {}
+            read = ", ".join(ends.get(column, column) for column in terms)
+            selects.append(f"SELECT {read} FROM {source} WHERE p = {predicate}::UBIGINT")
+            count = self._count(predicate)
+            counts.append(PredicateCount(count.triples, *count[:0:-1]) if isinstance(part, InvPath) else count)
+        union = " UNION ALL ".join(selects)
+        if self.counts_doubles:
+            once = fallback("count(*) > 1", "true")
+            union = f"SELECT {columns} FROM ({union}) GROUP BY {columns} HAVING {once}"
+        total = PredicateCount(*(sum(column) for column in zip(*counts, strict=True)))
+        return _pattern(f"({union})", terms, total, self._matching(terms, total))
+
+    def _ends(self, terms: Mapping[str, int | str], graph: int | str | None) -> tuple[dict[str, int | str], str]:
+        """Return *terms*, with the graph and bound variables, and the table to read."""
+        source, found = "triples", dict(terms)
         if graph is not None:
-            source, terms["g"] = ("quads" if isinstance(graph, int) else "named_quads"), graph
+            source, found["g"] = ("quads" if isinstance(graph, int) else "named_quads"), graph
+        if found.get("g") in self._bindings:
+            raise NotCompiled("a bound variable that is a graph")
+        return {column: self._bindings.get(term, term) if isinstance(term, str) else term for column, term in found.items()}, source
+
+    def _simple(self, triple: Triple, graph: int | str | None) -> _Pattern:
+        terms, source = self._ends(dict(zip("spo", map(_term, triple), strict=True)), graph)
         predicate = terms["p"]
         count = self._count(predicate)
+        rows = self._matching(terms, count)
+        if isinstance(terms["o"], int) and isinstance(predicate, int):
+            rows = min(rows, self._statistics.with_object(predicate, terms["o"]))
+        return _pattern(source, terms, count, rows)
+
+    def _matching(self, terms: Mapping[str, int | str], count: PredicateCount) -> float:
+        """Return about how many of the triples that *count* is of match *terms*."""
         rows = float(count.triples)
         if isinstance(terms["s"], int):
             rows /= max(1, count.subjects)
-        if isinstance(terms["o"], int):
-            known = self._statistics.with_object(predicate, terms["o"]) if isinstance(predicate, int) else None
-            rows = min(rows, count.triples / max(1, count.objects) if known is None else known)
-        fanout = {"s": count.triples / max(1, count.subjects), "o": count.triples / max(1, count.objects)}
-        return _Pattern(source, terms, rows, {} if isinstance(predicate, str) else fanout)
+        if isinstance(terms["o"], int) and not isinstance(terms.get("p"), int):
+            rows = min(rows, count.triples / max(1, count.objects))
+        return rows
 
     def _count(self, predicate: int | str) -> PredicateCount:
         if isinstance(predicate, int):
             return self._statistics.predicates.get(predicate, PredicateCount(0, 1, 1))
-        return PredicateCount(self._statistics.triples, 1 + self._statistics.triples // 20, 1 + self._statistics.triples // 3)
+        triples = self._statistics.triples
+        return PredicateCount(triples, 1 + triples // _TRIPLES_OF_A_SUBJECT, 1 + triples // 3)
 
-    def _in_order(self, patterns: list[_Pattern]) -> Iterator[_Pattern]:
-        """Yield first the pattern with the fewest triples, then always the one that multiplies solutions the least."""
-        rest, bound, solutions = list(patterns), set[str](), 1.0
-        while rest:
-            connected = [pattern for pattern in rest if pattern.variables() & bound] or rest
-            best = min(connected, key=lambda pattern: (pattern.matches(bound), pattern.rows))
-            solutions *= best.matches(bound)
-            self.cost += solutions
-            rest.remove(best)
-            bound |= best.variables()
-            yield best
-
-    def _joined(self, patterns: Sequence[_Pattern]) -> SolutionTable:
+    def _joined(self, patterns: Sequence[_Pattern], bound: Collection[str]) -> SolutionTable:
         places: dict[str, str] = {}
         tables, joins, first = [], [], "true"
         for number, pattern in enumerate(patterns):
@@ -149,11 +206,35 @@ class Patterns:
             else:
                 first = condition
         visible = {term: place for term, place in places.items() if not term.startswith(" ")}
+        visible |= {term: f"{self._bindings[term]}::UBIGINT" for term in bound}
         columns = ", ".join(f"{place} AS {self._names[term]}" for term, place in visible.items())
         # DuckDB hashes the right side of a join, so earlier results are on that side: p2 JOIN p1 JOIN p0 ON ... ON ...
         source = " ".join([" JOIN ".join(reversed(tables)), *joins])
         sql = f"SELECT {columns or '1 AS unit'} FROM {source} WHERE {first}"
         return SolutionTable(sql, {term: VariableColumn() for term in visible})
+
+
+def _in_order(patterns: list[_Pattern], before: Collection[str] = ()) -> Iterator[_Pattern]:
+    """Yield first the pattern with the fewest triples, then always the one that multiplies solutions the least.
+
+    The variables *before* are bound already.
+    """
+    rest, bound = list(patterns), set(before)
+    while rest:
+        connected = [pattern for pattern in rest if pattern.variables() & bound] or rest
+        best = min(connected, key=lambda pattern: (pattern.matches(bound), pattern.rows))
+        rest.remove(best)
+        bound |= best.variables()
+        yield best
+
+
+def _pattern(source: str, terms: Mapping[str, int | str], count: PredicateCount, rows: float) -> _Pattern:
+    fanout = {"s": count.triples / max(1, count.subjects), "o": count.triples / max(1, count.objects)}
+    return _Pattern(source, terms, rows, {} if isinstance(terms.get("p"), str) else fanout)
+
+
+def _terms(triple: Triple) -> list[object]:
+    return [item for item in triple if isinstance(item, Variable)]
 
 
 def _term(term: object) -> int | str:

@@ -155,9 +155,9 @@ def without(left: SolutionTable, right: SolutionTable, condition: str) -> Soluti
     return SolutionTable(f"SELECT l.* FROM ({left.sql}) l ANTI JOIN ({right.sql}) r ON {condition}", left.columns)
 
 
-def exists(names: Names, left: SolutionTable, right: SolutionTable, *, negated: bool) -> SolutionTable:
-    """Return the solutions of *left* with which *right* has a compatible solution; *negated*, has none."""
-    condition = _compatible(names, left, right, _shared(left, right))
+def exists(names: Names, left: SolutionTable, right: SolutionTable, *, negated: bool, condition: str = "true") -> SolutionTable:
+    """Return the solutions of *left* with which *right* has a compatible solution that meets *condition*; *negated*, has none."""
+    condition = f"{_compatible(names, left, right, _shared(left, right))} AND ({condition})"
     if negated:
         return without(left, right, condition)
     return SolutionTable(f"SELECT l.* FROM ({left.sql}) l SEMI JOIN ({right.sql}) r ON {condition}", left.columns)

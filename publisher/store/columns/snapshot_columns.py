@@ -23,6 +23,7 @@ from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.reader import in_written_order
 
 SMALL = 5_000  # triples and solutions to visit, up to which the RDF store is as fast
+SHARE = 200  # one in so many triples of the store may be visited too, since the columns read all terms to look up one
 MAX_SHAPES = 1_000  # remembered query texts without constants
 RETRY_EVERY = 20  # every 20th query that differs only by constants from one left to the RDF store is parsed again
 
@@ -35,11 +36,18 @@ log = logging.getLogger(__name__)
 
 
 class SnapshotColumns:
-    """The columns *engine*; a query that visits fewer than *small* triples and solutions is left to the RDF store."""
+    """The columns *engine*; a query that visits fewer than *small* triples and solutions is left to the RDF store.
 
-    def __init__(self, engine: ColumnEngine, small: float = SMALL) -> None:
-        self.engine, self._small = engine, small
+    *small* None is SMALL, or one in SHARE of the triples.
+    """
+
+    def __init__(self, engine: ColumnEngine, small: float | None = None) -> None:
+        self.engine, self._fixed = engine, small
         self._left_to_store: LRUCache[str, int] = LRUCache(MAX_SHAPES)  # consecutive queries of a shape that were left to the RDF store
+
+    @property
+    def _small(self) -> float:
+        return max(SMALL, self.engine.triples // SHARE) if self._fixed is None else self._fixed
 
     def answer(self, query_request: QueryRequest) -> QuerySolutions | None:
         """Answer *query_request*; None if the RDF store should answer. An invalid query is left to it too, for its error message."""
@@ -51,14 +59,17 @@ class SnapshotColumns:
 
     def _answer(self, query_request: QueryRequest) -> QuerySolutions | None:
         shape = _CONSTANT.sub("<>", query_request.text)
-        if self.engine.triples < self._small or self._leave_to_store(shape):
+        if self.engine.triples < min(self._small, SMALL) or self._leave_to_store(shape):
             return None
         try:
-            query = self.engine.compile(in_written_order(query_request.text, query_request.base), query_request.base)
+            text = in_written_order(query_request.text, query_request.base)
+            query = self.engine.compile(text, query_request.base, query_request.bindings)
             if query.is_blocking and query.cost >= self._small:
                 answer = self.engine.answer(query)
                 self._left_to_store.pop(shape, None)
                 return answer
+            if query_request.bindings:
+                return None  # it may visit much with other bindings, and is not parsed again
         except (NotCompiled, SyntaxError):
             pass
         self._left_to_store.setdefault(shape, 1)

@@ -11,7 +11,6 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from functools import partial
 from importlib import import_module
 from pathlib import Path
 from threading import Event
@@ -24,6 +23,7 @@ if TYPE_CHECKING:
     from publisher.store.columns.snapshot_columns import SnapshotColumns
 
 COLUMNS = "columns"  # the name of the engine
+_ENGINE = "publisher.store.columns.snapshot_columns"
 IDLE_POLL_INTERVAL = 0.1  # seconds between checks whether the worker is idle
 OPEN_DELAY = 5.0  # seconds after which the columns are opened even if no query needs them
 SWITCH_INTERVAL = 1e-4  # seconds between thread switches, so that opening the columns delays queries little
@@ -40,12 +40,13 @@ Loader = Callable[[Callable[[], "SnapshotColumns | None"], Event], "Future[Snaps
 class ColumnSnapshot(OpenSnapshot):
     """An open snapshot with its columns, if these are at the same journal position as its store.
 
-    *load* runs a function in a thread, after a delay or as soon as its event is set. Until the columns are open, the store answers.
+    *load* runs a function in a thread, after a delay or as soon as its event is set. Until the columns are open, the store answers,
+    unless *is_imported*: then opening takes milliseconds, and the first query that needs the columns waits for it.
     """
 
-    def __init__(self, path: str, load: Loader) -> None:
+    def __init__(self, path: str, load: Loader, is_imported: bool = False) -> None:
         super().__init__(path)
-        self._open_now, self._is_closed = Event(), False
+        self._open_now, self._is_closed, self._is_imported = Event(), False, is_imported
         self._opening = load(self._open_columns, self._open_now)
 
     @property
@@ -57,6 +58,8 @@ class ColumnSnapshot(OpenSnapshot):
         """Return the result of *request* and the name of the engine that answers it; raise QueryFailure if it is no query."""
         if may_compile(request):
             self._open_now.set()
+            if self._is_imported:
+                self._opening.result()
             if self.columns and (result := self.columns.answer(request)) is not None:
                 return result, COLUMNS
         return super().evaluate(request)
@@ -73,11 +76,11 @@ class ColumnSnapshot(OpenSnapshot):
 
     def _open_columns(self) -> SnapshotColumns | None:
         store = self.store
-        while self.is_answering and not self._is_closed:  # a running query has priority
+        while self.is_answering and not self._is_closed and not self._is_imported:  # a running query has priority
             time.sleep(IDLE_POLL_INTERVAL)
         if self._is_closed:
             return None
-        opened: SnapshotColumns | None = import_module("publisher.store.columns.snapshot_columns").open_columns(Path(self.path), store)
+        opened: SnapshotColumns | None = import_module(_ENGINE).open_columns(Path(self.path), store)
         return opened
 
     def close(self) -> None:
@@ -96,7 +99,7 @@ def _close_columns(opening: Future[SnapshotColumns | None]) -> None:
 
 def may_compile(request: QueryRequest) -> bool:
     """Return whether *request* is worth parsing for the columns, which takes ten milliseconds."""
-    is_plain = not request.bindings and request.default_graphs is None and request.named_graphs is None
+    is_plain = request.default_graphs is None and request.named_graphs is None
     has_format = request.table is not None and len(request.text) <= _MAX_LENGTH
     return is_plain and has_format and _BLOCKING.search(request.text) is not None and not is_point_query(request.text)
 
@@ -122,7 +125,7 @@ def main() -> None:
             executor.submit(open_now.wait, OPEN_DELAY)
             return executor.submit(open_columns)
 
-        serve(connection, partial(ColumnSnapshot, load=load))
+        serve(connection, lambda path: ColumnSnapshot(path, load, _ENGINE in sys.modules))
 
 
 if __name__ == "__main__":

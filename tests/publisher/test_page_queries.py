@@ -1,0 +1,108 @@
+"""The queries behind pages have equal answers from the columns and from the RDF store, unbound and with each variable bound."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from itertools import count
+from pathlib import Path
+
+import pytest
+from column_store import comparable, solutions
+from conftest import IRIS
+from publish_fixture import session_loop
+from pyoxigraph import Store, Variable
+from waiting import wait_until_async
+
+from journal.journal import Journal
+from publisher import store as store_package
+from publisher.portal.quality import indicators, rule_query
+from publisher.projections.journal_reader import JournalReader
+from publisher.store.columns.engine import ColumnEngine
+from publisher.store.columns.relations import NotCompiled
+from publisher.store.columns.snapshot_columns import open_columns
+from publisher.store.embedded import open_runner
+from publisher.store.query_service import QueryService
+from publisher.store.workers.query_request import QueryRequest
+from publisher.store.workers.reader import in_written_order, parse_term
+
+FOLDER = Path(store_package.__file__).parent / "queries"
+PLACEHOLDER = re.compile(r"\b(?:THINGS|PROPERTIES|GRAPHS|SPACES|PATTERN)\b")
+STORED = {path.stem: path.read_text() for path in sorted(FOLDER.glob("*.rq")) if not PLACEHOLDER.search(path.read_text())}
+SOURCE = IRIS.source("demo")
+QUALITY = {
+    **{f"{item.name} of all": item.query(IRIS) for item in indicators()},
+    **{f"{item.name} of one": item.query(IRIS, source=SOURCE) for item in indicators()},
+    **{f"without {item.name}": rule_query(IRIS, SOURCE, item) for item in indicators() if item.property},
+    "of one rule only": rule_query(IRIS, SOURCE),
+}
+LEFT_TO_THE_STORE = {"named-graphs", "run-records"}  # an empty GRAPH; LIMIT without ORDER BY
+
+Rows = list[tuple[str | None, ...]]
+
+
+@pytest.fixture(scope="module")
+def engines(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Store, ColumnEngine]]:
+    """Open the RDF store and the columns of the world."""
+    folder, path = tmp_path_factory.mktemp("pages"), ""
+    reader = JournalReader(Journal(world / "journal"), IRIS.base)
+    with closing(open_runner(reader, folder, world / "status.nq", IRIS.status)) as runner:
+        while (snapshot := runner.step()) is not None:
+            path = snapshot.path
+        store = Store.read_only(f"{path}/store")
+        columns = open_columns(Path(path), store)
+        assert columns
+        with closing(columns):
+            yield store, columns.engine
+
+
+@pytest.mark.parametrize("name", [*STORED, *QUALITY])
+def test_columns_answer_a_page_query_as_the_store_does(name: str, engines: tuple[Store, ColumnEngine]) -> None:
+    store, columns = engines
+    query = in_written_order({**STORED, **QUALITY}[name], IRIS.base)
+
+    is_compiled = _is_equal(columns, store, query, {})
+    for bindings in _bindings(store, query):
+        _is_equal(columns, store, query, bindings)
+
+    assert is_compiled == (name not in LEFT_TO_THE_STORE)
+
+
+def _is_equal(columns: ColumnEngine, store: Store, query: str, bindings: Mapping[str, str]) -> bool:
+    """Assert that the answers are equal if the query is compiled; return whether it is."""
+    try:
+        answer = solutions(columns.answer(columns.compile(query, IRIS.base, bindings)))
+    except NotCompiled:
+        return False
+    assert comparable("", answer) == comparable("", _of_store(store, query, bindings)), bindings
+    return True
+
+
+def _bindings(store: Store, query: str) -> Iterator[dict[str, str]]:
+    """Yield bindings of each variable to its value in one solution, and to a term that is nowhere."""
+    result = store.query(query, base_iri=IRIS.base)
+    names = [variable.value for variable in result.variables]  # type: ignore[union-attr]  # all are SELECT queries
+    row = next(iter(solutions(result)), None)
+    for name, text in zip(names, row or (), strict=bool(row)):
+        if text is not None and not text.startswith("_:"):
+            yield {name: text}
+            yield {name: "<http://example.org/nowhere>"}
+
+
+def _of_store(store: Store, query: str, bindings: Mapping[str, str]) -> Rows:
+    terms = {Variable(name): parse_term(text) for name, text in bindings.items()}
+    return solutions(store.query(query, base_iri=IRIS.base, substitutions=terms or None))
+
+
+@session_loop
+async def test_pages_are_answered_from_the_columns(service: QueryService) -> None:
+    numbers = count()
+
+    async def is_open() -> bool:
+        text = f"SELECT ?p (COUNT(*) AS ?n) {{ ?s ?p ?o }} GROUP BY ?p # {next(numbers)}"
+        explanation, _ = await service.query_internal(QueryRequest(text, base=service.iris.base, explain=True))
+        return json.loads(explanation)["engine"] == "columns"
+
+    await wait_until_async(is_open, "columns that a worker of the pages has opened")
