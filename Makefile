@@ -1,7 +1,7 @@
 # make run      the demo: simulated registries, harvested and served on http://127.0.0.1:8000/, or the next free port
 # make check    linters, types and the fast tests
 # make test     all tests            make lint    the linters and the types
-# make nightly  20,000 mutated payloads through all protocols, six minutes on two cores; then 4,000 records through both validators
+# make nightly  10,000 random queries by both engines; 20,000 mutated payloads through all protocols, six minutes on two cores; then 4,000 records through both validators
 # make bench    the benchmarks       make lock    requirements.lock from pyproject.toml
 # make docs     the documentation site, in publisher/static/docs; the server shows it at /docs/
 # make audit    known vulnerabilities of the locked packages    make dist    the wheel, its bill of materials and their digests

@@ -38,7 +38,8 @@ QUALITY = {
     **{f"without {item.name}": rule_query(IRIS, SOURCE, item) for item in indicators() if item.property},
     "of one rule only": rule_query(IRIS, SOURCE),
 }
-LEFT_TO_THE_STORE = {"named-graphs", "run-records"}  # an empty GRAPH; LIMIT without ORDER BY
+# An empty GRAPH; LIMIT without ORDER BY; OPTIONAL in EXISTS.
+LEFT_TO_THE_STORE = {"named-graphs", "run-records", "without licence", "without known-licence"}
 
 Rows = list[tuple[str | None, ...]]
 
