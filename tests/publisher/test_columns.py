@@ -98,7 +98,7 @@ def _of_store(store: Store, query: str, bindings: Mapping[str, str]) -> list[tup
 )
 def test_pair_of_two_alternatives_ends_a_query_that_counts_it(path: str, is_compiled: bool, tmp_path: Path) -> None:
     edges = [("s", "p", "o"), ("t", "q", "o"), ("s", "double", "o"), ("s", "p", "t")]
-    held = [Quad(*(NamedNode(f"x:{name}") for name in edge), GRAPHS[0]) for edge in edges]
+    held = [Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0]) for s, p, o in edges]
     count, distinct = (f"SELECT (COUNT({what}) AS ?n) {{ ?s {path} ?o }}" for what in ("*", "DISTINCT ?s"))
     with closing(columns_of(held, tmp_path)) as columns:
         assert _answer(columns, distinct) == solutions(merged_store(held).query(distinct))
@@ -127,7 +127,7 @@ def test_pair_of_two_alternatives_ends_a_query_that_counts_it(path: str, is_comp
 )
 def test_binding_replaces_a_variable_that_every_solution_has(query: str, is_compiled: bool, tmp_path: Path) -> None:
     edges = [("a", "p", "b"), ("c", "p", "d"), ("a", "q", "e"), ("c", "q", "f"), ("a", "q", "f")]
-    held = [Quad(*(NamedNode(f"x:{name}") for name in edge), GRAPHS[0]) for edge in edges]
+    held = [Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0]) for s, p, o in edges]
     bindings = {"x": "<x:f>"}
     with closing(columns_of(held, tmp_path)) as columns:
         if is_compiled:
