@@ -42,6 +42,11 @@ ODD = [
     typed("5", "byte"),
     Literal("x", datatype=NamedNode("http://example.org/type")),
 ]
+FUNCTIONS = [
+    *("LANG(?{})", "STR(?{})", "?{}", "DATATYPE(?{})", "YEAR(?{})", "STRLEN(?{})", "BOUND(?{})"),
+    *("SUBSTR(STR(?{}), 2)", "SUBSTR(?{}, 1, 3)", 'IF(?{} = ?{}, "same", "other")', "COALESCE(STR(?{}), STR(?{}))"),
+    *("COALESCE(STRLEN(?{}), 0)", 'CONCAT(STR(?{}), "-", LANG(?{}))', "IF(BOUND(?{}), 1, STRLEN(?{}))", f"<{XSD}integer>(?{{}})"),
+]
 # Most predicates have values of one kind, as real data have.
 VALUES = {
     PREDICATES[0]: NODES,
@@ -98,6 +103,8 @@ class QueryGenerator:
             return ""
         random.shuffle(names)
         keys = " ".join(random.choice([f"?{name}", f"DESC(?{name})"]) for name in names)
+        if random.random() < 0.3:
+            keys = f"{random.choice(['STRLEN(STR(?{}))', f'DESC(<{XSD}integer>(?{{}}))']).format(names[0])} {keys}"
         limit = random.choice(["", f" LIMIT {random.randrange(6)}", f" LIMIT 4 OFFSET {random.randrange(5)}"])
         return f" ORDER BY {keys}{limit}"
 
@@ -135,8 +142,7 @@ class QueryGenerator:
                 graph = random.choice(["?g", str(random.choice(GRAPHS))])
                 return f"GRAPH {graph} {{ {self._triple()} {random.choice(['', self._triple()])} }}"
             case "bind":
-                function = random.choice(["LANG(?{})", "STR(?{})", "?{}", "DATATYPE(?{})", "YEAR(?{})", "STRLEN(?{})", "BOUND(?{})"])
-                return f"BIND({function.format(self._name())} AS ?x{random.randrange(9)})"
+                return f"BIND({random.choice(FUNCTIONS).format(self._name(), self._name())} AS ?x{random.randrange(9)})"
             case "values":
                 rows = " ".join(f"({random.choice(['UNDEF', self._term(), self._term()])} {self._term()})" for _ in range(2))
                 return f"VALUES (?{random.choice(['a', 'b'])} ?{random.choice(['c', 'd'])}) {{ {rows} }}"

@@ -223,13 +223,25 @@ class _Compiler:
 
     def _order_keys(self, expression: object, relation: SolutionTable) -> list[str]:
         if not isinstance(expression, Variable):
-            raise NotCompiled("ORDER BY an expression")
+            return [self._order_value(expression, relation)]
         column, name = relation.columns[str(expression)], self._names[str(expression)]
         if column.type is not ColumnType.TERM:
             return [name]
         uncertain = f"{name}_kind IN ({TermKind.BLANK:d}, {TermKind.OTHER:d})"
         rank = fallback(uncertain, f"CASE WHEN {name}_kind > 2 THEN 2 ELSE {name}_kind END")
         return [rank, f"{name}_whole", f"{name}_lexical", f"{name}_datatype", f"{name}_language"]
+
+    def _order_value(self, expression: object, relation: SolutionTable) -> str:
+        if _existence(expression):
+            raise NotCompiled("EXISTS in ORDER BY")
+        value = Expressions(self._names, relation.columns).value(expression)
+        if isinstance(value, Condition):
+            return value.sql
+        if value.static is TermKind.INTEGER:
+            return value.whole
+        if value.static is TermKind.STRING:
+            return value.lexical
+        raise NotCompiled("ORDER BY a term that is computed")
 
     def pattern(self, node: CompValue, graph: int | str | None = None) -> SolutionTable:
         """Return a graph pattern in the graph with a number or a variable's name, None for the default graph."""

@@ -23,7 +23,7 @@ _DOTS = re.compile(r"/\.\.?(?:/|$)")
 _PLAIN_PATTERN = re.compile(r"[A-Za-z0-9 ]+")
 _CLASS = r"\[(?:[A-Za-z0-9](?:-[A-Za-z0-9])?|[./:_ ])+\]"
 # Means the same in each dialect of regular expressions, for whether a text contains a match.
-_SIMPLE_PATTERN = re.compile(rf"\^?(?:(?:[A-Za-z0-9 /:_]|{_CLASS}|\((?:[A-Za-z0-9 /:_|]|{_CLASS})+\))[?*+]?)+\$?")
+_SIMPLE_PATTERN = re.compile(rf"\^?(?:(?:[A-Za-z0-9 /:_]|{_CLASS}|\((?:[A-Za-z0-9 /:_|]|{_CLASS})+\))(?:[?*+]|\{{[1-9][0-9]?\}})?)+\$?")
 _DATE_TIME = URIRef(f"{XSD}dateTime")
 _RANGE = re.compile(r"[A-Za-z0-9-]+")
 _LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-\x{2027}\x{3000}-\x{9FFF}\x{FF00}-\x{FFEF}]*"
@@ -296,6 +296,59 @@ class Expressions:
         return integer(f"(CASE WHEN {value.kind} IN {_STRINGS} THEN length({value.lexical}) END)")
 
 
+    def substring(self, expression: CompValue) -> Operand:
+        """Return SUBSTR from a constant place on, of a constant length."""
+        text, bounds = self.operand(expression.arg), [expression.start, *([expression.length] if expression.length is not None else [])]
+        if not all(isinstance(bound, ParsedLiteral) and re.fullmatch(r"[1-9][0-9]{0,5}", str(bound)) for bound in bounds):
+            raise NotCompiled("SUBSTR with computed places")
+        if any(self.operand(bound).static is not TermKind.INTEGER for bound in bounds):
+            raise NotCompiled("SUBSTR with places that are no xsd:integer")
+        part = f"substr({text.lexical}, {', '.join(str(bound) for bound in bounds)})"
+        lexical = f"(CASE WHEN {text.kind} IN {_STRINGS} THEN {part} END)"
+        kind = f"(CASE WHEN {text.kind} IN {_STRINGS} THEN {text.kind} END)"
+        return Operand(kind, lexical, text.static, None, text.language)
+
+    def if_(self, expression: CompValue) -> Operand:
+        """Return IF of two strings or two integers."""
+        condition = self.condition(expression.arg1)
+        return _of_one_kind(
+            "IF", [self.operand(expression.arg2), self.operand(expression.arg3)],
+            lambda values: f"(CASE WHEN {condition} THEN {values[0]} WHEN NOT {condition} THEN {values[1]} END)",
+        )  # fmt: skip
+
+    def coalesce(self, expression: CompValue) -> Operand:
+        """Return COALESCE of strings, or of integers."""
+        operands = [self.operand(part) for part in expression.arg]
+        return _of_one_kind("COALESCE", operands, lambda values: f"coalesce({', '.join(values)})")
+
+    def concat(self, expression: CompValue) -> Operand:
+        """Return CONCAT of strings without language."""
+        operands = [self.operand(part) for part in expression.arg]
+        if not operands or any(operand.static is not TermKind.STRING for operand in operands):
+            raise NotCompiled("CONCAT of terms")
+        return string(f"({' || '.join(operand.lexical for operand in operands)})")
+
+    def call(self, expression: CompValue) -> Operand:
+        """Return the cast to xsd:integer of integers and of strings of digits."""
+        if str(expression.iri) != f"{XSD}integer" or len(expression.expr) != 1:
+            raise NotCompiled(f"the function {expression.iri}")
+        value = self.operand(expression.expr[0])
+        digits = f"{value.kind} = {TermKind.STRING:d} AND regexp_full_match({value.lexical}, '[0-9]{{1,15}}')"
+        rest = fallback(f"{value.kind} > {TermKind.BLANK:d}", "NULL::BIGINT")
+        whole = f"WHEN {value.kind} = {TermKind.INTEGER:d} THEN {value.whole}"
+        return integer(f"(CASE WHEN {digits} THEN ({value.lexical})::BIGINT {whole} ELSE {rest} END)")
+
+
+def _of_one_kind(function: str, operands: list[Operand], combine: Callable[[list[str]], str]) -> Operand:
+    """Return strings or integers that *combine* makes one of, as SQL."""
+    kinds = {operand.static for operand in operands}
+    if kinds == {TermKind.STRING}:
+        return string(combine([operand.lexical for operand in operands]))
+    if kinds == {TermKind.INTEGER}:
+        return integer(combine([operand.whole for operand in operands]))
+    raise NotCompiled(f"{function} of terms that may be of several kinds")
+
+
 _FUNCTIONS: dict[str, Callable[[Expressions, CompValue], Value]] = {
     "Builtin_BOUND": Expressions.bound,
     "Builtin_STR": Expressions.str_,
@@ -313,6 +366,11 @@ _FUNCTIONS: dict[str, Callable[[Expressions, CompValue], Value]] = {
     "Builtin_isLITERAL": Expressions.is_literal,
     "Builtin_YEAR": Expressions.year,
     "Builtin_STRLEN": Expressions.length,
+    "Builtin_SUBSTR": Expressions.substring,
+    "Builtin_IF": Expressions.if_,
+    "Builtin_COALESCE": Expressions.coalesce,
+    "Builtin_CONCAT": Expressions.concat,
+    "Function": Expressions.call,
 }
 
 
