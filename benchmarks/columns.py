@@ -141,8 +141,8 @@ def _virtuoso(open_: ExitStack, folder: Path, journal: Path) -> tuple[Column, Co
     until(lambda: ready(there) and there.get("/health").json().get("lag") == 0, 7200, 1.0)
     found: dict[str, Figure] = {LOAD: time.perf_counter() - since}
     err.print(f"  {format_figure(found[LOAD])} s; waiting until tables and texts have followed")
-    shown = other / "store" / engine.address.folder / "snapshots"
-    until(lambda: (item := newest_snapshot(shown)) is not None and item.text == item.tables == item.position, 7200, 1.0)
+    snapshots = other / "store" / engine.address.folder / "snapshots"
+    until(lambda: (item := newest_snapshot(snapshots)) is not None and item.text == item.tables == item.position, 7200, 1.0)
     return Column("Virtuoso", engine.address.query, [("default-graph-uri", MERGE)]), Column(
         "ours on Virtuoso", f"{theirs}/sparql", (), found=found
     )

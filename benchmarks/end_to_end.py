@@ -111,8 +111,8 @@ def settled(data: Path, client: httpx.Client) -> None:
     """Wait until the store has put its files in order after a bulk load, its indexes have followed, and it shows them so."""
     mark, journal = data / "store" / "position.json", Journal(data / "journal")
     until(lambda: not orjson.loads(mark.read_text()).get("rough"), 600)
-    shown = [data / "store" / beside / "shown" for beside in ("tables", "text", "columns")]
-    until(lambda: min(map(position.read_position, shown)) == latest(journal), _PATIENCE)
+    published = [data / "store" / beside / "shown" for beside in ("tables", "text", "columns")]
+    until(lambda: min(map(position.read_position, published)) == latest(journal), _PATIENCE)
     before, since = None, time.monotonic()
     while time.monotonic() - since < 2:  # seconds without a new snapshot
         now = client.get("/health").json().get("snapshot")

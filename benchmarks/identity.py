@@ -99,8 +99,8 @@ def _initiative(key: str, project: Project, random: Random | None) -> Initiative
     start: str | None = project["period"]["from"]
     links = project["links"]
     if random:
-        kept = titles[1:] if len(titles) > 1 and random.random() < 0.5 else titles
-        titles = [Text(_respell(text.value, random), text.language) for text in kept]
+        alternatives = titles[1:] if len(titles) > 1 and random.random() < 0.5 else titles
+        titles = [Text(_respell(text.value, random), text.language) for text in alternatives]
         start = random.choice((start, start, start, start[:4] if start else None, None))
         links = links if random.random() < 0.5 else []
     roles = [Role.LEAD, *[Role.PARTNER] * len(project["partners"]), *[Role.FUNDER] * len(project["funders"])]

@@ -103,23 +103,23 @@ def _loaded(data: Path) -> None:
 
 def _copied(data: Path, records: int, report: Callable[[str], None]) -> None:
     work = data / "store" / "tables" / "work.duckdb"
-    with duckdb.connect(str(work), config={"memory_limit": "2GiB", "temp_directory": str(work.with_name("spilled"))}) as held:
-        row = held.execute("SELECT max(thing), count(*) FILTER (kind < 5) FROM things").fetchone()
+    with duckdb.connect(str(work), config={"memory_limit": "2GiB", "temp_directory": str(work.with_name("spilled"))}) as database:
+        row = database.execute("SELECT max(thing), count(*) FILTER (kind < 5) FROM things").fetchone()
         assert row
         last, things = row
-        position, entry = held.execute("SELECT position, entry FROM checkpoint").fetchall()[0]
-        held.execute(_COPIED)
+        position, entry = database.execute("SELECT position, entry FROM checkpoint").fetchall()[0]
+        database.execute(_COPIED)
         for number in range(1, -(-records // things)):
             for line in filter(str.strip, _COPIES.split(";")):
                 asked = {"first": number * last, "number": number, "last": last}
-                held.execute(line, {name: value for name, value in asked.items() if f"${name}" in line})
-        held.execute(f"SELECT count(nextval('ids')) FROM range({-(-records // things) * last})")
+                database.execute(line, {name: value for name, value in asked.items() if f"${name}" in line})
+        database.execute(f"SELECT count(nextval('ids')) FROM range({-(-records // things) * last})")
     database = Database(work)
     database.begin()
     database.commit(position, entry)
     made = newest_snapshot(data / "store" / "snapshots")
     assert made
-    shown, part = data / "store" / "tables" / "shown", work.with_name("part")
+    published, part = data / "store" / "tables" / "shown", work.with_name("part")
     part.mkdir()
     database.copy(part / "tables.duckdb")
     database.close()
@@ -127,8 +127,8 @@ def _copied(data: Path, records: int, report: Callable[[str], None]) -> None:
     since = time.perf_counter()
     build_bitmaps(part / "tables.duckdb")
     report(f"that took {time.perf_counter() - since:,.1f} s")
-    shutil.copy(shown / "position", part)
-    for folder in (shown, Path(made.path) / "tables"):
+    shutil.copy(published / "position", part)
+    for folder in (published, Path(made.path) / "tables"):
         shutil.rmtree(folder)
         shutil.copytree(part, folder, copy_function=os.link)
     shutil.rmtree(part)
@@ -136,12 +136,12 @@ def _copied(data: Path, records: int, report: Callable[[str], None]) -> None:
 
 
 def _known(data: Path) -> tuple[Pages, Pages]:
-    with duckdb.connect(str(data / "store" / "tables" / "shown" / "tables.duckdb"), read_only=True) as held:
-        ranked = held.execute(
+    with duckdb.connect(str(data / "store" / "tables" / "shown" / "tables.duckdb"), read_only=True) as database:
+        ranked = database.execute(
             "SELECT facet, code FROM marks JOIN terms USING (value) WHERE kind < 5 GROUP BY facet, code ORDER BY count(*) DESC, code"
         ).fetchall()
         named = "SELECT iri FROM things WHERE kind = ? AND iri NOT LIKE '%~%' ORDER BY hash(iri) LIMIT 500"
-        found = {kind: held.execute(named, [number]).fetchall() for kind, number in (("initiative", 1), ("organization", 5))}
+        found = {kind: database.execute(named, [number]).fetchall() for kind, number in (("initiative", 1), ("organization", 5))}
     stem = f"{IRIS.base}id/"
     things = {kind: [f"/page/{iri.removeprefix(stem)}" for (iri,) in rows] for kind, rows in found.items()}
     return things, {facet: [code for name, code in ranked if name == facet and "/" not in code] for facet in FACETS}

@@ -32,13 +32,14 @@ Read = Callable[[Record[Any]], Resource]
 
 def _graphs(found: list[Record[Any]], read: Read) -> list[Line]:
     """Compare with rdflib: alone what differs, from the model to text, and the whole path with the same reader."""
-    its = [read(record) for record in found]
+    models = [read(record) for record in found]
     few = found[: max(1, len(found) // _SHARE)]
-    if not all(same(statements(item), theirs(item)) for item in its[: len(few)]):
+    if not all(same(statements(item), theirs(item)) for item in models[: len(few)]):
         raise SystemExit("rdflib's statements differ from ours: the benchmark compares nothing")
-    share, total = len(found) / len(few), sum(len(statements(item)) for item in its[: len(few)]) / len(few)
+    share, total = len(found) / len(few), sum(len(statements(item)) for item in models[: len(few)]) / len(few)
     with reduced_gc():  # as a harvest has it, for both
-        alone = pairs(lambda: [statements(item) for item in its], lambda: [theirs(item) for item in its[: len(few)]], _TIMES)
+        few_models = models[: len(few)]
+        alone = pairs(lambda: [statements(item) for item in models], lambda: [theirs(item) for item in few_models], _TIMES)
         whole = pairs(lambda: [statements(read(record)) for record in found], lambda: [theirs(read(record)) for record in few], _TIMES)
     note = f"statements equal, {total:.0f} a record; rdflib makes terms, a graph a record, and N-Triples from the same model"
     rows = (

@@ -72,8 +72,8 @@ class Course:
             took = time.perf_counter() - since
         spent = {role: seconds - before.get(role, 0.0) for role, seconds in watch.seconds().items() if role != "registry"}
         self.stages[name] = Stage(took, spent, {role: most for role, most in watch.peaks().items() if role != "registry"}, watch.together)
-        held = ", ".join(f"{role} {most:,.0f} MB" for role, most in self.stages[name].peaks.items() if most >= 1)
-        err.print(f"  {took:,.1f} s; {held}; {_gigabytes(size(self.folder))} in {self.folder}", highlight=False)
+        peaks = ", ".join(f"{role} {most:,.0f} MB" for role, most in self.stages[name].peaks.items() if most >= 1)
+        err.print(f"  {took:,.1f} s; {peaks}; {_gigabytes(size(self.folder))} in {self.folder}", highlight=False)
 
 
 def size(folder: Path) -> int:
@@ -162,8 +162,8 @@ def _head(folder: Path) -> int:
 
 def _level(folder: Path, head: int, *, whole: bool = False) -> bool:
     """Return whether the newest snapshot shows the journal up to *head*; *whole*: with tables and text index."""
-    shown = newest_snapshot(folder / "store" / "snapshots")
-    return shown is not None and shown.position == head and (not whole or (shown.text, shown.tables) == (head, head))
+    snapshot = newest_snapshot(folder / "store" / "snapshots")
+    return snapshot is not None and snapshot.position == head and (not whole or (snapshot.text, snapshot.tables) == (head, head))
 
 
 def _until(done: Callable[[], bool], server: subprocess.Popen[bytes], folder: Path) -> None:
@@ -200,8 +200,8 @@ def lines(course: Course, costs: Costs | None) -> list[Line]:
     for name, stage in course.stages.items():
         said = model.get(name)
         spent = ", ".join(f"{role} {seconds:,.1f} s" for role, seconds in sorted(stage.processor.items()) if seconds >= 0.05)
-        held = ", ".join(f"{role} {most:,.0f} MB" for role, most in sorted(stage.peaks.items()) if most >= 1)
-        note = f"peaks: {held}" + (f"; processor: {spent}" if spent else "")
+        peaks = ", ".join(f"{role} {most:,.0f} MB" for role, most in sorted(stage.peaks.items()) if most >= 1)
+        note = f"peaks: {peaks}" + (f"; processor: {spent}" if spent else "")
         found.append(Line(what + name, "s", stage.seconds, said, said / stage.seconds if said else None, note=note))
     found += [Line(f"{what}of the harvest, {part}", "s", seconds) for part, seconds in course.parts.items()]
     sizes = costs.sizes if costs else {}

@@ -97,13 +97,13 @@ def alone(client: httpx.Client, every: Addresses, most: int) -> list[Line]:
     """Ask at most *most* addresses of each kind for the first time, then again, one visitor at a time."""
     lines: list[Line] = []
     for kind, found in every.items():
-        cold, warm, shown = Found(), Found(), found[:most]
+        cold, warm, sample = Found(), Found(), found[:most]
         for item, times in ((cold, 1), (warm, AGAIN)):
             before = _spent()
-            for address in [*shown] * times:
+            for address in [*sample] * times:
                 since = time.perf_counter()
                 item.took(kind, since, address, client.get(address))
-            item.spent = (_spent() - before) / (len(shown) * times)
+            item.spent = (_spent() - before) / (len(sample) * times)
         lines += [_line(f"{kind}, {name}", item.times[kind], item) for name, item in (("cold", cold), ("warm", warm))]
         err.print(f"{kind}: {lines[-2].ours:,.0f} ms cold, {lines[-1].ours:,.0f} ms warm")
     return lines

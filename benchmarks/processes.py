@@ -67,15 +67,15 @@ class Watch:
         return found
 
     def _look(self, *, memory: bool = True) -> None:
-        held = 0.0
+        megabytes = 0.0
         for pid in below(os.getpid()):
             with suppress(OSError, ValueError, IndexError):  # it may end at any moment
                 account = self.accounts.get(pid) or Account(role(pid))
                 account.seconds, account.peak = processor(pid), max(account.peak, peak(pid))
                 account.role = role(pid) or account.role
                 self.accounts[pid] = account
-                held += shared_once(pid) if memory and account.role != "registry" else 0.0
-        self.together = max(self.together, held)
+                megabytes += shared_once(pid) if memory and account.role != "registry" else 0.0
+        self.together = max(self.together, megabytes)
 
     def _work(self) -> None:
         for number in count():

@@ -58,7 +58,7 @@ class Result:
     busy: dict[str, float] = field(default_factory=dict)
     waited: list[float] = field(default_factory=list)  # from due to begun
     took: list[float] = field(default_factory=list)  # from due to committed
-    shown: list[float] = field(default_factory=list)  # from committed to shown
+    publication_delays: list[float] = field(default_factory=list)  # from committed to shown
     ended: list[float] = field(default_factory=list)  # when first harvests were committed
     missed: int = 0  # due again before the last run had ended
 
@@ -164,7 +164,7 @@ class Simulation:
             yield turn
             yield self._env.timeout(spent)
         self.result.work("store", spent)
-        self.result.shown.append(self._env.now - since)
+        self.result.publication_delays.append(self._env.now - since)
 
 
 def lines(world: World, costs: Costs, result: Result) -> list[Line]:
@@ -176,7 +176,8 @@ def lines(world: World, costs: Costs, result: Result) -> list[Line]:
     fullest = max(shares, key=lambda item: shares[item])
     found = [Line(f"{what}{station}", "% busy", 100 * share, note=f"of {room[station]}" + (", the fullest" if station == fullest else ""))
              for station, share in shares.items()]  # fmt: skip
-    for name, times in (("due to begun", result.waited), ("due to committed", result.took), ("committed to shown", result.shown)):
+    delays = (("due to begun", result.waited), ("due to committed", result.took), ("committed to shown", result.publication_delays))
+    for name, times in delays:
         if len(times) > 1:
             cut = quantiles(times, n=100)
             found.append(Line(f"{what}{name}, median", "s", cut[49], note=f"95 %: {cut[94]:,.0f} s, longest {max(times):,.0f} s"))

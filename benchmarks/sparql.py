@@ -40,10 +40,10 @@ def queries() -> dict[str, str]:
 
 def natively(store: Path, asked: Mapping[str, str]) -> dict[str, float]:
     """Return the seconds that each query takes inside the engine, the answer read to its end."""
-    held = Store.read_only(str(store))
+    store_copy = Store.read_only(str(store))
 
     def ask(query: str) -> None:
-        answer = held.query(query)
+        answer = store_copy.query(query)
         assert isinstance(answer, QuerySolutions)
         for _ in answer:
             pass

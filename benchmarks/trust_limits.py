@@ -89,8 +89,8 @@ class Story:
 
     def approve(self) -> None:
         """Approve the plan that waits."""
-        (held,) = self.context.ledger.awaiting_review()
-        plan_decisions.approve(self.context, self.source, held.id, by="an operator")
+        (plan,) = self.context.ledger.awaiting_review()
+        plan_decisions.approve(self.context, self.source, plan.id, by="an operator")
 
 
 def _rows_of_feed(feed: Feed, home: Path, count: int) -> Iterator[Row]:
@@ -205,9 +205,9 @@ def _show(rows: list[Row], *, json: bool) -> None:
             row.trouble, _outcome(row.run), f"{row.before:,}", _ledger(row.run), quads, f"{row.after:,}", "yes" if row.met else "no"
         )
     console = Console(width=None if sys.stdout.isatty() else 2000)
-    with console.capture() as shown:
+    with console.capture() as output:
         console.print(made)
-    print("\n".join(line.rstrip() for line in shown.get().strip().split("\n")))
+    print("\n".join(line.rstrip() for line in output.get().strip().split("\n")))
 
 
 def _outcome(run: Run) -> str:

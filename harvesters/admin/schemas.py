@@ -7,7 +7,7 @@ from datetime import datetime
 
 from harvesters.admin.keys import Key
 from harvesters.ledger.models import Run, State
-from harvesters.ledger.operator_actions import AuditEntry, RunRequest
+from harvesters.ledger.operator_actions import RunRequest
 from harvesters.reasons import Reason
 
 
@@ -187,8 +187,3 @@ def run_request_view(request: RunRequest) -> RunRequestView:
         request.claimed,
         request.run,
     )
-
-
-def audit_entry_view(entry: AuditEntry) -> AuditEntryView:
-    """Return the view of an audit entry."""
-    return AuditEntryView(entry.when, entry.who, entry.what, entry.source, entry.run, entry.note)

@@ -22,7 +22,6 @@ _PREFIXES = {
     "text": "http://jena.apache.org/text#",
     "vivo": VIVO,
 }
-ROLES = {"lead": 1, "partner": 2, "funder": 4}
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,12 +226,12 @@ async def test_a_requested_run_has_a_url_with_its_result(client: httpx.AsyncClie
 
 
 async def test_a_source_is_held_and_released(client: httpx.AsyncClient, world: Any) -> None:
-    held = await client.put("/admin/sources/projects/hold", json={"reason": HOSTILE}, headers=operator(world))
+    on_hold = await client.put("/admin/sources/projects/hold", json={"reason": HOSTILE}, headers=operator(world))
     released = await client.delete("/admin/sources/projects/hold", headers=operator(world))
     again = await client.delete("/admin/sources/projects/hold", headers=operator(world))
 
-    assert held.json()["hold"] == {"since": "2026-03-01T12:00:00Z", "by": world.keys["operate"].display_name, "reason": HOSTILE}
-    assert (held.json()["freshness"], released.json()["hold"], again.status_code) == ("frozen", None, 409)
+    assert on_hold.json()["hold"] == {"since": "2026-03-01T12:00:00Z", "by": world.keys["operate"].display_name, "reason": HOSTILE}
+    assert (on_hold.json()["freshness"], released.json()["hold"], again.status_code) == ("frozen", None, 409)
     assert [act.what for act in world.ledger.audit_entries()] == ["released", "held"]
 
 
@@ -251,12 +251,12 @@ async def test_a_key_that_was_made_opens_and_is_shown_once(client: httpx.AsyncCl
     made = await client.post("/admin/keys", json={"name": "Ada", "scope": "read", "days": 1}, headers=admin)
 
     opened = await client.get("/admin/runs", headers=bearer(made.json()["key"]))
-    shown = await client.get(made.headers["Location"], headers=admin)
+    read = await client.get(made.headers["Location"], headers=admin)
     ended = await client.delete(made.headers["Location"], headers=admin)
 
     assert (made.status_code, opened.status_code) == (201, 200)
-    assert made.json()["key"] not in shown.text + ended.text
-    assert (shown.json()["state"], ended.json()["state"]) == ("good", "revoked")
+    assert made.json()["key"] not in read.text + ended.text
+    assert (read.json()["state"], ended.json()["state"]) == ("good", "revoked")
     assert [act.what for act in world.ledger.audit_entries()] == ["key revoked", "key created"]
 
 
@@ -297,12 +297,12 @@ async def test_a_ledger_that_another_process_holds_is_503_soon(client: httpx.Asy
     other.execute("PRAGMA locking_mode=EXCLUSIVE")
     other.execute("BEGIN EXCLUSIVE")
 
-    held = await client.get("/admin/sources", headers=operator(world))
+    refused = await client.get("/admin/sources", headers=operator(world))
     other.execute("ROLLBACK")
     other.close()
     after = await client.get("/admin/sources", headers=operator(world))
 
-    assert (held.status_code, after.status_code) == (503, 200)
+    assert (refused.status_code, after.status_code) == (503, 200)
 
 
 async def test_reading_goes_on_while_another_process_writes(client: httpx.AsyncClient, world: Any, tmp_path: Path) -> None:

@@ -84,8 +84,8 @@ async def ask(client: httpx.AsyncClient, route: Door, token: str | None) -> http
 
 def test_every_address_of_the_api_is_in_the_table(tmp_path: Path) -> None:
     found = {(route.method, route.path.partition("?")[0]) for route in ROUTES}
-    shown = [(method, route.path) for method, route in routes(tmp_path) if getattr(route, "include_in_schema", False)]
-    patterns = [(method, re.sub(r"\{\w+\}", "[^/]+", path)) for method, path in shown]
+    documented = [(method, route.path) for method, route in routes(tmp_path) if getattr(route, "include_in_schema", False)]
+    patterns = [(method, re.sub(r"\{\w+\}", "[^/]+", path)) for method, path in documented]
 
     untold = [(method, path) for method, path in patterns if not any(method == m and re.fullmatch(path, p) for m, p in found)]
 
@@ -178,11 +178,11 @@ async def test_the_last_use_of_a_key_is_noted_to_the_minute(client: httpx.AsyncC
 
 
 async def test_what_has_not_the_form_of_a_key_is_a_wrong_key(client: httpx.AsyncClient) -> None:
-    shown = ["stk_", "x" * 10_000, "stk_00000000_" + "é" * 43, "' OR 1=1 --", "stk_%s_short", "stk_00000000_" + "A" * 44]
+    tokens = ["stk_", "x" * 10_000, "stk_00000000_" + "é" * 43, "' OR 1=1 --", "stk_%s_short", "stk_00000000_" + "A" * 44]
 
-    answers = [await client.get("/admin/sources", headers={b"Authorization": b"Bearer " + text.encode()}) for text in shown]
+    answers = [await client.get("/admin/sources", headers={b"Authorization": b"Bearer " + text.encode()}) for text in tokens]
 
-    assert [answer.status_code for answer in answers] == [401] * len(shown)
+    assert [answer.status_code for answer in answers] == [401] * len(tokens)
 
 
 async def test_a_right_id_with_a_wrong_secret_is_a_wrong_key(client: httpx.AsyncClient, world: Any) -> None:
@@ -253,10 +253,10 @@ async def test_another_client_need_not_wait(world: Any) -> None:
 async def test_what_is_kept_of_a_key_opens_nothing(world: Any, tmp_path: Path) -> None:
     world.ledger.close()
 
-    kept = b"".join(file.read_bytes() for file in tmp_path.glob("ledger.sqlite*"))
+    stored = b"".join(file.read_bytes() for file in tmp_path.glob("ledger.sqlite*"))
 
-    assert [scope for scope, token in world.tokens.items() if token.split("_", 2)[2].encode() in kept] == []
-    assert world.keys["admin"].hash.encode() in kept
+    assert [scope for scope, token in world.tokens.items() if token.split("_", 2)[2].encode() in stored] == []
+    assert world.keys["admin"].hash.encode() in stored
     assert world.keys["admin"].hash not in repr(world.keys["admin"])
 
 

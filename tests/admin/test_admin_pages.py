@@ -139,10 +139,10 @@ async def test_a_session_ends_with_its_key(client: httpx.AsyncClient, world: Any
 
 async def test_signing_out_ends_the_session_at_the_server(client: httpx.AsyncClient, world: Any) -> None:
     await sign_in(client, world.tokens["read"])
-    kept = dict(client.cookies)
+    cookies = dict(client.cookies)
 
     await client.post("/admin/sign-out", data={"csrf": await csrf(client)})
-    client.cookies.update(kept)
+    client.cookies.update(cookies)
 
     assert (await client.get("/admin/")).status_code == 401
 

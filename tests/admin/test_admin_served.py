@@ -174,11 +174,11 @@ def test_an_operator_approves_a_plan_in_a_browser_and_the_portal_shows_it(served
             browser.open(f"{served.base}/admin/page/{page}")
             found += browser.faults(packages)
         browser.open(f"{served.base}/source/demo-csv?lang=en")
-        shown = browser.run("document.querySelectorAll('.things li').length")
+        count = browser.run("document.querySelectorAll('.things li').length")
 
     assert "its definition expects at least 1000" in waits
     assert (left, found) == (0, [])
-    assert shown > 0
+    assert count > 0
 
 
 @pytest.mark.parametrize(("language", "width", "dark"), [("en", 1280, False), ("en", 390, True), ("ar", 1280, True), ("ar", 390, False)])

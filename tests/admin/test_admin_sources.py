@@ -340,16 +340,16 @@ async def test_a_definition_that_needs_two_people_is_a_proposal_until_another_co
     form = {"name": "projects", "text": CARD + "\n[limits]\nexpect = 5\n", "before": before, "do": "save", "note": "they grew"}
 
     proposed = await client.post("/admin/page/definition", data={"csrf": await csrf(client), **form})
-    kept = card.read_text(encoding="utf-8")
+    unchanged = card.read_text(encoding="utf-8")
     by_the_same = await client.post(f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"})
     await sign_in(client, other)
-    shown = (await client.get(page)).text
+    proposal = (await client.get(page)).text
     confirmed = await client.post(f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"})
     again = await client.post(f"{page}/proposal", data={"csrf": await csrf(client), "do": "confirm"})
 
     assert (proposed.status_code, by_the_same.status_code, confirmed.status_code, again.status_code) == (303, 422, 303, 404)
-    assert kept.startswith("second_approver = true")
-    assert all(text in shown for text in ("Proposed definition", "they grew", "expect = 5", "Confirm and save"))
+    assert unchanged.startswith("second_approver = true")
+    assert all(text in proposal for text in ("Proposed definition", "they grew", "expect = 5", "Confirm and save"))
     assert card.read_text(encoding="utf-8") == form["text"]
     newest = world.ledger.definition_versions("projects")[0]
     assert all(name in newest.who for name in ("a person who may admin", "Another administrator"))

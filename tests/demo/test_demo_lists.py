@@ -141,9 +141,9 @@ def test_a_package_is_shown_by_name_and_by_id(opened: Any) -> None:
     registry = opened()
     package = by_search(registry)[5]
 
-    shown = [registry.ask("/ckan/api/3/action/package_show", params={"id": package[name]}).json()["result"] for name in ("name", "id")]
+    packages = [registry.ask("/ckan/api/3/action/package_show", params={"id": package[name]}).json()["result"] for name in ("name", "id")]
 
-    assert shown == [package, package]
+    assert packages == [package, package]
     assert registry.ask("/ckan/api/3/action/package_show?id=none").status_code == 404
 
 

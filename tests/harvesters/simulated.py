@@ -99,24 +99,24 @@ class Oai:
         text = f"<{verb}>{body}{last}</{verb}>"
         return self._spoilt(text, part) if verb == "ListRecords" else self._said(text)
 
-    def _wanted(self, held: Held, terms: Mapping[str, str]) -> bool:
+    def _wanted(self, item: Held, terms: Mapping[str, str]) -> bool:
         """Hold the repository to the protocol: one granularity, its own."""
-        stamp = self._stamp(held)
+        stamp = self._stamp(item)
         for name in ("from", "until"):
             assert len(terms.get(name, stamp)) == len(stamp), "from and until are in the repository's granularity"
-        return terms.get("from", stamp) <= stamp <= terms.get("until", stamp) and terms.get("set", "") in ("", *held.groups)
+        return terms.get("from", stamp) <= stamp <= terms.get("until", stamp) and terms.get("set", "") in ("", *item.groups)
 
-    def _stamp(self, held: Held) -> str:
-        return f"{held.stamp:{FORMS[self.granularity][1]}}"
+    def _stamp(self, item: Held) -> str:
+        return f"{item.stamp:{FORMS[self.granularity][1]}}"
 
-    def _header(self, held: Held) -> str:
-        sets = "".join(f"<setSpec>{name}</setSpec>" for name in held.groups)
-        status = ' status="deleted"' if held.deleted else ""
-        return f"<header{status}><identifier>{held.key}</identifier><datestamp>{self._stamp(held)}</datestamp>{sets}</header>"
+    def _header(self, item: Held) -> str:
+        sets = "".join(f"<setSpec>{name}</setSpec>" for name in item.groups)
+        status = ' status="deleted"' if item.deleted else ""
+        return f"<header{status}><identifier>{item.key}</identifier><datestamp>{self._stamp(item)}</datestamp>{sets}</header>"
 
-    def _record(self, held: Held) -> str:
-        body = "" if held.deleted else f"<metadata>{DC}<dc:title>Project {held.key}</dc:title></oai_dc:dc></metadata>"
-        return f"<record>{self._header(held)}{body}</record>"
+    def _record(self, item: Held) -> str:
+        body = "" if item.deleted else f"<metadata>{DC}<dc:title>Project {item.key}</dc:title></oai_dc:dc></metadata>"
+        return f"<record>{self._header(item)}{body}</record>"
 
     def _said(self, body: str) -> httpx.Response:
         now = START + timedelta(days=400)

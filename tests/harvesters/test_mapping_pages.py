@@ -50,14 +50,14 @@ def read_fields(mapping: str) -> frozenset[str]:
 def tables(mapping: str) -> tuple[str, str]:
     """Return what the page says before and after the heading of what is dropped, in lower case."""
     text = (PAGES / f"{mapping}.md").read_text(encoding="utf-8").lower().replace("-", "_")
-    kept, _, dropped = text.partition("## what is dropped")
-    return kept, dropped
+    mapped, _, dropped = text.partition("## what is dropped")
+    return mapped, dropped
 
 
 @pytest.mark.parametrize("mapping", NAMED)
 def test_every_field_that_changes_a_description_is_in_the_table(mapping: str) -> None:
-    kept, _ = tables(mapping)
-    named = {word for text in re.findall(r"`([^`]+)`", kept) for word in re.split(r"[^\w:.]+", text)}
+    mapped, _ = tables(mapping)
+    named = {word for text in re.findall(r"`([^`]+)`", mapped) for word in re.split(r"[^\w:.]+", text)}
 
     fields = {field.lower().replace("-", "_") for field in read_fields(mapping)}
     unknown = {field for field in fields if not {field, field.partition(".")[0], field.rpartition(":")[2]} & named}

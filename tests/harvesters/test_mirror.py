@@ -177,25 +177,25 @@ def test_nothing_else_is_written_into_a_mirrors_journal(tmp_path: Path, there: O
 def test_a_fork_at_the_same_length_is_refused(tmp_path: Path, there: Origin) -> None:
     item = mirror(tmp_path, there)
     sync(item)
-    held = files(item.journal)
+    before = files(item.journal)
     other = Origin(grown(tmp_path / "other", [quad(1)], [quad(2)], [quad(9)]))
 
     with pytest.raises(ForkError, match="have diverged"):
         sync(mirror(tmp_path, other))
 
-    assert files(item.journal) == held
+    assert files(item.journal) == before
 
 
 def test_a_fork_that_has_grown_longer_is_refused(tmp_path: Path, there: Origin) -> None:
     item = mirror(tmp_path, there)
     sync(item)
-    held = files(item.journal)
+    before = files(item.journal)
     other = Origin(grown(tmp_path / "other", [quad(7)], [quad(2)], [quad(3)], [quad(4)]))
 
     with pytest.raises(ForkError, match=r"entry 4 follows .* have diverged"):
         sync(mirror(tmp_path, other))
 
-    assert files(item.journal) == held
+    assert files(item.journal) == before
     assert "have diverged" in (known.error if (known := mirror_origin.read(item.journal.folder)) else "")
     assert sorted(path.name for path in (item.data / "mirror").iterdir()) == ["lock", "refused"]
 

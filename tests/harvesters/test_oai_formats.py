@@ -132,8 +132,8 @@ def test_an_unknown_set_is_reported_with_the_known_ones(card):
 
 @pytest.mark.parametrize("message", [True, False])
 def test_records_are_requested_one_by_one_where_configured_or_needed(message, card):
-    held = simulated.records(25, deleted=[3])
-    there = simulated.Oai(held)
+    records = simulated.records(25, deleted=[3])
+    there = simulated.Oai(records)
 
     def deaf(request: httpx.Request) -> httpx.Response:
         return answer('<error code="badVerb"/>') if request.url.params["verb"] == "ListRecords" else there(request)
@@ -141,7 +141,7 @@ def test_records_are_requested_one_by_one_where_configured_or_needed(message, ca
     pages = harvest(deaf, card("oai-pmh", "oai_dc", options={"singly": message}))
 
     assert [(type(item), item.key) for item in items(pages)] == [
-        (DeletedRecord if element.deleted else Record, element.key) for element in held
+        (DeletedRecord if element.deleted else Record, element.key) for element in records
     ]
     assert pages[-1].incomplete_reason is None
     assert sum(element["verb"] == "GetRecord" for element in there.asked) == 24

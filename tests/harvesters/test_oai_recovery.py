@@ -51,8 +51,8 @@ def expected(there):
     }
 
 
-def shuffled(held, seed=1):
-    return random.Random(seed).sample(held, len(held))
+def shuffled(items, seed=1):
+    return random.Random(seed).sample(items, len(items))
 
 
 @pytest.mark.parametrize("order", [list, shuffled])
@@ -189,8 +189,8 @@ def test_a_list_in_order_goes_on_from_its_newest_datestamp():
 
 
 def test_a_list_that_was_in_order_by_chance_is_begun_anew():
-    held = records(30)
-    there = Oai([*held[15:25], *held[:15], *held[25:]], expired=lambda times, place: times == 1)
+    items = records(30)
+    there = Oai([*items[15:25], *items[:15], *items[25:]], expired=lambda times, place: times == 1)
 
     pages = harvest(there)
 
@@ -257,8 +257,8 @@ def test_an_error_of_the_protocol_is_no_broken_page():
     assert len(asked) == 1
 
 
-def part(token, *keys, size=None, place=None):
-    content = "".join(f' {name}="{text}"' for name, text in (("completeListSize", size), ("cursor", place)) if text is not None)
+def part(token, *keys, size=None, offset=None):
+    content = "".join(f' {name}="{text}"' for name, text in (("completeListSize", size), ("cursor", offset)) if text is not None)
     body = "".join(
         f"<record><header><identifier>{key}</identifier><datestamp>2025-01-01</datestamp></header><metadata><dc/></metadata></record>"
         for key in keys
@@ -305,7 +305,7 @@ def test_a_list_of_a_set_that_ends_before_its_size_is_doubted():
 
 
 def test_a_list_that_jumps_is_doubted():
-    pages = harvest(in_turn(part("1", "a", "b", place=0), part("", "c", "d", place=5)))
+    pages = harvest(in_turn(part("1", "a", "b", offset=0), part("", "c", "d", offset=5)))
 
     assert "continues at its record 5 instead of 2" in str(pages[-1].incomplete_reason)
 
@@ -314,7 +314,7 @@ def test_a_list_that_jumps_is_doubted():
 def test_other_ways_to_count_the_cursor_are_no_jump(places):
     first, second, third = places
 
-    pages = harvest(in_turn(part("1", "a", "b", place=first), part("2", "c", "d", place=second), part("", "e", "f", place=third)))
+    pages = harvest(in_turn(part("1", "a", "b", offset=first), part("2", "c", "d", offset=second), part("", "e", "f", offset=third)))
 
     assert pages[-1].incomplete_reason is None
 
@@ -331,8 +331,8 @@ def test_a_cursor_of_another_version_begins_the_list_anew(cursor):
 
 def test_sets_are_kept_while_windows_are_cut():
     groups = [("x",), ("x", "y"), ("y",)]
-    held = [Held(element.key, element.stamp, groups=groups[number % 3]) for number, element in enumerate(records(60))]
-    there = Oai(held, poison={"k0021", "k0030"})
+    items = [Held(element.key, element.stamp, groups=groups[number % 3]) for number, element in enumerate(records(60))]
+    there = Oai(items, poison={"k0021", "k0030"})
 
     pages = harvest(there, set=["x", "y"])
 
@@ -347,12 +347,12 @@ def test_sets_are_kept_while_windows_are_cut():
     sized=st.booleans(),
 )  # fmt: skip
 def test_a_run_that_is_killed_at_any_page_brings_the_same_records(seed, count, size, poison, apart, granularity, ordered, expires, sized):
-    held = records(count, apart=apart, deleted={2, 11})
-    held = held if ordered else shuffled(held, seed)
+    items = records(count, apart=apart, deleted={2, 11})
+    items = items if ordered else shuffled(items, seed)
     keys = {f"k{number:04}" for number in poison}
 
     def there():
-        return Oai(held, size, granularity, keys, expired=lambda times, place: bool(expires) and times == expires, sized=sized)
+        return Oai(items, size, granularity, keys, expired=lambda times, place: bool(expires) and times == expires, sized=sized)
 
     undisturbed = harvest(there())
     killed, cursor = [], None

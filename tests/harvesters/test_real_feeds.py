@@ -23,10 +23,10 @@ from vocab.schemes import concepts
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 
-UNRECORDED = {"another-stocktake"}  # there is no other yet; two of our own stand for it in tests/publisher/test_federated_instances.py
+UNRECORDED = {"another-stocktake"}  # there is no other yet; two of our own stand for item in tests/publisher/test_federated_instances.py
 CARDS = sorted(path for path in (Path(__file__).parent / "source_definitions").glob("*.toml") if path.stem not in UNRECORDED)
 
-# The contents of each registry: records, announced deletions, unreadable ones; keys that are distinguished; what it claims.
+# The contents of each registry: records, announced deletions, unreadable ones; keys that are distinguished; what item claims.
 TRUTH = {
     "dpg-nominees": ({"Record": 228}, 228, 228),
     "dpg-archive": ({"Record": 486}, 486, 486),
@@ -160,7 +160,7 @@ def test_every_sector_that_occurs_twice_has_a_match_or_a_reason(words):
 
 def mapped_initiatives(name: str, words: Any) -> dict[str, Initiative]:
     found = harvested(next(card for card in CARDS if card.stem == name), words)[1]
-    return {it.key: it for it in found if isinstance(it, Initiative)}
+    return {item.key: item for item in found if isinstance(item, Initiative)}
 
 
 def test_amounts_of_the_world_bank_keep_their_currency_and_name(words):
@@ -178,8 +178,8 @@ def test_amounts_of_the_world_bank_keep_their_currency_and_name(words):
 
 def test_additional_financing_is_part_of_the_project_that_it_finances(words):
     found = mapped_initiatives("world-bank", words)
-    wholes = {key: it.part_of for key, it in found.items() if it.part_of}
-    titles = {it.titles[0].value: key for key, it in found.items() if not it.part_of}
+    wholes = {key: item.part_of for key, item in found.items() if item.part_of}
+    titles = {item.titles[0].value: key for key, item in found.items() if not item.part_of}
 
     assert len(wholes) == 6
     assert titles[wholes["P181649"][0]] == "P171250"  # Employment Support Project
@@ -189,17 +189,17 @@ def test_additional_financing_is_part_of_the_project_that_it_finances(words):
 def test_nominees_have_their_evidence_licences_and_stage(words):
     found = mapped_initiatives("dpg-nominees", words).values()
 
-    assert sum(any(goal.evidence for goal in it.goals) for it in found) == 189
-    assert sum(len(it.licences) > 1 for it in found) == 16
-    assert Counter((it.stage or "").rpartition("/")[2] for it in found) == {"nominee": 63, "DPG": 165}
-    assert sum("software" in {concept_of(word).rpartition("/")[2] for word in it.activity_types} for it in found) == 196
+    assert sum(any(goal.evidence for goal in item.goals) for item in found) == 189
+    assert sum(len(item.licences) > 1 for item in found) == 16
+    assert Counter((item.stage or "").rpartition("/")[2] for item in found) == {"nominee": 63, "DPG": 165}
+    assert sum("software" in {concept_of(word).rpartition("/")[2] for word in item.activity_types} for item in found) == 196
 
 
 def test_articles_of_a_real_repository_are_documents_with_their_creators(words):
     _, mapped, _, _ = harvested(next(card for card in CARDS if card.stem == "mit-singles"), words)
 
-    assert {type(it) for it in mapped} == {Document}
-    assert sum(bool(it.creators) for it in mapped if isinstance(it, Document)) == 25  # one names none
+    assert {type(item) for item in mapped} == {Document}
+    assert sum(bool(item.creators) for item in mapped if isinstance(item, Document)) == 25  # one names none
 
 
 def test_every_nominated_project_of_2015_has_its_line_and_its_prize(words):

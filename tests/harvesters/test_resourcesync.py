@@ -184,11 +184,11 @@ def test_a_card_with_a_wrong_option_is_refused(options, why, source):
 
 
 def package(manifest: bytes, **files: bytes) -> bytes:
-    held = io.BytesIO()
-    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as file:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as file:
         for name, content in {**({"manifest.xml": manifest} if manifest else {}), **files}.items():
             file.writestr(name, content)
-    return held.getvalue()
+    return buffer.getvalue()
 
 
 def dump(content: bytes) -> ResourceSite:

@@ -122,8 +122,8 @@ def brought(resource: Resource, registry: str = "kenya", known: bool = True) -> 
     graph = THEIRS.record(registry, resource.key)
     parts = parse_name(graph, BASE)
     assert parts
-    held = parse_statements([*describe(resource, THEIRS, registry), *describe_record(resource.key, THEIRS, about)])
-    found = parse_record(parts, graph, held, parse_statements(describe_source(KENYA, THEIRS)) if known else [])
+    statements = parse_statements([*describe(resource, THEIRS, registry), *describe_record(resource.key, THEIRS, about)])
+    found = parse_record(parts, graph, statements, parse_statements(describe_source(KENYA, THEIRS)) if known else [])
     assert isinstance(found, Record)
     return found
 

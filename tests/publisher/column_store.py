@@ -24,8 +24,8 @@ def rows(quads: Iterable[Quad], sign: str = "A") -> list[bytes]:
 
 def merged_store(quads: Iterable[Quad]) -> Store:
     """Return a store of *quads* whose default graph is the merge of all graphs, as the publisher's is."""
-    store, held = Store(), list(quads)
-    store.extend([*held, *(Quad(*quad.triple) for quad in held)])
+    store, stored = Store(), list(quads)
+    store.extend([*stored, *(Quad(*quad.triple) for quad in stored)])
     return store
 
 

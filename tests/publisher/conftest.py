@@ -224,9 +224,9 @@ async def service(world: Path) -> AsyncIterator[QueryService]:
 
 def _is_complete(service: QueryService) -> bool:
     """Return whether the snapshot that *service* shows has all indexes at the last entry, and whether the history has it too."""
-    shown, head = service.snapshot, service.journal.head
+    snapshot, head = service.snapshot, service.journal.head
     known = service.follower.projections.get("history", {}).get("position")
-    return bool(shown and head) and {shown.position, shown.text, shown.tables, shown.columns, known} == {head.number}
+    return bool(snapshot and head) and {snapshot.position, snapshot.text, snapshot.tables, snapshot.columns, known} == {head.number}
 
 
 @pytest.fixture

@@ -100,14 +100,14 @@ def by_icalendar(data: bytes) -> Iterator[tuple[str, Any]]:
 
 
 def by_ldes(lines: Iterable[str]) -> Iterator[tuple[str, Any]]:
-    """Yield the versions: of which record, in which order of the stream, and what its graph held."""
+    """Yield the versions: of which record, in which order of the stream, and what its graph statements."""
     for line in lines:
         body = json.loads(line)
         quads = list(parse(body["quads"].encode(), RdfFormat.N_QUADS))
         outside = [quad for quad in quads if quad.graph_name == DefaultGraph()]
         about = {quad.predicate.value.rpartition("/")[2].rpartition("#")[2]: quad.object.value for quad in outside}
-        held = [str(quad.triple) for quad in quads if quad.graph_name == NamedNode(body["id"])]
-        yield about["isVersionOf"], (body["id"], int(about["position"]), about["type"].rpartition("#")[2], plain(held))
+        statements = [str(quad.triple) for quad in quads if quad.graph_name == NamedNode(body["id"])]
+        yield about["isVersionOf"], (body["id"], int(about["position"]), about["type"].rpartition("#")[2], plain(statements))
 
 
 def wait(done: Callable[[], bool]) -> None:

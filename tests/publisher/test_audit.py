@@ -79,11 +79,11 @@ def test_what_differs_is_repaired_and_shown(data: Path) -> None:
     done = _run(data, "rebuild")
     again = _run(data, "verify")
 
-    shown = newest_snapshot(data / "store" / "snapshots")
+    snapshot = newest_snapshot(data / "store" / "snapshots")
     assert (done.exit_code, again.exit_code) == (0, 0)
     assert f"repaired: {RECORD.value}: 1 were missing, 0 were too many" in done.stdout
-    assert shown is not None
-    assert next(Store.read_only(f"{shown.path}/store").quads_for_pattern(NamedNode("urn:x"), None, None, None), None) is None
+    assert snapshot is not None
+    assert next(Store.read_only(f"{snapshot.path}/store").quads_for_pattern(NamedNode("urn:x"), None, None, None), None) is None
 
 
 def test_a_store_is_made_anew(data: Path) -> None:

@@ -194,8 +194,8 @@ async def test_every_download_that_is_listed_is_there(client: httpx.AsyncClient)
 async def test_the_page_lists_the_same_for_people(client: httpx.AsyncClient) -> None:
     page = await client.get("/catalog", headers={"Accept": "text/html"})
 
-    shown = ("WSIS Stocktaking, release 2", "Registry of demo", "SPARQL endpoint", "stocktake-2.nq.gz", "DCAT-AP")
-    assert [text for text in shown if text not in page.text] == []
+    texts = ("WSIS Stocktaking, release 2", "Registry of demo", "SPARQL endpoint", "stocktake-2.nq.gz", "DCAT-AP")
+    assert [text for text in texts if text not in page.text] == []
 
 
 async def test_before_the_first_release_the_dumps_are_listed(world: Path, tmp_path: Path) -> None:

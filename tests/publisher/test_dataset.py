@@ -19,7 +19,7 @@ NAMES = "SELECT DISTINCT ?g {} {{ GRAPH ?g {{ ?s ?p ?o }} }} ORDER BY ?g"
 
 
 @pytest.fixture(scope="module")
-def held() -> Store:
+def filled() -> Store:
     made = Store()
     made.update(DATA)
     return made
@@ -44,28 +44,28 @@ def ask(store: Store, text: str, default: tuple[str, ...] | None = None, named: 
         ("FROM NAMED <a> FROM NAMED <b>", ""),
     ],
 )
-def test_default_graphs_are_merged_and_nothing_counts_twice(held: Store, clauses: str, values: str) -> None:
-    assert ask(held, VALUES.format(clauses)) == values.split()
+def test_default_graphs_are_merged_and_nothing_counts_twice(filled: Store, clauses: str, values: str) -> None:
+    assert ask(filled, VALUES.format(clauses)) == values.split()
 
 
-def test_prefixes_and_the_base_of_the_query_name_its_graphs(held: Store) -> None:
-    assert ask(held, "BASE <http://y/> PREFIX x: <http://x/> " + VALUES.format("FROM x:a FROM </b> FROM x:b")) == ["1", "2", "3"]
+def test_prefixes_and_the_base_of_the_query_name_its_graphs(filled: Store) -> None:
+    assert ask(filled, "BASE <http://y/> PREFIX x: <http://x/> " + VALUES.format("FROM x:a FROM </b> FROM x:b")) == ["1", "2", "3"]
 
 
 @pytest.mark.parametrize(
     ("clauses", "names"),
     [("", "a b c"), ("FROM <a>", ""), ("FROM NAMED <a>", "a"), ("FROM <a> FROM <c> FROM NAMED <b>", "b"), ("FROM <a> FROM <c>", "")],
 )
-def test_named_graphs_are_those_that_are_named(held: Store, clauses: str, names: str) -> None:
-    assert ask(held, NAMES.format(clauses)) == names.split()
+def test_named_graphs_are_those_that_are_named(filled: Store, clauses: str, names: str) -> None:
+    assert ask(filled, NAMES.format(clauses)) == names.split()
 
 
 @pytest.mark.parametrize("clauses", ["", "FROM <c>", "FROM <c> FROM <b> FROM NAMED <c>"])
-def test_the_protocols_dataset_takes_the_place_of_the_querys(held: Store, clauses: str) -> None:
+def test_the_protocols_dataset_takes_the_place_of_the_querys(filled: Store, clauses: str) -> None:
     graphs = ("http://x/a", "http://x/b"), ("http://x/a",)
 
-    assert ask(held, VALUES.format(clauses), *graphs) == ["1", "2", "3"]
-    assert ask(held, NAMES.format(clauses), *graphs) == ["a"]
+    assert ask(filled, VALUES.format(clauses), *graphs) == ["1", "2", "3"]
+    assert ask(filled, NAMES.format(clauses), *graphs) == ["a"]
 
 
 NAMED_AND_DEFAULT = "SELECT ?g ?o {} {{ ?s ?p 1 . GRAPH ?g {{ ?s ?p ?o }} }} ORDER BY ?g ?o"
@@ -82,8 +82,8 @@ NAMED_AND_DEFAULT = "SELECT ?g ?o {} {{ ?s ?p 1 . GRAPH ?g {{ ?s ?p ?o }} }} ORD
         ("FROM <a> FROM NAMED <b> FROM NAMED <c>", "b b c"),
     ],
 )
-def test_a_pattern_of_the_default_graph_and_one_of_a_variable_graph_see_each_its_own(held: Store, clauses: str, names: str) -> None:
-    assert ask(held, NAMED_AND_DEFAULT.format(clauses)) == names.split()
+def test_a_pattern_of_the_default_graph_and_one_of_a_variable_graph_see_each_its_own(filled: Store, clauses: str, names: str) -> None:
+    assert ask(filled, NAMED_AND_DEFAULT.format(clauses)) == names.split()
 
 
 @pytest.mark.parametrize(
@@ -96,10 +96,10 @@ def test_a_pattern_of_the_default_graph_and_one_of_a_variable_graph_see_each_its
     ],
 )
 def test_the_same_holds_for_the_protocols_dataset_over_any_clause(
-    held: Store, default: tuple[str, ...], named: tuple[str, ...], names: str
+    filled: Store, default: tuple[str, ...], named: tuple[str, ...], names: str
 ) -> None:
     for clauses in ("", "FROM <a>", "FROM <a> FROM NAMED <b>", "FROM NAMED <c>"):
-        assert ask(held, NAMED_AND_DEFAULT.format(clauses), default, named) == names.split()
+        assert ask(filled, NAMED_AND_DEFAULT.format(clauses), default, named) == names.split()
 
 
 def test_a_graph_pattern_or_a_text_is_no_clause() -> None:

@@ -40,8 +40,8 @@ def stored(journal: Journal) -> list[bytes]:
     store = Store()
     for entry in journal.entries():
         apply(store, rows_of(entry.lines()))
-    for held in store.quads_for_pattern(None, None, None, DefaultGraph()):
-        store.remove(held)
+    for quad in store.quads_for_pattern(None, None, None, DefaultGraph()):
+        store.remove(quad)
     return sorted((store.dump(format=RdfFormat.N_QUADS) or b"").splitlines(keepends=True))
 
 

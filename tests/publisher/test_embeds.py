@@ -106,8 +106,8 @@ async def test_the_numbers_of_an_embed_are_those_of_its_data(inside: httpx.Async
     rows = [*csv.DictReader(io.StringIO((await inside.get("/embed/bars/goal?country=404&format=csv")).text))]
     total = (await inside.get("/embed/count?country=404&format=json")).json()["figures"][0]["rows"][0]["things"]
 
-    shown = [int(text) for text in re.findall(r'<td class="count"><bdi>(\d+)</bdi>', page)]
-    assert shown == [int(row["things"]) for row in rows]
+    numbers = [int(text) for text in re.findall(r'<td class="count"><bdi>(\d+)</bdi>', page)]
+    assert numbers == [int(row["things"]) for row in rows]
     assert total == 121  # as in the world
     assert (await inside.get("/embed/trend/line?format=svg")).content.startswith(b"<svg xmlns=")
     assert (await inside.get("/embed/count?format=svg")).status_code == 404

@@ -142,8 +142,8 @@ def followed(engine: Engine, data: Path) -> Iterator[Engine]:
     try:
 
         def is_level() -> bool:
-            shown = follower.step()
-            return shown is not None and shown.text == shown.tables == shown.position
+            snapshot = follower.step()
+            return snapshot is not None and snapshot.text == snapshot.tables == snapshot.position
 
         wait_until(is_level, "texts and tables to be level with the store", pause=0)
         yield engine
@@ -277,7 +277,7 @@ def test_a_change_is_loaded_while_queries_get_a_retry_answer(
     meanwhile: list[tuple[str | None, str | None]] = []
 
     def now() -> datetime:
-        if (shown := newest_snapshot(service / "snapshots")) and shown.applying:
+        if (snapshot := newest_snapshot(service / "snapshots")) and snapshot.applying:
             meanwhile.append(asyncio.run(_marks(tmp_path, engine)))
         return later
 
@@ -290,15 +290,15 @@ def test_a_change_is_loaded_while_queries_get_a_retry_answer(
     rows = [*changed, *(f"D {row[2:]}" for row in record_rows("demo", plain(7)))]
     journal.append(rows, run="run-9", time=WHEN)
 
-    shown = follower.step()
+    snapshot = follower.step()
     after = asyncio.run(_marks(tmp_path, engine))
     again = [step.position for step in iter(follower.step, None)]  # its texts and tables, until there is nothing to do
     back = _undone(rows, tmp_path / "journal")
     last = follower.step()
     follower.close()
 
-    assert shown is not None
-    assert (shown.position, shown.quads) == (4, before.quads + len(changed) - len(record_rows("demo", plain(7))))
+    assert snapshot is not None
+    assert (snapshot.position, snapshot.quads) == (4, before.quads + len(changed) - len(record_rows("demo", plain(7))))
     assert meanwhile[:2] == [("4", None), ("4", None)]  # a part of entry 4 may be in the answer, so it bears no tag and is not kept
     assert (after[0], bool(after[1])) == (None, True)
     assert set(again) <= {4}

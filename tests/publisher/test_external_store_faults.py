@@ -237,7 +237,7 @@ def test_a_store_that_is_restarted_empty_is_filled_again(site: StoreSite) -> Non
 def test_a_store_killed_in_the_middle_of_an_entry_holds_it_whole_in_the_end(site: StoreSite) -> None:
     snapshots = site.data / "store" / site.engine.address.folder / "snapshots"
     position = site.append(400)
-    wait_until(lambda: (shown := newest_snapshot(snapshots)) and shown.applying == position, "the entry to be applied", pause=0.005)
+    wait_until(lambda: (snapshot := newest_snapshot(snapshots)) and snapshot.applying == position, "the entry to be applied", pause=0.005)
     site.kill_store()
     wait_until(lambda: site.health()[0] == 503, "/health to report the store")
     site.start_store()

@@ -183,6 +183,6 @@ async def test_what_the_suite_reads_is_answered_as_it_wants(exchange: Exchange, 
 
 
 def _graph(data: bytes) -> Dataset:
-    held = Dataset(parse(data, RdfFormat.TURTLE, base_iri="http://www.example/gsp/made"))
-    held.canonicalize(CanonicalizationAlgorithm.UNSTABLE)
-    return held
+    dataset = Dataset(parse(data, RdfFormat.TURTLE, base_iri="http://www.example/gsp/made"))
+    dataset.canonicalize(CanonicalizationAlgorithm.UNSTABLE)
+    return dataset

@@ -56,9 +56,9 @@ async def test_titles_are_sorted_and_english_ones_come_first(client: httpx.Async
 
 async def test_an_item_states_title_page_record_and_state(client: httpx.AsyncClient) -> None:
     (lost,) = (await client.get("/things.json?gone=demo&sort=title")).json()["items"]
-    (held,) = [item for item in (await client.get("/things.json?source=demo&sort=title")).json()["items"] if item["id"].endswith("/105")]
+    (item,) = [item for item in (await client.get("/things.json?source=demo&sort=title")).json()["items"] if item["id"].endswith("/105")]
 
-    assert held["status"] == f"{BASE}ns#published"
+    assert item["status"] == f"{BASE}ns#published"
     assert lost == {
         "id": f"{BASE}id/initiative/demo/lost",
         "page": "http://stocktake.test/page/initiative/demo/lost",

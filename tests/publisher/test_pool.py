@@ -30,10 +30,10 @@ def snapshot(data: Path, number: int) -> str:
     following = open_runner(
         JournalReader(Journal(data / "journal"), "https://x.org/"), data / "store", data / "status.nq", "https://x.org/status"
     )
-    shown = following.step()
+    newest = following.step()
     following.close()
-    assert shown is not None
-    return shown.path
+    assert newest is not None
+    return newest.path
 
 
 @pytest.fixture

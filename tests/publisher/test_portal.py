@@ -166,22 +166,22 @@ async def test_a_map_of_a_region_is_cut_to_it(client):
 
 
 def test_sections_without_items_are_hidden():
-    shown = {entry.path for section in sections({"event", "prize"}) for entry in section.entries}
+    paths = {entry.path for section in sections({"event", "prize"}) for entry in section.entries}
 
-    assert {"/events", "/prizes"} <= shown
-    assert shown.isdisjoint({"/documents", "/posts", "/organizations"})
+    assert {"/events", "/prizes"} <= paths
+    assert paths.isdisjoint({"/documents", "/posts", "/organizations"})
 
 
 async def test_a_language_that_was_chosen_is_kept_and_reported(client):
     chosen = await client.get("/map?lang=es", headers=HTML)
     again = await client.get("/map?lang=es", headers=HTML | {"If-None-Match": chosen.headers["etag"]})
-    kept = await page(client, "/map", Cookie="language=es")
+    reply = await page(client, "/map", Cookie="language=es")
 
     assert chosen.headers["set-cookie"].startswith("language=es; Path=/;")
     assert (again.status_code, again.headers["set-cookie"]) == (304, chosen.headers["set-cookie"])
     assert chosen.headers["content-language"] == "es"
     assert {"Accept-Language", "Cookie"} <= set(chosen.headers["vary"].split(", "))
-    assert '<html lang="es"' in kept
+    assert '<html lang="es"' in reply
 
 
 @pytest.mark.parametrize("path", ["/data/initiative/demo/a%2F1.ttl", "/map.csv", "/sparql?query=ASK{}"])

@@ -47,18 +47,18 @@ async def test_a_problem_is_filed_without_script_and_has_a_public_page(service):
     async with visitor(service, kept) as client:
         page = await client.get("/page/initiative/demo/a%2F1", headers={"Accept": "text/html"})
         sent = await client.post("/problem", data=FORM, headers={"Accept-Language": "fr"})
-        shown = await client.get(sent.headers["location"], headers={"Accept": "text/html"})
+        public_page = await client.get(sent.headers["location"], headers={"Accept": "text/html"})
         data = (await client.get("/problem/1", headers={"Accept": "application/json"})).json()
 
     assert '/problem?record=%2Frecord%2Fdemo%2Fa%252F1' in page.text
     assert kept.filed == [("demo", "a/1", "title", FORM["text"], FORM["address"], "fr")]
-    assert (sent.status_code, sent.headers["location"], shown.status_code) == (303, "/problem/1", 200)
-    assert "Fixed: a later harvest changed the record." in shown.text
+    assert (sent.status_code, sent.headers["location"], public_page.status_code) == (303, "/problem/1", 200)
+    assert "Fixed: a later harvest changed the record." in public_page.text
     assert data == {
         "iri": f"{BASE}problem/1", "record": RECORD, "category": "title", "state": "fixed", "created": "2026-03-01T12:00:00Z",
         "changed": "2026-03-02T12:00:00Z", "run": f"{BASE}run/demo.7",
     }  # fmt: skip
-    for text in (shown.text, str(data)):
+    for text in (public_page.text, str(data)):
         assert "reader@example.org" not in text
         assert "wrong" not in text
 

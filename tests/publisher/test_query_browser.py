@@ -223,14 +223,14 @@ def test_the_page_speaks_the_language_of_its_reader(host: str, page: Browser) ->
     put(page, "SELECT * { ?s ?p ?o } LIMIT 2000")
     until(page, f"{STATE} === 'answered' && {PANEL}.querySelector('.tableFilter')")
 
-    shown = page.run(f"{PANEL}.innerText + ' ' + {PANEL}.querySelector('.yasqe_queryButton').title")
+    text = page.run(f"{PANEL}.innerText + ' ' + {PANEL}.querySelector('.yasqe_queryButton').title")
     names = page.run(f"[...{PANEL}.querySelectorAll('.yasr_btnGroup li')].map((it) => it.innerText.trim())")
     page.open(f"{host}/sparql?lang=en")  # the browser remembers the language
 
     assert names == ["表格", "图表", "地图", "响应"]
-    assert "显示前 1,000 行，共 2,000 行。" in shown
-    assert "运行查询" in shown
-    latin = set(re.findall(r"[A-Za-z]{3,}", shown.partition("行数")[0]))
+    assert "显示前 1,000 行，共 2,000 行。" in text
+    assert "运行查询" in text
+    latin = set(re.findall(r"[A-Za-z]{3,}", text.partition("行数")[0]))
     assert latin <= {"SELECT", "LIMIT", "JSON", "XML", "CSV", "TSV"}
 
 

@@ -46,9 +46,9 @@ def read(kind: str, text: str, most: int, size: int, bound: int | None = None) -
 def test_first_rows_of_a_table_are_kept_and_all_are_counted(indent: int | None, size: int, most: int) -> None:
     result = read("Table", json.dumps(DOCUMENT, indent=indent, ensure_ascii=False), most, size)
 
-    kept = json.loads(result["text"])
-    assert result["rows"] == kept.pop("total") == 7
-    assert kept == {**DOCUMENT, "results": {"bindings": ROWS[:most]}}
+    table = json.loads(result["text"])
+    assert result["rows"] == table.pop("total") == 7
+    assert table == {**DOCUMENT, "results": {"bindings": ROWS[:most]}}
 
 
 @pytest.mark.parametrize("most", [7, 100])

@@ -118,19 +118,19 @@ def test_each_number_is_the_answer_to_its_query(data, report, store, key):
 
     assert isinstance(answer, QuerySolutions)
     counted = sorted((int(row["things"].value) for row in answer), reverse=True)
-    shown = sorted((int(row[-1].replace("\u202f", "")) for row in figure["rows"]), reverse=True)  # type: ignore[attr-defined]
-    assert shown == (counted + [0] * len(shown))[: len(shown)]
-    assert any(shown)
+    numbers = sorted((int(row[-1].replace("\u202f", "")) for row in figure["rows"]), reverse=True)  # type: ignore[attr-defined]
+    assert numbers == (counted + [0] * len(numbers))[: len(numbers)]
+    assert any(numbers)
 
 
 def test_the_rows_that_a_cut_gathered_become_tables_that_are_kept(data, report):
-    held = data / "store" / "releases"
+    stores = data / "store" / "releases"
 
     assert not rows_folder(data, report.release).exists()
-    kept = {path.name for path in tables_folder(data, report.release).iterdir()}
-    assert kept >= {"about.json", "beside.json", "tables.duckdb", "marks.bin"}
-    assert not {name for name in kept if "rows" in name or "spilled" in name}
-    assert list(held.glob(".part-*")) == []
+    names = {path.name for path in tables_folder(data, report.release).iterdir()}
+    assert names >= {"about.json", "beside.json", "tables.duckdb", "marks.bin"}
+    assert not {name for name in names if "rows" in name or "spilled" in name}
+    assert list(stores.glob(".part-*")) == []
 
 
 def test_a_release_stands_where_its_report_cannot_be_written(data, tmp_path):

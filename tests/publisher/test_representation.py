@@ -138,9 +138,10 @@ async def test_each_form_has_an_etag_of_its_own(asked) -> None:
 async def test_data_was_modified_when_the_journal_last_touched_it(asked) -> None:
     first = await asked(f"{DATA}.ttl")
 
-    held = {"If-Modified-Since": first.headers["last-modified"]}
-    again, older = await asked(f"{DATA}.ttl", **held), await asked(f"{DATA}.ttl", **{"If-Modified-Since": "Sun, 01 Mar 2026 08:00:00 GMT"})
-    both = await asked(f"{DATA}.ttl", **held, **{"If-None-Match": '"other"'})
+    conditions = {"If-Modified-Since": first.headers["last-modified"]}
+    again = await asked(f"{DATA}.ttl", **conditions)
+    older = await asked(f"{DATA}.ttl", **{"If-Modified-Since": "Sun, 01 Mar 2026 08:00:00 GMT"})
+    both = await asked(f"{DATA}.ttl", **conditions, **{"If-None-Match": '"other"'})
     none = await asked(f"{DATA}.ttl", **{"If-Modified-Since": "yesterday"})
 
     assert first.headers["last-modified"] == "Mon, 02 Mar 2026 08:00:00 GMT"

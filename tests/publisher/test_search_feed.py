@@ -76,8 +76,8 @@ async def following(tmp_path: Path) -> AsyncIterator[tuple[Registry, QueryServic
 
 
 async def is_shown(service: QueryService, entry: int) -> bool:
-    shown = service.snapshot
-    if shown is None or shown.position < entry or shown.text != shown.position:
+    snapshot = service.snapshot
+    if snapshot is None or snapshot.position < entry or snapshot.text != snapshot.position:
         return False
     return service.follower.projections.get("history", {}).get("position") == entry
 
@@ -88,18 +88,18 @@ async def results(client: httpx.AsyncClient, search: str) -> Results:
     return {row["thing"]: row["modified"] for row in answer.json()["results"]}
 
 
-def apply_atom(held: Results, text: bytes) -> Results:
+def apply_atom(results: Results, text: bytes) -> Results:
     root = etree.fromstring(text)
     gone = {item.get("ref") for item in root.iterfind("at:deleted-entry", ATOM)}
     found = root.iterfind("a:entry", ATOM)
     entries = {item.findtext("a:id", namespaces=ATOM): item.findtext("a:updated", namespaces=ATOM) for item in found}
-    return {thing: time for thing, time in held.items() if thing not in gone} | entries
+    return {thing: time for thing, time in results.items() if thing not in gone} | entries
 
 
-def apply_json(held: Results, feed: dict[str, Any]) -> Results:
+def apply_json(results: Results, feed: dict[str, Any]) -> Results:
     gone = {item["id"] for item in feed["_stocktake"]["removed"]}
     entries = {item["id"]: item["date_modified"] for item in feed["items"]}
-    return {thing: time for thing, time in held.items() if thing not in gone} | entries
+    return {thing: time for thing, time in results.items() if thing not in gone} | entries
 
 
 @pytest.mark.slow

@@ -197,10 +197,10 @@ def test_a_follower_killed_at_its_work_and_started_again_makes_the_same_store(
     undisturbed = Store()
     for entry in Journal(tmp_path / "journal").entries():
         apply(undisturbed, rows_of(entry.lines()))
-    shown = newest_snapshot(folder / "snapshots")
+    snapshot = newest_snapshot(folder / "snapshots")
     assert set(following.store.quads) == set(undisturbed)
-    assert shown is not None
-    assert shown.quads == 58_000
+    assert snapshot is not None
+    assert snapshot.quads == 58_000
 
 
 def test_another_journal_makes_the_store_anew(tmp_path: Path, follower: Callable[[Path], Runner[EmbeddedStore]]) -> None:
@@ -228,14 +228,14 @@ def test_the_status_file_is_shown_as_its_graph_and_is_not_counted(
     (tmp_path / "status.nq").write_text(line + "\n")
     following = follower(tmp_path)
     snapshot = following.step()
-    shown = named(following.store.quads)
+    graphs = named(following.store.quads)
 
     (tmp_path / "status.nq").write_text(line.replace("published", "held, again") + "\n")
     following.step()
 
     assert snapshot is not None
     assert snapshot.quads == 1
-    assert shown == {quad(1), line}
+    assert graphs == {quad(1), line}
     assert named(following.store.quads) == {quad(1), line.replace("published", "held, again")}
 
 

@@ -93,7 +93,7 @@ async def test_the_address_of_what_is_gone_still_leads_to_its_tombstone(client: 
 async def test_the_page_shows_titles_claims_parties_and_provenance(client: httpx.AsyncClient) -> None:
     page = (await client.get("/page/initiative/demo/a%2F1", headers=HTML)).text
 
-    shown = [
+    texts = [
         "Télémédecine pour les cliniques isolées",
         '<span lang="ar" dir="auto">',
         "E-health",
@@ -109,7 +109,7 @@ async def test_the_page_shows_titles_claims_parties_and_provenance(client: httpx
         "No target is named.",
         'href="https://example.org/telemedicine"',
     ]
-    assert [text for text in shown if text not in page] == []
+    assert [text for text in texts if text not in page] == []
 
 
 async def test_the_page_of_an_initiative_can_be_previewed_and_opens_its_evidence(client: httpx.AsyncClient) -> None:

@@ -43,20 +43,20 @@ async def test_the_counts_are_those_that_the_endpoint_gives(client: httpx.AsyncC
 async def test_a_release_counts_as_the_endpoint_does(client: httpx.AsyncClient, world: Path, tmp_path: Path) -> None:
     shutil.copytree(world / "journal", tmp_path / "journal")
     build_release(tmp_path, IRIS, datetime(2026, 4, 1, tzinfo=UTC))
-    kept, shown = Store(), Store()
-    kept.load((tmp_path / "releases/1/void.ttl").read_bytes(), RdfFormat.TURTLE)
-    # What the status graph says is shown, but in no release.
+    released, served = Store(), Store()
+    released.load((tmp_path / "releases/1/void.ttl").read_bytes(), RdfFormat.TURTLE)
+    # What the status graph says is served, but in no release.
     status = {item.predicate.value for item in parse((world / "status.nq").read_bytes(), RdfFormat.N_QUADS)}
-    shown.load((await client.get("/.well-known/void")).content, RdfFormat.TURTLE)
+    served.load((await client.get("/.well-known/void")).content, RdfFormat.TURTLE)
 
-    counts, links = _parts(kept, "property", "triples"), _links(kept)
+    counts, links = _parts(released, "property", "triples"), _links(released)
 
-    assert counts == {iri: count for iri, count in _parts(shown, "property", "triples").items() if iri not in status}
-    assert _parts(kept, "class", "entities") == _parts(shown, "class", "entities")
-    assert links == _links(shown)
+    assert counts == {iri: count for iri, count in _parts(served, "property", "triples").items() if iri not in status}
+    assert _parts(released, "class", "entities") == _parts(served, "class", "entities")
+    assert links == _links(served)
     assert links[f"{IRIS.ns}goal", "http://metadata.un.org/sdg/"] == 121
     assert links["http://purl.org/dc/terms/spatial", "http://metadata.un.org/sdg/codes/geoArea/"] > 120
-    assert _number(kept, "entities") == 127
+    assert _number(released, "entities") == 127
 
 
 async def test_its_url_gives_the_figures_of_the_newest_release(world: Path, tmp_path: Path) -> None:

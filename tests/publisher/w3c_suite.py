@@ -170,6 +170,6 @@ def _by_value(term: Node) -> Node:
 
 
 def _canonical(triples: Iterator[Triple]) -> list[str]:
-    held = Dataset(Quad(*triple, DefaultGraph()) for triple in triples)  # type: ignore[call-arg]
-    held.canonicalize(CanonicalizationAlgorithm.UNSTABLE)
-    return sorted(str(quad.triple) for quad in held)
+    dataset = Dataset(Quad(*triple, DefaultGraph()) for triple in triples)  # type: ignore[call-arg]
+    dataset.canonicalize(CanonicalizationAlgorithm.UNSTABLE)
+    return sorted(str(quad.triple) for quad in dataset)

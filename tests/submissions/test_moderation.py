@@ -40,10 +40,10 @@ async def signed_in(admin: httpx.AsyncClient, world: SubmissionWorld, name: str 
 async def decide(admin: httpx.AsyncClient, id: str, decision: str, note: str = "", version: int | None = None) -> httpx.Response:
     page = (await admin.get(f"/admin/page/submissions/{id}")).text
     csrf = re.search(r'name="csrf" value="([^"]+)"', page)
-    shown = re.search(r'name="version" value="([^"]+)"', page)
+    listed = re.search(r'name="version" value="([^"]+)"', page)
     assert csrf
-    assert shown
-    form = {"csrf": csrf[1], "version": str(version or shown[1]), "note": note}
+    assert listed
+    form = {"csrf": csrf[1], "version": str(version or listed[1]), "note": note}
     return await admin.post(f"/admin/page/submissions/{id}/{decision}", data=form)
 
 

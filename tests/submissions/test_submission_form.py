@@ -70,14 +70,14 @@ async def test_the_form_leads_to_a_submission_of_a_confirmed_address(world: Subm
     summary = await fill(browser)
     world.clock.advance(timedelta(minutes=1))
     mailbox = await browser.post(summary.url.path, data={"mail": "jane@example.org", "website": ""})
-    shown = await browser.get(f"/submit/confirm/{world.last_secret()}")
+    confirmed = await browser.get(f"/submit/confirm/{world.last_secret()}")
     nothing_yet = submissions.waiting(world.ledger)
     page = await browser.post(f"/submit/confirm/{world.last_secret()}")
     again = await browser.post(f"/submit/confirm/{world.last_secret()}")
 
     (item,) = submissions.in_states(world.ledger, [SubmissionState.SUBMITTED], 10)
     assert "Open your mailbox" in mailbox.text
-    assert "Village telecentres" in shown.text
+    assert "Village telecentres" in confirmed.text
     assert nothing_yet == (0, None)
     assert (page.status_code, page.url.path, again.status_code) == (200, f"/submit/mine/{item.id}", 410)
     assert item.content == {

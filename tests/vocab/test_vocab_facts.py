@@ -24,10 +24,10 @@ LANGUAGES = {"en": "en", "ar": "ar", "zh": "zh-Hans", "fr": "fr", "ru": "ru", "e
 @pytest.fixture(scope="module")
 def store() -> Store:
     """Hold the vocabulary, each graph by its name."""
-    held = Store()
+    filled = Store()
     for graph, lines in statements():
-        held.load("".join(f"{line} <{graph}> .\n" for line in lines).encode(), format=RdfFormat.N_QUADS)
-    return held
+        filled.load("".join(f"{line} <{graph}> .\n" for line in lines).encode(), format=RdfFormat.N_QUADS)
+    return filled
 
 
 def rows(path: Path) -> list[dict[str, str]]:

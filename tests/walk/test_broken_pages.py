@@ -79,10 +79,10 @@ def test_a_record_that_breaks_its_page_is_unreadable_and_the_others_are_publishe
 
 
 def test_a_record_that_becomes_unreadable_stays_published(simulated: ModuleType, context: HarvestContext, card: Source) -> None:
-    held = simulated.records(45)
-    harvest(card, behind(context, simulated.Oai(held)))
+    items = simulated.records(45)
+    harvest(card, behind(context, simulated.Oai(items)))
 
-    plan = harvest(card, behind(context, simulated.Oai(held, poison={"k0017"})), full=True)
+    plan = harvest(card, behind(context, simulated.Oai(items, poison={"k0017"})), full=True)
 
     assert outcome_counts(plan) == {Outcome.UNCHANGED: 44, Outcome.UNREADABLE: 1}
     assert context.ledger.count_published(card.name) == 45
@@ -91,9 +91,9 @@ def test_a_record_that_becomes_unreadable_stays_published(simulated: ModuleType,
 def test_an_incomplete_full_harvest_deletes_nothing_and_gives_the_reason(
     simulated: ModuleType, context: HarvestContext, card: Source
 ) -> None:
-    held = simulated.records(45)
-    harvest(card, behind(context, simulated.Oai(held)))
-    lame = simulated.Oai(held[:40], poison={"k0017"}, mute={"ListIdentifiers"})
+    items = simulated.records(45)
+    harvest(card, behind(context, simulated.Oai(items)))
+    lame = simulated.Oai(items[:40], poison={"k0017"}, mute={"ListIdentifiers"})
 
     plan = harvest(card, behind(context, lame), full=True)
 
@@ -106,9 +106,9 @@ def test_an_incomplete_full_harvest_deletes_nothing_and_gives_the_reason(
 def test_a_run_killed_at_any_page_ends_with_the_same_statistics(
     shuffled: bool, simulated: ModuleType, context: HarvestContext, card: Source
 ) -> None:
-    held = simulated.records(30, deleted={4})
-    held = held[::-1] if shuffled else held
-    there = behind(context, simulated.Oai(held, 5, poison={"k0011", "k0012"}, expired=lambda times, place: times == 2))
+    items = simulated.records(30, deleted={4})
+    items = items[::-1] if shuffled else items
+    there = behind(context, simulated.Oai(items, 5, poison={"k0011", "k0012"}, expired=lambda times, place: times == 2))
     page, plan = 1, None
 
     while plan is None:

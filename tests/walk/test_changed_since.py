@@ -106,8 +106,8 @@ def test_changes_of_an_incomplete_run_are_reverted_with_the_source(
 def test_the_source_is_read_in_full_after_a_plan_was_approved(source: Source, context: HarvestContext, whole: Whole) -> None:
     harvest(source, context)
     whole.names, whole.total = NAMES[:10], 10
-    held = harvest(source, context)
-    plan_decisions.approve(context, source, held.run.id, by="ann")
+    plan = harvest(source, context)
+    plan_decisions.approve(context, source, plan.run.id, by="ann")
     whole.names, whole.total = list(NAMES), len(NAMES)
 
     back = harvest(source, context)

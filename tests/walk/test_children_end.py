@@ -82,9 +82,9 @@ def registry() -> Iterator[str]:
 def start(folder: Path, *words: str) -> Process:
     """Start a command in a session of its own."""
     (folder / "sources").mkdir(parents=True, exist_ok=True)
-    kept = {name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}
     settings = {"DATA": folder / "data", "SOURCES": folder / "sources", "ALLOW_HOSTS": "127.0.0.1", "WORKER_PROCESSES": 2}
-    environment = {**kept, **{f"STOCKTAKE_{name}": str(value) for name, value in settings.items()}, "PYTHONPATH": str(ROOT)}
+    environment = {**inherited, **{f"STOCKTAKE_{name}": str(value) for name, value in settings.items()}, "PYTHONPATH": str(ROOT)}
     return Process([sys.executable, "-m", "stocktake", *words], env=environment, cwd=folder, start_new_session=True)
 
 

@@ -30,11 +30,11 @@ def environment(tmp_path: Path) -> dict[str, str]:
 
 
 def test_help_lists_every_command() -> None:
-    shown = RUN.invoke(app, ["--help"])
+    result = RUN.invoke(app, ["--help"])
 
-    assert shown.exit_code == 0
+    assert result.exit_code == 0
     for command in ("sources", "harvest", "schedule", "runs", "serve", "up", "dump", "query", "demo", "shapes"):
-        assert command in shown.output
+        assert command in result.output
 
 
 def test_help_and_version_import_no_large_library() -> None:
@@ -166,14 +166,14 @@ def test_an_invalid_definition_stops_only_its_own_source(environment: dict[str, 
         named = RUN.invoke(app, ["harvest", "good", "--json"], env=environment)
         all_sources = RUN.invoke(app, ["harvest"], env=environment)
 
-    shown = " ".join(all_sources.stdout.split())
+    output = " ".join(all_sources.stdout.split())
     assert (named.exit_code, named.stderr) == (0, "")
     assert [(row["run"], row["outcome"]) for row in json.loads(named.stdout)] == [("good.1", "committed")]
     assert all_sources.exit_code == 2
     for fault in ("bad: mapping 'oai_dc' cannot read what protocol", "worse.toml: unknown key 'titel'", "worse.toml: 'url' is missing"):
         assert fault in " ".join(all_sources.stderr.split())
-    assert "good unchanged" in shown
-    assert shown.count(" invalid ") == 2
+    assert "good unchanged" in output
+    assert output.count(" invalid ") == 2
 
 
 def test_a_named_source_with_an_invalid_definition_is_an_invalid_row(environment: dict[str, str]) -> None:
@@ -207,12 +207,12 @@ def test_the_table_of_a_failed_run_has_its_reason(environment: dict[str, str]) -
     (Path(environment["STOCKTAKE_SOURCES"]) / "a.toml").write_text("pause = 0\n" + card)
 
     harvested = RUN.invoke(app, ["harvest"], env=environment)
-    shown = RUN.invoke(app, ["runs", "show", "a.1"], env=environment)
+    result = RUN.invoke(app, ["runs", "show", "a.1"], env=environment)
     tried = RUN.invoke(app, ["harvest", "--dry-run", "--json"], env=environment)
 
     assert "could not connect to 127.0.0.1:9" in " ".join(harvested.stdout.split())
     assert "a failed" in " ".join(harvested.stdout.split())
-    assert "could not connect to 127.0.0.1:9" in " ".join(shown.stdout.split())
+    assert "could not connect to 127.0.0.1:9" in " ".join(result.stdout.split())
     (row,) = json.loads(tried.stdout)
     assert (row["run"], row["outcome"]) == ("a", "failed")
     assert "could not connect to 127.0.0.1:9" in row["reason"]
@@ -287,10 +287,10 @@ def test_the_json_of_a_dry_run_has_its_expected_outcome(environment: dict[str, s
         (card,) = write_sources(demo.url, Path(environment["STOCKTAKE_SOURCES"]), ("ckan",))
         card.write_text(card.read_text().replace("[limits]\n", "") + f"\n[limits]\nexpect = {expect}\n")
 
-        shown = RUN.invoke(app, ["harvest", "--dry-run", "--json"], env=environment)
+        result = RUN.invoke(app, ["harvest", "--dry-run", "--json"], env=environment)
         text = RUN.invoke(app, ["harvest", "--dry-run"], env=environment)
 
-    (row,) = json.loads(shown.stdout)
+    (row,) = json.loads(result.stdout)
     assert (row["outcome"], row["dry_run"]) == (outcome, True)
     assert outcome in text.stdout
 

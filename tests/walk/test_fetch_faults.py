@@ -318,40 +318,40 @@ def test_an_endless_list_fails_the_run_and_changes_nothing(
 @pytest.mark.parametrize("name", ["cursor", "oai"])
 def test_a_shrinking_total_is_reported_and_loses_nothing(published: Callable[[str], FaultRegistry], name: str) -> None:
     there = published(name)
-    held = there.context.ledger.count_published(there.source.name)
+    count = there.context.ledger.count_published(there.source.name)
     there.strike(Fault.SHRINK)
 
     run = there.run()
 
     assert run.state is State.INCOMPLETE
     assert "the total shrank from" in str(run.reason)
-    assert run.counts["fetched"] == held
-    assert there.context.ledger.count_published(there.source.name) == held
+    assert run.counts["fetched"] == count
+    assert there.context.ledger.count_published(there.source.name) == count
     assert run.counts.get("vanished", 0) == 0
 
 
 @pytest.mark.parametrize("name", ["cursor", "oai"])
 def test_a_duplicate_key_counts_once(published: Callable[[str], FaultRegistry], name: str) -> None:
     there = published(name)
-    before, held = there.published(), there.context.ledger.count_published(there.source.name)
+    before, count = there.published(), there.context.ledger.count_published(there.source.name)
     there.strike(Fault.TWICE)
 
     run = there.run()
 
-    assert (run.state, run.counts["unchanged"]) == (State.UNCHANGED, held)
+    assert (run.state, run.counts["unchanged"]) == (State.UNCHANGED, count)
     assert run.counts["duplicate"] == run.pages - 1
     assert there.published() == before
 
 
 def test_equal_keys_of_two_sources_are_two_records(there: FaultRegistry) -> None:
     there.strike()
-    held = there.context.ledger.count_published(there.source.name)
+    count = there.context.ledger.count_published(there.source.name)
     twin = replace(there, source=replace(there.source, name="twin", title="The same registry by another card"))
 
     run = twin.run()
 
-    assert (run.state, run.counts["new"], run.counts["duplicate"]) == (State.COMMITTED, held, 0)
-    assert there.context.ledger.count_published("twin") == there.context.ledger.count_published(there.source.name) == held
+    assert (run.state, run.counts["new"], run.counts["duplicate"]) == (State.COMMITTED, count, 0)
+    assert there.context.ledger.count_published("twin") == there.context.ledger.count_published(there.source.name) == count
 
 
 def test_the_command_reports_a_postponed_run(demo: Demo, tmp_path: Path) -> None:

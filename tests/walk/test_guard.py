@@ -465,11 +465,13 @@ def test_the_statistics_add_up_and_match_the_store(source: Source, context: Harv
 
     run = harvest(source, context).run
 
-    held = sum(len(lines) for lines in store(context).values())
+    statements = sum(len(lines) for lines in store(context).values())
     written = list(next(context.journal.entries(after=1)).rows())
     assert run.state is State.COMMITTED
-    assert (run.added, run.removed, run.after) == (sum(row[0] == "A" for row in written), sum(row[0] == "D" for row in written), held)
-    assert f'<{context.iris.run(run.id)}> <{context.iris.ns}quadsAfter> "{held}"' in "\n".join(store(context)[context.iris.run(run.id)])
+    changes = [row[0] for row in written]
+    assert (run.added, run.removed, run.after) == (changes.count("A"), changes.count("D"), statements)
+    described = "\n".join(store(context)[context.iris.run(run.id)])
+    assert f'<{context.iris.run(run.id)}> <{context.iris.ns}quadsAfter> "{statements}"' in described
 
 
 def test_inconsistent_statistics_are_never_a_success(source: Source, context: HarvestContext) -> None:
@@ -518,10 +520,10 @@ def test_a_held_plan_lists_the_hold_and_the_exceeded_limit(source: Source, conte
     plan_decisions.hold(context, "projects", by="ann", reason="moving house")
     del registry.projects[20:]
 
-    held = harvest(source, context).hold_reason
+    reason = harvest(source, context).hold_reason
 
-    assert held is not None
-    assert held.startswith("ann holds the source since 2026-03-01 12:04 UTC: moving house; 20 of 40 published records are missing")
+    assert reason is not None
+    assert reason.startswith("ann holds the source since 2026-03-01 12:04 UTC: moving house; 20 of 40 published records are missing")
 
 
 def test_a_held_plan_lists_the_limit_and_the_incomplete_harvest(source: Source, context: HarvestContext, registry: Any) -> None:
@@ -529,19 +531,19 @@ def test_a_held_plan_lists_the_limit_and_the_incomplete_harvest(source: Source, 
     registry.projects = [{**project, "name": f"Renamed {project['name']}"} for project in registry.projects]
     registry.total = 80
 
-    held = harvest(source, context).hold_reason
+    reason = harvest(source, context).hold_reason
 
-    assert held is not None
-    assert "40 of 40 published records changed" in held
-    assert "the source reported 80 records but returned 40" in held
+    assert reason is not None
+    assert "40 of 40 published records changed" in reason
+    assert "the source reported 80 records but returned 40" in reason
 
 
 def test_a_scheduled_run_supersedes_a_waiting_plan_and_logs_both_names(source: Source, context: HarvestContext, registry: Any) -> None:
     harvest(source, context)
-    kept = registry.projects.copy()
+    projects = registry.projects.copy()
     del registry.projects[3:]
     waiting = harvest(source, context)
-    registry.projects = kept
+    registry.projects = projects
 
     with capture_logs() as logs:
         plan = harvest(source, context)

@@ -64,11 +64,11 @@ def test_a_killed_mirror_ends_with_the_same_bytes(tmp_path: Path, last: int) -> 
     child = SPAWN.Process(target=follow, args=(str(origin), str(folder), last))
     child.start()
     child.join(WITHIN)
-    held = files(folder / "journal")
+    before = files(folder / "journal")
 
     follow(str(origin), str(folder), 0)
 
     assert child.exitcode == -signal.SIGKILL
-    assert held.items() <= files(origin).items()
+    assert before.items() <= files(origin).items()
     assert files(folder / "journal") == files(origin)
     assert Journal(folder / "journal").verify() == 3

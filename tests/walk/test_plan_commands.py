@@ -52,10 +52,10 @@ def test_a_held_plan_is_listed_with_the_action(stocktake: Stocktake) -> None:
 
 
 def test_a_plan_shows_each_record_and_its_difference(stocktake: Stocktake) -> None:
-    shown = json.loads(stocktake("plans", "show", "demo-ckan.1", "--diff", "--json").stdout)
+    plan = json.loads(stocktake("plans", "show", "demo-ckan.1", "--diff", "--json").stdout)
 
-    assert len(shown["records"]) == shown["counts"]["new"] == 40
-    assert all(row["added"] and not row["removed"] for row in shown["records"])
+    assert len(plan["records"]) == plan["counts"]["new"] == 40
+    assert all(row["added"] and not row["removed"] for row in plan["records"])
     assert "+ <" in stocktake("plans", "show", "demo-ckan.1", "--diff").stdout
 
 
@@ -109,19 +109,19 @@ def test_a_malformed_override_exits_with_2(stocktake: Stocktake, words: list[str
 
 
 def test_a_source_is_held_and_released(stocktake: Stocktake) -> None:
-    held = stocktake("sources", "hold", "demo-ckan", "--reason", "moving house")
+    on_hold = stocktake("sources", "hold", "demo-ckan", "--reason", "moving house")
 
     (row,) = json.loads(stocktake("sources", "list", "--json").stdout)
     released = [stocktake("sources", "release", "demo-ckan").exit_code for _ in range(2)]
-    assert (held.exit_code, row["hold"]) == (0, "moving house")
+    assert (on_hold.exit_code, row["hold"]) == (0, "moving house")
     assert released == [0, 1]
 
 
 def test_runs_without_a_command_lists_them(stocktake: Stocktake) -> None:
-    shown = [stocktake("runs", *words, "--json").stdout for words in ([], ["demo-ckan"], ["list", "demo-ckan"])]
+    outputs = [stocktake("runs", *words, "--json").stdout for words in ([], ["demo-ckan"], ["list", "demo-ckan"])]
 
-    assert {row["run"] for row in json.loads(shown[0])} == {"vocabulary.1", "demo-ckan.1"}
-    assert shown[1] == shown[2]
+    assert {row["run"] for row in json.loads(outputs[0])} == {"vocabulary.1", "demo-ckan.1"}
+    assert outputs[1] == outputs[2]
 
 
 @pytest.mark.parametrize("command", ["harvest", "remap"])

@@ -1,4 +1,4 @@
-"""The log of a run is kept in the ledger, and the sizes and times of its responses with it."""
+"""The log of a run is run_log in the ledger, and the sizes and times of its responses with it."""
 
 from __future__ import annotations
 
@@ -75,9 +75,9 @@ def test_a_dry_run_keeps_no_lines(source: Source, context: HarvestContext) -> No
 
 def test_lines_are_found_by_run_source_level_and_text(context: HarvestContext) -> None:
     for run, level, event in (("a.1", "info", "run started"), ("a.1", "error", "100%_lost"), ("b.1", "info", "run ended")):
-        kept = RunLog(context.ledger, run[0], run=run)
-        kept.add(level, event, url="https://registry.example/x")
-        kept.flush()
+        run_log = RunLog(context.ledger, run[0], run=run)
+        run_log.add(level, event, url="https://registry.example/x")
+        run_log.flush()
     find = context.ledger.log_lines
 
     assert [line.event for line in find()] == ["run ended", "100%_lost", "run started"]
@@ -98,10 +98,10 @@ def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestCo
             context.ledger.append_log(lines)
 
     seconds = iter(range(10**6))
-    kept = RunLog(Counted(), "a", clock=lambda: next(seconds) / 100, run="a.1")  # type: ignore[arg-type]
+    run_log = RunLog(Counted(), "a", clock=lambda: next(seconds) / 100, run="a.1")  # type: ignore[arg-type]
     for number in range(MAX_LINES + 50):
-        kept.add("info", f"line {number}")
-    kept.flush()
+        run_log.add("info", f"line {number}")
+    run_log.flush()
 
     newest = context.ledger.log_lines(run="a.1", limit=MAX_LINES * 2)
     assert len(newest) == sum(writes) == MAX_LINES + 1
@@ -111,15 +111,15 @@ def test_a_log_is_written_at_most_once_a_second_and_truncated(context: HarvestCo
 
 def test_a_ledger_that_cannot_be_written_stops_no_run(context: HarvestContext, tmp_path: Any) -> None:
     broken = Ledger(f"sqlite:///{tmp_path}/other.sqlite", lock_timeout=0)
-    kept = RunLog(broken, "a", run="a.1")
+    run_log = RunLog(broken, "a", run="a.1")
     with context.ledger.transaction(), broken.transaction() as connection:
         connection.exec_driver_sql("DROP TABLE run_log")
 
-    kept.add("info", "a line")
-    kept.flush()
+    run_log.add("info", "a line")
+    run_log.flush()
 
     broken.close()
-    assert len(kept._lines) == 1
+    assert len(run_log._lines) == 1
 
 
 def test_the_log_of_an_old_run_is_deleted(source: Source, context: HarvestContext, registry: Any) -> None:

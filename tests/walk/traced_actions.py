@@ -105,9 +105,9 @@ def follow(home: Path, action: str) -> None:
     follower.close()
 
 
-def _is_current(shown: Snapshot | None) -> bool:
-    """Return whether tables, texts and columns are shown for the same entry as the store: on a busy machine they come later."""
-    return shown is not None and shown.text == shown.tables == shown.columns == shown.position
+def _is_current(snapshot: Snapshot | None) -> bool:
+    """Return whether tables, texts and columns are snapshot for the same entry as the store: on a busy machine they come later."""
+    return snapshot is not None and snapshot.text == snapshot.tables == snapshot.columns == snapshot.position
 
 
 def release(home: Path, action: str) -> None:

@@ -232,9 +232,9 @@ class House:
         (cards / f"{name}.toml").write_text(CARD.format(name=name, url=url or self.registry.url, every=every, pause=pause))
 
     def environment(self, ledger: str = "") -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}
         found = {"DATA": self.data, "SOURCES": self.folder / "cards", "LEDGER": ledger or self.ledger, "ALLOW_HOSTS": "127.0.0.1,10.77.0.1"}
-        return {**kept, **{f"STOCKTAKE_{name}": str(value) for name, value in found.items()}, "PYTHONPATH": str(ROOT)}
+        return {**inherited, **{f"STOCKTAKE_{name}": str(value) for name, value in found.items()}, "PYTHONPATH": str(ROOT)}
 
     def start(self, *words: str, before: tuple[str, ...] = (), ledger: str = "") -> Process:
         child = Process([*before, sys.executable, "-m", "stocktake", *words], env=self.environment(ledger), cwd=self.folder)

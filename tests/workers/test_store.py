@@ -355,7 +355,7 @@ def test_a_directory_with_its_own_journal_is_not_bound_to_a_store(tmp_path, url)
 def test_another_machine_reads_the_archived_responses(tmp_path, url):
     there = Store(url)
     first = Archive(tmp_path / "1", "a", "a.1", 0, there)
-    kept = first.write_response("https://x.example/1", 200, [], b"page 1")
+    stored = first.write_response("https://x.example/1", 200, [], b"page 1")
     first.publish_file()
     checkpoint = first.length
     first.write_response("https://x.example/2", 200, [], b"page 2, of which no checkpoint tells")
@@ -366,7 +366,7 @@ def test_another_machine_reads_the_archived_responses(tmp_path, url):
     second.publish_file()
     second.close()
 
-    assert read_body(tmp_path / "3", kept, there) == b"page 1"
+    assert read_body(tmp_path / "3", stored, there) == b"page 1"
     assert read_body(tmp_path / "3", again, there) == b"page 2 again"
 
 

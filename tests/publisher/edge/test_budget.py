@@ -155,13 +155,13 @@ async def test_a_spent_budget_has_headers_and_a_cached_answer_is_free(serve) -> 
 
     runaway = await served.ask(RUNAWAY)
     refused = await served.ask(SMALL + "0")
-    kept = await served.ask(SMALL)
+    cached = await served.ask(SMALL)
 
-    assert [answer.status_code for answer in (first, runaway, refused, kept)] == [200, 504, 429, 200]
+    assert [answer.status_code for answer in (first, runaway, refused, cached)] == [200, 504, 429, 200]
     assert float(runaway.headers["stocktake-cost"]) >= 0.5
     assert int(refused.headers["retry-after"]) > 100
     assert refused.headers["ratelimit"].startswith('"query-seconds";r=0;t=')
-    assert (kept.headers["stocktake-cost"], kept.content) == ("0.000", first.content)
+    assert (cached.headers["stocktake-cost"], cached.content) == ("0.000", first.content)
     assert "export" in refused.json()["detail"]
 
 
