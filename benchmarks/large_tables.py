@@ -103,17 +103,17 @@ def _loaded(data: Path) -> None:
 
 def _copied(data: Path, records: int, report: Callable[[str], None]) -> None:
     work = data / "store" / "tables" / "work.duckdb"
-    with duckdb.connect(str(work), config={"memory_limit": "2GiB", "temp_directory": str(work.with_name("spilled"))}) as database:
-        row = database.execute("SELECT max(thing), count(*) FILTER (kind < 5) FROM things").fetchone()
+    with duckdb.connect(str(work), config={"memory_limit": "2GiB", "temp_directory": str(work.with_name("spilled"))}) as connection:
+        row = connection.execute("SELECT max(thing), count(*) FILTER (kind < 5) FROM things").fetchone()
         assert row
         last, things = row
-        position, entry = database.execute("SELECT position, entry FROM checkpoint").fetchall()[0]
-        database.execute(_COPIED)
+        position, entry = connection.execute("SELECT position, entry FROM checkpoint").fetchall()[0]
+        connection.execute(_COPIED)
         for number in range(1, -(-records // things)):
             for line in filter(str.strip, _COPIES.split(";")):
                 asked = {"first": number * last, "number": number, "last": last}
-                database.execute(line, {name: value for name, value in asked.items() if f"${name}" in line})
-        database.execute(f"SELECT count(nextval('ids')) FROM range({-(-records // things) * last})")
+                connection.execute(line, {name: value for name, value in asked.items() if f"${name}" in line})
+        connection.execute(f"SELECT count(nextval('ids')) FROM range({-(-records // things) * last})")
     database = Database(work)
     database.begin()
     database.commit(position, entry)

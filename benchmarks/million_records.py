@@ -200,8 +200,8 @@ def lines(course: Course, costs: Costs | None) -> list[Line]:
     for name, stage in course.stages.items():
         said = model.get(name)
         spent = ", ".join(f"{role} {seconds:,.1f} s" for role, seconds in sorted(stage.processor.items()) if seconds >= 0.05)
-        peaks = ", ".join(f"{role} {most:,.0f} MB" for role, most in sorted(stage.peaks.items()) if most >= 1)
-        note = f"peaks: {peaks}" + (f"; processor: {spent}" if spent else "")
+        memory = ", ".join(f"{role} {most:,.0f} MB" for role, most in sorted(stage.peaks.items()) if most >= 1)
+        note = f"peaks: {memory}" + (f"; processor: {spent}" if spent else "")
         found.append(Line(what + name, "s", stage.seconds, said, said / stage.seconds if said else None, note=note))
     found += [Line(f"{what}of the harvest, {part}", "s", seconds) for part, seconds in course.parts.items()]
     sizes = costs.sizes if costs else {}
