@@ -263,7 +263,8 @@ def generate(page: str, source: str) -> str:
         source = _fill_defaults(source, page, _defaults(QueryLimits))
     elif page == "reference/sources":
         defaults = _defaults(Source, HarvestLimits)
-        source = _fill_defaults(source, page, {name: value for name, value in defaults.items() if name not in ("limits", "notify")})
+        apart = ("limits", "notify", "words")  # tables, and what is in no definition
+        source = _fill_defaults(source, page, {name: value for name, value in defaults.items() if name not in apart})
     elif page == "reference/shapes":
         prefixes = [name.removeprefix("rules ") for name in _MARK.findall(source)]
         if left := [rule.name for rule in rules().values() if not rule.name.startswith(tuple(prefixes))]:

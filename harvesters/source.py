@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.quiet_hours import QuietHours, parse_quiet_hours
+from vocab.curated_words import CuratedWord, read_words
 from vocab.iris import is_web
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}\Z")  # a path segment of every IRI, never changed
@@ -64,7 +65,8 @@ class Source:
     between requests to its host.
 
     No requests are sent during *quiet* hours; *grant* names who permitted access, in writing,
-    against robots.txt.
+    against robots.txt. *words* are the registry's words with the concepts that a curator chose (``vocab.curated_words``), from the
+    table beside the definitions.
     """
 
     name: str
@@ -85,12 +87,13 @@ class Source:
     notify: Notify = Notify()
     options: Mapping[str, Any] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
+    words: tuple[tuple[str, str], ...] = ()
 
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "pause": (int, float), "enabled": bool, "second_approver": bool, "limits": dict, "notify": dict, "options": dict, "fields": dict,
 }  # fmt: skip
-_KEYS = {item.name for item in fields(Source)} - {"name"}
+_KEYS = {item.name for item in fields(Source)} - {"name", "words"}
 _NEEDED = ("title", "protocol", "mapping", "url", "licence")
 
 
@@ -107,7 +110,24 @@ def read(file: Path) -> tuple[Source, list[str]]:
         table = tomllib.loads(file.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise SourceDefinitionError(f"{file}: invalid TOML: {error}") from error
-    return _read_table(file.stem, table, str(file))
+    source, faults = _read_table(file.stem, table, str(file))
+    words, more = read_word_table(word_table(file.parent, file.stem))
+    return replace(source, words=tuple((item.word, item.concept) for item in words)), [*faults, *more]
+
+
+def word_table(folder: Path, name: str) -> Path:
+    """Return the file of the words of a source that a curator translated, in the directory of source definitions."""
+    return folder / "crosswalks" / f"{name}.sssom.tsv"
+
+
+def read_word_table(file: Path) -> tuple[list[CuratedWord], list[str]]:
+    """Return the words of a table, none if there is no file, and a message with file and line for each fault."""
+    try:
+        return read_words(file.read_text(encoding="utf-8-sig"), str(file))
+    except FileNotFoundError:
+        return [], []
+    except (OSError, UnicodeDecodeError) as error:
+        return [], [f"{file}: {error}"]
 
 
 def read_text(name: str, text: str) -> tuple[Source | None, list[str]]:

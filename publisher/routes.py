@@ -20,6 +20,7 @@ from publisher.mcp import route as mcp
 from publisher.portal.routes import (
     about,
     catalog,
+    clusters,
     columns,
     compare,
     concepts,
@@ -82,6 +83,7 @@ ROUTERS: dict[str, APIRouter] = {
     "scratch": update_sandbox.router,
     "things": things.router,
     "linksets": linksets.router,
+    "clusters": clusters.router,
     "records": records.router,
     "mementos": mementos.router,
     "source reports": source_reports.router,

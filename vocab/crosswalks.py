@@ -7,6 +7,7 @@ from functools import lru_cache
 
 from vocab.action_lines import action_line
 from vocab.countries import area, country
+from vocab.curated_words import resolve_concept
 from vocab.goals import goal, target
 from vocab.iris import Iris
 from vocab.label_index import LabelIndex, label_pairs
@@ -47,9 +48,17 @@ def _all_matches(scheme: str, base: str) -> dict[str, tuple[str, ...]]:
     return {key: row.matches for row in rows for key in (*row.notations, *(fold(name.value) for name in row.labels))}
 
 
+@lru_cache(maxsize=64)
+def _curated(words: tuple[tuple[str, str], ...], base: str) -> dict[str, tuple[str, str]]:
+    """Return the kind and the IRI of the concept that a curator chose for each folded word."""
+    return {fold(word): resolved for word, concept in words if (resolved := resolve_concept(concept, base))}
+
+
 @dataclass(frozen=True, slots=True)
 class Crosswalks:
     """The crosswalks under one base. Each look-up returns an IRI, or None if no crosswalk matches.
+
+    *words* are a registry's own words with the short names of the concepts that a curator chose; they come before the crosswalks.
 
     >>> walk = Crosswalks(Iris("https://example.org/"))
     >>> walk.action_line("C7. E-Health"), walk.status("finished"), walk.iati_activity_scope("1")[-13:]
@@ -57,25 +66,39 @@ class Crosswalks:
     """
 
     iris: Iris
+    words: tuple[tuple[str, str], ...] = ()
+
+    def is_curated(self, text: str) -> bool:
+        """Return whether a curator chose a concept for a word."""
+        return bool(self.words) and len(text) <= MAX_LENGTH and fold(text) in _curated(self.words, self.iris.base)
+
+    def _chosen(self, text: str | int, *kinds: str) -> str | None:
+        """Return the concept of one of *kinds* that a curator chose for a word."""
+        if not self.words or not isinstance(text, str) or len(text) > MAX_LENGTH:
+            return None
+        kind, concept = _curated(self.words, self.iris.base).get(fold(text), ("", None))
+        return concept if kind in kinds else None
 
     def goal(self, text: str | int) -> str | None:
         """Return a Sustainable Development Goal; see ``vocab.goals.goal``."""
-        return goal(text)
+        return self._chosen(text, "goal") or goal(text)
 
     def target(self, text: str | int) -> str | None:
         """Return a target; see ``vocab.goals.target``."""
-        return target(text)
+        return self._chosen(text, "target") or target(text)
 
     def country(self, text: str | int) -> str | None:
         """Return a country; see ``vocab.countries.country``."""
-        return country(text)
+        return self._chosen(text, "country") or country(text)
 
     def area(self, text: str | int) -> str | None:
         """Return a country or a region of M49; see ``vocab.countries.area``."""
-        return area(text)
+        return self._chosen(text, "country") or area(text)
 
     def action_line(self, text: str) -> str | None:
         """Return an action line; see ``vocab.action_lines.action_line``."""
+        if chosen := self._chosen(text, "action-line"):
+            return chosen
         code = action_line(text)
         return self.iris.concept("action-line", code) if code else None
 
@@ -140,7 +163,7 @@ class Crosswalks:
         >>> [iri.rpartition("/")[2] for iri in Crosswalks(Iris("https://example.org/")).dpga_sector("Health")]
         ['3', 'C7-ehea']
         """
-        return _all_matches("dpga-sector", self.iris.base).get(fold(word), ()) if len(word) <= MAX_LENGTH else ()
+        return self.find_all("dpga-sector", word)
 
     def find_all(self, scheme: str, word: str) -> tuple[str, ...]:
         """Return all our concepts that match a code or a word of the foreign *scheme*; may be empty.
@@ -148,6 +171,8 @@ class Crosswalks:
         >>> [iri.rpartition("/")[2] for iri in Crosswalks(Iris()).find_all("world-bank-sector", "Social protection")]
         ['1.3']
         """
+        if chosen := self._chosen(word, "goal", "target", "action-line"):
+            return (chosen,)
         matches = _all_matches(scheme, self.iris.base)
         return matches.get(word.strip()) or matches.get(fold(word), ()) if len(word) <= MAX_LENGTH else ()
 
@@ -163,7 +188,9 @@ class Crosswalks:
 
     def find_by_name(self, scheme: str, text: str) -> str | None:
         """Return the concept of one of our schemes that has *text* as a name or code, or None."""
-        return _names(scheme, self.iris.base).find(fold(text)) if len(text) <= MAX_LENGTH else None
+        if len(text) > MAX_LENGTH:
+            return None
+        return self._chosen(text, scheme) or _names(scheme, self.iris.base).find(fold(text))
 
     def find_match(self, scheme: str, code: str) -> str | None:
         """Return our concept that matches *code* of the foreign *scheme* (a file of ``data/crosswalks``), or None."""

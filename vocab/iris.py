@@ -94,6 +94,11 @@ class Iris:
         return f"{self.base}release/{number}"
 
     @property
+    def clusters(self) -> str:
+        """Return what the IRIs of clusters start with; kind, source and key of the member that names the cluster follow."""
+        return f"{self.base}cluster/"
+
+    @property
     def status(self) -> str:
         """Return the IRI of the status graph, which no release contains."""
         return f"{self.base}status"

@@ -28,6 +28,9 @@ SH = "http://www.w3.org/ns/shacl#"
 WGS = "http://www.w3.org/2003/01/geo/wgs84_pos#"
 GEO = "http://www.opengis.net/ont/geosparql#"
 VIVO = "http://vivoweb.org/ontology/core#"
+OWL = "http://www.w3.org/2002/07/owl#"
+SSSOM = "https://w3id.org/sssom/"
+SEMAPV = "https://w3id.org/semapv/vocab/"
 
 _CACHE_SIZE = 8192  # twenty years of days, about 1 MB
 _ESCAPE = re.compile('[\x00-\x1f"\\\\\x7f\ud800-\udfff\ufffe\uffff]')

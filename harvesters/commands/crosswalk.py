@@ -1,4 +1,4 @@
-"""Define ``stocktake crosswalk``: which words of registries no crosswalk translates."""
+"""Define ``stocktake crosswalk``: which words of registries no crosswalk translates, and what a curator chooses for them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,13 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from harvesters.commands.terminal import HarvestSettings, Json, err, out
+from harvesters.commands.terminal import HarvestSettings, Json, current_user, err, load_sources, out
+from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.crosswalk_gaps import find_gaps
+from harvesters.inspection.curated_crosswalks import add_word
 from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.ledger import Ledger
+from vocab.curated_words import CuratedWord
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="Words that no crosswalk translates.")
@@ -26,7 +29,7 @@ Limit = Annotated[int, typer.Option(min=1, max=10_000, help="Number of words.")]
 
 @app.callback()
 def crosswalk() -> None:
-    """Find what the crosswalks lack."""
+    """Find what the crosswalks lack, and add it."""
 
 
 @app.command()
@@ -54,4 +57,29 @@ def gaps(ctx: typer.Context, source: SourceName = None, limit: Limit = 20, as_js
         table.add_row(f"{gap.count:,}", escape(gap.word[:80]), gap.field, escape(nearest) or "none")
     out.print(table)
     if found:
-        out.print("To translate a word, add it to a crosswalk: docs/how-to/add-a-crosswalk.md", markup=False)
+        out.print("To translate a word: stocktake crosswalk add SOURCE WORD CONCEPT", markup=False)
+
+
+@app.command()
+def add(
+    ctx: typer.Context,
+    source: Annotated[str, typer.Argument(help="Name of the source whose word it is.")],
+    word: Annotated[str, typer.Argument(help="The word as the registry writes it.")],
+    concept: Annotated[str, typer.Argument(help="sdg:4, sdg:4.4, area:404, action-line:C7-ehea, status:completed, or an IRI.")],
+    comment: Annotated[str, typer.Option(help="Why, for those who look later.")] = "",
+) -> None:
+    """Choose the concept of a registry's word; `remap` applies it to the published records, with its plan.
+
+    The choice is a line with author and date in `crosswalks/SOURCE.sssom.tsv` beside the source definitions, which you keep.
+    An earlier choice for the word is replaced. Exit 0: stored; 1: unknown concept, or a line of the table is wrong; 2: no such source.
+    """
+    settings: HarvestSettings = ctx.obj
+    load_sources(settings, [source], report=lambda _name, _message: None)
+    item = CuratedWord(word, concept, current_user(), comment=comment)
+    try:
+        file = add_word(settings.sources, source, item, settings.base)
+    except SourceDefinitionError as error:
+        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    out.print(f"{file}: {word} is {concept}", markup=False, highlight=False, soft_wrap=True)
+    out.print(f"See what it changes: stocktake remap {source} --dry-run", markup=False, highlight=False)

@@ -1,4 +1,4 @@
-"""Define the commands `identity match`, `queue`, `show`, `decide`, `undo`, `decisions`, `export` and `import`."""
+"""Define the commands `identity match`, `queue`, `show`, `decide`, `undo`, `decisions`, `publish`, `export` and `import`."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypedDict
 
 import orjson
 import typer
 
-from harvesters.commands.terminal import HarvestSettings, Json, current_user, out, print_rows
+from harvesters.commands.terminal import HarvestSettings, Json, current_user, harvest_context, out, print_rows
 from harvesters.errors import IdentityError
 from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.ledger import Ledger
+from harvesters.matching.clusters import classify_stored
 from harvesters.matching.decision_table import read_table, write_table
-from harvesters.matching.pairs import Clusters, Judgement, ScoredPair, Status, classify, score_pairs
+from harvesters.matching.pairs import Judgement, Status, score_pairs
 from harvesters.matching.stored import (
     Decision,
-    StoredPair,
     add_decisions,
     current_decisions,
     decision_history,
@@ -29,11 +29,12 @@ from harvesters.matching.stored import (
     pair_id,
     read_entities,
     store_pairs,
-    stored_pairs,
 )
+from harvesters.runs.publish_clusters import ClusterChange, members, plan_clusters, publish_clusters
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="One initiative or organization in several registries: match, decide, undo.")
+_NO_LEDGER = "this machine has no ledger, as a mirror; match at the installation that harvests"
 _Pair = Annotated[str, typer.Argument(metavar="PAIR", help="Id of a pair, as `identity queue` lists it.")]
 _Limit = Annotated[int, typer.Option(min=1, help="Largest number of pairs.")]
 
@@ -41,16 +42,9 @@ _Limit = Annotated[int, typer.Option(min=1, help="Largest number of pairs.")]
 @contextmanager
 def _open_ledger(settings: HarvestSettings) -> Iterator[Ledger]:
     if not has_ledger(settings.ledger):
-        raise IdentityError("this machine has no ledger, as a mirror; match at the installation that harvests")
+        raise IdentityError(_NO_LEDGER)
     with closing(Ledger(settings.ledger)) as ledger:
         yield ledger
-
-
-def _classified(ledger: Ledger) -> tuple[dict[tuple[str, str], StoredPair], list[ScoredPair], Clusters]:
-    stored = {item.pair: item for item in stored_pairs(ledger)}
-    judgements = {pair: decision.judgement for pair, decision in current_decisions(ledger).items() if decision.judgement}
-    scored, clusters = classify(((pair, item.score) for pair, item in stored.items()), judgements)
-    return stored, scored, clusters
 
 
 @app.command()
@@ -60,7 +54,7 @@ def match(ctx: typer.Context, json: Json = False) -> None:
     with _open_ledger(settings) as ledger:
         entities = read_entities(ledger, Iris(settings.base))
         store_pairs(ledger, score_pairs(entities), entities)
-        stored, scored, clusters = _classified(ledger)
+        stored, scored, clusters = classify_stored(ledger)
     counts = Counter((stored[item.pair].kind, item.status) for item in scored)
     sets = Counter(entities[group[0]].kind for group in clusters.sets() if group[0] in entities)
     rows = [
@@ -84,7 +78,7 @@ def queue(
 ) -> None:
     """List the pairs that await a decision, the best first; a contradiction would join what was decided to be different."""
     with _open_ledger(ctx.obj) as ledger:
-        stored, scored, _ = _classified(ledger)
+        stored, scored, _ = classify_stored(ledger)
         decisions = current_decisions(ledger)
     undecided = [
         item
@@ -173,6 +167,47 @@ def decisions(
     with _open_ledger(ctx.obj) as ledger:
         listed = list(decision_history(ledger)) if history else sorted(current_decisions(ledger).values(), key=lambda item: item.pair)
     print_rows([_decision_row(decision) for decision in listed], "Decisions", json, empty="no decision yet")
+
+
+@app.command()
+def publish(
+    ctx: typer.Context,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would change, and write nothing.")] = False,
+    json: Json = False,
+) -> None:
+    """Publish the sets of pairs and decisions as clusters, in one journal entry; list those that are new, changed, replaced or removed.
+
+    Nothing else changes: members keep their graphs and pages. After a decision or `undo`, publish again.
+    """
+    settings: HarvestSettings = ctx.obj
+    if not has_ledger(settings.ledger):
+        raise IdentityError(_NO_LEDGER)
+    with harvest_context(settings) as context:
+        run, changes = (None, plan_clusters(context)) if dry_run else publish_clusters(context)
+    rows = [_change_row(change) for change in changes]
+    counted = [{**row, "joined": len(row["joined"]), "left": len(row["left"])} for row in rows]
+    print_rows(rows, "Clusters", json, table_rows=counted, empty="no cluster changes")
+    if run and run.entry and not json:
+        out.print(f"journal entry {run.entry}", highlight=False)
+
+
+class _ChangeRow(TypedDict):
+    cluster: str
+    change: str
+    members: int
+    joined: list[str]
+    left: list[str]
+
+
+def _change_row(change: ClusterChange) -> _ChangeRow:
+    before, after = (set(members(text)) for text in (change.before, change.after))
+    return {
+        "cluster": change.cluster,
+        "change": change.kind,
+        "members": len(after),
+        "joined": sorted(after - before),
+        "left": sorted(before - after),
+    }
 
 
 @app.command("export")

@@ -359,7 +359,7 @@ class FieldTable:
         declared = lexicon.parse_declared(
             self.words(row, "action_lines"), self.words(row, "goals"), self.words(row, "targets")
         )
-        linked = merge_subjects(declared, self._translated(row)) if self.crosswalk else declared
+        linked = merge_subjects(declared, self._translated(row)) if self.crosswalk or self.crosswalks.words else declared
         return kind(
             key=record.key,
             titles=parse_titles(self.texts(row, "title")),
@@ -391,15 +391,18 @@ class FieldTable:
         )
 
     def _translated(self, row: Any) -> Subjects:
-        """Return the concepts that the source's crosswalk has for its subjects; the words stay
-        subjects.
+        """Return the concepts that a curator or the source's crosswalk has for its subjects; the words
+        stay subjects.
         """
         texts = (text for text, _ in self.texts(row, "subjects"))
-        words = (part for text in texts for part in split_values([text], self.separator))
-        scheme = str(self.crosswalk)
+        words = [part for text in texts for part in split_values([text], self.separator)]
+        curated = self.lexicon.parse_subjects(filter(self.crosswalks.is_curated, words))
+        if not self.crosswalk:
+            return curated._replace(unmatched=())
+        scheme = self.crosswalk
         iri = self.crosswalks.iris.scheme(scheme)
         subjects = classify_words(words, iri, partial(self.crosswalks.find_all, scheme))
-        return subjects._replace(unmatched=())
+        return merge_subjects(curated, subjects)._replace(unmatched=())
 
     def _subjects(self, row: Any, left: tuple[str, ...]) -> tuple[Text, ...]:
         texts = [

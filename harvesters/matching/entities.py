@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from datetime import datetime
 from urllib.parse import urlsplit
 
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
@@ -26,8 +27,9 @@ SHARED_HOSTS = frozenset(_SHARED.split())
 class Entity:
     """An initiative or an organization of one registry, by its *iri*, with what its records say of it.
 
-    *identifiers* are pairs of scheme and value, *pages* addresses without scheme and ``www.``, *parties* the words of the names of
-    organizations that take part, *origins* the records of which its own record is a copy, itself among them.
+    *first_seen* is when a record first named it. *identifiers* are pairs of scheme and value, *pages* addresses without scheme and
+    ``www.``, *parties* the words of the names of organizations that take part, *origins* the records of which its own record is a copy,
+    itself among them.
     """
 
     iri: str
@@ -42,6 +44,7 @@ class Entity:
     classes: set[str] = field(default_factory=set)
     origins: set[str] = field(default_factory=set)
     start: str = ""
+    first_seen: datetime = datetime.max
 
     @property
     def words(self) -> list[tuple[str, ...]]:
@@ -81,8 +84,8 @@ class EntityReader:
         self._prefixes = {kind: f"{iris.base}id/{kind}/" for kind in KINDS}
         self.entities: dict[str, Entity] = {}
 
-    def read(self, record: str, statements: Iterable[str]) -> None:
-        """Read the description of one record: N-Triples statements without their closing dots."""
+    def read(self, record: str, statements: Iterable[str], first_seen: datetime = datetime.max) -> None:
+        """Read the description of one record: N-Triples statements without their closing dots. *first_seen* is in UTC, without a zone."""
         text = "".join(f"{statement} .\n" for statement in statements)
         about: dict[str, list[tuple[str, NamedNode | Literal]]] = {}
         for triple in parse(text, format=RdfFormat.N_TRIPLES):
@@ -93,6 +96,7 @@ class EntityReader:
                 source = subject.removeprefix(self._prefixes[kind]).partition("/")[0]
                 entity = self.entities.setdefault(subject, Entity(subject, kind, source))
                 entity.record = entity.record or record
+                entity.first_seen = min(entity.first_seen, first_seen)
                 self._read_rows(entity, rows, about)
                 if kind == "initiative":
                     origins = (value.value for name, value in about.get(record, ()) if name == f"{PROV}wasDerivedFrom")

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import blake2b
+from urllib.parse import unquote
 
 import orjson
 import sqlalchemy as sa
@@ -59,14 +60,27 @@ def pair_id(pair: Pair) -> str:
 def read_entities(ledger: Ledger, iris: Iris) -> dict[str, Entity]:
     """Return the initiatives and organizations of all published records by their IRIs."""
     r, d = t.record.c, t.description.c
-    query = sa.select(r.source, r.key, d.statements).join(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
+    query = sa.select(r.source, r.key, r.first_seen, d.statements).join(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
     reader = EntityReader(iris)
     with ledger.transaction() as connection:
         rows = connection.execution_options(yield_per=_FETCHED).execute(query.where(r.state != RecordState.GONE.value))
-        for source, key, statements in rows:
-            reader.read(iris.record(source, key), decompress(statements).split("\n"))
+        for source, key, first_seen, statements in rows:
+            reader.read(iris.record(source, key), decompress(statements).split("\n"), first_seen)
     add_known_names(reader.entities.values())
     return reader.entities
+
+
+def read_sides(ledger: Ledger, pair: StoredPair, iris: Iris) -> list[Entity]:
+    """Return the entities of a pair as the one record of each says; fewer than two if a record is not published any more."""
+    r, d = t.record.c, t.description.c
+    query = sa.select(d.statements).join(t.record, sa.and_(d.run == r.run, d.seq == r.seq)).where(r.state != RecordState.GONE.value)
+    reader = EntityReader(iris)
+    with ledger.transaction() as connection:
+        for record in pair.records:
+            source, _, key = record.removeprefix(f"{iris.base}record/").partition("/")
+            if statements := connection.scalar(query.where(r.source == source, r.key == unquote(key))):
+                reader.read(record, decompress(statements).split("\n"))
+    return [reader.entities[iri] for iri in pair.pair if iri in reader.entities]
 
 
 def store_pairs(ledger: Ledger, pairs: Iterable[tuple[Pair, Score]], entities: Mapping[str, Entity]) -> int:

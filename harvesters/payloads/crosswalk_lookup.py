@@ -51,11 +51,13 @@ class CrosswalkLookup:
         self.prize_category = _with_fallback(crosswalks.prize_category)
         self.prize_stage = _with_fallback(crosswalks.prize_stage)
         as_line, as_goal, as_target = (_LINE, self.line), (_GOAL, self.goal), (_TARGET, self.target)
-        self._lines = _matcher(as_line)
-        self._goals = _matcher(as_goal, as_target)
-        self._targets = _matcher(as_target, as_goal)
         sdg, line = crosswalks.iris.scheme("sdg"), crosswalks.iris.scheme("action-line")
-        self._words = _keyword_matcher((_TARGET, self.target, sdg), (_GOAL, self.goal, sdg), (_LINE, self.line, line))
+        curated = crosswalks.is_curated
+        self._lines = _matcher(as_line, curated=curated, scheme=line)
+        self._goals = _matcher(as_goal, as_target, curated=curated, scheme=sdg)
+        self._targets = _matcher(as_target, as_goal, curated=curated, scheme=sdg)
+        finds = (_TARGET, self.target, sdg), (_GOAL, self.goal, sdg), (_LINE, self.line, line)
+        self._words = _keyword_matcher(*finds, curated=curated)
 
     def countries(self, word: str) -> tuple[str, ...]:
         """Return the country that a word names, those of a list with commas if each is known, else the word itself."""
@@ -128,23 +130,29 @@ def _translation(crosswalks: Crosswalks, scheme: str, find: Callable[[str], str 
     return lambda word: known(word) if len(word) <= MAX_NAME_LENGTH else word
 
 
-def _matcher(*finds: tuple[int, Callable[[str], str | None]]) -> Callable[[str], Match | None]:
-    """Return a function that returns the declared match of the first of *finds* that has one."""
+def _matcher(
+    *finds: tuple[int, Callable[[str], str | None]], curated: Callable[[str], bool], scheme: str
+) -> Callable[[str], Match | None]:
+    """Return a function that returns the declared match of the first of *finds* that has one; a *curated* word is crosswalked."""
 
     @lru_cache(_CACHE_SIZE)
     def sort(word: str) -> Match | None:
-        claims = ((kind, Claim(concept, word=word)) for kind, find in finds if (concept := find(word)))
-        return next(claims, None)
+        kind, concept = next(((kind, concept) for kind, find in finds if (concept := find(word))), (0, ""))
+        if not concept:
+            return None
+        return kind, Claim(concept, Basis.CROSSWALKED, word, crosswalk=scheme) if curated(word) else Claim(concept, word=word)
 
     return sort
 
 
-def _keyword_matcher(*finds: tuple[int, Callable[[str], str | None], str]) -> Callable[[str], Match | None]:
-    """Return a function that returns the crosswalked match of the first of *finds* that has one; bare codes have none."""
+def _keyword_matcher(
+    *finds: tuple[int, Callable[[str], str | None], str], curated: Callable[[str], bool]
+) -> Callable[[str], Match | None]:
+    """Return a function that returns the crosswalked match of the first of *finds* that has one; of bare codes only a *curated* one."""
 
     @lru_cache(_CACHE_SIZE)
     def sort(word: str) -> Match | None:
-        if _BARE_CODE.match(word):
+        if _BARE_CODE.match(word) and not curated(word):
             return None
         declared = word.startswith((_SDG, _SDG.replace("http:", "https:")))  # the concept's own IRI, in whatever field
         claims = (

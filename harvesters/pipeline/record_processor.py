@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from hashlib import blake2b
 from typing import Any
@@ -89,9 +89,10 @@ def load_crosswalks(base: str) -> Crosswalks:
 
 def create_processor(task: ProcessingTask, crosswalks: Crosswalks | None = None) -> RecordProcessor:
     """Return the processor for *task*; *crosswalks* are loaded if None."""
-    mapping = MAPPINGS[task.source.mapping].prepare(
-        task.source, crosswalks or load_crosswalks(task.base)
-    )
+    found = crosswalks or load_crosswalks(task.base)
+    if task.source.words:
+        found = replace(found, words=task.source.words)
+    mapping = MAPPINGS[task.source.mapping].prepare(task.source, found)
     return RecordProcessor(task, mapping, Iris(task.base))
 
 

@@ -180,6 +180,7 @@ def rules_digest(source: Source, context: HarvestContext) -> str:
         source.language,
         sorted(source.fields.items()),
         sorted(source.options.items()),
+        *([source.words] if source.words else []),
     )
     rules = repr((VERSION, definition, context.iris.base, shapes_digest(context.iris.base)))
     return blake2b(rules.encode(), digest_size=16).hexdigest()

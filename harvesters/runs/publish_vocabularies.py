@@ -58,11 +58,11 @@ def _publish(context: HarvestContext) -> Run | None:
 def _changes(context: HarvestContext) -> list[tuple[str, str, str]]:
     """Return (graph, description before, description after) for each changed graph."""
     current = {graph: "\n".join(lines) for graph, lines in statements(context.iris.base)}
-    source_graphs = context.iris.source("")
+    others = (context.iris.source(""), context.iris.clusters)
     stored = [
         graph
         for graph in context.ledger.graphs()
-        if graph in current or not graph.startswith(source_graphs)
+        if graph in current or not graph.startswith(others)
     ]
     before = {graph: context.ledger.graph(graph) for graph in {*stored, *current}}
     return [

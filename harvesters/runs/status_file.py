@@ -20,6 +20,7 @@ from harvesters.runs.commit import is_deferred, run_statistics
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.due_times import frozen_after, late_after, next_due
 from harvesters.runs.locks import status_lock
+from harvesters.runs.publish_clusters import CLUSTERS
 from harvesters.runs.publish_vocabularies import VOCABULARY as VOCABULARY
 from harvesters.source import Source, load
 from journal.atomic_file import replace_file
@@ -86,7 +87,7 @@ def _replace_file(file: Path, text: bytes, store: Store | None) -> None:
 def source_statuses(context: HarvestContext, now: datetime) -> list[SourceStatus]:
     """Return the status of each source that has a definition or a run, sorted by name."""
     sources = _load_sources(context.source_dir)
-    names = {*context.ledger.sources(), *(sources or {})} - {VOCABULARY}
+    names = {*context.ledger.sources(), *(sources or {})} - {VOCABULARY, CLUSTERS}
     return [_source_status(context, name, sources, now) for name in sorted(names)]
 
 

@@ -28,6 +28,7 @@ from harvesters.ledger.models import State
 from harvesters.pipeline.page_processor import Progress as Step
 from harvesters.runs import run_report
 from harvesters.runs.plan import Plan
+from harvesters.runs.publish_clusters import CLUSTERS
 from harvesters.runs.publish_vocabularies import VOCABULARY
 from harvesters.runs.run_report import FailedRun
 from harvesters.runs.source_preview import PreviewResult
@@ -113,9 +114,8 @@ def run_list(rows: Sequence[Mapping[str, Any]]) -> list[dict[str, object]]:
             "run": row["run"],
             "started": _minute(row["started"]),
             "outcome": row["outcome"],
-            "records": _VOCABULARY_TEXT
-            if row["run"].rpartition(".")[0] == VOCABULARY
-            else _describe_counts(row["counts"], row["network"]),
+            "records": _NOT_RECORDS.get(row["run"].rpartition(".")[0])
+            or _describe_counts(row["counts"], row["network"]),
         }
         for row in rows
     ]
@@ -240,7 +240,10 @@ def diff_lines(row: Mapping[str, Any]) -> list[str]:
 _DIFF_SIDES = (("removed", "-", "red"), ("added", "+", "green"))
 _PREVIEW_OUTCOMES = {"published": "would be published", "withheld": "would be withheld"}
 _UNPUBLISHED = (State.HELD.value, State.REJECTED.value, State.SUPERSEDED.value)
-_VOCABULARY_TEXT = "the vocabulary and its code lists"
+_NOT_RECORDS = {
+    VOCABULARY: "the vocabulary and its code lists",
+    CLUSTERS: "clusters of records that are one thing",
+}
 _ALWAYS_SHOWN = ("fetched", "published_before", "published_after")
 _STATISTICS = {
     "reported": "reported by the source",

@@ -188,4 +188,16 @@ PLACES = Table(
     _RECORD_REFERENCE,
 )
 
-TABLES = {table.name: table for table in (INITIATIVES, ORGANIZATIONS, PARTIES, LINKS, PLACES, RECORDS)}
+MERGED = Table(
+    "merged",
+    "an initiative or organization that is one thing with others: those of one cluster are one",
+    (
+        TableColumn("thing", CellType.IRI, "address of the initiative or organization", required=True),
+        TableColumn("kind", CellType.TEXT, "initiative or organization", required=True),
+        TableColumn("source", CellType.TEXT, "name of the registry", required=True),
+        TableColumn("cluster", CellType.IRI, "address of the cluster, whose page says why", required=True),
+    ),
+    ("thing",),
+)
+
+TABLES = {table.name: table for table in (INITIATIVES, ORGANIZATIONS, PARTIES, LINKS, PLACES, RECORDS, MERGED)}

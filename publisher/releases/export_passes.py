@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
 from publisher.facets.files import TableWriter
-from publisher.facets.record_rows import organization_row, parse_graph, parse_record, record_rows
+from publisher.facets.record_rows import Row, organization_row, parse_graph, parse_record, record_rows
 from publisher.rdf.gzip_files import gzip_writer
 from publisher.rdf.ntriples_terms import Value, parse_term, split_triple
 from publisher.releases.deletions import deletion_rows
@@ -21,7 +21,7 @@ from publisher.releases.void import VoidCounter
 from publisher.releases.writers import TEXT_FORMATS, Parts, TextFormat, Triples, triple
 from publisher.store.releases.manifest import ReleaseSource
 from vocab.iris import Iris
-from vocab.terms import DCAT, DCT, RDF
+from vocab.terms import DCAT, DCT, PROV, RDF
 
 _CHUNK = 5_000  # quads of one subject in memory at once; only registries have more
 
@@ -138,6 +138,9 @@ def export_by_graph(gone: Path, iris: Iris, writers: ExportWriters, counts: Expo
                 _record(graph, triples, iris, writers, counts, deleted)
             elif graph.startswith(f"{iris.base}source/"):
                 counts.sources += _source(graph, triples, iris)
+            elif graph.startswith(iris.clusters):
+                for row in _merged(graph, triples, iris):
+                    writers.tables.put("merged", row)
 
 
 def group_by_graph(lines: Iterable[bytes]) -> Iterator[tuple[str, list[bytes]]]:
@@ -157,6 +160,15 @@ def _record(graph: str, triples: list[bytes], iris: Iris, writers: ExportWriters
     writers.things.record(record)
     for table, row in record_rows(record):
         writers.tables.put(table, row)
+
+
+def _merged(graph: str, triples: list[bytes], iris: Iris) -> Iterator[Row]:
+    """Yield the members of a cluster."""
+    for subject, predicate, term in map(split_triple, triples):
+        if subject[1:-1].decode() == graph and predicate == f"<{PROV}hadMember>".encode():
+            thing = parse_term(term).text
+            kind, source, _ = thing.removeprefix(f"{iris.base}id/").split("/", 2)
+            yield {"thing": thing, "kind": kind, "source": source, "cluster": graph}
 
 
 def _source(graph: str, triples: list[bytes], iris: Iris) -> Iterator[ReleaseSource]:

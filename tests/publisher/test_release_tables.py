@@ -139,7 +139,7 @@ def test_frictionless_finds_no_fault_in_the_package(folder: Path) -> None:
     done = subprocess.run(line, capture_output=True, text=True, check=False)  # in a process of its own: it leaves files open
 
     tasks = json.loads(done.stdout)["tasks"]
-    found = {task["place"]: (task["valid"], task["stats"].get("rows")) for task in tasks if not task["place"].endswith(".parquet")}
+    found = {task["place"]: (task["valid"], task["stats"].get("rows") or 0) for task in tasks if not task["place"].endswith(".parquet")}
     assert {found[f"{name}.csv.gz"] for name in TABLES} == {(True, len(table(folder, name))) for name in TABLES}
     assert all(valid for valid, _ in found.values())
 

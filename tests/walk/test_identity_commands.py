@@ -176,3 +176,15 @@ def test_without_a_ledger_it_says_where_to_match(tmp_path: Path) -> None:
 
     assert isinstance(result.exception, IdentityError)
     assert "this machine has no ledger" in str(result.exception)
+
+
+def test_sets_are_published_once_as_clusters(stocktake: Stocktake) -> None:
+    matched(stocktake)
+
+    planned = rows(stocktake("publish", "--dry-run", "--json"))
+    published, again = stocktake("publish"), stocktake("publish")
+
+    assert {row["change"] for row in planned} == {"new"}
+    assert sorted(str(row["cluster"]).split("/cluster/")[1].split("/")[0] for row in planned) == ["initiative", "organization"]
+    assert "journal entry 1" in published.output
+    assert "no cluster changes" in again.output

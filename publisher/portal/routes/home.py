@@ -13,9 +13,10 @@ from starlette.responses import Response
 
 from publisher.facets.filter_query import Filter, listing, make_filter
 from publisher.facets.queries import FacetIndex, ListItem, open_facet_index
-from publisher.pages.charts.data_table import DataTable
+from publisher.pages.charts.data_table import Column, DataTable
 from publisher.pages.dataset_response import dataset_response, format_links, register_dataset
 from publisher.pages.dependencies import PagesDep, ServiceDep
+from publisher.portal.clusters import count_merged
 from publisher.portal.coverage import Coverage, coverage, empty_chart_hint
 from publisher.portal.data_lists import list_table
 from publisher.portal.facet_labels import FacetLabels
@@ -47,7 +48,9 @@ async def home(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
     official, steps = await official_links(service), await request.app.state.start.steps()
     tables = open_facet_index(service.current.path)  # None while it is built: no figures then
     figures = await asyncio.to_thread(_count, tables, names, official) if tables else _NOT_COUNTED
+    merged = (await count_merged(service)).get("initiative", 0) if figures.kinds.get("initiative") else 0
     sheets = [*(panel.table for panel in figures.counted.values()), _newest(figures.newest, names)]
+    sheets += [_total(figures.kinds, merged)] if merged else []
 
     def show() -> Response:
         return pages.page(
@@ -57,6 +60,7 @@ async def home(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
             placed=figures.placed,
             missing=figures.missing(),
             kinds=figures.kinds,
+            merged=merged,
             finding=figures.finding,
             matrix=figures.matrix,
             matrix_finding=matrix_finding(figures.matrix) if figures.matrix else "",
@@ -131,6 +135,13 @@ def _matrix(tables: FacetIndex, names: FacetLabels, official: Links) -> Matrix |
 
 def _newest(lines: Sequence[ListItem], names: FacetLabels) -> DataTable:
     return list_table("newest", "What changed last", lines, listing(Filter(), names.iris))
+
+
+def _total(kinds: Mapping[str, int], merged: int) -> DataTable:
+    """Return the number of initiatives by record, and by cluster, in which what several registries describe counts once."""
+    records = kinds.get("initiative", 0)
+    rows = (("record", records), ("cluster", records - merged))
+    return DataTable("total", "Initiatives by record and by cluster", (Column("counted by"), Column("initiatives")), rows)
 
 
 def _rows(

@@ -35,6 +35,7 @@ from publisher.linked_data.view_models import ThingView, build_view
 from publisher.pages.charts.map import point_map
 from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
+from publisher.portal.clusters import cluster_of
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.sources import source_titles
@@ -156,6 +157,7 @@ class ThingPage:
             urls=signed.urls,
             block=_markup(signed),
             about=await self._statistics(organization),
+            cluster=await cluster_of(self.service, organization),
         )
 
     async def _show_record(self, signed: SignpostedThing, record: str) -> Response:
@@ -176,6 +178,7 @@ class ThingPage:
             confirmed=last_confirmed(status, description, record),
             changes=await self._changes(record, description),
             related=await self._related(),
+            cluster=await cluster_of(self.service, self.document.iri),
             map=_map(description, view, self.service.iris),
         )
 

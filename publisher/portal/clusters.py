@@ -1,0 +1,192 @@
+"""What the members of a cluster say, property by property, who comes first, and where they disagree."""
+
+from __future__ import annotations
+
+import asyncio
+import tomllib
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from pathlib import Path
+from typing import NamedTuple
+
+from publisher.rdf.results import Term, iri
+from publisher.store.descriptions import Description, describe_graph, describe_thing, prefer_english
+from publisher.store.queries import query
+from publisher.store.query_service import QueryService
+from vocab.field_changes import FIELD_NAMES
+from vocab.terms import RDF
+
+SHOWN = 50  # members whose descriptions are compared
+_HIDDEN = frozenset({f"{RDF}type"})
+
+
+class ClusterMember(NamedTuple):
+    """A member of a cluster: its *description* with that of its record, whose IRI is *record*, "" for an organization."""
+
+    iri: str
+    source: str
+    record: str
+    description: Description
+
+    @property
+    def changed(self) -> str:
+        """Return when its record changed last, "" if unknown."""
+        return str(self.description.one("dct:modified", self.record) or "") if self.record else ""
+
+    @property
+    def first_seen(self) -> str:
+        """Return when its record was published first, "" if unknown."""
+        return str(self.description.one("dct:issued", self.record) or "") if self.record else ""
+
+
+class MemberValues(NamedTuple):
+    """What one member says of a property."""
+
+    member: ClusterMember
+    values: tuple[Term, ...]
+
+
+class ComparedProperty(NamedTuple):
+    """A property by its IRI, and what each member that states it says, the preferred one first."""
+
+    predicate: str
+    says: tuple[MemberValues, ...]
+    disagree: bool
+
+
+class Match(NamedTuple):
+    """Why two members are one thing: *features* that agree, or a person's *reason* and when it was *decided*."""
+
+    first: str
+    second: str
+    features: tuple[str, ...]
+    decided: Term | None
+    reason: Term | None
+
+
+class ClusterOf(NamedTuple):
+    """The cluster of a thing, and its other members by IRI with their names."""
+
+    cluster: str
+    others: Mapping[str, str]
+
+
+async def cluster_of(service: QueryService, thing: str) -> ClusterOf | None:
+    """Return the cluster of a thing; None if it is in none."""
+    rows = await service.rows(query("cluster-of"), {"subject": iri(thing)})
+    if not rows:
+        return None
+    names, members = prefer_english(rows, "member"), sorted({row["member"].value for row in rows} - {thing})
+    return ClusterOf(rows[0]["cluster"].value, {member: names.get(member, member) for member in members})
+
+
+async def read_members(service: QueryService, members: Iterable[str]) -> list[ClusterMember]:
+    """Return the first SHOWN members with their descriptions."""
+    return list(await asyncio.gather(*(_read_member(service, member) for member in sorted(members)[:SHOWN])))
+
+
+async def _read_member(service: QueryService, member: str) -> ClusterMember:
+    kind, source, key = member.removeprefix(f"{service.iris.base}id/").split("/", 2)
+    if kind == "organization":
+        return ClusterMember(member, source, "", await describe_thing(service, member))
+    record = f"{service.iris.base}record/{source}/{key}"
+    return ClusterMember(member, source, record, await describe_graph(service, record, member))
+
+
+def compare_members(members: Sequence[ClusterMember]) -> list[ComparedProperty]:
+    """Return each property of the members, the best known first."""
+    predicates = {
+        statement.predicate
+        for member in members
+        for statement in member.description.statements
+        if statement.subject == member.iri and statement.predicate not in _HIDDEN and not _is_part(statement.object, member)
+    }
+    known = list(FIELD_NAMES)
+    ordered = sorted(predicates, key=lambda name: (known.index(name) if name in known else len(known), name))
+    return [_compare(predicate, members) for predicate in ordered]
+
+
+def _is_part(term: Term, member: ClusterMember) -> bool:
+    """Return whether a value is a part of the record, such as a place, which has no name of its own."""
+    return term.is_iri and "#" in term.value and term.value.partition("#")[0] in (member.iri, member.record)
+
+
+def _compare(predicate: str, members: Sequence[ClusterMember]) -> ComparedProperty:
+    says = []
+    for member in members:
+        statements = (item for item in member.description.statements if item.subject == member.iri and item.predicate == predicate)
+        if values := tuple(item.object for item in statements):
+            says.append(MemberValues(member, values))
+    short = members[0].description.short(predicate)
+    return ComparedProperty(predicate, tuple(sort_by_precedence(short, says)), _disagree([item.values for item in says]))
+
+
+def _disagree(values: Sequence[tuple[Term, ...]]) -> bool:
+    """Return whether two members have no common value, in a language that both have."""
+    spoken = [_by_language(terms) for terms in values]
+    pairs = ((one, other) for number, one in enumerate(spoken) for other in spoken[number + 1 :])
+    return any(one[language].isdisjoint(other[language]) for one, other in pairs for language in one.keys() & other.keys())
+
+
+def _by_language(terms: Iterable[Term]) -> dict[str | None, set[str]]:
+    texts: dict[str | None, set[str]] = {}
+    for term in terms:
+        texts.setdefault(term.language, set()).add(term.value if term.is_iri else " ".join(term.value.casefold().split()))
+    return texts
+
+
+_RULES: Mapping[str, Callable[[MemberValues], tuple[int, str]]] = {
+    "longest": lambda item: (max(len(term.value) for term in item.values), ""),
+    "most": lambda item: (len(item.values), ""),
+    "newest": lambda item: (0, item.member.changed),
+}
+
+
+def sort_by_precedence(name: str, says: Iterable[MemberValues]) -> list[MemberValues]:
+    """Return what members say of the property *name*, such as ``dct:title``, by the rules of ``precedence.toml``."""
+    ordered = sorted(says, key=lambda item: item.member.iri)
+    for rule in reversed(precedence(name)):
+        if rule == "first":
+            ordered.sort(key=lambda item: item.member.first_seen or "9")
+        else:
+            ordered.sort(key=_RULES[rule], reverse=True)
+    return ordered
+
+
+def precedence(name: str) -> list[str]:
+    """Return the rules for a property, the first of which counts most."""
+    rules = _read_rules()
+    return rules.properties.get(name, rules.default)
+
+
+class _Rules(NamedTuple):
+    default: list[str]
+    properties: dict[str, list[str]]
+
+
+@cache
+def _read_rules() -> _Rules:
+    table = tomllib.loads(Path(__file__).with_name("precedence.toml").read_text(encoding="utf-8"))
+    return _Rules(table["default"], table["properties"])
+
+
+def read_matches(cluster: Description) -> list[Match]:
+    """Return why the members of a cluster are one thing, in the order of their IRIs."""
+    axioms = cluster.subjects("dct:isPartOf", cluster.iri)
+    matches = [
+        Match(
+            str(cluster.one("owl:annotatedSource", axiom)),
+            str(cluster.one("owl:annotatedTarget", axiom)),
+            tuple(str(term) for term in cluster.all("wsis:matchedBy", axiom)),
+            cluster.one("sssom:mapping_date", axiom),
+            cluster.one("rdfs:comment", axiom),
+        )
+        for axiom in axioms
+    ]
+    return sorted(matches, key=lambda match: (match.first, match.second))
+
+
+async def count_merged(service: QueryService) -> dict[str, int]:
+    """Return by kind (``initiative``, ``organization``) by how much the number of things falls if each cluster counts once."""
+    rows = await service.rows(query("cluster-counts"))
+    return {row["kind"].value.rpartition("#")[2].lower(): int(row["members"].value) - int(row["clusters"].value) for row in rows}

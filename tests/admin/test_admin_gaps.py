@@ -1,0 +1,104 @@
+"""The admin page of words without a concept: nearest concepts, a form to choose one, and the table that it writes; without scripts."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+
+from harvesters.ledger import tables as t
+from harvesters.ledger.compression import compress
+from harvesters.source import load, read_word_table, word_table
+from languages.request_locale import LANGUAGES
+from vocab.describe import describe
+from vocab.initiative import Initiative, Text
+from vocab.iris import Iris
+
+from .conftest import HOSTILE
+from .test_admin_pages import csrf, sign_in
+
+PAGE = "/admin/page/gaps"
+IRIS = Iris()
+
+
+@pytest.fixture
+def harvested(world: Any) -> Any:
+    """Return the world with three records whose subjects nothing translates."""
+    with world.ledger.transaction() as connection:
+        for number, words in enumerate((("e-healt",), ("e-healt", HOSTILE), ("x" * 500,))):
+            resource = Initiative(key=f"p{number}", titles=(Text("A project", "en"),), subjects=tuple(Text(word) for word in words))
+            row = {"source": "projects", "key": f"p{number}", "state": "published", "first_seen": datetime(2026, 1, 1), "run": "r"}
+            connection.execute(sa.insert(t.record).values(**row, seq=number, digest="", content="", misses=0))
+            text = compress("\n".join(describe(resource, IRIS, "projects")))
+            connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))
+    return world
+
+
+async def test_words_are_listed_with_the_nearest_concepts_and_escaped(client: httpx.AsyncClient, harvested: Any) -> None:
+    await sign_in(client, harvested.tokens["operate"])
+
+    page = (await client.get(PAGE)).text
+
+    assert 'value="action-line:C7-ehea"' in page
+    assert "<script>alert" not in page
+    assert page.index("e-healt") < page.index("&lt;script&gt;")  # the more frequent first
+
+
+async def test_a_choice_is_written_with_its_author_and_leaves_the_list(client: httpx.AsyncClient, harvested: Any) -> None:
+    await sign_in(client, harvested.tokens["operate"])
+    form = {"csrf": await csrf(client), "source": "projects", "word": "e-healt", "concept": "action-line:C7-ehea", "comment": "a slip"}
+
+    done = await client.post(PAGE, data=form)
+    page = (await client.get(f"{PAGE}?source=projects")).text
+    words, faults = read_word_table(word_table(harvested.office.source_dir, "projects"))
+
+    assert (done.status_code, done.headers["location"]) == (303, f"{PAGE}?source=projects")
+    assert faults == []
+    assert [(item.word, item.concept, item.author, item.comment) for item in words] == [
+        ("e-healt", "action-line:C7-ehea", harvested.keys["operate"].display_name, "a slip")
+    ]
+    assert 'name="word" value="e-healt"' not in page
+    assert "stocktake remap projects --dry-run" in page
+    assert load(harvested.office.source_dir / "projects.toml").words == (("e-healt", "action-line:C7-ehea"),)
+    assert "chose the concept of a word of" in (await client.get("/admin/page/audit-log")).text
+
+
+@pytest.mark.parametrize(
+    ("form", "status"),
+    [
+        ({"word": "x", "concept": "sdg:99"}, 422),
+        ({"word": "x"}, 422),
+        ({"word": " ", "concept": "sdg:4"}, 422),
+        ({"word": "x", "concept": "sdg:4", "comment": "y" * 1001}, 422),
+        ({"word": "x", "concept": "sdg:4", "source": "nowhere"}, 404),
+    ],
+    ids=["unknown concept", "no concept", "no word", "a long comment", "unknown source"],
+)
+async def test_what_is_wrong_is_refused(client: httpx.AsyncClient, harvested: Any, form: dict[str, str], status: int) -> None:
+    await sign_in(client, harvested.tokens["operate"])
+
+    answer = await client.post(PAGE, data={"csrf": await csrf(client), "source": "projects", **form})
+
+    assert answer.status_code == status
+    assert not word_table(harvested.office.source_dir, "projects").exists()
+
+
+async def test_choosing_wants_an_operator(client: httpx.AsyncClient, harvested: Any) -> None:
+    await sign_in(client, harvested.tokens["read"])
+
+    answer = await client.post(PAGE, data={"csrf": await csrf(client), "source": "projects", "word": "x", "concept": "sdg:4"})
+
+    assert answer.status_code == 403
+    assert "<form" not in (await client.get(PAGE)).text.partition("<main")[2]
+
+
+@pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
+async def test_the_page_is_in_six_languages(client: httpx.AsyncClient, harvested: Any, language: str) -> None:
+    await sign_in(client, harvested.tokens["operate"])
+
+    page = (await client.get(PAGE, headers={"Accept-Language": language})).text
+
+    assert not any(english in page for english in ("Words without a concept", "Another concept", "most frequent words", ">Choose<"))

@@ -1,0 +1,214 @@
+"""Clusters: who says what of one thing, why it is one, where merged addresses lead, and how the front page counts."""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import io
+import shutil
+from collections.abc import AsyncIterator, Iterator
+from datetime import datetime, timedelta
+from pathlib import Path
+
+import httpx
+import pytest
+from browser import browsing
+from conftest import CHANGED, IRIS, KENYA, _registry, record_rows
+from publish_fixture import published, visiting
+from pyoxigraph import RdfFormat, parse
+
+from journal.journal import Journal
+from publisher.portal.clusters import ClusterMember, MemberValues, sort_by_precedence
+from publisher.rdf.results import Term
+from publisher.releases.builder import build_release
+from publisher.store.descriptions import Description, Statement, namespaces
+from vocab.clusters import Match, cluster_iri, describe_cluster, describe_replaced
+from vocab.describe import quads
+from vocab.initiative import Initiative, Text
+from vocab.provenance import describe_source
+from vocab.terms import DCT
+
+HTML = {"Accept": "text/html"}
+ONE, TWO = IRIS.thing("initiative", "demo", "1"), IRIS.thing("initiative", "atlas", "x/9")
+BODIES = tuple(IRIS.thing("organization", "demo", name) for name in ("ministry-of-health", "clinics-united"))
+DISSOLVED = IRIS.thing("initiative", "demo", "3")
+CLUSTER = "/cluster/initiative/demo/1"
+OTHER = Initiative(
+    key="x/9",
+    titles=(Text("A network of communities", "en"),),
+    descriptions=(Text("A village of Marsabit builds its own network, with a mast on the school.", "en"),),
+    countries=(KENYA,),
+    start="2022-05-01",
+)
+
+
+def cluster_rows(members: tuple[str, ...], matches: tuple[Match, ...], sign: str = "A") -> list[str]:
+    cluster = cluster_iri(members[0], IRIS)
+    return [f"{sign} {quad}" for quad in quads(describe_cluster(cluster, members, matches, IRIS), cluster)]
+
+
+def build(data: Path) -> None:
+    """Add a second registry and clusters to the journal of the world."""
+    journal = Journal(data / "journal")
+    decided = Match("ab12", TWO, ONE, ("country", "name"), datetime(2026, 4, 1), "both name the <b>grant</b> 17")
+    gone = (DISSOLVED, IRIS.thing("initiative", "demo", "4"))
+    rows = record_rows("atlas", OTHER)
+    rows += [f"A {quad}" for quad in quads(describe_source(_registry("atlas"), IRIS), IRIS.source("atlas"))]
+    rows += cluster_rows((ONE, TWO), (decided,)) + cluster_rows(BODIES, (Match("cd34", BODIES[0], BODIES[1], ("acronym",)),))
+    rows += cluster_rows(gone, (Match("ef56", gone[0], gone[1], ("name",)),))
+    lost = cluster_iri(IRIS.thing("initiative", "demo", "lost"), IRIS)
+    rows += [f"A {quad}" for quad in quads(describe_replaced(lost, cluster_iri(ONE, IRIS), IRIS), lost)]
+    journal.append(rows, run="run-4", time=CHANGED + timedelta(days=1))
+    dissolved = cluster_rows(gone, (Match("ef56", gone[0], gone[1], ("name",)),), "D")
+    journal.append(dissolved, run="identity.clusters.2", time=CHANGED + timedelta(days=2))
+
+
+@pytest.fixture(scope="module")
+def address(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    data = shutil.copytree(world, tmp_path_factory.mktemp("clusters") / "data", ignore=shutil.ignore_patterns("store", "scratch"))
+    build(data)
+    with published("own", data, tmp_path_factory.mktemp("served"), {"STOCKTAKE_QUERY_LIMITS": "budget=0"}) as url:
+        yield url
+
+
+@pytest.fixture
+async def client(address: str) -> AsyncIterator[httpx.AsyncClient]:
+    async with visiting(address) as opened:
+        yield opened
+
+
+async def test_the_page_shows_who_says_what_and_where_they_disagree(client: httpx.AsyncClient) -> None:
+    answer = await client.get(CLUSTER, headers=HTML)
+
+    assert answer.status_code == 200
+    cards = {
+        card.partition("</h3>")[0].rpartition("<h3>")[2].partition(" <")[0].strip(): card
+        for card in answer.text.split('<section class="card"')
+    }
+    assert "the registries disagree" in cards["Start"]
+    assert "2022-05-01" in cards["Start"]
+    assert "2023-01-01" in cards["Start"]
+    assert "the registries disagree" not in cards["Country or region"]
+    first, second = cards["Description"].index("with a mast"), cards["Description"].index("A village builds")
+    assert first < second  # the longest first
+
+
+async def test_the_page_says_why_and_escapes_the_reason(client: httpx.AsyncClient) -> None:
+    page = (await client.get(CLUSTER, headers=HTML)).text
+
+    assert "a person decided so" in page
+    assert "both name the &lt;b&gt;grant&lt;/b&gt; 17" in page
+    assert "the country, the name" in page
+
+
+@pytest.mark.parametrize("language", ["ar", "es", "fr", "ru", "zh"])
+async def test_the_page_speaks_six_languages(client: httpx.AsyncClient, language: str) -> None:
+    page = (await client.get(CLUSTER, headers=HTML, params={"lang": language})).text
+
+    for english in ("Who says what", "Why they are one thing", "the registries disagree", "a person decided so", "the longest text"):
+        assert english not in page
+
+
+async def test_the_data_are_those_of_the_graph(client: httpx.AsyncClient) -> None:
+    answer = await client.get(f"{CLUSTER}.nt")
+
+    statements = {f"{quad.subject} {quad.predicate} {quad.object}" for quad in parse(answer.content, RdfFormat.N_TRIPLES)}
+    assert f"<{cluster_iri(ONE, IRIS)}> <http://www.w3.org/ns/prov#hadMember> <{TWO}>" in statements
+    assert (await client.get(f"{CLUSTER}.json")).json()["id"] == cluster_iri(ONE, IRIS)
+
+
+@pytest.mark.parametrize(
+    ("path", "location"),
+    [
+        ("/cluster/initiative/atlas/x%2F9", CLUSTER),
+        ("/cluster/initiative/atlas/x%2F9.ttl", f"{CLUSTER}.ttl"),
+        ("/cluster/initiative/demo/lost", CLUSTER),
+    ],
+)
+async def test_a_merged_cluster_redirects_for_ever(client: httpx.AsyncClient, path: str, location: str) -> None:
+    answer = await client.get(path)
+
+    assert (answer.status_code, answer.headers["location"]) == (301, location)
+    assert "why they are one" in answer.text
+
+
+async def test_a_dissolved_cluster_is_gone_and_names_its_member(client: httpx.AsyncClient) -> None:
+    answer = await client.get(cluster_iri(DISSOLVED, IRIS).removeprefix(IRIS.base.rstrip("/")))
+
+    assert answer.status_code == 410
+    assert DISSOLVED in answer.json()["detail"]
+
+
+@pytest.mark.parametrize("path", ["/cluster/initiative/demo/5", "/cluster/initiative/demo", "/cluster/planet/demo/1", "/cluster/"])
+async def test_what_was_never_a_cluster_is_not_found(client: httpx.AsyncClient, path: str) -> None:
+    assert (await client.get(path)).status_code == 404
+
+
+async def test_the_page_of_a_member_links_to_the_others_and_the_cluster(client: httpx.AsyncClient) -> None:
+    initiative = (await client.get("/page/initiative/demo/1", headers=HTML)).text
+    organization = (await client.get("/page/organization/demo/clinics-united", headers=HTML)).text
+    alone = (await client.get("/page/initiative/demo/5", headers=HTML)).text
+
+    assert 'href="/page/initiative/atlas/x%2F9"' in initiative
+    assert f'href="{CLUSTER}"' in initiative
+    assert 'href="/cluster/organization/demo/ministry-of-health"' in organization
+    assert "/cluster/" not in alone
+
+
+async def test_the_front_page_counts_by_record_and_by_cluster(client: httpx.AsyncClient) -> None:
+    page = (await client.get("/", headers=HTML)).text
+    tables = (await client.get("/?format=json")).json()
+
+    assert "<bdi>123</bdi> records of initiatives describe <bdi>122</bdi> different ones" in page
+    total = next(table for table in tables["figures"] if table["name"] == "total")
+    assert [row["initiatives"] for row in total["rows"]] == [123, 122]
+
+
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_the_page_fits_a_telephone_and_is_accessible(address: str, packages: Path, tmp_path: Path, language: str) -> None:
+    with browsing(tmp_path) as browser:
+        browser.open(f"{address}{CLUSTER}?lang={language}", 320)
+
+        assert browser.run("document.documentElement.scrollWidth") <= 320
+        assert browser.faults(packages) == []
+
+
+def test_a_release_lists_the_members_of_clusters(world: Path, tmp_path: Path) -> None:
+    data = shutil.copytree(world, tmp_path / "data", ignore=shutil.ignore_patterns("store", "scratch"))
+    build(data)
+
+    release = build_release(data, IRIS, CHANGED + timedelta(days=3))
+
+    rows = list(csv.DictReader(io.StringIO(gzip.decompress((data / "releases/1/merged.csv.gz").read_bytes()).decode())))
+    assert {(row["thing"], row["kind"], row["source"], row["cluster"]) for row in rows} == {
+        (ONE, "initiative", "demo", cluster_iri(ONE, IRIS)),
+        (TWO, "initiative", "atlas", cluster_iri(ONE, IRIS)),
+        *((body, "organization", "demo", cluster_iri(BODIES[0], IRIS)) for body in BODIES),
+    }
+    assert {file.rows for file in release.files if file.name.startswith("merged.")} == {4}
+
+
+def said(source: str, *texts: str, changed: str = "", first_seen: str = "") -> MemberValues:
+    thing, record = IRIS.thing("initiative", source, "1"), IRIS.record(source, "1")
+    dates = {"modified": changed, "issued": first_seen}
+    statements = tuple(Statement(record, DCT + name, Term(value, "literal")) for name, value in dates.items() if value)
+    description = Description(thing, statements, {}, namespaces(IRIS))
+    return MemberValues(ClusterMember(thing, source, record, description), tuple(Term(text, "literal") for text in texts))
+
+
+@pytest.mark.parametrize(
+    ("name", "expected"),
+    [
+        ("dct:description", ["long", "new", "old"]),
+        ("dct:title", ["old", "long", "new"]),
+        ("schema:startDate", ["new", "old", "long"]),
+    ],
+)
+def test_the_rules_of_precedence_sort_the_members(name: str, expected: list[str]) -> None:
+    says = [
+        said("new", "b", changed="2026-03-01", first_seen="2026-02-01"),
+        said("long", "a longer text", changed="2026-01-01", first_seen="2026-01-15"),
+        said("old", "c", changed="2026-02-01", first_seen="2026-01-01"),
+    ]
+
+    assert [item.member.source for item in sort_by_precedence(name, says)] == expected

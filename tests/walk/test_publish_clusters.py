@@ -1,0 +1,235 @@
+"""Clusters are written to the journal; a decision that is taken back gives the bytes of before; a kill loses and doubles nothing."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Iterable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+
+from harvesters.ledger import tables as t
+from harvesters.ledger.compression import compress
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import State
+from harvesters.matching.pairs import Judgement, ordered, score_pairs
+from harvesters.matching.stored import Decision, add_decisions, read_entities, store_pairs
+from harvesters.runs import publish_vocabularies
+from harvesters.runs.context import HarvestContext, open_context
+from harvesters.runs.publish_clusters import CLUSTERS, ClusterChange, members, plan_clusters, publish_clusters
+from journal.entry import Entry
+from journal.journal import Journal
+from vocab.clusters import cluster_iri
+from vocab.describe import describe
+from vocab.initiative import Initiative, Text
+from vocab.iris import Iris
+
+SPAWN = multiprocessing.get_context("spawn")
+IRIS = Iris()
+KENYA = "http://metadata.un.org/sdg/codes/geoArea/404"
+NOW = datetime(2026, 5, 1, tzinfo=UTC)
+A, B, C, D = (IRIS.thing("initiative", source, key) for source, key in (("north", "1"), ("south", "a"), ("west", "c"), ("east", "d")))
+SEEN = {"north": 2, "south": 1, "west": 3, "east": 4}  # day on which each was first seen
+
+
+def add_record(ledger: Ledger, thing: str, number: int) -> None:
+    source, key = thing.split("/")[-2:]
+    resource = Initiative(key=key, titles=(Text(f"Subject{number} of place{number}", "en"),), countries=(KENYA,))
+    row = {"source": source, "key": key, "state": "published", "first_seen": datetime(2026, 1, SEEN[source]), "run": "r", "seq": number}
+    with ledger.transaction() as connection:
+        connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
+        text = compress("\n".join(describe(resource, IRIS, source)))
+        connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))
+
+
+@pytest.fixture
+def ready(context: HarvestContext) -> HarvestContext:
+    """Return a context whose ledger has A, B, C and D, of which no two are alike."""
+    for number, thing in enumerate((A, B, C, D)):
+        add_record(context.ledger, thing, number)
+    return replace(context, iris=IRIS)
+
+
+def decide(context: HarvestContext, one: str, other: str, judgement: Judgement | None = Judgement.POSITIVE, reason: str = "") -> None:
+    add_decisions(context.ledger, [Decision(ordered(one, other), judgement, "Ann Ngugi", NOW, reason)])
+
+
+def published(context: HarvestContext) -> dict[str, str]:
+    """Publish, and return the graphs of the clusters as the journal leaves them."""
+    publish_clusters(context)
+    return state(context.journal)
+
+
+def state(journal: Journal) -> dict[str, str]:
+    graphs: dict[str, set[str]] = {}
+    for entry in journal.entries():
+        for row in entry.rows():
+            quad, _, graph = row[2:-2].rpartition(" ")
+            if graph[1:-1].startswith(IRIS.clusters):
+                statements = graphs.setdefault(graph[1:-1], set())
+                (statements.add if row[0] == "A" else statements.discard)(quad)
+    return {graph: "\n".join(sorted(statements)) for graph, statements in graphs.items() if statements}
+
+
+def kinds(changes: Iterable[ClusterChange]) -> dict[str, str]:
+    return {change.cluster: change.kind for change in changes}
+
+
+def test_a_cluster_is_named_after_the_member_that_was_published_first(ready: HarvestContext) -> None:
+    decide(ready, A, B, reason='the same "grant"\nnumber')
+
+    graphs = published(ready)
+
+    assert list(graphs) == [cluster_iri(B, IRIS)]
+    assert members(graphs[cluster_iri(B, IRIS)]) == [A, B]
+    assert r"the same \"grant\"\nnumber" in graphs[cluster_iri(B, IRIS)]
+    assert "Ngugi" not in graphs[cluster_iri(B, IRIS)]
+
+
+def test_automatic_matches_are_published_with_what_agrees(ready: HarvestContext) -> None:
+    twin = IRIS.thing("initiative", "east", "e")
+    with ready.ledger.transaction() as connection:
+        resource = Initiative(key="e", titles=(Text("Subject0 of place0", "en"),), countries=(KENYA,), start="2020-01-01")
+        row = {"source": "east", "key": "e", "state": "published", "first_seen": datetime(2026, 2, 1), "run": "r", "seq": 9}
+        connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
+        connection.execute(
+            sa.insert(t.description).values(run="r", seq=9, statements=compress("\n".join(describe(resource, IRIS, "east"))))
+        )
+    entities = read_entities(ready.ledger, IRIS)
+    for iri in (A, twin):
+        entities[iri].identifiers.add(("IATI", "XM-1"))
+    store_pairs(ready.ledger, score_pairs(entities), entities)
+
+    graphs = published(ready)
+
+    assert members(graphs[cluster_iri(A, IRIS)]) == [twin, A]
+    assert f'<{IRIS.ns}matchedBy> "identifier"' in graphs[cluster_iri(A, IRIS)]
+    assert "CompositeMatching" in graphs[cluster_iri(A, IRIS)]
+
+
+def test_publishing_again_without_a_change_writes_no_entry(ready: HarvestContext) -> None:
+    decide(ready, A, B)
+    published(ready)
+    head = ready.journal.head
+
+    assert publish_clusters(ready) == (None, [])
+    assert ready.journal.head == head
+
+
+def test_merging_two_clusters_and_taking_it_back_gives_the_bytes_of_before(ready: HarvestContext) -> None:
+    decide(ready, A, B)
+    decide(ready, C, D)
+    before = published(ready)
+
+    decide(ready, A, C)
+    merged = published(ready)
+    decide(ready, A, C, None)
+    after = published(ready)
+
+    assert set(before) == {cluster_iri(B, IRIS), cluster_iri(C, IRIS)}
+    assert {cluster: members(text) for cluster, text in merged.items()} == {cluster_iri(B, IRIS): [D, A, B, C]}
+    assert after == before
+
+
+def test_splitting_a_cluster_and_taking_it_back_gives_the_bytes_of_before(ready: HarvestContext) -> None:
+    decide(ready, A, B)
+    decide(ready, B, C)
+    before = published(ready)
+
+    decide(ready, B, C, Judgement.NEGATIVE)
+    split = published(ready)
+    decide(ready, B, C)
+    after = published(ready)
+
+    assert members(split[cluster_iri(B, IRIS)]) == [A, B]
+    assert after == before
+
+
+def test_a_dry_run_lists_changes_and_writes_nothing(ready: HarvestContext) -> None:
+    decide(ready, A, B)
+    published(ready)
+    decide(ready, A, B, None)
+    decide(ready, C, D)
+    head = ready.journal.head
+
+    changes = plan_clusters(ready)
+
+    assert kinds(changes) == {cluster_iri(B, IRIS): "removed", cluster_iri(C, IRIS): "new"}
+    assert ready.journal.head == head
+
+
+def test_a_cluster_whose_naming_member_is_deleted_refers_to_what_replaces_it(ready: HarvestContext) -> None:
+    decide(ready, A, B)
+    decide(ready, A, C)
+    decide(ready, B, C)
+    published(ready)
+    with ready.ledger.transaction() as connection:
+        connection.execute(sa.update(t.record).where(t.record.c.source == "south").values(state="gone"))
+
+    graphs = published(ready)
+
+    assert set(graphs) == {cluster_iri(A, IRIS), cluster_iri(B, IRIS)}
+    assert f"isReplacedBy> <{cluster_iri(A, IRIS)}>" in graphs[cluster_iri(B, IRIS)]
+    assert published(ready) == graphs
+
+
+def test_decisions_about_deleted_records_are_ignored(ready: HarvestContext) -> None:
+    decide(ready, A, IRIS.thing("initiative", "north", "never-published"))
+
+    assert published(ready) == {}
+
+
+def test_publishing_the_vocabulary_keeps_the_clusters(ready: HarvestContext) -> None:
+    decide(ready, A, B)
+    before = published(ready)
+
+    publish_vocabularies.publish(ready)
+
+    assert state(ready.journal) == before
+
+
+class KilledJournal(Journal):
+    """A journal whose process dies before or after it writes an entry."""
+
+    stage = ""
+
+    def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:
+        if self.stage == "before":
+            os.kill(os.getpid(), signal.SIGKILL)
+        super().append(blocks, run=run, time=time, **more)
+        os.kill(os.getpid(), signal.SIGKILL)
+        raise AssertionError("the process was killed")
+
+
+def publish_and_die(data: str, ledger: str, stage: str) -> None:
+    with open_context(Path(data), ledger, IRIS.base, "admin@example.org", frozenset()) as context:
+        journal = KilledJournal(context.journal.folder)
+        journal.stage = stage
+        publish_clusters(replace(context, journal=journal))
+
+
+@pytest.mark.parametrize("stage", ["before", "after"])
+def test_a_kill_while_publishing_is_recovered(ready: HarvestContext, tmp_path: Path, stage: str) -> None:
+    decide(ready, A, B)
+    victim = SPAWN.Process(target=publish_and_die, args=(str(ready.data), f"sqlite:///{tmp_path}/ledger.sqlite", stage))
+    victim.start()
+    victim.join(60)
+    assert victim.exitcode == -signal.SIGKILL
+    decide(ready, A, C)  # decided after the kill
+    ready.journal.refresh()
+
+    graphs = published(ready)
+
+    assert {cluster: members(text) for cluster, text in graphs.items()} == {cluster_iri(B, IRIS): [A, B, C]}
+    assert {iri: ready.ledger.graph(iri) for iri in graphs} == graphs
+    last = ready.ledger.last_run(CLUSTERS, State)
+    assert last is not None
+    assert last.state is State.COMMITTED
+    assert len([entry for entry in ready.journal.entries() if entry.run.startswith(CLUSTERS)]) == (1 if stage == "before" else 2)
+    assert multiprocessing.active_children() == []

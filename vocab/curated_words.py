@@ -1,0 +1,117 @@
+"""Read and write a table of words of one registry and the concepts that a curator chose for them.
+
+The table is tab-separated SSSOM (https://mapping-commons.github.io/sssom/spec-model/) whose subjects are literals. Concepts are
+``sdg:4``, ``sdg:4.4``, ``area:404``, ``action-line:C7-ehea`` and the like, so that the table does not depend on the base of our IRIs.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from vocab.countries import AREA
+from vocab.goals import SDG
+from vocab.iris import BASE
+from vocab.normalization import MAX_LENGTH, fold
+from vocab.schemes import concepts, label
+
+COLUMNS = (
+    *("subject_label", "subject_type", "predicate_id", "object_id", "object_label", "mapping_justification"),
+    *("author_label", "mapping_date", "comment"),
+)
+# The kinds of our own concepts; those of the United Nations are goal, target and country.
+OWN_SCHEMES = ("action-line", "status", "coverage", "activity-type", "stakeholder-type")
+_LITERAL, _PREDICATE, _JUSTIFICATION = "rdfs literal", "skos:closeMatch", "semapv:ManualMappingCuration"
+_MAX_FIELD = 1 << 16  # characters of a cell
+
+
+@dataclass(frozen=True, slots=True)
+class CuratedWord:
+    """A word and the concept that *author* chose for it on *day* (ISO 8601), with an optional *comment*."""
+
+    word: str
+    concept: str
+    author: str = ""
+    day: str = ""
+    comment: str = ""
+
+
+def resolve_concept(name: str, base: str = BASE) -> tuple[str, str] | None:
+    """Return the kind and the IRI of a concept by its short name; None if there is none.
+
+    >>> resolve_concept("sdg:4.4"), resolve_concept("action-line:C7-ehea", "https://x.org/"), resolve_concept("sdg:99")
+    (('target', 'http://metadata.un.org/sdg/4.4'), ('action-line', 'https://x.org/scheme/action-line/C7-ehea'), None)
+    """
+    scheme, _, code = name.partition(":")
+    if scheme == "sdg":
+        kind = "goal" if code.isdecimal() else "target" if code.count(".") == 1 else ""
+        return (kind, SDG + code) if kind and SDG + code in concepts("sdg", base) else None
+    if scheme == "area":
+        return ("country", AREA + code) if AREA + code in concepts("area", base) else None
+    iri = f"{base}scheme/{scheme}/{code}"
+    return (scheme, iri) if scheme in OWN_SCHEMES and iri in concepts(scheme, base) else None
+
+
+def short_name(iri: str, base: str = BASE) -> str:
+    """Return the short name of a concept's IRI; other texts unchanged.
+
+    >>> short_name("http://metadata.un.org/sdg/codes/geoArea/404"), short_name("http://metadata.un.org/sdg/4"), short_name("sdg:4")
+    ('area:404', 'sdg:4', 'sdg:4')
+    """
+    if iri.startswith(AREA):
+        return f"area:{iri.removeprefix(AREA)}"
+    if iri.startswith(SDG):
+        return f"sdg:{iri.removeprefix(SDG)}"
+    return iri.removeprefix(f"{base}scheme/").replace("/", ":", 1) if iri.startswith(f"{base}scheme/") else iri
+
+
+def write_words(words: Iterable[CuratedWord]) -> str:
+    """Return the table, in the order of the words."""
+    output = io.StringIO()
+    writer = csv.writer(output, dialect=csv.excel_tab, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    for item in sorted(words, key=lambda item: (fold(item.word), item.word)):
+        resolved = resolve_concept(item.concept)
+        name = label(resolved[1], "en") or "" if resolved else ""
+        writer.writerow((item.word, _LITERAL, _PREDICATE, item.concept, name, _JUSTIFICATION, item.author, item.day, item.comment))
+    return output.getvalue()
+
+
+def read_words(text: str, where: str) -> tuple[list[CuratedWord], list[str]]:
+    """Return the words of a table, and a message with *where* and the line for each row that cannot be used."""
+    csv.field_size_limit(_MAX_FIELD)
+    reader = csv.DictReader(io.StringIO(text, newline=""), dialect=csv.excel_tab)
+    words: dict[str, CuratedWord] = {}
+    faults: list[str] = []
+    try:
+        if missing := {"subject_label", "object_id"} - set(reader.fieldnames or ()):
+            return [], [f"{where}, line 1: no column {', '.join(sorted(missing))}; the columns are {', '.join(COLUMNS)}, separated by tabs"]
+        for row in reader:
+            word, concept = (row.get("subject_label") or "").strip(), (row.get("object_id") or "").strip()
+            item = CuratedWord(word, concept, row.get("author_label") or "", row.get("mapping_date") or "", row.get("comment") or "")
+            if fault := fault_of(item) or (f"the word {word[:80]!r} has a concept in a line above" if fold(word) in words else ""):
+                faults.append(f"{where}, line {reader.line_num}: {fault}")
+            else:
+                words[fold(word)] = item
+    except csv.Error as error:
+        faults.append(f"{where}, line {reader.line_num}: {error}")
+    return list(words.values()), faults
+
+
+def fault_of(item: CuratedWord) -> str:
+    """Return what is wrong with a row, "" if nothing is."""
+    if not fold(item.word):
+        return "there is no word"
+    if len(item.word) > MAX_LENGTH:
+        return f"the word has {len(item.word):,} characters; the most are {MAX_LENGTH}"
+    if resolve_concept(item.concept) is None:
+        known = ", ".join(OWN_SCHEMES)
+        return f"unknown concept {item.concept[:80]!r}; write it as sdg:4, sdg:4.4, area:404, or with one of {known} as action-line:C7-ehea"
+    try:
+        date.fromisoformat(item.day or "2000-01-01")
+    except ValueError:
+        return f"{item.day[:80]!r} is no date; write it as 2026-01-31"
+    return ""
