@@ -53,7 +53,7 @@ async def test_a_choice_is_written_with_its_author_and_leaves_the_list(client: h
 
     done = await client.post(PAGE, data=form)
     page = (await client.get(f"{PAGE}?source=projects")).text
-    words, faults = read_word_table(word_table(harvested.office.source_dir, "projects"))
+    words, faults = read_word_table(word_table(harvested.context.source_dir, "projects"))
 
     assert (done.status_code, done.headers["location"]) == (303, f"{PAGE}?source=projects")
     assert faults == []
@@ -62,7 +62,7 @@ async def test_a_choice_is_written_with_its_author_and_leaves_the_list(client: h
     ]
     assert 'name="word" value="e-healt"' not in page
     assert "stocktake remap projects --dry-run" in page
-    assert load(harvested.office.source_dir / "projects.toml").words == (("e-healt", "action-line:C7-ehea"),)
+    assert load(harvested.context.source_dir / "projects.toml").words == (("e-healt", "action-line:C7-ehea"),)
     assert "chose the concept of a word of" in (await client.get("/admin/page/audit-log")).text
 
 
@@ -83,7 +83,7 @@ async def test_what_is_wrong_is_refused(client: httpx.AsyncClient, harvested: An
     answer = await client.post(PAGE, data={"csrf": await csrf(client), "source": "projects", **form})
 
     assert answer.status_code == status
-    assert not word_table(harvested.office.source_dir, "projects").exists()
+    assert not word_table(harvested.context.source_dir, "projects").exists()
 
 
 async def test_choosing_wants_an_operator(client: httpx.AsyncClient, harvested: Any) -> None:

@@ -119,7 +119,7 @@ async def test_clusters_are_previewed_and_published(client: httpx.AsyncClient, m
     await sign_in(client, matched.tokens["operate"])
     token = {"csrf": await csrf(client)}
     await client.post(f"{PAGE}/pairs/{ID}", data={**token, "judgement": "positive"})
-    journal = Journal(matched.office.data / "journal")
+    journal = Journal(matched.context.data / "journal")
 
     preview = (await client.get(f"{PAGE}/publish")).text
     before = journal.head
