@@ -128,6 +128,12 @@ COMMANDS = {
         "diff",
         "Compare the records at two moments: counts, new, gone and changed, or one record field by field.",
     ),
+    "export": (
+        "publisher.editions.commands",
+        "app",
+        "",
+        "Write a release for use without a server: a static site, or a file for Kiwix.",
+    ),
     "mcp": (
         _SERVICES,
         "app",

@@ -33,6 +33,7 @@ SLOW = {
     "test_columns.py",
     "test_cuts.py",
     "test_damaged_files.py",
+    "test_editions.py",
     "test_elsewhere.py",
     "test_engines_agree.py",
     "test_exports.py",

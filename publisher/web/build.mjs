@@ -1,4 +1,4 @@
-// Bundles the query page and the API page into the folder that is named: query.js, worker.js, query.css, api.js, api.css, NOTICE.txt, sbom.cdx.json; and draws the world for the maps: world.json. No host is asked.
+// Bundles the query page and the API page into the folder that is named: query.js, worker.js, query.css, api.js, api.css, edition.js, NOTICE.txt, sbom.cdx.json; and draws the world for the maps: world.json. No host is asked.
 import { readFileSync, readdirSync, writeFileSync } from "node:fs";
 import { dirname, join } from "node:path";
 import { build } from "esbuild";
@@ -47,7 +47,7 @@ const places = {
 };
 
 const result = await build({
-  entryPoints: { api: "src/api.js", query: "src/query.js", worker: "src/worker.js" },
+  entryPoints: { api: "src/api.js", edition: "src/edition.js", query: "src/query.js", worker: "src/worker.js" },
   outdir: out,
   bundle: true,
   minify: true,
@@ -55,7 +55,7 @@ const result = await build({
   target: "es2022",
   legalComments: "none", // NOTICE.txt has them
   metafile: true,
-  loader: { ".json": "json" },
+  loader: { ".json": "json", ".wasm": "binary" },
   plugins: [places, yasgui],
   logLevel: "error",
 });
@@ -86,7 +86,7 @@ function notice(name) {
   return `${name} ${description.version}\nLicence: ${licence}\n${description.homepage ?? ""}\n\n${body || `(The package brings no text of its licence; ${licence} is what it declares.)`}\n`;
 }
 
-const head = "The query page (query.js, query.css) and the API page (api.js, api.css) are made of these packages, each under its own licence.\n";
+const head = "The query page (query.js, query.css), the API page (api.js, api.css) and the query page of editions (edition.js) are made of these packages, each under its own licence.\n";
 writeFileSync(join(out, "NOTICE.txt"), [head, ...packages().map(notice)].join(`\n${"-".repeat(78)}\n\n`));
 
 // The same packages as a software bill of materials: https://cyclonedx.org/docs/1.6/json/. npm's own command is missing in npm 9, and its output differs each time.

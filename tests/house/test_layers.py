@@ -73,6 +73,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"mcp"},
         {"routes"},
         {"app"},
+        {"editions"},
         {"cli"},
     ),
 }

@@ -1,0 +1,1 @@
+"""Editions of a release that need no server: a folder of files, and a file for Kiwix."""

@@ -1,0 +1,84 @@
+"""Write the search of an edition: plain scripts, since pages that are opened from a disk may not fetch files.
+
+An index has a script with all documents, and scripts with the words that begin alike, of which a search loads those that it needs.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import json
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from publisher.editions.addresses import FACETS, normalize_path
+from publisher.editions.crawler import Document
+from vocab.iris import Iris
+
+SHARDS = 64  # scripts of words
+_COMMON = 0.5  # of the documents: a word in more of them is ignored, in an index of at least _FEW
+_FEW = 100
+# Facets of the search page, and the columns of the table of initiatives that have their codes.
+_COLUMNS = {
+    "source": "source", "line": "action_lines", "goal": "goals", "target": "targets", "country": "countries", "year": "start_year",
+    "status": "status", "coverage": "coverage", "type": "activity_types",
+}  # fmt: skip
+
+
+def read_facets(release_folder: Path, iris: Iris) -> dict[str, dict[str, str]]:
+    """Return the codes of each initiative of a release by the path of its page and by facet, separated by spaces."""
+    codes: dict[str, dict[str, str]] = {}
+    with gzip.open(release_folder / "initiatives.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        for row in csv.DictReader(file):
+            path = normalize_path("/page/" + row["initiative"].removeprefix(f"{iris.base}id/"))
+            codes[path] = {facet: row[column] for facet, column in _COLUMNS.items()}
+    return codes
+
+
+def write_index(folder: Path, documents: Sequence[Document], codes: Mapping[str, Mapping[str, str]]) -> None:
+    """Write the index of *documents*, all of one language, into *folder*."""
+    folder.mkdir(parents=True, exist_ok=True)
+    rows = [_row(document, codes) for document in documents]
+    words: dict[str, list[int]] = defaultdict(list)
+    for number, document in enumerate(documents):
+        for word in document.words:
+            words[word].append(number)
+    most = len(documents) * _COMMON if len(documents) >= _FEW else len(documents)
+    common = sorted(word for word, numbers in words.items() if len(numbers) > most)
+    columns = ["file", "title", *FACETS]
+    _write(folder / "documents.js", "documents", {"columns": columns, "common": common, "shards": SHARDS, "rows": rows})
+    shards: dict[int, dict[str, list[int]]] = {number: {} for number in range(SHARDS)}
+    for word in sorted(words.keys() - set(common)):
+        shards[shard_of(word)][word] = list(_differences(words[word]))
+    for number, shard in shards.items():
+        _write(folder / f"words-{number}.js", "words", {"shard": number, "words": shard})
+
+
+def shard_of(word: str) -> int:
+    """Return the number of the script of a word: of its first character, so that words of a prefix share a script.
+
+    >>> shard_of("telemedicine") == shard_of("te")
+    True
+    """
+    return ord(word[0]) % SHARDS
+
+
+def _row(document: Document, codes: Mapping[str, Mapping[str, str]]) -> list[str]:
+    known = codes.get(document.path, {})
+    source = document.path.split("/")[3] if document.kind != "topic" else ""
+    values = {"kind": document.kind, "source": source, **known}
+    return [document.file, document.title, *(values.get(facet, "") for facet in FACETS)]
+
+
+def _differences(numbers: Iterable[int]) -> Iterable[int]:
+    """Yield each number less the one before: small numbers are short texts."""
+    last = 0
+    for number in numbers:
+        yield number - last
+        last = number
+
+
+def _write(path: Path, name: str, value: object) -> None:
+    text = json.dumps(value, ensure_ascii=False, separators=(",", ":")).replace("</", "<\\/")
+    path.write_text(f"stocktakeSearch.{name}({text});\n", encoding="utf-8")

@@ -1,0 +1,200 @@
+"""Write the static edition of a release: the pages of the portal as files that work from any web server, and from a disk without one."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import httpx
+from fastapi import FastAPI
+
+from journal.atomic_file import replace_file
+from languages.request_locale import LANGUAGES, RequestLocale, use_language
+from languages.translations import gettext as _
+from publisher.app import SiteOptions, create_app
+from publisher.editions.addresses import NEEDS_SERVER, QUERY, SEARCH, Addresses, Target
+from publisher.editions.crawler import LOG, Crawler, Progress, redirect_page
+from publisher.editions.query_data import query_examples, write_query_data
+from publisher.editions.release_data import link_release_data
+from publisher.editions.rewriting import rewrite
+from publisher.editions.search_index import read_facets, write_index
+from publisher.limits import Limits
+from publisher.pages.branding import Branding
+from publisher.pages.templating import BUNDLE_FOLDER, PACKAGE_FOLDER
+from publisher.store.query_service import POLL_INTERVAL, QueryService
+from publisher.store.releases.manifest import Release
+from vocab.iris import Iris
+from vocab.terms import SCHEMA
+
+FORMAT = 1  # of the log of an unfinished edition
+ENGINE = "edition.js"  # Oxigraph, which hatch_build.py bundles
+_NOWHERE = "http://edition.invalid"  # origin of requests where no public URL is known: https://www.rfc-editor.org/rfc/rfc2606
+_SECONDS = 600.0  # for a page and for a query
+_MEGABYTE = 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Edition:
+    """What to export: *release* of the data folder *data* in *languages*. *url* is the public URL of its site, "" if it has none."""
+
+    data: Path
+    iris: Iris
+    release: Release
+    languages: tuple[str, ...]
+    branding: Branding
+    url: str = ""
+
+    def addresses(self, months: frozenset[str] = frozenset()) -> Addresses:
+        """Return the addresses of the edition, with those of the *months* of events."""
+        return Addresses(self.release.number, self.languages, self.url or _NOWHERE, months)
+
+    @property
+    def header(self) -> dict[str, object]:
+        """Return what an interrupted export must have in common with this one to be continued."""
+        release = {"release": self.release.number, "entry": self.release.entry, "languages": list(self.languages)}
+        return {"format": FORMAT, "version": version("stocktake"), **release}
+
+
+@dataclass(frozen=True, slots=True)
+class ExportResult:
+    """How many *files* were written, and which addresses answered with an error, with their status."""
+
+    files: int
+    missing: dict[str, int]
+
+
+async def export_site(edition: Edition, folder: Path, step: Callable[[str], None], progress: Progress) -> ExportResult:
+    """Write the static edition into *folder*, or continue an interrupted export. Raises PublisherError.
+
+    *step* is called with a sentence before each step, *progress* with the numbers of finished and known files.
+    """
+    step("Preparing the data of the release")
+    data = await asyncio.to_thread(link_release_data, edition.data, edition.release)
+    limits = Limits(seconds=_SECONDS, wait=_SECONDS)
+    async with QueryService(data, edition.iris, limits) as service:
+        await _wait_until_complete(service)
+        addresses = edition.addresses(await _months(service))
+        app = create_app(service, site=SiteOptions(edition.branding, url=edition.url))
+        transport = httpx.ASGITransport(app=app)
+        async with httpx.AsyncClient(transport=transport, base_url=addresses.origin, timeout=_SECONDS) as client:
+            step("Writing the pages")
+            crawler = Crawler(client, addresses, folder, edition.header, progress)
+            crawl = await crawler.run(_first_pages(edition))
+        step("Writing the search and the queries")
+        await asyncio.to_thread(_write_own_pages, edition, folder, app)
+    codes = read_facets(edition.data / "releases" / str(edition.release.number), edition.iris)
+    for language in edition.languages:
+        write_index(folder / language / "search", [item for item in crawl.documents if item.language == language], codes)
+    (folder / LOG).unlink()
+    await asyncio.to_thread(shutil.rmtree, data)
+    return ExportResult(sum(1 for path in folder.rglob("*") if path.is_file()), crawl.missing)
+
+
+async def _wait_until_complete(service: QueryService) -> None:
+    """Wait until the pages show all of the journal: the store, all indexes and the history."""
+    await service.wait_until_current()
+    head = service.current.position
+
+    def is_complete() -> bool:
+        shown = service.current
+        history = service.follower.projections.get("history", {}).get("position")
+        return {shown.text, shown.tables, shown.columns, history} == {head}
+
+    while not is_complete():
+        await asyncio.sleep(POLL_INTERVAL)
+
+
+async def _months(service: QueryService) -> frozenset[str]:
+    """Return the months in which events begin, as 2025-05."""
+    query = f"SELECT DISTINCT (SUBSTR(STR(?start), 1, 7) AS ?month) {{ ?event a <{SCHEMA}Event> ; <{SCHEMA}startDate> ?start }}"
+    return frozenset(str(row["month"]) for row in await service.rows(query))
+
+
+def _first_pages(edition: Edition) -> Iterator[Target]:
+    """Yield the pages from which all others are reached, and files that only our own pages use."""
+    addresses, release = edition.addresses(), edition.release
+    listed = ("/", "/organizations", "/events", "/documents", "/posts", "/prizes", f"/release/{release.number}", "/examples", "/status")
+    for language in edition.languages:
+        for path in listed:
+            if target := addresses.target(path, [], language):
+                yield target
+    for file in release.files:
+        if target := addresses.target(f"/releases/{release.number}/{file.name}", [], ""):
+            yield target
+
+
+def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:
+    """Write the pages that only an edition has: search, query, what needs a server, and the choice of a language."""
+    release, iris = edition.release, edition.iris
+    size = 0
+    if (BUNDLE_FOLDER / ENGINE).is_file():
+        size = write_query_data(folder / "query", edition.data / "releases" / str(release.number), release.number, iris)
+    files = [folder / "query" / "statements.js", BUNDLE_FOLDER / ENGINE]
+    scripts = {SEARCH: "search.js", QUERY: "query.js"} if size else {SEARCH: "search.js"}
+    values = {
+        "release": release.number,
+        "day": release.day,
+        "site": edition.url,
+        "size": -(-size // _MEGABYTE),
+        "files": -(-sum(file.stat().st_size for file in files) // _MEGABYTE) if size else 0,
+        "engine": f"query/{ENGINE}",
+        "examples": query_examples(iris),
+    }
+    for script in scripts.values():
+        _copy(PACKAGE_FOLDER / "static" / "edition" / script, folder / "static" / "edition" / script)
+    if size:
+        for name in (ENGINE, "NOTICE.txt"):
+            _copy(BUNDLE_FOLDER / name, folder / "query" / name)
+    for language in edition.languages:
+        for file, template in ((SEARCH, "edition_search"), (QUERY, "edition_query"), (NEEDS_SERVER, "edition_needs_server")):
+            path = {SEARCH: "/search", QUERY: "/sparql"}.get(file, "/")
+            with use_language(language, RequestLocale(path=path)):
+                page = bytes(app.state.pages.page(f"{template}.html", **values, kinds=_kinds(), facets=_facets()).body)
+                content = rewrite(page, edition.addresses(), Target(path, language, f"{language}/{file}")).content
+            if file in scripts:
+                content = content.replace(b"</body>", f'<script src="../static/edition/{scripts[file]}"></script></body>'.encode())
+            (folder / language / file).write_bytes(content)
+    _write_index_page(edition, folder)
+
+
+def _write_index_page(edition: Edition, folder: Path) -> None:
+    """Write the first page: it leads to the first language, and links to all."""
+    first = edition.languages[0]
+    links = "".join(f'<li><a href="{name}/index.html" lang="{name}">{LANGUAGES[name]}</a></li>' for name in edition.languages)
+    page = redirect_page(f"{first}/index.html", first).decode().replace("</body>", f"<ul>{links}</ul></body>")
+    replace_file(folder / "index.html", page)
+
+
+def _kinds() -> dict[str, str]:
+    return {
+        "initiative": _("Initiative"),
+        "event": _("Event"),
+        "document": _("Document"),
+        "post": _("Post"),
+        "organization": _("Organization"),
+        "topic": _("Topic"),
+    }
+
+
+def _facets() -> dict[str, str]:
+    return {
+        "kind": _("Type"),
+        "source": _("Registry"),
+        "line": _("Action line"),
+        "goal": _("Goal"),
+        "target": _("Target"),
+        "country": _("Country"),
+        "year": _("Year"),
+        "status": _("Status"),
+        "coverage": _("Coverage"),
+        "type": _("Activity type"),
+    }
+
+
+def _copy(source: Path, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, path)

@@ -1,0 +1,341 @@
+"""Editions of a release without a server: all links lead to files, the search and the queries answer as the portal does."""
+
+from __future__ import annotations
+
+import asyncio
+import http.server
+import json
+import os
+import re
+import sys
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+from urllib.parse import unquote
+
+import httpx
+import pytest
+from browser import Browser, browsing
+from conftest import IRIS, build, record_rows
+from live_server import ROOT
+from processes import Process
+from waiting import wait_until
+
+from journal.journal import Journal
+from publisher.editions.addresses import Addresses, Target
+from publisher.editions.crawler import LOG
+from publisher.editions.query_data import EXAMPLES
+from publisher.editions.release_data import find_release, link_release_data
+from publisher.editions.rewriting import rewrite
+from publisher.editions.site import ENGINE, Edition, export_site
+from publisher.errors import ReleaseError, ReleaseNotFound
+from publisher.pages.branding import Branding
+from publisher.pages.templating import BUNDLE_FOLDER
+from publisher.releases.builder import build_release
+from publisher.sparql.examples.example import example
+from publisher.store.releases.manifest import write_manifest
+from vocab.initiative import Initiative, Text
+
+ADDRESSES = Addresses(1, ("en", "ar"), "https://stocktaking.example", frozenset({"2025-05"}))
+NOW = datetime(2026, 3, 3, tzinfo=UTC)
+LANGUAGES = ("en", "ar")
+LINK = re.compile(r'<(\w+)[^>]*?\s(?:href|src|action)="([^"]*)"')
+OUTSIDE = ("http:", "https:", "mailto:", "tel:")
+
+
+class Exported(NamedTuple):
+    folder: Path
+    finished_before: int  # files that the interrupted run had finished
+    first_progress: int  # files that were finished when the second run reported first
+
+
+def released(data: Path) -> Edition:
+    build(data)
+    return Edition(data, IRIS, build_release(data, IRIS, NOW), LANGUAGES, Branding())
+
+
+def export(edition: Edition, folder: Path) -> list[int]:
+    done = list[int]()
+    asyncio.run(export_site(edition, folder, lambda _: None, lambda finished, _: done.append(finished)))
+    return done
+
+
+@pytest.fixture(scope="module")
+def edition(tmp_path_factory: pytest.TempPathFactory) -> Edition:
+    return released(tmp_path_factory.mktemp("edition") / "data")
+
+
+@pytest.fixture(scope="module")
+def exported(edition: Edition, tmp_path_factory: pytest.TempPathFactory) -> Exported:
+    """Export with the command, kill it, and continue."""
+    folder = tmp_path_factory.mktemp("site") / "out"
+    log = folder / LOG
+    line = [sys.executable, "-m", "stocktake", "export", "site", "--output", str(folder), "--languages", ",".join(LANGUAGES)]
+    process = Process(line, env={**os.environ, "STOCKTAKE_DATA": str(edition.data)}, cwd=ROOT)
+    try:
+        wait_until(lambda: log.exists() and log.read_bytes().count(b"\n") > 200, "the first pages", output=process.output)
+    finally:
+        process.discard()
+    return Exported(folder, log.read_bytes().count(b"\n") - 1, export(edition, folder)[0])
+
+
+@pytest.fixture(scope="module")
+def site(exported: Exported) -> Iterator[str]:
+    """Serve the files as `python -m http.server` does; yield the address."""
+    handler = partial(_Quiet, directory=str(exported.folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, format: str, *args: object) -> None:
+        """Log nothing."""
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    with browsing(tmp_path_factory.mktemp("browser")) as opened:
+        yield opened
+
+
+def links(folder: Path) -> Iterator[tuple[Path, str, str]]:
+    for file in folder.rglob("*.html"):
+        for element, link in LINK.findall(file.read_text(encoding="utf-8")):
+            yield file, element, link.replace("&amp;", "&")
+
+
+def test_every_link_leads_to_a_file(exported):
+    checked, broken = 0, []
+    for file, _, link in links(exported.folder):
+        path = unquote(link.partition("#")[0].partition("?")[0])
+        if path and not link.startswith(OUTSIDE):
+            checked += 1
+            if not (file.parent / path).is_file():
+                broken.append((file, link))
+
+    assert broken == []
+    assert checked > 50_000
+
+
+def test_no_page_loads_anything_from_elsewhere(exported):
+    outside = [(file, link) for file, element, link in links(exported.folder) if element != "a" and link.startswith(OUTSIDE)]
+
+    assert [entry for entry in outside if 'rel="' not in entry[1] and entry[0].parts[-2] != "reports"] == []
+
+
+def test_every_thing_and_every_concept_has_a_page_in_each_language(exported):
+    for language in LANGUAGES:
+        pages = exported.folder / language
+
+        assert len([*(pages / "page/initiative/demo").glob("*.html")]) == 122
+        assert len([*(pages / "record/demo").glob("*.html")]) >= 124
+        assert {"c1.html", "c7-ehea.html"} <= {
+            re.sub("~[0-9a-f]+", "", file.name) for file in (pages / "scheme/action-line").glob("*.html")
+        }
+        assert f'lang="{language}"' in (pages / "trends.html").read_text(encoding="utf-8")[:200]
+
+
+def test_files_of_the_release_are_copied(exported, edition):
+    files = {path.name: path.read_bytes() for path in (exported.folder / "releases/1").iterdir()}
+
+    assert {file.name for file in edition.release.files} <= files.keys()
+    assert files["initiatives.csv.gz"] == (edition.data / "releases/1/initiatives.csv.gz").read_bytes()
+
+
+def test_an_interrupted_export_is_continued(exported, edition):
+    assert exported.first_progress > exported.finished_before >= 200
+    assert not (exported.folder / LOG).exists()
+    assert not (edition.data / "editions/1").exists()
+
+
+def test_charts_are_part_of_the_pages(exported):
+    for page in ("trends", "map", "matrix"):
+        assert re.search("<svg[^>]*viewbox", (exported.folder / f"en/{page}.html").read_text(encoding="utf-8"), re.IGNORECASE)
+
+
+def results(browser: Browser, url: str) -> tuple[int, list[str]]:
+    browser.open(url)
+    wait_until(lambda: browser.run("document.body.dataset.searched") == "true", "the results")
+    total = browser.run("parseInt(document.querySelector('#found').textContent.replace(/\\D/g, '') || '0')")
+    return int(total), browser.run("[...document.querySelectorAll('#results a')].map((link) => link.href)")
+
+
+@pytest.mark.parametrize("query", ["q=network&kind=initiative", "goal=3&kind=initiative", "q=clinics&line=C7-ehea", "country=404", "q=zzz"])
+def test_the_search_finds_what_the_portal_finds(browser, site, endpoint, query):
+    portal = httpx.get(f"{endpoint.removesuffix('/sparql')}/search?format=json&per=1000&{query}", timeout=60).json()
+    wanted = [item for item in portal["results"] if "/id/initiative/" in item["thing"]] if "kind" in query else portal["results"]
+
+    total, _ = results(browser, f"{site}/en/search.html?{query}")
+
+    assert total == len(wanted)
+
+
+def test_the_search_works_from_a_disk_and_leads_to_pages(browser, exported):
+    browser.asked.clear()
+
+    total, found = results(browser, f"{exported.folder.as_uri()}/en/search.html?q=Telemedicine")
+    browser.open(found[0])
+
+    assert total >= 1
+    assert browser.run("document.querySelector('h1').textContent").strip() == "Telemedicine for remote clinics"
+    assert [url for url in browser.asked if not url.startswith(("file:", "data:"))] == []
+
+
+def test_the_form_of_a_page_leads_to_the_search(browser, site):
+    browser.open(f"{site}/ar/index.html")
+    browser.leave("document.querySelector('#q').value = 'network'; document.querySelector('form').submit()")
+    wait_until(lambda: browser.run("document.body.dataset.searched") == "true", "the results")
+
+    assert "/ar/search.html?q=network" in browser.run("location.href")
+    assert browser.run("document.querySelectorAll('#results li').length") == 20
+
+
+def rows(document: dict) -> list[str]:
+    return sorted(json.dumps(row, sort_keys=True) for row in document["results"]["bindings"])
+
+
+def test_ten_example_queries_answer_from_a_disk_as_the_endpoint_does(browser, exported, endpoint):
+    if not (BUNDLE_FOLDER / ENGINE).is_file():
+        pytest.skip("the scripts of the query page were not built, for which npm is needed")
+    browser.open(f"{exported.folder.as_uri()}/en/query.html?example=matrix")
+    assert "MB" in browser.run("document.querySelector('#query-form p').textContent")
+    assert not [url for url in browser.asked if url.endswith("statements.js")]
+    browser.run("document.querySelector('#load').click()")
+    wait_until(lambda: browser.run("!document.querySelector('#query-form').elements.run.disabled"), "the data to be loaded")
+
+    for name in EXAMPLES:
+        text = example(IRIS, name).text
+        answer = httpx.get(endpoint, params={"query": text, "format": "json"}, timeout=60).json()
+        mine = json.loads(browser.run(f"stocktakeQuery.json({json.dumps(text)})"))
+
+        assert rows(mine) == rows(answer), name
+        assert rows(mine) or name in ("organizations",), name
+    browser.run("document.querySelector('#query-form').requestSubmit()")
+    assert browser.run("document.querySelectorAll('#result tbody tr').length") > 10
+    assert browser.run("document.querySelector('#query').value") == example(IRIS, "matrix").text
+
+
+def test_a_wrong_query_shows_its_error(browser, exported):
+    if not (BUNDLE_FOLDER / ENGINE).is_file():
+        pytest.skip("the scripts of the query page were not built, for which npm is needed")
+    browser.open(f"{exported.folder.as_uri()}/en/query.html?show=SELECT%20nothing")
+    browser.run("document.querySelector('#load').click()")
+    wait_until(lambda: browser.run("!document.querySelector('#query-form').elements.run.disabled"), "the data to be loaded")
+    browser.run("document.querySelector('#query-form').requestSubmit()")
+
+    assert "expected" in browser.run("document.querySelector('#state').textContent")
+
+
+@pytest.mark.parametrize("page", ["index", "search", "query", "needs-server"])
+def test_pages_of_the_edition_have_no_fault_that_axe_finds(browser, site, packages, page):
+    for language, width in (("en", 1280), ("ar", 320)):
+        browser.open(f"{site}/{language}/{page}.html", width)
+
+        assert browser.faults(packages) == []
+        assert browser.run("document.documentElement.scrollWidth") <= width
+
+
+@pytest.mark.parametrize(
+    ("href", "file"),
+    [
+        ("/page/initiative/demo/a%2F1", "en/page/initiative/demo/a-1~773232abe9.html"),
+        ("/?lang=ar", "ar/index.html"),
+        ("https://stocktaking.example/releases/", "en/releases.html"),
+        ("/search?line=C2&view=table", "en/search.html"),
+        ("/sparql?example=matrix", "en/query.html"),
+        ("/static/style.css", "static/style.css"),
+        ("/releases/1/CITATION.cff", "releases/1/CITATION.cff"),
+        ("/events?month=2025-05", "en/events~26c3bb2d5e.html"),
+        ("/data/initiative/demo/Con.ttl", "data/initiative/demo/con~76f6a4ad8e.ttl"),
+    ],
+)
+def test_an_address_has_a_file(href, file):
+    target = ADDRESSES.resolve(href, "/topics", "en")
+
+    assert isinstance(target, Target)
+    assert re.sub("~[0-9a-f]{10}", "~", target.file) == re.sub("~[0-9a-f]{10}", "~", file)
+
+
+def test_no_two_addresses_share_a_file():
+    paths = ["/page/x/a%2F1", "/page/x/a-1", "/page/x/A-1", "/page/x/a/1", "/page/x/a%3F1", "/page/x/..", "/page/x/nul", f"/page/x/{'é' * 99}"]
+    files = [ADDRESSES.target(path, [], "en").file.lower() for path in paths]
+
+    assert len({*files}) == len(paths)
+    assert all(re.fullmatch(r"[a-z0-9/~._-]+", file) and ".." not in file.split("/") for file in files)
+
+
+@pytest.mark.parametrize(
+    "href", ["/sparql?query=ASK{}", "/search?region=africa", "/events?month=1999-01", "/feeds/all.atom", "/join", "/releases/2/a.csv", "/admin"]
+)
+def test_an_address_that_needs_a_server_has_no_file(href):
+    assert ADDRESSES.resolve(href, "/", "en") is None
+
+
+def test_a_page_loses_scripts_and_forms_that_need_a_server():
+    page = b"""<!doctype html><html><head><script src="/static/embed.js"></script><link rel="alternate" href="/feeds/all.atom"></head><body>
+    <form action="/validate"><input></form><form action="/search"><input name="q"></form><a href="/join#x">j</a><a href="#y">y</a>
+    <details class="embed">x</details><a href="//[">odd</a></body></html>"""
+
+    text = rewrite(page, ADDRESSES, Target("/topics", "en", "en/topics.html")).content.decode()
+
+    assert "script" not in text
+    assert "atom" not in text
+    assert "details" not in text
+    assert text.count("<form") == 1
+    assert '<form action="search.html">' in text
+    assert text.count('href="needs-server.html"') == 2
+    assert 'href="#y"' in text
+
+
+def test_a_folder_with_other_files_is_refused(edition, tmp_path):
+    (tmp_path / "mine.txt").write_text("x")
+
+    with pytest.raises(ReleaseError, match="is not empty"):
+        export(edition, tmp_path)
+
+    assert [file.name for file in tmp_path.iterdir()] == ["mine.txt"]
+
+
+def test_an_interrupted_export_of_another_release_is_refused(edition, tmp_path):
+    (tmp_path / LOG).write_text('{"release": 7}\n')
+
+    with pytest.raises(ReleaseError, match="something else"):
+        export(edition, tmp_path)
+
+
+def test_the_data_of_a_release_end_with_it(tmp_path):
+    edition = released(tmp_path)
+    thing = Initiative(key="later", titles=(Text("Later", "en"),))
+    Journal(tmp_path / "journal").append(record_rows("demo", thing), run="run-9", time=NOW)
+    build_release(tmp_path, IRIS, NOW)
+
+    folder = link_release_data(tmp_path, edition.release)
+
+    assert Journal(folder / "journal").head == replace(Journal(tmp_path / "journal").entry(3), path=folder / "journal" / "000000003.rdfp.gz")
+    assert [path.name for path in (folder / "releases").iterdir()] == ["1"]
+    assert find_release(tmp_path, None).number == 2
+
+
+def test_a_release_that_is_missing_or_withdrawn_is_refused(tmp_path):
+    edition = released(tmp_path)
+    write_manifest(tmp_path / "releases/1", replace(edition.release, withdrawn="2026-04-01T00:00:00Z"))
+
+    with pytest.raises(ReleaseNotFound, match="removed on 2026-04-01"):
+        find_release(tmp_path, 1)
+    with pytest.raises(ReleaseNotFound, match="no release 7; available: 1"):
+        find_release(tmp_path, 7)
+
+
+def test_a_release_of_another_journal_is_refused(tmp_path):
+    edition = released(tmp_path)
+
+    with pytest.raises(ReleaseError, match="no longer has entry 3"):
+        link_release_data(tmp_path, replace(edition.release, entry="0" * 64))
