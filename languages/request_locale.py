@@ -25,7 +25,7 @@ _YEAR = 31_536_000  # seconds that a choice is kept
 
 @dataclass(frozen=True, slots=True)
 class RequestLocale:
-    """A request as templates see it: the language, the path, its query, the method, and the scheme and authority of the site."""
+    """A request as templates see it: language, path (percent-encoded), query, method, and the scheme and authority of the site."""
 
     language: str = "en"
     path: str = "/"
@@ -113,7 +113,8 @@ class LocaleMiddleware:
         headers, query = Headers(scope=scope), scope["query_string"].decode("latin-1")
         language = negotiate_language(query, headers.get("cookie", ""), headers.get("accept-language", ""))
         origin = f"{scope['scheme']}://{headers.get('host', '')}"
-        token = _current.set(RequestLocale(language, scope["path"], query, scope["method"], origin))
+        path = scope.get("raw_path", b"").partition(b"?")[0].decode("latin-1") or scope["path"]  # a key may contain %2F
+        token = _current.set(RequestLocale(language, path, query, scope["method"], origin))
         is_chosen = dict(parse_qsl(query)).get(PARAMETER) == language and not scope["path"].startswith(_WITHOUT_COOKIE)
 
         async def send_with_headers(message: Message) -> None:

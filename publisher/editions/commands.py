@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+from importlib import import_module
 from pathlib import Path
 from typing import Annotated, NoReturn, Protocol
 
@@ -20,7 +22,7 @@ from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="Editions of a release that need no server.")
 _err = Console(stderr=True)
-_ALL_LANGUAGES = ",".join(LANGUAGES)
+ALL_LANGUAGES = ",".join(LANGUAGES)
 
 ReleaseNumber = Annotated[int | None, typer.Argument(metavar="[RELEASE]", help="Release number (default: the newest).", min=1)]
 Languages = Annotated[str, typer.Option("--languages", help="Languages of the pages, separated by commas; the first one opens first.")]
@@ -48,7 +50,7 @@ def site(
     context: typer.Context,
     release: ReleaseNumber = None,
     output: Annotated[Path, typer.Option(help="Folder to write: empty, or with an interrupted export.", file_okay=False)] = Path("site"),
-    languages: Languages = _ALL_LANGUAGES,
+    languages: Languages = ALL_LANGUAGES,
 ) -> None:
     """Write the pages of a release as files that work from any web server and from a disk. Run it again if it was interrupted."""
     try:
@@ -57,6 +59,30 @@ def site(
     except PublisherError as error:
         _fail(str(error))
     print(f"release {edition.release.number}: {result.files} files: {output / 'index.html'}")
+
+
+@app.command()
+def zim(
+    context: typer.Context,
+    release: ReleaseNumber = None,
+    output: Annotated[Path, typer.Option(help="File to write.", dir_okay=False)] = Path("stocktake.zim"),
+    languages: Languages = ALL_LANGUAGES,
+) -> None:
+    """Write the pages of a release as one file for Kiwix. Run it again if it was interrupted."""
+    try:
+        module = import_module("publisher.editions.zim")  # late, since libzim is installed with an extra only
+    except ModuleNotFoundError as error:
+        _fail(f"{error.name} is not installed; pip install 'stocktake[zim]'")
+    folder = output.with_name(f"{output.name}.pages")
+    try:
+        edition = build_edition(context.obj, release, languages)
+        run_export(edition, folder)
+    except PublisherError as error:
+        _fail(str(error))
+    _err.print("Packing the file ...", style="dim")
+    entries = module.write_zim(edition, folder, output)
+    shutil.rmtree(folder)
+    print(f"release {edition.release.number}: {entries} entries: {output}")
 
 
 def build_edition(settings: EditionSettings, number: int | None, languages: str) -> Edition:

@@ -33,8 +33,9 @@ class Rewritten:
 def rewrite(content: bytes, addresses: Addresses, page: Target, *, read: bool = False) -> Rewritten:
     """Return *content*, the answer to the request of *page*, for the edition. With *read*, its title and words are returned too."""
     root = html.document_fromstring(content.decode(), parser=html.HTMLParser(encoding="utf-8"))
-    for element in root.xpath(_DROPPED):
-        _remove(element)
+    for element in _select(root, _DROPPED):
+        if isinstance(element, html.HtmlElement):
+            _remove(element)
     result = Rewritten(b"")
     for element in list(root.iter(etree.Element)):
         if element.tag == "form":
@@ -67,9 +68,9 @@ def _rewrite_link(element: html.HtmlElement, name: str, addresses: Addresses, pa
 
 
 def _rewrite_form(form: html.HtmlElement, addresses: Addresses, page: Target) -> None:
-    """Let a form that searches lead to the search page; replace any other by a link to the page that says why."""
+    """Let a form that searches or queries lead to the page that does; replace any other by a link to the page that says why."""
     found = addresses.resolve(form.get("action") or "", page.request, page.language)
-    if isinstance(found, Target) and found.file.endswith(SEARCH):
+    if isinstance(found, Target) and found.file.endswith(_KEEP_QUERY):
         form.set("action", relative(found.file, page.file))
         return
     if form.getparent() is None:
@@ -92,8 +93,14 @@ def _read(root: html.HtmlElement) -> tuple[str, list[str]]:
     title = " ".join(heading.text_content().split()) if heading is not None else ""
     if main is None:
         return title, []
-    texts = etree.XPath(f"//text()[not({' or '.join(f'ancestor::{name}' for name in _UNREAD)})]")(main)
+    texts = _select(main, f".//text()[not({' or '.join(f'ancestor::{name}' for name in _UNREAD)})]")
     return title, list(dict.fromkeys(fold(" ".join(map(str, texts)))))[:_WORDS]
+
+
+def _select(root: html.HtmlElement, path: str) -> list[object]:
+    """Return the nodes that an XPath expression selects."""
+    found = root.xpath(path)
+    return list(found) if isinstance(found, list) else []
 
 
 def fold(text: str) -> list[str]:

@@ -9,7 +9,7 @@ import csv
 import gzip
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from publisher.editions.addresses import FACETS, normalize_path
@@ -27,13 +27,19 @@ _COLUMNS = {
 
 
 def read_facets(release_folder: Path, iris: Iris) -> dict[str, dict[str, str]]:
-    """Return the codes of each initiative of a release by the path of its page and by facet, separated by spaces."""
+    """Return the codes of each initiative and organization of a release by the path of its page and by facet, separated by spaces."""
     codes: dict[str, dict[str, str]] = {}
-    with gzip.open(release_folder / "initiatives.csv.gz", "rt", encoding="utf-8", newline="") as file:
-        for row in csv.DictReader(file):
-            path = normalize_path("/page/" + row["initiative"].removeprefix(f"{iris.base}id/"))
-            codes[path] = {facet: row[column] for facet, column in _COLUMNS.items()}
+    for table, key in (("initiatives", "initiative"), ("organizations", "organization")):
+        for row in read_table(release_folder, table):
+            path = normalize_path("/page/" + row[key].removeprefix(f"{iris.base}id/"))
+            codes[path] = {facet: row[column] for facet, column in _COLUMNS.items() if column in row}
     return codes
+
+
+def read_table(release_folder: Path, name: str) -> Iterator[dict[str, str]]:
+    """Yield the rows of a table of a release."""
+    with gzip.open(release_folder / f"{name}.csv.gz", "rt", encoding="utf-8", newline="") as file:
+        yield from csv.DictReader(file)
 
 
 def write_index(folder: Path, documents: Sequence[Document], codes: Mapping[str, Mapping[str, str]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,12 +17,12 @@ from journal.atomic_file import replace_file
 from languages.request_locale import LANGUAGES, RequestLocale, use_language
 from languages.translations import gettext as _
 from publisher.app import SiteOptions, create_app
-from publisher.editions.addresses import NEEDS_SERVER, QUERY, SEARCH, Addresses, Target
+from publisher.editions.addresses import NEEDS_SERVER, QUERY, SEARCH, Addresses, Target, normalize_path
 from publisher.editions.crawler import LOG, Crawler, Progress, redirect_page
 from publisher.editions.query_data import query_examples, write_query_data
 from publisher.editions.release_data import link_release_data
 from publisher.editions.rewriting import rewrite
-from publisher.editions.search_index import read_facets, write_index
+from publisher.editions.search_index import read_facets, read_table, write_index
 from publisher.limits import Limits
 from publisher.pages.branding import Branding
 from publisher.pages.templating import BUNDLE_FOLDER, PACKAGE_FOLDER
@@ -31,6 +32,7 @@ from vocab.iris import Iris
 from vocab.terms import SCHEMA
 
 FORMAT = 1  # of the log of an unfinished edition
+FINISHED = "edition.json"  # in the folder of an edition: what it is
 ENGINE = "edition.js"  # Oxigraph, which hatch_build.py bundles
 _NOWHERE = "http://edition.invalid"  # origin of requests where no public URL is known: https://www.rfc-editor.org/rfc/rfc2606
 _SECONDS = 600.0  # for a page and for a query
@@ -70,8 +72,12 @@ class ExportResult:
 async def export_site(edition: Edition, folder: Path, step: Callable[[str], None], progress: Progress) -> ExportResult:
     """Write the static edition into *folder*, or continue an interrupted export. Raises PublisherError.
 
-    *step* is called with a sentence before each step, *progress* with the numbers of finished and known files.
+    A folder that has this edition already stays as it is. *step* is called with a sentence before each step, *progress* with the numbers of
+    finished and known files.
     """
+    finished = folder / FINISHED
+    if finished.is_file() and json.loads(finished.read_text()) == edition.header:
+        return ExportResult(_count_files(folder), {})
     step("Preparing the data of the release")
     data = await asyncio.to_thread(link_release_data, edition.data, edition.release)
     limits = Limits(seconds=_SECONDS, wait=_SECONDS)
@@ -89,9 +95,14 @@ async def export_site(edition: Edition, folder: Path, step: Callable[[str], None
     codes = read_facets(edition.data / "releases" / str(edition.release.number), edition.iris)
     for language in edition.languages:
         write_index(folder / language / "search", [item for item in crawl.documents if item.language == language], codes)
+    replace_file(finished, json.dumps(edition.header))
     (folder / LOG).unlink()
     await asyncio.to_thread(shutil.rmtree, data)
-    return ExportResult(sum(1 for path in folder.rglob("*") if path.is_file()), crawl.missing)
+    return ExportResult(_count_files(folder), crawl.missing)
+
+
+def _count_files(folder: Path) -> int:
+    return sum(1 for path in folder.rglob("*") if path.is_file())
 
 
 async def _wait_until_complete(service: QueryService) -> None:
@@ -122,9 +133,24 @@ def _first_pages(edition: Edition) -> Iterator[Target]:
         for path in listed:
             if target := addresses.target(path, [], language):
                 yield target
+    folder = edition.data / "releases" / str(release.number)
+    for path in _things(folder, edition.iris):
+        for language in edition.languages:
+            if target := addresses.target(path, [], language):
+                yield target
     for file in release.files:
         if target := addresses.target(f"/releases/{release.number}/{file.name}", [], ""):
             yield target
+
+
+def _things(folder: Path, iris: Iris) -> Iterator[str]:
+    """Yield the paths of the pages of all records, things and organizations of a release: not all are linked from another page."""
+    for row in read_table(folder, "records"):
+        yield normalize_path(f"/{row['record'].removeprefix(iris.base)}")
+        if row["thing"] and row["state"] != "gone":
+            yield normalize_path(f"/page/{row['thing'].removeprefix(f'{iris.base}id/')}")
+    for row in read_table(folder, "organizations"):
+        yield normalize_path(f"/page/{row['organization'].removeprefix(f'{iris.base}id/')}")
 
 
 def _write_own_pages(edition: Edition, folder: Path, app: FastAPI) -> None:

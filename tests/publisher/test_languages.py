@@ -10,6 +10,7 @@ import pytest
 from babel.messages.catalog import Message
 from babel.messages.extract import extract_from_dir
 from babel.messages.pofile import read_po
+from publish_fixture import session_loop
 
 from harvesters.admin import labels
 from harvesters.admin.keys import Scope
@@ -153,6 +154,14 @@ def test_a_word_that_nobody_has_translated_stays_english():
 )
 def test_a_language_is_chosen_by_address_then_by_choice_then_by_browser(query, cookies, accept, language):
     assert negotiate_language(query, cookies, accept) == language
+
+
+@session_loop
+async def test_a_page_whose_key_has_a_slash_links_to_its_languages(inside):
+    page = await inside.get("/page/initiative/demo/a%2F1", headers={"Accept": "text/html"})
+
+    assert 'href="/page/initiative/demo/a%2F1?lang=ar"' in page.text
+    assert "demo/a/1?lang" not in page.text
 
 
 @pytest.mark.parametrize(

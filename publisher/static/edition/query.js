@@ -70,5 +70,6 @@ for (const example of document.querySelectorAll("a[data-query]"))
 
 const parameters = new URLSearchParams(location.search);
 const chosen = [...document.querySelectorAll("a[data-query]")].find((example) => example.dataset.name === parameters.get("example"));
-if (parameters.get("show")) query.value = parameters.get("show");
+const written = parameters.get("show") ?? parameters.get("query");
+if (written) query.value = written;
 else if (chosen) query.value = chosen.dataset.query;
