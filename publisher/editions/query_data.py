@@ -22,7 +22,7 @@ EXAMPLES = (
     "languages",
     "itu-regions",
     "targets-with-goals",
-    "matrix",
+    "claims-by-basis",
 )
 LARGEST = 64 << 20  # bytes of statements: a browser takes some ten times as much memory
 _DESCRIPTION = f"<{DCT}description>".encode()  # the longest texts, which the pages have

@@ -17,7 +17,7 @@ from publisher.rdf.gzip_files import gzip_writer
 
 MEMORY = "192MiB"  # of memory for DuckDB; the rest is spilled
 _DEFAULT_ROW_BYTES = 16 << 20  # DuckDB's default maximum
-_ROW_GROUP = 20_000  # rows
+_ROW_GROUP = 20_000  # rows, of which a reader skips those whose statistics exclude its condition
 _TYPES = {CellType.NUMBER: "BIGINT", CellType.DECIMAL: "DOUBLE", CellType.IRIS: "VARCHAR[]", CellType.WORDS: "VARCHAR[]"}
 _NAMES = {name: [column.name for column in table.columns] for name, table in TABLES.items()}
 
@@ -76,7 +76,9 @@ def _parquet(table: Table, lines: Path, path: Path, max_row_bytes: int) -> None:
     with duckdb.connect(config={"memory_limit": MEMORY, "threads": 1, "temp_directory": str(lines.parent / "spilled")}) as connection:
         connection.execute("SET preserve_insertion_order = true")
         rows = connection.read_json(str(lines), columns=columns, format="newline_delimited", maximum_object_size=max_row_bytes)
-        selected = rows.select(", ".join(map(_select_expression, table.columns)))
+        rest = [column.name for column in table.columns if column.name not in table.order]
+        ordered = rows.order(", ".join(f'"{name}"' for name in (*table.order, *rest)))  # all: a release made again has the same bytes
+        selected = ordered.select(", ".join(map(_select_expression, table.columns)))
         selected.write_parquet(str(path), compression="zstd", row_group_size=_ROW_GROUP)
 
 

@@ -41,13 +41,17 @@ class Reference(NamedTuple):
 
 
 class Table(NamedTuple):
-    """A table; *row_description* describes a row; *key* are the columns that identify a row, empty if none do."""
+    """A table; *row_description* describes a row; *key* are the columns that identify a row, empty if none do.
+
+    *order* are the columns that its Parquet file is sorted by, then by all others: those that queries select rows by.
+    """
 
     name: str
     row_description: str
     columns: tuple[TableColumn, ...]
     key: tuple[str, ...] = ()
     references: tuple[Reference, ...] = ()
+    order: tuple[str, ...] = ()
 
 
 def _thing(word: str = "thing") -> tuple[TableColumn, ...]:
@@ -82,6 +86,7 @@ RECORDS = Table(
         TableColumn("sha256", CellType.TEXT, "SHA-256 of its graph's sorted N-Triples", required=True),
     ),
     ("record",),
+    order=("record",),
 )
 
 INITIATIVES = Table(
@@ -123,6 +128,7 @@ INITIATIVES = Table(
     ),
     ("initiative",),
     (Reference("record", "records", "record"),),
+    ("initiative",),
 )
 
 ORGANIZATIONS = Table(
@@ -138,6 +144,7 @@ ORGANIZATIONS = Table(
         TableColumn("homepage", CellType.TEXT, "its page on the web"),
     ),
     ("organization",),
+    order=("organization",),
 )
 
 PARTIES = Table(
@@ -150,6 +157,7 @@ PARTIES = Table(
     ),
     ("thing", "organization", "role"),
     (*_RECORD_REFERENCE, Reference("organization", "organizations", "organization")),
+    ("organization", "role", "thing"),
 )
 
 LINKS = Table(
@@ -171,6 +179,7 @@ LINKS = Table(
     ),
     ("thing", "scheme", "concept", "basis"),
     _RECORD_REFERENCE,
+    ("scheme", "code", "basis", "thing"),
 )
 
 PLACES = Table(
@@ -186,6 +195,7 @@ PLACES = Table(
     ),
     (),
     _RECORD_REFERENCE,
+    ("code", "thing"),
 )
 
 MERGED = Table(
