@@ -29,7 +29,7 @@ Progress = Callable[[int, int], None]  # files that are finished, and files that
 
 
 @dataclass(frozen=True, slots=True)
-class Document:
+class SearchDocument:
     """A page that the search finds: its file, title, words, and kind: the second part of its path, or topic."""
 
     file: str
@@ -44,7 +44,7 @@ class Document:
 class Crawl:
     """What was written: *documents* for the search, and addresses that answered with an error, with their status."""
 
-    documents: list[Document] = field(default_factory=list)
+    documents: list[SearchDocument] = field(default_factory=list)
     missing: dict[str, int] = field(default_factory=dict)
     files: int = 0
 
@@ -104,7 +104,7 @@ class Crawler:
         self._known.add(target)
         if "document" in line:
             file, language, title, kind, words, path = line["document"]
-            self._crawl.documents.append(Document(str(file), str(language), str(title), str(kind), tuple(words), str(path)))
+            self._crawl.documents.append(SearchDocument(str(file), str(language), str(title), str(kind), tuple(words), str(path)))
         if "status" in line:
             self._crawl.missing[target.request] = int(str(line["status"]))
         self._add(Target(*link) for link in line["links"])
@@ -155,7 +155,7 @@ class Crawler:
         if page.title:
             path = urlsplit(target.request).path
             kind = path.split("/")[2] if path.startswith("/page/") else "topic"
-            document = Document(target.file, target.language, page.title, kind, tuple(page.words), target.request)
+            document = SearchDocument(target.file, target.language, page.title, kind, tuple(page.words), target.request)
             self._crawl.documents.append(document)
             line["document"] = [document.file, document.language, document.title, document.kind, document.words, document.path]
         return page.content

@@ -21,7 +21,7 @@ _KEEP_QUERY = (SEARCH, QUERY)  # pages that read the parameters of their address
 
 
 @dataclass(slots=True)
-class Rewritten:
+class EditionPage:
     """A page of an edition: its bytes, the files that it links to, and its title and words for the search."""
 
     content: bytes
@@ -30,13 +30,13 @@ class Rewritten:
     words: list[str] = field(default_factory=list)
 
 
-def rewrite(content: bytes, addresses: Addresses, page: Target, *, read: bool = False) -> Rewritten:
+def rewrite(content: bytes, addresses: Addresses, page: Target, *, read: bool = False) -> EditionPage:
     """Return *content*, the answer to the request of *page*, for the edition. With *read*, its title and words are returned too."""
     root = html.document_fromstring(content.decode(), parser=html.HTMLParser(encoding="utf-8"))
     for element in _select(root, _DROPPED):
         if isinstance(element, html.HtmlElement):
             _remove(element)
-    result = Rewritten(b"")
+    result = EditionPage(b"")
     for element in list(root.iter(etree.Element)):
         if element.tag == "form":
             _rewrite_form(element, addresses, page)

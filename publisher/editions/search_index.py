@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from publisher.editions.addresses import FACETS, normalize_path
-from publisher.editions.crawler import Document
+from publisher.editions.crawler import SearchDocument
 from vocab.iris import Iris
 
 SHARDS = 64  # scripts of words
@@ -42,7 +42,7 @@ def read_table(release_folder: Path, name: str) -> Iterator[dict[str, str]]:
         yield from csv.DictReader(file)
 
 
-def write_index(folder: Path, documents: Sequence[Document], codes: Mapping[str, Mapping[str, str]]) -> None:
+def write_index(folder: Path, documents: Sequence[SearchDocument], codes: Mapping[str, Mapping[str, str]]) -> None:
     """Write the index of *documents*, all of one language, into *folder*."""
     folder.mkdir(parents=True, exist_ok=True)
     rows = [_row(document, codes) for document in documents]
@@ -70,7 +70,7 @@ def shard_of(word: str) -> int:
     return ord(word[0]) % SHARDS
 
 
-def _row(document: Document, codes: Mapping[str, Mapping[str, str]]) -> list[str]:
+def _row(document: SearchDocument, codes: Mapping[str, Mapping[str, str]]) -> list[str]:
     known = codes.get(document.path, {})
     source = document.path.split("/")[3] if document.kind != "topic" else ""
     values = {"kind": document.kind, "source": source, **known}
