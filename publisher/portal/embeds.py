@@ -11,11 +11,11 @@ from publisher.facets.filter_query import Filter
 from vocab.initiative import Basis
 
 PATH = "/embed"
-KINDS = ("count", "bars", "table", "trend", "map")  # of embeds
+KINDS = ("count", "bars", "table", "trend", "map", "matrix")  # of embeds
 BY_FACET = ("bars", "table", "trend")  # whose addresses end with a facet
 THEMES = ("auto", "light", "dark")
 WIDTH = 640  # pixels of a frame where none is asked for
-HEIGHTS = {"count": 160, "bars": 520, "table": 480, "trend": 480, "map": 460}  # pixels
+HEIGHTS = {"count": 160, "bars": 520, "table": 480, "trend": 480, "map": 460, "matrix": 620}  # pixels
 _SMALLEST = 120  # pixels
 
 

@@ -19,7 +19,7 @@ from publisher.routes import ROUTERS
 
 STATIC = Path(__file__).parents[2] / "publisher" / "static"
 HTML = {"Accept": "text/html"}
-ADDRESSES = ["/embed/count", "/embed/bars/goal", "/embed/table/country", "/embed/trend/line", "/embed/map"]
+ADDRESSES = ["/embed/count", "/embed/bars/goal", "/embed/table/country", "/embed/trend/line", "/embed/map", "/embed/matrix"]
 MOST = 30_000  # bytes of a page with its styles, as sent
 HOSTILE = ['"><script>alert(1)</script>', "'; DROP TABLE x; --", "../../etc/passwd", "%00", "\u202egnp", "javascript:alert(1)", "x" * 3_000]
 
@@ -164,3 +164,24 @@ async def test_each_figure_has_its_code_and_its_forms(inside: httpx.AsyncClient)
         for code in codes:
             [source] = re.findall(r'<iframe src="([^"]+)"', code)
             assert (await inside.get(html.unescape(source), headers=HTML)).status_code == 200
+
+
+@pytest.mark.parametrize("page", ["/map", "/trends", "/matrix", "/matrix?basis=crosswalked", "/map?region=africa"])
+async def test_a_page_with_a_figure_names_its_description_for_editors(inside: httpx.AsyncClient, page: str) -> None:
+    text = (await inside.get(page, headers=HTML)).text
+    links = re.findall(r'<link rel="alternate" type="application/json\+oembed" href="([^"]+)"', text)
+
+    assert links
+    for link in links:
+        document = (await inside.get(html.unescape(link))).json()
+        address = re.search('src="([^"]+)"', document["html"])
+        assert address is not None
+        assert (await inside.get(html.unescape(address[1]), headers=HTML)).status_code == 200
+
+
+async def test_the_embedded_matrix_counts_what_the_page_counts(inside: httpx.AsyncClient) -> None:
+    mine = (await inside.get("/embed/matrix", params={"format": "csv", "country": "404"})).text
+    page = (await inside.get("/matrix/counts.csv", params={"country": "404"})).text
+
+    assert mine == page
+    assert "<svg" in (await inside.get("/embed/matrix", params={"format": "svg"})).text

@@ -63,6 +63,7 @@ PAGES = {
     "moments": "/compare?from=entry/1&to=now",
     "embed of bars": "/embed/bars/goal",
     "embed of a map": "/embed/map",
+    "embed of the matrix": "/embed/matrix",
     "columns": "/columns",
     "table": "/search?goal=3&view=table",
 }

@@ -31,6 +31,7 @@ from publisher.portal.facet_filters import facet_parameters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, figure_title, trend_title
 from publisher.portal.facet_panels import facet_panel, query_page_url
 from publisher.portal.map import country_map
+from publisher.portal.matrix import Matrix, count_matrix, official_links
 from publisher.portal.sources import source_titles
 from publisher.portal.trends import count_trend
 from publisher.store.query_service import QueryService
@@ -84,7 +85,12 @@ async def embed(request: Request, service: ServiceDep, pages: PagesDep, rest: Em
         raise HTTPProblem(HTTPStatus.BAD_REQUEST, f"The parameter theme is one of {', '.join(THEMES)}, not {theme[:20]!r}")
     filters = parse_filters(request.query_params).with_codes("kind", "initiative")
     names = FacetLabels(service.iris, await source_titles(service))
-    values = await asyncio.to_thread(_figure, require_facet_index(service), kind, facet, filters, names)
+    tables = require_facet_index(service)
+    if kind == "matrix":
+        matrix = await asyncio.to_thread(count_matrix, tables, filters, names, await official_links(service))
+        values = _matrix_figure(matrix)
+    else:
+        values = await asyncio.to_thread(_figure, tables, kind, facet, filters, names)
     if row := {**TABLE_FORMATS, "svg": SVG}.get(request.query_params.get("format", "")):
         return await _as_data(request, service, values, row)
     address = f"{origin(request)}{request.url.path}{f'?{request.url.query}' if request.url.query else ''}"
@@ -145,7 +151,7 @@ async def _as_data(request: Request, service: QueryService, values: dict[str, An
     """Return the numbers of an embed, or its drawing, as a file."""
     if row is SVG:
         if values.get("drawing") is None:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, "Only maps and trends are drawings; ask for format=csv")
+            raise HTTPProblem(HTTPStatus.NOT_FOUND, "Only maps, trends and the matrix are drawings; ask for format=csv")
         return build_response(request, Representation(standalone_svg(values["drawing"]), row.media))
     page = f"{origin(request)}{request.url.path}"
     body = await asyncio.to_thread(serialize_tables, [values["sheet"]], row, page, service.iris)
@@ -157,7 +163,7 @@ def _parse_path(rest: str) -> tuple[str, str]:
     if not is_embed(kind, facet):
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND,
-            f"There is no embed {rest[:60]!r}; there are count, map, bars/FACET, table/FACET and trend/FACET, such as bars/goal",
+            f"There is no embed {rest[:60]!r}; there are count, map, matrix, bars/FACET, table/FACET and trend/FACET, such as bars/goal",
         )
     return kind, facet
 
@@ -165,7 +171,16 @@ def _parse_path(rest: str) -> tuple[str, str]:
 def _title(kind: str, facet: str) -> str:
     if kind == "trend":
         return trend_title(facet)
-    return figure_title(facet) if facet else {"count": _("Initiatives"), "map": _("World map: initiatives by country")}[kind]
+    if facet:
+        return figure_title(facet)
+    return {"count": _("Initiatives"), "map": _("World map: initiatives by country"), "matrix": _("WSIS–SDG matrix")}[kind]
+
+
+def _matrix_figure(matrix: Matrix) -> dict[str, Any]:
+    """Return what the template shows of the matrix."""
+    query, ranges = query_page_url(matrix.query), matrix.ranges
+    figure = {"drawing": matrix.chart(), "series": (), "ranges": ranges, "rows": (), "query": query, "sheet": matrix.table()}
+    return {"title": _title("matrix", ""), **figure}
 
 
 def _figure(tables: FacetIndex, kind: str, facet: str, filters: Filter, names: FacetLabels) -> dict[str, Any]:

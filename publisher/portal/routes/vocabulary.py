@@ -23,6 +23,7 @@ from publisher.linked_data.jsonld_context import CONTEXT_PATH, FRAMES, jsonld_co
 from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.portal.coverage import coverage, empty_chart_hint
+from publisher.portal.embeds import embed_path
 from publisher.portal.facet_filters import active_filters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, basis_title
 from publisher.portal.facet_panels import SPARSE, facet_panels, query_page_url
@@ -140,6 +141,7 @@ async def _show_matrix(
     sides = ("line", "goal") if is_sparse else ()
     return pages.page(
         "matrix.html",
+        embed_address=embed_path("matrix", "", filters),
         active=active_filters(names),
         matrix=matrix,
         bases=[(basis.value, basis_title(basis.value), basis in filters.bases) for basis in Basis],
