@@ -144,7 +144,9 @@ def column_tables() -> str:
     """Return each table of a release with its columns."""
     parts = []
     for item in TABLES.values():
-        rows = [(f"`{column.name}`", column.kind.value, "" if column.required else "yes", column.description) for column in item.columns]
+        rows = [
+            (f"`{column.name}`", column.kind.value, "" if column.required else "yes", column.full_description) for column in item.columns
+        ]
         key = f" Key: {', '.join(f'`{name}`' for name in item.key)}." if item.key else ""
         parts.append(
             f"## `{item.name}`\n\nOne row: {item.row_description}.{key}\n\n{table(('column', 'type', 'may be empty', 'content'), rows)}"

@@ -24,12 +24,30 @@ class CellType(Enum):
 
 
 class TableColumn(NamedTuple):
-    """A column; *description* describes its values. A cell is empty if the value is unknown, unless the column is *required*."""
+    """A column; *description* describes its values. A cell is empty if the value is unknown, unless the column is *required*.
+
+    *unit* is that of a number, "" if it has none. *schemes* are the names of the concept schemes whose codes it has, *values* are all
+    its values where it has few.
+    """
 
     name: str
     kind: CellType
     description: str
     required: bool = False
+    unit: str = ""
+    schemes: tuple[str, ...] = ()
+    values: tuple[str, ...] = ()
+
+    @property
+    def full_description(self) -> str:
+        """Return the description with the unit and the code lists, as one text.
+
+        >>> LINKS.columns[-1].full_description
+        '0 to 1, of a suggestion; unit: share'
+        """
+        parts = [self.description, *([f"unit: {self.unit}"] if self.unit else [])]
+        parts += [f"code lists: {', '.join(self.schemes)}"] if self.schemes else []
+        return "; ".join(parts)
 
 
 class Reference(NamedTuple):
@@ -54,10 +72,15 @@ class Table(NamedTuple):
     order: tuple[str, ...] = ()
 
 
+_STATES = ("published", "vanished", "gone")
+_KINDS = ("initiative", "event", "document", "post")
+_BASES = ("declared", "crosswalked", "suggested")
+
+
 def _thing(word: str = "thing") -> tuple[TableColumn, ...]:
     return (
         TableColumn(word, CellType.IRI, f"address of the {word}", required=True),
-        TableColumn("kind", CellType.TEXT, "initiative, event, document or post", required=True),
+        TableColumn("kind", CellType.TEXT, "initiative, event, document or post", required=True, values=_KINDS),
         TableColumn("source", CellType.TEXT, "name of the registry", required=True),
     )
 
@@ -70,19 +93,24 @@ RECORDS = Table(
     (
         TableColumn("record", CellType.IRI, "address of the record, which names its graph", required=True),
         TableColumn("thing", CellType.IRI, "address of what it is about"),
-        TableColumn("kind", CellType.TEXT, "initiative, event, document or post"),
+        TableColumn("kind", CellType.TEXT, "initiative, event, document or post", values=_KINDS),
         TableColumn("source", CellType.TEXT, "name of the registry", required=True),
         TableColumn("identifier", CellType.TEXT, "the registry's own identifier"),
         TableColumn("title", CellType.TEXT, "title: the English one, else one of no language, else any"),
-        TableColumn("state", CellType.TEXT, "published, vanished or gone", required=True),
+        TableColumn("state", CellType.TEXT, "published, vanished or gone", required=True, values=_STATES),
         TableColumn("first_seen", CellType.TIME, "when it was first met"),
         TableColumn("changed", CellType.TIME, "when what is said of it last changed here"),
         TableColumn("gone", CellType.TIME, "since when it is gone"),
         TableColumn("run", CellType.IRI, "the run that made it what it is"),
         TableColumn("mapping", CellType.TEXT, "by which mapping it was read"),
-        TableColumn("action_lines", CellType.WORDS, "codes of the action lines that its source declares"),
-        TableColumn("action_lines_crosswalked", CellType.WORDS, "codes of the action lines that its source's own codes were translated to"),
-        TableColumn("statements", CellType.NUMBER, "how many statements its graph holds", required=True),
+        TableColumn("action_lines", CellType.WORDS, "codes of the action lines that its source declares", schemes=("action-line",)),
+        TableColumn(
+            "action_lines_crosswalked",
+            CellType.WORDS,
+            "codes of the action lines that its source's own codes were translated to",
+            schemes=("action-line",),
+        ),
+        TableColumn("statements", CellType.NUMBER, "how many statements its graph holds", required=True, unit="statement"),
         TableColumn("sha256", CellType.TEXT, "SHA-256 of its graph's sorted N-Triples", required=True),
     ),
     ("record",),
@@ -97,7 +125,7 @@ INITIATIVES = Table(
         TableColumn("record", CellType.IRI, "address of its record", required=True),
         TableColumn("source", CellType.TEXT, "name of the registry", required=True),
         TableColumn("identifier", CellType.TEXT, "the registry's own identifier"),
-        TableColumn("state", CellType.TEXT, "published or vanished", required=True),
+        TableColumn("state", CellType.TEXT, "published or vanished", required=True, values=_STATES[:2]),
         TableColumn("title", CellType.TEXT, "title: the English one, else one of no language, else any"),
         TableColumn("title_language", CellType.TEXT, "tag of the title's language"),
         TableColumn("description", CellType.TEXT, "description, chosen as the title is"),
@@ -108,19 +136,19 @@ INITIATIVES = Table(
         TableColumn("licence", CellType.TEXT, "licence of its description"),
         TableColumn("start_date", CellType.TEXT, "when it begins: a year, a month, a day or a time"),
         TableColumn("end_date", CellType.TEXT, "when it ends"),
-        TableColumn("start_year", CellType.NUMBER, "the year in which it begins"),
-        TableColumn("end_year", CellType.NUMBER, "the year in which it ends"),
-        TableColumn("coverage", CellType.TEXT, "code of its coverage"),
-        TableColumn("status", CellType.TEXT, "code of its status"),
-        TableColumn("activity_types", CellType.WORDS, "codes of its types of activity"),
-        TableColumn("countries", CellType.WORDS, "M49 codes of its countries and areas"),
-        TableColumn("action_lines", CellType.WORDS, "codes of the action lines that its source declares"),
-        TableColumn("goals", CellType.WORDS, "codes of the goals that its source declares"),
-        TableColumn("targets", CellType.WORDS, "codes of the targets that its source declares"),
+        TableColumn("start_year", CellType.NUMBER, "the year in which it begins", unit="year"),
+        TableColumn("end_year", CellType.NUMBER, "the year in which it ends", unit="year"),
+        TableColumn("coverage", CellType.TEXT, "code of its coverage", schemes=("coverage",)),
+        TableColumn("status", CellType.TEXT, "code of its status", schemes=("status",)),
+        TableColumn("activity_types", CellType.WORDS, "codes of its types of activity", schemes=("activity-type",)),
+        TableColumn("countries", CellType.WORDS, "M49 codes of its countries and areas", schemes=("area",)),
+        TableColumn("action_lines", CellType.WORDS, "codes of the action lines that its source declares", schemes=("action-line",)),
+        TableColumn("goals", CellType.WORDS, "codes of the goals that its source declares", schemes=("sdg",)),
+        TableColumn("targets", CellType.WORDS, "codes of the targets that its source declares", schemes=("sdg",)),
         TableColumn("leads", CellType.IRIS, "organizations that lead it"),
         TableColumn("partners", CellType.IRIS, "organizations that take part"),
         TableColumn("funders", CellType.IRIS, "organizations that pay"),
-        TableColumn("prizes", CellType.WORDS, "category-stage-year of its WSIS prizes"),
+        TableColumn("prizes", CellType.WORDS, "category-stage-year of its WSIS prizes", schemes=("prize-category", "prize-stage")),
         TableColumn("issued", CellType.TEXT, "when its source first gave it out"),
         TableColumn("modified", CellType.TEXT, "when its source last changed it"),
         TableColumn("first_seen", CellType.TIME, "when it was first met"),
@@ -139,8 +167,8 @@ ORGANIZATIONS = Table(
         TableColumn("source", CellType.TEXT, "name of the registry", required=True),
         TableColumn("name", CellType.TEXT, "name: the English one, else one of no language, else any"),
         TableColumn("name_language", CellType.TEXT, "tag of the name's language"),
-        TableColumn("classification", CellType.TEXT, "code of its type of stakeholder"),
-        TableColumn("countries", CellType.WORDS, "M49 codes of its countries"),
+        TableColumn("classification", CellType.TEXT, "code of its type of stakeholder", schemes=("stakeholder-type",)),
+        TableColumn("countries", CellType.WORDS, "M49 codes of its countries", schemes=("area",)),
         TableColumn("homepage", CellType.TEXT, "its page on the web"),
     ),
     ("organization",),
@@ -153,7 +181,7 @@ PARTIES = Table(
     (
         *_thing(),
         TableColumn("organization", CellType.IRI, "address of the organization", required=True),
-        TableColumn("role", CellType.TEXT, "lead, partner or funder", required=True),
+        TableColumn("role", CellType.TEXT, "lead, partner or funder", required=True, values=("lead", "partner", "funder")),
     ),
     ("thing", "organization", "role"),
     (*_RECORD_REFERENCE, Reference("organization", "organizations", "organization")),
@@ -165,17 +193,17 @@ LINKS = Table(
     "the link of a thing to an action line, a goal or a target",
     (
         *_thing(),
-        TableColumn("scheme", CellType.TEXT, "action-line, goal or target", required=True),
+        TableColumn("scheme", CellType.TEXT, "action-line, goal or target", required=True, values=("action-line", "goal", "target")),
         TableColumn(
             "concept",
             CellType.TEXT,
             "address of the action line, goal or target, or the source's word where none is known",
             required=True,
         ),
-        TableColumn("code", CellType.TEXT, "its code, such as C7-ehea, 4 or 4.4"),
-        TableColumn("basis", CellType.TEXT, "how the link came to be: declared, crosswalked or suggested", required=True),
+        TableColumn("code", CellType.TEXT, "its code, such as C7-ehea, 4 or 4.4", schemes=("action-line", "sdg")),
+        TableColumn("basis", CellType.TEXT, "how the link came to be: declared, crosswalked or suggested", required=True, values=_BASES),
         TableColumn("word", CellType.TEXT, "what the source wrote, of a link that was not declared"),
-        TableColumn("confidence", CellType.DECIMAL, "0 to 1, of a suggestion"),
+        TableColumn("confidence", CellType.DECIMAL, "0 to 1, of a suggestion", unit="share"),
     ),
     ("thing", "scheme", "concept", "basis"),
     _RECORD_REFERENCE,
@@ -188,10 +216,10 @@ PLACES = Table(
     (
         *_thing(),
         TableColumn("area", CellType.IRI, "address of the country or area, empty of a point"),
-        TableColumn("code", CellType.TEXT, "M49 code of the country or area"),
+        TableColumn("code", CellType.TEXT, "M49 code of the country or area", schemes=("area",)),
         TableColumn("name", CellType.TEXT, "name of the point, or the source's word for an area that is not known"),
-        TableColumn("latitude", CellType.DECIMAL, "degrees, WGS 84, of a point"),
-        TableColumn("longitude", CellType.DECIMAL, "degrees, WGS 84, of a point"),
+        TableColumn("latitude", CellType.DECIMAL, "degrees, WGS 84, of a point", unit="degree"),
+        TableColumn("longitude", CellType.DECIMAL, "degrees, WGS 84, of a point", unit="degree"),
     ),
     (),
     _RECORD_REFERENCE,

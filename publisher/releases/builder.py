@@ -24,7 +24,7 @@ from publisher.errors import ReleaseError
 from publisher.facets.files import write_tables
 from publisher.facets.schema import TABLES
 from publisher.formats import GRAPHS
-from publisher.releases import citation
+from publisher.releases import citation, codebook
 from publisher.releases.changes import count_changes, read_records
 from publisher.releases.dump import canonical_quads
 from publisher.releases.export_passes import (
@@ -86,7 +86,7 @@ def build_release(
             demo=demo,
         )
         release = _export_data(release, journal, iris, part, work, report_step)
-        release = _add_metadata(release, before, releases, part, report_step)
+        release = _add_metadata(release, before, releases, part, iris.base, report_step)
         _sign(release, data / "signing", part, report_step)
         store_rows(
             work / "things", data, release
@@ -170,7 +170,7 @@ def _void(path: Path, counting: VoidCounter, iris: Iris) -> File:
 
 
 def _add_metadata(
-    release: Release, before: Release | None, releases: Path, part: Path, report_step: Progress
+    release: Release, before: Release | None, releases: Path, part: Path, base: str, report_step: Progress
 ) -> Release:
     """Write the metadata: the changes since the last release, the columns of the tables, and the citation."""
     report_step("Counting the changes since the previous release")
@@ -178,7 +178,9 @@ def _add_metadata(
     release = replace(release, changes=count_changes(old, read_records(part / "records.csv.gz")))
     title = citation.title(release)
     files = list(release.files)
-    for name, media, description, content in _metadata_files(release, title):
+    text = codebook.codebook(release, title, part, base)
+    described = (codebook.NAME, "text/markdown", "each column with its unit, code list and examples", text.encode())
+    for name, media, description, content in [described, *_metadata_files(release, title)]:
         (part / name).write_bytes(content)
         files.append(_file(part / name, media, description))
     for name, media, description, content in _package_files(release, title, files):

@@ -104,7 +104,7 @@ def _csvw_column(column: TableColumn) -> dict[str, object]:
     description: dict[str, object] = {
         "name": column.name,
         "titles": column.name,
-        "dc:description": column.description,
+        "dc:description": column.full_description,
         "required": column.required,
     }
     description["datatype"] = _CSVW.get(column.kind, "string")
@@ -150,10 +150,12 @@ def _resource(file: File) -> dict[str, object]:
 def _field(column: TableColumn) -> dict[str, object]:
     field: dict[str, object] = {
         "name": column.name,
-        "description": column.description,
+        "description": column.full_description,
         **_FRICTIONLESS.get(column.kind, {"type": "string"}),
     }
-    return field | ({"constraints": {"required": True}} if column.required else {})
+    constraints: dict[str, object] = {"required": True} if column.required else {}
+    constraints |= {"enum": list(column.values)} if column.values else {}
+    return field | ({"constraints": constraints} if constraints else {})
 
 
 def croissant(release: Release, title: str, abstract: str, files: Iterable[File]) -> dict[str, object]:
@@ -200,7 +202,7 @@ def _record_set(file: File) -> dict[str, object]:
                 "@type": "cr:Field",
                 "@id": f"{table.name}/{column.name}",
                 "name": column.name,
-                "description": column.description,
+                "description": column.full_description,
                 "dataType": _CROISSANT.get(column.kind, "sc:Text"),
                 **({"repeated": True} if column.kind.is_list else {}),
                 "source": {"fileObject": {"@id": file.name}, "extract": {"column": column.name}},
@@ -244,7 +246,13 @@ def ro_crate(release: Release, title: str, abstract: str, files: Iterable[File])
             *({"@id": licence, "@type": "CreativeWork", "name": licence, "description": "licence of a registry"} for licence in licences),
             *(_crate_file(file, release) for file in files),
             *(
-                {"@id": identifier, "@type": "PropertyValue", "name": f"{table.name}.{column.name}", "description": column.description}
+                {
+                    "@id": identifier,
+                    "@type": "PropertyValue",
+                    "name": f"{table.name}.{column.name}",
+                    "description": column.full_description,
+                    **({"unitText": column.unit} if column.unit else {}),
+                }
                 for identifier, table, column in columns
             ),
         ],

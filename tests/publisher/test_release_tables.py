@@ -23,6 +23,7 @@ from publisher.facets.record_rows import parse_record, record_rows
 from publisher.facets.schema import TABLES, CellType
 from publisher.releases.builder import build_release
 from vocab.iris import Iris
+from vocab.schemes import concepts
 
 IRIS = Iris()
 NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
@@ -180,6 +181,46 @@ def test_the_package_names_every_file_that_was_there_when_it_was_written(folder:
     there = {path.name for path in folder.iterdir() if path.suffix != ".minisig"}
 
     assert there - found == {"croissant.json", "datapackage.json", "release.json", "ro-crate-metadata.json", "SHA256SUMS"}
+
+
+def test_one_description_of_a_column_is_in_every_package(folder: Path) -> None:
+    csvw_tables = json.loads((folder / "csv-metadata.json").read_text())["tables"]
+    resources = {item["path"]: item for item in json.loads((folder / "datapackage.json").read_text())["resources"]}
+    fields = {item["@id"]: item for part in json.loads((folder / "croissant.json").read_text())["recordSet"] for item in part["field"]}
+    crate = {item.get("name"): item for item in json.loads((folder / "ro-crate-metadata.json").read_text())["@graph"]}
+    book = (folder / "codebook.md").read_text()
+
+    for name, item in TABLES.items():
+        (csvw_table,) = [entry for entry in csvw_tables if entry["url"] == f"{name}.csv.gz"]
+        for number, column in enumerate(item.columns):
+            text = column.full_description
+            assert csvw_table["tableSchema"]["columns"][number]["dc:description"] == text
+            field = resources[f"{name}.csv.gz"]["schema"]["fields"][number]
+            assert (field["description"], field.get("constraints", {}).get("enum", [])) == (text, [*column.values])
+            assert fields[f"{name}/{column.name}"]["description"] == text
+            assert crate[f"{name}.{column.name}"]["description"] == text
+            assert f"| `{column.name}` |" in book
+            assert column.description in book
+
+
+def test_the_codebook_has_units_code_lists_and_examples(folder: Path) -> None:
+    lines = (folder / "codebook.md").read_text().splitlines()
+    links = lines[lines.index("## links") :]
+
+    (confidence,) = [line for line in links if line.startswith("| `confidence` |")]
+    (code,) = [line for line in links[: links.index("## places")] if line.startswith("| `code` |")]
+
+    assert "| share |" in confidence
+    assert "`0.81`" in confidence
+    assert f"[action-line]({IRIS.base}scheme/action-line), [sdg]({IRIS.base}scheme/sdg)" in code
+    assert all(line.count("|") == 6 for line in lines if line.startswith("| "))
+
+
+def test_code_lists_of_columns_exist() -> None:
+    known = {"action-line", "sdg", "area", "coverage", "status", "activity-type", "stakeholder-type", "prize-category", "prize-stage"}
+
+    assert {scheme for item in TABLES.values() for column in item.columns for scheme in column.schemes} == known
+    assert all(concepts(scheme, IRIS.base) for scheme in known)
 
 
 def load_record_set(folder: Path, name: str) -> subprocess.CompletedProcess[str]:

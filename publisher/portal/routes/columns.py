@@ -17,6 +17,7 @@ from publisher.http.endpoints import get
 from publisher.http.links import origin
 from publisher.http.representation import Representation, build_response
 from publisher.pages.dependencies import PagesDep, ServiceDep
+from publisher.releases import codebook
 from publisher.store.releases.manifest import release_numbers
 
 SAMPLES = 3  # rows of a table
@@ -35,8 +36,9 @@ async def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Res
     folder = service.data / "releases" / str(number)
     samples = await asyncio.to_thread(_samples, folder) if number else {}
     files = f"{origin(request)}/releases/{number or 1}"
+    has_codebook = (folder / codebook.NAME).is_file()  # older releases have none
     page = pages.page(
-        "columns.html", tables=TABLES.values(), samples=samples, number=number, files=files
+        "columns.html", tables=TABLES.values(), samples=samples, number=number, files=files, has_codebook=has_codebook
     )
     return build_response(request, Representation(bytes(page.body), "text/html; charset=utf-8"))
 
