@@ -111,9 +111,9 @@ async def _wait_until_complete(service: QueryService) -> None:
     head = service.current.position
 
     def is_complete() -> bool:
-        shown = service.current
+        snapshot = service.current
         history = service.follower.projections.get("history", {}).get("position")
-        return {shown.text, shown.tables, shown.columns, history} == {head}
+        return {snapshot.text, snapshot.tables, snapshot.columns, history} == {head}
 
     while not is_complete():
         await asyncio.sleep(POLL_INTERVAL)
