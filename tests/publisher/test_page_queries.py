@@ -1,4 +1,7 @@
-"""The queries behind pages have equal answers from the columns and from the RDF store, unbound and with each variable bound."""
+"""The queries behind pages and the examples have equal answers from the columns and from the RDF store.
+
+The queries of pages are compared without bindings, and with each variable bound.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from journal.journal import Journal
 from publisher import store as store_package
 from publisher.portal.quality import indicators, rule_query
 from publisher.projections.journal_reader import JournalReader
+from publisher.sparql.examples.example import examples
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.snapshot_columns import open_columns
@@ -39,6 +43,12 @@ QUALITY = {
     "of one rule only": rule_query(IRIS, SOURCE),
 }
 # An empty GRAPH; LIMIT without ORDER BY; OPTIONAL in EXISTS.
+EXAMPLES = {item.name: item.text for item in examples(IRIS) if item.kind == "select"}
+# LIMIT without ORDER BY; GROUP_CONCAT; EXISTS in BIND; MAX of what may be unbound; other functions.
+EXAMPLES_OF_THE_STORE = {
+    *("indicators-of-initiatives", "provenance-of-a-record", "full-text-and-goals", "places", "matrix"),
+    *("matrix-and-practice", "missing-goals", "tombstones", "near-nairobi", "run-accounts"),
+}
 LEFT_TO_THE_STORE = {"named-graphs", "run-records", "without licence", "without known-licence"}
 
 Rows = list[tuple[str | None, ...]]
@@ -69,6 +79,15 @@ def test_columns_answer_a_page_query_as_the_store_does(name: str, engines: tuple
         _is_equal(columns, store, query, bindings)
 
     assert is_compiled == (name not in LEFT_TO_THE_STORE)
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_columns_answer_an_example_as_the_store_does(name: str, engines: tuple[Store, ColumnEngine]) -> None:
+    store, columns = engines
+
+    is_compiled = _is_equal(columns, store, in_written_order(EXAMPLES[name], IRIS.base), {})
+
+    assert is_compiled == (name not in EXAMPLES_OF_THE_STORE)
 
 
 def _is_equal(columns: ColumnEngine, store: Store, query: str, bindings: Mapping[str, str]) -> bool:
