@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 
 import pytest
 
-from benchmarks.identity import labelled_set, measure
+from benchmarks.identity import labelled_set, many_sources, measure
 from harvesters.errors import IdentityError
 from harvesters.matching.blocking import WordWeights, candidate_pairs
 from harvesters.matching.decision_table import COLUMNS, read_table, write_table
@@ -249,3 +249,15 @@ def test_automatic_matches_of_the_labelled_set_are_right(kind: str, recall: floa
     precision, found, _ = curve[AUTOMATIC]
     assert precision >= 0.99
     assert found >= recall
+
+
+def test_a_third_of_the_records_of_many_sources_are_matched_across_them() -> None:
+    entities = many_sources(300, 10, 2)
+
+    initiatives = {iri: entity for iri, entity in entities.items() if entity.kind == "initiative"}
+    pairs = [pair for pair, result in score_pairs(initiatives) if result.bits >= AUTOMATIC]
+
+    assert len(initiatives) == 300
+    assert len({entity.source for entity in initiatives.values()}) == 10
+    assert all(initiatives[one].source != initiatives[other].source for one, other in pairs)
+    assert len(pairs) > 80
