@@ -25,13 +25,14 @@ from starlette.routing import BaseRoute, Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 import publisher.cli
+from command_line.demo_submissions import ADDRESS, seed_submissions
 from command_line.problems import LedgerProblems
 from command_line.settings import Settings
 from command_line.supervisor import Job, command_line, supervise
 from command_line.validation import writable_directory
 from demo.folder import DemoFolder, FolderInUseError, is_free, next_free
 from demo.registries import SIZE, Demo
-from demo.source_definitions import write_sources
+from demo.source_definitions import open_submissions, write_sources
 from harvesters.admin.app import create_admin
 from harvesters.admin.auth import is_operator
 from harvesters.admin.context import LOCK_TIMEOUT, AdminContext
@@ -40,17 +41,18 @@ from harvesters.commands.terminal import notification_channels
 from harvesters.mirror import LARGEST, follow, sync
 from harvesters.submissions.app import MODERATION, create_submissions
 from harvesters.submissions.app import PATHS as SUBMISSION_PATHS
-from harvesters.submissions.check import Duplicate, Similar
+from harvesters.submissions.duplicates import Duplicate, DuplicateFinder
 from harvesters.submissions.identity import SubmissionContext
 from journal import mirror_origin
 from publisher.pages.branding import DEMO_NAME, NAME
+from publisher.portal.quality import measure_record
 from publisher.portal.similar_titles import similar_titles
 from publisher.portal.source_preview import EXPLANATIONS, MEMORY, PreviewRunner
 from publisher.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 
 _SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits
-_DUPLICATES = 5  # things with a similar title that are shown
+_CANDIDATES, _LIKE = 20, 0.5  # things with a similar title that the matcher compares, and how like the titles must be
 PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
 _ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
 _SITE_URL = re.compile(
@@ -105,8 +107,9 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     )
     admin_context.positions = partial(portal_positions, public)
     log.info("server started", url=f"{url}/")
-    context_of_submissions = submission_context(settings, url, partial(find_duplicates, public))
-    public.state.waiting_submissions = context_of_submissions.waiting
+    context_of_submissions = submission_context(settings, url, DuplicateFinder(partial(find_duplicates, public)))
+    context_of_submissions.quality = partial(record_quality, public)
+    public.state.waiting_submissions, public.state.submissions_open = context_of_submissions.waiting, context_of_submissions.is_open
     submissions = create_submissions(context_of_submissions)
     publisher.cli.serve(combine_apps(public, create_admin(admin_context, MODERATION), submissions), settings, host, port)
 
@@ -127,18 +130,25 @@ def create_admin_context(settings: Settings, url: str, lock_timeout: int = LOCK_
 
 
 def find_duplicates(public: FastAPI, title: str) -> list[Duplicate]:
-    """Return the published things whose title is like *title*; none while the index of texts is not there."""
+    """Return the published things whose title is a little like *title*; none while the index of texts is not there."""
     service: QueryService = public.state.service
     search = open_searcher(service.current.path) if service.snapshot else None
-    return [Duplicate(thing, text, "title") for thing, text in similar_titles(search, title, _DUPLICATES)] if search else []
+    return [Duplicate(thing, text, "title") for thing, text in similar_titles(search, title, _CANDIDATES, _LIKE)] if search else []
 
 
-def submission_context(settings: Settings, url: str, similar: Similar) -> SubmissionContext:
-    """Return what the submissions app works with at the public address *url*; *similar* finds published things by a title.
+async def record_quality(public: FastAPI, record: str) -> int | None:
+    """Return the quality of a published record in percent; None if the store does not have it yet."""
+    service: QueryService = public.state.service
+    quality = await measure_record(service, record) if service.snapshot else None
+    return quality.share if quality else None
+
+
+def submission_context(settings: Settings, url: str, duplicates: DuplicateFinder) -> SubmissionContext:
+    """Return what the submissions app works with at the public address *url*.
 
     It waits for the ledger longer than the admin pages.
     """
-    return SubmissionContext(create_admin_context(settings, url, _SUBMISSION_LOCK_TIMEOUT), url, similar)
+    return SubmissionContext(create_admin_context(settings, url, _SUBMISSION_LOCK_TIMEOUT), url, duplicates)
 
 
 @app.command()
@@ -333,6 +343,8 @@ def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[],
         def begin() -> bool:
             simulated = stack.enter_context(registries())
             write_sources(simulated.url, settings.sources)
+            open_submissions(settings.sources)
+            seed_submissions(settings.ledger)
             text = f"The simulated registries are at {simulated.url}; their data go into {data}."
             _err.print(text, soft_wrap=True, highlight=False)
             return True
@@ -368,6 +380,7 @@ def _announce_ready(url: str, data: Path, key: str) -> bool:
         f"  SPARQL             {url}sparql",
         f"  Admin pages        {url}admin/   (create a key: {key})",
         f"  Add a registry     {url}join",
+        f"  Report an initiative {url}submit   (what {ADDRESS} reported: {url}submit/mine)",
         f"  Own data           end the demo with Ctrl-C; then put source definitions into {Path('sources').absolute()}",
         "                     and run: stocktake harvest, stocktake serve (see README.md)",
         "Ctrl-C ends the demo. Its data stay in " + str(data),

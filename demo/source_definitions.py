@@ -7,6 +7,8 @@ from pathlib import Path
 
 from demo.folder import MARK
 
+_SUBMISSIONS = "submissions.toml"
+
 
 def write_sources(url: str, folder: Path, only: tuple[str, ...] = ()) -> list[Path]:
     """Write the source definitions into *folder*, which is created if necessary, and return their paths.
@@ -27,3 +29,10 @@ def write_sources(url: str, folder: Path, only: tuple[str, ...] = ()) -> list[Pa
         path.write_text(text + ("\n" + fields if 'protocol  = "json"' in text else ""), encoding="utf-8")
         written.append(path)
     return written
+
+
+def open_submissions(folder: Path) -> None:
+    """Write the definition of the source of submissions into *folder*, unless it is there, so that visitors can submit."""
+    path = folder / _SUBMISSIONS
+    if not path.exists():
+        path.write_text(files("demo").joinpath(_SUBMISSIONS).read_text(encoding="utf-8"), encoding="utf-8")

@@ -44,6 +44,7 @@ from harvesters.runs.run_report import FailedRun, Row
 from harvesters.runs.scheduler import create_scheduler
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source
+from harvesters.submissions.reminders import create_reminder
 from journal.errors import JournalError
 from journal.outage import Outage
 from journal.stop_signal import StopSignal
@@ -311,10 +312,12 @@ def _create_notifier(
     alerts_outage = Outage("cannot check alerts", "alerts are checked again")
     reports_outage, checked = Outage("cannot write reports", "reports are written again"), dict[str, str]()
     delivery_outage = Outage("cannot read messages", "messages are readable again")
+    remind = create_reminder(channels, context.now)
 
     def notify() -> None:
         check_rules(context, channels, alerts_outage)
         send_reports(context, channels, sources, checked, reports_outage)
+        remind(context.ledger)
         run_round(context.ledger, channels, context.now, delivery_outage)
 
     return notify

@@ -82,6 +82,11 @@ def no_peer(request: Request) -> bool:
     return False
 
 
+def _published(app: FastAPI, service: QueryService) -> list[str]:
+    """Return what the navigation has pages for."""
+    return [*published_kinds(service), *(["submission"] if app.state.submissions_open() else [])]
+
+
 def no_submissions() -> None:
     """Return None: nothing can be submitted."""
 
@@ -106,13 +111,12 @@ def create_app(
     app = FastAPI(
         title=site.branding.name, lifespan=lifespan, docs_url=None, redoc_url=None, openapi_url=None
     )
-    pages = Pages(
-        service.iris, lambda: data_version(service), site.branding, lambda: published_kinds(service)
-    )
+    pages = Pages(service.iris, lambda: data_version(service), site.branding, lambda: _published(app, service))
     start = FirstStart(service, release=site.branding.demo)
     app.state.service, app.state.pages, app.state.start = service, pages, start
     app.state.permit, app.state.preview_runner = permit, site.preview_runner
-    app.state.waiting_submissions = no_submissions  # the command that takes submissions replaces it
+    app.state.waiting_submissions = no_submissions  # the command that takes submissions replaces both
+    app.state.submissions_open = bool
     app.state.problem_store, app.state.problem_quota = site.problem_store, PreviewRunner((), {})
     app.state.contact, app.state.hub, app.state.demo = (
         site.branding.contact,

@@ -287,6 +287,8 @@ def _common(tails: Tails, parts: list[Part], context: StatementContext, resource
         add(_cached_iri(p.LICENCE, word))
     if resource.modified:
         add(p.MODIFIED + date_literal(resource.modified))
+    if resource.last_reviewed:
+        add(p.REVIEWED + date_literal(resource.last_reviewed))
     for word in resource.related:
         if word:
             add(p.RELATION + iri_or_literal(word))

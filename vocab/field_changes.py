@@ -33,6 +33,7 @@ FIELD_NAMES: Mapping[str, str] = {
     f"{DCT}identifier": "Identifier",
     f"{DCT}issued": "First published",
     f"{DCT}modified": "Last modified",
+    f"{SCHEMA}lastReviewed": "Last confirmed",
     f"{RDF}type": "Type",
     f"{ADMS}status": "Status",
 }

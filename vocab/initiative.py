@@ -149,6 +149,7 @@ class Resource:
     licences: tuple[str, ...] = ()
     issued: str | None = None
     modified: str | None = None
+    last_reviewed: str | None = None  # when who reported it last confirmed that it is still true
     countries: tuple[Coded, ...] = ()
     parties: tuple[Party, ...] = ()
     action_lines: tuple[Claim, ...] = ()

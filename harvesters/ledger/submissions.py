@@ -22,6 +22,7 @@ Content = Mapping[str, Any]  # the members of our own JSON that a submission may
 SUBMITTER = "submitter"  # in the history, in place of the person
 _ID_BYTES = 6  # of random: an id names one record, and is no secret
 _SECRET_BYTES = 32
+_TIMES = ("created", "updated", "waiting_since", "first_accepted", "withdrawn", "confirmed", "reminded")  # of a submission
 _FETCHED = 500  # rows at once
 
 
@@ -43,6 +44,7 @@ class Purpose(StrEnum):
     DRAFT = "draft"  # opens a draft, as often as wanted
     CONFIRM = "confirm"  # confirms a mail address, once
     SESSION = "session"  # opens what is a submitter's, as often as wanted
+    STILL_TRUE = "still-true"  # confirms that what is published is still true, once
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +67,8 @@ class Submitter:
 class Submission:
     """A submission. *content* is its newest version, *published* the accepted one; times are UTC.
 
-    *waiting_since* is when it was sent to the moderators, None if none of them has to act.
+    *waiting_since* is when it was sent to the moderators, None if none of them has to act. *confirmed* is when its submitter last sent
+    what is published, or said that it is still true, *reminded* when the submitter was last asked to.
     """
 
     id: str
@@ -83,6 +86,8 @@ class Submission:
     withdrawn: datetime | None = None
     assigned: str | None = None
     endorsed_by: str | None = None
+    confirmed: datetime | None = None
+    reminded: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,9 +163,10 @@ def change(ledger: Database, submission: Submission, change: Change) -> bool:
 
 def annotate(ledger: Database, id: str, event: SubmissionEvent, values: Mapping[str, Any]) -> None:
     """Add a line to the history, and change what is no part of a version, such as who it is assigned to."""
+    stored = {name: _stored(value) for name, value in values.items()}
     with ledger.transaction() as connection:
-        if values:
-            connection.execute(sa.update(t.submission).where(t.submission.c.id == id).values(**values))
+        if stored:
+            connection.execute(sa.update(t.submission).where(t.submission.c.id == id).values(**stored))
         _insert_event(connection, id, event)
 
 
@@ -225,13 +231,40 @@ def with_title(ledger: Database, title: str, limit: int, *, unpublished: bool) -
 
 
 def published(ledger: Database) -> Iterator[tuple[str, Content | None]]:
-    """Yield what the source of submissions has, by id: the accepted content, and None for what was withdrawn after that."""
+    """Yield what the source of submissions has, by id: the accepted content with the day on which it was last confirmed, as
+    ``lastReviewed``, and None for what was withdrawn after that.
+    """
     s = t.submission.c
-    query = sa.select(s.id, s.published, s.withdrawn).where(s.first_accepted.is_not(None)).order_by(s.id)
+    query = sa.select(s.id, s.published, s.withdrawn, s.confirmed).where(s.first_accepted.is_not(None)).order_by(s.id)
     with ledger.transaction() as connection:
         for row in connection.execution_options(yield_per=_FETCHED).execute(query):
             if row.withdrawn is not None or row.published is not None:
-                yield row.id, None if row.withdrawn is not None else _loaded(row.published)
+                yield row.id, None if row.withdrawn is not None else _with_confirmation(row)
+
+
+def _with_confirmation(row: Any) -> Content:
+    content = _loaded(row.published) or {}
+    return {**content, "lastReviewed": f"{utc(row.confirmed):%Y-%m-%d}"} if row.confirmed is not None else content
+
+
+def to_remind(ledger: Database, confirmed_before: datetime, reminded_before: datetime, limit: int) -> list[tuple[Submission, str]]:
+    """Return published submissions of persons, each with its mail address, that were last confirmed before a time.
+
+    Those whose submitter was asked after *reminded_before* are left out, and those that wait for somebody.
+    """
+    s, who = t.submission.c, t.submitter.c
+    last = sa.func.coalesce(s.confirmed, s.first_accepted)
+    query = (
+        sa.select(t.submission, who.mail)
+        .join(t.submitter, who.id == s.submitter)
+        .where(s.state == SubmissionState.ACCEPTED.value, s.published.is_not(None), who.mail.is_not(None))
+        .where(last < naive(confirmed_before), sa.or_(s.reminded.is_(None), s.reminded < naive(reminded_before)))
+        .order_by(last, s.id)
+        .limit(limit)
+    )
+    with ledger.transaction() as connection:
+        rows = connection.execute(query).all()
+    return [(_submission(row), row.mail) for row in rows]
 
 
 def submitter_of(ledger: Database, *, mail: str | None = None, organization: str | None = None, id: str | None = None) -> Submitter | None:
@@ -351,8 +384,8 @@ def _row(submission: Submission) -> dict[str, Any]:
 
 
 def _submission(row: Any) -> Submission:
-    values = dict(row._mapping)
-    times = {name: aware(values[name]) for name in ("created", "updated", "waiting_since", "first_accepted", "withdrawn")}
+    values = {name: row._mapping[name] for name in Submission.__slots__}
+    times = {name: aware(values[name]) for name in _TIMES}
     contents = {name: _loaded(values[name]) for name in ("content", "published")}
     return Submission(**{**values, **times, **contents, "state": SubmissionState(values["state"])})
 

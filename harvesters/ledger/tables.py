@@ -408,6 +408,8 @@ submission = Table(
     Column("withdrawn", DateTime),
     Column("assigned", String),  # the key of the moderator
     Column("endorsed_by", String),  # the key of the first of two moderators
+    Column("confirmed", DateTime),  # when its submitter last sent what is published, or said that it is still true
+    Column("reminded", DateTime),  # when the submitter was last asked
     Index("submission_by_submitter", "submitter"),
     Index("submission_by_state", "state", "waiting_since"),
 )

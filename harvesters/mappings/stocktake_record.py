@@ -142,6 +142,7 @@ class RecordMapper:
             "frequency": remote.first(f"{DCT}accrualPeriodicity"),
             "files": tuple(self._files()),
             "related": remote.values(f"{DCT}relation"),
+            "last_reviewed": remote.first(f"{SCHEMA}lastReviewed"),
             "part_of": remote.values(f"{DCT}isPartOf"),
             "detected": tuple(self._detections()),
             "lineage": self._lineage(),

@@ -60,7 +60,8 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Row
         kind = record.payload.get("type")
         if not isinstance(kind, str) or kind not in mappers:
             raise ParseError(f"{record.key}: its type is {kind!r}; it is one of {', '.join(mappers)}")
-        return _with_reasons(mappers[kind](record), record.payload.get("why"))
+        resource = _with_reasons(mappers[kind](record), record.payload.get("why"))
+        return replace(resource, last_reviewed=day) if isinstance(day := record.payload.get("lastReviewed"), str) else resource
 
     return map_record
 

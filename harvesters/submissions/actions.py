@@ -35,7 +35,7 @@ log = structlog.get_logger(component="submissions")
 
 def check_content(context: SubmissionContext, content: Content, key: str) -> Check:
     """Return the faults of a submission, and the records that it may repeat. Raises Closed."""
-    return check(context.admin.ledger, content, key, context.source(), context.admin.base, context.similar)
+    return check(context.admin.ledger, content, key, context.source(), context.admin.base, context.duplicates)
 
 
 def submit(context: SubmissionContext, submitter: Submitter, content: Content, language: str) -> Submission:

@@ -17,7 +17,7 @@ from harvesters.admin.problems import PROBLEM_JSON
 from harvesters.errors import ParseError
 from harvesters.ledger import submissions
 from harvesters.ledger.submissions import Content, Submission, Submitter, new_id
-from harvesters.submissions import actions
+from harvesters.submissions import actions, confirmations
 from harvesters.submissions.check import Check, differences
 from harvesters.submissions.documents import JSON, JSON_LD, TURTLE, read_document
 from harvesters.submissions.errors import VersionConflict, VersionRequired
@@ -63,10 +63,10 @@ Body = Annotated[bytes, Depends(read_body)]
     dependencies=[Depends(count_write)],
 )
 def ask_confirmation(address: MailAddress, context: SubmissionContextDep) -> dict[str, str]:
-    """The answer is the same whether the address is known or not."""
+    """The answer is the same whether the address is known or not. A demo without a mail server answers with the link itself."""
     context.source()
-    request_confirmation(context, address.mail)
-    return {"state": "sent"}
+    link = request_confirmation(context, address.mail)
+    return {"state": "shown", "link": link} if link else {"state": "sent"}
 
 
 @routes.post("/confirmations/{secret}", summary="Confirm a mail address with the secret of its link", dependencies=[Depends(count_write)])
@@ -150,6 +150,13 @@ def replace(id: str, request: Request, body: Body, context: SubmissionContextDep
         return _problem(error.status, error.localized, more, {"ETag": _etag(newest)})
 
 
+@routes.post("/{id}/confirmation", summary="Confirm that one of your submissions is still true", dependencies=[Depends(count_write)])
+def confirm_still_true(id: str, context: SubmissionContextDep, submitter: SubmitterDep) -> Response:
+    """The record shows the day as `lastReviewed` from the next run on."""
+    confirmations.confirm(context.admin, actions.find_own(context, submitter, id), submitter.name)
+    return _answer(context, actions.find_own(context, submitter, id), None)
+
+
 @routes.delete("/{id}", summary="Withdraw one of your submissions", dependencies=[Depends(count_write)])
 def withdraw(id: str, request: Request, context: SubmissionContextDep, submitter: SubmitterDep) -> Response:
     """Its content is deleted; if it was published, a tombstone stays. `If-Match` as for a change."""
@@ -201,9 +208,8 @@ def _problem(status: HTTPStatus, detail: str, more: Mapping[str, Any], headers: 
 
 def _view(context: SubmissionContext, submission: Submission) -> dict[str, Any]:
     """Return a submission as its submitter sees it."""
-    times = {
-        name: value.isoformat() for name in ("created", "updated", "waiting_since", "withdrawn") if (value := getattr(submission, name))
-    }
+    names = ("created", "updated", "waiting_since", "withdrawn", "confirmed")
+    times = {name: value.isoformat() for name in names if (value := getattr(submission, name))}
     published = submission.first_accepted is not None
     return {
         "id": submission.id,

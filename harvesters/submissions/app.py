@@ -9,7 +9,7 @@ from fastapi import FastAPI
 
 from harvesters.admin.problems import install_error_handlers
 from harvesters.admin.security_middleware import SecurityMiddleware
-from harvesters.submissions import api, form_routes, moderation_routes, upload_routes
+from harvesters.submissions import api, form_routes, moderation_routes, reminder_routes, upload_routes
 from harvesters.submissions.identity import SubmissionContext
 from harvesters.submissions.pages import submission_pages
 from harvesters.submissions.tables import MAX_FILE
@@ -44,6 +44,7 @@ def create_submissions(context: SubmissionContext) -> FastAPI:
     app.include_router(upload_routes.pages)
     app.include_router(api.routes)
     app.include_router(form_routes.routes)
+    app.include_router(reminder_routes.routes)
     install_error_handlers(app, app.state.pages)
     app.add_middleware(LocaleMiddleware)
     app.add_middleware(SecurityMiddleware, max_body=MAX_BODY, uploads=UPLOADS)

@@ -15,7 +15,7 @@ from harvesters.admin.errors import InvalidValue, NotFound
 from harvesters.admin.pages import Pages, get_pages
 from harvesters.ledger import submissions
 from harvesters.ledger.submissions import Submission, SubmissionState, Submitter
-from harvesters.submissions import actions, drafts
+from harvesters.submissions import actions, confirmations, drafts
 from harvesters.submissions.check import differences
 from harvesters.submissions.choices import choices, labels_of
 from harvesters.submissions.errors import VersionConflict
@@ -120,8 +120,8 @@ def send(secret: str, form: FormDep, request: Request, context: SubmissionContex
     try:
         drafts.check_pace(context, draft)
         if submitter is None:
-            request_confirmation(context, mail, draft.id)
-            return pages.render("sent.html", {"secret": secret})
+            link = request_confirmation(context, mail, draft.id)
+            return pages.render("sent.html", {"secret": secret, "link": link})
         if _first(form, "replace"):
             drafts.rebase(context, submitter, draft)
             draft = drafts.open_draft(context, secret)
@@ -302,10 +302,10 @@ def identify(form: FormDep, context: SubmissionContextDep, pages: PagesDep) -> R
     """Send a link to an address, whether it is known or not."""
     _check_trap(form)
     try:
-        request_confirmation(context, _first(form, "mail"))
+        link = request_confirmation(context, _first(form, "mail"))
     except InvalidValue as error:
         return pages.render("identify.html", {"error": error.localized, "mail": _first(form, "mail")}, HTTPStatus.UNPROCESSABLE_ENTITY)
-    return pages.render("sent.html", {"secret": None})
+    return pages.render("sent.html", {"secret": None, "link": link})
 
 
 @routes.get("/mine/export")
@@ -339,8 +339,19 @@ def _without_cookie(response: Response) -> Response:
     return response
 
 
+async def measure_quality(id: str, request: Request, context: SubmissionContextDep) -> int | None:
+    """Return the quality of the published record in percent, None without a session or a record."""
+    return await context.quality(Iris(context.admin.base).record(SOURCE, id)) if request.cookies.get(COOKIE) else None
+
+
 @routes.get("/mine/{id}")
-def show_submission(id: str, request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
+def show_submission(
+    id: str,
+    request: Request,
+    context: SubmissionContextDep,
+    pages: PagesDep,
+    score: Annotated[int | None, Depends(measure_quality)],
+) -> Response:
     """Show the state of a submission, what the rules say of it, and its history."""
     submitter = session_of(request, context)
     if submitter is None:
@@ -355,6 +366,7 @@ def show_submission(id: str, request: Request, context: SubmissionContextDep, pa
         "history": [(event, actions.public_name(event.who, submitter)) for event in events],
         "sentences": HISTORY,
         "record": Iris("/").record(SOURCE, item.id) if item.first_accepted else None,
+        "score": score if item.published is not None else None,
         "open": item.state not in (SubmissionState.WITHDRAWN, SubmissionState.SPAM),
         "csrf": csrf_token(request.cookies[COOKIE]),
     }
@@ -367,6 +379,14 @@ def change(id: str, form: FormDep, request: Request, context: SubmissionContextD
     submitter = require_session(request, context, form)
     secret = drafts.begin_change(context, submitter, actions.find_own(context, submitter, id))
     return _redirect(f"/draft/{secret}/{SUMMARY}")
+
+
+@routes.post("/mine/{id}/confirm", dependencies=[Writing])
+def confirm_still_true(id: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
+    """Record that what is published is still true."""
+    submitter = require_session(request, context, form)
+    confirmations.confirm(context.admin, actions.find_own(context, submitter, id), submitter.name)
+    return _redirect(f"/mine/{quote(id, safe='')}")
 
 
 @routes.post("/mine/{id}/withdraw", dependencies=[Writing])

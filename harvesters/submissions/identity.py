@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import Depends, Request
 
 from harvesters.admin.auth import Credentials, authenticate, client_address
 from harvesters.admin.context import AdminContext
-from harvesters.admin.errors import CSRFError, InvalidValue, NotFound, RateLimited, Unauthenticated
+from harvesters.admin.errors import CSRFError, InvalidValue, RateLimited, Unauthenticated
 from harvesters.admin.throttle import Throttle
-from harvesters.errors import LedgerError
+from harvesters.errors import LedgerError, SourceDefinitionError
 from harvesters.ledger import submissions
 from harvesters.ledger.submissions import Link, Purpose, Submitter, new_id
 from harvesters.notifications.mail import is_mail_address
-from harvesters.source import Source
-from harvesters.submissions.check import Duplicate, Similar
+from harvesters.source import Source, load
+from harvesters.submissions.duplicates import DuplicateFinder
 from harvesters.submissions.errors import Closed, LinkInvalid
 from harvesters.submissions.mails import send_confirmation
 from languages.request_locale import current_locale
@@ -35,19 +36,23 @@ _CHANGES, _CHANGE_WINDOW = 200, 3600.0  # changes of one submitter, and seconds
 _LIMIT = "Too many requests. Try again in %(seconds)s seconds."
 
 
-def _none_similar(title: str) -> list[Duplicate]:
-    return []
+RecordQuality = Callable[[str], Coroutine[Any, Any, int | None]]  # measures a published record by its IRI, in percent
+
+
+async def _no_quality(record: str) -> int | None:
+    return None
 
 
 @dataclass(slots=True)
 class SubmissionContext:
     """What the pages and the API of submissions work with: the context of the admin pages, the public address without a slash at
-    its end, and *similar*, which finds published records by a title.
+    its end, and *duplicates*, which finds what a submission may repeat, and *quality*, which measures a published record.
     """
 
     admin: AdminContext
     url: str
-    similar: Similar = _none_similar
+    duplicates: DuplicateFinder = field(default_factory=DuplicateFinder)
+    quality: RecordQuality = _no_quality
     writes: Throttle = field(init=False)
     changes: Throttle = field(init=False)
 
@@ -59,12 +64,20 @@ class SubmissionContext:
     def source(self) -> Source:
         """Return the source of submissions; raise Closed if nothing can be submitted here."""
         try:
-            source = self.admin.source(SOURCE)
-        except NotFound:
+            source = load(self.admin.source_dir / f"{SOURCE}.toml")
+        except SourceDefinitionError:
             source = None
         if source is None or not source.enabled or source.protocol != SOURCE:
             raise Closed("Nothing can be submitted here: the operators have not opened it.")
         return source
+
+    def is_open(self) -> bool:
+        """Return whether something can be submitted here."""
+        try:
+            self.source()
+        except Closed:
+            return False
+        return True
 
     def waiting(self) -> tuple[int, datetime | None] | None:
         """Return how many submissions wait for a moderator, and since when the oldest does.
@@ -134,8 +147,11 @@ def find_session(context: SubmissionContext, secret: str) -> Submitter | None:
     return submissions.submitter_of(context.admin.ledger, id=link.submitter)
 
 
-def request_confirmation(context: SubmissionContext, mail: str, submission: str | None = None) -> None:
-    """Send a link to an address, whether it is known or not. Raises InvalidValue, RateLimited, Closed."""
+def request_confirmation(context: SubmissionContext, mail: str, submission: str | None = None) -> str | None:
+    """Send a link to an address, whether it is known or not; in a demo without a mail server, return the link instead.
+
+    Raises InvalidValue, RateLimited, Closed.
+    """
     mail = mail.strip().lower()
     if len(mail) > MAX_MAIL or not is_mail_address(mail):
         raise InvalidValue("Write one e-mail address, such as name@example.org.")
@@ -144,7 +160,7 @@ def request_confirmation(context: SubmissionContext, mail: str, submission: str 
         raise RateLimited(
             "Too many links were sent to this address. Try again in %(seconds)s seconds.", seconds=int(_LINK_WINDOW.total_seconds())
         )
-    send_confirmation(context.admin, context.url, mail, current_locale().language, submission)
+    return send_confirmation(context.admin, context.url, mail, current_locale().language, submission)
 
 
 def check_confirmation(context: SubmissionContext, secret: str) -> Link:

@@ -94,7 +94,9 @@ TYPES: Mapping[str, frozenset[str]] = {
 }
 CLASS_IRIS = {"Initiative": "Initiative", "Event": f"{SCHEMA}Event", "Document": f"{FOAF}Document", "Post": f"{SIOC}Post"}
 # Members of published JSON that the register writes itself: a record that was read here may be sent back changed.
-_OURS = re.compile(r"@context|id|included|claims|record|registry|relation|modified(At)?|prize|amount|(crosswalked|suggested)[A-Z]\w+")
+_OURS = re.compile(
+    r"@context|id|included|claims|record|registry|relation|modified(At)?|lastReviewed(At)?|prize|amount|(crosswalked|suggested)[A-Z]\w+"
+)
 
 
 class InvalidMembersError(ParseError):

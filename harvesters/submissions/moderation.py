@@ -47,6 +47,7 @@ def accept(context: AdminContext, key: Key, submission: Submission, note: str) -
     values = {
         "state": SubmissionState.ACCEPTED,
         "published": submission.content,
+        "confirmed": submission.waiting_since or now,
         "waiting_since": None,
         "endorsed_by": None,
         "first_accepted": submission.first_accepted or now,

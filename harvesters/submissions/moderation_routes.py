@@ -17,7 +17,8 @@ from harvesters.admin.pages import get_pages
 from harvesters.ledger import submissions
 from harvesters.ledger.submissions import Submission, SubmissionState, Submitter
 from harvesters.submissions import moderation
-from harvesters.submissions.check import Check, Duplicate, check, differences
+from harvesters.submissions.check import Check, check, differences
+from harvesters.submissions.duplicates import DuplicateFinder
 from harvesters.submissions.errors import VersionConflict
 from harvesters.submissions.identity import SOURCE
 from harvesters.submissions.members import MEMBERS, written
@@ -38,6 +39,8 @@ HISTORY = {
     "commented": "%(who)s commented.",
     "assigned": "%(who)s took it on.",
     "unassigned": "%(who)s gave it back.",
+    "confirmed": "%(who)s confirmed that it is still true.",
+    "reminded": "%(who)s was asked whether it is still true.",
 }
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
@@ -91,11 +94,8 @@ def _organization(context: AdminContext, submission: Submission) -> str | None:
 def _check(context: AdminContext, submission: Submission) -> Check | None:
     if not submission.content:
         return None
-    return check(context.ledger, submission.content, submission.id, context.source(SOURCE), context.base, _no_more, unpublished=True)
-
-
-def _no_more(title: str) -> list[Duplicate]:
-    return []
+    source, finder = context.source(SOURCE), DuplicateFinder()
+    return check(context.ledger, submission.content, submission.id, source, context.base, finder, unpublished=True)
 
 
 @routes.post("/page/submissions/{id}/{decision}")

@@ -13,7 +13,8 @@ import structlog
 from harvesters.ledger import submissions
 from harvesters.ledger.submissions import Content, Submission, SubmissionEvent, SubmissionState, Submitter, new_id
 from harvesters.submissions.actions import MAX_OPEN
-from harvesters.submissions.check import Check, Duplicate, MemberFinding, check_many
+from harvesters.submissions.check import Check, MemberFinding, check_many
+from harvesters.submissions.duplicates import Duplicate
 from harvesters.submissions.identity import SubmissionContext, count_change
 from harvesters.submissions.members import InvalidMembersError, normalize, title_of
 from harvesters.submissions.tables import TableRow
@@ -59,7 +60,7 @@ def submit_rows(
     free = MAX_OPEN - sum(item.state is not SubmissionState.WITHDRAWN for item in own)
     read = [_normalized(row, context.admin.base, language) for row in rows]
     contents = {item.id: item.content for item in read if item.content is not None}
-    checks = check_many(ledger, contents, source, context.admin.base, context.similar)
+    checks = check_many(ledger, contents, source, context.admin.base, context.duplicates)
     results = list(_results(read, checks, known, free))
     if dry_run:
         return [replace(result, id=None) for result in results]

@@ -80,6 +80,8 @@ TERMS = (
     TermDefinition("plannedEndAt", "wsis:plannedEndDate", ValueKind.TIME),
     TermDefinition("startedAt", "prov:startedAtTime", ValueKind.TIME),
     TermDefinition("endedAt", "prov:endedAtTime", ValueKind.TIME),
+    TermDefinition("lastReviewed", "schema:lastReviewed", ValueKind.DATE),
+    TermDefinition("lastReviewedAt", "schema:lastReviewed", ValueKind.TIME),
     TermDefinition("issued", "dct:issued", ValueKind.DATE),
     TermDefinition("issuedAt", "dct:issued", ValueKind.TIME),
     TermDefinition("modified", "dct:modified", ValueKind.DATE),

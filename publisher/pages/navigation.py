@@ -101,7 +101,8 @@ def sections(
 ) -> tuple[NavigationSection, ...]:
     """Return the sections in the language of the request.
 
-    *published* are the kinds of items that exist, and ``prize`` where there are prizes: pages without items are left out.
+    *published* are the kinds of items that exist, ``prize`` where there are prizes, and ``submission`` where something can be submitted:
+    pages without items are left out.
     """
     reports = (NavigationEntry("/reports/", _("Reports")),)
     return (
@@ -109,7 +110,7 @@ def sections(
         NavigationSection("topics", _("Topics"), _topic_pages()),
         NavigationSection("reports", _("Reports"), reports),
         NavigationSection("data", _("Data"), _data_pages(documentation)),
-        NavigationSection("sources", _("Sources"), _source_pages()),
+        NavigationSection("sources", _("Sources"), _source_pages(published)),
     )
 
 
@@ -159,11 +160,12 @@ def _data_pages(documentation: bool) -> tuple[NavigationEntry, ...]:
     )
 
 
-def _source_pages() -> tuple[NavigationEntry, ...]:
+def _source_pages(published: Collection[str]) -> tuple[NavigationEntry, ...]:
     return (
         NavigationEntry("/registries", _("Registries")),
         NavigationEntry("/status", _("Status")),
         NavigationEntry("/shapes", _("Quality check")),
         NavigationEntry("/join", _("Add a registry")),
         NavigationEntry("/validate", _("Check a feed")),
+        *((NavigationEntry("/submit", _("Report an initiative")),) if "submission" in published else ()),
     )

@@ -37,7 +37,8 @@ class Labeled(Protocol):
 class Pages:
     """Render templates; *iris* recognizes our addresses, *newest_entry* returns the last journal entry that is shown.
 
-    *branding* is the name, logo and contact of the installation. *published* returns the kinds of items that exist.
+    *branding* is the name, logo and contact of the installation. *published* returns the kinds of items that exist, and
+    ``submission`` where something can be submitted.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class Pages:
         self._templates.filters.update(duration=format_seconds, percent=format_share)
         documented = DOCUMENTATION.is_dir()
         self._templates.globals.update(branding=branding, refresh=0, sections=lambda: sections(published(), documented))
+        self._templates.globals.update(can_submit=lambda: "submission" in published())
         self._templates.globals.update(filter_query=filter_query, licence_name=licence_name)
         self._templates.globals.update(
             languages=LANGUAGES, locale=current_locale, format_number=format_number, format_datetime=format_datetime, label_of=self.label

@@ -14,8 +14,11 @@ _MAX_WORDS = 12  # of a title that are searched
 _MAX_LENGTH = 300  # characters of a title that are compared: the time grows with their product
 
 
-def similar_titles(search: Searcher, title: str, limit: int) -> list[tuple[str, str]]:
-    """Return the IRIs and titles of the things whose title is most like *title*, the likest first."""
+def similar_titles(search: Searcher, title: str, limit: int, min_ratio: float = MIN_RATIO) -> list[tuple[str, str]]:
+    """Return the IRIs and titles of the things whose title is most like *title*, the likest first.
+
+    *min_ratio* is the least likeness, from 0 to 1.
+    """
     words = re.findall(r"\w+", title[:_MAX_LENGTH])[:_MAX_WORDS]
     if not words:
         return []
@@ -24,7 +27,7 @@ def similar_titles(search: Searcher, title: str, limit: int) -> list[tuple[str, 
     for entry in search.find(SearchRequest(" OR ".join(words), field="title"), _COMPARED).entries:
         for text, _ in entry.titles:
             ratio = SequenceMatcher(None, folded, text[:_MAX_LENGTH].casefold(), autojunk=False).ratio()
-            if ratio >= MIN_RATIO:
+            if ratio >= min_ratio:
                 found.append((-ratio, entry.thing, text))
     best: dict[str, str] = {}
     for _, thing, text in sorted(found):

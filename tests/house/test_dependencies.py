@@ -19,7 +19,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["
 OURS = {"vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "command_line", "stocktake", "benchmarks"}
 # Packages that another one installs and documents as a part of itself.
 BUNDLED = {"pydantic": "fastapi", "click": "typer", "markupsafe": "jinja2", "boto3": "moto"}
-# Never imported by name: uvicorn imports them.
+# Never imported by name: uvicorn and starlette import them.
 IMPLICIT = {"uvloop", "httptools", "python-multipart"}
 
 

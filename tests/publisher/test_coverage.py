@@ -11,6 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from fastapi import FastAPI
 from publish_fixture import session_loop
 
 from journal.journal import Journal
@@ -158,3 +159,15 @@ async def test_numbers_are_isolated_in_arabic(inside, path):
     isolated = re.findall(r"<bdi>[\d.,]+</bdi>", page)
 
     assert (bare, isolated != []) == ([], True)
+
+
+@session_loop
+async def test_where_submissions_are_open_the_home_page_and_the_menu_say_so(
+    app: FastAPI, inside: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    closed = await text(inside, "/about")
+    monkeypatch.setattr(app.state, "submissions_open", lambda: True)
+    home, status = await text(inside, "/?lang=fr"), await text(inside, "/about?lang=fr")
+
+    assert 'href="/submit"' not in closed
+    assert [shown.count('href="/submit"') for shown in (home, status)] == [2, 1]

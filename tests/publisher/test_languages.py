@@ -19,6 +19,7 @@ from harvesters.ledger.models import State
 from harvesters.ledger.submissions import SubmissionState
 from harvesters.submissions import moderation
 from harvesters.submissions.choices import TYPE_LABELS
+from harvesters.submissions.duplicates import REASONS
 from harvesters.submissions.members import MEMBERS, TYPES
 from harvesters.submissions.moderation_routes import HISTORY
 from harvesters.submissions.questions import QUESTIONS
@@ -65,7 +66,7 @@ def _words_of_submissions() -> set[str]:
     texts = {question.text for question in QUESTIONS} | {field.label for field in fields} | {field.hint for field in fields if field.hint}
     answers = {moderation.ACCEPTED, moderation.CHANGES_REQUESTED, moderation.REJECTED}
     labels = {member.label for member in MEMBERS.values()} | {*TYPE_LABELS.values()} | {*HISTORY.values()} | {*TYPES}
-    return texts | answers | labels | {state.value for state in SubmissionState}
+    return texts | answers | labels | {state.value for state in SubmissionState} | {*REASONS.values()}
 
 
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])

@@ -192,6 +192,7 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(site: S
 
     browser.open(f"{site.base}{mine}", 320)
     visit.look()
+    visit.click("form[action$=confirm] button")
     visit.click("form[action$=change] button")
     visit.click("a[href$='/title']")
     visit.fill({"title": "Fifty village telecentres"})
@@ -199,7 +200,12 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(site: S
     visit.send_when_due()
     accept(visit, site)
     wait_until(lambda: site.titles() == ["Fifty village telecentres"], "the correction in SPARQL", SECONDS, pause=2)
+    published = httpx.get(f"{site.base}/page/initiative/submissions/{mine.rpartition('/')[2]}", headers={"Accept": "text/html"}, timeout=60)
 
+    browser.open(f"{site.base}/submit/upload", 320)
+    visit.look()
+    assert visit.path == "/submit/upload"
+    assert browser.run("document.querySelectorAll('input[type=file]').length") == 1
     browser.open(f"{site.base}{mine}", 320)
     visit.click("form[action$=withdraw] button")
     wait_until(lambda: site.titles() == [], "the initiative to be withdrawn", SECONDS, pause=2)
@@ -207,10 +213,15 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(site: S
     record = httpx.get(f"{site.base}/record/submissions/{key}", headers={"Accept": "text/turtle"}, timeout=60)
 
     assert visit.faults == []
+    assert (published.status_code, "Last confirmed" in published.text, 'id="history"' in published.text) == (200, True, True)
     assert (record.status_code, "gone" in record.text, "jane" in record.text) == (410, True, False)
 
 
-@pytest.mark.parametrize("path", ["/submit", "/submit/mine", "/submit/confirm/nothing", "/submit/draft/nothing/title"])
+PATHS = ("/submit", "/submit/mine", "/submit/confirm/nothing",
+         "/submit/draft/nothing/title", "/submit/still-true/nothing")  # fmt: skip
+
+
+@pytest.mark.parametrize("path", PATHS)
 def test_a_page_in_arabic_on_a_telephone_has_no_fault(site: Site, browser: Browser, packages: Path, path: str) -> None:
     visit = Visit(browser, packages)
     browser.open(f"{site.base}{path}?lang=ar", 320, dark=True)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from datetime import timedelta
 
 import httpx
@@ -311,3 +312,20 @@ async def test_two_requests_store_one_submitter(world: SubmissionWorld) -> None:
     stored = [submissions.ensure_submitter(world.ledger, item).id for item in (one, other)]
 
     assert stored == ["one", "one"]
+
+
+async def test_a_demo_without_a_mail_server_shows_the_link(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+    world.context.admin.channels = replace(world.context.admin.channels, mail=None)
+    refused = await browser.post("/submit/mine", data={"mail": "jane@example.org", "website": ""})
+    world.context.admin.demo = True
+
+    shown = await browser.post("/submit/mine", data={"mail": "jane@example.org", "website": ""})
+    by_http = await browser.post("/submissions/confirmations", json={"mail": "jane@example.org"})
+
+    link = re.search(r'href="http://site\.example(/submit/confirm/[^"]+)"', shown.text)
+    assert link
+    mine = await browser.post(link[1])
+    assert refused.status_code == 503
+    assert (mine.url.path, world.mails()) == ("/submit/mine", [])
+    assert by_http.json()["state"] == "shown"
+    assert by_http.json()["link"].startswith(f"{SITE}/submit/confirm/")

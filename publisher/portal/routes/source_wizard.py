@@ -86,7 +86,7 @@ def _page(
         source_formats=SOURCE_FORMATS,
         outcome=outcome,
         can_test=runner is not None,
-        can_submit=request.app.state.waiting_submissions() is not None,
+        can_submit=request.app.state.submissions_open(),
         suggestion=suggestion,
         sample_error=sample_error,
         download=f"/join?{urlencode({**{name: text for name, text in answers.items() if text}, 'download': '1'})}",

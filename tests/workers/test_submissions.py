@@ -1,0 +1,122 @@
+"""Submissions on PostgreSQL: sent, as a table too, accepted, confirmed, withdrawn; two changes at once; what is old is deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from harvesters.admin.context import AdminContext
+from harvesters.admin.keys import Key, Scope
+from harvesters.ledger import submissions
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.submissions import Link, Purpose, SubmissionState, Submitter
+from harvesters.notifications.delivery import Channels
+from harvesters.notifications.mail import parse_mail_server
+from harvesters.submissions import actions, confirmations, moderation
+from harvesters.submissions.errors import VersionConflict
+from harvesters.submissions.identity import SubmissionContext
+from harvesters.submissions.members import normalize
+from harvesters.submissions.reminders import send_reminders
+from harvesters.submissions.tables import CSV, read_table
+from harvesters.submissions.uploads import submit_rows
+from vocab.iris import BASE
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+YEAR = timedelta(days=366)
+ROOT = Path(__file__).parents[2]
+MODERATOR = Key("1", "Grace", Scope.OPERATE, "", NOON)
+CONTENT = normalize({"type": "Initiative", "title": {"en": "Village telecentres"}, "page": ["https://a.example/"]}, BASE, None)
+
+
+@pytest.fixture
+def times() -> list[datetime]:
+    """The time that it is: the last one."""
+    return [NOON]
+
+
+@pytest.fixture
+def context(ledger: str, tmp_path: Path, times: list[datetime]) -> Iterator[SubmissionContext]:
+    Ledger(ledger).close()
+    definition = (ROOT / "sources" / "submissions.toml").read_text(encoding="utf-8").replace("enabled   = false", "enabled   = true")
+    (tmp_path / "submissions.toml").write_text(definition, encoding="utf-8")
+    channels = Channels(parse_mail_server("smtp://mail.example?from=a@example.org"), public_url="https://site.example")
+    admin = AdminContext(tmp_path, tmp_path, ledger, BASE, lambda: times[-1], channels=channels)
+    yield SubmissionContext(admin, "https://site.example")
+    admin.close()
+
+
+@pytest.fixture
+def jane(context: SubmissionContext) -> Submitter:
+    return submissions.ensure_submitter(context.admin.ledger, Submitter("jane", "jane@example.org", None, "en", NOON))
+
+
+def test_a_submission_is_published_confirmed_and_withdrawn(context: SubmissionContext, jane: Submitter, times: list[datetime]) -> None:
+    ledger = context.admin.ledger
+    sent = actions.submit(context, jane, CONTENT, "en")
+    accepted = moderation.accept(context.admin, MODERATOR, sent, "Welcome")
+    first = dict(submissions.published(ledger))
+    times.append(NOON + YEAR)
+    reminded = [send_reminders(ledger, context.admin.channels, times[-1]) for _ in range(2)]
+    confirmations.confirm(context.admin, accepted, "submitter")
+    second = dict(submissions.published(ledger))
+    actions.withdraw(context.admin, moderation.find(context.admin, sent.id), "submitter")
+
+    assert first[sent.id] == {**CONTENT, "lastReviewed": "2026-03-01"}
+    assert (reminded, second[sent.id]) == ([1, 0], {**CONTENT, "lastReviewed": "2027-03-02"})
+    assert dict(submissions.published(ledger)) == {sent.id: None}
+    history = [event.what for event in submissions.history(ledger, sent.id, internal=True)]
+    assert history == ["submitted", "accepted", "reminded", "confirmed", "withdrawn"]
+
+
+def test_a_table_is_stored_and_known_when_it_is_sent_again(context: SubmissionContext, jane: Submitter) -> None:
+    rows = read_table(b"type,title@en,page\nInitiative,First,https://a.example/\nInitiative,Second,nowhere\n", CSV)
+
+    outcomes = [[result.outcome.value for result in submit_rows(context, jane, rows, "en")] for _ in range(2)]
+
+    assert outcomes == [["accepted", "refused"], ["known", "refused"]]
+    assert submissions.waiting(context.admin.ledger) == (1, NOON)
+
+
+def test_one_of_two_changes_at_once_is_refused(context: SubmissionContext, jane: Submitter) -> None:
+    sent = actions.submit(context, jane, CONTENT, "en")
+
+    def change(title: str) -> bool:
+        try:
+            actions.update(context, jane, sent, {**CONTENT, "title": {"en": title}})
+        except VersionConflict:
+            return False
+        return True
+
+    with ThreadPoolExecutor(2) as pool:
+        changed = list(pool.map(change, ("One", "Other")))
+
+    assert sorted(changed) == [False, True]
+    assert moderation.find(context.admin, sent.id).version == 2
+
+
+def test_one_of_two_uses_of_a_link_counts_and_what_is_old_is_deleted(context: SubmissionContext, jane: Submitter) -> None:
+    ledger = context.admin.ledger
+    secret = submissions.create_link(ledger, Link(Purpose.CONFIRM, NOON, NOON + timedelta(hours=1), mail="jane@example.org"))
+    with ThreadPoolExecutor(2) as pool:
+        used = list(pool.map(lambda _: submissions.use_link(ledger, secret, NOON), range(2)))
+    submissions.prune(ledger, NOON + timedelta(days=1), NOON)
+
+    assert sorted(used) == [False, True]
+    assert submissions.find_link(ledger, secret, Purpose.CONFIRM) is None
+    assert submissions.submitter_of(ledger, id=jane.id) is None
+
+
+def test_the_queue_is_in_the_order_of_waiting(context: SubmissionContext, jane: Submitter, times: list[datetime]) -> None:
+    sent = []
+    for number in range(3):
+        times.append(NOON + timedelta(hours=number))
+        sent.append(actions.submit(context, jane, {**CONTENT, "title": {"en": f"Number {number}"}}, "en").id)
+
+    rows = submissions.in_states(context.admin.ledger, (SubmissionState.SUBMITTED,), 10)
+
+    assert [row.id for row in rows] == sent
+    assert submissions.waiting(context.admin.ledger) == (3, NOON)
