@@ -11,11 +11,15 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
+from urllib.parse import quote
 
 import orjson
 from pyoxigraph import BlankNode, Literal, NamedNode, RdfFormat, Triple, serialize
 
 from languages.translations import load_translations
+from publisher.feeds.atom import MEDIA as ATOM
+from publisher.feeds.xml_writing import element, empty
+from publisher.pages.branding import NAME
 from publisher.portal.quality import measure_sources, rule_gains
 from publisher.rdf.results import Row, iri
 from publisher.store.queries import query
@@ -206,6 +210,44 @@ def as_csv(report: ReportOnSource, host: str) -> bytes:
         cells += [""] * 3 * (_EXAMPLES - len(rule.examples))
         lines.writerow([_plain(cell) for cell in cells])
     return out.getvalue().encode()
+
+
+def as_atom(report: ReportOnSource, host: str, page: str) -> bytes:
+    """Write an Atom feed with an entry for each rule that records break, and for each rule of which records were fixed.
+
+    The id of an entry contains the number of records: a feed reader shows a rule again only when that number changes. *page* is the
+    path of the report at *host*. Source: https://www.rfc-editor.org/rfc/rfc4287
+    """
+    known = [rule.last_seen for rule in report.rules if rule.last_seen]
+    updated = report.started or max(known, default="1970-01-01T00:00:00Z")
+    head = [
+        '<?xml version="1.0" encoding="UTF-8"?>\n<feed xmlns="http://www.w3.org/2005/Atom">',
+        element("id", f"{report.source}/report"),
+        element("title", report.title),
+        element("updated", updated),
+        f"<author>{element('name', NAME)}</author>",
+        empty("link", rel="self", type=ATOM, href=f"{host}{page}.atom"),
+        empty("link", rel="alternate", type="text/html", href=f"{host}{page}"),
+    ]
+    entries = [*(_entry(rule, report, f"{host}{page}", updated, fixed=False) for rule in report.broken)]
+    entries += [_entry(rule, report, f"{host}{page}", updated, fixed=True) for rule in report.fixed]
+    return "\n".join((*head, *entries, "</feed>\n")).encode()
+
+
+def _entry(rule: RuleReport, report: ReportOnSource, page: str, updated: str, *, fixed: bool) -> str:
+    number, state = (rule.fixed, "fixed") if fixed else (rule.records, "withheld" if rule.withheld else "remark")
+    name = "/".join(filter(None, (rule.rule, re.split("[/#]", rule.path)[-1])))
+    lines = [rule.message, f"Field: {rule.field}" if rule.field else "", rule.remedy]
+    lines += [f"{example.key} {example.registry_page}".strip() for example in rule.examples]
+    return "".join((
+        "<entry>",
+        element("id", f"{report.source}/report#{quote(name)}/{state}/{number}"),
+        element("title", f"{rule.rule}: {number} {'record' if number == 1 else 'records'} ({state})"),
+        element("updated", (not fixed and rule.first_seen) or updated),
+        empty("link", rel="alternate", type="text/html", href=page),
+        element("content", "\n".join(line for line in lines if line), type="text"),
+        "</entry>",
+    ))  # fmt: skip
 
 
 def _plain(cell: object) -> object:

@@ -102,7 +102,7 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/source/{source}/quality": ("/source/demo/quality",),
     "/source/{source}/quality.{suffix}": ("/source/demo/quality.json", "/source/demo/quality.svg"),
     "/source/{source}/report": ("/source/demo/report",),
-    "/source/{source}/report.{suffix}": ("/source/demo/report.json", "/source/demo/report.csv", "/source/demo/report.ttl"),
+    "/source/{source}/report.{suffix}": tuple(f"/source/demo/report.{suffix}" for suffix in ("json", "csv", "ttl", "atom")),
     "/source/{source}.json": ("/source/demo.json",),
     "/source/{rest:path}": ("/source/demo", "/source/demo.ttl"),
     "/run/{run}.json": ("/run/run-2.json",),

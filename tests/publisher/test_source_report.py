@@ -7,6 +7,7 @@ import io
 import os
 import sys
 
+import feedparser
 import httpx
 import orjson
 import pyoxigraph as ox
@@ -107,6 +108,27 @@ async def test_turtle_is_a_validation_report_of_shacl(service):
     assert {str(row[0].value).rpartition("#")[2] for row in found} == {"NoTarget", "ResourceTitle"}
     languages = {row[0].language for row in store.query(f"SELECT ?m {{ ?x <{SH}resultMessage> ?m }}")}
     assert languages == {"en", "fr", "es", "ru", "ar", "zh"}
+
+
+@session_loop
+async def test_feed_has_an_entry_for_each_broken_rule_and_each_repair(service):
+    async with visitor(service, ECHO, orjson.dumps(LEDGER).decode()) as client:
+        answer = await client.get("/source/demo/report", headers={"Accept": "application/atom+xml"})
+        fewer = LEDGER | {"withheld": [LEDGER["withheld"][0] | {"records": 4, "last_seen": "2026-03-04T12:00:00Z"}]}
+    async with visitor(service, ECHO, orjson.dumps(fewer).decode()) as client:
+        later = await client.get("/source/demo/report.atom")
+
+    feed, second = feedparser.parse(answer.content), feedparser.parse(later.content)
+    assert (answer.headers["content-type"], feed.bozo, feed.feed.updated) == ("application/atom+xml", False, "2026-03-03T12:00:00Z")
+    assert [entry.title for entry in feed.entries] == [
+        "ResourceTitle: 5 records (withheld)", "record-unreadable: 1 record (withheld)", "NoTarget: 1 record (remark)",
+        "ResourceTitle: 2 records (fixed)", "NoTarget: 4 records (fixed)",
+    ]  # fmt: skip
+    assert "Name it." in feed.entries[0].content[0].value
+    assert feed.entries[0].updated == "2026-02-01T12:00:00Z"
+    ids, later_ids = ([entry.id for entry in answers.entries] for answers in (feed, second))
+    assert len(set(ids)) == 5
+    assert set(later_ids) - set(ids) == {later_ids[0]}  # only the rule with another number of records is new
 
 
 @session_loop

@@ -19,8 +19,9 @@ from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
+from publisher.portal.search_feed import FEED_FORMATS
 from publisher.portal.source_preview import PreviewRunner
-from publisher.portal.source_report import ReportOnSource, as_csv, as_json, as_turtle, report_on_source, translated_remedy
+from publisher.portal.source_report import ReportOnSource, as_atom, as_csv, as_json, as_turtle, report_on_source, translated_remedy
 from publisher.portal.sources import source_titles
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import source_statuses
@@ -28,7 +29,8 @@ from publisher.store.workers.rate_limit import client_key
 from shapes.rules import message
 
 _DATA: dict[str, Format] = {"json": JSON, "csv": Format("csv", "CSV", "text/csv; charset=utf-8"), "ttl": GRAPHS["ttl"]}
-_FORMATS: dict[str, Format] = {**_DATA, "html": HTML}
+_FEED = FEED_FORMATS["atom"]
+_FORMATS: dict[str, Format] = {**_DATA, "atom": _FEED, "html": HTML}
 
 router = APIRouter()
 
@@ -36,7 +38,8 @@ router = APIRouter()
 @get(router, "/source/{source}/report", include_in_schema=False)
 async def negotiated_report(request: Request, service: ServiceDep, pages: PagesDep, source: SourcePath) -> Response:
     """Return the report in the format that Accept prefers."""
-    return await _respond(request, service, pages, source, choose_format(request.headers.get("accept"), _DATA.values()), negotiated=True)
+    chosen = choose_format(request.headers.get("accept"), [*_DATA.values(), _FEED])
+    return await _respond(request, service, pages, source, chosen, negotiated=True)
 
 
 @get(
@@ -96,8 +99,10 @@ async def _body(
     if chosen is HTML:
         texts = {rule.iri: message(rule.iri, language, base) for rule in report.rules if rule.iri}
         remedies = {rule.rule: translated_remedy(rule.iri, rule.remedy, language, base) for rule in report.rules}
-        page = pages.page("source_report.html", report=report, texts=texts, remedies=remedies, name=name, forms=_DATA.values())
+        page = pages.page("source_report.html", report=report, texts=texts, remedies=remedies, name=name, forms=[*_DATA.values(), _FEED])
         return bytes(page.body)
     if chosen is JSON:
         return as_json(report, base)
+    if chosen is _FEED:
+        return as_atom(report, origin(request), f"/source/{name}/report")
     return await as_turtle(report, service) if chosen is GRAPHS["ttl"] else as_csv(report, origin(request))
