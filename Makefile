@@ -1,7 +1,8 @@
 # make run      the demo: simulated registries, harvested and served on http://127.0.0.1:8000/, or the next free port
 # make check    linters, types and the fast tests
 # make test     all tests            make lint    the linters and the types
-# make nightly  10,000 random queries by both engines; 20,000 mutated payloads through all protocols, six minutes on two cores; then 4,000 records through both validators
+# make nightly  10,000 random queries by both engines; 20,000 mutated payloads through all protocols, six minutes on two cores; 4,000 records through both validators; chaos
+# make chaos    kills, full disks, cut networks, flipped bytes and clocks that jump, for MINUTES=60, chosen by SEED=1
 # make bench    the benchmarks       make lock    requirements.lock from pyproject.toml
 # make docs     the documentation site, in publisher/static/docs; the server shows it at /docs/
 # make audit    known vulnerabilities of the locked packages    make dist    the wheel, its bill of materials and their digests
@@ -10,6 +11,8 @@
 PYTHON ?= python3
 HOST ?= 127.0.0.1
 PORT ?=
+MINUTES ?= 60
+SEED ?= 1
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -26,7 +29,7 @@ QUERY_PAGE := $(wildcard publisher/web/* publisher/web/src/*)
 
 COMPILE = $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-config --quiet
 
-.PHONY: run install check test nightly lint types types-of-tests audit dist bench docs lock
+.PHONY: run install check test nightly chaos lint types types-of-tests audit dist bench docs lock
 
 run: $(INSTALLED) $(SITE)
 	$(BIN)/stocktake demo --host $(HOST) $(if $(PORT),--port $(PORT))
@@ -39,6 +42,10 @@ test: $(INSTALLED)
 
 nightly: $(INSTALLED)
 	$(BIN)/python -m pytest -m nightly -n 0 -o faulthandler_timeout=0 $(ARGS)
+
+chaos: $(INSTALLED)
+	@.ci/packages postgresql libfaketime || echo "Continuing without them: no workers are disturbed, or no clocks."
+	PYTHONPATH=.:tests/support $(BIN)/python tests/chaos/chaos.py --minutes $(MINUTES) --seed $(SEED)
 
 check: lint
 	$(BIN)/python -m pytest -n 2 --dist loadscope --no-loadscope-reorder -m "not slow and not nightly" $(ARGS)
@@ -81,7 +88,7 @@ $(SITE): $(PAGES) | $(INSTALLED)
 # They name no package index and no path, so that they work with any index.
 lock: $(INSTALLED)
 	$(COMPILE) pyproject.toml --all-extras --upgrade --output-file requirements.lock
-	$(COMPILE) pyproject.toml --extra postgresql --extra dask --extra s3 --constraint requirements.lock --no-annotate --output-file requirements-run.lock
+	$(COMPILE) pyproject.toml --extra postgresql --extra dask --extra s3 --extra age --extra tracing --constraint requirements.lock --no-annotate --output-file requirements-run.lock
 	printf '%s\n' cyclonedx-bom hatchling sphinx furo myst-parser | $(COMPILE) - --constraint requirements.lock --no-annotate --output-file requirements-build.lock
 
 # Without npm, the query page is a plain form.

@@ -21,6 +21,7 @@ STORE = "store"  # the parameter that names what the store lies in
 ELSEWHERE = ("oxigraph", "virtuoso")
 # Folders and files of tests that take long: whole runs, killed processes, databases, browsers, other programs as clients. All else is fast.
 SLOW = {
+    "chaos",
     "setup",
     "snippets",
     "support",

@@ -3,17 +3,10 @@
 from __future__ import annotations
 
 import os
-import pwd
-import shutil
-import signal
-import socket
-import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -23,7 +16,8 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 import psycopg
 import pytest
-from processes import Process, bound_to_parent
+from postgresql import Cluster, missing, running_cluster
+from processes import Process
 from waiting import WITHIN, wait_until
 
 sys.path.insert(0, str(Path(__file__).parent))  # where `queued` lies
@@ -54,92 +48,12 @@ goals      = "sdgs"
 """
 
 
-def _binaries() -> Path | None:
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: int(path.parts[4]))
-    return found[-1].parent if found else None
-
-
-@dataclass(frozen=True)
-class Cluster:
-    """A PostgreSQL cluster; *address* is that of its server, without a database."""
-
-    folder: Path
-    port: int
-    user: str
-    command: list[str] = field(default_factory=list)  # the server's command line
-    servers: list[Process] = field(default_factory=list)  # the one that runs now comes last
-
-    def start(self) -> None:
-        """Start the server, which may have run before, and wait until it answers."""
-        self.servers.append(Process(self.command, ended_by="QUIT", cwd=self.folder))
-        wait_until(lambda: _answers(self), "PostgreSQL", output=self.servers[-1].output)
-
-    def stop(self, number: signal.Signals = signal.SIGINT) -> None:
-        """Stop the server: SIGINT closes all connections, SIGKILL is a crash.
-
-        A server that has closed its connections and yet does not end is killed: on a busy machine one has been seen to wait longer.
-        """
-        server = self.servers[-1]
-        server.send_signal(number)
-        with suppress(subprocess.TimeoutExpired):
-            server.wait(30)
-        server.discard()
-
-    def url(self, database: str, host: str = "127.0.0.1") -> str:
-        return f"postgresql+psycopg://{self.user}@{host}:{self.port}/{database}"
-
-    def admin(self) -> psycopg.Connection[Any]:
-        return psycopg.connect(host="127.0.0.1", port=self.port, user=self.user, dbname="postgres", autocommit=True)
-
-
-def free_port() -> int:
-    with socket.socket() as item:
-        item.bind(("127.0.0.1", 0))
-        return int(item.getsockname()[1])
-
-
 @pytest.fixture(scope="session")
 def cluster() -> Iterator[Cluster]:
-    binaries = _binaries()
-    if binaries is None:
-        pytest.skip("PostgreSQL is not installed: apt-get install postgresql")
-    root = os.geteuid() == 0
-    if root and not _known("postgres"):
-        pytest.skip("PostgreSQL does not run as root, and there is no user postgres")
-    folder = Path(tempfile.mkdtemp(prefix="stocktake-postgresql-"))  # not below pytest's, which only who runs it may enter
-    user, port = "postgres", free_port()
-    if root:
-        shutil.chown(folder, user)
-    as_user = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"] if root else []
-    made = [binaries / "initdb", "-D", folder / "data", "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync"]
-    subprocess.run([*as_user, *made], check=True, capture_output=True, cwd=folder)
-    with (folder / "data" / "pg_hba.conf").open("a") as rules:
-        rules.write("host all all 10.77.0.0/16 trust\n")
-    command = [binaries / "postgres", "-D", folder / "data", "-p", str(port), "-c", "listen_addresses=*", "-c", "fsync=off"]
-    command += ["-c", f"unix_socket_directories={folder}", "-c", "max_connections=200"]
-    # An immediate shutdown leaves nothing of the server, whatever ends this process; a change of the user forgets the signal.
-    item = Cluster(folder, port, user, [str(word) for word in [*as_user, *bound_to_parent("QUIT"), *command]])
-    try:
-        item.start()
+    if reason := missing():
+        pytest.skip(reason)
+    with running_cluster() as item:
         yield item
-    finally:
-        item.stop()
-        shutil.rmtree(folder)
-
-
-def _known(user: str) -> bool:
-    try:
-        return bool(pwd.getpwnam(user))
-    except KeyError:
-        return False
-
-
-def _answers(item: Cluster) -> bool:
-    try:
-        item.admin().close()
-    except psycopg.OperationalError:
-        return False
-    return True
 
 
 _COUNT = iter(range(1_000_000))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import signal
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 
 from queued import BEAT, committed, put, settled
@@ -14,6 +14,7 @@ from waiting import WITHIN
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
 from harvesters.runs.queue.enqueue import RunEnqueuer
+from harvesters.runs.queue.worker import JobHandlers
 from harvesters.source import load_all
 from journal.journal import Journal
 from vocab.iris import BASE
@@ -53,6 +54,19 @@ def test_two_schedulers_queue_a_due_run_once(house, ledger, tmp_path):
 
     assert house.rows("SELECT id FROM procrastinate_jobs") == []
     assert len(house.rows("SELECT id FROM procrastinate_periodic_defers")) == 1
+
+
+def test_after_the_clock_was_set_back_due_runs_are_executed(house, ledger, registry):
+    house.card("a")
+    source = load_all(house.folder / "cards").sources["a"]
+    with open_context(house.data, ledger, BASE, "operator@example.org", frozenset({"127.0.0.1"})) as real:
+        harvest(source, replace(real, now=lambda: AT + timedelta(days=400)))
+        before = len(registry.asked)
+
+        handlers = JobHandlers(replace(real, now=lambda: AT), house.folder / "cards", ledger)
+        handlers.harvest("a", True, int(AT.timestamp()) - 60)
+
+    assert len(registry.asked) == 2 * before
 
 
 def test_a_worker_executes_due_and_requested_runs(house, ledger):

@@ -110,12 +110,15 @@ class JobHandlers:
         run_requests.execute_request(request, self._load_sources(), self.context, self._harvest)
 
     def _find_run_since(self, source: str, due: int) -> str | None:
-        """Return the id of a run started after *due* that ended, e.g. the job's own if its worker was lost after the end."""
+        """Return the id of a run started after *due* that ended, e.g. the job's own if its worker was lost after the end.
+
+        A run of the future, from before the clock was set back, is not such a run: the source would not be harvested until then.
+        """
         last = self.context.ledger.last_run(source, run_requests.ENDED_STATES, fetched_only=True)
         done = (
             due
             and last
-            and last.started.timestamp() >= due
+            and due <= last.started.timestamp() <= self.context.now().timestamp()
             and self.context.ledger.open_run(source) is None
         )
         return last.id if done and last else None
