@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import shutil
 import sqlite3
 import subprocess
@@ -20,102 +19,205 @@ from rich.console import Console
 from rich.progress import track
 from sqlalchemy.engine import make_url
 
+from command_line.backup_target import ENCRYPTED, Target, decrypt, encrypt, open_target, write_manifest
 from command_line.settings import Settings
+from harvesters.errors import HarvestError
 from harvesters.ledger.ledger import Ledger
 from harvesters.notifications.rules import FILE as ALERTS
 from journal import data_format
-from journal.atomic_file import replace_file
 from journal.file_lock import FileLock
 from journal.journal import Journal
 
-FORMAT = 1
+FORMAT = 2
 MANIFEST = "backup.json"
 LEDGER, DATABASE_DUMP = "ledger.sqlite", "ledger.pgdump"
 _PARTS = ("journal", "archive", "signing", "releases", "reports")  # all else of the data directory is made again
 _UNFINISHED = "restore.unfinished"  # in a data directory while it is being restored
+_SCRATCH = ".backup"  # in a data directory while it is backed up
+_STAGING = ".restore"  # in a data directory: what is restored, until every file has been checked
 
 app = typer.Typer()
 _err = Console(stderr=True)
-Folder = Annotated[Path, typer.Argument(metavar="DIR", help="Folder of the backup, on another disk.")]
+Address = Annotated[str, typer.Argument(metavar="DIR|URL", help="Folder of the backup, on another disk, or a URL such as s3://bucket/backup.")]
+Recipients = Annotated[
+    list[str] | None, typer.Option("--encrypt-for", metavar="KEY", help="Public key of age (age1...) to encrypt for; repeatable.")
+]
+Identity = Annotated[
+    Path | None, typer.Option("--identity", metavar="FILE", help="File with the private key of age, if the backup is encrypted.")
+]
 
 
 @dataclass(frozen=True, slots=True)
 class SavedFile:
-    """A file of a backup; *modified* is when the original was last changed, in nanoseconds since 1970."""
+    """A file of a backup; *bytes* and *sha256* are of the file as stored, encrypted or not.
+
+    *size* and *modified* (nanoseconds since 1970) are of the original.
+    """
 
     bytes: int
     sha256: str
     modified: int
+    size: int = -1  # unknown in format 1
 
 
 @dataclass(frozen=True, slots=True)
 class Manifest:
-    """What a backup holds: all of the journal up to the entry *position*, and the ledger of that moment."""
+    """What a backup holds: all of the journal up to the entry *position*, and the ledger of that moment.
+
+    *recipients* are the public keys that its files are encrypted for, none if they are not.
+    """
 
     position: int
     created: str  # UTC
     base: str
+    recipients: list[str] = field(default_factory=list)
     files: dict[str, SavedFile] = field(default_factory=dict)
     format: int = FORMAT
 
 
 @app.command()
-def backup(context: typer.Context, folder: Folder) -> None:
+def backup(context: typer.Context, address: Address, encrypt_for: Recipients = None) -> None:
     """Back up what cannot be made again. Harvests and servers may go on; a second backup copies only what is new."""
     settings: Settings = context.obj
-    if folder.resolve().is_relative_to(settings.data.resolve()):
-        _fail(f"{folder} is inside the data directory {settings.data}; choose a folder on another disk")
-    before = _read_manifest(folder)
-    if before and before.base != settings.base:
-        _fail(f"{folder} is the backup of another installation, whose IRIs begin with {before.base}; choose another folder")
-    if before is None and folder.is_dir() and any(folder.iterdir()):
-        _fail(f"{folder} is not empty and holds no backup; choose a new folder")
-    folder.mkdir(parents=True, exist_ok=True)
-    if before is None:  # so that a backup that is interrupted can be continued
-        replace_file(folder / MANIFEST, json.dumps(asdict(Manifest(0, "", settings.base))))
-    position, created = _save_ledger(settings, folder)
-    files: dict[str, SavedFile] = {}
-    copied = 0
-    for name, path in track(list(_originals(settings, folder, position)), "copying", console=_err, transient=True):
-        known = before.files.get(name) if before else None
-        with suppress(FileNotFoundError):  # a release that was withdrawn meanwhile
-            files[name], is_new = _save(path, folder / name, known)
-            copied += is_new
-    replace_file(folder / MANIFEST, json.dumps(asdict(Manifest(position, created, settings.base, files)), indent=1))
-    _delete_others(folder, files)
-    size = sum(file.bytes for file in files.values())
-    print(f"backup of journal entry {position}: {len(files)} files, {size:,} bytes, {copied} copied now, in {folder}")
+    if "://" not in address and Path(address).resolve().is_relative_to(settings.data.resolve()):
+        _fail(f"{address} is inside the data directory {settings.data}; choose a folder on another disk")
+    try:
+        _backup(settings, address, sorted(encrypt_for or []))
+    except (HarvestError, OSError) as error:
+        _fail(str(error) if isinstance(error, HarvestError) else f"{address}: {error}; check that it answers and may be written")
 
 
 @app.command()
-def restore(context: typer.Context, folder: Folder) -> None:
+def restore(context: typer.Context, address: Address, identity: Identity = None) -> None:
     """Restore a backup into an empty data directory, checking every file. Nothing is written if one is damaged."""
     settings: Settings = context.obj
-    manifest = _read_manifest(folder)
-    if manifest is None or not manifest.created:
-        _fail(f"{folder} holds no complete backup")
-    if manifest.format > FORMAT:
-        _fail(f"{folder} has the format {manifest.format}, which this version does not know; use the version that wrote it")
-    data = settings.data
-    if (Journal(data / "journal").paths() or (data / LEDGER).exists()) and not (data / _UNFINISHED).exists():
-        _fail(f"{data} already holds data; restore into an empty data directory (--data)")
-    if damaged := [problem for name, file in manifest.files.items() if (problem := _problem(folder / name, file))]:
-        _fail(f"the backup is damaged, and nothing was restored: {'; '.join(damaged[:5])}; use an older backup")
-    (data / _UNFINISHED).touch()
-    for name in track(manifest.files, "restoring", console=_err, transient=True):
-        is_source = name.startswith("sources/")
-        target = settings.sources / name.removeprefix("sources/") if is_source else data / name
-        if not (is_source and target.exists()):  # a definition that is there may be newer
-            _copy(folder / name, target)
-    (data / _UNFINISHED).unlink()
-    print(f"restored {len(manifest.files)} files of journal entry {manifest.position} into {data}")
+    try:
+        manifest = _restore(settings, address, identity)
+    except (HarvestError, OSError) as error:
+        _fail(str(error) if isinstance(error, HarvestError) else f"{address}: {error}; check that it answers")
+    print(f"restored {len(manifest.files)} files of journal entry {manifest.position} into {settings.data}")
     if DATABASE_DUMP in manifest.files:
-        print(f"the ledger is in PostgreSQL: pg_restore --clean --if-exists --dbname=NAME {data / DATABASE_DUMP}")
+        print(f"the ledger is in PostgreSQL: pg_restore --clean --if-exists --dbname=NAME {settings.data / DATABASE_DUMP}")
     print("next: stocktake verify, then stocktake serve, which builds the store from the journal")
 
 
+def _backup(settings: Settings, address: str, recipients: list[str]) -> None:
+    target = open_target(address)
+    before = _read_manifest(target, address)
+    if before and before.base != settings.base:
+        _fail(f"{address} is the backup of another installation, whose IRIs begin with {before.base}; choose another folder")
+    if before is None and target.sizes():
+        _fail(f"{address} is not empty and holds no backup; choose a new folder")
+    with _scratch_folder(settings.data) as folder:
+        if before is None:  # so that a backup that is interrupted can be continued
+            write_manifest(target, MANIFEST, json.dumps(asdict(Manifest(0, "", settings.base, recipients))), folder)
+        position, created = _save_ledger(settings, folder)
+        known = before.files if before and before.recipients == recipients else {}
+        files, copied = _copy_files(settings, target, folder, position, known, recipients)
+        manifest = Manifest(position, created, settings.base, recipients, files)
+        write_manifest(target, MANIFEST, json.dumps(asdict(manifest), indent=1), folder)
+    for name in target.sizes().keys() - {_stored(name, recipients) for name in files} - {MANIFEST}:
+        target.delete(name)  # such as files of withdrawn releases
+    size = sum(file.bytes for file in files.values())
+    print(f"backup of journal entry {position}: {len(files)} files, {size:,} bytes, {copied} copied now, in {address}")
+
+
+@contextmanager
+def _scratch_folder(data: Path) -> Iterator[Path]:
+    """Create a folder for the copy of the ledger; one backup at a time has it, and removes what a killed one has left."""
+    folder = data / _SCRATCH
+    (data / "locks").mkdir(parents=True, exist_ok=True)
+    with FileLock(data / "locks" / ".backup.lock"):
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _copy_files(
+    settings: Settings, target: Target, folder: Path, position: int, known: dict[str, SavedFile], recipients: list[str]
+) -> tuple[dict[str, SavedFile], int]:
+    """Copy what *target* does not hold as *known*; return all files, and how many were copied."""
+    files: dict[str, SavedFile] = {}
+    copied, sizes = 0, target.sizes()
+    for name, path in track(list(_originals(settings, folder, position)), "copying", console=_err, transient=True):
+        stored, saved = _stored(name, recipients), known.get(name)
+        with suppress(FileNotFoundError):  # a release that was withdrawn meanwhile
+            status = path.stat()
+            same = saved and (saved.size, saved.modified) == (status.st_size, status.st_mtime_ns)
+            if saved and same and sizes.get(stored) == saved.bytes and path.parent != folder:
+                files[name] = saved
+                continue
+            copy = folder / "copy"  # of one moment, so that its checksum is that of what is stored
+            if recipients:
+                encrypt(path, copy, recipients)
+            else:
+                shutil.copy2(path, copy)
+            files[name] = SavedFile(copy.stat().st_size, _sha256(copy), status.st_mtime_ns, status.st_size)
+            target.put(stored, copy)
+            copied += 1
+    return files, copied
+
+
+def _restore(settings: Settings, address: str, identity: Path | None) -> Manifest:
+    target, data = open_target(address), settings.data
+    manifest = _read_manifest(target, address)
+    if manifest is None or not manifest.created:
+        _fail(f"{address} holds no complete backup")
+    if manifest.recipients and identity is None:
+        _fail(f"{address} is encrypted for {', '.join(manifest.recipients)}; pass the file with the private key: --identity FILE")
+    if (Journal(data / "journal").paths() or (data / LEDGER).exists()) and not (data / _UNFINISHED).exists():
+        _fail(f"{data} already holds data; restore into an empty data directory (--data)")
+    staging = data / _STAGING
+    shutil.rmtree(staging, ignore_errors=True)
+    try:
+        problems = [
+            problem
+            for name, file in track(manifest.files.items(), "checking", console=_err, transient=True)
+            if (problem := _fetch(target, name, file, staging, identity if manifest.recipients else None))
+        ]
+        if problems:
+            _fail(f"the backup is damaged, and nothing was restored: {'; '.join(problems[:5])}; use an older backup")
+        (data / _UNFINISHED).touch()
+        for name in manifest.files:
+            is_source = name.startswith("sources/")
+            path = settings.sources / name.removeprefix("sources/") if is_source else data / name
+            if not (is_source and path.exists()):  # a definition that is there may be newer
+                path.parent.mkdir(parents=True, exist_ok=True)
+                shutil.move(staging / name, path)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    (data / _UNFINISHED).unlink()
+    return manifest
+
+
+def _fetch(target: Target, name: str, file: SavedFile, staging: Path, identity: Path | None) -> str:
+    """Copy a file of a backup below *staging*, decrypted; return what is wrong with it, "" if nothing is."""
+    path = staging / name
+    stored = name + ENCRYPTED if identity else name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(path.name + ENCRYPTED) if identity else path
+    try:
+        target.get(stored, part)
+    except OSError as error:
+        return f"{stored}: {error.strerror or error}"
+    if _sha256(part) != file.sha256:
+        return f"{stored} does not match its SHA-256"
+    if identity:
+        decrypt(part, path, identity)
+        part.unlink()
+    return ""
+
+
+def _stored(name: str, recipients: list[str]) -> str:
+    """Return the name of a file in the backup."""
+    return name + ENCRYPTED if recipients else name
+
+
 def _save_ledger(settings: Settings, folder: Path) -> tuple[int, str]:
-    """Copy the ledger while no run can commit; return the number of the journal's last entry, and the time."""
+    """Copy the ledger to *folder* while no run can commit; return the number of the journal's last entry, and the time."""
     url = make_url(settings.ledger)
     with _commits_stopped(settings):
         head = Journal(settings.data / "journal").head
@@ -123,11 +225,8 @@ def _save_ledger(settings: Settings, folder: Path) -> tuple[int, str]:
         if url.get_backend_name() != "sqlite":
             _dump_database(url.render_as_string(hide_password=False), folder / DATABASE_DUMP)
         elif url.database and Path(url.database).exists():
-            part = folder / f"{LEDGER}.part"
-            part.unlink(missing_ok=True)
-            with closing(sqlite3.connect(url.database)) as source, closing(sqlite3.connect(part)) as target:
-                source.backup(target)
-            part.replace(folder / LEDGER)
+            with closing(sqlite3.connect(url.database)) as source, closing(sqlite3.connect(folder / LEDGER)) as copy:
+                source.backup(copy)
     return (head.number if head else 0), created
 
 
@@ -146,16 +245,14 @@ def _commits_stopped(settings: Settings) -> Iterator[None]:
 def _dump_database(url: str, path: Path) -> None:
     if shutil.which("pg_dump") is None:
         _fail("the ledger is in PostgreSQL, and pg_dump is not installed: install the PostgreSQL client, of the server's version")
-    part = path.with_suffix(".part")
     plain = url.replace("+psycopg", "", 1)
-    done = subprocess.run(["pg_dump", "--format=custom", f"--file={part}", f"--dbname={plain}"], capture_output=True, text=True)
+    done = subprocess.run(["pg_dump", "--format=custom", f"--file={path}", f"--dbname={plain}"], capture_output=True, text=True)
     if done.returncode:
         _fail(f"pg_dump: {done.stderr.strip()}")
-    part.replace(path)
 
 
 def _originals(settings: Settings, folder: Path, position: int) -> Iterator[tuple[str, Path]]:
-    """Yield each file to back up, with its name in the backup. The ledger is copied already."""
+    """Yield each file to back up, with its name in the backup. The ledger is copied to *folder* already."""
     data = settings.data
     for part in _PARTS:
         for path in sorted((data / part).rglob("*")):
@@ -177,56 +274,23 @@ def _is_later(path: Path, part: str, position: int) -> bool:
     return part == "journal" and number.isdigit() and int(number) > position
 
 
-def _save(path: Path, target: Path, known: SavedFile | None) -> tuple[SavedFile, bool]:
-    """Copy a file unless the backup has it already; return it, and whether it was copied."""
-    status = path.stat()
-    if path == target:
-        return SavedFile(status.st_size, _sha256(path), status.st_mtime_ns), True
-    same = known and (known.bytes, known.modified) == (status.st_size, status.st_mtime_ns)
-    if known and same and target.exists() and target.stat().st_size == known.bytes:
-        return known, False
-    _copy(path, target)
-    return SavedFile(target.stat().st_size, _sha256(target), status.st_mtime_ns), True
-
-
-def _copy(path: Path, target: Path) -> None:
-    """Copy a file with its time; it appears at *target* when it is complete and on the disk."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_name(f"{target.name}.part")
-    shutil.copy2(path, part)
-    with part.open("rb") as file:
-        os.fsync(file.fileno())
-    part.replace(target)
-
-
-def _delete_others(folder: Path, files: dict[str, SavedFile]) -> None:
-    """Delete what the backup no longer holds, such as files of withdrawn releases."""
-    for path in folder.rglob("*"):
-        if path.is_file() and str(path.relative_to(folder)) not in files and path.name != MANIFEST:
-            path.unlink()
-
-
-def _problem(path: Path, file: SavedFile) -> str:
-    try:
-        return "" if _sha256(path) == file.sha256 else f"{path} does not match its SHA-256"
-    except OSError as error:
-        return f"{path}: {error.strerror}"
-
-
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def _read_manifest(folder: Path) -> Manifest | None:
-    """Return the manifest of the backup in *folder*, None if there is none."""
-    try:
-        values = json.loads((folder / MANIFEST).read_text())
-        return Manifest(**{**values, "files": {name: SavedFile(**file) for name, file in values["files"].items()}})
-    except FileNotFoundError:
+def _read_manifest(target: Target, address: str) -> Manifest | None:
+    """Return the manifest of a backup, None if there is none."""
+    content = target.read(MANIFEST)
+    if content is None:
         return None
-    except (ValueError, TypeError, KeyError) as error:
-        _fail(f"{folder / MANIFEST} cannot be read: {error}")
+    try:
+        values = json.loads(content)
+        if values["format"] > FORMAT:
+            _fail(f"{address} has the format {values['format']}, which this version does not know; use the version that wrote it")
+        return Manifest(**{**values, "files": {name: SavedFile(**file) for name, file in values["files"].items()}})
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        _fail(f"{address}: {MANIFEST} cannot be read: {error}")
 
 
 def _fail(message: str) -> NoReturn:

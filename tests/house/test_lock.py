@@ -17,7 +17,7 @@ EXTRAS = PROJECT["optional-dependencies"]
 IMAGE_TOOLS = ("cyclonedx-bom", "furo", "myst-parser", "sphinx")  # that the build of the image runs
 REQUIRED = {
     "requirements.lock": [*PROJECT["dependencies"], *EXTRAS["postgresql"], *EXTRAS["dev"], *BUILD],
-    "requirements-run.lock": [*PROJECT["dependencies"], *EXTRAS["postgresql"], *EXTRAS["dask"], *EXTRAS["s3"]],
+    "requirements-run.lock": [*PROJECT["dependencies"], *(text for name, texts in EXTRAS.items() if name != "dev" for text in texts)],
     "requirements-build.lock": [*BUILD, *(name for name in EXTRAS["dev"] if name.startswith(IMAGE_TOOLS))],
 }
 _HASHES = r"(?: --hash=sha256:[0-9a-f]{64})+"

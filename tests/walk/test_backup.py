@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import gzip
+import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import boto3
 import httpx
+import pyrage
 import pytest
+from moto.server import ThreadedMotoServer
 from typer.testing import CliRunner, Result
 
 from command_line import backup
@@ -144,3 +148,107 @@ def test_the_ledger_and_the_journal_of_a_backup_are_of_one_moment(data: Path, tm
 
     assert "backup of journal entry 1" in done.stdout
     assert (later.exists(), (tmp_path / "saved" / "journal" / later.name).exists()) == (True, False)
+
+
+@pytest.fixture
+def identity(tmp_path: Path) -> tuple[Path, str]:
+    """Return the file of a private key, as age-keygen writes it, and its public key."""
+    key = pyrage.x25519.Identity.generate()
+    path = tmp_path / "key.txt"
+    path.write_text(f"# created: 2026-03-01\n# public key: {key.to_public()}\n{key}\n")
+    return path, str(key.to_public())
+
+
+@pytest.fixture
+def bucket(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """Return the URL of a folder in an S3 server on loopback."""
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    keys = {"ACCESS_KEY_ID": "key", "SECRET_ACCESS_KEY": "secret", "DEFAULT_REGION": "us-east-1"}
+    for name, value in {**keys, "ENDPOINT_URL": f"http://{host}:{port}"}.items():
+        monkeypatch.setenv(f"AWS_{name}", value)
+    boto3.client("s3").create_bucket(Bucket="backups")
+    yield "s3://backups/stocktake"
+    server.stop()
+
+
+def test_an_encrypted_backup_on_s3_is_restored_and_goes_on_harvesting(
+    data: Path, context: HarvestContext, source: Source, registry: Any, project: Project, tmp_path: Path, bucket: str, identity: Any
+) -> None:
+    key, public = identity
+    first = run(data, "backup", bucket, "--encrypt-for", public)
+    registry.projects.append(project(11))
+    harvest(source, context)
+
+    second = run(data, "backup", bucket, "--encrypt-for", public)
+    restored = run(tmp_path / "other", "restore", bucket, "--identity", str(key))
+
+    assert (first.exit_code, second.exit_code, restored.exit_code) == (0, 0, 0), first.output + second.output + restored.output
+    assert ", 4 copied now" in second.stdout  # the entry, its mark, the archive file of its run, the ledger
+    other = tmp_path / "other"
+    assert dump(other, tmp_path / "theirs") == dump(data, tmp_path / "ours")
+    with open_context(other, f"sqlite:///{other}/ledger.sqlite", BASE, "admin@example.org", frozenset()) as opened:
+        run_after = harvest(source, replace(opened, transport=httpx.MockTransport(registry), now=context.now)).run
+    assert run_after.state == State.UNCHANGED
+    assert not list(data.glob(".backup*"))
+    assert not list(other.glob(".restore*"))
+
+
+def test_an_encrypted_backup_shows_nothing_without_its_key(data: Path, tmp_path: Path, identity: tuple[Path, str]) -> None:
+    saved, other = tmp_path / "saved", pyrage.x25519.Identity.generate()
+    run(data, "backup", str(saved), "--encrypt-for", identity[1])
+    (tmp_path / "other.txt").write_text(str(other))
+
+    without = run(tmp_path / "other", "restore", str(saved))
+    wrong = run(tmp_path / "other", "restore", str(saved), "--identity", str(tmp_path / "other.txt"))
+    none = run(tmp_path / "other", "restore", str(saved), "--identity", str(saved / "backup.json"))
+
+    assert [item.exit_code for item in (without, wrong, none)] == [1, 1, 1]
+    assert "pass the file with the private key: --identity FILE" in without.output
+    assert "use the key that it was encrypted for" in wrong.output
+    assert "no private key of age" in none.output
+    assert not Journal(tmp_path / "other" / "journal").paths()
+    names = [path.name for path in saved.rglob("*") if path.is_file()]
+    assert [name for name in names if not name.endswith(".age")] == ["backup.json"]
+    assert (saved / "ledger.sqlite.age").read_bytes().startswith(b"age-encryption.org/v1")
+
+
+def test_a_backup_for_other_keys_is_copied_again_and_leaves_no_clear_text(data: Path, tmp_path: Path, identity: tuple[Path, str]) -> None:
+    saved = tmp_path / "saved"
+    plain = run(data, "backup", str(saved))
+
+    encrypted = run(data, "backup", str(saved), "--encrypt-for", identity[1])
+    refused = run(data, "backup", str(saved), "--encrypt-for", "age1nonsense")
+
+    assert (plain.exit_code, encrypted.exit_code, refused.exit_code) == (0, 0, 1)
+    assert [path.name for path in saved.rglob("*") if path.is_file() and path.suffix != ".age"] == ["backup.json"]
+    assert "no public key of age" in refused.output
+
+
+def test_a_backup_of_format_1_is_restored_and_completed(data: Path, tmp_path: Path) -> None:
+    """A manifest of format 1 has no sizes of originals and no keys: it is restored, and the next backup completes it."""
+    saved = tmp_path / "saved"
+    run(data, "backup", str(saved))
+    values = json.loads((saved / "backup.json").read_text())
+    files = {name: {key: file[key] for key in ("bytes", "sha256", "modified")} for name, file in values["files"].items()}
+    old = {key: values[key] for key in ("position", "created", "base")} | {"files": files, "format": 1}
+    (saved / "backup.json").write_text(json.dumps(old))
+
+    restored = run(tmp_path / "other", "restore", str(saved))
+    again = run(data, "backup", str(saved))
+    (saved / "backup.json").write_text(json.dumps({**values, "format": 99}))
+    newer = run(data, "backup", str(saved))
+
+    assert (restored.exit_code, again.exit_code, newer.exit_code) == (0, 0, 1), restored.output + again.output
+    assert json.loads((tmp_path / "saved" / "backup.json").read_text())["format"] == 99
+    assert "use the version that wrote it" in newer.output
+
+
+def test_a_store_that_does_not_answer_is_named(data: Path, monkeypatch: pytest.MonkeyPatch, bucket: str) -> None:
+    missing = run(data, "backup", "s3://no-such-bucket/stocktake")
+    unknown = run(data, "backup", "nothing://somewhere")
+
+    assert (missing.exit_code, unknown.exit_code) == (1, 1)
+    assert "s3://no-such-bucket/stocktake" in missing.output
+    assert "nothing://somewhere cannot be used" in unknown.output

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
+import subprocess
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 from processes import free_port
 from queued import BEAT, committed, put
@@ -232,3 +235,31 @@ def test_job_that_was_done_before_its_worker_was_lost_is_not_done_again(house, l
 
     assert len(registry.asked) == asked
     house.wait_until(lambda: house.rows("SELECT id FROM procrastinate_jobs") == [], 'house.rows("SELECT id FROM procrastinate_jobs") == []')
+
+
+def test_a_backup_with_a_ledger_in_postgresql_is_restored_and_goes_on(house, cluster, database, ledger, tmp_path) -> None:
+    """The drill of docs/how-to/back-up.md: another data directory, another database, and the next harvest finds nothing new."""
+    if not shutil.which("pg_dump"):
+        pytest.skip("no pg_dump: apt-get install postgresql-client")
+    house.card("a")
+    assert house.start("harvest", "a").wait(WITHIN) == 0
+    saved, other = house.folder / "saved", house.folder / "other"
+    rows = house.rows("SELECT source, key, digest, state FROM record ORDER BY source, key")
+
+    assert house.start("backup", str(saved)).wait(WITHIN) == 0
+    restore = house.start("--data", str(other), "restore", str(saved))
+    assert restore.wait(WITHIN) == 0
+    with cluster.admin() as admin:
+        admin.execute(f"CREATE DATABASE {database}_restored")
+    url = cluster.url(f"{database}_restored")
+    words = ["pg_restore", "--clean", "--if-exists", f"--dbname={url.replace('+psycopg', '')}", str(other / "ledger.pgdump")]
+    subprocess.run(words, check=True, capture_output=True)
+    again = house.start("--data", str(other), "harvest", "a", ledger=url)
+
+    assert again.wait(WITHIN) == 0
+    assert rows
+    with psycopg.connect(url.replace("+psycopg", "")) as connection:
+        assert connection.execute("SELECT source, key, digest, state FROM record ORDER BY source, key").fetchall() == rows
+        assert connection.execute("SELECT state FROM run WHERE source = 'a' ORDER BY number").fetchall() == [("committed",), ("unchanged",)]
+    assert published(other) == published(house.data)
+    assert "pg_restore --clean --if-exists" in restore.text()
