@@ -79,7 +79,7 @@ def running_cluster() -> Iterator[Cluster]:
     if root:
         shutil.chown(folder, user)
     as_user = ["setpriv", f"--reuid={user}", f"--regid={pwd.getpwnam(user).pw_gid}", "--clear-groups"] if root else []
-    made = [binaries / "initdb", "-D", folder / "data", "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync"]
+    made: list[str | Path] = [binaries / "initdb", "-D", folder / "data", "-U", user, "-A", "trust", "-E", "UTF8", "--no-sync"]
     subprocess.run([*as_user, *made], check=True, capture_output=True, cwd=folder)
     with (folder / "data" / "pg_hba.conf").open("a") as rules:
         rules.write("host all all 10.77.0.0/16 trust\n")
