@@ -147,7 +147,7 @@ class Chaos:
         if kind == "kill":
             return Disturbance(kind, target, lambda: self.kill(target, named))
         if kind == "network":
-            return Disturbance(kind, target, lambda: self.world.links[target].cut() or "cut", self.world.links[target].mend)
+            return Disturbance(kind, target, lambda: self.world.links[target].cut() or "cut", self.world.links[target].restore)
         if kind == "clock":
             hours = self.dice.choice([-24 * 400, -3, 3, 24 * 400])
             return Disturbance(kind, target, lambda: named[target].clock(hours) or f"{hours:+} hours", lambda: named[target].clock(0))

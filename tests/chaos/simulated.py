@@ -94,7 +94,7 @@ class Link:
                 _reset(item)
             self._open.clear()
 
-    def mend(self) -> None:
+    def restore(self) -> None:
         with self._lock:
             self._cut = False
 

@@ -40,7 +40,7 @@ def test_registries_change_a_few_records_each_day_and_depend_on_the_seed_alone()
     assert records(3, "one", 5) == records(3, "one", 5) != records(4, "one", 5)
 
 
-def test_a_link_that_is_cut_resets_connections_until_it_is_mended() -> None:
+def test_a_link_that_is_cut_resets_connections_until_it_is_restored() -> None:
     registries = Registries(1)
     link = Link(registries.port)
     url = f"http://127.0.0.1:{link.port}/one"
@@ -49,7 +49,7 @@ def test_a_link_that_is_cut_resets_connections_until_it_is_mended() -> None:
         link.cut()
         with pytest.raises(httpx.TransportError):
             httpx.get(url, trust_env=False)
-        link.mend()
+        link.restore()
         after = httpx.get(url, trust_env=False).json()["total"]
     finally:
         link.close()
