@@ -3,7 +3,7 @@
 The store, the index of texts and the journal hold some things; the tables, from which facets, counts and lists come, hold as many as are
 asked for: the others are copies of those in the tables alone. First pages of lists show things of the store.
 
-By hand: ``python -m benchmarks portal --records 100000 --visitors 100``
+By hand: ``python -m benchmarks portal --records 100000 --visitors 100``; with ``--swarm 2000 --each 0`` beside crawlers.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import os
 import random
 import tempfile
 import time
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,6 +31,8 @@ from benchmarks.result_table import Aim, Json, Line, err, show
 from publisher.facets.facets import FACETS
 
 READY = 200.0  # ms: the aim
+SWARM_READY = 500.0  # ms: the aim beside a swarm
+CONNECTIONS = 300  # requests of a swarm at once
 STORED = 20_000  # things in the store: more of them take their time to load, and change what SPARQL answers, not the tables
 AGAIN = 3  # times that an address is asked once its answer is kept
 HTML = {"Accept": "text/html", "Accept-Encoding": "gzip"}
@@ -120,34 +122,88 @@ def _line(what: str, times: Sequence[float], found: Found) -> Line:
     return Line(what, "ms", max(times), aim=Aim("most", READY, "ours"), note=note)
 
 
-async def crowd(address: str, every: Addresses, visitors: int, pause: float, seconds: float) -> tuple[Found, float]:
-    """Let *visitors* come and read for *seconds*, each with a *pause* of about so many seconds between pages; give what they met."""
+@dataclass(slots=True)
+class Swarm:
+    """Crawlers at *addresses* addresses that follow facets, *rate* pages a second together, and a bot that obeys robots.txt."""
+
+    addresses: int
+    rate: float
+    codes: Mapping[str, Sequence[str]]
+    pages: Sequence[str]  # of the sitemaps
+    answers: Counter[int] = field(default_factory=Counter)
+    bot: Counter[int] = field(default_factory=Counter)
+
+    async def crawl(self, address: str, until_: float) -> None:
+        """Crawl until then; a proxy passes at most CONNECTIONS requests of the swarm at once."""
+        dice, tasks = random.Random(9), set[asyncio.Task[None]]()
+        limits = httpx.Limits(max_connections=CONNECTIONS)
+        async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits, headers=HTML) as client:
+            polite = asyncio.create_task(self._obey(client, until_))
+            while time.perf_counter() < until_:
+                if len(tasks) < CONNECTIONS:
+                    tasks.add(task := asyncio.create_task(self._follow(client, dice)))
+                    task.add_done_callback(tasks.discard)
+                await asyncio.sleep(1 / self.rate)
+            await asyncio.gather(polite, *tasks)
+
+    async def _follow(self, client: httpx.AsyncClient, dice: random.Random) -> None:
+        facets = dice.sample([name for name in FACETS if self.codes.get(name)], dice.randint(3, 5))
+        page = "/search?" + "&".join(f"{name}={dice.choice(self.codes[name])}" for name in facets)
+        number = dice.randrange(self.addresses)
+        answer = await client.get(page, headers={"X-Forwarded-For": f"10.{number // 65536}.{number // 256 % 256}.{number % 256}"})
+        self.answers[answer.status_code] += 1
+
+    async def _obey(self, client: httpx.AsyncClient, until_: float) -> None:
+        while time.perf_counter() < until_:
+            answer = await client.get(self.pages[sum(self.bot.values()) % len(self.pages)], headers={"X-Forwarded-For": "192.0.2.33"})
+            self.bot[answer.status_code] += 1
+            await asyncio.sleep(1)
+
+    def lines(self) -> Iterator[Line]:
+        """Return what the crawlers and the bot met."""
+        refused = sum(count for code, count in self.answers.items() if code in (429, 503))
+        note = f"of {sum(self.answers.values()):,} from {self.addresses:,} addresses: {dict(self.answers)}"
+        yield Line("pages that the swarm was refused", "pages", refused, note=note)
+        bad = sum(count for code, count in self.bot.items() if code != httpx.codes.OK)
+        aim = Aim("most", 0, "ours")
+        yield Line("pages that a bot which obeys robots.txt was refused", "pages", bad, aim=aim, note=f"{dict(self.bot)}")
+
+
+async def crowd(
+    address: str, every: Addresses, visitors: int, pause: float, seconds: float, swarm: Swarm | None = None
+) -> tuple[Found, float]:
+    """Let *visitors* come and read for *seconds*, each with a *pause* of about so many seconds between pages; give what they met.
+
+    Each has an address of its own, as a trusted proxy reports it. A *swarm* crawls beside them.
+    """
     met, dice, until_ = Found(), random.Random(8), time.perf_counter() + seconds
     kinds, weights = list(MIX), list(MIX.values())
 
-    async def visitor(client: httpx.AsyncClient) -> None:
+    async def visitor(client: httpx.AsyncClient, number: int) -> None:
+        own = {**HTML, "X-Forwarded-For": f"198.51.{number // 250}.{number % 250}"}
         await asyncio.sleep(dice.uniform(0, pause))
         while time.perf_counter() < until_:
             kind = dice.choices(kinds, weights)[0]
             page = every[kind][min(int(dice.expovariate(6 / len(every[kind]))), len(every[kind]) - 1)]  # the first ones more often
             since = time.perf_counter()
-            met.took(kind, since, page, await client.get(page, headers=HTML))
+            met.took(kind, since, page, await client.get(page, headers=own))
             await asyncio.sleep(dice.expovariate(1 / pause))
 
     limits = httpx.Limits(max_connections=None, max_keepalive_connections=visitors)
     async with httpx.AsyncClient(base_url=address, timeout=120, limits=limits) as client:
         since = time.perf_counter()
-        await asyncio.gather(*(visitor(client) for _ in range(visitors)))
+        everyone = [visitor(client, number) for number in range(visitors)]
+        await asyncio.gather(*everyone, *([swarm.crawl(address, until_)] if swarm else []))
         return met, time.perf_counter() - since
 
 
-def together(met: Found, seconds: float) -> Iterator[Line]:
+def together(met: Found, seconds: float, aim: float = READY) -> Iterator[Line]:
     """Return what the visitors measured: the percentiles of each kind of page, and of all."""
     every = [time_ for times in met.times.values() for time_ in times]
     for kind, times in (("all pages", every), *sorted(met.times.items())):
         at = quantiles(times, n=100, method="inclusive") if len(times) > 1 else times * 99
         note = f"p95 of {len(times)}; p50 {at[49]:,.0f}, p90 {at[89]:,.0f}, p99 {at[98]:,.0f}, worst {max(times):,.0f} ms"
-        yield Line(f"{kind}, in the crowd", "ms", at[94], aim=Aim("most", READY, "ours") if kind == "all pages" else None, note=note)
+        yield Line(f"{kind}, in the crowd", "ms", at[94], aim=Aim("most", aim, "ours") if kind == "all pages" else None, note=note)
     yield Line("pages a second, in the crowd", "pages/s", len(every) / seconds)
     yield Line("answers that were no page", "answers", len(met.troubles), aim=Aim("most", 0, "ours"), note="; ".join(met.troubles[:5]))
 
@@ -158,8 +214,11 @@ def main(
     visitors: Annotated[int, typer.Option(help="Visitors at once.", min=1)] = 100,
     pause: Annotated[float, typer.Option(help="Seconds that a visitor looks at a page, on average.", min=0.01)] = 5.0,
     seconds: Annotated[float, typer.Option(help="Seconds that they keep coming.", min=1)] = 60.0,
-    each: Annotated[int, typer.Option(help="Addresses of a kind that are asked one after the other at most.", min=1)] = 20,
+    each: Annotated[int, typer.Option(help="Addresses of a kind that are asked one after the other at most; 0: none.", min=0)] = 20,
     keep: Annotated[Path | None, typer.Option(help="Folder to fill, or one that was filled before.")] = None,
+    swarm: Annotated[int, typer.Option(help="Addresses that crawl facets beside the visitors.", min=0)] = 0,
+    rate: Annotated[float, typer.Option(help="Pages a second that they ask for together.", min=0.1)] = 50.0,
+    limits: Annotated[str, typer.Option(help="Limits of the server, such as deep=0.")] = "",
     json: Json = False,
 ) -> None:
     """Fill the tables, serve, and measure."""
@@ -170,12 +229,15 @@ def main(
         with served(data) as address, httpx.Client(base_url=address, timeout=120, headers=HTML) as client:
             until(lambda: ready(client), 120)
             client.get("/sources.json").raise_for_status()  # the readers are up
-            lines = alone(client, every, each)
+            lines = alone(client, every, each) if each else []
         err.print(f"{visitors} visitors, {seconds:,.0f} s")
-        with served(data) as address, httpx.Client(base_url=address, timeout=120) as client:  # anew: nothing is kept
-            until(lambda: ready(client), 120)
-            met = asyncio.run(crowd(address, every, visitors, pause, seconds))
-    show(f"The portal, {records:,} things in the tables, {min(stored, records):,} in the store", [*lines, *together(*met)], json)
+        crawlers = Swarm(swarm, rate, codes, things["initiative"]) if swarm else None
+        trusted = {"STOCKTAKE_TRUSTED_PROXIES": "127.0.0.1"}
+        with served(data, limits, trusted) as address, httpx.Client(base_url=address, timeout=120) as client:  # anew: nothing is kept
+            until(lambda: ready(client) and client.get("/prizes", headers=HTML).is_success, 120)
+            met = asyncio.run(crowd(address, every, visitors, pause, seconds, crawlers))
+    lines += [*together(*met, SWARM_READY), *crawlers.lines()] if crawlers else [*together(*met)]
+    show(f"The portal, {records:,} things in the tables, {min(stored, records):,} in the store", lines, json)
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import shutil
 import time
 import zlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -41,13 +41,14 @@ class Archive:
     """Write the WARC file of one run below *folder*; *keep_bytes* is the length at the last checkpoint, after which the file is truncated.
 
     The constructor and ``write_response`` raise ArchiveError if the file cannot be written: the run ends, since a response
-    that is not archived must not be read.
+    that is not archived must not be read. A response that could not be written whole is cut off again when the file is closed.
     """
 
     def __init__(self, folder: Path, source: str, run: str, keep_bytes: int = 0, store: Store | None = None) -> None:
         self.folder = folder
         self.name = f"{source}/{run}.warc.gz"
         self._store, self._shared, self._begun = store, keep_bytes, time.time_ns()
+        self._whole, self._is_whole = keep_bytes, True  # bytes of complete responses, and whether nothing follows them
         path = folder / self.name
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -73,24 +74,26 @@ class Archive:
         writer = WARCWriter(buffer := io.BytesIO(), gzip=False)
         _write(writer, url, status, headers, io.BytesIO(content), len(content))
         member = igzip.compress(buffer.getvalue(), compresslevel=1)
-        offset = self._file.tell()
+        offset, self._is_whole = self._file.tell(), False
         try:
             self._file.write(member)
             self._file.flush()
         except OSError as error:
             raise _unwritten(self.folder / self.name, error) from error
+        self._whole, self._is_whole = offset + len(member), True
         return SourcePosition(self.name, offset, len(member))
 
     def write_file(self, url: str, status: int, headers: Sequence[tuple[str, str]], path: Path) -> SourcePosition:
         """Write one response whose body is the file at *path*, in chunks, and return its position."""
-        offset = self._file.tell()
+        offset, self._is_whole = self._file.tell(), False
         try:
             with path.open("rb") as body, igzip.GzipFile(fileobj=self._file, mode="wb", compresslevel=1) as member:
                 _write(WARCWriter(member, gzip=False), url, status, headers, body, path.stat().st_size)
             self._file.flush()
         except OSError as error:
             raise _unwritten(self.folder / self.name, error) from error
-        return SourcePosition(self.name, offset, self._file.tell() - offset)
+        self._whole, self._is_whole = self._file.tell(), True
+        return SourcePosition(self.name, offset, self._whole - offset)
 
     def publish_file(self) -> None:
         """Upload what was written since the last call to the object store, if there is one, before a checkpoint refers to it."""
@@ -116,6 +119,10 @@ class Archive:
             self._file.close()
         except OSError as error:  # it tries to write what could not be written before
             raise _unwritten(self.folder / self.name, error) from error
+        finally:
+            if not self._is_whole:
+                with suppress(OSError):
+                    os.truncate(self.folder / self.name, self._whole)
 
 
 def _write(writer: WARCWriter, url: str, status: int, headers: Sequence[tuple[str, str]], body: BinaryIO, length: int) -> None:

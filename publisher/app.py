@@ -22,6 +22,7 @@ from publisher.feeds.websub import WebSubNotifier
 from publisher.http.conditional import ETagMiddleware
 from publisher.http.freshness_headers import HEADER_NAMES, RELEASE_HEADER, FreshnessMiddleware
 from publisher.http.outbound_client import create_client
+from publisher.http.page_budget import DeepPagesMiddleware, PageBudgetMiddleware
 from publisher.http.page_cache import PageCacheMiddleware
 from publisher.http.problems import HTTPProblem
 from publisher.http.request_metrics import RequestMetrics, RequestMetricsMiddleware
@@ -130,12 +131,14 @@ def create_app(
     app.mount("/static", StaticFiles(directory=PACKAGE_FOLDER / "static"))
     if DOCUMENTATION.is_dir():
         app.mount("/docs", StaticFiles(directory=DOCUMENTATION, html=True))
-    _add_error_handlers(app, pages, service, start)
-    _add_middleware(app, service, start, site.url)
+    handlers = _add_error_handlers(app, pages, service, start)
+    _add_middleware(app, service, start, handlers, site.url)
     return app
 
 
-def _add_error_handlers(app: FastAPI, pages: Pages, service: QueryService, start: FirstStart) -> None:
+def _add_error_handlers(
+    app: FastAPI, pages: Pages, service: QueryService, start: FirstStart
+) -> ErrorHandlers:
     problems = ErrorHandlers(pages, lambda: service.awaited, start.steps, lambda: service.starting, service.find_damage)
     app.add_exception_handler(PublisherError, problems.handle_publisher_error)
     app.add_exception_handler(JournalError, problems.handle_journal_error)
@@ -143,9 +146,12 @@ def _add_error_handlers(app: FastAPI, pages: Pages, service: QueryService, start
     app.add_exception_handler(RequestValidationError, problems.handle_validation_error)
     app.add_exception_handler(HTTPException, problems.handle_http_exception)
     app.add_exception_handler(Exception, problems.handle_unexpected_error)
+    return problems
 
 
-def _add_middleware(app: FastAPI, service: QueryService, start: FirstStart, url: str) -> None:
+def _add_middleware(
+    app: FastAPI, service: QueryService, start: FirstStart, handlers: ErrorHandlers, url: str
+) -> None:
     """Add the middleware from the innermost to the outermost."""
 
     def cached_version() -> str:
@@ -156,7 +162,11 @@ def _add_middleware(app: FastAPI, service: QueryService, start: FirstStart, url:
 
     app.state.request_metrics = metrics = RequestMetrics()
     app.add_middleware(ETagMiddleware)
+    respond = handlers.handle_publisher_error
+    app.add_middleware(DeepPagesMiddleware, limits=service.limits, respond=respond)
     app.add_middleware(PageCacheMiddleware, version=cached_version, requests=metrics.cached_pages)
+    # Outside the cache, whose pages are shared by clients.
+    app.add_middleware(PageBudgetMiddleware, limits=service.limits, respond=respond)
     app.add_middleware(FreshnessMiddleware, service=service)
     app.add_middleware(LocaleMiddleware)
     app.add_middleware(

@@ -7,17 +7,21 @@ from dataclasses import dataclass, fields, replace
 
 _SIZE = re.compile(r"([0-9]+(?:\.[0-9]+)?)\s*(K|M|G)?(?:iB|B)?\Z")
 _TIMES = {None: 1, "K": 1 << 10, "M": 1 << 20, "G": 1 << 30}
-_MORE_THAN_NOTHING = frozenset({"seconds", "memory", "rows", "window", "quick", "export_seconds", "export_memory", "export_rows"})
+_MORE_THAN_NOTHING = frozenset(
+    {"seconds", "memory", "rows", "window", "quick", "deep_wait", "export_seconds", "export_memory", "export_rows"}
+)
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """The limits of queries and exports (docs/reference/limits.md); 0 removes *budget*, *each*, *share* and *exports*.
+    """The limits of queries and exports (docs/reference/limits.md); 0 removes *budget*, *each*, *share*, *exports*, *pages*
+    and *deep*.
 
     A query: *seconds* from its start, *memory* bytes, *rows* of its result. The queue: *wait* seconds before the start, *queue* waiting
     queries. A client: *budget* seconds of evaluation in *window* seconds, *each* running and *share* waiting queries. A query that has
     run for *quick* seconds moves to one of *slow* extra slots if others wait. A client may have *exports* open at once, each with limits
-    of its own for seconds, memory, rows and bytes of the result.
+    of its own for seconds, memory, rows and bytes of the result. Pages: *pages* points of one client in *window* seconds; *deep* pages
+    of many facets rendered at once, for which others wait *deep_wait* seconds.
     """
 
     seconds: float = 30.0
@@ -36,6 +40,9 @@ class Limits:
     export_memory: int = 4 << 30
     export_rows: int = 100_000_000
     export_size: int = 4 << 30
+    pages: float = 600.0
+    deep: int = 1
+    deep_wait: float = 2.0
 
 
 def read(text: str, given: Limits | None = None) -> Limits:

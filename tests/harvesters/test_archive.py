@@ -1,10 +1,15 @@
 """The archive stores every response unchanged, and only up to the checkpoint."""
 
+import os
+import resource
+from contextlib import suppress
 from pathlib import Path
 
+import pytest
 from warcio.archiveiterator import ArchiveIterator
 
-from harvesters.archive import Archive, read_body
+from harvesters.archive import Archive, archive_faults, read_body
+from harvesters.errors import ArchiveError
 
 HEADERS = [("Content-Type", "application/json"), ("Content-Encoding", "gzip"), ("ETag", '"v1"')]
 
@@ -58,3 +63,22 @@ def test_a_file_is_given_back_byte_for_byte_among_other_replies(tmp_path: Path) 
 
     assert read_body(tmp_path, at) == body.read_bytes()
     assert (after.offset, read_body(tmp_path, after)) == (at.offset + at.length, b"three")
+
+
+def test_a_response_that_the_disk_had_no_room_for_leaves_no_damaged_file(tmp_path):
+    """A full disk: the rest of the response would be reported as damage by every later check."""
+    archive = Archive(tmp_path, "s", "s.1")
+    archive.write_response("https://x.example/1", 200, [], b"one")
+    before = archive.length
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (before + 50, limits[1]))
+    try:
+        with pytest.raises(ArchiveError, match="free disk space"):
+            archive.write_response("https://x.example/2", 200, [], os.urandom(5_000))
+        with suppress(ArchiveError):  # it may try to write the rest again
+            archive.close()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+    assert (tmp_path / "s" / "s.1.warc.gz").stat().st_size == before
+    assert list(archive_faults(tmp_path)) == []
