@@ -58,7 +58,7 @@ def is_page(scope: Scope) -> bool:
 
 
 class PageBudgetMiddleware:
-    """Give each client address *limits.pages* points in *limits.window* seconds; *respond* returns the response to an error.
+    """Allow each client address *limits.pages* points in *limits.window* seconds; *respond* returns the response to an error.
 
     This machine has no budget: it is the address of everybody behind a proxy that is not trusted.
     """
