@@ -8,6 +8,7 @@ import re
 from ipaddress import ip_network
 from pathlib import Path
 
+import structlog
 import typer
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError
@@ -24,6 +25,7 @@ from journal import mirror_origin
 from journal import store as shared
 from journal.data_format import check_formats
 from journal.errors import JournalError
+from journal.tracing import configure_tracing
 from publisher.limits import read as read_limits
 from publisher.logs import configure_logging
 from publisher.pages.branding import DEMO_NAME, NAME, check_logo
@@ -42,8 +44,10 @@ _SCHEDULER_URL = re.compile(r"(?:tcp|tls)://[^\s/]+:\d{1,5}\Z")
 
 
 def prepare_process(parent: int) -> None:
-    """Configure logging, and end this process when its *parent* ends, if that is not 0."""
+    """Configure logging and traces, and end this process when its *parent* ends, if that is not 0."""
     configure_logging(record_line)
+    if reason := configure_tracing(os.environ):
+        structlog.get_logger().warning("nothing is traced", reason=reason)
     install_retry_logging()
     if parent:
         exit_with_parent(parent, _STOP_TIMEOUT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 
 import structlog
@@ -15,6 +16,7 @@ from harvesters.runs.remap import remap
 from harvesters.runs.run_log import RunLog, keep_log
 from harvesters.runs.status_file import update_status
 from harvesters.source import Source
+from journal.tracing import Span, add_span, open_span
 
 log = structlog.get_logger()
 
@@ -62,11 +64,13 @@ def _run_with_source(
     """Run with the source's name in every log line, such as those of retried requests, and keep the
     lines.
     """
+    attributes = {f"stocktake.{name}": value for name, value in {"source": source.name, **fields}.items()}
     with (
         structlog.contextvars.bound_contextvars(source=source.name),
+        open_span(f"harvest {source.name}", attributes) as span,
         keep_log(context.ledger, source.name, is_kept=not dry_run) as run_log,
     ):
-        return _run_and_log(source, context, watch, run, run_log, **fields)
+        return _run_and_log(source, context, watch, run, run_log, span, **fields)
 
 
 def _run_and_log(
@@ -75,12 +79,16 @@ def _run_and_log(
     watch: ProgressCallback | None,
     run: Callable[[ProgressCallback], Plan],
     run_log: RunLog,
+    span: Span,
     **fields: str,
 ) -> Plan:
-    lock_lost = False
+    lock_lost, since = False, time.time_ns()
     _log_event(run_log, watch, "run started", **fields)
 
     def show(progress: Progress) -> None:
+        nonlocal since
+        attributes = {"stocktake.page": progress.pages, "stocktake.records": progress.records}
+        add_span("harvest page", since, since := time.time_ns(), attributes)
         if _is_round(progress.pages):
             total = {} if progress.reported_total is None else {"total": progress.reported_total}
             run_log.add("info", "page stored", page=progress.pages, records=progress.records, **total)
@@ -91,6 +99,7 @@ def _run_and_log(
         plan = run(show)
         ended = {"run": plan.run.id, "outcome": plan.run.state.value, "held": plan.hold_reason}
         _log_event(run_log, watch, "run ended", **ended, **plan.counts)
+        span.set({f"stocktake.{name}": value for name, value in {**ended, **plan.counts}.items() if value is not None})
         return plan
     except LockLostError:
         lock_lost = True

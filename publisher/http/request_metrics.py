@@ -1,4 +1,4 @@
-"""Count requests and measure how long they take, by route and status.
+"""Count requests, measure how long they take, by route and status, and trace them.
 
 Source: https://prometheus.io/docs/practices/naming/
 """
@@ -7,9 +7,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Collection
+from http import HTTPStatus
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from journal.tracing import open_span
 
 _BUCKETS = (0.005, 0.02, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)  # seconds
 
@@ -52,10 +56,15 @@ class RequestMetricsMiddleware:
                 status = message["status"]
             await send(message)
 
+        first = scope["path"].split("/", 2)[1].partition(".")[0]
+        path = f"/{first if first in self._paths else 'other'}"
+        attributes = {"http.request.method": scope["method"], "url.path": scope["path"], "http.route": path}
         try:
-            await self._app(scope, receive, sending)
+            with open_span(f"{scope['method']} {path}", attributes, Headers(scope=scope)) as span:
+                await self._app(scope, receive, sending)
+                span.set({"http.response.status_code": status})
+                if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+                    span.fail(f"status {status}")
         finally:
-            first = scope["path"].split("/", 2)[1].partition(".")[0]
-            path = f"/{first if first in self._paths else 'other'}"
             self._metrics.requests.labels(path, str(status)).inc()
             self._metrics.seconds.labels(path).observe(time.perf_counter() - started)

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 OURS = {"vocab", "shapes", "journal", "languages", "harvesters", "publisher", "demo", "command_line", "stocktake", "benchmarks"}
 # Packages that another one installs and documents as a part of itself.
-BUNDLED = {"pydantic": "fastapi", "click": "typer", "markupsafe": "jinja2", "boto3": "moto"}
+BUNDLED = {"pydantic": "fastapi", "click": "typer", "markupsafe": "jinja2", "boto3": "moto", "opentelemetry": "opentelemetry-sdk"}
 # Never imported by name: uvicorn and starlette import them.
 IMPLICIT = {"uvloop", "httptools", "python-multipart"}
 

@@ -33,7 +33,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     ),
     "shapes": ({"batch", "examples", "result"}, {"engines", "rules"}, {"validate"}, {"cli"}),
     "journal": (
-        {"errors", "outage", "atomic_file", "file_lock", "stop_signal"},
+        {"errors", "outage", "atomic_file", "file_lock", "stop_signal", "tracing"},
         {"data_format", "entry", "mirror_origin", "store"},
         {"row_counts", "verification"},
         {"journal"},

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import structlog
 
+from journal.tracing import open_span
 from publisher.errors import NotReady, PublisherError, QueryError, RowLimit, StoreBusy, TooManyQueries
 from publisher.limits import Limits
 from publisher.store.workers.ipc_protocol import Kind
@@ -81,7 +82,8 @@ class Pool:
     async def ask(self, request: QueryRequest, seconds: float | None = None, client: str = "") -> Answer:
         """Run *request* for *client*; return when the response begins. *seconds* may shorten the limit. Raises PublisherError."""
         try:
-            answer = await self._admit(request, min(seconds or self.limits.seconds, self.limits.seconds), client)
+            with open_span("query", {"stocktake.internal": self._is_internal}):
+                answer = await self._admit(request, min(seconds or self.limits.seconds, self.limits.seconds), client)
         except PublisherError as error:
             self.outcomes[type(error).__name__] += 1
             raise

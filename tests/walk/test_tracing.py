@@ -1,0 +1,137 @@
+"""Traces: spans of runs, pages, requests and queries, where the standard variables ask for them."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from starlette.responses import PlainTextResponse
+from starlette.types import Receive, Scope, Send
+
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.run_logging import harvest_and_log
+from harvesters.source import Source
+from journal import tracing
+from journal.errors import JournalError
+from publisher.http.request_metrics import RequestMetrics, RequestMetricsMiddleware
+
+PARENT = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+
+
+@pytest.fixture
+def spans() -> Iterator[InMemorySpanExporter]:
+    exporter, provider = InMemorySpanExporter(), TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    tracing.use_provider(provider)
+    yield exporter
+    tracing.use_provider(None)
+    provider.shutdown()
+
+
+def test_a_run_is_a_span_with_one_below_it_for_each_page(source: Source, context: HarvestContext, spans: InMemorySpanExporter) -> None:
+    harvest_and_log(source, context)
+
+    finished = spans.get_finished_spans()
+    (run,) = [span for span in finished if span.name == "harvest projects"]
+    pages = [span for span in finished if span.name == "harvest page"]
+    assert [span.attributes["stocktake.page"] for span in pages] == [1, 2, 3, 4]
+    assert {span.parent.span_id for span in pages} == {run.context.span_id}
+    assert (run.attributes["stocktake.run"], run.attributes["stocktake.outcome"], run.attributes["stocktake.new"]) == (
+        "projects.1",
+        "committed",
+        10,
+    )
+
+
+def test_a_run_that_fails_is_a_failed_span(source: Source, context: HarvestContext, registry: Any, spans: InMemorySpanExporter) -> None:
+    registry.answer = lambda page: httpx.Response(404)
+
+    with pytest.raises(Exception, match="404"):
+        harvest_and_log(source, context)
+
+    (run,) = [span for span in spans.get_finished_spans() if span.name == "harvest projects"]
+    assert run.status.status_code.name == "ERROR"
+
+
+@pytest.mark.parametrize(("status", "code"), [(200, "UNSET"), (404, "UNSET"), (503, "ERROR")])
+async def test_a_request_is_a_span_in_the_trace_of_its_client(spans: InMemorySpanExporter, status: int, code: str) -> None:
+    async def app(scope: Scope, receive: Receive, send: Send) -> None:
+        with tracing.open_span("query", {"stocktake.internal": False}):
+            await PlainTextResponse("", status)(scope, receive, send)
+
+    transport = httpx.ASGITransport(RequestMetricsMiddleware(app, RequestMetrics(), ["search"]))
+    async with httpx.AsyncClient(transport=transport, base_url="http://traced.example") as client:
+        await client.get("/search?q=private", headers={"traceparent": PARENT})
+
+    query, request = spans.get_finished_spans()
+    assert (query.name, query.parent.span_id) == ("query", request.context.span_id)
+    assert (request.name, request.kind.name, request.status.status_code.name) == ("GET /search", "SERVER", code)
+    assert f"{request.context.trace_id:032x}-{request.parent.span_id:016x}" in PARENT
+    expected = {"http.request.method": "GET", "url.path": "/search", "http.route": "/search", "http.response.status_code": status}
+    assert dict(request.attributes) == expected
+
+
+def test_nothing_is_traced_unless_the_variables_ask_for_it() -> None:
+    endpoint = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9"}
+
+    messages = [
+        tracing.configure_tracing({}),
+        tracing.configure_tracing({**endpoint, "OTEL_SDK_DISABLED": "true"}),
+        tracing.configure_tracing({**endpoint, "OTEL_TRACES_EXPORTER": "none"}),
+    ]
+
+    with tracing.open_span("nothing", {}) as span:
+        span.set({"a": 1})
+        span.fail("for no reason")
+    tracing.add_span("nothing", 1, 2, {})
+    assert messages == ["", "", ""]
+    assert tracing._tracer is None
+
+
+def test_an_exception_leaves_the_block_as_it_was(spans: InMemorySpanExporter) -> None:
+    with pytest.raises(JournalError), tracing.open_span("broken", {}):
+        raise JournalError("no such entry")
+
+    (span,) = spans.get_finished_spans()
+    assert (span.status.status_code.name, span.events[0].attributes["exception.message"]) == ("ERROR", "no such entry")
+
+
+def test_spans_are_sent_to_the_collector_that_the_variables_name(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    received: list[tuple[str, bytes]] = []
+
+    class Collector(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append((self.path, self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(200)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Collector) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        endpoint = f"http://127.0.0.1:{server.server_port}"
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", endpoint)
+        monkeypatch.setenv("OTEL_EXPORTER_OTLP_COMPRESSION", "none")
+        try:
+            message = tracing.configure_tracing({"OTEL_EXPORTER_OTLP_ENDPOINT": endpoint})
+            with tracing.open_span("harvest projects", {}):
+                pass
+            tracing.flush()
+        finally:
+            tracing.use_provider(None)
+            server.shutdown()
+
+    ((path, body),) = received
+    assert (message, path) == ("", "/v1/traces")
+    assert b"harvest projects" in body
+    assert b"stocktake" in body
