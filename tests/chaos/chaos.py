@@ -230,7 +230,7 @@ class Chaos:
         if part == "ledger":
             name = "ledger.sqlite"
             for suffix in ("-wal", "-shm"):
-                (item.data / f"{name}{suffix}").unlink(absentok=True)
+                (item.data / f"{name}{suffix}").unlink(missing_ok=True)
         elif not name.startswith(f"{part}/"):
             name = f"{part}/{name}"
         if (origin / name).exists():
