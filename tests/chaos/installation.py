@@ -21,7 +21,7 @@ from processes import Process, free_port
 from waiting import wait_until
 
 from harvesters.ledger.ledger import Ledger
-from harvesters.queue.jobs import JobQueue, create_app, create_tables
+from harvesters.runs.queue.jobs import JobQueue, create_app, create_tables
 from journal.journal import Journal
 
 ROOT = Path(__file__).parents[2]
