@@ -65,7 +65,7 @@ class Disturbance:
 
 
 @dataclass
-class Outcome:
+class DisturbanceOutcome:
     """Of one kind of disturbance: how often, how often a person had to act, and the seconds until all was shown again."""
 
     times: int = 0
@@ -75,7 +75,7 @@ class Outcome:
 
 
 @dataclass
-class World:
+class ChaosWorld:
     """All installations with what they depend on; *cluster* is None where PostgreSQL is not installed."""
 
     registries: Registries
@@ -92,9 +92,9 @@ class World:
 class Chaos:
     """A run of rounds; its dice decide everything but the moments at which the system does its part."""
 
-    def __init__(self, world: World, seed: int) -> None:
+    def __init__(self, world: ChaosWorld, seed: int) -> None:
         self.world, self.dice = world, random.Random(seed)
-        self.outcomes: dict[tuple[str, str], Outcome] = {}
+        self.outcomes: dict[tuple[str, str], DisturbanceOutcome] = {}
         self.harvester: Process | None = None
         self.log: list[str] = []
 
@@ -103,7 +103,7 @@ class Chaos:
         self.world.registries.day = day
         chosen = [self.choose() for _ in range(self.dice.choice([1, 1, 2]))] if day else []
         for kind, target in chosen:
-            self.outcomes.setdefault((kind, target), Outcome()).times += 1
+            self.outcomes.setdefault((kind, target), DisturbanceOutcome()).times += 1
         flips = [target for kind, target in chosen if kind == "flip"]
         for target in flips:
             self.prepare_flip(target)
@@ -297,7 +297,7 @@ def files(part: str, item: Installation) -> list[Path]:
     return sorted(item.data.glob({**patterns, "history": "store/history/changes.db", "dumps": "dumps/*.gz"}[part]))
 
 
-def undisturbed(world: World, folder: Path, days: int) -> bytes:
+def undisturbed(world: ChaosWorld, folder: Path, days: int) -> bytes:
     """Harvest the same days without a disturbance; return the dump."""
     with open_context(folder, f"sqlite:///{folder}/ledger.sqlite", BASE, "", frozenset({"127.0.0.1"})) as context:
         publish_vocabularies.publish(context)
@@ -315,7 +315,7 @@ def statements(dump: bytes) -> Counter[str]:
     return Counter(line for line in lines if not _RUN_GRAPH.search(line))
 
 
-def differences(world: World, folder: Path, days: int) -> list[str]:
+def differences(world: ChaosWorld, folder: Path, days: int) -> list[str]:
     """Verify every installation, and compare the dumps with one another and with an undisturbed run."""
     found: list[str] = []
     for item in world.installations():
@@ -334,7 +334,7 @@ def differences(world: World, folder: Path, days: int) -> list[str]:
     return found
 
 
-def world(folder: Path, seed: int, stack: ExitStack) -> World:
+def world(folder: Path, seed: int, stack: ExitStack) -> ChaosWorld:
     """Start everything that is disturbed."""
     registries = Registries(seed)
     stack.callback(registries.close)
@@ -343,7 +343,7 @@ def world(folder: Path, seed: int, stack: ExitStack) -> World:
     links["origin of the mirror"] = Link(single.port)
     origin = f"http://127.0.0.1:{links['origin of the mirror'].port}/"
     mirror = Installation("mirror", folder / "mirror", server_command=("mirror", origin, "--serve", "--every", "1", "--pause", "0"))
-    found = World(registries, links, single, mirror)
+    found = ChaosWorld(registries, links, single, mirror)
     if reason := missing():
         console.print(f"Without workers: {reason}", style="yellow")
     else:

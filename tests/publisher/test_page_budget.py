@@ -33,7 +33,7 @@ async def page(scope: Scope, receive: Receive, send: Send) -> None:
     await PlainTextResponse("page")(scope, receive, send)
 
 
-class Site:
+class BudgetedSite:
     """The app behind a trusted proxy; *time* is its clock in seconds."""
 
     def __init__(self, limits: Limits) -> None:
@@ -46,11 +46,11 @@ class Site:
 
 
 @pytest.fixture
-def site() -> Site:
-    return Site(Limits(pages=20, window=60))
+def site() -> BudgetedSite:
+    return BudgetedSite(Limits(pages=20, window=60))
 
 
-async def test_an_address_that_has_spent_its_points_is_refused_until_they_come_back(site: Site) -> None:
+async def test_an_address_that_has_spent_its_points_is_refused_until_they_come_back(site: BudgetedSite) -> None:
     codes = [(await site.get("/search?goal=4", CRAWLER)).status_code for _ in range(20)]
     refused = await site.get("/search?goal=5", CRAWLER)
     site.time += int(refused.headers["Retry-After"])
@@ -62,7 +62,7 @@ async def test_an_address_that_has_spent_its_points_is_refused_until_they_come_b
     assert "all data is in the files of /dumps/" in refused.json()["detail"]
 
 
-async def test_each_facet_value_more_doubles_what_a_page_costs(site: Site) -> None:
+async def test_each_facet_value_more_doubles_what_a_page_costs(site: BudgetedSite) -> None:
     pages = {"/search": 20, "/search?goal=4&country=404": 10, "/search?goal=4&country=404&line=C7&year=2020": 3}
 
     opened = {}
@@ -73,7 +73,7 @@ async def test_each_facet_value_more_doubles_what_a_page_costs(site: Site) -> No
     assert opened == pages
 
 
-async def test_only_pages_have_a_budget_and_this_machine_has_none(site: Site) -> None:
+async def test_only_pages_have_a_budget_and_this_machine_has_none(site: BudgetedSite) -> None:
     for _ in range(30):
         await site.get("/", CRAWLER)
 
@@ -85,14 +85,14 @@ async def test_only_pages_have_a_budget_and_this_machine_has_none(site: Site) ->
 
 
 async def test_a_budget_of_0_removes_it() -> None:
-    site = Site(Limits(pages=0))
+    site = BudgetedSite(Limits(pages=0))
 
     assert {(await site.get("/search", CRAWLER)).status_code for _ in range(700)} == {200}
 
 
 async def test_people_and_polite_bots_are_served_while_many_addresses_crawl() -> None:
     """Forty crawlers, each of which opens five pages of three facets a second, beside a person and a bot that open one page a second."""
-    site, seen = Site(Limits(pages=60)), Counter[tuple[str, int]]()
+    site, seen = BudgetedSite(Limits(pages=60)), Counter[tuple[str, int]]()
     crawlers = [f"10.0.{number}.1" for number in range(40)]
     for second in range(20):
         site.time += 1
@@ -111,7 +111,7 @@ async def test_people_and_polite_bots_are_served_while_many_addresses_crawl() ->
 async def test_a_bot_that_obeys_robots_txt_is_never_refused(inside: httpx.AsyncClient) -> None:
     robots = Protego.parse((await inside.get("/robots.txt")).text)
     delay = robots.crawl_delay("GoodBot")
-    site, codes = Site(Limits()), Counter[int]()
+    site, codes = BudgetedSite(Limits()), Counter[int]()
     for number in range(int(BOT_MINUTES * 60 / delay)):
         site.time += delay
         codes[(await site.get(f"/page/initiative/{number}", BOT)).status_code] += 1
