@@ -14,10 +14,11 @@ ROOT = Path(__file__).parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 BUILD = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["build-system"]["requires"]
 EXTRAS = PROJECT["optional-dependencies"]
+RUN = ("postgresql", "dask", "s3", "age", "tracing")  # extras of the image
 IMAGE_TOOLS = ("cyclonedx-bom", "furo", "myst-parser", "sphinx")  # that the build of the image runs
 REQUIRED = {
     "requirements.lock": [*PROJECT["dependencies"], *EXTRAS["postgresql"], *EXTRAS["dev"], *BUILD],
-    "requirements-run.lock": [*PROJECT["dependencies"], *(text for name, texts in EXTRAS.items() if name != "dev" for text in texts)],
+    "requirements-run.lock": [*PROJECT["dependencies"], *(text for name in RUN for text in EXTRAS[name])],
     "requirements-build.lock": [*BUILD, *(name for name in EXTRAS["dev"] if name.startswith(IMAGE_TOOLS))],
 }
 _HASHES = r"(?: --hash=sha256:[0-9a-f]{64})+"
