@@ -120,7 +120,7 @@ def file_name(part: str) -> str:
     """Return the file name of a part of a path; parts that are no safe names get a digest, so that no two share a name.
 
     >>> file_name("demo-oai"), file_name("AE-2018%2F32")
-    ('demo-oai', 'ae-2018-32~bb33f65bb7')
+    ('demo-oai', 'ae-2018-32~1f7dad1dd7')
     """
     text = unquote(part)
     name = re.sub(r"[^a-z0-9._-]+", "-", text.lower())[:_LONGEST]

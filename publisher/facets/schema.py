@@ -236,6 +236,7 @@ MERGED = Table(
         TableColumn("cluster", CellType.IRI, "address of the cluster, whose page says why", required=True),
     ),
     ("thing",),
+    order=("cluster",),
 )
 
 TABLES = {table.name: table for table in (INITIATIVES, ORGANIZATIONS, PARTIES, LINKS, PLACES, RECORDS, MERGED)}
