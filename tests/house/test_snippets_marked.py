@@ -21,7 +21,7 @@ def test_every_block_names_its_language(page: Path) -> None:
 def test_every_block_that_is_not_run_has_its_reason(page: Path) -> None:
     snippets = [*read_snippets(page)]
 
-    unmarked = [str(snippet) for snippet in snippets if snippet.language in {"js", "nginx"} and "not run" not in snippet.marks]
+    unmarked = [str(snippet) for snippet in snippets if snippet.language in {"js", "nginx", "r"} and "not run" not in snippet.marks]
     without_reason = [
         str(s) for s in snippets for mark, reason in s.marks.items() if mark not in {"background", "file"} and len(reason) < 15
     ]

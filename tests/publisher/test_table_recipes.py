@@ -1,0 +1,92 @@
+"""The recipes of the documentation count the tables of a release right, in each tool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from snippets import ROOT, read_snippets
+
+from publisher.facets.files import write_tables
+from publisher.facets.schema import TABLES, CellType
+
+RECIPES = ROOT / "docs" / "how-to" / "use-the-tables.md"
+# Initiatives a and b are one; c is another; e is an event.
+LINKS = (
+    ("a", "initiative", "action-line", "C1", "declared"),
+    ("b", "initiative", "action-line", "C1", "declared"),
+    ("c", "initiative", "action-line", "C1", "declared"),
+    ("c", "initiative", "action-line", "C2", "declared"),
+    ("a", "initiative", "action-line", "C3", "suggested"),
+    ("a", "initiative", "goal", "4", "declared"),
+    ("e", "event", "action-line", "C1", "declared"),
+)
+PLACES = (
+    ("a", "initiative", "004", None, None),
+    ("b", "initiative", "004", None, None),
+    ("c", "initiative", "004", None, None),
+    ("c", "initiative", "250", None, None),
+    ("c", "initiative", None, 48.862, 0.0),
+    ("e", "event", "250", 1.5, 2.5),
+)
+INITIATIVES = (("a", "Café", 2020, ["C1"]), ("b", "Café", 2020, ["C1"]), ("c", "诊所", 2020, ["C1", "C2"]), ("d", "Undated", None, ["C1"]))
+
+
+def _row(table: str, **cells: object) -> dict[str, Any]:
+    """Return a row whose other cells are empty."""
+    return {column.name: [] if column.kind in (CellType.IRIS, CellType.WORDS) else None for column in TABLES[table].columns} | cells
+
+
+@pytest.fixture
+def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Write the tables and the names of countries, as the page's first commands leave them, into the current folder."""
+    with write_tables(tmp_path, tmp_path / "work") as writer:
+        for thing, kind, scheme, code, basis in LINKS:
+            writer.put("links", _row("links", thing=thing, kind=kind, scheme=scheme, code=code, basis=basis))
+        for thing, kind, code, latitude, longitude in PLACES:
+            writer.put("places", _row("places", thing=thing, kind=kind, code=code, latitude=latitude, longitude=longitude))
+        for initiative, title, year, lines in INITIATIVES:
+            writer.put("initiatives", _row("initiatives", initiative=initiative, title=title, start_year=year, action_lines=lines))
+        for thing in "ab":
+            writer.put("merged", _row("merged", thing=thing, kind="initiative", cluster="cluster"))
+    (tmp_path / "countries.csv").write_text("code,country\n004,Afghanistan\n250,France\n", encoding="utf-8")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _recipe(language: str, first_line: str, last_line: str = "") -> str:
+    """Return the only block of *language* that has both texts."""
+    (text,) = [s.text for s in read_snippets(RECIPES) if s.language == language and first_line in s.text and last_line in s.text]
+    return text
+
+
+def _variables(program: str) -> dict[str, Any]:
+    variables: dict[str, Any] = {}
+    exec(program, variables)
+    return variables
+
+
+@pytest.mark.usefixtures("release")
+def test_duckdb_counts_a_cluster_once_and_declared_lines_only() -> None:
+    assert duckdb.sql(_recipe("sql", "action_line")).fetchall() == [("C1", 2), ("C2", 1)]
+
+
+def test_pandas_counts_countries_whose_codes_keep_their_zeros(release: Path) -> None:
+    _variables(_recipe("python", "pandas", "by-country.csv"))
+
+    assert (release / "by-country.csv").read_text(encoding="utf-8") == "code,initiatives,country\n004,2,Afghanistan\n250,1,France\n"
+
+
+@pytest.mark.usefixtures("release")
+def test_polars_counts_each_item_of_a_list() -> None:
+    counts = _variables(_recipe("python", "polars"))["counts"]
+
+    assert counts.rows() == [(2020, "C1", 2), (2020, "C2", 1)]
+
+
+def test_points_of_initiatives_have_their_titles(release: Path) -> None:
+    _variables(_recipe("python", "pandas", "points.csv"))
+
+    assert (release / "points.csv").read_text(encoding="utf-8") == "name,latitude,longitude,initiative,title,source\n,48.862,0.0,c,诊所,\n"
