@@ -64,7 +64,7 @@ class Pages:
         self._templates.filters.update(duration=format_seconds, percent=format_share)
         documented = DOCUMENTATION.is_dir()
         self._templates.globals.update(branding=branding, refresh=0, sections=lambda: sections(published(), documented))
-        self._templates.globals.update(can_submit=lambda: "submission" in published())
+        self._templates.globals.update(documented=documented, can_submit=lambda: "submission" in published())
         self._templates.globals.update(filter_query=filter_query, licence_name=licence_name)
         self._templates.globals.update(
             languages=LANGUAGES, locale=current_locale, format_number=format_number, format_datetime=format_datetime, label_of=self.label

@@ -23,3 +23,9 @@ async def test_every_page_links_to_the_documentation_where_it_was_built(client):
     page = (await client.get("/", headers={"Accept": "text/html"})).text
 
     assert ('href="/docs/"' in page) == DOCUMENTATION.is_dir()
+
+
+async def test_the_data_page_links_to_the_recipes_where_the_documentation_was_built(client):
+    page = (await client.get("/data", headers={"Accept": "text/html", "Accept-Language": "fr"})).text
+
+    assert ('<a class="tile" href="/docs/how-to/use-the-tables.html"><b>Ouvrir dans vos outils</b>' in page) == DOCUMENTATION.is_dir()
