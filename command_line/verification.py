@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,6 +23,7 @@ from publisher.releases.dump import write_dumps
 from publisher.releases.verification import dump_faults, key_faults, release_faults, report_faults
 from vocab.iris import Iris
 
+_DUMP = re.compile(r"stocktake-(\d+)\.")
 SHOWN = 20  # faults of a part that are listed as lines
 
 app = typer.Typer()
@@ -89,13 +92,21 @@ def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, lis
         if {"store", "history", "release stores"} & damaged.keys():
             files.repair(settings.data, Iris(settings.base), [fault for name in damaged if name != "dumps" for fault in faults[name]])
         if "dumps" in damaged:
-            for fault in faults["dumps"]:
-                (settings.data / fault.name).unlink(missing_ok=True)
-            write_dumps(Journal(settings.data / "journal"), settings.data / "dumps")
+            _repair_dumps(settings.data, faults["dumps"])
     except PublisherError as error:
         _err.print(str(error), style="red", markup=False, highlight=False)
         return {}
     return {name: faults[name] for name, part in damaged.items() if not list(part.check())}
+
+
+def _repair_dumps(data: Path, faults: list[Fault]) -> None:
+    """Write the dumps that are damaged again, each at the journal entry that its name has."""
+    names = [Path(fault.name).name.removesuffix(".sha256") for fault in faults]
+    for name in names:
+        for path in (data / "dumps" / name, data / "dumps" / f"{name}.sha256"):
+            path.unlink(missing_ok=True)
+    for number in sorted({int(match[1]) for name in names if (match := _DUMP.match(name))}):
+        write_dumps(Journal(data / "journal"), data / "dumps", number)
 
 
 def _print(faults: dict[str, list[Fault]], repaired: dict[str, list[Fault]]) -> None:

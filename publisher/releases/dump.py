@@ -29,13 +29,14 @@ COMPRESSION_LEVEL = 6  # of gzip: level 9 takes twice the time for files that ar
 SUFFIX_LENGTH = 9  # bytes after a line in a sorted file: a tab, six digits, the operation, the line end
 
 
-def write_dumps(journal: Journal, folder: Path) -> list[Path]:
+def write_dumps(journal: Journal, folder: Path, position: int | None = None) -> list[Path]:
     """Write the dumps of the journal and the list of deleted records into *folder*, each with its SHA-256; return the files.
 
-    A dump that exists is not written again.
+    They are of the state at the entry *position*, None for the newest one. A dump that exists is not written again.
     """
-    head = journal.head
-    position = head.number if head else 0
+    if position is None:
+        head = journal.head
+        position = head.number if head else 0
     folder.mkdir(parents=True, exist_ok=True)
     quads, turtle, gone = (folder / f"stocktake-{position}.{suffix}.gz" for suffix in ("nq", "ttl", "gone.csv"))
     if not quads.exists():

@@ -116,6 +116,18 @@ def test_an_undamaged_directory_is_sound(filled: Path) -> None:
     assert set(_states(result).values()) == {"sound"}
 
 
+def test_a_damaged_dump_of_an_older_entry_is_written_again_at_that_entry(filled: Path) -> None:
+    older = write_dumps(Journal(filled / "journal"), filled / "dumps", 2)
+    before = {path.name: path.read_bytes() for path in older}
+    for path in older:
+        _damage(path)
+
+    found, repaired = _run(filled, "--json"), _run(filled, "--repair", "--json")
+
+    assert (found.exit_code, repaired.exit_code, _states(repaired)["dumps"]) == (1, 0, "repaired"), repaired.output
+    assert {path.name: path.read_bytes() for path in older} == before
+
+
 def test_every_damaged_derived_file_is_found_and_rebuilt(filled: Path, tmp_path: Path, subtests: pytest.Subtests) -> None:
     for number, (pattern, part) in enumerate(DERIVED):
         with subtests.test(pattern):
