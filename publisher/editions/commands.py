@@ -20,7 +20,7 @@ from publisher.errors import PublisherError
 from publisher.pages.branding import NO_CONTACT, Branding
 from vocab.iris import Iris
 
-app = typer.Typer(no_args_is_help=True, help="Editions of a release that need no server.")
+app = typer.Typer(no_args_is_help=True, help="Write a release for use without a server: a static site, or a file for Kiwix.")
 _err = Console(stderr=True)
 ALL_LANGUAGES = ",".join(LANGUAGES)
 

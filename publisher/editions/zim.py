@@ -27,7 +27,7 @@ _MEDIA = {
 }  # fmt: skip
 _OTHER = "application/octet-stream"
 _ISO_639_3 = {"en": "eng", "ar": "ara", "zh": "zho", "fr": "fra", "ru": "rus", "es": "spa"}
-_TITLE = re.compile(r"<title>(.*?)</title>", re.DOTALL)
+_TITLE = re.compile(r"<title>([^<]*)</title>")
 _ICON = 48  # pixels: the size that readers require
 _POINTS = 72  # in an inch: a point is a pixel
 _TITLE_LENGTH, _DESCRIPTION_LENGTH = 30, 80  # characters, which readers require at most

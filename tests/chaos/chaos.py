@@ -25,12 +25,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psycopg
+from chaos_registries import Link, Registries
 from installation import FAKETIME, Installation
 from postgresql import Cluster, missing, running_cluster
 from processes import Process, children
 from rich.console import Console
 from rich.table import Table
-from simulated import Link, Registries
 from waiting import wait_until
 
 from harvesters.runs import publish_vocabularies

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import httpx
 import pytest
+from chaos_registries import CHANGED, RECORDS, Link, Registries, records
 from processes import Process
-from simulated import CHANGED, RECORDS, Link, Registries, records
 
 ROOT = Path(__file__).parents[2]
 MINUTES = 15

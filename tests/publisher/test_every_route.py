@@ -103,6 +103,8 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/source/{source}/quality.{suffix}": ("/source/demo/quality.json", "/source/demo/quality.svg"),
     "/source/{source}/report": ("/source/demo/report",),
     "/source/{source}/report.{suffix}": tuple(f"/source/demo/report.{suffix}" for suffix in ("json", "csv", "ttl", "atom")),
+    "/cluster/{kind}/{source}/{key:path}.json": (),  # test_clusters.py has clusters
+    "/cluster/{rest:path}": (),
     "/source/{source}.json": ("/source/demo.json",),
     "/source/{rest:path}": ("/source/demo", "/source/demo.ttl"),
     "/run/{run}.json": ("/run/run-2.json",),

@@ -273,7 +273,7 @@ async def test_the_oldest_submission_that_waits_is_stated(data: Path) -> None:
         app = create_app(service)
         async with httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test") as client:
             closed = (await client.get("/status.json")).json()
-            app.state.waiting_submissions = lambda: (3, NOW)
+            app.state.waiting_submissions, app.state.submissions_open = lambda: (3, NOW), lambda: True
             opened, page = (await client.get("/status.json")).json(), await client.get("/status", headers=HTML)
             join = await client.get("/join", headers=HTML)
 

@@ -131,7 +131,7 @@ def check_children_end(process: Process, *names: str) -> None:
         process.discard()
 
 
-READERS = ("publisher.store.workers.reader", "publisher.follower")
+READERS = ("publisher.store.workers.column_reader", "publisher.follower")
 
 
 @pytest.mark.parametrize("command", ["serve", "up"])
