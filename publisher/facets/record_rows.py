@@ -77,7 +77,13 @@ def _addresses(values: Iterable[Value]) -> list[str]:
 
 
 def _year(text: str | None) -> int | None:
-    return int(text[:4]) if text and text[:4].isdigit() and (len(text) == 4 or text[4] == "-") else None
+    """Return the year of a date, None for a text that is no date.
+
+    >>> _year("2015-05-17"), _year("2015"), _year("0000-00-00"), _year("20150517")
+    (2015, 2015, None, None)
+    """
+    is_date = text and text[:4].isdigit() and (len(text) == 4 or text[4] == "-")
+    return int(text[:4]) or None if text and is_date else None
 
 
 class Record(NamedTuple):
