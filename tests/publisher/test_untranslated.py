@@ -24,6 +24,7 @@ NAMES = {
     *("WSIS", "Stocktaking", "RDF", "XML", "JSON", "CSV", "SPARQL", "Turtle", "VoID", "Atom", "PDF", "SVG", "SHA", "gzip", "DataCite"),
     *("Zenodo", "CITATION", "cff", "release", "json", "CKAN", "IATI", "UTC", "SUMS", "stocktake", "sources", "check", "preview", "harvest"),
     *("dry", "run", "minisign", "stk", "API", "OpenAPI", "SSSOM", "sdg"),
+    *("DuckDB", "pandas", "polars", "Excel", "QGIS"),
 }
 SHOWN = ("title", "alt", "aria-label", "placeholder", "data-label", "label")  # attributes that people read or hear
 SILENT = {"script", "style", "code", "pre", "textarea", "bdi", "time", "title"}
