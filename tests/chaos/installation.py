@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+from definitions import paged_json
 from processes import Process, free_port
 from waiting import wait_until
 
@@ -29,27 +30,6 @@ FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketime.so.1")
 DISK = 256  # MB of each installation's disk
 COMMAND = 180.0  # seconds that a command may take at most
 SETTLE = 240.0  # seconds until an installation that nobody disturbs any more shows the newest entry
-DEFINITION = """
-title    = "Projects {name}"
-protocol = "json"
-mapping  = "fields"
-url      = "http://127.0.0.1:{port}/{name}"
-licence  = "https://creativecommons.org/licenses/by/4.0/"
-language = "en"
-every    = "0 0 1 1 *"
-pause    = 0
-
-[options]
-records = "results"
-total   = "total"
-page    = "page"
-key     = "id"
-
-[fields]
-key        = "id"
-"title@en" = "name"
-goals      = "sdgs"
-"""
 
 
 @dataclass
@@ -81,7 +61,7 @@ class Installation:
     def define(self, names: Sequence[str], port: int) -> None:
         (self.folder / "sources").mkdir()
         for name in names:
-            (self.folder / "sources" / f"{name}.toml").write_text(DEFINITION.format(name=name, port=port))
+            (self.folder / "sources" / f"{name}.toml").write_text(paged_json(f"http://127.0.0.1:{port}/{name}"))
 
     def clock(self, hours: float) -> None:
         """Set the clock of all processes of this installation so many hours forward, or back; they notice within a second."""

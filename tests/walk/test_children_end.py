@@ -13,36 +13,11 @@ from pathlib import Path
 
 import orjson
 import pytest
-from processes import Process, children, wait_for_url
+from definitions import paged_json
+from processes import Process, children, free_port, wait_for_url
 from waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
-CARD = """
-title    = "Projects"
-protocol = "json"
-mapping  = "fields"
-url      = "{url}/projects"
-licence  = "https://creativecommons.org/licenses/by/4.0/"
-language = "en"
-every    = "0 0 1 1 *"
-pause    = 0
-
-[options]
-records = "results"
-total   = "total"
-page    = "page"
-key     = "id"
-
-[fields]
-key        = "id"
-"title@en" = "name"
-"""
-
-
-def free_port() -> int:
-    with socket.socket() as item:
-        item.bind(("127.0.0.1", 0))
-        return int(item.getsockname()[1])
 
 
 @pytest.fixture
@@ -185,6 +160,6 @@ def test_children_of_the_demo_end_with_it(tmp_path: Path) -> None:
 
 def test_worker_processes_of_a_harvest_end_with_it(tmp_path: Path, registry: str) -> None:
     (tmp_path / "sources").mkdir()
-    (tmp_path / "sources" / "projects.toml").write_text(CARD.format(url=registry))
+    (tmp_path / "sources" / "projects.toml").write_text(paged_json(f"{registry}/projects"))
 
     check_children_end(start(tmp_path, "harvest"), "multiprocessing.spawn")

@@ -16,6 +16,7 @@ from urllib.parse import parse_qs, urlsplit
 import orjson
 import psycopg
 import pytest
+from definitions import paged_json
 from postgresql import Cluster, missing, running_cluster
 from processes import Process
 from waiting import WITHIN, wait_until
@@ -25,27 +26,6 @@ sys.path.insert(0, str(Path(__file__).parent))  # where `queued` lies
 from queued import settled
 
 ROOT = Path(__file__).parents[2]
-CARD = """
-title    = "Projects {name}"
-protocol = "json"
-mapping  = "fields"
-url      = "{url}/{name}"
-licence  = "https://creativecommons.org/licenses/by/4.0/"
-language = "en"
-every    = "{every}"
-pause    = {pause}
-
-[options]
-records = "results"
-total   = "total"
-page    = "page"
-key     = "id"
-
-[fields]
-key        = "id"
-"title@en" = "name"
-goals      = "sdgs"
-"""
 
 
 @pytest.fixture(scope="session")
@@ -143,7 +123,7 @@ class House:
     def card(self, name: str, *, every: str = "0 0 1 1 *", pause: float = 0, url: str = "") -> None:
         cards = self.folder / "cards"
         cards.mkdir(parents=True, exist_ok=True)
-        (cards / f"{name}.toml").write_text(CARD.format(name=name, url=url or self.registry.url, every=every, pause=pause))
+        (cards / f"{name}.toml").write_text(paged_json(f"{url or self.registry.url}/{name}", every=every, pause=pause))
 
     def environment(self, ledger: str = "") -> dict[str, str]:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("STOCKTAKE_")}
