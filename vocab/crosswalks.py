@@ -103,9 +103,15 @@ class Crosswalks:
         return self.iris.concept("action-line", code) if code else None
 
     def prize_category(self, text: str) -> str | None:
-        """Return one of the eighteen WSIS Prize categories, named by their action lines; there is none for C7 alone."""
+        """Return a category of the WSIS Prizes, named by its action line, or the special prizes or the photo contest; none for C7 alone.
+
+        >>> Crosswalks(Iris()).prize_category("WSIS Special Prizes")
+        'https://w3id.org/wsis-stocktaking/scheme/prize-category/special'
+        """
         code = action_line(text)
-        return self.iris.concept("prize-category", code) if code and code != "C7" else None
+        if code:
+            return self.iris.concept("prize-category", code) if code != "C7" else None
+        return self.find_by_name("prize-category", text)
 
     def stakeholder_type(self, text: str) -> str | None:
         """Return a stakeholder type by its name."""

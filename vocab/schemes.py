@@ -93,7 +93,7 @@ def statements(base: str = BASE) -> Iterator[tuple[str, list[str]]]:
     """Yield each named graph of the vocabulary: its IRI, and its statements sorted, unique and without blank nodes.
 
     >>> sorted(graph.removeprefix(BASE) for graph, _ in statements())[:3]
-    ['facilitators', 'labels', 'matrix']
+    ['country-lists', 'facilitators', 'labels']
     """
     for graph, triples in sorted(_graphs(base).items()):
         yield graph, sorted({str(triple) for triple in triples})

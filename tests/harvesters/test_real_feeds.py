@@ -186,6 +186,16 @@ def test_additional_financing_is_part_of_the_project_that_it_finances(words):
     assert titles[wholes["P155110"][0]] == "P122943"  # IDP Living Standards and Livelihoods Project
 
 
+def test_the_cost_of_a_project_is_not_counted_again_with_its_additional_financing(words):
+    found = mapped_initiatives("world-bank", words)
+
+    def cost(key: str) -> list[float]:
+        return [amount.value for amount in found[key].amounts if amount.name and amount.name.value == "project cost"]
+
+    # Both records of the answer have 78,530,000: P155110 is the additional financing of P122943.
+    assert (cost("P122943"), cost("P155110")) == ([78_530_000], [])
+
+
 def test_nominees_have_their_evidence_licences_and_stage(words):
     found = mapped_initiatives("dpg-nominees", words).values()
 

@@ -296,9 +296,20 @@ def test_only_names_that_two_countries_share_are_not_found_again() -> None:
 def test_every_prize_category_is_found_by_its_label_and_is_an_action_line() -> None:
     categories = concepts("prize-category", IRIS.base).values()
 
-    assert len(categories) == 18
+    beside = {IRIS.concept("prize-category", code) for code in ("special", "photo-contest")}
+
+    assert len(categories) == 18 + len(beside)
     assert [category.iri for category in categories if WALK.prize_category(category.labels[0].value) != category.iri] == []
-    assert [category.iri for category in categories if category.matches != (WALK.action_line(category.labels[0].value),)] == []
+    unmatched = {category.iri for category in categories if category.matches != (WALK.action_line(category.labels[0].value),)}
+    assert unmatched == beside
+
+
+@pytest.mark.parametrize(
+    ("word", "code"),
+    [("Special Prize", "special"), ("WSIS special prizes", "special"), ("WSIS Photo Contest", "photo-contest"), ("C7", None)],
+)
+def test_special_prizes_stand_beside_the_eighteen_categories(word: str, code: str | None) -> None:
+    assert WALK.prize_category(word) == (IRIS.concept("prize-category", code) if code else None)
 
 
 def test_look_ups_under_two_bases_give_concepts_under_each() -> None:

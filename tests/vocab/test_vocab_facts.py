@@ -135,6 +135,29 @@ def test_short_titles_of_goals_are_those_of_the_facts(store: Store, facts: Path)
     assert missing == []
 
 
+GRADUATED = {f"{AREA}678"}  # Sao Tome and Principe, on 13 December 2024; the list of the facts is older
+
+
+def test_a_country_is_in_the_group_of_the_newest_list(store: Store) -> None:
+    lists = values(store, f"{IRIS.base}country-lists", f"{SKOS}member")
+    newest = {one for one in lists if not values(store, one, "http://purl.org/dc/terms/isReplacedBy")}
+
+    counts = {}
+    for one in newest:
+        (group,) = values(store, one, "http://purl.org/dc/terms/subject")
+        listed = values(store, one, f"{NS}listedCountry")
+        assert listed == {iri for iri in concepts("area") if group in values(store, iri, f"{SKOS}broader") and iri[-3:].isdigit()}
+        counts[one.rpartition("/")[2]] = len(listed)
+
+    assert counts == {"ldc-2024-12-13": 44, "lldc-undated": 32, "sids-undated": 53}
+
+
+def test_lists_of_least_developed_countries_differ_by_who_graduated(store: Store) -> None:
+    older, newer = (values(store, f"{IRIS.base}country-lists/ldc-{date}", f"{NS}listedCountry") for date in ("2023-12-13", "2024-12-13"))
+
+    assert (older - newer, newer - older) == (GRADUATED, set())
+
+
 def test_countries_have_the_codes_groups_and_formal_names_of_the_facts(store: Store, facts: Path) -> None:
     given = {f"{AREA}{row['M49'].zfill(3)}": row for row in rows(facts / "codelists" / "country-codes_country-codes.csv")}
     countries = {iri for iri, element in concepts("area").items() if f"{AREA}co" in element.types}
@@ -147,7 +170,8 @@ def test_countries_have_the_codes_groups_and_formal_names_of_the_facts(store: St
         assert values(store, iri, f"{NS}ituCode") == {row["ITU"].strip()} - {""}
         groups = {"ldc": "Least Developed Countries (LDC)", "sids": "Small Island Developing States (SIDS)"}
         for group, column in groups.items():
-            assert (f"{AREA}{group}" in values(store, iri, f"{SKOS}broader")) == bool(row[column])
+            graduated = group == "ldc" and iri in GRADUATED
+            assert (f"{AREA}{group}" in values(store, iri, f"{SKOS}broader")) == (bool(row[column]) and not graduated)
         lldc = IRIS.concept("area", "lldc") in values(store, iri, f"{SKOS}broader")
         assert lldc == bool(row["Land Locked Developing Countries (LLDC)"])
 

@@ -45,21 +45,24 @@ router = APIRouter()
 @get(router, "/matrix", include_in_schema=False)
 @get(router, "/facilitators.{suffix}", include_in_schema=False)
 @get(router, "/facilitators", include_in_schema=False)
+@get(router, "/country-lists.{suffix}", include_in_schema=False)
+@get(router, "/country-lists", include_in_schema=False)
 @get(router, "/labels.{suffix}", include_in_schema=False)
 @get(router, "/labels", include_in_schema=False)
 @get(router, "/ns.{suffix}", include_in_schema=False)
 @get(router, "/ns", include_in_schema=False)
 async def whole(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """Return the ontology, its labels, the matrix or the facilitators."""
+    """Return the ontology, its labels, the matrix, the facilitators or the lists of countries."""
     document = await find_document(request, service, describe_graph, 1)
     return await _respond(request, service, pages, document, document.description.iri)
 
 
 @get(router, "/matrix/{rest:path}", include_in_schema=False)
 @get(router, "/facilitators/{rest:path}", include_in_schema=False)
+@get(router, "/country-lists/{rest:path}", include_in_schema=False)
 @get(router, "/labels/{rest:path}", include_in_schema=False)
 async def part(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
-    """Return a link or an edition of the matrix, or one relation of a facilitator."""
+    """Return a link or an edition of the matrix, one relation of a facilitator, one list of countries or one label."""
     depth = request.url.path.strip("/").count("/") + 1
     document = await find_document(request, service, describe_thing, depth)
     return await _respond(request, service, pages, document, "")
