@@ -19,7 +19,7 @@ from publisher.history.updater import HistoryUpdater
 from publisher.projections.journal_reader import JournalReader
 from publisher.store.checksums import checksum_faults, first_fault
 from publisher.store.embedded import open_runner
-from publisher.store.snapshots import newest_snapshot
+from publisher.store.snapshots import newest_snapshot, remove_all
 from publisher.store.verification.expected_counts import compare
 from publisher.store.verification.local_store import LocalStore
 from publisher.store.writer_lock import require_unlocked
@@ -27,7 +27,7 @@ from vocab.iris import Iris
 
 REBUILD = "stop the server, then run stocktake verify --repair"
 _TABLES = ("entry", "graph_change", "record")  # of the history: their rows depend on the journal alone
-_DERIVED = ("store", "tables", "text", "columns", "snapshots")  # folders of the embedded store and its indexes
+_DERIVED = ("store", "tables", "text", "columns")  # folders of the embedded store and its indexes, beside the snapshots
 
 
 def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Iterator[Fault]:
@@ -96,6 +96,7 @@ def discard(store: Path) -> None:
     (store / "position.json").unlink(missing_ok=True)
     for name in _DERIVED:
         shutil.rmtree(store / name, ignore_errors=True)
+    remove_all(store / "snapshots")
 
 
 def repair(data: Path, iris: Iris, faults: Iterable[Fault]) -> None:

@@ -59,8 +59,10 @@ class ErrorHandlers:
         """Respond to a PublisherError."""
         assert isinstance(error, PublisherError)
         status, title, headers = describe_error(error)
-        if status is HTTPStatus.INTERNAL_SERVER_ERROR and await self._find_damage():
-            return await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
+        if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+            if await self._find_damage():
+                return await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
+            log.error("request failed", path=request.url.path, reason=str(error))
         detail = (self._starting() if isinstance(error, NotReady) else "") or str(error)
         if isinstance(error, NotReady) and wants_page(request) and (steps := await self._steps()):
             response = self._pages.page("start.html", status, steps=steps, reason=detail, refresh=REFRESH_SECONDS)

@@ -96,7 +96,8 @@ class QueryService:
         # By folder; during a switch of snapshots, responses come from both.
         self._recent_snapshots: dict[str, Snapshot] = {}
         self._first_snapshot, self._refresh_lock = asyncio.Event(), asyncio.Lock()
-        self._damage, self._checked_at, self._check_lock = "", -CHECK_INTERVAL, asyncio.Lock()
+        self._damage, self._check_lock = "", asyncio.Lock()
+        self._checked_at, self._switched_at = -CHECK_INTERVAL, -CHECK_INTERVAL  # times of time.monotonic()
         self._tasks: list[asyncio.Task[None]] = []
         self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
 
@@ -156,13 +157,18 @@ class QueryService:
     async def find_damage(self) -> str:
         """Verify the files of the current snapshot after a failure; return the first damaged file, "" if there is none.
 
-        The follower process rebuilds damaged files. The files are read at most once in ``CHECK_INTERVAL`` seconds.
+        A query that failed may have read the previous snapshot. If that was replaced within the last ``CHECK_INTERVAL`` seconds, it is
+        verified too: the follower process discards and rebuilds damaged files, at its start or when it is asked to.
+        The files are read at most once in ``CHECK_INTERVAL`` seconds and snapshot.
         """
         if self.snapshot is None:
             return ""
         async with self._check_lock:
-            if time.monotonic() - self._checked_at > CHECK_INTERVAL:
-                self._damage = await asyncio.to_thread(first_fault, Path(self.snapshot.path))
+            is_recent = time.monotonic() - self._switched_at < CHECK_INTERVAL
+            if time.monotonic() - self._checked_at > CHECK_INTERVAL or (not self._damage and self._checked_at < self._switched_at):
+                paths = [path for path in self._recent_snapshots if is_recent or path == self.snapshot.path]
+                faults = [fault for path in paths if (fault := await asyncio.to_thread(first_fault, Path(path)))]
+                self._damage = faults[0] if faults else ""
                 self._checked_at = time.monotonic()
                 if self._damage:
                     log.error("files are damaged; rebuilding them from the journal", fault=self._damage)
@@ -267,6 +273,8 @@ class QueryService:
             self._recent_snapshots = {item.path: item for item in (self.snapshot, snapshot) if item}
             await asyncio.gather(self._public.switch_snapshot(snapshot.path), self._internal.switch_snapshot(snapshot.path))
             self._answers.clear()
+            if self.snapshot:
+                self._switched_at = time.monotonic()
             self.behind = max(
                 0,
                 self.behind - snapshot.position + (self.snapshot.position if self.snapshot else 0),

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from pyoxigraph import Store
 
+from journal.atomic_file import replace_file
 from journal.file_lock import is_locked
 from publisher.projections.database_projection import link_published
 from publisher.projections.position import read_position
@@ -19,6 +20,7 @@ from publisher.search.index import is_current
 from publisher.store.checksums import write_checksums
 
 KEEP = 2  # the newest, and the previous one, which a reader may be opening
+_LAST_REMOVED = "last-removed"  # a file with the number of the last snapshot that was removed with all others
 
 
 class ProjectionPaths(NamedTuple):
@@ -91,7 +93,7 @@ def register_external(folder: Path, state: Snapshot, indexes: ProjectionPaths | 
 
 def _create(folder: Path, store: Store | None, state: Snapshot, indexes: ProjectionPaths | None) -> Snapshot:
     before = newest_snapshot(folder)
-    number = before.number + 1 if before else 1
+    number = (before.number if before else _last_removed(folder)) + 1
     path, part = folder / f"{number:09d}", folder / ".part"
     shutil.rmtree(part, ignore_errors=True)
     part.mkdir(parents=True)
@@ -124,6 +126,22 @@ def prune(folder: Path) -> None:
         if not is_locked(path):
             removed = path.rename(path.with_name(f".old-{number}"))
             shutil.rmtree(removed, ignore_errors=True)
+
+
+def remove_all(folder: Path) -> None:
+    """Remove all snapshots in *folder*. Later ones get other numbers, so that no reader takes a new one for one that it has open."""
+    folder.mkdir(parents=True, exist_ok=True)
+    replace_file(folder / _LAST_REMOVED, f"{max([_last_removed(folder), *_numbers(folder)])}")
+    for path in folder.iterdir():
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _last_removed(folder: Path) -> int:
+    try:
+        return int((folder / _LAST_REMOVED).read_text())
+    except (OSError, ValueError):
+        return 0
 
 
 def _numbers(folder: Path) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from shutil import copytree
@@ -13,6 +14,7 @@ from live_server import served
 from waiting import WITHIN, wait_until
 
 from publisher import damaged_files as files
+from publisher.store.query_service import QueryService
 
 PAGES = ("/", "/search?q=health", "/topics", "/sparql?query=SELECT(COUNT(*)AS%3Fn)%7BGRAPH%3Fg%7B%3Fs%3Fp%3Fo%7D%7D")
 # A copy has no hard links, so that a file of the store that is damaged is whole in the snapshot, and the other way round.
@@ -54,6 +56,24 @@ def test_damaged_files_are_rebuilt_and_pages_never_answer_500(level: Path, tmp_p
         wait_until(is_sound, "all files to be rebuilt", pause=0.5)
 
     assert statuses <= {200, 503}
+
+
+async def test_a_failure_is_a_damaged_file_when_the_snapshot_was_rebuilt_meanwhile(level: Path, tmp_path: Path) -> None:
+    data = Path(copytree(level, tmp_path / "data"))
+    async with QueryService(data, IRIS, readers=1, follow=False) as service:
+        await service.refresh()
+        assert service.snapshot
+        before = service.snapshot
+        assert await service.find_damage() == ""
+        for path in (data / "store" / "snapshots").glob("*/store/*.sst"):
+            _damage(path)
+
+        assert files.discard_damaged(data / "store")
+        await asyncio.to_thread(files.build, data, IRIS)
+        await service.refresh()
+
+        assert service.snapshot.number > before.number
+        assert await service.find_damage() == f"store/snapshots/{before.number:09d}/ is missing"
 
 
 def _faults(data: Path) -> Iterator[object]:
