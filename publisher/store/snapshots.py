@@ -122,19 +122,22 @@ def prune(folder: Path) -> None:
     for leftover in folder.glob(".old-*"):
         shutil.rmtree(leftover, ignore_errors=True)
     for number in _numbers(folder)[:-KEEP]:
-        path = folder / f"{number:09d}"
-        if not is_locked(path):
-            removed = path.rename(path.with_name(f".old-{number}"))
-            shutil.rmtree(removed, ignore_errors=True)
+        if not is_locked(folder / f"{number:09d}"):
+            _remove(folder, number)
+
+
+def _remove(folder: Path, number: int) -> None:
+    """Remove a snapshot. Its folder disappears by a rename, so that nobody finds a part of it."""
+    removed = (folder / f"{number:09d}").rename(folder / f".old-{number}")
+    shutil.rmtree(removed, ignore_errors=True)
 
 
 def remove_all(folder: Path) -> None:
     """Remove all snapshots in *folder*. Later ones get other numbers, so that no reader takes a new one for one that it has open."""
     folder.mkdir(parents=True, exist_ok=True)
     replace_file(folder / _LAST_REMOVED, f"{max([_last_removed(folder), *_numbers(folder)])}")
-    for path in folder.iterdir():
-        if path.is_dir():
-            shutil.rmtree(path, ignore_errors=True)
+    for number in _numbers(folder):
+        _remove(folder, number)
 
 
 def _last_removed(folder: Path) -> int:
