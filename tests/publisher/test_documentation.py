@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
+import publisher
 from publisher.pages.templating import DOCUMENTATION
+
+TEMPLATES = Path(publisher.__file__).parent / "templates"
 
 built = pytest.mark.skipif(not (DOCUMENTATION / "index.html").exists(), reason="the documentation was not built; run make docs")
 
@@ -29,3 +35,11 @@ async def test_the_data_page_links_to_the_recipes_where_the_documentation_was_bu
     page = (await client.get("/data", headers={"Accept": "text/html", "Accept-Language": "fr"})).text
 
     assert ('<a class="tile" href="/docs/how-to/use-the-tables.html"><b>Ouvrir dans vos outils</b>' in page) == DOCUMENTATION.is_dir()
+
+
+@pytest.mark.parametrize("path", sorted(TEMPLATES.rglob("*.html")), ids=lambda path: path.name)
+def test_pages_link_to_the_documentation_only_where_it_was_built(path):
+    text = path.read_text()
+    conditional = re.sub(r"{% if documented %}.*?{% endif %}", "", text, flags=re.DOTALL)
+
+    assert 'href="/docs/' not in conditional
