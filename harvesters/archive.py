@@ -24,6 +24,7 @@ from warcio.warcwriter import WARCWriter
 
 from harvesters.errors import ArchiveError
 from harvesters.page_model import SourcePosition
+from harvesters.reasons import Reason
 from journal.errors import JournalWriteError
 from journal.integrity import Fault
 from journal.store import Store
@@ -147,7 +148,7 @@ def _assemble(store: Store, name: str, path: Path) -> None:
 
 
 def _unwritten(path: Path, error: OSError) -> ArchiveError:
-    return ArchiveError(f"archive {path}: {error.strerror}; free disk space or fix the directory, then run again")
+    return ArchiveError(Reason("archive_not_written", {"path": str(path), "error": error.strerror or ""}))
 
 
 def read_body(folder: Path, position: SourcePosition, store: Store | None = None) -> bytes:
@@ -222,7 +223,7 @@ def list_responses(folder: Path, name: str, store: Store | None = None) -> Itera
                 position = SourcePosition(name, records.get_record_offset(), records.get_record_length())
                 yield ArchivedResponse(url, int(http.get_statuscode()), tuple(http.headers), position)
     except OSError as error:
-        raise ArchiveError(f"archive {folder / name}: {error.strerror}; missing responses must be requested again") from error
+        raise ArchiveError(Reason("archive_not_read", {"path": str(folder / name), "error": error.strerror or ""})) from error
 
 
 def archive_faults(folder: Path) -> Iterator[Fault]:

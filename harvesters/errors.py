@@ -58,6 +58,12 @@ class HarvestError(Exception):
     outcome: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 1
 
+    @property
+    def reason(self) -> Reason:
+        """Return what the error was raised with: a reason, which is shown in any language, or a text in English."""
+        message = self.args[0] if self.args else ""
+        return message if isinstance(message, Reason) else other(self)
+
 
 class SourceDefinitionError(HarvestError):
     """A source definition is invalid; each fault is a line of the message."""
@@ -130,7 +136,7 @@ class TemporaryFetchError(FetchError):
 class RetryLaterError(TemporaryFetchError):
     """A registry asks to retry after *after* seconds, None if it does not say when."""
 
-    def __init__(self, message: str, after: float | None = None) -> None:
+    def __init__(self, message: str | Reason, after: float | None = None) -> None:
         super().__init__(message)
         self.after = after
 
@@ -240,10 +246,6 @@ class IdentityError(HarvestError):
 
 class PlanError(HarvestError):
     """A plan cannot be approved, rejected, held or released as requested."""
-
-    def __init__(self, reason: Reason | str) -> None:
-        self.reason = reason if isinstance(reason, Reason) else other(reason)
-        super().__init__(self.reason.text)
 
 
 class ArchiveError(HarvestError):

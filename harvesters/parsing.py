@@ -11,13 +11,14 @@ from contextlib import contextmanager
 from urllib.parse import urljoin, urlsplit
 
 from harvesters.errors import HarvestError, ParseError
+from harvesters.reasons import Reason
 
 _PANIC = "pyo3_runtime"  # the module of PanicException, which libraries in Rust raise and which is no Exception
 _LENGTH = 200  # characters of a library's message that are repeated
 
 
 @contextmanager
-def parser_errors(subject: str) -> Iterator[None]:
+def parser_errors(subject: str | Reason) -> Iterator[None]:
     """Raise ParseError, whose message begins with *subject*, for any exception of a parsing library inside the block.
 
     A HarvestError passes unchanged, and so do KeyboardInterrupt, SystemExit and GeneratorExit.
@@ -35,7 +36,7 @@ def parser_errors(subject: str) -> Iterator[None]:
     except BaseException as error:
         if not isinstance(error, Exception) and type(error).__module__ != _PANIC:
             raise
-        raise ParseError(f"{subject}: {message(error)}") from error
+        raise ParseError(Reason("parser_error", {"subject": subject, "error": message(error)})) from error
 
 
 def message(error: BaseException) -> str:

@@ -8,20 +8,53 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import Any, Self, TypeAlias
 
-Value = str | int
+from harvesters.reason_texts import TEXTS
+
+Value: TypeAlias = "str | int | Reason"
+
+REVIEW = "review"  # code of the reason that names the command to review a plan
 
 
 @dataclass(frozen=True, slots=True)
 class Reason:
     """Why a run ended as it did, or why a request was refused; *values* fill the text of *code*.
+    A value may be a reason itself, such as the error of a request inside that of a run.
 
     >>> Reason("no_records").text
     'the source returned no records; the last good data stays'
+    >>> Reason("feed_malformed", {"error": Reason("no_records")}).text
+    'the feed is not well-formed: the source returned no records; the last good data stays'
     """
 
     code: str
-    values: Mapping[str, Value] = field(default_factory=dict)
+    values: Mapping[str, str | int | Reason] = field(default_factory=dict)
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Self:
+        """Return the reason that ``dataclasses.asdict`` wrote.
+
+        >>> Reason.from_json({"code": "bug", "values": {"error": {"code": "no_records", "values": {}}}}).values
+        {'error': Reason(code='no_records', values={})}
+        """
+        values = {
+            name: cls.from_json(value) if isinstance(value, Mapping) else value
+            for name, value in row["values"].items()
+        }
+        return cls(row["code"], values)
+
+    def map_texts(self, change: Callable[[str], str]) -> Reason:
+        """Return the reason with *change* applied to each value that is a text."""
+        values = {
+            name: value.map_texts(change)
+            if isinstance(value, Reason)
+            else change(value)
+            if isinstance(value, str)
+            else value
+            for name, value in self.values.items()
+        }
+        return Reason(self.code, values)
 
     def describe(
         self,
@@ -33,7 +66,11 @@ class Reason:
         *isolate* marks names and messages in it.
         """
         values = {
-            name: number(value) if isinstance(value, int) else isolate(value)
+            name: value.describe(translate, number, isolate)
+            if isinstance(value, Reason)
+            else number(value)
+            if isinstance(value, int)
+            else isolate(value)
             for name, value in self.values.items()
         }
         return translate(TEXTS[self.code]) % values
@@ -64,190 +101,3 @@ def join_reasons(reasons: Iterable[Reason]) -> str:
 def without_review(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
     """Return the reasons without the command to review a plan."""
     return tuple(reason for reason in reasons if reason.code != REVIEW)
-
-
-REVIEW = "review"  # code of the reason that names the command to review a plan
-
-# English text by code. The catalogues in languages/locale have the same texts as keys.
-TEXTS: Mapping[str, str] = {
-    "other": "%(text)s",
-    # why a plan awaits approval
-    "no_records": "the source returned no records; the last good data stays",
-    "too_few_records": (
-        "the source returned %(fetched)s records; its definition expects at least %(expected)s"
-    ),
-    "missing": (
-        "%(count)s of %(total)s published records are missing (%(share)s); the limit is "
-        "%(limit)s"
-    ),
-    "deleted": (
-        "%(count)s of %(total)s published records were deleted by the source (%(share)s); the "
-        "limit is %(limit)s"
-    ),
-    "missing_or_deleted": (
-        "%(count)s of %(total)s published records are missing or were deleted (%(deleted)s) "
-        "(%(share)s); the limit is %(limit)s"
-    ),
-    "changed": (
-        "%(count)s of %(total)s published records changed (%(share)s); the limit is %(limit)s"
-    ),
-    "reidentified": (
-        "%(count)s of %(total)s published records have another key (%(share)s); the limit is "
-        "%(limit)s"
-    ),
-    "withheld": (
-        "%(count)s of %(total)s records could not be published (%(share)s); the limit is "
-        "%(limit)s"
-    ),
-    "on_hold": "%(by)s holds the source since %(since)s UTC",
-    "on_hold_because": "%(by)s holds the source since %(since)s UTC: %(note)s",
-    "planned_clear": "%(by)s asks to remove all records of the source: %(count)s",
-    "planned_forget": "%(by)s asks to remove one record for good",
-    "planned_retire": "%(by)s asks to retire the source; its records stay",
-    REVIEW: (
-        "review it with `stocktake plans show %(run)s --diff`, then `stocktake plans approve "
-        "%(run)s` or `stocktake plans reject %(run)s`"
-    ),
-    # what became of a plan
-    "superseded": "superseded by the plan of %(run)s",
-    "rejected": "rejected by %(by)s",
-    "rejected_because": "rejected by %(by)s: %(note)s",
-    "was_held": "the plan awaited approval",
-    "undone": "undone by %(by)s; %(run)s restored what was published before",
-    "undone_because": "undone by %(by)s: %(note)s; %(run)s restored what was published before",
-    "kept": "the plan is kept; the schedule or `stocktake harvest %(source)s` will write it",
-    # what an alert is about
-    "alert_plan_waits": "%(source)s: the change %(run)s waits for approval",
-    "alert_failing": "%(source)s: consecutive failures: %(count)s; the last: %(reason)s",
-    "alert_late": "%(source)s: no successful run since the last one was due",
-    "alert_withheld": "%(source)s: %(count)s of %(total)s records of the last run were withheld",
-    "alert_disk_low": "free disk space: %(free)s GB; the limit is %(limit)s GB",
-    "alert_test": "a test message, sent by %(by)s",
-    # why a run is incomplete or failed
-    "no_deletions": "no record was marked as deleted",
-    "short": "the source reported %(reported)s records but returned %(fetched)s",
-    "listed_twice": (
-        "records that came on two pages: %(count)s; others may have been missed between the pages"
-    ),
-    "repeated_page": "page %(page)s contains only records of earlier pages",
-    "total_decreased": (
-        "the source reported %(before)s records, but %(now)s on page %(page)s"
-    ),
-    "total_shrank": (
-        "the total shrank from %(before)s to %(now)s during the run, so records may be missing"
-    ),
-    "total_grew": (
-        "the total grew from %(before)s to %(now)s during the run, so records may be missing"
-    ),
-    "list_ended_early": "the list ended after %(fetched)s of %(total)s records",
-    "listed_too_few": "the endpoint listed %(listed)s of %(total)s records",
-    "list_gap": (
-        "the list continues at its record %(next)s instead of %(expected)s, so records are missing"
-    ),
-    "ended_no_records_match": (
-        "the list ended with noRecordsMatch instead of an empty resumption token"
-    ),
-    "page_not_listed": (
-        "a page of ListRecords cannot be read, and ListIdentifiers lists none of its records"
-    ),
-    "resumed_at_datestamp": (
-        "the list was resumed at the datestamp %(newest)s, up to which it was sorted; this alone "
-        "does not prove that it is complete"
-    ),
-    "resumed_at_changes": (
-        "the list was resumed at changes since %(newest)s, up to which it was sorted; this alone "
-        "does not prove that it is complete"
-    ),
-    "datestamp_unreadable": (
-        "the records of %(datestamp)s can be neither read nor listed: %(error)s"
-    ),
-    "no_count": (
-        "the endpoint does not count its records, so missing ones would not be noticed: %(error)s"
-    ),
-    "retention_policy": (
-        "the stream's retention policy drops old members, so missing entities may still exist"
-    ),
-    "newest_only": (
-        "the feed has its newest entries only, so missing entries are not known to be deleted"
-    ),
-    "feed_malformed": "the feed is not well-formed: %(error)s",
-    "listing_truncated": "%(url)s says that its list of files is truncated",
-    "parts_unreadable": "%(url)s has parts that cannot be read: %(error)s",
-    "catalogue_unreadable": "the catalogue %(url)s cannot be read: %(error)s",
-    "page_unreadable": "the page %(page)s cannot be read, so its records are unknown",
-    "markup_unreadable": "the markup of %(page)s cannot be read",
-    "file_unreadable": (
-        "the file %(file)s cannot be read, so the keys of its records are unknown"
-    ),
-    "some_file_unreadable": "a file cannot be read: %(error)s",
-    "record_unreadable": "a record cannot be read (%(error)s)",
-    "record_unreadable_at": (
-        "the record at %(position)s of the list cannot be read, and its key is unknown"
-    ),
-    "package_unreadable": (
-        "the package at %(position)s of the search cannot be read, and its id is unknown"
-    ),
-    "row_key_unreadable": "a row's key cannot be read (%(error)s)",
-    "restarted": "interrupted, then restarted",
-    "restarted_rules": "interrupted, then restarted: mapping or shapes changed",
-    "restarted_remap": "interrupted, then restarted: it was a re-mapping of the archive",
-    "crash_loop": (
-        "its process was killed %(count)s times after page %(page)s; look for the cause in the "
-        "logs of this program and of the system"
-    ),
-    "bug": "a fault of this program, please report it (%(error)s)",
-    # why a request is refused
-    "unknown_run": "there is no run %(run)r; to list runs: `stocktake runs`",
-    "unknown_plan": (
-        "there is no plan %(run)r; to list the plans that await approval: `stocktake plans "
-        "list`"
-    ),
-    "would_supersede": (
-        "%(source)s: the plan %(plan)s awaits approval, and a new run would supersede it: "
-        "%(text)s; to run anyway, confirm with supersede=%(plan)s"
-    ),
-    "nothing_to_supersede": (
-        "%(source)s: no plan %(plan)s awaits approval; to list plans: `stocktake plans list`"
-    ),
-    "outdated_plan": (
-        "%(run)s: %(newer)s has been committed since, so the plan no longer fits; `stocktake "
-        "plans reject %(run)s`"
-    ),
-    "other_source": "%(run)s: this is a plan of %(owner)s, not of %(source)s",
-    "superseded_plan": (
-        "%(run)s: superseded; %(newer)s awaits approval now; `stocktake plans show %(newer)s`"
-    ),
-    "not_awaiting": (
-        "%(run)s: not awaiting approval (state: %(state)s); to list the plans that await "
-        "approval: `stocktake plans list`"
-    ),
-    "needs_another": (
-        "%(run)s: %(by)s approved it already; this source needs the approval of another person too"
-    ),
-    "not_undoable": (
-        "%(run)s: only the newest run of a source can be undone, if a person approved it, until "
-        "the next run; see `stocktake runs %(source)s`"
-    ),
-    "not_on_hold": "%(source)s: not on hold; to list holds: `stocktake sources list`",
-    "not_overridable": "%(limit)r is not a limit that holds plans; known limits: %(known)s",
-    "unknown_limit": "%(limit)r is not a limit; known limits: %(known)s",
-    "not_a_share": "%(limit)s=%(value)s: use a share from 0 to 1, e.g. 0.6",
-    "past_override": (
-        "the override would end at %(until)s UTC, which is in the past; use a later date"
-    ),
-    "still_open": (
-        "%(source)s: %(run)s was interrupted and is still open; run `stocktake %(command)s "
-        "%(source)s` to finish it"
-    ),
-    "retired": (
-        "%(source)s: retired, so it is not harvested; `stocktake sources resume %(source)s` resumes it"
-    ),
-    "not_retired": "%(source)s: not retired; to list sources: `stocktake sources list`",
-    "decide_first": (
-        "%(source)s: the plan %(plan)s awaits approval; approve or reject it first: `stocktake plans "
-        "show %(plan)s`"
-    ),
-    "no_archive": (
-        "%(source)s: no complete run is archived; run `stocktake harvest %(source)s` first"
-    ),
-}

@@ -12,6 +12,7 @@ import httpx
 from harvesters.archive import ArchivedResponse, list_responses, open_body
 from harvesters.errors import ArchiveError, RefusedError
 from harvesters.page_model import SourcePosition
+from harvesters.reasons import Reason
 from journal.store import Store
 
 _RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}  # answers after which the same was asked again
@@ -42,9 +43,8 @@ class Replay(httpx.BaseTransport):
         responses = self._responses.get(str(request.url))
         if not responses:
             if not self.is_complete:
-                raise RefusedError(f"{request.url}: it did not answer when the archive {self.name} was kept")
-            remedy = "`stocktake harvest --full` asks the registry itself"
-            raise ArchiveError(f"{request.url} is not in the archive {self.name}, as when the source or a protocol has changed; {remedy}")
+                raise RefusedError(Reason("no_answer_archived", {"url": str(request.url), "archive": self.name}))
+            raise ArchiveError(Reason("not_archived", {"url": str(request.url), "archive": self.name}))
         response = _next(responses)
         self._last = response.position
         return httpx.Response(response.status, headers=list(response.headers), stream=_Body(self.folder, response.position))

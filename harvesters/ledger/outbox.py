@@ -159,7 +159,7 @@ class Outbox(Database):
             rows = connection.execute(query.order_by(c.id.desc()).limit(limit)).all()
         return [
             Alert(
-                row.id, row.rule, row.source, utc(row.since), Reason(**json.loads(row.reason)), row.notified, aware(row.ended)
+                row.id, row.rule, row.source, utc(row.since), Reason.from_json(json.loads(row.reason)), row.notified, aware(row.ended)
             )
             for row in rows
         ]

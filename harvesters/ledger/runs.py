@@ -164,9 +164,9 @@ class Runs(Database):
                 values[name] = aware(values[name])
             for name in ("counts", "network", "responses"):
                 values[name] = json.loads(values[name] or "{}")
-            values["reasons"] = tuple(Reason(**row) for row in json.loads(row["reasons"] or "[]"))
+            values["reasons"] = tuple(map(Reason.from_json, json.loads(row["reasons"] or "[]")))
             if reason := row["incomplete_reason"]:
-                values["incomplete_reason"] = Reason(**json.loads(reason))
+                values["incomplete_reason"] = Reason.from_json(json.loads(reason))
             yield Run(**values)
 
     # ---- notices

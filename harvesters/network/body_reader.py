@@ -11,6 +11,7 @@ import httpx
 from harvesters.errors import ArchiveError, ReadTimeoutError, TooLargeError, TruncatedError, UndecodableError
 from harvesters.network.encoding import decode_content
 from harvesters.network.ssrf_guard import Deadline
+from harvesters.reasons import Reason, Value
 
 START = 256 * 1024  # bytes of a file in which it shows what it is
 
@@ -40,7 +41,8 @@ def read_to_file(response: httpx.Response, path: Path, size: int, deadline: Dead
                 digest.update(part)
                 file.write(part)
     except OSError as error:
-        raise ArchiveError(f"{response.url}: cannot be kept in {path.parent}: {error.strerror}; free space, then run again") from error
+        values = {"url": str(response.url), "folder": str(path.parent), "error": error.strerror or ""}
+        raise ArchiveError(Reason("response_not_stored", values)) from error
     return bytes(start), digest.hexdigest()
 
 
@@ -53,11 +55,12 @@ def _decoded_parts(response: httpx.Response, size: int, deadline: Deadline) -> I
             _check(response.url, received, size, deadline)
             yield part
     except ValueError as error:
-        raise UndecodableError(f"{response.url}: its body is not in the encoding that it declares: {error}") from error
+        raise UndecodableError(Reason("wrong_encoding", {"url": str(response.url), "error": str(error)})) from error
     except httpx.TimeoutException as error:
-        raise ReadTimeoutError(f"{response.url}: stalled after {received} bytes: {error or type(error).__name__}") from error
+        values: dict[str, Value] = {"url": str(response.url), "size": received, "error": str(error) or type(error).__name__}
+        raise ReadTimeoutError(Reason("stalled", values)) from error
     except httpx.TransportError as error:
-        raise TruncatedError(f"{response.url}: broke off after {received} bytes: {error}") from error
+        raise TruncatedError(Reason("broke_off", {"url": str(response.url), "size": received, "error": str(error)})) from error
 
 
 def _raw_parts(response: httpx.Response, size: int, deadline: Deadline) -> Iterator[bytes]:
@@ -72,6 +75,6 @@ def _raw_parts(response: httpx.Response, size: int, deadline: Deadline) -> Itera
 
 def _check(url: httpx.URL, received: int, size: int, deadline: Deadline) -> None:
     if received > size:
-        raise TooLargeError(f"{url}: over {size} bytes; ask for smaller pages in the options of the source definition")
+        raise TooLargeError(Reason("too_large", {"url": str(url), "limit": size}))
     if deadline.is_over:
-        raise ReadTimeoutError(f"{url}: the response exceeded its time limit")
+        raise ReadTimeoutError(Reason("response_too_slow", {"url": str(url)}))

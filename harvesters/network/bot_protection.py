@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from harvesters.network.html_detection import is_html
 from harvesters.network.robots import USER_AGENT_TOKEN
+from harvesters.reasons import Reason
 
 _SCANNED_BYTES = 64 * 1024  # bytes of a page in which its marks are looked for
 _DENIED_STATUSES = frozenset((401, 403, 405, 406))
@@ -80,13 +81,12 @@ def _has_mark(wall: Vendor, page: str, denied: bool) -> bool:
     return any(mark in page for mark in (wall.challenge_marks + wall.block_marks if denied else wall.challenge_marks))
 
 
-def unblock_instructions(wall: Vendor, address: str, agent: str) -> str:
+def unblock_instructions(wall: Vendor, address: str, agent: str) -> Reason:
     """Return what to send to the publisher: our identity, and the rules that allow us at *address*."""
     parts = urlsplit(address)
     placeholders = {"host": parts.hostname or "", "path": parts.path or "/"}
-    rule = f" In its firewall: {wall.allow_rule.format(**placeholders)}." if wall.allow_rule else ""
     page = placeholders["host"] + placeholders["path"]
-    return (
-        f'ask its publisher to allow {page} to the User-Agent {USER_AGENT_TOKEN}/; we are "{agent}".{rule}'
-        f' In its robots.txt: "User-agent: {USER_AGENT_TOKEN}" and on the next line "Allow: {placeholders["path"]}".'
-    )
+    values = {"page": page, "token": USER_AGENT_TOKEN, "agent": agent, "path": placeholders["path"]}
+    if wall.allow_rule:
+        return Reason("unblock_firewall", {**values, "rule": wall.allow_rule.format(**placeholders)})
+    return Reason("unblock", values)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from harvesters.errors import MirrorError, ParseError, TooLargeError
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.reasons import Reason
 
 PIECE = 16 << 20  # bytes asked for at once
 _RANGE = re.compile(r"bytes (\d{1,15})-(\d{1,15})/(\d{1,15})\Z", re.ASCII)
@@ -38,7 +39,7 @@ def download_resumable(client: Fetch, url: str, path: Path, max_bytes: int) -> b
         start, reported = _read_range(reply)
         if reply.status == 206 and (start != received or not reply.content or (known is not None and reported != known)):
             discard(path)
-            raise ParseError(f"{url}: its ranges do not fit together; the next attempt starts again")
+            raise ParseError(Reason("ranges_differ", {"url": url}))
         with _write_errors(path):
             if known is None or reply.status == 200:
                 _check(url, path, reported.total, max_bytes)
@@ -73,13 +74,13 @@ def _read_range(reply: Reply) -> tuple[int, _PartialDownload]:
         return 0, _PartialDownload(etag, len(reply.content))
     match = _RANGE.match(reply.headers.get("content-range", ""))
     if match is None:
-        raise ParseError(f"{reply.url}: answered 206 without a valid Content-Range")
+        raise ParseError(Reason("no_content_range", {"url": reply.url}))
     return int(match[1]), _PartialDownload(etag, int(match[3]))
 
 
 def _check(url: str, path: Path, total: int, max_bytes: int) -> None:
     if total > max_bytes:
-        raise TooLargeError(f"{url}: has {total} bytes, more than the {max_bytes} that may come; raise --largest if you trust it")
+        raise TooLargeError(Reason("file_too_large", {"url": url, "size": total, "limit": max_bytes}))
     if total > (free := shutil.disk_usage(path.parent).free):
         raise MirrorError(f"{url}: has {total} bytes, but {path.parent} has room for {free} only")
 

@@ -44,6 +44,7 @@ from harvesters.network.robots import USER_AGENT_TOKEN, Robots
 from harvesters.network.ssrf_guard import Deadline, safe_transport
 from harvesters.page_model import SourcePosition
 from harvesters.quiet_hours import QuietHours
+from harvesters.reasons import Reason, Value
 
 AGENT = f"{USER_AGENT_TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
 log = structlog.get_logger()
@@ -293,7 +294,9 @@ class Fetch(AbstractContextManager["Fetch"]):
         for _ in range(_MAX_REDIRECTS + 1):
             if url.scheme not in {"http", "https"}:
                 raise self._count_error(
-                    InvalidURLError(f"{address}: redirects to {url}, which is not a web address")
+                    InvalidURLError(
+                        Reason("redirect_not_web", {"address": address, "url": str(url)})
+                    )
                 )
             pause = self._check_robots(url) if check_robots and self.robots else self.pause
             reply = self._send_with_retries(url, headers, check, pause)
@@ -302,7 +305,10 @@ class Fetch(AbstractContextManager["Fetch"]):
             url = self._parse_url(str(url), reply.headers["location"])
         raise self._count_error(
             TooManyRedirectsError(
-                f"{address}: more than {_MAX_REDIRECTS} redirects, the last to {url}; correct the source's url"
+                Reason(
+                    "too_many_redirects",
+                    {"address": address, "limit": _MAX_REDIRECTS, "url": str(url)},
+                )
             )
         )
 
@@ -353,7 +359,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         except (httpx.InvalidURL, UnicodeError) as error:
             printable = (location or url).encode("utf-8", "backslashreplace").decode()
             raise self._count_error(
-                InvalidURLError(f"{printable}: invalid URL: {error}")
+                InvalidURLError(Reason("invalid_url", {"url": printable, "error": str(error)}))
             ) from error
 
     def _count_error(self, error: HarvestError) -> HarvestError:
@@ -368,8 +374,15 @@ class Fetch(AbstractContextManager["Fetch"]):
             str(url.copy_with(path="/robots.txt", query=None, fragment=None))
         )
         if not self.robots_override and (line := rules.forbids(str(url))):
-            remedy = f'ask its publisher for "User-agent: {USER_AGENT_TOKEN}" and "Allow: {url.path}" there, or for a grant'
-            raise self._count_error(RobotsError(f"{url}: {rules.url} forbids it in {line}; {remedy}"))
+            values: dict[str, Value] = {
+                "url": str(url),
+                "robots": rules.url,
+                "number": line[0],
+                "line": line[1],
+                "token": USER_AGENT_TOKEN,
+                "path": url.path,
+            }
+            raise self._count_error(RobotsError(Reason("robots_forbids", values)))
         return max(self.pause, min(rules.delay, robots.MAX_CRAWL_DELAY))
 
     def _robots_rules(self, address: str) -> Robots:
@@ -401,9 +414,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         except TooManyRedirectsError:
             return robots.allow_all(address)
         except (RetryLaterError, UnexpectedStatusError) as error:
-            raise self._count_error(
-                robots_unavailable_error(address, str(error).partition(": ")[2])
-            ) from error
+            raise self._count_error(robots_unavailable_error(error)) from error
         finally:
             self._download_path, self._request_body = download_path, request_body
         return (
@@ -415,8 +426,12 @@ class Fetch(AbstractContextManager["Fetch"]):
     def _wait_for_turn(self, url: httpx.URL, pause: float) -> None:
         self.rate_limiter.acquire(url.host, pause)
         if self.quiet_hours and (end := self.quiet_hours.ends_at(self.now())):
-            reason = f"its quiet hours are {self.quiet_hours} UTC; the run goes on after {end:%Y-%m-%d %H:%M} UTC"
-            raise self._count_error(QuietHoursError(f"{url.host}: {reason}"))
+            values = {
+                "host": url.host,
+                "hours": str(self.quiet_hours),
+                "end": f"{end:%Y-%m-%d %H:%M}",
+            }
+            raise self._count_error(QuietHoursError(Reason("quiet_hours", values)))
 
     def _send(self, url: httpx.URL, headers: Mapping[str, str]) -> Reply:
         self._deadline.start(
@@ -482,25 +497,26 @@ def merge_responses(one: Mapping[str, int], other: Mapping[str, int]) -> dict[st
 def _transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestError:
     """Return the exception for a request without a response."""
     if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
-        return ReadTimeoutError(f"{url}: no answer in time: {error or type(error).__name__}")
+        values = {"url": str(url), "error": str(error) or type(error).__name__}
+        return ReadTimeoutError(Reason("no_answer_in_time", values))
     if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
-        return InvalidHTTPError(f"{url}: {error}")
-    return UnreachableError(_connection_message(url, error))
+        return InvalidHTTPError(Reason("invalid_http", {"url": str(url), "error": str(error)}))
+    return UnreachableError(_connection_reason(url, error))
 
 
-def _connection_message(url: httpx.URL, error: httpx.TransportError) -> str:
+def _connection_reason(url: httpx.URL, error: httpx.TransportError) -> Reason:
     """Return the server that cannot be reached, why, and what to do; the path does not matter."""
     port = url.port or {"http": 80, "https": 443}[url.scheme]
     server = f"{url.host}:{port}"
-    cause = re.sub(r"^\[[^\]]*\] ", "", str(error)) or "no reason is known"
+    text = re.sub(r"^\[[^\]]*\] ", "", str(error))
+    values: dict[str, Value] = {"server": server, "error": text or Reason("unknown_cause")}
     if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return f"{server}: the server's certificate is not valid ({cause}); report this to the registry"
+        return Reason("invalid_certificate", values)
     if isinstance(error, httpx.ConnectTimeout):
-        cause = "no answer in time"
-    if isinstance(error, httpx.ConnectError | httpx.ConnectTimeout):
-        remedy = "check that the registry is running, and that the source's url is right"
-        return f"could not connect to {server} ({cause}); {remedy}"
-    return f"{server}: the connection broke before a response began ({cause}); try again later"
+        return Reason("no_connection", {**values, "error": Reason("no_connection_in_time")})
+    if isinstance(error, httpx.ConnectError):
+        return Reason("no_connection", values)
+    return Reason("connection_broke", values)
 
 
 def _is_redirect(reply: Reply) -> bool:

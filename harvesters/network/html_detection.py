@@ -6,10 +6,24 @@ import codecs
 import html
 import re
 
+from harvesters.reasons import Reason
+
 # Nothing is tried twice (++, ?>): a body of blanks or comments must not cost more than its length.
 _HTML = re.compile(
     rb"\s*+(?:<\?xml[^>]*+>\s*+)?+(?>(?><!--.*?-->)\s*+)*+<(?:!doctype\s+html|html|head|body|title|meta|div|p)\b", re.IGNORECASE | re.DOTALL
 )
+_EXPECTED = {  # what was expected, if not named by an abbreviation that is the same in all languages
+    text: Reason(code)
+    for text, code in (
+        ("data", "expected_data"),
+        ("a table", "expected_table"),
+        ("a feed", "expected_feed"),
+        ("a spreadsheet", "expected_spreadsheet"),
+        ("a calendar", "expected_calendar"),
+        ("a web page", "expected_web_page"),
+        ("an IATI file", "expected_iati"),
+    )
+}
 _TITLE = re.compile(rb"<title[^>]{0,200}>([^<]{0,400})", re.IGNORECASE)
 _HEAD_BYTES = 4096  # bytes in which an HTML page shows what it is
 _TITLE_BYTES = 64 * 1024  # bytes of a page in which its title is looked for
@@ -36,7 +50,14 @@ def page_title(content: bytes) -> str:
     return " ".join(html.unescape(match.group(1).decode("utf-8", "replace")).split())[:120] if match else ""
 
 
-def describe_page(content: bytes) -> str:
-    """Return a phrase that names the page, to follow "answered with"."""
-    name = page_title(content)
-    return f'an HTML page titled "{name}"' if name else "an HTML page"
+def web_page_reason(url: str, content: bytes, expected: str) -> Reason:
+    """Return the reason why the page at *url* is not what was *expected*, such as "JSON" or "a table"."""
+    named = _EXPECTED.get(expected, expected)
+    if title := page_title(content):
+        return Reason("web_page_titled", {"url": url, "title": title, "expected": named})
+    return Reason("web_page", {"url": url, "expected": named})
+
+
+def empty_reason(url: str, expected: str) -> Reason:
+    """Return the reason why the empty body of *url* is not what was *expected*."""
+    return Reason("empty", {"url": url, "expected": _EXPECTED.get(expected, expected)})

@@ -8,6 +8,7 @@ from typing import Protocol
 
 from harvesters.errors import (
     BotProtectionError,
+    FetchError,
     ForbiddenError,
     LimitedError,
     NotFoundError,
@@ -18,8 +19,9 @@ from harvesters.errors import (
     WebPageError,
 )
 from harvesters.network import bot_protection
-from harvesters.network.html_detection import describe_page, is_html
+from harvesters.network.html_detection import is_html, web_page_reason
 from harvesters.network.retry import retry_after
+from harvesters.reasons import Reason, Value
 
 _UNAVAILABLE_STATUSES = {
     500,
@@ -58,31 +60,33 @@ def check_response(reply: Response, accept: str, agent: str) -> None:
         return
     if vendor := bot_protection.detect(reply.status, reply.headers, reply.content):
         remedy = bot_protection.unblock_instructions(vendor, reply.url, agent)
-        raise BotProtectionError(
-            f"{reply.url}: answered {reply.status} by bot protection ({vendor.name}), so the registry was not reached; {remedy}"
-        )
+        values: dict[str, Value] = {"url": reply.url, "status": str(reply.status), "vendor": vendor.name, "remedy": remedy}
+        raise BotProtectionError(Reason("bot_protection", values))
     if reply.status != 200:
         raise _status_error(reply)
     if accept != "*/*" and "html" not in accept and is_html(reply.content):
         expected = next((name for part, name in _KINDS.items() if part in accept), "data")
-        raise WebPageError(f"{reply.url}: answered with {describe_page(reply.content)} where {expected} was expected; open it in a browser")
+        raise WebPageError(web_page_reason(reply.url, reply.content, expected))
 
 
 def _status_error(reply: Response) -> Exception:
-    text = f"{reply.url}: answered {reply.status}"
     if reply.status == 429 or reply.status in _UNAVAILABLE_STATUSES:
-        return _retry_later_error(reply, text)
+        return _retry_later_error(reply)
     if reply.status in {401, 403}:
-        return ForbiddenError(f"{text}; correct the source's url, or ask the registry to let us in")
+        return ForbiddenError(_status_reason("forbidden", reply))
     if reply.status in {404, 410}:
-        return NotFoundError(f"{text}; correct the source's url, or ask the registry where it is now")
-    return UnexpectedStatusError(text)
+        return NotFoundError(_status_reason("not_found", reply))
+    return UnexpectedStatusError(_status_reason("status", reply))
 
 
-def _retry_later_error(reply: Response, text: str) -> RetryLaterError:
+def _status_reason(code: str, reply: Response, **values: int) -> Reason:
+    return Reason(code, {"url": reply.url, "status": str(reply.status), **values})
+
+
+def _retry_later_error(reply: Response) -> RetryLaterError:
     after = retry_after(reply.headers.get("retry-after"), reply.headers.get("date"), datetime.now(UTC))
-    text += f" and asks to retry in {after:.0f} seconds" if after else ""
-    return LimitedError(text, after) if reply.status == 429 else UnavailableError(text, after)
+    reason = _status_reason("status_retry", reply, seconds=round(after)) if after else _status_reason("status", reply)
+    return LimitedError(reason, after) if reply.status == 429 else UnavailableError(reason, after)
 
 
 def check_robots_response(reply: Response) -> None:
@@ -92,11 +96,11 @@ def check_robots_response(reply: Response) -> None:
     Source: https://www.rfc-editor.org/rfc/rfc9309#section-2.3.1
     """
     if reply.status == 429 or reply.status in _UNAVAILABLE_STATUSES:
-        raise _retry_later_error(reply, f"{reply.url}: answered {reply.status}")
+        raise _retry_later_error(reply)
     if reply.status >= 500:
-        raise UnexpectedStatusError(f"{reply.url}: answered {reply.status}")
+        raise UnexpectedStatusError(_status_reason("status", reply))
 
 
-def robots_unavailable_error(url: str, why: str) -> RobotsError:
-    """Return the exception for a host whose robots.txt cannot be fetched."""
-    return RobotsError(f"{url}: {why}; without a readable robots.txt no requests are allowed (RFC 9309); try again later")
+def robots_unavailable_error(error: FetchError) -> RobotsError:
+    """Return the exception for a host whose robots.txt cannot be fetched because of *error*."""
+    return RobotsError(Reason("robots_unavailable", {"error": error.reason}))

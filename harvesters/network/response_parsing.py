@@ -15,8 +15,9 @@ from lxml.etree import _Element
 from harvesters.errors import CharsetError, ParseError, WebPageError
 from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Reply
-from harvesters.network.html_detection import describe_page, is_html
+from harvesters.network.html_detection import empty_reason, is_html, web_page_reason
 from harvesters.parsing import parser_errors
+from harvesters.reasons import Reason, Value
 
 _PROLOGUE = re.compile(rb"(?>\s++|<\?.*?\?>|<!--.*?-->)*+<!DOCTYPE", re.DOTALL | re.IGNORECASE)
 _CHARSET = re.compile(r"charset\s*=\s*[\"']?([\w.:\-]+)", re.IGNORECASE)
@@ -34,17 +35,17 @@ def parse_xml(reply: Reply) -> _Element:
     content = refuse_html(reply, "XML").removeprefix(codecs.BOM_UTF8)
     refuse_doctype(reply)
     parser = etree.XMLParser(resolve_entities=False, no_network=True, huge_tree=False, remove_comments=True, remove_pis=True)
-    with parser_errors(f"{reply.url}: not well-formed XML"):
+    with parser_errors(Reason("not_xml", {"url": reply.url})):
         root = etree.fromstring(content, parser)
     if root.getroottree().docinfo.internalDTD is not None:
-        raise ParseError(f"{reply.url}: its XML has a DOCTYPE, which is refused: it can hide entities")
+        raise ParseError(Reason("doctype", {"url": reply.url}))
     return root
 
 
 def refuse_doctype(reply: Reply) -> None:
     """Raise ParseError if the body is XML with a DOCTYPE, before parsing it."""
     if _PROLOGUE.match(reply.content.removeprefix(codecs.BOM_UTF8)):
-        raise ParseError(f"{reply.url}: its XML has a DOCTYPE, which is refused: it can hide entities")
+        raise ParseError(Reason("doctype", {"url": reply.url}))
 
 
 class InvalidJson:
@@ -61,16 +62,14 @@ def load_json(reply: Reply, charset: str = "utf-8") -> Any:
     in the one record that contains it. Integers of any size keep their digits.
     """
     content = refuse_html(reply, "JSON")
-    with parser_errors(f"{reply.url}: not JSON that can be read"):
+    with parser_errors(Reason("unreadable_json", {"url": reply.url})):
         if charset == "utf-8" and not _LARGE_NUMBER.search(content):
             with suppress(orjson.JSONDecodeError):  # the slower reader accepts more, and its errors say more
                 return orjson.loads(content.removeprefix(codecs.BOM_UTF8))
         try:
             return json.loads(decode_text(reply, charset), parse_constant=InvalidJson, parse_int=_integer)
         except json.JSONDecodeError as error:
-            raise ParseError(
-                f"{reply.url}: not JSON: {error.msg} at line {error.lineno}, column {error.colno}{_media_type_note(reply)}"
-            ) from error
+            raise ParseError(_json_reason(reply, error)) from error
 
 
 def _integer(digits: str) -> int | InvalidJson:
@@ -117,7 +116,7 @@ def decode_text(reply: Reply, charset: str | None = None) -> str:
             faults.append(f"not {name} at byte {error.start} ({content[error.start : error.start + 1].hex()})")
         except UnicodeError as error:
             faults.append(f"not {name} ({error})")
-    raise CharsetError(f"{reply.url}: its text is {' and '.join(faults)}; name its charset in the options of the source definition")
+    raise CharsetError(Reason("wrong_charset", {"url": reply.url, "faults": " and ".join(faults)}))
 
 
 def declared_charset(reply: Reply) -> str | None:
@@ -134,11 +133,14 @@ def _other_charsets(reply: Reply) -> list[str]:
 def refuse_html(reply: Reply, expected: str) -> bytes:
     """Return the body; raises ParseError if it is empty, or a web page where *expected* was expected."""
     if not reply.content.strip():
-        raise ParseError(f"{reply.url}: empty response; expected {expected}")
+        raise ParseError(empty_reason(reply.url, expected))
     if is_html(reply.content):
-        raise WebPageError(f"{reply.url}: answered with {describe_page(reply.content)} where {expected} was expected; open it in a browser")
+        raise WebPageError(web_page_reason(reply.url, reply.content, expected))
     return reply.content
 
 
-def _media_type_note(reply: Reply) -> str:
-    return f"; it was sent as {reply.media_type}" if reply.media_type not in {"", "application/json"} else ""
+def _json_reason(reply: Reply, error: json.JSONDecodeError) -> Reason:
+    values: dict[str, Value] = {"url": reply.url, "error": error.msg, "line": error.lineno, "column": error.colno}
+    if reply.media_type in {"", "application/json"}:
+        return Reason("not_json", values)
+    return Reason("not_json_sent_as", {**values, "type": reply.media_type})

@@ -26,8 +26,8 @@ class Robots:
     rules: Protego
     delay: float = 0.0
 
-    def forbids(self, address: str) -> str | None:
-        """Return the line that forbids *address*, with its number; None if it is allowed."""
+    def forbids(self, address: str) -> tuple[int, str] | None:
+        """Return the number of the line that forbids *address*, from 1, and its text; None if it is allowed."""
         if self.rules.can_fetch(address, USER_AGENT_TOKEN):
             return None
         indexes = [index for index, line in enumerate(self.lines) if line.strip().lower().startswith("di")]
@@ -36,7 +36,7 @@ class Robots:
             middle = (low + high) // 2
             low, high = (low, middle) if self._without(indexes[:middle]).can_fetch(address, USER_AGENT_TOKEN) else (middle, high)
         index = indexes[high - 1]
-        return f'line {index + 1}, "{self.lines[index].strip()[:200]}"'
+        return index + 1, self.lines[index].strip()[:200]
 
     def _without(self, indexes: list[int]) -> Protego:
         blank = set(indexes)

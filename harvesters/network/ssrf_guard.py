@@ -14,6 +14,7 @@ import httpcore
 import httpx
 
 from harvesters.errors import RefusedError
+from harvesters.reasons import Reason
 from vocab.addresses import is_public
 
 Options = Iterable[httpcore.SOCKET_OPTION] | None
@@ -105,7 +106,7 @@ class _Guard(httpcore.SyncBackend):
             raise httpcore.ConnectError(f"{host} has no address: {error}") from error
         private = [address for address in addresses if not is_public(address)]
         if private and host not in self.allow:
-            raise RefusedError(f"{host} has the private address {private[0]}. To allow it: STOCKTAKE_ALLOW_HOSTS={host}")
+            raise RefusedError(Reason("private_address", {"host": host, "address": private[0]}))
         return addresses
 
 

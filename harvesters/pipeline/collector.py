@@ -317,7 +317,7 @@ def unpack_result(values: tuple[Any, ...]) -> StagedRecord:
 def _portable(error: HarvestError) -> HarvestError:
     """Return the error, or an error of its nearest base class that the parent can import."""
     kind = next(kind for kind in type(error).__mro__ if kind.__module__ == errors.__name__)
-    return error if kind is type(error) else kind(str(error))
+    return error if kind is type(error) else kind(error.reason)
 
 
 def _forward(calls: Calls) -> None:

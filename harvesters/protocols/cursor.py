@@ -90,7 +90,7 @@ def read_cursor(kind: type[S], text: str | None) -> S | None:
         return None
     reason = values.get(_REASON)
     if isinstance(reason, dict):
-        values[_REASON] = Reason(**reason)
+        values[_REASON] = Reason.from_json(reason)
     return kind(**{name: _frozen(value) for name, value in values.items()})
 
 

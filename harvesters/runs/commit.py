@@ -115,7 +115,8 @@ def _defer_on_error(run: Run, context: HarvestContext) -> Iterator[None]:
         with suppress(LedgerError):  # the first error is the one to raise
             stored = context.ledger.run(run.id)
             if stored and stored.state in _OPEN_STATES:  # otherwise only the final check failed
-                defer(stored if stored.state is State.COMMITTING else run, context, other(error))
+                reason = error.reason if isinstance(error, HarvestError) else other(error)
+                defer(stored if stored.state is State.COMMITTING else run, context, reason)
         raise
 
 

@@ -38,7 +38,7 @@ from harvesters.pipeline.page_processor import (
 )
 from harvesters.pipeline.record_processor import ProcessingTask, create_processor
 from harvesters.protocols.protocol import Protocol
-from harvesters.reasons import REVIEW, Reason, other, without_review
+from harvesters.reasons import REVIEW, Reason, without_review
 from harvesters.runs.commit import check_ledger_matches_journal, commit, defer, finish_commit
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.due_times import next_due
@@ -105,12 +105,12 @@ def harvest(
                 context.ledger.delete_run(run)
             else:
                 stored = context.ledger.run(run.id) or run
-                context.ledger.save(replace(stored, reasons=(other(error),)))
+                context.ledger.save(replace(stored, reasons=(error.reason,)))
             raise
         except LockLostError:
             raise  # another process has the run now
         except HarvestError as error:
-            context.ledger.delete_run(run) if dry_run else fail(run, context, other(error))
+            context.ledger.delete_run(run) if dry_run else fail(run, context, error.reason)
             raise
 
 

@@ -20,7 +20,7 @@ from harvesters.network.retry import RetryPolicy
 from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.pipeline.record_processor import ProcessingTask
 from harvesters.protocols.protocol import Protocol
-from harvesters.reasons import Reason, other
+from harvesters.reasons import Reason
 from harvesters.replay import Replay
 from harvesters.runs.commit import check_ledger_matches_journal, finish_commit
 from harvesters.runs.context import HarvestContext
@@ -77,7 +77,7 @@ def remap(
         except LockLostError:
             raise
         except HarvestError as error:
-            context.ledger.delete_run(run) if dry_run else fail(run, context, other(error))
+            context.ledger.delete_run(run) if dry_run else fail(run, context, error.reason)
             raise
 
 

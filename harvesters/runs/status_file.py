@@ -15,7 +15,6 @@ import structlog
 
 from harvesters.errors import DataDirectoryError, HarvestError, SourceDefinitionError
 from harvesters.ledger.models import Run, State
-from harvesters.reasons import Reason
 from harvesters.runs.commit import is_deferred, run_statistics
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.due_times import frozen_after, late_after, next_due
@@ -156,17 +155,8 @@ def _source_status(
 def _public_run(run: Run, context: HarvestContext) -> Run:
     """Return a run for publication: paths in its reason are relative to the data directory."""
     prefix = rf"(?<![\w.:/-]){re.escape(str(context.data.resolve()))}/"
-    reasons = tuple(
-        Reason(
-            reason.code,
-            {
-                name: re.sub(prefix, "", value) if isinstance(value, str) else value
-                for name, value in reason.values.items()
-            },
-        )
-        for reason in run.reasons
-    )
-    return replace(run, reasons=reasons)
+    reasons = (reason.map_texts(lambda text: re.sub(prefix, "", text)) for reason in run.reasons)
+    return replace(run, reasons=tuple(reasons))
 
 
 def _last_fetched_run(context: HarvestContext, name: str) -> Run | None:

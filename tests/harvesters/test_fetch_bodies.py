@@ -91,7 +91,7 @@ def test_what_is_not_as_it_is_declared_or_was_not_asked_for_is_refused(encoding:
 def test_a_bomb_is_refused_in_bounded_memory(encoding: str) -> None:
     tracemalloc.start()
 
-    with pytest.raises(TooLargeError, match="over 1000000 bytes"):
+    with pytest.raises(TooLargeError, match="over 1,000,000 bytes"):
         ask(BOMBS[encoding], encoding, max_bytes=1_000_000)
 
     peak = tracemalloc.get_traced_memory()[1]
@@ -237,5 +237,5 @@ def test_a_file_over_its_limit_is_refused() -> None:
     transport = httpx.MockTransport(lambda _: httpx.Response(200, content=TEXT))
 
     door = Fetch(pause=0, robots=False, retry_policy=patience, transport=transport)
-    with door, pytest.raises(TooLargeError, match="over 1000 bytes"), door.download(URL):
+    with door, pytest.raises(TooLargeError, match="over 1,000 bytes"), door.download(URL):
         pass

@@ -258,7 +258,7 @@ def test_a_host_that_asks_one_source_to_wait_is_left_alone_by_the_others() -> No
 def test_who_asks_for_more_than_a_run_waits_is_left_at_once() -> None:
     host = Host(answer=lambda _: httpx.Response(503, headers={"Retry-After": "86400"}))
 
-    with door(host, robots=False) as fetch, pytest.raises(TemporaryFetchError, match="in 86400 seconds"):
+    with door(host, robots=False) as fetch, pytest.raises(TemporaryFetchError, match="in 86,400 seconds"):
         fetch.get(URL)
 
     assert len(host.asked) == 1

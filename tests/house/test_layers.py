@@ -40,6 +40,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"integrity"},
     ),
     "harvesters": (
+        {"reason_texts"},
         {"reasons"},
         {"errors", "quiet_hours"},
         {"source", "optional_dependency", "parsing"},

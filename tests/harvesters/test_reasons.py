@@ -1,0 +1,96 @@
+"""Reasons: every code has a text whose values the code supplies, and errors of requests have reasons in every language."""
+
+from __future__ import annotations
+
+import ast
+import json
+import pickle
+import re
+from dataclasses import asdict
+from pathlib import Path
+
+import httpx
+import pytest
+
+from harvesters.errors import FetchError, NotFoundError, ParseError
+from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.response_parsing import load_json, parse_xml
+from harvesters.network.retry import RetryPolicy
+from harvesters.reason_texts import TEXTS
+from harvesters.reasons import Reason
+from languages.request_locale import use_language
+from languages.translations import format_number, gettext
+
+ROOT = Path(__file__).parents[2]
+URL = "https://registry.example/records"
+
+
+def test_each_reason_of_the_code_has_a_text_for_its_values() -> None:
+    faults, codes = [], set[str]()
+    for file in sorted((ROOT / "harvesters").rglob("*.py")):
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+            if not isinstance(node, ast.Call) or ast.unparse(node.func) != "Reason" or not isinstance(node.args[0], ast.Constant):
+                continue
+            code, values = node.args[0].value, node.args[1] if len(node.args) > 1 else ast.Dict([], [])
+            codes.add(code)
+            needed = set(re.findall(r"%\((\w+)\)", TEXTS.get(code, "%(a text in TEXTS)")))
+            if isinstance(values, ast.Dict) and None not in values.keys:
+                supplied = {key.value for key in values.keys if isinstance(key, ast.Constant)}
+                faults += [f"{file.name}:{node.lineno}: {code}"] if not needed <= supplied else []
+            elif code not in TEXTS:
+                faults.append(f"{file.name}:{node.lineno}: {code}")
+
+    assert faults == []
+    assert len(codes) > 100
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "text"),
+    [
+        (404, {}, f"{URL} : a répondu 404 ; corrigez l’url de la source, ou demandez au registre la nouvelle adresse"),
+        (503, {"Retry-After": "600"}, f"{URL} : a répondu 503 et demande de réessayer dans 600 secondes"),
+        (500, {}, f"{URL} : a répondu 500"),
+    ],
+)
+def test_a_failed_request_has_its_reason_in_the_language(status: int, headers: dict[str, str], text: str) -> None:
+    transport = httpx.MockTransport(lambda _: httpx.Response(status, headers=headers))
+    client = Fetch(pause=0, robots=False, retry_policy=RetryPolicy(max_attempts=1), transport=transport)
+
+    with client, pytest.raises(FetchError) as caught:
+        client.get(URL)
+
+    with use_language("fr"):
+        assert caught.value.reason.describe(gettext, format_number) == text
+    assert str(caught.value) == caught.value.reason.text
+
+
+def test_a_response_that_cannot_be_parsed_has_its_reason_in_the_language() -> None:
+    page = Reply(URL, 200, httpx.Headers(), b"<html><title>Maintenance</title></html>")
+
+    with pytest.raises(ParseError) as caught:
+        load_json(page)
+
+    with use_language("es"):
+        text = caught.value.reason.describe(gettext, format_number)
+    assert text == f"{URL}: respondió con una página HTML titulada «Maintenance» en lugar de JSON; ábrala en un navegador"
+
+
+def test_a_parser_error_names_its_subject_in_the_language() -> None:
+    with pytest.raises(ParseError) as caught:
+        parse_xml(Reply(URL, 200, httpx.Headers(), b"<a><b></a>"))
+
+    with use_language("zh"):
+        assert caught.value.reason.describe(gettext, format_number).startswith(f"{URL}：不是格式良好的 XML：Opening and ending tag")
+    assert str(caught.value).startswith(f"{URL}: not well-formed XML: Opening and ending tag")
+
+
+def test_a_reason_within_a_reason_is_stored_and_sent_between_processes() -> None:
+    reason = Reason("feed_malformed", {"error": Reason("status", {"url": URL, "status": "500"})})
+    error = NotFoundError(reason)
+
+    assert Reason.from_json(json.loads(json.dumps(asdict(reason)))) == reason
+    assert pickle.loads(pickle.dumps(error)).reason == reason
+
+
+def test_an_error_with_a_text_has_that_text_as_its_reason() -> None:
+    assert ParseError("a.json: broken").reason == Reason("other", {"text": "a.json: broken"})
