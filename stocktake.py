@@ -98,6 +98,12 @@ COMMANDS = {
         "",
         "One initiative or organization in several registries: match, decide, undo.",
     ),
+    "prizes": (
+        "harvesters.prizes.commands",
+        "app",
+        "",
+        "Contests for prizes: editions, experts, nominations and results.",
+    ),
     "dump": (
         _PUBLISHER,
         "app",

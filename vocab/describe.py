@@ -188,7 +188,10 @@ def _prizes(tails: Tails, parts: list[Part], context: StatementContext, prizes: 
         ]
         if prize.year is not None:
             part.append(f"{prefix}{terms.prize_year}{date_literal(f'{prize.year:04d}')}")
-        parts.append(part)
+        part += [f"{prefix}{p.DATE}{date_literal(prize.date)}"] if prize.date else []
+        part += [f"{prefix}{p.WHOLE}{iri_or_literal(prize.edition)}"] if prize.edition else []
+        part += [f"{prefix}{p.LABEL}{literal(*prize.name)}"] if prize.name else []
+        parts.append(sorted(part))
 
 
 _FIELDS = {"title": p.TITLE, "description": p.DESCRIPTION, "content": p.CONTENT}  # the venue has a property of ours

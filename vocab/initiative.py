@@ -125,11 +125,17 @@ class Detection(NamedTuple):
 
 
 class Prize(NamedTuple):
-    """A WSIS prize: category and stage are IRIs or the source's texts."""
+    """A WSIS prize: category and stage are IRIs or the source's texts.
+
+    *date* is when the stage was announced, *edition* the IRI of the contest's event, *name* that of a special prize.
+    """
 
     category: str
     stage: str
     year: int | None = None
+    date: str | None = None
+    edition: str | None = None
+    name: Text | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

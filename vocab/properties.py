@@ -10,6 +10,7 @@ from vocab.terms import ADMS, DCAT, DCT, FOAF, GEO, ORG, PROV, RDF, RDFS, SCHEMA
 TYPE = f"<{RDF}type> "
 TITLE, DESCRIPTION, SUBJECT = f"<{DCT}title> ", f"<{DCT}description> ", f"<{DCT}subject> "
 IDENTIFIER, LANGUAGE, LICENCE = f"<{DCT}identifier> ", f"<{DCT}language> ", f"<{DCT}license> "
+DATE = f"<{DCT}date> "
 ISSUED, MODIFIED, REVIEWED = f"<{DCT}issued> ", f"<{DCT}modified> ", f"<{SCHEMA}lastReviewed> "
 SPATIAL, RELATION, PUBLISHER = f"<{DCT}spatial> ", f"<{DCT}relation> ", f"<{DCT}publisher> "
 CREATOR, SORT = f"<{DCT}creator> ", f"<{DCT}type> "

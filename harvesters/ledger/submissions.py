@@ -354,7 +354,8 @@ def prune(ledger: Database, now: datetime, drafts_before: datetime) -> None:
     """Delete expired links, drafts that were last changed before *drafts_before*, and persons without any submission or link."""
     s, link, who = t.submission.c, t.submission_link.c, t.submitter.c
     old = sa.select(s.id).where(s.state == SubmissionState.DRAFT.value, s.updated < naive(drafts_before))
-    used = sa.union(sa.select(s.submitter).where(s.submitter.is_not(None)), sa.select(link.submitter).where(link.submitter.is_not(None)))
+    used = sa.union(sa.select(s.submitter).where(s.submitter.is_not(None)), sa.select(link.submitter).where(link.submitter.is_not(None)),
+                    sa.select(t.prize_nomination.c.submitter).where(t.prize_nomination.c.submitter.is_not(None)))  # fmt: skip
     with ledger.transaction() as connection:
         connection.execute(sa.delete(t.submission_link).where(link.expires < naive(now)))
         connection.execute(sa.delete(t.submission_event).where(t.submission_event.c.submission.in_(old)))

@@ -15,6 +15,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    UniqueConstraint,
 )
 
 metadata = MetaData()
@@ -442,4 +443,47 @@ submission_link = Table(
     Column("expires", DateTime, nullable=False),
     Column("used", DateTime),
     Index("submission_link_by_mail", "mail"),
+)
+
+prize_edition = Table("prize_edition", metadata, Column("id", String, primary_key=True), Column("content", Text, nullable=False))
+
+prize_nomination = Table(
+    "prize_nomination",
+    metadata,
+    Column("id", String, primary_key=True),
+    Column("edition", String, nullable=False),
+    Column("thing", String, nullable=False),  # IRI of the initiative
+    Column("content", Text, nullable=False),  # its title and web page when it was nominated
+    Column("category", String, nullable=False),
+    Column("stage", String, nullable=False),
+    Column("special", String),
+    Column("reason", Text, nullable=False),
+    Column("submitter", String),
+    Column("created", DateTime, nullable=False),
+    UniqueConstraint("edition", "thing"),
+)
+
+prize_expert = Table(
+    "prize_expert", metadata, Column("edition", String, primary_key=True), Column("mail", String, primary_key=True)
+)
+
+prize_review = Table(
+    "prize_review",
+    metadata,
+    Column("nomination", String, primary_key=True),
+    Column("expert", String, primary_key=True),  # mail address, or "deleted" and a random word
+    Column("conflict", Boolean, nullable=False),
+    Column("scores", Text, nullable=False),
+    Column("note", Text, nullable=False),
+    Column("time", DateTime, nullable=False),
+)
+
+prize_vote = Table(
+    "prize_vote",
+    metadata,
+    Column("edition", String, primary_key=True),
+    Column("category", String, primary_key=True),
+    Column("voter", String, primary_key=True),  # SHA-256 of the address
+    Column("nomination", String, nullable=False),
+    Column("time", DateTime, nullable=False),
 )

@@ -129,6 +129,9 @@ FIELDS: Mapping[type[Resource], frozenset[str]] = {
         "prize_category",
         "prize_stage",
         "prize_year",
+        "prize_date",
+        "prize_edition",
+        "prize_name",
     },
     Event: (_COMMON | {"start", "end", "latitude", "longitude", "place", "venue", "cancelled"})
     - {"activity_types"},
@@ -419,6 +422,11 @@ class FieldTable:
         """Return the IRI of the initiative with a key; a title, which has a space, unchanged."""
         return word if " " in word or is_web(word) else self.initiative(word)
 
+    def _edition(self, row: Any) -> str | None:
+        """Return the IRI of the edition of the prizes: an event of the source ``prizes`` with this key."""
+        key = self.word(row, "prize_edition")
+        return self.crosswalks.iris.thing("event", "prizes", key) if key else None
+
     def amounts(self, row: Any) -> Iterator[Amount]:
         """Yield the amounts of money: objects with ``value``, ``currency``, ``name``, ``start`` and ``end``."""
         items = (item for find, _ in self.finds.get("amounts", ()) for item in as_list(find(row)))
@@ -474,6 +482,9 @@ class FieldTable:
                     category or "",
                     stage or "",
                     int(year) if re.fullmatch("[0-9]{4}", year) else None,
+                    self.date(row, "prize_date"),
+                    self._edition(row),
+                    next(iter(parse_titles(self.texts(row, "prize_name"))), None),
                 ),
             )
             if category or stage

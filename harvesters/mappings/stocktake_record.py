@@ -275,7 +275,14 @@ class RecordMapper:
                 next((remote.value(number_term) for number_term in remote.ontology_values(name, term)), "")
                 for name in ("prizeCategory", "prizeStage", "prizeYear")
             )
-            yield Prize(category, stage, int(year[:4]) if year[:4].isdecimal() else None)
+            yield Prize(
+                category,
+                stage,
+                int(year[:4]) if year[:4].isdecimal() else None,
+                remote.first(f"{DCT}date", term),
+                remote.first(f"{DCT}isPartOf", term),
+                remote.text(f"{RDFS}label", term),
+            )
 
     def _detections(self) -> Iterator[Detection]:
         remote, prefix = self.remote, f"{self.record}#detected-"

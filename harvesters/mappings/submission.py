@@ -42,6 +42,8 @@ FIELDS: Mapping[str, Mapping[str, str]] = {
     "Initiative": {
         **_COMMON, **_DATES, "planned_start": "plannedStart", "planned_end": "plannedEnd", "developed_in": "developedIn",
         "status": "status", "coverage": "coverage", "activity_types": "activityType",
+        "prize_category": "prizeCategory", "prize_stage": "prizeStage", "prize_year": "prizeYear", "prize_date": "prizeDate",
+        "prize_edition": "prizeEdition", "prize_name": "prizeName", "related": "nominated",
     },
     "Event": {**_COMMON, **_DATES, "venue": "venue"},
     "Document": {**_COMMON, "issued": "issued", "type": "documentType"},

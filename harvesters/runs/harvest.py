@@ -335,7 +335,7 @@ def _make_client(
         archive,
         known,
         context.retry_policy,
-        SubmissionTransport(context.ledger) if is_local else context.transport,
+        SubmissionTransport(context.ledger, source.name, context.now) if is_local else context.transport,
         context.rate_limiter,
         robots=not is_local,
         robots_override=source.grant,

@@ -11,7 +11,7 @@ import structlog
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
-from harvesters.ledger import submissions
+from harvesters.ledger import prizes, submissions
 from harvesters.ledger.submissions import (
     SUBMITTER,
     Change,
@@ -124,7 +124,7 @@ def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
         for event in item["history"]:
             event["who"] = public_name(event["who"], submitter)
             del event["internal"]
-    return {"submitter": _plain(about), "submissions": items}
+    return {"submitter": _plain(about), "submissions": items, "prizes": prizes.of_person(ledger, submitter.id, submitter.mail)}
 
 
 def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
@@ -134,6 +134,7 @@ def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
     for item in items:
         if item.state is not SubmissionState.WITHDRAWN and item.first_accepted:
             withdraw(context.admin, item, submitter.name)
+    prizes.delete_person(ledger, submitter.id, submitter.mail)
     submissions.delete_submitter(ledger, submitter)
     log.info("submitter deleted", submissions=len(items))
     return len(items)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from fastapi import FastAPI
+from fastapi import APIRouter, FastAPI
 
 from harvesters.admin.problems import install_error_handlers
 from harvesters.admin.security_middleware import SecurityMiddleware
@@ -22,8 +22,8 @@ PATHS = ("/submissions", "/submit")  # of the site
 MODERATION = (moderation_routes.routes,)  # pages of the admin app
 
 
-def create_submissions(context: SubmissionContext) -> FastAPI:
-    """Create the app for *context*, whose ledger it closes on shutdown."""
+def create_submissions(context: SubmissionContext, more: Iterable[APIRouter] = ()) -> FastAPI:
+    """Create the app for *context*, whose ledger it closes on shutdown, with *more* routes below its paths."""
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
@@ -40,6 +40,8 @@ def create_submissions(context: SubmissionContext) -> FastAPI:
         redoc_url=None,
     )
     app.state.context, app.state.submissions, app.state.pages = context.admin, context, submission_pages(demo=context.admin.demo)
+    for router in more:
+        app.include_router(router)
     app.include_router(upload_routes.routes)  # before the routes of one submission, whose path may be any word
     app.include_router(upload_routes.pages)
     app.include_router(api.routes)

@@ -157,6 +157,7 @@ TERMS = (
     TermDefinition("prizeCategory", "wsis:prizeCategory", L),
     TermDefinition("prizeStage", "wsis:prizeStage", L),
     TermDefinition("prizeYear", "wsis:prizeYear", ValueKind.YEAR),
+    TermDefinition("prizeDate", "dct:date", ValueKind.DATE),
     TermDefinition("inScheme", "skos:inScheme", LS),
     TermDefinition("topConceptOf", "skos:topConceptOf", LS),
     TermDefinition("broader", "skos:broader", LS),

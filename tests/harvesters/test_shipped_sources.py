@@ -84,6 +84,18 @@ def _file(path: Path) -> Answer:
     return lambda _: path.read_bytes()
 
 
+PRIZES = {
+    "accepted": {
+        "2027": {"type": "Event", "title": {"en": "WSIS Prizes 2027"}, "start": "2027-01-01", "end": "2027-06-01"},
+        "2027-a": {
+            "type": "Initiative", "title": {"en": "Village telecentres"}, "country": ["Kenya"], "publisher": {"name": "Ministry"},
+            "nominated": ["https://w3id.org/wsis-stocktaking/id/initiative/submissions/a"], "prizeCategory": "C4",
+            "prizeStage": "winner", "prizeYear": "2027", "prizeDate": "2027-06-01", "prizeEdition": "2027",
+        },
+    },
+    "withdrawn": [],
+}  # fmt: skip
+
 # What stands for each registry, and what its card makes of it: how many records, and the first one's title.
 PLAYED: dict[str, tuple[Answer, int, str]] = {
     "cordis": (_endpoint(CORDIS), 1, "Full spectrum SOLar Direct Air Capture"),
@@ -92,6 +104,7 @@ PLAYED: dict[str, tuple[Answer, int, str]] = {
     "iati": (_iati, 1, "Activity title"),
     "kohesio": (_endpoint(KOHESIO), 1, "Gottsunda växer"),
     "openaire": (_file(REPLIES / "oai_dc" / "reply.xml"), 2, "Village telecentres"),
+    "prizes": (lambda _: json.dumps(PRIZES).encode(), 2, "WSIS Prizes 2027"),
     "submissions": (_file(REPLIES / "submission" / "reply.json"), 4, "Village telecentres"),
     "undp": (_iati, 1, "Activity title"),
     "who-digital-health-atlas": (_atlas, 1, "HelloMAMA"),

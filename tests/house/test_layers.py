@@ -56,6 +56,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"notifications"},
         {"admin", "commands"},
         {"submissions"},
+        {"prizes"},
         {"cli"},
     ),
     "publisher": (

@@ -1,0 +1,334 @@
+"""A contest for prizes, from a nomination to the winner, by HTTP; and the rules that refuse."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from typer.testing import CliRunner
+
+from harvesters.errors import PrizeError
+from harvesters.ledger import prizes
+from harvesters.ledger.prizes import Stage
+from harvesters.prizes import contest
+from harvesters.prizes.api import routes
+from harvesters.prizes.edition_file import read_edition
+from harvesters.runs.context import open_context
+from harvesters.runs.harvest import harvest
+from harvesters.submissions import moderation
+from harvesters.submissions.app import create_submissions
+from vocab.iris import BASE, Iris
+
+from .conftest import INITIATIVE, ROOT, SITE, SubmissionWorld, bearer
+
+EDITION = """
+title = { en = "WSIS Prizes 2027", fr = "Prix SMSI 2027" }
+year = 2027
+opens = {day[0]}
+closes = {day[10]}
+nominees = {day[20]}
+vote_opens = {day[20]}
+vote_closes = {day[30]}
+results = {day[40]}
+champions = 1
+winners = 1
+[[criteria]]
+code = "impact"
+weight = 3
+label = { en = "Results and impact" }
+[[criteria]]
+code = "partnerships"
+label = { en = "Partnerships" }
+[[special]]
+code = "youth"
+label = { en = "Youth prize" }
+"""
+
+
+def edition_text(first: date) -> str:
+    """Return an edition whose nominations open on a day."""
+    text = EDITION
+    for number in (0, 10, 20, 30, 40):
+        text = text.replace(f"{{day[{number}]}}", f"{first + timedelta(days=number)}")
+    return text
+
+
+@pytest.fixture
+async def people(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
+    """A client of the application, and an edition that takes nominations since yesterday."""
+    file = world.folder / "2027.toml"
+    file.write_text(edition_text(world.clock.now().date() - timedelta(days=1)), encoding="utf-8")
+    prizes.put_edition(world.ledger, read_edition(file))
+    definition = (ROOT / "sources" / "prizes.toml").read_text(encoding="utf-8")
+    (world.folder / "sources" / "prizes.toml").write_text(definition.replace("enabled   = false", "enabled   = true"), encoding="utf-8")
+    transport = httpx.ASGITransport(create_submissions(world.context, (routes,)))
+    async with httpx.AsyncClient(transport=transport, base_url=SITE) as made:
+        yield made
+
+
+async def person(world: SubmissionWorld, people: httpx.AsyncClient, mail: str) -> dict[str, str]:
+    """Return the header of a person who confirmed an address."""
+    await people.post("/submissions/confirmations", json={"mail": mail})
+    answer = await people.post(f"/submissions/confirmations/{world.last_secret()}")
+    return bearer(str(answer.json()["token"]))
+
+
+def run(world: SubmissionWorld, source: str) -> None:
+    world.clock.advance(timedelta(minutes=1))
+    url = f"sqlite:///{world.folder}/ledger.sqlite"
+    with open_context(world.folder, url, BASE, "admin@example.org", frozenset(), source_dir=world.folder / "sources", workers=0) as context:
+        harvest(world.context.admin.source(source), replace(context, now=world.clock.now), full=True)
+
+
+def entries(world: SubmissionWorld) -> str:
+    """Return all that the journal has ever published."""
+    url = f"sqlite:///{world.folder}/ledger.sqlite"
+    with open_context(world.folder, url, BASE, "admin@example.org", frozenset(), workers=0) as context:
+        return "\n".join(row for entry in context.journal.entries() for row in entry.rows())
+
+
+async def published_initiative(world: SubmissionWorld, people: httpx.AsyncClient, title: str = "Village telecentres") -> str:
+    """Return the address of an initiative that is in the register."""
+    content = {**INITIATIVE, "title": {"en": title}, "page": [f"https://{title.lower().replace(' ', '-')}.example/"]}
+    answer = await people.post("/submissions", json=content, headers=bearer(world.tokens["Ministry"]))
+    id = str(answer.json()["id"])
+    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), "")
+    run(world, "submissions")
+    return f"{SITE}/id/initiative/submissions/{id}"
+
+
+async def nominated(people: httpx.AsyncClient, who: dict[str, str], initiative: str, category: str = "C4") -> httpx.Response:
+    sent = {"initiative": initiative, "category": category, "reason": "Forty villages learn."}
+    return await people.post("/submissions/prizes/2027/nominations", json=sent, headers=who)
+
+
+def to_day(world: SubmissionWorld, name: str) -> None:
+    """Advance to noon of a day of the edition."""
+    edition = prizes.find_edition(world.ledger, "2027")
+    assert edition
+    day = edition.days()[name]
+    world.clock.advance(datetime(day.year, day.month, day.day, 12, tzinfo=UTC) - world.clock.now())
+
+
+def decide(world: SubmissionWorld, id: str, stage: Stage, special: str | None = None) -> None:
+    edition = prizes.find_edition(world.ledger, "2027")
+    assert edition
+    contest.set_stage(world.ledger, edition, id, stage, special, world.clock.now(), BASE)
+
+
+async def test_a_nomination_becomes_the_winner_by_http_alone(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+    initiative = await published_initiative(world, people)
+    prizes.add_expert(world.ledger, "2027", "expert@example.org")
+    made = await nominated(people, bearer(world.tokens["Ministry"]), initiative)
+    assert made.status_code == 201, made.text
+    path = f"/submissions/prizes/2027/nominations/{made.json()['id']}"
+    id = str(made.json()["id"])
+
+    to_day(world, "closes")
+    expert = await person(world, people, "expert@example.org")
+    scored = await people.put(f"{path}/review", json={"scores": {"impact": 5, "partnerships": 1}}, headers=expert)
+    decide(world, id, Stage.NOMINATED)
+    run(world, "prizes")
+    before_nominees = (await people.get("/submissions/prizes/2027")).json()["nominations"], "AwardReceipt" in entries(world)
+
+    to_day(world, "vote_opens")
+    run(world, "prizes")
+    voter = await person(world, people, "voter@example.org")
+    voted = [(await people.put(f"{path}/vote", headers=voter)).status_code for _ in range(2)]
+    voter = await person(world, people, "voter+again@example.org")
+    voted.append((await people.put(f"{path}/vote", headers=voter)).status_code)
+    edition = prizes.find_edition(world.ledger, "2027")
+    assert edition
+    ranked = contest.rank(world.ledger, edition)
+
+    to_day(world, "vote_closes")
+    decide(world, id, Stage.WINNER, "youth")
+    run(world, "prizes")
+    listed = (await people.get("/submissions/prizes/2027")).json()["nominations"]
+    before_results = listed[0]["stage"], "special" in listed[0], "prize-stage/winner" in entries(world), "Youth" in entries(world)
+    to_day(world, "results")
+    run(world, "prizes")
+
+    assert scored.status_code == 200, scored.text
+    assert before_nominees == ([], False)
+    assert voted == [200, 200, 200]
+    assert [(row.score, row.reviews, row.votes) for row in ranked] == [(4.0, 1, 1)]
+    assert before_results == ("nominated", False, False, False)
+    receipt = f"<{Iris(BASE).record('prizes', f'2027-{id}')}#prize-1>"
+    lines = [line for line in entries(world).splitlines() if line.startswith(f"A {receipt}")]
+    assert any("prizeStage" in line and "prize-stage/winner" in line for line in lines)
+    assert any("dc/terms/date" in line and f"{edition.results}" in line for line in lines)
+    assert any("isPartOf" in line and Iris(BASE).thing("event", "prizes", "2027") in line for line in lines)
+    assert any("Youth prize" in line for line in lines)
+    assert f'<{Iris(BASE).thing("event", "prizes", "2027")}>' in entries(world)
+    for secret in ("voter@", "expert@", prizes.voter("voter@example.org")):
+        assert secret not in entries(world)
+
+
+async def test_rules_of_the_contest_refuse_with_their_reason(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+    ministry, initiative = bearer(world.tokens["Ministry"]), await published_initiative(world, people)
+
+    answers = {
+        "no such initiative": await nominated(people, ministry, f"{SITE}/id/initiative/submissions/none"),
+        "no address": await nominated(people, ministry, "Village telecentres"),
+        "no category": await nominated(people, ministry, initiative, "C12"),
+        "first": await nominated(people, ministry, initiative),
+        "second category": await nominated(people, bearer(world.tokens["University"]), initiative, "C5"),
+        "no token": await nominated(people, {}, initiative),
+    }
+
+    assert {name: answer.status_code for name, answer in answers.items()} == {
+        "no such initiative": 422, "no address": 422, "no category": 422, "first": 201, "second category": 409, "no token": 401,
+    }  # fmt: skip
+    assert "one category only" in answers["second category"].json()["detail"]
+    to_day(world, "closes")
+    assert (await nominated(people, ministry, initiative)).status_code == 409
+
+
+async def test_a_winner_cannot_be_nominated_again(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+    ministry, initiative = bearer(world.tokens["Ministry"]), await published_initiative(world, people)
+    made = (await nominated(people, ministry, initiative)).json()
+    to_day(world, "closes")
+    decide(world, made["id"], Stage.WINNER)
+    file = world.folder / "2028.toml"
+    file.write_text(edition_text(world.clock.now().date()), encoding="utf-8")
+    prizes.put_edition(world.ledger, read_edition(file))
+
+    sent = {"initiative": initiative, "category": "C4", "reason": "Again."}
+    answer = await people.post("/submissions/prizes/2028/nominations", json=sent, headers=ministry)
+
+    assert (answer.status_code, "won before" in answer.text) == (409, True)
+
+
+async def test_an_expert_with_a_conflict_cannot_score(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+    initiative = await published_initiative(world, people)
+    id = (await nominated(people, bearer(world.tokens["Ministry"]), initiative)).json()["id"]
+    prizes.add_expert(world.ledger, "2027", "expert@example.org")
+    expert, stranger = [await person(world, people, f"{name}@example.org") for name in ("expert", "stranger")]
+    path, points = f"/submissions/prizes/2027/nominations/{id}/review", {"scores": {"impact": 5, "partnerships": 5}}
+    early = await people.put(path, json=points, headers=expert)
+    to_day(world, "closes")
+    expert, stranger = [await person(world, people, f"{name}@example.org") for name in ("expert", "stranger")]
+
+    answers = [
+        await people.put(path, json=sent, headers=who)
+        for sent, who in (
+            (points, stranger),
+            ({"scores": {"impact": 6, "partnerships": 1}}, expert),
+            ({"scores": {"impact": 5}}, expert),
+            (points, expert),
+            ({"conflict": True}, expert),
+            (points, expert),
+        )
+    ]
+    listed = await people.get("/submissions/prizes/2027/review", headers=expert)
+    edition = prizes.find_edition(world.ledger, "2027")
+    assert edition
+
+    assert early.status_code == 409
+    assert [answer.status_code for answer in answers] == [404, 422, 422, 200, 200, 409]
+    assert listed.json()[0]["review"] == {"conflict": True, "scores": {}}
+    assert [(row.score, row.conflicts) for row in contest.rank(world.ledger, edition)] == [(None, 1)]
+    assert (await people.get("/submissions/prizes/2027/review", headers=stranger)).status_code == 404
+
+
+async def test_votes_outside_their_days_and_of_organizations_are_refused(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+    initiative = await published_initiative(world, people)
+    id = (await nominated(people, bearer(world.tokens["Ministry"]), initiative)).json()["id"]
+    path = f"/submissions/prizes/2027/nominations/{id}/vote"
+    voter = await person(world, people, "voter@example.org")
+    early = await people.put(path, headers=voter)
+    to_day(world, "vote_opens")
+    voter = await person(world, people, "voter@example.org")
+
+    answers = [await people.put(path, headers=who) for who in (voter, bearer(world.tokens["Ministry"]), {})]
+
+    assert early.status_code == 409
+    assert [answer.status_code for answer in answers] == [404, 409, 401]  # it was not chosen for the vote
+
+
+async def test_a_category_has_no_more_champions_and_winners_than_its_edition(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+    ministry = bearer(world.tokens["Ministry"])
+    titles = ("Village telecentres", "Radio schools")
+    ids = [(await nominated(people, ministry, await published_initiative(world, people, title))).json()["id"] for title in titles]
+    to_day(world, "closes")
+    decide(world, ids[0], Stage.WINNER)
+
+    with pytest.raises(Exception, match="has 1 of this stage already"):
+        decide(world, ids[1], Stage.CHAMPION)
+
+
+async def test_a_person_exports_and_deletes_votes_and_reviews(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+    initiative = await published_initiative(world, people)
+    id = (await nominated(people, bearer(world.tokens["Ministry"]), initiative)).json()["id"]
+    prizes.add_expert(world.ledger, "2027", "jane@example.org")
+    to_day(world, "closes")
+    jane = await person(world, people, "jane@example.org")
+    await people.put(f"/submissions/prizes/2027/nominations/{id}/review", json={"conflict": True}, headers=jane)
+    decide(world, id, Stage.NOMINATED)
+    to_day(world, "vote_opens")
+    jane = await person(world, people, "jane@example.org")
+    await people.put(f"/submissions/prizes/2027/nominations/{id}/vote", headers=jane)
+
+    exported = (await people.get("/submissions/account", headers=jane)).json()["prizes"]
+    await people.delete("/submissions/account", headers=jane)
+
+    assert exported["votes"] == {"2027 C4": id}
+    assert [item["conflict"] for item in exported["reviews"]] == [True]
+    assert prizes.votes(world.ledger, "2027") == {}
+    assert prizes.experts(world.ledger, "2027") == []
+    assert [item.expert.startswith("deleted ") for item in prizes.reviews(world.ledger, "2027")] == [True]
+
+
+async def test_an_edition_is_unknown_before_it_is_announced(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+    file = world.folder / "2028.toml"
+    file.write_text(edition_text(world.clock.now().date() + timedelta(days=1)), encoding="utf-8")
+    prizes.put_edition(world.ledger, read_edition(file))
+
+    answers = [await people.get(f"/submissions/prizes{path}") for path in ("/2028", "")]
+
+    assert answers[0].status_code == 404
+    assert [item["id"] for item in answers[1].json()] == ["2027"]
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "message"),
+    [
+        ("year = 2027", 'year = "2027"', "year: write the year"),
+        ("champions = 1", "champions = 0", "champions: write the largest number"),
+        ("weight = 3", "weight = -1", "a weight is a number above 0"),
+        ("champions = 1", "champion = 1", 'unknown key "champion"'),
+        ("champions = 1", 'categories = ["C12"]', "categories: write a list of these: C1, C2"),
+        ("title = {", "title = ", "invalid TOML"),
+        ('label = { en = "Partnerships" }', 'label = "Partnerships"', "criteria: each needs a code and a label"),
+        ("vote_closes = ", "announced = ", "write both days, or none"),
+    ],
+)
+def test_a_wrong_edition_is_refused_with_file_and_cure(tmp_path: Path, before: str, after: str, message: str) -> None:
+    file = tmp_path / "2027.toml"
+    file.write_text(edition_text(date(2027, 1, 1)).replace(before, after), encoding="utf-8")
+
+    with pytest.raises(PrizeError, match=message) as caught:
+        read_edition(file)
+
+    assert str(file) in str(caught.value)
+
+
+def test_days_in_the_wrong_order_are_refused(tmp_path: Path) -> None:
+    file = tmp_path / "2027.toml"
+    file.write_text(edition_text(date(2027, 1, 1)).replace("closes = 2027-01-11", "closes = 2026-01-11", 1), encoding="utf-8")
+
+    with pytest.raises(PrizeError, match="closes is before opens"):
+        read_edition(file)
+
+
+def test_the_edition_of_2015_is_shipped_with_its_days() -> None:
+    edition = read_edition(ROOT / "sources" / "prizes" / "2015.toml")
+
+    assert (edition.source, len(edition.categories)) == ("wsis-prizes-2015", 18)
+    assert (edition.days()["opens"], edition.days()["results"]) == (date(2014, 12, 15), date(2015, 5, 26))
