@@ -277,7 +277,7 @@ def votes(ledger: Database, edition: str) -> dict[str, int]:
     c = t.prize_vote.c
     query = sa.select(c.nomination, sa.func.count()).where(c.edition == edition).group_by(c.nomination)
     with ledger.transaction() as connection:
-        return {id: number for id, number in connection.execute(query).all()}
+        return {row[0]: row[1] for row in connection.execute(query).all()}
 
 
 def votes_of(ledger: Database, mail: str, edition: str | None = None) -> dict[str, str]:

@@ -49,7 +49,9 @@ def read_edition(edition: str, context: SubmissionContextDep) -> dict[str, Any]:
     return {**describe_edition(found), "nominations": public_nominations(found, prizes.nominations(ledger, found.id), now)}
 
 
-@routes.post("/{edition}/nominations", status_code=HTTPStatus.CREATED, summary="Nominate an initiative of the register", dependencies=_WRITE)
+@routes.post(
+    "/{edition}/nominations", status_code=HTTPStatus.CREATED, summary="Nominate an initiative of the register", dependencies=_WRITE
+)
 def nominate(edition: str, sent: NominationRequest, context: SubmissionContextDep, submitter: SubmitterDep) -> dict[str, Any]:
     """An initiative can be nominated in one category of an edition, and not if it has won before."""
     ledger, now = context.admin.ledger, context.admin.now()
@@ -59,7 +61,9 @@ def nominate(edition: str, sent: NominationRequest, context: SubmissionContextDe
     return _described(made, made.stage.value)
 
 
-@routes.delete("/{edition}/nominations/{id}", summary="Withdraw a nomination of yours", status_code=HTTPStatus.NO_CONTENT, dependencies=_WRITE)
+@routes.delete(
+    "/{edition}/nominations/{id}", status_code=HTTPStatus.NO_CONTENT, summary="Withdraw a nomination of yours", dependencies=_WRITE
+)
 def withdraw(edition: str, id: str, context: SubmissionContextDep, submitter: SubmitterDep) -> None:
     """It is possible while nominations are open."""
     ledger, now = context.admin.ledger, context.admin.now()

@@ -60,7 +60,8 @@ def nominate(
     Raises NotAllowed outside the days, and if a rule of the contest forbids it; InvalidValue for what cannot be read.
     """
     if not edition.takes_nominations(now):
-        raise NotAllowed("Nominations are open from %(first)s until the day before %(last)s.", first=f"{edition.opens}", last=f"{edition.closes}")
+        first, last = f"{edition.opens}", f"{edition.closes}"
+        raise NotAllowed("Nominations are open from %(first)s until the day before %(last)s.", first=first, last=last)
     if category not in edition.categories:
         raise InvalidValue("Choose one of the categories of this edition.")
     if not reason.strip() or len(reason) > MAX_REASON:
@@ -111,7 +112,8 @@ def review(
     """
     require_expert(ledger, edition, expert)
     if not edition.takes_reviews(now):
-        raise NotAllowed("Nominations are scored from %(first)s until the day before %(last)s.", first=f"{edition.closes}", last=f"{edition.results}")
+        first, last = f"{edition.closes}", f"{edition.results}"
+        raise NotAllowed("Nominations are scored from %(first)s until the day before %(last)s.", first=first, last=last)
     nomination = find_nomination(ledger, edition, id)
     if nomination.stage is Stage.WINNER:
         raise NotAllowed("The winner of this category is decided.")
@@ -183,7 +185,13 @@ def rank(ledger: Database, edition: Edition) -> list[Ranked]:
             scored[item.nomination].append(sum(weights[code] * points for code, points in known.items()) / total)
     counted = prizes.votes(ledger, edition.id)
     rows = [
-        Ranked(item, sum(points) / len(points) if (points := scored[item.id]) else None, len(points), conflicts[item.id], counted.get(item.id, 0))
+        Ranked(
+            item,
+            sum(points) / len(points) if (points := scored[item.id]) else None,
+            len(points),
+            conflicts[item.id],
+            counted.get(item.id, 0),
+        )
         for item in prizes.nominations(ledger, edition.id)
     ]
     order = list(edition.categories)

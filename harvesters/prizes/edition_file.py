@@ -16,8 +16,10 @@ from vocab.iris import BASE, is_web
 from vocab.schemes import concepts
 
 _DAYS = ("announced", "opens", "closes", "nominees", "vote_opens", "vote_closes", "results")
-_ORDER = (("opens", "closes"), ("closes", "nominees"), ("nominees", "vote_opens"), ("vote_opens", "vote_closes"), ("vote_closes", "results"),
-          ("nominees", "results"), ("announced", "nominees"))  # fmt: skip
+_ORDER = (
+    ("opens", "closes"), ("closes", "nominees"), ("nominees", "vote_opens"), ("vote_opens", "vote_closes"), ("vote_closes", "results"),
+    ("nominees", "results"), ("announced", "nominees"),
+)  # fmt: skip
 _REQUIRED = ("opens", "closes", "nominees", "results")
 _KEYS = {*_DAYS, "title", "year", "categories", "criteria", "special", "champions", "winners", "source", "page"}
 _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,59}\Z")

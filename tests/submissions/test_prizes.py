@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
 
 import httpx
 import pytest
@@ -17,6 +17,7 @@ from harvesters.ledger import prizes
 from harvesters.ledger.prizes import Stage
 from harvesters.prizes import contest
 from harvesters.prizes.api import routes
+from harvesters.prizes.commands import app
 from harvesters.prizes.edition_file import read_edition
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
@@ -309,7 +310,7 @@ async def test_an_edition_is_unknown_before_it_is_announced(world: SubmissionWor
         ("vote_closes = ", "announced = ", "write both days, or none"),
     ],
 )
-def test_a_wrong_edition_is_refused_with_file_and_cure(tmp_path: Path, before: str, after: str, message: str) -> None:
+def test_a_wrong_edition_is_refused_with_file_and_key(tmp_path: Path, before: str, after: str, message: str) -> None:
     file = tmp_path / "2027.toml"
     file.write_text(edition_text(date(2027, 1, 1)).replace(before, after), encoding="utf-8")
 
@@ -332,3 +333,30 @@ def test_the_edition_of_2015_is_shipped_with_its_days() -> None:
 
     assert (edition.source, len(edition.categories)) == ("wsis-prizes-2015", 18)
     assert (edition.days()["opens"], edition.days()["results"]) == (date(2014, 12, 15), date(2015, 5, 26))
+
+
+async def test_commands_add_an_edition_name_experts_and_decide(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+    made = await nominated(people, bearer(world.tokens["Ministry"]), await published_initiative(world, people))
+    id = str(made.json()["id"])
+    file = world.folder / "2027.toml"
+    file.write_text(edition_text(world.clock.now().date() - timedelta(days=15)), encoding="utf-8")  # so that nominations are closed
+    settings = SimpleNamespace(ledger=f"sqlite:///{world.folder}/ledger.sqlite", base=BASE)
+
+    def command(*words: str) -> tuple[int, str]:
+        answer = CliRunner().invoke(app, [*words], obj=settings)
+        return answer.exit_code, f"{answer.output}{answer.exception or ''}"
+
+    answers = [
+        command("add", str(file)),
+        command("expert", "2027", "Expert@example.org"),
+        command("expert", "2027", "nobody"),
+        command("stage", "2027", id, "nominated"),
+        command("stage", "2026", id, "nominated"),
+    ]
+    shown = command("show", "2027", "--json")[1]
+
+    assert [code for code, _ in answers] == [0, 0, 1, 0, 1]
+    assert "known are 2027" in answers[4][1]
+    assert prizes.experts(world.ledger, "2027") == ["expert@example.org"]
+    assert (id in shown, '"nominated"' in shown) == (True, True)
+    assert [entry.what for entry in world.ledger.audit_entries(3)] == ["prize stage decided", "prize expert added", "prize edition added"]
