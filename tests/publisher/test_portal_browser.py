@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 
 import httpx
@@ -299,6 +300,32 @@ def test_the_keyboard_chooses_a_suggestion(host, browser):
     press(browser, "ArrowDown", 40)
     _enter(browser)
     assert browser.run("location.pathname") == "/scheme/action-line/C7-ehea"
+
+
+@pytest.mark.parametrize(("page", "name"), [("/matrix", "matrix.png"), ("/map", "map.png")])
+def test_a_reader_saves_a_drawing_as_png(host, browser, page, name):
+    browser.open(f"{host}{page}?lang=ar")
+    saved = browser.run(
+        """new Promise((resolve) => {
+      let blob;
+      URL.createObjectURL = (value) => { blob = value; return "#"; };
+      HTMLAnchorElement.prototype.click = async function () {
+        const image = await createImageBitmap(blob);
+        const canvas = Object.assign(document.createElement("canvas"), {width: image.width, height: image.height});
+        const context = canvas.getContext("2d");
+        context.drawImage(image, 0, 0);
+        const colours = new Set(new Uint32Array(context.getImageData(0, 0, image.width, image.height).data.buffer));
+        resolve({name: this.download, type: blob.type, width: image.width, height: image.height, colours: colours.size});
+      };
+      const links = [...document.querySelectorAll("details.embed a")].filter((link) => link.textContent === "PNG");
+      links.find((link) => link.pathname.endsWith(ENDING)).dispatchEvent(new MouseEvent("click", {cancelable: true}));
+    })""".replace("ENDING", json.dumps(name.removesuffix(".png").rpartition("-")[2]))
+    )
+
+    assert (saved["name"], saved["type"]) == (name, "image/png")
+    assert saved["width"] >= 600
+    assert saved["height"] >= 200
+    assert saved["colours"] > 20, "the drawing is empty"
 
 
 def test_what_was_typed_is_searched_where_no_suggestion_is_chosen(host, browser):
