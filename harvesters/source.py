@@ -56,6 +56,7 @@ class Notify:
 
 
 REPORTS = ("never", "always", "errors", "change")
+NOTHING, MENTIONS = SUGGEST = ("nothing", "mentions")  # what topics are suggested from
 SHARES = ("vanished", "changed", "reidentified", "withheld")
 
 
@@ -65,7 +66,8 @@ class Source:
     between requests to its host.
 
     No requests are sent during *quiet* hours; *grant* names who permitted access, in writing,
-    against robots.txt. *words* are the registry's words with the concepts that a curator chose (``vocab.curated_words``), from the
+    against robots.txt. *suggest* is what topics are suggested from.
+    *words* are the registry's words with the concepts that a curator chose (``vocab.curated_words``), from the
     table beside the definitions.
     """
 
@@ -83,6 +85,7 @@ class Source:
     grant: str = ""
     enabled: bool = True
     second_approver: bool = False
+    suggest: str = NOTHING
     limits: Limits = Limits()
     notify: Notify = Notify()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -303,6 +306,10 @@ def _pause_fault(pause: float) -> str | None:
     return f"pause is {pause}, which is no number of seconds from 0 up" if pause < 0 else None
 
 
+def _suggest_fault(suggest: str) -> str | None:
+    return None if suggest in SUGGEST else f"suggest is {suggest!r}; use one of {', '.join(SUGGEST)}"
+
+
 def _schedule_fault(every: str) -> str | None:
     try:
         CronTrigger.from_crontab(every, timezone="UTC")
@@ -316,5 +323,6 @@ _VALUE_FAULTS: Mapping[str, Callable[[Any], str | None]] = {
     "url": _url_fault,
     "licence": _licence_fault,
     "pause": _pause_fault,
+    "suggest": _suggest_fault,
     "every": _schedule_fault,
 }  # return what is wrong with a value, None if nothing is

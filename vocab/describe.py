@@ -108,6 +108,10 @@ def _classification(context: StatementContext, basis: str, claim: Claim, organiz
         part.append(f"{prefix}{terms.evidence}{literal(*claim.evidence)}")
     if claim.evidence_page:
         part.append(f"{prefix}{p.SOURCE}{iri_or_literal(claim.evidence_page)}")
+    if claim.method:
+        part.append(f"{prefix}{terms.method}{literal(claim.method)}")
+    if claim.method_version:
+        part.append(f"{prefix}{terms.method_version}{literal(claim.method_version)}")
     return part
 
 

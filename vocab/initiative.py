@@ -41,6 +41,8 @@ class Claim(NamedTuple):
     percentage: float | None = None  # 0 to 100: the part of the resource that the source assigns to the concept
     evidence: Text | None = None  # the source's reason for the link
     evidence_page: str | None = None  # web address of the evidence
+    method: str | None = None  # that suggests the concept, such as "mention"
+    method_version: str | None = None
 
 
 # The value of a coded field: an IRI that the source states, a claim that a crosswalk made of the source's word, or the source's

@@ -62,6 +62,8 @@ class OntologyTerms(NamedTuple):
     confidence: str
     percentage: str
     evidence: str
+    method: str
+    method_version: str
     detected_of: str
     detected_in: str
     digest: str

@@ -193,7 +193,8 @@ class RecordMapper:
         )
         percentage = next((parse_number(remote.value(value)) for value in remote.ontology_values("percentage", part)), None)
         evidence, page = remote.text(f"{remote.base}ns#evidence", part), remote.first(f"{DCT}source", part)
-        return Claim(remote.value(term), basis, word, remote.confidence(part), crosswalk, percentage, evidence, page)
+        method, version = (next(map(remote.value, remote.ontology_values(name, part)), None) for name in ("method", "methodVersion"))
+        return Claim(remote.value(term), basis, word, remote.confidence(part), crosswalk, percentage, evidence, page, method, version)
 
     def _coded(self, term: Term) -> Coded:
         """Return the value of a coded field, with its classification if the peer has one."""

@@ -16,7 +16,8 @@ from harvesters.mappings.registry import MAPPINGS
 from harvesters.page_model import Record, SourcePosition
 from harvesters.payloads import language_detection
 from harvesters.pipeline.fingerprint import content_fingerprint, page_fingerprint
-from harvesters.source import Source
+from harvesters.source import NOTHING, Source
+from harvesters.topics.suggest import add_suggestions
 from shapes.result import Result, Severity
 from shapes.validate import EngineName, validate_many
 from vocab import properties as p
@@ -134,7 +135,8 @@ class RecordProcessor:
         return frozenset(describe(self._resource(record), self.iris, self.task.source.name))
 
     def _resource(self, record: Record[Any]) -> Resource:
-        return language_detection.detect_languages(self.map_record(record.parsed()))
+        resource = language_detection.detect_languages(self.map_record(record.parsed()))
+        return resource if self.task.source.suggest == NOTHING else add_suggestions(resource, self.iris)
 
     def _map(self, item: RecordInput) -> StagedRecord | _UnvalidatedRecord:
         record, stored, run = item.record, item.stored, self.task.run

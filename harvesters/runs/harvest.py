@@ -49,6 +49,7 @@ from harvesters.runs.run_log import assign_run
 from harvesters.runs.submission_transport import PROTOCOL as SUBMISSIONS
 from harvesters.runs.submission_transport import SubmissionTransport
 from harvesters.source import Source
+from harvesters.topics.suggest import method_versions
 from shapes.rules import shapes_digest
 
 VERSION = "2"  # of the mapping code: raise it if the same record gets another description
@@ -181,6 +182,7 @@ def rules_digest(source: Source, context: HarvestContext) -> str:
         sorted(source.fields.items()),
         sorted(source.options.items()),
         *([source.words] if source.words else []),
+        *method_versions(source),
     )
     rules = repr((VERSION, definition, context.iris.base, shapes_digest(context.iris.base)))
     return blake2b(rules.encode(), digest_size=16).hexdigest()

@@ -107,6 +107,8 @@ TERMS = (
     TermDefinition("crosswalk", "wsis:crosswalk", L),
     TermDefinition("confidence", "wsis:confidence", ValueKind.DECIMAL),
     TermDefinition("percentage", "wsis:percentage", ValueKind.DECIMAL),
+    TermDefinition("method", "wsis:method", ValueKind.STRING),
+    TermDefinition("methodVersion", "wsis:methodVersion", ValueKind.STRING),
     TermDefinition("evidence", "wsis:evidence", T),
     TermDefinition("subject", "dct:subject", T),
     TermDefinition("theme", "dcat:theme", LS),
@@ -247,7 +249,9 @@ def _only(*names: str, **nested: Frame) -> Frame:
 _REGISTRY = _only()
 _TOMBSTONE = ("title", "page", "documentType", "vanishedSince", "goneSince", "goneBy", "reason", "replacedBy")
 _RECORD = ("identifier", "issuedAt", "modifiedAt", "state", "run", "mapping", "digest", "remarks")
-_CLAIMS = _only("concept", "basis", "sourceWord", "crosswalk", "confidence", "percentage", "evidence", "source")
+_CLAIMS = _only(
+    "concept", "basis", "sourceWord", "crosswalk", "confidence", "percentage", "evidence", "source", "method", "methodVersion"
+)
 _CONCEPTS = _only(
     *("name", "otherNames", "notation", "definition", "scopeNote", "editorialNote", "comment", "source", "exactMatch", "closeMatch"),
     "broadMatch",

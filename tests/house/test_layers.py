@@ -48,7 +48,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"page_model"},
         {"network"},
         {"payloads", "archive", "ledger"},
-        {"protocols", "mappings", "matching", "mirror", "replay"},
+        {"protocols", "mappings", "matching", "mirror", "replay", "topics"},
         {"compatibility"},
         {"pipeline"},
         {"runs"},
