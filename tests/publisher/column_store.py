@@ -8,7 +8,8 @@ from contextlib import closing
 from pathlib import Path
 
 import duckdb
-from pyoxigraph import DefaultGraph, Quad, QuerySolutions, Store
+from pyoxigraph import DefaultGraph, Quad, QueryBoolean, QuerySolutions, Store
+from random_queries import SEPARATOR
 
 from publisher.store.columns.database import ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
@@ -61,12 +62,23 @@ def columns_of_unmerged(store: Store, folder: Path) -> ColumnEngine:
 
 
 def solutions(found: object) -> list[tuple[str | None, ...]]:
-    """Return rows of N-Triples terms, None where a variable is unbound."""
-    assert isinstance(found, QuerySolutions)
+    """Return rows of N-Triples terms, None where a variable is unbound; one row of a boolean, and a row of each triple."""
+    if isinstance(found, QueryBoolean):
+        return [(str(bool(found)),)]
+    if not isinstance(found, QuerySolutions):
+        assert isinstance(found, Iterable)
+        return [tuple(map(str, triple)) for triple in found]
     names = [variable.value for variable in found.variables]
     return [tuple(None if row[name] is None else str(row[name]) for name in names) for row in found]
 
 
 def comparable(query: str, found: list[tuple[str | None, ...]]) -> object:
-    """Return *found* as it is where *query* orders it, else without its order."""
+    """Return *found* as it is where *query* orders it, else without its order.
+
+    Values of GROUP_CONCAT are in no order, and triples are a set: the RDF store may repeat some.
+    """
+    if query.startswith("CONSTRUCT"):
+        return set(found)
+    if "GROUP_CONCAT" in query:
+        found = [tuple(cell and SEPARATOR.join(sorted(cell.strip('"').split(SEPARATOR))) for cell in row) for row in found]
     return found if "ORDER BY" in query else Counter(found)

@@ -10,6 +10,7 @@ XSD = "http://www.w3.org/2001/XMLSchema#"
 GRAPHS = [NamedNode(f"http://example.org/g{number}") for number in range(3)]
 NODES = [NamedNode(f"http://example.org/n{number}") for number in range(12)]
 PREDICATES = [NamedNode(f"http://example.org/p{number}") for number in range(6)]
+SEPARATOR = "~"  # of the values in GROUP_CONCAT, whose order SPARQL does not define
 BLANK = [BlankNode(f"b{number}") for number in range(3)]
 
 
@@ -45,6 +46,7 @@ ODD = [
 FUNCTIONS = [
     *("LANG(?{})", "STR(?{})", "?{}", "DATATYPE(?{})", "YEAR(?{})", "STRLEN(?{})", "BOUND(?{})"),
     *("SUBSTR(STR(?{}), 2)", "SUBSTR(?{}, 1, 3)", 'IF(?{} = ?{}, "same", "other")', "COALESCE(STR(?{}), STR(?{}))"),
+    *("?{} + 1", "?{} - ?{}", "-?{}", "?{} * 3 / 7", "ROUND(?{} / 4)", "FLOOR(?{} / -3) + 1", "CEIL(STRLEN(?{}) / 2)", "ABS(?{})"),
     *("COALESCE(STRLEN(?{}), 0)", 'CONCAT(STR(?{}), "-", LANG(?{}))', "IF(BOUND(?{}), 1, STRLEN(?{}))", f"<{XSD}integer>(?{{}})"),
 ]
 # Most predicates have values of one kind, as real data have.
@@ -59,8 +61,11 @@ VALUES = {
 
 
 def random_quads(random: Random, number: int = 250) -> list[Quad]:
-    """Return quads in named graphs; some triples are in several graphs."""
-    quads = []
+    """Return quads in named graphs; some triples are in several graphs.
+
+    Every node is in every graph: pyoxigraph finds no path without a step from a node that is not.
+    """
+    quads = [Quad(node, PREDICATES[0], NODES[0], graph) for node in NODES for graph in GRAPHS]
     for _ in range(number):
         predicate = random.choice(PREDICATES)
         subject = random.choice([*NODES, *NODES, *BLANK])
@@ -70,7 +75,7 @@ def random_quads(random: Random, number: int = 250) -> list[Quad]:
 
 
 class QueryGenerator:
-    """Writes random SELECT queries."""
+    """Writes random queries; most are SELECT."""
 
     def __init__(self, random: Random) -> None:
         self._random = random
@@ -79,9 +84,17 @@ class QueryGenerator:
     def query(self) -> str:
         """Return a query with modifiers."""
         random = self._random
-        pattern = self._group(2)
-        shape = random.choice(["plain", "distinct", "count", "group", "group", "order", "nested"])
+        pattern = self._dataset() + self._group(2)
+        shape = random.choice(["plain", "distinct", "count", "group", "group", "order", "nested", "concatenated", "ask", "construct"])
         one, two = random.sample(self._names, 2)
+        if shape == "ask":
+            return f"ASK {pattern}"
+        if shape == "construct":
+            template = random.choice([f"?{one} <x:p> ?{two}", f"?{one} <x:p> ?{two} . ?{two} ?{one} 5", f'<x:s> <x:p> ?{one} , "a"@en'])
+            return f"CONSTRUCT {{ {template} }} {pattern}"
+        if shape == "concatenated":
+            values = random.choice([f"STR(?{two})", f"DISTINCT STR(?{two})", f"?{two}"])
+            return f'SELECT ?{one} (GROUP_CONCAT({values}; SEPARATOR="{SEPARATOR}") AS ?n) {pattern} GROUP BY ?{one}'
         if shape == "distinct":
             return f"SELECT DISTINCT ?{one} ?{two} {pattern}"
         if shape == "count":
@@ -109,8 +122,16 @@ class QueryGenerator:
         return f" ORDER BY {keys}{limit}"
 
     def _aggregate(self, name: str) -> str:
-        of_name = [f"{function}(?{name})" for function in ("COUNT", "MIN", "MAX", "SUM", "SAMPLE")]
-        return self._random.choice(["COUNT(*)", f"COUNT(DISTINCT ?{name})", *of_name])
+        of_name = [f"{function}(?{name})" for function in ("COUNT", "MIN", "MAX", "SUM", "SAMPLE", "AVG")]
+        computed = [f"{function}(STRLEN(?{name}) / 3)" for function in ("COUNT", "MIN", "MAX", "SUM", "AVG")]
+        distinct = [f"{function}(DISTINCT ?{name})" for function in ("COUNT", "SUM", "AVG")]
+        return self._random.choice(["COUNT(*)", *distinct, *of_name, self._random.choice(computed), f"SUM(?{name}) / COUNT(*)"])
+
+    def _dataset(self) -> str:
+        """Return clauses of FROM and FROM NAMED, mostly none."""
+        one, two, three = GRAPHS
+        some = [f"FROM {one}", f"FROM {one} FROM {two}", f"FROM {one} FROM NAMED {three}", f"FROM NAMED {two} FROM NAMED {three}"]
+        return f"{self._random.choice(some)} " if self._random.random() < 0.12 else ""
 
     def _group(self, depth: int) -> str:
         random = self._random
@@ -165,6 +186,8 @@ class QueryGenerator:
             f"{random.choice(['isIRI', 'isBLANK', 'isLITERAL'])}(?{name})",
             f"DATATYPE(?{name}) = <{XSD}{random.choice(['integer', 'date', 'string'])}>",
             f"YEAR(?{name}) > 2020",
+            f"?{name} / 2 {random.choice(['=', '<', '>=', '!='])} ?{self._name()}",
+            f"?{name} + 1 < {random.randrange(9)}",
             f"STRLEN(?{name}) < 3",
             f"STR(?{name}) = STR(?{self._name()})",
         ]
@@ -187,6 +210,9 @@ class QueryGenerator:
             return f"{subject} ?{random.choice(['b', 'd'])} ?{random.choice(['c', 'd'])} ."
         one, two = random.sample(PREDICATES, 2)
         paths = [f"{one}/{two}", f"^{one}", f"({one}/^{two})"] * 2 + [f"({one}|^{two})", f"({one}|{two})"]
-        predicate = random.choice([str(one)] * 20 + paths)
-        value = random.choice(["?b", "?c", "?d", "?d", str(random.choice(VALUES[one]))])
+        recursive = [f"{one}{mark}" for mark in "*+?"]
+        recursive += [f"({one}|{two})*", f"{two}/{one}*", f"({one}/{two})+", f"(^{one})+", f"{one}+/{two}?"]
+        predicate = random.choice([str(one)] * 20 + paths + [random.choice(recursive), random.choice(recursive)])
+        constants = NODES if predicate in recursive else VALUES[one]  # see random_quads
+        value = random.choice(["?b", "?c", "?d", "?d", str(random.choice(constants))])
         return f"{subject} {predicate} {'?d' if value.startswith('_:') else value} ."

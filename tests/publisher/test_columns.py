@@ -12,13 +12,12 @@ from threading import Event
 import duckdb
 import httpx
 import pytest
-from column_store import columns_of, columns_of_unmerged, comparable, merged_store, rows, solutions
+from column_store import columns_of, comparable, merged_store, rows, solutions
 from columns_ready import columns_answer
 from conftest import CHANGED, IRIS, RICH, SEEN, plain, record_rows
 from publish_fixture import session_loop
-from pyoxigraph import Literal, NamedNode, Quad, QueryResultsFormat, Store, Variable
+from pyoxigraph import Literal, NamedNode, Quad, Store, Variable
 from random_queries import GRAPHS, INTEGERS, NODES, PREDICATES, TEXTS, QueryGenerator, random_quads, typed
-from w3c_suite import SUITE, SparqlCase, cases, load, result_set, table
 
 from journal.journal import Journal
 from publisher.projections.journal_reader import JournalReader
@@ -35,7 +34,7 @@ from publisher.store.query_service import QueryService
 from publisher.store.runner import Runner
 from publisher.store.workers.column_reader import ColumnSnapshot, may_compile
 from publisher.store.workers.query_request import QueryRequest
-from publisher.store.workers.reader import in_written_order, parse_term
+from publisher.store.workers.reader import parse_term
 from vocab.describe import quads
 from vocab.schemes import statements
 from vocab.terms import XSD
@@ -43,12 +42,6 @@ from vocab.terms import XSD
 SEEDS = 100
 PER_DATA = 10  # queries of the same data
 NIGHTLY_SEEDS, NIGHTLY_PER_DATA = 10_000, 250
-FORMATS = {".srx": QueryResultsFormat.XML, ".srj": QueryResultsFormat.JSON, ".tsv": QueryResultsFormat.TSV}
-EVALUATED = [
-    case
-    for case in (cases(SUITE / "manifest-all.ttl") if SUITE.exists() else ())
-    if case.kind == "QueryEvaluationTest" and not case.name.startswith("entailment/")
-]
 COUNT = "SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"
 
 
@@ -137,36 +130,6 @@ def test_binding_replaces_a_variable_that_every_solution_has(query: str, is_comp
         else:
             with pytest.raises(NotCompiled):
                 columns.compile(query, None, bindings)
-
-
-@pytest.mark.suite("w3c-sparql11")
-def test_what_is_compiled_of_the_w3c_suite_is_right(tmp_path: Path) -> None:
-    store, right, wrong = Store(), [], []
-    with closing(columns_of([], tmp_path / "empty")) as empty:
-        compiled = [case for case in EVALUATED if _forced(case, empty) is not None]
-    for number, case in enumerate(compiled):
-        load(store, case)
-        with closing(columns_of_unmerged(store, tmp_path / str(number))) as columns:
-            if (answer := _forced(case, columns)) is not None:
-                (right if table(answer, QueryResultsFormat.JSON) == _wanted(case) else wrong).append(case.name)
-
-    assert wrong == []
-    assert len(right) >= 60
-
-
-def _forced(case: SparqlCase, columns: ColumnEngine) -> bytes | None:
-    base = case.query.as_uri()
-    try:
-        query = columns.compile(in_written_order(case.query.read_text("utf-8"), base), base)
-        return columns.answer(query).serialize(format=QueryResultsFormat.JSON)
-    except (NotCompiled, SyntaxError):
-        return None
-
-
-def _wanted(case: SparqlCase) -> object:
-    assert case.result
-    form = FORMATS.get(case.result.suffix)
-    return table(case.result.read_bytes(), form) if form else result_set(case.result)
 
 
 @pytest.fixture
@@ -270,9 +233,14 @@ def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> No
 @pytest.mark.parametrize(
     ("query", "reason"),
     [
-        ("ASK { ?s ?p ?o }", "only SELECT is compiled"),
+        ("DESCRIBE ?s { ?s ?p ?o }", "only SELECT, ASK and CONSTRUCT are compiled"),
+        ("SELECT (COUNT(*) AS ?n) FROM <x:g> FROM <x:h> { ?s ?p ?o }", "FROM of several graphs"),
+        ("SELECT ?o { VALUES ?s { <x:s> } ?s <x:p>* ?o }", "a path of no length"),
+        ("SELECT ?o { GRAPH ?g { <x:s> <x:p>+ ?o } }", "a recursive path"),
+        ("SELECT ?o { <x:s> (<x:p>/<x:q>?)+ ?o }", "the path"),
+        ("SELECT (1.5 * ?o AS ?x) { ?s ?p ?o }", "the literal"),
+        ("CONSTRUCT { ?s <x:p> 1.5 } { ?s ?p ?o }", "the literal"),
         ("SELECT ?s { ?s ?p ?o } LIMIT 5", "LIMIT or OFFSET without ORDER BY"),
-        ("SELECT ?s FROM <http://example.org/g0> { ?s ?p ?o }", "FROM"),
         ("SELECT (RAND() AS ?x) { ?s ?p ?o }", "RAND"),
         ("SELECT ?s { ?s <relative> ?o }", "the relative IRI relative"),
         ("SELECT ?s { ?s (<x:p>|<x:q>+) ?o }", "the path"),
@@ -283,6 +251,97 @@ def test_terms_that_are_taken_as_they_are_are_written_alike_by_the_store() -> No
 def test_query_that_is_not_certain_is_not_compiled(query: str, reason: str, held: list[Quad], tmp_path: Path) -> None:
     with closing(columns_of(held, tmp_path)) as columns, pytest.raises(NotCompiled, match=reason):
         columns.compile(query)
+
+
+def _path_data() -> list[Quad]:
+    edges = [("a", "p", "b"), ("b", "p", "c"), ("c", "p", "a"), ("d", "q", "a"), ("d", "p", "e")]
+    return [Quad(NamedNode(f"x:{s}"), NamedNode(f"x:{p}"), NamedNode(f"x:{o}"), GRAPHS[0]) for s, p, o in edges]
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "SELECT ?o { <x:a> <x:p>+ ?o }",
+        "SELECT ?o { <x:a> <x:p>* ?o }",
+        "SELECT ?o { <x:a> <x:p>? ?o }",
+        "SELECT ?s { ?s <x:p>* <x:e> }",
+        "SELECT ?s ?o { ?s <x:p>+ ?o }",
+        "SELECT ?s { ?s <x:p>+ ?s }",
+        "SELECT ?s ?o { ?s <x:q>/<x:p>* ?o }",
+        "SELECT ?s ?o { ?s (<x:q>/<x:p>)+ ?o }",
+        "SELECT ?s ?o { ?s <x:q> ?m . ?m (<x:p>|^<x:p>)* ?o }",
+        f"SELECT ?o {{ GRAPH {GRAPHS[0]} {{ <x:d> (<x:p>|<x:q>)+ ?o }} }}",
+        f"SELECT ?o FROM {GRAPHS[0]} {{ <x:d> (<x:p>|<x:q>)+ ?o }}",
+        f"SELECT ?o FROM NAMED {GRAPHS[0]} {{ <x:d> (<x:p>|<x:q>)+ ?o }}",
+        "ASK { <x:a> <x:p>+ <x:a> }",
+        "ASK { <x:e> <x:p>+ <x:a> }",
+    ],
+)
+def test_recursive_path_connects_each_pair_once(query: str, tmp_path: Path) -> None:
+    with closing(columns_of(_path_data(), tmp_path)) as columns:
+        assert _answer(columns, query) == sorted(solutions(merged_store(_path_data()).query(query)), key=repr)
+
+
+def test_path_of_no_length_connects_a_constant_without_triples_with_itself(tmp_path: Path) -> None:
+    with closing(columns_of(_path_data(), tmp_path)) as columns:
+        assert _answer(columns, "SELECT ?o { <x:nothing> <x:p>* ?o }") == [("<x:nothing>",)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "text"),
+    [
+        ("2 / 3", "0.666666666666666666"),
+        ("-2 / 3", "-0.666666666666666666"),
+        ("6 / 3", "2"),
+        ("-1 / 4", "-0.25"),
+        ("ROUND(-5 / 2)", "-2"),
+        ("ROUND(5 / 2)", "3"),
+        ("FLOOR(-5 / 2)", "-3"),
+        ("CEIL(-5 / 2)", "-2"),
+        ("ABS(-5 / 2)", "2.5"),
+        ("1 / 3 * 3", "0.999999999999999999"),
+        ("2 / 3 / 2", "0.333333333333333333"),
+    ],
+)
+def test_quotient_has_eighteen_digits_as_in_the_store(expression: str, text: str, tmp_path: Path) -> None:
+    query = f"SELECT ({expression} AS ?n) {{ }}"
+    with closing(columns_of([], tmp_path)) as columns:
+        answer = _answer(columns, query)
+
+    assert answer == [(str(typed(text, "decimal")),)]
+    assert answer == solutions(Store().query(query))
+
+
+def test_division_by_zero_is_an_error_and_an_overflow_is_left_to_the_store(tmp_path: Path) -> None:
+    large = [Quad(NODES[0], PREDICATES[3], typed("900000000000", "integer"), GRAPHS[0])]
+    with closing(columns_of(large, tmp_path)) as columns:
+        assert _answer(columns, "SELECT (1 / 0 AS ?n) { }") == [(None,)]
+        with pytest.raises(NotCompiled, match="Overflow"):
+            _answer(columns, "SELECT (SUM(?o * ?o) AS ?n) { ?s ?p ?o }")
+
+
+def test_average_of_what_is_no_number_is_left_to_the_store(tmp_path: Path) -> None:
+    with closing(columns_of([], tmp_path)) as columns, pytest.raises(NotCompiled, match="not compiled"):
+        _answer(columns, 'SELECT (AVG(?x) AS ?n) { VALUES ?x { 1 "a" } }')
+
+
+def test_strings_are_concatenated_in_order(tmp_path: Path) -> None:
+    held = [Quad(node, PREDICATES[2], Literal(text), GRAPHS[0]) for node, text in zip(NODES, "bab", strict=False)]
+    with closing(columns_of(held, tmp_path)) as columns:
+        query = 'SELECT (GROUP_CONCAT(DISTINCT ?x; SEPARATOR=", ") AS ?all) { ?s ?p ?x }'
+
+        assert _answer(columns, query) == [('"a, b"',)]
+
+
+def test_template_has_new_blank_nodes_and_skips_what_is_no_triple(tmp_path: Path) -> None:
+    held = [Quad(NODES[0], NamedNode("x:p"), value, GRAPHS[0]) for value in (NODES[1], TEXTS[1])]
+    with closing(columns_of(held, tmp_path)) as columns:
+        linked = _answer(columns, "CONSTRUCT { ?o <x:of> [ <x:is> ?o ] } { ?s <x:p> ?o }")
+        same = _answer(columns, "CONSTRUCT { ?s <x:of> <x:y> . ?s <x:of> ?unbound } { ?s <x:p> ?o }")
+
+    assert len(linked) == 3
+    assert len({row[0] for row in linked if row[0] and row[0].startswith("_:")}) == 2
+    assert same == [(str(NODES[0]), "<x:of>", "<x:y>")]
 
 
 def test_value_that_is_not_certain_ends_the_query(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Compile SELECT queries of SPARQL 1.1 to SQL over the columns.
+"""Compile queries of SPARQL 1.1 to SQL over the columns.
 
 A query whose result might differ from that of the RDF store is not compiled (NotCompiled). If it depends on a value, the SQL
 query fails by ``error()`` when it reads such a value.
@@ -6,18 +6,22 @@ query fails by ``error()`` when it reads such a value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 from typing import NamedTuple
 
+from pyoxigraph import Literal as StoredLiteral
+from pyoxigraph import NamedNode
 from pyparsing import ParseException
 from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translateQuery
 from rdflib.plugins.sparql.parser import parseQuery
 from rdflib.plugins.sparql.parserutils import CompValue
-from rdflib.term import Literal, URIRef, Variable
+from rdflib.term import BNode, Literal, URIRef, Variable
 
-from publisher.store.columns.expressions import Condition, Expressions, constant, quote, variables_of
-from publisher.store.columns.patterns import Patterns, Statistics
+from publisher.store.columns.aggregates import PROPERTY_READERS, aggregated
+from publisher.store.columns.expressions import Condition, Expressions, constant, decimal_text, quote, variables_of
+from publisher.store.columns.patterns import Patterns, QueryGraphs, Statistics
 from publisher.store.columns.relations import (
     ColumnType,
     Names,
@@ -35,6 +39,7 @@ from publisher.store.columns.relations import (
     with_term,
 )
 from publisher.store.columns.terms import TermKind, TermRow
+from publisher.store.workers.reader import parse_term
 from vocab.terms import XSD
 
 _EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
@@ -49,26 +54,40 @@ _TRANSLATED = ("BGP", "Join", "Filter", "Union")  # patterns in EXISTS that the 
 _MAX_DEPTH = 40  # levels of the algebra, so that neither Python nor DuckDB reaches its own limit
 
 
+class Form(Enum):
+    """The form of a query: its result is solutions, a boolean or triples."""
+
+    SELECT = "SelectQuery"
+    ASK = "AskQuery"
+    CONSTRUCT = "ConstructQuery"
+
+
+# Triples of terms, of variables such as ``?s`` and of labels of blank nodes.
+Template = tuple[tuple[str | NamedNode | StoredLiteral, ...], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class CompiledQuery:
-    """*sql* yields one column, each row a line of SPARQL's TSV without its line end, for *variables*.
+    """*sql* yields one column, each row a line of SPARQL's TSV without its line end, for *variables*; for ASK, one boolean.
 
-    *cost* is about how many triples and solutions are visited. *is_blocking*: it sorts, groups or is DISTINCT, so that
-    its first row is known only when all rows are.
+    *template* has the triples of a CONSTRUCT. *cost* is about how many triples and solutions are visited. *is_blocking*: it sorts,
+    groups or is DISTINCT, so that its first row is known only when all rows are.
     """
 
     sql: str
     variables: tuple[str, ...]
     cost: float
     is_blocking: bool
+    form: Form = Form.SELECT
+    template: Template = ()
 
 
 class ParsedQuery(NamedTuple):
-    """The algebra of a query, as rdflib parses it."""
+    """The algebra of a query, as rdflib parses it; *graphs* are those of FROM and FROM NAMED, None if it has neither."""
 
     algebra: CompValue
-    is_select: bool
-    has_dataset: bool
+    form: Form
+    graphs: QueryGraphs | None
 
 
 def parse(text: str, base: str | None = None) -> ParsedQuery:
@@ -84,7 +103,18 @@ def parse(text: str, base: str | None = None) -> ParsedQuery:
             raise
         raise NotCompiled(f"the parser rejects it: {error}") from error
     algebra = query.algebra
-    return ParsedQuery(algebra, algebra.name == "SelectQuery", bool(algebra.datasetClause))
+    if algebra.name not in {form.value for form in Form}:
+        raise NotCompiled("only SELECT, ASK and CONSTRUCT are compiled")
+    return ParsedQuery(algebra, Form(algebra.name), _graphs(algebra.datasetClause))
+
+
+def _graphs(clauses: Sequence[CompValue] | None) -> QueryGraphs | None:
+    """Return the graphs of the clauses of a dataset, None if there are none."""
+    if not clauses:
+        return None
+    default = [constant(clause.default).id for clause in clauses if clause.default is not None]
+    named = [constant(clause.named).id for clause in clauses if clause.named is not None]
+    return QueryGraphs(tuple(dict.fromkeys(default)), tuple(dict.fromkeys(named)))
 
 
 def compile_query(parsed: ParsedQuery, statistics: Statistics, bindings: Mapping[str, TermRow] | None = None) -> CompiledQuery:
@@ -93,11 +123,7 @@ def compile_query(parsed: ParsedQuery, statistics: Statistics, bindings: Mapping
     The RDF store begins with one solution that has the bindings. That is the same where each of these variables is bound by a triple
     pattern in every solution, and is in no MINUS, VALUES or subquery: other queries are not compiled.
     """
-    if not parsed.is_select:
-        raise NotCompiled("only SELECT is compiled")
-    if parsed.has_dataset:
-        raise NotCompiled("FROM")
-    return _Compiler(statistics, bindings or {}).query(parsed.algebra)
+    return _Compiler(statistics, bindings or {}, parsed.graphs).query(parsed)
 
 
 class _Modifiers(NamedTuple):
@@ -128,20 +154,43 @@ def _modifiers(node: CompValue) -> _Modifiers:
 class _Compiler:
     """Compiles one query."""
 
-    def __init__(self, statistics: Statistics, bindings: Mapping[str, TermRow]) -> None:
+    def __init__(self, statistics: Statistics, bindings: Mapping[str, TermRow], graphs: QueryGraphs | None) -> None:
         self._names, self._bindings = Names(), bindings
-        self._patterns = Patterns(self._names, statistics, {name: row.id for name, row in bindings.items()})
-        self._constants: dict[int, TermRow] = {row.id: row for row in bindings.values()}
+        self._patterns = Patterns(self._names, statistics, {name: row.id for name, row in bindings.items()}, graphs)
+        self._constants = self._patterns.constants
+        self._constants.update((row.id, row) for row in bindings.values())
         self._has_aggregate = False
         self._keys: dict[str, str] = {}  # what is grouped by, by the variable that stands for it after the grouping
         self._depth = 0
 
-    def query(self, algebra: CompValue) -> CompiledQuery:
+    def query(self, parsed: ParsedQuery) -> CompiledQuery:
         """Return the whole query as SQL."""
+        algebra, template = parsed.algebra, ()
         relation, is_ordered = self._select(algebra.p)
-        variables = tuple(str(variable) for variable in algebra.PV)
-        if any(name not in variables or relation.columns[name].nullable for name in self._bindings):
+        if parsed.form is Form.ASK:
+            self._check_every(relation)
+            sql = f"SELECT EXISTS (SELECT 1 FROM ({relation.sql}))"
+            return CompiledQuery(sql, (), self._patterns.cost, self._has_aggregate, Form.ASK)
+        if parsed.form is Form.CONSTRUCT:
+            template = _template(algebra.template or _modifiers(algebra.p).pattern.triples)
+            used = {part[1:] for triple in template for part in triple if isinstance(part, str)}
+            variables = tuple(variable for variable in relation.columns if variable in used)
+        else:
+            variables = tuple(str(variable) for variable in algebra.PV)
+        if any(name not in variables for name in self._bindings):
+            raise NotCompiled("a bound variable that is not selected")
+        self._check_every(relation)
+        lines = self._lines(relation, variables, is_ordered)
+        is_blocking = is_ordered or self._has_aggregate or "Distinct" in (algebra.p.name, algebra.p.p.name)
+        return CompiledQuery(lines, variables, self._patterns.cost, is_blocking, parsed.form, template)
+
+    def _check_every(self, relation: SolutionTable) -> None:
+        """Raise NotCompiled unless the bound variables are in every solution of *relation*."""
+        if any(name not in relation.columns or relation.columns[name].nullable for name in self._bindings):
             raise NotCompiled("a bound variable that is not in every solution")
+
+    def _lines(self, relation: SolutionTable, variables: tuple[str, ...], is_ordered: bool) -> str:
+        """Return the lines of TSV with the values of *variables* as SQL."""
         values = []
         ordered = f"SELECT *, row_number() OVER () AS place FROM ({relation.sql})" if is_ordered else relation.sql
         source = f"({ordered}) q"
@@ -152,14 +201,14 @@ class _Compiler:
             text = self._text(column, name, f"t{number}.text")
             values.append(f"coalesce({text}, '')")
         end = " ORDER BY q.place" if is_ordered else ""
-        sql = f"SELECT concat_ws('\t', {', '.join(values)}) AS line FROM {source}{end}"
-        is_blocking = is_ordered or self._has_aggregate or "Distinct" in (algebra.p.name, algebra.p.p.name)
-        return CompiledQuery(sql, variables, self._patterns.cost, is_blocking)
+        return f"SELECT concat_ws('\t', {', '.join(values) or repr('')}) AS line FROM {source}{end}"
 
     def _text(self, column: VariableColumn, name: str, text: str) -> str:
         """Return the N-Triples form of a value as SQL."""
         if column.type is ColumnType.INTEGER:
             return f"'\"' || {name} || '\"^^<{XSD}integer>'"
+        if column.type is ColumnType.DECIMAL:
+            return f"'\"' || {decimal_text(name)} || '\"^^<{XSD}decimal>'"
         if column.type is ColumnType.BOOLEAN:
             return f"'\"' || {name} || '\"^^<{XSD}boolean>'"
         if column.type is ColumnType.STRING:
@@ -183,7 +232,7 @@ class _Compiler:
         whole = self._with_unbound(self.pattern(modifiers.pattern), [*modifiers.variables, *used])
         self._patterns.counts_doubles = before
         projected = {variable: whole.columns[variable] for variable in modifiers.variables}
-        names = ", ".join(self._names[variable] for variable in modifiers.variables)
+        names = ", ".join(self._names[variable] for variable in modifiers.variables) or "1 AS unit"
         if modifiers.distinct:
             whole = SolutionTable(f"SELECT DISTINCT {names} FROM ({whole.sql})", projected)
         if not modifiers.order:
@@ -237,7 +286,7 @@ class _Compiler:
         value = Expressions(self._names, relation.columns).value(expression)
         if isinstance(value, Condition):
             return value.sql
-        if value.static is TermKind.INTEGER:
+        if value.static in (TermKind.INTEGER, TermKind.DECIMAL):
             return value.whole
         if value.static is TermKind.STRING:
             return value.lexical
@@ -384,26 +433,31 @@ class _Compiler:
         if variable in relation.columns or (variable in self._bindings and self._keys.get(str(node.expr)) != variable):
             raise NotCompiled(f"?{variable} is bound twice")
         self._check_bound(relation, node.expr)
-        name = self._names[variable]
         if isinstance(node.expr, Variable):
             relation = self._with_unbound(relation, [str(node.expr)])
             column = relation.columns[str(node.expr)]
             return self._with_column(relation, variable, column, self._names[str(node.expr)])
         if isinstance(node.expr, URIRef | Literal):
             return self._with_column(relation, variable, VariableColumn(), f"{self._constant(node.expr)}::UBIGINT")
-        if _existence(node.expr):
+        return self._computed(relation, variable, node.expr)
+
+    def _computed(self, relation: SolutionTable, variable: str, expression: object) -> SolutionTable:
+        """Return *relation* with the value of *expression* as *variable*, which is unbound where that is an error."""
+        if _existence(expression):
             raise NotCompiled("EXISTS in BIND")
-        full = with_properties(self._names, relation, sorted(set(variables_of(node.expr))))
-        value = Expressions(self._names, relation.columns).value(node.expr)
+        full = with_properties(self._names, relation, sorted(set(variables_of(expression))))
+        value = Expressions(self._names, relation.columns).value(expression)
         if isinstance(value, Condition):
             column, sql = VariableColumn(ColumnType.BOOLEAN, True), value.sql
         elif value.static is TermKind.STRING:
             column, sql = VariableColumn(ColumnType.STRING, True), value.lexical
         elif value.static is TermKind.INTEGER:
-            column, sql = VariableColumn(ColumnType.INTEGER, True), value.whole
+            column, sql = VariableColumn(ColumnType.INTEGER, True), f"({value.whole})::BIGINT"
+        elif value.static is TermKind.DECIMAL:
+            column, sql = VariableColumn(ColumnType.DECIMAL, True), f"({value.whole})::HUGEINT"
         else:
             raise NotCompiled("BIND of a term that is computed")
-        kept = ", ".join([*(self._names[item] for item in relation.columns), f"{sql} AS {name}"])
+        kept = ", ".join([*(self._names[item] for item in relation.columns), f"{sql} AS {self._names[variable]}"])
         return SolutionTable(f"SELECT {kept} FROM ({full.sql})", {**relation.columns, variable: column})
 
     def _with_column(self, relation: SolutionTable, variable: str, column: VariableColumn, sql: str) -> SolutionTable:
@@ -440,54 +494,61 @@ class _Compiler:
         keys = [str(key) for key in group.expr or () if isinstance(key, Variable)]
         if len(keys) != len(group.expr or ()):
             raise NotCompiled("GROUP BY an expression")
-        counted = [str(item.vars) for item in node.A if isinstance(item.vars, Variable)]
         before, self._patterns.counts_doubles = self._patterns.counts_doubles, not all(map(_ignores_doubles, node.A))
-        relation = self._with_unbound(self.pattern(group.p, graph), [*keys, *counted])
+        relation = self._with_unbound(self.pattern(group.p, graph), keys)
+        relation, operands = self._operands(relation, node.A)
         self._patterns.counts_doubles = before
-        used = [str(item.vars) for item in node.A if item.name in ("Aggregate_Min", "Aggregate_Max", "Aggregate_Sum")]
+        used = [operand for item, operand in zip(node.A, operands, strict=True) if item.name in PROPERTY_READERS]
         full = with_properties(self._names, relation, used)
         sql, columns = [], {}
-        for item in node.A:
-            column, value = self._aggregated(item, relation, keys)
+        for item, operand in zip(node.A, operands, strict=True):
+            column, value = self._aggregated(item, operand, relation, keys)
             columns[str(item.res)] = column
             sql.append(f"{value} AS {self._names[str(item.res)]}")
         by = ", ".join(self._names[key] for key in keys)
         text = f"SELECT {', '.join(sql) or '1 AS unit'} FROM ({full.sql})" + (f" GROUP BY {by}" if keys else "")
         return SolutionTable(text, columns)
 
-    def _aggregated(self, expression: CompValue, relation: SolutionTable, keys: list[str]) -> tuple[VariableColumn, str]:
-        kind, operand = expression.name.removeprefix("Aggregate_"), expression.vars
-        if kind == "Count" and str(operand) == "*" and not expression.distinct:
+    def _operands(self, relation: SolutionTable, aggregates: Sequence[CompValue]) -> tuple[SolutionTable, list[str]]:
+        """Return *relation* with a column for what each of *aggregates* reads, and the variables of these columns."""
+        operands = []
+        for item in aggregates:
+            operand = str(item.vars)
+            if isinstance(item.vars, Variable):
+                relation = self._with_unbound(relation, [operand])
+            elif operand != "*":
+                self._check_bound(relation, item.vars)
+                operand = f" {item.res}"
+                if isinstance(item.vars, URIRef | Literal):
+                    relation = self._with_column(relation, operand, VariableColumn(), f"{self._constant(item.vars)}::UBIGINT")
+                else:
+                    relation = self._computed(relation, operand, item.vars)
+            operands.append(operand)
+        return relation, operands
+
+    def _aggregated(self, expression: CompValue, operand: str, relation: SolutionTable, keys: list[str]) -> tuple[VariableColumn, str]:
+        if operand == "*":
+            if expression.distinct:
+                raise NotCompiled("COUNT(DISTINCT *)")
             return VariableColumn(ColumnType.INTEGER), "count(*)"
-        if not isinstance(operand, Variable) or str(operand) not in relation.columns:
-            raise NotCompiled(f"{kind} of an expression")
-        variable = str(operand)
-        column, name = relation.columns[variable], self._names[variable]
-        if kind == "Sample" and variable in keys:
-            self._keys[str(expression.res)] = variable
+        column, name = relation.columns[operand], self._names[operand]
+        if expression.name == "Aggregate_Sample" and operand in keys:
+            self._keys[str(expression.res)] = operand
             return column, name
-        if kind == "Count":
-            return VariableColumn(ColumnType.INTEGER), f"count({'DISTINCT ' if expression.distinct else ''}{name})"
-        if column.nullable or column.type is not ColumnType.TERM:
-            raise NotCompiled(f"{kind} of values that may be unbound or are computed")
-        if kind in ("Min", "Max"):
-            return VariableColumn(nullable=True), _extreme(name, "arg_min" if kind == "Min" else "arg_max")
-        if kind == "Sum" and not expression.distinct:
-            numbers = f"bool_and({name}_kind = {TermKind.INTEGER:d})"
-            total = f"sum({name}_whole)"
-            exact = f"coalesce({numbers}, true) AND coalesce(abs({total}) < 1000000000000000000, true)"
-            return VariableColumn(ColumnType.INTEGER), fallback(f"NOT ({exact})", f"coalesce({total}, 0)::BIGINT")
-        if kind == "Sample":  # which value is chosen is not defined
-            return VariableColumn(nullable=True), fallback(f"count(DISTINCT {name}) > 1", f"any_value({name})")
-        raise NotCompiled(kind)
+        return aggregated(expression, column, name, is_computed=operand.startswith(" "))
 
 
-def _extreme(name: str, function: str) -> str:
-    """Return MIN or MAX of terms of one kind as SQL; the query fails for terms of several kinds."""
-    kind = f"{name}_kind"
-    mixed = f"min({kind}) <> max({kind}) OR bool_or({kind} IN ({TermKind.BLANK:d}, {TermKind.LANGUAGE_STRING:d}, {TermKind.OTHER:d}))"
-    whole, lexical = f"{function}({name}, {name}_whole)", f"{function}({name}, {name}_lexical)"
-    return fallback(mixed, f"CASE WHEN min({kind}) = {TermKind.INTEGER:d} THEN {whole} ELSE {lexical} END")
+def _template(triples: Sequence[Sequence[object]] | None) -> Template:
+    """Return the triples of a CONSTRUCT as rdflib parsed them. Raises NotCompiled."""
+    if not triples:
+        raise NotCompiled("CONSTRUCT without a template")
+    return tuple(tuple(_part(term) for term in triple) for triple in triples)
+
+
+def _part(term: object) -> str | NamedNode | StoredLiteral:
+    if isinstance(term, Variable):
+        return f"?{term}"
+    return f"_:{term}" if isinstance(term, BNode) else parse_term(constant(term).text)
 
 
 def _sort_class(name: str) -> str:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 
 import duckdb
 from cachetools import LRUCache
-from pyoxigraph import Quad, QueryResultsFormat, QuerySolutions, Store, parse_query_results
+from pyoxigraph import (
+    BlankNode,
+    Literal,
+    NamedNode,
+    Quad,
+    QueryBoolean,
+    QueryResultsFormat,
+    QuerySolutions,
+    QueryTriples,
+    Store,
+    Triple,
+    parse_query_results,
+)
 
-from publisher.store.columns.compiler import CompiledQuery, ParsedQuery, compile_query, parse
+from publisher.store.columns.compiler import CompiledQuery, Form, ParsedQuery, Template, compile_query, parse
 from publisher.store.columns.database import TABLES, TEXT
 from publisher.store.columns.patterns import PredicateCount
 from publisher.store.columns.relations import NotCompiled
@@ -23,6 +35,7 @@ MEMORY = 512 << 20  # bytes; the RDF store evaluates a query that needs more
 FETCHED = 10_000  # rows per fetch
 CACHED = 500  # queries whose algebra or SQL is cached
 
+Answer = QuerySolutions | QueryBoolean | Iterator[Triple]
 _Query = tuple[str, str | None, tuple[tuple[str, str], ...]]  # text, base and bindings
 
 
@@ -48,6 +61,7 @@ class ColumnEngine:
         # The compiler orders the joins and chooses the hashed side: DuckDB overestimates groups and would hash all terms.
         self.connection.execute("SET disabled_optimizers = 'join_order,build_side_probe_side'")
         self._objects: dict[tuple[int, int], int] = {}
+        self._graphs: dict[int, int] = {}
         self._compiled: LRUCache[_Query, CompiledQuery | str] = LRUCache(CACHED)
 
     def _add(self, quads: list[Quad]) -> None:
@@ -93,6 +107,14 @@ class ColumnEngine:
             ((self._objects[key],),) = self.connection.execute(query, [predicate, value]).fetchall()
         return self._objects[key]
 
+    def in_graphs(self, graphs: Collection[int]) -> int:
+        """Count the quads in *graphs*."""
+        missing = [graph for graph in graphs if graph not in self._graphs]
+        if missing:
+            query = "SELECT g, count(*) FROM quads WHERE g IN (SELECT unnest(?::UBIGINT[])) GROUP BY g"
+            self._graphs.update({**dict.fromkeys(missing, 0), **dict(self.connection.execute(query, [missing]).fetchall())})
+        return sum(self._graphs[graph] for graph in graphs)
+
     def compile(self, text: str, base: str | None = None, bindings: Mapping[str, str] | None = None) -> CompiledQuery:
         """Compile a query; *bindings* are N-Triples terms by variable. Raises NotCompiled, and SyntaxError if the RDF store rejects it."""
         key = (text, base, tuple(sorted((bindings or {}).items())))
@@ -108,8 +130,24 @@ class ColumnEngine:
             raise NotCompiled(compiled)
         return compiled
 
-    def answer(self, query: CompiledQuery) -> QuerySolutions:
-        """Run a compiled query. Raises NotCompiled if it reads values that are not supported."""
+    def answer(self, query: CompiledQuery) -> Answer:
+        """Run a compiled query; the result of a CONSTRUCT is its triples, each once.
+
+        Raises NotCompiled if it reads values that are not supported.
+        """
+        if query.form is Form.ASK:
+            return _boolean(self._run(query.sql))
+        solutions = self._solutions(query)
+        return _constructed(solutions, query.template) if query.form is Form.CONSTRUCT else solutions
+
+    def _run(self, sql: str) -> bool:
+        try:
+            ((result,),) = self.connection.execute(sql).fetchall()
+        except duckdb.Error as error:
+            raise NotCompiled(str(error)) from error
+        return bool(result)
+
+    def _solutions(self, query: CompiledQuery) -> QuerySolutions:
         try:
             self.connection.execute(f"CREATE OR REPLACE TEMP TABLE answer AS {query.sql}")
         except duckdb.Error as error:
@@ -151,10 +189,44 @@ class _Lines(io.RawIOBase):
         return data
 
 
+def _boolean(value: bool) -> QueryBoolean:
+    result = parse_query_results(b'{"head":{},"boolean":%s}' % str(value).lower().encode(), QueryResultsFormat.JSON)
+    assert isinstance(result, QueryBoolean)
+    return result
+
+
+def _constructed(solutions: QuerySolutions, template: Template) -> Iterator[Triple]:
+    """Yield the triples of *template* for each of *solutions*, those once that were not yielded before.
+
+    Source: https://www.w3.org/TR/sparql11-query/#construct
+    """
+    names = [variable.value for variable in solutions.variables]
+    seen: set[Triple] = set()
+    for solution in solutions:
+        terms: dict[str, object] = {f"?{name}": solution[name] for name in names}
+        for parts in template:
+            values = [_value(part, terms) for part in parts]
+            if isinstance(values[0], NamedNode | BlankNode) and isinstance(values[1], NamedNode) and values[2] is not None:
+                triple = Triple(values[0], values[1], values[2])
+                if triple not in seen:
+                    seen.add(triple)
+                    yield triple
+
+
+def _value(part: str | NamedNode | Literal, terms: dict[str, object]) -> object:
+    """Return the term of *part*; a blank node of the template is a new one in each solution."""
+    if not isinstance(part, str):
+        return part
+    return terms.get(part) if part.startswith("?") else terms.setdefault(part, BlankNode())
+
+
 def _check_variables(text: str, base: str | None, query: CompiledQuery) -> None:
-    """Raise NotCompiled unless the RDF store parses *text* to the same variables, SyntaxError if *text* is not a query."""
+    """Raise NotCompiled unless the RDF store parses *text* to the same form and variables, SyntaxError if *text* is not a query."""
     result = Store().query(text, base_iri=base)  # on an empty store, so only parsing takes time
-    if not isinstance(result, QuerySolutions) or tuple(variable.value for variable in result.variables) != query.variables:
+    if isinstance(result, QueryBoolean | QueryTriples):
+        if query.form is not (Form.ASK if isinstance(result, QueryBoolean) else Form.CONSTRUCT):
+            raise NotCompiled("the parsers disagree")
+    elif query.form is not Form.SELECT or tuple(variable.value for variable in result.variables) != query.variables:
         raise NotCompiled("the parsers disagree")
 
 

@@ -27,6 +27,8 @@ _SIMPLE_PATTERN = re.compile(rf"\^?(?:(?:[A-Za-z0-9 /:_]|{_CLASS}|\((?:[A-Za-z0-
 _DATE_TIME = URIRef(f"{XSD}dateTime")
 _RANGE = re.compile(r"[A-Za-z0-9-]+")
 _LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-\x{2027}\x{3000}-\x{9FFF}\x{FF00}-\x{FFEF}]*"
+_FRACTION_DIGITS = 18
+SCALE = 10**_FRACTION_DIGITS  # decimals are whole numbers of this part of one
 _STRINGS = f"({TermKind.STRING:d}, {TermKind.LANGUAGE_STRING:d})"
 
 
@@ -106,6 +108,19 @@ def integer(sql: str) -> Operand:
     return Operand(kind, f"({sql})::VARCHAR", TermKind.INTEGER, whole=sql)
 
 
+def decimal(sql: str) -> Operand:
+    """Return an xsd:decimal that is *sql* times 10^-18, NULL for an error."""
+    kind = f"CASE WHEN {sql} IS NOT NULL THEN {TermKind.DECIMAL:d} END"
+    return Operand(kind, decimal_text(sql), TermKind.DECIMAL, whole=sql)
+
+
+def decimal_text(sql: str) -> str:
+    """Return the lexical form, as the RDF store writes it, of the decimal that is *sql* times 10^-18."""
+    sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
+    fraction = f"lpad((abs({sql}) % {SCALE})::VARCHAR, {_FRACTION_DIGITS}, '0')"
+    return f"({sign} || rtrim(rtrim((abs({sql}) // {SCALE})::VARCHAR || '.' || {fraction}, '0'), '.'))"
+
+
 def variables_of(expression: object) -> Iterator[str]:
     """Yield the variables in *expression*, but not those of EXISTS."""
     if isinstance(expression, Variable):
@@ -178,6 +193,8 @@ class Expressions:
             return Condition(f"(NOT {self.condition(expression.expr)})")
         if expression.name == "RelationalExpression":
             return self._relational(expression)
+        if expression.name in ("AdditiveExpression", "MultiplicativeExpression"):
+            return self._arithmetic(expression)
         function = _FUNCTIONS.get(expression.name)
         if function is None:
             raise NotCompiled(expression.name.removeprefix("Builtin_"))
@@ -196,6 +213,47 @@ class Expressions:
         if expression.op == "!=":
             return Condition(f"(NOT {_equal(one, two)})")
         return Condition(_ordered(one, two, expression.op))
+
+    def number(self, expression: object) -> Operand:
+        """Return *expression* as an integer or a decimal; another number ends the query, another term is an error."""
+        value = self.operand(expression)
+        if value.static in (TermKind.INTEGER, TermKind.DECIMAL):
+            return value
+        if value.static is not None:
+            raise NotCompiled("arithmetic with a constant that is no integer")
+        uncertain = f"{value.kind} IN ({TermKind.OTHER:d}, {TermKind.INSTANT:d}, {TermKind.DATE:d})"
+        return integer(f"(CASE WHEN {value.kind} = {TermKind.INTEGER:d} THEN {value.whole} ELSE {fallback(uncertain, 'NULL')} END)")
+
+    def _arithmetic(self, expression: CompValue) -> Operand:
+        result = self.number(expression.expr)
+        for operator, other in zip(expression.op, expression.other, strict=True):
+            result = _calculated(str(operator), result, self.number(other))
+        return result
+
+    def negative(self, expression: CompValue) -> Operand:
+        """Return a number with the other sign."""
+        value = self.number(expression.expr)
+        return _number(value, f"(-{value.whole})")
+
+    def absolute(self, expression: CompValue) -> Operand:
+        """Return ABS."""
+        value = self.number(expression.arg)
+        return _number(value, f"abs({value.whole})")
+
+    def floor(self, expression: CompValue) -> Operand:
+        """Return FLOOR."""
+        value = self.number(expression.arg)
+        return _floor(value, value.whole)
+
+    def ceiling(self, expression: CompValue) -> Operand:
+        """Return CEIL."""
+        value = self.number(expression.arg)
+        return _number(value, f"(-{_floor(value, f'(-{value.whole})').whole})")
+
+    def round(self, expression: CompValue) -> Operand:
+        """Return ROUND: halves are rounded up."""
+        value = self.number(expression.arg)
+        return _floor(value, f"({value.whole} + {SCALE // 2})" if value.static is TermKind.DECIMAL else value.whole)
 
     def bound(self, expression: CompValue) -> Condition:
         """Return BOUND."""
@@ -346,6 +404,8 @@ def _of_one_kind(function: str, operands: list[Operand], combine: Callable[[list
         return string(combine([operand.lexical for operand in operands]))
     if kinds == {TermKind.INTEGER}:
         return integer(combine([operand.whole for operand in operands]))
+    if kinds == {TermKind.DECIMAL}:
+        return decimal(combine([operand.whole for operand in operands]))
     raise NotCompiled(f"{function} of terms that may be of several kinds")
 
 
@@ -370,8 +430,50 @@ _FUNCTIONS: dict[str, Callable[[Expressions, CompValue], Value]] = {
     "Builtin_IF": Expressions.if_,
     "Builtin_COALESCE": Expressions.coalesce,
     "Builtin_CONCAT": Expressions.concat,
+    "Builtin_ABS": Expressions.absolute,
+    "Builtin_CEIL": Expressions.ceiling,
+    "Builtin_FLOOR": Expressions.floor,
+    "Builtin_ROUND": Expressions.round,
+    "UnaryMinus": Expressions.negative,
     "Function": Expressions.call,
 }
+
+
+def _number(like: Operand, sql: str) -> Operand:
+    return decimal(sql) if like.static is TermKind.DECIMAL else integer(sql)
+
+
+def _floor(value: Operand, sql: str) -> Operand:
+    """Return *sql*, a number as *value* is one, without its fraction: the next whole number that is not greater."""
+    return decimal(f"({sql} - ({sql} % {SCALE} + {SCALE}) % {SCALE})") if value.static is TermKind.DECIMAL else integer(sql)
+
+
+def _scaled(value: Operand) -> str:
+    """Return a number as a whole number of 10^-18th parts; a value that is no integer or decimal ends the query."""
+    if value.static is TermKind.DECIMAL:
+        return value.whole
+    if value.static not in (None, TermKind.INTEGER):
+        raise NotCompiled("a decimal compared with a constant that is no number")
+    whole = f"{value.whole}::HUGEINT * {SCALE}"
+    if value.static is TermKind.INTEGER:
+        return f"({whole})"
+    return f"(CASE WHEN {value.kind} = {TermKind.INTEGER:d} THEN {whole} WHEN {value.kind} IS NOT NULL THEN {fallback('true', 'NULL')} END)"
+
+
+def _calculated(operator: str, one: Operand, two: Operand) -> Operand:
+    """Return a sum, difference, product or quotient. An overflow ends the query; a division by zero is an error.
+
+    Source: https://www.w3.org/TR/xpath-functions/#op.numeric (a quotient of integers is a decimal)
+    """
+    decimals = TermKind.DECIMAL in (one.static, two.static)
+    if operator in ("+", "-"):
+        return decimal(f"({_scaled(one)} {operator} {_scaled(two)})") if decimals else integer(f"({one.whole} {operator} {two.whole})")
+    if two.static is TermKind.DECIMAL and (operator == "/" or one.static is TermKind.DECIMAL):
+        raise NotCompiled("a product of decimals, or a quotient by one")
+    if operator == "*":
+        factors = [f"{item.whole}::HUGEINT" if decimals else item.whole for item in (one, two)]
+        return (decimal if decimals else integer)(f"({' * '.join(factors)})")
+    return decimal(f"({_scaled(one)} // nullif({two.whole}, 0)::HUGEINT)")
 
 
 def _known(value: Operand) -> str:
@@ -380,6 +482,8 @@ def _known(value: Operand) -> str:
 
 def _equal(one: Operand, two: Operand) -> str:
     """Return ``one = two``: by value where both are of one kind; what is not certain ends the query."""
+    if TermKind.DECIMAL in (one.static, two.static):
+        return f"({_scaled(one)} = {_scaled(two)})"
     both = f"{_known(one)} AND {_known(two)}"
     same_id = f"{one.id} = {two.id}" if one.id and two.id else None
     if one.static is not None and one.static is two.static:
@@ -417,6 +521,8 @@ def _ordered(one: Operand, two: Operand, operator: str) -> str:
     """Return ``one < two`` and the like for two values of one kind; others end the query."""
     if operator not in ("<", ">", "<=", ">="):
         raise NotCompiled(f"the operator {operator}")
+    if TermKind.DECIMAL in (one.static, two.static):
+        return f"({_scaled(one)} {operator} {_scaled(two)})"
     cases = f"WHEN {one.kind} IS NULL OR {two.kind} IS NULL THEN NULL"
     for kinds, field in ((f"{TermKind.INTEGER:d}", "whole"), (f"{TermKind.STRING:d}, {TermKind.INSTANT:d}, {TermKind.DATE:d}", "lexical")):
         compared = f"{getattr(one, field)} {operator} {getattr(two, field)}"

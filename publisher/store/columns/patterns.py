@@ -7,14 +7,17 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
-from rdflib.paths import AlternativePath, InvPath, SequencePath
+from rdflib.paths import AlternativePath, InvPath, MulPath, SequencePath
 from rdflib.term import BNode, URIRef, Variable
 
 from publisher.store.columns.expressions import constant
+from publisher.store.columns.paths import RecursivePath, join_path, predicates, recursive_path
 from publisher.store.columns.relations import EMPTY_SOLUTION, Names, NotCompiled, SolutionTable, VariableColumn, fallback
+from publisher.store.columns.terms import TermRow
 
 Triple = tuple[object, object, object]
 _TRIPLES_OF_A_SUBJECT = 20
+_VISITS_OF_A_PATH = 5  # triples that the RDF store visits to follow a recursive path from one node
 
 
 class PredicateCount(NamedTuple):
@@ -38,6 +41,29 @@ class Statistics(Protocol):
 
     def with_object(self, predicate: int, value: int) -> int:
         """Count the triples of *predicate* with the object *value*."""
+
+    def in_graphs(self, graphs: Collection[int]) -> int:
+        """Count the quads in *graphs*."""
+
+
+class QueryGraphs(NamedTuple):
+    """The numbers of the graphs whose merge is the default graph, and of the named graphs, of a query with FROM or FROM NAMED."""
+
+    default: tuple[int, ...]
+    named: tuple[int, ...]
+
+    def default_source(self) -> str:
+        """Return the triples of the default graph as an SQL table."""
+        columns = "DISTINCT s, p, o" if len(self.default) > 1 else "s, p, o"
+        return f"(SELECT {columns} FROM quads WHERE {_is_one_of(self.default)})"
+
+    def named_source(self) -> str:
+        """Return the quads of the named graphs as an SQL table."""
+        return f"(SELECT * FROM quads WHERE {_is_one_of(self.named)})"
+
+
+def _is_one_of(graphs: Collection[int]) -> str:
+    return f"g IN ({', '.join(f'{graph}::UBIGINT' for graph in graphs)})" if graphs else "false"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +94,16 @@ class _Pattern:
 
 
 class Patterns:
-    """Compiles basic graph patterns by *statistics*."""
+    """Compiles basic graph patterns by *statistics*; *graphs* None means all."""
 
-    def __init__(self, names: Names, statistics: Statistics, bindings: Mapping[str, int] | None = None) -> None:
-        self._names, self._statistics = names, statistics
+    def __init__(
+        self, names: Names, statistics: Statistics, bindings: Mapping[str, int] | None = None, graphs: QueryGraphs | None = None
+    ) -> None:
+        self._names, self._statistics, self._graphs = names, statistics, graphs
+        self._share = min(1.0, statistics.in_graphs({*graphs.default, *graphs.named}) / max(1, statistics.triples)) if graphs else 1.0
         self._bindings = bindings or {}  # the number of the term that replaces a variable
         self._fresh = 0
+        self.constants: dict[int, TermRow] = {}  # terms that a solution may have although they are not in the data
         self.counts_doubles = True  # whether it matters how often a solution is there
         self.cost = 0.0  # about how many triples and solutions the RDF store visits
         self.solutions = 1.0  # about how many solutions the last pattern has
@@ -86,10 +116,36 @@ class Patterns:
                 self.solutions = self._before[1]
                 return EMPTY_SOLUTION
             raise NotCompiled("an empty GRAPH")
-        patterns = [pattern for triple in triples for pattern in self._patterns(triple, graph)]
+        found = [pattern for triple in triples for pattern in self._patterns(triple, graph)]
+        patterns = [item for item in found if isinstance(item, _Pattern)]
+        paths = [item for item in found if isinstance(item, RecursivePath)]
         bound = [name for name in self._bindings if any(Variable(name) in _terms(triple) for triple in triples)]
         self._add_cost(patterns)
+        if paths:
+            return self._with_paths(patterns, paths, bound)
         return self._joined(list(_in_order(patterns)), bound)
+
+    def _with_paths(self, patterns: list[_Pattern], paths: list[RecursivePath], bound: Collection[str]) -> SolutionTable:
+        """Return the solutions of *patterns* and *paths*: paths that begin at a known node come first."""
+        self.cost += self.solutions * _VISITS_OF_A_PATH * len(paths)
+        ordered = list(_in_order(patterns))
+        between = {term for item in (*patterns, *paths) for term in item.variables() if term.startswith(" ")}
+        table = self._joined(ordered, bound, between) if patterns else None
+        nodes = {term for item in patterns for term in (item.terms["s"], item.terms["o"]) if isinstance(term, str)}
+        rest = list(paths)
+        while rest:
+            known = set(table.columns) if table else set()
+            path = min(rest, key=lambda item: (not _begins_at(item, nodes), not item.variables() & known))
+            rest.remove(path)
+            table = join_path(self._names, table, path, nodes)
+            if not path.is_zero or path.variables() & nodes:
+                nodes |= path.variables()
+        assert table
+        visible = {term: column for term, column in table.columns.items() if term not in between}
+        missing = [term for term in bound if term not in visible]
+        columns = [self._names[term] for term in visible] + [f"{self._bindings[term]}::UBIGINT AS {self._names[term]}" for term in missing]
+        sql = f"SELECT {', '.join(columns) or '1 AS unit'} FROM ({table.sql})"
+        return SolutionTable(sql, visible | {term: VariableColumn() for term in missing})
 
     @contextmanager
     def after(self, bound: Collection[str]) -> Iterator[None]:
@@ -112,7 +168,7 @@ class Patterns:
             bound |= pattern.variables()
         self.solutions = solutions
 
-    def _patterns(self, triple: Triple, graph: int | str | None) -> Iterator[_Pattern]:
+    def _patterns(self, triple: Triple, graph: int | str | None) -> Iterator[_Pattern | RecursivePath]:
         subject, predicate, value = triple
         if isinstance(predicate, SequencePath):
             steps = list(predicate.args)
@@ -124,8 +180,22 @@ class Patterns:
             yield from self._patterns((value, predicate.arg, subject), graph)
         elif isinstance(predicate, AlternativePath):
             yield self._alternatives(subject, predicate, value, graph)
+        elif isinstance(predicate, MulPath):
+            yield self._recursive(subject, predicate, value, graph)
         else:
             yield self._simple(triple, graph)
+
+    def _recursive(self, subject: object, path: MulPath, value: object, graph: int | str | None) -> RecursivePath:
+        if isinstance(graph, str):
+            raise NotCompiled("a recursive path in a graph that is a variable")
+        ends, source = self._ends({"s": _term(subject), "o": _term(value)}, graph)
+        if graph is not None:
+            source = f"(SELECT s, p, o FROM {source} WHERE g = {graph}::UBIGINT)"
+        if not any(isinstance(end, int) for end in ends.values()):
+            self.cost += min(self._count(_term(predicate)).triples for predicate in predicates(path))
+        constants = [constant(end) for end in (subject, value) if not isinstance(end, Variable | BNode)]
+        self.constants.update((row.id, row) for row in constants)
+        return recursive_path(ends["s"], path, ends["o"], source, _predicate)
 
     def _next(self) -> int:
         self._fresh += 1
@@ -156,8 +226,13 @@ class Patterns:
     def _ends(self, terms: Mapping[str, int | str], graph: int | str | None) -> tuple[dict[str, int | str], str]:
         """Return *terms*, with the graph and bound variables, and the table to read."""
         source, found = "triples", dict(terms)
+        if self._graphs and graph is None:
+            if len(self._graphs.default) > 1 and self.counts_doubles:
+                raise NotCompiled("FROM of several graphs: the RDF store has a triple once for each of them")
+            source = self._graphs.default_source()
         if graph is not None:
-            source, found["g"] = ("quads" if isinstance(graph, int) else "named_quads"), graph
+            found["g"] = graph
+            source = self._graphs.named_source() if self._graphs else "quads" if isinstance(graph, int) else "named_quads"
         if found.get("g") in self._bindings:
             raise NotCompiled("a bound variable that is a graph")
         return {column: self._bindings.get(term, term) if isinstance(term, str) else term for column, term in found.items()}, source
@@ -182,11 +257,13 @@ class Patterns:
 
     def _count(self, predicate: int | str) -> PredicateCount:
         if isinstance(predicate, int):
-            return self._statistics.predicates.get(predicate, PredicateCount(0, 1, 1))
-        triples = self._statistics.triples
+            count = self._statistics.predicates.get(predicate, PredicateCount(0, 1, 1))
+            return PredicateCount(*(int(number * self._share) for number in count)) if self._graphs else count
+        triples = int(self._statistics.triples * self._share)
         return PredicateCount(triples, 1 + triples // _TRIPLES_OF_A_SUBJECT, 1 + triples // 3)
 
-    def _joined(self, patterns: Sequence[_Pattern], bound: Collection[str]) -> SolutionTable:
+    def _joined(self, patterns: Sequence[_Pattern], bound: Collection[str], between: Collection[str] = ()) -> SolutionTable:
+        """Return the join of *patterns* in their order. The solutions have variables, what is *bound*, and the nodes *between* steps."""
         places: dict[str, str] = {}
         tables, joins, first = [], [], "true"
         for number, pattern in enumerate(patterns):
@@ -205,7 +282,7 @@ class Patterns:
                 joins.append(f"ON {condition}")
             else:
                 first = condition
-        visible = {term: place for term, place in places.items() if not term.startswith(" ")}
+        visible = {term: place for term, place in places.items() if term in between or not term.startswith(" ")}
         visible |= {term: f"{self._bindings[term]}::UBIGINT" for term in bound}
         columns = ", ".join(f"{place} AS {self._names[term]}" for term, place in visible.items())
         # DuckDB hashes the right side of a join, so earlier results are on that side: p2 JOIN p1 JOIN p0 ON ... ON ...
@@ -235,6 +312,17 @@ def _pattern(source: str, terms: Mapping[str, int | str], count: PredicateCount,
 
 def _terms(triple: Triple) -> list[object]:
     return [item for item in triple if isinstance(item, Variable)]
+
+
+def _begins_at(path: RecursivePath, nodes: Collection[str]) -> bool:
+    """Return whether one end of *path* is a constant or one of *nodes*."""
+    return any(isinstance(end, int) or end in nodes for end in (path.start, path.end))
+
+
+def _predicate(term: object) -> int:
+    if isinstance(term, URIRef):
+        return constant(term).id
+    raise NotCompiled(f"the path {term}")
 
 
 def _term(term: object) -> int | str:

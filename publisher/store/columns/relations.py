@@ -18,12 +18,16 @@ class NotCompiled(Exception):
 
 
 class ColumnType(Enum):
-    """What a column of a relation holds: numbers of terms, strings (xsd:string), integers (xsd:integer) or booleans."""
+    """What a column of a relation holds: numbers of terms, strings (xsd:string), integers (xsd:integer), booleans or decimals.
+
+    A decimal (xsd:decimal) is stored as the whole number of its 10^-18th parts, as many as the RDF store computes with.
+    """
 
     TERM = "UBIGINT"
     STRING = "VARCHAR"
     INTEGER = "BIGINT"
     BOOLEAN = "BOOLEAN"
+    DECIMAL = "HUGEINT"
 
 
 @dataclass(frozen=True, slots=True)

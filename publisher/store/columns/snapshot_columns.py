@@ -11,11 +11,11 @@ from pathlib import Path
 
 import duckdb
 from cachetools import LRUCache
-from pyoxigraph import NamedNode, QuerySolutions, Store
+from pyoxigraph import NamedNode, QueryBoolean, Store
 
 from publisher.projections.position import read_position
 from publisher.store.columns.compiler import parse
-from publisher.store.columns.engine import MEMORY, ColumnEngine
+from publisher.store.columns.engine import MEMORY, Answer, ColumnEngine
 from publisher.store.columns.explanation import algebra_text, explain_sql
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.updater import FILE
@@ -38,7 +38,7 @@ log = logging.getLogger(__name__)
 class SnapshotColumns:
     """The columns *engine*; a query that visits fewer than *small* triples and solutions is left to the RDF store.
 
-    *small* None is SMALL, or one in SHARE of the triples.
+    *small* None is SMALL, or one in SHARE of the triples. With 0 every query that is compiled is answered.
     """
 
     def __init__(self, engine: ColumnEngine, small: float | None = None) -> None:
@@ -49,7 +49,7 @@ class SnapshotColumns:
     def _small(self) -> float:
         return max(SMALL, self.engine.triples // SHARE) if self._fixed is None else self._fixed
 
-    def answer(self, query_request: QueryRequest) -> QuerySolutions | None:
+    def answer(self, query_request: QueryRequest) -> Answer | None:
         """Answer *query_request*; None if the RDF store should answer. An invalid query is left to it too, for its error message."""
         try:
             return self._answer(query_request)
@@ -57,14 +57,14 @@ class SnapshotColumns:
             log.exception("columns failed; the RDF store answers")
             return None
 
-    def _answer(self, query_request: QueryRequest) -> QuerySolutions | None:
+    def _answer(self, query_request: QueryRequest) -> Answer | None:
         shape = _CONSTANT.sub("<>", query_request.text)
         if self.engine.triples < min(self._small, SMALL) or self._leave_to_store(shape):
             return None
         try:
             text = in_written_order(query_request.text, query_request.base)
             query = self.engine.compile(text, query_request.base, query_request.bindings)
-            if query.is_blocking and query.cost >= self._small:
+            if query.cost >= self._small and (query.is_blocking or self._small == 0):
                 answer = self.engine.answer(query)
                 self._left_to_store.pop(shape, None)
                 return answer
@@ -96,7 +96,8 @@ class SnapshotColumns:
             explanation |= {"estimated": round(query.cost), "sql": query.sql}
             if not query.is_blocking or query.cost < self._small:
                 return explanation | {"reason": f"the RDF store is as fast: fewer than {self._small:,} triples and solutions to visit"}
-            rows = sum(1 for _ in islice(self.engine.answer(query), query_request.rows))
+            answer = self.engine.answer(query)
+            rows = 1 if isinstance(answer, QueryBoolean) else sum(1 for _ in islice(answer, query_request.rows))
             steps = explain_sql(self.engine.connection, query.sql)
         except (NotCompiled, SyntaxError) as error:
             return explanation | {"reason": str(error)}
@@ -107,8 +108,11 @@ class SnapshotColumns:
         self.engine.close()
 
 
-def open_columns(folder: Path, store: Store) -> SnapshotColumns | None:
-    """Open the columns of the snapshot in *folder*; None if it has none that are at the position of *store*."""
+def open_columns(folder: Path, store: Store, small: float | None = None) -> SnapshotColumns | None:
+    """Open the columns of the snapshot in *folder*; None if it has none that are at the position of *store*.
+
+    Queries that visit fewer than *small* triples and solutions are left to the store, as ``SnapshotColumns`` does.
+    """
     try:
         about = json.loads((folder / "about.json").read_text())
         if read_position(folder / "columns") != about["position"]:
@@ -116,6 +120,7 @@ def open_columns(folder: Path, store: Store) -> SnapshotColumns | None:
         memory, _ = resource.getrlimit(resource.RLIMIT_AS)
         limit = MEMORY if memory == resource.RLIM_INFINITY else min(MEMORY, memory // 4)
         file = folder / "columns" / FILE
-        return SnapshotColumns(ColumnEngine(file, lambda graph: store.quads_for_pattern(None, None, None, NamedNode(graph)), limit))
+        engine = ColumnEngine(file, lambda graph: store.quads_for_pattern(None, None, None, NamedNode(graph)), limit)
+        return SnapshotColumns(engine, small)
     except (duckdb.Error, OSError, ValueError, KeyError, MemoryError):  # a damaged file, or a folder that was removed meanwhile
         return None

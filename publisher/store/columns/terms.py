@@ -29,6 +29,7 @@ _UNCHANGED = re.compile(  # terms that the RDF store does not normalize
 class TermKind(IntEnum):
     """The kinds of terms. Values of one kind above BLANK are compared with each other; those of OTHER are not.
 
+    A DECIMAL is computed, not stored.
     DATE has no time zone; INSTANT is in UTC, in whole seconds: both are in the order of their lexical forms.
     """
 
@@ -40,6 +41,7 @@ class TermKind(IntEnum):
     INSTANT = 5
     DATE = 6
     BOOLEAN = 7
+    DECIMAL = 8
     OTHER = 9
 
 

@@ -30,7 +30,8 @@ SWITCH_INTERVAL = 1e-4  # seconds between thread switches, so that opening the c
 _MAX_LENGTH = 20_000  # characters of a query that is compiled
 
 # Only such queries read many triples for a small result. A word in a comment or a string counts too.
-_BLOCKING = re.compile(r"\b(?:COUNT|SUM|MIN|MAX|DISTINCT|GROUP|ORDER)\b", re.IGNORECASE)
+_BLOCKING = re.compile(r"\b(?:COUNT|SUM|MIN|MAX|AVG|SAMPLE|GROUP_CONCAT|DISTINCT|GROUP|ORDER)\b", re.IGNORECASE)
+_GRAPH_FORM = re.compile(r"\bCONSTRUCT\b", re.IGNORECASE)
 _FIRST_TERM = re.compile(r"\{\s*+([<?$\w]?)")  # first character of each group
 _POINT = re.compile(r"\{\s*+(?:<[^<>{\s]*+>|[\w-]*+:[\w.-]*+)\s++[^\s{]")  # a group whose first subject is an IRI
 
@@ -100,8 +101,9 @@ def _close_columns(opening: Future[SnapshotColumns | None]) -> None:
 def may_compile(request: QueryRequest) -> bool:
     """Return whether *request* is worth parsing for the columns, which takes ten milliseconds."""
     is_plain = request.default_graphs is None and request.named_graphs is None
-    has_format = request.table is not None and len(request.text) <= _MAX_LENGTH
-    return is_plain and has_format and _BLOCKING.search(request.text) is not None and not is_point_query(request.text)
+    form = request.graph if _GRAPH_FORM.search(request.text) else request.table
+    is_short = len(request.text) <= _MAX_LENGTH
+    return is_plain and form is not None and is_short and _BLOCKING.search(request.text) is not None and not is_point_query(request.text)
 
 
 def is_point_query(text: str) -> bool:

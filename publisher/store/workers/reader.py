@@ -39,7 +39,7 @@ from publisher.store.workers.query_request import QueryRequest
 from publisher.store.workers.row_boundaries import ROWS, Rows
 from publisher.store.workers.truncation import LimitKind, Truncation
 
-Result = QuerySolutions | QueryBoolean | QueryTriples
+Result = QuerySolutions | QueryBoolean | QueryTriples | Iterator[Triple]
 STORE = "store"  # engine name of the RDF store
 
 _POSITION = re.compile(r"error at (\d+):(\d+): (.*)", re.DOTALL)
@@ -265,8 +265,8 @@ def _readable(expected: str) -> str:
 
 def answer(result: Result, query_request: QueryRequest, connection: socket.socket, engine: str = STORE) -> None:
     """Send *result* of *engine* in the requested format. Raises QueryFailure if no such format was requested."""
-    if isinstance(result, QueryTriples):
-        return answer_graph(result, query_request, connection)
+    if not isinstance(result, QuerySolutions | QueryBoolean):
+        return answer_graph(result, query_request, connection, engine)
     if query_request.table is None:
         raise QueryFailure(
             "NoFormat", "the result is a table, but no table format was requested"
@@ -282,14 +282,14 @@ def answer(result: Result, query_request: QueryRequest, connection: socket.socke
 
 
 def answer_graph(
-    result: Iterable[Triple], query_request: QueryRequest, connection: socket.socket
+    result: Iterable[Triple], query_request: QueryRequest, connection: socket.socket, engine: str = STORE
 ) -> None:
     """Send triples in the requested format. Raises QueryFailure if no graph format was requested."""
     if query_request.graph is None:
         raise QueryFailure(
             "NoFormat", "the result is a graph, but no graph format was requested"
         )
-    out, sent = FrameWriter(connection, query_request.graph), 0
+    out, sent = FrameWriter(connection, query_request.graph, engine=engine), 0
     truncation: Truncation | None = None
 
     def limited_triples() -> Iterator[Triple]:
