@@ -7,12 +7,14 @@ import hashlib
 import json
 import shutil
 from collections.abc import AsyncIterator
+from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
 import httpx
 import pytest
 import pytest_asyncio
+from column_store import comparable, solutions
 from minisign import PublicKey, Signature
 from pyoxigraph import NamedNode, RdfFormat, Store
 from waiting import wait_until_async
@@ -22,10 +24,13 @@ from publisher.app import create_app
 from publisher.rdf.gzip_files import gzip_lines
 from publisher.releases import retention
 from publisher.releases.builder import build_release
+from publisher.store.columns.snapshot_columns import open_columns
 from publisher.store.query_service import QueryService
 from publisher.store.releases import release_stores
 from publisher.store.releases.manifest import list_releases
+from publisher.store.workers.column_reader import may_compile
 from publisher.store.workers.pool import Limits
+from publisher.store.workers.query_request import QueryRequest
 from vocab.iris import Iris
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -243,11 +248,35 @@ async def test_the_store_is_kept_from_the_snapshot_that_showed_the_release(
     status = await pinned(client, made.number, query)
 
     assert kept
+    assert _columns_answer_alike(release_stores.store_folder(released, made.number))
     assert int(there.text.split()[1]) > 1000
     assert status.text.count("\n") == 1  # the head alone
     assert json.loads((release_stores.store_folder(released, made.number) / "about.json").read_text())["position"] == made.position
     shutil.rmtree(released / "releases" / str(made.number))
     release_stores.remove_stores(released, (release.number for release in list_releases(released / "releases")))
+
+
+async def test_store_that_is_built_has_columns_that_only_pages_ask(client: httpx.AsyncClient, released: Path) -> None:
+    await pinned(client, 3)
+    folder = release_stores.store_folder(released, 3)
+
+    assert _columns_answer_alike(folder)
+    assert may_compile(QueryRequest(COUNT_BY_PREDICATE, snapshot=str(folder)))
+    assert not may_compile(QueryRequest(COUNT_BY_PREDICATE, snapshot=str(folder), release=3))
+    assert not (folder / ".columns").exists()
+
+
+COUNT_BY_PREDICATE = "SELECT ?p (COUNT(*) AS ?n) { ?s ?p ?o } GROUP BY ?p"
+
+
+def _columns_answer_alike(folder: Path) -> bool:
+    """Return whether the columns in the folder of a release answer as its store does."""
+    store = Store.read_only(str(folder / "store"))
+    opened = open_columns(folder, store, small=0)
+    assert opened
+    with closing(opened) as columns:
+        found = solutions(columns.answer(QueryRequest(COUNT_BY_PREDICATE)))
+    return comparable("", found) == comparable("", solutions(store.query(COUNT_BY_PREDICATE)))
 
 
 @pytest.mark.parametrize(("number", "status"), [("99", 404), ("x", 400), ("0", 404), ("-1", 400)])

@@ -1,7 +1,9 @@
 """Build the stores of releases, by copying a snapshot or loading the N-Quads of the release.
 
 Both contain the same quads, without the status graph, and the engine returns quads in the order of their bytes. So a query has
-the same result, byte for byte, in both. The module runs as a process; a store appears complete, by a rename.
+the same result, byte for byte, in both. The columns beside a store have no such order: only pages ask them.
+
+The module runs as a process; a store appears complete, by a rename.
 """
 
 from __future__ import annotations
@@ -19,23 +21,33 @@ from itertools import islice
 from pathlib import Path
 
 import pyoxigraph
+import structlog
 from pyoxigraph import NamedNode, RdfFormat, Store
 
 from journal.journal import Journal
+from publisher.projections.database_projection import link_published
 from publisher.projections.journal_reader import JournalReader
+from publisher.projections.position import read_position, write_position
 from publisher.projections.projection import SlicedProjection
 from publisher.rdf.gzip_files import gzip_lines
 from publisher.search.index import is_current
-from publisher.search.updater import SearchUpdater, link_published
+from publisher.search.updater import SearchUpdater
+from publisher.search.updater import link_published as link_index
 from publisher.store.apply import BULK, THREADS, replace_graph
 from publisher.store.checksums import write_checksums
+from publisher.store.columns.database import ColumnDatabase
+from publisher.store.columns.updater import FILE
 from publisher.store.process import exit_with_parent
 from publisher.store.releases.manifest import Release, get_release
 from publisher.store.snapshots import Snapshot, newest_snapshot
 from vocab.iris import Iris
 
+COLUMNS = "columns"  # the folder of the columns beside a store
 _ABOUT = "about.json"
 _SLICE = 60.0  # seconds of work on the search index per step
+
+
+log = structlog.get_logger(component="releases")
 
 
 def store_folder(data: Path, number: int) -> Path:
@@ -75,6 +87,11 @@ def copy_current(data: Path, release: Release, iris: Iris) -> bool:
     replace_graph(store, NamedNode(iris.status), ())
     store.flush()
     del store
+    columns = Path(newest.path) / COLUMNS
+    if read_position(columns) == release.position:
+        link_published(columns, part / COLUMNS)
+    else:
+        _create_columns(part, data, release)
     _publish(part, store_folder(data, release.number), release)
     return True
 
@@ -83,11 +100,33 @@ def create_store(data: Path, release: Release) -> None:
     """Create the store of a release from its N-Quads."""
     part = _part(data, release)
     store = Store(str(part / "store"))
-    _load(store, gzip_lines(data / "releases" / str(release.number) / f"stocktake-{release.number}.nq.gz"))
+    _load(store, _lines(data, release))
     store.optimize()
     store.flush()
     del store
+    _create_columns(part, data, release)
     _publish(part, store_folder(data, release.number), release)
+
+
+def _lines(data: Path, release: Release) -> Iterable[bytes]:
+    """Return the N-Quads of a release."""
+    return gzip_lines(data / "releases" / str(release.number) / f"stocktake-{release.number}.nq.gz")
+
+
+def _create_columns(part: Path, data: Path, release: Release) -> None:
+    """Write the columns of a release beside its store in the folder *part*; none if they cannot hold its data."""
+    work = part / ".columns"
+    (part / COLUMNS).mkdir()
+    try:
+        with closing(ColumnDatabase(work / FILE)) as database:
+            database.begin()
+            deque(database.apply(b"A " + line for line in _lines(data, release)), 0)
+            database.commit(release.position, release.entry)
+            database.copy(part / COLUMNS / FILE)
+        write_position(part / COLUMNS, release.position)
+    except ValueError as error:
+        log.error("columns cannot hold the release; its store answers", release=release.number, error=str(error))
+    shutil.rmtree(work)
 
 
 def _load(store: Store, lines: Iterable[bytes]) -> None:
@@ -118,7 +157,7 @@ def create_text_index(data: Path, release: Release, iris: Iris) -> None:
         while not sliced.step(store, release.position, release.entry, _SLICE):
             pass
     shutil.rmtree(folder / ".text", ignore_errors=True)
-    link_published(updater.published, folder / ".text")
+    link_index(updater.published, folder / ".text")
     shutil.rmtree(folder / "text", ignore_errors=True)  # an index of an older format
     (folder / ".text").rename(folder / "text")
     shutil.rmtree(work)

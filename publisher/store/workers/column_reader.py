@@ -99,8 +99,11 @@ def _close_columns(opening: Future[SnapshotColumns | None]) -> None:
 
 
 def may_compile(request: QueryRequest) -> bool:
-    """Return whether *request* is worth parsing for the columns, which takes ten milliseconds."""
-    is_plain = request.default_graphs is None and request.named_graphs is None
+    """Return whether *request* is worth parsing for the columns, which takes ten milliseconds.
+
+    A client's query of a release is not: its answer must be the same, byte for byte, whenever it is sent.
+    """
+    is_plain = request.default_graphs is None and request.named_graphs is None and request.release is None
     form = request.graph if _GRAPH_FORM.search(request.text) else request.table
     is_short = len(request.text) <= _MAX_LENGTH
     return is_plain and form is not None and is_short and _BLOCKING.search(request.text) is not None and not is_point_query(request.text)
