@@ -165,7 +165,8 @@ class _Compiler:
 
     def query(self, parsed: ParsedQuery) -> CompiledQuery:
         """Return the whole query as SQL."""
-        algebra, template = parsed.algebra, ()
+        algebra = parsed.algebra
+        template: Template = ()
         relation, is_ordered = self._select(algebra.p)
         if parsed.form is Form.ASK:
             self._check_every(relation)

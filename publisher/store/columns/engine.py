@@ -32,6 +32,7 @@ from publisher.store.columns.terms import TermKind, TermRow, term_row
 from publisher.store.workers.reader import parse_term
 
 MEMORY = 512 << 20  # bytes; the RDF store evaluates a query that needs more
+_TERMS = (NamedNode, BlankNode, Literal)
 FETCHED = 10_000  # rows per fetch
 CACHED = 500  # queries whose algebra or SQL is cached
 
@@ -205,9 +206,9 @@ def _constructed(solutions: QuerySolutions, template: Template) -> Iterator[Trip
     for solution in solutions:
         terms: dict[str, object] = {f"?{name}": solution[name] for name in names}
         for parts in template:
-            values = [_value(part, terms) for part in parts]
-            if isinstance(values[0], NamedNode | BlankNode) and isinstance(values[1], NamedNode) and values[2] is not None:
-                triple = Triple(values[0], values[1], values[2])
+            subject, predicate, value = (_value(part, terms) for part in parts)
+            if isinstance(subject, NamedNode | BlankNode) and isinstance(predicate, NamedNode) and isinstance(value, _TERMS):
+                triple = Triple(subject, predicate, value)
                 if triple not in seen:
                     seen.add(triple)
                     yield triple

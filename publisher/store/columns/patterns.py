@@ -129,7 +129,8 @@ class Patterns:
         """Return the solutions of *patterns* and *paths*: paths that begin at a known node come first."""
         self.cost += self.solutions * _VISITS_OF_A_PATH * len(paths)
         ordered = list(_in_order(patterns))
-        between = {term for item in (*patterns, *paths) for term in item.variables() if term.startswith(" ")}
+        terms = [item.variables() for item in patterns] + [item.variables() for item in paths]
+        between = {term for term in set[str]().union(*terms) if term.startswith(" ")}
         table = self._joined(ordered, bound, between) if patterns else None
         nodes = {term for item in patterns for term in (item.terms["s"], item.terms["o"]) if isinstance(term, str)}
         rest = list(paths)
