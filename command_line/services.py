@@ -27,6 +27,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import publisher.cli
 from command_line.demo_submissions import ADDRESS, seed_submissions
 from command_line.problems import LedgerProblems
+from command_line.subscriptions import LedgerSubscriptions
 from command_line.settings import Settings
 from command_line.supervisor import Job, command_line, supervise
 from command_line.validation import writable_directory
@@ -104,7 +105,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
             action="set STOCKTAKE_PUBLIC_URL",
         )
     public = publisher.cli.build_site(
-        settings, url, partial(is_operator, admin_context), preview_runner(settings), _problem_store(admin_context)
+        settings, url, partial(is_operator, admin_context), preview_runner(settings), *_stores(admin_context)
     )
     admin_context.positions = partial(portal_positions, public)
     log.info("server started", url=f"{url}/")
@@ -159,9 +160,9 @@ def mcp(context: typer.Context) -> None:
     publisher.cli.run_mcp(settings, public_address(settings, "127.0.0.1", 8000))
 
 
-def _problem_store(admin: AdminContext) -> LedgerProblems | None:
-    """Return where reported problems are kept, None on a mirror, which has no ledger."""
-    return None if mirror_origin.read(admin.data / "journal") else LedgerProblems(admin)
+def _stores(admin: AdminContext) -> tuple[LedgerProblems, LedgerSubscriptions] | tuple[None, None]:
+    """Return where reported problems and those who follow a search are kept, None on a mirror, which has no ledger."""
+    return (None, None) if mirror_origin.read(admin.data / "journal") else (LedgerProblems(admin), LedgerSubscriptions(admin))
 
 
 def portal_positions(public: FastAPI) -> dict[str, int]:

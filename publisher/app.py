@@ -31,6 +31,7 @@ from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.error_handlers import ErrorHandlers
 from publisher.pages.templating import DOCUMENTATION, PACKAGE_FOLDER, Pages
 from publisher.portal.first_start import FirstStart
+from publisher.portal.following import SubscriptionStore, sending_changes
 from publisher.portal.paged_listing import published_kinds
 from publisher.portal.problems import ProblemStore
 from publisher.portal.routes.suggest import build_rate_limiter
@@ -62,7 +63,8 @@ class SiteOptions:
     """The operators' options for this site.
 
     *branding*: name, logo and contact. *hub*: URL of a WebSub hub, "" for none. *allow*: hosts that may have private addresses.
-    *problem_store*: takes problems that readers report; None: none are taken, as on a mirror.
+    *problem_store*: takes problems that readers report; None: none are taken, as on a mirror. *subscription_store*: takes those who
+    follow a search; None: there are only feeds.
     *preview_runner*: runs previews of proposed sources; None: the wizard only writes the definition. *url*: public scheme and
     authority, with which links in feeds, sitemaps, OAI-PMH and LDES begin; "": taken from each request.
     """
@@ -73,6 +75,7 @@ class SiteOptions:
     preview_runner: PreviewRunner | None = None
     url: str = ""
     problem_store: ProblemStore | None = None
+    subscription_store: SubscriptionStore | None = None
 
 
 DEFAULT_OPTIONS = SiteOptions()
@@ -104,6 +107,7 @@ def create_app(
         async with (
             service,
             _notifying_hub(service, site),
+            sending_changes(service, site.subscription_store),
             follow_releases(service.data, site.allow),
         ):
             yield
@@ -119,6 +123,7 @@ def create_app(
     app.state.waiting_submissions = no_submissions  # the command that takes submissions replaces both
     app.state.submissions_open = bool
     app.state.problem_store, app.state.problem_quota = site.problem_store, PreviewRunner((), {})
+    app.state.subscription_store = site.subscription_store
     app.state.contact, app.state.hub, app.state.demo = (
         site.branding.contact,
         site.hub,

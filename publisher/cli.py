@@ -24,6 +24,7 @@ from publisher.http.server import create_config, run
 from publisher.limits import Limits, read
 from publisher.mcp.route import MCP_SERVER
 from publisher.pages.branding import NO_CONTACT, Branding
+from publisher.portal.following import SubscriptionStore
 from publisher.portal.problems import ProblemStore
 from publisher.portal.report import builder as reporting
 from publisher.portal.report.process import build_in_process
@@ -81,14 +82,15 @@ def build_site(
     permit: Callable[[Request], bool] = no_peer,
     preview_runner: PreviewRunner | None = None,
     problem_store: ProblemStore | None = None,
+    subscription_store: SubscriptionStore | None = None,
 ) -> FastAPI:
     """Return the public app at *url*. *permit* returns whether a request is an operator's; *preview_runner* runs source previews.
 
-    *problem_store* takes the problems that readers report, None if none are taken.
+    *problem_store* takes the problems that readers report, *subscription_store* those who follow a search; None if none are taken.
     """
     contact = settings.contact if settings.contact != NO_CONTACT else ""
     branding = Branding(settings.name, contact, settings.logo, settings.demo)
-    about = SiteOptions(branding, settings.hub, settings.allow_hosts, preview_runner, url, problem_store)
+    about = SiteOptions(branding, settings.hub, settings.allow_hosts, preview_runner, url, problem_store, subscription_store)
     return create_app(QueryService(settings.data, Iris(settings.base), read(settings.limits), elsewhere=settings.elsewhere), permit, about)
 
 

@@ -9,8 +9,11 @@ from harvesters.ledger.outbox import Outbox
 from harvesters.ledger.removals import Removals
 from harvesters.ledger.reported_problems import ReportedProblems
 from harvesters.ledger.run_log import RunLogs
+from harvesters.ledger.subscriptions import Subscriptions
 from harvesters.ledger.undo import PreviousRecords
 
 
-class Ledger(Finalization, PreviousRecords, OperatorActions, Removals, ReportedProblems, Outbox, RunLogs, Graphs):
+class Ledger(
+    Finalization, PreviousRecords, OperatorActions, Removals, ReportedProblems, Subscriptions, Outbox, RunLogs, Graphs
+):
     """The whole ledger: runs, staged records, records, operator actions, graphs. See ``Database`` for how it is opened."""

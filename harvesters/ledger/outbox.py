@@ -23,7 +23,7 @@ class Message:
     """A message to send: *channel* is mail or webhook, *address* its recipient.
 
     Mail has *subject* and *text*; a webhook gets *data* as JSON. *topic* says what it is about, such
-    as the rule of an alert.
+    as the rule of an alert. In the *data* of mail, ``unsubscribe`` is the address that ends the messages.
     """
 
     channel: str
@@ -85,7 +85,7 @@ class Outbox(Database):
     def queue_messages(self, messages: Iterable[Message], now: datetime) -> None:
         """Queue messages; they are due at once."""
         with self._begin() as connection:
-            _insert_messages(connection, messages, now)
+            insert_messages(connection, messages, now)
 
     def claim_messages(self, now: datetime, lease: datetime, limit: int) -> list[QueuedMessage]:
         """Claim due messages, each for one caller only: until *lease* nobody else gets them.
@@ -176,13 +176,13 @@ class Outbox(Database):
     def notify_alert(self, id: int, messages: Sequence[Message], now: datetime) -> None:
         """Queue an alert's messages and mark it as notified, in one transaction."""
         with self._begin() as connection:
-            _insert_messages(connection, messages, now)
+            insert_messages(connection, messages, now)
             connection.execute(sa.update(t.alert).where(t.alert.c.id == id).values(notified=True))
 
     def end_alert(self, id: int, messages: Sequence[Message], now: datetime) -> None:
         """End an alert and queue its last messages, in one transaction."""
         with self._begin() as connection:
-            _insert_messages(connection, messages, now)
+            insert_messages(connection, messages, now)
             connection.execute(
                 sa.update(t.alert).where(t.alert.c.id == id).values(ended=naive(now))
             )
@@ -209,7 +209,8 @@ class Outbox(Database):
             return connection.execute(sa.delete(t.silence).where(t.silence.c.id == id)).rowcount > 0
 
 
-def _insert_messages(connection: sa.Connection, messages: Iterable[Message], now: datetime) -> None:
+def insert_messages(connection: sa.Connection, messages: Iterable[Message], now: datetime) -> None:
+    """Queue messages within a transaction; they are due at once."""
     rows = [
         {
             **asdict(message), "data": json.dumps(dict(message.data), ensure_ascii=False),

@@ -221,6 +221,25 @@ problem = Table(
     Index("problem_by_state", "state", "source"),
 )
 
+subscription = Table(
+    "subscription",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("channel", String, nullable=False),
+    Column("address", Text, nullable=False),
+    Column("search", Text, nullable=False),  # the parameters of its address
+    Column("title", Text, nullable=False),
+    Column("language", String, nullable=False),
+    Column("frequency", String, nullable=False),
+    Column("secret", String, nullable=False, unique=True),  # of the links that confirm and end it
+    Column("created", DateTime, nullable=False),
+    Column("confirmed", DateTime),
+    Column("due", DateTime),  # the next comparison; NULL until it is confirmed
+    Column("position", Integer),  # the journal entry of *results*
+    Column("results", LargeBinary),  # what was found at the last comparison
+    Index("subscription_by_due", "due"),
+)
+
 override = Table(
     "override",
     metadata,

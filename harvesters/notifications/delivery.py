@@ -14,15 +14,17 @@ from harvesters.errors import DeliveryError, HarvestError
 from harvesters.ledger import submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.outbox import QueuedMessage
+from harvesters.ledger.subscriptions import FOLLOW_TOPIC
 from harvesters.network.fetch import AGENT
 from harvesters.notifications.mail import MailSender, MailServer, open_mail
-from harvesters.notifications.webhook import send_webhook
+from harvesters.notifications.webhook import derive_secret, send_webhook
 from journal.outage import Outage
 
 MAIL, WEBHOOK = "mail", "webhook"
 MAX_AGE = timedelta(days=7)  # of a message that no attempt delivered: then it waits for a person
 RETENTION = timedelta(days=90)  # of delivered messages
 DRAFT_RETENTION = timedelta(days=30)  # of submissions that were not sent, after their last change
+CONFIRMATION_AGE = timedelta(hours=24)  # of a subscription that nobody confirms
 _BATCH_SIZE = 50  # messages of one round
 _LEASE = timedelta(minutes=30)  # longer than a round can take
 _FIRST_DELAY, _LONGEST_DELAY = timedelta(minutes=1), timedelta(hours=6)
@@ -69,6 +71,8 @@ def deliver(ledger: Ledger, channels: Channels, now: Callable[[], datetime]) -> 
             except DeliveryError as error:
                 unreachable = error if error.is_unreachable else unreachable
                 _postpone(queued, error, ledger, now())
+                if error.is_permanent and ledger.end_subscription(queued.message.topic):
+                    log.info("subscription ended: its receiver refuses messages", topic=queued.message.topic)
             else:
                 ledger.settle_message(queued.id, sent=now())
                 ledger.mark_problem_sent(queued.message.topic, now())
@@ -85,7 +89,9 @@ def _send(queued: QueuedMessage, mail: MailSender | None, channels: Channels, no
     elif not channels.secret:
         raise DeliveryError("no secret to sign webhooks is set: STOCKTAKE_WEBHOOK_SECRET")
     else:
-        send_webhook(queued, channels.secret, now, channels.allow, channels.agent, channels.transport)
+        topic = queued.message.topic
+        secret = derive_secret(channels.secret, topic) if topic.startswith(FOLLOW_TOPIC) else channels.secret
+        send_webhook(queued, secret, now, channels.allow, channels.agent, channels.transport)
 
 
 def _postpone(queued: QueuedMessage, error: DeliveryError, ledger: Ledger, now: datetime) -> None:
@@ -108,6 +114,7 @@ def run_round(ledger: Ledger, channels: Channels, now: Callable[[], datetime], o
         deliver(ledger, channels, now)
         ledger.prune_messages(now() - RETENTION)
         submissions.prune(ledger, now(), now() - DRAFT_RETENTION)
+        ledger.prune_subscriptions(now() - CONFIRMATION_AGE)
     except HarvestError as error:
         outage.failed(str(error))
     else:

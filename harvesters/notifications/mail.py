@@ -137,6 +137,9 @@ class MailSender:
         domain = sender.rpartition("@")[2]
         message["Message-ID"] = f"<{queued.id}.{queued.created:%Y%m%dT%H%M%S}@{domain}>"
         message["Auto-Submitted"] = "auto-generated"  # RFC 3834: no out-of-office answers
+        if unsubscribe := queued.message.data.get("unsubscribe"):  # one click, by https://www.rfc-editor.org/rfc/rfc8058
+            message["List-Unsubscribe"] = f"<{unsubscribe}>"
+            message["List-Unsubscribe-Post"] = "List-Unsubscribe=One-Click"
         message.set_content(queued.message.text)
         return message
 

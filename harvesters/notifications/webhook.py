@@ -34,6 +34,15 @@ def sign(secret: str, id: str, timestamp: int, body: bytes) -> str:
     return "v1," + base64.b64encode(hmac.digest(secret.encode(), signed, sha256)).decode()
 
 
+def derive_secret(secret: str, topic: str) -> str:
+    """Return the secret that signs the webhooks of one subscription, so that its receiver cannot sign those of others.
+
+    >>> derive_secret("a long secret", "follow 1")
+    'at-VOWAvmzP-tClyiR-WuVlrFNgoVKIV9DOiwagsHqM'
+    """
+    return base64.urlsafe_b64encode(hmac.digest(secret.encode(), topic.encode(), sha256)).decode().rstrip("=")
+
+
 def verify(secret: str, id: str, timestamp: str, signatures: str, body: bytes, now: datetime) -> bool:
     """Return whether a webhook is from who knows the *secret*, and recent; for receivers and tests."""
     if not timestamp.isdecimal() or abs(now.timestamp() - int(timestamp)) > TOLERANCE_SECONDS:

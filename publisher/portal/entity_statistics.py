@@ -68,6 +68,7 @@ class EntityStatistics:
     forms: tuple[tuple[str, str], ...]
     row: tuple[MatrixCell, ...]
     matrix: str  # the address of the matrix of these initiatives, "" where there is none
+    follow: str  # the address of the page to follow them
 
 
 def entity_statistics(
@@ -80,6 +81,8 @@ def entity_statistics(
     pairs, organizations = tables.partners(filters, PAIRS), tables.organizations(filters, 10)
     parties = tuple(sorted({name for pair in pairs for name in pair[:2]}))
     known = tables.organization_names(parties) if parties else {}
+    party = filters.party.removeprefix(f"{names.iris.base}id/")
+    followed = [("thing", party)] if party else [(facet, code) for facet, codes in filters.chosen if facet != "kind" for code in codes]
     country = next((codes[0] for facet, codes in filters.chosen if facet == "country"), None)
     topic = next((f"{facet}/{codes[0]}" for facet, codes in filters.chosen if facet in COMPARED), "")
     return EntityStatistics(
@@ -98,6 +101,7 @@ def entity_statistics(
         forms=data_links(filters, names.iris),
         row=matrix_row(tables, filters, names),
         matrix="" if filters.party else f"/matrix?{urlencode([(facet, codes[0]) for facet, codes in filters.chosen if facet != 'kind'])}",
+        follow=f"/follow?{urlencode(followed)}",
     )
 
 

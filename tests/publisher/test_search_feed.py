@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import random
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.app import create_app
+from publisher.portal.following import Comparison, DueSubscription, settle_due
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from vocab.describe import describe, quads
@@ -102,25 +104,50 @@ def apply_json(results: Results, feed: dict[str, Any]) -> Results:
     return {thing: time for thing, time in results.items() if thing not in gone} | entries
 
 
+class Followers:
+    """One subscription to each of SEARCHES; what its messages say is applied to ``seen``."""
+
+    def __init__(self) -> None:
+        self._results: dict[str, dict[str, str]] = {}
+        self.seen: dict[str, Results] = {}
+        self.named: list[int] = []  # how many things each message names
+
+    def due(self, position: int) -> list[DueSubscription]:
+        return [DueSubscription(search, search, "en", self._results.get(search)) for search in SEARCHES]
+
+    def settle(self, key: Any, comparison: Comparison) -> None:
+        changes = {kind: [row.iri for row in rows] for kind, rows in comparison.changes.items()}
+        seen = self.seen.setdefault(key, dict(comparison.results))
+        new, changed, removed = (set(changes.get(kind, ())) for kind in ("new", "changed", "removed"))
+        assert not new & seen.keys() or not changes
+        assert changed | removed <= seen.keys()
+        self.seen[key] = {iri: time for iri, time in seen.items() if iri not in removed}
+        self.seen[key] |= {iri: comparison.results[iri] for iri in new | changed}
+        self._results[key] = dict(comparison.results)
+        self.named.append(len(new | changed | removed))
+
+
 @pytest.mark.slow
 async def test_over_fifty_entries_each_feed_is_the_difference_of_the_results(following: Any) -> None:
     registry, service, client = following
     atom: dict[str, Results] = {search: {} for search in SEARCHES}
     json: dict[str, Results] = {search: {} for search in SEARCHES}
-    seen = set[str]()
+    seen, followers = set[str](), Followers()
     for _ in range(ENTRIES):
         entry = registry.commit()
         await wait_until_async(lambda entry=entry: is_shown(service, entry), f"entry {entry} to be shown", output=str)
+        assert await asyncio.to_thread(settle_due, service, followers) == len(SEARCHES)  # type: ignore[arg-type]
         for search in SEARCHES:
             atom[search] = apply_atom(atom[search], (await client.get(f"/feeds/search.atom?{search}")).content)
             json[search] = apply_json(json[search], (await client.get(f"/feeds/search.json?{search}")).json())
             expected = await results(client, search)
-            assert atom[search] == json[search] == expected, (entry, search)
+            assert atom[search] == json[search] == followers.seen[search] == expected, (entry, search)
             seen |= expected.keys()
 
     assert len(seen) == RECORDS
     assert 0 < len(atom["q=network&goal=4"]) < len(atom["q=network"]) < len(atom[""])
     assert atom["kind=event"] == {}
+    assert max(followers.named) <= 4  # an entry changes so many records
 
 
 async def test_a_feed_names_itself_and_its_search_and_is_escaped(following: Any) -> None:
@@ -141,3 +168,22 @@ async def test_a_feed_names_itself_and_its_search_and_is_escaped(following: Any)
     assert feed["home_page_url"] == "http://stocktake.test/search?goal=4"
     assert page.text.count("/feeds/search.json?q=network&amp;goal=4") == 2
     assert (wrong.status_code, unknown.status_code) == (404, 400)
+
+
+async def test_a_feed_of_one_thing_has_that_thing_until_it_is_removed(following: Any) -> None:
+    registry, service, client = following
+    things, removed, entry = set[str](), set[str](), 1
+    thing = "initiative/demo/r0"
+    while not removed:
+        entry = registry.commit()
+        assert entry < ENTRIES
+        await wait_until_async(lambda entry=entry: is_shown(service, entry), f"entry {entry} to be shown", output=str)
+        feed = (await client.get(f"/feeds/search.json?thing={thing}")).json()
+        things |= {item["id"] for item in feed["items"]}
+        removed |= {item["id"] for item in feed["_stocktake"]["removed"]}
+
+    wrong = await client.get("/feeds/search.json?thing=initiative/demo")
+
+    assert things == removed == {f"{IRIS.base}id/{thing}"}
+    assert feed["home_page_url"] == f"http://stocktake.test/page/{thing}"
+    assert wrong.status_code == 400

@@ -160,6 +160,7 @@ async def _show(
         sorts=sorts(bool(search_parameters.words)),
         feeds=_feeds(search_parameters.filters),
         search_feeds=_search_feeds(request),
+        follow=_search_feeds(request)[0][1].replace("/feeds/search.atom", "/follow", 1),
         meant=_meant(request, page.suggestion),
         linked=lambda links: _linked(links, names),
         query=query_page_url(page.query),

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated
 from urllib.parse import urlencode
 
-from fastapi import APIRouter, Path
+from fastapi import APIRouter, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,6 +23,7 @@ from publisher.pages.dataset_response import require_facet_index
 from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.portal.facet_filters import facet_parameters
 from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.following import parse_followed
 from publisher.portal.routes.search import REACH, Words, find_page, parse_parameters
 from publisher.portal.search_feed import ENTRIES, FEED_FORMATS, LEFT_OUT, RemovedResult, SearchFeed, possibly_left, write_search_feed
 from publisher.portal.sources import source_titles
@@ -31,6 +32,8 @@ from publisher.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 
 _SOON = "public, max-age=60"
+
+Thing = Annotated[str, Query(max_length=2_000, description="The path of one thing to follow, such as `initiative/demo/7`")]
 
 router = APIRouter()
 
@@ -52,10 +55,13 @@ async def search_feed(
     pages: PagesDep,
     suffix: Annotated[str, Path(description="The format", json_schema_extra={"enum": list(FEED_FORMATS)}, pattern="^(atom|json)$")],
     q: Words = "",
+    thing: Thing = "",
 ) -> Response:
-    """The parameters are those of `/search`."""
+    """The parameters are those of `/search`, or `thing`: an organization stands for what it takes part in."""
     watermark = await wait_until_current(service)
     parameters = parse_parameters(request, q, "newest", 1, ENTRIES)
+    followed = parse_followed(request.query_params, service.iris)
+    parameters = replace(parameters, filters=followed.filters)
     labels, locale = FacetLabels(service.iris, await source_titles(service)), current_locale()
     with use_language("en", locale):
         found = await asyncio.to_thread(find_page, request, service, parameters, labels)
@@ -64,10 +70,11 @@ async def search_feed(
     chosen = [(name, value) for name, value in request.query_params.multi_items() if value and name not in LEFT_OUT]
     address = f"?{urlencode(chosen)}" if chosen else ""
     words = clean(q) or " ".join(value for _name, value in chosen)
+    path = f"/page/{followed.thing.removeprefix(f'{service.iris.base}id/')}" if followed.thing else f"/search{address}"
     feed = SearchFeed(
         title=f"{pages.branding.name}: {words}" if words else pages.branding.name,
         url=f"{host}/feeds/search.{suffix}{address}",
-        page=f"{host}/search{address}",
+        page=f"{host}{path}",
         author=pages.branding.name,
         updated=watermark.stamp,
         results=found.results,
@@ -84,6 +91,8 @@ def _removed(service: QueryService, filters: Filter, words: str) -> list[Removed
         if file is None:
             return []
         left = possibly_left(file, filters, service.iris)
+    if filters.among is not None:  # one thing is followed
+        left = {iri: stamp for iri, stamp in left.items() if iri in filters.among}
     index = open_searcher(service.current.path)
     among = set(left)
     if words and index is not None:
