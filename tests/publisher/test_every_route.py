@@ -96,6 +96,9 @@ ADDRESSES: dict[str, tuple[str, ...]] = {
     "/registries.{suffix}": ("/registries.json",),
     "/problem": ("/problem?record=/record/demo/a%2F1",),
     "/problem/{number}": (),
+    "/follow": ("/follow?q=clinics&goal=3",),
+    "/follow/confirm/{secret}": (),  # test_follow.py
+    "/follow/stop/{secret}": (),
     "/feeds/search.{suffix}": ("/feeds/search.atom?q=clinics", "/feeds/search.json?goal=3"),
     "/quality": ("/quality",),
     "/quality.{suffix}": ("/quality.json", "/quality.ttl"),

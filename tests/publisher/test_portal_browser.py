@@ -40,6 +40,7 @@ PAGES = {
     "reconciliation preview": "/reconcile/preview?id=http://metadata.un.org/sdg/3",
     "source report": "/source/demo/report",
     "a form for a problem": "/problem?record=/record/demo/a%2F1",
+    "following": "/follow?q=network&goal=4",
     "quality": "/quality",
     "quality of a source": "/source/demo/quality",
     "posts": "/posts",

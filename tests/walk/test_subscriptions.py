@@ -111,7 +111,7 @@ def test_the_first_comparison_is_silent_and_the_next_lists_what_changed(store: L
 
     assert (first, results) == (1, {A: "1", B: "1"})
     assert confirmation["List-Unsubscribe"] is None
-    assert digest["List-Unsubscribe"] == f"<{SITE}/follow/stop/{secret}>"
+    assert digest["List-Unsubscribe"].strip() == f"<{SITE}/follow/stop/{secret}>"
     assert digest["List-Unsubscribe-Post"] == "List-Unsubscribe=One-Click"
     assert digest.get_content().splitlines() == [
         "New: 1", "- Title of c", f"  {SITE}/page/initiative/demo/c%2F1", "",
@@ -276,6 +276,6 @@ def test_a_long_digest_names_the_first_and_counts_the_rest(store: LedgerSubscrip
     settle(store, found(2, dict.fromkeys(many, "2"), new=many))
 
     text = store.admin.ledger.messages(1)[0].message.text
-    assert text.startswith("Nouveau : 1\u202f060\n") or "1\u202f060" in text
+    assert "1\u202f060\n" in text
     assert "et 1\u202f010 autres" in text
     assert text.count("/page/") == 50
