@@ -27,8 +27,8 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 import publisher.cli
 from command_line.demo_submissions import ADDRESS, seed_submissions
 from command_line.problems import LedgerProblems
-from command_line.subscriptions import LedgerSubscriptions
 from command_line.settings import Settings
+from command_line.subscriptions import LedgerSubscriptions
 from command_line.supervisor import Job, command_line, supervise
 from command_line.validation import writable_directory
 from demo.folder import DemoFolder, FolderInUseError, is_free, next_free

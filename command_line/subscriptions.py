@@ -16,9 +16,9 @@ from harvesters.notifications.delivery import MAIL, WEBHOOK
 from harvesters.notifications.mail import is_mail_address
 from harvesters.notifications.subscriptions import FoundChange, write_confirmation, write_digest
 from harvesters.notifications.webhook import derive_secret
-from vocab.iris import is_web
 from publisher.errors import StoreBusy
 from publisher.portal.following import Comparison, DueSubscription, PublicSubscription
+from vocab.iris import is_web
 
 MAX_SUBSCRIPTIONS = 100_000  # of all
 MAX_OF_ADDRESS = 3  # new ones for one address within an hour: more are not stored

@@ -8,7 +8,6 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.message import EmailMessage
 from pathlib import Path
-from typing import Any
 
 import httpx
 import pytest
@@ -16,7 +15,6 @@ from test_delivery import Inbox, channels, mail_server
 
 from command_line.subscriptions import MAX_OF_ADDRESS, LedgerSubscriptions
 from harvesters.admin.context import AdminContext
-from harvesters.errors import DeliveryError
 from harvesters.ledger.ledger import Ledger
 from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver, run_round
 from harvesters.notifications.webhook import verify
@@ -59,7 +57,9 @@ def secret_of(store: LedgerSubscriptions) -> str:
     return text.partition("/follow/confirm/")[2].partition("\n")[0].partition('"')[0]
 
 
-def follow(store: LedgerSubscriptions, channel: str = "mail", address: str = "reader@example.org", language: str = "en", frequency: str = "day") -> str:
+def follow(
+    store: LedgerSubscriptions, channel: str = "mail", address: str = "reader@example.org", language: str = "en", frequency: str = "day"
+) -> str:
     store.request(channel, address, "goal=3", "3. Good health <b>", language, frequency)
     secret = secret_of(store)
     assert store.confirm(secret) is not None
@@ -67,7 +67,10 @@ def follow(store: LedgerSubscriptions, channel: str = "mail", address: str = "re
 
 
 def found(position: int, results: dict[str, str], **changes: list[str]) -> Comparison:
-    rows = {kind: [ChangedThing(iri, f"Title of {iri[-1]}", f"/page/initiative/demo/{iri[-1]}%2F1") for iri in iris] for kind, iris in changes.items()}
+    def row(iri: str) -> ChangedThing:
+        return ChangedThing(iri, f"Title of {iri[-1]}", f"/page/initiative/demo/{iri[-1]}%2F1")
+
+    rows = {kind: [row(iri) for iri in iris] for kind, iris in changes.items()}
     return Comparison(position, results, rows)
 
 
