@@ -55,13 +55,17 @@ def write_digest(
     data = {
         **_about(item, channels),
         "entry": position,
-        **{kind: [{"id": found.iri, "title": found.title, "url": found.page} for found in rows[:MAX_SENT]] for kind, rows in changes.items()},
+        **{kind: [_row(found) for found in rows[:MAX_SENT]] for kind, rows in changes.items()},
         "counts": {kind: len(rows) for kind, rows in changes.items()},
     }
     body: dict[str, Any] = {"type": "search.changed", "timestamp": now.isoformat(), "data": data}
     return Message(
         item.channel, item.address, item.topic, subject, "\n".join(lines) + "\n", {"unsubscribe": stop} if item.channel == MAIL else body
     )
+
+
+def _row(found: FoundChange) -> dict[str, str]:
+    return {"id": found.iri, "title": found.title, "url": found.page}
 
 
 def _lines(changes: Mapping[str, Sequence[FoundChange]]) -> Iterator[str]:
