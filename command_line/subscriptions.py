@@ -17,7 +17,7 @@ from harvesters.notifications.mail import is_mail_address
 from harvesters.notifications.subscriptions import FoundChange, write_confirmation, write_digest
 from harvesters.notifications.webhook import derive_secret
 from publisher.errors import StoreBusy
-from publisher.portal.following import Comparison, DueSubscription, PublicSubscription
+from publisher.portal.following import ComparedResults, DueSubscription, PublicSubscription
 from vocab.iris import is_web
 
 MAX_SUBSCRIPTIONS = 100_000  # of all
@@ -100,7 +100,7 @@ class LedgerSubscriptions:
         items = _or_busy(lambda: self.admin.ledger.claim_subscriptions(position, now, now + _LEASE, _BATCH))
         return [DueSubscription(item, item.search, item.language, item.results) for item in items]
 
-    def settle(self, key: object, comparison: Comparison) -> None:
+    def settle(self, key: object, comparison: ComparedResults) -> None:
         """Store the results of a comparison, and queue the message if something has changed. Raises StoreBusy."""
         assert isinstance(key, Subscription)
         url, now = self.admin.channels.public_url, self.admin.now()

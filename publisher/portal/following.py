@@ -57,7 +57,7 @@ class ChangedThing:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
+class ComparedResults:
     """The results at a journal entry: the time of the last change by IRI, and what is different from those of before."""
 
     position: int
@@ -112,7 +112,7 @@ class SubscriptionStore(Protocol):
     def due(self, position: int) -> Sequence[DueSubscription]:
         """Claim subscriptions to compare, which were not compared at a journal entry."""
 
-    def settle(self, key: object, comparison: Comparison) -> None:
+    def settle(self, key: object, comparison: ComparedResults) -> None:
         """Store the results of a comparison and queue the message about its changes."""
 
     def skip(self, key: object, position: int) -> None:
@@ -164,7 +164,7 @@ def list_results(service: QueryService, followed: Followed) -> list[ListItem]:
     return tables.list_things(filters, "newest", COMPARED)
 
 
-def compare(before: Mapping[str, str], items: Sequence[ListItem], position: int, iris: Iris) -> Comparison:
+def compare(before: Mapping[str, str], items: Sequence[ListItem], position: int, iris: Iris) -> ComparedResults:
     """Compare results, item by item, with the times of those of *before* by IRI.
 
     If either are as many as are compared, older results may have taken the place of newer ones: then only what changed later than
@@ -179,7 +179,7 @@ def compare(before: Mapping[str, str], items: Sequence[ListItem], position: int,
         "changed": [_changed(item.iri, item.title, iris) for item in found if item.iri in before],
         "removed": [] if is_part else [_changed(iri, None, iris) for iri in before if iri not in now],
     }
-    return Comparison(position, now, changes)
+    return ComparedResults(position, now, changes)
 
 
 def _changed(iri: str, title: str | None, iris: Iris) -> ChangedThing:

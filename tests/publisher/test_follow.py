@@ -13,7 +13,7 @@ from publish_fixture import session_loop
 from publisher.app import SiteOptions, create_app
 from publisher.facets.queries import ListItem
 from publisher.portal import following
-from publisher.portal.following import Comparison, DueSubscription, PublicSubscription, compare
+from publisher.portal.following import ComparedResults, DueSubscription, PublicSubscription, compare
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -52,7 +52,7 @@ class Kept:
     def due(self, position: int) -> Sequence[DueSubscription]:
         return ()
 
-    def settle(self, key: object, comparison: Comparison) -> None: ...
+    def settle(self, key: object, comparison: ComparedResults) -> None: ...
 
     def skip(self, key: object, position: int) -> None: ...
 

@@ -16,7 +16,7 @@ from waiting import wait_until_async
 
 from journal.journal import Journal
 from publisher.app import create_app
-from publisher.portal.following import Comparison, DueSubscription, settle_due
+from publisher.portal.following import ComparedResults, DueSubscription, settle_due
 from publisher.store.query_service import QueryService
 from publisher.store.workers.pool import Limits
 from vocab.describe import describe, quads
@@ -115,7 +115,7 @@ class Followers:
     def due(self, position: int) -> list[DueSubscription]:
         return [DueSubscription(search, search, "en", self._results.get(search)) for search in SEARCHES]
 
-    def settle(self, key: Any, comparison: Comparison) -> None:
+    def settle(self, key: Any, comparison: ComparedResults) -> None:
         changes = {kind: [row.iri for row in rows] for kind, rows in comparison.changes.items()}
         seen = self.seen.setdefault(key, dict(comparison.results))
         new, changed, removed = (set(changes.get(kind, ())) for kind in ("new", "changed", "removed"))

@@ -20,7 +20,7 @@ from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, delive
 from harvesters.notifications.webhook import verify
 from journal.outage import Outage
 from publisher.errors import StoreBusy
-from publisher.portal.following import ChangedThing, Comparison
+from publisher.portal.following import ChangedThing, ComparedResults
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
 SITE = "https://stocktake.example"
@@ -66,15 +66,15 @@ def follow(
     return secret
 
 
-def found(position: int, results: dict[str, str], **changes: list[str]) -> Comparison:
+def found(position: int, results: dict[str, str], **changes: list[str]) -> ComparedResults:
     def row(iri: str) -> ChangedThing:
         return ChangedThing(iri, f"Title of {iri[-1]}", f"/page/initiative/demo/{iri[-1]}%2F1")
 
     rows = {kind: [row(iri) for iri in iris] for kind, iris in changes.items()}
-    return Comparison(position, results, rows)
+    return ComparedResults(position, results, rows)
 
 
-def settle(store: LedgerSubscriptions, comparison: Comparison) -> int:
+def settle(store: LedgerSubscriptions, comparison: ComparedResults) -> int:
     """Settle what is due with a comparison; return how many subscriptions were."""
     due = store.due(comparison.position)
     for item in due:
