@@ -21,7 +21,7 @@ FORM = {"search": "goal=3&q=clinics", "channel": "mail", "frequency": "week", "a
 
 
 @dataclass
-class Kept:
+class KeptSubscriptions:
     """Subscriptions in memory, as the command line keeps them in the ledger; the secret is `key`."""
 
     requested: list[tuple[str, ...]] = field(default_factory=list)
@@ -57,7 +57,7 @@ class Kept:
     def skip(self, key: object, position: int) -> None: ...
 
 
-def visitor(service: Any, kept: Kept | None) -> httpx.AsyncClient:
+def visitor(service: Any, kept: KeptSubscriptions | None) -> httpx.AsyncClient:
     app = create_app(service, site=SiteOptions(subscription_store=kept))
     headers = {"Accept": "text/html"}
     return httpx.AsyncClient(transport=httpx.ASGITransport(app=app), base_url="http://stocktake.test", headers=headers)
@@ -77,7 +77,7 @@ def visitor(service: Any, kept: Kept | None) -> httpx.AsyncClient:
     ],
 )
 async def test_pages_lead_to_what_can_be_followed(service, page, link):
-    async with visitor(service, Kept()) as client:
+    async with visitor(service, KeptSubscriptions()) as client:
         shown = await client.get(page)
         form = await client.get(link.replace("&amp;", "&"))
 
@@ -89,7 +89,7 @@ async def test_pages_lead_to_what_can_be_followed(service, page, link):
 
 @session_loop
 async def test_a_search_is_followed_after_the_link_is_confirmed_and_no_more_after_the_other_link(service):
-    kept = Kept()
+    kept = KeptSubscriptions()
     async with visitor(service, kept) as client:
         sent = await client.post("/follow", data=FORM, headers={"Accept-Language": "fr"})
         asked = await client.get("/follow/confirm/key")
@@ -109,7 +109,7 @@ async def test_a_search_is_followed_after_the_link_is_confirmed_and_no_more_afte
 
 @session_loop
 async def test_the_title_is_in_the_language_of_the_page_and_the_search_in_one_form(service):
-    kept = Kept()
+    kept = KeptSubscriptions()
     async with visitor(service, kept) as client:
         await client.post("/follow", data=FORM | {"search": "q=clinics&page=3&goal=3"}, headers={"Accept-Language": "es"})
 
@@ -120,7 +120,7 @@ async def test_the_title_is_in_the_language_of_the_page_and_the_search_in_one_fo
 
 @session_loop
 async def test_a_webhook_shows_its_secret_once_it_is_confirmed(service):
-    kept = Kept()
+    kept = KeptSubscriptions()
     async with visitor(service, kept) as client:
         await client.post("/follow", data=FORM | {"channel": "webhook", "address": "https://hook.example/"})
         before, after = await client.get("/follow/confirm/key"), await client.post("/follow/confirm/key")
@@ -143,7 +143,7 @@ async def test_a_webhook_shows_its_secret_once_it_is_confirmed(service):
     ],
 )
 async def test_what_is_not_valid_is_refused_and_not_stored(service, change, status):
-    kept = Kept()
+    kept = KeptSubscriptions()
     async with visitor(service, kept) as client:
         answer = await client.post("/follow", data=FORM | change)
 
@@ -152,7 +152,7 @@ async def test_what_is_not_valid_is_refused_and_not_stored(service, change, stat
 
 @session_loop
 async def test_forms_of_other_sites_and_too_many_are_refused(service):
-    kept = Kept()
+    kept = KeptSubscriptions()
     async with visitor(service, kept) as client:
         foreign = await client.post("/follow", data=FORM, headers={"Sec-Fetch-Site": "cross-site"})
         statuses = [(await client.post("/follow", data=FORM)).status_code for _ in range(6)]
@@ -173,7 +173,7 @@ async def test_a_mirror_has_the_feeds_only(service):
 
 @session_loop
 async def test_hostile_words_are_escaped(service):
-    async with visitor(service, Kept()) as client:
+    async with visitor(service, KeptSubscriptions()) as client:
         form = await client.get("/follow", params={"q": "<script>alert(1)</script>"})
 
     assert "<script>alert" not in form.text
