@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import MISSING, fields
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-import pyoxigraph
 import typer.main
 from sphinx.application import Sphinx
 
@@ -30,14 +30,14 @@ from publisher.limits import Limits as QueryLimits
 from shapes.rules import rules
 from stocktake import app
 from vocab.iris import Iris
+from vocab.schemes import ontology_triples
 from vocab.terms import RDFS
 
 DOCS = Path(__file__).parent
-ONTOLOGY = DOCS.parent / "vocab" / "data" / "ontology.ttl"
 _MARK = re.compile(r"^<!-- generated: (.+?) -->$", re.MULTILINE)
 _DEFAULT = re.compile(r"^(\| `(\w+)` \|.*)<!-- default -->", re.MULTILINE)
 _DECISION = re.compile(r"# (\d+)\. (.+)\n+(\d{4}-\d\d-\d\d), (.+?)\.?\n")
-_PREFIXED = re.compile(r"\b((?:wsis|dct|adms|foaf|org):\w+)")
+_PREFIXED = re.compile(r"\b((?:wsis|ops|dct|adms|foaf|org):\w+)")
 _PAYLOADS = {Payload.ROW: "rows", Payload.XML: "XML elements", Payload.GRAPH: "graphs"}
 _SIZES = {1 << 30: "GiB", 1 << 20: "MiB"}
 
@@ -218,20 +218,20 @@ def _defaults(*kinds: Any) -> dict[str, object]:
     }
 
 
-def terms() -> str:
-    """Return the table of the ontology's terms, in the order of the file; raises PageError for a term without a comment."""
-    iris = Iris()
+def terms(ontology: str = "ns", prefix: str = "wsis") -> str:
+    """Return the table of an ontology's terms, in the order of the file; raises PageError for a term without a comment."""
+    namespace = f"{Iris().base}{ontology}#"
     comments: dict[str, str] = {}
-    for triple in pyoxigraph.parse(path=ONTOLOGY, base_iri=iris.base, format=pyoxigraph.RdfFormat.TURTLE):
-        subject = triple.subject.value
-        if subject.startswith(iris.ns):
-            name = subject.removeprefix(iris.ns)
+    for triple in ontology_triples(ontology):
+        subject = getattr(triple.subject, "value", "")
+        if subject.startswith(namespace):
+            name = subject.removeprefix(namespace)
             comments.setdefault(name, "")
-            if triple.predicate.value == f"{RDFS}comment":
-                comments[name] = triple.object.value
+            if triple.predicate.value == f"{RDFS}comment" and getattr(triple.object, "language", None) == "en":
+                comments[name] = getattr(triple.object, "value", "")
     if missing := sorted(name for name, comment in comments.items() if not comment):
-        raise PageError(f"{ONTOLOGY.name}: no rdfs:comment for {', '.join(missing)}")
-    return table(("term", "meaning"), [(f"`wsis:{name}`", _PREFIXED.sub(r"`\1`", comment)) for name, comment in comments.items()])
+        raise PageError(f"{ontology}: no rdfs:comment for {', '.join(missing)}")
+    return table(("term", "meaning"), [(f"`{prefix}:{name}`", _PREFIXED.sub(r"`\1`", comment)) for name, comment in comments.items()])
 
 
 TABLE_MAKERS: Mapping[str, Callable[[], str]] = {
@@ -240,6 +240,7 @@ TABLE_MAKERS: Mapping[str, Callable[[], str]] = {
     "mappings": mappings,
     "columns": column_tables,
     "terms": terms,
+    "operations": partial(terms, "operations", "ops"),
 }
 
 

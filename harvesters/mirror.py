@@ -348,7 +348,7 @@ def _download_status(mirror: Mirror, base: str) -> None:
             isinstance(term, BlankNode) for quad in quads for term in (quad.subject, quad.object)
         ):
             raise ParseError(f"{reply.url}: has blank nodes")
-        _check_status(quads, Iris(base).ns)
+        _check_status(quads, Iris(base).operations)
     except (HarvestError, SyntaxError, ValueError) as error:
         log.warning("origin status not fetched", origin=mirror.url, reason=str(error))
         return

@@ -35,6 +35,7 @@ _CONCEPT, _SCHEME, _ONTOLOGY = (
     NamedNode(f"{_OWL}Ontology"),
 )
 _PREFERRED, _ALTERNATIVE = NamedNode(f"{SKOS}prefLabel"), NamedNode(f"{SKOS}altLabel")
+_DEFINITIONS = (NamedNode(f"{SKOS}definition"), NamedNode("http://www.w3.org/2000/01/rdf-schema#comment"))
 _SOURCE, _DEPRECATED = NamedNode(f"{DCT}source"), NamedNode(f"{_OWL}deprecated")
 _DEFINED_BY = NamedNode("http://www.w3.org/2000/01/rdf-schema#isDefinedBy")
 _HIERARCHY = tuple(
@@ -147,6 +148,7 @@ def check_files(files: Mapping[str, bytes], base: str = BASE) -> list[Problem]:
         problems += _check_structure(file, defined, base)
         problems += _check_sources(file, base)
         problems += _check_labels(file)
+        problems += _check_definitions(file)
     return sorted(set(problems))
 
 
@@ -230,6 +232,24 @@ def _check_labels(file: _File) -> Iterator[Problem]:
     yield from _check_translations(file, preferred)
 
 
+def _check_definitions(file: _File) -> Iterator[Problem]:
+    """Yield each definition in an unknown language, of another script, or beside one in the same language."""
+    seen: set[tuple[str, str | None]] = set()
+    for subject, predicate, text in file.triples:
+        if predicate not in _DEFINITIONS or not isinstance(text, Literal) or not isinstance(subject, NamedNode):
+            continue
+        iri, language, line = subject.value, text.language, file.line_of_label(text)
+        if language not in LANGUAGES:
+            name = f'language "{language}"' if language else "definition without a language"
+            yield Problem(file.name, line, f'{iri}: unknown {name}: "{text.value}"', f"use one of {', '.join(LANGUAGES)}")
+            continue
+        for message in _script_faults(text.value, language):
+            yield Problem(file.name, line, f'{iri}: {message}: "{text.value}"@{language}', "correct the definition, or leave it out")
+        if (iri, language) in seen:
+            yield Problem(file.name, line, f'{iri}: a second definition in "{language}"', "make it a skos:scopeNote")
+        seen.add((iri, language))
+
+
 def _deprecated(file: _File) -> set[object]:
     return {
         triple.subject
@@ -249,6 +269,11 @@ def _faults(text: str, language: str) -> Iterator[str]:
         yield "a drafting note that names another indicator"
     if any(len(text) - match.end() > _MIN_SECOND_TEXT for match in _JOINED_WORDS.finditer(text)):
         yield "two texts without a space between them"
+    yield from _script_faults(text, language)
+
+
+def _script_faults(text: str, language: str) -> Iterator[str]:
+    """Yield the description of each wrong script in a label or definition."""
     letters = [char for char in text if char.isalpha()]
     scripts = {unicodedata.name(char, "").split("-")[0].split()[0] for char in letters}
     expected = _SCRIPTS[language]

@@ -65,6 +65,11 @@ class Iris:
         """Return the namespace of the ontology."""
         return f"{self.base}ns#"
 
+    @property
+    def operations(self) -> str:
+        """Return the namespace of the terms of records, sources, runs and the endpoint."""
+        return f"{self.base}operations#"
+
     def scheme(self, name: str) -> str:
         """Return the IRI of a concept scheme, e.g. ``action-line``."""
         return f"{self.base}scheme/{name}"

@@ -36,7 +36,7 @@ FOCUS, SHAPE = f"<{SH}focusNode> ", f"<{SH}sourceShape> "
 
 
 class OntologyTerms(NamedTuple):
-    """The properties of our own ontology."""
+    """The properties of our own ontology that describe things."""
 
     action_line: str
     goal: str
@@ -66,9 +66,6 @@ class OntologyTerms(NamedTuple):
     method_version: str
     detected_of: str
     detected_in: str
-    digest: str
-    mapping: str
-    result: str
     invalid_identifier: str
 
 

@@ -10,7 +10,6 @@ from functools import lru_cache
 from vocab import properties as p
 from vocab.freshness import FreshnessInputs, freshness
 from vocab.iris import Iris
-from vocab.properties import ontology_terms
 from vocab.run_statistics import RunStatistics, describe_run
 from vocab.terms import ADMS, DCAT, DCT, RDF, SH, instant, integer, iri_or_literal, literal
 
@@ -130,26 +129,26 @@ _first_seen = lru_cache(maxsize=256)(instant)  # most records of a source were f
 @lru_cache(maxsize=64)  # runs in progress at once
 def _run_statements(iris: Iris, source: str, run: str, mapping: str, modified: datetime) -> tuple[tuple[str, ...], str, str]:
     """Return the statements shared by all records of a run, and the beginnings of those on source and digest."""
-    ns, terms = iris.ns, ontology_terms(iris.ns)
+    ops = iris.operations
     tails = (
         f"{p.MODIFIED}{instant(modified)}",
         f"{p.TYPE}<{DCAT}CatalogRecord>",
-        f"{p.STATE}<{ns}published>",
+        f"{p.STATE}<{ops}published>",
         f"{p.GENERATED}<{iris.run(run)}>",
-        f"{terms.mapping}{literal(mapping)}",
+        f"<{ops}mapping> {literal(mapping)}",
     )
-    return tails, f"<{iris.source(source)}> {p.CATALOGUED}", terms.digest
+    return tails, f"<{iris.source(source)}> {p.CATALOGUED}", f"<{ops}digest> "
 
 
 def describe_results(key: str, iris: Iris, source: str, notes: Iterable[ValidationNote]) -> list[str]:
     """Describe validation notes as ``sh:ValidationResult``; the statements are unsorted."""
-    record, terms, out = iris.record(source, key), ontology_terms(iris.ns), list[str]()
-    prefix = f"<{record}> "
+    record, out = iris.record(source, key), list[str]()
+    prefix, has_result = f"<{record}> ", f"<{iris.operations}result> "
     for number, note in enumerate(notes, 1):
         part = f"<{record}#result-{number}> "
         out += [
             f"{part}{p.TYPE}<{SH}ValidationResult>",
-            f"{prefix}{terms.result}{part[:-1]}",
+            f"{prefix}{has_result}{part[:-1]}",
             f"{part}{p.MESSAGE}{literal(note.message, 'en')}",
             f"{part}{p.SEVERITY}<{SH}{note.severity}>",
             f"{part}{p.COMPONENT}<{SH}{note.component}>",
@@ -169,13 +168,13 @@ def describe_source(registry: Registry, iris: Iris) -> list[str]:
         f"{source} <{DCT}license> {iri_or_literal(registry.licence)}",
         f"{source} <{DCAT}endpointURL> {iri_or_literal(registry.url)}",
         f"{source} <{DCT}accrualPeriodicity> {literal(registry.every)}",
-        f"{source} <{iris.ns}protocol> {literal(registry.protocol)}",
-        f"{source} <{iris.ns}mapping> {literal(registry.mapping)}",
+        f"{source} <{iris.operations}protocol> {literal(registry.protocol)}",
+        f"{source} <{iris.operations}mapping> {literal(registry.mapping)}",
     ]
     if registry.publisher:
         out.append(f"{source} <{DCT}publisher> {literal(registry.publisher)}")
     if registry.is_retired:
-        out.append(f"{source} <{ADMS}status> <{iris.ns}retired>")
+        out.append(f"{source} <{ADMS}status> <{iris.operations}retired>")
     return sorted(out)
 
 
@@ -187,9 +186,9 @@ def describe_source_statuses(statuses: Iterable[SourceStatus], iris: Iris, at: d
     out: set[str] = set()
     for status in statuses:
         source = f"<{iris.source(status.source)}> "
-        out.update(f"{source}<{iris.ns}{name}> {value}" for name, value in _status_values(status, iris))
+        out.update(f"{source}<{iris.operations}{name}> {value}" for name, value in _status_values(status, iris))
         if at is not None:
-            out.add(f"{source}<{iris.ns}freshness> <{iris.ns}{freshness(status.marks, at).value}>")
+            out.add(f"{source}<{iris.operations}freshness> <{iris.operations}{freshness(status.marks, at).value}>")
         if status.account is not None:
             out.update(describe_run(status.account, iris))
     return sorted(out)

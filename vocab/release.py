@@ -17,7 +17,17 @@ from pyoxigraph import Literal, NamedNode, RdfFormat, Triple, parse, serialize
 from vocab.change_log import ChangeLog, compare, group_statements, render
 from vocab.iris import BASE
 from vocab.mapping_sets import mapped_schemes, sssom_table
-from vocab.schemes import Concept, concepts, crosswalks, graph_triples, label, schemes, statements
+from vocab.schemes import (
+    ONTOLOGIES,
+    Concept,
+    concepts,
+    crosswalks,
+    graph_triples,
+    label,
+    ontology_triples,
+    schemes,
+    statements,
+)
 from vocab.terms import ADMS, DCAT, DCT, FOAF, ORG, PROV, RDF, RDFS, SCHEMA, SH, SKOS, VIVO, XSD
 
 LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
@@ -52,15 +62,16 @@ def release_files(base: str = BASE, extra: Mapping[str, bytes] | None = None) ->
     everything = {statement for _, lines in statements(base) for statement in lines}
     lines = "".join(f"{statement} .\n" for statement in sorted(everything))
     triples = [quad.triple for quad in parse(lines, format=RdfFormat.N_TRIPLES)]
-    prefixes = {**_PREFIXES, "wsis": f"{base}ns#"}
+    prefixes = {**_PREFIXES, "wsis": f"{base}ns#", "ops": f"{base}operations#"}
     files = {
         f"{NAME}.nt": lines.encode(),
         f"{NAME}.ttl": serialize(triples, format=RdfFormat.TURTLE, prefixes=prefixes) or b"",
         f"{NAME}.jsonld": serialize(triples, format=RdfFormat.JSON_LD, prefixes=prefixes) or b"",
         **(extra or {}),
     }
-    for name, graph in (("ns", None), *((f"scheme/{name}", name) for name in schemes(base))):
-        own = graph_triples(graph, base)
+    graphs = {name: ontology_triples(name, base) for name in ONTOLOGIES}
+    graphs |= {f"scheme/{name}": graph_triples(name, base) for name in schemes(base)}
+    for name, own in graphs.items():
         files[f"{name}.ttl"] = serialize(own, format=RdfFormat.TURTLE, prefixes=prefixes) or b""
     for name in schemes(base):
         files[f"csv/{name}.csv"] = concept_table(name, base).encode()
@@ -72,6 +83,7 @@ def release_files(base: str = BASE, extra: Mapping[str, bytes] | None = None) ->
     for name, record in (
         ("datacite", _datacite(facts, base)),
         ("lov", _lov(facts, base)),
+        ("lov-operations", _lov(_facts(base, "operations"), base, "operations")),
         ("bartoc", _bartoc(facts, base)),
     ):
         files[f"{name}.json"] = (json.dumps(record, ensure_ascii=False, indent=2) + "\n").encode()
@@ -163,13 +175,13 @@ def _has(concept: Concept, language: str) -> bool:
     return any(name.language == language for name in concept.labels)
 
 
-def _facts(base: str) -> dict[str, str]:
-    """Return what the ontology's header states, by local name of the property."""
-    subject = NamedNode(f"{base}ns")
+def _facts(base: str, ontology: str = "ns") -> dict[str, str]:
+    """Return what the header of an ontology states in English, by local name of the property."""
+    subject = NamedNode(base + ontology)
     rows = (
         t
-        for t in graph_triples(None, base)
-        if t.subject == subject and isinstance(t.object, Literal | NamedNode)
+        for t in ontology_triples(ontology, base)
+        if t.subject == subject and isinstance(t.object, Literal | NamedNode) and getattr(t.object, "language", None) in (None, "en")
     )
     return {
         t.predicate.value.replace("#", "/").rpartition("/")[2]: str(getattr(t.object, "value", ""))
@@ -292,12 +304,13 @@ def _datacite(facts: Mapping[str, str], base: str) -> dict[str, object]:
     }
 
 
-def _lov(facts: Mapping[str, str], base: str) -> dict[str, object]:
+def _lov(facts: Mapping[str, str], base: str, ontology: str = "ns") -> dict[str, object]:
     """Return the record that Linked Open Vocabularies asks for (https://lov.linkeddata.es/dataset/lov/suggest)."""
     return {
-        "uri": f"{base}ns", "nsp": f"{base}ns#", "prefix": facts["preferredNamespacePrefix"], "isDefinedBy": f"{base}ns.ttl",
+        "uri": base + ontology, "nsp": f"{base}{ontology}#", "prefix": facts["preferredNamespacePrefix"],
+        "isDefinedBy": f"{base}{ontology}.ttl",
         "titles": [{"value": facts["title"], "lang": "en"}], "descriptions": [{"value": facts["description"], "lang": "en"}],
-        "homepage": f"{base}ns", "createdInLOVAt": None, "issuedAt": facts["created"], "tags": ["Society", "Events", "Government"],
+        "homepage": base + ontology, "createdInLOVAt": None, "issuedAt": facts["created"], "tags": ["Society", "Events", "Government"],
         "versions": [{"name": facts["versionInfo"], "issued": facts["modified"], "fileURL": f"{facts['versionIRI']}.ttl"}],
     }  # fmt: skip
 

@@ -90,7 +90,7 @@ def describe_run(statistics: RunStatistics, iris: Iris) -> list[str]:
     The number of statements depends on which numbers are set, not on their values, so that the statistics can include the
     number of quads that they are part of.
     """
-    run, source, ns = iris.run(statistics.run), iris.source(statistics.source), iris.ns
+    run, source, ns = iris.run(statistics.run), iris.source(statistics.source), iris.operations
     prefix = f"<{run}> "
     out = [
         f"{prefix}<{RDF}type> <{PROV}Activity>",

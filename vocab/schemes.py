@@ -99,9 +99,17 @@ def statements(base: str = BASE) -> Iterator[tuple[str, list[str]]]:
         yield graph, sorted({str(triple) for triple in triples})
 
 
+ONTOLOGIES = ("ns", "operations")  # of what things are, and of how the data came to be
+
+
 def graph_triples(scheme: str | None = None, base: str = BASE) -> tuple[Triple, ...]:
     """Return the statements of the file of *scheme*, None: of the ontology; raises KeyError if there is no such scheme."""
-    return _graphs(base)[f"{base}ns" if scheme is None else f"{base}scheme/{scheme}"]
+    return ontology_triples("ns", base) if scheme is None else _graphs(base)[f"{base}scheme/{scheme}"]
+
+
+def ontology_triples(name: str, base: str = BASE) -> tuple[Triple, ...]:
+    """Return the statements of the file of one of ONTOLOGIES."""
+    return _graphs(base)[base + name]
 
 
 def crosswalks() -> list[str]:

@@ -30,7 +30,7 @@ def write_tombstone(key: str, source: str, about: Deletion, first_seen: datetime
     (https://www.dublincore.org/specifications/dublin-core/dcmi-terms/#isReplacedBy).
     """
     record = f"<{iris.record(source, key)}>"
-    since = f"{record} <{iris.ns}vanishedSince> "
+    since = f"{record} <{iris.operations}vanishedSince> "
     statements = [
         f"<{iris.source(source)}> <{DCAT}record> {record}",
         f"{record} <{RDF}type> <{DCAT}CatalogRecord>",
@@ -39,8 +39,8 @@ def write_tombstone(key: str, source: str, about: Deletion, first_seen: datetime
         f"{record} <{DCT}modified> {instant(about.deleted_at)}",
         f"{record} <{PROV}invalidatedAtTime> {instant(about.deleted_at)}",
         f"{record} <{PROV}wasInvalidatedBy> <{iris.run(about.run)}>",
-        f"{record} <{iris.ns}reason> {literal(about.reason, 'en')}",
-        f"{record} <{ADMS}status> <{iris.ns}gone>",
+        f"{record} <{iris.operations}reason> {literal(about.reason, 'en')}",
+        f"{record} <{ADMS}status> <{iris.operations}gone>",
         *_kept_statements(record, before),
         *(line for line in before if line.startswith(since)),
     ]
@@ -68,14 +68,14 @@ def mark_vanished(description: str, key: str, source: str, since: datetime, iris
     record = f"<{iris.record(source, key)}>"
     lines = strip_mark(description, key, source, iris).split("\n")
     other_lines = (line for line in lines if not line.startswith(f"{record} <{ADMS}status> "))
-    marks = (f"{record} <{ADMS}status> <{iris.ns}vanished>", f"{record} <{iris.ns}vanishedSince> {instant(since)}")
+    marks = (f"{record} <{ADMS}status> <{iris.operations}vanished>", f"{record} <{iris.operations}vanishedSince> {instant(since)}")
     return "\n".join(sorted((*other_lines, *marks)))
 
 
 def strip_mark(description: str, key: str, source: str, iris: Iris) -> str:
     """Return a description without the mark."""
     record = f"<{iris.record(source, key)}>"
-    since, status = f"{record} <{iris.ns}vanishedSince> ", f"{record} <{ADMS}status> "
-    lines = [line for line in description.split("\n") if not line.startswith((since, f"{status}<{iris.ns}vanished>"))]
-    published = f"{status}<{iris.ns}published>"
+    since, status = f"{record} <{iris.operations}vanishedSince> ", f"{record} <{ADMS}status> "
+    lines = [line for line in description.split("\n") if not line.startswith((since, f"{status}<{iris.operations}vanished>"))]
+    published = f"{status}<{iris.operations}published>"
     return "\n".join(sorted({*lines, published}))

@@ -117,6 +117,6 @@ def run_labels(base: str) -> Mapping[str, Mapping[Any, str]]:
 
 
 def _count_label(name: str, base: str) -> str:
-    return label(f"{base}ns#{METRICS[name]}", current_locale().language, base) or name.replace(
+    return label(f"{base}operations#{METRICS[name]}", current_locale().language, base) or name.replace(
         "_", " "
     )

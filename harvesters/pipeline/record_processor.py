@@ -217,7 +217,7 @@ class RecordProcessor:
         record = f"<{self.iris.record(item.provenance.source, item.key)}> "
         ignored = tuple(
             record + name
-            for name in (p.MODIFIED, p.GENERATED, p.ontology_terms(self.iris.ns).digest)
+            for name in (p.MODIFIED, p.GENERATED, f"<{self.iris.operations}digest> ")
         )
         current = decompress(item.current_description).split("\n")
         new_lines, current_lines = (

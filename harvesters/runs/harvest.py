@@ -52,7 +52,7 @@ from harvesters.source import Source
 from harvesters.topics.suggest import method_versions
 from shapes.rules import shapes_digest
 
-VERSION = "2"  # of the mapping code: raise it if the same record gets another description
+VERSION = "3"  # of the mapping code: raise it if the same record gets another description
 _SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)
 _FULL_HARVEST_INTERVAL = timedelta(
     days=7

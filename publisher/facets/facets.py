@@ -125,7 +125,7 @@ FACETS: dict[str, Facet] = {
         Facet("document", "?thing a foaf:Document ; dct:type ?sort . BIND(STR(?sort) AS ?value)"),
         _concept_facet("prize", "vivo:relatedBy/wsis:prizeCategory", "prize-category"),
         _concept_facet("stage", "vivo:relatedBy/wsis:prizeStage", "prize-stage"),
-        Facet("remark", "?record foaf:primaryTopic ?thing ; wsis:result/sh:resultSeverity ?value .", SH),
+        Facet("remark", "?record foaf:primaryTopic ?thing ; ops:result/sh:resultSeverity ?value .", SH),
         Facet("prizeyear", "?thing vivo:relatedBy/wsis:prizeYear ?awarded . BIND(STR(?awarded) AS ?value)"),
     )
 }

@@ -133,7 +133,7 @@ _COLUMNS = (
 
 def _query(iris: Iris, head: str, lines: Iterable[str], tail: str = "") -> str:
     text = "\n  ".join(lines)
-    known = {**_PREFIXES, "wsis": iris.ns, "itu-region": iris.scheme("itu-region")}
+    known = {**_PREFIXES, "wsis": iris.ns, "ops": iris.operations, "itu-region": iris.scheme("itu-region")}
     used = [f"PREFIX {name}: <{space}>" for name, space in known.items() if f"{name}:" in text]
     return "\n".join([*used, "", f"{head} WHERE {{", f"  {text}", f"}} {tail}".rstrip(), ""])
 

@@ -147,7 +147,7 @@ def _record(item: Record) -> Row:
         "changed": graph.one(record, f"{DCT}modified"),
         "gone": graph.one(record, f"{PROV}invalidatedAtTime"),
         "run": graph.one(record, f"{PROV}wasGeneratedBy") or graph.one(record, f"{PROV}wasInvalidatedBy"),
-        "mapping": graph.one(record, f"{item.iris.ns}mapping"),
+        "mapping": graph.one(record, f"{item.iris.operations}mapping"),
         "action_lines": _codes(item.claims("action-line")),
         "action_lines_crosswalked": _codes(item.claims("action-line", "crosswalked")),
         "statements": graph.statements,

@@ -62,7 +62,7 @@ def _head(feed: Feed) -> Iterator[str]:
 
 def _entry(change: Change, state: RecordState, host: str, iris: Iris) -> str:
     if change.change_type is ChangeType.DELETED:
-        reason = preferred_text(state.all(f"{iris.ns}reason", state.graph))
+        reason = preferred_text(state.all(f"{iris.operations}reason", state.graph))
         comment = element("at:comment", reason.value) if reason else ""
         return f'<at:deleted-entry ref="{state.graph}" when="{instant(change.stamp)}">{comment}</at:deleted-entry>'
     return f"<entry>{''.join(_entry_elements(change, state, read_metadata(change, state, iris), host, iris))}</entry>"

@@ -137,7 +137,7 @@ class ChangeWriter:
             if property_name is None or not value.startswith(b"<"):
                 continue
             if property_name == _STATUS:
-                deleted = sign == b"A" if value == self._iri("ns#gone") else deleted
+                deleted = sign == b"A" if value == self._iri("operations#gone") else deleted
             elif property_name == _TOPIC:
                 kind = self._kind(value) if sign == b"A" else kind
             elif self._kind(subject) and (leaf := self._leaf(property_name, value[1:-1].decode())):

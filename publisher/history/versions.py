@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from http import HTTPStatus
 from itertools import islice
 
 from pyoxigraph import Quad, RdfFormat, Store, Triple, parse
@@ -16,10 +17,15 @@ from publisher.errors import NotReady
 from publisher.history.graph_changes import GraphChange, read_graph_changes
 from publisher.history.mementos import Memento, mementos
 from publisher.history.record_states import written
+from publisher.http.problems import HTTPProblem
 from publisher.store.descriptions import Description, Statement, describe_graph, to_triples, with_triples
 from publisher.store.query_service import QueryService
 from vocab.field_changes import FieldView, field_views
 from vocab.iris import Iris
+
+NOT_INDEXED = HTTPProblem(
+    HTTPStatus.SERVICE_UNAVAILABLE, "The history index is still being built from the journal", {"Retry-After": "5"}
+)
 
 
 async def read_history(service: QueryService, graph: str) -> tuple[GraphChange, ...] | None:

@@ -80,13 +80,13 @@ LISTS = {
     "concept": ListDefinition(f"?thing ?any ?about . {_OURS}", _TITLED, _DETAILS, shows_property=True),
     "organization": ListDefinition("?thing dct:publisher|wsis:partner|schema:funder ?about .", _TITLED, _DETAILS, shows_property=True),
     "source": ListDefinition(
-        "?about dcat:record ?record . ?record adms:status ?any ; foaf:primaryTopic ?thing . FILTER(?any != <ns#gone>)",
+        "?about dcat:record ?record . ?record adms:status ?any ; foaf:primaryTopic ?thing . FILTER(?any != <operations#gone>)",
         _TITLED,
         f"{_TITLES} OPTIONAL {{ ?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified }}",
         orders=_FIRST_ADDRESS,
     ),
     "gone": ListDefinition(
-        "?record adms:status <ns#gone> ; foaf:primaryTopic ?thing . ?about dcat:record ?record .",
+        "?record adms:status <operations#gone> ; foaf:primaryTopic ?thing . ?about dcat:record ?record .",
         "OPTIONAL { ?record dct:title ?name }",
         "?record foaf:primaryTopic ?thing ; adms:status ?status ; dct:modified ?modified . OPTIONAL { ?record dct:title ?title }",
         orders=_FIRST_ADDRESS,

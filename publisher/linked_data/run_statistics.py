@@ -48,15 +48,15 @@ class RunJson(TypedDict):
 def read_statistics(description: Description) -> RunStatistics:
     """Read the statistics of the run that *description* describes."""
     counts = [
-        Count(name, description.expand(f"wsis:{term}"), int(value.value))
+        Count(name, description.expand(f"ops:{term}"), int(value.value))
         for name, term in METRICS.items()
-        if (value := description.one(f"wsis:{term}"))
+        if (value := description.one(f"ops:{term}"))
     ]
-    parts = description.subjects("dqv:isMeasurementOf", description.expand("wsis:requests"))
+    parts = description.subjects("dqv:isMeasurementOf", description.expand("ops:requests"))
     network = {
         name.value: int(value.value)
         for part in parts
-        if (name := description.one("wsis:networkOutcome", part)) and (value := description.one("dqv:value", part))
+        if (name := description.one("ops:networkOutcome", part)) and (value := description.one("dqv:value", part))
     }
     return RunStatistics(tuple(counts), network)
 
@@ -69,12 +69,12 @@ def statistics_json(description: Description) -> RunJson:
         "run": description.iri.rpartition("/run/")[2],
         "iri": description.iri,
         "source": used.value.rpartition("/source/")[2] if used else None,
-        "outcome": _text(description, "wsis:outcome"),
-        "is_full": _text(description, "wsis:fullHarvest") == "true" if description.one("wsis:fullHarvest") else None,
+        "outcome": _text(description, "ops:outcome"),
+        "is_full": _text(description, "ops:fullHarvest") == "true" if description.one("ops:fullHarvest") else None,
         "started": _text(description, "prov:startedAtTime"),
         "ended": _text(description, "prov:endedAtTime"),
-        "reason": _text(description, "wsis:reason"),
-        "entry": int(entry.value) if (entry := description.one("wsis:journalEntry")) else None,
+        "reason": _text(description, "ops:reason"),
+        "entry": int(entry.value) if (entry := description.one("ops:journalEntry")) else None,
         "counts": {**dict.fromkeys(METRICS), **{count.name: count.value for count in statistics.counts}},
         "network": statistics.network,
     }

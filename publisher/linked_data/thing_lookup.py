@@ -80,4 +80,4 @@ async def _lookup(service: QueryService, parts: list[str]) -> ThingDocument | No
     state = await service.rows(query("state"), {"record": iri(record)})
     if not any("thing" not in row or row["thing"].value == iri_ for row in state):
         return None
-    return ThingDocument(iri_, path, record, any(row["status"].value == f"{service.iris.ns}gone" for row in state))
+    return ThingDocument(iri_, path, record, any(row["status"].value == f"{service.iris.operations}gone" for row in state))

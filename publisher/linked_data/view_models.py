@@ -103,7 +103,7 @@ def build_view(description: Description, record: str) -> ThingView:
             for part in description.all("vivo:relatedBy")
         ),
         places=tuple(_point(description, part.value) for part in description.all("schema:location")),
-        remarks=tuple(_note(description, part.value) for part in description.all("wsis:result", record)),
+        remarks=tuple(_note(description, part.value) for part in description.all("ops:result", record)),
         amounts=tuple(filter(None, (_amount(description, part) for part in _parts(description, "wsis:amount")))),
         periods=tuple(
             (description.one("dcat:startDate", part), description.one("dcat:endDate", part)) for part in _parts(description, "dct:temporal")

@@ -112,14 +112,14 @@ def indicators() -> tuple[Indicator, ...]:
 
 
 def _count(pattern: str, iris: Iris, source: str = "", record: str = "") -> str:
-    prefixes = "".join(f"PREFIX {name}: <{value}>\n" for name, value in {**_PREFIXES, "wsis": iris.ns}.items())
+    prefixes = "".join(f"PREFIX {name}: <{value}>\n" for name, value in {**_PREFIXES, "wsis": iris.ns, "ops": iris.operations}.items())
     fixed = f"  VALUES ?source {{ {iri(source)} }}\n" if source else ""
     fixed += f"  VALUES ?record {{ {iri(record)} }}\n" if record else ""
     head, tail = ("", "") if fixed else ("?source ", " GROUP BY ?source")
     return (
         f"{prefixes}\nSELECT {head}(COUNT(DISTINCT ?record) AS ?records) {{\n{fixed}"
         "  ?source dcat:record ?record .\n  ?record foaf:primaryTopic ?thing ; adms:status ?state .\n"
-        f"  FILTER(?state IN (wsis:published, wsis:vanished))\n{pattern}}}{tail}"
+        f"  FILTER(?state IN (ops:published, ops:vanished))\n{pattern}}}{tail}"
     )
 
 
@@ -199,11 +199,11 @@ async def rule_gains(service: QueryService, source: str, quality: Quality, paths
 
 def rule_query(iris: Iris, source: str, lacking: Indicator | None = None) -> str:
     """Return the query that counts by shape the records with remarks of one rule only, or with a remark on the property they lack."""
-    pattern = "  ?record wsis:result ?result . ?result sh:sourceShape ?shape .\n"
+    pattern = "  ?record ops:result ?result . ?result sh:sourceShape ?shape .\n"
     if lacking:
         pattern += f"  ?result sh:resultPath {iri(lacking.path(iris))} .\n  FILTER NOT EXISTS {{ {lacking.pattern} }}\n"
     else:
-        pattern += "  FILTER NOT EXISTS { ?record wsis:result ?other . ?other sh:sourceShape ?rule . FILTER(?rule != ?shape) }\n"
+        pattern += "  FILTER NOT EXISTS { ?record ops:result ?other . ?other sh:sourceShape ?rule . FILTER(?rule != ?shape) }\n"
     return _count(pattern, iris, source).replace("SELECT (", "SELECT ?shape (") + " GROUP BY ?shape"
 
 

@@ -14,7 +14,7 @@ from pyoxigraph import RdfFormat, parse
 
 from vocab.terms import ADMS, DCT, FOAF, PROV
 
-_GONE = b"ns#gone>"
+_GONE = b"operations#gone>"
 _STATUS = f" <{ADMS}status> ".encode()
 # The columns, and the property of the tombstone that fills each; the last two may be missing.
 COLUMNS = {

@@ -41,7 +41,7 @@ async def service_description(service: QueryService, graph_format: GraphFormat) 
     text = f"""
         PREFIX sd: <http://www.w3.org/ns/sparql-service-description#>
         PREFIX void: <http://rdfs.org/ns/void#>
-        PREFIX wsis: <ns#>
+        PREFIX ops: <operations#>
         PREFIX rdfs: <http://www.w3.org/2000/01/rdf-schema#>
         <sparql> a sd:Service ;
             sd:endpoint <sparql> ;
@@ -56,7 +56,7 @@ async def service_description(service: QueryService, graph_format: GraphFormat) 
             rdfs:seeAlso <examples> ;
             sd:defaultDataset <.well-known/void#dataset> .
         <.well-known/void#dataset> a sd:Dataset, void:Dataset ;
-            {_numbers_turtle(numbers, "void:triples", "void:properties", "void:classes", "wsis:namedGraphs")}
+            {_numbers_turtle(numbers, "void:triples", "void:properties", "void:classes", "ops:namedGraphs")}
             sd:defaultGraph <.well-known/void#default-graph> .
         <.well-known/void#default-graph> {_numbers_turtle(numbers, "void:triples")} a sd:Graph, void:Dataset .
         """
@@ -78,7 +78,7 @@ def _limits(limits: Limits) -> str:
         "queryBudget": budget,
         "queryBudgetWindow": limits.window if budget else None,
     }
-    return " ".join(f"wsis:{name} {value} ;" for name, value in values.items() if value is not None)
+    return " ".join(f"ops:{name} {value} ;" for name, value in values.items() if value is not None)
 
 
 def _numbers_turtle(numbers: dict[str, int], *names: str) -> str:
@@ -96,7 +96,7 @@ async def _count(service: QueryService) -> AsyncIterator[tuple[str, int]]:
         yield "void:triples", sum(int(graph_format["triples"].value) for graph_format in properties)
         yield "void:properties", len(properties)
         yield "void:classes", len(await service.rows(query("void-classes")))
-        yield "wsis:namedGraphs", int((await service.rows(query("named-graphs")))[0]["graphs"].value)
+        yield "ops:namedGraphs", int((await service.rows(query("named-graphs")))[0]["graphs"].value)
     except LimitError:
         return
 

@@ -96,7 +96,7 @@ class Description:
 
 def namespaces(iris: Iris) -> dict[str, str]:
     """Return the namespaces that pages use by prefix, our own first."""
-    return {"wsis": iris.ns, **NAMESPACES}
+    return {"wsis": iris.ns, "ops": iris.operations, **NAMESPACES}
 
 
 async def describe_graph(service: QueryService, graph: str, about: str | None = None) -> Description:
@@ -155,4 +155,5 @@ def with_triples(triples: Iterable[Triple], about: Description) -> Description:
 
 def serialize_description(description: Description, format: GraphFormat) -> bytes:
     """Serialize the statements in the format *format*."""
-    return serialize(to_triples(description), format=format.writer, prefixes={**PREFIXES, "wsis": description.spaces["wsis"]}) or b""
+    own = {name: description.spaces[name] for name in ("wsis", "ops")}
+    return serialize(to_triples(description), format=format.writer, prefixes={**PREFIXES, **own}) or b""

@@ -61,7 +61,7 @@ class EmbeddedStore:
     ) -> None:
         self._reader, self._folder, self._graph, self._now = reader, folder, NamedNode(status_graph), now
         self._cursor = JournalCursor(reader)
-        self._status_file = StatusFile(status, Iris(status_graph.removesuffix("status")).ns, reader.journal.store)
+        self._status_file = StatusFile(status, Iris(status_graph.removesuffix("status")).operations, reader.journal.store)
         self.snapshots, self.paths = folder / "snapshots", ProjectionPaths.below(folder)
         self.snapshots.mkdir(parents=True, exist_ok=True)
         self._lock = writer_lock(folder / "lock", report)

@@ -52,7 +52,7 @@ def last_confirmed(source_status: SourceStatus | None, description: Description,
     None if the record is missing or deleted, or if its status is unknown.
     """
     status, modified = description.one("adms:status", record), description.one("dct:modified", record)
-    if status is None or status.value != description.expand("wsis:published"):
+    if status is None or status.value != description.expand("ops:published"):
         return None
     return max(
         [time for time in (source_status.last_full_harvest if source_status else None, modified.value if modified else None) if time],
@@ -69,7 +69,8 @@ async def source_statuses(service: QueryService) -> dict[str, SourceStatus]:
     """Return the status of each source, by name, sorted by name."""
     bound = {"graph": iri(service.iris.status)}
     rows = await service.rows(query("graph"), bound)
-    properties = terms_by_subject(((row["subject"].value, row["predicate"].value, row["object"].value) for row in rows), service.iris.ns)
+    triples = ((row["subject"].value, row["predicate"].value, row["object"].value) for row in rows)
+    properties = terms_by_subject(triples, service.iris.operations)
     titles = prefer_english(await service.rows(query("sources")), "source", "title")
     withheld = {row["source"].value: int(row["withheld"].value) for row in await service.rows(query("last-withheld"))}
     start = service.iris.source("")

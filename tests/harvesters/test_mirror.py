@@ -52,7 +52,7 @@ class Origin:
         if path == "/journal/head":
             return self.head(request)
         if path == "/status":
-            return httpx.Response(200, text=f'<{BASE}source/a> <{BASE}ns#publishedRecords> "3" .\n')
+            return httpx.Response(200, text=f'<{BASE}source/a> <{BASE}operations#publishedRecords> "3" .\n')
         entry = self.journal.entry(int(path.removeprefix("/journal/").removesuffix(".gz")))
         return self.file(request, entry.path.read_bytes(), entry.id) if entry else httpx.Response(404)
 
@@ -121,7 +121,7 @@ def test_a_mirror_has_the_origins_status_graph(tmp_path: Path, there: Origin) ->
 
     sync(item)
 
-    assert (item.data / "status.nq").read_text() == f'<{BASE}source/a> <{BASE}ns#publishedRecords> "3" <{BASE}status> .\n'
+    assert (item.data / "status.nq").read_text() == f'<{BASE}source/a> <{BASE}operations#publishedRecords> "3" <{BASE}status> .\n'
 
 
 def test_only_what_is_new_is_asked_for(tmp_path: Path, there: Origin) -> None:

@@ -20,7 +20,7 @@ from vocab.tombstone import Deletion, write_tombstone
 IRIS = Iris()
 FIRST, SECOND, THIRD = (datetime(2026, month, 28, 23, 30, tzinfo=UTC) for month in (3, 4, 4))
 KENYA, PERU = (f"http://metadata.un.org/sdg/codes/geoArea/{code}" for code in ("404", "604"))
-GONE = f"<{IRIS.ns}gone>"
+GONE = f"<{IRIS.operations}gone>"
 _ROW = re.compile(rf"([AD]) (.*) <({re.escape(IRIS.base)}record/[^>]*)> \.\Z", re.DOTALL)
 
 Held = dict[str, frozenset[str]]  # the statements of each record, by its IRI

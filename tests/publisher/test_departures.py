@@ -55,7 +55,7 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
         *rows(mark_vanished("\n".join(record("away", Text("Away", "en"))), "away", "demo", GONE, IRIS).split("\n"), "away"),
     ]
     Journal(data / "journal").append(found, run="demo.3", time=GONE)
-    full = f'<{IRIS.source("demo")}> <{IRIS.ns}lastFullHarvest> "2026-03-08T08:00:00Z"^^<{XSD}dateTime> <{IRIS.status}> .'
+    full = f'<{IRIS.source("demo")}> <{IRIS.operations}lastFullHarvest> "2026-03-08T08:00:00Z"^^<{XSD}dateTime> <{IRIS.status}> .'
     (data / "status.nq").write_text(full + "\n", encoding="utf-8")
     return data
 

@@ -58,7 +58,9 @@ class Stocktake:
                 (out.setdefault(graph, set()).add if row[0] == "A" else out.setdefault(graph, set()).discard)(line)
         records = {graph: lines for graph, lines in out.items() if "/record/" in graph}
         return {
-            graph: sorted(lines) for graph, lines in records.items() if not any(f"{self.context.iris.ns}gone>" in line for line in lines)
+            graph: sorted(lines)
+            for graph, lines in records.items()
+            if not any(f"{self.context.iris.operations}gone>" in line for line in lines)
         }
 
     def titles(self) -> dict[str, str]:

@@ -58,14 +58,14 @@ async def test_an_item_states_title_page_record_and_state(client: httpx.AsyncCli
     (lost,) = (await client.get("/things.json?gone=demo&sort=title")).json()["items"]
     (item,) = [item for item in (await client.get("/things.json?source=demo&sort=title")).json()["items"] if item["id"].endswith("/105")]
 
-    assert item["status"] == f"{BASE}ns#published"
+    assert item["status"] == f"{BASE}operations#published"
     assert lost == {
         "id": f"{BASE}id/initiative/demo/lost",
         "page": "http://stocktake.test/page/initiative/demo/lost",
         "title": "Lost project",
         "language": "en",
         "record": f"{BASE}record/demo/lost",
-        "status": f"{BASE}ns#gone",
+        "status": f"{BASE}operations#gone",
         "modified": "2026-03-02T08:00:00Z",
     }
 

@@ -32,6 +32,7 @@ PATHS = {
     "/scheme/action-line": "ConceptScheme",
     "/scheme/action-line/C4": "Concept",
     "/ns": "",
+    "/operations": "",
     "/matrix/C1-1": "",
 }
 Load = Callable[[str, dict[str, object]], dict[str, object]]
@@ -128,9 +129,9 @@ def test_no_two_names_are_alike() -> None:
         (f"{DCT}spatial", Term("Atlantis", "literal", "en")),
         (f"{DCT}identifier", Term("one", "literal", "en")),
         (f"{DCT}license", Term("by", "literal")),
-        (f"{IRIS.ns}journalEntry", typed("007", "integer")),
-        (f"{IRIS.ns}journalEntry", typed("9007199254740993", "integer")),
-        (f"{IRIS.ns}fullHarvest", typed("1", "boolean")),
+        (f"{IRIS.operations}journalEntry", typed("007", "integer")),
+        (f"{IRIS.operations}journalEntry", typed("9007199254740993", "integer")),
+        (f"{IRIS.operations}fullHarvest", typed("1", "boolean")),
         (f"{IRIS.ns}confidence", typed("0.50", "decimal")),
         ("https://other.example/ns#x", Term("y", "literal", "zh-hans")),
         ("https://other.example/ns#x", typed("1.0E0", "double")),

@@ -54,6 +54,7 @@ PAGES = {
     "journal": "/journal/",
     "catalogue": "/catalog",
     "vocabulary": "/ns",
+    "operations": "/operations",
     "record": "/record/demo/a%2F1",
     "gone": "/record/demo/lost",
     "run": "/run/run-2",

@@ -114,7 +114,7 @@ async def test_no_blank_node_stands_in_it(client: httpx.AsyncClient) -> None:
         (f"{VOID}triples", "SELECT (COUNT(*) AS ?n) { ?s ?p ?o }"),
         (f"{VOID}properties", "SELECT (COUNT(DISTINCT ?p) AS ?n) { ?s ?p ?o }"),
         (f"{VOID}classes", "SELECT (COUNT(DISTINCT ?c) AS ?n) { ?s a ?c }"),
-        (f"{BASE}ns#namedGraphs", "SELECT (COUNT(DISTINCT ?g) AS ?n) { GRAPH ?g { ?s ?p ?o } }"),
+        (f"{BASE}operations#namedGraphs", "SELECT (COUNT(DISTINCT ?g) AS ?n) { GRAPH ?g { ?s ?p ?o } }"),
     ],
 )
 async def test_every_number_is_what_the_endpoint_counts(client: httpx.AsyncClient, description: Store, name: str, query: str) -> None:
@@ -132,7 +132,7 @@ async def test_the_dataset_is_that_of_void(client: httpx.AsyncClient, descriptio
 async def test_the_limits_are_those_that_hold(description: Store) -> None:
     names = ("queryTimeLimit", "queryMemoryLimit", "queryRowLimit", "queryLengthLimit", "queryBudget", "queryBudgetWindow")
 
-    limits = [float(*values(description, SERVICE, f"{BASE}ns#{name}")) for name in names]
+    limits = [float(*values(description, SERVICE, f"{BASE}operations#{name}")) for name in names]
 
     assert limits == [7.5, 1 << 30, 2_000, MAX_QUERY_BYTES, 40, LIMITS.window]
 

@@ -79,7 +79,7 @@ async def client(data: Path) -> AsyncIterator[httpx.AsyncClient]:
 
 async def test_json_page_and_sparql_state_the_same_states(client: httpx.AsyncClient) -> None:
     wanted = {"alpha": "late", "beta": "failing", "demo": "live", "gamma": "frozen", "omega": "retired"}
-    asked = "PREFIX wsis: <ns#> SELECT ?source ?state { ?source wsis:freshness ?state }"
+    asked = "PREFIX ops: <operations#> SELECT ?source ?state { ?source ops:freshness ?state }"
 
     json = (await client.get("/status.json")).json()
     page = await client.get("/status", headers=HTML)
@@ -91,7 +91,7 @@ async def test_json_page_and_sparql_state_the_same_states(client: httpx.AsyncCli
     assert [page.text.count(f'<span class="state {state}">{WORDS.get(state, state)}</span>') for state in wanted.values()] == [1] * 5
     assert "they migrate" in page.text
     assert "vanished &lt;b&gt;" in page.text
-    assert "wsis:lateFrom" in turtle.text
+    assert "ops:lateFrom" in turtle.text
 
 
 async def test_json_has_every_field_of_the_page(client: httpx.AsyncClient) -> None:
@@ -220,7 +220,7 @@ def follower(tmp_path: Path, clock: FixedClock) -> Iterator[Runner[EmbeddedStore
 
 def shown(follower: Runner[EmbeddedStore]) -> set[str]:
     """Return the states that the store tells, by the graph and by the merge of all graphs."""
-    found = follower.store.quads.quads_for_pattern(None, NamedNode(f"{IRIS.ns}freshness"), None, None)
+    found = follower.store.quads.quads_for_pattern(None, NamedNode(f"{IRIS.operations}freshness"), None, None)
     return {quad.object.value.rpartition("#")[2] for quad in found}
 
 
@@ -248,7 +248,7 @@ def test_a_status_file_that_is_written_anew_with_the_same_makes_no_snapshot(foll
     assert follower.step() is None
 
 
-@pytest.mark.parametrize("bad", ["no quads", f'<{IRIS.source("demo")}> <{IRIS.ns}lateFrom> "soon" <{IRIS.status}> .\n'])
+@pytest.mark.parametrize("bad", ["no quads", f'<{IRIS.source("demo")}> <{IRIS.operations}lateFrom> "soon" <{IRIS.status}> .\n'])
 def test_a_status_file_that_cannot_be_read_changes_nothing(follower: Runner[EmbeddedStore], tmp_path: Path, bad: str) -> None:
     follower.step()
     good = (tmp_path / "status.nq").read_text()

@@ -96,7 +96,7 @@ async def test_an_accepted_submission_is_harvested_changed_and_withdrawn(
     assert f'D {subject} "Village telecentres"@en' in rows
     assert f'A {subject} "Fifty telecentres"@en' in rows
     assert f'D {subject} "Fifty telecentres"@en' in rows
-    assert f"<{BASE}record/submissions/{id}> <http://www.w3.org/ns/adms#status> <{BASE}ns#gone>" in rows
+    assert f"<{BASE}record/submissions/{id}> <http://www.w3.org/ns/adms#status> <{BASE}operations#gone>" in rows
 
 
 async def test_no_address_is_in_the_journal_or_the_archive(

@@ -8,14 +8,14 @@ import pytest
 from typer.testing import CliRunner
 
 from vocab.cli import app
-from vocab.scheme_summary import LANGUAGES, SchemeSummary, summaries
+from vocab.scheme_summary import LANGUAGES, SchemeSummary, summaries, unverified_notes
 from vocab.schemes import concepts, schemes
 
 EVERY = {item.name: item for item in summaries()}
 
 
 def test_every_scheme_and_the_ontology_have_a_row() -> None:
-    assert list(EVERY) == [*schemes(), "ns"]
+    assert list(EVERY) == [*schemes(), "ns", "operations"]
 
 
 @pytest.mark.parametrize("name", schemes())
@@ -37,4 +37,25 @@ def test_the_command_prints_a_row_for_each_scheme_and_the_same_as_json() -> None
     text, rows = (CliRunner().invoke(app, ["summary", *flags]).stdout for flags in ([], ["--json"]))
 
     assert [line.split()[0] for line in text.splitlines()[1:]] == list(EVERY)
-    assert [SchemeSummary(**{**row, "languages": tuple(row["languages"])}) for row in json.loads(rows)] == list(EVERY.values())
+    read = [{**row, "languages": tuple(row["languages"]), "defined": tuple(row["defined"])} for row in json.loads(rows)]
+    assert [SchemeSummary(**row) for row in read] == list(EVERY.values())
+
+
+@pytest.mark.parametrize("name", ["status", "coverage", "activity-type", "stakeholder-type", "prize-stage", "ns", "operations"])
+def test_what_is_ours_is_defined_in_six_languages_and_marked_as_unverified(name: str) -> None:
+    assert EVERY[name].defined == LANGUAGES
+    assert EVERY[name].unverified == EVERY[name].concepts
+
+
+def test_the_list_of_what_is_unverified_has_each_scheme_that_the_summary_counts() -> None:
+    listed = {note.name for note in unverified_notes()}
+
+    assert listed == {row.name for row in EVERY.values() if row.unverified}
+    assert "gdc-objective" in listed
+
+
+def test_the_command_lists_what_is_unverified_and_the_same_as_json() -> None:
+    text, rows = (CliRunner().invoke(app, ["unverified", *flags]).stdout for flags in ([], ["--json"]))
+
+    assert len(text.splitlines()) == len(json.loads(rows)) == len(list(unverified_notes()))
+    assert "status: scheme/status: Labels and definitions are ours" in text

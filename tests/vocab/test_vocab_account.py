@@ -49,7 +49,7 @@ def test_a_run_is_an_activity_of_our_software_on_its_source() -> None:
 
     assert f"<{RUN}> <{RDF}type> <{PROV}Activity>" in result
     assert f"<{RUN}> <{PROV}used> <{IRIS.source('demo')}>" in result
-    assert f"<{RUN}> <{PROV}wasAssociatedWith> <{IRIS.ns}harvester>" in result
+    assert f"<{RUN}> <{PROV}wasAssociatedWith> <{IRIS.operations}harvester>" in result
     assert f'<{RUN}> <{PROV}startedAtTime> "2026-03-01T03:15:00Z"^^<http://www.w3.org/2001/XMLSchema#dateTime>' in result
 
 
@@ -65,15 +65,15 @@ def test_each_number_is_an_integer_and_a_measurement_of_one_metric() -> None:
 
 
 def test_every_metric_is_declared_in_the_ontology() -> None:
-    ontology = dict(statements())[IRIS.ns.removesuffix("#")]
+    ontology = dict(statements())[IRIS.operations.removesuffix("#")]
 
-    missing = [term for term in [*METRICS.values(), "requests"] if f"<{IRIS.ns}{term}> <{RDF}type> <{DQV}Metric>" not in ontology]
+    missing = [term for term in [*METRICS.values(), "requests"] if f"<{IRIS.operations}{term}> <{RDF}type> <{DQV}Metric>" not in ontology]
 
     assert missing == []
 
 
 def test_what_the_network_gave_is_counted_by_name() -> None:
-    query = f"SELECT ?name ?value {{ ?m <{IRIS.ns}networkOutcome> ?name ; <{DQV}value> ?value }}"
+    query = f"SELECT ?name ?value {{ ?m <{IRIS.operations}networkOutcome> ?name ; <{DQV}value> ?value }}"
 
     found = {row["name"].value: int(row["value"].value) for row in stored(ACCOUNT).query(query)}
 
@@ -97,4 +97,4 @@ def test_how_many_statements_there_are_does_not_depend_on_the_numbers() -> None:
 def test_an_unknown_number_is_left_out(name: str) -> None:
     result = describe_run(replace(ACCOUNT, **{name: None}), IRIS)
 
-    assert not [line for line in result if f"{IRIS.ns}{METRICS[name]}>" in line]
+    assert not [line for line in result if f"{IRIS.operations}{METRICS[name]}>" in line]

@@ -154,3 +154,28 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
 
     assert code == 2
     assert "none.ttl" in output
+
+
+DEFINED = """@prefix skos: <http://www.w3.org/2004/02/skos/core#> .
+@prefix dct: <http://purl.org/dc/terms/> .
+<scheme/x> a skos:ConceptScheme ; dct:source <https://example.org/> .
+<scheme/x/1> a skos:Concept ; skos:inScheme <scheme/x> ;
+    skos:definition %s .
+"""
+
+
+@pytest.mark.parametrize(
+    ("definitions", "message", "remedy"),
+    [
+        ('"One."@en, "Another."@en', 'a second definition in "en"', "make it a skos:scopeNote"),
+        ('"Eins und zwei."@de', 'unknown language "de"', "use one of en, fr, es, ar, zh, ru"),
+        ('"One and two."', "unknown definition without a language", "use one of en, fr, es, ar, zh, ru"),
+        ('"One and two."@ru', "no letters of the language", "correct the definition, or leave it out"),
+        ('"已開發國家的定義"@zh', "characters that are not Simplified Chinese", "correct the definition, or leave it out"),
+    ],
+)
+def test_a_faulty_definition_is_reported_with_file_line_and_remedy(definitions: str, message: str, remedy: str) -> None:
+    (problem,) = check_files({"x.ttl": (DEFINED % definitions).encode()})
+
+    assert (problem.file, problem.line, problem.remedy) == ("x.ttl", 5, remedy)
+    assert message in problem.message

@@ -31,7 +31,7 @@ from vocab.initiative import (
 from vocab.iris import Iris
 from vocab.provenance import Provenance, Registry, SourceStatus, ValidationNote, describe_record, describe_source, describe_source_statuses
 from vocab.run_statistics import METRICS, RunStatistics, describe_run
-from vocab.schemes import statements
+from vocab.schemes import ONTOLOGIES, statements
 from vocab.terms import RDFS, literal
 from vocab.tombstone import Deletion, mark_vanished, write_tombstone
 
@@ -176,10 +176,11 @@ def written() -> list[str]:
 
 
 def test_every_term_of_ours_that_is_written_is_declared_with_label_and_comment() -> None:
-    ontology = dict(statements(IRIS.base))[IRIS.ns.removesuffix("#")]
+    graphs = dict(statements(IRIS.base))
+    ontology = [line for name in ONTOLOGIES for line in graphs[IRIS.base + name]]
     found = {name: {t.split("> ")[0] for t in ontology if f"> <{RDFS}{name}> " in t} for name in ("label", "comment", "isDefinedBy")}
 
-    used = set(re.findall(rf"<{re.escape(IRIS.ns)}\w+(?=>)", "\n".join(written())))
+    used = set(re.findall(rf"<(?:{re.escape(IRIS.ns)}|{re.escape(IRIS.operations)})\w+(?=>)", "\n".join(written())))
 
     assert used
     assert used - found["label"] == set()

@@ -20,12 +20,12 @@ def test_every_scheme_has_a_heading(scheme: str) -> None:
     assert f"\n### {scheme}\n" in PAGE
 
 
-def test_the_table_of_terms_has_every_term_of_the_ontology() -> None:
-    ns = Iris().ns
+@pytest.mark.parametrize(("prefix", "ns"), [("wsis", Iris().ns), ("ops", Iris().operations)])
+def test_the_tables_of_terms_have_every_term_of_the_ontologies(prefix: str, ns: str) -> None:
     ontology = dict(statements())[ns.removesuffix("#")]
     declared = {line.split("> ")[0].removeprefix(f"<{ns}") for line in ontology if line.startswith(f"<{ns}")}
 
-    rows = set(re.findall(r"^\| `wsis:(\w+)` \|", generate("reference/vocabulary", PAGE), re.MULTILINE))
+    rows = set(re.findall(rf"^\| `{prefix}:(\w+)` \|", generate("reference/vocabulary", PAGE), re.MULTILINE))
 
     assert rows == declared
 

@@ -54,15 +54,15 @@ def test_the_next_turn_is_the_first_that_is_still_to_come() -> None:
 
 
 def test_every_state_is_a_concept_of_the_ontology() -> None:
-    ontology = dict(statements())[IRIS.ns.removesuffix("#")]
+    ontology = dict(statements())[IRIS.operations.removesuffix("#")]
 
-    assert [item for item in Freshness if not any(line.startswith(f"<{IRIS.ns}{item.value}> ") for line in ontology)] == []
+    assert [item for item in Freshness if not any(line.startswith(f"<{IRIS.operations}{item.value}> ") for line in ontology)] == []
 
 
 def test_the_status_graph_states_the_state_and_all_that_decides_it() -> None:
     result = describe_source_statuses([SourceStatus("s", NOON, NOON, "held", 1, "short", MARKS, run="s.2", plan="s.2")], IRIS, LATE)
 
-    source = f"<{IRIS.source('s')}> <{IRIS.ns}"
-    assert f"{source}freshness> <{IRIS.ns}late>" in result
+    source = f"<{IRIS.source('s')}> <{IRIS.operations}"
+    assert f"{source}freshness> <{IRIS.operations}late>" in result
     assert any(line.startswith(f'{source}lateFrom> "2026-03-03T12:00:00Z"') for line in result)
     assert f"{source}heldPlan> <{IRIS.run('s.2')}>" in result

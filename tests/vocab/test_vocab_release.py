@@ -73,6 +73,8 @@ def test_the_records_for_registries_are_filled(release: Path) -> None:
     datacite, lov = (json.loads((release / f"{name}.json").read_text("utf-8")) for name in ("datacite", "lov"))
 
     assert datacite["version"] == lov["versions"][0]["name"] == "0.1.0"
+    assert datacite["titles"] == [{"title": "Stocktake vocabulary", "lang": "en"}]
+    assert lov["titles"] == [{"value": "Stocktake vocabulary", "lang": "en"}]
     assert [name for name, value in datacite.items() if not value] == []
     assert {record["uri"] for record in json.loads((release / "bartoc.json").read_text("utf-8"))} >= {f"{BASE}scheme/action-line"}
     assert "[R=303,L]" in (release / "w3id" / ".htaccess").read_text()

@@ -106,7 +106,7 @@ def test_five_percent_of_missing_records_are_marked_and_still_served(source: Sou
 
     status = f"<{context.iris.record('projects', 'p40')}> <http://www.w3.org/ns/adms#status> "
     assert (plan.run.state, plan.vanished, context.ledger.count_published("projects")) == (State.COMMITTED, 2, 40)
-    assert {line for line in said(context, "p40") if line.startswith(status)} == {f"{status}<{context.iris.ns}vanished>"}
+    assert {line for line in said(context, "p40") if line.startswith(status)} == {f"{status}<{context.iris.operations}vanished>"}
     assert sum("vanishedSince" in line for line in said(context, "p40")) == 1
     assert any('"Project 40"@en' in line for line in said(context, "p40"))
 
@@ -471,7 +471,7 @@ def test_the_statistics_add_up_and_match_the_store(source: Source, context: Harv
     changes = [row[0] for row in written]
     assert (run.added, run.removed, run.after) == (changes.count("A"), changes.count("D"), statements)
     described = "\n".join(store(context)[context.iris.run(run.id)])
-    assert f'<{context.iris.run(run.id)}> <{context.iris.ns}quadsAfter> "{statements}"' in described
+    assert f'<{context.iris.run(run.id)}> <{context.iris.operations}quadsAfter> "{statements}"' in described
 
 
 def test_inconsistent_statistics_are_never_a_success(source: Source, context: HarvestContext) -> None:

@@ -94,7 +94,7 @@ def test_a_retired_source_keeps_its_records_and_is_not_harvested_until_resumed(
     run = approve(plan, source, context)
 
     assert (run.state, context.ledger.count_published("projects")) == (State.COMMITTED, 10)
-    assert f"<{graph}> {status} <{context.iris.ns}retired>" in statements(context, graph)
+    assert f"<{graph}> {status} <{context.iris.operations}retired>" in statements(context, graph)
     with pytest.raises(PlanError, match="stocktake sources resume projects"):
         harvest(source, context)
     assert context.ledger.resume_source("projects", context.now())

@@ -215,7 +215,7 @@ def test_a_record_missing_for_the_grace_period_becomes_a_tombstone(
     result = graphs(context)[record]
     assert published_within_grace == 10
     assert context.ledger.count_published("projects") == 9
-    assert f"<{record}> <http://www.w3.org/ns/adms#status> <{context.iris.ns}gone>" in result
+    assert f"<{record}> <http://www.w3.org/ns/adms#status> <{context.iris.operations}gone>" in result
     assert not any("#type> " in line and "Initiative>" in line for line in result)
 
 

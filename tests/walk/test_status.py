@@ -69,7 +69,7 @@ def test_a_successful_source_is_live_until_it_becomes_late(source: Source, carde
 
     found = status_of(carded)
 
-    assert (found["freshness"], found["lastOutcome"], found["lastRun"]) == ("ns#live", "committed", "run/projects.1")
+    assert (found["freshness"], found["lastOutcome"], found["lastRun"]) == ("operations#live", "committed", "run/projects.1")
     assert found["lastSuccess"] < found["nextDue"] < found["lateFrom"] < found["frozenFrom"]
     assert (found["publishedRecords"], found["consecutiveFailures"], found["missingRecords"]) == ("10", "0", "0")
 
@@ -80,7 +80,7 @@ def test_a_source_becomes_late_without_a_run(
 ) -> None:
     harvest(source, carded)
 
-    assert status_of(carded, after=after)["freshness"] == f"ns#{state}"
+    assert status_of(carded, after=after)["freshness"] == f"operations#{state}"
 
 
 def test_a_source_is_failing_after_three_failures_until_a_success(source: Source, carded: HarvestContext, registry: Any) -> None:
@@ -95,9 +95,9 @@ def test_a_source_is_failing_after_three_failures_until_a_success(source: Source
 
     after = status_of(carded)
 
-    assert states == ["ns#live", "ns#live", "ns#failing"]
+    assert states == ["operations#live", "operations#live", "operations#failing"]
     assert failures == "3"
-    assert (after["freshness"], after["consecutiveFailures"]) == ("ns#live", "0")
+    assert (after["freshness"], after["consecutiveFailures"]) == ("operations#live", "0")
 
 
 def test_the_status_has_the_statistics_of_a_failed_run(source: Source, carded: HarvestContext, registry: Any) -> None:
@@ -107,7 +107,7 @@ def test_the_status_has_the_statistics_of_a_failed_run(source: Source, carded: H
 
     text = (carded.data / "status.nq").read_text()
     run = f"<{carded.iris.run('projects.1')}>"
-    assert f'{run} <{carded.iris.ns}outcome> "failed" <{carded.iris.status}>' in text
+    assert f'{run} <{carded.iris.operations}outcome> "failed" <{carded.iris.status}>' in text
     assert f"{run} <http://www.w3.org/ns/prov#used>" in text
 
 
@@ -143,7 +143,7 @@ def test_a_disabled_or_removed_definition_retires_its_source(source: Source, car
 
     found = status_of(carded)
 
-    assert found["freshness"] == "ns#retired"
+    assert found["freshness"] == "operations#retired"
     assert "nextDue" not in found
 
 
@@ -152,7 +152,7 @@ def test_an_invalid_definition_retires_nothing(source: Source, carded: HarvestCo
     assert carded.source_dir is not None
     (carded.source_dir / "projects.toml").write_text("title = ")
 
-    assert status_of(carded)["freshness"] == "ns#live"
+    assert status_of(carded)["freshness"] == "operations#live"
 
 
 def test_a_missing_directory_of_definitions_retires_nothing(source: Source, carded: HarvestContext) -> None:
@@ -160,7 +160,7 @@ def test_a_missing_directory_of_definitions_retires_nothing(source: Source, card
     assert carded.source_dir is not None
     shutil.rmtree(carded.source_dir)
 
-    assert status_of(carded)["freshness"] == "ns#live"
+    assert status_of(carded)["freshness"] == "operations#live"
 
 
 def test_a_vanished_record_is_counted_while_it_is_still_served(source: Source, carded: HarvestContext, registry: Any) -> None:
@@ -185,13 +185,13 @@ def test_a_source_on_hold_is_frozen_with_the_operators_reason(source: Source, ca
 
     found = status_of(carded)
 
-    assert (found["freshness"], found["hold"]) == ("ns#frozen", "they migrate")
+    assert (found["freshness"], found["hold"]) == ("operations#frozen", "they migrate")
 
 
 def test_a_source_without_runs_has_a_status(carded: HarvestContext) -> None:
     found = status_of(carded)
 
-    assert (found["freshness"], found["publishedRecords"]) == ("ns#late", "0")
+    assert (found["freshness"], found["publishedRecords"]) == ("operations#late", "0")
     assert "lastAttempt" not in found
 
 

@@ -57,7 +57,7 @@ def origin_chain(graph: str, quads: Iterable[Quad]) -> tuple[str, ...]:
 
 def is_deleted(graph: str, quads: Iterable[Quad], base: str) -> bool:
     """Return whether a record's graph is a tombstone."""
-    return any(_has_property(quad, graph, _STATUS) and quad.object == NamedNode(f"{base}ns#gone") for quad in quads)
+    return any(_has_property(quad, graph, _STATUS) and quad.object == NamedNode(f"{base}operations#gone") for quad in quads)
 
 
 def parse_record(about: RecordName, graph: str, quads: list[Quad], registry: Iterable[Quad]) -> Item:

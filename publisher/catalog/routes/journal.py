@@ -350,7 +350,7 @@ def _statements(line: EntrySummary, about: str, iris: Iris) -> Iterator[Statemen
     )
     for name, value in (
         (f"{DCAT}byteSize", line.bytes),
-        (f"{iris.ns}quadsAdded", count.added),
-        (f"{iris.ns}quadsRemoved", count.removed),
+        (f"{iris.operations}quadsAdded", count.added),
+        (f"{iris.operations}quadsRemoved", count.removed),
     ):
         yield Statement(entry_iri, name, Term(str(value), "literal", None, f"{XSD}integer"))

@@ -146,7 +146,8 @@ def _dataset(service: QueryService, dataset: str, release: Release | None) -> It
     yield Statement(dataset, f"{FOAF}homepage", Term(base))
     yield Statement(dataset, f"{VOID}sparqlEndpoint", Term(f"{base}sparql"))
     yield Statement(dataset, f"{VOID}uriSpace", Term(base, "literal"))
-    yield Statement(dataset, f"{VOID}vocabulary", Term(service.iris.ns))
+    for namespace in (service.iris.ns, service.iris.operations):
+        yield Statement(dataset, f"{VOID}vocabulary", Term(namespace))
     for name in ("Turtle", "N-Triples", "JSON-LD", "RDF_XML"):
         yield Statement(dataset, f"{VOID}feature", Term(_FORMATS + name))
     if release:

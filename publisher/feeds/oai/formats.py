@@ -34,7 +34,7 @@ def _from_metadata(write: Callable[[RecordMetadata], str]) -> Write:
 def _rdf(change: Change, state: RecordState, iris: Iris) -> str:
     """Write all statements of the record's graph as RDF/XML."""
     triples = (Triple(NamedNode(s), NamedNode(p), _node(o)) for s, p, o in sorted(state.statements, key=_sort_key))
-    data = serialize(triples, format=RdfFormat.RDF_XML, prefixes={**PREFIXES, "wsis": iris.ns}) or b""
+    data = serialize(triples, format=RdfFormat.RDF_XML, prefixes={**PREFIXES, "wsis": iris.ns, "ops": iris.operations}) or b""
     return replace_invalid_characters(data).decode().partition("?>")[2].lstrip()
 
 

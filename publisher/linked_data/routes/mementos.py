@@ -16,7 +16,7 @@ from starlette.responses import RedirectResponse, Response
 from publisher.formats import DATA_FORMATS, FORMATS, HTML
 from publisher.history.graph_changes import GraphChange
 from publisher.history.mementos import MEDIA, Memento, links, memento_at, mementos, parse_stamp
-from publisher.history.versions import read_history, read_version
+from publisher.history.versions import NOT_INDEXED, read_history, read_version
 from publisher.http.endpoints import (
     contents,
     format_parameter,
@@ -40,13 +40,6 @@ from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.pages.templating import Pages
 from publisher.store.descriptions import Description
 from publisher.store.query_service import QueryService
-
-_NOT_INDEXED = HTTPProblem(
-    HTTPStatus.SERVICE_UNAVAILABLE,
-    "The history index is still being built from the journal",
-    {"Retry-After": "5"},
-)
-
 
 GraphPath = Annotated[str, Path(description="The path of a graph, such as `record/demo/i%2F7`")]
 MementoPath = Annotated[
@@ -148,7 +141,7 @@ async def memento(
         )
     description = await read_version(service, service.iris.base + graph, selected.entry)
     if description is None:
-        raise _NOT_INDEXED
+        raise NOT_INDEXED
     urls, negotiated = ResourceURLs(selected.address(graph)), is_negotiated(request, suffix)
     chosen_format = negotiate_format(request, urls, suffix)
     body = (
@@ -191,7 +184,7 @@ def _page(
 def _status(description: Description) -> HTTPStatus:
     """Return the status of that time (section 4.5.7): 410 if the graph was deleted."""
     gone = any(
-        term.value == description.expand("wsis:gone") for term in description.all("adms:status")
+        term.value == description.expand("ops:gone") for term in description.all("adms:status")
     )
     return HTTPStatus.GONE if gone or not description.statements else HTTPStatus.OK
 
@@ -200,7 +193,7 @@ async def _history(service: QueryService, graph: str) -> tuple[GraphChange, ...]
     """Return a graph's history; raises HTTPProblem if there is none (404) or it is not indexed yet (503)."""
     changes = await read_history(service, service.iris.base + graph)
     if changes is None:
-        raise _NOT_INDEXED
+        raise NOT_INDEXED
     if not changes:
         raise HTTPProblem(
             HTTPStatus.NOT_FOUND, f"There is no history of {service.iris.base}{graph}"

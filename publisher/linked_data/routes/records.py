@@ -113,6 +113,6 @@ def _source(document: Document) -> str:
 
 def _is_gone(document: Document) -> bool:
     return any(
-        term.value == document.description.expand("wsis:gone")
+        term.value == document.description.expand("ops:gone")
         for term in document.description.all("adms:status")
     )

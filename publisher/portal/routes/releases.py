@@ -224,7 +224,7 @@ def _described(release: Release, iris: Iris) -> Description:
     statements.append(
         Statement(
             release.iri,
-            f"{iris.ns}journalEntry",
+            f"{iris.operations}journalEntry",
             Term(str(release.position), "literal", None, f"{XSD}integer"),
         )
     )

@@ -88,5 +88,5 @@ def serialize_shapes(data_format: Format, base: str) -> bytes:
         quad.triple
         for quad in parse(published_turtle(base), format=RdfFormat.TURTLE, base_iri=base)
     )
-    prefixes = {**_PREFIXES, "wsis": f"{base}ns#"}
+    prefixes = {**_PREFIXES, "wsis": f"{base}ns#", "ops": f"{base}operations#"}
     return serialize(triples, format=GRAPHS[data_format.suffix].writer, prefixes=prefixes) or b""

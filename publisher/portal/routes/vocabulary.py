@@ -10,8 +10,11 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.request_locale import current_locale
+from languages.translations import gettext
 from publisher.facets.queries import FacetIndex, open_facet_index
 from publisher.formats import DATA_FORMATS
+from publisher.history.versions import NOT_INDEXED, read_history, read_version
 from publisher.http.endpoints import get
 from publisher.http.links import Link
 from publisher.http.paths import split_suffix
@@ -28,13 +31,20 @@ from publisher.portal.facet_filters import active_filters, parse_filters
 from publisher.portal.facet_labels import FacetLabels, basis_title
 from publisher.portal.facet_panels import SPARSE, facet_panels, query_page_url
 from publisher.portal.matrix import count_matrix, official_links
+from publisher.portal.ontology import (
+    count_uses,
+    diagram,
+    former_versions,
+    in_language,
+    term_groups,
+)
 from publisher.portal.sources import source_titles
 from publisher.store.descriptions import describe_graph, describe_thing
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
+from vocab.schemes import ONTOLOGIES
 
 _LD = "application/ld+json"
-_VERSION_IRI = "http://www.w3.org/2002/07/owl#versionIRI"
 _FRAME = '; profile="http://www.w3.org/ns/json-ld#frame"'
 
 
@@ -49,6 +59,8 @@ router = APIRouter()
 @get(router, "/country-lists", include_in_schema=False)
 @get(router, "/labels.{suffix}", include_in_schema=False)
 @get(router, "/labels", include_in_schema=False)
+@get(router, "/operations.{suffix}", include_in_schema=False)
+@get(router, "/operations", include_in_schema=False)
 @get(router, "/ns.{suffix}", include_in_schema=False)
 @get(router, "/ns", include_in_schema=False)
 async def whole(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
@@ -70,21 +82,40 @@ async def part(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
 
 @get(router, "/ns/{version}", include_in_schema=False)
 async def version(request: Request, service: ServiceDep, pages: PagesDep, version: str) -> Response:
-    """Return the version of the ontology that is served; its IRI is the owl:versionIRI."""
-    name, suffix = split_suffix(version)
-    iri = f"{service.iris.base}ns"
-    document = Document(await describe_graph(service, iri), ResourceURLs("/ns"), suffix)
-    current = [
-        row.object.value
-        for row in document.description.statements
-        if (row.subject, row.predicate) == (iri, _VERSION_IRI)
-    ]
-    if f"{iri}/{name}" not in current:
-        available = ", ".join(current) or "none"
-        raise HTTPProblem(
-            HTTPStatus.NOT_FOUND, f"This version isn't served here. Available: {available}"
-        )
-    return await _respond(request, service, pages, document, iri)
+    """Return a version of the ontology, the current or an older one, by its owl:versionIRI."""
+    return await _version(request, service, pages, "ns", version)
+
+
+@get(router, "/operations/{version}", include_in_schema=False)
+async def operations_version(
+    request: Request, service: ServiceDep, pages: PagesDep, version: str
+) -> Response:
+    """Return a version of the ontology of operations, the current or an older one."""
+    return await _version(request, service, pages, "operations", version)
+
+
+async def _version(
+    request: Request, service: QueryService, pages: Pages, name: str, version: str
+) -> Response:
+    number, suffix = split_suffix(version)
+    ontology = service.iris.base + name
+    address = f"{ontology}/{number}"
+    description = await describe_graph(service, ontology)
+    current = [term.value for term in description.all("owl:versionIRI", ontology)]
+    if address not in current:
+        former = former_versions(await read_history(service, ontology) or (), ontology)
+        if address not in former:
+            available = ", ".join([*current, *former]) or "none"
+            raise HTTPProblem(
+                HTTPStatus.NOT_FOUND, f"This version isn't served here. Available: {available}"
+            )
+        earlier = await read_version(service, ontology, former[address])
+        if earlier is None:
+            raise NOT_INDEXED
+        description = earlier
+    document = Document(description, ResourceURLs(f"/{name}/{number}"), suffix)
+    graph = ontology if address in current else ""
+    return await _respond(request, service, pages, document, graph, cite=address)
 
 
 @get(router, f"/{CONTEXT_PATH}", include_in_schema=False)
@@ -104,9 +135,14 @@ async def frame(request: Request, service: ServiceDep, name: str) -> Response:
 
 
 async def _respond(
-    request: Request, service: QueryService, pages: Pages, document: Document, graph: str
+    request: Request,
+    service: QueryService,
+    pages: Pages,
+    document: Document,
+    graph: str,
+    cite: str = "",
 ) -> Response:
-    links = (Link("cite-as", document.description.iri),)
+    links = (Link("cite-as", cite or document.description.iri),)
     subject = Resource(document.description, document.urls, graph=graph, links=links)
     return await respond(
         request, service, subject, document.suffix, lambda: _show(request, service, pages, document)
@@ -117,12 +153,37 @@ async def _show(request: Request, service: QueryService, pages: Pages, document:
     tables = open_facet_index(service.current.path)
     if document.description.iri == f"{service.iris.base}matrix" and tables:
         return await _show_matrix(request, service, pages, tables, document.urls)
+    if document.description.iri in {service.iris.base + name for name in ONTOLOGIES}:
+        return await _show_ontology(service, pages, document)
     return pages.page(
         "resource.html",
         description=document.description,
         graphs=DATA_FORMATS.values(),
         urls=document.urls,
         changes=[],
+    )
+
+
+async def _show_ontology(service: QueryService, pages: Pages, document: Document) -> Response:
+    description, ontology = document.description, document.description.iri
+    groups = term_groups(description, ontology, await count_uses(service))
+    former = former_versions(await read_history(service, ontology) or (), ontology)
+    own = {term.value for term in description.all("owl:versionIRI", ontology)}
+    language = current_locale().language
+    return pages.page(
+        "ontology.html",
+        description=description,
+        ontology=ontology,
+        title=in_language(description.all("dct:title", ontology), language),
+        summary=in_language(description.all("dct:description", ontology), language),
+        prefix=description.short(f"{ontology}#").rstrip(":"),
+        groups=groups,
+        drawing=diagram(groups, description, gettext("Classes and their properties")),
+        versions=[version for version in former if version not in own],
+        replaced=bool(own & set(former)),
+        query_page_url=query_page_url,
+        graphs=DATA_FORMATS.values(),
+        urls=document.urls,
     )
 
 

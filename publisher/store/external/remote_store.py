@@ -57,7 +57,7 @@ class RemoteStore:
         report: Callable[[str], None] = ignore_report,
     ) -> None:
         self._reader, self._graph, self._now, self._wait = reader, NamedNode(status_graph), now, wait
-        self._status_file = StatusFile(status, Iris(status_graph.removesuffix("status")).ns, reader.journal.store)
+        self._status_file = StatusFile(status, Iris(status_graph.removesuffix("status")).operations, reader.journal.store)
         self.snapshots, self.paths = folder / "snapshots", ProjectionPaths.below(folder)
         self.snapshots.mkdir(parents=True, exist_ok=True)
         self._last = State()

@@ -146,7 +146,7 @@ def test_a_deletion_is_a_member_that_holds_the_tombstone(still: Still) -> None:
     found = quads(still, "/ldes/version/4/demo/i%2F100")
 
     assert "https://www.w3.org/ns/activitystreams#Delete" in objects(found, A)
-    assert f"{IRIS.ns}gone" in objects(found, "http://www.w3.org/ns/adms#status")
+    assert f"{IRIS.operations}gone" in objects(found, "http://www.w3.org/ns/adms#status")
 
 
 @pytest.mark.parametrize("form", ["trig", "nq", "jsonld"])

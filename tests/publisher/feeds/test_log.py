@@ -24,7 +24,7 @@ LINE = f"{TOPIC} <{IRIS.ns}crosswalkedActionLine> <{IRIS.base}scheme/action-line
 SUGGESTED = f"{TOPIC} <{IRIS.ns}suggestedGoal> <http://metadata.un.org/sdg/3>"
 NO_CONCEPTS = (SUGGESTED, f"{GOAL}3 4>", f'{TOPIC} <{IRIS.ns}goal> "3"', f"{GOAL}3/x>")
 ABOUT = f"<{RECORD}> <http://xmlns.com/foaf/0.1/primaryTopic> {TOPIC}"
-DELETED = f"<{RECORD}> <http://www.w3.org/ns/adms#status> <{IRIS.ns}gone>"
+DELETED = f"<{RECORD}> <http://www.w3.org/ns/adms#status> <{IRIS.operations}gone>"
 
 
 def append(data: Path, *rows: str, graph: str = RECORD) -> None:

@@ -1,0 +1,129 @@
+"""The ontologies have pages with every term, and each version of them keeps its IRI."""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+import pytest_asyncio
+from app_client import served
+from lxml import html
+
+from journal.journal import Journal
+from languages.request_locale import LANGUAGES
+from publisher.history.graph_changes import GraphChange
+from publisher.portal.ontology import former_versions
+from vocab.iris import BASE
+from vocab.schemes import ONTOLOGIES, label, ontology_triples
+
+NS = f"{BASE}ns"
+VERSION_IRI = "http://www.w3.org/2002/07/owl#versionIRI"
+ADDED = f'<{NS}#goal> <http://www.w3.org/2004/02/skos/core#changeNote> "A later note."@en'
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest.fixture(scope="module")
+def later(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a data folder with a second version of the ontology."""
+    data = tmp_path_factory.mktemp("later")
+    shutil.copytree(world / "journal", data / "journal")
+    shutil.copy(world / "status.nq", data / "status.nq")
+    version = f"<{NS}> <{VERSION_IRI}> <{NS}"
+    rows = [f"D {version}/0.1.0> <{NS}> .", f"A {version}/0.2.0> <{NS}> .", f"A {ADDED} <{NS}> ."]
+    Journal(data / "journal").append(rows, run="run-9", time=datetime(2026, 6, 1, tzinfo=UTC))
+    return data
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def second(later: Path) -> AsyncIterator[httpx.AsyncClient]:
+    async with served(later) as opened:
+        yield opened
+
+
+def terms(name: str) -> set[str]:
+    return {
+        iri.partition("#")[2]
+        for triple in ontology_triples(name)
+        if (iri := str(getattr(triple.subject, "value", ""))).startswith(f"{BASE}{name}#")
+    }
+
+
+@pytest.mark.parametrize("name", ONTOLOGIES)
+async def test_the_page_of_an_ontology_has_every_term_with_a_definition_and_a_query(second: httpx.AsyncClient, name: str) -> None:
+    page = html.fromstring((await second.get(f"/{name}", headers={"Accept": "text/html"})).text)
+    cards = {card.get("id"): card for card in page.xpath("//section[@class='card']")}
+    listed = {link.removeprefix("#") for link in page.xpath("//nav[@aria-labelledby='contents']//a/@href")}
+
+    assert set(cards) == terms(name)
+    assert terms(name) <= listed
+    assert [code for code, card in cards.items() if not card.xpath("p") or "SELECT" not in card.xpath("string(.//pre)")] == []
+
+
+async def test_the_page_counts_the_uses_of_a_property_and_draws_the_classes(second: httpx.AsyncClient) -> None:
+    page = html.fromstring((await second.get("/ns", headers={"Accept": "text/html"})).text)
+    drawn = "".join(page.xpath("//*[local-name()='svg']//text()"))
+
+    uses = page.xpath("string(//section[@id='goal']//dt[text()='Uses in the data']/following-sibling::dd[1])")
+
+    assert int(re.sub(r"\D", "", uses)) > 100
+    assert "wsis:Classification" in drawn
+    assert "sourceWord" in drawn
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_terms_are_named_in_the_language_of_the_page_from_the_vocabulary(second: httpx.AsyncClient, language: str) -> None:
+    page = html.fromstring((await second.get("/ns", params={"lang": language}, headers={"Accept": "text/html"})).text)
+
+    assert page.xpath("string(//section[@id='goal']/h3/span)") == label(f"{NS}#goal", language)
+
+
+async def test_an_example_query_can_be_run(second: httpx.AsyncClient) -> None:
+    page = html.fromstring((await second.get("/operations", headers={"Accept": "text/html"})).text)
+    text = page.xpath("string(//section[@id='mapping']//pre)")
+
+    answer = await second.get("/sparql", params={"query": text}, headers={"Accept": "application/sparql-results+json"})
+
+    assert len(answer.json()["results"]["bindings"]) == 10
+
+
+async def test_an_older_version_is_served_as_it_was_in_every_format(second: httpx.AsyncClient) -> None:
+    older, current = await second.get("/ns/0.1.0.nt"), await second.get("/ns/0.2.0.nt")
+    negotiated = await second.get("/ns/0.1.0", headers={"Accept": "text/turtle"})
+
+    assert (older.status_code, current.status_code, negotiated.status_code) == (200, 200, 200)
+    assert (ADDED in older.text, ADDED in current.text) == (False, True)
+    assert f"<{VERSION_IRI}> <{NS}/0.1.0>" in older.text
+    assert len(older.text.splitlines()) == len(ontology_triples("ns"))
+    assert negotiated.headers["content-type"] == "text/turtle; charset=utf-8"
+    assert "Accept" in negotiated.headers["vary"].split(", ")
+    assert f'<{NS}/0.1.0>; rel="cite-as"' in negotiated.headers["link"]
+
+
+async def test_the_page_of_an_older_version_leads_to_the_current_one_and_back(second: httpx.AsyncClient) -> None:
+    answers = [await second.get(path, headers={"Accept": "text/html"}) for path in ("/ns/0.1.0", "/ns")]
+    older, current = (html.fromstring(answer.text) for answer in answers)
+
+    assert older.xpath("//p[@role='note']//a/@href") == ["/ns"]
+    assert current.xpath("//p[@role='note']") == []
+    assert "/ns/0.1.0" in current.xpath("//dl[@class='facts']//a/@href")
+
+
+async def test_a_version_that_never_was_is_not_found_and_names_those_that_were(second: httpx.AsyncClient) -> None:
+    answer = await second.get("/ns/0.0.1")
+
+    assert answer.status_code == 404
+    assert f"{NS}/0.2.0, {NS}/0.1.0" in answer.text
+
+
+async def test_a_version_ends_with_the_entry_before_its_successor() -> None:
+    rows = tuple(f"{sign} <{NS}> <{VERSION_IRI}> <{NS}/{version}>" for sign, version in (("D", "0.1.0"), ("A", "0.2.0")))
+    other = ("A <a:b> <a:c> <a:d>",)
+    changes = [GraphChange(1, "a", 0, 9, 0, None), GraphChange(7, "b", 0, 1, 1, rows), GraphChange(8, "c", 0, 1, 0, other)]
+
+    assert former_versions(changes, NS) == {f"{NS}/0.1.0": 6}
