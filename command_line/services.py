@@ -41,6 +41,7 @@ from harvesters.commands import mirror as mirroring
 from harvesters.commands.terminal import notification_channels
 from harvesters.mirror import LARGEST, follow, sync
 from harvesters.prizes.api import routes as prize_api
+from harvesters.prizes.page_routes import routes as prize_pages
 from harvesters.submissions.app import MODERATION, create_submissions
 from harvesters.submissions.app import PATHS as SUBMISSION_PATHS
 from harvesters.submissions.duplicates import Duplicate, DuplicateFinder
@@ -112,7 +113,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     context_of_submissions = submission_context(settings, url, DuplicateFinder(partial(find_duplicates, public)))
     context_of_submissions.quality = partial(record_quality, public)
     public.state.waiting_submissions, public.state.submissions_open = context_of_submissions.waiting, context_of_submissions.is_open
-    submissions = create_submissions(context_of_submissions, (prize_api,))
+    submissions = create_submissions(context_of_submissions, (prize_api, prize_pages))
     publisher.cli.serve(combine_apps(public, create_admin(admin_context, MODERATION), submissions), settings, host, port)
 
 

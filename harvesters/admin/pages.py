@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
 from http import HTTPStatus
 from pathlib import Path
@@ -38,14 +38,17 @@ POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-actio
 
 
 class Pages:
-    """Render the templates of *folder*, else those of the admin pages, in the language of the request.
+    """Render the templates of *folder*, or of the first of several that has it, else those of the admin pages.
 
+    Texts are in the language of the request.
     With *demo* each page says that its data are made up; *moderated* is whether there are pages of moderators.
     """
 
-    def __init__(self, *, demo: bool = False, folder: Path | None = None, root: str = BASE_PATH, moderated: bool = False) -> None:
+    def __init__(
+        self, *, demo: bool = False, folder: Path | Sequence[Path] = (), root: str = BASE_PATH, moderated: bool = False
+    ) -> None:
         self._templates = Environment(
-            loader=FileSystemLoader([*([folder] if folder else []), PACKAGE_DIR / "templates"]),
+            loader=FileSystemLoader([*([folder] if isinstance(folder, Path) else folder), PACKAGE_DIR / "templates"]),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,

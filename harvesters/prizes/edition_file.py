@@ -26,8 +26,10 @@ _ID = re.compile(r"[a-z0-9][a-z0-9-]{0,59}\Z")
 
 
 def categories() -> dict[str, str]:
-    """Return the code of each prize category with its English name, in the order of the scheme."""
-    return {concept.notations[0]: concept.labels[0].value for concept in concepts("prize-category", BASE).values()}
+    """Return the code of each of the 18 prize categories with its English name, in the order of the scheme."""
+    lines = {concept.notations[0] for concept in concepts("action-line", BASE).values() if concept.notations}
+    listed = concepts("prize-category", BASE).values()
+    return {concept.notations[0]: concept.labels[0].value for concept in listed if concept.notations[0] in lines}
 
 
 def read_edition(file: Path) -> Edition:

@@ -72,7 +72,8 @@ PagesDep = Annotated[Pages, Depends(get_pages)]
 Writing = Depends(count_write)
 
 
-def _first(form: Form, name: str) -> str:
+def first(form: Form, name: str) -> str:
+    """Return the first value of a field, without white space around it; "" if there is none."""
     return next(iter(form.get(name, ())), "").strip()
 
 
@@ -80,8 +81,9 @@ def _redirect(path: str) -> Response:
     return RedirectResponse(f"{ROOT}{path}", HTTPStatus.SEE_OTHER)
 
 
-def _check_trap(form: Form) -> None:
-    if _first(form, _TRAP):
+def check_trap(form: Form) -> None:
+    """Refuse a form whose hidden field a program filled in."""
+    if first(form, _TRAP):
         raise InvalidValue("Leave the hidden field empty.")
 
 
@@ -101,7 +103,7 @@ def start(request: Request, context: SubmissionContextDep, pages: PagesDep) -> R
 @routes.post("", dependencies=[Writing])
 def begin(form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
     """Begin a draft, and go to its first question."""
-    _check_trap(form)
+    check_trap(form)
     return _redirect(f"/draft/{drafts.begin(context, submitter=session_of(request, context))}/type")
 
 
@@ -115,14 +117,14 @@ def summary(secret: str, request: Request, context: SubmissionContextDep, pages:
 def send(secret: str, form: FormDep, request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Send a draft: at once in a session, else when its author confirms an address."""
     draft = drafts.open_draft(context, secret)
-    _check_trap(form)
-    submitter, mail = session_of(request, context), _first(form, "mail")
+    check_trap(form)
+    submitter, mail = session_of(request, context), first(form, "mail")
     try:
         drafts.check_pace(context, draft)
         if submitter is None:
             link = request_confirmation(context, mail, draft.id)
             return pages.render("sent.html", {"secret": secret, "link": link})
-        if _first(form, "replace"):
+        if first(form, "replace"):
             drafts.rebase(context, submitter, draft)
             draft = drafts.open_draft(context, secret)
         sent = drafts.send(context, submitter, draft)
@@ -185,7 +187,7 @@ def answer(secret: str, name: str, form: FormDep, context: SubmissionContextDep,
     draft = drafts.open_draft(context, secret)
     question = _question(draft, name)
     sent = read_answer(form, question, draft.content, drafts.language_of(draft))
-    if _first(form, "was") != fingerprint(draft.content, question):
+    if first(form, "was") != fingerprint(draft.content, question):
         return _question_page(context, pages, secret, draft, question, {}, form, HTTPStatus.PRECONDITION_FAILED)
     try:
         content = drafts.merged(draft, sent, context.admin.base)
@@ -199,7 +201,7 @@ def answer(secret: str, name: str, form: FormDep, context: SubmissionContextDep,
             context, pages, secret, drafts.open_draft(context, secret), question, {}, form, HTTPStatus.PRECONDITION_FAILED
         )
     names = [item.name for item in questions_of(content)]
-    following = next(iter(names[names.index(name) + 1 :]), SUMMARY) if _first(form, "then") != SUMMARY else SUMMARY
+    following = next(iter(names[names.index(name) + 1 :]), SUMMARY) if first(form, "then") != SUMMARY else SUMMARY
     return _redirect(f"/draft/{quote(secret, safe='')}/{following}")
 
 
@@ -300,11 +302,11 @@ def show_own(request: Request, context: SubmissionContextDep, pages: PagesDep) -
 @routes.post("/mine", dependencies=[Writing])
 def identify(form: FormDep, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Send a link to an address, whether it is known or not."""
-    _check_trap(form)
+    check_trap(form)
     try:
-        link = request_confirmation(context, _first(form, "mail"))
+        link = request_confirmation(context, first(form, "mail"))
     except InvalidValue as error:
-        return pages.render("identify.html", {"error": error.localized, "mail": _first(form, "mail")}, HTTPStatus.UNPROCESSABLE_ENTITY)
+        return pages.render("identify.html", {"error": error.localized, "mail": first(form, "mail")}, HTTPStatus.UNPROCESSABLE_ENTITY)
     return pages.render("sent.html", {"secret": None, "link": link})
 
 
@@ -320,7 +322,7 @@ def export(request: Request, context: SubmissionContextDep) -> Response:
 def delete_account(form: FormDep, request: Request, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Withdraw and delete everything of a person."""
     submitter = require_session(request, context, form)
-    if not _first(form, "sure"):
+    if not first(form, "sure"):
         raise InvalidValue("Tick the box if you want to delete everything.")
     actions.delete_account(context, submitter)
     return _without_cookie(pages.render("deleted.html", {}))
@@ -394,7 +396,7 @@ def withdraw(id: str, form: FormDep, request: Request, context: SubmissionContex
     """Withdraw a submission."""
     submitter = require_session(request, context, form)
     item = actions.find_own(context, submitter, id)
-    if _first(form, "version") != str(item.version):
+    if first(form, "version") != str(item.version):
         raise VersionConflict("Somebody else changed the submission meanwhile. Compare the two versions, and send yours again.")
     actions.withdraw(context.admin, item, submitter.name)
     return _redirect(f"/mine/{quote(id, safe='')}")
@@ -406,5 +408,5 @@ def require_session(request: Request, context: SubmissionContext, form: Form | N
     if submitter is None:
         raise NotFound("Your session has ended. Open “Your submissions” and ask for a link.")
     if form is not None:
-        check_csrf(request.cookies[COOKIE], _first(form, "csrf"))
+        check_csrf(request.cookies[COOKIE], first(form, "csrf"))
     return submitter

@@ -17,6 +17,7 @@ from harvesters.admin.keys import Scope
 from harvesters.inspection.findings import OUTCOMES, REMEDIES
 from harvesters.ledger.models import State
 from harvesters.ledger.submissions import SubmissionState
+from harvesters.prizes.page_routes import DAYS
 from harvesters.submissions import moderation
 from harvesters.submissions.choices import TYPE_LABELS
 from harvesters.submissions.duplicates import REASONS
@@ -33,7 +34,7 @@ from vocab.field_changes import FIELD_NAMES
 from vocab.iris import BASE, Iris
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin", ROOT / "harvesters" / "submissions")
+FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin", ROOT / "harvesters" / "submissions", ROOT / "harvesters" / "prizes")
 METHODS = [("**.py", "python"), ("templates/**.html", "jinja2")]
 KEYWORDS = {"_": None, "gettext": None, "ngettext": (1, 2)}  # gettext is that of trans blocks
 ERRORS = ("InvalidValue", "NotFound", "KeyNotFound", "RateLimited", "Unauthenticated", "SessionRequired", "CSRFError", "DefinitionChanged")
@@ -66,7 +67,7 @@ def _words_of_submissions() -> set[str]:
     texts = {question.text for question in QUESTIONS} | {field.label for field in fields} | {field.hint for field in fields if field.hint}
     answers = {moderation.ACCEPTED, moderation.CHANGES_REQUESTED, moderation.REJECTED}
     labels = {member.label for member in MEMBERS.values()} | {*TYPE_LABELS.values()} | {*HISTORY.values()} | {*TYPES}
-    return texts | answers | labels | {state.value for state in SubmissionState} | {*REASONS.values()}
+    return texts | answers | labels | {*DAYS.values()} | {state.value for state in SubmissionState} | {*REASONS.values()}
 
 
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
@@ -19,10 +20,12 @@ from harvesters.prizes import contest
 from harvesters.prizes.api import routes
 from harvesters.prizes.commands import app
 from harvesters.prizes.edition_file import read_edition
+from harvesters.prizes.page_routes import routes as page_routes
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
 from harvesters.submissions import moderation
 from harvesters.submissions.app import create_submissions
+from languages.request_locale import LANGUAGES
 from vocab.iris import BASE, Iris
 
 from .conftest import INITIATIVE, ROOT, SITE, SubmissionWorld, bearer
@@ -67,7 +70,7 @@ async def people(world: SubmissionWorld) -> AsyncIterator[httpx.AsyncClient]:
     prizes.put_edition(world.ledger, read_edition(file))
     definition = (ROOT / "sources" / "prizes.toml").read_text(encoding="utf-8")
     (world.folder / "sources" / "prizes.toml").write_text(definition.replace("enabled   = false", "enabled   = true"), encoding="utf-8")
-    transport = httpx.ASGITransport(create_submissions(world.context, (routes,)))
+    transport = httpx.ASGITransport(create_submissions(world.context, (routes, page_routes)))
     async with httpx.AsyncClient(transport=transport, base_url=SITE) as made:
         yield made
 
@@ -360,3 +363,95 @@ async def test_commands_add_an_edition_name_experts_and_decide(world: Submission
     assert prizes.experts(world.ledger, "2027") == ["expert@example.org"]
     assert (id in shown, '"nominated"' in shown) == (True, True)
     assert [entry.what for entry in world.ledger.audit_entries(3)] == ["prize stage decided", "prize expert added", "prize edition added"]
+
+
+async def sign_in(world: SubmissionWorld, people: httpx.AsyncClient, mail: str) -> None:
+    """Begin a session of the pages."""
+    await people.post("/submissions/confirmations", json={"mail": mail})
+    answer = await people.post(f"/submit/confirm/{world.last_secret()}")
+    assert answer.status_code == 303
+
+
+def token(page: httpx.Response) -> str:
+    found = re.search(r'name="csrf" value="([^"]+)"', page.text)
+    assert found, page.text
+    return found[1]
+
+
+async def test_forms_refuse_with_the_reason_and_keep_what_was_written(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+    initiative = await published_initiative(world, people)
+    people.headers["Origin"] = SITE
+    path = "/submit/prizes/2027/nominate"
+    stranger = await people.get(path)
+    await sign_in(world, people, "jane@example.org")
+    page = await people.get(path)
+    form = {"csrf": token(page), "website": "", "initiative": initiative, "category": "C4", "reason": "Forty <b>villages</b>"}
+
+    answers = [
+        await people.post(path, data=sent)
+        for sent in (
+            {**form, "initiative": "elsewhere"},
+            {**form, "website": "spam"},
+            {**form, "csrf": "other"},
+            {**form, "reason": ""},
+            form,
+        )
+    ]
+    listed = await people.get(path)
+
+    assert 'name="mail"' in stranger.text
+    assert [answer.status_code for answer in answers] == [422, 422, 403, 422, 303]
+    assert "Forty &lt;b&gt;villages&lt;/b&gt;" in answers[0].text
+    assert "Village telecentres" in listed.text
+    assert (await people.get("/submit/prizes/2027/review")).status_code == 404
+
+
+async def test_a_nomination_is_withdrawn_while_nominations_are_open(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+    initiative = await published_initiative(world, people)
+    people.headers["Origin"] = SITE
+    await sign_in(world, people, "jane@example.org")
+    path = "/submit/prizes/2027/nominate"
+    csrf = token(await people.get(path))
+    await people.post(path, data={"csrf": csrf, "website": "", "initiative": initiative, "category": "C4", "reason": "Why not?"})
+    (made,) = prizes.nominations(world.ledger, "2027")
+    other = await people.delete(f"/submissions/prizes/2027/nominations/{made.id}", headers=bearer(world.tokens["Ministry"]))
+
+    answer = await people.post(f"{path}/{made.id}/withdraw", data={"csrf": csrf})
+
+    assert (other.status_code, answer.status_code, prizes.nominations(world.ledger, "2027")) == (404, 303, [])
+
+
+@pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
+async def test_pages_of_an_edition_are_in_every_language(world: SubmissionWorld, people: httpx.AsyncClient, language: str) -> None:
+    english, other = [(await people.get(f"/submit/prizes/2027?lang={tag}")).text for tag in ("en", language)]
+
+    assert f'<html lang="{language}"' in other
+    assert "Nominations open" in english
+    assert "Nominations open" not in other
+
+
+async def test_an_expert_scores_and_a_person_votes_on_the_pages(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+    initiative = await published_initiative(world, people)
+    id = (await nominated(people, bearer(world.tokens["Ministry"]), initiative)).json()["id"]
+    prizes.add_expert(world.ledger, "2027", "jane@example.org")
+    people.headers["Origin"] = SITE
+    path = "/submit/prizes/2027"
+    to_day(world, "closes")
+    await sign_in(world, people, "jane@example.org")
+    listed = await people.get(f"{path}/review")
+    form = {"csrf": token(await people.get(f"{path}/review/{id}")), "score-impact": "5"}
+    reviewed = [await people.post(f"{path}/review/{id}", data={**form, **more}) for more in ({}, {"score-partnerships": "1"})]
+    decide(world, id, Stage.NOMINATED)
+    to_day(world, "vote_opens")
+    anonymous = await people.get(path, headers={"Cookie": ""})
+    await sign_in(world, people, "jane@example.org")
+    csrf = token(await people.get(path))
+
+    voted = [await people.post(f"{path}/vote/{id}", data={"csrf": csrf, "website": trap}) for trap in ("spam", "")]
+    shown = await people.get(path)
+
+    assert f"/review/{id}" in listed.text
+    assert [answer.status_code for answer in reviewed] == [422, 303]
+    assert ("Confirm your address to vote" in anonymous.text, f"/vote/{id}" in anonymous.text) == (True, False)
+    assert [answer.status_code for answer in voted] == [422, 303]
+    assert "Your vote" in shown.text

@@ -8,6 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from email import message_from_bytes, policy
 from pathlib import Path
 
@@ -22,7 +23,8 @@ from waiting import wait_until
 
 from stocktake import app
 
-from .conftest import BASE, definition
+from .conftest import BASE, INITIATIVE, definition
+from .test_prizes import edition_text
 
 ROOT = Path(__file__).parents[2]
 RUN = CliRunner()
@@ -68,6 +70,13 @@ class Site:
     base: str
     mailbox: Mailbox
     key: str
+    settings: dict[str, str]
+
+    def command(self, *words: str) -> str:
+        """Run a command of the operators."""
+        answer = RUN.invoke(app, [*words], env=self.settings)
+        assert answer.exit_code == 0, answer.output
+        return answer.stdout
 
     def titles(self) -> list[str]:
         """Return the titles of all initiatives, as SPARQL has them."""
@@ -81,6 +90,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     home, port, mailbox = tmp_path_factory.mktemp("site"), free_port(), Mailbox()
     (home / "sources").mkdir()
     (home / "sources" / "submissions.toml").write_text(definition(), encoding="utf-8")
+    prizes = (ROOT / "sources" / "prizes.toml").read_text(encoding="utf-8").replace("enabled   = false", "enabled   = true")
+    (home / "sources" / "prizes.toml").write_text(prizes.replace("5 * * * *", "* * * * *"), encoding="utf-8")
     controller = Controller(mailbox, hostname="127.0.0.1", port=free_port())
     controller.start()
     settings = {
@@ -93,7 +104,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         line = [sys.executable, "-m", "stocktake", "up", "--port", str(port)]
         with started(line, cwd=home, env={**os.environ, **settings, "PYTHONPATH": str(ROOT)}, ended_by="TERM") as process:
             wait_for_url(f"http://127.0.0.1:{port}/health", process)
-            yield Site(f"http://127.0.0.1:{port}", mailbox, key)
+            yield Site(f"http://127.0.0.1:{port}", mailbox, key, settings)
     finally:
         controller.stop()
 
@@ -140,6 +151,8 @@ class Visit:
 
     def click(self, selector: str) -> None:
         """Click something that leads to another page, and check that page."""
+        found = self.browser.run(f"document.querySelectorAll({json.dumps(selector)}).length")
+        assert found, f"{self.path} has no {selector}: {self.browser.run('document.body.textContent')}"
         self.browser.leave(f"document.querySelector({json.dumps(selector)}).click()")
         self.look()
 
@@ -217,7 +230,86 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(site: S
     assert (record.status_code, "gone" in record.text, "jane" in record.text) == (410, True, False)
 
 
-PATHS = ("/submit", "/submit/mine", "/submit/confirm/nothing",
+def set_days(site: Site, folder: Path, opened: int) -> None:
+    """Store the edition of 2027, whose nominations opened some days ago."""
+    file = folder / "2027.toml"
+    file.write_text(edition_text(datetime.now(UTC).date() - timedelta(days=opened)), encoding="utf-8")
+    site.command("prizes", "add", str(file))
+
+
+def publish_initiative(visit: Visit, site: Site) -> str:
+    """Submit and accept an initiative; return the path of its page when the register has it."""
+    sent = len(site.mailbox.texts)
+    httpx.post(f"{site.base}/submissions/confirmations", json={"mail": "ada@example.org"}, timeout=60)
+    secret = site.mailbox.link(sent).rpartition("/")[2]
+    token = httpx.post(f"{site.base}/submissions/confirmations/{secret}", timeout=60).json()["token"]
+    answer = httpx.post(f"{site.base}/submissions", json=INITIATIVE, headers={"Authorization": f"Bearer {token}"}, timeout=60)
+    accept(visit, site)
+    assert site.mailbox.link(sent + 1)  # of the message with the decision, so that the next message is another's
+    wait_until(lambda: INITIATIVE["title"]["en"] in site.titles(), "the initiative in SPARQL", SECONDS, pause=2)
+    return f"/page/initiative/submissions/{answer.json()['id']}"
+
+
+def stages(site: Site) -> list[str]:
+    """Return the stages of the prizes that are published."""
+    query = f"SELECT ?stage {{ ?it <{BASE}ns#prizeStage> ?stage ; <http://purl.org/dc/terms/isPartOf> <{BASE}id/event/prizes/2027> }}"
+    answer = httpx.get(f"{site.base}/sparql", params={"query": query, "format": "csv"}, timeout=60)
+    return [line.rpartition("/")[2] for line in answer.text.split("\r\n")[1:-1]] if answer.status_code == 200 else []
+
+
+def test_a_nomination_becomes_the_winner_in_the_browser(site: Site, browser: Browser, packages: Path, tmp_path: Path) -> None:
+    visit = Visit(browser, packages)
+    initiative = publish_initiative(visit, site)
+    set_days(site, tmp_path, 1)
+    site.command("prizes", "expert", "2027", "mary@example.org")
+    browser.open(f"{site.base}/submit/prizes?lang=en", 320)
+    visit.look()
+    visit.click("main ul a")
+    visit.click("a[href$=nominate]")
+    sent = len(site.mailbox.texts)
+    visit.fill({"mail": "mary@example.org"})
+    visit.click("main form button")
+    browser.open(site.mailbox.link(sent), 320)
+    visit.click("main form button")
+    browser.open(f"{site.base}/submit/prizes/2027/nominate", 320)
+    visit.look()
+    visit.fill({"initiative": f"{site.base}{initiative}", "category": ["C4"], "reason": "Forty villages learn."})
+    visit.click("form[action$=nominate] button")
+    assert browser.run("document.querySelectorAll('form[action$=withdraw]').length") == 1
+    id = json.loads(site.command("prizes", "show", "2027", "--json"))[0]["nomination"]
+
+    set_days(site, tmp_path, 15)
+    browser.open(f"{site.base}/submit/prizes/2027/review", 320)
+    visit.look()
+    visit.click("main ul.things a")
+    visit.fill({"score-impact": ["4"], "score-partnerships": ["4"]})
+    visit.click("main form button")
+    site.command("prizes", "stage", "2027", id, "nominated")
+    set_days(site, tmp_path, 20)
+    browser.open(f"{site.base}/submit/prizes/2027", 320)
+    visit.look()
+    visit.click("form[action*=vote] button")
+    ranked = json.loads(site.command("prizes", "show", "2027", "--json"))[0]
+
+    site.command("prizes", "stage", "2027", id, "winner", "--special", "youth")
+    wait_until(lambda: stages(site) == ["nominated"], "the nominee in SPARQL", SECONDS, pause=2)
+    set_days(site, tmp_path, 45)
+    wait_until(lambda: stages(site) == ["winner"], "the winner in SPARQL", SECONDS, pause=2)
+    browser.open(f"{site.base}/submit/prizes/2027", 320)
+    visit.look()
+    table = httpx.get(f"{site.base}/submit/prizes/2027.csv", timeout=60).text
+    calendar = httpx.get(f"{site.base}/submit/prizes/2027.ics", timeout=60).text
+    published = httpx.get(f"{site.base}/prizes.csv", timeout=60).text
+
+    assert visit.faults == []
+    assert (ranked["score"], ranked["votes"]) == (4.0, 1)
+    assert f"{id},C4,winner,youth,Village telecentres" in table
+    assert calendar.count("BEGIN:VEVENT") == 6
+    assert "winner" in published
+    assert "Youth prize" in browser.run("document.querySelector('main').textContent")
+
+
+PATHS = ("/submit", "/submit/prizes", "/submit/mine", "/submit/confirm/nothing",
          "/submit/draft/nothing/title", "/submit/still-true/nothing")  # fmt: skip
 
 
