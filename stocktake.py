@@ -98,6 +98,12 @@ COMMANDS = {
         "",
         "One initiative or organization in several registries: match, decide, undo.",
     ),
+    "inbox": (
+        "harvesters.inbox.commands",
+        "app",
+        "",
+        "Notifications between installations: list, offer, announce, undo.",
+    ),
     "prizes": (
         "harvesters.prizes.commands",
         "app",

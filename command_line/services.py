@@ -39,6 +39,7 @@ from harvesters.admin.auth import is_operator
 from harvesters.admin.context import LOCK_TIMEOUT, AdminContext
 from harvesters.commands import mirror as mirroring
 from harvesters.commands.terminal import notification_channels
+from harvesters.inbox.routes import routes as inbox
 from harvesters.mirror import LARGEST, follow, sync
 from harvesters.prizes.api import routes as prize_api
 from harvesters.prizes.page_routes import routes as prize_pages
@@ -113,7 +114,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     context_of_submissions = submission_context(settings, url, DuplicateFinder(partial(find_duplicates, public)))
     context_of_submissions.quality = partial(record_quality, public)
     public.state.waiting_submissions, public.state.submissions_open = context_of_submissions.waiting, context_of_submissions.is_open
-    submissions = create_submissions(context_of_submissions, (prize_api, prize_pages))
+    submissions = create_submissions(context_of_submissions, (prize_api, prize_pages, inbox))
     publisher.cli.serve(combine_apps(public, create_admin(admin_context, MODERATION), submissions), settings, host, port)
 
 
@@ -208,8 +209,11 @@ class PathsRoute(BaseRoute):
         await self._app(scope, receive, send)
 
 
-def combine_apps(public: FastAPI, admin: FastAPI, submissions: FastAPI) -> Starlette:
-    """Combine the public portal, the admin pages and the submissions in one application. Each handles its own requests and errors."""
+def combine_apps(public: FastAPI, admin: FastAPI, submissions: FastAPI, context: SubmissionContext | None = None) -> Starlette:
+    """Combine the public portal, the admin pages and the submissions in one application. Each handles its own requests and errors.
+
+    With the *context* of submissions, public pages link to the inbox.
+    """
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
@@ -222,7 +226,7 @@ def combine_apps(public: FastAPI, admin: FastAPI, submissions: FastAPI) -> Starl
         Route("/admin", lambda _: RedirectResponse("/admin/", 308)),
         Mount("/admin", admin),
         PathsRoute(SUBMISSION_PATHS, submissions),
-        Mount("", public),
+        Mount("", InboxLink(public, partial(takes_notifications, context)) if context else public),
     ]
     return Starlette(routes=routes, lifespan=lifespan)
 

@@ -506,3 +506,18 @@ prize_vote = Table(
     Column("nomination", String, nullable=False),
     Column("time", DateTime, nullable=False),
 )
+
+notification = Table(
+    "notification",
+    metadata,
+    Column("id", String, primary_key=True),  # of the activity, an IRI
+    Column("key", String, nullable=False, unique=True),  # the last part of its address here
+    Column("sent", Boolean, nullable=False),  # by this installation, else received
+    Column("inbox", String, nullable=False),  # of the other installation
+    Column("kind", String, nullable=False),
+    Column("object", String, nullable=False),
+    Column("submission", String),
+    Column("body", Text, nullable=False),
+    Column("created", DateTime, nullable=False),
+    Column("answer", String),  # the kind of the last answer
+)

@@ -16,8 +16,9 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.outbox import QueuedMessage
 from harvesters.ledger.subscriptions import FOLLOW_TOPIC
 from harvesters.network.fetch import AGENT
+from harvesters.notifications import coar
 from harvesters.notifications.mail import MailSender, MailServer, open_mail
-from harvesters.notifications.webhook import derive_secret, send_webhook
+from harvesters.notifications.webhook import derive_secret, post, send_webhook
 from journal.outage import Outage
 
 MAIL, WEBHOOK = "mail", "webhook"
@@ -86,6 +87,9 @@ def _send(queued: QueuedMessage, mail: MailSender | None, channels: Channels, no
         if mail is None:
             raise DeliveryError("no mail server is set: STOCKTAKE_SMTP_URL")
         mail.send(queued)
+    elif queued.message.channel == coar.CHANNEL:
+        headers = {"Content-Type": coar.MEDIA_TYPE, "User-Agent": channels.agent}
+        post(queued.message.address, queued.message.text.encode(), headers, channels.allow, channels.transport)
     elif not channels.secret:
         raise DeliveryError("no secret to sign webhooks is set: STOCKTAKE_WEBHOOK_SECRET")
     else:

@@ -9,6 +9,7 @@ import base64
 import hmac
 import json
 import math
+from collections.abc import Mapping
 from datetime import datetime
 from hashlib import sha256
 
@@ -72,12 +73,17 @@ def send_webhook(
         "Webhook-Timestamp": str(timestamp),
         "Webhook-Signature": sign(secret, id, timestamp, body),
     }
+    post(queued.message.address, body, headers, allow, transport)
+
+
+def post(url: str, body: bytes, headers: Mapping[str, str], allow: frozenset[str], transport: httpx.BaseTransport | None) -> None:
+    """Post a body; raise DeliveryError unless the answer is a success. Private addresses are refused unless their host is in *allow*."""
     deadline = Deadline()
     deadline.start(TIMEOUT_SECONDS)
     guarded = transport or safe_transport(allow, deadline)
     try:
         with httpx.Client(transport=guarded, timeout=TIMEOUT_SECONDS, trust_env=False) as client, client.stream(
-            "POST", queued.message.address, content=body, headers=headers
+            "POST", url, content=body, headers=dict(headers)
         ) as response:
             status = response.status_code
     except RefusedError as error:

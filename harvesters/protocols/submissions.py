@@ -18,7 +18,9 @@ from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.protocol import Protocol
 from harvesters.source import Source
 
-OPTIONS: Mapping[str, Option] = {}
+OPTIONS: Mapping[str, Option] = {
+    "inboxes": Option((str, list), None, "Addresses of the inboxes of other installations whose notifications are taken."),
+}
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
 

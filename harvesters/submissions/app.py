@@ -18,7 +18,7 @@ from languages.request_locale import LocaleMiddleware
 MAX_BODY = 262_144  # bytes: a text of 20,000 characters, percent-encoded in a form, with the rest
 _FORM_AROUND_FILE = 16_384  # bytes of a form with a file that are not the file's
 UPLOADS = {upload_routes.API_PATH: MAX_FILE, upload_routes.FORM_PATH: MAX_FILE + _FORM_AROUND_FILE}
-PATHS = ("/submissions", "/submit")  # of the site
+PATHS = ("/submissions", "/submit", "/inbox")  # of the site
 MODERATION = (moderation_routes.routes,)  # pages of the admin app
 
 

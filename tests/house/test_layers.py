@@ -56,7 +56,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"notifications"},
         {"admin", "commands"},
         {"submissions"},
-        {"prizes"},
+        {"inbox", "prizes"},
         {"cli"},
     ),
     "publisher": (

@@ -1,0 +1,71 @@
+"""Send notifications to the inboxes of other installations.
+
+Sources: https://www.w3.org/TR/ldn/ and https://coar-notify.net/specification/1.0.0/
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+from uuid import uuid4
+
+from harvesters.ledger import notifications
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.notifications import Notification
+from harvesters.ledger.outbox import Message
+
+CHANNEL = "inbox"  # of the outbox
+MEDIA_TYPE = "application/ld+json"
+CONTEXT = ["https://www.w3.org/ns/activitystreams", "https://coar-notify.net"]
+
+
+class Kind(StrEnum):
+    """The types of notifications."""
+
+    OFFER = "Offer"
+    ANNOUNCE = "Announce"
+    ACCEPT = "Accept"
+    REJECT = "Reject"
+    TENTATIVE_ACCEPT = "TentativeAccept"
+    UNDO = "Undo"
+
+
+ANSWERS = (Kind.ACCEPT, Kind.REJECT, Kind.TENTATIVE_ACCEPT)
+_TYPES: Mapping[Kind, list[str]] = {
+    Kind.OFFER: ["Offer", "coar-notify:IngestAction"],
+    Kind.ANNOUNCE: ["Announce", "coar-notify:IngestAction"],
+}
+
+
+def send(
+    ledger: Ledger, url: str, inbox: str, kind: Kind, about: Mapping[str, Any], now: datetime, *, submission: str | None = None,
+    answers: str | None = None, note: str = "",
+) -> Notification:  # fmt: skip
+    """Queue a notification from the installation at *url* to an *inbox*; *about* is its object, *answers* the id of what it answers."""
+    body: dict[str, Any] = {
+        "@context": CONTEXT,
+        "id": f"urn:uuid:{uuid4()}",
+        "type": _TYPES.get(kind, [kind.value]),
+        "origin": {"id": url, "inbox": f"{url}/inbox", "type": "Service"},
+        "target": {"id": inbox.removesuffix("/inbox"), "inbox": inbox, "type": "Service"},
+        "object": dict(about),
+    }
+    body |= {"inReplyTo": answers} if answers else {}
+    body |= {"summary": note} if note else {}
+    made = Notification(body["id"], True, inbox, kind.value, str(about.get("id", "")), body, now, submission)
+    notifications.add_notification(ledger, made)
+    ledger.queue_messages([Message(CHANNEL, inbox, f"notification {kind.value}", "", json.dumps(body, ensure_ascii=False))], now)
+    return made
+
+
+def answer(ledger: Ledger, url: str, submission: str, kind: Kind, now: datetime, note: str = "") -> None:
+    """Answer the offer that a submission came from; without one, nothing is sent."""
+    offer = notifications.find_notification(ledger, submission=submission, sent=False, kind=Kind.OFFER.value)
+    if offer is None or not url:
+        return
+    about = {"id": offer.id, "type": "Offer", "object": offer.object}
+    send(ledger, url, offer.inbox, kind, about, now, submission=submission, answers=offer.id, note=note)
+    notifications.update_notification(ledger, offer.id, answer=kind.value)

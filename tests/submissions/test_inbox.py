@@ -1,0 +1,260 @@
+"""Notifications between two installations: an offer becomes a submission, its answers come back, and what is wrong is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime
+from pathlib import Path
+from shutil import copy
+from types import SimpleNamespace
+from typing import Any
+
+import httpx
+import pytest
+from clocks import ManualClock
+from typer.testing import CliRunner
+
+from harvesters.admin import key_store
+from harvesters.admin.context import AdminContext
+from harvesters.admin.keys import Scope
+from harvesters.inbox.commands import app
+from harvesters.inbox.routes import routes
+from harvesters.ledger import notifications, submissions
+from harvesters.ledger.notifications import Notification
+from harvesters.ledger.submissions import Submission, SubmissionState
+from harvesters.notifications.delivery import Channels, deliver
+from harvesters.submissions import moderation
+from harvesters.submissions.app import create_submissions
+from harvesters.submissions.identity import SubmissionContext
+from vocab.iris import BASE
+
+from .conftest import INITIATIVE, NOON, SubmissionWorld, bearer, definition
+
+LATER = datetime(2100, 1, 1, tzinfo=UTC)  # than any message was queued
+JSON_LD = {"Content-Type": "application/ld+json"}
+CONTEXT = ["https://www.w3.org/ns/activitystreams", "https://coar-notify.net"]
+
+
+class Installation:
+    """One of two installations, with its world, a client, and what it posts to the other."""
+
+    def __init__(self, folder: Path, empty: Path, url: str, other: str) -> None:
+        (folder / "sources").mkdir(parents=True)
+        copy(empty, folder / "ledger.sqlite")
+        self.url, self.inbox, self.posted, clock = url, f"{url}/inbox", list[httpx.Request](), ManualClock()
+        channels = Channels(name=url, public_url=url, transport=httpx.MockTransport(self._keep))
+        address = f"sqlite:///{folder}/ledger.sqlite"
+        admin = AdminContext(folder, folder / "sources", address, BASE, clock.now, clock.seconds, channels=channels)
+        self.world = SubmissionWorld(SubmissionContext(admin, url), clock, folder)
+        self.world.set_definition(f'{definition()}\n[options]\ninboxes = ["{other}/inbox"]\n')
+        self.key, _ = key_store.create(self.world.ledger, "Grace", Scope.OPERATE, NOON)
+        _, self.token = key_store.create(self.world.ledger, "Ministry", Scope.SUBMIT, NOON)
+        self.client = httpx.AsyncClient(transport=httpx.ASGITransport(create_submissions(self.world.context, (routes,))), base_url=url)
+        self.settings = SimpleNamespace(ledger=address, base=BASE, public_url=url)
+
+    def _keep(self, request: httpx.Request) -> httpx.Response:
+        self.posted.append(request)
+        return httpx.Response(201)
+
+    def command(self, *words: str) -> str:
+        answer = CliRunner().invoke(app, [*words], obj=self.settings)
+        assert answer.exit_code == 0, answer.exception
+        return answer.output.strip()
+
+    async def deliver_to(self, other: Installation) -> list[int]:
+        """Deliver what is queued; return the statuses of the other installation."""
+        deliver(self.world.ledger, self.world.context.admin.channels, lambda: LATER)
+        requests, self.posted = self.posted, []
+        assert [f"{request.url}" for request in requests] == [other.inbox] * len(requests)
+        return [(await other.client.post("/inbox", content=each.content, headers=dict(each.headers))).status_code for each in requests]
+
+    def newest(self, kind: str, *, sent: bool) -> Notification:
+        found = notifications.find_notification(self.world.ledger, kind=kind, sent=sent)
+        assert found
+        return found
+
+    def waiting(self) -> list[Submission]:
+        return submissions.in_states(self.world.ledger, (SubmissionState.SUBMITTED,), 10)
+
+    async def accepted(self) -> str:
+        """Return the id of an accepted submission."""
+        answer = await self.client.post("/submissions", json=INITIATIVE, headers=bearer(self.token))
+        item = moderation.find(self.world.context.admin, str(answer.json()["id"]))
+        return moderation.accept(self.world.context.admin, self.key, item, "").id
+
+
+@pytest.fixture
+async def pair(tmp_path: Path, empty: Path) -> AsyncIterator[tuple[Installation, Installation]]:
+    urls = "http://one.example", "http://two.example"
+    one, two = Installation(tmp_path / "one", empty, *urls), Installation(tmp_path / "two", empty, *reversed(urls))
+    async with one.client, two.client:
+        yield one, two
+    for each in (one, two):
+        each.world.context.admin.close()
+
+
+async def offered(one: Installation, two: Installation) -> Submission:
+    """Offer a submission of the first installation to the second; return what it became there."""
+    one.command("offer", await one.accepted(), two.inbox)
+    assert await one.deliver_to(two) == [201]
+    (submission,) = two.waiting()
+    return submission
+
+
+async def test_an_offer_is_accepted_for_now_and_then_by_a_moderator(pair: tuple[Installation, Installation]) -> None:
+    one, two = pair
+    submission = await offered(one, two)
+    assert await two.deliver_to(one) == [201]
+    tentative = one.newest("Offer", sent=True).answer
+
+    moderation.accept(two.world.context.admin, two.key, submission, "")
+    statuses = await two.deliver_to(one)
+
+    assert submission.content["title"] == INITIATIVE["title"]
+    assert (tentative, statuses, one.newest("Offer", sent=True).answer) == ("TentativeAccept", [201], "Accept")
+    assert two.newest("Offer", sent=False).answer == "Accept"
+
+
+async def test_a_rejected_offer_is_answered_with_the_reason(pair: tuple[Installation, Installation]) -> None:
+    one, two = pair
+    submission = await offered(one, two)
+
+    moderation.reject(two.world.context.admin, two.key, submission, "It is ours already.")
+    await two.deliver_to(one)
+
+    assert one.newest("Offer", sent=True).answer == "Reject"
+    assert one.newest("Reject", sent=False).body["summary"] == "It is ours already."
+
+
+async def test_an_offer_is_undone_by_who_made_it(pair: tuple[Installation, Installation]) -> None:
+    one, two = pair
+    submission = await offered(one, two)
+
+    one.command("undo", one.newest("Offer", sent=True).id)
+    statuses = await one.deliver_to(two)
+
+    after = submissions.find(two.world.ledger, submission.id)
+    assert after
+    assert (statuses, after.state) == ([201], SubmissionState.WITHDRAWN)
+
+
+async def test_an_announcement_is_kept_and_listed(pair: tuple[Installation, Installation]) -> None:
+    one, two = pair
+    one.command("announce", await one.accepted(), two.inbox)
+
+    statuses = await one.deliver_to(two)
+
+    (row,) = json.loads(two.command("list", "--json"))
+    assert (statuses, row["kind"], row["direction"], two.waiting()) == ([201], "Announce", "received", [])
+
+
+def notification(one: Installation, two: Installation, **changes: Any) -> dict[str, Any]:
+    """Return an offer of the first installation to the second."""
+    content = json.dumps(INITIATIVE)
+    sent = {
+        "@context": CONTEXT, "id": "urn:uuid:6b6bcd5d-0f3c-4b0c-9f43-6c6f6b7c0001", "type": ["Offer", "coar-notify:IngestAction"],
+        "origin": {"id": one.url, "inbox": one.inbox, "type": "Service"}, "target": {"id": two.url, "inbox": two.inbox, "type": "Service"},
+        "object": {"id": f"{one.url}/a", "mediaType": "application/json", "content": content},
+    }  # fmt: skip
+    return {**sent, **changes}
+
+
+async def test_a_notification_has_an_address_and_the_inbox_is_described(pair: tuple[Installation, Installation]) -> None:
+    one, two = pair
+    sent = notification(one, two)
+
+    answer = await two.client.post("/inbox", json=sent, headers=JSON_LD)
+    stored = await two.client.get(answer.headers["Location"])
+    inbox = await two.client.get("/inbox")
+
+    assert (answer.status_code, stored.json(), stored.headers["Content-Type"]) == (201, sent, "application/ld+json")
+    assert (inbox.json()["@id"], inbox.json()["contains"], inbox.headers["Accept-Post"]) == (two.inbox, [], "application/ld+json")
+    assert (await two.client.get("/inbox/other")).status_code == 404
+
+
+async def test_a_replayed_notification_is_refused(pair: tuple[Installation, Installation]) -> None:
+    one, two = pair
+    sent = notification(one, two)
+
+    answers = [await two.client.post("/inbox", json=sent, headers=JSON_LD) for _ in range(2)]
+
+    assert [answer.status_code for answer in answers] == [201, 409]
+    assert "received before" in answers[1].json()["detail"]
+    assert len(two.waiting()) == 1
+
+
+Change = Callable[[Installation, Installation], dict[str, Any]]
+REFUSED: dict[str, tuple[int, str, Change]] = {
+    "unknown host": (403, "origin.inbox", lambda *_: {"origin": {"inbox": "http://evil.example/inbox"}}),
+    "no origin": (400, "origin.inbox", lambda *_: {"origin": None}),
+    "another target": (400, "target.inbox", lambda one, _: {"target": {"inbox": one.inbox}}),
+    "no context": (400, "@context", lambda *_: {"@context": "https://schema.org/"}),
+    "no id": (400, "id:", lambda *_: {"id": "1"}),
+    "long id": (400, "id:", lambda *_: {"id": f"urn:{'a' * 600}"}),
+    "unknown type": (400, "type:", lambda *_: {"type": "Delete"}),
+    "two types": (400, "type:", lambda *_: {"type": ["Offer", "Undo"]}),
+    "no object": (400, "object.id", lambda *_: {"object": "http://one.example/a"}),
+    "no content": (422, "object:", lambda *_: {"object": {"id": "http://one.example/a"}}),
+    "content that is no JSON": (
+        422, "object.content", lambda *_: {"object": {"id": "http://one.example/a", "mediaType": "application/json", "content": "{"}},
+    ),
+    "a record with faults": (
+        422, "object.content", lambda *_: {"object": {"id": "http://one.example/a", "mediaType": "application/json", "content": "{}"}},
+    ),
+    "an answer to nothing": (422, "inReplyTo", lambda *_: {"type": "Accept", "inReplyTo": "urn:uuid:none"}),
+    "an answer to no id": (400, "inReplyTo", lambda *_: {"type": "Reject"}),
+    "undo of nothing": (422, "object.id", lambda *_: {"type": "Undo", "object": {"id": "urn:uuid:none"}}),
+    "announcement of no page": (422, "object.id", lambda *_: {"type": "Announce", "object": {"id": "urn:uuid:none"}}),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", REFUSED)
+async def test_a_wrong_notification_is_refused_and_nothing_is_stored(pair: tuple[Installation, Installation], name: str) -> None:
+    one, two = pair
+    status, detail, change = REFUSED[name]
+
+    answer = await two.client.post("/inbox", json=notification(one, two, **change(one, two)), headers=JSON_LD)
+
+    assert (answer.status_code, detail in answer.json()["detail"]) == (status, True), answer.text
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert (notifications.notifications(two.world.ledger), two.waiting()) == ([], [])
+
+
+async def test_a_body_that_is_large_another_type_or_no_json_is_refused(pair: tuple[Installation, Installation]) -> None:
+    _, two = pair
+    deep = b"[" * 50_000
+
+    answers = [
+        await two.client.post("/inbox", content=body, headers=headers)
+        for body, headers in (
+            (b" " * 10_000_000, JSON_LD),
+            (b"{}", {"Content-Type": "text/turtle"}),
+            (b"{", JSON_LD),
+            (b"[]", JSON_LD),
+            (deep, JSON_LD),
+        )
+    ]
+
+    assert [answer.status_code for answer in answers] == [413, 415, 400, 400, 400]
+    assert notifications.notifications(two.world.ledger) == []
+
+
+async def test_an_offer_of_another_installation_cannot_be_undone(pair: tuple[Installation, Installation]) -> None:
+    one, two = pair
+    third = "http://three.example/inbox"
+    two.world.set_definition(f'{definition()}\n[options]\ninboxes = ["{one.inbox}", "{third}"]\n')
+    sent = notification(one, two)
+    await two.client.post("/inbox", json=sent, headers=JSON_LD)
+    undo = notification(one, two, type="Undo", id="urn:uuid:2", origin={"inbox": third}, object={"id": sent["id"]})
+
+    answer = await two.client.post("/inbox", json=undo, headers=JSON_LD)
+
+    assert (answer.status_code, len(two.waiting())) == (422, 1)
+
+
+async def test_without_named_inboxes_nothing_is_taken(pair: tuple[Installation, Installation]) -> None:
+    one, two = pair
+    two.world.set_definition(definition())
+
+    assert (await two.client.post("/inbox", json=notification(one, two), headers=JSON_LD)).status_code == 403
