@@ -39,6 +39,7 @@ from harvesters.admin.auth import is_operator
 from harvesters.admin.context import LOCK_TIMEOUT, AdminContext
 from harvesters.commands import mirror as mirroring
 from harvesters.commands.terminal import notification_channels
+from harvesters.inbox.routes import InboxLink, takes_notifications
 from harvesters.inbox.routes import routes as inbox
 from harvesters.mirror import LARGEST, follow, sync
 from harvesters.prizes.api import routes as prize_api

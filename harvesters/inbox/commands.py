@@ -15,7 +15,7 @@ from harvesters.errors import DeliveryError
 from harvesters.ledger import notifications, submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.notifications import coar
-from harvesters.notifications.coar import Kind
+from harvesters.notifications.coar import NotificationKind
 from vocab.iris import Iris, is_web
 
 app = typer.Typer(no_args_is_help=True, help="Notifications between installations: list, offer, announce, undo.")
@@ -41,7 +41,7 @@ def described(ledger: Ledger, base: str, id: str) -> dict[str, Any]:
     return {"id": about, "type": ["Page", "sorg:CreativeWork"], "mediaType": "application/json", "content": text}
 
 
-def _send(ctx: typer.Context, submission: str, inbox: str, kind: Kind) -> None:
+def _send(ctx: typer.Context, submission: str, inbox: str, kind: NotificationKind) -> None:
     settings: HarvestSettings = ctx.obj
     if not is_web(inbox):
         raise DeliveryError(f"{inbox} is no web address")
@@ -54,13 +54,13 @@ def _send(ctx: typer.Context, submission: str, inbox: str, kind: Kind) -> None:
 @app.command()
 def offer(ctx: typer.Context, submission: _Submission, inbox: _Inbox) -> None:
     """Offer an accepted submission to another installation, and print the id of the offer. The schedule's process sends it."""
-    _send(ctx, submission, inbox, Kind.OFFER)
+    _send(ctx, submission, inbox, NotificationKind.OFFER)
 
 
 @app.command()
 def announce(ctx: typer.Context, submission: _Submission, inbox: _Inbox) -> None:
     """Announce an accepted submission to another installation, which has nothing to do."""
-    _send(ctx, submission, inbox, Kind.ANNOUNCE)
+    _send(ctx, submission, inbox, NotificationKind.ANNOUNCE)
 
 
 @app.command()
@@ -68,11 +68,11 @@ def undo(ctx: typer.Context, id: Annotated[str, typer.Argument(metavar="OFFER", 
     """Take an offer back: the other installation withdraws the submission."""
     settings: HarvestSettings = ctx.obj
     with _open_ledger(settings) as ledger:
-        made = notifications.find_notification(ledger, id=id, sent=True, kind=Kind.OFFER.value)
+        made = notifications.find_notification(ledger, id=id, sent=True, kind=NotificationKind.OFFER.value)
         if made is None:
             raise DeliveryError(f"there is no offer {id}; `stocktake inbox list` shows them")
-        coar.send(ledger, settings.public_url, made.inbox, Kind.UNDO, {"id": made.id, "type": "Offer"}, datetime.now(UTC))
-        notifications.update_notification(ledger, made.id, answer=Kind.UNDO.value)
+        coar.send(ledger, settings.public_url, made.inbox, NotificationKind.UNDO, {"id": made.id, "type": "Offer"}, datetime.now(UTC))
+        notifications.update_notification(ledger, made.id, answer=NotificationKind.UNDO.value)
     typer.echo(f"{id}: undone")
 
 

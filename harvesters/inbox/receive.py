@@ -18,7 +18,7 @@ from harvesters.ledger import notifications, submissions
 from harvesters.ledger.notifications import Notification
 from harvesters.ledger.submissions import SubmissionState, Submitter, new_id
 from harvesters.notifications import coar
-from harvesters.notifications.coar import ANSWERS, Kind
+from harvesters.notifications.coar import ANSWERS, NotificationKind
 from harvesters.option_schema import option_names
 from harvesters.protocols.submissions import OPTIONS
 from harvesters.submissions import actions
@@ -57,7 +57,7 @@ def receive(context: SubmissionContext, body: bytes) -> Notification:
     if not notifications.add_notification(context.admin.ledger, item):
         raise Replayed("A notification with this id was received before. Each notification needs an id of its own.")
     try:
-        _CARRIED_OUT[Kind(item.kind)](context, item)
+        _CARRIED_OUT[NotificationKind(item.kind)](context, item)
     except HarvestError:
         notifications.delete_notification(context.admin.ledger, item.id)
         raise
@@ -83,9 +83,9 @@ def _read(body: bytes, context: SubmissionContext, known: tuple[str, ...]) -> No
     if target != f"{context.url}/inbox":
         raise MalformedNotification("target.inbox: this inbox is %(inbox)s.", inbox=f"{context.url}/inbox")
     types = sent.get("type")
-    kinds = [kind for kind in Kind if kind.value in (types if isinstance(types, list) else [types])]
+    kinds = [kind for kind in NotificationKind if kind.value in (types if isinstance(types, list) else [types])]
     if len(kinds) != 1:
-        raise MalformedNotification("type: it must contain one of %(kinds)s.", kinds=", ".join(Kind))
+        raise MalformedNotification("type: it must contain one of %(kinds)s.", kinds=", ".join(NotificationKind))
     return Notification(id, False, inbox, kinds[0].value, _text(sent, "object", "id"), sent, context.admin.now())
 
 
@@ -115,7 +115,7 @@ def _offer(context: SubmissionContext, item: Notification) -> None:
     submitter = submissions.ensure_submitter(ledger, Submitter(new_id(), None, item.inbox, "en", now))
     submission = actions.submit(context, submitter, content, "en")
     notifications.update_notification(ledger, item.id, submission=submission.id)
-    coar.answer(ledger, context.url, submission.id, Kind.TENTATIVE_ACCEPT, now)
+    coar.answer(ledger, context.url, submission.id, NotificationKind.TENTATIVE_ACCEPT, now)
 
 
 def _announce(context: SubmissionContext, item: Notification) -> None:
@@ -127,10 +127,10 @@ def _announce(context: SubmissionContext, item: Notification) -> None:
 def _answered(context: SubmissionContext, item: Notification) -> None:
     """Store the answer to an offer of ours."""
     ledger, offer_id = context.admin.ledger, _text(item.body, "inReplyTo")
-    offer = notifications.find_notification(ledger, id=offer_id, sent=True, inbox=item.inbox, kind=Kind.OFFER.value)
+    offer = notifications.find_notification(ledger, id=offer_id, sent=True, inbox=item.inbox, kind=NotificationKind.OFFER.value)
     if offer is None:
         raise InvalidValue("inReplyTo: this installation made no such offer to %(inbox)s.", inbox=item.inbox)
-    if Kind.UNDO.value == offer.answer:
+    if NotificationKind.UNDO.value == offer.answer:
         raise InvalidValue("inReplyTo: the offer was undone.")
     notifications.update_notification(ledger, offer.id, answer=item.kind)
 
@@ -138,15 +138,15 @@ def _answered(context: SubmissionContext, item: Notification) -> None:
 def _undo(context: SubmissionContext, item: Notification) -> None:
     """Withdraw what an offer of the same installation became."""
     ledger = context.admin.ledger
-    offer = notifications.find_notification(ledger, id=item.object, sent=False, inbox=item.inbox, kind=Kind.OFFER.value)
+    offer = notifications.find_notification(ledger, id=item.object, sent=False, inbox=item.inbox, kind=NotificationKind.OFFER.value)
     if offer is None or offer.submission is None:
         raise InvalidValue("object.id: %(inbox)s made no such offer.", inbox=item.inbox)
     submission = submissions.find(ledger, offer.submission)
     if submission is not None and submission.state is not SubmissionState.WITHDRAWN:
         actions.withdraw(context.admin, submission, item.inbox)
-    notifications.update_notification(ledger, offer.id, answer=Kind.UNDO.value)
+    notifications.update_notification(ledger, offer.id, answer=NotificationKind.UNDO.value)
 
 
-_CARRIED_OUT: Mapping[Kind, Callable[[SubmissionContext, Notification], None]] = {
-    Kind.OFFER: _offer, Kind.ANNOUNCE: _announce, Kind.UNDO: _undo, **dict.fromkeys(ANSWERS, _answered),
+_CARRIED_OUT: Mapping[NotificationKind, Callable[[SubmissionContext, Notification], None]] = {
+    NotificationKind.OFFER: _offer, NotificationKind.ANNOUNCE: _announce, NotificationKind.UNDO: _undo, **dict.fromkeys(ANSWERS, _answered),
 }  # fmt: skip

@@ -22,7 +22,7 @@ MEDIA_TYPE = "application/ld+json"
 CONTEXT = ["https://www.w3.org/ns/activitystreams", "https://coar-notify.net"]
 
 
-class Kind(StrEnum):
+class NotificationKind(StrEnum):
     """The types of notifications."""
 
     OFFER = "Offer"
@@ -33,15 +33,15 @@ class Kind(StrEnum):
     UNDO = "Undo"
 
 
-ANSWERS = (Kind.ACCEPT, Kind.REJECT, Kind.TENTATIVE_ACCEPT)
-_TYPES: Mapping[Kind, list[str]] = {
-    Kind.OFFER: ["Offer", "coar-notify:IngestAction"],
-    Kind.ANNOUNCE: ["Announce", "coar-notify:IngestAction"],
+ANSWERS = (NotificationKind.ACCEPT, NotificationKind.REJECT, NotificationKind.TENTATIVE_ACCEPT)
+_TYPES: Mapping[NotificationKind, list[str]] = {
+    NotificationKind.OFFER: ["Offer", "coar-notify:IngestAction"],
+    NotificationKind.ANNOUNCE: ["Announce", "coar-notify:IngestAction"],
 }
 
 
 def send(
-    ledger: Ledger, url: str, inbox: str, kind: Kind, about: Mapping[str, Any], now: datetime, *, submission: str | None = None,
+    ledger: Ledger, url: str, inbox: str, kind: NotificationKind, about: Mapping[str, Any], now: datetime, *, submission: str | None = None,
     answers: str | None = None, note: str = "",
 ) -> Notification:  # fmt: skip
     """Queue a notification from the installation at *url* to an *inbox*; *about* is its object, *answers* the id of what it answers."""
@@ -61,9 +61,9 @@ def send(
     return made
 
 
-def answer(ledger: Ledger, url: str, submission: str, kind: Kind, now: datetime, note: str = "") -> None:
+def answer(ledger: Ledger, url: str, submission: str, kind: NotificationKind, now: datetime, note: str = "") -> None:
     """Answer the offer that a submission came from; without one, nothing is sent."""
-    offer = notifications.find_notification(ledger, submission=submission, sent=False, kind=Kind.OFFER.value)
+    offer = notifications.find_notification(ledger, submission=submission, sent=False, kind=NotificationKind.OFFER.value)
     if offer is None or not url:
         return
     about = {"id": offer.id, "type": "Offer", "object": offer.object}

@@ -13,7 +13,7 @@ from harvesters.ledger import submissions
 from harvesters.ledger.operator_actions import AuditEntry
 from harvesters.ledger.submissions import Submission, SubmissionEvent, SubmissionState
 from harvesters.notifications import coar
-from harvesters.notifications.coar import Kind
+from harvesters.notifications.coar import NotificationKind
 from harvesters.submissions import actions
 from harvesters.submissions.errors import NotAllowed
 from harvesters.submissions.identity import SOURCE
@@ -57,7 +57,7 @@ def accept(context: AdminContext, key: Key, submission: Submission, note: str) -
     accepted = _decide(context, key, submission, "accepted", note, values)
     actions.request_harvest(context, who)
     send_answer(context, accepted, ACCEPTED, note)
-    coar.answer(context.ledger, context.channels.public_url, accepted.id, Kind.ACCEPT, now)
+    coar.answer(context.ledger, context.channels.public_url, accepted.id, NotificationKind.ACCEPT, now)
     return accepted
 
 
@@ -81,7 +81,7 @@ def reject(context: AdminContext, key: Key, submission: Submission, note: str) -
         values |= {"state": SubmissionState.ACCEPTED, "content": published, "title": title_of(published)}
     rejected = _decide(context, key, submission, "rejected", note, values)
     send_answer(context, submission, REJECTED, note)
-    coar.answer(context.ledger, context.channels.public_url, submission.id, Kind.REJECT, context.now(), note)
+    coar.answer(context.ledger, context.channels.public_url, submission.id, NotificationKind.REJECT, context.now(), note)
     return rejected
 
 

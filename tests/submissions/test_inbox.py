@@ -13,13 +13,14 @@ from typing import Any
 import httpx
 import pytest
 from clocks import ManualClock
+from starlette.responses import PlainTextResponse
 from typer.testing import CliRunner
 
 from harvesters.admin import key_store
 from harvesters.admin.context import AdminContext
 from harvesters.admin.keys import Scope
 from harvesters.inbox.commands import app
-from harvesters.inbox.routes import routes
+from harvesters.inbox.routes import InboxLink, routes, takes_notifications
 from harvesters.ledger import notifications, submissions
 from harvesters.ledger.notifications import Notification
 from harvesters.ledger.submissions import Submission, SubmissionState
@@ -36,7 +37,7 @@ JSON_LD = {"Content-Type": "application/ld+json"}
 CONTEXT = ["https://www.w3.org/ns/activitystreams", "https://coar-notify.net"]
 
 
-class Installation:
+class InboxPeer:
     """One of two installations, with its world, a client, and what it posts to the other."""
 
     def __init__(self, folder: Path, empty: Path, url: str, other: str) -> None:
@@ -62,7 +63,7 @@ class Installation:
         assert answer.exit_code == 0, answer.exception
         return answer.output.strip()
 
-    async def deliver_to(self, other: Installation) -> list[int]:
+    async def deliver_to(self, other: InboxPeer) -> list[int]:
         """Deliver what is queued; return the statuses of the other installation."""
         deliver(self.world.ledger, self.world.context.admin.channels, lambda: LATER)
         requests, self.posted = self.posted, []
@@ -85,16 +86,16 @@ class Installation:
 
 
 @pytest.fixture
-async def pair(tmp_path: Path, empty: Path) -> AsyncIterator[tuple[Installation, Installation]]:
+async def pair(tmp_path: Path, empty: Path) -> AsyncIterator[tuple[InboxPeer, InboxPeer]]:
     urls = "http://one.example", "http://two.example"
-    one, two = Installation(tmp_path / "one", empty, *urls), Installation(tmp_path / "two", empty, *reversed(urls))
+    one, two = InboxPeer(tmp_path / "one", empty, *urls), InboxPeer(tmp_path / "two", empty, *reversed(urls))
     async with one.client, two.client:
         yield one, two
     for each in (one, two):
         each.world.context.admin.close()
 
 
-async def offered(one: Installation, two: Installation) -> Submission:
+async def offered(one: InboxPeer, two: InboxPeer) -> Submission:
     """Offer a submission of the first installation to the second; return what it became there."""
     one.command("offer", await one.accepted(), two.inbox)
     assert await one.deliver_to(two) == [201]
@@ -102,7 +103,7 @@ async def offered(one: Installation, two: Installation) -> Submission:
     return submission
 
 
-async def test_an_offer_is_accepted_for_now_and_then_by_a_moderator(pair: tuple[Installation, Installation]) -> None:
+async def test_an_offer_is_accepted_for_now_and_then_by_a_moderator(pair: tuple[InboxPeer, InboxPeer]) -> None:
     one, two = pair
     submission = await offered(one, two)
     assert await two.deliver_to(one) == [201]
@@ -116,7 +117,7 @@ async def test_an_offer_is_accepted_for_now_and_then_by_a_moderator(pair: tuple[
     assert two.newest("Offer", sent=False).answer == "Accept"
 
 
-async def test_a_rejected_offer_is_answered_with_the_reason(pair: tuple[Installation, Installation]) -> None:
+async def test_a_rejected_offer_is_answered_with_the_reason(pair: tuple[InboxPeer, InboxPeer]) -> None:
     one, two = pair
     submission = await offered(one, two)
 
@@ -127,7 +128,7 @@ async def test_a_rejected_offer_is_answered_with_the_reason(pair: tuple[Installa
     assert one.newest("Reject", sent=False).body["summary"] == "It is ours already."
 
 
-async def test_an_offer_is_undone_by_who_made_it(pair: tuple[Installation, Installation]) -> None:
+async def test_an_offer_is_undone_by_who_made_it(pair: tuple[InboxPeer, InboxPeer]) -> None:
     one, two = pair
     submission = await offered(one, two)
 
@@ -139,7 +140,7 @@ async def test_an_offer_is_undone_by_who_made_it(pair: tuple[Installation, Insta
     assert (statuses, after.state) == ([201], SubmissionState.WITHDRAWN)
 
 
-async def test_an_announcement_is_kept_and_listed(pair: tuple[Installation, Installation]) -> None:
+async def test_an_announcement_is_kept_and_listed(pair: tuple[InboxPeer, InboxPeer]) -> None:
     one, two = pair
     one.command("announce", await one.accepted(), two.inbox)
 
@@ -149,7 +150,7 @@ async def test_an_announcement_is_kept_and_listed(pair: tuple[Installation, Inst
     assert (statuses, row["kind"], row["direction"], two.waiting()) == ([201], "Announce", "received", [])
 
 
-def notification(one: Installation, two: Installation, **changes: Any) -> dict[str, Any]:
+def notification(one: InboxPeer, two: InboxPeer, **changes: Any) -> dict[str, Any]:
     """Return an offer of the first installation to the second."""
     content = json.dumps(INITIATIVE)
     sent = {
@@ -160,7 +161,7 @@ def notification(one: Installation, two: Installation, **changes: Any) -> dict[s
     return {**sent, **changes}
 
 
-async def test_a_notification_has_an_address_and_the_inbox_is_described(pair: tuple[Installation, Installation]) -> None:
+async def test_a_notification_has_an_address_and_the_inbox_is_described(pair: tuple[InboxPeer, InboxPeer]) -> None:
     one, two = pair
     sent = notification(one, two)
 
@@ -173,7 +174,7 @@ async def test_a_notification_has_an_address_and_the_inbox_is_described(pair: tu
     assert (await two.client.get("/inbox/other")).status_code == 404
 
 
-async def test_a_replayed_notification_is_refused(pair: tuple[Installation, Installation]) -> None:
+async def test_a_replayed_notification_is_refused(pair: tuple[InboxPeer, InboxPeer]) -> None:
     one, two = pair
     sent = notification(one, two)
 
@@ -184,7 +185,7 @@ async def test_a_replayed_notification_is_refused(pair: tuple[Installation, Inst
     assert len(two.waiting()) == 1
 
 
-Change = Callable[[Installation, Installation], dict[str, Any]]
+Change = Callable[[InboxPeer, InboxPeer], dict[str, Any]]
 REFUSED: dict[str, tuple[int, str, Change]] = {
     "unknown host": (403, "origin.inbox", lambda *_: {"origin": {"inbox": "http://evil.example/inbox"}}),
     "no origin": (400, "origin.inbox", lambda *_: {"origin": None}),
@@ -210,7 +211,7 @@ REFUSED: dict[str, tuple[int, str, Change]] = {
 
 
 @pytest.mark.parametrize("name", REFUSED)
-async def test_a_wrong_notification_is_refused_and_nothing_is_stored(pair: tuple[Installation, Installation], name: str) -> None:
+async def test_a_wrong_notification_is_refused_and_nothing_is_stored(pair: tuple[InboxPeer, InboxPeer], name: str) -> None:
     one, two = pair
     status, detail, change = REFUSED[name]
 
@@ -221,7 +222,7 @@ async def test_a_wrong_notification_is_refused_and_nothing_is_stored(pair: tuple
     assert (notifications.notifications(two.world.ledger), two.waiting()) == ([], [])
 
 
-async def test_a_body_that_is_large_another_type_or_no_json_is_refused(pair: tuple[Installation, Installation]) -> None:
+async def test_a_body_that_is_large_another_type_or_no_json_is_refused(pair: tuple[InboxPeer, InboxPeer]) -> None:
     _, two = pair
     deep = b"[" * 50_000
 
@@ -240,7 +241,7 @@ async def test_a_body_that_is_large_another_type_or_no_json_is_refused(pair: tup
     assert notifications.notifications(two.world.ledger) == []
 
 
-async def test_an_offer_of_another_installation_cannot_be_undone(pair: tuple[Installation, Installation]) -> None:
+async def test_an_offer_of_another_installation_cannot_be_undone(pair: tuple[InboxPeer, InboxPeer]) -> None:
     one, two = pair
     third = "http://three.example/inbox"
     two.world.set_definition(f'{definition()}\n[options]\ninboxes = ["{one.inbox}", "{third}"]\n')
@@ -253,8 +254,28 @@ async def test_an_offer_of_another_installation_cannot_be_undone(pair: tuple[Ins
     assert (answer.status_code, len(two.waiting())) == (422, 1)
 
 
-async def test_without_named_inboxes_nothing_is_taken(pair: tuple[Installation, Installation]) -> None:
+async def test_without_named_inboxes_nothing_is_taken(pair: tuple[InboxPeer, InboxPeer]) -> None:
     one, two = pair
     two.world.set_definition(definition())
 
     assert (await two.client.post("/inbox", json=notification(one, two), headers=JSON_LD)).status_code == 403
+
+
+@pytest.mark.parametrize(
+    ("path", "is_open", "linked"),
+    [("/", True, True), ("/page/initiative/a/b", True, True), ("/about", True, False), ("/", False, False)],
+)
+async def test_pages_of_things_link_to_the_inbox_while_it_is_open(path: str, is_open: bool, linked: bool) -> None:
+    app = InboxLink(PlainTextResponse("", headers={"Link": "</>; rel=start"}), lambda: is_open)
+    async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://one.example") as client:
+        answer = await client.get(path)
+
+    assert ('rel="http://www.w3.org/ns/ldp#inbox"' in answer.headers["Link"]) == linked
+    assert "rel=start" in answer.headers["Link"]
+
+
+async def test_the_inbox_is_open_where_other_installations_are_named(pair: tuple[InboxPeer, InboxPeer]) -> None:
+    one, two = pair
+    two.world.set_definition(definition())
+
+    assert [takes_notifications(each.world.context) for each in (one, two)] == [True, False]
