@@ -116,7 +116,8 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     context_of_submissions.quality = partial(record_quality, public)
     public.state.waiting_submissions, public.state.submissions_open = context_of_submissions.waiting, context_of_submissions.is_open
     submissions = create_submissions(context_of_submissions, (prize_api, prize_pages, inbox))
-    publisher.cli.serve(combine_apps(public, create_admin(admin_context, MODERATION), submissions), settings, host, port)
+    combined = combine_apps(public, create_admin(admin_context, MODERATION), submissions, context_of_submissions)
+    publisher.cli.serve(combined, settings, host, port)
 
 
 def create_admin_context(settings: Settings, url: str, lock_timeout: int = LOCK_TIMEOUT) -> AdminContext:
