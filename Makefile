@@ -88,7 +88,7 @@ $(SITE): $(PAGES) | $(INSTALLED)
 # They name no package index and no path, so that they work with any index.
 lock: $(INSTALLED)
 	$(COMPILE) pyproject.toml --all-extras --upgrade --output-file requirements.lock
-	$(COMPILE) pyproject.toml --extra postgresql --extra dask --extra s3 --extra age --extra tracing --extra zim --constraint requirements.lock --no-annotate --output-file requirements-run.lock
+	$(COMPILE) pyproject.toml --extra postgresql --extra dask --extra s3 --extra age --extra topics --extra tracing --extra zim --constraint requirements.lock --no-annotate --output-file requirements-run.lock
 	printf '%s\n' cyclonedx-bom hatchling sphinx furo myst-parser | $(COMPILE) - --constraint requirements.lock --no-annotate --output-file requirements-build.lock
 
 # Without npm, the query page is a plain form.

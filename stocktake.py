@@ -183,6 +183,7 @@ COMMANDS = {
         "upgrade",
         "Upgrade the ledger and the data directory of an older version.",
     ),
+    "topics": ("harvesters.commands.topics", "app", "", "Goals, targets and action lines suggested from texts."),
     "crosswalk": ("harvesters.commands.crosswalk", "app", "", "Words that no crosswalk translates."),
     "keys": ("harvesters.admin.cli", "app", "", "Keys of the admin pages and API."),
     "shapes": ("shapes.cli", "app", "", "SHACL shapes that validate records."),

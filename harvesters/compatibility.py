@@ -15,6 +15,7 @@ from harvesters.payloads.value_parsing import KINDS
 from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.registry import PROTOCOLS
 from harvesters.source import Source, suggestion
+from harvesters.topics.suggest import model_fault
 
 _TYPE_NAMES: Mapping[type, str] = {
     str: "text",
@@ -62,6 +63,8 @@ def compatibility_faults(source: Source) -> list[str]:
             protocol.check(source)
     except SourceDefinitionError as error:
         faults.append(str(error))
+    if fault := model_fault(source):
+        faults.append(f"{source.name}: suggest is 'model', but {fault}")
     return faults
 
 

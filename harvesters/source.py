@@ -56,7 +56,8 @@ class Notify:
 
 
 REPORTS = ("never", "always", "errors", "change")
-NOTHING, MENTIONS = SUGGEST = ("nothing", "mentions")  # what topics are suggested from
+NOTHING, MENTIONS, MODEL = SUGGEST = ("nothing", "mentions", "model")  # what topics are suggested from
+CLASSIFIER = "goals.npz"  # a trained classifier beside the definitions
 SHARES = ("vanished", "changed", "reidentified", "withheld")
 
 
@@ -68,7 +69,7 @@ class Source:
     No requests are sent during *quiet* hours; *grant* names who permitted access, in writing,
     against robots.txt. *suggest* is what topics are suggested from.
     *words* are the registry's words with the concepts that a curator chose (``vocab.curated_words``), from the
-    table beside the definitions.
+    table beside the definitions. *classifier* is the file of a classifier beside them, "" for the one that is shipped.
     """
 
     name: str
@@ -91,12 +92,13 @@ class Source:
     options: Mapping[str, Any] = field(default_factory=dict)
     fields: Mapping[str, str] = field(default_factory=dict)
     words: tuple[tuple[str, str], ...] = ()
+    classifier: str = ""
 
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
     "pause": (int, float), "enabled": bool, "second_approver": bool, "limits": dict, "notify": dict, "options": dict, "fields": dict,
 }  # fmt: skip
-_KEYS = {item.name for item in fields(Source)} - {"name", "words"}
+_KEYS = {item.name for item in fields(Source)} - {"name", "words", "classifier"}
 _NEEDED = ("title", "protocol", "mapping", "url", "licence")
 
 
@@ -115,7 +117,9 @@ def read(file: Path) -> tuple[Source, list[str]]:
         raise SourceDefinitionError(f"{file}: invalid TOML: {error}") from error
     source, faults = _read_table(file.stem, table, str(file))
     words, more = read_word_table(word_table(file.parent, file.stem))
-    return replace(source, words=tuple((item.word, item.concept) for item in words)), [*faults, *more]
+    own = file.with_name(CLASSIFIER)
+    classifier = str(own) if source.suggest == MODEL and own.exists() else ""
+    return replace(source, words=tuple((item.word, item.concept) for item in words), classifier=classifier), [*faults, *more]
 
 
 def word_table(folder: Path, name: str) -> Path:

@@ -136,7 +136,7 @@ class RecordProcessor:
 
     def _resource(self, record: Record[Any]) -> Resource:
         resource = language_detection.detect_languages(self.map_record(record.parsed()))
-        return resource if self.task.source.suggest == NOTHING else add_suggestions(resource, self.iris)
+        return resource if self.task.source.suggest == NOTHING else add_suggestions(resource, self.iris, self.task.source)
 
     def _map(self, item: RecordInput) -> StagedRecord | _UnvalidatedRecord:
         record, stored, run = item.record, item.stored, self.task.run

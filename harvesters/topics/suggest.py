@@ -2,28 +2,34 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
-from harvesters.source import MENTIONS, Source
-from harvesters.topics import mentions
+from harvesters.errors import HarvestError
+from harvesters.source import MENTIONS, MODEL, Source
+from harvesters.topics import classifier, mentions
+from harvesters.topics.classifier import TopicModel
+from harvesters.topics.embedding import check_model, embed
 from harvesters.topics.mentions import find_mentions
+from harvesters.topics.suitability import unsuitable
 from vocab.goals import SDG
 from vocab.initiative import Basis, Claim, Initiative, Post, Resource, Text
 from vocab.iris import Iris
 
+SHIPPED = Path(__file__).with_name("goals.npz")
+_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？؟])\s*|\n+")
+_SENTENCES, _LONGEST = 12, 300  # sentences that are compared, and characters of the one that is kept
 
-def add_suggestions(resource: Resource, iris: Iris) -> Resource:
-    """Return a resource with a suggested claim for each goal, target and action line that its texts name by number."""
+
+def add_suggestions(resource: Resource, iris: Iris, source: Source) -> Resource:
+    """Return a resource with a suggested claim for each goal, target and action line of its texts, as ``source.suggest`` says."""
     known = {claim.concept for claim in (*resource.action_lines, *resource.goals, *resource.targets)}
     found: dict[str, Claim] = {}
-    for text, language in _texts(resource):
-        for concept, words, confidence in find_mentions(text, language):
-            iri = concept if concept.startswith(SDG) else iris.concept("action-line", concept)
-            if iri not in known and (iri not in found or (found[iri].confidence or 0) < confidence):
-                found[iri] = Claim(
-                    iri, Basis.SUGGESTED, words, confidence, method=mentions.METHOD, method_version=mentions.VERSION
-                )
+    for claim in (*_mentioned(resource, iris), *(_classified(resource, source) if source.suggest == MODEL else ())):
+        if claim.concept not in known and (claim.concept not in found or _confidence(found[claim.concept]) < _confidence(claim)):
+            found[claim.concept] = claim
     if not found:
         return resource
     targets = tuple(claim for iri, claim in found.items() if iri.startswith(SDG) and "." in iri.removeprefix(SDG))
@@ -39,7 +45,77 @@ def add_suggestions(resource: Resource, iris: Iris) -> Resource:
 
 def method_versions(source: Source) -> tuple[str, ...]:
     """Return the methods, with their versions, that suggest topics for the records of *source*; a new version maps them again."""
-    return (f"{mentions.METHOD} {mentions.VERSION}",) if source.suggest == MENTIONS else ()
+    if source.suggest not in (MENTIONS, MODEL):
+        return ()
+    found = (f"{mentions.METHOD} {mentions.VERSION}",)
+    if source.suggest == MENTIONS:
+        return found
+    try:
+        return (*found, f"{classifier.NAME} {_model(source).version}")
+    except HarvestError:  # ``model_fault`` reports it
+        return found
+
+
+def model_fault(source: Source) -> str:
+    """Return why the model that *source* asks for cannot be used, and what to do; "" if it can be, or if none is asked for."""
+    if source.suggest != MODEL:
+        return ""
+    try:
+        check_model()
+        _model(source)
+    except HarvestError as error:
+        return str(error)
+    return ""
+
+
+def classify(text: str, language: str | None, model: TopicModel) -> tuple[list[Claim], str]:
+    """Return a claim for each goal that *text* is about, the surest first, and why there is none, "" if there is one.
+
+    Its word is the sentence that speaks most for the goal. Raises HarvestError as ``check_model`` does.
+    """
+    if reason := unsuitable(text, language):
+        return [], reason
+    (probabilities,) = model.probabilities(embed([text]))
+    chosen = [column for column in probabilities.argsort()[::-1] if probabilities[column] >= model.threshold]
+    if not chosen:
+        best = probabilities.argmax()
+        return [], f"no goal is sure enough: goal {model.codes[best]} has {probabilities[best]:.2f}, {model.threshold:.2f} is needed"
+    sentences = [part.strip() for part in _SENTENCE.split(text) if part and part.strip()][:_SENTENCES]
+    by_sentence = model.probabilities(embed(sentences))
+    return [
+        Claim(
+            f"{SDG}{model.codes[column]}",
+            Basis.SUGGESTED,
+            sentences[by_sentence[:, column].argmax()][:_LONGEST],
+            round(float(probabilities[column]), 2),
+            method=classifier.NAME,
+            method_version=model.version,
+        )
+        for column in chosen
+    ], ""
+
+
+def _confidence(claim: Claim) -> float:
+    return claim.confidence or 0.0
+
+
+def _model(source: Source) -> TopicModel:
+    return classifier.load(Path(source.classifier) if source.classifier else SHIPPED)
+
+
+def _mentioned(resource: Resource, iris: Iris) -> Iterator[Claim]:
+    for text, language in _texts(resource):
+        for concept, words, confidence in find_mentions(text, language):
+            found = concept if concept.startswith(SDG) else iris.concept("action-line", concept)
+            yield Claim(found, Basis.SUGGESTED, words, confidence, method=mentions.METHOD, method_version=mentions.VERSION)
+
+
+def _classified(resource: Resource, source: Source) -> Iterator[Claim]:
+    """Yield what the model finds in title and description of each language."""
+    languages = dict.fromkeys(text.language for text in (*resource.descriptions, *resource.titles))
+    for language in languages:
+        texts = [text.value for text in (*resource.titles, *resource.descriptions) if text.language == language]
+        yield from classify("\n".join(texts), language, _model(source))[0]
 
 
 def _texts(resource: Resource) -> Iterator[Text]:

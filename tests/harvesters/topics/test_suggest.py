@@ -7,25 +7,29 @@ from pathlib import Path
 
 import pytest
 
+from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
-from harvesters.source import load
-from harvesters.topics.suggest import add_suggestions, method_versions
+from harvesters.source import CLASSIFIER, load, parse
+from harvesters.topics import classifier
+from harvesters.topics.suggest import SHIPPED, add_suggestions, method_versions
 from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Initiative, Outcome, Post, Text
 from vocab.iris import Iris
 
 IRIS = Iris()
+NEEDED = {"title": "A", "protocol": "json", "mapping": "dpg_nominee", "url": "https://a.example/", "licence": "https://a.example/l"}
 SDG = "http://metadata.un.org/sdg/"
 INITIATIVE = Initiative(
     key="1",
     titles=(Text("Schools for SDG 4", "en"),),
     descriptions=(Text("Target 9.c and action line C7: e-learning", "en"),),
 )
+SOURCE = parse("a", {**NEEDED, "suggest": "mentions"}, "a.toml")
 DEFINITION = 'title = "A"\nprotocol = "json"\nmapping = "dpg_nominee"\nurl = "https://a.example/"\nlicence = "https://a.example/l"\n'
 
 
 def test_each_mention_is_a_suggested_claim_with_method_version_confidence_and_words() -> None:
-    suggested = add_suggestions(INITIATIVE, IRIS)
+    suggested = add_suggestions(INITIATIVE, IRIS, SOURCE)
 
     assert suggested.goals == (Claim(f"{SDG}4", Basis.SUGGESTED, "SDG 4", 0.99, method="mention", method_version="1"),)
     assert [claim.concept for claim in suggested.targets] == [f"{SDG}9.c"]
@@ -36,25 +40,25 @@ def test_each_mention_is_a_suggested_claim_with_method_version_confidence_and_wo
 def test_what_a_source_states_is_not_suggested_again(basis: Basis) -> None:
     stated = replace(INITIATIVE, goals=(Claim(f"{SDG}4", basis),))
 
-    assert add_suggestions(stated, IRIS).goals == stated.goals
+    assert add_suggestions(stated, IRIS, SOURCE).goals == stated.goals
 
 
 def test_a_record_without_a_mention_stays_as_it_is() -> None:
     plain = Initiative(key="1", titles=(Text("Schools", "en"),))
 
-    assert add_suggestions(plain, IRIS) is plain
+    assert add_suggestions(plain, IRIS, SOURCE) is plain
 
 
 def test_outcomes_and_the_content_of_posts_are_read() -> None:
     project = Initiative(key="1", outcomes=(Outcome((Text("ODD 4", "fr"),)),))
     post = Post(key="1", content=Text("SDG 5", "en"))
 
-    assert [claim.concept for claim in add_suggestions(project, IRIS).goals] == [f"{SDG}4"]
-    assert [claim.concept for claim in add_suggestions(post, IRIS).goals] == [f"{SDG}5"]
+    assert [claim.concept for claim in add_suggestions(project, IRIS, SOURCE).goals] == [f"{SDG}4"]
+    assert [claim.concept for claim in add_suggestions(post, IRIS, SOURCE).goals] == [f"{SDG}5"]
 
 
 def test_a_suggestion_is_written_with_properties_of_its_own() -> None:
-    lines = describe(add_suggestions(INITIATIVE, IRIS), IRIS, "a")
+    lines = describe(add_suggestions(INITIATIVE, IRIS, SOURCE), IRIS, "a")
     part = f"<{IRIS.record('a', '1')}#suggested-4>"
 
     assert f"<{IRIS.thing('initiative', 'a', '1')}> <{IRIS.ns}suggestedGoal> <{SDG}4>" in lines
@@ -77,5 +81,40 @@ def test_an_unknown_way_to_suggest_is_a_fault(tmp_path: Path) -> None:
     file = tmp_path / "a.toml"
     file.write_text(f'{DEFINITION}suggest = "magic"\n', encoding="utf-8")
 
-    with pytest.raises(SourceDefinitionError, match="suggest is 'magic'; use one of nothing, mentions"):
+    with pytest.raises(SourceDefinitionError, match="suggest is 'magic'; use one of nothing, mentions, model"):
         load(file)
+
+
+def test_the_model_adds_goals_that_a_text_is_about_without_naming_them() -> None:
+    source = replace(SOURCE, suggest="model")
+    about = "The project builds primary schools and trains teachers, so that girls and boys complete free primary and secondary education."
+    school = replace(INITIATIVE, titles=(Text("Schools for SDG 5", "en"),), descriptions=(Text(about, "en"),))
+
+    goals = {claim.concept: claim for claim in add_suggestions(school, IRIS, source).goals}
+
+    assert goals[f"{SDG}5"].method == "mention"
+    assert goals[f"{SDG}4"].method == "e5-logistic"
+
+
+def test_a_trained_classifier_beside_the_definitions_has_a_version_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "a.toml"
+    file.write_text(f'{DEFINITION}suggest = "model"\n', encoding="utf-8")
+    shipped = method_versions(load(file))
+
+    classifier.save(replace(classifier.load(SHIPPED), threshold=0.99), tmp_path / CLASSIFIER)
+
+    assert shipped == ("mention 1", f"e5-logistic {classifier.load(SHIPPED).version}")
+    assert method_versions(load(file)) != shipped
+
+
+def test_a_damaged_classifier_is_a_fault_of_its_source_only(tmp_path: Path) -> None:
+    (tmp_path / "a.toml").write_text(f'{DEFINITION}suggest = "model"\n', encoding="utf-8")
+    (tmp_path / "b.toml").write_text(f'{DEFINITION}suggest = "mentions"\n', encoding="utf-8")
+    (tmp_path / CLASSIFIER).write_bytes(b"no arrays")
+
+    faults = {name: compatibility_faults(load(tmp_path / f"{name}.toml")) for name in ("a", "b")}
+
+    assert faults["b"] == []
+    assert len(faults["a"]) == 1
+    assert "a: suggest is 'model', but" in faults["a"][0]
+    assert f"{CLASSIFIER}: the classifier is damaged" in faults["a"][0]

@@ -1,0 +1,100 @@
+"""Define ``stocktake topics``: what is suggested for a text, and training the classifier of goals."""
+
+from __future__ import annotations
+
+import sys
+from contextlib import closing
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+from rich.table import Table
+
+from harvesters.commands.terminal import HarvestSettings, err, out
+from harvesters.errors import HarvestError
+from harvesters.inspection.scratch import has_ledger
+from harvesters.ledger.ledger import Ledger
+from harvesters.source import CLASSIFIER
+from harvesters.topics import classifier
+from harvesters.topics.embedding import check_model, embed
+from harvesters.topics.mentions import find_mentions
+from harvesters.topics.suggest import SHIPPED, classify
+from harvesters.topics.training import examples
+from vocab.iris import Iris
+
+app = typer.Typer(no_args_is_help=True, help="Goals, targets and action lines suggested from texts.")
+
+
+@app.callback()
+def topics() -> None:
+    """Suggest topics, and train the classifier that does."""
+
+
+@app.command()
+def suggest(
+    ctx: typer.Context,
+    text: Annotated[str, typer.Argument(help="The text; - reads standard input.")],
+    language: Annotated[str, typer.Option(help="Its language, such as en.")] = "en",
+) -> None:
+    """List what is suggested for a text, with confidence, method and words, or why nothing is.
+
+    Exit 0: listed; 1: the model is not installed, or a file of it is missing or damaged.
+    """
+    settings: HarvestSettings = ctx.obj
+    content = sys.stdin.read() if text == "-" else text
+    table = Table("concept", "confidence", "method", "words")
+    for mention in find_mentions(content, language):
+        table.add_row(mention.concept, f"{mention.confidence:.2f}", "mention", mention.words)
+    try:
+        own = settings.sources / CLASSIFIER
+        claims, reason = classify(content, language, classifier.load(own if own.exists() else SHIPPED))
+    except HarvestError as error:
+        out.print(table)
+        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    for claim in claims:
+        table.add_row(claim.concept, f"{claim.confidence:.2f}", f"{claim.method} {claim.method_version}", claim.word)
+    out.print(table)
+    if reason:
+        out.print(f"{classifier.NAME}: {reason}", markup=False, highlight=False)
+
+
+@app.command()
+def train(
+    ctx: typer.Context,
+    sources: Annotated[list[str] | None, typer.Argument(metavar="[SOURCE]...", help="Sources whose goals count; none: all.")] = None,
+    output: Annotated[Path | None, typer.Option(help="File; none: goals.npz beside the source definitions, which use it.")] = None,
+) -> None:
+    """Train the classifier of goals on what registries declare and on the goals' own names; print its reliability.
+
+    Exit 0: written; 1: no ledger, no such source, or the model is not installed or damaged.
+    """
+    settings: HarvestSettings = ctx.obj
+    try:
+        check_model()
+        if not has_ledger(settings.ledger):
+            raise HarvestError("this machine has no ledger; run a harvest first")
+        with closing(Ledger(settings.ledger)) as ledger:
+            known = ledger.sources()
+            if unknown := sorted(set(sources or ()) - set(known)):
+                raise HarvestError(f"{', '.join(unknown)}: no run of this source; sources with runs: {', '.join(known) or 'none'}")
+            found = examples(ledger, sources or known, Iris(settings.base))
+    except HarvestError as error:
+        err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    out.print(f"{len(found):,} texts", highlight=False)
+    model, curve = classifier.train(embed([example.text for example in found]), found)
+    file = output or settings.sources / CLASSIFIER
+    classifier.save(model, file)
+    table = Table("probability", "right", "number", title="Reliability on texts that were not trained on", title_justify="left")
+    for probability, right, number in curve.bins():
+        table.add_row(f"{probability:.3f}", f"{right:.3f}", f"{number:,}")
+    out.print(table)
+    by_language = Table("language", "texts", "precision", "recall", "without", title="From the threshold on", title_justify="left")
+    for language in sorted({example.language for example in found}):
+        chosen = np.array([example.language == language for example in found])
+        texts, *shares = curve.figures(chosen, model.threshold)
+        by_language.add_row(language, f"{texts:,}", *("" if share is None else f"{share:.3f}" for share in shares))
+    out.print(by_language)
+    out.print(f"{file}: threshold {model.threshold:.3f} for a precision of {classifier.PRECISION}", highlight=False, soft_wrap=True)
