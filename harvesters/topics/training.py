@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from typing import Protocol
 
 from pyoxigraph import Literal, NamedNode, RdfFormat, parse
 
 from harvesters.ledger.compression import decompress
-from harvesters.ledger.ledger import Ledger
 from harvesters.topics.classifier import Example
 from harvesters.topics.suitability import unsuitable
 from vocab.goals import SDG
@@ -22,7 +22,13 @@ FEWEST = 40  # characters of a text of a registry
 _Values = dict[str, dict[str, list[tuple[str, str | None]]]]  # texts or IRIs with their language, by subject and property
 
 
-def examples(ledger: Ledger, sources: Iterable[str], iris: Iris) -> list[Example]:
+class Descriptions(Protocol):
+    """A ledger, as far as training needs one."""
+
+    def published_descriptions(self, source: str) -> Iterator[bytes]: ...  # noqa: D102
+
+
+def examples(ledger: Descriptions, sources: Iterable[str], iris: Iris) -> list[Example]:
     """Return the names of goals, targets and indicators in six languages, and the texts of published records that declare goals.
 
     A text is the reason that a registry states for a goal; for a record with one goal and no reason it is title and description.
@@ -46,7 +52,7 @@ def _names() -> Iterator[Example]:
             yield from (Example(name.value, frozenset({number}), frozenset(), code, name.language or "") for name in concept.labels)
 
 
-def _stated(ledger: Ledger, sources: Iterable[str], iris: Iris) -> Iterator[Example]:
+def _stated(ledger: Descriptions, sources: Iterable[str], iris: Iris) -> Iterator[Example]:
     for source in sources:
         for statements in ledger.published_descriptions(source):
             yield from _of_record(_values(decompress(statements)), iris.ns)
