@@ -135,17 +135,17 @@ def save(model: TopicModel, file: Path) -> None:
 @lru_cache(maxsize=4)
 def load(file: Path) -> TopicModel:
     """Read a model; its version is the digest of the file. Raises HarvestError if the file is missing or damaged."""
-    cure = "run `stocktake topics train`, or install Stocktake again"
+    remedy = "run `stocktake topics train`, or install Stocktake again"
     try:
         content = file.read_bytes()
         with np.load(io.BytesIO(content), allow_pickle=False) as arrays:
             codes, mean, scale, weights, calibration, threshold = (arrays[name] for name in _PARTS)
     except OSError as error:
-        raise HarvestError(f"{file}: the classifier cannot be read ({error.strerror}); {cure}") from error
+        raise HarvestError(f"{file}: the classifier cannot be read ({error.strerror}); {remedy}") from error
     except (ValueError, KeyError, EOFError, zipfile.BadZipFile, zipfile.error) as error:
-        raise HarvestError(f"{file}: the classifier is damaged ({error}); {cure}") from error
+        raise HarvestError(f"{file}: the classifier is damaged ({error}); {remedy}") from error
     if mean.shape != (WIDTH,) or weights.shape != (len(codes), WIDTH + 1) or calibration.shape != (2,) or not np.isfinite(weights).all():
-        raise HarvestError(f"{file}: the classifier is damaged (its parts do not fit); {cure}")
+        raise HarvestError(f"{file}: the classifier is damaged (its parts do not fit); {remedy}")
     version = hashlib.sha256(content).hexdigest()[:12]
     names = tuple(map(str, codes))
     return TopicModel(names, mean, float(scale), weights, (float(calibration[0]), float(calibration[1])), float(threshold), version)
