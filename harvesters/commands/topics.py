@@ -21,6 +21,7 @@ from harvesters.topics.embedding import check_model, embed
 from harvesters.topics.mentions import find_mentions
 from harvesters.topics.suggest import SHIPPED, classify
 from harvesters.topics.training import examples
+from vocab.curated_words import short_name
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="Goals, targets and action lines suggested from texts.")
@@ -43,9 +44,9 @@ def suggest(
     """
     settings: HarvestSettings = ctx.obj
     content = sys.stdin.read() if text == "-" else text
-    table = Table("concept", "confidence", "method", "words")
+    table = Table("concept", "confidence", "method", "words", title="Suggested topics", title_justify="left")
     for mention in find_mentions(content, language):
-        table.add_row(mention.concept, f"{mention.confidence:.2f}", "mention", mention.words)
+        table.add_row(short_name(mention.concept), f"{mention.confidence:.2f}", "mention", mention.words)
     try:
         own = settings.sources / CLASSIFIER
         claims, reason = classify(content, language, classifier.load(own if own.exists() else SHIPPED))
@@ -54,7 +55,7 @@ def suggest(
         err.print(str(error), style="red", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(1) from error
     for claim in claims:
-        table.add_row(claim.concept, f"{claim.confidence:.2f}", f"{claim.method} {claim.method_version}", claim.word)
+        table.add_row(short_name(claim.concept), f"{claim.confidence:.2f}", f"{claim.method} {claim.method_version}", claim.word)
     out.print(table)
     if reason:
         out.print(f"{classifier.NAME}: {reason}", markup=False, highlight=False)
