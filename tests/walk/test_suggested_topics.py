@@ -1,0 +1,97 @@
+"""Topics that a definition asks for are suggested by remap with its plan, and the commands say what and why."""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import replace
+from pathlib import Path
+
+import httpx
+import orjson
+import pytest
+from typer.testing import CliRunner
+
+from harvesters.ledger.compression import decompress
+from harvesters.ledger.models import Outcome
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.harvest import harvest, rules_digest
+from harvesters.runs.remap import remap
+from harvesters.source import CLASSIFIER, Source, parse
+from stocktake import app
+
+DEFINITION = """
+title = "Projects"
+protocol = "json"
+mapping = "fields"
+url = "https://registry.example/projects.json"
+licence = "https://creativecommons.org/licenses/by/4.0/"
+
+[options]
+records = "items"
+
+[fields]
+key = "id"
+"title@en" = "name"
+"""
+ITEMS = [{"id": "1", "name": "Schools for SDG 4"}, {"id": "2", "name": "Goal 4: hire people"}]
+
+
+def source(suggest: str) -> Source:
+    return parse("projects", {**tomllib.loads(DEFINITION), "suggest": suggest}, "projects.toml")
+
+
+def answer(request: httpx.Request) -> httpx.Response:
+    return httpx.Response(404) if request.url.path == "/robots.txt" else httpx.Response(200, content=orjson.dumps({"items": ITEMS}))
+
+
+@pytest.fixture
+def served(context: HarvestContext) -> HarvestContext:
+    return replace(context, transport=httpx.MockTransport(answer))
+
+
+def test_suggestions_are_applied_and_taken_back_by_remap_with_its_plan(served: HarvestContext) -> None:
+    harvest(source("nothing"), served)
+
+    planned = remap(source("mentions"), served, dry_run=True)
+    applied = remap(source("mentions"), served)
+    again = remap(source("mentions"), served)
+    texts = [decompress(text) for text in served.ledger.published_descriptions("projects")]
+    removed = remap(source("nothing"), served)
+
+    assert [plan.outcomes.get(Outcome.CHANGED, 0) for plan in (planned, applied, again, removed)] == [1, 1, 0, 1]
+    assert [f"<{served.iris.ns}suggestedGoal> <http://metadata.un.org/sdg/4>" in text for text in texts] == [True, False]
+
+
+def test_each_way_to_suggest_has_rules_of_its_own(context: HarvestContext) -> None:
+    digests = {rules_digest(source(suggest), context) for suggest in ("nothing", "mentions", "model")}
+
+    assert len(digests) == 3
+
+
+def test_the_command_lists_what_is_suggested_for_a_text_and_why_nothing_is() -> None:
+    found = CliRunner().invoke(app, ["topics", "suggest", "SDG 4 and target 9.c"])
+    nothing = CliRunner().invoke(app, ["topics", "suggest", "-", "--language", "en"], input="x")
+
+    assert (found.exit_code, nothing.exit_code) == (0, 0)
+    assert "sdg:4" in found.output
+    assert "sdg:9.c" in found.output
+    assert "the text has 1 letter; 20 are needed" in nothing.output
+
+
+def test_a_damaged_classifier_is_an_error_of_the_command(tmp_path: Path) -> None:
+    (tmp_path / CLASSIFIER).write_bytes(b"no arrays")
+
+    done = CliRunner().invoke(app, ["--sources", str(tmp_path), "topics", "suggest", "SDG 4"])
+
+    assert done.exit_code == 1
+    assert "sdg:4" in done.output
+    assert "the classifier is damaged" in done.output
+
+
+def test_training_without_a_ledger_is_an_error(tmp_path: Path) -> None:
+    settings = ["--data", str(tmp_path), "--ledger", f"sqlite:///{tmp_path}/none.sqlite"]
+
+    done = CliRunner().invoke(app, [*settings, "topics", "train"])
+
+    assert done.exit_code == 1
+    assert "no ledger" in done.output
