@@ -5,14 +5,15 @@ Source: https://www.w3.org/TR/vocab-dcat-3/ and https://semiceu.github.io/DCAT-A
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 from harvesters.errors import ParseError
 from harvesters.mappings.mapping import RecordMapping
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import Payload, Record
-from harvesters.payloads.crosswalk_lookup import CrosswalkLookup
+from harvesters.payloads.crosswalk_lookup import CrosswalkLookup, Subjects, classify_words, merge_subjects
 from harvesters.payloads.graph import Graph, iri
 from harvesters.payloads.graph_reader import LABELS, GraphReader
 from harvesters.payloads.value_parsing import (
@@ -42,6 +43,7 @@ _TITLE = (iri("dct:title"), iri("doap:name"), *LABELS)
 _TEXT = _iris(
     "dct:description", "dct:abstract", "doap:description", "doap:shortdesc", "schema:description", "dc:description", "rdfs:comment"
 )
+_DATA_THEME = "http://publications.europa.eu/resource/authority/data-theme/"
 _THEMES, _SORTS = _iris("dcat:theme", "dct:subject"), _iris("dct:type")
 _WORDS = _iris("dcat:keyword", "dcat:theme", "dct:subject", "dc:subject", "foaf:topic", "foaf:theme")
 _PAGES = _iris("dcat:landingPage", "foaf:page", "foaf:homepage", "doap:homepage")
@@ -67,7 +69,8 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Gra
             properties = ", ".join(record.payload.properties.get(record.payload.subject, {}))[:200]
             raise ParseError(f"{record.key}: no DCAT title or description, only {properties or 'nothing'}")
         themes = [theme for theme in unique_urls(graph_reader.links(*_THEMES)) if not lexicon.goal(theme) and not lexicon.target(theme)]
-        subjects = lexicon.parse_subjects(word for word in graph_reader.words(*_WORDS) if word not in themes)
+        named = lexicon.parse_subjects(word for word in graph_reader.words(*_WORDS) if word not in themes)
+        subjects = merge_subjects(named, _themed(themes, crosswalks))
         tags = dict(graph_reader.texts(*_WORDS))
         return kind(
             key=record.key,
@@ -97,6 +100,14 @@ def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Gra
         )
 
     return map_record
+
+
+def _themed(themes: Iterable[str], crosswalks: Crosswalks) -> Subjects:
+    """Return the goals of those *themes* that are data themes of the European Union."""
+    find = partial(crosswalks.find_all, "eu-data-theme")
+    european = (theme for theme in themes if theme.startswith(_DATA_THEME))
+    subjects = classify_words(european, crosswalks.iris.scheme("eu-data-theme"), lambda theme: find(theme.removeprefix(_DATA_THEME)))
+    return subjects._replace(unmatched=())
 
 
 def _first_title(graph_reader: GraphReader) -> list[tuple[str, str | None]]:

@@ -9,7 +9,7 @@ from harvesters.errors import ParseError
 from harvesters.mappings import dcat, schema_org
 from harvesters.page_model import Record
 from harvesters.payloads.graph import bounded_description, merge_graphs
-from vocab.initiative import Document, Event, Initiative, Period, Post, Role
+from vocab.initiative import Basis, Document, Event, Initiative, Period, Post, Role
 
 IT = "https://registry.example/it"
 HEAD = """@base <https://registry.example/> . @prefix dcat: <http://www.w3.org/ns/dcat#> . @prefix dct: <http://purl.org/dc/terms/> .
@@ -51,6 +51,17 @@ def test_a_point_is_read_and_a_shape_is_no_country(place, read):
 
     assert [(spot.latitude, spot.longitude) for spot in item.places] == [(-1.28, 36.8)]
     assert item.countries == ()
+
+
+@pytest.mark.parametrize(("theme", "goal"), [("HEAL", "3"), ("ENER", "7"), ("EDUC", None), ("TECH", None)])
+def test_a_data_theme_of_the_union_gives_the_goal_whose_subject_it_names(theme, goal, read):
+    address = f"http://publications.europa.eu/resource/authority/data-theme/{theme}"
+
+    item = read(dcat, f'<it> dct:title "A" ; dcat:theme <{address}> .')
+
+    claims = [(claim.concept.rpartition("/")[2], claim.basis, claim.word) for claim in item.goals]
+    assert claims == ([(goal, Basis.CROSSWALKED, address)] if goal else [])
+    assert (item.themes, item.action_lines) == ((address,), ())
 
 
 def test_a_polygon_is_not_made_a_point(read):

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import httpx
 import pytest
+from markupsafe import escape
+from pyoxigraph import Literal
 
+from languages.request_locale import LANGUAGES
+from vocab.iris import BASE
 from vocab.mapping_sets import mapped_schemes, sssom_table
+from vocab.schemes import graph_triples, label, schemes
+from vocab.terms import DCT
 
 
 @pytest.mark.parametrize("path", ["/ns/0.1.0", "/ns/0.1.0.ttl"])
@@ -48,3 +54,21 @@ async def test_a_label_names_the_text_in_which_it_stands(client: httpx.AsyncClie
     answer = await client.get("/labels/C3-fr", headers={"Accept": "text/turtle"})
 
     assert "plan_action_C3-fr" in answer.text
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_schemes_are_named_by_the_vocabulary_in_the_language_of_the_page(client: httpx.AsyncClient, language: str) -> None:
+    name = label(f"{BASE}scheme/prize-stage", language)
+    headers = {"Accept": "text/html"}
+
+    pages = [(await client.get(path, params={"lang": language}, headers=headers)).text for path in ("/data", "/scheme/prize-stage")]
+
+    assert name
+    assert [str(escape(name)) in page for page in pages] == [True, True]
+
+
+@pytest.mark.parametrize("scheme", schemes())
+def test_every_scheme_is_named_in_six_languages(scheme: str) -> None:
+    titles = [t.object.language for t in graph_triples(scheme) if t.predicate.value == f"{DCT}title" and isinstance(t.object, Literal)]
+
+    assert sorted(map(str, titles)) == sorted(LANGUAGES)

@@ -8,12 +8,14 @@ from fastapi import APIRouter
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
+from languages.request_locale import current_locale
 from publisher.http.endpoints import get
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, build_response
 from publisher.pages.branding import LOGO, LOGO_TYPES
 from publisher.pages.dependencies import PagesDep, ServiceDep
 from publisher.store.queries import query
+from vocab.schemes import label
 
 router = APIRouter()
 
@@ -42,7 +44,10 @@ async def design(request: Request, pages: PagesDep) -> Response:
 @get(router, "/data", include_in_schema=False)
 async def data(request: Request, service: ServiceDep, pages: PagesDep) -> Response:
     """List the ways to read the data."""
-    return _respond(request, pages.page("data.html", schemes=await service.rows(query("schemes"))))
+    language, base = current_locale().language, service.iris.base
+    rows = await service.rows(query("schemes"))
+    schemes = [(row["scheme"].value, label(row["scheme"].value, language, base) or row["title"].value) for row in rows]
+    return _respond(request, pages.page("data.html", schemes=schemes))
 
 
 @get(router, LOGO, include_in_schema=False)
