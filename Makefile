@@ -17,8 +17,9 @@ SEED ?= 1
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-# A browser; Java and Jena, an independent reader of our patches; a database, and network namespaces for the workers; a second RDF store.
-TEST_PACKAGES := chromium default-jre-headless libapache-jena-java postgresql iproute2 virtuoso-opensource
+# A browser; Java and Jena, an independent reader of our patches; a database, and network namespaces for the workers; a second RDF store;
+# a reader of the offline edition.
+TEST_PACKAGES := chromium default-jre-headless libapache-jena-java postgresql iproute2 virtuoso-opensource kiwix-tools zim-tools
 
 SITE := publisher/static/docs/index.html
 PAGES := CHANGELOG.md stocktake.py vocab/data/ontology.ttl publisher/limits.py publisher/facets/schema.py harvesters/source.py \

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import shutil
+import textwrap
 from importlib.metadata import version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -92,8 +93,9 @@ def _metadata(edition: Edition) -> dict[str, str]:
     return {
         "Name": f"stocktake_{languages[0] if len(languages) == 1 else 'mul'}_release-{release.number}",
         "Title": title,
-        "Description": description[:_DESCRIPTION_LENGTH],
-        "Language": ",".join(_ISO_639_3[language] for language in languages),
+        "Description": textwrap.shorten(description, _DESCRIPTION_LENGTH, placeholder="…"),
+        "LongDescription": description,
+        "Language": _ISO_639_3[languages[0]],  # that of the index: kiwix-serve does not search a file of several languages
         "Date": release.day,
         "Creator": edition.branding.name,
         "Publisher": edition.branding.name,

@@ -226,7 +226,7 @@ def ro_crate(release: Release, title: str, abstract: str, files: Iterable[File])
         "version": str(release.number),
         "identifier": release.iri,
         "url": release.iri,
-        "license": [{"@id": licence} for licence in licences],
+        "license": {"@id": licences[0]} if len(licences) == 1 else [{"@id": licence} for licence in licences],
         "publisher": {"@id": "#publisher"},
         "author": {"@id": "#publisher"},
         "hasPart": [{"@id": file.name} for file in files],

@@ -3,23 +3,16 @@
 from __future__ import annotations
 
 import os
-import socket
 import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
-from processes import started, wait_for_url
+from processes import free_port, started, wait_for_url
 from waiting import WITHIN
 
 ROOT = Path(__file__).parents[2]
 PATIENCE = WITHIN  # seconds
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        port: int = listener.getsockname()[1]
-    return port
 
 
 @contextmanager

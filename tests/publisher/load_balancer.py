@@ -17,8 +17,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
-from live_server import ROOT, free_port
-from processes import started, wait_for_url
+from live_server import ROOT
+from processes import free_port, started, wait_for_url
 
 _PIECE = 1 << 16  # bytes
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import boto3
 import httpx
 import pytest
-from live_server import free_port
 from load_balancer import Publishers, balanced, child, get, patient, running
 from lxml import etree
 from moto.server import ThreadedMotoServer
 from mutating_source import IRIS, begin, held, move
+from processes import free_port
 from pyoxigraph import RdfFormat, parse
 from waiting import wait_until
 

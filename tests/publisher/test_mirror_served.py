@@ -8,7 +8,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 import threading
@@ -21,7 +20,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from processes import Process, started
+from processes import Process, free_port, started
 from waiting import wait_until
 
 from harvesters.network.robots import parse_robots as read_robots
@@ -29,12 +28,6 @@ from journal.journal import Journal
 
 ROOT = Path(__file__).parents[2]
 ALL = "SELECT * { GRAPH ?g { ?s ?p ?o } } ORDER BY ?g ?s ?p ?o"
-
-
-def free_port() -> int:
-    with socket.socket() as door:
-        door.bind(("127.0.0.1", 0))
-        return int(door.getsockname()[1])
 
 
 @contextmanager

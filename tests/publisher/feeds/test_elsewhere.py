@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 from feed_clients import Got, by_sickle, shown_count, wait
-from live_server import free_port, served
+from live_server import served
 from mutating_source import begin, held, is_gone, move
-from processes import started, wait_for_url
+from processes import free_port, started, wait_for_url
 
 
 @pytest.fixture
