@@ -15,15 +15,8 @@ import typer
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from harvesters.commands import plans, runs, sources
-from harvesters.commands.terminal import (
-    HarvestSettings,
-    Json,
-    err,
-    harvest_context,
-    load_sources,
-    notification_channels,
-    out,
-)
+from harvesters.commands.output import HarvestSettings, Json, err, out
+from harvesters.commands.terminal import harvest_context, load_sources, notification_channels
 from harvesters.errors import HarvestError, PlanError, QuietHoursError
 from harvesters.ledger.database import wait_for_database
 from harvesters.ledger.models import State

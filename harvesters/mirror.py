@@ -25,8 +25,9 @@ from harvesters.errors import (
     SourceLockedError,
 )
 from harvesters.network.download import discard, download_resumable, is_unchanged, stored_etag
-from harvesters.network.fetch import Fetch, Validator
+from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import load_json
+from harvesters.page_model import Validator
 from harvesters.payloads.rdf_parser import parse_quads
 from journal import mirror_origin
 from journal.atomic_file import replace_file

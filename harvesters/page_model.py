@@ -18,6 +18,17 @@ Row: TypeAlias = Mapping[
 P = TypeVar("P", _Element, Row, Graph)
 
 
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """What is known of a response for the next conditional request: its ETag and Last-Modified as the
+    registry sent them, and a *digest* of its body (``Reply.digest``).
+    """
+
+    etag: str | None
+    modified: str | None
+    digest: str | None = None
+
+
 class Payload(Enum):
     """The type of a record's payload."""
 

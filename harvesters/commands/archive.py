@@ -9,7 +9,8 @@ from typing import Annotated
 import orjson
 import typer
 
-from harvesters.commands.terminal import HarvestSettings, Json, harvest_context, out, print_rows
+from harvesters.commands.output import HarvestSettings, Json, out, print_rows
+from harvesters.commands.terminal import harvest_context
 from harvesters.runs.archive_retention import plan_pruning, prune
 
 app = typer.Typer(no_args_is_help=True, help="The archive of responses: prune by age and size.")

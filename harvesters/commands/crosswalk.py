@@ -12,7 +12,8 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from harvesters.commands.terminal import HarvestSettings, Json, current_user, err, load_sources, out
+from harvesters.commands.output import HarvestSettings, Json, err, out
+from harvesters.commands.terminal import current_user, load_sources
 from harvesters.errors import SourceDefinitionError
 from harvesters.inspection.crosswalk_gaps import find_gaps
 from harvesters.inspection.curated_crosswalks import add_word

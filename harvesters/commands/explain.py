@@ -8,7 +8,8 @@ from typing import Annotated
 
 import typer
 
-from harvesters.commands.terminal import HarvestSettings, err, load_source
+from harvesters.commands.output import HarvestSettings, err
+from harvesters.commands.terminal import load_source
 from harvesters.inspection.scratch import has_ledger
 from harvesters.inspection.trace import ExplainError, explain, parse_iri, read_record
 from harvesters.inspection.trace_output import WRITERS

@@ -13,7 +13,8 @@ from typing import Annotated, TypedDict
 import orjson
 import typer
 
-from harvesters.commands.terminal import HarvestSettings, Json, current_user, harvest_context, out, print_rows
+from harvesters.commands.output import HarvestSettings, Json, out, print_rows
+from harvesters.commands.terminal import current_user, harvest_context
 from harvesters.errors import IdentityError
 from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.ledger import Ledger

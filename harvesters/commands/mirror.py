@@ -13,8 +13,9 @@ import typer
 
 from harvesters.errors import HarvestError, MirrorError
 from harvesters.mirror import Mirror, handshake
-from harvesters.network.fetch import Fetch, Validator
+from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.page_model import Validator
 from journal import mirror_origin
 from journal.errors import JournalError
 from journal.mirror_origin import Origin

@@ -8,21 +8,13 @@ from typing import Annotated
 import orjson
 import typer
 
+from harvesters.commands.output import HarvestSettings, Json, out, print_runs, print_statistics
 from harvesters.commands.runs import Outcomes
-from harvesters.commands.terminal import (
-    HarvestSettings,
-    Json,
-    current_user,
-    harvest_context,
-    load_source,
-    out,
-    print_runs,
-    print_statistics,
-)
+from harvesters.commands.terminal import current_user, harvest_context, load_source
 from harvesters.errors import PlanError
 from harvesters.ledger.models import Outcome, Run, State
 from harvesters.ledger.operator_actions import Override
-from harvesters.runs import plan_decisions, run_report, terminal_output
+from harvesters.runs import plan_decisions, record_changes, run_report, terminal_output
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.status_file import update_status
 from harvesters.runs.undo import undo as undo_run
@@ -57,7 +49,7 @@ def show_plan(
         run = _find_held_plan(id, context)
         outcomes = outcome or [outcome for outcome in Outcome if outcome not in _UNCHANGING]
         rows = (
-            run_report.diff_rows(run, context, outcomes)
+            record_changes.diff_rows(run, context, outcomes)
             if diff
             else run_report.record_rows(run, context.ledger, outcomes)
         )

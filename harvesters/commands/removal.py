@@ -9,7 +9,8 @@ from typing import Annotated, Any
 import orjson
 import typer
 
-from harvesters.commands.terminal import HarvestSettings, Json, current_user, err, harvest_context, load_source, out, print_runs
+from harvesters.commands.output import HarvestSettings, Json, err, out, print_runs
+from harvesters.commands.terminal import current_user, harvest_context, load_source
 from harvesters.errors import PlanError
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
 from harvesters.ledger.removals import key_digest

@@ -8,19 +8,11 @@ import orjson
 import typer
 from typer.core import TyperGroup
 
-from harvesters.commands.terminal import (
-    HarvestSettings,
-    Json,
-    harvest_context,
-    out,
-    print_rows,
-    print_runs,
-    print_statistics,
-)
+from harvesters.commands.output import HarvestSettings, Json, open_ledger, out, print_rows, print_runs, print_statistics
 from harvesters.ledger.finalize import LISTED_RUNS
+from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome
 from harvesters.runs import run_report, terminal_output
-from harvesters.runs.context import HarvestContext
 
 _SAMPLE_SIZE = 10  # records shown of each outcome if none is chosen
 
@@ -50,8 +42,8 @@ def list_runs(
 ) -> None:
     """List runs, newest first, with counts and outcome."""
     settings: HarvestSettings = ctx.obj
-    with harvest_context(settings) as context:
-        rows = [run_report.run_row(run) for run in context.ledger.runs(source, limit)]
+    with open_ledger(settings) as ledger:
+        rows = [run_report.run_row(run) for run in ledger.runs(source, limit)]
     print_runs(rows, "Runs", json, empty="none yet; start one: stocktake harvest")
 
 
@@ -64,8 +56,8 @@ def show_run(
 ) -> None:
     """Show the statistics of a run and its records: all with one outcome, or some of each."""
     settings: HarvestSettings = ctx.obj
-    with harvest_context(settings) as context:
-        print_run(context, id, outcome or [], json=json)
+    with open_ledger(settings) as ledger:
+        print_run(ledger, id, outcome or [], json=json)
 
 
 @app.command("log")
@@ -77,9 +69,9 @@ def show_log(
 ) -> None:
     """Show the log of a run, also of one in progress."""
     settings: HarvestSettings = ctx.obj
-    with harvest_context(settings) as context:
-        run = run_report.get_run(id, context.ledger)
-        lines = context.ledger.log_lines(run=run.id, limit=limit)[::-1]
+    with open_ledger(settings) as ledger:
+        run = run_report.get_run(id, ledger)
+        lines = ledger.log_lines(run=run.id, limit=limit)[::-1]
     rows = [
         {"time": f"{line.time:%Y-%m-%d %H:%M:%S}", "level": line.level, "event": line.event, **line.fields}
         for line in lines
@@ -93,9 +85,9 @@ def _join_fields(row: dict[str, object]) -> str:
     return ", ".join(f"{name}={value}" for name, value in list(row.items())[3:] if value not in (None, 0))
 
 
-def print_run(context: HarvestContext, id: str, outcomes: list[Outcome], *, json: bool) -> None:
+def print_run(ledger: Ledger, id: str, outcomes: list[Outcome], *, json: bool) -> None:
     """Print a run's statistics and records."""
-    run, ledger = run_report.get_run(id, context.ledger), context.ledger
+    run = run_report.get_run(id, ledger)
     records = run_report.record_rows(run, ledger, outcomes or list(Outcome))
     if json:
         print(

@@ -8,7 +8,8 @@ from contextlib import closing
 import orjson
 import typer
 
-from harvesters.commands.terminal import HarvestSettings, err, load_source
+from harvesters.commands.output import HarvestSettings, err
+from harvesters.commands.terminal import load_source
 from harvesters.inspection.scratch import has_ledger
 from harvesters.inspection.source_report import report_source
 from harvesters.ledger.ledger import Ledger

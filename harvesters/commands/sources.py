@@ -14,16 +14,8 @@ import orjson
 import typer
 
 from harvesters.commands import removal
-from harvesters.commands.terminal import (
-    HarvestSettings,
-    Json,
-    current_user,
-    err,
-    harvest_context,
-    load_source,
-    load_sources,
-    print_rows,
-)
+from harvesters.commands.output import HarvestSettings, Json, err, print_rows
+from harvesters.commands.terminal import current_user, harvest_context, load_source, load_sources
 from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
 from harvesters.runs import plan_decisions, run_report, terminal_output

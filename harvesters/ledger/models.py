@@ -9,6 +9,10 @@ from enum import Enum
 from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason, join_reasons
 
+# The source names of our own runs in the ledger: reserved, or with a dot, which no name of a source has.
+VOCABULARY = "vocabulary"
+CLUSTERS = "identity.clusters"
+
 
 class State(Enum):
     """The state of a run."""
@@ -102,6 +106,11 @@ class Run:
     removed: int | None = None
     after: int | None = None
     last_fetched: datetime | None = None
+
+    @property
+    def is_deferred(self) -> bool:
+        """Return whether the commit failed and waits. A commit in progress, or interrupted by a crash, has no end time."""
+        return self.state is State.COMMITTING and self.ended is not None
 
     @property
     def reason(self) -> str | None:

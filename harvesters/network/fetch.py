@@ -42,7 +42,7 @@ from harvesters.network.response_check import (
 from harvesters.network.retry import RetryPolicy
 from harvesters.network.robots import USER_AGENT_TOKEN, Robots
 from harvesters.network.ssrf_guard import Deadline, safe_transport
-from harvesters.page_model import SourcePosition
+from harvesters.page_model import SourcePosition, Validator
 from harvesters.quiet_hours import QuietHours
 from harvesters.reasons import Reason, Value
 
@@ -69,17 +69,6 @@ class ResponseArchive(Protocol):
     ) -> SourcePosition:
         """Store a reply whose body is a file, and return its position."""
         ...
-
-
-@dataclass(frozen=True, slots=True)
-class Validator:
-    """What is known of a response for the next conditional request: its ETag and Last-Modified as the
-    registry sent them, and a *digest* of its body (``Reply.digest``).
-    """
-
-    etag: str | None
-    modified: str | None
-    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -97,13 +97,6 @@ def defer(run: Run, context: HarvestContext, reason: Reason) -> Run:
     return deferred
 
 
-def is_deferred(run: Run) -> bool:
-    """Return whether a run's commit failed and waits. A commit in progress, or interrupted by a
-    crash, has no end time.
-    """
-    return run.state is State.COMMITTING and run.ended is not None
-
-
 @contextmanager
 def _defer_on_error(run: Run, context: HarvestContext) -> Iterator[None]:
     """Defer the commit of a run if the journal or the ledger refuses it, and raise the error again."""

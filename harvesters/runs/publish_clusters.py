@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from harvesters.ledger.models import Run, State
+from harvesters.ledger.models import CLUSTERS, Run, State
 from harvesters.matching.clusters import cluster_descriptions
 from harvesters.matching.stored import current_decisions, read_entities, stored_pairs
 from harvesters.reasons import other
@@ -18,7 +18,6 @@ from vocab.clusters import describe_replaced, named_member
 from vocab.iris import Iris
 from vocab.terms import DCT, PROV
 
-CLUSTERS = "identity.clusters"  # the source name of its runs in the ledger; no source has a dot in its name
 _MEMBER, _REPLACED = f" <{PROV}hadMember> <", f" <{DCT}isReplacedBy> "
 
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from harvesters.ledger.models import Run, State
+from harvesters.ledger.models import VOCABULARY, Run, State
 from harvesters.reasons import other
 from harvesters.runs.commit import check_ledger_matches_journal, defer, diff_block, find_entry
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.locks import journal_lock
 from journal.errors import JournalError
 from vocab.schemes import digest, statements
-
-VOCABULARY = "vocabulary"  # the source name of its runs in the ledger; reserved
 
 
 def publish(context: HarvestContext) -> Run | None:

@@ -6,16 +6,17 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from harvesters.errors import PlanError, QuietHoursError
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import UPSERTED, Outcome, Run, StagedRecord, State
+from harvesters.ledger.models import Outcome, Run, StagedRecord, State
 from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason
-from harvesters.runs.commit import diff_block, is_deferred, state_change
-from harvesters.runs.context import HarvestContext
-from harvesters.runs.plan import Plan
-from harvesters.source import Source
+
+if TYPE_CHECKING:
+    from harvesters.runs.plan import Plan
+    from harvesters.source import Source
 
 Row = dict[str, object]
 
@@ -55,7 +56,7 @@ def run_details(run: Run, ledger: Ledger) -> Row:
 
 def record_rows(run: Run, ledger: Ledger, outcomes: Iterable[Outcome]) -> Iterator[Row]:
     """Return a row for each of the run's records with these outcomes."""
-    return map(_record_row, ledger.staged_records(run, outcomes))
+    return map(record_row, ledger.staged_records(run, outcomes))
 
 
 def sample(rows: Iterable[Row], count: int) -> list[Row]:
@@ -63,29 +64,8 @@ def sample(rows: Iterable[Row], count: int) -> list[Row]:
     return list(islice(rows, count))
 
 
-def diff_rows(run: Run, context: HarvestContext, outcomes: Iterable[Outcome]) -> Iterator[Row]:
-    """Yield a row for each of a held run's records with these outcomes, with its removed and added
-    statements.
-    """
-    for change in context.ledger.changes(run, outcomes):
-        staged = change.staged
-        new_state = state_change(run, change, context.iris)
-        after = (
-            staged.description
-            if staged.outcome in UPSERTED
-            else new_state.description
-            if new_state
-            else change.previous
-        )
-        block = "\n".join(diff_block(change.previous, after, ""))
-        rows = [line.removesuffix(" <> .") for line in block.split("\n") if line]
-        removed, added = (
-            [row[2:] for row in rows if row.startswith(sign)] for sign in ("D ", "A ")
-        )
-        yield {**_record_row(staged), "removed": removed, "added": added}
-
-
-def _record_row(record: StagedRecord) -> Row:
+def record_row(record: StagedRecord) -> Row:
+    """Return a record of a run as a row."""
     position = record.position
     return {
         "key": record.key,
@@ -194,7 +174,7 @@ def describe_failure(
         return FailedRun("postponed", str(error), run)
     if run is None or run.ended is None or run.ended < began:
         return FailedRun(State.FAILED.value, str(error))
-    if is_deferred(run) or run.state is State.FAILED:
+    if run.is_deferred or run.state is State.FAILED:
         return FailedRun(run.state.value, run.reason or str(error), run)
     return FailedRun(State.FAILED.value, str(error))
 

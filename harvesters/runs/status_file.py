@@ -14,13 +14,11 @@ from pathlib import Path
 import structlog
 
 from harvesters.errors import DataDirectoryError, HarvestError, SourceDefinitionError
-from harvesters.ledger.models import Run, State
-from harvesters.runs.commit import is_deferred, run_statistics
+from harvesters.ledger.models import CLUSTERS, VOCABULARY, Run, State
+from harvesters.runs.commit import run_statistics
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.due_times import frozen_after, late_after, next_due
 from harvesters.runs.locks import status_lock
-from harvesters.runs.publish_clusters import CLUSTERS
-from harvesters.runs.publish_vocabularies import VOCABULARY as VOCABULARY
 from harvesters.source import Source, load
 from journal.atomic_file import replace_file
 from journal.errors import JournalWriteError
@@ -142,7 +140,7 @@ def _source_status(
         run=last.id if last else None,
         plan=plan.id if plan else None,
         account=run_statistics(replace(last, entry=None))
-        if last and (last.entry is None or is_deferred(last))
+        if last and (last.entry is None or last.is_deferred)
         else None,
         full_harvest=last_full.started if last_full else None,
         change=change,
@@ -166,7 +164,7 @@ def _last_fetched_run(context: HarvestContext, name: str) -> Run | None:
     last = context.ledger.last_run(name, (*_ENDED, State.COMMITTING), fetched_only=True)
     return (
         last
-        if last is None or last.state is not State.COMMITTING or is_deferred(last)
+        if last is None or last.state is not State.COMMITTING or last.is_deferred
         else context.ledger.last_run(name, _ENDED, fetched_only=True)
     )
 
@@ -200,5 +198,5 @@ def _count_failures(context: HarvestContext, name: str) -> int:
         runs = context.ledger.runs(name, limit)
         since = next((number for number, run in enumerate(runs) if run.state in _SUCCESSFUL), None)
         if since is not None or len(runs) < limit:
-            return sum(1 for run in runs[:since] if run.state in _FAILED or is_deferred(run))
+            return sum(1 for run in runs[:since] if run.state in _FAILED or run.is_deferred)
         limit *= 10

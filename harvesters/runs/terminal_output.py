@@ -6,7 +6,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.box import SIMPLE
 from rich.console import Console
@@ -24,14 +24,14 @@ from rich.table import Table
 from rich.text import Text
 
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import State
-from harvesters.pipeline.page_processor import Progress as Step
+from harvesters.ledger.models import CLUSTERS, VOCABULARY, State
 from harvesters.runs import run_report
-from harvesters.runs.plan import Plan
-from harvesters.runs.publish_clusters import CLUSTERS
-from harvesters.runs.publish_vocabularies import VOCABULARY
 from harvesters.runs.run_report import FailedRun
-from harvesters.runs.source_preview import PreviewResult
+
+if TYPE_CHECKING:
+    from harvesters.pipeline.page_processor import Progress as Step
+    from harvesters.runs.plan import Plan
+    from harvesters.runs.source_preview import PreviewResult
 
 _NEVER_WRAPPED = ("run", "source", "started", "outcome")  # columns whose texts are short
 _MAX_REASONS = 5  # printed for each source
@@ -43,7 +43,7 @@ def results_table(results: Mapping[str, Plan | FailedRun], *, dry_run: bool) -> 
     table = Table(title=title, title_justify="left", show_footer=len(results) > 1, box=SIMPLE)
     totals = Counter[str]()
     for result in results.values():
-        totals.update(result.counts if isinstance(result, Plan) else {})
+        totals.update({} if isinstance(result, FailedRun) else result.counts)
     totals.pop("reported", None)  # not every source reports a total
     table.add_column("source", footer="total", no_wrap=True)
     table.add_column("outcome", no_wrap=True)
@@ -215,7 +215,7 @@ def statistics_lines(row: Mapping[str, Any]) -> list[str]:
 
 
 def diff_lines(row: Mapping[str, Any]) -> list[str]:
-    """Return a record's row (``run_report.diff_rows``) as lines: key and outcome, removed and added
+    """Return a record's row (``record_changes.diff_rows``) as lines: key and outcome, removed and added
     statements.
     """
     reason = f" ({row['reason']})" if row["reason"] else ""

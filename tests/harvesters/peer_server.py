@@ -10,8 +10,9 @@ from typing import Any
 
 import httpx
 
-from harvesters.network.fetch import Fetch, Validator
+from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
+from harvesters.page_model import Validator
 from journal.journal import Journal
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Resource, Text

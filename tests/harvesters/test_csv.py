@@ -6,8 +6,7 @@ import httpx
 import pytest
 
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.network.fetch import Validator
-from harvesters.page_model import InvalidRecord
+from harvesters.page_model import InvalidRecord, Validator
 from harvesters.protocols.tables.csv_file import check, collect
 
 URL = "https://registry.example/api"

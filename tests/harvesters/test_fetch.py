@@ -10,9 +10,10 @@ from stamina.instrumentation import set_on_retry_hooks
 from structlog.testing import capture_logs
 
 from harvesters.errors import FetchError, ForbiddenError, RefusedError, TemporaryFetchError, TooLargeError
-from harvesters.network.fetch import Fetch, Validator
+from harvesters.network.fetch import Fetch
 from harvesters.network.rate_limit import LocalRateLimiter
 from harvesters.network.retry import RetryPolicy, install_retry_logging, retry_after
+from harvesters.page_model import Validator
 
 URL = "https://registry.example/records"
 Handler = Callable[[httpx.Request], httpx.Response]

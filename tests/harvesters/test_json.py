@@ -9,8 +9,7 @@ import httpx
 import pytest
 
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.network.fetch import Validator
-from harvesters.page_model import InvalidRecord
+from harvesters.page_model import InvalidRecord, Validator
 from harvesters.protocols import paged_document
 from harvesters.protocols.json_api.harvest import check, collect
 

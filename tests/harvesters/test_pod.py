@@ -9,8 +9,7 @@ import pytest
 import replay
 
 from harvesters.errors import ParseError
-from harvesters.network.fetch import Validator
-from harvesters.page_model import InvalidRecord, Record
+from harvesters.page_model import InvalidRecord, Record, Validator
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols import pod
 from harvesters.protocols.pod import collect

@@ -11,8 +11,7 @@ import pytest
 import replay
 
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.network.fetch import Validator
-from harvesters.page_model import InvalidRecord, Record
+from harvesters.page_model import InvalidRecord, Record, Validator
 from harvesters.protocols.tables.spreadsheet import check, collect
 
 URL = "https://registry.example/api"

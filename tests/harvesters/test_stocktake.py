@@ -14,8 +14,7 @@ from pyoxigraph import NamedNode
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.network.fetch import Validator
-from harvesters.page_model import DeletedRecord, Page, Record
+from harvesters.page_model import DeletedRecord, Page, Record, Validator
 from harvesters.protocols.peer import harvest as peer_harvest
 from harvesters.protocols.peer.harvest import collect
 from harvesters.source import Source, load

@@ -19,7 +19,8 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.guard import find_violations
 from harvesters.runs.harvest import harvest
 from harvesters.runs.plan import Plan
-from harvesters.runs.run_report import diff_rows, run_details
+from harvesters.runs.record_changes import diff_rows
+from harvesters.runs.run_report import run_details
 from harvesters.source import Limits, Source, parse
 
 Project = Callable[..., dict[str, Any]]

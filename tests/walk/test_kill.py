@@ -17,6 +17,7 @@ from waiting import WITHIN
 
 from demo.registries import Demo
 from demo.source_definitions import write_sources
+from harvesters.ledger.models import VOCABULARY
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import open_context
 from harvesters.runs.harvest import harvest
@@ -39,7 +40,7 @@ class JournalKilledByRun(Journal):
 
     def append(self, blocks: Iterable[str], *, run: str, time: datetime, **more: Any) -> Entry:
         entry = super().append(blocks, run=run, time=time, **more)
-        if not run.startswith(publish_vocabularies.VOCABULARY):
+        if not run.startswith(VOCABULARY):
             die()
         return entry
 

@@ -17,12 +17,12 @@ import sqlalchemy as sa
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import State
+from harvesters.ledger.models import CLUSTERS, State
 from harvesters.matching.pairs import Judgement, ordered, score_pairs
 from harvesters.matching.stored import Decision, add_decisions, read_entities, store_pairs
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.publish_clusters import CLUSTERS, ClusterChange, members, plan_clusters, publish_clusters
+from harvesters.runs.publish_clusters import ClusterChange, members, plan_clusters, publish_clusters
 from journal.entry import Entry
 from journal.journal import Journal
 from vocab.clusters import cluster_iri
