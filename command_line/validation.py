@@ -18,8 +18,7 @@ from command_line.settings import Settings
 from demo.folder import is_demo
 from harvesters.network.retry import install_retry_logging
 from harvesters.notifications.mail import parse_mail_server
-from harvesters.notifications.webhook import MIN_SECRET
-from harvesters.pipeline.worker_pool import DEFAULT_WORKERS
+from harvesters.pipeline.process_limits import DEFAULT_WORKERS
 from harvesters.runs.run_log import record_line
 from journal import mirror_origin
 from journal import store as shared
@@ -34,6 +33,7 @@ from publisher.store.external.endpoint import StoreURLs, parse_settings
 from publisher.store.process import exit_with_parent
 from vocab.iris import is_web
 
+_MIN_SECRET = 16  # characters of the secret that signs webhooks
 _LONGEST_NAME = 80  # characters of the name of an installation; every page title contains it
 _STOP_TIMEOUT = 10.0  # seconds for a process to exit by itself after its parent exited
 _HOST_NAME = re.compile(r"[A-Za-z0-9._-]+\Z|[0-9A-Fa-f:.]+\Z")  # a name, IPv4 or IPv6 address
@@ -242,9 +242,9 @@ def _smtp(url: str) -> str:
 
 
 def _webhook_secret(secret: str) -> str:
-    if secret and len(secret) < MIN_SECRET:
+    if secret and len(secret) < _MIN_SECRET:
         raise typer.BadParameter(
-            f"STOCKTAKE_WEBHOOK_SECRET has fewer than {MIN_SECRET} characters; make one with `openssl rand -hex 32`"
+            f"STOCKTAKE_WEBHOOK_SECRET has fewer than {_MIN_SECRET} characters; make one with `openssl rand -hex 32`"
         )
     return secret
 

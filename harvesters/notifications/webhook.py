@@ -21,7 +21,6 @@ from harvesters.network.ssrf_guard import Deadline, safe_transport
 
 TIMEOUT_SECONDS = 15.0  # for a whole request
 TOLERANCE_SECONDS = 300  # age of a timestamp that a receiver should accept
-MIN_SECRET = 16  # characters
 _GONE = 410  # the receiver wants no more
 
 

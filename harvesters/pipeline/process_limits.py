@@ -14,6 +14,8 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+DEFAULT_WORKERS = max(1, (os.cpu_count() or 1) - 1)  # processes; one core is left for the one that reads and writes
+
 MEMORY_EXIT = 77  # exit code of a process that met a MemoryError
 _OOM_SCORE = "1000"  # when the system itself runs out of memory, this process goes first
 _RENEWAL = 0.25  # seconds between two renewals of a time limit: a system call for each record would cost more than it is worth

@@ -31,11 +31,10 @@ from harvesters.ledger.models import StagedRecord
 from harvesters.optional_dependency import import_optional
 from harvesters.page_model import Record
 from harvesters.pipeline.gc_tuning import enable_reduced_gc
-from harvesters.pipeline.process_limits import MEMORY_EXIT, Meter, ProcessLimits
+from harvesters.pipeline.process_limits import DEFAULT_WORKERS, MEMORY_EXIT, Meter, ProcessLimits
 from harvesters.pipeline.record_processor import ProcessingTask, RecordInput, RecordProcessor, StepCallback, create_processor
 from shapes.validate import EngineName
 
-DEFAULT_WORKERS = max(1, (os.cpu_count() or 1) - 1)  # one core is left for this process, which reads and writes
 _INLINE_LIMIT = 2000  # records processed in this process before worker processes are started, which takes about a second
 _CHUNK_RECORDS = 200  # records of a work unit: four validation batches; sending a unit takes 1 % of the time of processing it
 _CHUNK_BYTES = 4 << 20  # of a work unit, unless a single record is larger

@@ -10,7 +10,8 @@ from typing import Annotated
 
 import typer
 
-from harvesters.commands.terminal import HarvestSettings, Json, current_user, print_rows
+from harvesters.commands.output import HarvestSettings, Json, print_rows
+from harvesters.commands.terminal import current_user
 from harvesters.errors import PrizeError
 from harvesters.ledger import prizes
 from harvesters.ledger.ledger import Ledger

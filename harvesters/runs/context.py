@@ -17,7 +17,8 @@ from harvesters.ledger.shared_rate_limit import SharedRateLimiter
 from harvesters.network.rate_limit import LocalRateLimiter, RateLimiter
 from harvesters.network.retry import RetryPolicy
 from harvesters.pipeline.collector_processes import Collectors
-from harvesters.pipeline.worker_pool import DEFAULT_WORKERS, WorkerPool
+from harvesters.pipeline.process_limits import DEFAULT_WORKERS
+from harvesters.pipeline.worker_pool import WorkerPool
 from journal.data_format import record_if_new
 from journal.errors import JournalWriteError
 from journal.journal import Journal
