@@ -12,7 +12,8 @@ _LATE = {
     *("alembic", "duckdb", "extruct", "feedparser", "fsspec", "jinja2", "mcp", "numpy"),
     *("py3langid", "pyshacl", "rdflib", "tantivy", "uvicorn"),
 }
-_RUNS = {"httpx", "apscheduler", "harvesters.mappings.mapping", "harvesters.network.fetch", "harvesters.pipeline.worker_pool"}  # reading the ledger needs none of them
+# Reading the ledger needs none of these.
+_RUNS = {"httpx", "harvesters.mappings.mapping", "harvesters.network.fetch", "harvesters.pipeline.worker_pool"}
 _SCRIPT = """
 import sys
 sys.argv = ["stocktake", *sys.argv[1:]]
