@@ -11,7 +11,7 @@ import numpy as np
 import typer
 from rich.table import Table
 
-from harvesters.commands.terminal import HarvestSettings, err, out
+from harvesters.commands.output import HarvestSettings, err, out
 from harvesters.errors import HarvestError
 from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.ledger import Ledger

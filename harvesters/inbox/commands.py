@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from harvesters.commands.terminal import HarvestSettings, Json, print_rows
+from harvesters.commands.output import HarvestSettings, Json, print_rows
 from harvesters.errors import DeliveryError
 from harvesters.ledger import notifications, submissions
 from harvesters.ledger.ledger import Ledger
