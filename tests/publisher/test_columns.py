@@ -112,6 +112,8 @@ def test_pair_of_two_alternatives_ends_a_query_that_counts_it(path: str, is_comp
         ("SELECT ?x ?s { ?s <x:p> ?o OPTIONAL { ?s <x:q> ?x } }", False),
         ("SELECT ?x ?s { ?s <x:p> ?o FILTER(!BOUND(?x)) }", False),
         ("SELECT ?x ?s { ?s <x:q> ?x MINUS { ?t <x:p> ?x } }", False),
+        ("SELECT ?x ?s { ?s <x:q> ?x MINUS { ?s <x:p> ?t } }", True),
+        ("SELECT ?x ?s { ?s <x:q> ?x MINUS { ?t <x:p> ?u } }", False),
         ("SELECT ?x ?s { ?s <x:q> ?x { SELECT ?s { ?s <x:q> ?x } } }", False),
         ("SELECT ?x ?s { VALUES ?x { <x:e> } ?s <x:q> ?x }", False),
         ("SELECT ?x ?s { ?s <x:p> ?o BIND(<x:g> AS ?x) }", False),

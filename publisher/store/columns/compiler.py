@@ -317,7 +317,9 @@ class _Compiler:
                 if graph is not None:
                     raise NotCompiled("MINUS in GRAPH")
                 self._refuse_bound(node.p2)
-                return minus(self._names, self.pattern(node.p1), self.pattern(node.p2))
+                left, right = self.pattern(node.p1), self.pattern(node.p2)
+                self._check_shared(left, right)
+                return minus(self._names, left, right)
             case "Filter":
                 return self._filter(node, graph)
             case "Graph":
@@ -340,6 +342,12 @@ class _Compiler:
         """Raise NotCompiled if a variable with a binding is in *node*, where the RDF store may not see the binding."""
         if self._bindings.keys() & set(_all_variables(node)):
             raise NotCompiled("a bound variable in MINUS, VALUES or a subquery")
+
+    def _check_shared(self, left: SolutionTable, right: SolutionTable) -> None:
+        """Raise NotCompiled if only a binding would be common to both sides of MINUS: the RDF store has it in all solutions."""
+        both = [variable for variable in left.columns if variable in right.columns]
+        if self._bindings and not any(not left.columns[item].nullable and not right.columns[item].nullable for item in both):
+            raise NotCompiled("a binding in a MINUS that shares no variable")
 
     def _check_bound(self, relation: SolutionTable, expression: object) -> None:
         """Raise NotCompiled unless the bound variables in *expression* are in every solution of *relation*."""
