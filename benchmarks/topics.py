@@ -17,8 +17,8 @@ import typer
 
 from benchmarks.result_table import Json, Line, show
 from harvesters.topics import classifier
+from harvesters.topics.classification import SHIPPED
 from harvesters.topics.embedding import embed
-from harvesters.topics.suggest import SHIPPED
 
 TEXTS = Path(__file__).parents[1] / "tests" / "harvesters" / "topics" / "sdgclassification-benchmark" / "benchmark.csv.gz"
 

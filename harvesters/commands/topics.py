@@ -17,9 +17,9 @@ from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.ledger import Ledger
 from harvesters.source import CLASSIFIER
 from harvesters.topics import classifier
+from harvesters.topics.classification import SHIPPED, classify
 from harvesters.topics.embedding import check_model, embed
 from harvesters.topics.mentions import find_mentions
-from harvesters.topics.suggest import SHIPPED, classify
 from harvesters.topics.training import examples
 from vocab.curated_words import short_name
 from vocab.iris import Iris

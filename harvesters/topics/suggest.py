@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
+from importlib import import_module
+from typing import Any
 
 from harvesters.errors import HarvestError
 from harvesters.source import MENTIONS, MODEL, Source
-from harvesters.topics import classifier, mentions
-from harvesters.topics.classifier import TopicModel
-from harvesters.topics.embedding import check_model, embed
+from harvesters.topics import mentions
 from harvesters.topics.mentions import find_mentions
-from harvesters.topics.suitability import unsuitable
 from vocab.goals import SDG
 from vocab.initiative import Basis, Claim, Initiative, Post, Resource, Text
 from vocab.iris import Iris
-
-SHIPPED = Path(__file__).with_name("goals.npz")
-_SENTENCE = re.compile(r"(?<=[.!?])\s+|(?<=[。！？؟])\s*|\n+")
-_SENTENCES, _LONGEST = 12, 300  # sentences that are compared, and characters of the one that is kept
 
 
 def add_suggestions(resource: Resource, iris: Iris, source: Source) -> Resource:
@@ -51,7 +44,7 @@ def method_versions(source: Source) -> tuple[str, ...]:
     if source.suggest == MENTIONS:
         return found
     try:
-        return (*found, f"{classifier.NAME} {_model(source).version}")
+        return (*found, _classification().method_version(source))
     except HarvestError:  # ``model_fault`` reports it
         return found
 
@@ -61,46 +54,19 @@ def model_fault(source: Source) -> str:
     if source.suggest != MODEL:
         return ""
     try:
-        check_model()
-        _model(source)
+        _classification().check(source)
     except HarvestError as error:
         return str(error)
     return ""
 
 
-def classify(text: str, language: str | None, model: TopicModel) -> tuple[list[Claim], str]:
-    """Return a claim for each goal that *text* is about, the surest first, and why there is none, "" if there is one.
-
-    Its word is the sentence that speaks most for the goal. Raises HarvestError as ``check_model`` does.
-    """
-    if reason := unsuitable(text, language):
-        return [], reason
-    (probabilities,) = model.probabilities(embed([text]))
-    chosen = [column for column in probabilities.argsort()[::-1] if probabilities[column] >= model.threshold]
-    if not chosen:
-        best = probabilities.argmax()
-        return [], f"no goal is sure enough: goal {model.codes[best]} has {probabilities[best]:.2f}, {model.threshold:.2f} is needed"
-    sentences = [part.strip() for part in _SENTENCE.split(text) if part and part.strip()][:_SENTENCES]
-    by_sentence = model.probabilities(embed(sentences))
-    return [
-        Claim(
-            f"{SDG}{model.codes[column]}",
-            Basis.SUGGESTED,
-            sentences[by_sentence[:, column].argmax()][:_LONGEST],
-            round(float(probabilities[column]), 2),
-            method=classifier.NAME,
-            method_version=model.version,
-        )
-        for column in chosen
-    ], ""
+def _classification() -> Any:
+    """Import the classifier on first use: NumPy takes a tenth of a second, which a listing should not wait for."""
+    return import_module("harvesters.topics.classification")
 
 
 def _confidence(claim: Claim) -> float:
     return claim.confidence or 0.0
-
-
-def _model(source: Source) -> TopicModel:
-    return classifier.load(Path(source.classifier) if source.classifier else SHIPPED)
 
 
 def _mentioned(resource: Resource, iris: Iris) -> Iterator[Claim]:
@@ -115,7 +81,8 @@ def _classified(resource: Resource, source: Source) -> Iterator[Claim]:
     languages = dict.fromkeys(text.language for text in (*resource.descriptions, *resource.titles))
     for language in languages:
         texts = [text.value for text in (*resource.titles, *resource.descriptions) if text.language == language]
-        yield from classify("\n".join(texts), language, _model(source))[0]
+        claims, _ = _classification().classify("\n".join(texts), language, _classification().model_of(source))
+        yield from claims
 
 
 def _texts(resource: Resource) -> Iterator[Text]:

@@ -11,9 +11,9 @@ from topics_benchmark import benchmark_texts
 
 from harvesters.errors import HarvestError
 from harvesters.topics import classifier
+from harvesters.topics.classification import SHIPPED, classify
 from harvesters.topics.classifier import Curve, Example, TopicModel, load, save, train
 from harvesters.topics.embedding import WIDTH, Vectors, check_model, embed
-from harvesters.topics.suggest import SHIPPED, classify
 from harvesters.topics.suitability import LONGEST, unsuitable
 
 EDUCATION = (

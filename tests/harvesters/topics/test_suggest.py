@@ -11,7 +11,8 @@ from harvesters.compatibility import compatibility_faults
 from harvesters.errors import SourceDefinitionError
 from harvesters.source import CLASSIFIER, load, parse
 from harvesters.topics import classifier
-from harvesters.topics.suggest import SHIPPED, add_suggestions, method_versions
+from harvesters.topics.classification import SHIPPED
+from harvesters.topics.suggest import add_suggestions, method_versions
 from vocab.describe import describe
 from vocab.initiative import Basis, Claim, Initiative, Outcome, Post, Text
 from vocab.iris import Iris
