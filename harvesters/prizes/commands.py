@@ -27,6 +27,7 @@ _Edition = Annotated[str, typer.Argument(metavar="EDITION", help="Id of an editi
 
 @contextmanager
 def _open_ledger(settings: HarvestSettings) -> Iterator[Ledger]:
+    settings.data.mkdir(parents=True, exist_ok=True)  # an edition may be added before anything else
     with closing(Ledger(settings.ledger)) as ledger:
         yield ledger
 

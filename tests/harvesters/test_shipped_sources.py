@@ -202,3 +202,13 @@ def test_the_readme_lists_every_shipped_card() -> None:
     found = set(re.findall(r"^\| \[`([\w-]+)`\]\(\1\.toml\)", text, re.MULTILINE))
 
     assert found == {card.stem for card in CARDS} == set(PLAYED)
+
+
+@pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
+def test_the_nominations_of_2015_name_their_edition_and_day(words: Any) -> None:
+    found = harvested(ROOT / "sources" / "wsis-prizes-2015.toml", words)
+
+    prizes = [prize for item in found if isinstance(item, Initiative) for prize in item.prizes]
+    edition = words.iris.thing("event", "prizes", "2015")
+    assert len(prizes) == 302
+    assert {(prize.year, prize.date, prize.edition) for prize in prizes} == {(2015, "2015-03-13", edition)}

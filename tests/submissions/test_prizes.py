@@ -343,7 +343,7 @@ async def test_commands_add_an_edition_name_experts_and_decide(world: Submission
     id = str(made.json()["id"])
     file = world.folder / "2027.toml"
     file.write_text(edition_text(world.clock.now().date() - timedelta(days=15)), encoding="utf-8")  # so that nominations are closed
-    settings = SimpleNamespace(ledger=f"sqlite:///{world.folder}/ledger.sqlite", base=BASE)
+    settings = SimpleNamespace(data=world.folder, ledger=f"sqlite:///{world.folder}/ledger.sqlite", base=BASE)
 
     def command(*words: str) -> tuple[int, str]:
         answer = CliRunner().invoke(app, [*words], obj=settings)
@@ -455,3 +455,12 @@ async def test_an_expert_scores_and_a_person_votes_on_the_pages(world: Submissio
     assert ("Confirm your address to vote" in anonymous.text, f"/vote/{id}" in anonymous.text) == (True, False)
     assert [answer.status_code for answer in voted] == [422, 303]
     assert "Your vote" in shown.text
+
+
+def test_an_edition_is_added_before_there_is_a_data_directory(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    settings = SimpleNamespace(data=data, ledger=f"sqlite:///{data}/ledger.sqlite", base=BASE)
+
+    answer = CliRunner().invoke(app, ["add", str(ROOT / "sources" / "prizes" / "2015.toml")], obj=settings)
+
+    assert (answer.exit_code, answer.output.strip()) == (0, "edition 2015: 18 categories, 2014-12-15 to 2015-05-26")
