@@ -242,6 +242,232 @@ TEXTS: Mapping[str, str] = {
         "%(url)s: its text is %(faults)s; name its charset in the options of the source "
         "definition"
     ),
+    "not_activities": "%(source)s: %(url)s is not an ActivityStreams collection or a page of one",
+    "not_ckan_search": "%(source)s: %(url)s is not a package_search response: results are missing",
+    "service_error": "%(source)s: %(url)s says: %(message)s",
+    "not_csw": (
+        "%(source)s: %(url)s is not a GetRecords response but <%(element)s>; correct the source's "
+        "url"
+    ),
+    "token_repeated": "%(source)s: %(url)s repeats %(kind)s '%(token)s'",
+    "kind_token": "the resumption token",
+    "kind_cursor": "the cursor",
+    "kind_page": "the page",
+    "kind_next_page": "the next page",
+    "kind_older_page": "the older page",
+    "kind_document": "the document",
+    "records_repeated": "%(source)s: %(url)s repeats the records of an earlier page",
+    "empty_pages": (
+        "%(source)s: %(url)s is page %(number)s in a row without a record; its list does not end"
+    ),
+    "unreadable_in_a_row": (
+        "%(source)s: %(number)s responses in a row cannot be read, the last: %(error)s"
+    ),
+    "not_feed": "%(url)s: neither Atom nor RSS",
+    "not_feed_because": "%(url)s: neither Atom nor RSS; %(error)s",
+    "not_listing": "%(url)s: not a directory listing of a known web server or code host",
+    "not_file_tree": "%(url)s: not a list of a repository's files with their paths",
+    "no_file_address": (
+        "%(url)s: has no address for '%(path)s'; set the option 'raw' to the address of the files"
+    ),
+    "no_files": (
+        "%(source)s: %(url)s lists no files and no subfolders; set url to a directory listing"
+    ),
+    "folders_too_deep": (
+        "%(source)s: %(url)s is more than %(limit)s folders deep; subfolders do not end"
+    ),
+    "no_matching_files": (
+        "%(source)s: %(url)s shows %(count)s files, none of which matches; set the options "
+        "'format' and 'only'"
+    ),
+    "no_element": "%(source)s: %(url)s holds no record at '%(xpath)s' (the option 'records')",
+    "unreadable_page": "%(url)s: the web page cannot be parsed",
+    "unreadable_feed": "%(url)s: the feed cannot be parsed",
+    "not_iati": (
+        "%(url)s: not an IATI activity file: it begins with <%(element)s>, not with "
+        "<%(expected)s>"
+    ),
+    "not_search_count": (
+        "%(source)s: %(url)s is not a package_search response: results or count are missing"
+    ),
+    "empty_package_page": (
+        "%(source)s: %(url)s is an empty page after %(start)s of %(total)s packages"
+    ),
+    "changed_while_read": "%(source)s: %(url)s: %(error)s; run again",
+    "not_calendar": "%(url)s: no calendar: it has no BEGIN:VCALENDAR",
+    "no_file_list": "%(source)s: %(url)s holds no list at '%(path)s' (the option 'files')",
+    "wrong_page_size": (
+        "%(source)s: %(url)s gave %(count)s records instead of %(size)s, so a page that cannot be "
+        "read cannot be read in pieces; correct the options 'limit' and 'size'"
+    ),
+    "list_unreadable": "%(error)s; its list cannot be read to the end",
+    "list_unreadable_token": (
+        "%(error)s (the token was valid until %(expires)s); its list cannot be read to the end"
+    ),
+    "page_links_next": (
+        "%(error)s; only the page itself links to the next one, so the list cannot continue after "
+        "it"
+    ),
+    "page_needs_limit": (
+        "%(error)s; set the option 'limit' (the parameter for the page size), so that it can be "
+        "read in pieces"
+    ),
+    "page_size_ignored": (
+        "%(error)s; its pages do not have the requested size, so it cannot be read in pieces; "
+        "correct the option 'size'"
+    ),
+    "no_total": "%(source)s: %(url)s holds no number at '%(path)s' (the option 'total')",
+    "no_records_at": (
+        "%(source)s: %(url)s holds no records at '%(path)s' (the option 'records'); it is "
+        "%(kind)s"
+    ),
+    "json_object": "an object with %(members)s",
+    "stream_too_long": "%(source)s: its stream has more than %(limit)s pages; it does not end",
+    "not_stream_page": (
+        "%(source)s: %(url)s is not a page of an event stream: it has neither members nor "
+        "relations"
+    ),
+    "not_stream": (
+        "%(source)s: %(url)s is not an event stream: it has no view, members or relations"
+    ),
+    "no_set": (
+        "%(source)s: no set is called %(sets)s; the repository has %(available)s; correct the "
+        "option 'set'"
+    ),
+    "no_prefix": "%(error)s; it has %(available)s; correct the option 'prefix'",
+    "no_oai_record": "%(source)s: %(url)s holds no record",
+    "unknown_granularity": (
+        "%(source)s: %(url)s declares the granularity '%(granularity)s', which is not one of "
+        "OAI-PMH's two"
+    ),
+    "not_oai": (
+        "%(source)s: %(url)s is not an OAI-PMH response but <%(element)s>; correct the source's "
+        "url"
+    ),
+    "no_verb": "%(source)s: %(url)s holds no %(verb)s",
+    "same_base": (
+        "%(source)s: the IRIs of %(url)s begin with %(base)s, as ours do, so records of the two "
+        "cannot be distinguished; set another base for one of the two (STOCKTAKE_BASE), or follow "
+        "it with `stocktake mirror`"
+    ),
+    "no_journal": (
+        "%(source)s: %(url)s: there is no journal; set url to the address of a Stocktake's home "
+        "page"
+    ),
+    "no_journal_head": "%(source)s: %(url)s: base, number or id of the newest entry are missing",
+    "entries_not_listed": "%(source)s: %(url)s does not list the entries before %(number)s",
+    "wrong_entry_id": (
+        "%(source)s: entry %(number)s of %(url)sjournal/ is %(id)s, but the head said "
+        "%(expected)s"
+    ),
+    "journal_gap": (
+        "%(source)s: %(url)s is missing, though later entries are there: its journal has a gap"
+    ),
+    "journal_broken": "%(source)s: %(url)s: %(error)s; nothing of this run is published",
+    "not_data_json": "%(source)s: %(url)s is not a data.json with a list 'dataset' but %(kind)s",
+    "no_known_class": (
+        "%(source)s: %(url)s has no record of a known class but %(classes)s; set the option "
+        "'types'"
+    ),
+    "too_many_catalogues": (
+        "%(source)s: %(url)s links to more than %(limit)s catalogues; they do not end"
+    ),
+    "not_context": "%(source)s: %(url)s is not a JSON-LD context",
+    "not_zip": "%(source)s: %(url)s is not a readable ZIP file",
+    "no_manifest": "%(source)s: %(url)s is a ZIP file without a %(name)s",
+    "no_resource_list": "%(source)s: %(url)s leads to neither a resource list nor a resource dump",
+    "not_resourcesync": (
+        "%(source)s: %(url)s is not a ResourceSync document: <%(element)s> without a capability; "
+        "set url to its source description, such as /.well-known/resourcesync"
+    ),
+    "not_dump_manifest": (
+        "%(source)s: the manifest of %(url)s has the capability '%(capability)s', not that of a "
+        "dump manifest"
+    ),
+    "lists_too_deep": (
+        "%(source)s: %(url)s is more than %(limit)s documents deep; its lists do not end"
+    ),
+    "subjects_incomplete": (
+        "%(source)s: %(url)s lists subjects without their IRI or number: %(error)s"
+    ),
+    "subjects_unsorted": "%(source)s: %(url)s does not list its subjects sorted by IRI",
+    "no_number": "%(source)s: %(url)s returned no number for a COUNT query",
+    "not_select_result": (
+        "%(source)s: %(url)s answered with something other than SPARQL results for a SELECT query"
+    ),
+    "boolean_result": "%(source)s: %(url)s answered with yes or no for a SELECT query",
+    "partial_result": (
+        "%(source)s: %(url)s returned a partial result (%(state)s); reduce the options `page` and "
+        "`size`"
+    ),
+    "truncated_description": "%(url)s: truncates its responses (here to %(count)s statements)",
+    "not_submissions": (
+        "%(source)s: %(url)s is no list of submissions, an object with `accepted` and `withdrawn`"
+    ),
+    "wrong_table_charset": (
+        "%(url)s: its text is %(faults)s; set the option 'charset' in the source definition"
+    ),
+    "table_truncated": (
+        "%(subject)s is truncated: %(error)s, in the row that begins at line %(line)s"
+    ),
+    "no_sheet": "%(subject)s has no sheet %(sheet)s, only %(available)s",
+    "sheet_too_large": (
+        "%(subject)s has a sheet of %(rows)s rows and %(columns)s columns, which is too large"
+    ),
+    "not_spreadsheet": "%(subject)s is not a readable spreadsheet",
+    "sparse_sheet": (
+        "%(subject)s: %(sheet)s spans %(size)s cells, of which %(count)s have a value; remove the "
+        "cells far away"
+    ),
+    "spreadsheet_bomb": (
+        "%(subject)s: unfolds to %(size)s bytes, more than the %(limit)s that a spreadsheet may "
+        "have"
+    ),
+    "no_header": "%(source)s: %(url)s has no header line",
+    "no_header_because": "%(source)s: %(url)s has no header line: %(error)s",
+    "no_column": (
+        "%(source)s: %(url)s has no column '%(column)s', only %(available)s; set the option 'key' "
+        "to the key's column, or 'digest' to columns that identify records"
+    ),
+    "no_key_column": (
+        "%(source)s: %(url)s has no column that the field 'key' (%(field)s) names, only "
+        "%(available)s; set the option 'key' to the key's column, or 'digest' to columns that "
+        "identify records"
+    ),
+    "page_without_record": (
+        "%(source)s: %(url)s is a page without a record of a known class; set the option 'types'"
+    ),
+    "sitemaps_too_deep": (
+        "%(source)s: %(url)s holds sitemaps more than %(limit)s deep; its sitemaps do not end"
+    ),
+    "not_sitemap": (
+        "%(url)s: not a sitemap but <%(element)s>; set url to a sitemap, a robots.txt or a page"
+    ),
+    "sitemap_too_large": "%(url)s: its sitemap has more than %(limit)s bytes when decompressed",
+    "not_gzip": "%(url)s: the gzip file cannot be decompressed: %(error)s",
+    "not_sitemap_text": "%(url)s: not a sitemap: neither XML nor a list of web addresses",
+    "sitemap_too_long": (
+        "%(url)s: has %(count)s entries, more than the %(limit)s that a sitemap may have"
+    ),
+    "not_rdf": "%(url)s: not %(format)s that can be read",
+    "no_statement": "%(url)s: holds no statement of RDF, read as %(format)s",
+    "no_statement_because": "%(url)s: holds no statement of RDF, read as %(format)s: %(error)s",
+    "terms_too_deep": "%(subject)s: triple terms are nested more than %(limit)s deep",
+    "unknown_context": (
+        "%(url)s: its JSON-LD needs the context %(context)s, which is not built in; name it in "
+        "the option `contexts` to allow it"
+    ),
+    "rdf_xml_text": (
+        "%(url)s: its RDF/XML holds text between its elements, and is too large to be repaired"
+    ),
+    "no_reader": (
+        "no process that reads responses can be started: %(error)s; free some memory, then run "
+        "again"
+    ),
+    "reader_parent_exited": (
+        "the process that starts those that read responses has exited; run again"
+    ),
+    "service_says": "%(source)s: %(url)s says %(message)s",
     # why an action is refused
     "unknown_run": "there is no run %(run)r; to list runs: `stocktake runs`",
     "unknown_plan": (

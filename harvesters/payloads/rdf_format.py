@@ -20,6 +20,7 @@ from harvesters.payloads.contexts import Find, has_remote_context, inline_contex
 from harvesters.payloads.graph import merge_graphs, normalize_schema_org
 from harvesters.payloads.rdf_parser import NodeErrors, parse_quads
 from harvesters.payloads.rdf_xml import LARGE, check_document, repair
+from harvesters.reasons import Reason
 
 ACCEPT = (
     "text/turtle, application/n-triples, application/n-quads, application/trig, application/rdf+xml, application/ld+json;q=0.9,"
@@ -87,7 +88,7 @@ def parse_rdf(
         content = _prepared(reply, name, find)
         syntax = RdfFormat.TRIG if name == "turtle" and not forced else SYNTAXES[name]  # all Turtle is TriG
         form = normalize_schema_org if graphs else merge_graphs
-        subject = f"{reply.url}: not {_NAMED[name]} that can be read"
+        subject = Reason("not_rdf", {"url": reply.url, "format": _NAMED[name]})
         try:
             store.bulk_extend(form(parse_quads(content, syntax, subject, reply.url, broken=broken)))
         except ParseError:
@@ -96,13 +97,16 @@ def parse_rdf(
             store.clear()
             store.bulk_extend(form(parse_quads(repair(content, reply.url, broken), syntax, subject, reply.url)))
         if not len(store):
-            raise ParseError(f"{reply.url}: holds no statement of RDF, read as {_NAMED[name]}{_first(broken)}")
+            raise ParseError(_no_statement_reason(reply, name, broken))
         yield store
         del store
 
 
-def _first(broken: NodeErrors | None) -> str:
-    return f": {next(iter(broken.values()))}" if broken else ""
+def _no_statement_reason(reply: Reply, name: str, broken: NodeErrors | None) -> Reason:
+    values = {"url": reply.url, "format": _NAMED[name]}
+    if broken:
+        return Reason("no_statement_because", {**values, "error": str(next(iter(broken.values())))})
+    return Reason("no_statement", values)
 
 
 _NAMED = {"turtle": "Turtle", "n-triples": "N-Triples", "n-quads": "N-Quads", "trig": "TriG", "rdf-xml": "RDF/XML", "json-ld": "JSON-LD"}
@@ -122,5 +126,4 @@ def _prepared(reply: Reply, name: str, find: Find) -> bytes:
         try:
             return dump_json(inline_contexts(document, find))
         except LookupError as error:
-            remedy = "which is not built in; name it in the option `contexts` to allow it"
-            raise ParseError(f"{reply.url}: its JSON-LD needs the context {error.args[0]}, {remedy}") from error
+            raise ParseError(Reason("unknown_context", {"url": reply.url, "context": str(error.args[0])})) from error

@@ -12,6 +12,7 @@ from pyoxigraph import NamedNode, Quad, QuadParser, RdfFormat, parse
 
 from harvesters.errors import ParseError
 from harvesters.parsing import join_url, message, parser_errors
+from harvesters.reasons import Reason
 
 NodeErrors = dict[str, str]  # why a node cannot be read, by its IRI or blank node as in N-Triples; "" where the node is not known
 
@@ -32,7 +33,13 @@ _SUBJECT = re.compile(
 
 
 def parse_quads(
-    content: bytes, syntax: RdfFormat, subject: str, base: str | None = None, *, broken: NodeErrors | None = None, rename: bool = False
+    content: bytes,
+    syntax: RdfFormat,
+    subject: str | Reason,
+    base: str | None = None,
+    *,
+    broken: NodeErrors | None = None,
+    rename: bool = False,
 ) -> Iterator[Quad]:
     """Parse *content* and yield its quads; *subject* begins the messages, *rename* gives blank nodes new names.
 
@@ -60,7 +67,7 @@ def parse_quads(
         yield quad
 
 
-def _check_depth(content: bytes, subject: str) -> None:
+def _check_depth(content: bytes, subject: str | Reason) -> None:
     depth = 0
     for token in _TOKEN.finditer(content):
         if token.lastgroup == "open":
@@ -68,7 +75,7 @@ def _check_depth(content: bytes, subject: str) -> None:
         elif token.lastgroup == "close" and depth:
             depth -= 1
         if depth > MAX_DEPTH:
-            raise ParseError(f"{subject}: triple terms are nested more than {MAX_DEPTH} deep")
+            raise ParseError(Reason("terms_too_deep", {"subject": subject, "limit": MAX_DEPTH}))
 
 
 class _Statements:

@@ -16,6 +16,7 @@ from lxml.etree import _Element
 from harvesters.errors import ParseError
 from harvesters.parsing import join_url, parser_errors
 from harvesters.payloads.rdf_parser import NodeErrors
+from harvesters.reasons import Reason
 
 LARGE = 32 * 1024 * 1024  # bytes of a document that is checked piece by piece: its tree takes four times as much
 _RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
@@ -32,7 +33,7 @@ def check_document(content: bytes, url: str) -> bytes:
     Raises ParseError if it has a DOCTYPE, is nested more than 256 deep, or is not well-formed XML. Markup in the value of rdf:about or
     rdf:resource is escaped, so that only the record that has it is invalid.
     """
-    subject = f"{url}: not RDF/XML that can be read"
+    subject = Reason("not_rdf", {"url": url, "format": "RDF/XML"})
     if len(content) > LARGE:
         return _check_large(content, url, subject)
     try:
@@ -55,8 +56,8 @@ def check_document(content: bytes, url: str) -> bytes:
 def repair(content: bytes, url: str, broken: NodeErrors) -> bytes:
     """Return a document without text where RDF/XML allows none, and add the nodes that had it to *broken*."""
     if len(content) > LARGE:
-        raise ParseError(f"{url}: its RDF/XML holds text between its elements, and is too large to be repaired")
-    with parser_errors(f"{url}: not RDF/XML that can be read"):
+        raise ParseError(Reason("rdf_xml_text", {"url": url}))
+    with parser_errors(Reason("not_rdf", {"url": url, "format": "RDF/XML"})):
         root = etree.fromstring(content, _parser())
     number = count(1)
     queue = [(root, url)]
@@ -115,12 +116,12 @@ def _parser() -> etree.XMLParser:
 
 def _refuse_doctype(root: _Element, url: str) -> None:
     if root.getroottree().docinfo.internalDTD is not None:
-        raise ParseError(f"{url}: its XML has a DOCTYPE, which is refused: it can hide entities")
+        raise ParseError(Reason("doctype", {"url": url}))
 
 
-def _check_large(content: bytes, url: str, subject: str) -> bytes:
+def _check_large(content: bytes, url: str, subject: Reason) -> bytes:
     if _DOCTYPE.search(content):
-        raise ParseError(f"{url}: its XML has a DOCTYPE, which is refused: it can hide entities")
+        raise ParseError(Reason("doctype", {"url": url}))
     with parser_errors(subject):
         for _, node in etree.iterparse(io.BytesIO(content), events=("end",), resolve_entities=False, no_network=True):
             node.clear(keep_tail=False)

@@ -16,6 +16,7 @@ from lxml import etree
 
 from harvesters.errors import ParseError
 from harvesters.parsing import parser_errors
+from harvesters.reasons import Reason
 
 MAX_CELLS = 20_000_000  # cells of a sheet, with those that are empty
 _FREE, _EMPTY = 1_000_000, 100  # cells that any sheet may have, and how many of them for each that has a value
@@ -74,7 +75,7 @@ def check_areas(content: bytes, subject: str, *, max_rows: int | None = None, ma
         if max_rows is not None and area.bottom - min(area.top, 1) + 1 > max_rows:
             raise TooManyRowsError(f"{subject}: {name} has more than {max_rows} rows")
         if area.is_too_large:
-            raise ParseError(f"{subject}: {name} spans {area.size} cells, of which {area.cells} have a value; remove the cells far away")
+            raise ParseError(Reason("sparse_sheet", {"subject": subject, "sheet": name, "size": area.size, "count": area.cells}))
 
 
 def _areas(content: bytes, subject: str, max_unpacked: int) -> Iterator[tuple[str, Area]]:
@@ -83,10 +84,10 @@ def _areas(content: bytes, subject: str, max_unpacked: int) -> Iterator[tuple[st
         return
     if not zipfile.is_zipfile(io.BytesIO(content)):
         return
-    with parser_errors(f"{subject} is no spreadsheet that can be read"), zipfile.ZipFile(io.BytesIO(content)) as package:
+    with parser_errors(Reason("not_spreadsheet", {"subject": subject})), zipfile.ZipFile(io.BytesIO(content)) as package:
         size = sum(member.file_size for member in package.infolist())
         if size > max_unpacked:
-            raise ParseError(f"{subject}: unfolds to {size} bytes, more than the {max_unpacked} that a spreadsheet may have")
+            raise ParseError(Reason("spreadsheet_bomb", {"subject": subject, "size": size, "limit": max_unpacked}))
         for name in package.namelist():
             low = name.lower()
             if low.endswith("content.xml"):

@@ -24,6 +24,7 @@ from harvesters.pipeline.collector import (
     serve,
 )
 from harvesters.pipeline.process_limits import Marks, ProcessLimits, describe_exit
+from harvesters.reasons import Reason
 
 _COMMAND = (
     sys.executable,
@@ -135,9 +136,7 @@ class ForkServer:
                         [*(command or _COMMAND), str(theirs.fileno()), base], theirs.fileno()
                     )
         except OSError as error:
-            raise CrashLoopError(
-                f"no process that reads answers can be started: {error}; free some memory, then run again"
-            ) from error
+            raise CrashLoopError(Reason("no_reader", {"error": str(error)})) from error
 
     def _serve(self, link: socket.socket, base: str) -> None:
         self._control.close()  # or this process would not see its parent's end
@@ -169,9 +168,7 @@ class ForkServer:
         except OSError:
             answer = b""
         if not answer:
-            raise CrashLoopError(
-                "the process that starts those that read answers has exited; run again"
-            )
+            raise CrashLoopError(Reason("reader_parent_exited"))
         return int(NUMBER.unpack(answer)[0])
 
     def close(self) -> None:

@@ -111,7 +111,7 @@ def collect(
     loop_detector, seen = LoopDetector(source.name), set[str]()
     while state.pages:
         address = state.pages[0]
-        loop_detector.check_token("", address, "the page")
+        loop_detector.check_token("", address, "page")
         reply = fetch.get(address, accept=_ACCEPT)
         document = _check_collection(source, reply.url, load_json(reply))
         activities = list(_parse_activities(document))
@@ -172,7 +172,7 @@ def _start(source: Source, fetch: Fetch) -> ActivityCursor:
     pages, following = [], join_url(reply.url, first)
     loop_detector = LoopDetector(source.name)
     while following:
-        loop_detector.check_token(reply.url, following, "the page")
+        loop_detector.check_token(reply.url, following, "page")
         pages.append(following)
         reply = fetch.get(following, accept=_ACCEPT)
         after = _object_id(_check_collection(source, reply.url, load_json(reply)).get("next"))
@@ -193,9 +193,7 @@ def _check_collection(source: Source, url: str, document: Any) -> Mapping[str, A
         "CollectionPage",
         "OrderedCollectionPage",
     }:
-        raise ParseError(
-            f"{source.name}: {url} is not an ActivityStreams collection or a page of one"
-        )
+        raise ParseError(Reason("not_activities", {"source": source.name, "url": url}))
     return document
 
 

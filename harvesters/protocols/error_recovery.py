@@ -24,7 +24,7 @@ from harvesters.errors import (
     UnreachableError,
 )
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
-from harvesters.reasons import Reason
+from harvesters.reasons import Reason, Value
 
 # Errors that a single record can cause in its page. A probe request shows whether the whole registry fails.
 PAGE_ERRORS: tuple[type[HarvestError], ...] = (
@@ -52,36 +52,44 @@ class LoopDetector:
         self.tokens.clear()
         self.pages.clear()
 
-    def check_token(self, url: str, token: str | None, kind: str = "the resumption token") -> None:
-        """Raise EndlessError if *token* was seen before: following it would never end."""
+    def check_token(self, url: str, token: str | None, kind: str = "token") -> None:
+        """Raise PaginationLoopError if *token* was seen before: following it would never end. *kind* is a code of its text."""
         if token is not None and token in self.tokens:
-            raise PaginationLoopError(f"{self.name}: {url} repeats {kind} {token!r}")
+            values: dict[str, Value] = {"source": self.name, "url": url, "kind": Reason(f"kind_{kind}"), "token": token}
+            raise PaginationLoopError(Reason("token_repeated", values))
         self.tokens.add(token or "")
 
     def check_page(self, url: str, items: Sequence[Record[Any] | DeletedRecord | InvalidRecord], content: bytes) -> None:
-        """Raise RepeatedError if an earlier page had the same keys or, without keys, the same *content*."""
+        """Raise RepeatedPageError if an earlier page had the same keys or, without keys, the same *content*."""
         if not items:
             return
         keys = sorted(item.key for item in items if item.key is not None)
         mark = blake2b("\x1f".join(keys).encode("utf-8", "replace") if keys else content, digest_size=16).digest()
         if mark in self.pages:
-            raise RepeatedPageError(f"{self.name}: {url} repeats the records of an earlier page")
+            raise RepeatedPageError(Reason("records_repeated", {"source": self.name, "url": url}))
         self.pages.add(mark)
 
 
 def count_empty_pages(name: str, url: str, before: int, items: Sequence[object]) -> int:
-    """Return the number of empty pages in a row. Raise EndlessError if there are too many."""
+    """Return the number of empty pages in a row. Raise PaginationLoopError if there are too many."""
     if items:
         return 0
     if before >= MAX_EMPTY_PAGES:
-        raise PaginationLoopError(f"{name}: {url} is page {before + 1} in a row without a record; its list does not end")
+        raise PaginationLoopError(
+            Reason("empty_pages", {"source": name, "url": url, "number": before + 1})
+        )
     return before + 1
 
 
-def count_unreadable(name: str, before: int, error: Exception) -> int:
+def count_unreadable(name: str, before: int, error: HarvestError) -> int:
     """Return the number of unreadable responses in a row. Raise ParseError if there are too many for a few broken records."""
     if before >= MAX_UNREADABLE:
-        raise ParseError(f"{name}: {before + 1} responses in a row cannot be read, the last: {error}") from error
+        raise ParseError(
+            Reason(
+                "unreadable_in_a_row",
+                {"source": name, "number": before + 1, "error": error.reason},
+            )
+        ) from error
     return before + 1
 
 

@@ -17,6 +17,7 @@ from lxml.etree import _Element
 
 from harvesters.errors import ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.html_detection import empty_reason
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
 from harvesters.parsing import join_url, parser_errors
@@ -108,10 +109,17 @@ def collect(
         entries = paths["records"](root)
         if not isinstance(entries, list) or not entries:
             raise ParseError(
-                f"{source.name}: {reply.url} holds no record at {get_option(source, OPTIONS, 'records')!r} (the option 'records')"
+                Reason(
+                    "no_element",
+                    {
+                        "source": source.name,
+                        "url": reply.url,
+                        "xpath": str(get_option(source, OPTIONS, "records")),
+                    },
+                )
             )
         following = _link(root, paths, "next", reply)
-        loop_detector.check_token(reply.url, following, "the next page")
+        loop_detector.check_token(reply.url, following, "next_page")
         for page, after in _read_entries(source, fetch, paths, reply, entries, state, following):
             state = after
             yield page
@@ -174,13 +182,13 @@ def _compile_xpath(source: Source, name: str, xpath: str) -> Any:
 def _parse_page(reply: Reply) -> _Element:
     """Parse a page without the elements that readers do not see."""
     if not reply.content.strip():
-        raise ParseError(f"{reply.url}: empty response; expected a web page")
+        raise ParseError(empty_reason(reply.url, "a web page"))
     charset = (
         "utf-8"
         if "charset=utf-8" in reply.headers.get("content-type", "").lower().replace('"', "")
         else None
     )
-    with parser_errors(f"{reply.url}: the web page cannot be parsed"):
+    with parser_errors(Reason("unreadable_page", {"url": reply.url})):
         root = html.document_fromstring(
             reply.content, parser=html.HTMLParser(encoding=charset, huge_tree=False)
         )

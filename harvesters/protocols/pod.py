@@ -22,6 +22,7 @@ from harvesters.payloads.graph import Graph, bounded_description, iri_or_text, m
 from harvesters.payloads.rdf_parser import parse_quads
 from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
 
@@ -57,8 +58,11 @@ def _parse_catalogue(source: Source, reply: Reply, document: Any) -> Iterator[It
     if isinstance(document, list):
         document = {"dataset": document}  # the format before version 1.1
     if not isinstance(document, dict) or not any(isinstance(document.get(name), list) for name in (*_LISTS, *_NESTED)):
-        kind = f"an object with {', '.join(map(str, document))[:200]}" if isinstance(document, dict) else type(document).__name__
-        raise ParseError(f"{source.name}: {reply.url} is not a data.json with a list 'dataset' but {kind}")
+        members = ", ".join(map(str, document))[:200] if isinstance(document, dict) else ""
+        kind = Reason("json_object", {"members": members}) if isinstance(document, dict) else type(document).__name__
+        raise ParseError(
+            Reason("not_data_json", {"source": source.name, "url": reply.url, "kind": kind})
+        )
     wanted = _LISTS if get_option(source, OPTIONS, "series") else {"dataset": "Dataset"}
     yield from _walk_catalogue(document, reply, wanted)
 

@@ -16,6 +16,7 @@ from harvesters.option_schema import Option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record, Row
 from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -36,7 +37,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
         return
     document = load_json(reply)
     if not isinstance(document, dict) or not isinstance(document.get("accepted"), dict) or not isinstance(document.get("withdrawn"), list):
-        raise ParseError(f"{source.name}: {reply.url} is no list of submissions, an object with `accepted` and `withdrawn`")
+        raise ParseError(Reason("not_submissions", {"source": source.name, "url": reply.url}))
     if not document["accepted"] and not document["withdrawn"]:
         yield Page((), None, at=reply.at, unchanged=True)
         return

@@ -144,7 +144,7 @@ def test_a_workbook_that_has_not_changed_says_so(card, registry):
         (xlsx(ROWS)[:-60], "not a readable spreadsheet"),
         (xlsx([["name"], ["x"]]), "no column 'id', only name"),
         (xlsx([]), "has no header line"),
-        (packed({"xl/workbook.xml": ""}, 600_000_000), "unfolds to 600000000 bytes"),
+        (packed({"xl/workbook.xml": ""}, 600_000_000), "unfolds to 600,000,000 bytes"),
     ],
 )
 def test_what_is_no_table_is_reported(message, text, card, registry):

@@ -70,7 +70,7 @@ class Search:
         result = unwrap_result(self.source, reply)
         if not isinstance(result, dict) or not isinstance(result.get("results"), list):
             raise ParseError(
-                f"{self.source.name}: {reply.url} is not a package_search response: results are missing"
+                Reason("not_ckan_search", {"source": self.source.name, "url": reply.url})
             )
         count = result.get("count")
         return (
@@ -122,7 +122,12 @@ def unwrap_result(source: Source, reply: Reply) -> Any:
             if isinstance(error, dict)
             else error
         )
-        raise ParseError(f"{source.name}: {reply.url} says: {str(message)[:300]}")
+        raise ParseError(
+            Reason(
+                "service_error",
+                {"source": source.name, "url": reply.url, "message": str(message)[:300]},
+            )
+        )
     return document.get("result")
 
 

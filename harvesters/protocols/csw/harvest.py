@@ -262,12 +262,19 @@ def _request(
             for exception in root.iterfind("{*}Exception")
         )
         raise CswException(
-            f"{source.name}: {reply.url} says {message or 'an exception without a message'}"
+            Reason(
+                "service_says",
+                {
+                    "source": source.name,
+                    "url": reply.url,
+                    "message": message or "an exception without a message",
+                },
+            )
         )
     results = root.find("{*}SearchResults")
     if kind != "GetRecordsResponse" or results is None:
         raise ParseError(
-            f"{source.name}: {reply.url} is not a GetRecords response but <{kind}>; correct the source's url"
+            Reason("not_csw", {"source": source.name, "url": reply.url, "element": kind})
         )
     following = _number(results.get("nextRecord"))
     return CswResponse(

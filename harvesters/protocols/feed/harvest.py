@@ -92,7 +92,7 @@ def collect(
             or (_NEWEST_ONLY if first and not older and not _is_complete(parsed) else None)
         )
         if older is not None:
-            loop_detector.check_token(reply.url, older, "the older page")
+            loop_detector.check_token(reply.url, older, "older_page")
         after = (
             None
             if older is None or _is_older_than(items, since)
@@ -114,13 +114,15 @@ def _parse_feed(reply: Reply) -> Any:
     content = refuse_html(reply, "a feed")
     refuse_doctype(reply)
     headers = {"content-location": reply.url, "content-type": _content_type(reply)}
-    with parser_errors(f"{reply.url}: the feed cannot be parsed"):
+    with parser_errors(Reason("unreadable_feed", {"url": reply.url})):
         parsed = feedparser.parse(
             io.BytesIO(_DECLARATION.sub(_valid_declaration, content)), response_headers=headers
         )
     if not parsed.get("version") and not parsed.get("entries"):
         why = _format_error(parsed)
-        raise ParseError(f"{reply.url}: neither Atom nor RSS{f'; {why.text}' if why else ''}")
+        if why:
+            raise ParseError(Reason("not_feed_because", {"url": reply.url, "error": why}))
+        raise ParseError(Reason("not_feed", {"url": reply.url}))
     return parsed
 
 
@@ -178,7 +180,7 @@ def _is_older_than(items: tuple[Item, ...], since: datetime | None) -> bool:
 
 
 def _parse_entries(reply: Reply, parsed: Any) -> Iterator[Item]:
-    with parser_errors(f"{reply.url}: the feed cannot be parsed"):
+    with parser_errors(Reason("unreadable_feed", {"url": reply.url})):
         about = feed_row(parsed)
     for entry in parsed.entries:
         key = entry.get("id") or entry.get("link")

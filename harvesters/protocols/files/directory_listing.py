@@ -67,7 +67,7 @@ def parse_listing(reply: Reply, root: str, raw: str | None) -> DirectoryListing:
     ):
         return _parse_tree(reply, raw)
     if not is_html(reply.content) and not re.search(rb"<a\s", reply.content[:65536], re.IGNORECASE):
-        raise ParseError(f"{reply.url}: not a directory listing of a known web server or code host")
+        raise ParseError(Reason("not_listing", {"url": reply.url}))
     entries = {entry.address: entry for entry in _parse_links(reply, root)}
     return DirectoryListing(tuple(entries[address] for address in sorted(entries)))
 
@@ -142,15 +142,13 @@ def _parse_tree(reply: Reply, raw: str | None) -> DirectoryListing:
     if not isinstance(rows, list) or not all(
         isinstance(row, dict) and isinstance(row.get("path"), str) for row in rows
     ):
-        raise ParseError(f"{reply.url}: not a list of a repository's files with their paths")
+        raise ParseError(Reason("not_file_tree", {"url": reply.url}))
     files = {row["path"]: row for row in rows if row.get("type") in ("blob", "file", None)}
     entries = []
     for path, row in files.items():
         address = join_url(raw, quote(path)) if raw else row.get("download_url") or row.get("url")
         if not isinstance(address, str) or not _SCHEME.match(address):
-            raise ParseError(
-                f"{reply.url}: has no address for {path!r}; set the option 'raw' to the address of the files"
-            )
+            raise ParseError(Reason("no_file_address", {"url": reply.url, "path": path}))
         entries.append(FileEntry(address, path))
     is_truncated = isinstance(document, dict) and document.get("truncated") is True
     incomplete_reason = (

@@ -107,9 +107,7 @@ def _list_files(
             root = root or folder_url(reply.url)
             listing = parse_listing(reply, root, get_option(source, OPTIONS, "raw"))
             if not listing.entries and depth == 0:
-                raise ParseError(
-                    f"{source.name}: {reply.url} lists no files and no subfolders; set url to a directory listing"
-                )
+                raise ParseError(Reason("no_files", {"source": source.name, "url": reply.url}))
             if listing.incomplete_reason:
                 yield None, listing.incomplete_reason
             pending = [*((entry, depth + 1) for entry in listing.entries), *pending]
@@ -124,12 +122,15 @@ def _list_files(
         ):
             if depth > _MAX_DEPTH:
                 raise ParseError(
-                    f"{source.name}: {entry.address} is more than {_MAX_DEPTH} folders deep; subfolders do not end"
+                    Reason(
+                        "folders_too_deep",
+                        {"source": source.name, "url": entry.address, "limit": _MAX_DEPTH},
+                    )
                 )
             folders.append((entry.address, depth))
     if not matching and not last:
         raise ParseError(
-            f"{source.name}: {source.url} shows {total} files, none of which matches; set the options 'format' and 'only'"
+            Reason("no_matching_files", {"source": source.name, "url": source.url, "count": total})
         )
 
 

@@ -15,6 +15,7 @@ from harvesters.network.fetch import Reply
 from harvesters.network.response_parsing import refuse_doctype, refuse_html
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.parsing import parser_errors
+from harvesters.reasons import Reason
 
 Item = Record[_Element] | DeletedRecord | InvalidRecord
 ActivityTest = Callable[[_Element], bool]
@@ -32,7 +33,7 @@ def parse_activities(reply: Reply, accepts: ActivityTest) -> Iterator[Item]:
     refuse_html(reply, "an IATI file")
     refuse_doctype(reply)
     assert reply.path is not None
-    with reply.path.open("rb") as body, parser_errors(f"{reply.url}: not well-formed XML"):
+    with reply.path.open("rb") as body, parser_errors(Reason("not_xml", {"url": reply.url})):
         events = etree.iterparse(
             body, events=("start", "end"), resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True
         )
@@ -56,9 +57,11 @@ def _iterate(reply: Reply, events: Iterable[tuple[str, _Element]], accepts: Acti
 
 def _check_root(reply: Reply, root: _Element) -> None:
     if root.getroottree().docinfo.internalDTD is not None:
-        raise ParseError(f"{reply.url}: its XML has a DOCTYPE, which is refused because it can define entities")
+        raise ParseError(Reason("doctype", {"url": reply.url}))
     if root.tag != _ROOT:
-        raise ParseError(f"{reply.url}: not an IATI activity file: it begins with <{root.tag}>, not with <{_ROOT}>")
+        raise ParseError(
+            Reason("not_iati", {"url": reply.url, "element": root.tag, "expected": _ROOT})
+        )
 
 
 def _parse_activity(node: _Element) -> Item:

@@ -26,7 +26,7 @@ from harvesters.protocols.error_recovery import RECORD_ERRORS, total_changed
 from harvesters.protocols.iati.activity_file import Item, parse_activities
 from harvesters.protocols.paged_document import paginate, take_page
 from harvesters.protocols.protocol import Protocol
-from harvesters.reasons import Reason
+from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 from vocab.iris import is_web
 
@@ -143,7 +143,7 @@ def _read_file(
                 raise faults[0]
     except RECORD_ERRORS as error:
         items = (InvalidRecord(None, f"an activity file that cannot be read to its end: {error}"),)
-        state = state.mark_incomplete(Reason("some_file_unreadable", {"error": str(error)}))
+        state = state.mark_incomplete(Reason("some_file_unreadable", {"error": error.reason}))
     after = (
         IatiCursor(following, state.position + 1, incomplete_reason=state.incomplete_reason)
         if following
@@ -216,15 +216,17 @@ def _list_files(source: Source, fetch: Fetch, since: datetime | None) -> list[st
             or not isinstance(result.get("results"), list)
             or not isinstance(result.get("count"), int)
         ):
-            raise ParseError(
-                f"{source.name}: {reply.url} is not a package_search response: results or count are missing"
-            )
+            raise ParseError(Reason("not_search_count", {"source": source.name, "url": reply.url}))
         if why := total_changed(total, result["count"]):
-            raise HarvestError(f"{source.name}: {reply.url}: {why}; run again")
+            values: dict[str, Value] = {"source": source.name, "url": reply.url, "error": why}
+            raise HarvestError(Reason("changed_while_read", values))
         total = result["count"]
         if not result["results"] and start < total:
             raise ParseError(
-                f"{source.name}: {reply.url} is an empty page after {start} of {total} packages"
+                Reason(
+                    "empty_package_page",
+                    {"source": source.name, "url": reply.url, "start": start, "total": total},
+                )
             )
         start += len(result["results"])
         addresses.update(

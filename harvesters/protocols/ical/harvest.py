@@ -21,6 +21,7 @@ from harvesters.protocols.ical.event import event_row, parse_calendars, time_zon
 from harvesters.protocols.ical.recurrence import expand_series
 from harvesters.protocols.paged_document import paginate
 from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -55,7 +56,7 @@ def _parse_events(source: Source, reply: Reply, until: datetime) -> Iterator[Ite
     content = refuse_html(reply, "a calendar")
     parsed = parse_calendars(content, f"{reply.url}: the calendar cannot be parsed")
     if not parsed:
-        raise ParseError(f"{reply.url}: no calendar: it has no BEGIN:VCALENDAR")
+        raise ParseError(Reason("not_calendar", {"url": reply.url}))
     for calendar in parsed:
         series: dict[str, list[icalendar.Event]] = {}
         for number, event in enumerate(calendar.walk("VEVENT"), 1):

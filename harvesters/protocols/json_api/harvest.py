@@ -103,7 +103,10 @@ def _read_index(plan: PagingPlan, fetch: Fetch, cursor: str | None) -> Pages[Row
     listed = compile_option(plan.source, "files")(load_json(reply, plan.option("charset")))
     if not isinstance(listed, list):
         raise ParseError(
-            f"{plan.source.name}: {reply.url} holds no list at {plan.option('files')!r} (the option 'files')"
+            Reason(
+                "no_file_list",
+                {"source": plan.source.name, "url": reply.url, "path": str(plan.option("files"))},
+            )
         )
     names = [entry if isinstance(entry, str) else _find_address(entry) for entry in listed]
     addresses = sorted(

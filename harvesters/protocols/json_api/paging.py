@@ -220,8 +220,10 @@ def _advance_piece(
     count, size = len(answer.items), state.sizes[0]
     if count > size or (0 < count < size and not enough and answer.total is not None):
         raise ParseError(
-            f"{plan.source.name}: {answer.reply.url} gave {count} records instead of {size}, so a page that cannot be read"
-            f" cannot be read in pieces; correct the options 'limit' and 'size'"
+            Reason(
+                "wrong_page_size",
+                {"source": plan.source.name, "url": answer.reply.url, "count": count, "size": size},
+            )
         )
     return _skip(plan, state, count), enough or count < size
 
@@ -246,7 +248,7 @@ def _split_page(
     )
     if not plan.option("limit") or not even:
         _check_readable(plan, fetch, JsonCursor(_first_position(plan)), error)
-        raise ParseError(f"{error}; {_cannot_split_reason(plan)}") from error
+        raise ParseError(Reason(_cannot_split_code(plan), {"error": error.reason})) from error
     total = _check_readable(plan, fetch, JsonCursor(_first_position(plan), sizes=(1,)), error)
     size = _page_size(plan, state)
     if total is not None and state.received >= total:
@@ -276,12 +278,11 @@ def _divide(size: int) -> tuple[int, ...]:
     return (size // parts,) * parts
 
 
-def _cannot_split_reason(plan: PagingPlan) -> str:
+def _cannot_split_code(plan: PagingPlan) -> str:
+    """Return the code of the reason why a page cannot be read in pieces."""
     if not (plan.option("page") or plan.option("offset")):
-        return "only the page itself links to the next one, so the list cannot continue after it"
-    if not plan.option("limit"):
-        return "set the option 'limit' (the parameter for the page size), so that it can be read in pieces"
-    return "its pages do not have the requested size, so it cannot be read in pieces; correct the option 'size'"
+        return "page_links_next"
+    return "page_size_ignored" if plan.option("limit") else "page_needs_limit"
 
 
 def _check_readable(
@@ -315,7 +316,7 @@ def _restart(plan: PagingPlan, state: JsonCursor, error: HarvestError) -> JsonCu
     if plan.option("page") or plan.option("offset") or not state.next:
         raise error
     if state.received <= state.reach:
-        raise ParseError(f"{error}; its list cannot be read to the end") from error
+        raise ParseError(Reason("list_unreadable", {"error": error.reason})) from error
     moment = (
         parse_timestamp(state.newest)
         if state.is_sorted and state.newest and plan.option("since") and plan.option("modified")

@@ -13,6 +13,7 @@ from harvesters.network.response_parsing import dump_json
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record, Row
 from harvesters.payloads.jmespath_compiler import compile_jmespath
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -101,7 +102,12 @@ def parse_total(plan: PagingPlan, reply: Reply, document: Any) -> int | None:
         return None
     number = _text(plan.total(document)) or ""
     if not number.isascii() or not number.isdigit():
-        raise ParseError(f"{plan.source.name}: {reply.url} holds no number at {plan.option('total')!r} (the option 'total')")
+        raise ParseError(
+            Reason(
+                "no_total",
+                {"source": plan.source.name, "url": reply.url, "path": str(plan.option("total"))},
+            )
+        )
     return int(number)
 
 
@@ -115,8 +121,19 @@ def _find_rows(plan: PagingPlan, reply: Reply, document: Any) -> Iterable[tuple[
             return iter(rows.items())
         if not plan.is_paged:
             return iter([(None, rows)])
-    kind = f"an object with {', '.join(sorted(map(str, document)))[:200]}" if isinstance(document, dict) else type(document).__name__
-    raise ParseError(f"{plan.source.name}: {reply.url} holds no records at {plan.option('records')!r} (the option 'records'); it is {kind}")
+    members = ", ".join(sorted(map(str, document)))[:200] if isinstance(document, dict) else ""
+    kind = Reason("json_object", {"members": members}) if isinstance(document, dict) else type(document).__name__
+    raise ParseError(
+        Reason(
+            "no_records_at",
+            {
+                "source": plan.source.name,
+                "url": reply.url,
+                "path": str(plan.option("records")),
+                "kind": kind,
+            },
+        )
+    )
 
 
 def _parse_record(plan: PagingPlan, name: str | None, row: Any) -> Item:

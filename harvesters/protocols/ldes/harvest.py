@@ -124,16 +124,12 @@ def _read_members(
             continue
         seen.add(address)
         if len(seen) > _MAX_PAGES:
-            raise ParseError(
-                f"{name}: its stream has more than {_MAX_PAGES} pages; it does not end"
-            )
+            raise ParseError(Reason("stream_too_long", {"source": name, "limit": _MAX_PAGES}))
         reply = rdf_reader.fetch.get(address, accept=_ACCEPT)
         seen.add(urldefrag(reply.url).url)
         links, members = _parse_page(rdf_reader, reply, walk)
         if walk.pages == 1 and not links and not members:
-            raise ParseError(
-                f"{name}: {reply.url} is not a page of an event stream: it has neither members nor relations"
-            )
+            raise ParseError(Reason("not_stream_page", {"source": name, "url": reply.url}))
         pending += [
             link.address
             for link in reversed(links)
@@ -200,9 +196,7 @@ def _root_node(rdf_reader: RdfReader, moment: datetime | None) -> str:
             if urlsplit(view).hostname == host
         ]
     if not views:
-        raise ParseError(
-            f"{rdf_reader.source.name}: {reply.url} is not an event stream: it has no view, members or relations"
-        )
+        raise ParseError(Reason("not_stream", {"source": rdf_reader.source.name, "url": reply.url}))
     return next((view for view, latest in views if latest is (moment is None)), views[0][0])
 
 

@@ -126,8 +126,9 @@ def _select_sets(repository: Repository, wanted: tuple[str, ...]) -> tuple[str |
     ]
     if not matches:
         available = ", ".join(known[:20]) or "none"
-        problem = f"no set is called {' or '.join(wanted)}; the repository has {available}"
-        raise ParseError(f"{repository.source.name}: {problem}; correct the option 'set'")
+        sets = " or ".join(wanted)
+        values = {"source": repository.source.name, "sets": sets, "available": available}
+        raise ParseError(Reason("no_set", values))
     return tuple(matches)
 
 
@@ -220,7 +221,7 @@ def _prefix_error(repository: Repository, error: OaiError) -> ParseError:
         )
     except RECORD_ERRORS as probe_error:
         available = f"unknown prefixes ({probe_error})"
-    return ParseError(f"{error}; it has {available}; correct the option 'prefix'")
+    return ParseError(Reason("no_prefix", {"error": error.reason, "available": available}))
 
 
 def _advance(state: OaiCursor, part: ListPage, empty: int) -> OaiCursor:

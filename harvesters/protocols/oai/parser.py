@@ -16,6 +16,7 @@ from harvesters.network.response_parsing import parse_xml
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.protocols.datestamps import parse_timestamp
 from harvesters.protocols.oai.window import GRANULARITIES, Calendar
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 _NS = "{http://www.openarchives.org/OAI/2.0/}"
@@ -28,7 +29,7 @@ Item = Record[_Element] | DeletedRecord | InvalidRecord
 class OaiError(ParseError):
     """The repository reports an OAI-PMH error; *codes* are its error codes."""
 
-    def __init__(self, message: str, codes: frozenset[str]) -> None:
+    def __init__(self, message: Reason, codes: frozenset[str]) -> None:
         super().__init__(message)
         self.codes = codes
 
@@ -92,7 +93,7 @@ def parse_record(source: Source, reply: Reply) -> Item:
     root, _ = _check_response(source, reply, "GetRecord")
     record = root.find(f"{_NS}GetRecord/{_RECORD}")
     if record is None:
-        raise ParseError(f"{source.name}: {reply.url} holds no record")
+        raise ParseError(Reason("no_oai_record", {"source": source.name, "url": reply.url}))
     return _parse_item(record)
 
 
@@ -111,7 +112,12 @@ def parse_calendar(source: Source, reply: Reply) -> Calendar:
     root = parse_xml(reply)
     granularity = (root.findtext(f"{_NS}Identify/{_NS}granularity") or "").strip()
     if granularity not in GRANULARITIES:
-        raise ParseError(f"{source.name}: {reply.url} declares the granularity {granularity!r}, which is not one of OAI-PMH's two")
+        raise ParseError(
+            Reason(
+                "unknown_granularity",
+                {"source": source.name, "url": reply.url, "granularity": granularity},
+            )
+        )
     earliest = parse_timestamp(root.findtext(f"{_NS}Identify/{_NS}earliestDatestamp") or "")
     return Calendar(*GRANULARITIES[granularity], earliest, parse_timestamp(root.findtext(f"{_NS}responseDate") or ""))
 
@@ -121,15 +127,21 @@ def _check_response(source: Source, reply: Reply, verb: str) -> tuple[_Element, 
     root = parse_xml(reply)
     if root.tag != f"{_NS}OAI-PMH":
         raise ParseError(
-            f"{source.name}: {reply.url} is not an OAI-PMH response but <{etree.QName(root).localname}>; correct the source's url"
+            Reason(
+                "not_oai",
+                {"source": source.name, "url": reply.url, "element": etree.QName(root).localname},
+            )
         )
     errors = [(node.get("code") or "no code", " ".join((node.text or "").split())) for node in root.iterfind(f"{_NS}error")]
     codes = frozenset(code for code, _ in errors)
     if errors and codes != {"noRecordsMatch"}:
         message = "; ".join(f"{code}: {text}" if text else code for code, text in errors)
-        raise OaiError(f"{source.name}: {reply.url} says {message}", codes)
+        raise OaiError(
+            Reason("service_says", {"source": source.name, "url": reply.url, "message": message}),
+            codes,
+        )
     if not errors and root.find(f"{_NS}{verb}") is None:
-        raise ParseError(f"{source.name}: {reply.url} holds no {verb}")
+        raise ParseError(Reason("no_verb", {"source": source.name, "url": reply.url, "verb": verb}))
     return root, bool(errors)
 
 

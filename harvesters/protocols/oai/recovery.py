@@ -45,8 +45,8 @@ def restart_from(repository: Repository, state: OaiCursor, error: HarvestError) 
             return _split_first_window(repository, state, calendar)
     except RECORD_ERRORS as probe_error:
         if state.restarts:
-            lasting = f" (the token was valid until {state.expires})" if state.expires else ""
-            raise ParseError(f"{error}{lasting}; its list cannot be read to the end") from probe_error
+            code = "list_unreadable_token" if state.expires else "list_unreadable"
+            raise ParseError(Reason(code, {"error": error.reason, "expires": state.expires or ""})) from probe_error
     return state.restart_with(state.todo, restarts=1)
 
 
@@ -126,9 +126,9 @@ def fetch_single_record(
             progress.remaining = _list_remaining_headers(repository, state, progress)
         except RECORD_ERRORS as error:
             if (isinstance(error, OaiError) and "badResumptionToken" in error.codes) or not is_minimal(state.todo[0]):
-                raise ParseError(f"{error}; its list cannot be read to the end") from error
+                raise ParseError(Reason("list_unreadable", {"error": error.reason})) from error
             repository.fetch_calendar(error)
-            why = Reason("datestamp_unreadable", {"datestamp": str(state.todo[0][0]), "error": str(error)})
+            why = Reason("datestamp_unreadable", {"datestamp": str(state.todo[0][0]), "error": error.reason})
             return InvalidRecord(None, why.text), None, state.mark_incomplete(why).next_window(len(repository.groups))
     if not progress.remaining:
         progress.remaining = None

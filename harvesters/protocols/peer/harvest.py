@@ -26,6 +26,7 @@ from harvesters.protocols.peer import record
 from harvesters.protocols.peer.journal import JournalHead, JournalReplay, entry_number, fetch_head, home_url, last_entry_id
 from harvesters.protocols.peer.record import Item, RecordName, origin_chain, parse_name, parse_statements
 from harvesters.protocols.protocol import Protocol
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -105,9 +106,7 @@ def collect(source: Source, fetch: Fetch, since: datetime | None, cursor: str | 
 
 def _check_base(source: Source, fetch: Fetch, head: JournalHead) -> None:
     if head.base == fetch.base:
-        problem = f"the IRIs of {head.url} begin with {head.base}, as ours do, so records of the two cannot be distinguished"
-        remedy = "set another base for one of the two (STOCKTAKE_BASE), or follow it with `stocktake mirror`"
-        raise ParseError(f"{source.name}: {problem}; {remedy}")
+        raise ParseError(Reason("same_base", {"source": source.name, "url": head.url, "base": head.base}))
 
 
 def _start_entry(source: Source, fetch: Fetch, head: JournalHead) -> tuple[int, str]:

@@ -17,6 +17,7 @@ from typing import Any
 from harvesters.errors import NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import load_json
+from harvesters.reasons import Reason
 from harvesters.source import Source
 from journal.entry import SUFFIX, Entry, read_header
 from journal.errors import ChainError
@@ -56,14 +57,14 @@ def fetch_head(source: Source, fetch: Fetch) -> JournalHead | None:
     try:
         reply = fetch.get(address, accept="application/json", conditional=True)
     except NotFoundError as error:
-        raise ParseError(f"{source.name}: {address}: there is no journal; set url to the address of a Stocktake's home page") from error
+        raise ParseError(Reason("no_journal", {"source": source.name, "url": address})) from error
     if reply.not_modified:
         return None
     match load_json(reply):
         case {"base": str(base), "number": int(number), "id": str() | None as name} if is_web(base) and base[-1] in "/#":
             if (number > 0 and _ID.fullmatch(name or "")) or (number == 0 and name is None):
                 return JournalHead(home_url(source), base, number, name or "")
-    raise ParseError(f"{source.name}: {address}: base, number or id of the newest entry are missing")
+    raise ParseError(Reason("no_journal_head", {"source": source.name, "url": address}))
 
 
 def last_entry_id(source: Source, fetch: Fetch) -> str | None:
@@ -87,7 +88,12 @@ def entry_number(source: Source, fetch: Fetch, head: JournalHead, name: str) -> 
             return number
         least = min((entry for entry in numbers.values() if isinstance(entry, int)), default=before)
         if least >= before:
-            raise ParseError(f"{source.name}: {reply.url} does not list the entries before {before}")
+            raise ParseError(
+                Reason(
+                    "entries_not_listed",
+                    {"source": source.name, "url": reply.url, "number": before},
+                )
+            )
         before = least
     return None
 
@@ -114,7 +120,18 @@ class JournalReplay:
             self._apply_entry(entry)
             previous = entry.id
         if previous and previous != head.id:
-            raise ParseError(f"{source.name}: entry {head.number} of {head.url}journal/ is {previous}, but the head said {head.id}")
+            raise ParseError(
+                Reason(
+                    "wrong_entry_id",
+                    {
+                        "source": source.name,
+                        "number": head.number,
+                        "url": head.url,
+                        "id": previous,
+                        "expected": head.id,
+                    },
+                )
+            )
 
     def _verify_entry(self, source: Source, fetch: Fetch, address: str, number: int, previous: str | None) -> Entry:
         path = self._folder / f"{number:09d}{SUFFIX}"
@@ -127,9 +144,16 @@ class JournalReplay:
             verify_file(path, number, previous, MAX_ENTRY_BYTES)
             return read_header(path)
         except NotFoundError as error:
-            raise ParseError(f"{source.name}: {address} is missing, though later entries are there: its journal has a gap") from error
+            raise ParseError(
+                Reason("journal_gap", {"source": source.name, "url": address})
+            ) from error
         except ChainError as error:
-            raise ParseError(f"{source.name}: {address}: {error}; nothing of this run is published") from error
+            raise ParseError(
+                Reason(
+                    "journal_broken",
+                    {"source": source.name, "url": address, "error": str(error)},
+                )
+            ) from error
 
     def _apply_entry(self, entry: Entry) -> None:
         rows = self._relevant_rows(entry)

@@ -113,14 +113,14 @@ def _read_documents(rdf_reader: RdfReader, state: RdfCursor, *, first: bool) -> 
             with _open_document(rdf_reader, reply) as document:
                 state = _queue_catalogues(rdf_reader, state, document.result, reply)
                 is_only = first and document.is_only and len(state.todo) == 1
-                loop_detector.check_token(reply.url, document.following, "the next page")
+                loop_detector.check_token(reply.url, document.following, "next_page")
                 for page, after in _read_document(rdf_reader, state, document):
                     state = after
                     yield page
         except RECORD_ERRORS as error:
             if not state.below:
                 raise
-            why = Reason("catalogue_unreadable", {"url": address, "error": str(error)})
+            why = Reason("catalogue_unreadable", {"url": address, "error": error.reason})
             state = _next_document(state.mark_incomplete(why), None)
             lost = InvalidRecord(None, f"the catalogue {address}: {error}")
             yield state.page((lost,), has_next=bool(state.todo), again=state.again)
@@ -178,7 +178,10 @@ def _check_content(
         return
     classes = ", ".join(record_discovery.frequent_classes(store)) or "no classes"
     raise ParseError(
-        f"{rdf_reader.source.name}: {reply.url} has no record of a known class but {classes}; set the option 'types'"
+        Reason(
+            "no_known_class",
+            {"source": rdf_reader.source.name, "url": reply.url, "classes": classes},
+        )
     )
 
 
@@ -193,7 +196,14 @@ def _queue_catalogues(
         if mark not in state.seen and mark != _digest(reply.url):
             if len(state.seen) >= _MAX_CATALOGUES:
                 raise ParseError(
-                    f"{rdf_reader.source.name}: {reply.url} links to more than {_MAX_CATALOGUES} catalogues; they do not end"
+                    Reason(
+                        "too_many_catalogues",
+                        {
+                            "source": rdf_reader.source.name,
+                            "url": reply.url,
+                            "limit": _MAX_CATALOGUES,
+                        },
+                    )
                 )
             state = replace(state, todo=(*state.todo, address), seen=(*state.seen, mark))
     return state

@@ -21,6 +21,7 @@ from harvesters.payloads.graph import Graph, Node, bounded_description, iri
 from harvesters.payloads.rdf_format import ACCEPT, SYNTAXES, parse_rdf
 from harvesters.payloads.rdf_parser import NodeErrors
 from harvesters.payloads.record_discovery import DiscoveredRecords
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -68,7 +69,9 @@ class RdfReader:
         if address not in self.contexts:
             document = load_json(self.fetch.get(address, accept="application/ld+json, application/json;q=0.9"))
             if not isinstance(document, dict) or "@context" not in document:
-                raise ParseError(f"{self.source.name}: {address} is not a JSON-LD context")
+                raise ParseError(
+                    Reason("not_context", {"source": self.source.name, "url": address})
+                )
             self.contexts[address] = document["@context"]
         return self.contexts[address]
 

@@ -17,6 +17,7 @@ from harvesters.errors import ParseError
 from harvesters.network.fetch import Fetch, Reply
 from harvesters.parsing import parser_errors
 from harvesters.protocols.resourcesync.resource_list import ResourceEntry, parse_manifest
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 _MANIFEST_NAME = "manifest.xml"
@@ -29,13 +30,18 @@ def read_package(source: Source, fetch: Fetch, address: str) -> Iterator[tuple[R
     Raises ParseError if it is not a package. The reply is empty for a resource that is missing or
     too large.
     """
-    subject = f"{source.name}: {address} is not a readable ZIP file"
+    subject = Reason("not_zip", {"source": source.name, "url": address})
     with fetch.download(address, accept="application/zip, application/octet-stream;q=0.9") as reply, ExitStack() as stack:
         with parser_errors(subject):
             package = stack.enter_context(zipfile.ZipFile(reply.path or io.BytesIO(reply.content)))
             content = _read_member(package, _MANIFEST_NAME, _MAX_MANIFEST_BYTES)
         if content is None:
-            raise ParseError(f"{source.name}: {address} is a ZIP file without a {_MANIFEST_NAME}")
+            raise ParseError(
+                Reason(
+                    "no_manifest",
+                    {"source": source.name, "url": address, "name": _MANIFEST_NAME},
+                )
+            )
         for entry, path, media in parse_manifest(source, replace(reply, content=content, path=None)):
             member: bytes | None = None
             with suppress(ParseError), parser_errors(subject):  # a resource that cannot be decompressed does not stop the others

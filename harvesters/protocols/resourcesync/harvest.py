@@ -117,9 +117,7 @@ def _select_entries(
             ),
         )
     if not count:
-        raise ParseError(
-            f"{source.name}: {source.url} leads to neither a resource list nor a resource dump"
-        )
+        raise ParseError(Reason("no_resource_list", {"source": source.name, "url": source.url}))
 
 
 def _may_have_changed(entry: ResourceEntry, moment: datetime | None) -> bool:

@@ -18,6 +18,7 @@ from harvesters.network.response_parsing import parse_xml
 from harvesters.parsing import join_url
 from harvesters.protocols.datestamps import parse_timestamp
 from harvesters.protocols.error_recovery import LoopDetector
+from harvesters.reasons import Reason
 from harvesters.source import Source
 from vocab.iris import is_web
 
@@ -59,8 +60,7 @@ def fetch_document(source: Source, fetch: Fetch, address: str) -> ResourceDocume
     metadata = _metadata(root)
     kind, capability = etree.QName(root).localname, metadata.get("capability", "")
     if kind not in {"urlset", "sitemapindex"} or not capability:
-        remedy = "set url to its source description, such as /.well-known/resourcesync"
-        raise ParseError(f"{source.name}: {reply.url} is not a ResourceSync document: <{kind}> without a capability; {remedy}")
+        raise ParseError(Reason("not_resourcesync", {"source": source.name, "url": reply.url, "element": kind}))
     entries = tuple(entry for node in root.iterfind("{*}*") if (entry := _parse_entry(node, reply.url, capability)))
     return ResourceDocument(reply.url, capability, kind == "sitemapindex", parse_timestamp(metadata.get("from", "")), entries)
 
@@ -70,7 +70,12 @@ def parse_manifest(source: Source, reply: Reply) -> list[tuple[ResourceEntry, st
     root = parse_xml(reply)
     capability = _metadata(root).get("capability", "")
     if capability not in {"resourcedump-manifest", "changedump-manifest"}:
-        raise ParseError(f"{source.name}: the manifest of {reply.url} has the capability {capability!r}, not that of a dump manifest")
+        raise ParseError(
+            Reason(
+                "not_dump_manifest",
+                {"source": source.name, "url": reply.url, "capability": capability},
+            )
+        )
     resources = []
     for node in root.iterfind("{*}url"):
         if entry := _parse_entry(node, reply.url, capability):
@@ -102,9 +107,11 @@ def fetch_lists(source: Source, fetch: Fetch, wanted: str) -> Iterator[ResourceD
 def _walk_lists(
     source: Source, fetch: Fetch, address: str, wanted: str, loop_detector: LoopDetector, depth: int
 ) -> Iterator[ResourceDocument]:
-    loop_detector.check_token(address, address, "the document")
+    loop_detector.check_token(address, address, "document")
     if depth > _MAX_DEPTH:
-        raise ParseError(f"{source.name}: {address} is more than {_MAX_DEPTH} documents deep; its lists do not end")
+        raise ParseError(
+            Reason("lists_too_deep", {"source": source.name, "url": address, "limit": _MAX_DEPTH})
+        )
     document = fetch_document(source, fetch, address)
     if document.capability == wanted and not document.is_index:
         yield document

@@ -18,6 +18,7 @@ from harvesters.network.fetch import Fetch, Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.payloads.graph import PREFIXES, TYPE, iri
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -70,9 +71,16 @@ class Endpoint:
         try:
             listed = [(row["subject"], int(row["statements"])) for row in rows]
         except (KeyError, ValueError) as error:
-            raise ParseError(f"{self.source.name}: {self.source.url} lists subjects without their IRI or number: {error}") from error
+            raise ParseError(
+                Reason(
+                    "subjects_incomplete",
+                    {"source": self.source.name, "url": self.source.url, "error": str(error)},
+                )
+            ) from error
         if any(later <= earlier for (earlier, _), (later, _) in pairwise([(after, 0), *listed])):
-            raise ParseError(f"{self.source.name}: {self.source.url} does not list its subjects sorted by IRI")
+            raise ParseError(
+                Reason("subjects_unsorted", {"source": self.source.name, "url": self.source.url})
+            )
         return listed
 
     def describe(self, subjects: Sequence[str]) -> Reply:
@@ -101,7 +109,9 @@ class Endpoint:
         rows = self._table(name, terms)
         text = rows[0].get("count", "") if len(rows) == 1 else ""
         if not (text.isascii() and text.isdigit()):
-            raise ParseError(f"{self.source.name}: {self.source.url} returned no number for a COUNT query")
+            raise ParseError(
+                Reason("no_number", {"source": self.source.name, "url": self.source.url})
+            )
         return int(text)
 
     def _table(self, name: str, terms: Mapping[str, str]) -> list[Mapping[str, str]]:
@@ -111,8 +121,8 @@ class Endpoint:
         match document:
             case {"results": {"bindings": list(rows)}} if all(isinstance(row, dict) for row in rows):
                 return [{name: term["value"] for name, term in row.items() if _is_named(term)} for row in rows]
-        kind = "yes or no" if isinstance(document, dict) and "boolean" in document else "something other than SPARQL results"
-        raise ParseError(f"{self.source.name}: {self.source.url} answered with {kind} for a SELECT query")
+        code = "boolean_result" if isinstance(document, dict) and "boolean" in document else "not_select_result"
+        raise ParseError(Reason(code, {"source": self.source.name, "url": self.source.url}))
 
     def _request(self, name: str, terms: Mapping[str, str], accept: str) -> Reply:
         graph = get_option(self.source, OPTIONS, "graph")
@@ -122,7 +132,10 @@ class Endpoint:
         reply = send(self.source.url, parameters, accept=accept)
         if state := reply.headers.get("x-sql-state"):  # Virtuoso reached its time limit and returns a partial result
             raise ParseError(
-                f"{self.source.name}: {self.source.url} returned a partial result ({state}); reduce the options `page` and `size`"
+                Reason(
+                    "partial_result",
+                    {"source": self.source.name, "url": self.source.url, "state": state},
+                )
             )
         return reply
 

@@ -97,7 +97,7 @@ def _start(endpoint: Endpoint, since: datetime | None, state: SparqlCursor) -> S
             _pattern(endpoint, state), "", 1
         )  # if this fails too, the endpoint is down
         return state.mark_incomplete(
-            Reason("no_count", {"error": str(error)})
+            Reason("no_count", {"error": error.reason})
         )
 
 
@@ -183,7 +183,7 @@ def _describe(endpoint: Endpoint, batch: Batch) -> tuple[list[Item], SourcePosit
             if not _is_truncated(endpoint, store, batch):
                 return [_build_record(endpoint, store, name) for name in names], reply.at
             error: HarvestError = ParseError(
-                f"{endpoint.source.url}: truncates its responses (here to {len(store):,} statements)"
+                Reason("truncated_description", {"url": endpoint.source.url, "count": len(store)})
             )
     except RECORD_ERRORS as unread:
         error = unread

@@ -17,6 +17,7 @@ from harvesters.errors import CharsetError
 from harvesters.network.charset import is_charset
 from harvesters.network.fetch import Reply
 from harvesters.parsing import parser_errors
+from harvesters.reasons import Reason
 
 DELIMITERS = (",", ";", "\t", "|", "^", ":")
 QUOTES = ('"', "'")
@@ -56,7 +57,7 @@ def detect_charset(reply: Reply, named: str | None) -> str:
         faults.append(fault)
     looks = None if marked or named else _guess_charset(reply.path)
     if looks is None:
-        raise CharsetError(f"{reply.url}: its text is {' and '.join(faults)}; set the option 'charset' in the source definition")
+        raise CharsetError(Reason("wrong_table_charset", {"url": reply.url, "faults": " and ".join(faults)}))
     log.warning("charset guessed from the content", url=reply.url, charset=looks, action="set the option charset")
     return looks
 

@@ -27,6 +27,7 @@ from harvesters.protocols.tables.csv_dialect import (
 )
 from harvesters.protocols.tables.row_grouping import group_rows
 from harvesters.protocols.tables.table_rows import Line, name_columns
+from harvesters.reasons import Reason
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -137,7 +138,10 @@ def _iterate_lines(where: str, lines: CsvReader, skip: int) -> Iterator[Line | I
         except csv.Error as error:
             if "unexpected end" in str(error):
                 raise ParseError(
-                    f"{where} is truncated: {error}, in the row that begins at line {number}"
+                    Reason(
+                        "table_truncated",
+                        {"subject": where, "error": str(error), "line": number},
+                    )
                 ) from error
             yield InvalidRecord(None, f"line {number}: {error}")
             continue

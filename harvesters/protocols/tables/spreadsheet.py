@@ -26,6 +26,7 @@ from harvesters.protocols.protocol import Protocol
 from harvesters.protocols.tables import table_rows
 from harvesters.protocols.tables.row_grouping import group_rows
 from harvesters.protocols.tables.table_rows import Line
+from harvesters.reasons import Reason, Value
 from harvesters.source import Source
 
 OPTIONS: Mapping[str, Option] = {
@@ -83,7 +84,7 @@ def read_sheet(
     All merged cells have the value of the first. Raises ParseError, with *subject* first, if this is no workbook, or has no such sheet,
     or too large ones; TooManyRowsError if a sheet has more than *max_rows* rows, before they are read.
     """
-    with parser_errors(f"{subject} is not a readable spreadsheet"):
+    with parser_errors(Reason("not_spreadsheet", {"subject": subject})):
         check_areas(content, subject, max_rows=max_rows, max_unpacked=max_unpacked)
         book = calamine.CalamineWorkbook.from_filelike(io.BytesIO(content))
         try:
@@ -92,11 +93,18 @@ def read_sheet(
             )
         except (IndexError, calamine.WorksheetNotFound) as error:
             raise ParseError(
-                f"{subject} has no sheet {wanted!r}, only {', '.join(book.sheet_names)[:300]}"
+                Reason(
+                    "no_sheet",
+                    {
+                        "subject": subject,
+                        "sheet": wanted,
+                        "available": ", ".join(book.sheet_names)[:300],
+                    },
+                )
             ) from error
         if sheet.height * sheet.width > MAX_CELLS:
-            size = f"{sheet.height} rows and {sheet.width} columns"
-            raise ParseError(f"{subject} has a sheet of {size}, which is too large")
+            values: dict[str, Value] = {"subject": subject, "rows": sheet.height, "columns": sheet.width}
+            raise ParseError(Reason("sheet_too_large", values))
         rows = [
             [_cell_text(cell) for cell in row] for row in sheet.to_python(skip_empty_area=False)
         ]

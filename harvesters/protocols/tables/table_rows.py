@@ -149,20 +149,16 @@ def _header_error(source: Source, url: str, lines: list[Line | InvalidRecord]) -
     first = next((line for line in lines if isinstance(line, Line) and not line.is_empty), None)
     if first is None:
         fault = next((line.reason for line in lines if isinstance(line, InvalidRecord)), "")
-        return ParseError(f"{source.name}: {url} has no header line{': ' if fault else ''}{fault}")
+        code = "no_header_because" if fault else "no_header"
+        return ParseError(Reason(code, {"source": source.name, "url": url, "error": fault}))
     named = name_columns(first.cells)
     missing = next(
         (name for name in _key_columns(source) if name not in named), None
     ) or get_option(source, OPTIONS, "modified")
-    missing_column = (
-        f"column {missing!r}"
-        if missing
-        else f"column that the field 'key' ({source.fields['key']}) names"
-    )
-    return ParseError(
-        f"{source.name}: {url} has no {missing_column}, only {', '.join(named)[:300]};"
-        " set the option 'key' to the key's column, or 'digest' to columns that identify records"
-    )
+    values = {"source": source.name, "url": url, "available": ", ".join(named)[:300]}
+    if missing:
+        return ParseError(Reason("no_column", {**values, "column": str(missing)}))
+    return ParseError(Reason("no_key_column", {**values, "field": source.fields["key"]}))
 
 
 def _build_layout(source: Source, named: tuple[str, ...]) -> TableLayout:

@@ -80,7 +80,7 @@ def collect(
         items = _parse_page(rdf_reader, reply)
         if not items:
             raise ParseError(
-                f"{source.name}: {reply.url} is a page without a record of a known class; set the option 'types'"
+                Reason("page_without_record", {"source": source.name, "url": reply.url})
             )
         yield Page(items, None, at=reply.at)
         return
@@ -126,7 +126,10 @@ def _walk_sitemaps(
     yield reply.url, [entry for entry in pages if entry.changed_since(moment)]
     if sitemap.maps and depth == _MAX_DEPTH:
         raise ParseError(
-            f"{rdf_reader.source.name}: {reply.url} holds sitemaps more than {_MAX_DEPTH} deep; its sitemaps do not end"
+            Reason(
+                "sitemaps_too_deep",
+                {"source": rdf_reader.source.name, "url": reply.url, "limit": _MAX_DEPTH},
+            )
         )
     for entry in sitemap.maps:
         if entry.changed_since(moment) and urlsplit(entry.address).hostname in hosts:

@@ -18,6 +18,7 @@ from harvesters.network.fetch import Reply
 from harvesters.network.response_parsing import decode_text, parse_xml
 from harvesters.parsing import join_url
 from harvesters.protocols.datestamps import parse_timestamp
+from harvesters.reasons import Reason
 from vocab.iris import is_web
 
 ACCEPT = "application/xml, text/xml;q=0.9, text/html;q=0.8, */*;q=0.5"
@@ -58,7 +59,7 @@ def parse_sitemap(reply: Reply) -> Sitemap:
     root = parse_xml(reply)
     kind = etree.QName(root).localname
     if kind not in {"urlset", "sitemapindex"}:
-        raise ParseError(f"{reply.url}: not a sitemap but <{kind}>; set url to a sitemap, a robots.txt or a page")
+        raise ParseError(Reason("not_sitemap", {"url": reply.url, "element": kind}))
     entries = [
         (_text(node, "loc"), _text(node, "lastmod")) for node in root.iterfind("{*}*") if etree.QName(node).localname in {"url", "sitemap"}
     ]
@@ -76,9 +77,11 @@ def _decompress(reply: Reply) -> Reply:
         for part in decode_content([reply.content], "gzip"):
             content += part
             if len(content) > _MAX_BYTES:
-                raise ParseError(f"{reply.url}: its sitemap has more than {_MAX_BYTES} bytes when decompressed")
+                raise ParseError(
+                    Reason("sitemap_too_large", {"url": reply.url, "limit": _MAX_BYTES})
+                )
     except ValueError as error:
-        raise ParseError(f"{reply.url}: the gzip file cannot be decompressed: {error}") from error
+        raise ParseError(Reason("not_gzip", {"url": reply.url, "error": str(error)})) from error
     return replace(reply, content=bytes(content))
 
 
@@ -89,14 +92,19 @@ def _parse_lines(reply: Reply) -> Sitemap:
         return Sitemap((), _sort_entries(reply, ((address, "") for address in maps)))
     pages = _sort_entries(reply, ((line, "") for line in lines))
     if not pages:
-        raise ParseError(f"{reply.url}: not a sitemap: neither XML nor a list of web addresses")
+        raise ParseError(Reason("not_sitemap_text", {"url": reply.url}))
     return Sitemap(pages, (), sum(map(bool, lines)) - len(pages))
 
 
 def _sort_entries(reply: Reply, entries: Iterable[tuple[str, str]]) -> tuple[SitemapEntry, ...]:
     by_address = {address: SitemapEntry(address, moment) for address, moment in entries if is_web(address)}
     if len(by_address) > _MAX_ENTRIES:
-        raise ParseError(f"{reply.url}: has {len(by_address)} entries, more than the {_MAX_ENTRIES} that a sitemap may have")
+        raise ParseError(
+            Reason(
+                "sitemap_too_long",
+                {"url": reply.url, "count": len(by_address), "limit": _MAX_ENTRIES},
+            )
+        )
     return tuple(by_address[address] for address in sorted(by_address))
 
 
