@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from typing import Any
+from typing import Any, Literal
 
 from harvesters.errors import (
     ForbiddenError,
@@ -36,6 +36,7 @@ CURSOR_ERRORS: tuple[type[HarvestError], ...] = (NotFoundError, UnexpectedStatus
 RECORD_ERRORS: tuple[type[HarvestError], ...] = (*PAGE_ERRORS, *CURSOR_ERRORS, ForbiddenError)
 
 MAX_UNREADABLE = 300  # unreadable responses in a row: a page of 100 broken records causes about 130
+Kind = Literal["token", "cursor", "page", "next_page", "older_page", "document"]  # what a list may repeat
 MAX_EMPTY_PAGES = 100  # empty pages in a row: repositories that filter after paging send some
 
 
@@ -52,7 +53,7 @@ class LoopDetector:
         self.tokens.clear()
         self.pages.clear()
 
-    def check_token(self, url: str, token: str | None, kind: str = "token") -> None:
+    def check_token(self, url: str, token: str | None, kind: Kind = "token") -> None:
         """Raise PaginationLoopError if *token* was seen before: following it would never end. *kind* is a code of its text."""
         if token is not None and token in self.tokens:
             values: dict[str, Value] = {"source": self.name, "url": url, "kind": Reason(f"kind_{kind}"), "token": token}

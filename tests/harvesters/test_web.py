@@ -210,7 +210,7 @@ def test_sitemaps_that_hold_each_other_end(source):
         (b"<urlset", "not well-formed"),
         (b"\x1f\x8bxx", "gzip file cannot be decompressed"),
         (b'<!DOCTYPE a [<!ENTITY b "c">]><urlset>&b;</urlset>', "DOCTYPE"),
-        (sitemap(*(f"/{n}" for n in range(50_001))), "more than the 50000"),
+        (sitemap(*(f"/{n}" for n in range(50_001))), "more than the 50,000"),
     ],
 )
 def test_what_is_no_sitemap_is_reported(content, why, source):

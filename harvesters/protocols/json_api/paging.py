@@ -105,7 +105,7 @@ def read_pages(plan: PagingPlan, fetch: Fetch, cursor: str | None) -> Pages[Row]
             loop_detector.check_page(answer.reply.url, records, answer.reply.content)
             state, ended = _advance(plan, state, answer)
             loop_detector.check_token(
-                answer.reply.url, None if ended or state.sizes else state.next, "the cursor"
+                answer.reply.url, None if ended or state.sizes else state.next, "cursor"
             )
         yield state.page(
             records, has_next=not ended, total=state.total, at=position, again=again, moves=True
