@@ -108,9 +108,9 @@ class UrlTarget:
 
     def sizes(self) -> dict[str, int]:
         """Return the size in bytes of every file."""
-        found: dict[str, dict[str, Any]] = self._system.find(self._root, detail=True)
+        files: dict[str, dict[str, Any]] = self._system.find(self._root, detail=True)
         prefix = f"{self._root}/".lstrip("/")
-        return {name.lstrip("/").removeprefix(prefix): int(about["size"]) for name, about in found.items()}
+        return {name.lstrip("/").removeprefix(prefix): int(about["size"]) for name, about in files.items()}
 
     def delete(self, name: str) -> None:
         """Delete a file."""

@@ -282,12 +282,12 @@ def mirror(
         elif not serving:
             follow(item, every, threading.Event().wait)
         else:
-            of = mirroring.handshake_or_cached(item)
+            origin = mirroring.handshake_or_cached(item)
     if serving:
         options = [f"--every={every}", f"--pause={pause}", f"--largest={largest}"]
         words = ["mirror", address, "--follow", *options]
         processes = {"mirror": words, "serve": ["serve", "--host", host, "--port", str(port)]}
-        supervise(processes, replace(settings, base=of.base))
+        supervise(processes, replace(settings, base=origin.base))
 
 
 @app.command()

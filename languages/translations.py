@@ -20,6 +20,7 @@ from languages.request_locale import current_locale
 
 _DAY = 10  # characters of a date
 FOLDER = Path(__file__).parent / "locale"
+TEMPLATES = Path(__file__).parent / "templates"  # what pages of all packages include
 
 
 @cache

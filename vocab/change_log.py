@@ -63,8 +63,8 @@ def compare(earlier: Statements, current: Statements, base: str = BASE) -> Chang
     relabelled, changed, deprecated = [], [], []
     for iri in sorted(old & new):
         before, after = earlier[iri], current[iri]
-        gone, came = before - after, after - before
-        if not gone and not came:
+        gone, appeared = before - after, after - before
+        if not gone and not appeared:
             continue
         if _is_deprecated(after) and not _is_deprecated(before):
             deprecated.append(iri)
@@ -73,7 +73,7 @@ def compare(earlier: Statements, current: Statements, base: str = BASE) -> Chang
         elif lost := sorted({name for name, _ in gone if name in _FIXED}):
             names = ", ".join(name.replace("#", "/").rpartition("/")[2] for name in lost)
             problems.append(f"{iri}: {names} changed, which changes its meaning; deprecate it and coin a new term")
-        if any(name in _MEANING for name, _ in gone | came):
+        if any(name in _MEANING for name, _ in gone | appeared):
             relabelled.append(iri)
         else:
             changed.append(iri)

@@ -20,6 +20,7 @@ from harvesters.admin.labels import ACTIONS, SENTENCES
 from harvesters.reasons import Reason, without_review
 from languages.request_locale import LANGUAGES, current_locale
 from languages.translations import (
+    TEMPLATES,
     format_bytes,
     format_datetime,
     format_number,
@@ -48,7 +49,7 @@ class Pages:
         self, *, demo: bool = False, folder: Path | Sequence[Path] = (), root: str = BASE_PATH, moderated: bool = False
     ) -> None:
         self._templates = Environment(
-            loader=FileSystemLoader([*([folder] if isinstance(folder, Path) else folder), PACKAGE_DIR / "templates"]),
+            loader=FileSystemLoader([*([folder] if isinstance(folder, Path) else folder), PACKAGE_DIR / "templates", TEMPLATES]),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,
@@ -136,8 +137,8 @@ def _site_path(address: str) -> str:
     >>> _site_path("https://w3id.org/wsis-stocktaking/record/kenya/p1"), _site_path("javascript:x")
     ('/record/kenya/p1', '')
     """
-    found = re.search(r"/(?:record|id)/[^?#]+\Z", address)
-    return found[0] if found and is_web(address) else ""
+    match = re.search(r"/(?:record|id)/[^?#]+\Z", address)
+    return match[0] if match and is_web(address) else ""
 
 
 def _quote_segment(text: str) -> str:

@@ -48,16 +48,16 @@ def gaps(ctx: typer.Context, source: SourceName = None, limit: Limit = 20, as_js
         if source is not None and source not in known:
             err.print(f"{source}: no run of this source; sources with runs: {', '.join(known) or 'none'}", style="red", markup=False)
             raise typer.Exit(1)
-        found = find_gaps(ledger, known if source is None else [source], Iris(settings.base), limit)
+        gaps = find_gaps(ledger, known if source is None else [source], Iris(settings.base), limit)
     if as_json:
-        out.print_json(orjson.dumps([{"count": gap.count, **asdict(gap)} for gap in found]).decode())
+        out.print_json(orjson.dumps([{"count": gap.count, **asdict(gap)} for gap in gaps]).decode())
         return
     table = Table("records", "word", "field", "nearest concepts", title="Words that no crosswalk translates", title_justify="left")
-    for gap in found:
+    for gap in gaps:
         nearest = "\n".join(f"{shorten(near.name, 80)} ({near.iri.rpartition('/')[2]}, {near.score:.0f})" for near in gap.nearest)
         table.add_row(f"{gap.count:,}", escape(gap.word[:80]), gap.field, escape(nearest) or "none")
     out.print(table)
-    if found:
+    if gaps:
         out.print("To translate a word: stocktake crosswalk add SOURCE WORD CONCEPT", markup=False)
 
 

@@ -142,20 +142,20 @@ def decide(
 ) -> None:
     """Decide whether a pair is one thing. A later decision replaces an earlier one, which stays in the history."""
     with _open_ledger(ctx.obj) as ledger:
-        found = find_pair(ledger, pair)
-        add_decisions(ledger, [Decision(found.pair, judgement, current_user(), datetime.now(UTC), reason)])
-    out.print(f"{judgement.value}: {found.pair[0]} and {found.pair[1]}", highlight=False, soft_wrap=True)
+        row = find_pair(ledger, pair)
+        add_decisions(ledger, [Decision(row.pair, judgement, current_user(), datetime.now(UTC), reason)])
+    out.print(f"{judgement.value}: {row.pair[0]} and {row.pair[1]}", highlight=False, soft_wrap=True)
 
 
 @app.command()
 def undo(ctx: typer.Context, pair: _Pair, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
     """Take the decision about a pair back: it is matched by its score again, as before the decision."""
     with _open_ledger(ctx.obj) as ledger:
-        found = next((item for item in current_decisions(ledger).values() if _id_of(item) == pair), None)
-        if found is None:
+        decision = next((item for item in current_decisions(ledger).values() if _id_of(item) == pair), None)
+        if decision is None:
             raise IdentityError(f"the pair {pair!r} has no decision; `stocktake identity decisions` lists those that count")
-        add_decisions(ledger, [Decision(found.pair, None, current_user(), datetime.now(UTC), reason)])
-    out.print(f"taken back: {found.pair[0]} and {found.pair[1]}", highlight=False, soft_wrap=True)
+        add_decisions(ledger, [Decision(decision.pair, None, current_user(), datetime.now(UTC), reason)])
+    out.print(f"taken back: {decision.pair[0]} and {decision.pair[1]}", highlight=False, soft_wrap=True)
 
 
 @app.command()

@@ -18,14 +18,14 @@ from journal.journal import Journal
 
 def write_report(settings: HarvestSettings, name: str) -> None:
     """Write the report on the source *name* to standard output; exit with 1 if there is no ledger or no run."""
-    found, reason = None, "this machine has no ledger, as a mirror; ask the installation that harvests"
+    report, reason = None, "this machine has no ledger, as a mirror; ask the installation that harvests"
     if has_ledger(settings.ledger):
         reason = "there is no run to report on; harvest it first"
         source, journal = load_source(settings, name), Journal(settings.data / "journal")
         with closing(Ledger(settings.ledger)) as ledger:
-            found = report_source(source, ledger, journal, settings.base, settings.data / "archive", settings.shapes_engine)
-    if found is None:
+            report = report_source(source, ledger, journal, settings.base, settings.data / "archive", settings.shapes_engine)
+    if report is None:
         err.print(f"{name}: {reason}", style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1)
-    sys.stdout.buffer.write(orjson.dumps(found, option=orjson.OPT_INDENT_2) + b"\n")
+    sys.stdout.buffer.write(orjson.dumps(report, option=orjson.OPT_INDENT_2) + b"\n")
     sys.stdout.flush()

@@ -31,8 +31,8 @@ def add_word(folder: Path, source: str, item: CuratedWord, base: str = BASE) -> 
             words, faults = read_word_table(file)
             if faults:
                 raise SourceDefinitionError("\n".join(faults))
-            kept = [word for word in words if fold(word.word) != fold(item.word)]
-            replace_file(file, write_words([*kept, item]))
+            others = [word for word in words if fold(word.word) != fold(item.word)]
+            replace_file(file, write_words([*others, item]))
     except OSError as error:
         raise SourceDefinitionError(f"{file}: {error.strerror}; nothing was stored") from error
     return file

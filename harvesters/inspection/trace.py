@@ -161,9 +161,9 @@ def read_record(ledger: Ledger, source: str, key: str) -> Described:
     run = ledger.run(row.run)
     if run is None:
         raise ExplainError(f"{source}: the run {row.run} of the record {key!r} is not in the ledger")
-    at = next((item for item in seen if item.run == row.run and item.file is not None), None)
+    archived = next((item for item in seen if item.run == row.run and item.file is not None), None)
     history = tuple(RunOfRecord(item.run, f"{item.started:%Y-%m-%dT%H:%M:%SZ}", item.outcome) for item in seen)
-    position = SourcePosition(at.file, at.offset, at.length) if at else None
+    position = SourcePosition(archived.file, archived.offset, archived.length) if archived else None
     return Described(source, key, run, tuple(decompress(row.statements).split("\n")), position, history)
 
 

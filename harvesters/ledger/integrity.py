@@ -91,7 +91,7 @@ def _row_faults(ledger: Ledger, name: str, journal: Journal, iris: Iris) -> Iter
         for source, key, statements in connection.execution_options(yield_per=500).execute(query):
             graph = iris.record(source, key)
             try:
-                tally = _tally(decompress(statements), graph)
+                tally = _sum_statements(decompress(statements), graph)
             except (zstandard.ZstdError, UnicodeDecodeError) as error:
                 yield Fault(name, f"record {source} {key}: its description cannot be decompressed: {error}", _LEDGER_REMEDY)
                 continue
@@ -116,7 +116,7 @@ def _published_tallies(journal: Journal, iris: Iris) -> dict[str, Tally]:
     return tallies
 
 
-def _tally(description: str, graph: str) -> Tally:
+def _sum_statements(description: str, graph: str) -> Tally:
     lines = [f"{line} <{graph}> .".encode() for line in description.split("\n") if line]
     return len(lines), sum(map(_digest, lines)) % _ROUND
 

@@ -222,10 +222,10 @@ class OperatorActions(Database):
         """Store an override for a source; return its number."""
         values = {"limit": override.limit, "value": override.value, "until": naive(override.until)}
         with self._begin() as connection:
-            made = connection.execute(
+            inserted = connection.execute(
                 sa.insert(t.override).values(source=source, by=by, given=naive(at), **values)
             )
-            return int(made.inserted_primary_key[0]) if made.inserted_primary_key else 0
+            return int(inserted.inserted_primary_key[0]) if inserted.inserted_primary_key else 0
 
     def overrides(self, source: str) -> list[GrantedOverride]:
         """Return all overrides granted to a source, the oldest first."""
@@ -246,12 +246,12 @@ class OperatorActions(Database):
     def request_run(self, source: str, full: bool, by: str, at: datetime) -> int:
         """Request a run of a source; return the request's number. The scheduler claims it."""
         with self._begin() as connection:
-            made = connection.execute(
+            inserted = connection.execute(
                 sa.insert(t.run_request).values(
                     source=source, full=full, by=by, requested=naive(at)
                 )
             )
-            return int(made.inserted_primary_key[0]) if made.inserted_primary_key else 0
+            return int(inserted.inserted_primary_key[0]) if inserted.inserted_primary_key else 0
 
     def run_requests(self, limit: int = 50) -> list[RunRequest]:
         """Return the newest run requests."""

@@ -170,8 +170,8 @@ class Outbox(Database):
             "rule": rule, "source": source, "since": naive(since), "reason": json.dumps(asdict(reason)), "notified": False,
         }
         with self._begin() as connection:
-            made = connection.execute(sa.insert(t.alert).values(values))
-            return int(made.inserted_primary_key[0]) if made.inserted_primary_key else 0
+            inserted = connection.execute(sa.insert(t.alert).values(values))
+            return int(inserted.inserted_primary_key[0]) if inserted.inserted_primary_key else 0
 
     def notify_alert(self, id: int, messages: Sequence[Message], now: datetime) -> None:
         """Queue an alert's messages and mark it as notified, in one transaction."""

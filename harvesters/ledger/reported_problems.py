@@ -64,8 +64,8 @@ class ReportedProblems(Database):
             "state": ProblemState.OPEN.value, "digest": digest, "created": naive(now), "changed": naive(now),
         }
         with self._begin() as connection:
-            made = connection.execute(sa.insert(t.problem).values(values))
-            return int(made.inserted_primary_key[0]) if made.inserted_primary_key else 0
+            inserted = connection.execute(sa.insert(t.problem).values(values))
+            return int(inserted.inserted_primary_key[0]) if inserted.inserted_primary_key else 0
 
     def reported_problem(self, id: int) -> ReportedProblem | None:
         """Return a problem by its number, or None."""

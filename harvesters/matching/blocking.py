@@ -78,6 +78,6 @@ def _pairs(members: list[str], entities: Mapping[str, Entity]) -> Iterator[tuple
             yield first, second
         return
     ordered = sorted(members, key=lambda iri: (sorted(entities[iri].countries), iri))
-    for place, first in enumerate(ordered):
-        for second in ordered[place + 1 : place + 1 + WINDOW]:
+    for index, first in enumerate(ordered):
+        for second in ordered[index + 1 : index + 1 + WINDOW]:
             yield (first, second) if first < second else (second, first)

@@ -32,15 +32,15 @@ def cluster_descriptions(
     Pairs and decisions about what is not published are ignored.
     """
     known = {pair.pair: pair for pair in pairs if all(iri in entities for iri in pair.pair)}
-    made = {pair: decision for pair, decision in decisions.items() if all(iri in entities for iri in pair)}
-    judgements = {pair: decision.judgement for pair, decision in made.items() if decision.judgement}
+    current = {pair: decision for pair, decision in decisions.items() if all(iri in entities for iri in pair)}
+    judgements = {pair: decision.judgement for pair, decision in current.items() if decision.judgement}
     scored, clusters = classify(((pair, item.score) for pair, item in known.items()), judgements)
     positive = {pair for pair, judgement in judgements.items() if judgement is Judgement.POSITIVE}
     joined = positive.union(item.pair for item in scored if item.status is Status.AUTOMATIC)
     matches: dict[str, list[Match]] = {}
     for pair in sorted(joined):
         if (root := clusters.root(pair[0])) == clusters.root(pair[1]):
-            matches.setdefault(root, []).append(_match(pair, known.get(pair), made.get(pair)))
+            matches.setdefault(root, []).append(_match(pair, known.get(pair), current.get(pair)))
     result = {}
     for members in clusters.sets():
         first = min(members, key=lambda iri: (entities[iri].first_seen, iri))

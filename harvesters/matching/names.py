@@ -42,10 +42,10 @@ def acronyms(name: str) -> frozenset[str]:
     (['itu', 'itui'], ['unicef'])
     """
     cut = name[:MAX_NAME].strip()
-    found = {match.lower() for match in _PARENTHESIS.findall(cut)}
+    keys = {match.lower() for match in _PARENTHESIS.findall(cut)}
     if _ACRONYM.match(cut):
-        found.add(re.sub(r"[^a-z0-9]", "", cut.lower()))
+        keys.add(re.sub(r"[^a-z0-9]", "", cut.lower()))
     words = name_words(cut)
     if len(words) > 2:
-        found.add("".join(word[0] for word in words))
-    return frozenset(found)
+        keys.add("".join(word[0] for word in words))
+    return frozenset(keys)

@@ -40,9 +40,9 @@ class RetryPolicy:
     def attempts(self) -> Iterator[stamina.Attempt]:
         """Yield the attempts of a request, with the wait between them."""
         wait = {"wait_initial": self.wait_initial, "wait_max": self.wait_max, "wait_jitter": min(1.0, self.wait_initial)}
-        return iter(stamina.retry_context(on=self._again, attempts=self.max_attempts, timeout=None, **wait))
+        return iter(stamina.retry_context(on=self._retry_decision, attempts=self.max_attempts, timeout=None, **wait))
 
-    def _again(self, error: Exception) -> bool | float:
+    def _retry_decision(self, error: Exception) -> bool | float:
         """Return to stamina whether to retry, or after how many seconds."""
         if isinstance(error, RetryLaterError) and error.after is not None:
             return error.after if error.after <= self.max_retry_after else False

@@ -68,8 +68,8 @@ def _is_wanted(source: Source, run: Run) -> bool:
 
 def _report(source: Source, run: Run, context: HarvestContext) -> dict[str, Any]:
     """Return what a report says: the outcome, and what was not published, by rule and the publisher's own field."""
-    found = report_source(source, context.ledger, context.journal, context.iris.base, context.data / "archive", context.pool.name)
-    values = asdict(found) if found else {"withheld": (), "fields": {}}
+    report = report_source(source, context.ledger, context.journal, context.iris.base, context.data / "archive", context.pool.name)
+    values = asdict(report) if report else {"withheld": (), "fields": {}}
     reason = "" if run.state not in _WRONG else run.reason or ""
     withheld = [rule for rule in values["withheld"] if rule["records"]]
     return {"outcome": run.state.value, "reason": reason, "withheld": withheld, "fields": values["fields"]}

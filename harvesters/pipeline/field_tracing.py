@@ -126,7 +126,7 @@ def _xml_fields(root: _Element) -> Iterator[tuple[str, str]]:
 
 @contextmanager
 def _blanked(root: _Element, name: str) -> Iterator[None]:
-    nodes = [(element, attribute) for found, element, attribute in _xml_nodes(root) if found == name]
+    nodes = [(element, attribute) for name_in_document, element, attribute in _xml_nodes(root) if name_in_document == name]
     texts = [(element, element.text) for element, attribute in nodes if attribute is None]
     attributes = [(element, dict(element.attrib)) for element, attribute in nodes if attribute is not None]
     for element, attribute in nodes:

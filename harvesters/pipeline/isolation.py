@@ -211,21 +211,21 @@ class IsolatedPageReader:
         """Find out what a process was doing when it exited, so that the next one skips it."""
         mark = process.marks.read()
         self._crashes += 1
-        source, at = self._task.source.name, ""
+        source, activity = self._task.source.name, ""
         suspect: object = None
         if mark.phase is Phase.READING and self._last_reply is not None:
-            suspect, at = (
+            suspect, activity = (
                 (self._last_reply.url, self._last_reply.digest),
                 f"reading {self._last_reply.url}",
             )
         elif mark.phase is Phase.MAPPING or (mark.phase is Phase.VALIDATING and self._one_by_one):
-            suspect, at = mark.digest, f"{mark.phase.name.lower()} a record"
+            suspect, activity = mark.digest, f"{mark.phase.name.lower()} a record"
         elif mark.phase is Phase.VALIDATING:
-            suspect, at = Phase.VALIDATING, "validating a batch of records"
+            suspect, activity = Phase.VALIDATING, "validating a batch of records"
         log.warning(
             "collector exited",
             source=source,
-            busy=at or "nothing",
+            busy=activity or "nothing",
             reason=str(reason),
             exits=self._crashes,
         )
@@ -236,7 +236,7 @@ class IsolatedPageReader:
         ):
             problem = f"{source}: the process that reads its responses has exited {self._crashes} times in this run"
             raise CrashLoopError(
-                f"{problem}; the last time {at or 'in its own work'} {reason}; the run ends here, the responses are archived"
+                f"{problem}; the last time {activity or 'in its own work'} {reason}; the run ends here, the responses are archived"
             )
         if (
             reason.foreign and suspect != self._suspect

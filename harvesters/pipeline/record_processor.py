@@ -90,10 +90,10 @@ def load_crosswalks(base: str) -> Crosswalks:
 
 def create_processor(task: ProcessingTask, crosswalks: Crosswalks | None = None) -> RecordProcessor:
     """Return the processor for *task*; *crosswalks* are loaded if None."""
-    found = crosswalks or load_crosswalks(task.base)
+    loaded = crosswalks or load_crosswalks(task.base)
     if task.source.words:
-        found = replace(found, words=task.source.words)
-    mapping = MAPPINGS[task.source.mapping].prepare(task.source, found)
+        loaded = replace(loaded, words=task.source.words)
+    mapping = MAPPINGS[task.source.mapping].prepare(task.source, loaded)
     return RecordProcessor(task, mapping, Iris(task.base))
 
 

@@ -65,10 +65,10 @@ def _replacement(graph: str, before: str, clusters: Mapping[str, str], iris: Iri
     """Return what becomes of a cluster whose naming member was deleted: it refers to the cluster with most of its members."""
     if _REPLACED in before:
         return {graph: before}
-    found = [clusters[member] for member in members(before) if member in clusters]
-    if not found:
+    replacing = [clusters[member] for member in members(before) if member in clusters]
+    if not replacing:
         return {}
-    return {graph: "\n".join(describe_replaced(graph, max(sorted(set(found)), key=found.count), iris))}
+    return {graph: "\n".join(describe_replaced(graph, max(sorted(set(replacing)), key=replacing.count), iris))}
 
 
 def publish_clusters(context: HarvestContext) -> tuple[Run | None, list[ClusterChange]]:

@@ -180,7 +180,7 @@ def _record_preview(staged: StagedRecord) -> RecordPreview:
         if isinstance(triple.object, Literal)
     ]
     title = next(
-        (text.value for name, of, text in texts if name == NamedNode(_TITLE) and of == topic), ""
+        (text.value for name, subject, text in texts if name == NamedNode(_TITLE) and subject == topic), ""
     )
     warnings = tuple(sorted({text.value for name, _, text in texts if name == NamedNode(_MESSAGE)}))
     return RecordPreview(

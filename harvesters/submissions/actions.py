@@ -115,7 +115,7 @@ def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
     ledger = context.admin.ledger
     about = {name: value for name, value in asdict(submitter).items() if value is not None}
     items = [
-        {**_plain(asdict(item)), "history": [_plain(asdict(event)) for event in submissions.history(ledger, item.id, internal=False)]}
+        {**_to_json(asdict(item)), "history": [_to_json(asdict(event)) for event in submissions.history(ledger, item.id, internal=False)]}
         for item in submissions.of_submitter(ledger, submitter.id)
     ]
     for item in items:
@@ -124,7 +124,7 @@ def export(context: SubmissionContext, submitter: Submitter) -> dict[str, Any]:
         for event in item["history"]:
             event["who"] = public_name(event["who"], submitter)
             del event["internal"]
-    return {"submitter": _plain(about), "submissions": items, "prizes": prizes.of_person(ledger, submitter.id, submitter.mail)}
+    return {"submitter": _to_json(about), "submissions": items, "prizes": prizes.of_person(ledger, submitter.id, submitter.mail)}
 
 
 def delete_account(context: SubmissionContext, submitter: Submitter) -> int:
@@ -152,5 +152,5 @@ def apply_change(context: AdminContext, submission: Submission, values: Mapping[
     return replace(submission, version=submission.version + 1, **values)
 
 
-def _plain(values: Mapping[str, Any]) -> dict[str, Any]:
+def _to_json(values: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in values.items()}

@@ -143,7 +143,7 @@ def _summary(
     checked = actions.check_content(context, content, key) if content.get("type") else None
     language = drafts.language_of(draft)
     answers = [
-        (question, [(field, _shown(content, field, language, context)) for field in question.fields])
+        (question, [(field, _answer_texts(content, field, language, context)) for field in question.fields])
         for question in questions_of(draft.content)
     ]
     values = {"answers": answers, "checked": checked, "labels": labels(), "error": error, "mail": mail, "secret": secret}
@@ -151,7 +151,7 @@ def _summary(
     return pages.render("summary.html", {**values, "session": session_of(request, context), "licence": context.source().licence}, status)
 
 
-def _shown(content: Mapping[str, Any], field: Any, language: str, context: SubmissionContext) -> list[str]:
+def _answer_texts(content: Mapping[str, Any], field: Any, language: str, context: SubmissionContext) -> list[str]:
     values = values_of(content, field, language)
     return labels_of(values, field.choices, context.admin.base) if field.choices and field.member != "why" else values
 
@@ -229,7 +229,7 @@ def _question_page(
         {
             "field": field,
             "values": list(form.get(field.name, ())) if form is not None else values_of(draft.content, field, language),
-            "stored": _shown(draft.content, field, language, context),
+            "stored": _answer_texts(draft.content, field, language, context),
             "choices": choices(field.choices, context.admin.base) if field.choices else (),
             "fault": faults.get(field.member),
         }
@@ -265,11 +265,11 @@ def confirm_address(secret: str, form: FormDep, request: Request, context: Submi
     submitter, link, session = confirm(context, secret)
     path = "/mine"
     if link.submission:
-        found = submissions.find(context.admin.ledger, link.submission)
-        if found and found.state is SubmissionState.DRAFT:
-            path = _sent_path(context, submitter, found)
-        elif found and found.submitter == submitter.id:
-            path = f"/mine/{found.id}"
+        submission = submissions.find(context.admin.ledger, link.submission)
+        if submission and submission.state is SubmissionState.DRAFT:
+            path = _sent_path(context, submitter, submission)
+        elif submission and submission.submitter == submitter.id:
+            path = f"/mine/{submission.id}"
     response = _redirect(path)
     secure, age = request.url.scheme == "https", int(SESSION_AGE.total_seconds())
     response.set_cookie(COOKIE, session, max_age=age, path=ROOT, secure=secure, httponly=True, samesite="lax")

@@ -66,9 +66,9 @@ def _hint(name: str, kind: Kind, *, several: bool) -> str:
         texts.append(gettext("As year-month-day, such as 2026-05-31."))
     if kind in (Kind.TITLE, Kind.TEXT):
         texts.append(gettext("The language stands after the @; add columns for others."))
-    of = [gettext(kind_of) for kind_of, members in TYPES.items() if name in members]
-    if len(of) < len(TYPES):
-        texts.append(gettext("For: %(types)s.") % {"types": ", ".join(of)})
+    types = [gettext(kind_of) for kind_of, members in TYPES.items() if name in members]
+    if len(types) < len(TYPES):
+        texts.append(gettext("For: %(types)s.") % {"types": ", ".join(types)})
     return " ".join(texts)
 
 

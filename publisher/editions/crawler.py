@@ -162,12 +162,12 @@ class Crawler:
 
     def _redirect(self, target: Target, location: str, line: dict[str, object]) -> bytes:
         """Return a page that leads to another: files have no redirects."""
-        found = self.addresses.resolve(location, target.request.partition("?")[0], target.language)
-        if isinstance(found, Target):
-            line["links"] = [found]
-            self._add([found])
-            return redirect_page(relative(found.file, target.file), target.language)
-        return redirect_page(found or relative(f"{target.language}/{NEEDS_SERVER}", target.file), target.language)
+        resolved = self.addresses.resolve(location, target.request.partition("?")[0], target.language)
+        if isinstance(resolved, Target):
+            line["links"] = [resolved]
+            self._add([resolved])
+            return redirect_page(relative(resolved.file, target.file), target.language)
+        return redirect_page(resolved or relative(f"{target.language}/{NEEDS_SERVER}", target.file), target.language)
 
 
 def redirect_page(address: str, language: str) -> bytes:

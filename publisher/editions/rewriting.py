@@ -51,27 +51,27 @@ def rewrite(content: bytes, addresses: Addresses, page: Target, *, read: bool = 
 
 def _rewrite_link(element: html.HtmlElement, name: str, addresses: Addresses, page: Target, targets: set[Target]) -> None:
     value = element.get(name, "")
-    found = addresses.resolve(value, page.request.partition("?")[0], page.language)
-    if isinstance(found, str):
+    target = addresses.resolve(value, page.request.partition("?")[0], page.language)
+    if isinstance(target, str):
         return
-    if found is None:
+    if target is None:
         if element.tag != "a":
             _remove(element)
             return
         element.set(name, relative(f"{page.language or addresses.languages[0]}/{NEEDS_SERVER}", page.file))
         element.set("rel", "nofollow")
         return
-    targets.add(found)
+    targets.add(target)
     url = urlsplit(value)
-    query = f"?{url.query}" if url.query and found.file.endswith(_KEEP_QUERY) else ""
-    element.set(name, relative(found.file, page.file) + query + (f"#{url.fragment}" if url.fragment else ""))
+    query = f"?{url.query}" if url.query and target.file.endswith(_KEEP_QUERY) else ""
+    element.set(name, relative(target.file, page.file) + query + (f"#{url.fragment}" if url.fragment else ""))
 
 
 def _rewrite_form(form: html.HtmlElement, addresses: Addresses, page: Target) -> None:
     """Let a form that searches or queries lead to the page that does; replace any other by a link to the page that says why."""
-    found = addresses.resolve(form.get("action") or "", page.request, page.language)
-    if isinstance(found, Target) and found.file.endswith(_KEEP_QUERY):
-        form.set("action", relative(found.file, page.file))
+    target = addresses.resolve(form.get("action") or "", page.request, page.language)
+    if isinstance(target, Target) and target.file.endswith(_KEEP_QUERY):
+        form.set("action", relative(target.file, page.file))
         return
     if form.getparent() is None:
         return
@@ -99,8 +99,8 @@ def _read(root: html.HtmlElement) -> tuple[str, list[str]]:
 
 def _select(root: html.HtmlElement, path: str) -> list[object]:
     """Return the nodes that an XPath expression selects."""
-    found = root.xpath(path)
-    return list(found) if isinstance(found, list) else []
+    nodes = root.xpath(path)
+    return list(nodes) if isinstance(nodes, list) else []
 
 
 def fold(text: str) -> list[str]:

@@ -111,8 +111,8 @@ def flat_table(filters: Filter, iris: Iris) -> str:
 
 def result_table(filters: Filter, iris: Iris, limit: int, offset: int) -> str:
     """Write the query that lists *limit* results of the filter's words from *offset* on, the best first."""
-    found = f"(?thing ?score) text:query {literal(filters.words)} ."
-    lines = [found, *_where(replace(filters, words=""), iris), *_COLUMN_PATTERNS]
+    search = f"(?thing ?score) text:query {literal(filters.words)} ."
+    lines = [search, *_where(replace(filters, words=""), iris), *_COLUMN_PATTERNS]
     head = f"SELECT ?thing (MAX(?score) AS ?best) {' '.join(_COLUMNS)}"
     return _query(iris, head, lines, f"GROUP BY ?thing ORDER BY DESC(?best) ?thing LIMIT {limit} OFFSET {offset}")
 

@@ -143,8 +143,8 @@ def compare(history: Path, before: Moment, after: Moment, within: tuple[str, ...
     key = (file, file.stat().st_ino)
     states = [_published(*key, moment.entry) if not within else _members(*key, moment.sequence, within) for moment in (before, after)]
     pairs = _pairs(*key, before.sequence, after.sequence, within)
-    found = {item for counts in (*states, *pairs) for item in counts}
-    numbers = {item: Numbers(*(counts[item] for counts in (*states, *pairs))) for item in sorted(found)}
+    items = {item for counts in (*states, *pairs) for item in counts}
+    numbers = {item: Numbers(*(counts[item] for counts in (*states, *pairs))) for item in sorted(items)}
     by_facet: dict[str, dict[str, Numbers]] = {facet: {} for facet in FACETS}
     for item, values in numbers.items():
         facet, _, code = item.partition(":")

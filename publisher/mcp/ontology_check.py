@@ -131,8 +131,8 @@ class _Scanner:
             self._term(token, level)
 
     def _word(self, distance: int) -> str:
-        at = self.index + distance
-        return self.tokens[at].word() if at < len(self.tokens) else ""
+        index = self.index + distance
+        return self.tokens[index].word() if index < len(self.tokens) else ""
 
     def _expression(self, level: _Level) -> None:
         """Skip a constraint up to its bracket; the group of EXISTS is a pattern."""
@@ -220,9 +220,9 @@ def _nearest(iri: str, candidates: Iterable[str], spaces: Mapping[str, str]) -> 
     for candidate in sorted(candidates):
         by_name.setdefault(_local(candidate).casefold(), []).append(candidate)
     names = get_close_matches(_local(iri).casefold(), by_name, NEAREST, _NEAR)
-    found = [candidate for name in names for candidate in by_name[name]][:NEAREST]
-    found = found or get_close_matches(iri, sorted(candidates), NEAREST, 0.0)
-    return [_short(candidate, spaces) for candidate in found]
+    near = [candidate for name in names for candidate in by_name[name]][:NEAREST]
+    near = near or get_close_matches(iri, sorted(candidates), NEAREST, 0.0)
+    return [_short(candidate, spaces) for candidate in near]
 
 
 def _local(iri: str) -> str:

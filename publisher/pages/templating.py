@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.responses import HTMLResponse
 
 from languages.request_locale import LANGUAGES, current_locale
-from languages.translations import format_datetime, format_number, format_seconds, format_share, gettext, ngettext
+from languages.translations import TEMPLATES, format_datetime, format_number, format_seconds, format_share, gettext, ngettext
 from languages.unsafe_text import ascii_host, finalize
 from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.navigation import filter_query, sections
@@ -50,7 +50,7 @@ class Pages:
     ) -> None:
         self.iris, self.branding = iris, branding
         self._templates = Environment(
-            loader=FileSystemLoader(PACKAGE_FOLDER / "templates"),
+            loader=FileSystemLoader([PACKAGE_FOLDER / "templates", TEMPLATES]),
             autoescape=True,
             undefined=StrictUndefined,
             trim_blocks=True,

@@ -127,12 +127,12 @@ async def measure_sources(service: QueryService, snapshot: str = "") -> dict[str
     """Return the quality of each source with records, by its IRI; *snapshot* is the folder of another state, such as a release's."""
     texts = [_count("", service.iris), *(item.query(service.iris) for item in indicators())]
     totals, *counted = await asyncio.gather(*(_counts(service, text, snapshot) for text in texts))
-    found = dict(zip(indicators(), counted, strict=True))
+    counts_by_indicator = dict(zip(indicators(), counted, strict=True))
     return {
         source: Quality(
             tuple(
                 Measurement(item, counts.get(source, 0), total, item.query(service.iris, source=source))
-                for item, counts in found.items()
+                for item, counts in counts_by_indicator.items()
             )
         )
         for source, total in totals.items()
@@ -234,7 +234,7 @@ _METRICS = (
 )
 
 
-def measurement_table(found: Mapping[str, Quality], iris: Iris, page: str) -> DataTable:
+def measurement_table(qualities: Mapping[str, Quality], iris: Iris, page: str) -> DataTable:
     """Return the measurements of sources (by IRI) as DQV; the value of each is the number of records that its query counts."""
     rows = [
         (
@@ -242,7 +242,7 @@ def measurement_table(found: Mapping[str, Quality], iris: Iris, page: str) -> Da
             f"{DQV}QualityMeasurement", source, metric_iri(item.indicator, iris), item.records, item.all, item.indicator.weight,
             f"{item.points:.1f}", item.query,
         )
-        for source, quality in found.items()
+        for source, quality in qualities.items()
         for item in quality.measurements
     ]
     return DataTable("measurements", "Measurements", _MEASURED, tuple(rows), is_observation=False)
@@ -266,13 +266,13 @@ def metric_iri(indicator: Indicator, iris: Iris) -> str:
     return f"{iris.base}quality#{indicator.name}"
 
 
-def best_practices(found: Mapping[str, Quality]) -> list[tuple[Indicator, str, Measurement]]:
+def best_practices(qualities: Mapping[str, Quality]) -> list[tuple[Indicator, str, Measurement]]:
     """Return for each indicator the source whose records have it most often, and its measurement."""
     best = []
     for number, indicator in enumerate(indicators()):
-        ranked = sorted(found, key=lambda source: (-found[source].measurements[number].points, source))
+        ranked = sorted(qualities, key=lambda source: (-qualities[source].measurements[number].points, source))
         if ranked:
-            best.append((indicator, ranked[0], found[ranked[0]].measurements[number]))
+            best.append((indicator, ranked[0], qualities[ranked[0]].measurements[number]))
     return best
 
 

@@ -60,13 +60,13 @@ def possibly_left(file: sqlite3.Connection, filters: Filter, iris: Iris) -> dict
 
     Of the facets that the change log knows, a record had what is asked for; of words and other facets that is not known.
     """
-    found: dict[str, int] = {}
+    stamps: dict[str, int] = {}
     for change in change_reader.newest_changes(file, change_reader.ALL, _NEWEST, WINDOW):  # also those that are not announced yet
         before = change_reader.change_before(file, change)
         thing = f"{iris.base}id/{(before or change).thing}"
         if before is not None and _may_match(before, filters):
-            found[thing] = max(change.stamp, found.get(thing, 0))
-    return found
+            stamps[thing] = max(change.stamp, stamps.get(thing, 0))
+    return stamps
 
 
 def _may_match(change: Change, filters: Filter) -> bool:

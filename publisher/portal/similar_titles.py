@@ -23,13 +23,13 @@ def similar_titles(search: Searcher, title: str, limit: int, min_ratio: float = 
     if not words:
         return []
     folded = title[:_MAX_LENGTH].casefold()
-    found: list[tuple[float, str, str]] = []
+    similar: list[tuple[float, str, str]] = []
     for entry in search.find(SearchRequest(" OR ".join(words), field="title"), _COMPARED).entries:
         for text, _ in entry.titles:
             ratio = SequenceMatcher(None, folded, text[:_MAX_LENGTH].casefold(), autojunk=False).ratio()
             if ratio >= min_ratio:
-                found.append((-ratio, entry.thing, text))
+                similar.append((-ratio, entry.thing, text))
     best: dict[str, str] = {}
-    for _, thing, text in sorted(found):
+    for _, thing, text in sorted(similar):
         best.setdefault(thing, text)
     return list(best.items())[:limit]

@@ -208,7 +208,7 @@ def as_csv(report: ReportOnSource, host: str) -> bytes:
         for example in rule.examples:
             cells += [example.key, f"{host}{example.page}" if example.page else "", example.registry_page]
         cells += [""] * 3 * (_EXAMPLES - len(rule.examples))
-        lines.writerow([_plain(cell) for cell in cells])
+        lines.writerow([_escape_formula(cell) for cell in cells])
     return out.getvalue().encode()
 
 
@@ -250,7 +250,7 @@ def _entry(rule: RuleReport, report: ReportOnSource, page: str, updated: str, *,
     ))  # fmt: skip
 
 
-def _plain(cell: object) -> object:
+def _escape_formula(cell: object) -> object:
     """Return a cell that no spreadsheet evaluates as a formula: field names and keys come from the publisher."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(_FORMULA) else cell
 

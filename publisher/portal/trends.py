@@ -60,7 +60,7 @@ def count_trend(tables: FacetIndex, filters: Filter, facet: str, names: FacetLab
     text = filter_query.cross_tabulate(filters, "year", facet, names.iris)
     title = trend_title(facet)
     rows = [(*pair, things) for pair, things in sorted(counts.items())]
-    between = _between(drawn)
+    between = _all_years(drawn)
     outside = sum(things for year, things in tables.counts(filters).get("year", {}).items() if year not in drawn)
     return Trend(
         facet,
@@ -76,6 +76,6 @@ def count_trend(tables: FacetIndex, filters: Filter, facet: str, names: FacetLab
     )
 
 
-def _between(years: list[str]) -> tuple[str, ...]:
+def _all_years(years: list[str]) -> tuple[str, ...]:
     """Return all years from the first to the last, so that years without data are visible."""
     return tuple(str(year) for year in range(int(years[0]), int(years[-1]) + 1)) if years else ()

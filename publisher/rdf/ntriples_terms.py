@@ -40,10 +40,10 @@ def split_literal(term: bytes) -> tuple[bytes, bytes]:
     """
     end = term.rindex(b'"') + 1
     text = term[:end]
-    return (_ESCAPE.sub(_plain, text) if _ODD.search(text) else text), term[end:]
+    return (_ESCAPE.sub(_unescape, text) if _ODD.search(text) else text), term[end:]
 
 
-def _plain(match: re.Match[bytes]) -> bytes:
+def _unescape(match: re.Match[bytes]) -> bytes:
     code, other, control = match.groups()
     if other:
         return b"'" if other == b"'" else match.group()

@@ -103,8 +103,8 @@ def original_column(line: int, column: int, inserted: Iterable[Sequence[int]]) -
     (20, 5, 10)
     """
     shift = 0
-    for at, start, width in inserted:
-        if at == line and column >= start + shift:
+    for index, start, width in inserted:
+        if index == line and column >= start + shift:
             if column < start + shift + width:
                 return start
             shift += width

@@ -64,14 +64,14 @@ class ConceptNames:
     def scores(self, text: str, types: Iterable[str]) -> dict[str, float]:
         """Return the concepts of *types* with the name or the code *text*, 100 of 100, else those with a similar one."""
         kinds = tuple(types)
-        found = {iri: 100.0 for kind in kinds if (iri := self._exact[kind](text)) and self.types.get(iri) == kind}
-        if found or not (folded := fold(text)):
-            return found
+        scores = {iri: 100.0 for kind in kinds if (iri := self._exact[kind](text)) and self.types.get(iri) == kind}
+        if scores or not (folded := fold(text)):
+            return scores
         key = sorted_words_key(folded)
         for kind in kinds:
             for similar, score in self._tables[kind].similar(key):
-                found[similar] = max(found.get(similar, 0.0), score)
-        return found
+                scores[similar] = max(scores.get(similar, 0.0), score)
+        return scores
 
     def exact(self, text: str, kind: str) -> str | None:
         """Return the concept of type *kind* with the name, the code or the IRI *text*."""
@@ -80,12 +80,12 @@ class ConceptNames:
     def beginning(self, prefix: str, types: Iterable[str]) -> list[str]:
         """Return the concepts of *types* with a name that begins with *prefix*, those with the shortest first."""
         folded = fold(prefix)
-        found: dict[str, int] = {}
+        lengths: dict[str, int] = {}
         for table in (self._tables[kind] for kind in types) if folded else ():
             for name, iri in zip(table.names, table.iris, strict=True):
                 if name.startswith(folded):
-                    found[iri] = min(found.get(iri, len(name)), len(name))
-        return sorted(found, key=lambda iri: (found[iri], iri))
+                    lengths[iri] = min(lengths.get(iri, len(name)), len(name))
+        return sorted(lengths, key=lambda iri: (lengths[iri], iri))
 
 
 @lru_cache(maxsize=8192)

@@ -58,10 +58,10 @@ async def _statements(service: QueryService, things: list[str], asked: Iterable[
     if not things or not predicates:
         return {}
     text = query("reconcile-values").replace("THINGS", " ".join(map(iri, things))).replace("PROPERTIES", " ".join(map(iri, predicates)))
-    found: dict[tuple[str, str], list[Row]] = {}
+    rows: dict[tuple[str, str], list[Row]] = {}
     for row in await service.rows(text):
-        found.setdefault((row["thing"].value, row["property"].value), []).append(row)
-    return found
+        rows.setdefault((row["thing"].value, row["property"].value), []).append(row)
+    return rows
 
 
 def _predicate(item: Property, iris: Iris) -> str:

@@ -64,8 +64,8 @@ class Matcher:
         """Return the candidates of *query*, the best first, as JSON."""
         text = query.text.strip()[:MAX_NAME]
         stated = {name: self._targets(name, values) for name, values in query.properties if PROPERTIES[name].compared}
-        found = [*self._known(text, query.types), *self._concepts(text, query.types, stated), *self._things(text, query.types, stated)]
-        unique = {candidate.iri: candidate for candidate in reversed(found)}
+        candidates = [*self._known(text, query.types), *self._concepts(text, query.types, stated), *self._things(text, query.types, stated)]
+        unique = {candidate.iri: candidate for candidate in reversed(candidates)}
         ranked = sorted(unique.values(), key=lambda candidate: (-candidate.score, candidate.iri))
         certain = [candidate for candidate in ranked if _is_certain(candidate)]
         match = certain[0].iri if len(certain) == 1 else ""
@@ -85,8 +85,8 @@ class Matcher:
         if entity := self.entity(prefix):
             return [entity][skipped:]
         kinds = tuple(kind for kind in types if kind in CONCEPT_TYPES)
-        found = self.concepts.beginning(prefix[:MAX_NAME], kinds) if self.concepts else []
-        candidates = [entity for iri in found if (entity := self.entity(iri))]
+        concepts = self.concepts.beginning(prefix[:MAX_NAME], kinds) if self.concepts else []
+        candidates = [entity for iri in concepts if (entity := self.entity(iri))]
         things = tuple(kind for kind in types if kind in THING_TYPES)
         if things and len(candidates) < skipped + limit:
             entries = self.searcher.named(prefix[:MAX_NAME], things, _SUGGESTED, is_prefix=True)

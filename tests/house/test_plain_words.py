@@ -34,7 +34,8 @@ IN_NAMES = {
     *("cure", "cures"),  # what to do about an error is its remedy
 }
 PRONOUNS = {"it", "its"}  # a noun says more; the name of a test may be a sentence with these words
-WHOLE_NAMES = PRONOUNS | {"held", "shown"}  # not in the program
+# Participles in place of a noun; not in the program.
+WHOLE_NAMES = PRONOUNS | {"held", "shown", "said", "met", "came", "stands", "wish", "fare"}
 IN_TEXTS = re.compile(
     r"\b(?:told|telling|shelf|shelves|outlets?|desk|wings|judges?|judged|judging|verdicts?|errands?|taken up|takes up|mend|mends|mended|"
     r"laid out|put back|set right|front door|tidings|tides|scribe|comes to nothing|not heard of|cures?|what_to_do)\b",
@@ -87,9 +88,39 @@ def _files() -> Iterator[Path]:
     yield from [ROOT / "stocktake.py", ROOT / "hatch_build.py", *(ROOT / "docs").rglob("*.py"), *ROOT.glob("*.md"), ROOT / "Makefile"]
 
 
+PROGRAM = ("vocab", "shapes", "journal", "languages", "harvesters", "publisher", "command_line", "demo")
+RETIRED_NAMES = {
+    kind: {name for line in lines if line.startswith(f"{kind} ") for name in line.split()[1:]}
+    for lines in [(Path(__file__).parent / "retired_names.txt").read_text(encoding="utf-8").splitlines()]
+    for kind in ("class", "function", "module")
+}
 FILES = {str(file.relative_to(ROOT)): file for file in sorted(_files()) if file != Path(__file__)}
 
 
 @pytest.mark.parametrize("name", FILES)
 def test_a_file_has_no_retired_word(name: str) -> None:
     assert retired(FILES[name]) == set(), "use the terms of docs/glossary.md"
+
+
+def _definitions(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Yield the kind and the name, without underscores before it, of each definition."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield "class", node.name.lstrip("_")
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield "function", node.name.lstrip("_")
+
+
+def test_no_class_function_or_module_has_a_retired_name() -> None:
+    files = [file for package in PROGRAM for file in sorted((ROOT / package).rglob("*.py")) if "node_modules" not in file.parts]
+    named = [(file, "module", file.stem) for file in files]
+    named += [(file, *item) for file in files for item in _definitions(ast.parse(file.read_text(encoding="utf-8")))]
+
+    assert len(named) > 5000
+    assert [f"{file.relative_to(ROOT)}: {kind} {name}" for file, kind, name in named if name in RETIRED_NAMES[kind]] == []
+
+
+def test_a_retired_name_is_noticed() -> None:
+    tree = ast.parse("def it(): ...\nclass Door: ...\ndef items(): ...")
+
+    assert [(kind, name) for kind, name in _definitions(tree) if name in RETIRED_NAMES[kind]] == [("function", "it"), ("class", "Door")]

@@ -11,7 +11,7 @@ import pytest
 from jinja2 import Environment, nodes
 
 ROOT = Path(__file__).parents[2]
-FOLDERS = ("publisher/templates", "harvesters/admin/templates", "publisher/portal/report")
+FOLDERS = ("languages/templates", "publisher/templates", "harvesters/admin/templates", "publisher/portal/report")
 TEMPLATES = sorted(file for folder in FOLDERS for file in (ROOT / folder).glob("*.html"))
 LOOP = {"last", "first", "index", "index0", "length"}
 BUILT_IN = {name for kind in (str, dict, list, tuple, int, datetime) for name in dir(kind)} | LOOP

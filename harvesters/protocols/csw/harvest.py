@@ -248,27 +248,12 @@ def _request(
     root = parse_xml(reply)
     kind = etree.QName(root).localname
     if kind == "ExceptionReport":
-        message = "; ".join(
-            " ".join(
-                filter(
-                    None,
-                    (
-                        exception.get("exceptionCode"),
-                        exception.get("locator"),
-                        *_exception_texts(exception),
-                    ),
-                )
-            )
-            for exception in root.iterfind("{*}Exception")
-        )
+        message = "; ".join(map(_exception_text, root.iterfind("{*}Exception")))
+        values = {"source": source.name, "url": reply.url}
         raise CswException(
             Reason(
                 "service_says",
-                {
-                    "source": source.name,
-                    "url": reply.url,
-                    "message": message or "an exception without a message",
-                },
+                {**values, "message": message or "an exception without a message"},
             )
         )
     results = root.find("{*}SearchResults")
@@ -285,8 +270,9 @@ def _request(
     )
 
 
-def _exception_texts(node: _Element) -> list[str]:
-    return [" ".join((text.text or "").split()) for text in node.iterfind("{*}ExceptionText")]
+def _exception_text(node: _Element) -> str:
+    texts = [" ".join((text.text or "").split()) for text in node.iterfind("{*}ExceptionText")]
+    return " ".join(filter(None, (node.get("exceptionCode"), node.get("locator"), *texts)))
 
 
 def _number(text: str | None) -> int | None:

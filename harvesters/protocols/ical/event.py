@@ -50,7 +50,7 @@ def event_row(calendar: Any, event: icalendar.Event, zone: str | None) -> Row:
         "end": _format_time(end, default_zone) if "DTEND" in event or "DURATION" in event else None,
         "url": str(event.get("URL") or ""),
         "geo": _coordinates(event.get("GEO")),
-        "categories": [str(word) for category in _many(event.get("CATEGORIES")) for word in getattr(category, "cats", [category])],
+        "categories": [str(word) for category in _as_list(event.get("CATEGORIES")) for word in getattr(category, "cats", [category])],
         "status": str(event.get("STATUS") or "").upper(),
         "cancelled": "CANCEL" in (str(calendar.get("METHOD") or "").upper(), str(event.get("STATUS") or "").upper()[:6]),
         "organizer": _organizer(event.get("ORGANIZER")),
@@ -83,7 +83,7 @@ def _texts(value: Any) -> list[Mapping[str, str | None]]:
     """Return a property's texts with their languages; some calendars have one per language."""
     return [
         {"value": html_to_text(str(text)), "language": str(tag) if (tag := getattr(text, "params", {}).get("LANGUAGE")) else None}
-        for text in _many(value)
+        for text in _as_list(value)
         if str(text).strip()
     ]
 
@@ -98,5 +98,5 @@ def _organizer(value: Any) -> str:
     return str(params.get("CN") or "") if str(params.get("CUTYPE") or "").upper() in {"GROUP", "ROOM", "RESOURCE"} else ""
 
 
-def _many(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]

@@ -48,9 +48,9 @@ def expand_series(calendar: Any, uid: str, events: list[icalendar.Event], until:
         if len(events) > _MAX_DATES:
             raise RecurrenceLimitError(f"it has {len(events)} dates, more than {_MAX_DATES}")
         for event in events:
-            _check_rules(_many(event.get("RRULE")))
+            _check_rules(_as_list(event.get("RRULE")))
             for name in ("RDATE", "EXDATE"):
-                if (count := sum(len(getattr(dates, "dts", ())) for dates in _many(event.get(name)))) > _MAX_DATES:
+                if (count := sum(len(getattr(dates, "dts", ())) for dates in _as_list(event.get(name)))) > _MAX_DATES:
                     raise RecurrenceLimitError(f"its {name} lists {count} dates, more than {_MAX_DATES}")
         series = icalendar.Calendar()
         for zone in calendar.walk("VTIMEZONE"):
@@ -87,7 +87,7 @@ def _limit_calls(steps: int) -> Iterator[None]:
         sys.settrace(before)
 
 
-def _many(value: Any) -> list[Any]:
+def _as_list(value: Any) -> list[Any]:
     return value if isinstance(value, list) else [] if value is None else [value]
 
 
@@ -98,7 +98,7 @@ def _check_rules(rules: list[Any]) -> None:
     for rule in rules:
         if any(int(number) < 1 for number in rule.get("INTERVAL", [])):
             raise ValueError("its rule has an INTERVAL below 1")
-        months, days = ([abs(int(number)) for number in _many(rule.get(name))] for name in ("BYMONTH", "BYMONTHDAY"))
+        months, days = ([abs(int(number)) for number in _as_list(rule.get(name))] for name in ("BYMONTH", "BYMONTHDAY"))
         if days and min(days) > max((_DAYS.get(number, 31) for number in months), default=31):
             raise ValueError("its rule names a day that does not exist in its months")
         often = _REFUSED_FREQUENCIES & {str(number).upper() for number in rule.get("FREQ", [])}

@@ -61,7 +61,7 @@ async def cluster(request: Request, service: ServiceDep, pages: PagesDep) -> Res
         return await _redirect(request, service, path_segments(request))
     description = document.description
     if replacement := description.one("dct:isReplacedBy"):
-        return _moved(request, replacement.value.removeprefix(service.iris.base), document.suffix)
+        return _redirect_to_cluster(request, replacement.value.removeprefix(service.iris.base), document.suffix)
     links = (Link("cite-as", description.iri), *(Link("item", term.value) for term in description.all("prov:hadMember")[:SHOWN]))
     subject = Resource(description, document.urls, graph=description.iri, links=links)
     return await respond(request, service, subject, document.suffix, lambda: _show(service, pages, document))
@@ -74,13 +74,13 @@ async def _redirect(request: Request, service: QueryService, parts: list[str]) -
     for path, end in candidates:
         member = f"{service.iris.base}id/{'/'.join(path)}"
         if found := await cluster_of(service, member):
-            return _moved(request, found.cluster.removeprefix(service.iris.base), end)
+            return _redirect_to_cluster(request, found.cluster.removeprefix(service.iris.base), end)
         if await read_history(service, cluster_iri(member, service.iris)):
             raise HTTPProblem(HTTPStatus.GONE, _DISSOLVED.format(member=member))
     raise HTTPProblem(HTTPStatus.NOT_FOUND, f"This cluster doesn't exist: {service.iris.clusters}{'/'.join(parts)}")
 
 
-def _moved(request: Request, path: str, suffix: str | None) -> Response:
+def _redirect_to_cluster(request: Request, path: str, suffix: str | None) -> Response:
     """Return 301: the members are in the cluster at *path*."""
     location = f"{request.scope.get('root_path', '')}/{quote(path, safe='/%')}" + (f".{suffix}" if suffix else "")
     text = "The members of this cluster are now in the one at Location, whose page says why they are one thing.\n"

@@ -47,7 +47,7 @@ router = APIRouter()
 )
 async def figures(request: Request, service: ServiceDep, rest: EntityPath) -> Response:
     """A browser is redirected to the page that shows the same as charts."""
-    (facet, *code), suffix = _parted(path_segments(request) or [""])
+    (facet, *code), suffix = _split_suffix(path_segments(request) or [""])
     names = FacetLabels(service.iris, await source_titles(service))
     filters = entity_filter(
         facet, "/".join(code), parse_filters(request.query_params).bases, service.iris
@@ -76,7 +76,7 @@ def _known(service: QueryService, filters: Filter, names: FacetLabels) -> bool:
     return names.name(facet, code) != code or code in names.sources
 
 
-def _parted(parts: list[str]) -> tuple[list[str], str]:
+def _split_suffix(parts: list[str]) -> tuple[list[str], str]:
     """Split the format suffix from the last segment of a path; a code may contain a dot."""
     stem, dot, suffix = parts[-1].rpartition(".")
     return (

@@ -73,23 +73,23 @@ async def problem_state(request: Request, pages: PagesDep, number: Annotated[int
     chosen = choose_format(request.headers.get("accept"), _DATA)
     if chosen is None:
         raise HTTPProblem(HTTPStatus.NOT_ACCEPTABLE, f"Available: {', '.join(row.media for row in _DATA)}", {"Vary": "Accept"})
-    found = await asyncio.to_thread(_store(request).find, number)
-    if found is None:
+    problem = await asyncio.to_thread(_store(request).find, number)
+    if problem is None:
         raise HTTPProblem(HTTPStatus.NOT_FOUND, "There is no such problem; a page of a record leads to the form for one")
     headers = {"Cache-Control": "no-cache", "Vary": "Accept"}
     if chosen is HTML:
-        page = pages.page("problem_state.html", problem=found, iri=problem_iri(number, pages.iris))
+        page = pages.page("problem_state.html", problem=problem, iri=problem_iri(number, pages.iris))
         page.headers.update(headers)
         return page
-    return Response(_data(found, chosen, pages), media_type=chosen.media, headers=headers)
+    return Response(_data(problem, chosen, pages), media_type=chosen.media, headers=headers)
 
 
-def _data(found: PublicProblem, chosen: Format, pages: Pages) -> bytes:
-    iri = problem_iri(found.number, pages.iris)
+def _data(problem: PublicProblem, chosen: Format, pages: Pages) -> bytes:
+    iri = problem_iri(problem.number, pages.iris)
     if isinstance(chosen, GraphFormat):
-        return serialize_description(Description(iri, annotation(found, pages.iris), {}, namespaces(pages.iris)), chosen)
-    values: dict[str, Any] = {"iri": iri, "record": found.record, "category": found.category, "state": found.state}
-    values |= {"created": found.created, "changed": found.changed, "run": pages.iris.run(found.run) if found.run else None}
+        return serialize_description(Description(iri, annotation(problem, pages.iris), {}, namespaces(pages.iris)), chosen)
+    values: dict[str, Any] = {"iri": iri, "record": problem.record, "category": problem.category, "state": problem.state}
+    values |= {"created": problem.created, "changed": problem.changed, "run": pages.iris.run(problem.run) if problem.run else None}
     return orjson.dumps(values)
 
 

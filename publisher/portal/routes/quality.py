@@ -53,9 +53,9 @@ async def compare_quality(
     page = f"{service.iris.base}quality"
     if record:
         return await _record_quality(request, service, pages, record)
-    found, titles = await measure_sources(service), await source_titles(service)
-    ranked = sorted(found.items(), key=lambda item: (-item[1].points, item[0]))
-    best = best_practices(found)
+    qualities, titles = await measure_sources(service), await source_titles(service)
+    ranked = sorted(qualities.items(), key=lambda item: (-item[1].points, item[0]))
+    best = best_practices(qualities)
     examples = await example_records(service, best)
     history = await quality_history(service)
     start = service.iris.source("")
@@ -72,7 +72,7 @@ async def compare_quality(
             query_page_url=query_page_url,
         )
 
-    return await dataset_response(request, service, [measurement_table(found, service.iris, page), metric_table(service.iris)], show)
+    return await dataset_response(request, service, [measurement_table(qualities, service.iris, page), metric_table(service.iris)], show)
 
 
 async def _record_quality(request: Request, service: ServiceDep, pages: PagesDep, record: str) -> Response:

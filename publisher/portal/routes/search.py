@@ -161,7 +161,7 @@ async def _show(
         feeds=_feeds(search_parameters.filters),
         search_feeds=_search_feeds(request),
         follow=_search_feeds(request)[0][1].replace("/feeds/search.atom", "/follow", 1),
-        meant=_meant(request, page.suggestion),
+        meant=_search_url(request, page.suggestion),
         linked=lambda links: _linked(links, names),
         query=query_page_url(page.query),
         formats=[
@@ -204,7 +204,7 @@ def _search_feeds(request: Request) -> list[tuple[str, str]]:
     return [(row.label, f"/feeds/search.{row.suffix}{address}") for row in FEED_FORMATS.values()]
 
 
-def _meant(request: Request, words: str) -> str:
+def _search_url(request: Request, words: str) -> str:
     """Return the URL of the search with other *words*, "" for none."""
     others = [
         (name, value)

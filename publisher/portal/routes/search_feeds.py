@@ -64,7 +64,7 @@ async def search_feed(
     parameters = replace(parameters, filters=followed.filters)
     labels, locale = FacetLabels(service.iris, await source_titles(service)), current_locale()
     with use_language("en", locale):
-        found = await asyncio.to_thread(find_page, request, service, parameters, labels)
+        results = await asyncio.to_thread(find_page, request, service, parameters, labels)
     removed = await asyncio.to_thread(_removed, service, parameters.filters, q)
     host = origin(request)
     chosen = [(name, value) for name, value in request.query_params.multi_items() if value and name not in LEFT_OUT]
@@ -77,7 +77,7 @@ async def search_feed(
         page=f"{host}{path}",
         author=pages.branding.name,
         updated=watermark.stamp,
-        results=found.results,
+        results=results.results,
         removed=removed,
     )
     media = FEED_FORMATS[suffix].media

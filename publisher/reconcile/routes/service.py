@@ -88,8 +88,8 @@ async def suggest(request: Request, service: ServiceDep, what: Suggested, prefix
     """The Suggest service of the Reconciliation Service API."""
     if what == "entity":
         matcher = _open_matcher(service)
-        found = await asyncio.to_thread(matcher.suggestions, prefix.strip(), TYPES, cursor, SUGGESTIONS)
-        return _json(request, {"result": [_suggestion(entity) for entity in found]})
+        suggestions = await asyncio.to_thread(matcher.suggestions, prefix.strip(), TYPES, cursor, SUGGESTIONS)
+        return _json(request, {"result": [_suggestion(entity) for entity in suggestions]})
     named = {name: type_title(name) for name in TYPES} if what == "type" else {name: property_title(name) for name in PROPERTIES}
     begun = fold(prefix)
     rows = [{"id": name, "name": title} for name, title in named.items() if fold(name).startswith(begun) or fold(title).startswith(begun)]

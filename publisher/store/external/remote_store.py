@@ -116,14 +116,14 @@ class RemoteStore:
         return state
 
     def _load_status(self) -> bool:
-        at = self._now()
-        if not self._status_file.is_due(at):
+        started = self._now()
+        if not self._status_file.is_due(started):
             return False
-        if not self.lease.claim(at):
+        if not self.lease.claim(started):
             stored = set(self.quads.graph(self._graph))
             changed, self._status = stored != self._status, stored
             return changed
-        new = self._status_file.read(at)
+        new = self._status_file.read(started)
         if new is None:
             return False
         changed = new != self._status

@@ -224,7 +224,7 @@ def in_written_order(text: str, base: str | None = None) -> str:
 def _outermost_star(tokens: list[Token]) -> Token | None:
     """Return the star of the outermost SELECT; None if it has none, or the query is of another form."""
     forms = ("SELECT", "ASK", "CONSTRUCT", "DESCRIBE")
-    head = next((at for at, token in enumerate(tokens) if token.word() in forms), None)
+    head = next((index for index, token in enumerate(tokens) if token.word() in forms), None)
     if head is None or tokens[head].word() != "SELECT":
         return None
     modifiers = ("DISTINCT", "REDUCED")

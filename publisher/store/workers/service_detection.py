@@ -71,8 +71,8 @@ def _opens(query: str, gaps: _Gaps, word: re.Match[str]) -> bool:
     if ":" in word["rest"] and query.startswith("{", position):
         return True
     if silent := _SILENT.match(query, position):
-        beyond = gaps.end(silent.end())
-        if _has_operand_and_brace(query, gaps, beyond):
+        end = gaps.end(silent.end())
+        if _has_operand_and_brace(query, gaps, end):
             return True
     return _has_operand_and_brace(query, gaps, position)
 
