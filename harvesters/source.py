@@ -318,7 +318,7 @@ def _schedule_fault(every: str) -> str | None:
     try:
         CronTrigger.from_crontab(every, timezone="UTC")
     except ValueError as error:
-        return f"every {every!r} is no cron line of five fields: {error}"
+        return f"every {every!r} is no cron line of five fields: {error}; write e.g. \"0 3 * * *\", each day at 3:00 UTC"
     return None
 
 

@@ -17,25 +17,10 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, load, parse
 from stocktake import app
+from tests.support.definitions import words_json
 from vocab.iris import BASE, Iris
 
 NOMINEES = Path(__file__).parents[3] / "shared" / "feeds" / "dpg" / "nominees"
-DEFINITION = """
-title = "Projects"
-protocol = "json"
-mapping = "fields"
-url = "https://registry.example/projects.json"
-licence = "https://creativecommons.org/licenses/by/4.0/"
-
-[options]
-records = "items"
-
-[fields]
-key = "id"
-"title@en" = "name"
-subjects = "topics"
-status = "state"
-"""
 SUBJECTS = [["e-healt", "Poverty"], ["e-healt"], ["e-healt", "x" * 500], ["zzqx"], ["E-health"]]
 ITEMS = [{"id": str(n), "name": f"Project {n}", "topics": words, "state": "nearly done"} for n, words in enumerate(SUBJECTS)]
 
@@ -43,7 +28,7 @@ ITEMS = [{"id": str(n), "name": f"Project {n}", "topics": words, "state": "nearl
 @pytest.fixture
 def harvested(context: HarvestContext) -> Source:
     """Harvest five projects with topics, two of which are near our concepts."""
-    source = parse("projects", tomllib.loads(DEFINITION), "projects.toml")
+    source = parse("projects", tomllib.loads(words_json()), "projects.toml")
 
     def answer(request: httpx.Request) -> httpx.Response:
         if request.url.path == "/robots.txt":

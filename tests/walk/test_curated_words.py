@@ -20,26 +20,10 @@ from harvesters.runs.harvest import harvest, rules_digest
 from harvesters.runs.remap import remap
 from harvesters.source import load, word_table
 from stocktake import app
+from tests.support.definitions import words_json
 from vocab.curated_words import COLUMNS, CuratedWord, read_words, write_words
 from vocab.iris import Iris
 
-DEFINITION = """
-title = "Projects"
-protocol = "json"
-mapping = "fields"
-url = "https://registry.example/projects.json"
-licence = "https://creativecommons.org/licenses/by/4.0/"
-
-[options]
-records = "items"
-
-[fields]
-key = "id"
-"title@en" = "name"
-subjects = "topics"
-action_lines = "lines"
-status = "state"
-"""
 ITEMS = [
     {"id": "1", "name": "Project 1", "topics": ["village doctors", "zzqx"], "state": "nearly done", "lines": ["Doctors"]},
     {"id": "2", "name": "Project 2", "topics": ["zzqx"], "state": "ongoing", "lines": []},
@@ -50,7 +34,7 @@ SDG_3 = "http://metadata.un.org/sdg/3"
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     (tmp_path / "sources").mkdir()
-    (tmp_path / "sources" / "projects.toml").write_text(DEFINITION)
+    (tmp_path / "sources" / "projects.toml").write_text(words_json())
     return tmp_path / "sources"
 
 
