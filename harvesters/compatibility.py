@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.mappings import fields
+from harvesters.mappings import field_definitions
 from harvesters.mappings.mapping import RecordMapping
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.option_schema import Option, option_types
@@ -112,7 +112,7 @@ def _value_fault(value: object, option: Option) -> str | None:
 
 def _field_faults(source: Source, protocol: Protocol) -> Iterator[str]:
     if source.mapping == "fields":
-        yield from fields.faults(source, protocol.payload_type)
+        yield from field_definitions.faults(source, protocol.payload_type)
     elif source.fields:
         yield (
             f"{source.name}: [fields] is for mapping 'fields'; mapping {source.mapping!r} has its"

@@ -10,16 +10,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, TypeVar
 
-from lxml import etree
 from lxml.etree import _Element
 from pyoxigraph import Literal, NamedNode
 
-from harvesters.errors import SourceDefinitionError
+from harvesters.mappings.field_definitions import FIELD_NAME, OPTIONS, Find, compile_field, record_class
 from harvesters.mappings.mapping import RecordMapping
-from harvesters.option_schema import Option, get_option, option_names
+from harvesters.option_schema import get_option, option_names
 from harvesters.page_model import Payload, Record
-from harvesters.parsing import parser_errors
-from harvesters.payloads import property_path
 from harvesters.payloads.crosswalk_lookup import (
     CrosswalkLookup,
     Subjects,
@@ -27,9 +24,7 @@ from harvesters.payloads.crosswalk_lookup import (
     merge_subjects,
 )
 from harvesters.payloads.graph import Graph
-from harvesters.payloads.jmespath_compiler import compile_jmespath
 from harvesters.payloads.value_parsing import (
-    KINDS,
     as_list,
     normalize_block,
     normalize_inline,
@@ -43,7 +38,7 @@ from harvesters.payloads.value_parsing import (
     split_words,
     unique_non_contact,
 )
-from harvesters.source import Source, suggestion
+from harvesters.source import Source
 from vocab.crosswalks import Crosswalks
 from vocab.initiative import (
     Amount,
@@ -60,143 +55,11 @@ from vocab.initiative import (
     Text,
 )
 from vocab.iris import is_web
-from vocab.schemes import crosswalks as crosswalk_names
 
-OPTIONS: Mapping[str, Option] = {
-    "split": Option(str, None, "The separator of values in one text, e.g. `;`."),
-    "crosswalk": Option(
-        str,
-        None,
-        "The crosswalk that translates the words of the field `subjects`, e.g. `world-bank-sector`.",
-    ),
-    "dates": Option(
-        (str, list), None, "The registry's date format or formats, if not ISO 8601 (strptime)."
-    ),
-    "initiatives_of": Option(
-        str,
-        None,
-        "The source of the initiatives whose keys are in the field `initiatives`; without it this one.",
-    ),
-    "namespaces": Option(
-        dict,
-        None,
-        "Prefixes of the paths, `prefix = address`; `dc`, `dct`, `xsi`, `xml` are known, for RDF many more.",
-    ),
-}
-
-# The fields of each class.
-TEXTS = (
-    "title",
-    "description",
-    "subjects",
-    "venue",
-    "content",
-)  # a language tag may follow: "title@en"
-LISTS = (
-    "countries", "action_lines", "goals", "targets", "subjects", "pages", "partners", "funders", "languages", "identifiers",
-    "activity_types", "related", "initiatives", "part_of",
-)  # fmt: skip
-_COMMON = frozenset(
-    (
-        "key",
-        "kind",
-        "title",
-        "description",
-        "issued",
-        "modified",
-        "lead",
-        "lead_type",
-        "lead_country",
-        "lead_identifiers",
-        "licence",
-        *LISTS,
-    )
-)
-FIELDS: Mapping[type[Resource], frozenset[str]] = {
-    Initiative: _COMMON
-    | {
-        "start",
-        "end",
-        "planned_start",
-        "planned_end",
-        "developed_in",
-        "amounts",
-        "status",
-        "coverage",
-        "latitude",
-        "longitude",
-        "place",
-        "prize_category",
-        "prize_stage",
-        "prize_year",
-        "prize_date",
-        "prize_edition",
-        "prize_name",
-    },
-    Event: (_COMMON | {"start", "end", "latitude", "longitude", "place", "venue", "cancelled"})
-    - {"activity_types"},
-    Document: (_COMMON | {"type"}) - {"activity_types"},
-    Post: (_COMMON | {"content", "container"}) - {"activity_types"},
-}
-_PREFIXES = {
-    "dc": "http://purl.org/dc/elements/1.1/",
-    "dct": "http://purl.org/dc/terms/",
-    "xsi": "http://www.w3.org/2001/XMLSchema-instance",
-    "xml": "http://www.w3.org/XML/1998/namespace",
-}
 _YES = frozenset(("true", "yes", "1", "cancelled", "canceled"))
-_NAME = re.compile(r"([a-z_]+)(?:@([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*))?\Z")
 _LANG = "{http://www.w3.org/XML/1998/namespace}lang"
 
-Find = Callable[[Any], Any]
 T = TypeVar("T", bound=Coded)
-
-
-def record_class(source: Source) -> type[Resource]:
-    """Return the class of the source's records. Raise SourceDefinitionError if it is unknown."""
-    name = source.fields.get("kind", "initiative")
-    if name not in KINDS:
-        raise SourceDefinitionError(
-            f"{source.name}: field 'kind' is {name!r}; it is one of {', '.join(KINDS)}"
-        )
-    return KINDS[name]
-
-
-def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[str]:
-    """Yield a message for each unknown field or invalid expression; it says how to correct it."""
-    if not source.fields:
-        yield f"{source.name}: mapping 'fields' needs a [fields] table, at least with 'title'"
-        return
-    try:
-        known = FIELDS[record_class(source)]
-    except SourceDefinitionError as error:
-        yield str(error)
-        return
-    crosswalk = get_option(source, OPTIONS, "crosswalk")
-    if crosswalk and crosswalk not in crosswalk_names():
-        yield (
-            f"{source.name}: unknown crosswalk {crosswalk!r}; "
-            f"{suggestion(crosswalk, crosswalk_names())}"
-        )
-    for name, text in source.fields.items():
-        match = _NAME.match(name)
-        if not match or match[1] not in known:
-            yield f"{source.name}: unknown field {name!r}; {suggestion(name, known)}"
-        elif match[2] and match[1] not in TEXTS:
-            only = ", ".join(TEXTS)
-            yield f"{source.name}: field {name!r} takes no language; only {only} do"
-        elif name == "key" and payload_type is not Payload.ROW:
-            yield (
-                f"{source.name}: field 'key' is not allowed here: the protocol's own identifier"
-                " is the key"
-            )
-        elif name == "amounts" and payload_type is not Payload.ROW:
-            yield f"{source.name}: field 'amounts' reads objects, which only rows have"
-        elif name != "kind":
-            try:
-                _compile_field(source, name, text, payload_type)
-            except SourceDefinitionError as error:
-                yield str(error)
 
 
 def build_mapper(source: Source, crosswalks: Crosswalks) -> Callable[[Record[Any]], Resource]:
@@ -224,27 +87,6 @@ def _payload_type(payload: object) -> Payload:
         if isinstance(payload, Graph)
         else Payload.XML
     )
-
-
-def _compile_field(source: Source, name: str, text: str, payload_type: Payload) -> Find:
-    where, prefixes = (
-        f"{source.name}: field {name!r}",
-        get_option(source, OPTIONS, "namespaces") or {},
-    )
-    if payload_type is Payload.ROW:
-        return compile_jmespath(text, where)
-    if payload_type is Payload.GRAPH:
-        return property_path.compile_path(text, where, prefixes)
-    try:
-        path = etree.XPath(text, namespaces={**_PREFIXES, **prefixes}, smart_strings=False)
-    except (etree.XPathSyntaxError, ValueError) as error:
-        raise SourceDefinitionError(f"{where}: {text!r} is not an XPath:  {error}") from error
-
-    def find(node: Any) -> Any:
-        with parser_errors(f"{where}: {text!r} does not fit the record"):
-            return path(node)
-
-    return find
 
 
 def _text(value: Any) -> Any:
@@ -276,10 +118,10 @@ class FieldTable:
         self.date_formats = option_names(source, OPTIONS, "dates")
         self.finds: dict[str, list[tuple[Find, str | None]]] = {}
         for name, text in source.fields.items():
-            match = _NAME.match(name)
+            match = FIELD_NAME.match(name)
             if match and name not in {"kind", "key"}:
                 self.finds.setdefault(match[1], []).append(
-                    (_compile_field(source, name, text, payload_type), match[2])
+                    (compile_field(source, name, text, payload_type), match[2])
                 )
 
     def texts(

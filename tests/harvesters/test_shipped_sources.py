@@ -18,7 +18,7 @@ from pyoxigraph import RdfFormat, Store, parse
 from simulated import door
 
 from harvesters.compatibility import check_compatible
-from harvesters.mappings import fields
+from harvesters.mappings import field_definitions
 from harvesters.page_model import Record
 from harvesters.source import load
 from vocab.initiative import Basis, Initiative, Resource
@@ -192,7 +192,7 @@ def test_an_unknown_crosswalk_is_refused_with_the_known_ones() -> None:
     source = load(ROOT / "sources" / "world-bank.toml")
     wrong = replace(source, options={**source.options, "crosswalk": "sectors"})
 
-    (fault,) = fields.faults(wrong)
+    (fault,) = field_definitions.faults(wrong)
 
     assert fault.startswith("world-bank: unknown crosswalk 'sectors'; ")
 

@@ -14,7 +14,7 @@ from command_line.settings import Settings
 from harvesters.admin.app import create_admin
 from harvesters.admin.context import AdminContext
 from harvesters.errors import FetchError, HarvestError, WebPageError
-from harvesters.mappings.fields import FIELDS
+from harvesters.mappings.field_definitions import FIELDS
 from harvesters.mappings.registry import MAPPINGS
 from harvesters.protocols.registry import PROTOCOLS
 from publisher.app import create_app

@@ -1,0 +1,178 @@
+"""Define the [fields] table of a source definition: the fields of each class, and the expressions that read them.
+
+Values of the table are JMESPath (JSON, rows), XPath (XML) or property paths (RDF).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from lxml import etree
+
+from harvesters.errors import SourceDefinitionError
+from harvesters.option_schema import Option, get_option
+from harvesters.page_model import Payload
+from harvesters.parsing import parser_errors
+from harvesters.payloads import property_path
+from harvesters.payloads.jmespath_compiler import compile_jmespath
+from harvesters.payloads.value_parsing import KINDS
+from harvesters.source import Source, suggestion
+from vocab.initiative import Document, Event, Initiative, Post, Resource
+from vocab.schemes import crosswalks as crosswalk_names
+
+OPTIONS: Mapping[str, Option] = {
+    "split": Option(str, None, "The separator of values in one text, e.g. `;`."),
+    "crosswalk": Option(
+        str,
+        None,
+        "The crosswalk that translates the words of the field `subjects`, e.g. `world-bank-sector`.",
+    ),
+    "dates": Option(
+        (str, list), None, "The registry's date format or formats, if not ISO 8601 (strptime)."
+    ),
+    "initiatives_of": Option(
+        str,
+        None,
+        "The source of the initiatives whose keys are in the field `initiatives`; without it this one.",
+    ),
+    "namespaces": Option(
+        dict,
+        None,
+        "Prefixes of the paths, `prefix = address`; `dc`, `dct`, `xsi`, `xml` are known, for RDF many more.",
+    ),
+}
+
+# The fields of each class.
+TEXTS = (
+    "title",
+    "description",
+    "subjects",
+    "venue",
+    "content",
+)  # a language tag may follow: "title@en"
+LISTS = (
+    "countries", "action_lines", "goals", "targets", "subjects", "pages", "partners", "funders", "languages", "identifiers",
+    "activity_types", "related", "initiatives", "part_of",
+)  # fmt: skip
+_COMMON = frozenset(
+    (
+        "key",
+        "kind",
+        "title",
+        "description",
+        "issued",
+        "modified",
+        "lead",
+        "lead_type",
+        "lead_country",
+        "lead_identifiers",
+        "licence",
+        *LISTS,
+    )
+)
+FIELDS: Mapping[type[Resource], frozenset[str]] = {
+    Initiative: _COMMON
+    | {
+        "start",
+        "end",
+        "planned_start",
+        "planned_end",
+        "developed_in",
+        "amounts",
+        "status",
+        "coverage",
+        "latitude",
+        "longitude",
+        "place",
+        "prize_category",
+        "prize_stage",
+        "prize_year",
+        "prize_date",
+        "prize_edition",
+        "prize_name",
+    },
+    Event: (_COMMON | {"start", "end", "latitude", "longitude", "place", "venue", "cancelled"})
+    - {"activity_types"},
+    Document: (_COMMON | {"type"}) - {"activity_types"},
+    Post: (_COMMON | {"content", "container"}) - {"activity_types"},
+}
+_PREFIXES = {
+    "dc": "http://purl.org/dc/elements/1.1/",
+    "dct": "http://purl.org/dc/terms/",
+    "xsi": "http://www.w3.org/2001/XMLSchema-instance",
+    "xml": "http://www.w3.org/XML/1998/namespace",
+}
+FIELD_NAME = re.compile(r"([a-z_]+)(?:@([A-Za-z]{2,8}(?:-[A-Za-z0-9]{1,8})*))?\Z")
+
+Find = Callable[[Any], Any]
+
+
+def record_class(source: Source) -> type[Resource]:
+    """Return the class of the source's records. Raise SourceDefinitionError if it is unknown."""
+    name = source.fields.get("kind", "initiative")
+    if name not in KINDS:
+        raise SourceDefinitionError(
+            f"{source.name}: field 'kind' is {name!r}; it is one of {', '.join(KINDS)}"
+        )
+    return KINDS[name]
+
+
+def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[str]:
+    """Yield a message for each unknown field or invalid expression; it says how to correct it."""
+    if not source.fields:
+        yield f"{source.name}: mapping 'fields' needs a [fields] table, at least with 'title'"
+        return
+    try:
+        known = FIELDS[record_class(source)]
+    except SourceDefinitionError as error:
+        yield str(error)
+        return
+    crosswalk = get_option(source, OPTIONS, "crosswalk")
+    if crosswalk and crosswalk not in crosswalk_names():
+        yield (
+            f"{source.name}: unknown crosswalk {crosswalk!r}; "
+            f"{suggestion(crosswalk, crosswalk_names())}"
+        )
+    for name, text in source.fields.items():
+        match = FIELD_NAME.match(name)
+        if not match or match[1] not in known:
+            yield f"{source.name}: unknown field {name!r}; {suggestion(name, known)}"
+        elif match[2] and match[1] not in TEXTS:
+            only = ", ".join(TEXTS)
+            yield f"{source.name}: field {name!r} takes no language; only {only} do"
+        elif name == "key" and payload_type is not Payload.ROW:
+            yield (
+                f"{source.name}: field 'key' is not allowed here: the protocol's own identifier"
+                " is the key"
+            )
+        elif name == "amounts" and payload_type is not Payload.ROW:
+            yield f"{source.name}: field 'amounts' reads objects, which only rows have"
+        elif name != "kind":
+            try:
+                compile_field(source, name, text, payload_type)
+            except SourceDefinitionError as error:
+                yield str(error)
+
+
+def compile_field(source: Source, name: str, text: str, payload_type: Payload) -> Find:
+    """Return the function that reads a field of a record. Raise SourceDefinitionError at an invalid expression."""
+    where, prefixes = (
+        f"{source.name}: field {name!r}",
+        get_option(source, OPTIONS, "namespaces") or {},
+    )
+    if payload_type is Payload.ROW:
+        return compile_jmespath(text, where)
+    if payload_type is Payload.GRAPH:
+        return property_path.compile_path(text, where, prefixes)
+    try:
+        path = etree.XPath(text, namespaces={**_PREFIXES, **prefixes}, smart_strings=False)
+    except (etree.XPathSyntaxError, ValueError) as error:
+        raise SourceDefinitionError(f"{where}: {text!r} is not an XPath:  {error}") from error
+
+    def find(node: Any) -> Any:
+        with parser_errors(f"{where}: {text!r} does not fit the record"):
+            return path(node)
+
+    return find
