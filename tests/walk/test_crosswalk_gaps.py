@@ -10,6 +10,7 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
+from definitions import words_json
 from typer.testing import CliRunner
 
 from harvesters.inspection.crosswalk_gaps import find_gaps
@@ -17,7 +18,6 @@ from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.source import Source, load, parse
 from stocktake import app
-from tests.support.definitions import words_json
 from vocab.iris import BASE, Iris
 
 NOMINEES = Path(__file__).parents[3] / "shared" / "feeds" / "dpg" / "nominees"

@@ -10,6 +10,7 @@ import httpx
 import orjson
 import pytest
 from click.testing import Result
+from definitions import words_json
 from typer.testing import CliRunner
 
 from harvesters.errors import SourceDefinitionError
@@ -20,7 +21,6 @@ from harvesters.runs.harvest import harvest, rules_digest
 from harvesters.runs.remap import remap
 from harvesters.source import load, word_table
 from stocktake import app
-from tests.support.definitions import words_json
 from vocab.curated_words import COLUMNS, CuratedWord, read_words, write_words
 from vocab.iris import Iris
 
