@@ -31,6 +31,7 @@ from harvesters.reasons import Reason
 from harvesters.runs import publish_vocabularies, run_report, run_requests, terminal_output
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import abort
+from harvesters.runs.link_checks import check_due_links
 from harvesters.runs.plan import Plan
 from harvesters.runs.run_logging import harvest_and_log, remap_and_log
 from harvesters.runs.run_report import FailedRun, Row
@@ -294,6 +295,7 @@ def _create_scheduler(
         is_postponed,
         resume,
         _create_notifier(settings, context, sources),
+        _create_link_checker(context, sources),
     )
 
 
@@ -314,6 +316,12 @@ def _create_notifier(
         run_round(context.ledger, channels, context.now, delivery_outage)
 
     return notify
+
+
+def _create_link_checker(context: HarvestContext, sources: Sequence[Source]) -> Callable[[], None]:
+    """Return the function that checks the links of the sources that ask for it."""
+    outage, seen = Outage("cannot check links", "links are checked again"), dict[str, str]()
+    return lambda: check_due_links(context, sources, seen, outage)
 
 
 @app.command()

@@ -14,6 +14,7 @@ from apscheduler.triggers.cron import CronTrigger
 
 from harvesters.errors import SourceDefinitionError
 from harvesters.quiet_hours import QuietHours, parse_quiet_hours
+from languages.request_locale import LANGUAGES
 from vocab.curated_words import CuratedWord, read_words
 from vocab.iris import is_web
 
@@ -46,13 +47,14 @@ class Limits:
 class Notify:
     """Who hears of problems and reports: addresses for *mail* and *webhook*; *tracker* is the page of the registry's issue tracker.
 
-    *reports* is when the report of a run is sent: never, always, on errors, or on change.
+    *reports* is when the report of a run is sent: never, always, on errors, or on change. *language* is that of the texts.
     """
 
     mail: tuple[str, ...] = ()
     webhook: tuple[str, ...] = ()
     tracker: str = ""
     reports: str = "never"
+    language: str = "en"
 
 
 REPORTS = ("never", "always", "errors", "change")
@@ -67,7 +69,8 @@ class Source:
     between requests to its host.
 
     No requests are sent during *quiet* hours; *grant* names who permitted access, in writing,
-    against robots.txt. *suggest* is what topics are suggested from.
+    against robots.txt. *suggest* is what topics are suggested from. With *check_links* the web pages that its records name are requested
+    from time to time.
     *words* are the registry's words with the concepts that a curator chose (``vocab.curated_words``), from the
     table beside the definitions. *classifier* is the file of a classifier beside them, "" for the one that is shipped.
     """
@@ -87,6 +90,7 @@ class Source:
     enabled: bool = True
     second_approver: bool = False
     suggest: str = NOTHING
+    check_links: bool = False
     limits: Limits = Limits()
     notify: Notify = Notify()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -96,7 +100,8 @@ class Source:
 
 
 _TYPES: Mapping[str, type | tuple[type, ...]] = {
-    "pause": (int, float), "enabled": bool, "second_approver": bool, "limits": dict, "notify": dict, "options": dict, "fields": dict,
+    "pause": (int, float), "enabled": bool, "second_approver": bool, "check_links": bool,
+    "limits": dict, "notify": dict, "options": dict, "fields": dict,
 }  # fmt: skip
 _KEYS = {item.name for item in fields(Source)} - {"name", "words", "classifier"}
 _NEEDED = ("title", "protocol", "mapping", "url", "licence")
@@ -267,6 +272,8 @@ def _valid_notify(table: object, faults: list[str]) -> Notify:
             valid[key] = tuple(item for item in items if item not in bad)
         elif key == "tracker" and (not isinstance(value, str) or not is_web(value)):
             faults.append(f"notify.tracker is {value!r}, which is no http or https address")
+        elif key == "language" and value not in tuple(LANGUAGES):
+            faults.append(f"notify.language is {value!r}; use one of {', '.join(LANGUAGES)}")
         elif key == "reports" and value not in REPORTS:
             faults.append(f"notify.reports is {value!r}; use one of {', '.join(REPORTS)}")
         else:

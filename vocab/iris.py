@@ -103,6 +103,10 @@ class Iris:
         """Return what the IRIs of clusters start with; kind, source and key of the member that names the cluster follow."""
         return f"{self.base}cluster/"
 
+    def links(self, source: str) -> str:
+        """Return the IRI of the graph with the states of the links of a source's records; without a name, what these start with."""
+        return f"{self.base}links/{source}"
+
     @property
     def status(self) -> str:
         """Return the IRI of the status graph, which no release contains."""

@@ -22,7 +22,7 @@ from harvesters.matching.clusters import classify_stored
 from harvesters.matching.entities import Entity
 from harvesters.matching.pairs import Judgement, Status
 from harvesters.matching.stored import Decision, StoredPair, add_decisions, current_decisions, decision_history, find_pair, read_sides
-from harvesters.runs.publish_clusters import plan_clusters, publish_clusters
+from harvesters.runs.publish_clusters import change_kind, plan_clusters, publish_clusters
 from languages.request_locale import current_locale
 from vocab.iris import Iris
 from vocab.schemes import label
@@ -71,7 +71,8 @@ def show_pairs(request: Request, user: CurrentUser, context: ContextDep, status:
 def show_changes(request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show what publishing would change."""
     changes = plan_clusters(context.reader())
-    values = {"user": user, "changes": changes[:_ROWS], "counts": Counter(change.kind for change in changes), "base": context.base}
+    rows = [(change.graph, change_kind(change)) for change in changes[:_ROWS]]
+    values = {"user": user, "changes": rows, "counts": Counter(map(change_kind, changes)), "base": context.base}
     return get_pages(request).render("identity-publish.html", values)
 
 
@@ -82,7 +83,7 @@ def publish(form: FormFields, user: CurrentUser, context: ContextDep) -> Respons
     with context.writer() as writer:
         run, changes = publish_clusters(writer)
     if run and changes:
-        counts = Counter(change.kind for change in changes)
+        counts = Counter(map(change_kind, changes))
         note = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
         context.ledger.record_audit_entry(AuditEntry(context.now(), user.key.display_name, ActionType.CLUSTERED.value, note=note))
     return redirect(f"{_PAGE}/publish")

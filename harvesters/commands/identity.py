@@ -31,7 +31,8 @@ from harvesters.matching.stored import (
     read_entities,
     store_pairs,
 )
-from harvesters.runs.publish_clusters import ClusterChange, members, plan_clusters, publish_clusters
+from harvesters.runs.publish_clusters import change_kind, members, plan_clusters, publish_clusters
+from harvesters.runs.publish_graphs import GraphChange
 from vocab.iris import Iris
 
 app = typer.Typer(no_args_is_help=True, help="One initiative or organization in several registries: match, decide, undo.")
@@ -200,11 +201,11 @@ class _ChangeRow(TypedDict):
     left: list[str]
 
 
-def _change_row(change: ClusterChange) -> _ChangeRow:
+def _change_row(change: GraphChange) -> _ChangeRow:
     before, after = (set(members(text)) for text in (change.before, change.after))
     return {
-        "cluster": change.cluster,
-        "change": change.kind,
+        "cluster": change.graph,
+        "change": change_kind(change),
         "members": len(after),
         "joined": sorted(after - before),
         "left": sorted(before - after),

@@ -1,4 +1,4 @@
-"""Define the commands `sources list`, `check`, `preview`, `report`, `hold` and `release`; `removal` defines the others."""
+"""Define the commands `sources list`, `check`, `preview`, `report`, `hold` and `release`; `removal` and `links` define the others."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import Annotated
 import orjson
 import typer
 
-from harvesters.commands import removal
+from harvesters.commands import links, removal
 from harvesters.commands.output import HarvestSettings, Json, err, print_rows
 from harvesters.commands.terminal import current_user, harvest_context, load_source, load_sources
 from harvesters.compatibility import compatibility_faults
@@ -173,7 +173,7 @@ def release(ctx: typer.Context, name: _Name) -> None:
     err.print(f"{name} is released", markup=False)
 
 
-app.registered_commands += removal.app.registered_commands
+app.registered_commands += removal.app.registered_commands + links.app.registered_commands
 
 
 def _check_source(file: Path) -> dict[str, object]:

@@ -12,6 +12,7 @@ from harvesters.reasons import Reason, join_reasons
 # The source names of our own runs in the ledger: reserved, or with a dot, which no name of a source has.
 VOCABULARY = "vocabulary"
 CLUSTERS = "identity.clusters"
+LINKS = "links.states"  # and of the states of links
 
 
 class State(Enum):

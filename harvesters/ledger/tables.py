@@ -240,6 +240,36 @@ subscription = Table(
     Index("subscription_by_due", "due"),
 )
 
+link = Table(
+    "link",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("digest", String, primary_key=True),  # of the address
+    Column("url", Text, nullable=False),
+    Column("state", String),  # NULL until a check succeeded or enough failed
+    Column("since", DateTime),
+    Column("answer", String),  # HTTP status or kind of error of the last check
+    Column("location", Text),  # where a moved one answers
+    Column("checked", DateTime),
+    Column("failures", Integer, nullable=False),  # in a row
+    Column("failing_since", DateTime),
+    Column("due", DateTime, nullable=False),
+    Index("link_by_due", "source", "due"),
+)
+
+link_state = Table(
+    "link_state",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("source", String, nullable=False),
+    Column("digest", String, nullable=False),
+    Column("state", String, nullable=False),
+    Column("time", DateTime, nullable=False),
+    Column("answer", String, nullable=False),
+    Column("location", Text),
+    Index("link_state_by_link", "source", "digest"),
+)
+
 override = Table(
     "override",
     metadata,

@@ -18,6 +18,9 @@ from harvesters.notifications.delivery import MAIL, WEBHOOK, Channels
 from harvesters.runs.context import HarvestContext
 from harvesters.source import Source
 from journal.outage import Outage
+from languages.request_locale import use_language
+from languages.translations import format_number, gettext, isolate
+from shapes.rules import message, remedy, rules
 
 _ENDED = (State.COMMITTED, State.UNCHANGED, State.INCOMPLETE, State.FAILED, State.HELD)
 _WRONG = (State.INCOMPLETE, State.FAILED, State.HELD)
@@ -55,7 +58,7 @@ def _check_source(context: HarvestContext, channels: Channels, source: Source, c
         report = _report(source, run, context)
         digest = _digest(report)
         if notify.reports != "change" or digest != previous.get("digest"):
-            ledger.queue_messages(_messages(source, run, report, digest, channels), context.now())
+            ledger.queue_messages(_messages(source, run, report, digest, channels, context.iris.base), context.now())
             log.info("report queued", source=source.name, run=run.id)
     checked[source.name] = run.id
 
@@ -82,23 +85,38 @@ def _digest(report: dict[str, Any]) -> str:
     return sha256(json.dumps([outcome, rules]).encode()).hexdigest()
 
 
-def _messages(source: Source, run: Run, report: dict[str, Any], digest: str, channels: Channels) -> Iterator[Message]:
-    page = f"{channels.public_url}/source/{source.name}/report" if channels.public_url else None
-    lines = [f"{source.title}: run {run.id}, {report['outcome']}", *([report["reason"]] if report["reason"] else []), ""]
+def _lines(source: Source, run: Run, report: dict[str, Any], base: str) -> Iterator[str]:
+    """Yield the lines of a report, in the language of the moment: the outcome, then each rule with what to do and examples."""
+    language, shapes = source.notify.language, {rule.name: iri for iri, rule in rules(base).items()}
+    yield f"{source.title}: {gettext('Run')} {run.id}: {gettext(report['outcome'])}"
+    if report["reason"]:
+        yield from (reason.describe(gettext, format_number, isolate) for reason in run.reasons)
+    yield ""
     for rule in report["withheld"]:
+        shape = shapes.get(rule["rule"], "")
         fields = next((names for path, names in report["fields"].items() if rule["path"] and path.endswith(rule["path"])), ())
-        named = f" (your field: {', '.join(fields)})" if fields else ""
+        named = f" ({gettext('Your field')}: {', '.join(fields)})" if fields else ""
         examples = ", ".join(example["key"] for example in rule["examples"])
-        lines.append(f"- {rule['records']} records: {rule['message'] or rule['rule']}{named}")
-        lines += [f"  {rule['remedy']}", f"  for example: {examples}"]
-    lines += [] if report["withheld"] else ["No record was withheld."]
-    lines += ["", f"All results, also remarks on published records: {page}"] if page else []
+        yield f"- {message(shape, language, base) or rule['message'] or rule['rule']}{named}"
+        yield f"  {gettext('Records')}: {format_number(rule['records'])}"
+        yield f"  {gettext('What to do')}: {remedy(shape, language, base) or gettext(rule['remedy'])}"
+        yield f"  {gettext('Examples')}: {examples}"
+    if not report["withheld"]:
+        yield gettext("No record was withheld.")
+
+
+def _messages(source: Source, run: Run, report: dict[str, Any], digest: str, channels: Channels, base: str) -> Iterator[Message]:
+    page = f"{channels.public_url}/source/{source.name}/report" if channels.public_url else None
+    with use_language(source.notify.language):
+        lines = [*_lines(source, run, report, base)]
+        lines += ["", f"{gettext('All results, also remarks on published records')}: {page}"] if page else []
+        outcome = gettext(report["outcome"])
     data = {
         "type": "source.report",
         "timestamp": (run.ended or run.started).isoformat(),
         "data": {"source": source.name, "run": run.id, "digest": digest, "url": page, **report},
     }
-    subject = f"{channels.name}: {source.name}: {report['outcome']}"
+    subject = f"{channels.name}: {source.name}: {outcome}"
     for channel, addresses in ((MAIL, source.notify.mail), (WEBHOOK, source.notify.webhook)):
         for address in addresses:
             yield Message(channel, address, f"{REPORT_TOPIC}{source.name}", subject, "\n".join(lines) + "\n", data)

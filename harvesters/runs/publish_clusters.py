@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping
 
-from harvesters.ledger.models import CLUSTERS, Run, State
+from harvesters.ledger.models import CLUSTERS, Run
 from harvesters.matching.clusters import cluster_descriptions
 from harvesters.matching.stored import current_decisions, read_entities, stored_pairs
-from harvesters.reasons import other
-from harvesters.runs.commit import check_ledger_matches_journal, defer, diff_block, find_entry
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.locks import journal_lock
-from journal.entry import Entry
-from journal.errors import JournalError
+from harvesters.runs.publish_graphs import GraphChange, publish_graphs
 from vocab.clusters import describe_replaced, named_member
 from vocab.iris import Iris
 from vocab.terms import DCT, PROV
@@ -21,23 +16,14 @@ from vocab.terms import DCT, PROV
 _MEMBER, _REPLACED = f" <{PROV}hadMember> <", f" <{DCT}isReplacedBy> "
 
 
-@dataclass(frozen=True, slots=True)
-class ClusterChange:
-    """The graph of a cluster before and after, "" where there is none."""
-
-    cluster: str
-    before: str
-    after: str
-
-    @property
-    def kind(self) -> str:
-        """Return what happens to the cluster: new, changed, replaced or removed."""
-        if self.before and self.after:
-            return "replaced" if _REPLACED in self.after else "changed"
-        return "new" if self.after else "removed"
+def change_kind(change: GraphChange) -> str:
+    """Return what happens to a cluster: new, changed, replaced or removed."""
+    if change.before and change.after:
+        return "replaced" if _REPLACED in change.after else "changed"
+    return "new" if change.after else "removed"
 
 
-def plan_clusters(context: HarvestContext) -> list[ClusterChange]:
+def plan_clusters(context: HarvestContext) -> list[GraphChange]:
     """Return what publishing would change: the difference between the published clusters and those of pairs and decisions."""
     ledger, iris = context.ledger, context.iris
     entities = read_entities(ledger, iris)
@@ -48,7 +34,7 @@ def plan_clusters(context: HarvestContext) -> list[ClusterChange]:
         if graph not in current and named_member(graph, iris) not in entities:
             current |= _replacement(graph, text, clusters, iris)
     changed = (graph for graph in sorted({*before, *current}) if before.get(graph, "") != current.get(graph, ""))
-    return [ClusterChange(graph, before.get(graph, ""), current.get(graph, "")) for graph in changed]
+    return [GraphChange(graph, before.get(graph, ""), current.get(graph, "")) for graph in changed]
 
 
 def members(description: str) -> list[str]:
@@ -71,57 +57,9 @@ def _replacement(graph: str, before: str, clusters: Mapping[str, str], iris: Iri
     return {graph: "\n".join(describe_replaced(graph, max(sorted(set(replacing)), key=replacing.count), iris))}
 
 
-def publish_clusters(context: HarvestContext) -> tuple[Run | None, list[ClusterChange]]:
+def publish_clusters(context: HarvestContext) -> tuple[Run | None, list[GraphChange]]:
     """Write the changes of the clusters since their last publication as one journal entry.
 
     Return the run, None if nothing changed, and the changes. Raises LedgerError if the ledger does not belong to the journal.
     """
-    with journal_lock(context) as context:
-        check_ledger_matches_journal(context)
-        if run := context.ledger.open_run(CLUSTERS):
-            run = _finish(run, context)
-        changes = plan_clusters(context)
-        return (_commit(changes, context) if changes else run), changes
-
-
-def _commit(changes: Sequence[ClusterChange], context: HarvestContext) -> Run:
-    run = context.ledger.create_run(CLUSTERS, context.now(), "", is_full=False, since=None)
-    head = context.journal.head
-    run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
-    context.ledger.save(run)
-    try:
-        entry = context.journal.append(_blocks(changes), run=run.id, time=run.started, fence=context.check_lock)
-    except JournalError as error:
-        defer(run, context, other(error))
-        raise
-    return _apply(run, entry, context)
-
-
-def _finish(run: Run, context: HarvestContext) -> Run | None:
-    """End a run that a crash interrupted: its entry is applied if it was written; otherwise nothing happened."""
-    entry = find_entry(run, context)
-    if entry is None:
-        context.ledger.save(replace(run, state=State.FAILED, ended=context.now()))
-        return None
-    return _apply(run, entry, context)
-
-
-def _apply(run: Run, entry: Entry, context: HarvestContext) -> Run:
-    """Store the graphs as the entry leaves them: decisions may have changed since it was written. Idempotent."""
-    graphs: dict[str, set[str]] = {}
-    for row in entry.rows():
-        statement, _, graph = row[2:-2].rpartition(" ")
-        name = graph[1:-1]
-        if name not in graphs:
-            graphs[name] = {line for line in context.ledger.graph(name).split("\n") if line}
-        (graphs[name].add if row.startswith("A ") else graphs[name].discard)(statement)
-    for name, statements in graphs.items():
-        context.ledger.set_graph(name, "\n".join(sorted(statements)))
-    ended = replace(run, state=State.COMMITTED, ended=context.now(), entry=entry.number, reasons=())
-    context.ledger.save(ended)
-    return ended
-
-
-def _blocks(changes: Sequence[ClusterChange]) -> Iterator[str]:
-    for change in changes:
-        yield from diff_block(change.before, change.after, change.cluster)
+    return publish_graphs(CLUSTERS, lambda: plan_clusters(context), context)

@@ -56,7 +56,7 @@ def _publish(context: HarvestContext) -> Run | None:
 def _changes(context: HarvestContext) -> list[tuple[str, str, str]]:
     """Return (graph, description before, description after) for each changed graph."""
     current = {graph: "\n".join(lines) for graph, lines in statements(context.iris.base)}
-    others = (context.iris.source(""), context.iris.clusters)
+    others = (context.iris.source(""), context.iris.clusters, context.iris.links(""))
     stored = [
         graph
         for graph in context.ledger.graphs()

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from urllib.parse import quote, urlencode
 
 from harvesters.errors import HarvestError
 from harvesters.ledger.compression import decompress
@@ -22,7 +23,20 @@ from vocab.terms import DCT, FOAF, SCHEMA
 NAME = "Stocktake"  # in mails that a harvest sends
 MAX_UNDECIDED = 1000  # problems of all sources that wait: then no more are taken
 MAX_OF_RECORD = 10  # of one record
-CATEGORIES = ("title", "description", "dates", "place", "classification", "organization", "page", "duplicate", "personal", "other")
+_LABELS = {
+    "title": "Title",
+    "description": "Description",
+    "dates": "Dates",
+    "place": "Country or place",
+    "classification": "Action line, goal or target",
+    "organization": "Organization",
+    "page": "Web page",
+    "duplicate": "The same as another record",
+    "personal": "Personal data that should not be here",
+    "other": "Something else",
+}  # as the form of the portal names them
+CATEGORIES = tuple(_LABELS)
+_MAX_LINK = 1_500  # characters of a text in a link
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,18 +129,51 @@ def reader_message(problem: ReportedProblem, state: ProblemState, answer: str, i
 
 
 def _registry_messages(problem: ReportedProblem, iris: Iris, installation: str, notify: Notify) -> Iterator[Message]:
-    """Yield the messages to the registry. The reader's address is not in them."""
-    record = iris.record(problem.source, problem.key)
-    subject = f"{installation}: problem {problem.id} with a record: {problem.category}"
-    lines = [
-        f"A reader reports a problem with the record {problem.key} ({problem.category}):", "", problem.text, "", record,
-        *([f"To follow it up: {notify.tracker}"] if notify.tracker else []),
-        "The problem is closed when a later harvest changes the record.",
-    ]  # fmt: skip
+    """Yield the messages to the registry, in its language. The reader's address is not in them."""
+    record, issue = iris.record(problem.source, problem.key), registry_issue(problem, iris, installation, notify)
+    with use_language(notify.language):
+        subject = f"{installation}: {issue['title']}"
+        lines = [issue["body"]]
+        if notify.tracker:
+            lines += ["", f"{gettext('To follow it up')}: {issue_link(notify.tracker, issue)}"]
     data = {
         "type": "problem.reported",
         "timestamp": problem.created.isoformat(),
-        "data": {"number": problem.id, "record": record, "key": problem.key, "category": problem.category, "text": problem.text},
-    }
+        "data": {
+            "number": problem.id, "record": record, "key": problem.key, "category": problem.category, "text": problem.text, "issue": issue,
+        },
+    }  # fmt: skip
     for channel, addresses in (("mail", notify.mail), ("webhook", notify.webhook)):
         yield from (Message(channel, address, f"{TOPIC}{problem.id}", subject, "\n".join(lines) + "\n", data) for address in addresses)
+
+
+def registry_issue(problem: ReportedProblem, iris: Iris, installation: str, notify: Notify) -> dict[str, str]:
+    """Return title and body of an issue about a problem, in the registry's language, as the issues of GitHub have them."""
+    with use_language(notify.language):
+        about = gettext(_LABELS[problem.category])
+        values = {"number": problem.id, "key": problem.key, "about": about}
+        title = gettext("Problem %(number)s with the record %(key)s: %(about)s") % values
+        lines = [
+            gettext("A reader of %(name)s reports a problem with this record:") % {"name": installation},
+            iris.record(problem.source, problem.key),
+            problem.text,
+            gettext("The problem is closed when a later harvest changes the record."),
+        ]
+    return {"title": title, "body": "\n\n".join(lines)}
+
+
+def issue_link(tracker: str, issue: Mapping[str, str]) -> str:
+    """Return the address of the form for a new issue, filled in, of a tracker of GitHub, Gitea or GitLab; of another, its own address.
+
+    >>> issue_link("https://github.com/a/b/issues", {"title": "T", "body": "B C"})
+    'https://github.com/a/b/issues/new?title=T&body=B%20C'
+    >>> issue_link("https://gitlab.example/a/b/-/issues/", {"title": "T", "body": "B"})
+    'https://gitlab.example/a/b/-/issues/new?issue%5Btitle%5D=T&issue%5Bdescription%5D=B'
+    >>> issue_link("https://registry.example/feedback", {"title": "T", "body": "B"})
+    'https://registry.example/feedback'
+    """
+    stem = tracker.rstrip("/").removesuffix("/new")
+    if not stem.endswith("/issues"):
+        return tracker
+    names = ("issue[title]", "issue[description]") if stem.endswith("/-/issues") else ("title", "body")
+    return f"{stem}/new?{urlencode(dict(zip(names, (issue['title'], issue['body'][:_MAX_LINK]), strict=True)), quote_via=quote)}"

@@ -38,6 +38,7 @@ def create_scheduler(
     is_postponed: Callable[[Source], bool] = lambda _: False,
     resume: Callable[[Source], None] | None = None,
     notify: Callable[[], None] | None = None,
+    check_links: Callable[[], None] | None = None,
 ) -> BackgroundScheduler:
     """Return a scheduler with one job per enabled source; ``start()`` runs them in threads until
     ``shutdown()``.
@@ -45,7 +46,7 @@ def create_scheduler(
     *refresh* is called every minute to update the status file. Run requests are claimed every three
     seconds by *requests* and executed in addition to scheduled runs. When a source's quiet hours
     end and *is_postponed* returns True for it, *resume* (default: *harvest*) is called. *notify* is
-    called every minute in a thread of its own, since mail servers may be slow.
+    called every minute in a thread of its own, since mail servers may be slow, and *check_links* too, since web pages are.
     """
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # `log_missed` logs missed runs
     pools = {
@@ -53,6 +54,7 @@ def create_scheduler(
         "requests": ThreadPoolExecutor(_CONCURRENT_REQUESTS),
         "clock": ThreadPoolExecutor(1),
         "notifications": ThreadPoolExecutor(1),
+        "links": ThreadPoolExecutor(1),
     }
     scheduler = BackgroundScheduler(timezone="UTC", executors=pools)
 
@@ -65,10 +67,9 @@ def create_scheduler(
             _add_harvest_job(scheduler, source, harvest)
             if source.quiet:
                 _add_resume_job(scheduler, source, source.quiet.end, resume_postponed)
-    if refresh is not None:
-        _add_minute_job(scheduler, refresh, ":status", "clock")
-    if notify is not None:
-        _add_minute_job(scheduler, notify, ":notify", "notifications")
+    for id, action, pool in ((":status", refresh, "clock"), (":notify", notify, "notifications"), (":links", check_links, "links")):
+        if action is not None:
+            _add_minute_job(scheduler, action, id, pool)
     if requests is not None:
         _add_request_job(scheduler, *requests)
     scheduler.add_listener(log_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)

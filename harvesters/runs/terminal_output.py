@@ -24,7 +24,7 @@ from rich.table import Table
 from rich.text import Text
 
 from harvesters.ledger.ledger import Ledger
-from harvesters.ledger.models import CLUSTERS, VOCABULARY, State
+from harvesters.ledger.models import CLUSTERS, LINKS, VOCABULARY, State
 from harvesters.runs import run_report
 from harvesters.runs.run_report import FailedRun
 
@@ -243,6 +243,7 @@ _UNPUBLISHED = (State.HELD.value, State.REJECTED.value, State.SUPERSEDED.value)
 _NOT_RECORDS = {
     VOCABULARY: "the vocabulary and its code lists",
     CLUSTERS: "clusters of records that are one thing",
+    LINKS: "whether the links of records answer",
 }
 _ALWAYS_SHOWN = ("fetched", "published_before", "published_after")
 _STATISTICS = {

@@ -25,7 +25,7 @@ from publisher.store.releases.release_stores import find_store
 from vocab.iris import Iris
 from vocab.terms import ADMS, DCAT, DCT, DQV, FOAF, RDF, RDFS, SCHEMA, SH
 
-_PREFIXES = {"adms": ADMS, "dcat": DCAT, "dct": DCT, "foaf": FOAF, "schema": SCHEMA, "sh": SH}
+_PREFIXES = {"adms": ADMS, "dcat": DCAT, "dct": DCT, "dqv": DQV, "foaf": FOAF, "schema": SCHEMA, "sh": SH}
 _RELEASES = 6  # of the history, the newest
 _NO_RECORDS = "#767676"
 _COLOURS = ((75, "#1b6e35"), (50, "#7a5c00"), (0, "#9c2c2c"))  # by the least share in percent; white text on each has a contrast over 4.5

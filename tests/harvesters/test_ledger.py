@@ -66,7 +66,9 @@ def test_migrations_create_the_tables_that_the_program_uses(ledger: Ledger, tmp_
     assert differences == []
 
 
-LATER = ("prize_edition", "prize_nomination", "prize_expert", "prize_review", "prize_vote", "notification", "subscription")  # tables
+LATER = (
+    "prize_edition", "prize_nomination", "prize_expert", "prize_review", "prize_vote", "notification", "subscription", "link", "link_state",
+)  # tables
 
 
 def test_reasons_of_older_runs_become_codes_with_values(ledger: Ledger, tmp_path: Path) -> None:

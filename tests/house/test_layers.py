@@ -26,7 +26,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
         {"addresses", "freshness", "identifiers", "initiative", "iris", "normalization", "well_known"},
         {"terms"},
         {"change_log", "check", "properties", "run_statistics", "schemes", "tombstone"},
-        {"action_lines", "clusters", "describe", "field_changes", "label_index", "mapping_sets", "provenance"},
+        {"action_lines", "clusters", "describe", "field_changes", "label_index", "link_states", "mapping_sets", "provenance"},
         {"countries", "goals", "release", "scheme_summary"},
         {"curated_words"},
         {"cli", "crosswalks"},

@@ -55,6 +55,14 @@ class Registry:
             self._held[source, key] = after
         return self._journal.append(rows, run=f"run-{self._number}", time=at).number
 
+    def forget(self, number: int) -> int:
+        """Append an entry that replaces a record by a tombstone that says nothing of it; return its number."""
+        self._number += 1
+        at, source, key = START + timedelta(hours=self._number), ("demo", "other")[number % 2], f"r{number}"
+        after = self._tombstone(source, key, [], at)
+        rows = [f"A {quad}" for quad in quads(after, IRIS.record(source, key))]
+        return self._journal.append(rows, run=f"run-{self._number}", time=at).number
+
     def _describe(self, source: str, key: str, at: datetime) -> list[str]:
         title = self._random.choice(("Village network", "School for teachers", "Health network & <clinics>"))
         goals = tuple(Claim(f"http://metadata.un.org/sdg/{code}") for code in self._random.sample(("3", "4", "9"), 1))
@@ -189,3 +197,14 @@ async def test_a_feed_of_one_thing_has_that_thing_until_it_is_removed(following:
     assert [[item["id"] for item in feed["_stocktake"]["removed"]] for feed in feeds] == [[gone], []]
     assert feeds[1]["home_page_url"] == f"http://stocktake.test/page/{there.removeprefix(f'{IRIS.base}id/')}"
     assert wrong.status_code == 400
+
+
+async def test_the_page_of_a_forgotten_record_says_that_it_was_removed(following: Any) -> None:
+    registry, service, client = following
+    entry = registry.forget(RECORDS)
+    await wait_until_async(lambda: is_shown(service, entry), f"entry {entry} to be shown", output=str)
+
+    pages = [await client.get(f"/{path}/demo/r{RECORDS}", headers={"Accept": "text/html"}) for path in ("page/initiative", "record")]
+
+    assert [page.status_code for page in pages] == [410, 410]
+    assert "This record has been removed" in pages[0].text

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
+import jsonschema
 import pytest
 from lxml import etree
 from typer.testing import CliRunner
@@ -171,6 +172,17 @@ def test_sarif_has_what_its_schema_requires() -> None:
             assert physical["artifactLocation"]["uri"] == "dir/%C3%A4%20feed.csv"
             assert all(isinstance(number, int) and number >= 1 for number in physical.get("region", {}).values())
     assert run["results"][0]["locations"][0]["physicalLocation"]["region"] == {"startLine": 2, "startColumn": 7}
+
+
+@pytest.mark.parametrize("strict", [True, False])
+def test_sarif_is_valid_by_its_schema(packages: Path, strict: bool) -> None:
+    [schema] = packages.joinpath("@microsoft/jest-sarif/lib/schemas").glob("sarif-2.1.0*.json")
+    validator = jsonschema.Draft4Validator(json.loads(schema.read_bytes()))
+    document = json.loads(as_sarif(REPORT, strict))
+    broken = {**document, "runs": [{**document["runs"][0], "columnKind": "bytes"}]}
+
+    assert [error.message for error in validator.iter_errors(document)] == []
+    assert [list(error.path) for error in validator.iter_errors(broken)] == [["runs", 0, "columnKind"]]
 
 
 def test_text_names_line_column_and_record_of_each_finding() -> None:

@@ -22,7 +22,8 @@ from harvesters.matching.pairs import Judgement, ordered, score_pairs
 from harvesters.matching.stored import Decision, add_decisions, read_entities, store_pairs
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
-from harvesters.runs.publish_clusters import ClusterChange, members, plan_clusters, publish_clusters
+from harvesters.runs.publish_clusters import change_kind, members, plan_clusters, publish_clusters
+from harvesters.runs.publish_graphs import GraphChange
 from journal.entry import Entry
 from journal.journal import Journal
 from vocab.clusters import cluster_iri
@@ -77,8 +78,8 @@ def state(journal: Journal) -> dict[str, str]:
     return {graph: "\n".join(sorted(statements)) for graph, statements in graphs.items() if statements}
 
 
-def kinds(changes: Iterable[ClusterChange]) -> dict[str, str]:
-    return {change.cluster: change.kind for change in changes}
+def kinds(changes: Iterable[GraphChange]) -> dict[str, str]:
+    return {change.graph: change_kind(change) for change in changes}
 
 
 def test_a_cluster_is_named_after_the_member_that_was_published_first(ready: HarvestContext) -> None:

@@ -62,9 +62,9 @@ def test_on_errors_is_silent_until_records_are_withheld(source: Source, context:
     [queued] = mailing.run()
 
     assert quiet == []
-    assert "1 records:" in queued.message.text
-    assert "(your field: name)" in queued.message.text
-    assert "for example: p1" in queued.message.text
+    assert "  Records: 1\n" in queued.message.text
+    assert "(Your field: name)" in queued.message.text
+    assert "Examples: p1" in queued.message.text
     assert "https://stocktake.example/source/projects/report" in queued.message.text
     assert queued.message.data["type"] == "source.report"
 
@@ -112,3 +112,27 @@ def test_a_failed_run_is_reported_with_its_reason(source: Source, context: Harve
 
 def test_a_source_that_asks_for_none_gets_none(source: Source, context: HarvestContext) -> None:
     assert Mailing(source, context, "never").run() == []
+
+
+@pytest.mark.parametrize(
+    ("language", "parts"),
+    [
+        ("fr", ("Votre champ", "Il n'y a pas de titre.", "Notices: 1")),
+        ("es", ("Su campo", "No hay título.", "Fichas: 1")),
+        ("ru", ("Нет названия.", "Записи: 1")),
+        ("zh", ("没有标题。", "记录: 1")),
+        ("ar", ("لا يوجد عنوان.",)),
+    ],
+)
+def test_the_report_is_in_the_language_of_the_definition(
+    source: Source, context: HarvestContext, registry: Any, language: str, parts: tuple[str, ...]
+) -> None:
+    break_titles(registry, 0)
+    mailing = Mailing(source, context, "always")
+    mailing.source = replace(mailing.source, notify=replace(mailing.source.notify, language=language))
+
+    [queued] = mailing.run()
+
+    assert [part for part in parts if part not in queued.message.text] == []
+    assert "What to do" not in queued.message.text
+    assert "It has no title" not in queued.message.text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -53,9 +54,35 @@ def test_a_problem_reaches_the_registry_and_is_then_sent(source: Source, context
 
     assert {item.message.channel for item in messages} == {"mail", "webhook"}
     assert not any("reader@example.org" in json.dumps([item.message.text, dict(item.message.data)]) for item in messages)
-    assert "https://registry.example/issues" in messages[-1].message.text
+    text, issue = messages[-1].message.text, json.loads(requests[0].content)["data"]["issue"]
+    assert "https://registry.example/issues/new?title=Problem%201%20with%20the%20record%20p1%3A%20Title&body=" in text
+    assert issue["title"] == "Problem 1 with the record p1: Title"
+    assert TEXT in issue["body"]
     assert json.loads(requests[0].content)["data"]["text"] == TEXT
     assert (before, state(context, number)) == (ProblemState.OPEN, ProblemState.SENT)
+
+
+@pytest.mark.parametrize(
+    ("language", "title"),
+    [
+        ("fr", "Problème 1 avec la notice p1 : Titre"),
+        ("es", "Problema 1 con la ficha p1: Título"),
+        ("ru", "Проблема 1 с записью p1: Название"),
+        ("zh", "记录 p1 的问题 1：标题"),
+        ("ar", "المشكلة 1 في القيد p1: العنوان"),
+    ],
+)
+def test_the_registry_reads_in_the_language_of_its_definition(
+    source: Source, context: HarvestContext, language: str, title: str
+) -> None:
+    harvest(source, context)
+    notify = replace(NOTIFY, language=language)
+
+    file_problem(context, "projects", "p1", FiledProblem("title", TEXT, "", "en"), notify, "Stocktake")
+
+    [mail] = [item.message for item in context.ledger.messages() if item.message.channel == "mail"]
+    assert mail.subject == f"Stocktake: {title}"
+    assert "A reader" not in mail.text
 
 
 def test_a_later_harvest_closes_only_what_it_changed(source: Source, context: HarvestContext, registry: Any) -> None:
@@ -153,6 +180,8 @@ def test_without_a_ledger_none_is_found_and_none_is_taken(tmp_path: Path) -> Non
         ({"mail": ["a@b.org\nBcc: c@d.org"]}, "notify.mail has"),
         ({"webhook": ["ftp://x"]}, "notify.webhook has 'ftp://x'"),
         ({"tracker": 1}, "notify.tracker is 1"),
+        ({"language": "de"}, "notify.language is 'de'; use one of en, ar"),
+        ({"language": []}, "notify.language is []"),
         ({"reports": "daily"}, "use one of never, always, errors, change"),
         ({"maill": []}, "unknown key notify.maill; did you mean 'mail'?"),
     ],

@@ -1,0 +1,81 @@
+"""Write graphs that belong to no record to the journal: only their differences, as one entry and one run."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+
+from harvesters.ledger.models import Run, State
+from harvesters.reasons import other
+from harvesters.runs.commit import check_ledger_matches_journal, defer, diff_block, find_entry
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.locks import journal_lock
+from journal.entry import Entry
+from journal.errors import JournalError
+
+
+@dataclass(frozen=True, slots=True)
+class GraphChange:
+    """A graph by its IRI, before and after; "" where there is none."""
+
+    graph: str
+    before: str
+    after: str
+
+
+def publish_graphs(
+    name: str, plan: Callable[[], list[GraphChange]], context: HarvestContext
+) -> tuple[Run | None, list[GraphChange]]:
+    """Write what *plan* returns, under the lock of the journal, as one entry of a run of the source *name*.
+
+    Return the run, None if nothing changed, and the changes. Raises LedgerError if the ledger does not belong to the journal.
+    """
+    with journal_lock(context) as context:
+        check_ledger_matches_journal(context)
+        if run := context.ledger.open_run(name):
+            run = _finish(run, context)
+        changes = plan()
+        return (_commit(name, changes, context) if changes else run), changes
+
+
+def _commit(name: str, changes: Sequence[GraphChange], context: HarvestContext) -> Run:
+    run = context.ledger.create_run(name, context.now(), "", is_full=False, since=None)
+    head = context.journal.head
+    run = replace(run, state=State.COMMITTING, entry=head.number if head else 0)
+    context.ledger.save(run)
+    try:
+        entry = context.journal.append(_blocks(changes), run=run.id, time=run.started, fence=context.check_lock)
+    except JournalError as error:
+        defer(run, context, other(error))
+        raise
+    return _apply(run, entry, context)
+
+
+def _finish(run: Run, context: HarvestContext) -> Run | None:
+    """End a run that a crash interrupted: its entry is applied if it was written; otherwise nothing happened."""
+    entry = find_entry(run, context)
+    if entry is None:
+        context.ledger.save(replace(run, state=State.FAILED, ended=context.now()))
+        return None
+    return _apply(run, entry, context)
+
+
+def _apply(run: Run, entry: Entry, context: HarvestContext) -> Run:
+    """Store the graphs as the entry leaves them: decisions may have changed since it was written. Idempotent."""
+    graphs: dict[str, set[str]] = {}
+    for row in entry.rows():
+        statement, _, graph = row[2:-2].rpartition(" ")
+        name = graph[1:-1]
+        if name not in graphs:
+            graphs[name] = {line for line in context.ledger.graph(name).split("\n") if line}
+        (graphs[name].add if row.startswith("A ") else graphs[name].discard)(statement)
+    for name, statements in graphs.items():
+        context.ledger.set_graph(name, "\n".join(sorted(statements)))
+    ended = replace(run, state=State.COMMITTED, ended=context.now(), entry=entry.number, reasons=())
+    context.ledger.save(ended)
+    return ended
+
+
+def _blocks(changes: Sequence[GraphChange]) -> Iterator[str]:
+    for change in changes:
+        yield from diff_block(change.before, change.after, change.graph)

@@ -1,0 +1,260 @@
+"""Links of records: one polite request for each check, states with history, gone only after failures on several days, published as data."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pyoxigraph as ox
+import pytest
+from projects import CARD, NOON
+
+from harvesters.ledger.links import LinkCheck, LinkState, due_links, link_history, links
+from harvesters.ledger.models import LINKS, State
+from harvesters.runs import publish_vocabularies
+from harvesters.runs.context import HarvestContext, open_context
+from harvesters.runs.harvest import harvest
+from harvesters.runs.link_checks import check_due_links, check_source
+from harvesters.source import Source, parse
+from journal.outage import Outage
+from vocab.iris import BASE
+from vocab.terms import DCT, DQV
+
+PAGES = "https://pages.example"
+DAY = timedelta(days=1)
+
+
+@dataclass
+class Web:
+    """A registry of projects with pages, and the web site of these pages; *answers* has the response by path."""
+
+    projects: list[dict[str, Any]]
+    answers: dict[str, Callable[[], httpx.Response]] = field(default_factory=dict)
+    robots: str = ""
+    requests: list[httpx.Request] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.host != "pages.example":
+            page = int(request.url.params.get("page", "1"))
+            rows = self.projects[page * 3 - 3 : page * 3]
+            return httpx.Response(200, json={"total": len(self.projects), "results": rows})
+        if request.url.path == "/robots.txt":
+            return httpx.Response(200, text=self.robots)
+        self.requests.append(request)
+        return self.answers.get(request.url.path, lambda: httpx.Response(200, text="<html>"))()
+
+
+@dataclass
+class SlowClock:
+    now: datetime = NOON
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+@pytest.fixture
+def web() -> Web:
+    return Web([project(number) for number in range(1, 4)])
+
+
+def project(number: int) -> dict[str, Any]:
+    return {"id": f"p{number}", "name": f"Project {number}", "sdgs": "SDG 4", "owner": "Ministry", "page": f"{PAGES}/{number}"}
+
+
+@pytest.fixture
+def source() -> Source:
+    return parse("projects", {**CARD, "check_links": True, "pause": 0, "fields": {**CARD["fields"], "pages": "page"}}, "test")
+
+
+@pytest.fixture
+def context(tmp_path: Path, web: Web) -> Iterator[HarvestContext]:
+    with open_context(tmp_path / "data", f"sqlite:///{tmp_path}/ledger.sqlite", BASE, "admin@example.org", frozenset()) as real:
+        yield replace(real, transport=httpx.MockTransport(web), now=SlowClock())
+
+
+def clock(context: HarvestContext) -> SlowClock:
+    assert isinstance(context.now, SlowClock)
+    return context.now
+
+
+def check(context: HarvestContext, source: Source) -> int:
+    return check_source(context, source, {}, lambda: True)
+
+
+def states(context: HarvestContext) -> dict[str, LinkState | None]:
+    return {link.url.removeprefix(f"{PAGES}/"): link.state for link in links(context.ledger, "projects")}
+
+
+def published(context: HarvestContext) -> dict[str, str]:
+    """Return the published state by link, read from the journal."""
+    store = ox.Store()
+    for entry in context.journal.entries():
+        for row in entry.rows():
+            [quad] = ox.parse(row[2:], ox.RdfFormat.N_QUADS)
+            (store.add if row.startswith("A ") else store.remove)(quad)
+    query = f"SELECT ?url ?state {{ GRAPH <{BASE}links/projects> {{ ?m <{DQV}computedOn> ?url ; <{DQV}value> ?state }} }}"
+    return {row["url"].value.removeprefix(f"{PAGES}/"): row["state"].value for row in store.query(query)}
+
+
+def test_links_are_checked_once_with_a_small_request_and_published(source: Source, context: HarvestContext, web: Web) -> None:
+    harvest(source, context)
+    counts = [check(context, source), check(context, source)]
+
+    assert counts == [3, 0]
+    assert [request.headers["Range"] for request in web.requests] == ["bytes=0-1023"] * 3
+    assert "admin@example.org" in web.requests[0].headers["User-Agent"]
+    assert states(context) == dict.fromkeys("123", LinkState.ALIVE)
+    assert published(context) == dict.fromkeys("123", "alive")
+    [run] = [run for run in [context.ledger.last_run(LINKS, [State.COMMITTED])] if run]
+    assert run.entry == context.journal.head.number  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize(
+    ("answer", "state"),
+    [
+        (lambda: httpx.Response(206, content=b"x"), LinkState.ALIVE),
+        (lambda: httpx.Response(416), LinkState.ALIVE),
+        (lambda: httpx.Response(301, headers={"Location": f"{PAGES}/new"}), LinkState.MOVED),
+        (lambda: httpx.Response(301, headers={"Location": f"{PAGES}/1/"}), LinkState.ALIVE),
+        (lambda: httpx.Response(403), LinkState.BLOCKED),
+        (lambda: httpx.Response(429), LinkState.BLOCKED),
+        (lambda: httpx.Response(451), LinkState.BLOCKED),
+        (lambda: httpx.Response(404), None),
+        (lambda: httpx.Response(500), None),
+    ],
+    ids=["part", "short", "moved", "slash", "forbidden", "limited", "legal", "missing", "broken"],
+)
+def test_an_answer_is_a_state(
+    source: Source, context: HarvestContext, web: Web, answer: Callable[[], httpx.Response], state: LinkState | None
+) -> None:
+    harvest(source, context)
+    web.answers["/1"] = lambda: replied(answer, web)
+
+    check(context, source)
+
+    assert states(context)["1"] is state
+    location = next(link.location for link in links(context.ledger, "projects") if link.url == f"{PAGES}/1")
+    assert location == (f"{PAGES}/new" if state is LinkState.MOVED else None)
+
+
+def replied(answer: Callable[[], httpx.Response], web: Web) -> httpx.Response:
+    """Return the answer once; what it redirects to answers 200."""
+    del web.answers["/1"]
+    return answer()
+
+
+def test_a_private_address_is_not_requested(source: Source, context: HarvestContext, web: Web) -> None:
+    web.projects[0]["page"] = "http://127.0.0.1:9/private"
+    harvest(source, context)
+
+    check_source(replace(context, transport=None), replace(source, name="projects"), {}, lambda: True)
+
+    assert states(context)["http://127.0.0.1:9/private"] is LinkState.BLOCKED
+
+
+def test_robots_txt_is_obeyed(source: Source, context: HarvestContext, web: Web) -> None:
+    web.robots = "User-agent: *\nDisallow: /"
+    harvest(source, context)
+
+    check(context, source)
+
+    assert web.requests == []
+    assert states(context) == dict.fromkeys("123", LinkState.BLOCKED)
+
+
+def test_a_link_is_gone_only_after_failures_on_several_days(source: Source, context: HarvestContext, web: Web) -> None:
+    harvest(source, context)
+    check(context, source)
+    web.answers["/1"] = lambda: httpx.Response(404)
+    seen = []
+    clock(context).now += 14 * DAY
+    for _ in range(4):
+        clock(context).now += DAY
+        check(context, source)
+        seen.append(states(context)["1"])
+
+    assert seen == [LinkState.ALIVE, LinkState.ALIVE, LinkState.ALIVE, LinkState.GONE]
+    assert published(context)["1"] == "gone"
+    assert [(event.state.value, event.answer) for event in link_history(context.ledger, "projects", f"{PAGES}/1")] == [
+        ("alive", "200"),
+        ("gone", "404"),
+    ]
+
+
+def test_failures_on_one_day_do_not_make_a_link_gone_and_a_success_forgets_them(
+    source: Source, context: HarvestContext, web: Web
+) -> None:
+    harvest(source, context)
+    check(context, source)
+    [link] = [link for link in links(context.ledger, "projects") if link.url == f"{PAGES}/1"]
+    failed = link
+    for _ in range(9):
+        failed = failed.after(LinkCheck(None, "404"), clock(context)())
+    recovered = failed.after(LinkCheck(LinkState.ALIVE, "200"), clock(context)())
+
+    assert (failed.state, failed.failures) == (LinkState.ALIVE, 9)
+    assert (recovered.state, recovered.failures, recovered.failing_since) == (LinkState.ALIVE, 0, None)
+
+
+def test_a_link_that_comes_back_is_alive_again_and_published(source: Source, context: HarvestContext, web: Web) -> None:
+    harvest(source, context)
+    web.answers["/1"] = lambda: httpx.Response(410)
+    for _ in range(5):
+        check(context, source)
+        clock(context).now += DAY
+    gone = published(context)["1"]
+    del web.answers["/1"]
+    clock(context).now += 7 * DAY
+    check(context, source)
+
+    assert (gone, published(context)["1"]) == ("gone", "alive")
+
+
+def test_links_of_no_record_are_deleted_with_their_history(source: Source, context: HarvestContext, web: Web) -> None:
+    harvest(source, context)
+    check(context, source)
+    web.projects[0]["page"] = f"{PAGES}/9"
+    harvest(source, context, full=True)
+    check(context, source)
+
+    assert sorted(states(context)) == ["2", "3", "9"]
+    assert link_history(context.ledger, "projects", f"{PAGES}/1") == []
+    assert sorted(published(context)) == ["2", "3", "9"]
+
+
+def test_only_sources_that_ask_for_it_are_checked_within_the_time_of_a_round(
+    source: Source, context: HarvestContext, web: Web
+) -> None:
+    harvest(source, context)
+    outage, ticks = Outage("cannot", "can"), iter(range(0, 10_000, 30))
+    check_due_links(context, [replace(source, check_links=False)], {}, outage)
+    unasked = len(web.requests)
+    check_due_links(context, [source], {}, outage, lambda: float(next(ticks)))
+
+    assert (unasked, len(web.requests)) == (0, 0)
+    check_due_links(context, [source], {}, outage)
+    assert len(web.requests) == 3
+    assert due_links(context.ledger, "projects", clock(context)(), 9) == []
+
+
+def test_the_vocabulary_leaves_the_states_of_links(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    check(context, source)
+    publish_vocabularies.publish(context)
+
+    assert published(context) == dict.fromkeys("123", "alive")
+
+
+def test_a_moved_link_names_where_it_answers(source: Source, context: HarvestContext, web: Web) -> None:
+    harvest(source, context)
+    web.answers["/1"] = lambda: httpx.Response(302, headers={"Location": f"{PAGES}/new?a=<b>"})
+    check(context, source)
+
+    graph = context.ledger.graph(context.iris.links("projects"))
+    assert f"<{DCT}isReplacedBy> <{PAGES}/new?a=%3Cb%3E>" in graph
+    assert published(context)["1"] == "moved"
