@@ -56,7 +56,7 @@ _NUMBER = re.compile(
     re.IGNORECASE,
 )
 _AND = re.compile(
-    r"\s*(?:[,;/&+、،]\s*(?:and|et|y|и|和|و)?|and|et|y|и|和|及|و)\s*(?:\#?(?:SDGs?|ODD|ODS|ЦУР)[\s:-]*)?(?=\d)",
+    r"\s*(?:[,;/&+、،](?:\s*(?:and|et|y|и|和|و))?|and|et|y|и|和|及|و)\s*(?:\#?(?:SDGs?|ODD|ODS|ЦУР)[\s:-]*)?(?=\d)",
     re.IGNORECASE,
 )
 _ENDS_LIST = re.compile(r"\s*(?:\Z|[^\w\s]|(?:and|et|y|и|和|及|و)\s*\d)", re.IGNORECASE)
@@ -82,7 +82,7 @@ _LINE_PREFIX = re.compile(
     re.IGNORECASE,
 )
 _LINE = re.compile(r"[CcСс][\s.-]?0?(?P<number>1[01]|[1-9])(?![\d]|\.\d|[^\W\d_])")
-_LINE_AND = re.compile(r"\s*(?:[,;/&+、،]\s*(?:and|et|y|и|和|و)?|and|et|y|и|和|及|و)\s*(?=[CcСс][\s.-]?\d)", re.IGNORECASE)
+_LINE_AND = re.compile(r"\s*(?:[,;/&+、،](?:\s*(?:and|et|y|и|和|و))?|and|et|y|и|和|及|و)\s*(?=[CcСс][\s.-]?\d)", re.IGNORECASE)
 _APPLICATION = re.compile(r"\s?[:–—(-]?\s*(?:ict\s+applications\s?[:–—(-]?\s*)?(?P<name>e-?\s?[a-z]{5,12})", re.IGNORECASE)
 
 
