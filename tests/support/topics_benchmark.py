@@ -1,18 +1,15 @@
 """The SDG Classification Benchmark: 1,251 texts, each with a goal and whether experts say that the text is about it.
 
-Source: https://github.com/SDGClassification/benchmark, version 1.0.0 (MIT). It is copied, since its package needs an older pandas.
-No classifier is trained on it.
+Source: https://github.com/SDGClassification/benchmark, version 1.0.0 (MIT). ``make install`` installs its package without dependencies,
+since it needs an older pandas. No classifier is trained on it.
 """
 
 from __future__ import annotations
 
 import csv
-import gzip
 import io
-from pathlib import Path
+from importlib.metadata import PackageNotFoundError, files
 from typing import NamedTuple
-
-FILE = Path(__file__).parents[1] / "harvesters" / "topics" / "sdgclassification-benchmark" / "benchmark.csv.gz"
 
 
 class LabelledText(NamedTuple):
@@ -24,6 +21,10 @@ class LabelledText(NamedTuple):
 
 
 def benchmark_texts() -> list[LabelledText]:
-    """Return all texts in the order of the file."""
-    rows = csv.DictReader(io.StringIO(gzip.decompress(FILE.read_bytes()).decode("utf-8"), newline=""))
-    return [LabelledText(row["text"], row["sdg"], row["label"] == "True") for row in rows]
+    """Return all texts in the order of the file, none if the package is not installed."""
+    try:
+        names = files("sdgclassification-benchmark") or []
+    except PackageNotFoundError:
+        return []
+    table = next(name for name in names if name.name == "benchmark.csv").read_text("utf-8")
+    return [LabelledText(row["text"], row["sdg"], row["label"] == "True") for row in csv.DictReader(io.StringIO(table, newline=""))]

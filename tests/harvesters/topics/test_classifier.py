@@ -165,6 +165,8 @@ def test_the_model_of_the_vectors_is_installed_and_whole() -> None:
 
 def test_suggestions_for_the_benchmark_are_as_right_as_promised() -> None:
     texts = benchmark_texts()[::5]
+    if not texts:
+        pytest.skip("the package sdgclassification-benchmark is not installed; run make install")
     model = load(SHIPPED)
 
     probabilities = model.probabilities(embed([item.text for item in texts]))
