@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterable
 from contextlib import closing
@@ -15,6 +16,7 @@ from publisher.store.columns.database import ColumnDatabase
 from publisher.store.columns.engine import ColumnEngine
 from publisher.store.columns.terms import term_id
 
+_SEPARATORS = re.compile(rf"{SEPARATOR}|\s+")  # between values of GROUP_CONCAT
 _DEFAULT = "<urn:x-test:default>"
 
 
@@ -80,5 +82,5 @@ def comparable(query: str, found: list[tuple[str | None, ...]]) -> object:
     if query.startswith("CONSTRUCT"):
         return set(found)
     if "GROUP_CONCAT" in query:
-        found = [tuple(cell and SEPARATOR.join(sorted(cell.strip('"').split(SEPARATOR))) for cell in row) for row in found]
+        found = [tuple(cell and SEPARATOR.join(sorted(_SEPARATORS.split(cell.strip('"')))) for cell in row) for row in found]
     return found if "ORDER BY" in query else Counter(found)

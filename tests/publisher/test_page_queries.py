@@ -46,8 +46,8 @@ QUALITY = {
 EXAMPLES = {item.name: item.text for item in examples(IRIS) if item.kind == "select"}
 # LIMIT without ORDER BY; GROUP_CONCAT; EXISTS in BIND; MAX of what may be unbound; other functions.
 EXAMPLES_OF_THE_STORE = {
-    *("indicators-of-initiatives", "provenance-of-a-record", "full-text-and-goals", "places", "matrix"),
-    *("matrix-and-practice", "missing-goals", "tombstones", "near-nairobi", "run-accounts"),
+    *("indicators-of-initiatives", "provenance-of-a-record", "full-text-and-goals", "places"),
+    *("matrix-and-practice", "missing-goals", "near-nairobi", "run-accounts"),
 }
 LEFT_TO_THE_STORE = {"named-graphs", "run-records", "without licence", "without known-licence"}
 
@@ -96,7 +96,8 @@ def _is_equal(columns: ColumnEngine, store: Store, query: str, bindings: Mapping
         answer = solutions(columns.answer(columns.compile(query, IRIS.base, bindings)))
     except NotCompiled:
         return False
-    assert comparable("", answer) == comparable("", _of_store(store, query, bindings)), bindings
+    kind = "GROUP_CONCAT" if "GROUP_CONCAT" in query else ""
+    assert comparable(kind, answer) == comparable(kind, _of_store(store, query, bindings)), bindings
     return True
 
 
