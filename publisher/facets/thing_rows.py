@@ -104,7 +104,7 @@ def _marks(record: Record) -> set[Mark]:
         marks |= _coded("prize", record.graph.all(prize.text, f"{ns}prizeCategory"), record.iris)
         marks |= _coded("stage", record.graph.all(prize.text, f"{ns}prizeStage"), record.iris)
         marks |= {("prizeyear", year.text, _ALL) for year in record.graph.all(prize.text, f"{ns}prizeYear")}
-    for result in record.graph.all(record.record, f"{ns}result"):
+    for result in record.graph.all(record.record, f"{record.iris.operations}result"):
         marks |= _coded("remark", record.graph.all(result.text, f"{SH}resultSeverity"), record.iris)
     began = record.graph.one(record.thing, f"{SCHEMA}startDate") or record.graph.one(record.thing, f"{DCT}issued") or ""
     if began[:4].isascii() and began[:4].isdigit() and len(began[:4]) == 4:

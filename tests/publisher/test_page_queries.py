@@ -49,7 +49,7 @@ EXAMPLES_OF_THE_STORE = {
     *("indicators-of-initiatives", "provenance-of-a-record", "full-text-and-goals", "places"),
     *("matrix-and-practice", "missing-goals", "near-nairobi", "run-accounts"),
 }
-LEFT_TO_THE_STORE = {"named-graphs", "run-records", "without licence", "without known-licence"}
+LEFT_TO_THE_STORE = {"named-graphs", "run-records", "without licence", "without known-licence", "without page-not-gone"}
 
 Rows = list[tuple[str | None, ...]]
 

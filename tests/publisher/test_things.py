@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 import re
+from pathlib import Path
 
 import httpx
 import pytest
+from app_client import served
+from conftest import SEEN, record_rows
 from pyoxigraph import RdfFormat, parse
+
+from journal.journal import Journal
+from vocab.initiative import Initiative, Text
 
 BASE = "https://w3id.org/wsis-stocktaking/"
 HTML = {"Accept": "text/html"}
@@ -121,6 +127,16 @@ async def test_the_page_of_an_initiative_can_be_previewed_and_opens_its_evidence
     assert page.count('<details class="evidence">') == page.count('<span class="basis ')
     assert 'href="/run/run-2"' in page.partition('<details class="evidence">')[2].partition("</details>")[0]
     assert re.search(r'<a class="button" rel="nofollow noopener external" href="https://example.org/telemedicine">', page)
+
+
+async def test_a_thing_without_a_title_has_a_page(tmp_path: Path) -> None:
+    rows = [row for row in record_rows("demo", Initiative(key="bare", titles=(Text("Bare", "en"),))) if "dc/terms/title" not in row]
+    Journal(tmp_path / "journal").append(rows, run="run-1", time=SEEN)
+
+    async with served(tmp_path) as client:
+        page = await client.get("/page/initiative/demo/bare", headers=HTML)
+
+    assert (page.status_code, "<h1>Untitled</h1>" in page.text) == (200, True)
 
 
 async def test_a_hostile_title_is_escaped(client: httpx.AsyncClient) -> None:

@@ -222,7 +222,7 @@ async def test_a_workbook_that_unfolds_is_refused(client: httpx.AsyncClient) -> 
     answer = await post(client, bomb, XLSX)
 
     assert answer.status_code == 422
-    assert "more than the 67108864" in answer.json()["detail"]
+    assert "more than the 67,108,864" in answer.json()["detail"]
 
 
 async def test_no_more_than_the_limit_of_a_submitter_is_stored(client: httpx.AsyncClient, world: SubmissionWorld) -> None:
