@@ -122,12 +122,11 @@ def test_no_name_is_in_both_namespaces() -> None:
 
 def test_disjoint_classes_have_no_common_member_or_subclass() -> None:
     disjoint = {(term, other) for term in CLASSES for other in values(term, f"{OWL}disjointWith")}
-    members = [
-        (t.subject.value, one, other)
-        for one, other in disjoint
-        for t in TRIPLES
-        if isinstance(t.subject, NamedNode) and {one, other} <= set(values(t.subject.value, f"{RDF}type"))
-    ]
+    types: dict[str, set[str]] = defaultdict(set)
+    for triple in TRIPLES:
+        if isinstance(triple.subject, NamedNode) and isinstance(triple.object, NamedNode) and triple.predicate.value == f"{RDF}type":
+            types[triple.subject.value].add(triple.object.value)
+    members = [(subject, *pair) for subject, classes in types.items() for pair in disjoint if {*pair} <= classes]
 
     assert (f"{NAMESPACES[0]}Initiative", f"{NAMESPACES[0]}Classification") in disjoint
     assert members == []

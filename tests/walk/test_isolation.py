@@ -167,7 +167,7 @@ def test_run_whose_process_keeps_exiting_fails_and_is_not_open(context: HarvestC
 def test_process_that_cannot_start_fails_the_run(context: HarvestContext) -> None:
     broken = Collectors(BASE, command=(sys.executable, "-c", "raise SystemExit(3)"))
 
-    with pytest.raises(CrashLoopError, match="the process that starts those that read answers has exited"):
+    with pytest.raises(CrashLoopError, match="the process that starts those that read responses has exited"):
         harvest(card(), replace(context, collectors=broken))
     broken.close()
 
