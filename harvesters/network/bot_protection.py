@@ -84,9 +84,8 @@ def _has_mark(wall: Vendor, page: str, denied: bool) -> bool:
 def unblock_instructions(wall: Vendor, address: str, agent: str) -> Reason:
     """Return what to send to the publisher: our identity, and the rules that allow us at *address*."""
     parts = urlsplit(address)
-    placeholders = {"host": parts.hostname or "", "path": parts.path or "/"}
-    page = placeholders["host"] + placeholders["path"]
-    values = {"page": page, "token": USER_AGENT_TOKEN, "agent": agent, "path": placeholders["path"]}
+    host, path = parts.hostname or "", parts.path or "/"
+    values = {"page": host + path, "token": USER_AGENT_TOKEN, "agent": agent, "path": path}
     if wall.allow_rule:
-        return Reason("unblock_firewall", {**values, "rule": wall.allow_rule.format(**placeholders)})
+        return Reason("unblock_firewall", {**values, "rule": wall.allow_rule.format(host=host, path=path)})
     return Reason("unblock", values)

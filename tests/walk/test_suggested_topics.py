@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 import orjson
 import pytest
+from definitions import words_json
 from typer.testing import CliRunner
 
 from harvesters.ledger.compression import decompress
@@ -19,25 +20,11 @@ from harvesters.runs.remap import remap
 from harvesters.source import CLASSIFIER, Source, parse
 from stocktake import app
 
-DEFINITION = """
-title = "Projects"
-protocol = "json"
-mapping = "fields"
-url = "https://registry.example/projects.json"
-licence = "https://creativecommons.org/licenses/by/4.0/"
-
-[options]
-records = "items"
-
-[fields]
-key = "id"
-"title@en" = "name"
-"""
 ITEMS = [{"id": "1", "name": "Schools for SDG 4"}, {"id": "2", "name": "Goal 4: hire people"}]
 
 
 def source(suggest: str) -> Source:
-    return parse("projects", {**tomllib.loads(DEFINITION), "suggest": suggest}, "projects.toml")
+    return parse("projects", {**tomllib.loads(words_json()), "suggest": suggest}, "projects.toml")
 
 
 def answer(request: httpx.Request) -> httpx.Response:
