@@ -60,7 +60,7 @@ class LedgerSubscriptions:
         if ledger.count_subscriptions(address, now - _HOUR) >= MAX_OF_ADDRESS:
             return ""
         if ledger.count_subscriptions() >= MAX_SUBSCRIPTIONS:
-            raise StoreBusy("As many searches are followed as are stored here; take the feed of the search instead")
+            raise StoreBusy("The limit of subscriptions is reached; use the feed of the search instead")
         item = ledger.add_subscription(channel, address, search, title, language, frequency, now)
         if channel == MAIL and self.admin.channels.mail is None:
             return f"{self.admin.channels.public_url}/follow/confirm/{item.secret}"
