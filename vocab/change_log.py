@@ -6,7 +6,7 @@ dct:isReplacedBy, or a note that says why, in a new version.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from vocab.iris import BASE
@@ -14,6 +14,7 @@ from vocab.terms import DCT, RDF, RDFS, SKOS
 
 _OWL = "http://www.w3.org/2002/07/owl#"
 _TYPE, _DEPRECATED, _VERSION = f"{RDF}type", f"{_OWL}deprecated", f"{_OWL}versionInfo"
+_VERSION_IRI = f"{_OWL}versionIRI"
 _REASONS = (f"{DCT}isReplacedBy", f"{SKOS}changeNote", f"{SKOS}historyNote", f"{SKOS}editorialNote")
 _FIXED = (_TYPE, f"{RDFS}domain", f"{RDFS}range", f"{SKOS}notation", f"{SKOS}inScheme")
 _MEANING = (f"{RDFS}comment", f"{SKOS}definition", f"{RDFS}label", f"{SKOS}prefLabel")
@@ -80,10 +81,32 @@ def compare(earlier: Statements, current: Statements, base: str = BASE) -> Chang
     added = sorted(new - old)
     if versions[0] == versions[1] and earlier != current:
         problems.append(f"{ontology}: owl:versionInfo is still {versions[1]}; raise the version and its owl:versionIRI")
+    problems += _unraised(earlier, current)
     return ChangeLog(
         versions[0], versions[1], tuple(added), tuple(deprecated), tuple(relabelled),
         tuple(iri for iri in changed if iri not in deprecated), tuple(problems),
     )  # fmt: skip
+
+
+def _unraised(earlier: Statements, current: Statements) -> Iterator[str]:
+    """Yield a problem for each scheme that changed and kept its version IRI, and for each that lost it."""
+    for iri, rows in sorted(earlier.items()):
+        before, after = (_values(statements, _VERSION_IRI) for statements in (rows, current.get(iri, frozenset())))
+        if (_TYPE, f"<{SKOS}ConceptScheme>") not in rows or not before:
+            continue
+        if not after:
+            yield f"{iri}: no owl:versionIRI any more; state that of the new version"
+        elif before == after and _members(earlier, iri) != _members(current, iri):
+            yield f"{iri}: owl:versionIRI is still {after[0].strip('<>')}; raise it, with owl:versionInfo and dct:modified"
+
+
+def _members(statements: Statements, scheme: str) -> dict[str, frozenset[tuple[str, str]]]:
+    member = (f"{SKOS}inScheme", f"<{scheme}>")
+    return {iri: rows for iri, rows in statements.items() if iri == scheme or member in rows}
+
+
+def _values(rows: frozenset[tuple[str, str]], name: str) -> list[str]:
+    return sorted(value for predicate, value in rows if predicate == name)
 
 
 def render(log: ChangeLog, base: str = BASE) -> str:

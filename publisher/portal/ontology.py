@@ -12,7 +12,6 @@ from markupsafe import Markup
 
 from languages.request_locale import current_locale
 from publisher.errors import LimitError
-from publisher.history.graph_changes import GraphChange
 from publisher.pages.charts.svg import element, linked, svg
 from publisher.rdf.results import Term
 from publisher.store.descriptions import Description
@@ -20,7 +19,6 @@ from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 
 OWL = "http://www.w3.org/2002/07/owl#"
-_VERSION_IRI = f"{OWL}versionIRI"
 _GROUPS = (("classes", "Class"), ("object-properties", "ObjectProperty"), ("datatype-properties", "DatatypeProperty"))
 _OTHER = "other-terms"
 # What is stated of a term, besides its label and definition, in the order of the page.
@@ -142,12 +140,3 @@ def _rows(top: int, domain: str, properties: Sequence[tuple[TermView, str]]) -> 
         if target:
             yield element("path", d=f"M{_RANGE - 70} {middle:g} H{_RANGE - 10} l-6 -4 m6 4 l-6 4", fill="none", stroke="currentColor")
             yield element("text", target, x=_RANGE, y=middle + 5)
-
-
-def former_versions(changes: Iterable[GraphChange], ontology: str) -> dict[str, int]:
-    """Return the last journal entry of each version of *ontology* that a later one replaced, by its owl:versionIRI, the newest first."""
-    start = f"D <{ontology}> <{_VERSION_IRI}> <"
-    found = {
-        row.removeprefix(start).rstrip(" .>"): change.entry - 1 for change in changes for row in change.rows or () if row.startswith(start)
-    }
-    return dict(sorted(found.items(), key=lambda item: -item[1]))

@@ -17,12 +17,14 @@ from lxml import html
 from journal.journal import Journal
 from languages.request_locale import LANGUAGES
 from publisher.history.graph_changes import GraphChange
-from publisher.portal.ontology import former_versions
+from publisher.portal.vocabulary_versions import former_versions
 from vocab.iris import BASE
-from vocab.schemes import ONTOLOGIES, label, ontology_triples
+from vocab.schemes import ONTOLOGIES, graph_triples, label, ontology_triples
 
 NS = f"{BASE}ns"
 VERSION_IRI = "http://www.w3.org/2002/07/owl#versionIRI"
+COVERAGE = f"{BASE}scheme/coverage"
+LATER_LABEL = f'<{COVERAGE}/local> <http://www.w3.org/2004/02/skos/core#altLabel> "In one town"@en'
 ADDED = f'<{NS}#goal> <http://www.w3.org/2004/02/skos/core#changeNote> "A later note."@en'
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -30,12 +32,14 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 @pytest.fixture(scope="module")
 def later(world: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a data folder with a second version of the ontology."""
+    """Return a data folder with a second version of the ontology, and of the scheme of coverage."""
     data = tmp_path_factory.mktemp("later")
     shutil.copytree(world / "journal", data / "journal")
     shutil.copy(world / "status.nq", data / "status.nq")
     version = f"<{NS}> <{VERSION_IRI}> <{NS}"
     rows = [f"D {version}/0.1.0> <{NS}> .", f"A {version}/0.2.0> <{NS}> .", f"A {ADDED} <{NS}> ."]
+    scheme_version = f"<{COVERAGE}> <{VERSION_IRI}> <{COVERAGE}/version"
+    rows += [f"D {scheme_version}/0.1.0> <{COVERAGE}> .", f"A {scheme_version}/0.2.0> <{COVERAGE}> .", f"A {LATER_LABEL} <{COVERAGE}> ."]
     Journal(data / "journal").append(rows, run="run-9", time=datetime(2026, 6, 1, tzinfo=UTC))
     return data
 
@@ -119,6 +123,35 @@ async def test_a_version_that_never_was_is_not_found_and_names_those_that_were(s
 
     assert answer.status_code == 404
     assert f"{NS}/0.2.0, {NS}/0.1.0" in answer.text
+
+
+async def test_an_older_version_of_a_scheme_is_served_as_it_was_in_every_format(second: httpx.AsyncClient) -> None:
+    older, current = [await second.get(f"/scheme/coverage/version/{number}.nt") for number in ("0.1.0", "0.2.0")]
+    negotiated = await second.get("/scheme/coverage/version/0.1.0", headers={"Accept": "application/ld+json"})
+
+    assert (older.status_code, current.status_code, negotiated.status_code) == (200, 200, 200)
+    assert (LATER_LABEL in older.text, LATER_LABEL in current.text) == (False, True)
+    assert set(older.text.splitlines()) == {f"{triple} ." for triple in graph_triples("coverage")}
+    assert current.text == (await second.get("/scheme/coverage.nt")).text
+    assert negotiated.headers["content-type"].partition(";")[0] == "application/ld+json"
+    assert f'<{COVERAGE}/version/0.1.0>; rel="cite-as"' in negotiated.headers["link"]
+
+
+async def test_the_page_of_an_older_version_of_a_scheme_leads_to_the_current_one_and_back(second: httpx.AsyncClient) -> None:
+    paths = ("/scheme/coverage/version/0.1.0", "/scheme/coverage")
+    older, current = [html.fromstring((await second.get(path, headers={"Accept": "text/html"})).text) for path in paths]
+
+    assert older.xpath("//p[@role='note']//a/@href") == ["/scheme/coverage"]
+    assert current.xpath("//p[@role='note']") == []
+    assert "/scheme/coverage/version/0.1.0" in current.xpath("//dl[@class='facts']//a/@href")
+    assert older.xpath("count(//table[@class='concepts']/tbody/tr)") == 4
+
+
+async def test_a_version_of_a_scheme_that_never_was_is_not_found(second: httpx.AsyncClient) -> None:
+    answers = [await second.get(f"/scheme/{scheme}/version/0.0.1") for scheme in ("coverage", "nothing")]
+
+    assert [answer.status_code for answer in answers] == [404, 404]
+    assert f"{COVERAGE}/version/0.2.0, {COVERAGE}/version/0.1.0" in answers[0].text
 
 
 async def test_a_version_ends_with_the_entry_before_its_successor() -> None:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import httpx
 import pytest
 from markupsafe import escape
-from pyoxigraph import Literal
+from pyoxigraph import Literal, NamedNode
 
 from languages.request_locale import LANGUAGES
 from vocab.iris import BASE
 from vocab.mapping_sets import mapped_schemes, sssom_table
 from vocab.schemes import graph_triples, label, schemes
 from vocab.terms import DCT
+
+VERSION_IRI = "http://www.w3.org/2002/07/owl#versionIRI"
 
 
 @pytest.mark.parametrize("path", ["/ns/0.1.0", "/ns/0.1.0.ttl"])
@@ -72,3 +74,13 @@ def test_every_scheme_is_named_in_six_languages(scheme: str) -> None:
     titles = [t.object.language for t in graph_triples(scheme) if t.predicate.value == f"{DCT}title" and isinstance(t.object, Literal)]
 
     assert sorted(map(str, titles)) == sorted(LANGUAGES)
+
+
+@pytest.mark.parametrize("scheme", schemes())
+async def test_every_scheme_answers_at_its_version_iri(client: httpx.AsyncClient, scheme: str) -> None:
+    (version,) = [t.object.value for t in graph_triples(scheme) if t.predicate.value == VERSION_IRI and isinstance(t.object, NamedNode)]
+
+    answer, current = await client.get(f"/{version.removeprefix(BASE)}.ttl"), await client.get(f"/scheme/{scheme}.ttl")
+
+    assert version.startswith(f"{BASE}scheme/{scheme}/version/")
+    assert (answer.status_code, answer.content) == (200, current.content)

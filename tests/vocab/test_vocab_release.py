@@ -18,6 +18,7 @@ from vocab.iris import BASE
 from vocab.mapping_sets import mapped_schemes, sssom_table
 from vocab.release import NAME, VocabularyReleaseError, write_release
 from vocab.schemes import concepts, schemes, statements
+from vocab.terms import SKOS
 
 OWL = "http://www.w3.org/2002/07/owl#"
 RDFS = "http://www.w3.org/2000/01/rdf-schema#"
@@ -147,3 +148,30 @@ def test_the_command_writes_a_release_and_refuses_a_broken_policy(release: Path,
     assert (tmp_path / "same" / "context.jsonld").exists()
     assert broken.exit_code == 1
     assert not (tmp_path / "broken").exists()
+
+
+def scheme_of(version: str, label: str) -> str:
+    scheme, concept = f"<{BASE}scheme/x>", f"<{BASE}scheme/x/a>"
+    return (
+        f"{HEADER % version}\n"
+        f"{scheme} <http://www.w3.org/1999/02/22-rdf-syntax-ns#type> <{SKOS}ConceptScheme> .\n"
+        f"{scheme} <{OWL}versionIRI> <{BASE}scheme/x/version/{version}> .\n"
+        f'{concept} <{SKOS}inScheme> {scheme} .\n{concept} <{SKOS}prefLabel> "{label}"@en .'
+    )
+
+
+@pytest.mark.parametrize(
+    ("after", "expected"),
+    [
+        (scheme_of("1", "A"), []),
+        (scheme_of("2", "B"), []),
+        (scheme_of("1", "B"), [f"owl:versionIRI is still {BASE}scheme/x/version/1; raise it, with owl:versionInfo and dct:modified"]),
+        (scheme_of("2", "B").replace("versionIRI", "priorVersion"), ["no owl:versionIRI any more; state that of the new version"]),
+    ],
+    ids=["unchanged", "raised", "not raised", "lost"],
+)
+def test_a_scheme_that_changes_raises_its_own_version(after: str, expected: list[str]) -> None:
+    log = compare(group_statements(scheme_of("1", "A").splitlines()), group_statements(after.splitlines()))
+
+    start = f"{BASE}scheme/x: "
+    assert [problem.removeprefix(start) for problem in log.problems if problem.startswith(start)] == expected

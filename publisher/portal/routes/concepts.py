@@ -11,6 +11,7 @@ from fastapi import APIRouter, Depends, Path, Query
 from starlette.requests import Request
 from starlette.responses import Response
 
+from languages.request_locale import current_locale
 from publisher.facets.facets import FACETS, facet_of_concept
 from publisher.facets.filter_query import Filter, make_filter
 from publisher.facets.queries import open_facet_index
@@ -30,9 +31,11 @@ from publisher.pages.templating import Pages
 from publisher.portal.entity_statistics import EntityStatistics, entity_statistics
 from publisher.portal.facet_filters import parse_filters
 from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.ontology import in_language
 from publisher.portal.sources import source_titles
-from publisher.rdf.results import Row, iri
-from publisher.store.descriptions import describe_graph, describe_thing
+from publisher.portal.vocabulary_versions import find_version, versions_of
+from publisher.rdf.results import Row, Term, iri
+from publisher.store.descriptions import Description, describe_graph, describe_thing
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
@@ -70,6 +73,15 @@ async def mappings(request: Request, service: ServiceDep, scheme: str) -> Respon
     return build_response(request, Representation(table, _TSV, links=links))
 
 
+@get(router, "/scheme/{scheme}/version/{version}", include_in_schema=False)
+async def version(
+    request: Request, service: ServiceDep, pages: PagesDep, scheme: str, version: str
+) -> Response:
+    """Return a version of a scheme, the current or an older one, by its owl:versionIRI."""
+    found = await find_version(service, f"scheme/{scheme}", f"scheme/{scheme}/version", version)
+    return await _respond_scheme(request, service, pages, found.document, found.graph, found.iri)
+
+
 @get(router, "/scheme/{rest:path}", include_in_schema=False)
 @get(
     router,
@@ -95,8 +107,15 @@ async def scheme(
             await find_document(request, service, describe_thing, 3),
         )
     document = await find_document(request, service, describe_graph, 2)
-    links = (Link("cite-as", document.description.iri), Link("type", f"{SCHEMA}DefinedTermSet"))
-    subject = Resource(document.description, document.urls, graph=document.description.iri, links=links)
+    whole = document.description.iri
+    return await _respond_scheme(request, service, pages, document, whole, whole)
+
+
+async def _respond_scheme(
+    request: Request, service: QueryService, pages: Pages, document: Document, graph: str, cite: str
+) -> Response:
+    links = (Link("cite-as", cite), Link("type", f"{SCHEMA}DefinedTermSet"))
+    subject = Resource(document.description, document.urls, graph=graph, links=links)
     return await respond(
         request, service, subject, document.suffix, lambda: _show_scheme(service, pages, document)
     )
@@ -153,7 +172,6 @@ async def _respond(
 
 
 async def _show_scheme(service: QueryService, pages: Pages, document: Document) -> Response:
-    concepts = await service.rows(query("scheme-concepts"), {"scheme": iri(document.description.iri)})
     tables = open_facet_index(service.current.path)
     counts = (
         await asyncio.to_thread(tables.counts, make_filter(*Basis, kind="initiative"))
@@ -175,7 +193,8 @@ async def _show_scheme(service: QueryService, pages: Pages, document: Document) 
         "scheme.html",
         has_mappings=document.description.iri in mapped,
         description=document.description,
-        concepts=concept_tree(concepts),
+        concepts=concept_tree(scheme_concepts(document.description)),
+        versions=await versions_of(service, document.description),
         things=things,
         graphs=DATA_FORMATS.values(),
         urls=document.urls,
@@ -213,6 +232,22 @@ async def _statistics(
     labels = FacetLabels(service.iris, await source_titles(service))
     search = f"/search?{urlencode({facet: code})}"
     return await asyncio.to_thread(entity_statistics, tables, filters, labels, search, (facet,))
+
+
+def scheme_concepts(description: Description) -> list[Row]:
+    """Return the concepts of a scheme: concept, notation, broader, and name (in the language of the page, else in English)."""
+    properties = {description.expand(f"skos:{name}"): name for name in ("prefLabel", "notation", "broader", "inScheme")}
+    found: dict[str, dict[str, list[Term]]] = {}
+    for row in description.statements:
+        if name := properties.get(row.predicate):
+            found.setdefault(row.subject, {}).setdefault(name, []).append(row.object)
+    language = current_locale().language
+    rows = list[Row]()
+    for subject, values in found.items():
+        if "inScheme" in values and (label := in_language(values.get("prefLabel", ()), language)):
+            given = {name: values[name][0] for name in ("notation", "broader") if name in values}
+            rows.append({"concept": Term(subject), "name": label, **given})
+    return rows
 
 
 def concept_tree(rows: list[Row]) -> list[tuple[int, Row]]:

@@ -14,10 +14,8 @@ from languages.request_locale import current_locale
 from languages.translations import gettext
 from publisher.facets.queries import FacetIndex, open_facet_index
 from publisher.formats import DATA_FORMATS
-from publisher.history.versions import NOT_INDEXED, read_history, read_version
 from publisher.http.endpoints import get
 from publisher.http.links import Link
-from publisher.http.paths import split_suffix
 from publisher.http.problems import HTTPProblem
 from publisher.http.representation import Representation, ResourceURLs, build_response
 from publisher.linked_data.content_response import Resource, respond
@@ -34,11 +32,11 @@ from publisher.portal.matrix import count_matrix, official_links
 from publisher.portal.ontology import (
     count_uses,
     diagram,
-    former_versions,
     in_language,
     term_groups,
 )
 from publisher.portal.sources import source_titles
+from publisher.portal.vocabulary_versions import find_version, versions_of
 from publisher.store.descriptions import describe_graph, describe_thing
 from publisher.store.query_service import QueryService
 from vocab.initiative import Basis
@@ -83,7 +81,8 @@ async def part(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
 @get(router, "/ns/{version}", include_in_schema=False)
 async def version(request: Request, service: ServiceDep, pages: PagesDep, version: str) -> Response:
     """Return a version of the ontology, the current or an older one, by its owl:versionIRI."""
-    return await _version(request, service, pages, "ns", version)
+    found = await find_version(service, "ns", "ns", version)
+    return await _respond(request, service, pages, found.document, found.graph, cite=found.iri)
 
 
 @get(router, "/operations/{version}", include_in_schema=False)
@@ -91,31 +90,8 @@ async def operations_version(
     request: Request, service: ServiceDep, pages: PagesDep, version: str
 ) -> Response:
     """Return a version of the ontology of operations, the current or an older one."""
-    return await _version(request, service, pages, "operations", version)
-
-
-async def _version(
-    request: Request, service: QueryService, pages: Pages, name: str, version: str
-) -> Response:
-    number, suffix = split_suffix(version)
-    ontology = service.iris.base + name
-    address = f"{ontology}/{number}"
-    description = await describe_graph(service, ontology)
-    current = [term.value for term in description.all("owl:versionIRI", ontology)]
-    if address not in current:
-        former = former_versions(await read_history(service, ontology) or (), ontology)
-        if address not in former:
-            available = ", ".join([*current, *former]) or "none"
-            raise HTTPProblem(
-                HTTPStatus.NOT_FOUND, f"This version isn't served here. Available: {available}"
-            )
-        earlier = await read_version(service, ontology, former[address])
-        if earlier is None:
-            raise NOT_INDEXED
-        description = earlier
-    document = Document(description, ResourceURLs(f"/{name}/{number}"), suffix)
-    graph = ontology if address in current else ""
-    return await _respond(request, service, pages, document, graph, cite=address)
+    found = await find_version(service, "operations", "operations", version)
+    return await _respond(request, service, pages, found.document, found.graph, cite=found.iri)
 
 
 @get(router, f"/{CONTEXT_PATH}", include_in_schema=False)
@@ -167,8 +143,6 @@ async def _show(request: Request, service: QueryService, pages: Pages, document:
 async def _show_ontology(service: QueryService, pages: Pages, document: Document) -> Response:
     description, ontology = document.description, document.description.iri
     groups = term_groups(description, ontology, await count_uses(service))
-    former = former_versions(await read_history(service, ontology) or (), ontology)
-    own = {term.value for term in description.all("owl:versionIRI", ontology)}
     language = current_locale().language
     return pages.page(
         "ontology.html",
@@ -179,8 +153,7 @@ async def _show_ontology(service: QueryService, pages: Pages, document: Document
         prefix=description.short(f"{ontology}#").rstrip(":"),
         groups=groups,
         drawing=diagram(groups, description, gettext("Classes and their properties")),
-        versions=[version for version in former if version not in own],
-        replaced=bool(own & set(former)),
+        versions=await versions_of(service, description),
         query_page_url=query_page_url,
         graphs=DATA_FORMATS.values(),
         urls=document.urls,
