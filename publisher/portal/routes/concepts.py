@@ -44,6 +44,7 @@ from vocab.mapping_sets import mapped_schemes, sssom_table
 from vocab.terms import SCHEMA
 
 _TSV = "text/tab-separated-values; charset=utf-8"
+_ORDERED_BY = ("notation", "broader")
 ConceptIri = Annotated[str, Query(description="The IRI of the concept")]
 FormatName = Annotated[str | None, format_parameter(FORMATS)]
 
@@ -245,8 +246,8 @@ def scheme_concepts(description: Description) -> list[Row]:
     rows = list[Row]()
     for subject, values in found.items():
         if "inScheme" in values and (label := in_language(values.get("prefLabel", ()), language)):
-            given = {name: values[name][0] for name in ("notation", "broader") if name in values}
-            rows.append({"concept": Term(subject), "name": label, **given})
+            given = {name: terms[0] for name, terms in values.items() if name in _ORDERED_BY}
+            rows.append({"concept": Term(subject), "name": label} | given)
     return rows
 
 
