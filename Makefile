@@ -85,12 +85,14 @@ $(SITE): $(PAGES) | $(INSTALLED)
 	$(BIN)/sphinx-build --fail-on-warning --keep-going --quiet --builder html --doctree-dir build/doctrees docs publisher/static/docs
 	@touch $@
 
-# requirements.lock is for working here; the image is built with requirements-build.lock and runs requirements-run.lock.
+# requirements.lock is for working here; the image is built with requirements-build.lock and runs requirements-run.lock. Tests install
+# tests/validators.lock into an environment of their own.
 # They name no package index and no path, so that they work with any index.
 lock: $(INSTALLED)
 	$(COMPILE) pyproject.toml --all-extras --upgrade --output-file requirements.lock
 	$(COMPILE) pyproject.toml --extra postgresql --extra dask --extra s3 --extra age --extra topics --extra tracing --extra zim --constraint requirements.lock --no-annotate --output-file requirements-run.lock
 	printf '%s\n' cyclonedx-bom hatchling sphinx furo myst-parser | $(COMPILE) - --constraint requirements.lock --no-annotate --output-file requirements-build.lock
+	printf '%s\n' pypdf roc-validator | $(COMPILE) - --no-annotate --output-file tests/validators.lock
 
 # Without npm, the query page is a plain form.
 $(INSTALLED): requirements.lock tests/data.lock pyproject.toml hatch_build.py .ci/install $(QUERY_PAGE) | $(BIN)/pip

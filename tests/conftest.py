@@ -65,6 +65,7 @@ SLOW = {
     "test_query_browser.py",
     "test_release_making.py",
     "test_release_tables.py",
+    "test_release_validators.py",
     "test_report_browser.py",
     "test_runaways.py",
     "test_search_feed.py",

@@ -178,15 +178,21 @@ def _add_metadata(
     release = replace(release, changes=count_changes(old, read_records(part / "records.csv.gz")))
     title = citation.title(release)
     files = list(release.files)
-    text = codebook.codebook(release, title, part, base)
-    described = (codebook.NAME, "text/markdown", "each column with its unit, code list and examples", text.encode())
-    for name, media, description, content in [described, *_metadata_files(release, title)]:
+    for name, media, description, content in [*_codebooks(release, title, part, base), *_metadata_files(release, title)]:
         (part / name).write_bytes(content)
         files.append(_file(part / name, media, description))
     for name, media, description, content in _package_files(release, title, files):
         (part / name).write_bytes(content)
         files.append(_file(part / name, media, description))
     return replace(release, files=tuple(files))
+
+
+def _codebooks(release: Release, title: str, part: Path, base: str) -> list[tuple[str, str, str, bytes]]:
+    """Return name, media type, description and content of the codebook in both forms."""
+    examples, description = codebook.table_examples(part), "each column with its unit, code list and examples"
+    text = codebook.codebook(release, title, examples, base).encode()
+    printed = codebook.codebook_pdf(release, title, examples, base)
+    return [(codebook.NAME, "text/markdown", description, text), (codebook.PRINT, "application/pdf", f"{description}, for print", printed)]
 
 
 def _package_files(release: Release, title: str, files: list[File]) -> list[tuple[str, str, str, bytes]]:

@@ -233,7 +233,7 @@ def ro_crate(release: Release, title: str, abstract: str, files: Iterable[File])
         "variableMeasured": [{"@id": identifier} for identifier, *_ in columns],
     }
     return {
-        "@context": "https://w3id.org/ro/crate/1.1/context",
+        "@context": ["https://w3id.org/ro/crate/1.1/context", {"sha256": "http://schema.org/sha256"}],  # which 1.1 lacks
         "@graph": [
             {
                 "@id": "ro-crate-metadata.json",

@@ -268,7 +268,7 @@ def test_the_crate_describes_every_file_and_column(folder: Path) -> None:
     described = {name for name, item in entities.items() if item["@type"] == "File"}
     root = entities["./"]
 
-    assert crate["@context"] == "https://w3id.org/ro/crate/1.1/context"
+    assert crate["@context"] == ["https://w3id.org/ro/crate/1.1/context", {"sha256": "http://schema.org/sha256"}]
     assert entities["ro-crate-metadata.json"]["conformsTo"] == {"@id": "https://w3id.org/ro/crate/1.1"}
     assert entities["ro-crate-metadata.json"]["about"] == {"@id": "./"}
     assert {"name", "description", "datePublished", "license"} <= set(root)

@@ -1,22 +1,19 @@
-"""Typeset a report as PDF with Typst (https://typst.app/docs/); the same content yields the same bytes."""
+"""Write a report as PDF; the same content yields the same bytes."""
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import structlog
 import typst
 
-from languages.unsafe_text import escape_unsafe_text
-from publisher.errors import ReportError
+from publisher.errors import ReleaseError, ReportError
 from publisher.pages.charts.svg import standalone_svg, stylesheet
 from publisher.portal.report.content import Section
+from publisher.releases.typesetting import typeset
 
 _TEMPLATE = Path(__file__).parent / "report.typ"
 _COLOURS = re.compile(r"\.s\d \{ fill: (#[0-9a-f]{6})")
@@ -49,36 +46,14 @@ def render_pdf(
 
     Arabic and Chinese use the system's fonts, since Typst has none for them. Raises ReportError.
     """
-    language, issued = frame.language, frame.issued
-    with TemporaryDirectory(prefix="stocktake-typst-") as folder:
-        work = Path(folder)
-        contents = [_part(section, work, numbers) for section in parts]
-        whole = {**asdict(frame), "parts": contents, "methods": list(method)}
-        whole["colours"] = _COLOURS.findall(stylesheet())
-        (work / "report.json").write_text(json.dumps(_make_visible(whole), ensure_ascii=False), encoding="utf-8")
-        (work / "report.typ").write_bytes(_TEMPLATE.read_bytes())
-        _warn_if_font_missing(language)
-        try:
-            pdf = typst.compile(
-                work / "report.typ",
-                root=work,
-                format="pdf",
-                ignore_system_fonts=language not in _FONT_HINTS,
-                timestamp=int(datetime.fromisoformat(issued).timestamp()),
-            )
-        except typst.TypstError as error:
-            raise ReportError(f"the report could not be set: {error}") from error
-    assert isinstance(pdf, bytes)
-    return pdf
-
-
-def _make_visible(value: object) -> object:
-    """Escape invisible and bidirectional control characters, as pages do."""
-    if isinstance(value, dict):
-        return {name: _make_visible(item) for name, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_make_visible(item) for item in value]
-    return escape_unsafe_text(value) if isinstance(value, str) else value
+    contents = [_part(section, numbers) for section in parts]
+    whole = {**asdict(frame), "parts": contents, "methods": list(method), "colours": _COLOURS.findall(stylesheet())}
+    pictures = {f"{section.key}.svg": standalone_svg(section.drawing) for section in parts if section.drawing is not None}
+    _warn_if_font_missing(frame.language)
+    try:
+        return typeset(_TEMPLATE, whole, frame.issued, pictures, system_fonts=frame.language in _FONT_HINTS)
+    except ReleaseError as error:
+        raise ReportError(str(error)) from error
 
 
 def _warn_if_font_missing(language: str) -> None:
@@ -88,9 +63,7 @@ def _warn_if_font_missing(language: str) -> None:
         log.warning("no font for the language of the PDF", language=language, action="install fonts-noto-core and fonts-noto-cjk")
 
 
-def _part(section: Section, work: Path, numbers: Mapping[str, int]) -> dict[str, object]:
-    if section.drawing is not None:
-        (work / f"{section.key}.svg").write_bytes(standalone_svg(section.drawing))
+def _part(section: Section, numbers: Mapping[str, int]) -> dict[str, object]:
     grid = asdict(section.grid) if section.grid else None
     return {
         "key": section.key,

@@ -36,9 +36,15 @@ async def columns(request: Request, service: ServiceDep, pages: PagesDep) -> Res
     folder = service.data / "releases" / str(number)
     samples = await asyncio.to_thread(_samples, folder) if number else {}
     files = f"{origin(request)}/releases/{number or 1}"
-    has_codebook = (folder / codebook.NAME).is_file()  # older releases have none
+    has_codebook, has_print = ((folder / name).is_file() for name in (codebook.NAME, codebook.PRINT))  # older releases have none
     page = pages.page(
-        "columns.html", tables=TABLES.values(), samples=samples, number=number, files=files, has_codebook=has_codebook
+        "columns.html",
+        tables=TABLES.values(),
+        samples=samples,
+        number=number,
+        files=files,
+        has_codebook=has_codebook,
+        has_print=has_print,
     )
     return build_response(request, Representation(bytes(page.body), "text/html; charset=utf-8"))
 
