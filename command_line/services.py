@@ -361,7 +361,7 @@ def _run_demo(settings: Settings, host: str, port: int, registries: Callable[[],
         start = f"Starting the demo. Open {url} to watch it; Ctrl-C ends it."
         _err.print(start, soft_wrap=True, highlight=False)
         key = f"{sys.argv[0]} --data {data} keys create NAME --scope admin"
-        jobs: list[Job] = [begin, ["harvest"], {"schedule": ["schedule"]}]
+        jobs: list[Job] = [begin, ["harvest"], ["identity", "match", "--changed", "--publish", "--json"], {"schedule": ["schedule"]}]
         if not any((data / "releases").glob("[0-9]*")):
             jobs.append(["release"])
         jobs += [["dump"], lambda: _announce_ready(url, data, key)]

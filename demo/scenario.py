@@ -11,6 +11,7 @@ from demo.generate import Project, generate_record, random_values
 
 _FIRST = int(datetime(2023, 1, 1, tzinfo=UTC).timestamp())  # the oldest datestamp of the demo
 _SPAN = 900 * 86400  # seconds; the period of the first version's modification dates
+_SHARED = 3  # one record in this many of a registry that repeats another one's
 _FAULT_RATE = 50  # one in this many records has a fault, and as many are deleted from the start
 _UNREADABLE = ("2021-02-30", "31/12/2019", "0000-00-00", "soon", "2020-13-01")
 _UNKNOWN = ("Atlantis", "Sub-region East", "Worldwide", "Country office", "n/a")
@@ -138,6 +139,13 @@ def _record_faults(state: ScenarioState, d: tuple[int, ...]) -> frozenset[Fault]
     return frozenset(kind for n, kind in enumerate(faults) if d[40 + n] % _FAULT_RATE == 0 and kind in state.faults)
 
 
+def _seed_of(registry: Registry, number: int) -> int:
+    """Return the seed of a record's project: one in three of the registry ``all`` describes a project of ``oai`` once more."""
+    if registry.name == "all" and number % _SHARED == 0:
+        return registry.seed - list(SHARES).index(registry.name)
+    return registry.seed
+
+
 def _growth(size: int) -> int:
     return max(1, size // 50)
 
@@ -167,7 +175,7 @@ def record_histories(registry: Registry, state: ScenarioState) -> Iterator[Recor
 
 def serialize_record(registry: Registry, history: RecordHistory) -> Project:
     """Return a record that is not deleted, with its faults."""
-    project = generate_record(registry.seed, history.number, history.revision)
+    project = generate_record(_seed_of(registry, history.number), history.number, history.revision)
     project["updated"] = format_time(history.modified)
     if Fault.TITLES in history.faults:
         project["title"] = {}

@@ -32,6 +32,7 @@ from harvesters.runs import publish_vocabularies, run_report, run_requests, term
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import abort
 from harvesters.runs.link_checks import check_due_links
+from harvesters.runs.match_changes import create_matcher
 from harvesters.runs.plan import Plan
 from harvesters.runs.run_logging import harvest_and_log, remap_and_log
 from harvesters.runs.run_report import FailedRun, Row
@@ -296,6 +297,7 @@ def _create_scheduler(
         resume,
         _create_notifier(settings, context, sources),
         _create_link_checker(context, sources),
+        create_matcher(context, settings.ledger),
     )
 
 

@@ -18,9 +18,11 @@ from harvesters.commands.terminal import current_user, harvest_context
 from harvesters.errors import IdentityError
 from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.models import Run
 from harvesters.matching.clusters import classify_stored
 from harvesters.matching.decision_table import read_table, write_table
-from harvesters.matching.pairs import Judgement, Status, score_pairs
+from harvesters.matching.match import Matching, match_records
+from harvesters.matching.pairs import Judgement, Status
 from harvesters.matching.stored import (
     Decision,
     add_decisions,
@@ -29,7 +31,6 @@ from harvesters.matching.stored import (
     find_pair,
     pair_id,
     read_entities,
-    store_pairs,
 )
 from harvesters.runs.publish_clusters import change_kind, members, plan_clusters, publish_clusters
 from harvesters.runs.publish_graphs import GraphChange
@@ -50,25 +51,49 @@ def _open_ledger(settings: HarvestSettings) -> Iterator[Ledger]:
 
 
 @app.command()
-def match(ctx: typer.Context, json: Json = False) -> None:
+def match(
+    ctx: typer.Context,
+    changed: Annotated[bool, typer.Option("--changed", help="Compare only what is new or changed since the last matching.")] = False,
+    publish: Annotated[bool, typer.Option("--publish", help="Publish the clusters that result, as `identity publish` does.")] = False,
+    json: Json = False,
+) -> None:
     """Compare all published initiatives and organizations, and store the pairs that may be one thing. Decisions are kept."""
     settings: HarvestSettings = ctx.obj
     with _open_ledger(settings) as ledger:
-        entities = read_entities(ledger, Iris(settings.base))
-        store_pairs(ledger, score_pairs(entities), entities)
-        stored, scored, clusters = classify_stored(ledger)
+        matching = match_records(ledger, Iris(settings.base), only_changed=changed)
+        rows = _count_matches(ledger, matching)
+    print_rows(rows, f"Pairs that may be one thing; {matching.compared} entities compared", json)
+    if publish:
+        with harvest_context(settings) as context:
+            run, changes = publish_clusters(context, matching.entities)
+        if not json:
+            _print_entry(run, f"{len(changes)} clusters changed")
+
+
+def _count_matches(ledger: Ledger, matching: Matching) -> list[dict[str, object]]:
+    """Return for each kind of entity what becomes of the pairs, and how many things there are before and after merging."""
+    entities = matching.entities
+    stored, scored, clusters = classify_stored(ledger)
     counts = Counter((stored[item.pair].kind, item.status) for item in scored)
-    sets = Counter(entities[group[0]].kind for group in clusters.sets() if group[0] in entities)
-    rows = [
+    sets = [[iri for iri in group if iri in entities] for group in clusters.sets()]
+    joined = [group for group in sets if len(group) > 1]
+    number, merged = Counter(entities[group[0]].kind for group in joined), Counter[str]()
+    for group in joined:
+        merged[entities[group[0]].kind] += len(group) - 1
+    return [
         {
             "kind": kind,
-            "entities": number,
+            "entities": total,
+            "things": total - merged[kind],
             **{status.value: counts[kind, status] for status in Status},
-            "sets": sets[kind],
+            "sets": number[kind],
         }
-        for kind, number in sorted(Counter(entity.kind for entity in entities.values()).items())
+        for kind, total in sorted(Counter(entity.kind for entity in entities.values()).items())
     ]
-    print_rows(rows, "Pairs that may be one thing", json)
+
+
+def _print_entry(run: Run | None, text: str) -> None:
+    out.print(f"{text}; journal entry {run.entry}" if run and run.entry else text, highlight=False)
 
 
 @app.command()

@@ -401,6 +401,16 @@ identity_pair = Table(
     Column("data", Text, nullable=False),  # JSON: features, names and records
 )
 
+# The version of each record that was matched last; a record that differs from its row is compared again.
+identity_record = Table(
+    "identity_record",
+    metadata,
+    Column("source", String, primary_key=True),
+    Column("key", String, primary_key=True),
+    Column("run", String, nullable=False),  # with seq: the description
+    Column("seq", Integer, nullable=False),
+)
+
 # What people decided about a pair; the newest row of a pair counts, and one without a judgement takes the decision back.
 identity_decision = Table(
     "identity_decision",

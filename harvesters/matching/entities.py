@@ -84,16 +84,21 @@ class EntityReader:
         self._prefixes = {kind: f"{iris.base}id/{kind}/" for kind in KINDS}
         self.entities: dict[str, Entity] = {}
 
-    def read(self, record: str, statements: Iterable[str], first_seen: datetime = datetime.max) -> None:
-        """Read the description of one record: N-Triples statements without their closing dots. *first_seen* is in UTC, without a zone."""
+    def read(self, record: str, statements: Iterable[str], first_seen: datetime = datetime.max) -> list[str]:
+        """Read the description of one record, N-Triples statements without their closing dots; return the IRIs of its entities.
+
+        *first_seen* is in UTC, without a zone.
+        """
         text = "".join(f"{statement} .\n" for statement in statements)
         about: dict[str, list[tuple[str, NamedNode | Literal]]] = {}
         for triple in parse(text, format=RdfFormat.N_TRIPLES):
             if isinstance(triple.subject, NamedNode) and isinstance(triple.object, NamedNode | Literal):
                 about.setdefault(triple.subject.value, []).append((triple.predicate.value, triple.object))
+        read = []
         for subject, rows in about.items():
             if kind := next((kind for kind, prefix in self._prefixes.items() if subject.startswith(prefix)), None):
                 source = subject.removeprefix(self._prefixes[kind]).partition("/")[0]
+                read.append(subject)
                 entity = self.entities.setdefault(subject, Entity(subject, kind, source))
                 entity.record = entity.record or record
                 entity.first_seen = min(entity.first_seen, first_seen)
@@ -101,6 +106,7 @@ class EntityReader:
                 if kind == "initiative":
                     origins = (value.value for name, value in about.get(record, ()) if name == f"{PROV}wasDerivedFrom")
                     entity.origins |= {record, *origins}
+        return read
 
     def _read_rows(
         self, entity: Entity, rows: Iterable[tuple[str, NamedNode | Literal]], about: dict[str, list[tuple[str, NamedNode | Literal]]]

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import blake2b
+from typing import NamedTuple
 from urllib.parse import unquote
 
 import orjson
@@ -57,15 +58,32 @@ def pair_id(pair: Pair) -> str:
     return blake2b("\n".join(pair).encode(), digest_size=5).hexdigest()
 
 
+class PublishedRecord(NamedTuple):
+    """A published record: *run* and *seq* say which version of its description *statements* are, N-Triples without closing dots."""
+
+    source: str
+    key: str
+    run: str
+    seq: int
+    first_seen: datetime
+    statements: list[str]
+
+
+def published_records(ledger: Ledger) -> Iterator[PublishedRecord]:
+    """Yield all published records."""
+    r, d = t.record.c, t.description.c
+    query = sa.select(r.source, r.key, r.run, r.seq, r.first_seen, d.statements)
+    query = query.join(t.description, sa.and_(d.run == r.run, d.seq == r.seq)).where(r.state != RecordState.GONE.value)
+    with ledger.transaction() as connection:
+        for source, key, run, seq, first_seen, statements in connection.execution_options(yield_per=_FETCHED).execute(query):
+            yield PublishedRecord(source, key, run, seq, first_seen, decompress(statements).split("\n"))
+
+
 def read_entities(ledger: Ledger, iris: Iris) -> dict[str, Entity]:
     """Return the initiatives and organizations of all published records by their IRIs."""
-    r, d = t.record.c, t.description.c
-    query = sa.select(r.source, r.key, r.first_seen, d.statements).join(t.description, sa.and_(d.run == r.run, d.seq == r.seq))
     reader = EntityReader(iris)
-    with ledger.transaction() as connection:
-        rows = connection.execution_options(yield_per=_FETCHED).execute(query.where(r.state != RecordState.GONE.value))
-        for source, key, first_seen, statements in rows:
-            reader.read(iris.record(source, key), decompress(statements).split("\n"), first_seen)
+    for record in published_records(ledger):
+        reader.read(iris.record(record.source, record.key), record.statements, record.first_seen)
     add_known_names(reader.entities.values())
     return reader.entities
 
@@ -83,11 +101,20 @@ def read_sides(ledger: Ledger, pair: StoredPair, iris: Iris) -> list[Entity]:
     return [reader.entities[iri] for iri in pair.pair if iri in reader.entities]
 
 
-def store_pairs(ledger: Ledger, pairs: Iterable[tuple[Pair, Score]], entities: Mapping[str, Entity]) -> int:
-    """Replace the stored pairs; return their number."""
+def store_pairs(
+    ledger: Ledger, pairs: Iterable[tuple[Pair, Score]], entities: Mapping[str, Entity], changed: Collection[str] | None = None
+) -> int:
+    """Replace the stored pairs, or with *changed* those with one of these and those of what is not published; return how many are new."""
     rows = [_pair_row(pair, score, entities) for pair, score in pairs]
+    p = t.identity_pair.c
     with ledger.transaction() as connection:
-        connection.execute(sa.delete(t.identity_pair))
+        if changed is None:
+            connection.execute(sa.delete(t.identity_pair))
+        else:
+            stored = connection.execute(sa.select(p.first, p.second)).all()
+            old = [{"a": a, "b": b} for a, b in stored if a in changed or b in changed or a not in entities or b not in entities]
+            if old:
+                connection.execute(sa.delete(t.identity_pair).where(p.first == sa.bindparam("a"), p.second == sa.bindparam("b")), old)
         if rows:
             connection.execute(sa.insert(t.identity_pair), rows)
     return len(rows)

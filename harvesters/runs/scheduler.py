@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import time
 
 import structlog
@@ -39,6 +39,7 @@ def create_scheduler(
     resume: Callable[[Source], None] | None = None,
     notify: Callable[[], None] | None = None,
     check_links: Callable[[], None] | None = None,
+    match: Callable[[], None] | None = None,
 ) -> BackgroundScheduler:
     """Return a scheduler with one job per enabled source; ``start()`` runs them in threads until
     ``shutdown()``.
@@ -46,15 +47,14 @@ def create_scheduler(
     *refresh* is called every minute to update the status file. Run requests are claimed every three
     seconds by *requests* and executed in addition to scheduled runs. When a source's quiet hours
     end and *is_postponed* returns True for it, *resume* (default: *harvest*) is called. *notify* is
-    called every minute in a thread of its own, since mail servers may be slow, and *check_links* too, since web pages are.
+    called every minute in a thread of its own, since mail servers may be slow, and *check_links* too, since web
+    pages are, and *match*, since comparing many records takes long.
     """
     logging.getLogger("apscheduler").setLevel(logging.ERROR)  # `log_missed` logs missed runs
     pools = {
         "default": ThreadPoolExecutor(_CONCURRENT_RUNS),
         "requests": ThreadPoolExecutor(_CONCURRENT_REQUESTS),
-        "clock": ThreadPoolExecutor(1),
-        "notifications": ThreadPoolExecutor(1),
-        "links": ThreadPoolExecutor(1),
+        **{name: ThreadPoolExecutor(1) for name in ("clock", "notifications", "links", "identity")},
     }
     scheduler = BackgroundScheduler(timezone="UTC", executors=pools)
 
@@ -67,9 +67,8 @@ def create_scheduler(
             _add_harvest_job(scheduler, source, harvest)
             if source.quiet:
                 _add_resume_job(scheduler, source, source.quiet.end, resume_postponed)
-    for id, action, pool in ((":status", refresh, "clock"), (":notify", notify, "notifications"), (":links", check_links, "links")):
-        if action is not None:
-            _add_minute_job(scheduler, action, id, pool)
+    others = {"notifications": notify, "links": check_links, "identity": match}
+    _add_minute_jobs(scheduler, {"status": (refresh, "clock")} | {name: (action, name) for name, action in others.items()})
     if requests is not None:
         _add_request_job(scheduler, *requests)
     scheduler.add_listener(log_missed, EVENT_JOB_MISSED | EVENT_JOB_MAX_INSTANCES)
@@ -91,19 +90,19 @@ def _add_harvest_job(
     )
 
 
-def _add_minute_job(
-    scheduler: BackgroundScheduler, action: Callable[[], None], id: str, executor: str
-) -> None:
-    """Call *action* every minute; *id* cannot be a source's name."""
-    scheduler.add_job(
-        action,
-        "interval",
-        seconds=_REFRESH_INTERVAL,
-        id=id,
-        coalesce=True,
-        misfire_grace_time=None,
-        executor=executor,
-    )
+def _add_minute_jobs(scheduler: BackgroundScheduler, jobs: Mapping[str, tuple[Callable[[], None] | None, str]]) -> None:
+    """Call each action, by its name, every minute in its pool; the colon before the name keeps its id from being a source's."""
+    for name, (action, executor) in jobs.items():
+        if action is not None:
+            scheduler.add_job(
+                action,
+                "interval",
+                seconds=_REFRESH_INTERVAL,
+                id=f":{name}",
+                coalesce=True,
+                misfire_grace_time=None,
+                executor=executor,
+            )
 
 
 def _add_resume_job(

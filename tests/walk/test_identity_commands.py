@@ -188,3 +188,44 @@ def test_sets_are_published_once_as_clusters(stocktake: Stocktake) -> None:
     assert sorted(str(row["cluster"]).split("/cluster/")[1].split("/")[0] for row in planned) == ["initiative", "organization"]
     assert "journal entry 1" in published.output
     assert "no cluster changes" in again.output
+
+
+def add_record(tmp_path: Path, number: int, source: str, resource: Initiative, *, state: str = "published") -> None:
+    """Add a record or a new version of it, as a run that is committed does."""
+    with closing(Ledger(f"sqlite:///{tmp_path}/data/ledger.sqlite")) as ledger, ledger.transaction() as connection:
+        same = sa.and_(t.record.c.source == source, t.record.c.key == resource.key)
+        connection.execute(sa.delete(t.record).where(same))
+        row = {"source": source, "key": resource.key, "state": state, "first_seen": SEEN, "run": "r", "seq": number}
+        connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
+        text = compress("\n".join(describe(resource, IRIS, source)))
+        connection.execute(sa.insert(t.description).values(run="r", seq=number, statements=text))
+
+
+def pairs(stocktake: Stocktake) -> set[tuple[str, str]]:
+    return {(str(row["first"]), str(row["second"])) for row in rows(stocktake("queue", "--all", "--limit=1000", "--json"))}
+
+
+def test_only_new_changed_and_gone_records_are_compared(stocktake: Stocktake, tmp_path: Path) -> None:
+    matched(stocktake)
+    assert "; 0 entities compared" in stocktake("match", "--changed").output
+    title = RECORDS[0][1].titles[0].value
+    add_record(tmp_path, 900, "west", initiative("new", title, "Kenya ICT Action Network"))
+    add_record(tmp_path, 901, "south", initiative("a", "Weather stations of Turkana", "Turkana Weather"))
+    add_record(tmp_path, 902, "south", RECORDS[2][1], state="gone")
+
+    result = stocktake("match", "--changed")
+    incremental = pairs(stocktake)
+    matched(stocktake)
+
+    assert "; 4 entities compared" in result.output  # two initiatives and their leads; the record that is gone has none
+    assert (title, title) in incremental
+    assert not any("TELEMEDICINE" in name or name == RECORDS[2][1].titles[0].value for pair in incremental for name in pair)
+    assert incremental == pairs(stocktake)
+
+
+def test_matching_can_publish_the_clusters(stocktake: Stocktake) -> None:
+    first, again = stocktake("match", "--changed", "--publish"), stocktake("match", "--changed", "--publish")
+
+    assert "2 clusters changed; journal entry 1" in first.output
+    assert "0 clusters changed" in again.output
+    assert "journal entry" not in again.output

@@ -74,4 +74,4 @@ def test_internal_jobs_are_not_logged_as_missed_runs() -> None:
 def test_notifications_have_a_thread_of_their_own(source: Source) -> None:
     jobs = {job.id: job for job in create_scheduler([source], lambda _: None, lambda: None, notify=lambda: None).get_jobs()}
 
-    assert (jobs[":status"].executor, jobs[":notify"].executor) == ("clock", "notifications")
+    assert (jobs[":status"].executor, jobs[":notifications"].executor) == ("clock", "notifications")

@@ -1,0 +1,76 @@
+"""A running service matches new and changed records, publishes their clusters, and rests between."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from harvesters.ledger import tables as t
+from harvesters.ledger.compression import compress
+from harvesters.ledger.models import CLUSTERS
+from harvesters.matching.match import has_changes, match_records
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.match_changes import create_matcher
+from vocab.describe import describe
+from vocab.initiative import Initiative, Text
+from vocab.iris import Iris
+
+IRIS = Iris()
+
+
+def add_record(context: HarvestContext, source: str, seq: int, state: str = "published") -> None:
+    resource = Initiative(
+        key="1", titles=(Text("Telemedicine for the clinics of Marsabit", "en"),), start="2024-02-01", pages=("https://a.example/x",)
+    )
+    row = {"source": source, "key": "1", "state": state, "first_seen": datetime(2026, 1, 1), "run": "r", "seq": seq}
+    with context.ledger.transaction() as connection:
+        connection.execute(sa.delete(t.record).where(t.record.c.source == source))
+        connection.execute(sa.insert(t.record).values(**row, digest="", content="", misses=0))
+        text = compress("\n".join(describe(resource, IRIS, source)))
+        connection.execute(sa.insert(t.description).values(run="r", seq=seq, statements=text))
+
+
+@pytest.fixture
+def ready(context: HarvestContext) -> HarvestContext:
+    """Return a context with the record of one registry."""
+    add_record(context, "north", 1)
+    return replace(context, iris=IRIS)
+
+
+def test_the_ledger_knows_what_was_matched(ready: HarvestContext) -> None:
+    states = [has_changes(ready.ledger)]
+    for change in (
+        lambda: None,
+        lambda: add_record(ready, "south", 2),  # a new record
+        lambda: add_record(ready, "south", 3),  # another version of it
+        lambda: add_record(ready, "south", 4, "gone"),
+    ):
+        change()
+        before = has_changes(ready.ledger)
+        matching = match_records(ready.ledger, IRIS, only_changed=True)
+        states += [before, matching.records, has_changes(ready.ledger)]
+
+    assert states == [True, True, 1, False, True, 1, False, True, 1, False, True, 0, False]
+
+
+def test_the_service_matches_publishes_and_rests(ready: HarvestContext, tmp_path: Path) -> None:
+    times = [0.0, 5.0, 5.0, 20.0, 60.0, 61.0, 61.0]  # the first matching takes 5 seconds, so the next begins at 55 at the earliest
+    match = create_matcher(ready, f"sqlite:///{tmp_path}/ledger.sqlite", lambda: times.pop(0))
+    match()
+    entries = [entry.run for entry in ready.journal.entries()]
+    add_record(ready, "south", 2)
+
+    match()
+    ready.journal.refresh()
+    resting = [entry.run for entry in ready.journal.entries()]
+    match()
+    ready.journal.refresh()
+
+    assert entries == resting == []
+    assert [entry.run.startswith(CLUSTERS) for entry in ready.journal.entries()] == [True]
+    assert not has_changes(ready.ledger)
+    assert times == []
