@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from rdflib.plugins.sparql.parserutils import CompValue
 
-from publisher.store.columns.expressions import SCALE, quote
+from publisher.store.columns.operands import SCALE, quote
 from publisher.store.columns.relations import ColumnType, NotCompiled, VariableColumn, fallback
 from publisher.store.columns.terms import TermKind
 

@@ -6,22 +6,29 @@ query fails by ``error()`` when it reads such a value.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from enum import Enum
-from typing import NamedTuple
 
-from pyoxigraph import Literal as StoredLiteral
-from pyoxigraph import NamedNode
-from pyparsing import ParseException
-from rdflib.plugins.sparql.algebra import translateGroupGraphPattern, translateQuery
-from rdflib.plugins.sparql.parser import parseQuery
+from rdflib.plugins.sparql.algebra import translateGroupGraphPattern
 from rdflib.plugins.sparql.parserutils import CompValue
-from rdflib.term import BNode, Literal, URIRef, Variable
+from rdflib.term import Literal, URIRef, Variable
 
 from publisher.store.columns.aggregates import PROPERTY_READERS, aggregated
-from publisher.store.columns.expressions import Condition, Expressions, constant, decimal_text, quote, variables_of
+from publisher.store.columns.algebra import (
+    EXISTS,
+    all_variables,
+    alternatives,
+    conjunction,
+    has_existence,
+    ignores_doubles,
+    is_substitutable,
+    modifiers_of,
+)
+from publisher.store.columns.expressions import Expressions
+from publisher.store.columns.operands import Condition, constant, variables_of
+from publisher.store.columns.ordering import ordered_solutions
 from publisher.store.columns.patterns import Patterns, QueryGraphs, Statistics
+from publisher.store.columns.query_parser import Form, ParsedQuery
 from publisher.store.columns.relations import (
     ColumnType,
     Names,
@@ -29,41 +36,20 @@ from publisher.store.columns.relations import (
     SolutionTable,
     VariableColumn,
     exists,
-    fallback,
     join,
     left_join,
     minus,
     restrict,
     union,
+    with_column,
     with_properties,
-    with_term,
+    with_unbound,
 )
+from publisher.store.columns.result_lines import Template, lines_of, template_of
 from publisher.store.columns.terms import TermKind, TermRow
-from publisher.store.workers.reader import parse_term
-from vocab.terms import XSD
 
-_EXISTS = ("Builtin_EXISTS", "Builtin_NOTEXISTS")
-_ESCAPES = (  # of N-Triples, by the SQL of the character
-    ("'\\'", "\\\\"),
-    ("'\"'", '\\"'),
-    ("chr(10)", "\\n"),
-    ("chr(13)", "\\r"),
-    ("chr(9)", "\\t"),
-)
 _TRANSLATED = ("BGP", "Join", "Filter", "Union")  # patterns in EXISTS that the parser has translated to the algebra
 _MAX_DEPTH = 40  # levels of the algebra, so that neither Python nor DuckDB reaches its own limit
-
-
-class Form(Enum):
-    """The form of a query: its result is solutions, a boolean or triples."""
-
-    SELECT = "SelectQuery"
-    ASK = "AskQuery"
-    CONSTRUCT = "ConstructQuery"
-
-
-# Triples of terms, of variables such as ``?s`` and of labels of blank nodes.
-Template = tuple[tuple[str | NamedNode | StoredLiteral, ...], ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,41 +68,6 @@ class CompiledQuery:
     template: Template = ()
 
 
-class ParsedQuery(NamedTuple):
-    """The algebra of a query, as rdflib parses it; *graphs* are those of FROM and FROM NAMED, None if it has neither."""
-
-    algebra: CompValue
-    form: Form
-    graphs: QueryGraphs | None
-
-
-def parse(text: str, base: str | None = None) -> ParsedQuery:
-    """Parse *text*, whose relative IRIs are resolved by *base*. Raises NotCompiled."""
-    if "\\" in text:
-        raise NotCompiled("an escape, which the two parsers may read differently")
-    try:
-        query = translateQuery(parseQuery(text), base=base)
-    except ParseException as error:
-        raise NotCompiled(f"not a query for the parser: {error}") from error
-    except Exception as error:  # the parser raises many kinds of exceptions, even Exception itself
-        if isinstance(error, MemoryError):
-            raise
-        raise NotCompiled(f"the parser rejects it: {error}") from error
-    algebra = query.algebra
-    if algebra.name not in {form.value for form in Form}:
-        raise NotCompiled("only SELECT, ASK and CONSTRUCT are compiled")
-    return ParsedQuery(algebra, Form(algebra.name), _graphs(algebra.datasetClause))
-
-
-def _graphs(clauses: Sequence[CompValue] | None) -> QueryGraphs | None:
-    """Return the graphs of the clauses of a dataset, None if there are none."""
-    if not clauses:
-        return None
-    default = [constant(clause.default).id for clause in clauses if clause.default is not None]
-    named = [constant(clause.named).id for clause in clauses if clause.named is not None]
-    return QueryGraphs(tuple(dict.fromkeys(default)), tuple(dict.fromkeys(named)))
-
-
 def compile_query(parsed: ParsedQuery, statistics: Statistics, bindings: Mapping[str, TermRow] | None = None) -> CompiledQuery:
     """Compile a query for data with *statistics*, in which *bindings* replace variables. Raises NotCompiled.
 
@@ -124,31 +75,6 @@ def compile_query(parsed: ParsedQuery, statistics: Statistics, bindings: Mapping
     pattern in every solution, and is in no MINUS, VALUES or subquery: other queries are not compiled.
     """
     return _Compiler(statistics, bindings or {}, parsed.graphs).query(parsed)
-
-
-class _Modifiers(NamedTuple):
-    """The solution modifiers of a SELECT and the pattern below them."""
-
-    pattern: CompValue
-    variables: tuple[str, ...]
-    order: tuple[CompValue, ...]
-    distinct: bool
-    start: int
-    length: int | None
-
-
-def _modifiers(node: CompValue) -> _Modifiers:
-    start, length, distinct, order = 0, None, False, ()
-    if node.name == "Slice":
-        start, length, node = int(node.start or 0), node.length, node.p
-    if node.name == "Distinct":
-        distinct, node = True, node.p
-    if node.name != "Project":
-        raise NotCompiled(node.name)
-    variables, node = tuple(str(variable) for variable in node.PV), node.p
-    if node.name == "OrderBy":
-        order, node = tuple(node.expr), node.p
-    return _Modifiers(node, variables, order, distinct, start, None if length is None else int(length))
 
 
 class _Compiler:
@@ -173,7 +99,7 @@ class _Compiler:
             sql = f"SELECT EXISTS (SELECT 1 FROM ({relation.sql}))"
             return CompiledQuery(sql, (), self._patterns.cost, self._has_aggregate, Form.ASK)
         if parsed.form is Form.CONSTRUCT:
-            template = _template(algebra.template or _modifiers(algebra.p).pattern.triples)
+            template = template_of(algebra.template or modifiers_of(algebra.p).pattern.triples)
             used = {part[1:] for triple in template for part in triple if isinstance(part, str)}
             variables = tuple(variable for variable in relation.columns if variable in used)
         else:
@@ -181,7 +107,7 @@ class _Compiler:
         if any(name not in variables for name in self._bindings):
             raise NotCompiled("a bound variable that is not selected")
         self._check_every(relation)
-        lines = self._lines(relation, variables, is_ordered)
+        lines = lines_of(self._names, self._constants, relation, variables, is_ordered)
         is_blocking = is_ordered or self._has_aggregate or "Distinct" in (algebra.p.name, algebra.p.p.name)
         return CompiledQuery(lines, variables, self._patterns.cost, is_blocking, parsed.form, template)
 
@@ -190,47 +116,14 @@ class _Compiler:
         if any(name not in relation.columns or relation.columns[name].nullable for name in self._bindings):
             raise NotCompiled("a bound variable that is not in every solution")
 
-    def _lines(self, relation: SolutionTable, variables: tuple[str, ...], is_ordered: bool) -> str:
-        """Return the lines of TSV with the values of *variables* as SQL."""
-        values = []
-        ordered = f"SELECT *, row_number() OVER () AS place FROM ({relation.sql})" if is_ordered else relation.sql
-        source = f"({ordered}) q"
-        for number, variable in enumerate(variables):
-            column, name = relation.columns[variable], f"q.{self._names[variable]}"
-            if column.type is ColumnType.TERM:
-                source = with_term(source, f"t{number}", name)
-            text = self._text(column, name, f"t{number}.text")
-            values.append(f"coalesce({text}, '')")
-        end = " ORDER BY q.place" if is_ordered else ""
-        return f"SELECT concat_ws('\t', {', '.join(values) or repr('')}) AS line FROM {source}{end}"
-
-    def _text(self, column: VariableColumn, name: str, text: str) -> str:
-        """Return the N-Triples form of a value as SQL."""
-        if column.type is ColumnType.INTEGER:
-            return f"'\"' || {name} || '\"^^<{XSD}integer>'"
-        if column.type is ColumnType.DECIMAL:
-            return f"'\"' || {decimal_text(name)} || '\"^^<{XSD}decimal>'"
-        if column.type is ColumnType.BOOLEAN:
-            return f"'\"' || {name} || '\"^^<{XSD}boolean>'"
-        if column.type is ColumnType.STRING:
-            control = f"regexp_matches({name}, '[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]')"
-            escaped = name
-            for character, escape in _ESCAPES:
-                escaped = f"replace({escaped}, {character}, '{escape}')"
-            quoted = f"'\"' || {escaped} || '\"'"
-            return fallback(control, quoted)
-        cases = "".join(f" WHEN {item}::UBIGINT THEN {quote(row.text)}" for item, row in self._constants.items())
-        known = f"coalesce({text}, CASE {name}{cases} END)" if cases else text
-        return f"CASE WHEN {name} IS NULL THEN NULL WHEN {known} IS NULL THEN error('term') ELSE {known} END"
-
     def _select(self, node: CompValue) -> tuple[SolutionTable, bool]:
         """Return a SELECT, and whether it is ordered."""
-        modifiers = _modifiers(node)
+        modifiers = modifiers_of(node)
         before, self._patterns.counts_doubles = self._patterns.counts_doubles, not modifiers.distinct
         if (modifiers.length is not None or modifiers.start) and not modifiers.order:
             raise NotCompiled("LIMIT or OFFSET without ORDER BY")
         used = variables_of([condition.expr for condition in modifiers.order])
-        whole = self._with_unbound(self.pattern(modifiers.pattern), [*modifiers.variables, *used])
+        whole = with_unbound(self._names, self.pattern(modifiers.pattern), [*modifiers.variables, *used])
         self._patterns.counts_doubles = before
         projected = {variable: whole.columns[variable] for variable in modifiers.variables}
         names = ", ".join(self._names[variable] for variable in modifiers.variables) or "1 AS unit"
@@ -238,60 +131,7 @@ class _Compiler:
             whole = SolutionTable(f"SELECT DISTINCT {names} FROM ({whole.sql})", projected)
         if not modifiers.order:
             return SolutionTable(f"SELECT {names} FROM ({whole.sql})", projected), False
-        return SolutionTable(self._ordered(whole, modifiers, names), projected), True
-
-    def _with_unbound(self, relation: SolutionTable, variables: list[str]) -> SolutionTable:
-        """Return *relation* with a column for each of *variables*."""
-        missing = [variable for variable in dict.fromkeys(variables) if variable not in relation.columns]
-        if not missing:
-            return relation
-        unbound = ", ".join(f"NULL::UBIGINT AS {self._names[variable]}" for variable in missing)
-        columns = {**relation.columns, **{variable: VariableColumn(nullable=True) for variable in missing}}
-        return SolutionTable(f"SELECT *, {unbound} FROM ({relation.sql})", columns)
-
-    def _ordered(self, relation: SolutionTable, modifiers: _Modifiers, names: str) -> str:
-        used = list(dict.fromkeys(variables_of([condition.expr for condition in modifiers.order])))
-        if modifiers.distinct and not set(used) <= set(modifiers.variables):
-            raise NotCompiled("ORDER BY a variable that DISTINCT drops")
-        full = with_properties(self._names, relation, used)
-        keys, checks = [], []
-        for condition in modifiers.order:
-            direction = "DESC" if condition.order == "DESC" else "ASC"
-            parts = self._order_keys(condition.expr, full)
-            nulls = "NULLS FIRST" if direction == "ASC" else "NULLS LAST"
-            keys += [f"{part} {direction} {nulls}" for part in parts]
-            if len(parts) > 1:
-                checks.append(self._names[str(condition.expr)])
-        keys += [f"{self._names[variable]} ASC NULLS FIRST" for variable in modifiers.variables]  # so that pages do not overlap
-        limit = f" LIMIT {modifiers.length}" if modifiers.length is not None else ""
-        offset = f" OFFSET {modifiers.start}" if modifiers.start else ""
-        # Literals of one column must be of one kind: SPARQL does not define the order of others.
-        mixed = " OR ".join(f"min({_sort_class(name)}) <> max({_sort_class(name)})" for name in checks)
-        check = f" WHERE {fallback(f'(SELECT {mixed} FROM solutions)', 'true')}" if mixed else ""
-        order = f"ORDER BY {', '.join(keys)}{limit}{offset}"
-        return f"WITH solutions AS MATERIALIZED ({full.sql}) SELECT {names} FROM solutions{check} {order}"
-
-    def _order_keys(self, expression: object, relation: SolutionTable) -> list[str]:
-        if not isinstance(expression, Variable):
-            return [self._order_value(expression, relation)]
-        column, name = relation.columns[str(expression)], self._names[str(expression)]
-        if column.type is not ColumnType.TERM:
-            return [name]
-        uncertain = f"{name}_kind IN ({TermKind.BLANK:d}, {TermKind.OTHER:d})"
-        rank = fallback(uncertain, f"CASE WHEN {name}_kind > 2 THEN 2 ELSE {name}_kind END")
-        return [rank, f"{name}_whole", f"{name}_lexical", f"{name}_datatype", f"{name}_language"]
-
-    def _order_value(self, expression: object, relation: SolutionTable) -> str:
-        if _existence(expression):
-            raise NotCompiled("EXISTS in ORDER BY")
-        value = Expressions(self._names, relation.columns).value(expression)
-        if isinstance(value, Condition):
-            return value.sql
-        if value.static in (TermKind.INTEGER, TermKind.DECIMAL):
-            return value.whole
-        if value.static is TermKind.STRING:
-            return value.lexical
-        raise NotCompiled("ORDER BY a term that is computed")
+        return SolutionTable(ordered_solutions(self._names, whole, modifiers, names), projected), True
 
     def pattern(self, node: CompValue, graph: int | str | None = None) -> SolutionTable:
         """Return a graph pattern in the graph with a number or a variable's name, None for the default graph."""
@@ -340,7 +180,7 @@ class _Compiler:
 
     def _refuse_bound(self, node: CompValue) -> None:
         """Raise NotCompiled if a variable with a binding is in *node*, where the RDF store may not see the binding."""
-        if self._bindings.keys() & set(_all_variables(node)):
+        if self._bindings.keys() & set(all_variables(node)):
             raise NotCompiled("a bound variable in MINUS, VALUES or a subquery")
 
     def _check_shared(self, left: SolutionTable, right: SolutionTable) -> None:
@@ -382,7 +222,7 @@ class _Compiler:
             right = self.pattern(node.p2, graph)
         if isinstance(node.expr, CompValue) and node.expr.name == "TrueFilter":
             return left_join(self._names, left, right)
-        if _existence(node.expr):
+        if has_existence(node.expr):
             raise NotCompiled("EXISTS in OPTIONAL")
         self._check_bound(left, node.expr)
         used = set(variables_of(node.expr))
@@ -398,36 +238,36 @@ class _Compiler:
 
     def _filter(self, node: CompValue, graph: int | str | None) -> SolutionTable:
         relation = self.pattern(node.p, graph)
-        parts = _conjunction(node.expr)
+        parts = conjunction(node.expr)
         self._check_bound(relation, node.expr)
-        plain = [part for part in parts if not _existence(part)]
+        plain = [part for part in parts if not has_existence(part)]
         if plain:
             full = with_properties(self._names, relation, sorted(set(variables_of(plain))))
             expressions = Expressions(self._names, relation.columns)
             condition = " AND ".join(expressions.condition(part) for part in plain)
             relation = restrict(self._names, full, condition)
         for part in parts:
-            if _existence(part):
+            if has_existence(part):
                 relation = self._exists(relation, part, graph)
         return relation
 
     def _exists(self, relation: SolutionTable, expression: CompValue, graph: int | str | None) -> SolutionTable:
-        if not (isinstance(expression, CompValue) and expression.name in _EXISTS):
+        if not (isinstance(expression, CompValue) and expression.name in EXISTS):
             raise NotCompiled("EXISTS within an expression")
         inner = expression.graph if expression.graph.name in _TRANSLATED else translateGroupGraphPattern(expression.graph)
         negated = expression.name == "Builtin_NOTEXISTS"
         before, self._patterns.counts_doubles = self._patterns.counts_doubles, False
         with self._patterns.after(relation.columns):
-            for part in _alternatives(inner) if negated else [inner]:
+            for part in alternatives(inner) if negated else [inner]:
                 relation = self._matching(relation, part, graph, negated=negated)
         self._patterns.counts_doubles = before
         return relation
 
     def _matching(self, relation: SolutionTable, inner: CompValue, graph: int | str | None, *, negated: bool) -> SolutionTable:
         """Return the solutions of *relation* with which the pattern *inner* has a solution; *negated*, has none."""
-        if _is_substitutable(inner):
+        if is_substitutable(inner):
             return exists(self._names, relation, self.pattern(inner, graph), negated=negated)
-        if inner.name != "Filter" or not _is_substitutable(inner.p) or _existence(inner.expr):
+        if inner.name != "Filter" or not is_substitutable(inner.p) or has_existence(inner.expr):
             raise NotCompiled("EXISTS of more than triples and filters")
         right, used = self.pattern(inner.p, graph), set(variables_of(inner.expr))
         sides = {variable: "r." if variable in right.columns else "l." for variable in used}
@@ -443,16 +283,16 @@ class _Compiler:
             raise NotCompiled(f"?{variable} is bound twice")
         self._check_bound(relation, node.expr)
         if isinstance(node.expr, Variable):
-            relation = self._with_unbound(relation, [str(node.expr)])
+            relation = with_unbound(self._names, relation, [str(node.expr)])
             column = relation.columns[str(node.expr)]
-            return self._with_column(relation, variable, column, self._names[str(node.expr)])
+            return with_column(self._names, relation, variable, column, self._names[str(node.expr)])
         if isinstance(node.expr, URIRef | Literal):
-            return self._with_column(relation, variable, VariableColumn(), f"{self._constant(node.expr)}::UBIGINT")
+            return with_column(self._names, relation, variable, VariableColumn(), f"{self._constant(node.expr)}::UBIGINT")
         return self._computed(relation, variable, node.expr)
 
     def _computed(self, relation: SolutionTable, variable: str, expression: object) -> SolutionTable:
         """Return *relation* with the value of *expression* as *variable*, which is unbound where that is an error."""
-        if _existence(expression):
+        if has_existence(expression):
             raise NotCompiled("EXISTS in BIND")
         full = with_properties(self._names, relation, sorted(set(variables_of(expression))))
         value = Expressions(self._names, relation.columns).value(expression)
@@ -468,10 +308,6 @@ class _Compiler:
             raise NotCompiled("BIND of a term that is computed")
         kept = ", ".join([*(self._names[item] for item in relation.columns), f"{sql} AS {self._names[variable]}"])
         return SolutionTable(f"SELECT {kept} FROM ({full.sql})", {**relation.columns, variable: column})
-
-    def _with_column(self, relation: SolutionTable, variable: str, column: VariableColumn, sql: str) -> SolutionTable:
-        kept = ", ".join([*(self._names[item] for item in relation.columns), f"{sql} AS {self._names[variable]}"])
-        return SolutionTable(f"SELECT {kept} FROM ({relation.sql})", {**relation.columns, variable: column})
 
     def _constant(self, term: object) -> int:
         row = constant(term)
@@ -503,8 +339,8 @@ class _Compiler:
         keys = [str(key) for key in group.expr or () if isinstance(key, Variable)]
         if len(keys) != len(group.expr or ()):
             raise NotCompiled("GROUP BY an expression")
-        before, self._patterns.counts_doubles = self._patterns.counts_doubles, not all(map(_ignores_doubles, node.A))
-        relation = self._with_unbound(self.pattern(group.p, graph), keys)
+        before, self._patterns.counts_doubles = self._patterns.counts_doubles, not all(map(ignores_doubles, node.A))
+        relation = with_unbound(self._names, self.pattern(group.p, graph), keys)
         relation, operands = self._operands(relation, node.A)
         self._patterns.counts_doubles = before
         used = [operand for item, operand in zip(node.A, operands, strict=True) if item.name in PROPERTY_READERS]
@@ -524,12 +360,12 @@ class _Compiler:
         for item in aggregates:
             operand = str(item.vars)
             if isinstance(item.vars, Variable):
-                relation = self._with_unbound(relation, [operand])
+                relation = with_unbound(self._names, relation, [operand])
             elif operand != "*":
                 self._check_bound(relation, item.vars)
                 operand = f" {item.res}"
                 if isinstance(item.vars, URIRef | Literal):
-                    relation = self._with_column(relation, operand, VariableColumn(), f"{self._constant(item.vars)}::UBIGINT")
+                    relation = with_column(self._names, relation, operand, VariableColumn(), f"{self._constant(item.vars)}::UBIGINT")
                 else:
                     relation = self._computed(relation, operand, item.vars)
             operands.append(operand)
@@ -545,88 +381,3 @@ class _Compiler:
             self._keys[str(expression.res)] = operand
             return column, name
         return aggregated(expression, column, name, is_computed=operand.startswith(" "))
-
-
-def _template(triples: Sequence[Sequence[object]] | None) -> Template:
-    """Return the triples of a CONSTRUCT as rdflib parsed them. Raises NotCompiled."""
-    if not triples:
-        raise NotCompiled("CONSTRUCT without a template")
-    return tuple(tuple(_part(term) for term in triple) for triple in triples)
-
-
-def _part(term: object) -> str | NamedNode | StoredLiteral:
-    if isinstance(term, Variable):
-        return f"?{term}"
-    return f"_:{term}" if isinstance(term, BNode) else parse_term(constant(term).text)
-
-
-def _sort_class(name: str) -> str:
-    """Return a number that is equal for values that can be ordered: strings with and without language are ordered together."""
-    texts = f"WHEN {name}_kind = {TermKind.LANGUAGE_STRING:d} THEN {TermKind.STRING:d}"
-    return f"CASE WHEN {name}_kind <= {TermKind.BLANK:d} THEN NULL {texts} ELSE {name}_kind END"
-
-
-def _ignores_doubles(aggregate: CompValue) -> bool:
-    """Return whether *aggregate* is the same however often a solution is there."""
-    return aggregate.name in ("Aggregate_Min", "Aggregate_Max", "Aggregate_Sample") or bool(aggregate.distinct)
-
-
-def _all_variables(node: object) -> Iterator[str]:
-    """Yield every variable in the algebra *node*."""
-    if isinstance(node, Variable):
-        yield str(node)
-    elif isinstance(node, Mapping):
-        for key, value in node.items():
-            if key != "_vars":
-                yield from _all_variables(key)
-                yield from _all_variables(value)
-    elif isinstance(node, list | tuple | set):
-        for part in node:
-            yield from _all_variables(part)
-
-
-def _conjunction(expression: object) -> list[CompValue]:
-    if isinstance(expression, CompValue) and expression.name == "ConditionalAndExpression":
-        return [part for item in (expression.expr, *expression.other) for part in _conjunction(item)]
-    return [expression]  # type: ignore[list-item]  # a term if the filter is not a function
-
-
-def _existence(expression: object) -> bool:
-    """Return whether EXISTS is anywhere in *expression*."""
-    if isinstance(expression, CompValue):
-        inside = (value for key, value in expression.items() if key != "_vars")
-        return expression.name in _EXISTS or any(_existence(value) for value in inside)
-    return isinstance(expression, list | tuple) and any(_existence(part) for part in expression)
-
-
-def _alternatives(node: CompValue) -> list[CompValue]:
-    """Return patterns, of which none has a solution if *node* has none: the sides of a union."""
-    if node.name == "Union":
-        return [*_alternatives(node.p1), *_alternatives(node.p2)]
-    if node.name == "Join" and not (node.p1.get("triples", True)):  # a group that begins with a union
-        return _alternatives(node.p2)
-    if node.name == "Filter":
-        return [CompValue("Filter", expr=node.expr, p=part) for part in _alternatives(node.p)]
-    return [node]
-
-
-def _is_substitutable(node: CompValue) -> bool:
-    """Return whether *node* can be evaluated alone: its filters use only its own variables."""
-    if node.name == "BGP":
-        return True
-    if node.name in ("Join", "Union"):
-        return _is_substitutable(node.p1) and _is_substitutable(node.p2)
-    if node.name == "Filter":
-        return _is_substitutable(node.p) and set(variables_of(node.expr)) <= _bound_in(node.p) and not _existence(node.expr)
-    return False
-
-
-def _bound_in(node: CompValue) -> set[str]:
-    """Return the variables that each solution of a substitutable pattern binds."""
-    if node.name == "BGP":
-        return {str(item) for triple in node.triples for item in triple if isinstance(item, Variable)}
-    if node.name == "Filter":
-        return _bound_in(node.p)
-    return _bound_in(node.p1) & _bound_in(node.p2) if node.name == "Union" else _bound_in(node.p1) | _bound_in(node.p2)
-
-

@@ -23,10 +23,12 @@ from pyoxigraph import (
     parse_query_results,
 )
 
-from publisher.store.columns.compiler import CompiledQuery, Form, ParsedQuery, Template, compile_query, parse
+from publisher.store.columns.compiler import CompiledQuery, compile_query
 from publisher.store.columns.database import TABLES, TEXT
 from publisher.store.columns.patterns import PredicateCount
+from publisher.store.columns.query_parser import Form, ParsedQuery, parse
 from publisher.store.columns.relations import NotCompiled
+from publisher.store.columns.result_lines import Template
 from publisher.store.columns.staging import Stage
 from publisher.store.columns.terms import TermKind, TermRow, term_row
 from publisher.store.workers.reader import parse_term

@@ -6,133 +6,37 @@ Source: https://www.w3.org/TR/sparql11-query/#expressions
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
 
-from pyoxigraph import Literal, NamedNode
 from rdflib.plugins.sparql.parserutils import CompValue
 from rdflib.term import Literal as ParsedLiteral
 from rdflib.term import URIRef, Variable
 
+from publisher.store.columns.arithmetic import calculated, floored, number_like
+from publisher.store.columns.comparison import equal, ordered
+from publisher.store.columns.operands import (
+    SCALE,
+    STRINGS,
+    UNBOUND,
+    Condition,
+    Operand,
+    Value,
+    constant,
+    constant_operand,
+    decimal,
+    integer,
+    string,
+)
 from publisher.store.columns.relations import ColumnType, Names, NotCompiled, VariableColumn, fallback
-from publisher.store.columns.terms import TermKind, TermRow, term_row
+from publisher.store.columns.terms import TermKind
 from vocab.terms import XSD
 
-_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
-_DOTS = re.compile(r"/\.\.?(?:/|$)")
 _PLAIN_PATTERN = re.compile(r"[A-Za-z0-9 ]+")
 _CLASS = r"\[(?:[A-Za-z0-9](?:-[A-Za-z0-9])?|[./:_ ])+\]"
 # Means the same in each dialect of regular expressions, for whether a text contains a match.
 _SIMPLE_PATTERN = re.compile(rf"\^?(?:(?:[A-Za-z0-9 /:_]|{_CLASS}|\((?:[A-Za-z0-9 /:_|]|{_CLASS})+\))(?:[?*+]|\{{[1-9][0-9]?\}})?)+\$?")
-_DATE_TIME = URIRef(f"{XSD}dateTime")
 _RANGE = re.compile(r"[A-Za-z0-9-]+")
 _LOWERED = r"[\x00-\x{12F}\x{131}-\x{17F}\x{400}-\x{45F}\x{600}-\x{6FF}\x{2010}-\x{2027}\x{3000}-\x{9FFF}\x{FF00}-\x{FFEF}]*"
-_FRACTION_DIGITS = 18
-SCALE = 10**_FRACTION_DIGITS  # decimals are whole numbers of this part of one
-_STRINGS = f"({TermKind.STRING:d}, {TermKind.LANGUAGE_STRING:d})"
-
-
-@dataclass(frozen=True, slots=True)
-class Operand:
-    """A value as SQL. *kind* is SQL, NULL for an error; *static* is the kind where it is always the same.
-
-    *id* is None where the value is not known to be a stored term. *whole* is the value of an integer.
-    """
-
-    kind: str
-    lexical: str
-    static: TermKind | None = None
-    id: str | None = None
-    language: str = "''"
-    datatype: str = "NULL"
-    whole: str = "NULL::BIGINT"
-
-
-@dataclass(frozen=True, slots=True)
-class Condition:
-    """A boolean as SQL."""
-
-    sql: str
-
-
-Value = Operand | Condition
-_TEXT = "NULL::VARCHAR"
-_UNBOUND = Operand("NULL::UTINYINT", _TEXT, None, "NULL::UBIGINT", _TEXT, _TEXT)  # a variable that is not in scope
-
-
-def quote(text: str) -> str:
-    """Write *text* as a string of SQL. Raises NotCompiled if it contains a NUL character."""
-    if "\0" in text:
-        raise NotCompiled("a NUL character")
-    return "'" + text.replace("'", "''") + "'"
-
-
-def constant(term: object) -> TermRow:
-    """Return the row of a constant as rdflib parsed it. Raises NotCompiled if the store may read it otherwise."""
-    if isinstance(term, URIRef):
-        text = str(term)
-        if not _ABSOLUTE.match(text) or _DOTS.search(text):
-            raise NotCompiled(f"the relative IRI {text}")
-        try:
-            return term_row(NamedNode(text))
-        except ValueError as error:
-            raise NotCompiled(str(error)) from error
-    if not isinstance(term, ParsedLiteral):
-        raise NotCompiled(f"the term {term!r}")
-    text = str(term)
-    if term.language:
-        return term_row(Literal(text, language=term.language.lower()))
-    if term.datatype == _DATE_TIME:
-        text = re.sub(r"\+00:00$", "Z", text)  # the parser has rewritten it
-    row = term_row(Literal(text, datatype=NamedNode(str(term.datatype))) if term.datatype else Literal(text))
-    if row.kind is TermKind.OTHER:
-        raise NotCompiled(f"the literal {row.text}")
-    return row
-
-
-def constant_operand(row: TermRow) -> Operand:
-    """Return a constant term as an operand."""
-    whole = "NULL::BIGINT" if row.whole is None else f"{row.whole}::BIGINT"
-    language, datatype = quote(row.language), quote(row.datatype)
-    return Operand(f"{row.kind:d}", quote(row.lexical), row.kind, f"{row.id}::UBIGINT", language, datatype, whole)
-
-
-def string(sql: str) -> Operand:
-    """Return an xsd:string whose text is *sql*, NULL for an error."""
-    return Operand(f"CASE WHEN {sql} IS NOT NULL THEN {TermKind.STRING:d} END", sql, TermKind.STRING)
-
-
-def integer(sql: str) -> Operand:
-    """Return an xsd:integer whose value is *sql*, NULL for an error."""
-    kind = f"CASE WHEN {sql} IS NOT NULL THEN {TermKind.INTEGER:d} END"
-    return Operand(kind, f"({sql})::VARCHAR", TermKind.INTEGER, whole=sql)
-
-
-def decimal(sql: str) -> Operand:
-    """Return an xsd:decimal that is *sql* times 10^-18, NULL for an error."""
-    kind = f"CASE WHEN {sql} IS NOT NULL THEN {TermKind.DECIMAL:d} END"
-    return Operand(kind, decimal_text(sql), TermKind.DECIMAL, whole=sql)
-
-
-def decimal_text(sql: str) -> str:
-    """Return the lexical form, as the RDF store writes it, of the decimal that is *sql* times 10^-18."""
-    sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
-    fraction = f"lpad((abs({sql}) % {SCALE})::VARCHAR, {_FRACTION_DIGITS}, '0')"
-    return f"({sign} || rtrim(rtrim((abs({sql}) // {SCALE})::VARCHAR || '.' || {fraction}, '0'), '.'))"
-
-
-def variables_of(expression: object) -> Iterator[str]:
-    """Yield the variables in *expression*, but not those of EXISTS."""
-    if isinstance(expression, Variable):
-        yield str(expression)
-    elif isinstance(expression, CompValue):
-        if expression.name not in ("Builtin_EXISTS", "Builtin_NOTEXISTS"):
-            for key, value in expression.items():
-                if key != "_vars":
-                    yield from variables_of(value)
-    elif isinstance(expression, list | tuple):
-        for part in expression:
-            yield from variables_of(part)
 
 
 class Expressions:
@@ -172,7 +76,7 @@ class Expressions:
     def _variable(self, variable: str) -> Value:
         column = self._columns.get(variable)
         if column is None:
-            return _UNBOUND
+            return UNBOUND
         name = self._sides.get(variable, "") + self._names[variable]
         if column.type is ColumnType.BOOLEAN:
             return Condition(name)
@@ -203,16 +107,16 @@ class Expressions:
     def _relational(self, expression: CompValue) -> Condition:
         if expression.op in ("IN", "NOT IN"):
             others = expression.other if isinstance(expression.other, list) else [expression.other]
-            parts = [_equal(self.operand(expression.expr), self.operand(other)) for other in others]
+            parts = [equal(self.operand(expression.expr), self.operand(other)) for other in others]
             if not parts or str(expression.other) == "http://www.w3.org/1999/02/22-rdf-syntax-ns#nil":
                 raise NotCompiled("an empty IN")
             return Condition(f"({'NOT ' if expression.op == 'NOT IN' else ''}({' OR '.join(parts)}))")
         one, two = self.operand(expression.expr), self.operand(expression.other)
         if expression.op == "=":
-            return Condition(_equal(one, two))
+            return Condition(equal(one, two))
         if expression.op == "!=":
-            return Condition(f"(NOT {_equal(one, two)})")
-        return Condition(_ordered(one, two, expression.op))
+            return Condition(f"(NOT {equal(one, two)})")
+        return Condition(ordered(one, two, expression.op))
 
     def number(self, expression: object) -> Operand:
         """Return *expression* as an integer or a decimal; another number ends the query, another term is an error."""
@@ -227,33 +131,33 @@ class Expressions:
     def _arithmetic(self, expression: CompValue) -> Operand:
         result = self.number(expression.expr)
         for operator, other in zip(expression.op, expression.other, strict=True):
-            result = _calculated(str(operator), result, self.number(other))
+            result = calculated(str(operator), result, self.number(other))
         return result
 
     def negative(self, expression: CompValue) -> Operand:
         """Return a number with the other sign."""
         value = self.number(expression.expr)
-        return _number(value, f"(-{value.whole})")
+        return number_like(value, f"(-{value.whole})")
 
     def absolute(self, expression: CompValue) -> Operand:
         """Return ABS."""
         value = self.number(expression.arg)
-        return _number(value, f"abs({value.whole})")
+        return number_like(value, f"abs({value.whole})")
 
     def floor(self, expression: CompValue) -> Operand:
         """Return FLOOR."""
         value = self.number(expression.arg)
-        return _floor(value, value.whole)
+        return floored(value, value.whole)
 
     def ceiling(self, expression: CompValue) -> Operand:
         """Return CEIL."""
         value = self.number(expression.arg)
-        return _number(value, f"(-{_floor(value, f'(-{value.whole})').whole})")
+        return number_like(value, f"(-{floored(value, f'(-{value.whole})').whole})")
 
     def round(self, expression: CompValue) -> Operand:
         """Return ROUND: halves are rounded up."""
         value = self.number(expression.arg)
-        return _floor(value, f"({value.whole} + {SCALE // 2})" if value.static is TermKind.DECIMAL else value.whole)
+        return floored(value, f"({value.whole} + {SCALE // 2})" if value.static is TermKind.DECIMAL else value.whole)
 
     def bound(self, expression: CompValue) -> Condition:
         """Return BOUND."""
@@ -286,15 +190,15 @@ class Expressions:
         value = self.operand(expression.arg)
         lexical = value.lexical
         odd = f"strlen({lexical}) <> length({lexical}) AND NOT regexp_full_match({lexical}, '{_LOWERED}', 's')"
-        lowered = f"(CASE WHEN {value.kind} IN {_STRINGS} THEN {fallback(odd, f'lower({lexical})')} END)"
-        kind = f"(CASE WHEN {value.kind} IN {_STRINGS} THEN {value.kind} END)"
+        lowered = f"(CASE WHEN {value.kind} IN {STRINGS} THEN {fallback(odd, f'lower({lexical})')} END)"
+        kind = f"(CASE WHEN {value.kind} IN {STRINGS} THEN {value.kind} END)"
         return Operand(kind, lowered, value.static, None, value.language)
 
     def _search(self, expression: CompValue, function: str) -> Condition:
         text, part = self.operand(expression.arg1), self.operand(expression.arg2)
         if part.static is not TermKind.STRING:
             raise NotCompiled(f"{function} with a text that is no xsd:string")
-        return Condition(f"(CASE WHEN {text.kind} IN {_STRINGS} THEN {function}({text.lexical}, {part.lexical}) END)")
+        return Condition(f"(CASE WHEN {text.kind} IN {STRINGS} THEN {function}({text.lexical}, {part.lexical}) END)")
 
     def contains(self, expression: CompValue) -> Condition:
         """Return CONTAINS."""
@@ -315,7 +219,7 @@ class Expressions:
         if not isinstance(expression.pattern, ParsedLiteral) or allowed is None or not allowed.fullmatch(pattern):
             raise NotCompiled("REGEX with a pattern that dialects may read differently")
         matches = f"regexp_matches({text.lexical}, '{pattern}', '{flags or 'c'}')"
-        return Condition(f"(CASE WHEN {text.kind} IN {_STRINGS} THEN {matches} END)")
+        return Condition(f"(CASE WHEN {text.kind} IN {STRINGS} THEN {matches} END)")
 
     def lang_matches(self, expression: CompValue) -> Condition:
         """Return LANGMATCHES with a constant range."""
@@ -351,8 +255,7 @@ class Expressions:
     def length(self, expression: CompValue) -> Operand:
         """Return STRLEN."""
         value = self.operand(expression.arg)
-        return integer(f"(CASE WHEN {value.kind} IN {_STRINGS} THEN length({value.lexical}) END)")
-
+        return integer(f"(CASE WHEN {value.kind} IN {STRINGS} THEN length({value.lexical}) END)")
 
     def substring(self, expression: CompValue) -> Operand:
         """Return SUBSTR from a constant place on, of a constant length."""
@@ -362,8 +265,8 @@ class Expressions:
         if any(self.operand(bound).static is not TermKind.INTEGER for bound in bounds):
             raise NotCompiled("SUBSTR with places that are no xsd:integer")
         part = f"substr({text.lexical}, {', '.join(str(bound) for bound in bounds)})"
-        lexical = f"(CASE WHEN {text.kind} IN {_STRINGS} THEN {part} END)"
-        kind = f"(CASE WHEN {text.kind} IN {_STRINGS} THEN {text.kind} END)"
+        lexical = f"(CASE WHEN {text.kind} IN {STRINGS} THEN {part} END)"
+        kind = f"(CASE WHEN {text.kind} IN {STRINGS} THEN {text.kind} END)"
         return Operand(kind, lexical, text.static, None, text.language)
 
     def if_(self, expression: CompValue) -> Operand:
@@ -437,96 +340,3 @@ _FUNCTIONS: dict[str, Callable[[Expressions, CompValue], Value]] = {
     "UnaryMinus": Expressions.negative,
     "Function": Expressions.call,
 }
-
-
-def _number(like: Operand, sql: str) -> Operand:
-    return decimal(sql) if like.static is TermKind.DECIMAL else integer(sql)
-
-
-def _floor(value: Operand, sql: str) -> Operand:
-    """Return *sql*, a number as *value* is one, without its fraction: the next whole number that is not greater."""
-    return decimal(f"({sql} - ({sql} % {SCALE} + {SCALE}) % {SCALE})") if value.static is TermKind.DECIMAL else integer(sql)
-
-
-def _scaled(value: Operand) -> str:
-    """Return a number as a whole number of 10^-18th parts; a value that is no integer or decimal ends the query."""
-    if value.static is TermKind.DECIMAL:
-        return value.whole
-    if value.static not in (None, TermKind.INTEGER):
-        raise NotCompiled("a decimal compared with a constant that is no number")
-    whole = f"{value.whole}::HUGEINT * {SCALE}"
-    if value.static is TermKind.INTEGER:
-        return f"({whole})"
-    return f"(CASE WHEN {value.kind} = {TermKind.INTEGER:d} THEN {whole} WHEN {value.kind} IS NOT NULL THEN {fallback('true', 'NULL')} END)"
-
-
-def _calculated(operator: str, one: Operand, two: Operand) -> Operand:
-    """Return a sum, difference, product or quotient. An overflow ends the query; a division by zero is an error.
-
-    Source: https://www.w3.org/TR/xpath-functions/#op.numeric (a quotient of integers is a decimal)
-    """
-    decimals = TermKind.DECIMAL in (one.static, two.static)
-    if operator in ("+", "-"):
-        return decimal(f"({_scaled(one)} {operator} {_scaled(two)})") if decimals else integer(f"({one.whole} {operator} {two.whole})")
-    if two.static is TermKind.DECIMAL and (operator == "/" or one.static is TermKind.DECIMAL):
-        raise NotCompiled("a product of decimals, or a quotient by one")
-    if operator == "*":
-        factors = [f"{item.whole}::HUGEINT" if decimals else item.whole for item in (one, two)]
-        return (decimal if decimals else integer)(f"({' * '.join(factors)})")
-    return decimal(f"({_scaled(one)} // nullif({two.whole}, 0)::HUGEINT)")
-
-
-def _known(value: Operand) -> str:
-    return f"{value.kind} IS NOT NULL"
-
-
-def _equal(one: Operand, two: Operand) -> str:
-    """Return ``one = two``: by value where both are of one kind; what is not certain ends the query."""
-    if TermKind.DECIMAL in (one.static, two.static):
-        return f"({_scaled(one)} = {_scaled(two)})"
-    both = f"{_known(one)} AND {_known(two)}"
-    same_id = f"{one.id} = {two.id}" if one.id and two.id else None
-    if one.static is not None and one.static is two.static:
-        return f"(CASE WHEN {both} THEN {_equal_values(one.static, one, two, same_id)} END)"
-    nodes = " OR ".join(
-        f"{item.kind} <= {TermKind.BLANK:d}" for item in (one, two) if item.static is None or item.static <= TermKind.BLANK
-    )
-    node_equal = same_id or (
-        f"({one.kind} = {two.kind} AND {one.lexical} = {two.lexical})"
-    )
-    kinds = [item for item in TermKind if item > TermKind.BLANK and item is not TermKind.OTHER]
-    static = one.static if one.static is not None else two.static
-    kinds = [static] if static in kinds and static is not None else kinds if static is None else []
-    cases = "".join(
-        f" WHEN {one.kind} = {kind:d} AND {two.kind} = {kind:d} THEN {_equal_values(kind, one, two, same_id)}"
-        for kind in kinds
-    )
-    strings = f" WHEN {one.kind} IN {_STRINGS} AND {two.kind} IN {_STRINGS} THEN false"
-    first = f" WHEN {nodes} THEN {node_equal}" if nodes else ""
-    rest = fallback("true", "NULL::BOOLEAN")
-    return f"(CASE WHEN NOT ({both}) THEN NULL{first}{cases}{strings} ELSE {rest} END)"
-
-
-def _equal_values(kind: TermKind, one: Operand, two: Operand, same_id: str | None) -> str:
-    if kind is TermKind.INTEGER:
-        return f"{one.whole} = {two.whole}"
-    if same_id:
-        return same_id
-    if kind is TermKind.LANGUAGE_STRING:
-        return f"({one.lexical} = {two.lexical} AND {one.language} = {two.language})"
-    return f"{one.lexical} = {two.lexical}"
-
-
-def _ordered(one: Operand, two: Operand, operator: str) -> str:
-    """Return ``one < two`` and the like for two values of one kind; others end the query."""
-    if operator not in ("<", ">", "<=", ">="):
-        raise NotCompiled(f"the operator {operator}")
-    if TermKind.DECIMAL in (one.static, two.static):
-        return f"({_scaled(one)} {operator} {_scaled(two)})"
-    cases = f"WHEN {one.kind} IS NULL OR {two.kind} IS NULL THEN NULL"
-    for kinds, field in ((f"{TermKind.INTEGER:d}", "whole"), (f"{TermKind.STRING:d}, {TermKind.INSTANT:d}, {TermKind.DATE:d}", "lexical")):
-        compared = f"{getattr(one, field)} {operator} {getattr(two, field)}"
-        cases += f" WHEN {one.kind} = {two.kind} AND {one.kind} IN ({kinds}) THEN {compared}"
-    return f"(CASE {cases} ELSE {fallback('true', 'NULL::BOOLEAN')} END)"
-
-

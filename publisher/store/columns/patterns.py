@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 from rdflib.paths import AlternativePath, InvPath, MulPath, SequencePath
 from rdflib.term import BNode, URIRef, Variable
 
-from publisher.store.columns.expressions import constant
+from publisher.store.columns.operands import constant
 from publisher.store.columns.paths import RecursivePath, join_path, predicates, recursive_path
 from publisher.store.columns.relations import EMPTY_SOLUTION, Names, NotCompiled, SolutionTable, VariableColumn, fallback
 from publisher.store.columns.terms import TermRow

@@ -197,3 +197,19 @@ def restrict(names: Names, relation: SolutionTable, condition: str) -> SolutionT
     """Return the solutions of *relation* for which *condition* is true, without the properties of terms."""
     columns = [names[variable] for variable in relation.columns]
     return SolutionTable(f"{_select(columns, f'({relation.sql})')} WHERE {condition}", relation.columns)
+
+
+def with_unbound(names: Names, relation: SolutionTable, variables: list[str]) -> SolutionTable:
+    """Return *relation* with a column for each of *variables*."""
+    missing = [variable for variable in dict.fromkeys(variables) if variable not in relation.columns]
+    if not missing:
+        return relation
+    unbound = ", ".join(f"NULL::UBIGINT AS {names[variable]}" for variable in missing)
+    columns = {**relation.columns, **{variable: VariableColumn(nullable=True) for variable in missing}}
+    return SolutionTable(f"SELECT *, {unbound} FROM ({relation.sql})", columns)
+
+
+def with_column(names: Names, relation: SolutionTable, variable: str, column: VariableColumn, sql: str) -> SolutionTable:
+    """Return *relation* with one more column, whose value is *sql*."""
+    kept = ", ".join([*(names[item] for item in relation.columns), f"{sql} AS {names[variable]}"])
+    return SolutionTable(f"SELECT {kept} FROM ({relation.sql})", {**relation.columns, variable: column})

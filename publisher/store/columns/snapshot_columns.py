@@ -14,9 +14,9 @@ from cachetools import LRUCache
 from pyoxigraph import NamedNode, QueryBoolean, Store
 
 from publisher.projections.position import read_position
-from publisher.store.columns.compiler import parse
 from publisher.store.columns.engine import MEMORY, Answer, ColumnEngine
 from publisher.store.columns.explanation import algebra_text, explain_sql
+from publisher.store.columns.query_parser import parse
 from publisher.store.columns.relations import NotCompiled
 from publisher.store.columns.updater import FILE
 from publisher.store.workers.query_request import QueryRequest

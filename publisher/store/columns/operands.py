@@ -1,0 +1,126 @@
+"""Values of expressions as SQL: constants, and what a variable or a function yields. NULL is SPARQL's error."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pyoxigraph import Literal, NamedNode
+from rdflib.plugins.sparql.parserutils import CompValue
+from rdflib.term import Literal as ParsedLiteral
+from rdflib.term import URIRef, Variable
+
+from publisher.store.columns.relations import NotCompiled
+from publisher.store.columns.terms import TermKind, TermRow, term_row
+from vocab.terms import XSD
+
+_ABSOLUTE = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:")
+_DOTS = re.compile(r"/\.\.?(?:/|$)")
+_DATE_TIME = URIRef(f"{XSD}dateTime")
+_FRACTION_DIGITS = 18
+STRINGS = f"({TermKind.STRING:d}, {TermKind.LANGUAGE_STRING:d})"  # the kinds, for IN
+SCALE = 10**_FRACTION_DIGITS  # decimals are whole numbers of this part of one
+
+
+@dataclass(frozen=True, slots=True)
+class Operand:
+    """A value as SQL. *kind* is SQL, NULL for an error; *static* is the kind where it is always the same.
+
+    *id* is None where the value is not known to be a stored term. *whole* is the value of an integer.
+    """
+
+    kind: str
+    lexical: str
+    static: TermKind | None = None
+    id: str | None = None
+    language: str = "''"
+    datatype: str = "NULL"
+    whole: str = "NULL::BIGINT"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """A boolean as SQL."""
+
+    sql: str
+
+
+Value = Operand | Condition
+_TEXT = "NULL::VARCHAR"
+UNBOUND = Operand("NULL::UTINYINT", _TEXT, None, "NULL::UBIGINT", _TEXT, _TEXT)  # a variable that is not in scope
+
+
+def quote(text: str) -> str:
+    """Write *text* as a string of SQL. Raises NotCompiled if it contains a NUL character."""
+    if "\0" in text:
+        raise NotCompiled("a NUL character")
+    return "'" + text.replace("'", "''") + "'"
+
+
+def constant(term: object) -> TermRow:
+    """Return the row of a constant as rdflib parsed it. Raises NotCompiled if the store may read it otherwise."""
+    if isinstance(term, URIRef):
+        text = str(term)
+        if not _ABSOLUTE.match(text) or _DOTS.search(text):
+            raise NotCompiled(f"the relative IRI {text}")
+        try:
+            return term_row(NamedNode(text))
+        except ValueError as error:
+            raise NotCompiled(str(error)) from error
+    if not isinstance(term, ParsedLiteral):
+        raise NotCompiled(f"the term {term!r}")
+    text = str(term)
+    if term.language:
+        return term_row(Literal(text, language=term.language.lower()))
+    if term.datatype == _DATE_TIME:
+        text = re.sub(r"\+00:00$", "Z", text)  # the parser has rewritten it
+    row = term_row(Literal(text, datatype=NamedNode(str(term.datatype))) if term.datatype else Literal(text))
+    if row.kind is TermKind.OTHER:
+        raise NotCompiled(f"the literal {row.text}")
+    return row
+
+
+def constant_operand(row: TermRow) -> Operand:
+    """Return a constant term as an operand."""
+    whole = "NULL::BIGINT" if row.whole is None else f"{row.whole}::BIGINT"
+    language, datatype = quote(row.language), quote(row.datatype)
+    return Operand(f"{row.kind:d}", quote(row.lexical), row.kind, f"{row.id}::UBIGINT", language, datatype, whole)
+
+
+def string(sql: str) -> Operand:
+    """Return an xsd:string whose text is *sql*, NULL for an error."""
+    return Operand(f"CASE WHEN {sql} IS NOT NULL THEN {TermKind.STRING:d} END", sql, TermKind.STRING)
+
+
+def integer(sql: str) -> Operand:
+    """Return an xsd:integer whose value is *sql*, NULL for an error."""
+    kind = f"CASE WHEN {sql} IS NOT NULL THEN {TermKind.INTEGER:d} END"
+    return Operand(kind, f"({sql})::VARCHAR", TermKind.INTEGER, whole=sql)
+
+
+def decimal(sql: str) -> Operand:
+    """Return an xsd:decimal that is *sql* times 10^-18, NULL for an error."""
+    kind = f"CASE WHEN {sql} IS NOT NULL THEN {TermKind.DECIMAL:d} END"
+    return Operand(kind, decimal_text(sql), TermKind.DECIMAL, whole=sql)
+
+
+def decimal_text(sql: str) -> str:
+    """Return the lexical form, as the RDF store writes it, of the decimal that is *sql* times 10^-18."""
+    sign = f"CASE WHEN {sql} < 0 THEN '-' ELSE '' END"
+    fraction = f"lpad((abs({sql}) % {SCALE})::VARCHAR, {_FRACTION_DIGITS}, '0')"
+    return f"({sign} || rtrim(rtrim((abs({sql}) // {SCALE})::VARCHAR || '.' || {fraction}, '0'), '.'))"
+
+
+def variables_of(expression: object) -> Iterator[str]:
+    """Yield the variables in *expression*, but not those of EXISTS."""
+    if isinstance(expression, Variable):
+        yield str(expression)
+    elif isinstance(expression, CompValue):
+        if expression.name not in ("Builtin_EXISTS", "Builtin_NOTEXISTS"):
+            for key, value in expression.items():
+                if key != "_vars":
+                    yield from variables_of(value)
+    elif isinstance(expression, list | tuple):
+        for part in expression:
+            yield from variables_of(part)

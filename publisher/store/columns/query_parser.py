@@ -1,0 +1,59 @@
+"""Parse queries of SPARQL 1.1 to their algebra, with rdflib's parser."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import Enum
+from typing import NamedTuple
+
+from pyparsing import ParseException
+from rdflib.plugins.sparql.algebra import translateQuery
+from rdflib.plugins.sparql.parser import parseQuery
+from rdflib.plugins.sparql.parserutils import CompValue
+
+from publisher.store.columns.operands import constant
+from publisher.store.columns.patterns import QueryGraphs
+from publisher.store.columns.relations import NotCompiled
+
+
+class Form(Enum):
+    """The form of a query: its result is solutions, a boolean or triples."""
+
+    SELECT = "SelectQuery"
+    ASK = "AskQuery"
+    CONSTRUCT = "ConstructQuery"
+
+
+class ParsedQuery(NamedTuple):
+    """The algebra of a query, as rdflib parses it; *graphs* are those of FROM and FROM NAMED, None if it has neither."""
+
+    algebra: CompValue
+    form: Form
+    graphs: QueryGraphs | None
+
+
+def parse(text: str, base: str | None = None) -> ParsedQuery:
+    """Parse *text*, whose relative IRIs are resolved by *base*. Raises NotCompiled."""
+    if "\\" in text:
+        raise NotCompiled("an escape, which the two parsers may read differently")
+    try:
+        query = translateQuery(parseQuery(text), base=base)
+    except ParseException as error:
+        raise NotCompiled(f"not a query for the parser: {error}") from error
+    except Exception as error:  # the parser raises many kinds of exceptions, even Exception itself
+        if isinstance(error, MemoryError):
+            raise
+        raise NotCompiled(f"the parser rejects it: {error}") from error
+    algebra = query.algebra
+    if algebra.name not in {form.value for form in Form}:
+        raise NotCompiled("only SELECT, ASK and CONSTRUCT are compiled")
+    return ParsedQuery(algebra, Form(algebra.name), _graphs(algebra.datasetClause))
+
+
+def _graphs(clauses: Sequence[CompValue] | None) -> QueryGraphs | None:
+    """Return the graphs of the clauses of a dataset, None if there are none."""
+    if not clauses:
+        return None
+    default = [constant(clause.default).id for clause in clauses if clause.default is not None]
+    named = [constant(clause.named).id for clause in clauses if clause.named is not None]
+    return QueryGraphs(tuple(dict.fromkeys(default)), tuple(dict.fromkeys(named)))

@@ -1,0 +1,73 @@
+"""Solutions as lines of SPARQL's TSV, and the template that makes triples of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pyoxigraph import Literal as StoredLiteral
+from pyoxigraph import NamedNode
+from rdflib.term import BNode, Variable
+
+from publisher.store.columns.operands import constant, decimal_text, quote
+from publisher.store.columns.relations import ColumnType, Names, NotCompiled, SolutionTable, VariableColumn, fallback, with_term
+from publisher.store.columns.terms import TermRow
+from publisher.store.workers.reader import parse_term
+from vocab.terms import XSD
+
+_ESCAPES = (  # of N-Triples, by the SQL of the character
+    ("'\\'", "\\\\"),
+    ("'\"'", '\\"'),
+    ("chr(10)", "\\n"),
+    ("chr(13)", "\\r"),
+    ("chr(9)", "\\t"),
+)
+# Triples of terms, of variables such as ``?s`` and of labels of blank nodes.
+Template = tuple[tuple[str | NamedNode | StoredLiteral, ...], ...]
+
+
+def lines_of(names: Names, constants: Mapping[int, TermRow], relation: SolutionTable, variables: tuple[str, ...], is_ordered: bool) -> str:
+    """Return the lines of TSV with the values of *variables* as SQL."""
+    values = []
+    ordered = f"SELECT *, row_number() OVER () AS place FROM ({relation.sql})" if is_ordered else relation.sql
+    source = f"({ordered}) q"
+    for number, variable in enumerate(variables):
+        column, name = relation.columns[variable], f"q.{names[variable]}"
+        if column.type is ColumnType.TERM:
+            source = with_term(source, f"t{number}", name)
+        text = _text(constants, column, name, f"t{number}.text")
+        values.append(f"coalesce({text}, '')")
+    end = " ORDER BY q.place" if is_ordered else ""
+    return f"SELECT concat_ws('\t', {', '.join(values) or repr('')}) AS line FROM {source}{end}"
+
+
+def _text(constants: Mapping[int, TermRow], column: VariableColumn, name: str, text: str) -> str:
+    """Return the N-Triples form of a value as SQL."""
+    if column.type is ColumnType.INTEGER:
+        return f"'\"' || {name} || '\"^^<{XSD}integer>'"
+    if column.type is ColumnType.DECIMAL:
+        return f"'\"' || {decimal_text(name)} || '\"^^<{XSD}decimal>'"
+    if column.type is ColumnType.BOOLEAN:
+        return f"'\"' || {name} || '\"^^<{XSD}boolean>'"
+    if column.type is ColumnType.STRING:
+        control = f"regexp_matches({name}, '[\\x00-\\x08\\x0B\\x0C\\x0E-\\x1F\\x7F]')"
+        escaped = name
+        for character, escape in _ESCAPES:
+            escaped = f"replace({escaped}, {character}, '{escape}')"
+        quoted = f"'\"' || {escaped} || '\"'"
+        return fallback(control, quoted)
+    cases = "".join(f" WHEN {item}::UBIGINT THEN {quote(row.text)}" for item, row in constants.items())
+    known = f"coalesce({text}, CASE {name}{cases} END)" if cases else text
+    return f"CASE WHEN {name} IS NULL THEN NULL WHEN {known} IS NULL THEN error('term') ELSE {known} END"
+
+
+def template_of(triples: Sequence[Sequence[object]] | None) -> Template:
+    """Return the triples of a CONSTRUCT as rdflib parsed them. Raises NotCompiled."""
+    if not triples:
+        raise NotCompiled("CONSTRUCT without a template")
+    return tuple(tuple(_part(term) for term in triple) for triple in triples)
+
+
+def _part(term: object) -> str | NamedNode | StoredLiteral:
+    if isinstance(term, Variable):
+        return f"?{term}"
+    return f"_:{term}" if isinstance(term, BNode) else parse_term(constant(term).text)
