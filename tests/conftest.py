@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
 import subprocess
 from collections import Counter, defaultdict
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from hashlib import sha256
 from pathlib import Path
 
@@ -89,7 +90,7 @@ FAMILY = 12  # parameters of a test of the publisher that `make check` runs at m
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--kills", type=int, default=26, help="points of a seed at which it is killed (tests/walk/test_kill_anywhere.py)")
+    parser.addoption("--kills", type=int, default=12, help="points of a seed at which it is killed (tests/walk/test_kill_anywhere.py)")
     parser.addoption("--kill-seed", type=int, default=1, help="what these points are chosen by")
     parser.addoption("--by-store", action="store_true", help="report at the end how many tests of each route module passed over each store")
 
@@ -108,6 +109,17 @@ def pytest_configure(config: pytest.Config) -> None:
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadScopeScheduling:
     return _ByStore(config, log)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Keep the garbage collector from the objects of thousands of tests: they stay until the end."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers

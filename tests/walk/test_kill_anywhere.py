@@ -31,7 +31,7 @@ AGAIN = 3  # at each third point, the recovery is killed too
 DRIVERS = 2
 PARTS = 8  # tests over the kinds of files, each of at most a minute
 RANDOM_PARTS = 4  # tests over the chosen points of a seed
-SEEDS = [0, *(pytest.param(more, marks=pytest.mark.nightly) for more in range(1, 8))]  # added to --kill-seed
+SEEDS = [0, *(pytest.param(more, marks=pytest.mark.nightly) for more in range(1, 16))]  # added to --kill-seed
 TRIES = 5  # the store uses threads, so the number of calls varies
 
 
