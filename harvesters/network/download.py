@@ -11,7 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from harvesters.errors import MirrorError, ParseError, TooLargeError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.reasons import Reason
 
 PIECE = 16 << 20  # bytes asked for at once

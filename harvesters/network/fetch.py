@@ -2,38 +2,34 @@
 
 from __future__ import annotations
 
-import re
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from hashlib import blake2b
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import TracebackType
-from typing import Protocol
 
 import httpx
 import structlog
 
 from harvesters.errors import (
     HarvestError,
-    InvalidHTTPError,
     InvalidURLError,
     QuietHoursError,
-    ReadTimeoutError,
     RetryLaterError,
     RobotsError,
     TooManyRedirectsError,
     UnexpectedStatusError,
-    UnreachableError,
 )
 from harvesters.network import robots
 from harvesters.network.body_reader import read_body, read_to_file
+from harvesters.network.connection_errors import transport_error
 from harvesters.network.encoding import OFFERED
 from harvesters.network.rate_limit import LocalRateLimiter, RateLimiter
+from harvesters.network.reply import Reply, ResponseArchive, ResponseCheck, is_redirect, merge_responses
 from harvesters.network.response_check import (
     check_response,
     check_robots_response,
@@ -52,60 +48,6 @@ log = structlog.get_logger()
 _MAX_REDIRECTS = (
     5  # redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
 )
-_REDIRECT_STATUSES = {301, 302, 303, 307, 308}
-
-
-class ResponseArchive(Protocol):
-    """Stores a reply before anything parses it; harvesters.archive implements it."""
-
-    def write_response(
-        self, url: str, status: int, headers: list[tuple[str, str]], content: bytes
-    ) -> SourcePosition:
-        """Store a reply and return its position."""
-        ...
-
-    def write_file(
-        self, url: str, status: int, headers: list[tuple[str, str]], path: Path
-    ) -> SourcePosition:
-        """Store a reply whose body is a file, and return its position."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Reply:
-    """A response: *content* is decoded, *at* is its position in the archive.
-
-    If the body was downloaded into a file (*path*), *content* is its beginning, and *file_digest* a
-    digest of the whole.
-    """
-
-    url: str
-    status: int
-    headers: httpx.Headers
-    content: bytes
-    at: SourcePosition | None = None
-    path: Path | None = None
-    file_digest: str = ""
-
-    @property
-    def not_modified(self) -> bool:
-        """Return whether nothing has changed (304): as the registry reports, or by the digest of the body."""
-        return self.status == 304
-
-    @property
-    def digest(self) -> str:
-        """Return a digest of the body."""
-        return self.file_digest or blake2b(self.content, digest_size=8).hexdigest()
-
-    @property
-    def media_type(self) -> str:
-        """Return the media type in lower case without parameters, empty if none was sent."""
-        return str(self.headers.get("content-type", "")).partition(";")[0].strip().lower()
-
-
-ResponseCheck = Callable[[Reply], None]  # raises what is wrong with a reply
-
-
 def _now() -> datetime:
     return datetime.now(UTC)
 
@@ -289,7 +231,7 @@ class Fetch(AbstractContextManager["Fetch"]):
                 )
             pause = self._check_robots(url) if check_robots and self.robots else self.pause
             reply = self._send_with_retries(url, headers, check, pause)
-            if not _is_redirect(reply):
+            if not is_redirect(reply):
                 return reply
             url = self._parse_url(str(url), reply.headers["location"])
         raise self._count_error(
@@ -321,7 +263,7 @@ class Fetch(AbstractContextManager["Fetch"]):
         self.outcome_counts["sent"] += 1
         try:
             reply = self._send(url, headers)
-            if not _is_redirect(reply):
+            if not is_redirect(reply):
                 check(reply)
         except HarvestError as error:
             if isinstance(error, RetryLaterError) and error.after:
@@ -332,7 +274,7 @@ class Fetch(AbstractContextManager["Fetch"]):
             raise
         self.outcome_counts[
             "redirected"
-            if _is_redirect(reply)
+            if is_redirect(reply)
             else "unchanged"
             if reply.not_modified
             else "answered"
@@ -439,7 +381,7 @@ class Fetch(AbstractContextManager["Fetch"]):
                 else:
                     content = read_body(response, self.retry_policy.max_bytes, self._deadline)
         except httpx.TransportError as error:
-            raise _transport_error(url, error) from error
+            raise transport_error(url, error) from error
         size = path.stat().st_size if path else len(content)
         milliseconds = round((time.monotonic() - begun) * 1000)
         counted = {"count": 1, "bytes": size, "milliseconds": milliseconds, "slowest": milliseconds}
@@ -470,43 +412,3 @@ class Fetch(AbstractContextManager["Fetch"]):
         if reply.path is not None:
             return self.archive.write_file(reply.url, reply.status, pairs, reply.path)
         return self.archive.write_response(reply.url, reply.status, pairs, reply.content)
-
-
-def merge_responses(one: Mapping[str, int], other: Mapping[str, int]) -> dict[str, int]:
-    """Add up responses: their ``count``, decoded ``bytes`` and ``milliseconds``; the ``slowest`` is
-    the larger one.
-
-    >>> merge_responses({}, {"count": 1, "bytes": 9, "milliseconds": 30, "slowest": 30})["slowest"]
-    30
-    """
-    sums = {name: one.get(name, 0) + other.get(name, 0) for name in ("count", "bytes", "milliseconds")}
-    return {**sums, "slowest": max(one.get("slowest", 0), other.get("slowest", 0))}
-
-
-def _transport_error(url: httpx.URL, error: httpx.TransportError) -> HarvestError:
-    """Return the exception for a request without a response."""
-    if isinstance(error, httpx.ReadTimeout | httpx.WriteTimeout):
-        values = {"url": str(url), "error": str(error) or type(error).__name__}
-        return ReadTimeoutError(Reason("no_answer_in_time", values))
-    if isinstance(error, httpx.RemoteProtocolError) and "disconnected" not in str(error):
-        return InvalidHTTPError(Reason("invalid_http", {"url": str(url), "error": str(error)}))
-    return UnreachableError(_connection_reason(url, error))
-
-
-def _connection_reason(url: httpx.URL, error: httpx.TransportError) -> Reason:
-    """Return the server that cannot be reached, why, and what to do; the path does not matter."""
-    port = url.port or {"http": 80, "https": 443}[url.scheme]
-    server = f"{url.host}:{port}"
-    text = re.sub(r"^\[[^\]]*\] ", "", str(error))
-    values: dict[str, Value] = {"server": server, "error": text or Reason("unknown_cause")}
-    if "CERTIFICATE_VERIFY_FAILED" in str(error):
-        return Reason("invalid_certificate", values)
-    if isinstance(error, httpx.ConnectTimeout):
-        return Reason("no_connection", {**values, "error": Reason("no_connection_in_time")})
-    if isinstance(error, httpx.ConnectError):
-        return Reason("no_connection", values)
-    return Reason("connection_broke", values)
-
-
-def _is_redirect(reply: Reply) -> bool:
-    return reply.status in _REDIRECT_STATUSES and "location" in reply.headers

@@ -42,7 +42,7 @@ _KINDS = {"json": "JSON", "xml": "XML", "csv": "a table"}  # what is asked for, 
 
 
 class Response(Protocol):
-    """The response to check; harvesters.network.fetch's Reply is one."""
+    """The response to check; harvesters.network.reply's Reply is one."""
 
     @property
     def url(self) -> str: ...  # noqa: D102

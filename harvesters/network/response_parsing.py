@@ -14,8 +14,8 @@ from lxml.etree import _Element
 
 from harvesters.errors import CharsetError, ParseError, WebPageError
 from harvesters.network.charset import is_charset
-from harvesters.network.fetch import Reply
 from harvesters.network.html_detection import empty_reason, is_html, web_page_reason
+from harvesters.network.reply import Reply
 from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason, Value
 

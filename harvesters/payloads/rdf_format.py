@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from pyoxigraph import RdfFormat, Store
 
 from harvesters.errors import ParseError
-from harvesters.network.fetch import Reply
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json, refuse_html
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import Find, has_remote_context, inline_contexts

@@ -18,7 +18,7 @@ from pyoxigraph import RdfFormat, Store
 
 from harvesters.errors import ParseError
 from harvesters.network.charset import is_charset
-from harvesters.network.fetch import Reply
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json
 from harvesters.parsing import parser_errors
 from harvesters.payloads.contexts import builtin_context, inline_contexts

@@ -30,7 +30,7 @@ from harvesters import errors
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, StoredRecord
-from harvesters.network.fetch import Reply
+from harvesters.network.reply import Reply
 from harvesters.page_model import Validator
 from harvesters.pipeline.gc_tuning import enable_reduced_gc
 from harvesters.pipeline.page_processor import PageProcessor, StagingQueue, archived_page

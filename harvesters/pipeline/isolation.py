@@ -22,7 +22,8 @@ import structlog
 from harvesters.errors import ClusterLostError, CrashingReplyError, CrashLoopError, HarvestError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run, StagedRecord
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.pipeline.collector import (
     CollectorJob,
     ResultReference,

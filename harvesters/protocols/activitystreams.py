@@ -19,7 +19,8 @@ from harvesters.errors import (
     ParseError,
     SourceDefinitionError,
 )
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, Record

@@ -16,8 +16,9 @@ from lxml import etree, html
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
 from harvesters.network.html_detection import empty_reason
+from harvesters.network.reply import Reply
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, Record
 from harvesters.parsing import join_url, parser_errors

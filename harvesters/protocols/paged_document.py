@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from itertools import islice
 
-from harvesters.network.fetch import Reply
+from harvesters.network.reply import Reply
 from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Pages, Record
 from harvesters.protocols.cursor import read_cursor, write_cursor
 

@@ -13,7 +13,8 @@ from typing import Any
 from pyoxigraph import BlankNode, NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Record, Unparsed

@@ -25,7 +25,8 @@ from harvesters.errors import (
     RepeatedPageError,
 )
 from harvesters.ledger.models import Notice, Run, State
-from harvesters.network.fetch import Fetch, merge_responses
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import merge_responses
 from harvesters.page_model import Validator
 from harvesters.pipeline.isolation import IsolatedPageReader
 from harvesters.pipeline.page_processor import (

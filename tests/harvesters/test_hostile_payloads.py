@@ -19,7 +19,7 @@ from simulated import door
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import CharsetError, HarvestError, ParseError
-from harvesters.network.fetch import Reply
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json
 from harvesters.page_model import InvalidRecord, Record
 from harvesters.parsing import parser_errors

@@ -13,7 +13,8 @@ import httpx
 import pytest
 
 from harvesters.errors import FetchError, NotFoundError, ParseError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json, parse_xml
 from harvesters.network.retry import RetryPolicy
 from harvesters.reason_texts import TEXTS

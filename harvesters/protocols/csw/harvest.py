@@ -13,7 +13,8 @@ from lxml import etree
 from lxml.etree import _Element
 
 from harvesters.errors import HarvestError, ParseError, SourceDefinitionError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import InvalidRecord, Pages, Payload, Record, SourcePosition

@@ -18,7 +18,8 @@ from lxml import etree
 
 from harvesters.errors import ParseError
 from harvesters.network.charset import is_charset
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import (
     declared_charset,
     dump_json,

@@ -16,8 +16,8 @@ from urllib.parse import quote, urldefrag
 from lxml import html
 
 from harvesters.errors import ParseError
-from harvesters.network.fetch import Reply
 from harvesters.network.html_detection import is_html
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.parsing import join_url, parser_errors
 from harvesters.reasons import Reason

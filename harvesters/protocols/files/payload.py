@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from lxml import etree
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json, load_json, parse_xml
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Payload, Record

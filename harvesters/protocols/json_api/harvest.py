@@ -9,7 +9,8 @@ from pathlib import PurePosixPath
 from urllib.parse import unquote
 
 from harvesters.errors import ForbiddenError, HarvestError, ParseError, SourceDefinitionError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Row

@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from harvesters.errors import HarvestError, ParseError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.page_model import InvalidRecord, Pages, Record, Row, SourcePosition
 from harvesters.parsing import join_url

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from harvesters.errors import ParseError
-from harvesters.network.fetch import Reply
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import dump_json
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record, Row

@@ -18,7 +18,8 @@ import structlog
 from pyoxigraph import NamedNode, RdfFormat, Store
 
 from harvesters.errors import ParseError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload
 from harvesters.payloads.graph import Graph

@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from harvesters.errors import HarvestError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.protocols.cursor import ListCursorMethods
 from harvesters.protocols.error_recovery import RECORD_ERRORS, LoopDetector
 from harvesters.protocols.oai import parser

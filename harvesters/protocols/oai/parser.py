@@ -11,7 +11,7 @@ from lxml import etree
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
-from harvesters.network.fetch import Reply
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.page_model import DeletedRecord, InvalidRecord, Record
 from harvesters.protocols.datestamps import parse_timestamp

@@ -18,7 +18,8 @@ import structlog
 from pyoxigraph import NamedNode, Store
 
 from harvesters.errors import ForbiddenError, HarvestError, ParseError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload, SourcePosition
 from harvesters.parsing import join_url

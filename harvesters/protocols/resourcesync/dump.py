@@ -14,7 +14,8 @@ from dataclasses import replace
 import httpx
 
 from harvesters.errors import ParseError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.parsing import parser_errors
 from harvesters.protocols.resourcesync.resource_list import ResourceEntry, parse_manifest
 from harvesters.reasons import Reason

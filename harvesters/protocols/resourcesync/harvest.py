@@ -11,7 +11,8 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.option_schema import Option, get_option, get_pattern
 from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, SourcePosition
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor, write_cursor

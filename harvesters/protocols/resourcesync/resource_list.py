@@ -13,7 +13,8 @@ from lxml import etree
 from lxml.etree import _Element
 
 from harvesters.errors import ParseError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.parsing import join_url
 from harvesters.protocols.datestamps import parse_timestamp

@@ -14,7 +14,8 @@ from typing import Any
 from pyoxigraph import Literal, NamedNode, Store
 
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
 from harvesters.option_schema import Option, get_option, option_names
 from harvesters.payloads.graph import PREFIXES, TYPE, iri

@@ -15,7 +15,7 @@ import structlog
 
 from harvesters.errors import CharsetError
 from harvesters.network.charset import is_charset
-from harvesters.network.fetch import Reply
+from harvesters.network.reply import Reply
 from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason
 

@@ -12,7 +12,8 @@ from dataclasses import replace
 from datetime import datetime
 
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import refuse_html
 from harvesters.option_schema import Option, get_option
 from harvesters.page_model import InvalidRecord, Page, Pages, Payload, Row

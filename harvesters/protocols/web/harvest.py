@@ -14,8 +14,9 @@ from urllib.parse import urldefrag, urlsplit
 import structlog
 
 from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
-from harvesters.network.fetch import Fetch, Reply
+from harvesters.network.fetch import Fetch
 from harvesters.network.html_detection import is_html
+from harvesters.network.reply import Reply
 from harvesters.option_schema import Option, get_pattern
 from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, SourcePosition
 from harvesters.payloads.graph import Graph

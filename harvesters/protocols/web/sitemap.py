@@ -14,7 +14,7 @@ from lxml.etree import _Element
 
 from harvesters.errors import ParseError
 from harvesters.network.encoding import decode_content
-from harvesters.network.fetch import Reply
+from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import decode_text, parse_xml
 from harvesters.parsing import join_url
 from harvesters.protocols.datestamps import parse_timestamp
