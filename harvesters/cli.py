@@ -31,7 +31,7 @@ from harvesters.reasons import Reason
 from harvesters.runs import publish_vocabularies, run_report, run_requests, terminal_output
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import abort
-from harvesters.runs.link_checks import check_due_links
+from harvesters.runs.link_checks import LinkProgress, check_due_links
 from harvesters.runs.match_changes import create_matcher
 from harvesters.runs.plan import Plan
 from harvesters.runs.run_logging import harvest_and_log, remap_and_log
@@ -322,8 +322,8 @@ def _create_notifier(
 
 def _create_link_checker(context: HarvestContext, sources: Sequence[Source]) -> Callable[[], None]:
     """Return the function that checks the links of the sources that ask for it."""
-    outage, seen = Outage("cannot check links", "links are checked again"), dict[str, str]()
-    return lambda: check_due_links(context, sources, seen, outage)
+    outage, progress = Outage("cannot check links", "links are checked again"), LinkProgress()
+    return lambda: check_due_links(context, sources, progress, outage)
 
 
 @app.command()

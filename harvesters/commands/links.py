@@ -28,7 +28,8 @@ def list_links(
     source = load_source(settings, name)
     with harvest_context(settings) as context:
         if check:
-            import_module(_CHECKS).check_source(context, source, {}, lambda: True)
+            checks = import_module(_CHECKS)
+            checks.check_source(context, source, checks.LinkProgress(), lambda: True)
         rows = [
             {
                 "url": link.url,

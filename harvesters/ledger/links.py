@@ -33,11 +33,15 @@ class LinkState(Enum):
 
 @dataclass(frozen=True, slots=True)
 class LinkCheck:
-    """What one check of a link found: its state, None if it failed. *answer* is the HTTP status or the kind of the error."""
+    """What one check of a link found: its state, None if it failed. *answer* is the HTTP status or the kind of the error.
+
+    *rest* is how long its host asks for no requests.
+    """
 
     state: LinkState | None
     answer: str
     location: str = ""
+    rest: timedelta = timedelta(0)
 
 
 @dataclass(frozen=True, slots=True)

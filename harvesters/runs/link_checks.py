@@ -7,7 +7,10 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterable, MutableMapping
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -20,12 +23,13 @@ from harvesters.errors import (
     NotFoundError,
     QuietHoursError,
     RefusedError,
+    RetryLaterError,
     RobotsError,
     TooLargeError,
     UnexpectedStatusError,
 )
 from harvesters.ledger.compression import decompress
-from harvesters.ledger.links import LinkCheck, LinkState, due_links, links, save_link, set_links
+from harvesters.ledger.links import LinkCheck, LinkState, RecordLink, due_links, links, save_link, set_links
 from harvesters.ledger.models import LINKS, State
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
@@ -40,6 +44,9 @@ from vocab.terms import DCAT, FOAF
 ROUND_SECONDS = 50.0  # of one call: the next follows within a minute
 _BATCH = 100  # links that are read at once
 _BYTES = 1024  # of a page that are asked for
+_SLOW_SECONDS, _REST_FACTOR = 5.0, 20  # a request that takes longer; the host then rests for this many times as long
+_LIMITED, _LONGEST_REST = timedelta(hours=1), timedelta(days=1)  # after 429 without Retry-After; of any Retry-After
+_PUBLISH_AGAIN = timedelta(days=1)
 _POLICY = RetryPolicy(read_timeout=20.0, connect_timeout=10.0, response_timeout=30.0, max_bytes=2 * 1024 * 1024, max_attempts=1)
 _PROPERTIES = (f"{FOAF}page", f"{FOAF}homepage", f"{DCAT}accessURL", f"{DCAT}downloadURL")
 _LINK = re.compile(rf"^\S+ <(?:{'|'.join(map(re.escape, _PROPERTIES))})> <([^>]+)>$", re.MULTILINE)
@@ -49,58 +56,111 @@ _NOT_TO_US = {"405", "406", "451"}
 log = structlog.get_logger(component="links")
 
 
+@dataclass(slots=True)
+class LinkProgress:
+    """What is known between the rounds of one process.
+
+    *runs* has the last run of each source whose links were read, *unpublished* the sources whose states may differ from the published
+    ones, *published* when those of a source were published last, *rests* until when a host gets no request.
+    """
+
+    runs: dict[str, str] = field(default_factory=dict)
+    unpublished: set[str] = field(default_factory=set)
+    published: dict[str, datetime] = field(default_factory=dict)
+    rests: dict[str, datetime] = field(default_factory=dict)
+
+
 def check_due_links(
     context: HarvestContext,
     sources: Iterable[Source],
-    seen: MutableMapping[str, str],
+    progress: LinkProgress,
     outage: Outage,
     clock: Callable[[], float] = time.monotonic,
 ) -> None:
     """Check the links that are due of the sources that ask for it, for ROUND_SECONDS; log once while the ledger cannot be used.
 
-    *seen* has the last run of each source whose links were read. States are published when nothing of a source is due any more.
+    Each source has an equal share of the time, and what the sources before it left.
     """
     until = clock() + ROUND_SECONDS
     try:
-        for source in sources:
-            if source.check_links and not context.ledger.is_retired(source.name):
-                check_source(context, source, seen, lambda: clock() < until)
+        asking = [source for source in sources if source.check_links and not context.ledger.is_retired(source.name)]
+        for number, source in enumerate(asking):
+            now = clock()
+            end = now + (until - now) / (len(asking) - number)
+            check_source(context, source, progress, lambda end=end: clock() < end)  # type: ignore[misc]
     except HarvestError as error:
         outage.failed(str(error))
     else:
         outage.over()
 
 
-def check_source(context: HarvestContext, source: Source, seen: MutableMapping[str, str], may_go_on: Callable[[], bool]) -> int:
-    """Check the links of a source that are due; return how many were checked. Publish the states when none is due any more."""
+def check_source(
+    context: HarvestContext,
+    source: Source,
+    progress: LinkProgress,
+    may_go_on: Callable[[], bool],
+    clock: Callable[[], float] = time.monotonic,
+) -> int:
+    """Check the links of a source that are due; return how many were checked.
+
+    A host that limits requests, or answers slowly, rests: its other links are postponed, and those of other hosts go on. States are
+    published when none is due any more, by one process at most once a day.
+    """
     run = context.ledger.last_run(source.name, [State.COMMITTED])
     if run is None:
         return 0
-    if seen.get(source.name) != run.id:
+    if progress.runs.get(source.name) != run.id:
         set_links(context.ledger, source.name, read_links(context, source.name), context.now())
-        seen[source.name] = run.id
+        progress.runs[source.name] = run.id
+        progress.unpublished.add(source.name)
     checked = 0
     client = Fetch(
         context.contact, source.pause, context.allow_hosts, None, {}, _POLICY, context.transport, context.rate_limiter,
         quiet_hours=source.quiet, base=context.iris.base,
     )  # fmt: skip
     with client:
-        while may_go_on():
-            due = due_links(context.ledger, source.name, context.now(), _BATCH)
-            if not due:
-                if checked:
-                    publish_states(context, source.name)
+        for link in _due_links(context, source.name, may_go_on):
+            host = urlsplit(link.url).netloc
+            if (rest := progress.rests.get(host)) and rest > context.now():
+                save_link(context.ledger, link, replace(link, due=rest))
+                continue
+            begun = clock()
+            try:
+                check = check_link(client, link.url)
+            except QuietHoursError:
                 return checked
-            for link in due:
-                if not may_go_on():
-                    return checked
-                try:
-                    found = check_link(client, link.url)
-                except QuietHoursError:
-                    return checked
-                save_link(context.ledger, link, link.after(found, context.now()))
-                checked += 1
+            save_link(context.ledger, link, link.after(check, context.now()))
+            progress.rests[host] = context.now() + max(check.rest, _rest_after(clock() - begun))
+            progress.unpublished.add(source.name)
+            checked += 1
+    _publish_complete(context, source.name, progress)
     return checked
+
+
+def _due_links(context: HarvestContext, source: str, may_go_on: Callable[[], bool]) -> Iterator[RecordLink]:
+    """Yield the links that are due, the longest due first; each must be checked or postponed before the next is taken."""
+    while may_go_on() and (batch := due_links(context.ledger, source, context.now(), _BATCH)):
+        for link in batch:
+            if not may_go_on():
+                return
+            yield link
+
+
+def _rest_after(seconds: float) -> timedelta:
+    """Return how long a host rests after a request that took *seconds*: a slow host takes a small share of the time."""
+    return timedelta(seconds=seconds * _REST_FACTOR if seconds > _SLOW_SECONDS else 0)
+
+
+def _publish_complete(context: HarvestContext, source: str, progress: LinkProgress) -> None:
+    """Publish the states of a source unless one of its links is due or they were published less than a day ago."""
+    now = context.now()
+    progress.rests = {host: rest for host, rest in progress.rests.items() if rest > now}
+    last = progress.published.get(source)
+    if source not in progress.unpublished or (last and now - last < _PUBLISH_AGAIN) or due_links(context.ledger, source, now, 1):
+        return
+    publish_states(context, source)
+    progress.unpublished.discard(source)
+    progress.published[source] = now
 
 
 def read_links(context: HarvestContext, source: str) -> set[str]:
@@ -117,7 +177,9 @@ def check_link(client: Fetch, url: str) -> LinkCheck:
         reply = client.get_range(url, range(_BYTES))
     except QuietHoursError:
         raise
-    except (RobotsError, BotProtectionError, LimitedError, RefusedError) as error:
+    except LimitedError as error:
+        return LinkCheck(LinkState.BLOCKED, _answer(error), rest=_requested_rest(error, _LIMITED))
+    except (RobotsError, BotProtectionError, RefusedError) as error:
         return LinkCheck(LinkState.BLOCKED, _answer(error))
     except TooLargeError:
         return LinkCheck(LinkState.ALIVE, "200")
@@ -129,11 +191,18 @@ def check_link(client: Fetch, url: str) -> LinkCheck:
         status = _answer(error)
         state = LinkState.ALIVE if status in _THERE else LinkState.BLOCKED if status in _NOT_TO_US else None
         return LinkCheck(state, status)
+    except RetryLaterError as error:
+        return LinkCheck(None, _answer(error), rest=_requested_rest(error, timedelta(0)))
     except FetchError as error:
         return LinkCheck(None, _answer(error))
     if _without_scheme(reply.url) == _without_scheme(url):
         return LinkCheck(LinkState.ALIVE, str(reply.status))
     return LinkCheck(LinkState.MOVED, str(reply.status), reply.url if is_web(reply.url) else "")
+
+
+def _requested_rest(error: RetryLaterError, otherwise: timedelta) -> timedelta:
+    """Return how long a host wants no requests: its Retry-After, at most a day, or *otherwise* if it does not say."""
+    return otherwise if error.after is None else min(timedelta(seconds=error.after), _LONGEST_REST)
 
 
 def _answer(error: FetchError) -> str:

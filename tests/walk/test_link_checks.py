@@ -11,14 +11,17 @@ from typing import Any
 import httpx
 import pyoxigraph as ox
 import pytest
+import sqlalchemy as sa
 from projects import CARD, NOON
 
-from harvesters.ledger.links import LinkCheck, LinkState, due_links, link_history, links
+from harvesters.ledger import tables as t
+from harvesters.ledger.links import LinkCheck, LinkState, due_links, link_history, links, save_link
 from harvesters.ledger.models import LINKS, State
+from harvesters.network.rate_limit import LocalRateLimiter
 from harvesters.runs import publish_vocabularies
 from harvesters.runs.context import HarvestContext, open_context
 from harvesters.runs.harvest import harvest
-from harvesters.runs.link_checks import check_due_links, check_source
+from harvesters.runs.link_checks import LinkProgress, check_due_links, check_source
 from harvesters.source import Source, parse
 from journal.outage import Outage
 from vocab.iris import BASE
@@ -83,7 +86,7 @@ def clock(context: HarvestContext) -> SlowClock:
 
 
 def check(context: HarvestContext, source: Source) -> int:
-    return check_source(context, source, {}, lambda: True)
+    return check_source(context, source, LinkProgress(), lambda: True)
 
 
 def states(context: HarvestContext) -> dict[str, LinkState | None]:
@@ -152,7 +155,7 @@ def test_a_private_address_is_not_requested(source: Source, context: HarvestCont
     web.projects[0]["page"] = "http://127.0.0.1:9/private"
     harvest(source, context)
 
-    check_source(replace(context, transport=None), replace(source, name="projects"), {}, lambda: True)
+    check_source(replace(context, transport=None), replace(source, name="projects"), LinkProgress(), lambda: True)
 
     assert states(context)["http://127.0.0.1:9/private"] is LinkState.BLOCKED
 
@@ -232,12 +235,12 @@ def test_only_sources_that_ask_for_it_are_checked_within_the_time_of_a_round(
 ) -> None:
     harvest(source, context)
     outage, ticks = Outage("cannot", "can"), iter(range(0, 10_000, 30))
-    check_due_links(context, [replace(source, check_links=False)], {}, outage)
+    check_due_links(context, [replace(source, check_links=False)], LinkProgress(), outage)
     unasked = len(web.requests)
-    check_due_links(context, [source], {}, outage, lambda: float(next(ticks)))
+    check_due_links(context, [source], LinkProgress(), outage, lambda: float(next(ticks)))
 
     assert (unasked, len(web.requests)) == (0, 0)
-    check_due_links(context, [source], {}, outage)
+    check_due_links(context, [source], LinkProgress(), outage)
     assert len(web.requests) == 3
     assert due_links(context.ledger, "projects", clock(context)(), 9) == []
 
@@ -258,3 +261,112 @@ def test_a_moved_link_names_where_it_answers(source: Source, context: HarvestCon
     graph = context.ledger.graph(context.iris.links("projects"))
     assert f"<{DCT}isReplacedBy> <{PAGES}/new?a=%3Cb%3E>" in graph
     assert published(context)["1"] == "moved"
+
+
+@dataclass
+class HostAnswers:
+    """Web sites whose pages all answer with the same response, by host; *seconds* has how long those that are slow take."""
+
+    answers: dict[str, httpx.Response]
+    seconds: dict[str, float] = field(default_factory=dict)
+    time: float = 0.0
+    requests: list[str] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.url.path == "/robots.txt":
+            return httpx.Response(404)
+        self.requests.append(request.url.host)
+        self.time += self.seconds.get(request.url.host, 0.01)
+        return self.answers.get(request.url.host) or httpx.Response(206, content=b"x")
+
+
+HOSTS = ("a.example", "b.example", "c.example")
+
+
+@pytest.fixture
+def many(source: Source, context: HarvestContext, web: Web) -> Source:
+    """A source of 30 records with pages on three hosts, harvested."""
+    web.projects = [{**project(number), "page": f"https://{HOSTS[number % 3]}/{number}"} for number in range(30)]
+    harvest(source, context)
+    return source
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "minutes"),
+    [(429, {"Retry-After": "300"}, 5), (429, {}, 60), (503, {"Retry-After": "999999999"}, 24 * 60)],
+    ids=["retry-after", "limited", "longest"],
+)
+def test_a_host_that_limits_requests_rests_and_the_others_go_on(
+    many: Source, context: HarvestContext, status: int, headers: dict[str, str], minutes: int
+) -> None:
+    sites, slept = HostAnswers({"a.example": httpx.Response(status, headers=headers)}), []
+    context = replace(context, transport=httpx.MockTransport(sites), rate_limiter=LocalRateLimiter(slept.append))
+    begun = clock(context).now
+
+    checked = check(context, many)
+
+    assert (checked, sites.requests.count("a.example"), sites.requests.count("b.example"), slept) == (21, 1, 10, [])
+    waiting = [link.due - begun for link in links(context.ledger, "projects") if "a.example" in link.url and link.checked is None]
+    assert len(waiting) == 9
+    assert all(timedelta(0) <= due - timedelta(minutes=minutes) < timedelta(minutes=5) for due in waiting)
+
+
+def test_a_slow_host_rests_for_twenty_times_as_long_as_it_took(many: Source, context: HarvestContext) -> None:
+    sites = HostAnswers({}, {"a.example": 25.0})
+    context = replace(context, transport=httpx.MockTransport(sites))
+    progress, counts = LinkProgress(), []
+    for _ in range(3):
+        counts.append(check_source(context, many, progress, lambda: True, lambda: sites.time))
+        clock(context).now += timedelta(seconds=600)
+
+    assert counts == [21, 1, 1]
+    assert sites.requests.count("a.example") == 3
+
+
+def test_states_are_published_by_the_round_that_ends_with_the_last_link(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    progress, seen = LinkProgress(), []
+    for number in (2, 3):  # links of a round
+        left = iter([True] * number)
+        check_source(context, source, progress, lambda left=left: next(left, False))  # type: ignore[misc]
+        seen.append(published(context))
+
+    assert seen == [{}, dict.fromkeys("123", "alive")]
+
+
+def test_states_that_a_process_found_before_it_ended_are_published_by_the_next(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    check_source(context, source, LinkProgress(), lambda: False)
+    for link in due_links(context.ledger, "projects", clock(context)(), 9):
+        save_link(context.ledger, link, link.after(LinkCheck(LinkState.ALIVE, "200"), clock(context)()))
+
+    assert check(context, source) == 0
+    assert published(context) == dict.fromkeys("123", "alive")
+
+
+def test_one_process_publishes_states_at_most_once_a_day(source: Source, context: HarvestContext, web: Web) -> None:
+    web.answers["/1"] = lambda: httpx.Response(500)
+    harvest(source, context)
+    progress, seen = LinkProgress(), []
+    check_source(context, source, progress, lambda: True)
+    del web.answers["/1"]
+    for hours in (23.9, 0.2):
+        with context.ledger.transaction() as connection:
+            connection.execute(sa.update(t.link).values(due=NOON.replace(tzinfo=None)))
+        clock(context).now += timedelta(hours=hours)
+        check_source(context, source, progress, lambda: True)
+        seen.append(sorted(published(context)))
+
+    assert seen == [["2", "3"], ["1", "2", "3"]]
+
+
+def test_each_source_has_its_share_of_a_round(many: Source, context: HarvestContext) -> None:
+    other = replace(many, name="others")
+    harvest(other, context)
+    sites = HostAnswers({}, dict.fromkeys(HOSTS, 4.0))
+
+    timed = replace(context, transport=httpx.MockTransport(sites))
+    check_due_links(timed, [many, other], LinkProgress(), Outage("", ""), lambda: sites.time)
+
+    counts = [sum(link.checked is not None for link in links(context.ledger, name)) for name in ("projects", "others")]
+    assert counts == [7, 6]
