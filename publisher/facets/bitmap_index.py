@@ -61,6 +61,12 @@ class BitmapIndex:
         }
         return {code: things for code, things in sorted(counts.items(), key=lambda pair: (-pair[1], pair[0])) if things}
 
+    def count_repeated(self, subset: BitMap | None) -> int:
+        """Return how many things fewer there are in the set *subset*, or of all, if the members of each cluster count once."""
+        members, clusters = self._file("member"), self._file("cluster")
+        chosen = clusters if subset is None else clusters[self.mask(subset)[members]] if len(members) else clusters
+        return len(chosen) - len(np.unique(chosen))
+
     def cross_tabulate(self, one: str, other: str, subset: BitMap | None, bases: int) -> dict[tuple[str, str], int]:
         """Count the things that have a code of each of two facets."""
         cells = dict[tuple[str, str], int]()

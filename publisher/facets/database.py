@@ -16,7 +16,7 @@ import orjson
 
 from publisher.facets.thing_rows import Row
 
-FORMAT = 4  # increase it with every change of the stored form, so that the tables are rebuilt
+FORMAT = 5  # increase it with every change of the stored form, so that the tables are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "512MiB"  # of memory; the rest is spilled to a folder beside the file
 _SQL = Path(__file__).parent / "sql"
@@ -104,6 +104,13 @@ class Database:
             areas, regions = [area for area, _ in sorted(pairs)], [region for _, region in sorted(pairs)]
             self._connection.execute("INSERT INTO regions SELECT unnest($areas), unnest($regions)", {"areas": areas, "regions": regions})
             self._connection.execute("DELETE FROM changed; INSERT INTO changed SELECT thing FROM things")
+
+    def set_clusters(self, pairs: set[tuple[str, str]]) -> None:
+        """Store the pairs of a member and its cluster, both IRIs."""
+        self._connection.execute("DELETE FROM clusters")
+        members, clusters = [member for member, _ in sorted(pairs)], [cluster for _, cluster in sorted(pairs)]
+        text = "INSERT INTO clusters SELECT unnest($members), unnest($clusters)"
+        self._connection.execute(text, {"members": members, "clusters": clusters})
 
     def commit(self, position: int, entry: str) -> None:
         """Commit the changes up to a journal entry, with their derived rows."""

@@ -83,6 +83,12 @@ class FacetIndex:
         matching = self._matching_ids(filters)
         return len(self._bitmaps.things) if matching is None else len(matching)
 
+    def count_different(self, filters: Filter) -> int:
+        """Count the things; those of one cluster count once."""
+        if filters.among:
+            return self._count_different(filters)
+        return self._cached(("different", filters), lambda: self._count_different(filters))
+
     def counts(self, filters: Filter) -> Counts:
         """Count the things by the codes of all facets, the most frequent first; a facet's own filter does not affect its counts."""
         return self._counts(filters) if filters.among else self._cached(("counts", filters), lambda: self._counts(filters))
@@ -156,6 +162,9 @@ class FacetIndex:
         if filters.among is not None:
             parts.append(BitMap([index for index in self._bitmaps.ids_of(filters.among) if index is not None]))
         return intersect(parts)
+
+    def _count_different(self, filters: Filter) -> int:
+        return self.total(filters) - self._bitmaps.count_repeated(self._matching_ids(filters))
 
     def _counts(self, filters: Filter) -> Counts:
         chosen, subset = dict(filters.chosen), self._matching_ids(filters)

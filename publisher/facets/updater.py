@@ -23,7 +23,7 @@ from publisher.projections.position import write_position
 from publisher.projections.quad_source import QuadSource
 from publisher.search.document_source import parse_thing_iri
 from vocab.iris import Iris
-from vocab.terms import ORG, RDF
+from vocab.terms import ORG, PROV, RDF
 
 BATCH = 2_000  # graphs read between two checks of the time: about 0.6 s
 FLUSH_INTERVAL = 10  # batches between flushes of new tables to disk
@@ -32,6 +32,7 @@ log = structlog.get_logger(component="tables")
 
 _TYPE, _ORGANIZATION = NamedNode(f"{RDF}type"), NamedNode(f"{ORG}Organization")
 _DEFAULT_GRAPH = DefaultGraph()
+_MEMBER = NamedNode(f"{PROV}hadMember")
 
 
 class FacetUpdater(DatabaseProjection[Database]):
@@ -139,6 +140,7 @@ class FacetUpdater(DatabaseProjection[Database]):
         self._database.set_regions(
             {(country.code(one, self._iris), region.code(two, self._iris)) for one, two in named if two.startswith(stem)}
         )
+        self._database.set_clusters(set(_members(store, self._iris)))
         self._database.commit(position, entry)
         self.checkpoint = position
 
@@ -151,6 +153,13 @@ class FacetUpdater(DatabaseProjection[Database]):
 
 
 _KINDS = ("initiative", "event", "document", "post")
+
+
+def _members(store: QuadSource, iris: Iris) -> Iterator[tuple[str, str]]:
+    """Yield the members of clusters, each with its cluster."""
+    for quad in store.quads_for_pattern(None, _MEMBER, None, _DEFAULT_GRAPH):
+        if isinstance(quad.subject, NamedNode) and isinstance(quad.object, NamedNode) and quad.subject.value.startswith(iris.clusters):
+            yield quad.object.value, quad.subject.value
 
 
 def _all_batches(store: QuadSource, base: str) -> Iterator[tuple[list[str], list[str]]]:

@@ -184,9 +184,3 @@ def read_matches(cluster: Description) -> list[Match]:
         for axiom in axioms
     ]
     return sorted(matches, key=lambda match: (match.first, match.second))
-
-
-async def count_merged(service: QueryService) -> dict[str, int]:
-    """Return by kind (``initiative``, ``organization``) by how much the number of things falls if each cluster counts once."""
-    rows = await service.rows(query("cluster-counts"))
-    return {row["kind"].value.rpartition("#")[2].lower(): int(row["members"].value) - int(row["clusters"].value) for row in rows}

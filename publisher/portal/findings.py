@@ -18,6 +18,17 @@ def overview(counts: Counts, names: FacetLabels, initiatives: int) -> str:
     return sentence(_("; ").join(text for _facet, text in facet_findings(counts, names, initiatives)))
 
 
+def count_note(records: int, different: int) -> str:
+    """Return a sentence on the number of initiatives by record beside that by cluster; "" where both are the same."""
+    if records == different:
+        return ""
+    text = _(
+        "%(records)s records of initiatives describe %(count)s different ones, as far as known: records of several registries that "
+        "are one initiative are counted once."
+    )
+    return text % {"records": format_number(records), "count": format_number(different)}
+
+
 def sentence(text: str) -> str:
     """Return *text* with the full stop of the language of the request."""
     return _("{text}.").format(text=text)

@@ -14,7 +14,7 @@ from publisher.pages.charts.bars import sparkline
 from publisher.portal.coverage import coverage
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import sort_key
-from publisher.portal.findings import overview
+from publisher.portal.findings import count_note, overview
 from publisher.portal.matrix import leaf_codes
 from publisher.portal.trends import EARLIEST, LATEST
 
@@ -33,11 +33,12 @@ class KeyFigure(NamedTuple):
 
 
 class Profile(NamedTuple):
-    """A sentence of findings, the key figures, and sentences on what is missing."""
+    """A sentence of findings, the key figures, sentences on what is missing, and one on the number of records if it differs."""
 
     headline: str
     figures: tuple[KeyFigure, ...]
     missing: tuple[str, ...]
+    note: str = ""
 
 
 def profile(tables: FacetIndex, filters: Filter, names: FacetLabels, without: Collection[str] = ()) -> Profile:
@@ -48,14 +49,15 @@ def profile(tables: FacetIndex, filters: Filter, names: FacetLabels, without: Co
     own |= {"region"} if "country" in own else set()
     counted = [facet for facet in _COUNTED if facet not in own and counts.get(facet)][: FIGURES - 1]
     years = {int(year): things for year, things in counts.get("year", {}).items() if EARLIEST <= int(year) <= LATEST}
-    total = tables.total(filters)
-    figures = [KeyFigure(_("Initiatives"), total, sparkline(years, _("Initiatives")))]
+    records, different = tables.total(filters), tables.count_different(filters)
+    figures = [KeyFigure(_("Initiatives"), different, sparkline(years, _("Initiatives")))]
     for facet in counted:
         figures.append(KeyFigure(_plural(facet), len(counts[facet]), sparkline(_by_year(tables, filters, facet), _plural(facet))))
     return Profile(
-        overview({facet: codes for facet, codes in counts.items() if facet not in own or facet == "kind"}, names, total),
+        overview({facet: codes for facet, codes in counts.items() if facet not in own or facet == "kind"}, names, different),
         tuple(figures),
-        tuple(_missing(tables, filters, names, own)) if total else (),
+        tuple(_missing(tables, filters, names, own)) if records else (),
+        count_note(records, different),
     )
 
 

@@ -107,7 +107,8 @@ class SearchPage:
 
     *links* are the URLs of the previous and next page, "" for none. *facets* are counts by facet and code, over the *counted* things
     that fit best where those that have the words are too many; *query* is the SPARQL that lists the same. *topics* are what the words
-    name, on the first page; *suggestion* is the search that was probably meant, "" where the words are found.
+    name, on the first page; *suggestion* is the search that was probably meant, "" where the words are found; *note* is a
+    sentence on the number of initiatives if records of several registries describe one.
     """
 
     words: str
@@ -123,6 +124,7 @@ class SearchPage:
     query: str = ""
     topics: tuple[TopicCard, ...] = ()
     suggestion: str = ""
+    note: str = ""
 
 
 def serialize_results(page: SearchPage, row: Format, iris: Iris) -> bytes:

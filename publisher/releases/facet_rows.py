@@ -14,19 +14,22 @@ from publisher.facets.record_rows import Graph, Record
 from publisher.facets.thing_rows import organization_row, thing_row
 from publisher.rdf.gzip_files import gzip_writer
 from vocab.iris import Iris
+from vocab.terms import PROV
 
 BATCH = 10_000  # rows per file: some 9 MB
 _AUXILIARY_FILE = "beside.json"
+_MEMBER = f"<{PROV}hadMember>".encode()
 
 
 class AuxiliaryData(NamedTuple):
     """Data besides the rows: areas with their regions, and official links of action lines and goals with their status, all as codes.
 
-    *longest* is the size of the longest row in bytes, at least a mebibyte.
+    *clusters* are pairs of a member and its cluster, both IRIs. *longest* is the size of the longest row in bytes, at least a mebibyte.
     """
 
     regions: list[tuple[str, str]]
     links: list[tuple[str, str, str]]
+    clusters: list[tuple[str, str]]
     longest: int = 1 << 20
 
 
@@ -38,11 +41,12 @@ class FacetRowWriter:
         self._folder, self._iris = folder, iris
         self._rows: list[bytes] = []
         self._files = 0
-        self._auxiliary = AuxiliaryData([], [])
+        self._auxiliary = AuxiliaryData([], [], [])
         self._longest = self._auxiliary.longest
         self._excluded_prefixes = tuple(f"<{iris.base}{name}/".encode() for name in ("id", "record", "run"))
         self._match, region = f"<{iris.ns}ituRegion>".encode(), iris.scheme("itu-region")
         self._region = f"<{region}/".encode()
+        self._clusters = f"<{iris.clusters}".encode()
         self._link = [f"<{iris.ns}{name}>".encode() for name in ("linkLine", "linkGoal", "linkStatus")]
 
     def organization(self, graph: Graph) -> None:
@@ -51,7 +55,7 @@ class FacetRowWriter:
             self._put(serialize_row(row))
 
     def concept(self, subject: bytes, parts: Sequence[Sequence[bytes]]) -> None:
-        """Add regions and links from the statements of another subject, each as three terms."""
+        """Add regions, links and members of clusters from the statements of another subject, each as three terms."""
         if subject.startswith(self._excluded_prefixes):
             return
         values: dict[bytes, list[bytes]] = {}
@@ -60,6 +64,8 @@ class FacetRowWriter:
         for region in values.get(self._match, ()):
             if region.startswith(self._region):
                 self._auxiliary.regions.append((self._code("country", subject), self._code("region", region)))
+        if subject.startswith(self._clusters):
+            self._auxiliary.clusters.extend((term[1:-1].decode(), subject[1:-1].decode()) for term in values.get(_MEMBER, ()))
         for action_line, goal, status in product(*(values.get(name, ()) for name in self._link)):
             status_name = status[1:-1].decode().rpartition("#")[2]
             self._auxiliary.links.append((self._code("line", action_line), self._code("goal", goal), status_name))
@@ -97,5 +103,10 @@ def row_files(folder: Path) -> list[Path]:
 
 def read_auxiliary_data(folder: Path) -> AuxiliaryData:
     """Read the data besides the rows."""
-    regions, links, longest = json.loads((folder / _AUXILIARY_FILE).read_text())
-    return AuxiliaryData([(area, region) for area, region in regions], [(one, goal, status) for one, goal, status in links], longest)
+    regions, links, clusters, longest = json.loads((folder / _AUXILIARY_FILE).read_text())
+    return AuxiliaryData(
+        [(area, region) for area, region in regions],
+        [(one, goal, status) for one, goal, status in links],
+        [(member, cluster) for member, cluster in clusters],
+        longest,
+    )

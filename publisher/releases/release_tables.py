@@ -71,6 +71,7 @@ def _build(data: Path, release: Release, iris: Iris, folder: Path) -> None:
         for file in row_files(collected):
             database.load(file, auxiliary.longest)
         database.set_regions(set(auxiliary.regions))
+        database.set_clusters(set(auxiliary.clusters))
         database.commit(release.position, release.entry)
     finally:
         database.close()

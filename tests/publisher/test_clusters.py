@@ -18,7 +18,13 @@ from publish_fixture import published, visiting
 from pyoxigraph import RdfFormat, parse
 
 from journal.journal import Journal
+from languages.request_locale import use_language
+from publisher.facets.filter_query import make_filter
 from publisher.portal.clusters import ClusterMember, MemberValues, sort_by_precedence
+from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.report.content import sections
+from publisher.portal.report.report_data import open_report_data
+from publisher.portal.report.scope import Scope
 from publisher.rdf.results import Term
 from publisher.releases.builder import build_release
 from publisher.store.descriptions import Description, Statement, namespaces
@@ -159,9 +165,32 @@ async def test_the_front_page_counts_by_record_and_by_cluster(client: httpx.Asyn
     page = (await client.get("/", headers=HTML)).text
     tables = (await client.get("/?format=json")).json()
 
-    assert "<bdi>123</bdi> records of initiatives describe <bdi>122</bdi> different ones" in page
+    assert "123 records of initiatives describe 122 different ones" in page
+    assert '<a href="/search?kind=initiative"><bdi>122</bdi></a>' in page
     total = next(table for table in tables["figures"] if table["name"] == "total")
     assert [row["initiatives"] for row in total["rows"]] == [123, 122]
+
+
+@pytest.mark.parametrize(
+    ("path", "records", "different"),
+    [
+        ("/search?kind=initiative", 123, 122),
+        ("/search", 123, 122),
+        ("/concept?iri=http://metadata.un.org/sdg/codes/geoArea/404", 122, 121),
+    ],
+)
+async def test_pages_count_clusters_with_the_records_beside(client: httpx.AsyncClient, path: str, records: int, different: int) -> None:
+    page = (await client.get(path, headers=HTML)).text
+
+    assert f"{records} records of initiatives describe {different} different ones" in page
+
+
+async def test_raw_data_count_by_record(client: httpx.AsyncClient) -> None:
+    found = (await client.get("/search?kind=initiative&format=json", headers={"Accept": "application/json"})).json()
+    apart = (await client.get("/search?kind=event", headers=HTML)).text
+
+    assert found["total"] == 123
+    assert "different ones" not in apart
 
 
 @pytest.mark.parametrize("language", ["en", "ar"])
@@ -186,6 +215,13 @@ def test_a_release_lists_the_members_of_clusters(world: Path, tmp_path: Path) ->
         *((body, "organization", "demo", cluster_iri(BODIES[0], IRIS)) for body in BODIES),
     }
     assert {file.rows for file in release.files if file.name.startswith("merged.")} == {4}
+    with open_report_data(data, release, IRIS) as report_data, use_language("fr"):
+        organizations = make_filter(kind="organization")
+        repeated = report_data.tables.total(organizations) - report_data.tables.count_different(organizations)
+        scope = Scope(release.number, "fr")
+        [findings] = [item for item in sections(report_data, scope, FacetLabels(IRIS, {})) if item.key == "findings"]
+    assert repeated == 1
+    assert findings.text[0].startswith("123 fiches d’initiatives décrivent 122 initiatives différentes")
 
 
 def said(source: str, *texts: str, changed: str = "", first_seen: str = "") -> MemberValues:

@@ -9,6 +9,7 @@ CREATE TABLE parties (thing UINTEGER, kind UTINYINT, organization VARCHAR, roles
 CREATE TABLE classes (organization VARCHAR, code VARCHAR);
 CREATE TABLE prizes (thing UINTEGER, kind UTINYINT, category VARCHAR, stage VARCHAR, year VARCHAR);
 CREATE TABLE regions (area VARCHAR, region VARCHAR);
+CREATE TABLE clusters (iri VARCHAR, cluster VARCHAR);
 CREATE TABLE checkpoint (position BIGINT, entry VARCHAR, version VARCHAR);
 CREATE SEQUENCE ids MAXVALUE 4294967295;
 CREATE SEQUENCE term_ids MAXVALUE 4294967295;

@@ -21,7 +21,7 @@ from publisher.pages.charts.heatmap import HeatmapLabel
 from publisher.portal import gaps as missing
 from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.facet_panels import facet_panel, sort_key
-from publisher.portal.findings import facet_findings, matrix_finding, overview, sentence
+from publisher.portal.findings import count_note, facet_findings, matrix_finding, overview, sentence
 from publisher.portal.map import country_map
 from publisher.portal.matrix import Matrix, count_matrix, leaf_codes
 from publisher.portal.report.report_data import ReportData
@@ -95,10 +95,12 @@ def sections(report_data: ReportData, scope: Scope, names: FacetLabels) -> Itera
 
 def _key_findings(report_data: ReportData, filters: Filter, names: FacetLabels, chosen: Container[str]) -> Section:
     counts, total = report_data.tables.counts(filters), report_data.tables.total(filters)
-    parts = facet_findings(counts, names, total)
+    different = report_data.tables.count_different(filters)
+    parts = facet_findings(counts, names, different)
     findings = [(sentence(f"{text[:1].upper()}{text[1:]}"), facet) for facet, text in parts if facet not in chosen]
     findings.append((matrix_finding(count_matrix(report_data.tables, filters, names, report_data.links)), "matrix"))
-    return Section("findings", _("Key findings"), findings=tuple(findings) if total else ())
+    note = count_note(total, different)
+    return Section("findings", _("Key findings"), (note,) if note else (), findings=tuple(findings) if total else ())
 
 
 def _chapters(report_data: ReportData, filters: Filter, names: FacetLabels) -> Iterator[Section]:
@@ -107,7 +109,7 @@ def _chapters(report_data: ReportData, filters: Filter, names: FacetLabels) -> I
     yield Section("lines", _("Action lines, one by one"), (explanation,))
     for code in sorted(leaf_codes("line", "action-line", names.iris), key=lambda code: sort_key("line", code, 0)):
         chosen = filters.with_codes("line", code)
-        total, counts = report_data.tables.total(chosen), report_data.tables.counts(chosen)
+        total, counts = report_data.tables.count_different(chosen), report_data.tables.counts(chosen)
         if not total:
             continue
         newest = tuple(

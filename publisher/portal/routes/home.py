@@ -16,12 +16,11 @@ from publisher.facets.queries import FacetIndex, ListItem, open_facet_index
 from publisher.pages.charts.data_table import Column, DataTable
 from publisher.pages.dataset_response import dataset_response, format_links, register_dataset
 from publisher.pages.dependencies import PagesDep, ServiceDep
-from publisher.portal.clusters import count_merged
 from publisher.portal.coverage import Coverage, coverage, empty_chart_hint
 from publisher.portal.data_lists import list_table
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import SPARSE, FacetPanel, facet_panels, most_complete
-from publisher.portal.findings import matrix_finding, overview
+from publisher.portal.findings import count_note, matrix_finding, overview
 from publisher.portal.map import country_map
 from publisher.portal.matrix import Links, Matrix, count_matrix, official_links
 from publisher.portal.sources import source_titles
@@ -48,9 +47,8 @@ async def home(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
     official, steps = await official_links(service), await request.app.state.start.steps()
     tables = open_facet_index(service.current.path)  # None while it is built: no figures then
     figures = await asyncio.to_thread(_count, tables, names, official) if tables else _NOT_COUNTED
-    merged = (await count_merged(service)).get("initiative", 0) if figures.kinds.get("initiative") else 0
     sheets = [*(panel.table for panel in figures.counted.values()), _newest(figures.newest, names)]
-    sheets += [_total(figures.kinds, merged)] if merged else []
+    sheets += [_total(figures)] if figures.note else []
 
     def show() -> Response:
         return pages.page(
@@ -60,7 +58,8 @@ async def home(request: Request, service: ServiceDep, pages: PagesDep) -> Respon
             placed=figures.placed,
             missing=figures.missing(),
             kinds=figures.kinds,
-            merged=merged,
+            different=figures.different,
+            note=figures.note,
             finding=figures.finding,
             matrix=figures.matrix,
             matrix_finding=matrix_finding(figures.matrix) if figures.matrix else "",
@@ -86,6 +85,8 @@ class _Figures:
     panels: Sequence[FacetPanel] = ()
     newest: Sequence[ListItem] = ()
     kinds: Mapping[str, int] = field(default_factory=dict)
+    different: Mapping[str, int] = field(default_factory=dict)  # as *kinds*, but the members of a cluster count once
+    note: str = ""  # a sentence on the number of records, if it is not that of initiatives
     finding: str = ""
     map: Markup | None = None
     events: Sequence[ListItem] = ()
@@ -104,6 +105,7 @@ _NOT_COUNTED = _Figures()
 
 def _count(tables: FacetIndex, names: FacetLabels, official: Links) -> _Figures:
     every, counts = make_filter(kind="initiative"), tables.counts(Filter())
+    different = {kind: tables.count_different(make_filter(kind=kind)) for kind in counts.get("kind", {})}
     placed, matrix = coverage(tables, every, "country"), _matrix(tables, names, official)
     kinds = facet_panels(tables, Filter(), FACETS[:1], names)
     panels = [*kinds, *facet_panels(tables, every, FACETS[1:], names)]
@@ -116,7 +118,9 @@ def _count(tables: FacetIndex, names: FacetLabels, official: Links) -> _Figures:
         panels=most_complete(facet_panels(tables, every, facets, names), FIGURES),
         newest=tables.list_things(Filter(), "newest", NEWEST),
         kinds=counts.get("kind", {}),
-        finding=overview(tables.counts(every), names, tables.total(every)),
+        different=different,
+        note=count_note(tables.total(every), different.get("initiative", 0)),
+        finding=overview(tables.counts(every), names, different.get("initiative", 0)),
         map=country_map(tables, every, names) if placed.part else None,
         events=tables.events_between(
             make_filter(kind="event"), f"{clock():%Y-%m-%d}", "9999", EVENTS
@@ -137,10 +141,9 @@ def _newest(lines: Sequence[ListItem], names: FacetLabels) -> DataTable:
     return list_table("newest", "What changed last", lines, listing(Filter(), names.iris))
 
 
-def _total(kinds: Mapping[str, int], merged: int) -> DataTable:
+def _total(figures: _Figures) -> DataTable:
     """Return the number of initiatives by record, and by cluster, in which what several registries describe counts once."""
-    records = kinds.get("initiative", 0)
-    rows = (("record", records), ("cluster", records - merged))
+    rows = (("record", figures.kinds["initiative"]), ("cluster", figures.different["initiative"]))
     return DataTable("total", "Initiatives by record and by cluster", (Column("counted by"), Column("initiatives")), rows)
 
 

@@ -37,6 +37,7 @@ from publisher.portal.facet_filters import active_filters, facet_parameters, fil
 from publisher.portal.facet_filters import parse_filters as narrowed
 from publisher.portal.facet_labels import FacetLabels
 from publisher.portal.facet_panels import query_page_url
+from publisher.portal.findings import count_note
 from publisher.portal.search_feed import FEED_FORMATS, LEFT_OUT
 from publisher.portal.search_results import (
     RESULT_FORMATS,
@@ -258,6 +259,7 @@ def find_page(
     return SearchPage(
         words=words,
         total=total,
+        note=_count_note(tables, filters),
         number=number,
         last=last,
         per=search_parameters.per,
@@ -272,6 +274,14 @@ def find_page(
         topics=tuple(topics),
         suggestion=suggest_spelling(words, index) or "" if is_unsure else "",
     )
+
+
+def _count_note(tables: FacetIndex, filters: Filter) -> str:
+    """Return a sentence on the initiatives among the results by record and by cluster; "" where both are the same."""
+    if filters.codes("kind") not in ((), ("initiative",)):
+        return ""
+    initiatives = filters.with_codes("kind", "initiative")
+    return count_note(tables.total(initiatives), tables.count_different(initiatives))
 
 
 def _results(
