@@ -21,9 +21,7 @@ from vocab.terms import DCT, RDF, SKOS
 
 LANGUAGES = ("en", "fr", "es", "ar", "zh", "ru")
 
-_MAX_LENGTH_FACTOR = (
-    3.0  # of a label's length to the usual length of its sisters in the same language
-)
+_MAX_LENGTH_FACTOR = 3.0  # of a label's length to the usual length of its sisters in the same language
 _MIN_COMPARED = 40  # characters of the English label; lengths of shorter ones say nothing
 _MIN_SISTERS = 20  # labels from which the usual length is known
 

@@ -45,9 +45,7 @@ from harvesters.reasons import Reason, Value
 AGENT = f"{USER_AGENT_TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
 log = structlog.get_logger()
 
-_MAX_REDIRECTS = (
-    5  # redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
-)
+_MAX_REDIRECTS = 5  # redirects followed, as RFC 9309 asks for robots.txt; no honest registry needs 3
 def _now() -> datetime:
     return datetime.now(UTC)
 

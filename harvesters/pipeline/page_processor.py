@@ -30,15 +30,9 @@ Item = Record[Any] | DeletedRecord | InvalidRecord
 
 # among a run's counts until it is planned: how often it was resumed since its last page
 RESUMED = "resumed"
-LISTED_TWICE = (
-    "twice"  # likewise: how many records were on two pages of a list that changed while it was read
-)
-_MIN_PENDING_PAGES = (
-    4  # pages read ahead of validation at least: enough for one worker, and soon staged
-)
-_PENDING_RECORDS = (
-    400  # records read ahead for each worker beyond that: its current and its next chunk
-)
+LISTED_TWICE = "twice"  # likewise: how many records were on two pages of a list that changed while it was read
+_MIN_PENDING_PAGES = 4  # pages read ahead of validation at least: enough for one worker, and soon staged
+_PENDING_RECORDS = 400  # records read ahead for each worker beyond that: its current and its next chunk
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,10 +24,12 @@ from harvesters.reasons import Reason
 from harvesters.replay import Replay
 from harvesters.runs.commit import check_ledger_matches_journal, finish_commit
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import fail, finalize, page_reader, rules_digest
+from harvesters.runs.harvest import finalize
 from harvesters.runs.locks import source_lock
+from harvesters.runs.page_collection import page_reader
 from harvesters.runs.plan import Plan
 from harvesters.runs.run_log import assign_run
+from harvesters.runs.run_start import fail, rules_digest
 from harvesters.source import Source
 
 _PUBLISHED_STATES = (

@@ -15,9 +15,7 @@ from apscheduler.triggers.cron import CronTrigger
 from harvesters.ledger.operator_actions import RunRequest
 from harvesters.source import Source
 
-_MISFIRE_GRACE = (
-    3600  # seconds after its due time in which a run still starts, e.g. after the machine slept
-)
+_MISFIRE_GRACE = 3600  # seconds after its due time in which a run still starts, e.g. after the machine slept
 _REFRESH_INTERVAL = 60  # seconds
 _REQUEST_INTERVAL = 3  # seconds between checks for run requests: people wait for these runs
 _CONCURRENT_REQUESTS = 2  # requested runs at the same time, in addition to scheduled ones

@@ -15,8 +15,9 @@ from typer.testing import CliRunner
 from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import Outcome
 from harvesters.runs.context import HarvestContext
-from harvesters.runs.harvest import harvest, rules_digest
+from harvesters.runs.harvest import harvest
 from harvesters.runs.remap import remap
+from harvesters.runs.run_start import rules_digest
 from harvesters.source import CLASSIFIER, Source, parse
 from stocktake import app
 

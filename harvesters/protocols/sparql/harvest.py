@@ -31,9 +31,7 @@ from harvesters.source import Source
 OPTIONS = sparql_endpoint.OPTIONS
 check = sparql_endpoint.check
 
-_MIN_TRUNCATED = (
-    1000  # statements: no known endpoint truncates below this; Virtuoso's public ones do at 10,000
-)
+_MIN_TRUNCATED = 1000  # statements: no known endpoint truncates below this; Virtuoso's public ones do at 10,000
 
 Item = Record[Graph] | InvalidRecord
 Batch = Sequence[tuple[str, int]]  # subjects with the endpoint's count of statements for each

@@ -1,0 +1,150 @@
+"""Collect the pages of a run: the client, the archive, the validators of conditional requests, the counts of requests."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from contextlib import closing
+from dataclasses import replace
+from datetime import datetime
+
+from harvesters.archive import Archive
+from harvesters.errors import CharsetError, CrashingReplyError, HarvestError, LockLostError, PaginationLoopError, RepeatedPageError
+from harvesters.ledger.models import Run
+from harvesters.network.fetch import Fetch
+from harvesters.network.reply import merge_responses
+from harvesters.page_model import Validator
+from harvesters.pipeline.isolation import IsolatedPageReader
+from harvesters.pipeline.page_processor import LocalPageReader, PageCallback, PageProcessor, PageReader, ProgressCallback, StagingQueue
+from harvesters.pipeline.record_processor import ProcessingTask, create_processor
+from harvesters.protocols.protocol import Protocol
+from harvesters.runs.context import HarvestContext
+from harvesters.runs.run_start import FULL_HARVEST_INTERVAL, SUCCESSFUL, last_rules_digest
+from harvesters.runs.submission_transport import PROTOCOL as SUBMISSIONS
+from harvesters.runs.submission_transport import SubmissionTransport
+from harvesters.source import Source
+
+
+def collect_pages(
+    source: Source,
+    context: HarvestContext,
+    protocol: Protocol,
+    run: Run,
+    watch: ProgressCallback,
+    *,
+    full: bool,
+) -> tuple[Run, dict[str, Validator]]:
+    """Stage every page; return the run after the last page, and the validators for the next
+    conditional requests.
+    """
+    if run.pages and run.cursor is None:
+        return run, {}
+    archive = Archive(
+        context.data / "archive", source.name, run.id, run.archived, context.journal.store
+    )
+    rules_unchanged = run.rules == last_rules_digest(source, context)
+    known = (
+        _validators(source, context, run) if rules_unchanged and not run.pages and not full else {}
+    )
+    client = _make_client(source, context, archive, known)
+    with closing(archive), client:
+        forgotten = context.ledger.forgotten_keys(source.name)
+        task = ProcessingTask(run, source, context.iris.base, context.pool.name, rules_unchanged, forgotten=forgotten)
+
+        def page() -> tuple[int, Mapping[str, int]]:
+            context.check_lock()
+            archive.publish_file()
+            return archive.length, client.outcome_counts
+
+        reader = page_reader(context, task, protocol, client, run.since, page, watch)
+        try:
+            reader.collect()
+        except LockLostError:
+            raise
+        except HarvestError as error:
+            _save_network_counts(
+                run, Counter(client.outcome_counts) + reader.irregularities, error, client, context
+            )
+            raise
+    run = reader.run
+    return replace(run, responses=merge_responses(run.responses, client.responses)), client.seen
+
+
+def _validators(source: Source, context: HarvestContext, run: Run) -> dict[str, Validator]:
+    """Return the validators for conditional requests; none if a full harvest is due, since it must
+    read everything.
+    """
+    full_harvest = context.ledger.last_run(source.name, SUCCESSFUL, full_only=True)
+    if (
+        full_harvest is None
+        or run.started - full_harvest.started >= FULL_HARVEST_INTERVAL
+        or context.ledger.count_missing(source.name)
+    ):
+        return {}
+    return context.ledger.validators(source.name)
+
+
+def _make_client(
+    source: Source, context: HarvestContext, archive: Archive, known: dict[str, Validator]
+) -> Fetch:
+    is_local = source.protocol == SUBMISSIONS
+    return Fetch(
+        context.contact,
+        source.pause,
+        context.allow_hosts,
+        archive,
+        known,
+        context.retry_policy,
+        SubmissionTransport(context.ledger, source.name, context.now) if is_local else context.transport,
+        context.rate_limiter,
+        robots=not is_local,
+        robots_override=source.grant,
+        quiet_hours=source.quiet,
+        base=context.iris.base,
+        now=context.now,
+    )
+
+
+def _save_network_counts(
+    run: Run,
+    outcome_counts: Counter[str],
+    error: HarvestError,
+    client: Fetch,
+    context: HarvestContext,
+) -> None:
+    """Store the outcome counts of the run's requests, including the error that ended it, and the
+    sizes and times of its responses.
+    """
+    stored = context.ledger.run(run.id) or run
+    if isinstance(
+        error, CharsetError | CrashingReplyError | RepeatedPageError | PaginationLoopError
+    ):  # the client counted all other errors
+        outcome_counts[error.outcome] += 1
+    network = dict(Counter(run.network) + outcome_counts)
+    responses = merge_responses(stored.responses, client.responses)
+    context.ledger.save(replace(stored, network=network, responses=responses))
+
+
+def page_reader(
+    context: HarvestContext,
+    task: ProcessingTask,
+    protocol: Protocol,
+    client: Fetch,
+    since: datetime | None,
+    page: PageCallback,
+    watch: ProgressCallback,
+) -> PageReader:
+    """Return a reader that collects the pages of *task* with *client*, in a collector process if
+    there are any.
+
+    *page* is called before each page is staged. It returns the length of the archive in bytes and
+    the outcome counts of the requests so far.
+    """
+    if context.collectors:
+        return IsolatedPageReader(
+            context.collectors, context.pool, context.ledger, client, task, page, watch, since
+        )
+    processor = PageProcessor(create_processor(task, context.crosswalks), context.pool)
+    return LocalPageReader(
+        StagingQueue(context.ledger, processor, task.run, watch), protocol, client, since, page
+    )
