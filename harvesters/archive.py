@@ -23,8 +23,8 @@ from warcio.statusandheaders import StatusAndHeaders
 from warcio.warcwriter import WARCWriter
 
 from harvesters.errors import ArchiveError
-from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason
+from harvesters.stored_response import SourcePosition
 from journal.errors import JournalWriteError
 from journal.integrity import Fault
 from journal.store import Store

@@ -27,8 +27,8 @@ from harvesters.errors import (
 from harvesters.network.download import discard, download_resumable, is_unchanged, stored_etag
 from harvesters.network.fetch import Fetch
 from harvesters.network.response_parsing import load_json
-from harvesters.page_model import Validator
 from harvesters.payloads.rdf_parser import parse_quads
+from harvesters.stored_response import Validator
 from journal import mirror_origin
 from journal.atomic_file import replace_file
 from journal.data_format import record_if_new

@@ -5,28 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from lxml.etree import _Element
 
 from harvesters.payloads.graph import Graph
 from harvesters.reasons import Reason
+from harvesters.stored_response import SourcePosition
 
 Row: TypeAlias = Mapping[
     str, Any
 ]  # a JSON object or a table's row; its values are the registry's own
 P = TypeVar("P", _Element, Row, Graph)
-
-
-@dataclass(frozen=True, slots=True)
-class Validator:
-    """What is known of a response for the next conditional request: its ETag and Last-Modified as the
-    registry sent them, and a *digest* of its body (``Reply.digest``).
-    """
-
-    etag: str | None
-    modified: str | None
-    digest: str | None = None
 
 
 class Payload(Enum):
@@ -35,16 +25,6 @@ class Payload(Enum):
     XML = "an XML element"
     ROW = "a JSON object or a table's row"
     GRAPH = "an RDF graph"
-
-
-class SourcePosition(NamedTuple):
-    """The position of a response in the archive: the WARC file's path below the archive, offset and
-    length in bytes.
-    """
-
-    file: str
-    offset: int
-    length: int
 
 
 @dataclass(frozen=True, slots=True)

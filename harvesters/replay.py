@@ -11,8 +11,8 @@ import httpx
 
 from harvesters.archive import ArchivedResponse, list_responses, open_body
 from harvesters.errors import ArchiveError, RefusedError
-from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason
+from harvesters.stored_response import SourcePosition
 from journal.store import Store
 
 _RETRIED_STATUSES = {408, 425, 429, 500, 502, 503, 504}  # answers after which the same was asked again

@@ -27,11 +27,12 @@ from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
-from harvesters.page_model import Record, SourcePosition
+from harvesters.page_model import Record
 from harvesters.pipeline.field_tracing import FieldTrace, fields_behind, trace_fields
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
 from harvesters.replay import Replay
 from harvesters.source import Source
+from harvesters.stored_response import SourcePosition
 from journal.store import Store
 from shapes.validate import EngineName
 from vocab.iris import Iris

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 
 from harvesters.errors import EncodingError, LedgerError, SchemaVersionError
 from harvesters.ledger.locks import TIMEOUT_SECONDS, Fence, advisory_lock, keepalive_params, locked_names
@@ -94,9 +93,9 @@ class Database:
         if self._engine.dialect.name == "sqlite":
             sa.event.listen(self._engine, "connect", _enable_wal)
             sa.event.listen(self._engine, "checkin", _relax_sync)
-        self._insert: Any = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}.get(self._engine.dialect.name)
-        if self._insert is None:
+        if self._engine.dialect.name not in ("sqlite", "postgresql"):
             raise LedgerError(f"ledger {url!r}: use sqlite or postgresql")
+        self._insert: Any = import_module(f"sqlalchemy.dialects.{self._engine.dialect.name}").insert
         if self.is_shared:
             self._check_encoding()
         with _MIGRATION_LOCK:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from harvesters.ledger import tables as t
 from harvesters.ledger.compression import compress, decompress
 from harvesters.ledger.database import Database
-from harvesters.page_model import Validator
+from harvesters.stored_response import Validator
 
 
 class Graphs(Database):

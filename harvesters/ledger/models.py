@@ -6,8 +6,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 
-from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason, join_reasons
+from harvesters.stored_response import SourcePosition
 
 # The source names of our own runs in the ledger: reserved, or with a dot, which no name of a source has.
 VOCABULARY = "vocabulary"

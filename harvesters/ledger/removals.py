@@ -15,7 +15,7 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.database import Database
 from harvesters.ledger.models import TOMBSTONED, State
 from harvesters.ledger.row_mapping import naive
-from harvesters.page_model import SourcePosition
+from harvesters.stored_response import SourcePosition
 
 _EFFECTIVE = [state.value for state in (State.COMMITTING, State.COMMITTED, State.UNCHANGED, State.INCOMPLETE)]
 

@@ -13,7 +13,7 @@ from typing import Any, TypeVar
 
 from harvesters.ledger.compression import compress
 from harvesters.ledger.models import Outcome, Run, StagedRecord
-from harvesters.page_model import SourcePosition
+from harvesters.stored_response import SourcePosition
 
 Item = TypeVar("Item")
 

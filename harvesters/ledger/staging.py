@@ -13,7 +13,7 @@ from harvesters.ledger.compression import decompress
 from harvesters.ledger.models import SERVED, UPSERTED, Outcome, RecordState, Run, StagedDiff, StagedRecord, StoredRecord
 from harvesters.ledger.row_mapping import batches, description_rows, row_to_staged, staged_row, unchanged_row
 from harvesters.ledger.runs import Runs
-from harvesters.page_model import SourcePosition
+from harvesters.stored_response import SourcePosition
 
 _BATCH_SIZE = 500  # records whose descriptions are read at once
 _NOT_PUBLISHED = (Outcome.WITHHELD, Outcome.UNREADABLE, Outcome.DUPLICATE)

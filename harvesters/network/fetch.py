@@ -38,9 +38,9 @@ from harvesters.network.response_check import (
 from harvesters.network.retry import RetryPolicy
 from harvesters.network.robots import USER_AGENT_TOKEN, Robots
 from harvesters.network.ssrf_guard import Deadline, safe_transport
-from harvesters.page_model import SourcePosition, Validator
 from harvesters.quiet_hours import QuietHours
 from harvesters.reasons import Reason, Value
+from harvesters.stored_response import SourcePosition, Validator
 
 AGENT = f"{USER_AGENT_TOKEN}/0.1 (+https://w3id.org/wsis-stocktaking/; {{contact}})"
 log = structlog.get_logger()

@@ -10,7 +10,7 @@ from typing import Protocol
 
 import httpx
 
-from harvesters.page_model import SourcePosition
+from harvesters.stored_response import SourcePosition
 
 _REDIRECT_STATUSES = {301, 302, 303, 307, 308}
 

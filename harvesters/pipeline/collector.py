@@ -31,7 +31,6 @@ from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError
 from harvesters.ledger.models import Outcome, Run, StagedRecord, StoredRecord
 from harvesters.network.reply import Reply
-from harvesters.page_model import Validator
 from harvesters.pipeline.gc_tuning import enable_reduced_gc
 from harvesters.pipeline.page_processor import PageProcessor, StagingQueue, archived_page
 from harvesters.pipeline.process_limits import MEMORY_EXIT, Marks, Meter, Phase
@@ -43,6 +42,7 @@ from harvesters.pipeline.record_processor import (
     load_crosswalks,
 )
 from harvesters.pipeline.worker_pool import Executor, WorkerPool, WorkUnit
+from harvesters.stored_response import Validator
 
 _STAGED_FIELDS = tuple(field.name for field in fields(StagedRecord))  # begins with key and outcome
 NUMBER = struct.Struct("<q")  # the number of a process, or its exit code

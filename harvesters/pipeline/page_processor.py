@@ -15,7 +15,7 @@ from harvesters.errors import ValidationCrashError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedRecord, StoredRecord
 from harvesters.network.fetch import Fetch
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record, SourcePosition
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Record
 from harvesters.pipeline.record_processor import (
     DIGEST_SIZE,
     UNCHANGED_OUTCOMES,
@@ -25,6 +25,7 @@ from harvesters.pipeline.record_processor import (
 from harvesters.pipeline.worker_pool import PendingResults, WorkerPool
 from harvesters.protocols.protocol import Protocol as SourceProtocol
 from harvesters.reasons import Reason
+from harvesters.stored_response import SourcePosition
 
 Item = Record[Any] | DeletedRecord | InvalidRecord
 

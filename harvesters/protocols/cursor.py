@@ -8,9 +8,10 @@ from typing import Any, ClassVar, Self, TypeVar
 
 import orjson
 
-from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Record, SourcePosition
+from harvesters.page_model import DeletedRecord, InvalidRecord, P, Page, Record
 from harvesters.parsing import parser_errors
 from harvesters.reasons import Reason
+from harvesters.stored_response import SourcePosition
 
 VERSION = 2  # raise it when old cursors can no longer be read: their lists then start again
 _REASON = "incomplete_reason"

@@ -11,7 +11,6 @@ import structlog
 from harvesters.compatibility import check_compatible
 from harvesters.errors import HarvestError, LockLostError, PlanError, QuietHoursError
 from harvesters.ledger.models import Notice, Run, State
-from harvesters.page_model import Validator
 from harvesters.pipeline.page_processor import ProgressCallback
 from harvesters.reasons import REVIEW, Reason, without_review
 from harvesters.runs.commit import check_ledger_matches_journal, commit, defer, finish_commit
@@ -23,6 +22,7 @@ from harvesters.runs.page_collection import collect_pages
 from harvesters.runs.plan import Plan, compute_plan, load_plan
 from harvesters.runs.run_start import SUCCESSFUL, fail, last_rules_digest, start_run
 from harvesters.source import Source
+from harvesters.stored_response import Validator
 
 _OVERRIDE_NOTICE = "override"  # a kind of notice
 log = structlog.get_logger()

@@ -13,7 +13,6 @@ from harvesters.errors import CharsetError, CrashingReplyError, HarvestError, Lo
 from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import merge_responses
-from harvesters.page_model import Validator
 from harvesters.pipeline.isolation import IsolatedPageReader
 from harvesters.pipeline.page_processor import LocalPageReader, PageCallback, PageProcessor, PageReader, ProgressCallback, StagingQueue
 from harvesters.pipeline.record_processor import ProcessingTask, create_processor
@@ -23,6 +22,7 @@ from harvesters.runs.run_start import FULL_HARVEST_INTERVAL, SUCCESSFUL, last_ru
 from harvesters.runs.submission_transport import PROTOCOL as SUBMISSIONS
 from harvesters.runs.submission_transport import SubmissionTransport
 from harvesters.source import Source
+from harvesters.stored_response import Validator
 
 
 def collect_pages(

@@ -17,7 +17,6 @@ from harvesters.ledger.models import ERASED, SERVED, Outcome, Run, StagedRecord,
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
 from harvesters.ledger.removals import Removal, RemovalKind, key_digest
 from harvesters.ledger.row_mapping import batches
-from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason
 from harvesters.runs.commit import check_ledger_matches_journal
 from harvesters.runs.context import HarvestContext
@@ -25,6 +24,7 @@ from harvesters.runs.harvest import hold_plan, plan_run
 from harvesters.runs.locks import source_lock
 from harvesters.runs.plan import Plan
 from harvesters.source import Source
+from harvesters.stored_response import SourcePosition
 
 _SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)
 _BATCH_SIZE = 500  # records

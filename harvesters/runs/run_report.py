@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 from harvesters.errors import PlanError, QuietHoursError
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, Run, StagedRecord, State
-from harvesters.page_model import SourcePosition
 from harvesters.reasons import Reason
+from harvesters.stored_response import SourcePosition
 
 if TYPE_CHECKING:
     from harvesters.runs.plan import Plan

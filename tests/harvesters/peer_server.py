@@ -12,7 +12,7 @@ import httpx
 
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
-from harvesters.page_model import Validator
+from harvesters.stored_response import Validator
 from journal.journal import Journal
 from vocab.describe import describe, quads
 from vocab.initiative import Initiative, Resource, Text

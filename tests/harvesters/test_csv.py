@@ -6,8 +6,9 @@ import httpx
 import pytest
 
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.page_model import InvalidRecord, Validator
+from harvesters.page_model import InvalidRecord
 from harvesters.protocols.tables.csv_file import check, collect
+from harvesters.stored_response import Validator
 
 URL = "https://registry.example/api"
 

@@ -13,7 +13,7 @@ from harvesters.errors import FetchError, ForbiddenError, RefusedError, Temporar
 from harvesters.network.fetch import Fetch
 from harvesters.network.rate_limit import LocalRateLimiter
 from harvesters.network.retry import RetryPolicy, install_retry_logging, retry_after
-from harvesters.page_model import Validator
+from harvesters.stored_response import Validator
 
 URL = "https://registry.example/records"
 Handler = Callable[[httpx.Request], httpx.Response]

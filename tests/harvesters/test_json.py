@@ -9,9 +9,10 @@ import httpx
 import pytest
 
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.page_model import InvalidRecord, Validator
+from harvesters.page_model import InvalidRecord
 from harvesters.protocols import paged_document
 from harvesters.protocols.json_api.harvest import check, collect
+from harvesters.stored_response import Validator
 
 URL = "https://registry.example/api"
 

@@ -17,8 +17,8 @@ from harvesters.ledger.finalize import LISTED_RUNS
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Outcome, RecordState, Run, StagedDiff, StagedRecord, State, StateChange
 from harvesters.ledger.tables import metadata
-from harvesters.page_model import SourcePosition, Validator
 from harvesters.reasons import Reason
+from harvesters.stored_response import SourcePosition, Validator
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 

@@ -9,10 +9,11 @@ import pytest
 import replay
 
 from harvesters.errors import ParseError
-from harvesters.page_model import InvalidRecord, Record, Validator
+from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols import pod
 from harvesters.protocols.pod import collect
+from harvesters.stored_response import Validator
 
 URL = "https://registry.example/api"
 

@@ -13,9 +13,10 @@ from pyoxigraph import Dataset, Literal, RdfFormat, parse, serialize
 from harvesters.compatibility import check_compatible
 from harvesters.errors import NotFoundError, ParseError, SourceDefinitionError
 from harvesters.network.fetch import Fetch
-from harvesters.page_model import InvalidRecord, Record, Validator
+from harvesters.page_model import InvalidRecord, Record
 from harvesters.payloads.property_path import compile_path
 from harvesters.protocols.rdf.harvest import collect
+from harvesters.stored_response import Validator
 
 URL = "https://registry.example/api"
 HEAD = """

@@ -11,8 +11,9 @@ import pytest
 import replay
 
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.page_model import InvalidRecord, Record, Validator
+from harvesters.page_model import InvalidRecord, Record
 from harvesters.protocols.tables.spreadsheet import check, collect
+from harvesters.stored_response import Validator
 
 URL = "https://registry.example/api"
 ROWS = [["Projects of 2026", "", ""], ["id", "name", "town"], ["1", "A", "x"], ["2", "B", "y"], ["2", "B", "z"]]

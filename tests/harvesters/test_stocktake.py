@@ -14,10 +14,11 @@ from pyoxigraph import NamedNode
 
 from harvesters.compatibility import check_compatible
 from harvesters.errors import ParseError, SourceDefinitionError
-from harvesters.page_model import DeletedRecord, Page, Record, Validator
+from harvesters.page_model import DeletedRecord, Page, Record
 from harvesters.protocols.peer import harvest as peer_harvest
 from harvesters.protocols.peer.harvest import collect
 from harvesters.source import Source, load
+from harvesters.stored_response import Validator
 from vocab.terms import DCT
 
 Seen = dict[str, Validator]

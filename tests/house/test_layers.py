@@ -42,7 +42,7 @@ LAYERS: Mapping[str, tuple[set[str], ...]] = {
     "harvesters": (
         {"reason_texts"},
         {"reasons"},
-        {"errors", "quiet_hours"},
+        {"errors", "quiet_hours", "stored_response"},
         {"source", "optional_dependency", "parsing"},
         {"option_schema", "lazy_registry", "payloads.graph"},
         {"page_model"},

@@ -13,7 +13,7 @@ import duckdb
 from pyoxigraph import Store
 
 from harvesters.archive import read_body
-from harvesters.page_model import SourcePosition
+from harvesters.stored_response import SourcePosition
 from publisher.search.query_parser import SearchRequest
 from publisher.search.searcher import Searcher
 from publisher.store.columns.updater import FILE

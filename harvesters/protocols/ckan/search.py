@@ -14,14 +14,7 @@ from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
-from harvesters.page_model import (
-    DeletedRecord,
-    InvalidRecord,
-    Pages,
-    Record,
-    Row,
-    SourcePosition,
-)
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Record, Row
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.error_recovery import (
     CURSOR_ERRORS,
@@ -34,6 +27,7 @@ from harvesters.protocols.error_recovery import (
 )
 from harvesters.reasons import Reason
 from harvesters.source import Source
+from harvesters.stored_response import SourcePosition
 
 Item = Record[Row] | DeletedRecord | InvalidRecord
 

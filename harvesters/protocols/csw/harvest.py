@@ -17,7 +17,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import parse_xml
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import InvalidRecord, Pages, Payload, Record, SourcePosition
+from harvesters.page_model import InvalidRecord, Pages, Payload, Record
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import (
@@ -31,6 +31,7 @@ from harvesters.protocols.error_recovery import (
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
+from harvesters.stored_response import SourcePosition
 
 OPTIONS: Mapping[str, Option] = {
     "types": Option(str, "csw:Record", "The typeNames to request, e.g. `gmd:MD_Metadata`."),

@@ -15,7 +15,7 @@ from urllib.parse import unquote
 from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option_schema import Option, get_option, get_pattern
-from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, SourcePosition
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
@@ -30,6 +30,7 @@ from harvesters.protocols.files.payload import FORMATS, Item, parse_file, payloa
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
+from harvesters.stored_response import SourcePosition
 
 OPTIONS: Mapping[str, Option] = {
     **payload.OPTIONS,

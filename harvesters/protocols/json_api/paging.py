@@ -12,7 +12,7 @@ from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.network.response_parsing import load_json
-from harvesters.page_model import InvalidRecord, Pages, Record, Row, SourcePosition
+from harvesters.page_model import InvalidRecord, Pages, Record, Row
 from harvesters.parsing import join_url
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor
 from harvesters.protocols.datestamps import max_if_sorted, parse_timestamp
@@ -34,6 +34,7 @@ from harvesters.protocols.json_api.parser import (
     parse_total,
 )
 from harvesters.reasons import Reason
+from harvesters.stored_response import SourcePosition
 
 _LINK = re.compile(
     r"<([^<>]*+)>\s*+;([^<]*+)"

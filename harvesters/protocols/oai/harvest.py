@@ -14,7 +14,7 @@ from typing import Any
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option_schema import Option, get_option, option_names
-from harvesters.page_model import InvalidRecord, Pages, Payload, SourcePosition
+from harvesters.page_model import InvalidRecord, Pages, Payload
 from harvesters.protocols.cursor import read_cursor
 from harvesters.protocols.datestamps import in_utc, max_if_sorted
 from harvesters.protocols.error_recovery import (
@@ -38,6 +38,7 @@ from harvesters.protocols.oai.window import is_minimal
 from harvesters.protocols.protocol import Protocol
 from harvesters.reasons import Reason
 from harvesters.source import Source
+from harvesters.stored_response import SourcePosition
 
 OPTIONS: Mapping[str, Option] = {
     "prefix": Option(str, "oai_dc", "The metadataPrefix to request."),

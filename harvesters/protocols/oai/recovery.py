@@ -9,13 +9,14 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 
 from harvesters.errors import HarvestError, ParseError
-from harvesters.page_model import DeletedRecord, InvalidRecord, SourcePosition
+from harvesters.page_model import DeletedRecord, InvalidRecord
 from harvesters.protocols.error_recovery import RECORD_ERRORS, LoopDetector, count_empty_pages, count_unreadable
 from harvesters.protocols.oai import parser
 from harvesters.protocols.oai.cursor import OaiCursor, Repository
 from harvesters.protocols.oai.parser import Header, Item, ListPage, OaiError
 from harvesters.protocols.oai.window import Calendar, Window, is_minimal, split_by_datestamps, split_by_time
 from harvesters.reasons import Reason
+from harvesters.stored_response import SourcePosition
 
 _MAX_SINGLE_REQUESTS = 8  # records requested one by one: splitting their window would cost as many requests
 _MIN_ASCENDING = 8  # increasing datestamps: an unsorted list has so many once in 40,320 times

@@ -21,7 +21,7 @@ from harvesters.errors import ForbiddenError, HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.option_schema import Option, get_option
-from harvesters.page_model import InvalidRecord, Page, Pages, Payload, SourcePosition
+from harvesters.page_model import InvalidRecord, Page, Pages, Payload
 from harvesters.parsing import join_url
 from harvesters.payloads import record_discovery
 from harvesters.payloads.graph import Graph, Node
@@ -46,6 +46,7 @@ from harvesters.protocols.rdf.reader import (
 )
 from harvesters.reasons import Reason
 from harvesters.source import Source
+from harvesters.stored_response import SourcePosition
 
 OPTIONS: Mapping[str, Option] = {
     **reader.OPTIONS,

@@ -14,7 +14,7 @@ from harvesters.errors import ForbiddenError, HarvestError, NotFoundError, Parse
 from harvesters.network.fetch import Fetch
 from harvesters.network.reply import Reply
 from harvesters.option_schema import Option, get_option, get_pattern
-from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload, SourcePosition
+from harvesters.page_model import DeletedRecord, InvalidRecord, Pages, Payload
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor, write_cursor
 from harvesters.protocols.datestamps import in_utc
 from harvesters.protocols.error_recovery import RECORD_ERRORS, count_unreadable
@@ -25,6 +25,7 @@ from harvesters.protocols.resourcesync.dump import read_package
 from harvesters.protocols.resourcesync.resource_list import ACCEPT, ResourceEntry, fetch_lists
 from harvesters.reasons import Reason
 from harvesters.source import Source
+from harvesters.stored_response import SourcePosition
 
 OPTIONS: Mapping[str, Option] = {
     **payload.OPTIONS,

@@ -14,7 +14,7 @@ from pyoxigraph import DefaultGraph, NamedNode, Store
 from harvesters.errors import HarvestError, ParseError
 from harvesters.network.fetch import Fetch
 from harvesters.option_schema import get_option
-from harvesters.page_model import InvalidRecord, Pages, Payload, Record, SourcePosition
+from harvesters.page_model import InvalidRecord, Pages, Payload, Record
 from harvesters.payloads import record_discovery
 from harvesters.payloads.contexts import builtin_context
 from harvesters.payloads.graph import Graph, bounded_description
@@ -27,6 +27,7 @@ from harvesters.protocols.sparql import endpoint as sparql_endpoint
 from harvesters.protocols.sparql.endpoint import Endpoint, build_endpoint, is_iri, make_batches
 from harvesters.reasons import Reason
 from harvesters.source import Source
+from harvesters.stored_response import SourcePosition
 
 OPTIONS = sparql_endpoint.OPTIONS
 check = sparql_endpoint.check

@@ -18,7 +18,7 @@ from harvesters.network.fetch import Fetch
 from harvesters.network.html_detection import is_html
 from harvesters.network.reply import Reply
 from harvesters.option_schema import Option, get_pattern
-from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload, SourcePosition
+from harvesters.page_model import DeletedRecord, InvalidRecord, Page, Pages, Payload
 from harvesters.payloads.graph import Graph
 from harvesters.protocols.cursor import ListCursorMethods, read_cursor, write_cursor
 from harvesters.protocols.datestamps import in_utc
@@ -29,6 +29,7 @@ from harvesters.protocols.rdf.reader import Item, RdfReader, build_reader, unide
 from harvesters.protocols.web.sitemap import ACCEPT, SitemapEntry, parse_sitemap
 from harvesters.reasons import Reason
 from harvesters.source import Source
+from harvesters.stored_response import SourcePosition
 
 OPTIONS: Mapping[str, Option] = {
     **{name: reader.OPTIONS[name] for name in ("types", "steps")},

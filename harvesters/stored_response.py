@@ -1,0 +1,27 @@
+"""What is stored of a response: its position in the archive, and what the next conditional request needs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+
+class SourcePosition(NamedTuple):
+    """The position of a response in the archive: the WARC file's path below the archive, offset and
+    length in bytes.
+    """
+
+    file: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class Validator:
+    """What is known of a response for the next conditional request: its ETag and Last-Modified as the
+    registry sent them, and a *digest* of its body (``Reply.digest``).
+    """
+
+    etag: str | None
+    modified: str | None
+    digest: str | None = None
