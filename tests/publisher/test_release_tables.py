@@ -12,9 +12,11 @@ import subprocess
 import sys
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import csvw
 import duckdb
+import pyarrow.parquet
 import pytest
 from pyoxigraph import QuerySolutions, RdfFormat, Store
 
@@ -27,6 +29,7 @@ from vocab.schemes import concepts
 
 IRIS = Iris()
 NOW = datetime(2026, 4, 1, 6, 0, tzinfo=UTC)
+LARGE = 200_000  # rows of a large table
 RICH = IRIS.thing("initiative", "demo", "a/1")
 
 
@@ -112,23 +115,54 @@ def test_parquet_is_sorted_by_what_queries_select_by(folder: Path, name: str) ->
     assert rows == sorted(rows, key=lambda row: [(cell is None, str(cell or "")) for cell in row])
 
 
-def test_statistics_exclude_most_rows_of_a_large_table(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def large_links(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the Parquet file of a table of links with LARGE rows."""
+    folder = tmp_path_factory.mktemp("large")
     names = [column.name for column in TABLES["links"].columns]
-    with write_tables(tmp_path, tmp_path / "work") as tables:
-        for number in range(200_000):
+    with write_tables(folder, folder / "work") as tables:
+        for number in range(LARGE):
             scheme = ("goal", "target", "action-line")[number % 3]
             row = {"thing": f"https://example.org/{number}", "scheme": scheme, "code": str(number % 17), "basis": "declared"}
             tables.put("links", {name: row.get(name, "") for name in names} | {"confidence": None})
+    return folder / "links.parquet"
 
+
+def test_statistics_exclude_most_rows_of_a_large_table(large_links: Path) -> None:
     groups = rows_of(
         f"""SELECT row_group_id, max(stats_min) FILTER (path_in_schema = 'scheme') <= 'goal'
                 AND max(stats_max) FILTER (path_in_schema = 'scheme') >= 'goal'
                 AND max(stats_min) FILTER (path_in_schema = 'code') <= '4' AND max(stats_max) FILTER (path_in_schema = 'code') >= '4'
-            FROM parquet_metadata('{tmp_path}/links.parquet') GROUP BY row_group_id ORDER BY row_group_id"""
+            FROM parquet_metadata('{large_links}') GROUP BY row_group_id ORDER BY row_group_id"""
     )
 
     assert len(groups) >= 10
     assert 1 <= sum(bool(may_match) for _, may_match in groups) <= len(groups) / 2
+
+
+class CountingFile(io.FileIO):
+    """A file that counts the bytes that are read, each as a request for a range would."""
+
+    transferred = 0
+
+    def readinto(self, buffer: Any) -> int | None:
+        number = super().readinto(buffer)
+        self.transferred += number or 0
+        return number
+
+    def read(self, size: int | None = -1) -> bytes | Any:
+        content = super().read(size)
+        self.transferred += len(content or b"")
+        return content
+
+
+def test_a_reader_of_ranges_reads_less_than_half_of_a_table(large_links: Path) -> None:
+    with CountingFile(large_links) as file:
+        rows = pyarrow.parquet.read_table(file, columns=["thing"], filters=[("scheme", "==", "goal"), ("code", "==", "4")])
+        transferred = file.transferred
+
+    assert rows.num_rows == sum(number % 3 == 0 and number % 17 == 4 for number in range(LARGE))
+    assert 0 < transferred < large_links.stat().st_size / 2  # of which more than half is the description of the row groups
 
 
 def test_counts_from_the_tables_are_those_of_sparql(folder: Path) -> None:

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import json
+import os
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -90,3 +95,51 @@ def test_points_of_initiatives_have_their_titles(release: Path) -> None:
     _variables(_recipe("python", "pandas", "points.csv"))
 
     assert (release / "points.csv").read_text(encoding="utf-8") == "name,latitude,longitude,initiative,title,source\n,48.862,0.0,c,诊所,\n"
+
+
+def test_r_counts_a_cluster_once_and_declared_lines_only(release: Path) -> None:
+    if (program := shutil.which("Rscript")) is None:
+        pytest.skip("Rscript is not installed")
+
+    done = subprocess.run([program, "-"], input=_recipe("r", "links.csv.gz"), capture_output=True, text=True, timeout=120, check=True)
+
+    assert re.findall(r"\w+", done.stdout) == ["C1", "C2", "2", "1"]
+
+
+def _python_of_qgis() -> str | None:
+    """Return a Python of the system that has QGIS, None if there is none."""
+    for program in {shutil.which("python3", path=folder) for folder in ("/usr/bin", "/usr/local/bin")} - {None}:
+        line = [str(program), "-c", "import qgis.core"]
+        if subprocess.run(line, capture_output=True, timeout=120, check=False).returncode == 0:
+            return program
+    return None
+
+
+def test_qgis_opens_points_with_titles_and_countries_whose_codes_keep_their_zeros(release: Path) -> None:
+    if (program := _python_of_qgis()) is None:
+        pytest.skip("QGIS is not installed")
+    for last_line in ("by-country.csv", "points.csv"):
+        _variables(_recipe("python", "pandas", last_line))
+    begin = "from qgis.core import QgsApplication\napplication = QgsApplication([], False)\napplication.initQgis()\n"
+    end = (
+        "import json\n"
+        "def row(feature): return [feature.attributeMap(), [*feature.geometry().asPoint()] if feature.hasGeometry() else None]\n"
+        "rows = [[row(feature) for feature in item.getFeatures()] for item in layers]\n"
+        "print(json.dumps([len(QgsProject.instance().mapLayers()), layers[0].crs().authid(), rows], default=str))\n"
+    )
+    recipe = _recipe("python", "qgis.core").replace("/path/to/files", str(release))
+
+    done = subprocess.run(
+        [program, "-"],
+        input=begin + recipe + end,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+        env={**os.environ, "QT_QPA_PLATFORM": "offscreen", "HOME": str(release)},
+    )
+
+    number, system, (points, countries) = json.loads(done.stdout)
+    assert (number, system) == (2, "EPSG:4326")
+    assert [(row["title"], position) for row, position in points] == [("诊所", [0.0, 48.862])]
+    assert [(row["code"], row["initiatives"]) for row, _ in countries] == [("004", "2"), ("250", "1")]
