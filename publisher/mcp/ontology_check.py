@@ -13,6 +13,7 @@ from difflib import get_close_matches
 from publisher.errors import QueryError
 from publisher.rdf.sparql_tokens import Token, line_and_column, tokenize
 from publisher.search.pattern_cursor import PROPERTY
+from publisher.sparql.examples.example import examples
 from publisher.store.descriptions import namespaces
 from publisher.store.queries import query
 from publisher.store.query_service import QueryService
@@ -197,11 +198,16 @@ def used_terms(text: str, base: str) -> UsedTerms:
 
 
 async def check_terms(service: QueryService, text: str) -> UsedTerms:
-    """Return the terms of the query *text*. Raises UnknownTerm if a property or class is not defined and not in use."""
+    """Return the terms of the query *text*. Raises UnknownTerm if a property or class is not defined, not in use and in no example."""
     terms = used_terms(text, service.iris.base)
     known: dict[str, set[str]] = {"properties": set(_BUILT_IN), "classes": set()}
     for row in await service.rows(query("completions")):
         known.setdefault(row["kind"].value, set()).add(row["iri"].value)
+    if not (terms.properties.keys() <= known["properties"] and terms.classes.keys() <= known["classes"]):
+        for example in examples(service.iris):  # which may be about what no registry has yet, such as prizes
+            shown = used_terms(example.text, service.iris.base)
+            known["properties"] |= shown.properties.keys()
+            known["classes"] |= shown.classes.keys()
     spaces = namespaces(service.iris)
     for kind, used in (("property", terms.properties), ("class", terms.classes)):
         candidates = known["properties" if kind == "property" else "classes"]

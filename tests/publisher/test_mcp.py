@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import httpx
 import pytest
@@ -18,9 +18,10 @@ from live_server import ROOT, served
 from mcp import Client, StdioServerParameters
 
 from publisher.http.security_headers import MAX_BODY
-from publisher.mcp.ontology_check import used_terms
+from publisher.mcp.ontology_check import UnknownTerm, check_terms, used_terms
 from publisher.releases.builder import build_release
 from publisher.sparql.examples.example import examples
+from publisher.store.query_service import QueryService
 from vocab.iris import Iris
 
 IRIS = Iris()
@@ -190,6 +191,24 @@ async def test_the_answer_names_how_links_were_made(url: str, arguments: dict[st
 async def test_what_has_no_answer_is_an_error_with_its_remedy(url: str, tool: str, arguments: dict[str, Any], text: str) -> None:
     async with asked_over_http(url) as client:
         assert re.search(text, await error(client, tool, **arguments), re.DOTALL)
+
+
+class EmptyService:
+    """A service whose registries have published nothing: no term is in use."""
+
+    iris = IRIS
+
+    async def rows(self, text: str) -> list[dict[str, Any]]:
+        return []
+
+
+async def test_terms_of_the_examples_are_known_before_a_registry_uses_them() -> None:
+    service = cast(QueryService, EmptyService())
+
+    for item in examples(IRIS):
+        assert (await check_terms(service, item.text)).properties, item.name
+    with pytest.raises(UnknownTerm, match="unknown property foaf:pastProject"):
+        await check_terms(service, "PREFIX foaf: <http://xmlns.com/foaf/0.1/> SELECT * { ?x foaf:pastProject ?y }")
 
 
 async def test_every_tool_is_read_only_and_describes_itself(url: str) -> None:
