@@ -205,9 +205,9 @@ async def check_terms(service: QueryService, text: str) -> UsedTerms:
         known.setdefault(row["kind"].value, set()).add(row["iri"].value)
     if not (terms.properties.keys() <= known["properties"] and terms.classes.keys() <= known["classes"]):
         for example in examples(service.iris):  # which may be about what no registry has yet, such as prizes
-            shown = used_terms(example.text, service.iris.base)
-            known["properties"] |= shown.properties.keys()
-            known["classes"] |= shown.classes.keys()
+            terms_of_example = used_terms(example.text, service.iris.base)
+            known["properties"] |= terms_of_example.properties.keys()
+            known["classes"] |= terms_of_example.classes.keys()
     spaces = namespaces(service.iris)
     for kind, used in (("property", terms.properties), ("class", terms.classes)):
         candidates = known["properties" if kind == "property" else "classes"]
