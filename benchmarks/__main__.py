@@ -23,6 +23,7 @@ _ALL = (
     "release",
     "feeds",
     "portal",
+    "comparison",
     "trust_limits",
     "memory",
 )

@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import re
 import sqlite3
+from collections import defaultdict
 from dataclasses import dataclass, field
 from enum import IntEnum
 from functools import lru_cache
 
+from publisher.history import set_ranges
+from publisher.history.set_ranges import TouchedRecords, write_entry
 from vocab.iris import KINDS
 from vocab.terms import ADMS, DCT, FOAF
 
 ALL = "all"  # the set of all records
 RECORD = "record/"  # prefix of the names of record graphs
-SCHEMA = """
+SCHEMA = f"""
 CREATE TABLE IF NOT EXISTS record (id INTEGER PRIMARY KEY, name TEXT UNIQUE, size INTEGER, last INTEGER);
 CREATE TABLE IF NOT EXISTS change (
     sequence INTEGER PRIMARY KEY, record INTEGER, entry INTEGER, type INTEGER, kind TEXT, sets TEXT, previous INTEGER,
@@ -31,7 +34,7 @@ CREATE TABLE IF NOT EXISTS set_size (
     set_id INTEGER, entry INTEGER, published INTEGER, PRIMARY KEY (set_id, entry)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS announcement (entry INTEGER PRIMARY KEY, time INTEGER);
-"""
+{set_ranges.SCHEMA}"""
 _STATE = """
 SELECT record.id, size, sequence, entry, type, kind, sets FROM record JOIN change ON sequence = last WHERE name = ?
 """
@@ -82,6 +85,7 @@ class ChangeWriter:
     _records: int = 0
     _sets: dict[str, _Set] = field(default_factory=dict)
     _resized: dict[str, int] = field(default_factory=dict)  # sets whose number of published records changed, with the entry
+    _touched: dict[int, dict[str, TouchedRecords]] = field(default_factory=dict)  # records of each set, by entry
     _properties: dict[bytes, str] = field(init=False)  # names of the properties that are read, by IRI
 
     def __post_init__(self) -> None:
@@ -94,7 +98,7 @@ class ChangeWriter:
         self._last_sequence = self.file.execute("SELECT MAX(sequence) FROM change").fetchone()[0] or 0
         self._records = self.file.execute("SELECT MAX(id) FROM record").fetchone()[0] or 0
         self._sets = {name: _Set(number, size, published) for number, name, size, published in self.file.execute(_SETS)}
-        self._resized = {}
+        self._resized, self._touched = {}, {}
 
     def record_change(self, name: str, entry: int, rows: list[bytes]) -> None:
         """Record the change of the record *name* by *entry*; *rows* are ``A <s> <p> <o>`` or ``D ...``."""
@@ -117,6 +121,8 @@ class ChangeWriter:
         self.file.executemany("INSERT OR REPLACE INTO record_set VALUES (?, ?, ?)", rows)
         sizes = [(self._sets[name].id, entry, self._sets[name].published) for name, entry in self._resized.items()]
         self.file.executemany("INSERT OR REPLACE INTO set_size VALUES (?, ?, ?)", sizes)
+        for entry, touched in self._touched.items():
+            write_entry(self.file, entry, {self._sets[name].id: item for name, item in touched.items()})
         return self._last_sequence, self._sets[ALL].size if ALL in self._sets else 0
 
     def _read_state(self, name: str) -> _RecordState:
@@ -187,13 +193,21 @@ class ChangeWriter:
         self.file.executemany("INSERT INTO set_change VALUES (?, ?, ?)", rows)
 
     def _count_published(self, name: str, known: _RecordState, state: _RecordState) -> None:
-        """Count the record out of the sets that it left, and into those that it entered."""
+        """Count the record out of the sets that it left and into those that it entered, and note it as touched in all of them."""
         old, new = (
             all_sets(name, item.kind, item.leaves) if item.change_type is not ChangeType.DELETED else set[str]() for item in (known, state)
         )
         for item in old ^ new:
             self._sets[item].published += 1 if item in new else -1
             self._resized[item] = state.entry
+        touched = self._touched.setdefault(state.entry, defaultdict(TouchedRecords))
+        for item in old:
+            if known.entry == state.entry:  # the second part of its rows: *old* is after the first
+                touched[item].after.discard(state.id)
+            else:
+                touched[item].before.add(state.id)
+        for item in new:
+            touched[item].after.add(state.id)
 
     def _increment(self, name: str) -> _Set:
         members = self._sets.setdefault(name, _Set(len(self._sets) + 1, 0, 0))

@@ -9,17 +9,20 @@ from __future__ import annotations
 import re
 import sqlite3
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
+from pyroaring import BitMap
+
 from publisher.errors import QueryError, ReleaseNotFound
 from publisher.history.change_reader import open_log
 from publisher.history.change_writer import ALL, ChangeType, all_sets
 from publisher.history.graph_changes import NAME
+from publisher.history.set_ranges import Ranges, TouchedRecords, read_ranges
 from publisher.store.releases.manifest import get_release
 
 FACETS = ("kind", "source", "country", "line", "goal")  # of the sets that are counted
@@ -141,10 +144,13 @@ def compare(history: Path, before: Moment, after: Moment, within: tuple[str, ...
     """Count the records at two moments, *before* not later than *after*."""
     file = history / NAME
     key = (file, file.stat().st_ino)
-    states = [_published(*key, moment.entry) if not within else _members(*key, moment.sequence, within) for moment in (before, after)]
-    pairs = _pairs(*key, before.sequence, after.sequence, within)
-    items = {item for counts in (*states, *pairs) for item in counts}
-    numbers = {item: Numbers(*(counts[item] for counts in (*states, *pairs))) for item in sorted(items)}
+    counts: tuple[Counter[str], ...]
+    if within:
+        counts = _changes_within(*key, before.entry, after.entry, within)
+    else:
+        counts = (_published(*key, before.entry), _published(*key, after.entry), *_changes(*key, before.entry, after.entry))
+    items = sorted({item for numbers_of_sets in counts for item in numbers_of_sets})
+    numbers = {item: Numbers(*(numbers_of_sets[item] for numbers_of_sets in counts)) for item in items}
     by_facet: dict[str, dict[str, Numbers]] = {facet: {} for facet in FACETS}
     for item, values in numbers.items():
         facet, _, code = item.partition(":")
@@ -199,28 +205,56 @@ def _published(path: Path, _inode: int, entry: int) -> Counter[str]:
 
 
 @lru_cache(_CACHED)
-def _members(path: Path, _inode: int, sequence: int, within: tuple[str, ...]) -> Counter[str]:
-    """Return the number of published records of each set that are in all of *within* too."""
-    counts: Counter[str] = Counter()
-    like = {f"set{number}": f"%{item}%" for number, item in enumerate(within) if not item.startswith(("source:", "kind:"))}
-    source = next((item.removeprefix("source:") for item in within if item.startswith("source:")), "")
-    conditions = [f"change.sets LIKE :{name}" for name in like] + (["record.name >= :low AND record.name < :high"] if source else [])
-    text = f"{_MEMBERS} {' '.join(f'AND {condition}' for condition in conditions)}"
-    bound = {"sequence": sequence, "low": f"{source}/", "high": f"{source}0", **like}
+def _changes(path: Path, _inode: int, before: int, after: int) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    """Return the number of records of each set that are new, gone and changed after entry *before* up to entry *after*."""
     with open_log(path.parent) as file:
-        for name, kind, sets in file.execute(text, bound) if file else ():
-            counts.update(_sets(name, kind, sets, 1, within))
-    return counts
+        if file is None:
+            return Counter(), Counter(), Counter()
+        names, ranges = _set_names(file), read_ranges(file, before + 1, after)
+    return _count_changes({names[number]: touched for number, touched in ranges.items()})
 
 
 @lru_cache(_CACHED)
-def _pairs(path: Path, _inode: int, before: int, after: int, within: tuple[str, ...]) -> tuple[Counter[str], Counter[str], Counter[str]]:
-    """Return the number of records of each set that are new, gone and changed between two changes of the log."""
-    new_ones, gone_ones, changed_ones = Counter[str](), Counter[str](), Counter[str]()
+def _changes_within(path: Path, _inode: int, before: int, after: int, within: tuple[str, ...]) -> tuple[Counter[str], ...]:
+    """Return the number of records of each set that are in all of *within* too: before, after, new, gone and changed."""
     with open_log(path.parent) as file:
-        for row in file.execute(_LISTED, {"a": before, "b": after}) if file else ():
-            old, new = _sets(row[0], row[1], row[2], row[3], within), _sets(row[0], row[4], row[5], row[6], within)
-            new_ones.update(new - old)
-            gone_ones.update(old - new)
-            changed_ones.update(old & new)
+        names = _set_names(file) if file else {}
+        if file is None or not set(within) <= set(names.values()):
+            return tuple(Counter[str]() for _ in CHANGES)
+        state, changes = read_ranges(file, 0, before), read_ranges(file, before + 1, after)
+    touched = _limit({names[number]: item for number, item in changes.items()}, within)
+    sizes = [_sizes(state, names, within)]
+    for number, item in changes.items():
+        state.setdefault(number, TouchedRecords()).extend(item.before, item.after)
+    return (*sizes, _sizes(state, names, within), *_count_changes(touched))
+
+
+def _set_names(file: sqlite3.Connection) -> dict[int, str]:
+    return dict(file.execute("SELECT id, name FROM record_set"))
+
+
+def _sizes(state: Ranges, names: Mapping[int, str], within: tuple[str, ...]) -> Counter[str]:
+    """Return how many records of each set are in all of *within*, after the range of *state*, which begins with the first entry."""
+    members = {names[number]: item.after for number, item in state.items()}
+    common = _intersect(members, within)
+    return Counter({name: common.intersection_cardinality(records) for name, records in members.items()})
+
+
+def _limit(touched: Mapping[str, TouchedRecords], within: tuple[str, ...]) -> dict[str, TouchedRecords]:
+    """Return the touched records of each set that are in all of *within* too."""
+    before = _intersect({name: item.before for name, item in touched.items()}, within)
+    after = _intersect({name: item.after for name, item in touched.items()}, within)
+    return {name: TouchedRecords(item.before & before, item.after & after) for name, item in touched.items()}
+
+
+def _intersect(sets: Mapping[str, BitMap], names: tuple[str, ...]) -> BitMap:
+    return BitMap.intersection(*(sets.get(name, BitMap()) for name in names))
+
+
+def _count_changes(touched: Mapping[str, TouchedRecords]) -> tuple[Counter[str], Counter[str], Counter[str]]:
+    new_ones, gone_ones, changed_ones = Counter[str](), Counter[str](), Counter[str]()
+    for name, item in touched.items():
+        new_ones[name] = item.after.difference_cardinality(item.before)
+        gone_ones[name] = item.before.difference_cardinality(item.after)
+        changed_ones[name] = item.before.intersection_cardinality(item.after)
     return new_ones, gone_ones, changed_ones

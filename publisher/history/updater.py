@@ -17,6 +17,7 @@ from journal.errors import JournalError
 from journal.file_lock import FileLock
 from publisher.history.change_writer import RECORD, ChangeWriter
 from publisher.history.graph_changes import FORMAT, NAME, SCHEMA, compress_rows, decompress_rows, short
+from publisher.history.set_ranges import complete_ranges
 from publisher.projections.journal_reader import DecodedEntry, JournalCursor, JournalReader
 from publisher.store.snapshots import newest_snapshot
 
@@ -88,6 +89,7 @@ class HistoryUpdater:
     def _record_entry(self, decoded: DecodedEntry) -> None:
         entry, writer = decoded.entry, ChangeWriter(self._file, self._base)
         writer.begin()
+        complete_ranges(self._file, self.position, entry.number)
         for graph, rows in rows_by_graph(decoded.rows()):
             name = short(graph, self._base)
             self._record_graph_change(name, entry.number, rows)

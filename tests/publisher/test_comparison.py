@@ -7,10 +7,11 @@ import io
 import json
 import random
 import re
+import sqlite3
 import subprocess
 import sys
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,10 @@ from app_client import served
 from live_server import ROOT
 
 from journal.journal import Journal
+from publisher.history import set_ranges
+from publisher.history.change_writer import ChangeWriter
 from publisher.history.comparison import CHANGES, FACETS, Comparison, Numbers, compare, find_moment, list_records, parse_within
+from publisher.history.graph_changes import NAME, SCHEMA
 from publisher.history.updater import HistoryUpdater
 from publisher.projections.journal_reader import JournalReader
 from publisher.releases.builder import build_release
@@ -141,6 +145,49 @@ def test_a_set_has_the_numbers_of_its_row(data: Path, history: Path, states: lis
     for facet in ("source", "country", "line"):
         for code, numbers in whole.by_facet[facet].items():
             assert between(data, history, one, other, f"{facet}:{code}").total == numbers
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_two_sets_have_the_records_that_are_in_both(data: Path, history: Path, states: list[State], seed: int) -> None:
+    chance = random.Random(seed)
+    one, other = sorted((chance.randint(1, ENTRIES), chance.randint(1, ENTRIES)))
+
+    result = between(data, history, one, other, "country:404", "source:beta")
+
+    members = [
+        {graph for graph, lines in states[number - 1].items() if {("country", "404"), ("source", "beta")} <= own_sets(lines, graph)}
+        for number in (one, other)
+    ]
+    assert (result.total.before, result.total.after) == (len(members[0]), len(members[1]))
+    assert (result.total.new, result.total.gone) == (len(members[1] - members[0]), len(members[0] - members[1]))
+    assert between(data, history, one, other, "country:404", "country:999").total == Numbers()
+
+
+@pytest.mark.parametrize(("first", "last"), [(0, 0), (1, 1), (0, 255), (3, 17), (5, 100), (64, 127), (1, 4095)])
+def test_ranges_cover_each_entry_once_and_in_order(first: int, last: int) -> None:
+    parts = [*set_ranges._parts(first, last, 5000)]
+
+    assert [number for level, part in parts for number in range(part * 4**level, (part + 1) * 4**level)] == [*range(first, last + 1)]
+    assert len(parts) <= 6 * 6  # levels, and ranges of each
+
+
+def test_an_entry_in_two_parts_changes_a_record_once(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / NAME)) as file:
+        file.executescript(SCHEMA)
+        writer = ChangeWriter(file, IRIS.base)
+        thing = f"<{IRIS.thing('initiative', 'a', 'x')}>"
+        title = f'A {thing} <http://purl.org/dc/terms/title> "X"'.encode()
+        added, removed = (f"{sign} {thing} <http://purl.org/dc/terms/spatial> <{COUNTRIES[0]}>".encode() for sign in "AD")
+        for entry, parts in ((1, [[title, added]]), (2, [[removed], [added]]), (3, [[removed]])):
+            writer.begin()
+            for part in parts:
+                writer.record_change("a/x", entry, part)
+            file.execute("INSERT INTO entry VALUES (?, 'run', ?, ?, ?, ?)", (entry, entry, entry, *writer.end()))
+        file.commit()
+    moments = [find_moment(tmp_path, tmp_path, f"entry/{number}", 3) for number in (1, 2, 3)]
+
+    assert compare(tmp_path, *moments[:2]).by_facet["country"] == {"404": Numbers(1, 1, 0, 0, 1)}
+    assert compare(tmp_path, *moments[1:]).by_facet["country"] == {"404": Numbers(1, 0, 0, 1, 0)}
 
 
 @pytest.mark.parametrize("only", CHANGES)
