@@ -24,6 +24,7 @@ _GRAPH_TYPES = {
     NamedNode(f"{SKOS}ConceptScheme"),
     NamedNode(f"{SKOS}Collection"),
 }
+_LABEL = NamedNode("http://www.w3.org/2000/01/rdf-schema#label")
 _NAMES = tuple(NamedNode(f"{SKOS}{name}") for name in ("prefLabel", "altLabel", "hiddenLabel"))
 _MATCHES = tuple(NamedNode(f"{SKOS}{name}") for name in ("exactMatch", "closeMatch", "broadMatch"))
 _CODES = tuple(NamedNode(f"http://metadata.un.org/sdg/codes/geoArea#{name}") for name in ("iso2code", "iso3code"))
@@ -191,3 +192,15 @@ def label(iri: str, language: str = "en", base: str = BASE) -> str | None:
     """
     labels = _labels(base)
     return labels.get((iri, language)) or labels.get((iri, "en"))
+
+
+@lru_cache(maxsize=1)
+def term_labels() -> dict[tuple[str, str], str]:
+    """Return the labels of the terms of the ontologies by local name (``ns#coverage``, ``operations#lastRun``) and language."""
+    return {
+        (subject.value.removeprefix(BASE), text.language): text.value
+        for name, content in read_files()
+        if name in ("ontology.ttl", "operations.ttl")
+        for subject, predicate, text in (quad.triple for quad in parse(content, format=RdfFormat.TURTLE, base_iri=BASE))
+        if predicate == _LABEL and isinstance(subject, NamedNode) and isinstance(text, Literal) and text.language
+    }

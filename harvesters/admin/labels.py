@@ -97,7 +97,6 @@ CONDITIONS: Mapping[str, str] = {
     "withheld": "more than %(limit)s %% of the records of a run were withheld",
     "disk_low": "less than %(limit)s GB of disk space is free",
 }
-_MISSING = "missing records"
 
 
 def run_labels(base: str) -> Mapping[str, Mapping[Any, str]]:
@@ -107,7 +106,8 @@ def run_labels(base: str) -> Mapping[str, Mapping[Any, str]]:
     one.
     """
     counts = {name: _count_label(name, base) for name in METRICS}
-    outcomes = {outcome: counts.get(outcome.value, _MISSING) for outcome in Outcome}
+    missing = label(f"{base}operations#missingRecords", current_locale().language, base) or ""
+    outcomes = {outcome: counts.get(outcome.value, missing) for outcome in Outcome}
     return {
         "labels": outcomes,
         "meanings": MEANINGS,

@@ -26,6 +26,7 @@ from publisher.editions.search_index import read_facets, read_table, write_index
 from publisher.limits import Limits
 from publisher.pages.branding import Branding
 from publisher.pages.templating import BUNDLE_FOLDER, PACKAGE_FOLDER
+from publisher.pages.term_titles import term_title
 from publisher.store.query_service import POLL_INTERVAL, QueryService
 from publisher.store.releases.manifest import Release
 from vocab.iris import Iris
@@ -210,14 +211,14 @@ def _facets() -> dict[str, str]:
     return {
         "kind": _("Type"),
         "source": _("Registry"),
-        "line": _("Action line"),
-        "goal": _("Goal"),
-        "target": _("Target"),
+        "line": term_title("actionLine"),
+        "goal": term_title("goal"),
+        "target": term_title("target"),
         "country": _("Country"),
         "year": _("Year"),
-        "status": _("Status"),
-        "coverage": _("Coverage"),
-        "type": _("Activity type"),
+        "status": term_title("status"),
+        "coverage": term_title("coverage"),
+        "type": term_title("activityType"),
     }
 
 

@@ -17,6 +17,7 @@ from languages.translations import TEMPLATES, format_datetime, format_number, fo
 from languages.unsafe_text import ascii_host, finalize
 from publisher.pages.branding import PLAIN, Branding
 from publisher.pages.navigation import filter_query, sections
+from publisher.pages.term_titles import term_label, term_title
 from publisher.rdf.results import Term
 from shapes.rules import message
 from vocab.iris import Iris, is_web
@@ -69,8 +70,7 @@ class Pages:
         self._templates.globals.update(
             languages=LANGUAGES, locale=current_locale, format_number=format_number, format_datetime=format_datetime, label_of=self.label
         )
-        self._templates.globals.update(term_name=self.term_name
-        )
+        self._templates.globals.update(term_title=term_title, term_label=term_label)
 
     def page(self, template: str, code: HTTPStatus = HTTPStatus.OK, **values: object) -> HTMLResponse:
         """Render *template* with *values*; *code* is the answer's status."""
@@ -80,12 +80,7 @@ class Pages:
     def label(self, named: Labeled, term: str | Term) -> str:
         """Return the label of *term*: the vocabulary's in the language of the request, else the one in *description*."""
         known = label(str(term), current_locale().language, self.iris.base)
-        return gettext(known) if known else named.name(term)
-
-    def term_name(self, named: Labeled, name: str) -> str:
-        """Return the label of a term of our ontology in the language of the visit, with a capital letter."""
-        text = self.label(named, f"{self.iris.ns}{name}")
-        return text[:1].upper() + text[1:]
+        return known or named.name(term)
 
     def rule_message(self, shape: str) -> str | None:
         """Return the message of a validation rule in the language of the request; None if there is no such rule."""

@@ -11,6 +11,7 @@ from babel import Locale
 from languages.request_locale import current_locale
 from languages.translations import gettext as _
 from publisher.facets.facets import FACETS
+from publisher.pages.term_titles import term_title
 from vocab.initiative import Basis
 from vocab.iris import Iris
 from vocab.schemes import Label, concepts, label
@@ -22,23 +23,23 @@ def facet_title(name: str) -> str:
     """Return the title of a facet."""
     return {
         "kind": _("Type"),
-        "line": _("Action line"),
+        "line": term_title("actionLine"),
         "goal": _("SDG"),
-        "target": _("Target"),
+        "target": term_title("target"),
         "basis": _("How the link was made"),
         "country": _("Country"),
         "region": _("Region"),
         "stakeholder": _("Stakeholder type"),
-        "coverage": _("Coverage"),
-        "status": _("Status"),
-        "type": _("Activity type"),
+        "coverage": term_title("coverage"),
+        "status": term_title("status"),
+        "type": term_title("activityType"),
         "year": _("Year"),
         "source": _("Registry"),
         "language": _("Language"),
         "document": _("Document type"),
-        "prize": _("Prize category"),
-        "stage": _("Prize stage"),
-        "prizeyear": _("Prize year"),
+        "prize": term_title("prizeCategory"),
+        "stage": term_title("prizeStage"),
+        "prizeyear": term_title("prizeYear"),
         "remark": _("Records with quality warnings"),
     }[name]
 
@@ -112,7 +113,7 @@ class FacetLabels:
             return _language(code, current_locale().language)
         address = FACETS[facet].iri(code, self.iris)
         label = _concept(facet, address, current_locale().language, self.iris.base) if address else None
-        return _(label) if label else code
+        return label or code
 
     def short(self, facet: str, code: str) -> str:
         """Return the label of a code, after the code itself where people know it."""

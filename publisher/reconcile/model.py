@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from languages.translations import gettext as _
+from publisher.pages.term_titles import term_title
 from vocab.countries import country
 from vocab.terms import DCT, FOAF, ORG, SCHEMA
 
@@ -20,8 +21,8 @@ def type_title(name: str) -> str:
         "initiative": _("Initiative"),
         "country": _("Country"),
         "goal": _("SDG"),
-        "target": _("Target"),
-        "action-line": _("Action line"),
+        "target": term_title("target"),
+        "action-line": term_title("actionLine"),
     }[name]
 
 
@@ -91,10 +92,10 @@ def property_title(name: str) -> str:
         "description": _("Description"),
         "page": _("Page"),
         "goal": _("SDG"),
-        "target": _("Target"),
-        "action-line": _("Action line"),
+        "target": term_title("target"),
+        "action-line": term_title("actionLine"),
         "lead": _("Lead"),
-        "partner": _("Partner"),
+        "partner": term_title("partner"),
         "funder": _("Funder"),
         "start": _("Start"),
         "end": _("End"),

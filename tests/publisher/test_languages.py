@@ -26,12 +26,14 @@ from harvesters.submissions.moderation_routes import HISTORY
 from harvesters.submissions.questions import QUESTIONS
 from languages.request_locale import LANGUAGES, negotiate_language, use_language
 from languages.translations import FOLDER, format_datetime, load_translations
-from publisher.portal.facet_labels import FacetLabels
+from publisher.portal.facet_labels import FacetLabels, facet_title
 from publisher.portal.findings import overview
 from publisher.sparql.examples.example import examples
 from publisher.sparql.query_editor import EDITOR_TEXTS, SCRIPT_TEXTS
 from vocab.field_changes import FIELD_NAMES
 from vocab.iris import BASE, Iris
+from vocab.schemes import ONTOLOGIES, graph_triples, label, ontology_triples, schemes
+from vocab.terms import RDFS, SKOS
 
 ROOT = Path(__file__).parents[2]
 FOLDERS = (ROOT / "publisher", ROOT / "harvesters" / "admin", ROOT / "harvesters" / "submissions", ROOT / "harvesters" / "prizes")
@@ -68,6 +70,51 @@ def _words_of_submissions() -> set[str]:
     answers = {moderation.ACCEPTED, moderation.CHANGES_REQUESTED, moderation.REJECTED}
     labels = {member.label for member in MEMBERS.values()} | {*TYPE_LABELS.values()} | {*HISTORY.values()} | {*TYPES}
     return texts | answers | labels | {*DAYS.values()} | {state.value for state in SubmissionState} | {*REASONS.values()}
+
+
+# Words of pages that are labels of the vocabulary too: headings of other things, or of the forms and the admin pages.
+OTHER_MEANINGS = {
+    *("Country", "World", "Website", "Concept", "Status", "Initiative", "Coverage", "Venue", "Goal", "Gone", "Hold", "On hold"),
+    *("Planned start", "Planned end", "Developed in", "Published", "Withheld", "Reason", "Requests", "Protocol", "Outcome"),
+    *("Last change", "Last run", "Last success", "Consecutive failures", "Full harvest", "Journal entry"),
+    *("cancelled", "freshness", "journal entry", "named graphs", "on hold", "result", "submitted", "withheld"),
+    *("failing", "late", "retired", "published"),
+}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_no_catalogue_translates_a_label_of_the_vocabulary(language):
+    kinds = {f"{SKOS}prefLabel", f"{RDFS}label"}
+    labels = {
+        triple.object.value.casefold()
+        for triples in (*map(ontology_triples, ONTOLOGIES), *map(graph_triples, schemes()))
+        for triple in triples
+        if triple.predicate.value in kinds and getattr(triple.object, "language", None) == "en"
+    }
+    with (FOLDER / f"{language}.po").open("rb") as file:
+        texts = {message.id for message in read_po(file, locale=language) if isinstance(message.id, str)}
+
+    assert {text for text in texts if text.casefold() in labels} <= OTHER_MEANINGS
+
+
+def test_other_meanings_are_words_of_the_catalogues():
+    with (FOLDER / "fr.po").open("rb") as file:
+        texts = {message.id for message in read_po(file, locale="fr")}
+
+    assert OTHER_MEANINGS - texts == set()
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_facets_and_their_codes_are_named_by_the_vocabulary(language):
+    names, facets = FacetLabels(Iris()), ("line", "target", "coverage", "status", "type", "prize", "stage", "prizeyear")
+    with use_language(language):
+        titles = [facet_title(facet).casefold() for facet in facets]
+        codes = [names.name("stakeholder", "academia"), names.name("status", "ongoing"), names.name("region", "cis")]
+    terms = ("actionLine", "target", "coverage", "status", "activityType", "prizeCategory", "prizeStage", "prizeYear")
+    concepts = ("stakeholder-type/academia", "status/ongoing", "itu-region/cis")
+
+    assert titles == [str(label(f"{BASE}ns#{term}", language)).casefold() for term in terms]
+    assert codes == [label(f"{BASE}scheme/{concept}", language) for concept in concepts]
 
 
 @pytest.mark.parametrize("language", [tag for tag in LANGUAGES if tag != "en"])
