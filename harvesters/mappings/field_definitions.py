@@ -12,7 +12,7 @@ from typing import Any
 from lxml import etree
 
 from harvesters.errors import SourceDefinitionError
-from harvesters.option_schema import Option, get_option
+from harvesters.option_schema import Option, get_option, option_names
 from harvesters.page_model import Payload
 from harvesters.parsing import parser_errors
 from harvesters.payloads import property_path
@@ -25,9 +25,9 @@ from vocab.schemes import crosswalks as crosswalk_names
 OPTIONS: Mapping[str, Option] = {
     "split": Option(str, None, "The separator of values in one text, e.g. `;`."),
     "crosswalk": Option(
-        str,
+        (str, list),
         None,
-        "The crosswalk that translates the words of the field `subjects`, e.g. `world-bank-sector`.",
+        "The crosswalk, or a list of them, that translates the words of the field `subjects`, e.g. `world-bank-sector`.",
     ),
     "dates": Option(
         (str, list), None, "The registry's date format or formats, if not ISO 8601 (strptime)."
@@ -129,12 +129,12 @@ def faults(source: Source, payload_type: Payload = Payload.ROW) -> Iterator[str]
     except SourceDefinitionError as error:
         yield str(error)
         return
-    crosswalk = get_option(source, OPTIONS, "crosswalk")
-    if crosswalk and crosswalk not in crosswalk_names():
-        yield (
-            f"{source.name}: unknown crosswalk {crosswalk!r}; "
-            f"{suggestion(crosswalk, crosswalk_names())}"
-        )
+    for crosswalk in option_names(source, OPTIONS, "crosswalk"):
+        if crosswalk not in crosswalk_names():
+            yield (
+                f"{source.name}: unknown crosswalk {crosswalk!r}; "
+                f"{suggestion(crosswalk, crosswalk_names())}"
+            )
     for name, text in source.fields.items():
         match = FIELD_NAME.match(name)
         if not match or match[1] not in known:

@@ -107,7 +107,7 @@ class FieldTable:
     ) -> None:
         self.lexicon = lexicon
         self.crosswalks = crosswalks
-        self.crosswalk = get_option(source, OPTIONS, "crosswalk")
+        self.schemes = option_names(source, OPTIONS, "crosswalk")
         self.initiative = partial(
             crosswalks.iris.thing,
             "initiative",
@@ -204,7 +204,7 @@ class FieldTable:
         declared = lexicon.parse_declared(
             self.words(row, "action_lines"), self.words(row, "goals"), self.words(row, "targets")
         )
-        linked = merge_subjects(declared, self._translated(row)) if self.crosswalk or self.crosswalks.words else declared
+        linked = merge_subjects(declared, self._translated(row)) if self.schemes or self.crosswalks.words else declared
         return kind(
             key=record.key,
             titles=parse_titles(self.texts(row, "title")),
@@ -236,18 +236,18 @@ class FieldTable:
         )
 
     def _translated(self, row: Any) -> Subjects:
-        """Return the concepts that a curator or the source's crosswalk has for its subjects; the words
+        """Return the concepts that a curator or the source's crosswalks have for its subjects; the words
         stay subjects.
         """
         texts = (text for text, _ in self.texts(row, "subjects"))
         words = [part for text in texts for part in split_values([text], self.separator)]
         curated = self.lexicon.parse_subjects(filter(self.crosswalks.is_curated, words))
-        if not self.crosswalk:
-            return curated._replace(unmatched=())
-        scheme = self.crosswalk
-        iri = self.crosswalks.iris.scheme(scheme)
-        subjects = classify_words(words, iri, partial(self.crosswalks.find_all, scheme))
-        return merge_subjects(curated, subjects)._replace(unmatched=())
+        found = curated
+        for scheme in self.schemes:
+            iri = self.crosswalks.iris.scheme(scheme)
+            subjects = classify_words(words, iri, partial(self.crosswalks.find_all, scheme))
+            found, words = merge_subjects(found, subjects), list(subjects.unmatched)
+        return found._replace(unmatched=())
 
     def _subjects(self, row: Any, left: tuple[str, ...]) -> tuple[Text, ...]:
         texts = [

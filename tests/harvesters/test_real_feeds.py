@@ -19,7 +19,7 @@ from vocab.describe import describe
 from vocab.initiative import Basis, Document, Initiative, Resource, concept_of
 from vocab.iris import Iris
 from vocab.normalization import fold
-from vocab.schemes import concepts
+from vocab.schemes import concepts, graph_triples
 
 pytestmark = pytest.mark.skipif(not replay.FEEDS.is_dir(), reason=replay.MISSING)
 
@@ -118,7 +118,7 @@ LINKED = {
     "dpg-tree": (228, 93),
     "iati-standard": (0, 1),
     "mods-library": (0, 1),
-    "world-bank": (0, 13),
+    "world-bank": (0, 18),
     "wsis-prize-page": (302, 0),
     "wsis-prizes-2015": (302, 0),
 }
@@ -240,3 +240,46 @@ def test_each_error_of_a_repository_is_reported_with_its_code(file, card):
 
     with door as fetch, pytest.raises(ParseError, match=f"says {file}"):
         list(check_compatible(source)[0].collect(source, fetch, None))
+
+
+# Fields of sectors and themes in recorded responses, and the crosswalks of their words.
+SECTORS = {
+    "dpg-nominees": (("sectors",), ("dpga-sector",)),
+    "dpg-archive": (("sectors",), ("dpga-sector",)),
+    "world-bank": (
+        ("sector.Name", "sector_namecode.name", "mjsector_namecode.name", "theme_namecode.name", "mjtheme_namecode.name", "theme_list.name",
+         "theme_list.theme2.name", "theme_list.theme2.theme3.name"),
+        ("world-bank-sector", "world-bank-theme"),
+    ),
+}  # fmt: skip
+
+
+def texts(value: Any, path: tuple[str, ...]) -> set[str]:
+    """Return the texts at a path of names in rows, through all lists."""
+    if isinstance(value, list):
+        return {text for item in value for text in texts(item, path)}
+    if path:
+        return texts(value.get(path[0]), path[1:]) if isinstance(value, dict) else set()
+    return {value} if isinstance(value, str) and value.strip() else set()
+
+
+@pytest.mark.parametrize("name", SECTORS)
+def test_every_sector_or_theme_that_occurs_twice_has_a_row_with_a_concept_or_a_reason(name: str) -> None:
+    fields, schemes = SECTORS[name]
+    source = load(Path(__file__).parent / "source_definitions" / f"{name}.toml")
+    protocol, _ = check_compatible(source)
+    with Fetch(pause=0, transport=replay.transport()) as fetch:
+        records = [item for page in protocol.collect(source, fetch, None) for item in page.items if isinstance(item, Record)]
+    counts = Counter[str]()
+    for record in records:
+        counts.update({text for field in fields for text in texts(record.payload, tuple(field.split(".")))})
+    table = {fold(name.value): concept for scheme in schemes for concept in concepts(scheme).values() for name in concept.labels}
+    notes = {
+        triple.subject.value for scheme in schemes for triple in graph_triples(scheme) if triple.predicate.value.endswith("#editorialNote")
+    }
+
+    repeated = {word for word, count in counts.items() if count > 1}
+
+    assert len(repeated) > 10
+    assert {word for word in repeated if fold(word) not in table} == set()
+    assert {word for word in repeated if not table[fold(word)].matches and table[fold(word)].iri not in notes} == set()

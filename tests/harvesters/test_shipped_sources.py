@@ -188,9 +188,26 @@ def test_sectors_of_the_world_bank_are_crosswalked_and_stay_subjects(words: Any)
     assert [text.value for text in project.subjects] == ["Social Protection", "Oil and Gas"]
 
 
+def test_themes_of_the_world_bank_are_crosswalked_in_all_levels(words: Any) -> None:
+    source = load(ROOT / "sources" / "world-bank.toml")
+    map_record = check_compatible(source)[1].prepare(source, words)
+    themes = [{"name": "Finance", "theme2": [{"name": "Climate change", "theme3": [{"name": "Adaptation"}]}]}]
+    row = {"id": "P1", "project_name": "Roads", "theme_list": themes, "theme_namecode": [{"name": "Access to law and justice"}]}
+    older = {"id": "P2", "project_name": "Roads", "theme_namecode": [{"name": "Access to law and justice"}]}
+
+    present, before = (map_record(Record(record["id"], record, b"")) for record in (row, older))
+
+    theme = f"{words.iris.base}scheme/world-bank-theme"
+    assert [(claim.concept, claim.word, claim.crosswalk) for claim in (*present.goals, *present.targets)] == [
+        ("http://metadata.un.org/sdg/13", "Climate change", theme),
+        ("http://metadata.un.org/sdg/13.1", "Adaptation", theme),
+    ]
+    assert [(claim.concept, claim.word) for claim in before.targets] == [("http://metadata.un.org/sdg/16.3", "Access to law and justice")]
+
+
 def test_an_unknown_crosswalk_is_refused_with_the_known_ones() -> None:
     source = load(ROOT / "sources" / "world-bank.toml")
-    wrong = replace(source, options={**source.options, "crosswalk": "sectors"})
+    wrong = replace(source, options={**source.options, "crosswalk": ["world-bank-sector", "sectors"]})
 
     (fault,) = field_definitions.faults(wrong)
 
