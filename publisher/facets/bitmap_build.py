@@ -29,10 +29,7 @@ _FILES: dict[tuple[str, ...], str] = {  # arrays by file name, each with the que
     ("party", "body"): "SELECT index AS party, body FROM roles ORDER BY index, body",
     ("one", "other"): "SELECT DISTINCT one, other FROM pairs ORDER BY one, other",
     ("pair", "paired"): "SELECT (dense_rank() OVER (ORDER BY one, other) - 1)::UINTEGER AS pair, index AS paired FROM pairs",
-    ("member", "cluster"): (
-        "SELECT index AS member, (dense_rank() OVER (ORDER BY cluster) - 1)::UINTEGER AS cluster "
-        "FROM thing_index JOIN clusters USING (iri) ORDER BY index"
-    ),
+    ("member", "cluster"): read_sql("groups"),
     **{(f"by-{name}",): f"SELECT index FROM thing_index ORDER BY {order}, index" for name, order in ORDERS.items()},
     **{(f"key-{name}",): _SORTED.replace("$key", KEYS[name]) for name in ("title", "newest")},
 }

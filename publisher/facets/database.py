@@ -16,13 +16,13 @@ import orjson
 
 from publisher.facets.thing_rows import Row
 
-FORMAT = 5  # increase it with every change of the stored form, so that the tables are rebuilt
+FORMAT = 6  # increase it with every change of the stored form, so that the tables are rebuilt
 BUILD_VERSION = f"{FORMAT} duckdb-{version('duckdb').partition('.')[0]}"
 MEMORY = "512MiB"  # of memory; the rest is spilled to a folder beside the file
 _SQL = Path(__file__).parent / "sql"
 _COLUMNS = {
     **dict.fromkeys(("iri", "source", "record", "title", "language", "begins", "ends"), "VARCHAR"),
-    **dict.fromkeys(("issued", "first_seen", "changed", "venue"), "VARCHAR"),
+    **dict.fromkeys(("issued", "first_seen", "changed", "venue", "whole"), "VARCHAR"),
     "kind": "UTINYINT",
     "cancelled": "BOOLEAN",
     "marks": "STRUCT(facet VARCHAR, code VARCHAR, bases UTINYINT)[]",

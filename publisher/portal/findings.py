@@ -24,7 +24,7 @@ def count_note(records: int, different: int) -> str:
         return ""
     text = _(
         "%(records)s records of initiatives describe %(count)s different ones, as far as known: records of several registries that "
-        "are one initiative are counted once."
+        "are one initiative are counted once, as are the parts of an initiative."
     )
     return text % {"records": format_number(records), "count": format_number(different)}
 

@@ -1,7 +1,7 @@
 -- Insert the rows of the temporary view new_rows, and new codes.
 CREATE OR REPLACE TEMP TABLE inserted AS SELECT nextval('ids')::UINTEGER AS thing, * FROM new_rows;
 INSERT INTO things
-    SELECT thing, iri, kind, source, record, title, language, begins, ends, issued, first_seen, changed, venue, cancelled FROM inserted;
+    SELECT thing, iri, kind, source, record, title, language, begins, ends, issued, first_seen, changed, venue, whole, cancelled FROM inserted;
 CREATE OR REPLACE TEMP TABLE marked AS
     SELECT thing, kind, m.facet, m.code, m.bases FROM (SELECT thing, kind, unnest(marks) AS m FROM inserted);
 INSERT INTO terms
