@@ -260,3 +260,18 @@ def test_each_iati_crosswalk_has_every_code_of_its_list_and_matches_it_once(sche
     found = {concept.notations[0]: len(concept.matches) for concept in concepts(scheme).values()}
 
     assert found == dict.fromkeys(given, 1)
+
+
+def test_goals_targets_and_indicators_have_the_subjects_that_the_united_nations_assign(store: Store, facts: Path) -> None:
+    own = Store()
+    own.load(path=str(facts / "sdg-kos" / "sdg-kos-subject-mappings.ttl"), format=RdfFormat.TURTLE)
+    given = {
+        (quad.subject.value, quad.object.value)
+        for quad in own.quads_for_pattern(None, NamedNode(f"{DCT}subject"), None, None)
+        if isinstance(quad.subject, NamedNode) and isinstance(quad.object, NamedNode) and quad.subject.value in concepts("sdg")
+    }
+
+    found = {(iri, subject) for iri in concepts("sdg") for subject in values(store, iri, f"{SKOS}relatedMatch")}
+
+    assert len(given) > 400
+    assert found == given
