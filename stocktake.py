@@ -233,6 +233,7 @@ def configure(
     releases: Annotated[str, option("STOCKTAKE_RELEASES")] = "",
     hub: Annotated[str, option("STOCKTAKE_WEBSUB_HUB")] = "",
     smtp: Annotated[str, option("STOCKTAKE_SMTP_URL")] = "",
+    oidc: Annotated[str, option("STOCKTAKE_OIDC_URL")] = "",
     webhook_secret: Annotated[str, option("STOCKTAKE_WEBHOOK_SECRET")] = "",
     store: Annotated[str, option("STOCKTAKE_OBJECT_STORE_URL")] = "",
     parent: Annotated[

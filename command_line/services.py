@@ -48,6 +48,7 @@ from harvesters.submissions.app import MODERATION, create_submissions
 from harvesters.submissions.app import PATHS as SUBMISSION_PATHS
 from harvesters.submissions.duplicates import Duplicate, DuplicateFinder
 from harvesters.submissions.identity import SubmissionContext
+from harvesters.submissions.provider import parse_provider
 from journal import mirror_origin
 from publisher.pages.branding import DEMO_NAME, NAME
 from publisher.portal.quality import measure_record
@@ -154,7 +155,8 @@ def submission_context(settings: Settings, url: str, duplicates: DuplicateFinder
 
     It waits for the ledger longer than the admin pages.
     """
-    return SubmissionContext(create_admin_context(settings, url, _SUBMISSION_LOCK_TIMEOUT), url, duplicates)
+    provider = parse_provider(settings.oidc, settings.allow_hosts) if settings.oidc else None
+    return SubmissionContext(create_admin_context(settings, url, _SUBMISSION_LOCK_TIMEOUT), url, duplicates, provider=provider)
 
 
 @app.command()

@@ -43,6 +43,7 @@ class Settings:
         "STOCKTAKE_PUBLIC_URL": "Public URL of this server, e.g. https://stocktaking.example. Absolute links begin with it.",
         "STOCKTAKE_WEBSUB_HUB": "URL of the WebSub hub to notify of each change.",
         "STOCKTAKE_SMTP_URL": "Mail server for alerts: smtp://USER:PASSWORD@HOST:PORT?from=ADDRESS (STARTTLS), or smtps:.",
+        "STOCKTAKE_OIDC_URL": "OpenID Connect provider that submitters may sign in with: https://CLIENT:SECRET@HOST/PATH, its issuer.",
         "STOCKTAKE_WEBHOOK_SECRET": "Secret that signs the webhooks of alerts.",
     }
 
@@ -58,6 +59,7 @@ class Settings:
     releases: str = ""
     hub: str = ""
     smtp: str = ""
+    oidc: str = ""
     webhook_secret: str = ""
     store: str = ""
     processes: int = 0
@@ -87,6 +89,7 @@ class Settings:
             "STOCKTAKE_RELEASES": self.releases,
             "STOCKTAKE_WEBSUB_HUB": self.hub,
             "STOCKTAKE_SMTP_URL": self.smtp,
+            "STOCKTAKE_OIDC_URL": self.oidc,
             "STOCKTAKE_WEBHOOK_SECRET": self.webhook_secret,
             "STOCKTAKE_OBJECT_STORE_URL": self.store,
             "STOCKTAKE_NAME": self.name,

@@ -20,6 +20,7 @@ from harvesters.network.retry import install_retry_logging
 from harvesters.notifications.mail import parse_mail_server
 from harvesters.pipeline.process_limits import DEFAULT_WORKERS
 from harvesters.runs.run_log import record_line
+from harvesters.submissions.provider import parse_provider
 from journal import mirror_origin
 from journal import store as shared
 from journal.data_format import check_formats
@@ -76,6 +77,7 @@ class SettingValues(TypedDict):
     releases: str
     hub: str
     smtp: str
+    oidc: str
     webhook_secret: str
     store: str
 
@@ -108,6 +110,7 @@ def check_settings(*, is_base_set: bool, **values: Unpack[SettingValues]) -> Set
         releases=_releases(values["releases"]),
         hub=_hub(values["hub"]),
         smtp=_smtp(values["smtp"]),
+        oidc=_oidc(values["oidc"]),
         webhook_secret=_webhook_secret(values["webhook_secret"]),
         store=_store(values["store"], data),
         elsewhere=_external_store(
@@ -238,6 +241,15 @@ def _smtp(url: str) -> str:
             parse_mail_server(url)
     except ValueError as error:  # the URL may hold a password: it is not repeated
         raise typer.BadParameter(f"STOCKTAKE_SMTP_URL: {error}") from error
+    return url
+
+
+def _oidc(url: str) -> str:
+    try:
+        if url:
+            parse_provider(url)
+    except ValueError as error:  # the URL holds a secret: it is not repeated
+        raise typer.BadParameter(f"STOCKTAKE_OIDC_URL: {error}") from error
     return url
 
 

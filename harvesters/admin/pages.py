@@ -42,11 +42,12 @@ class Pages:
     """Render the templates of *folder*, or of the first of several that has it, else those of the admin pages.
 
     Texts are in the language of the request.
-    With *demo* each page says that its data are made up; *moderated* is whether there are pages of moderators.
+    With *demo* each page says that its data are made up; *moderated* is whether there are pages of moderators,
+    and *provider* the host that persons may sign in with.
     """
 
     def __init__(
-        self, *, demo: bool = False, folder: Path | Sequence[Path] = (), root: str = BASE_PATH, moderated: bool = False
+        self, *, demo: bool = False, folder: Path | Sequence[Path] = (), root: str = BASE_PATH, moderated: bool = False, provider: str = ""
     ) -> None:
         self._templates = Environment(
             loader=FileSystemLoader([*([folder] if isinstance(folder, Path) else folder), PACKAGE_DIR / "templates", TEMPLATES]),
@@ -59,7 +60,8 @@ class Pages:
         )
         self._templates.install_gettext_callables(gettext, ngettext, newstyle=True)  # type: ignore[attr-defined]  # of the extension
         self._templates.globals.update(
-            is_web=is_web, root=root, moderated=moderated, Scope=Scope, user=None, demo=demo, action_labels=ACTIONS, sentences=SENTENCES
+            is_web=is_web, root=root, moderated=moderated, provider=provider, Scope=Scope, user=None, demo=demo,
+            action_labels=ACTIONS, sentences=SENTENCES,
         )
         self._templates.globals.update(
             languages=LANGUAGES,

@@ -44,6 +44,7 @@ class Purpose(StrEnum):
     DRAFT = "draft"  # opens a draft, as often as wanted
     CONFIRM = "confirm"  # confirms a mail address, once
     SESSION = "session"  # opens what is a submitter's, as often as wanted
+    SIGN_IN = "sign-in"  # waits for the answer of a provider, once
     STILL_TRUE = "still-true"  # confirms that what is published is still true, once
 
 

@@ -46,14 +46,14 @@ routes = APIRouter(prefix=PATH, include_in_schema=False, dependencies=[Depends(r
 
 
 @lru_cache(maxsize=2)
-def _pages(*, demo: bool) -> Pages:
-    return Pages(demo=demo, folder=(Path(__file__).parent / "templates", SUBMISSION_PAGES / "templates"), root=ROOT)
+def _pages(*, demo: bool, provider: str) -> Pages:
+    return Pages(demo=demo, provider=provider, folder=(Path(__file__).parent / "templates", SUBMISSION_PAGES / "templates"), root=ROOT)
 
 
 def _render(context: SubmissionContext, template: str, values: Mapping[str, Any], status: HTTPStatus = HTTPStatus.OK) -> Response:
     stages = dict(choices("prize-stage", context.admin.base))
     names = {"text": _text, "day": format_date, "day_names": DAYS, "prizes": PATH, "stages": stages}
-    return _pages(demo=context.admin.demo).render(template, {**names, **values}, status)
+    return _pages(demo=context.admin.demo, provider=context.provider_name).render(template, {**names, **values}, status)
 
 
 def _text(texts: Texts) -> str:

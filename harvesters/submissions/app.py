@@ -9,7 +9,7 @@ from fastapi import APIRouter, FastAPI
 
 from harvesters.admin.problems import install_error_handlers
 from harvesters.admin.security_middleware import SecurityMiddleware
-from harvesters.submissions import api, form_routes, moderation_routes, reminder_routes, upload_routes
+from harvesters.submissions import api, form_routes, moderation_routes, reminder_routes, sign_in_routes, upload_routes
 from harvesters.submissions.identity import SubmissionContext
 from harvesters.submissions.pages import submission_pages
 from harvesters.submissions.tables import MAX_FILE
@@ -39,12 +39,14 @@ def create_submissions(context: SubmissionContext, more: Iterable[APIRouter] = (
         docs_url=None,
         redoc_url=None,
     )
-    app.state.context, app.state.submissions, app.state.pages = context.admin, context, submission_pages(demo=context.admin.demo)
+    app.state.context, app.state.submissions = context.admin, context
+    app.state.pages = submission_pages(demo=context.admin.demo, provider=context.provider_name)
     for router in more:
         app.include_router(router)
     app.include_router(upload_routes.routes)  # before the routes of one submission, whose path may be any word
     app.include_router(upload_routes.pages)
     app.include_router(api.routes)
+    app.include_router(sign_in_routes.routes)
     app.include_router(form_routes.routes)
     app.include_router(reminder_routes.routes)
     install_error_handlers(app, app.state.pages)

@@ -7,7 +7,8 @@ HTTPProblem              reported to the client as a problem (RFC 9457), or on a
 ├── VersionConflict     412: somebody else changed the submission meanwhile
 ├── NotAllowed          409: the state of a submission does not permit this
 ├── TooLarge            413: a table with too many rows
-└── UnsupportedMedia    415: a media type that is not read
+├── UnsupportedMedia    415: a media type that is not read
+└── ProviderError       502: the provider that persons sign in with fails, or its answer is wrong
 """
 
 from __future__ import annotations
@@ -57,3 +58,9 @@ class UnsupportedMedia(HTTPProblem):
     """A media type that is not read."""
 
     status = HTTPStatus.UNSUPPORTED_MEDIA_TYPE
+
+
+class ProviderError(HTTPProblem):
+    """The provider that persons sign in with fails, or its answer is wrong."""
+
+    status = HTTPStatus.BAD_GATEWAY

@@ -263,13 +263,16 @@ def show_confirmation(secret: str, context: SubmissionContextDep, pages: PagesDe
 def confirm_address(secret: str, form: FormDep, request: Request, context: SubmissionContextDep) -> Response:
     """Confirm an address once, send the draft of its link, and begin a session."""
     submitter, link, session = confirm(context, secret)
-    path = "/mine"
-    if link.submission:
-        submission = submissions.find(context.admin.ledger, link.submission)
-        if submission and submission.state is SubmissionState.DRAFT:
-            path = _sent_path(context, submitter, submission)
-        elif submission and submission.submitter == submitter.id:
-            path = f"/mine/{submission.id}"
+    return open_session(request, context, submitter, session, link.submission)
+
+
+def open_session(request: Request, context: SubmissionContext, submitter: Submitter, session: str, id: str | None) -> Response:
+    """Send the draft with this *id*, if there is one, set the cookie of a session, and go to what is the submitter's own."""
+    path, submission = "/mine", submissions.find(context.admin.ledger, id) if id else None
+    if submission and submission.state is SubmissionState.DRAFT:
+        path = _sent_path(context, submitter, submission)
+    elif submission and submission.submitter == submitter.id:
+        path = f"/mine/{submission.id}"
     response = _redirect(path)
     secure, age = request.url.scheme == "https", int(SESSION_AGE.total_seconds())
     response.set_cookie(COOKIE, session, max_age=age, path=ROOT, secure=secure, httponly=True, samesite="lax")

@@ -23,6 +23,7 @@ from harvesters.source import Source, load
 from harvesters.submissions.duplicates import DuplicateFinder
 from harvesters.submissions.errors import Closed, LinkInvalid
 from harvesters.submissions.mails import send_confirmation
+from harvesters.submissions.provider import OpenIDProvider
 from languages.request_locale import current_locale
 
 SOURCE = "submissions"
@@ -46,13 +47,15 @@ async def _no_quality(record: str) -> int | None:
 @dataclass(slots=True)
 class SubmissionContext:
     """What the pages and the API of submissions work with: the context of the admin pages, the public address without a slash at
-    its end, and *duplicates*, which finds what a submission may repeat, and *quality*, which measures a published record.
+    its end, and *duplicates*, which finds what a submission may repeat, *quality*, which measures a published record, and the *provider* of
+    OpenID Connect that persons may sign in with.
     """
 
     admin: AdminContext
     url: str
     duplicates: DuplicateFinder = field(default_factory=DuplicateFinder)
     quality: RecordQuality = _no_quality
+    provider: OpenIDProvider | None = None
     writes: Throttle = field(init=False)
     changes: Throttle = field(init=False)
 
@@ -60,6 +63,11 @@ class SubmissionContext:
         """Start without counted requests."""
         self.writes = Throttle(self.admin.clock, _WRITES, _WRITE_WINDOW)
         self.changes = Throttle(self.admin.clock, _CHANGES, _CHANGE_WINDOW)
+
+    @property
+    def provider_name(self) -> str:
+        """Return the host of the provider that persons may sign in with, "" if there is none."""
+        return self.provider.host if self.provider else ""
 
     def source(self) -> Source:
         """Return the source of submissions; raise Closed if nothing can be submitted here."""
@@ -179,9 +187,15 @@ def confirm(context: SubmissionContext, secret: str) -> tuple[Submitter, Link, s
     link, ledger, now = check_confirmation(context, secret), context.admin.ledger, context.admin.now()
     if not submissions.use_link(ledger, secret, now):
         raise LinkInvalid("This link does not work: it has expired, was used before, or is mistyped. Ask for another one.")
-    submitter = submissions.ensure_submitter(ledger, Submitter(new_id(), link.mail, None, current_locale().language, now))
-    session = submissions.create_link(ledger, Link(Purpose.SESSION, now, now + SESSION_AGE, submitter=submitter.id))
+    submitter, session = begin_session(context, str(link.mail))
     return submitter, link, session
+
+
+def begin_session(context: SubmissionContext, mail: str) -> tuple[Submitter, str]:
+    """Return the submitter with a confirmed address, and the secret of a new session."""
+    ledger, now = context.admin.ledger, context.admin.now()
+    submitter = submissions.ensure_submitter(ledger, Submitter(new_id(), mail, None, current_locale().language, now))
+    return submitter, submissions.create_link(ledger, Link(Purpose.SESSION, now, now + SESSION_AGE, submitter=submitter.id))
 
 
 def csrf_token(secret: str) -> str:

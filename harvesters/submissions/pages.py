@@ -10,6 +10,6 @@ PACKAGE_DIR = Path(__file__).parent
 STYLE = PACKAGE_DIR / "static" / "submit.css"
 
 
-def submission_pages(*, demo: bool) -> Pages:
-    """Return the templates; with *demo* each page says that its data are made up."""
-    return Pages(demo=demo, folder=PACKAGE_DIR / "templates", root="/submit")
+def submission_pages(*, demo: bool, provider: str = "") -> Pages:
+    """Return the templates; with *demo* each page says that its data are made up. *provider* is the host that persons may sign in with."""
+    return Pages(demo=demo, folder=PACKAGE_DIR / "templates", root="/submit", provider=provider)

@@ -18,7 +18,7 @@ from harvesters.inspection.findings import OUTCOMES, REMEDIES
 from harvesters.ledger.models import State
 from harvesters.ledger.submissions import SubmissionState
 from harvesters.prizes.page_routes import DAYS
-from harvesters.submissions import moderation
+from harvesters.submissions import moderation, openid
 from harvesters.submissions.choices import TYPE_LABELS
 from harvesters.submissions.duplicates import REASONS
 from harvesters.submissions.members import MEMBERS, TYPES
@@ -69,7 +69,7 @@ def _words_of_submissions() -> set[str]:
     texts = {question.text for question in QUESTIONS} | {field.label for field in fields} | {field.hint for field in fields if field.hint}
     answers = {moderation.ACCEPTED, moderation.CHANGES_REQUESTED, moderation.REJECTED}
     labels = {member.label for member in MEMBERS.values()} | {*TYPE_LABELS.values()} | {*HISTORY.values()} | {*TYPES}
-    return texts | answers | labels | {*DAYS.values()} | {state.value for state in SubmissionState} | {*REASONS.values()}
+    return texts | answers | labels | {*openid.FAULTS.values()} | {*DAYS.values()} | {state.value for state in SubmissionState} | {*REASONS.values()}
 
 
 # Words of pages that are labels of the vocabulary too: headings of other things, or of the forms and the admin pages.
