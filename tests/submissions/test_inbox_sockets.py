@@ -1,0 +1,185 @@
+"""The round trip of notifications between two installations that run: each a server of its own, over sockets."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, closing
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import httpx
+import pytest
+from processes import free_port, started, wait_for_url
+from typer.testing import CliRunner
+
+from harvesters.admin import key_store
+from harvesters.admin.context import AdminContext
+from harvesters.admin.keys import Key, Scope
+from harvesters.ledger import notifications, submissions
+from harvesters.ledger.submissions import Submission, SubmissionState
+from harvesters.notifications.delivery import Channels, deliver
+from harvesters.submissions import moderation
+from stocktake import app
+
+from .conftest import BASE, INITIATIVE, bearer, definition
+
+ROOT = Path(__file__).parents[2]
+RUN = CliRunner()
+
+
+@dataclass
+class RunningSite:
+    """An installation that runs on loopback: its address, the settings of its commands, and its ledger."""
+
+    url: str
+    settings: dict[str, str]
+    admin: AdminContext
+
+    @property
+    def inbox(self) -> str:
+        return f"{self.url}/inbox"
+
+    def command(self, *words: str) -> str:
+        answer = RUN.invoke(app, [*words], env=self.settings)
+        assert answer.exit_code == 0, answer.output
+        return answer.stdout.strip()
+
+    def deliver(self) -> int:
+        """Send what is queued over the network, as the process of the schedule does."""
+        return deliver(self.admin.ledger, self.admin.channels, lambda: datetime.now(UTC))
+
+    def submitted(self, token: str, title: str) -> Submission:
+        """Submit a record by HTTP and return it."""
+        content = {**INITIATIVE, "title": {"en": title}, "description": {"en": f"{title}: computers and courses."}}
+        answer = httpx.post(f"{self.url}/submissions", json=content, headers=bearer(token), timeout=60)
+        assert answer.status_code == 201, answer.text
+        return moderation.find(self.admin, answer.json()["id"])
+
+    def waiting(self) -> list[Submission]:
+        return submissions.in_states(self.admin.ledger, [SubmissionState.SUBMITTED], 10)
+
+    def moderator(self) -> Key:
+        """Return the key of the installation's moderator."""
+        return next(key for key in key_store.list_keys(self.admin.ledger) if key.scope is Scope.OPERATE)
+
+
+def prepared(home: Path, port: int, other: int) -> RunningSite:
+    """Write the definition and the settings of an installation."""
+    (home / "sources").mkdir(parents=True)
+    inboxes = f'\n[options]\ninboxes = ["http://127.0.0.1:{other}/inbox"]\n'
+    (home / "sources" / "submissions.toml").write_text(definition() + inboxes, encoding="utf-8")
+    url, data = f"http://127.0.0.1:{port}", home / "data"
+    settings = {
+        "STOCKTAKE_DATA": str(data),
+        "STOCKTAKE_SOURCES": str(home / "sources"),
+        "STOCKTAKE_PUBLIC_URL": url,
+        "STOCKTAKE_ALLOW_HOSTS": "127.0.0.1",
+    }
+    channels = Channels(public_url=url, allow=frozenset({"127.0.0.1"}))
+    admin = AdminContext(data, home / "sources", f"sqlite:///{data}/ledger.sqlite", BASE, channels=channels, lock_timeout=60)
+    return RunningSite(url, settings, admin)
+
+
+@pytest.fixture(scope="module")
+def sites(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[RunningSite, RunningSite, str]]:
+    """Two running installations that know each other's inbox, and the token of an organization at the first."""
+    home, ports = tmp_path_factory.mktemp("inboxes"), (free_port(), free_port())
+    one, two = prepared(home / "one", *ports), prepared(home / "two", *reversed(ports))
+    token = one.command("keys", "create", "Ministry", "--scope", "submit")
+    two.command("keys", "create", "Grace Hopper", "--scope", "operate")
+    one.command("keys", "create", "Ada", "--scope", "operate")
+    with ExitStack() as stack:
+        for site, port in zip((one, two), ports, strict=True):
+            line = [sys.executable, "-m", "stocktake", "serve", "--port", str(port)]
+            environment = {**os.environ, **site.settings, "PYTHONPATH": str(ROOT)}
+            process = stack.enter_context(started(line, env=environment, ended_by="TERM"))
+            wait_for_url(f"{site.url}/inbox", process)
+            stack.enter_context(closing(site.admin))
+        yield one, two, token
+
+
+def exchange(*sites: RunningSite) -> None:
+    """Deliver until nothing is queued: an offer is answered at once, an answer is not."""
+    for _ in range(3):
+        for site in sites:
+            site.deliver()
+    assert not any(message.error for site in sites for message in site.admin.ledger.messages(50))
+
+
+def offered(one: RunningSite, two: RunningSite, token: str, title: str) -> tuple[str, Submission]:
+    """Accept a submission at the first installation and offer it to the second; return the id of the offer, and what it became."""
+    item = one.submitted(token, title)
+    moderation.accept(one.admin, one.moderator(), item, "")
+    offer = one.command("inbox", "offer", item.id, two.inbox)
+    exchange(one, two)
+    (waiting,) = [each for each in two.waiting() if each.title == title]
+    return offer, waiting
+
+
+def answer_of(site: RunningSite, offer: str) -> str | None:
+    """Return the last answer to an offer that a site made."""
+    found = notifications.find_notification(site.admin.ledger, id=offer, sent=True)
+    assert found
+    return found.answer
+
+
+def test_an_offer_is_accepted_for_now_and_then_for_good(sites: tuple[RunningSite, RunningSite, str]) -> None:
+    one, two, token = sites
+    offer, waiting = offered(one, two, token, "Village telecentres")
+    tentative = answer_of(one, offer)
+
+    moderation.accept(two.admin, two.moderator(), waiting, "")
+    exchange(two, one)
+
+    assert (tentative, answer_of(one, offer)) == ("TentativeAccept", "Accept")
+    assert waiting.content["title"] == {"en": "Village telecentres"}
+
+
+def test_an_offer_is_rejected_with_its_reason(sites: tuple[RunningSite, RunningSite, str]) -> None:
+    one, two, token = sites
+    offer, waiting = offered(one, two, token, "Radio in schools")
+
+    moderation.reject(two.admin, two.moderator(), waiting, "It is ours already.")
+    exchange(two, one)
+
+    received = notifications.find_notification(one.admin.ledger, kind="Reject", sent=False)
+    assert received
+    assert (answer_of(one, offer), received.body["summary"]) == ("Reject", "It is ours already.")
+
+
+def test_an_offer_is_undone(sites: tuple[RunningSite, RunningSite, str]) -> None:
+    one, two, token = sites
+    offer, waiting = offered(one, two, token, "Solar libraries")
+
+    one.command("inbox", "undo", offer)
+    exchange(one, two)
+
+    after = submissions.find(two.admin.ledger, waiting.id)
+    assert after
+    assert (after.state, answer_of(one, offer)) == (SubmissionState.WITHDRAWN, "Undo")
+
+
+def test_an_announcement_arrives_and_a_replay_or_a_stranger_is_refused(sites: tuple[RunningSite, RunningSite, str]) -> None:
+    one, two, token = sites
+    item = one.submitted(token, "Farm prices by text message")
+    moderation.accept(one.admin, one.moderator(), item, "")
+    id = one.command("inbox", "announce", item.id, two.inbox)
+    exchange(one, two)
+    sent = notifications.find_notification(one.admin.ledger, id=id, sent=True)
+    assert sent
+    body, headers = dict(sent.body), {"Content-Type": "application/ld+json"}
+
+    replayed = httpx.post(two.inbox, content=json.dumps(body), headers=headers, timeout=60)
+    foreign = {**body, "id": "urn:uuid:1", "origin": {"id": "http://evil.example", "inbox": "http://evil.example/inbox"}}
+    stranger = httpx.post(two.inbox, content=json.dumps(foreign), headers=headers, timeout=60)
+    large = httpx.post(two.inbox, content=b" " * 10_000_000, headers=headers, timeout=60)
+
+    arrived = notifications.find_notification(two.admin.ledger, id=id, sent=False)
+    assert arrived
+    assert (arrived.kind, arrived.object) == ("Announce", sent.object)
+    assert [answer.status_code for answer in (replayed, stranger, large)] == [409, 403, 413]
+    assert notifications.find_notification(two.admin.ledger, id="urn:uuid:1") is None
