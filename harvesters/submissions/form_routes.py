@@ -17,7 +17,7 @@ from harvesters.ledger import submissions
 from harvesters.ledger.submissions import Submission, SubmissionState, Submitter
 from harvesters.submissions import actions, confirmations, drafts
 from harvesters.submissions.check import differences
-from harvesters.submissions.choices import choices, labels_of
+from harvesters.submissions.choices import Choice, choices, labels_of
 from harvesters.submissions.errors import VersionConflict
 from harvesters.submissions.identity import (
     COOKIE,
@@ -37,7 +37,9 @@ from harvesters.submissions.members import MEMBERS, InvalidMembersError, written
 from harvesters.submissions.moderation_routes import HISTORY
 from harvesters.submissions.pages import STYLE
 from harvesters.submissions.questions import (
+    SUGGESTED,
     SUMMARY,
+    Field,
     Form,
     Question,
     fingerprint,
@@ -46,6 +48,7 @@ from harvesters.submissions.questions import (
     values_of,
     without_internal,
 )
+from harvesters.submissions.suggestions import suggest_topics
 from vocab.iris import Iris
 
 ROOT = "/submit"
@@ -225,12 +228,15 @@ def _question_page(
     """Show a question; with *form*, what was sent instead of what is stored."""
     language, names = drafts.language_of(draft), [item.name for item in questions_of(draft.content)]
     position = names.index(question.name)
+    texts = without_internal(draft.content)
+    suggested = suggest_topics(texts, context.source(), context.admin.base) if question.name in SUGGESTED else {}
     fields = [
         {
             "field": field,
+            "suggested": suggested.get(field.member, {}),
             "values": list(form.get(field.name, ())) if form is not None else values_of(draft.content, field, language),
             "stored": _answer_texts(draft.content, field, language, context),
-            "choices": choices(field.choices, context.admin.base) if field.choices else (),
+            "choices": _offered(field, suggested.get(field.member, {}), context.admin.base),
             "fault": faults.get(field.member),
         }
         for field in question.fields
@@ -249,6 +255,11 @@ def _question_page(
         "address": f"{context.url}{ROOT}/draft/{secret}/{question.name}",
     }
     return pages.render("question.html", values, status)
+
+
+def _offered(field: Field, suggested: Mapping[str, str], base: str) -> list[Choice]:
+    """Return what a field offers, what the texts speak of first."""
+    return sorted(choices(field.choices, base), key=lambda choice: choice[0] not in suggested) if field.choices else []
 
 
 @routes.get("/confirm/{secret}")

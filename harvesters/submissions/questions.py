@@ -98,6 +98,7 @@ QUESTIONS = (
     ),
 )  # fmt: skip
 SUMMARY = "summary"
+SUGGESTED = ("action-lines", "goals")  # questions whose answers the texts may suggest
 _INTERNAL = "_"  # begins the members of a draft that are not sent
 
 

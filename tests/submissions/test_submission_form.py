@@ -329,3 +329,29 @@ async def test_a_demo_without_a_mail_server_shows_the_link(world: SubmissionWorl
     assert (mine.url.path, world.mails()) == ("/submit/mine", [])
     assert by_http.json()["state"] == "shown"
     assert by_http.json()["link"].startswith(f"{SITE}/submit/confirm/")
+
+
+async def test_goals_that_the_text_names_are_offered_first_and_not_ticked(browser: httpx.AsyncClient) -> None:
+    page = await browser.post("/submit", data={"website": ""})
+    link = page.url.path.removesuffix("/type")
+    answers = (
+        ("type", {"type": "Initiative"}),
+        ("title", {"title": "Clinics", "_language": "en"}),
+        ("description", {"description": "It serves SDG 3, target 9.c and WSIS action line C7: e-health."}),
+    )
+    for name, answer in answers:
+        page = await browser.get(f"{link}/{name}")
+        await browser.post(f"{link}/{name}", data={"was": hidden(page, "was"), **answer})
+
+    goals = await browser.get(f"{link}/goals")
+    lines = await browser.get(f"{link}/action-lines")
+    await browser.post(f"{link}/goals", data={"was": hidden(goals, "was"), "goal": "3"})
+    after = await browser.get(f"{link}/goals")
+
+    offered = re.findall(r'type="checkbox" name="(?:goal|actionLine)" value="([^"]+)"', goals.text)
+    assert offered == ["3", "9", "1", "2", *(str(number) for number in range(4, 18) if number != 9)]
+    assert "Your text says: “target 9.c”" in goals.text
+    assert " checked" not in goals.text
+    assert re.findall(r'value="([^"]+)"', lines.text.partition('type="checkbox"')[2])[0] == "C7-ehea"
+    assert re.findall(r'value="([^"]+)" checked', after.text) == ["3"]
+    assert "SDG 3" not in after.text
