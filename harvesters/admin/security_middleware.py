@@ -17,7 +17,6 @@ MAX_CONCURRENT_REQUESTS = 8  # threads may wait for a locked ledger, and the pub
 MAX_BODY_BYTES = 65_536  # the longest is a note of 2,000 characters
 _HEADERS = {
     "Cache-Control": "no-store",
-    "Content-Security-Policy": POLICY,
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), display-capture=(), geolocation=(), microphone=(), payment=(), usb=()",
@@ -30,11 +29,15 @@ _HEADERS = {
 class SecurityMiddleware:
     """The outermost middleware of the admin app, and of others like it.
 
-    A body has at most *max_body* bytes, one that is sent to a path of *uploads* as many as that says.
+    A body has at most *max_body* bytes, one that is sent to a path of *uploads* as many as that says;
+    *policy* is the Content-Security-Policy.
     """
 
-    def __init__(self, app: ASGIApp, max_body: int = MAX_BODY_BYTES, uploads: Mapping[str, int] | None = None) -> None:
+    def __init__(
+        self, app: ASGIApp, max_body: int = MAX_BODY_BYTES, uploads: Mapping[str, int] | None = None, policy: str = POLICY
+    ) -> None:
         self._app, self._max_body, self._uploads = app, max_body, uploads or {}
+        self._headers = {**_HEADERS, "Content-Security-Policy": policy}
         self._slots = asyncio.Semaphore(MAX_CONCURRENT_REQUESTS)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -47,7 +50,7 @@ class SecurityMiddleware:
         async def send_with_headers(message: Message) -> None:
             if message["type"] == "http.response.start":
                 headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS.items():
+                for name, value in self._headers.items():
                     headers.setdefault(name, value)
                 if (location := urlsplit(headers.get("location", ""))).netloc:  # independent of the Host header
                     headers["Location"] = location._replace(scheme="", netloc="").geturl()

@@ -9,9 +9,9 @@ from fastapi import APIRouter, FastAPI
 
 from harvesters.admin.problems import install_error_handlers
 from harvesters.admin.security_middleware import SecurityMiddleware
-from harvesters.submissions import api, form_routes, moderation_routes, reminder_routes, sign_in_routes, upload_routes
+from harvesters.submissions import api, check_routes, form_routes, moderation_routes, reminder_routes, sign_in_routes, upload_routes
 from harvesters.submissions.identity import SubmissionContext
-from harvesters.submissions.pages import submission_pages
+from harvesters.submissions.pages import POLICY, submission_pages
 from harvesters.submissions.tables import MAX_FILE
 from languages.request_locale import LocaleMiddleware
 
@@ -48,8 +48,9 @@ def create_submissions(context: SubmissionContext, more: Iterable[APIRouter] = (
     app.include_router(api.routes)
     app.include_router(sign_in_routes.routes)
     app.include_router(form_routes.routes)
+    app.include_router(check_routes.routes)
     app.include_router(reminder_routes.routes)
     install_error_handlers(app, app.state.pages)
     app.add_middleware(LocaleMiddleware)
-    app.add_middleware(SecurityMiddleware, max_body=MAX_BODY, uploads=UPLOADS)
+    app.add_middleware(SecurityMiddleware, max_body=MAX_BODY, uploads=UPLOADS, policy=POLICY)
     return app

@@ -181,14 +181,14 @@ def _conflict(context: SubmissionContext, pages: Pages, secret: str, draft: Subm
 def show_question(secret: str, name: str, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Show a question with the answer so far."""
     draft = drafts.open_draft(context, secret)
-    return _question_page(context, pages, secret, draft, _question(draft, name), {})
+    return _question_page(context, pages, secret, draft, find_question(draft, name), {})
 
 
 @routes.post("/draft/{secret}/{name}", dependencies=[Writing])
 def answer(secret: str, name: str, form: FormDep, context: SubmissionContextDep, pages: PagesDep) -> Response:
     """Save an answer, and go to the next question; show the page again with messages if it is not valid."""
     draft = drafts.open_draft(context, secret)
-    question = _question(draft, name)
+    question = find_question(draft, name)
     sent = read_answer(form, question, draft.content, drafts.language_of(draft))
     if first(form, "was") != fingerprint(draft.content, question):
         return _question_page(context, pages, secret, draft, question, {}, form, HTTPStatus.PRECONDITION_FAILED)
@@ -208,7 +208,8 @@ def answer(secret: str, name: str, form: FormDep, context: SubmissionContextDep,
     return _redirect(f"/draft/{quote(secret, safe='')}/{following}")
 
 
-def _question(draft: Submission, name: str) -> Question:
+def find_question(draft: Submission, name: str) -> Question:
+    """Return the question of a draft with this name; raise NotFound."""
     for question in questions_of(draft.content):
         if question.name == name:
             return question

@@ -34,6 +34,7 @@ MAX_MAIL = 254  # characters of an address (RFC 5321)
 _LINKS, _LINK_WINDOW = 3, timedelta(hours=1)  # links to one address
 _WRITES, _WRITE_WINDOW = 60, 600.0  # changes from one network address, and seconds
 _CHANGES, _CHANGE_WINDOW = 200, 3600.0  # changes of one submitter, and seconds
+_CHECKS, _CHECK_WINDOW = 600, 600.0  # checks while typing from one network address, and seconds
 _LIMIT = "Too many requests. Try again in %(seconds)s seconds."
 
 
@@ -58,11 +59,13 @@ class SubmissionContext:
     provider: OpenIDProvider | None = None
     writes: Throttle = field(init=False)
     changes: Throttle = field(init=False)
+    checks: Throttle = field(init=False)
 
     def __post_init__(self) -> None:
         """Start without counted requests."""
         self.writes = Throttle(self.admin.clock, _WRITES, _WRITE_WINDOW)
         self.changes = Throttle(self.admin.clock, _CHANGES, _CHANGE_WINDOW)
+        self.checks = Throttle(self.admin.clock, _CHECKS, _CHECK_WINDOW)
 
     @property
     def provider_name(self) -> str:
@@ -107,12 +110,17 @@ def get_submission_context(request: Request) -> SubmissionContext:
 
 def count_write(request: Request) -> None:
     """Count a request that changes something; raise RateLimited after too many from one network address."""
-    _count(get_submission_context(request).writes, client_address(request))
+    count(get_submission_context(request).writes, request)
 
 
 def count_change(context: SubmissionContext, submitter: Submitter) -> None:
     """Count a change of a submitter; raise RateLimited after too many."""
     _count(context.changes, submitter.id)
+
+
+def count(throttle: Throttle, request: Request) -> None:
+    """Count a request in *throttle*; raise RateLimited after too many from one network address."""
+    _count(throttle, client_address(request))
 
 
 def _count(throttle: Throttle, client: str) -> None:

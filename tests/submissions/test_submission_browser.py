@@ -230,6 +230,28 @@ def test_from_the_form_to_a_published_initiative_corrected_and_withdrawn(site: S
     assert (record.status_code, "gone" in record.text, "jane" in record.text) == (410, True, False)
 
 
+@pytest.mark.parametrize("language", ["en", "ar"])
+def test_messages_of_the_rules_appear_while_a_person_types(site: Site, browser: Browser, packages: Path, language: str) -> None:
+    visit = Visit(browser, packages)
+    browser.open(f"{site.base}/submit?lang={language}", 320)
+    for values in ({}, ANSWERS["type"], ANSWERS["title"], ANSWERS["description"]):
+        visit.fill(values)
+        visit.click("main form button")
+    disable_scripts(browser, value=False)
+    browser.open(f"{site.base}{visit.path.replace('/organization', '/dates')}?lang={language}", 320)
+    visit.fill({"start": "31.5.2026"})
+    browser.run("document.getElementById('start').dispatchEvent(new Event('input', {bubbles: true})); 0")
+    message = wait_until(lambda: browser.run("document.querySelector('[data-live=start]').textContent"), "a message", 60)
+    visit.fill({"start": "2026-05-31"})
+    browser.run("document.getElementById('start').dispatchEvent(new Event('input', {bubbles: true})); 0")
+    wait_until(lambda: not browser.run("document.querySelector('[data-live=start]').textContent"), "the message to go", 60)
+    visit.look()
+    disable_scripts(browser)
+
+    assert ("year-month-day" in str(message)) == (language == "en")
+    assert visit.faults == []
+
+
 def set_days(site: Site, folder: Path, opened: int) -> None:
     """Store the edition of 2027, whose nominations opened some days ago."""
     file = folder / "2027.toml"

@@ -355,3 +355,29 @@ async def test_goals_that_the_text_names_are_offered_first_and_not_ticked(browse
     assert re.findall(r'value="([^"]+)"', lines.text.partition('type="checkbox"')[2])[0] == "C7-ehea"
     assert re.findall(r'value="([^"]+)" checked', after.text) == ["3"]
     assert "SDG 3" not in after.text
+
+
+async def test_an_answer_is_checked_while_it_is_typed_and_not_stored(browser: httpx.AsyncClient) -> None:
+    page = await browser.post("/submit", data={"website": ""})
+    link = page.url.path.removesuffix("/type")
+    await browser.post(f"{link}/type", data={"was": hidden(page, "was"), "type": "Initiative"})
+    question = await browser.get(f"{link}/title")
+
+    long = await browser.post(f"{link}/title/check", data={"title": "x" * 301, "_language": "en"})
+    empty = await browser.post(f"{link}/title/check", data={"title": "", "_language": "en"})
+    foreign = await browser.post(f"{link}/title/check", data={"title": "x"}, headers={"Origin": "https://evil.example"})
+    unknown = await browser.post(f"{link}/weather/check", data={})
+    form = {"was": hidden(question, "was"), "title": "Telecentres", "_language": "en"}
+    await browser.post(f"{link}/title", data=form)
+    rule = await browser.post(f"{link}/dates/check", data={"start": "2025-05-01", "end": "2024-01-01"})
+
+    assert f'data-check="{link}/title/check"' in question.text
+    (message,) = long.json()["messages"]
+    assert (message["field"], message["severity"]) == ("title", "Violation")
+    assert message["text"].startswith("It has 301 characters")
+    assert [each["text"] for each in empty.json()["messages"]] == ["Write a title."]
+    assert [answer.status_code for answer in (foreign, unknown)] == [403, 404]
+    assert [each["field"] for each in rule.json()["messages"]] == ["start"], rule.text
+    assert 'value="2024-01-01"' not in (await browser.get(f"{link}/dates")).text
+    assert "script-src 'self'" in question.headers["Content-Security-Policy"]
+    assert (await browser.get("/submit/form.js")).headers["Content-Type"].startswith("text/javascript")
