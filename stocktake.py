@@ -237,10 +237,7 @@ def configure(
     webhook_secret: Annotated[str, option("STOCKTAKE_WEBHOOK_SECRET")] = "",
     store: Annotated[str, option("STOCKTAKE_OBJECT_STORE_URL")] = "",
     parent: Annotated[
-        int,
-        typer.Option(
-            "--parent", help="Process id of the parent: exit when it exits; 0 = run on.", min=0
-        ),
+        int, typer.Option("--parent", help="Process id of the parent: exit when it exits; 0 = run on.", min=0)
     ] = 0,
     show_version: Annotated[
         bool,

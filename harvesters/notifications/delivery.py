@@ -24,6 +24,7 @@ from journal.outage import Outage
 MAIL, WEBHOOK = "mail", "webhook"
 MAX_AGE = timedelta(days=7)  # of a message that no attempt delivered: then it waits for a person
 RETENTION = timedelta(days=90)  # of delivered messages
+HELD_RETENTION = timedelta(days=90)  # of spam and of what its score holds back, after the last change
 DRAFT_RETENTION = timedelta(days=30)  # of submissions that were not sent, after their last change
 CONFIRMATION_AGE = timedelta(hours=24)  # of a subscription that nobody confirms
 _BATCH_SIZE = 50  # messages of one round
@@ -117,7 +118,7 @@ def run_round(ledger: Ledger, channels: Channels, now: Callable[[], datetime], o
     try:
         deliver(ledger, channels, now)
         ledger.prune_messages(now() - RETENTION)
-        submissions.prune(ledger, now(), now() - DRAFT_RETENTION)
+        submissions.prune(ledger, now(), now() - DRAFT_RETENTION, now() - HELD_RETENTION)
         ledger.prune_subscriptions(now() - CONFIRMATION_AGE)
     except HarvestError as error:
         outage.failed(str(error))

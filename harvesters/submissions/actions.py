@@ -26,10 +26,11 @@ from harvesters.submissions.check import Check, check
 from harvesters.submissions.errors import NotAllowed, VersionConflict
 from harvesters.submissions.identity import SOURCE, SubmissionContext, count_change
 from harvesters.submissions.members import title_of
+from harvesters.submissions.quarantine import triage
 
 MAX_OPEN = 500  # submissions of one submitter that are not withdrawn
-_EDITABLE = (SubmissionState.DRAFT, SubmissionState.SUBMITTED, SubmissionState.CHANGES_REQUESTED, SubmissionState.ACCEPTED,
-             SubmissionState.REJECTED)  # fmt: skip
+_EDITABLE = (SubmissionState.DRAFT, SubmissionState.SUBMITTED, SubmissionState.QUARANTINED,
+             SubmissionState.CHANGES_REQUESTED, SubmissionState.ACCEPTED, SubmissionState.REJECTED)  # fmt: skip
 log = structlog.get_logger(component="submissions")
 
 
@@ -38,8 +39,13 @@ def check_content(context: SubmissionContext, content: Content, key: str) -> Che
     return check(context.admin.ledger, content, key, context.source(), context.admin.base, context.duplicates)
 
 
-def submit(context: SubmissionContext, submitter: Submitter, content: Content, language: str) -> Submission:
-    """Store a valid submission for the moderators. Raises Closed, RateLimited, and InvalidValue if the submitter has too many."""
+def submit(
+    context: SubmissionContext, submitter: Submitter, content: Content, language: str, seconds: float | None = None
+) -> Submission:
+    """Store a valid submission for the moderators, or hold it back; *seconds* passed since its draft was begun.
+
+    Raises Closed, RateLimited, and InvalidValue if the submitter has too many.
+    """
     context.source()
     count_change(context, submitter)
     existing = submissions.of_submitter(context.admin.ledger, submitter.id)
@@ -47,13 +53,21 @@ def submit(context: SubmissionContext, submitter: Submitter, content: Content, l
         raise InvalidValue(
             "You have %(count)s submissions; more are not possible. Withdraw some, or ask the operators for a source.", count=MAX_OPEN
         )
-    now = context.admin.now()
-    submission = Submission(
-        new_id(), submitter.id, SubmissionState.SUBMITTED, 1, content, None, title_of(content), language, now, now, waiting_since=now
-    )
-    submissions.add(context.admin.ledger, submission, SubmissionEvent("submitted", submitter.name, now, content=content))
+    (submission, event) = received(submitter, content, language, context.admin.now(), seconds)
+    submissions.add(context.admin.ledger, submission, event)
     log.info("submission received", submission=submission.id)
     return submission
+
+
+def received(
+    submitter: Submitter, content: Content, language: str, now: datetime, seconds: float | None = None
+) -> tuple[Submission, SubmissionEvent]:
+    """Return a new submission with the first line of its history."""
+    state, reason = triage(submitter, content, seconds)
+    waiting = None if reason else now
+    title = title_of(content)
+    item = Submission(new_id(), submitter.id, state, 1, content, None, title, language, now, now, waiting_since=waiting)
+    return item, SubmissionEvent("submitted", submitter.name, now, content=content)
 
 
 def find_own(context: SubmissionContext, submitter: Submitter, id: str) -> Submission:
@@ -73,13 +87,13 @@ def update(context: SubmissionContext, submitter: Submitter, submission: Submiss
     count_change(context, submitter)
     if submission.state not in _EDITABLE:
         raise NotAllowed("A submission that was withdrawn or marked as spam cannot be changed.")
-    now = context.admin.now()
+    now, (state, reason) = context.admin.now(), triage(submitter, content)
     values = {
         "content": content,
         "title": title_of(content),
         "updated": now,
-        "state": SubmissionState.SUBMITTED,
-        "waiting_since": submission.waiting_since or now,
+        "state": state,
+        "waiting_since": None if reason else submission.waiting_since or now,
         "endorsed_by": None,
     }
     event = SubmissionEvent("changed", submitter.name, now, version=submission.version + 1, content=content)

@@ -125,7 +125,8 @@ def send(context: SubmissionContext, submitter: Submitter, draft: Submission) ->
             raise VersionConflict("Somebody else changed the submission meanwhile. Compare the two versions, and send yours again.")
         sent = actions.update(context, submitter, current, content)
     else:
-        sent = actions.submit(context, submitter, content, draft.language)
+        seconds = (context.admin.now() - draft.created).total_seconds()
+        sent = actions.submit(context, submitter, content, draft.language, seconds)
     submissions.delete_draft(context.admin.ledger, draft.id)
     return sent
 

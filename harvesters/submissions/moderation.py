@@ -23,7 +23,7 @@ from harvesters.submissions.members import title_of
 ACCEPTED = "Your submission “%(title)s” was accepted. It is published with the next run."
 CHANGES_REQUESTED = "A moderator asks you to change your submission “%(title)s”:"
 REJECTED = "Your submission “%(title)s” was not accepted:"
-_WAITING = (SubmissionState.SUBMITTED,)
+WAITING = (SubmissionState.SUBMITTED, SubmissionState.QUARANTINED)  # for a decision
 _REASON = "Write the reason: the submitter reads it."
 
 
@@ -40,7 +40,7 @@ def accept(context: AdminContext, key: Key, submission: Submission, note: str) -
 
     Raises NotAllowed if it does not wait or the same person accepted it first, VersionConflict.
     """
-    _require(submission, *_WAITING)
+    _require(submission, *WAITING)
     who, now = key.display_name, context.now()
     if context.source(SOURCE).second_approver and submission.endorsed_by is None:
         return _decide(context, key, submission, "accepted first", note, {"endorsed_by": who}, internal=True)
@@ -63,7 +63,7 @@ def accept(context: AdminContext, key: Key, submission: Submission, note: str) -
 
 def request_changes(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
     """Ask the submitter for changes. Raises InvalidValue without a note, NotAllowed, VersionConflict."""
-    _require(submission, *_WAITING)
+    _require(submission, *WAITING)
     _require_reason(note)
     values = {"state": SubmissionState.CHANGES_REQUESTED, "waiting_since": None, "endorsed_by": None}
     changed = _decide(context, key, submission, "changes requested", note, values)
@@ -73,7 +73,7 @@ def request_changes(context: AdminContext, key: Key, submission: Submission, not
 
 def reject(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
     """Reject a submission, or the change of a published one, which stays as it is. Raises InvalidValue without a reason."""
-    _require(submission, SubmissionState.SUBMITTED, SubmissionState.CHANGES_REQUESTED)
+    _require(submission, *WAITING, SubmissionState.CHANGES_REQUESTED)
     _require_reason(note)
     values: dict[str, Any] = {"state": SubmissionState.REJECTED, "waiting_since": None, "endorsed_by": None}
     if submission.published is not None:
@@ -87,7 +87,7 @@ def reject(context: AdminContext, key: Key, submission: Submission, note: str) -
 
 def mark_as_spam(context: AdminContext, key: Key, submission: Submission, note: str) -> Submission:
     """Mark a submission as spam: it cannot be changed any more, and its submitter gets no message. Raises NotAllowed."""
-    _require(submission, SubmissionState.SUBMITTED, SubmissionState.CHANGES_REQUESTED, SubmissionState.REJECTED)
+    _require(submission, *WAITING, SubmissionState.CHANGES_REQUESTED, SubmissionState.REJECTED)
     if submission.published is not None:
         raise NotAllowed("It is published. Withdraw it instead.")
     return _decide(context, key, submission, "marked as spam", note, {"state": SubmissionState.SPAM, "waiting_since": None})

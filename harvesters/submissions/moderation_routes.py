@@ -22,6 +22,7 @@ from harvesters.submissions.duplicates import DuplicateFinder
 from harvesters.submissions.errors import VersionConflict
 from harvesters.submissions.identity import SOURCE
 from harvesters.submissions.members import MEMBERS, written
+from harvesters.submissions.quarantine import suspicions
 
 _ROWS = 100
 QUEUE = (SubmissionState.SUBMITTED,)
@@ -78,8 +79,9 @@ def show_submission(id: str, request: Request, user: CurrentUser, context: Conte
         "sentences_of_history": HISTORY,
         "organization": _organization(context, submission),
         "two_people": context.source(SOURCE).second_approver,
-        "waits": submission.state is SubmissionState.SUBMITTED,
-        "open": submission.state in (SubmissionState.SUBMITTED, SubmissionState.CHANGES_REQUESTED),
+        "waits": submission.state in moderation.WAITING,
+        "open": submission.state in (*moderation.WAITING, SubmissionState.CHANGES_REQUESTED),
+        "suspicions": suspicions(submission.content, None) if submission.state is SubmissionState.QUARANTINED else {},
         "may_withdraw": submission.state is not SubmissionState.WITHDRAWN,
     }
     return get_pages(request).render("submission.html", {"user": user, **values})

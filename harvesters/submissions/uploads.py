@@ -11,8 +11,8 @@ import orjson
 import structlog
 
 from harvesters.ledger import submissions
-from harvesters.ledger.submissions import Content, Submission, SubmissionEvent, SubmissionState, Submitter, new_id
-from harvesters.submissions.actions import MAX_OPEN
+from harvesters.ledger.submissions import Content, SubmissionState, Submitter, new_id
+from harvesters.submissions.actions import MAX_OPEN, received
 from harvesters.submissions.check import Check, MemberFinding, check_many
 from harvesters.submissions.duplicates import Duplicate
 from harvesters.submissions.identity import SubmissionContext, count_change
@@ -118,15 +118,9 @@ def _results(items: Iterable[_Item], checks: Mapping[str, Check], known: set[str
 
 
 def _store(context: SubmissionContext, submitter: Submitter, contents: Mapping[str, Content], language: str) -> None:
-    now, state = context.admin.now(), SubmissionState.SUBMITTED
-    rows = [
-        (
-            Submission(id, submitter.id, state, 1, content, None, title_of(content), language, now, now, waiting_since=now),
-            SubmissionEvent("submitted", submitter.name, now, content=content),
-        )
-        for id, content in contents.items()
-    ]
-    submissions.add_all(context.admin.ledger, rows)
+    now = context.admin.now()
+    rows = [(id, received(submitter, content, language, now)) for id, content in contents.items()]
+    submissions.add_all(context.admin.ledger, [(replace(item, id=id), event) for id, (item, event) in rows])
 
 
 def _fault(member: str, text: str) -> MemberFinding:

@@ -68,7 +68,7 @@ def _words_of_submissions() -> set[str]:
     fields = [field for question in QUESTIONS for field in question.fields]
     texts = {question.text for question in QUESTIONS} | {field.label for field in fields} | {field.hint for field in fields if field.hint}
     answers = {moderation.ACCEPTED, moderation.CHANGES_REQUESTED, moderation.REJECTED}
-    faults = {*openid.FAULTS.values()}
+    faults = {*openid.FAULTS.values(), "links", "link in the title", "script", "speed"}
     labels = {member.label for member in MEMBERS.values()} | {*TYPE_LABELS.values()} | {*HISTORY.values()} | {*TYPES}
     return texts | answers | faults | labels | {*DAYS.values()} | {state.value for state in SubmissionState} | {*REASONS.values()}
 

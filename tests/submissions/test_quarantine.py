@@ -1,0 +1,105 @@
+"""What a person sends is scored; what looks unwanted waits apart from the queue, and is deleted in the end."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+import httpx
+import pytest
+
+from harvesters.ledger import submissions
+from harvesters.submissions import moderation
+from harvesters.submissions.quarantine import suspicions
+
+from .conftest import INITIATIVE, SubmissionWorld, bearer
+from .test_moderation import admin, decide, signed_in  # noqa: F401 - a fixture
+
+LINKS = " ".join(f"See https://shop.example/{number} now." for number in range(6))
+UNWANTED: dict[str, Any] = {**INITIATIVE, "description": {"en": f"Cheap computers for all. {LINKS}"}}
+
+
+async def person(world: SubmissionWorld, client: httpx.AsyncClient) -> dict[str, str]:
+    """Return the header of a person who confirmed an address."""
+    await client.post("/submissions/confirmations", json={"mail": "jane@example.org"})
+    answer = await client.post(f"/submissions/confirmations/{world.last_secret()}")
+    return bearer(answer.json()["token"])
+
+
+async def send(client: httpx.AsyncClient, content: dict[str, Any], headers: dict[str, str] | None = None) -> dict[str, Any]:
+    answer = await client.post("/submissions", json=content, headers=headers)
+    assert answer.status_code == 201, answer.text
+    return dict(answer.json())
+
+
+async def test_what_a_person_sends_with_many_links_is_held_back(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+    headers = await person(world, client)
+
+    held, plain, keyed = await send(client, UNWANTED, headers), await send(client, INITIATIVE, headers), await send(client, UNWANTED)
+
+    assert [item["state"] for item in (held, plain, keyed)] == ["quarantined", "submitted", "submitted"]
+    assert submissions.waiting(world.ledger)[0] == 2
+
+
+async def test_a_change_is_scored_too_and_what_is_published_stays(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+    headers = await person(world, client)
+    id = (await send(client, INITIATIVE, headers))["id"]
+    moderation.accept(world.context.admin, world.keys["Grace"], moderation.find(world.context.admin, id), "")
+
+    changed = await client.put(f"/submissions/{id}", json=UNWANTED, headers={**headers, "If-Match": '"2"'})
+    back = await client.put(f"/submissions/{id}", json=INITIATIVE, headers={**headers, "If-Match": '"3"'})
+
+    assert (changed.json()["state"], back.json()["state"]) == ("quarantined", "submitted")
+    ((_, published),) = submissions.published(world.ledger)
+    assert published
+    assert published["description"] == INITIATIVE["description"]
+
+
+async def test_a_moderator_decides_about_what_is_held_back(
+    world: SubmissionWorld,
+    client: httpx.AsyncClient,
+    admin: httpx.AsyncClient,  # noqa: F811
+) -> None:
+    id = (await send(client, UNWANTED, await person(world, client)))["id"]
+    await signed_in(admin, world)
+
+    queue = await admin.get("/admin/page/submissions")
+    held = await admin.get("/admin/page/submissions?state=quarantined")
+    page = await admin.get(f"/admin/page/submissions/{id}")
+    answer = await decide(admin, id, "accept")
+
+    assert id not in queue.text
+    assert id in held.text
+    assert "links <bdi>4</bdi>" in page.text
+    assert answer.status_code == 303
+    assert moderation.find(world.context.admin, id).state.value == "accepted"
+
+
+async def test_what_is_held_back_is_deleted_in_the_end_with_its_author(world: SubmissionWorld, client: httpx.AsyncClient) -> None:
+    headers = await person(world, client)
+    id = (await send(client, UNWANTED, headers))["id"]
+    submitter = moderation.find(world.context.admin, id).submitter
+    kept: list[bool] = []
+    for days in (89, 2):
+        world.clock.advance(timedelta(days=days))
+        now = world.clock.now()
+        submissions.prune(world.ledger, now, now - timedelta(days=30), now - timedelta(days=90))
+        kept.append(submissions.find(world.ledger, id) is not None)
+
+    assert kept == [True, False]
+    assert submissions.submitter_of(world.ledger, id=submitter) is None
+
+
+@pytest.mark.parametrize(
+    ("content", "seconds", "points"),
+    [
+        ({"title": {"en": "Telecentres"}, "description": {"en": "See https://a.example and https://b.example for more."}}, None, {}),
+        ({"description": {"ar": "أجهزة ودورات في أربعين قرية من قرى البلاد كلها منذ عشر سنوات."}}, 600, {}),
+        ({"title": {"zh": "村庄"}, "description": {"zh": "我们" * 40}}, None, {}),
+        ({"description": {"fr": "Компьютеры и курсы в сорока деревнях нашей области и соседних."}}, None, {"script": 2}),
+        ({"title": {"en": "Telecentres"}}, 10.0, {"speed": 2}),
+        ({"title": {"en": "https://a.example"}, "why": {"4": {"en": "www.b.example www.c"}}}, None, {"links": 1, "link in the title": 2}),
+    ],
+)
+def test_points_are_counted_by_what_speaks_against_it(content: dict[str, Any], seconds: float | None, points: dict[str, int]) -> None:
+    assert suspicions(content, seconds) == points
