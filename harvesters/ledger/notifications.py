@@ -78,6 +78,15 @@ def update_notification(ledger: Database, id: str, **values: str | None) -> None
         connection.execute(sa.update(t.notification).where(t.notification.c.id == id).values(values))
 
 
+def forget_contents(ledger: Database, submission: str) -> None:
+    """Delete the record from the notifications about a submission that was withdrawn; their ids stay, so that a replay is known."""
+    for item in notifications(ledger, submission=submission):
+        about = item.body.get("object")
+        if isinstance(about, Mapping) and "content" in about:
+            body = {**item.body, "object": {name: value for name, value in about.items() if name != "content"}}
+            update_notification(ledger, item.id, body=json.dumps(body, ensure_ascii=False))
+
+
 def delete_notification(ledger: Database, id: str) -> None:
     """Forget a notification, which can then be received again."""
     with ledger.transaction() as connection:

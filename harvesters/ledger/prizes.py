@@ -23,6 +23,7 @@ from harvesters.ledger.row_mapping import naive, utc
 SOURCE = "prizes"  # the source that publishes editions and results
 Texts = Mapping[str, str]  # by language
 _ID_BYTES = 6
+_DELETED = "deleted "  # and a random word, in place of a person
 _CANONICAL_HOSTS = {"googlemail.com": "gmail.com"}
 
 
@@ -297,8 +298,34 @@ def delete_person(ledger: Database, submitter: str, mail: str | None) -> None:
         if mail:
             connection.execute(sa.delete(t.prize_vote).where(t.prize_vote.c.voter == voter(mail)))
             connection.execute(sa.delete(t.prize_expert).where(t.prize_expert.c.mail == mail))
-            anonymous = f"deleted {secrets.token_hex(_ID_BYTES)}"
-            connection.execute(sa.update(t.prize_review).where(t.prize_review.c.expert == mail).values(expert=anonymous))
+            connection.execute(sa.update(t.prize_review).where(t.prize_review.c.expert == mail).values(expert=_anonymous()))
+
+
+def forget_persons(ledger: Database, ended_before: date) -> None:
+    """Make the votes and reviews of editions anonymous whose results were published before a day, and delete their experts' addresses.
+
+    The numbers of votes and the scores stay; nominations lose their author.
+    """
+    r, v, n = t.prize_review.c, t.prize_vote.c, t.prize_nomination.c
+    for edition in editions(ledger):
+        if edition.results >= ended_before:
+            continue
+        own = sa.select(n.id).where(n.edition == edition.id)
+        with ledger.transaction() as connection:
+            connection.execute(sa.delete(t.prize_expert).where(t.prize_expert.c.edition == edition.id))
+            connection.execute(sa.update(t.prize_nomination).where(n.edition == edition.id).values(submitter=None))
+            named = sa.select(r.nomination, r.expert).where(r.nomination.in_(own), r.expert.not_like(f"{_DELETED}%"))
+            for nomination, expert in connection.execute(named).all():
+                update = sa.update(t.prize_review).where(r.nomination == nomination, r.expert == expert)
+                connection.execute(update.values(expert=_anonymous()))
+            known = sa.select(v.category, v.voter).where(v.edition == edition.id, v.voter.not_like(f"{_DELETED}%"))
+            for category, who in connection.execute(known).all():
+                update = sa.update(t.prize_vote).where(v.edition == edition.id, v.category == category, v.voter == who)
+                connection.execute(update.values(voter=_anonymous()))
+
+
+def _anonymous() -> str:
+    return f"{_DELETED}{secrets.token_hex(_ID_BYTES)}"
 
 
 def of_person(ledger: Database, submitter: str, mail: str | None) -> dict[str, Any]:

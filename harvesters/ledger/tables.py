@@ -542,7 +542,7 @@ prize_vote = Table(
     metadata,
     Column("edition", String, primary_key=True),
     Column("category", String, primary_key=True),
-    Column("voter", String, primary_key=True),  # SHA-256 of the address
+    Column("voter", String, primary_key=True),  # SHA-256 of the address, or "deleted" and a random word
     Column("nomination", String, nullable=False),
     Column("time", DateTime, nullable=False),
 )

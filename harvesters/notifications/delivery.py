@@ -11,7 +11,7 @@ import httpx
 import structlog
 
 from harvesters.errors import DeliveryError, HarvestError
-from harvesters.ledger import submissions
+from harvesters.ledger import prizes, submissions
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.outbox import QueuedMessage
 from harvesters.ledger.subscriptions import FOLLOW_TOPIC
@@ -26,6 +26,7 @@ MAX_AGE = timedelta(days=7)  # of a message that no attempt delivered: then it w
 RETENTION = timedelta(days=90)  # of delivered messages
 HELD_RETENTION = timedelta(days=90)  # of spam and of what its score holds back, after the last change
 DRAFT_RETENTION = timedelta(days=30)  # of submissions that were not sent, after their last change
+PRIZE_RETENTION = timedelta(days=365)  # of who voted and reviewed, after the results of an edition
 CONFIRMATION_AGE = timedelta(hours=24)  # of a subscription that nobody confirms
 _BATCH_SIZE = 50  # messages of one round
 _LEASE = timedelta(minutes=30)  # longer than a round can take
@@ -119,6 +120,7 @@ def run_round(ledger: Ledger, channels: Channels, now: Callable[[], datetime], o
         deliver(ledger, channels, now)
         ledger.prune_messages(now() - RETENTION)
         submissions.prune(ledger, now(), now() - DRAFT_RETENTION, now() - HELD_RETENTION)
+        prizes.forget_persons(ledger, (now() - PRIZE_RETENTION).date())
         ledger.prune_subscriptions(now() - CONFIRMATION_AGE)
     except HarvestError as error:
         outage.failed(str(error))

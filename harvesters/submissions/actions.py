@@ -11,7 +11,7 @@ import structlog
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.errors import InvalidValue, NotFound
-from harvesters.ledger import prizes, submissions
+from harvesters.ledger import notifications, prizes, submissions
 from harvesters.ledger.submissions import (
     SUBMITTER,
     Change,
@@ -113,6 +113,7 @@ def withdraw(context: AdminContext, submission: Submission, who: str, note: str 
     event = SubmissionEvent("withdrawn", who, now, note, version=submission.version + 1)
     changed = apply_change(context, submission, values, event)
     submissions.forget_contents(context.ledger, submission.id)
+    notifications.forget_contents(context.ledger, submission.id)
     if submission.first_accepted:
         request_harvest(context, who)
     return changed

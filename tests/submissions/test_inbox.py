@@ -138,6 +138,9 @@ async def test_an_offer_is_undone_by_who_made_it(pair: tuple[InboxPeer, InboxPee
     after = submissions.find(two.world.ledger, submission.id)
     assert after
     assert (statuses, after.state) == ([201], SubmissionState.WITHDRAWN)
+    received = two.newest("Offer", sent=False)
+    assert "content" not in received.body["object"]
+    assert two.url in json.dumps(received.body)
 
 
 async def test_an_announcement_is_kept_and_listed(pair: tuple[InboxPeer, InboxPeer]) -> None:

@@ -289,6 +289,33 @@ async def test_a_person_exports_and_deletes_votes_and_reviews(world: SubmissionW
     assert [item.expert.startswith("deleted ") for item in prizes.reviews(world.ledger, "2027")] == [True]
 
 
+async def test_who_voted_and_reviewed_is_forgotten_a_year_after_the_results(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
+    initiative = await published_initiative(world, people)
+    id = (await nominated(people, await person(world, people, "jane@example.org"), initiative)).json()["id"]
+    prizes.add_expert(world.ledger, "2027", "jane@example.org")
+    to_day(world, "closes")
+    jane = await person(world, people, "jane@example.org")
+    scores = {"scores": {"impact": 5, "partnerships": 3}}
+    await people.put(f"/submissions/prizes/2027/nominations/{id}/review", json=scores, headers=jane)
+    decide(world, id, Stage.NOMINATED)
+    to_day(world, "vote_opens")
+    await people.put(f"/submissions/prizes/2027/nominations/{id}/vote", headers=await person(world, people, "jane@example.org"))
+    edition = prizes.find_edition(world.ledger, "2027")
+    assert edition
+
+    known: list[tuple[bool, bool, bool]] = []
+    for days in (0, 1, 1):
+        prizes.forget_persons(world.ledger, edition.results + timedelta(days=days))
+        named = [item.expert for item in prizes.reviews(world.ledger, "2027")] == ["jane@example.org"]
+        votes = prizes.votes_of(world.ledger, "jane@example.org", "2027") == {"2027 C4": id}
+        known.append((named, votes, prizes.experts(world.ledger, "2027") == ["jane@example.org"]))
+
+    assert known == [(True, True, True), (False, False, False), (False, False, False)]
+    assert [item.submitter for item in prizes.nominations(world.ledger, "2027")] == [None]
+    assert prizes.votes(world.ledger, "2027") == {id: 1}
+    assert [row.score for row in contest.rank(world.ledger, edition)] == [4.5]
+
+
 async def test_an_edition_is_unknown_before_it_is_announced(world: SubmissionWorld, people: httpx.AsyncClient) -> None:
     file = world.folder / "2028.toml"
     file.write_text(edition_text(world.clock.now().date() + timedelta(days=1)), encoding="utf-8")

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from harvesters.admin.context import AdminContext
 from harvesters.admin.keys import Key, Scope
-from harvesters.ledger import submissions
+from harvesters.ledger import prizes, submissions
 from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.prizes import Criterion, Edition, Stage
 from harvesters.ledger.submissions import Link, Purpose, SubmissionState, Submitter
 from harvesters.notifications.delivery import Channels
 from harvesters.notifications.mail import parse_mail_server
@@ -120,3 +121,34 @@ def test_the_queue_is_in_the_order_of_waiting(context: SubmissionContext, jane: 
 
     assert [row.id for row in rows] == sent
     assert submissions.waiting(context.admin.ledger) == (3, NOON)
+
+
+DAYS = {name: date(2026, 3, day) for name, day in (("announced", 1), ("opens", 1), ("closes", 2), ("nominees", 3), ("results", 5))}
+PAGE = "https://site.example/id/initiative/a/1"
+
+
+def test_a_contest_goes_from_a_nomination_to_a_winner_and_forgets_who_voted(context: SubmissionContext, jane: Submitter) -> None:
+    ledger, votes = context.admin.ledger, {"vote_opens": date(2026, 3, 3), "vote_closes": date(2026, 3, 4)}
+    criteria = (Criterion("impact", 1.0, {"en": "Impact"}),)
+    edition = Edition("2026", {"en": "Prizes", "ar": "الجوائز"}, 2026, **DAYS, categories=("C4",), criteria=criteria, special={}, **votes)
+    prizes.put_edition(ledger, edition)
+    content = {"title": {"en": "Telecentres"}}
+    nomination = prizes.Nomination("1", "2026", PAGE, content, "C4", Stage.SUBMITTED, None, "It helps.", jane.id, NOON)
+    added = [prizes.add_nomination(ledger, nomination) for _ in range(2)]
+    prizes.add_expert(ledger, "2026", "jane@example.org")
+    for points in (3, 5):
+        prizes.put_review(ledger, prizes.Review("1", "jane@example.org", False, {"impact": points}, "", NOON))
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(lambda mail: prizes.put_vote(ledger, nomination, mail, NOON), ("a@example.org", "b@example.org")))
+    prizes.put_vote(ledger, nomination, "a@example.org", NOON)
+    prizes.set_stage(ledger, "1", Stage.WINNER, None)
+    before, after = (
+        {key: found.get("prizeStage") for key, found in prizes.published(ledger, NOON + timedelta(days=day)) if found} for day in (3, 5)
+    )
+    prizes.forget_persons(ledger, date(2026, 3, 6))
+
+    assert added == [True, False]
+    assert (before, after) == ({"2026": None, "2026-1": "nominated"}, {"2026": None, "2026-1": "winner"})
+    assert prizes.votes(ledger, "2026") == {"1": 2}
+    assert prizes.votes_of(ledger, "a@example.org") == {}
+    assert [(item.expert.startswith("deleted "), item.scores) for item in prizes.reviews(ledger, "2026")] == [(True, {"impact": 5})]
