@@ -48,16 +48,20 @@ from harvesters.submissions.app import MODERATION, create_submissions
 from harvesters.submissions.app import PATHS as SUBMISSION_PATHS
 from harvesters.submissions.duplicates import Duplicate, DuplicateFinder
 from harvesters.submissions.identity import SubmissionContext
+from harvesters.submissions.organizations import KnownOrganization
 from harvesters.submissions.provider import parse_provider
 from journal import mirror_origin
 from publisher.pages.branding import DEMO_NAME, NAME
 from publisher.portal.quality import measure_record
 from publisher.portal.similar_titles import similar_titles
 from publisher.portal.source_preview import EXPLANATIONS, MEMORY, PreviewRunner
+from publisher.reconcile.batch import NameQuery
+from publisher.reconcile.matcher import Matcher
 from publisher.search.searcher import open_searcher
 from publisher.store.query_service import QueryService
 
 _SUBMISSION_LOCK_TIMEOUT = 20  # seconds: a person who sends a form waits while a harvest commits
+_ORGANIZATIONS = 3  # that one name of a draft may mean
 _CANDIDATES, _LIKE = 20, 0.5  # things with a similar title that the matcher compares, and how like the titles must be
 PORT, REGISTRIES_PORT = 8000, 8790  # of the demo; if a port is in use, another is chosen
 _ALL_ADDRESSES = ("0.0.0.0", "::")  # all addresses of the machine
@@ -115,6 +119,7 @@ def serve(context: typer.Context, host: Host = "127.0.0.1", port: Port = 8000) -
     log.info("server started", url=f"{url}/")
     context_of_submissions = submission_context(settings, url, DuplicateFinder(partial(find_duplicates, public)))
     context_of_submissions.quality = partial(record_quality, public)
+    context_of_submissions.organizations = partial(find_organizations, public)
     public.state.waiting_submissions, public.state.submissions_open = context_of_submissions.waiting, context_of_submissions.is_open
     submissions = create_submissions(context_of_submissions, (prize_api, prize_pages, inbox))
     combined = combine_apps(public, create_admin(admin_context, MODERATION), submissions, context_of_submissions)
@@ -141,6 +146,16 @@ def find_duplicates(public: FastAPI, title: str) -> list[Duplicate]:
     service: QueryService = public.state.service
     search = open_searcher(service.current.path) if service.snapshot else None
     return [Duplicate(thing, text, "title") for thing, text in similar_titles(search, title, _CANDIDATES, _LIKE)] if search else []
+
+
+def find_organizations(public: FastAPI, name: str) -> list[KnownOrganization]:
+    """Return the published organizations that *name* may mean, the likeliest first; none while the index of texts is not there."""
+    service: QueryService = public.state.service
+    search = open_searcher(service.current.path) if service.snapshot else None
+    if search is None:
+        return []
+    candidates = Matcher(search, service.iris).candidates(NameQuery(name, ("organization",), _ORGANIZATIONS))
+    return [KnownOrganization(str(item["id"]), str(item["name"])) for item in candidates]
 
 
 async def record_quality(public: FastAPI, record: str) -> int | None:

@@ -31,7 +31,7 @@ class SubmissionState(StrEnum):
 
     DRAFT = "draft"  # its author has not sent it
     SUBMITTED = "submitted"  # a moderator has to decide
-    QUARANTINED = "quarantined"  # held back by its score; a moderator may decide
+    QUARANTINED = "quarantined"  # scored as unwanted; a moderator may decide
     CHANGES_REQUESTED = "changes-requested"  # its author has to change it
     ACCEPTED = "accepted"
     REJECTED = "rejected"
@@ -352,15 +352,15 @@ def count_links(ledger: Database, mail: str, since: datetime) -> int:
         return int(connection.execute(query).scalar_one())
 
 
-def prune(ledger: Database, now: datetime, drafts_before: datetime, held_before: datetime = datetime.min) -> None:
+def prune(ledger: Database, now: datetime, drafts_before: datetime, quarantined_before: datetime = datetime.min) -> None:
     """Delete expired links, drafts that were last changed before *drafts_before*, and persons without any submission or link.
 
-    What is spam or held back and was last changed before *held_before* is deleted too, unless it was ever published.
+    What is spam or quarantined and was last changed before *quarantined_before* is deleted too, unless it was ever published.
     """
     s, link, who = t.submission.c, t.submission_link.c, t.submitter.c
-    held = s.state.in_((SubmissionState.SPAM.value, SubmissionState.QUARANTINED.value)) & s.first_accepted.is_(None)
+    is_unwanted = s.state.in_((SubmissionState.SPAM.value, SubmissionState.QUARANTINED.value)) & s.first_accepted.is_(None)
     is_old = (s.state == SubmissionState.DRAFT.value) & (s.updated < naive(drafts_before))
-    is_old |= held & (s.updated < held_before.replace(tzinfo=None))
+    is_old |= is_unwanted & (s.updated < quarantined_before.replace(tzinfo=None))
     old = sa.select(s.id).where(is_old)
     used = sa.union(sa.select(s.submitter).where(s.submitter.is_not(None)), sa.select(link.submitter).where(link.submitter.is_not(None)),
                     sa.select(t.prize_nomination.c.submitter).where(t.prize_nomination.c.submitter.is_not(None)))  # fmt: skip

@@ -24,7 +24,7 @@ from journal.outage import Outage
 MAIL, WEBHOOK = "mail", "webhook"
 MAX_AGE = timedelta(days=7)  # of a message that no attempt delivered: then it waits for a person
 RETENTION = timedelta(days=90)  # of delivered messages
-HELD_RETENTION = timedelta(days=90)  # of spam and of what its score holds back, after the last change
+QUARANTINE_RETENTION = timedelta(days=90)  # of spam and of what is quarantined, after the last change
 DRAFT_RETENTION = timedelta(days=30)  # of submissions that were not sent, after their last change
 PRIZE_RETENTION = timedelta(days=365)  # of who voted and reviewed, after the results of an edition
 CONFIRMATION_AGE = timedelta(hours=24)  # of a subscription that nobody confirms
@@ -119,7 +119,7 @@ def run_round(ledger: Ledger, channels: Channels, now: Callable[[], datetime], o
     try:
         deliver(ledger, channels, now)
         ledger.prune_messages(now() - RETENTION)
-        submissions.prune(ledger, now(), now() - DRAFT_RETENTION, now() - HELD_RETENTION)
+        submissions.prune(ledger, now(), now() - DRAFT_RETENTION, now() - QUARANTINE_RETENTION)
         prizes.forget_persons(ledger, (now() - PRIZE_RETENTION).date())
         ledger.prune_subscriptions(now() - CONFIRMATION_AGE)
     except HarvestError as error:

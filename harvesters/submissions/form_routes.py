@@ -35,6 +35,7 @@ from harvesters.submissions.identity import (
 )
 from harvesters.submissions.members import MEMBERS, InvalidMembersError, written
 from harvesters.submissions.moderation_routes import HISTORY
+from harvesters.submissions.organizations import match_names, rename
 from harvesters.submissions.pages import STYLE
 from harvesters.submissions.questions import (
     SUGGESTED,
@@ -150,6 +151,7 @@ def _summary(
         for question in questions_of(draft.content)
     ]
     values = {"answers": answers, "checked": checked, "labels": labels(), "error": error, "mail": mail, "secret": secret}
+    values["organizations"] = match_names(content, context.organizations)
     status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
     return pages.render("summary.html", {**values, "session": session_of(request, context), "licence": context.source().licence}, status)
 
@@ -175,6 +177,18 @@ def _conflict(context: SubmissionContext, pages: Pages, secret: str, draft: Subm
         if name in MEMBERS
     ]
     return pages.render("conflict.html", {"changes": changed, "secret": secret, "why": error.localized}, error.status)
+
+
+@routes.post("/draft/{secret}/use-name", dependencies=[Writing])
+def take_name(secret: str, form: FormDep, context: SubmissionContextDep) -> Response:
+    """Replace a name of the draft's organizations by that of the register, and show the summary."""
+    draft = drafts.open_draft(context, secret)
+    before, after = first(form, "before"), first(form, "after")
+    if after not in [item.name for item in context.organizations(before)]:
+        raise InvalidValue("The register has no such organization.")
+    if not drafts.save(context, draft, rename(draft.content, before, after)):
+        raise VersionConflict("Somebody else changed this meanwhile")
+    return _redirect(f"/draft/{quote(secret, safe='')}/{SUMMARY}")
 
 
 @routes.get("/draft/{secret}/{name}")

@@ -23,6 +23,7 @@ from harvesters.source import Source, load
 from harvesters.submissions.duplicates import DuplicateFinder
 from harvesters.submissions.errors import Closed, LinkInvalid
 from harvesters.submissions.mails import send_confirmation
+from harvesters.submissions.organizations import FindOrganizations
 from harvesters.submissions.provider import OpenIDProvider
 from languages.request_locale import current_locale
 
@@ -48,8 +49,8 @@ async def _no_quality(record: str) -> int | None:
 @dataclass(slots=True)
 class SubmissionContext:
     """What the pages and the API of submissions work with: the context of the admin pages, the public address without a slash at
-    its end, and *duplicates*, which finds what a submission may repeat, *quality*, which measures a published record, and the *provider* of
-    OpenID Connect that persons may sign in with.
+    its end, and *duplicates*, which finds what a submission may repeat, *quality*, which measures a published record, the *provider* of
+    OpenID Connect that persons may sign in with, and *organizations*, which finds those of the register by a name.
     """
 
     admin: AdminContext
@@ -57,6 +58,7 @@ class SubmissionContext:
     duplicates: DuplicateFinder = field(default_factory=DuplicateFinder)
     quality: RecordQuality = _no_quality
     provider: OpenIDProvider | None = None
+    organizations: FindOrganizations = lambda name: ()
     writes: Throttle = field(init=False)
     changes: Throttle = field(init=False)
     checks: Throttle = field(init=False)

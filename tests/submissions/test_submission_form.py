@@ -14,8 +14,10 @@ from harvesters.ledger import submissions
 from harvesters.ledger.submissions import SubmissionState
 from harvesters.submissions import moderation
 from harvesters.submissions.app import create_submissions
+from harvesters.submissions.organizations import KnownOrganization
 from harvesters.submissions.questions import QUESTIONS
 from languages.request_locale import LANGUAGES
+from vocab.iris import BASE
 
 from .conftest import INITIATIVE, SITE, SubmissionWorld
 
@@ -381,3 +383,23 @@ async def test_an_answer_is_checked_while_it_is_typed_and_not_stored(browser: ht
     assert 'value="2024-01-01"' not in (await browser.get(f"{link}/dates")).text
     assert "script-src 'self'" in question.headers["Content-Security-Policy"]
     assert (await browser.get("/submit/form.js")).headers["Content-Type"].startswith("text/javascript")
+
+
+async def test_a_name_of_the_register_is_taken_if_the_person_wants_it(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
+    known = {
+        "Ministry of Information": [KnownOrganization(f"{BASE}id/organization/a/ministry", "Ministry of Information")],
+        "University of the Coast": [KnownOrganization(f"{BASE}id/organization/a/coast", "Coast University")],
+    }
+    world.context.organizations = lambda name: known.get(name, [])
+
+    summary = await fill(browser)
+    taken = {"before": "University of the Coast", "after": "Coast University"}
+    after = await browser.post(summary.url.path.replace("/summary", "/use-name"), data=taken)
+    made_up = await browser.post(summary.url.path.replace("/summary", "/use-name"), data={**taken, "after": "Evil Inc"})
+
+    assert '<bdi>Ministry of Information</bdi>: <a href="/id/organization/a/ministry">in the register</a>' in summary.text
+    assert "Is “University of the Coast” one of these?" in summary.text
+    assert (after.status_code, after.url.path) == (200, summary.url.path)
+    assert "Coast University\nThe Fund" in after.text
+    assert "one of these" not in after.text
+    assert made_up.status_code == 422
