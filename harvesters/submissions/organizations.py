@@ -38,7 +38,7 @@ def match_names(content: Content, find: FindOrganizations) -> list[NameMatch]:
     """Return each organization's name of a draft for which the register has the same or a similar one."""
     matches = []
     for name in list(dict.fromkeys(_names(content)))[:_NAMES]:
-        known = tuple(find(name))[:_SHOWN]
+        known = tuple({fold(item.name): item for item in reversed(find(name))}.values())[::-1][:_SHOWN]  # each name once
         same = tuple(item for item in known if fold(item.name) == fold(name))
         if known:
             matches.append(NameMatch(name, same or known, bool(same)))

@@ -308,7 +308,11 @@ def test_a_nomination_becomes_the_winner_in_the_browser(site: Site, browser: Bro
     visit.click("main form button")
     site.command("prizes", "stage", "2027", id, "nominated")
     set_days(site, tmp_path, 20)
-    browser.open(f"{site.base}/submit/prizes/2027", 320)
+    for path in ("/submit/prizes", "/submit/prizes/2027/nominate", "/submit/prizes/2027/review", "/submit/prizes/2027"):
+        browser.open(f"{site.base}{path}?lang=ar", 320, dark=True)
+        visit.look()
+        assert browser.run("document.documentElement.dir") == "rtl"
+    browser.open(f"{site.base}/submit/prizes/2027?lang=en", 320)
     visit.look()
     visit.click("form[action*=vote] button")
     ranked = json.loads(site.command("prizes", "show", "2027", "--json"))[0]

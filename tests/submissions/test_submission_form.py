@@ -388,7 +388,7 @@ async def test_an_answer_is_checked_while_it_is_typed_and_not_stored(browser: ht
 async def test_a_name_of_the_register_is_taken_if_the_person_wants_it(world: SubmissionWorld, browser: httpx.AsyncClient) -> None:
     known = {
         "Ministry of Information": [KnownOrganization(f"{BASE}id/organization/a/ministry", "Ministry of Information")],
-        "University of the Coast": [KnownOrganization(f"{BASE}id/organization/a/coast", "Coast University")],
+        "University of the Coast": [KnownOrganization(f"{BASE}id/organization/{source}/coast", "Coast University") for source in "ab"],
     }
     world.context.organizations = lambda name: known.get(name, [])
 
@@ -401,5 +401,6 @@ async def test_a_name_of_the_register_is_taken_if_the_person_wants_it(world: Sub
     assert "Is “University of the Coast” one of these?" in summary.text
     assert (after.status_code, after.url.path) == (200, summary.url.path)
     assert "Coast University\nThe Fund" in after.text
+    assert summary.text.count('name="after" value="Coast University"') == 1
     assert "one of these" not in after.text
     assert made_up.status_code == 422
