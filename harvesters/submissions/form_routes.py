@@ -150,7 +150,7 @@ def _summary(
         (question, [(field, _answer_texts(content, field, language, context)) for field in question.fields])
         for question in questions_of(draft.content)
     ]
-    values = {"answers": answers, "checked": checked, "labels": labels(), "error": error, "mail": mail, "secret": secret}
+    values: dict[str, Any] = {"answers": answers, "checked": checked, "labels": labels(), "error": error, "mail": mail, "secret": secret}
     values["organizations"] = match_names(content, context.organizations)
     status = HTTPStatus.UNPROCESSABLE_ENTITY if error else HTTPStatus.OK
     return pages.render("summary.html", {**values, "session": session_of(request, context), "licence": context.source().licence}, status)
