@@ -98,8 +98,8 @@ def open_log(folder: Path) -> Iterator[sqlite3.Connection | None]:
     with closing(file):
         try:
             file.execute("BEGIN")
-            file.execute("SELECT 1 FROM announcement LIMIT 1")
-        except sqlite3.OperationalError:  # it is just being created
+            file.execute("SELECT 1 FROM set_range LIMIT 1")
+        except sqlite3.OperationalError:  # it is just being created, or of an older form and about to be rebuilt
             yield None
             return
         yield file
