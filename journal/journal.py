@@ -289,7 +289,7 @@ class Journal:
 
     def _numbers(self) -> list[int]:
         names = (path.name.removesuffix(SUFFIX) for path in self.folder.glob(f"*{SUFFIX}"))
-        return sorted(int(name) for name in names if name.isdigit())
+        return sorted(int(name) for name in names if name.isdecimal())
 
     @contextmanager
     def _locked(self) -> Iterator[None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TypeVar, get_type_hints
 
 from journal.atomic_file import replace_file
 from journal.errors import JournalError
@@ -44,6 +45,9 @@ class Origin:
     refused: RefusedEntry | None = None
 
 
+_Item = TypeVar("_Item", Origin, RefusedEntry)
+
+
 def read(folder: Path) -> Origin | None:
     """Return the origin of the journal in *folder*, None if the journal is not a mirror; raises
     JournalError if the file is invalid.
@@ -51,13 +55,24 @@ def read(folder: Path) -> Origin | None:
     try:
         values = json.loads((folder / NAME).read_bytes())
         refused = values.pop("refused", None)
-        return Origin(**values, refused=RefusedEntry(**refused) if refused else None)
+        return _checked(Origin(**values, refused=_checked(RefusedEntry(**refused)) if refused else None))
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except (OSError, ValueError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, TypeError, AttributeError, RecursionError) as error:
         raise JournalError(
             f"{folder / NAME} cannot be read ({error}); write it again with stocktake mirror URL, or remove it"
         ) from error
+
+
+def _checked(item: _Item) -> _Item:
+    """Return *item*; raise ValueError if a value has not the type of its field, or is a text that UTF-8 cannot encode."""
+    for name, kind in get_type_hints(type(item)).items():
+        value = getattr(item, name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ValueError(f"{name} is {value!r:.40}")
+        if isinstance(value, str):
+            value.encode()
+    return item
 
 
 def write(folder: Path, origin: Origin) -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from journal.errors import JournalError
 from journal.integrity import Fault
 from journal.journal import Journal
-from publisher.errors import NotReady
+from publisher.errors import DamagedFiles, NotReady
 from publisher.history.graph_changes import NAME
 from publisher.history.updater import HistoryUpdater
 from publisher.projections.journal_reader import JournalReader
@@ -35,7 +35,11 @@ def store_faults(data: Path, iris: Iris, progress: Callable[[str], None]) -> Ite
 
     The journal must be sound. Yields nothing where there is no store yet.
     """
-    snapshot = newest_snapshot(data / "store" / "snapshots")
+    try:
+        snapshot = newest_snapshot(data / "store" / "snapshots")
+    except DamagedFiles as error:
+        yield Fault("store", str(error), REBUILD)
+        return
     if snapshot is None:
         return
     if faults := list(checksum_faults(Path(snapshot.path), REBUILD)):
@@ -84,8 +88,11 @@ def discard_damaged(store: Path) -> str:
 
     Returns the first fault, "" if there is none. The process that writes the store then rebuilds them from the journal.
     """
-    snapshot = newest_snapshot(store / "snapshots")
-    fault = first_fault(Path(snapshot.path)) if snapshot else ""
+    try:
+        snapshot = newest_snapshot(store / "snapshots")
+        fault = first_fault(Path(snapshot.path)) if snapshot else ""
+    except DamagedFiles as error:
+        fault = str(error)
     if fault:
         discard(store)
     return fault

@@ -11,7 +11,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
-from publisher.errors import DamagedFiles, NotReady, PublisherError, QuerySyntaxError
+from publisher.errors import DamagedFiles, MemoryLimit, NotReady, PublisherError, QuerySyntaxError
 from publisher.http.endpoints import allowed_methods, describe_validation_error
 from publisher.http.problems import HTTPProblem, describe_error, problem_response, wants_page
 from publisher.pages.templating import Pages
@@ -19,12 +19,13 @@ from publisher.pages.templating import Pages
 log = structlog.get_logger(component="problems")
 
 _LOCAL_PATHS = ("/scratch", "/exports")  # their contents do not come from the journal, so they return 404
-
+_CLIENT_QUERIES = ("/sparql", "/exports")  # elsewhere a query needs little memory, unless a damaged file has a wrong length in it
 
 Steps = Callable[[], Awaitable[Sequence[object]]]
 REFRESH_SECONDS = 3  # seconds until a browser reloads a page that is not ready
 
 
+_JOURNAL_RETRY = "600"  # seconds: a person has to restore an entry
 _DAMAGED = "A file of the database is damaged. It is being rebuilt; try again in some minutes. /health shows the progress."
 
 
@@ -59,10 +60,12 @@ class ErrorHandlers:
         """Respond to a PublisherError."""
         assert isinstance(error, PublisherError)
         status, title, headers = describe_error(error)
-        if status is HTTPStatus.INTERNAL_SERVER_ERROR:
+        is_failure = status is HTTPStatus.INTERNAL_SERVER_ERROR
+        if is_failure or (isinstance(error, MemoryLimit) and not request.url.path.startswith(_CLIENT_QUERIES)):
             if await self._find_damage():
                 return await self.handle_publisher_error(request, DamagedFiles(_DAMAGED))
-            log.error("request failed", path=request.url.path, reason=str(error))
+            if is_failure:
+                log.error("request failed", path=request.url.path, reason=str(error))
         detail = (self._starting() if isinstance(error, NotReady) else "") or str(error)
         if isinstance(error, NotReady) and wants_page(request) and (steps := await self._steps()):
             response = self._pages.page("start.html", status, steps=steps, reason=detail, refresh=REFRESH_SECONDS)
@@ -88,8 +91,8 @@ class ErrorHandlers:
     async def handle_journal_error(self, request: Request, error: Exception) -> Response:
         """Respond to a JournalError; its text contains paths of the server, so it is only logged."""
         log.error("the journal cannot be read", path=request.url.path, reason=str(error))
-        status, detail = HTTPStatus.INTERNAL_SERVER_ERROR, "The journal of this server cannot be read; /health says more."
-        return self._respond(request, status, status.phrase, detail, {})
+        status, detail = HTTPStatus.SERVICE_UNAVAILABLE, "The journal of this server cannot be read; /health says more."
+        return self._respond(request, status, status.phrase, detail, {"Retry-After": _JOURNAL_RETRY})
 
     async def handle_http_problem(self, request: Request, error: Exception) -> Response:
         """Respond to an HTTPProblem."""

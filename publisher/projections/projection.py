@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Protocol
 
 import structlog
 
 from publisher.projections.quad_source import QuadSource
+
+MAX_RETRY_DELAY = 60.0  # seconds
 
 log = structlog.get_logger(component="projections")
 
@@ -46,25 +49,44 @@ class Projection(Protocol):
 
 
 class SlicedProjection:
-    """Updates *projection* in slices of time. A failure is logged, and the projection rebuilt: others do not notice."""
+    """Updates *projection* in slices of time, so that others do not notice if it fails.
 
-    def __init__(self, projection: Projection) -> None:
-        self.projection = projection
-        self.error = ""  # why it could not be written last, "" if it could
+    A failure deletes what is stored, so that it is rebuilt: at once after the first failure in a row, then after a pause that doubles
+    to MAX_RETRY_DELAY seconds of *clock*. Once readers see the newest entry, failures are forgotten.
+    """
+
+    def __init__(self, projection: Projection, clock: Callable[[], float] = time.monotonic) -> None:
+        self.projection, self._clock = projection, clock
+        self.error = ""  # why it could not be written last, "" once readers see the newest entry
+        self._failures, self._retry_at, self._must_reset = 0, 0.0, False
         self._work: Iterator[None] | None = None
 
     def step(self, source: QuadSource, position: int, entry: str, seconds: float) -> bool:
         """Work for about *seconds* toward *position*, where *source* is; return whether readers see that position."""
-        try:
-            is_level = self._step(source, position, entry, time.monotonic() + seconds)
-        except self.projection.errors as error:
-            name, self.error = self.projection.name, f"{type(error).__name__}: {error}"
-            log.error("projection cannot be written; rebuilding", projection=name, error=self.error)
-            self._work = None
-            self.projection.reset()
+        if self._failures and self._clock() < self._retry_at:
             return False
-        self.error = ""
-        return is_level
+        try:
+            if self._must_reset:
+                self._reset()
+            if not self._step(source, position, entry, time.monotonic() + seconds):
+                return False
+        except self.projection.errors as error:
+            self._fail(error)
+            return False
+        self.error, self._failures = "", 0
+        return True
+
+    def _fail(self, error: Exception) -> None:
+        delay = min(MAX_RETRY_DELAY, 2.0**self._failures) if self._failures else 0.0
+        self._work, self._failures, self._retry_at, self._must_reset = None, self._failures + 1, self._clock() + delay, True
+        self.error = f"{type(error).__name__}: {error}"
+        log.error("projection cannot be written; rebuilding", projection=self.projection.name, error=self.error, seconds=delay)
+        with suppress(*self.projection.errors):  # the next attempt begins with it
+            self._reset()
+
+    def _reset(self) -> None:
+        self.projection.reset()
+        self._must_reset = False
 
     def _step(self, source: QuadSource, position: int, entry: str, until: float) -> bool:
         projection = self.projection

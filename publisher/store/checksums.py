@@ -15,7 +15,7 @@ from isal import isal_zlib
 from journal.integrity import Fault
 
 NAME = "checksums.json"
-_CHANGING = (NAME, "about.json", "LOG", "LOCK", ".")  # name prefixes of files that may change: logs, locks and our own metadata
+_CHANGING = (NAME, "LOG", "LOCK", ".")  # name prefixes of files that may change: the checksums themselves, logs and locks
 _BLOCK = 1 << 20  # bytes per read
 
 Checksums = dict[str, tuple[int, int, int, int]]  # by path: inode, bytes, modification time in nanoseconds, CRC-32
@@ -26,7 +26,10 @@ def write_checksums(folder: Path, before: Path | None) -> None:
 
     Checksums of files shared with the snapshot *before* (hard links) are copied from it.
     """
-    known = {entry[:3]: entry[3] for entry in _read(before).values()} if before else {}
+    try:
+        known = {entry[:3]: entry[3] for entry in _read(before).values()} if before else {}
+    except (OSError, ValueError):
+        known = {}
     checksums: Checksums = {}
     for path in _files(folder):
         status = path.stat()
@@ -40,7 +43,12 @@ def checksum_faults(folder: Path, remedy: str) -> Iterator[Fault]:
 
     Yields nothing for a snapshot without checksums.
     """
-    for name, (_, size, _, expected) in sorted(_read(folder).items()):
+    try:
+        checksums = _read(folder)
+    except (OSError, ValueError) as error:
+        yield Fault(_relative_name(folder, NAME), f"cannot be read: {error}", remedy)
+        return
+    for name, (_, size, _, expected) in sorted(checksums.items()):
         path = folder / name
         try:
             actual = _crc(path) if path.stat().st_size == size else None
@@ -64,10 +72,13 @@ def _relative_name(folder: Path, name: str) -> str:
 
 
 def _read(folder: Path) -> Checksums:
+    """Return the checksums of a snapshot, none if it has no file of them; raises OSError or ValueError if the file is damaged."""
+    if not (folder / NAME).exists():
+        return {}
     try:
         return {name: (entry[0], entry[1], entry[2], entry[3]) for name, entry in json.loads((folder / NAME).read_text()).items()}
-    except (OSError, ValueError, IndexError, AttributeError):
-        return {}
+    except (TypeError, LookupError, AttributeError) as error:
+        raise ValueError(f"it is not a table of files: {error!r}") from error
 
 
 def _files(folder: Path) -> list[Path]:

@@ -82,5 +82,6 @@ class FollowerProcess:
                 self.projections[name] = {**progress, **error}
 
     def _shorten_paths(self, reason: str) -> str:
-        """Shorten file names to paths in the data folder, since the reason is public."""
-        return reason.replace(f"{self._data.resolve()}/", "").replace(f"{self._data}/", "")
+        """Shorten file names to paths in the data folder, since the reason is public; return text that UTF-8 can encode."""
+        shortened = reason.replace(f"{self._data.resolve()}/", "").replace(f"{self._data}/", "")
+        return shortened.encode(errors="replace").decode()

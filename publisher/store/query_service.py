@@ -102,7 +102,7 @@ class QueryService:
         self._answers: LRUCache[_CachedQuery, list[Row]] = LRUCache(CACHED)
 
     async def __aenter__(self) -> QueryService:
-        await self.refresh()
+        await self._try_refresh()
         background = [self._watch(), self._update_lag()]
         background += [self.probe.run()] if self.probe else []
         background += [self.follower.run()] if self._follow else []
@@ -286,10 +286,14 @@ class QueryService:
     async def _watch(self) -> None:
         while True:
             await asyncio.sleep(POLL_INTERVAL)
-            try:
-                await self.refresh()
-            except (StoreError, OSError, ValueError) as error:
-                log.error("snapshot could not be loaded", error=str(error))
+            await self._try_refresh()
+
+    async def _try_refresh(self) -> None:
+        """Switch to the newest snapshot; log it if that fails: the follower process rebuilds what is damaged."""
+        try:
+            await self.refresh()
+        except (StoreError, OSError, ValueError) as error:
+            log.error("snapshot could not be loaded", error=str(error))
 
     async def _update_lag(self) -> None:
         while True:

@@ -13,6 +13,7 @@ from pyoxigraph import Store
 
 from journal.atomic_file import replace_file
 from journal.file_lock import is_locked
+from publisher.errors import DamagedFiles
 from publisher.projections.database_projection import link_published
 from publisher.projections.position import read_position
 from publisher.search import updater as search
@@ -74,7 +75,7 @@ def has_indexes(snapshot: Snapshot, paths: ProjectionPaths) -> bool:
 
 
 def newest_snapshot(folder: Path) -> Snapshot | None:
-    """Return the newest snapshot in *folder*, None while there is none."""
+    """Return the newest snapshot in *folder*, None while there is none; raises DamagedFiles if its description cannot be read."""
     numbers = _numbers(folder)
     return _read(folder, numbers[-1]) if numbers else None
 
@@ -104,8 +105,8 @@ def _create(folder: Path, store: Store | None, state: Snapshot, indexes: Project
     snapshot = replace(snapshot, modified=_modified(snapshot, before))
     if store is not None:
         store.backup(part / "store")
-    write_checksums(part, Path(before.path) if before else None)
     (part / "about.json").write_text(json.dumps(asdict(snapshot)))
+    write_checksums(part, Path(before.path) if before else None)
     part.rename(path)
     return snapshot
 
@@ -153,5 +154,11 @@ def _numbers(folder: Path) -> list[int]:
 
 def _read(folder: Path, number: int) -> Snapshot:
     path = folder / f"{number:09d}"
-    stored = {**json.loads((path / "about.json").read_text()), "path": str(path)}
-    return Snapshot(**{item.name: stored[item.name] for item in fields(Snapshot) if item.name in stored})
+    try:
+        stored = {**json.loads((path / "about.json").read_text()), "path": str(path)}
+        for item in fields(Snapshot):
+            if item.name in stored and type(stored[item.name]).__name__ != item.type:
+                raise ValueError(f"{item.name} is not of the type {item.type}")
+        return Snapshot(**{item.name: stored[item.name] for item in fields(Snapshot) if item.name in stored})
+    except (OSError, ValueError, TypeError, RecursionError) as error:
+        raise DamagedFiles(f"store/{folder.name}/{path.name}/about.json cannot be read: {error}") from error

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 
+from journal.errors import JournalError
 from journal.journal import Journal
 from publisher.rdf.results import iri
 from publisher.store.descriptions import Description, prefer_english
@@ -106,7 +107,12 @@ class DataVersion:
 def data_version(service: QueryService) -> DataVersion | None:
     """Return the newest published entry; None before the first."""
     current = service.snapshot
-    return _version_at(service.journal.folder, current.position) if current and current.position else None
+    if not current or not current.position:
+        return None
+    try:
+        return _version_at(service.journal.folder, current.position)
+    except JournalError:  # the snapshot is served even if its entry is damaged; /health says so
+        return DataVersion(current.position, None, None)
 
 
 @lru_cache(maxsize=8)

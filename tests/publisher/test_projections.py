@@ -13,6 +13,7 @@ from waiting import wait_until
 from journal.journal import Journal
 from publisher.history.updater import HistoryUpdater
 from publisher.projections.journal_reader import DecodedEntry, JournalCursor, JournalReader
+from publisher.projections.projection import SlicedProjection
 from publisher.projections.quad_source import QuadSource
 from publisher.search.updater import SearchUpdater
 from publisher.store.embedded import EmbeddedStore
@@ -139,6 +140,52 @@ def test_index_that_fails_or_never_ends_delays_no_other(tmp_path: Path, reader: 
     assert progress["store"] == {"position": 2}
     assert progress[faulty.name] == {"position": -1, **({"error": "OSError: disk full"} if kind is BrokenIndex else {})}
     assert (faulty.resets > 0) == (kind is BrokenIndex)
+
+
+class FlakyIndex(BrokenIndex):
+    """An index whose files cannot be written, nor created anew, while *broken*."""
+
+    name = "flaky"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broken, self.attempts, self.checkpoint = True, 0, 0
+
+    @property
+    def position(self) -> int:  # type: ignore[override]
+        return self.checkpoint or -1
+
+    def advance(self, source: QuadSource, position: int, entry: str) -> Iterator[None]:
+        self.attempts += 1
+        yield
+        if self.broken:
+            raise OSError("disk full")
+        self.checkpoint = position
+
+    def reset(self) -> None:
+        super().reset()
+        if self.broken:
+            raise OSError("disk full")
+
+
+def test_failing_index_is_rebuilt_at_once_and_then_at_growing_intervals(tmp_path: Path, reader: JournalReader) -> None:
+    now, index = 0.0, FlakyIndex()
+    sliced = SlicedProjection(index, lambda: now)
+    attempts = []
+    with closing(EmbeddedStore(reader, tmp_path / "store", tmp_path / "status.nq", f"{BASE}status")) as store:
+        for second in range(400):
+            now = float(second)
+            before = index.resets
+            assert not sliced.step(store.quads, 1, "x", 60.0)
+            attempts += [second] if index.resets > before else []
+        failed = sliced.progress()
+        index.broken, now = False, now + 60
+        assert sliced.step(store.quads, 1, "x", 60.0)
+
+    assert attempts[:7] == [0, 1, 3, 7, 15, 31, 63]
+    assert {later - earlier for earlier, later in zip(attempts[7:-1], attempts[8:], strict=True)} == {60}
+    assert failed == {"position": -1, "error": "OSError: disk full"}
+    assert sliced.progress() == {"position": 1}
 
 
 def test_store_and_history_share_what_the_first_of_them_decoded(tmp_path: Path, reader: JournalReader) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import Annotated
@@ -17,7 +16,6 @@ from typing_extensions import TypedDict
 
 from journal import mirror_origin
 from journal.entry import Entry
-from journal.errors import JournalError
 from journal.row_counts import RowCounts, count_rows
 from publisher.formats import GRAPHS, Format, GraphFormat
 from publisher.http.conditional import matches_etag
@@ -181,8 +179,7 @@ async def listing(
 ) -> Response:
     """The journal is all changes of the data, from which anyone can rebuild every state."""
     chosen_format = _negotiate(request, format)
-    with _journal_errors():
-        entry_page = await asyncio.to_thread(_entry_page, service, before, min(per, MAX_PAGE_SIZE))
+    entry_page = await asyncio.to_thread(_entry_page, service, before, min(per, MAX_PAGE_SIZE))
     mirror = mirror_origin.read(service.journal.folder)
     links = [
         f'<{address}>; rel="{name}"'
@@ -219,8 +216,7 @@ async def listing(
 )
 async def head(request: Request, service: ServiceDep) -> Response:
     """Return the newest entry of the journal."""
-    with _journal_errors():
-        newest = await asyncio.to_thread(lambda: service.journal.head)
+    newest = await asyncio.to_thread(lambda: service.journal.head)
     etag = f'"{newest.id}-head"' if newest else '"empty"'
     headers = {"ETag": etag, "Cache-Control": "no-cache"}
     if matches_etag(request.headers, etag):
@@ -252,21 +248,12 @@ async def head(request: Request, service: ServiceDep) -> Response:
 async def entry(request: Request, service: ServiceDep, name: EntryName) -> Response:
     """Range requests are supported. An entry never changes."""
     match = _NAME.match(name)
-    with _journal_errors():
-        stored_entry = (
-            await asyncio.to_thread(service.journal.entry, int(match[1])) if match else None
-        )
-        if match is None or stored_entry is None:
-            raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
-        return await asyncio.to_thread(send, request, stored_entry, as_file=match[2] is not None)
-
-
-@contextmanager
-def _journal_errors() -> Iterator[None]:
-    try:
-        yield
-    except JournalError as error:
-        raise HTTPProblem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error)) from error
+    stored_entry = (
+        await asyncio.to_thread(service.journal.entry, int(match[1])) if match else None
+    )
+    if match is None or stored_entry is None:
+        raise HTTPProblem(HTTPStatus.NOT_FOUND, f"The journal has no entry {name}")
+    return await asyncio.to_thread(send, request, stored_entry, as_file=match[2] is not None)
 
 
 def _negotiate(request: Request, suffix: str | None) -> Format | None:

@@ -1,12 +1,14 @@
-"""``/health``: whether the store responds, which snapshot it serves and how far it is behind the journal."""
+"""``/health``: whether the store responds, which snapshot it serves, how far it is behind the journal, and what is at fault."""
 
 from __future__ import annotations
 
 import asyncio
-from dataclasses import asdict
+from collections.abc import Awaitable
+from dataclasses import asdict, dataclass, field
 from http import HTTPStatus
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Literal, NotRequired, TypeVar
 
+import structlog
 from fastapi import APIRouter
 from pydantic import Field
 from starlette.requests import Request
@@ -15,9 +17,29 @@ from typing_extensions import TypedDict
 
 from journal import mirror_origin
 from journal.errors import JournalError
+from journal.mirror_origin import Origin
 from publisher.http.endpoints import Count
 from publisher.pages.dependencies import ServiceDep
 from publisher.store.query_service import QueryService
+
+log = structlog.get_logger(component="health")
+
+T = TypeVar("T")
+
+_STORE_CURE = (
+    "the server tries again by itself, and rebuilds damaged files; if this lasts, free disk space, check the permissions of store/, "
+    "then stop the server and run stocktake verify --repair"
+)
+_JOURNAL_CURE = "run stocktake verify, and restore the file that it names from a backup or a mirror"
+_INDEX_CURE = (
+    "it is rebuilt by itself, and tried again at growing intervals; if this lasts, free disk space or fix the permissions of store/"
+)
+_ORIGIN_CURE = "the mirror tries again by itself; check the address of its origin and the network between them"
+_REFUSED_CURE = "report it to the operator of the origin; the mirror continues once the origin has the correct entry"
+_FILE_CURE = "run stocktake mirror with the address of the origin: it writes the file again"
+_SHARED_CURE = "the entries of this server are used meanwhile, and the object store is asked again; check its address and the network"
+_UNKNOWN_CURE = "the log of the server has the traceback; run stocktake verify"
+_EXTERNAL_CURE = "start the SPARQL store, or correct its address; the server tries again by itself"
 
 
 class ProjectionJson(TypedDict):
@@ -25,6 +47,14 @@ class ProjectionJson(TypedDict):
 
     position: NotRequired[Annotated[int, Field(ge=-1)]]
     error: NotRequired[str]
+
+
+class FaultJson(TypedDict):
+    """A part that fails: why, and what to do."""
+
+    part: str
+    cause: str
+    cure: str
 
 
 class Health(TypedDict):
@@ -42,6 +72,35 @@ class Health(TypedDict):
     store: NotRequired[dict[str, object]]
     sparql_store: NotRequired[dict[str, object]]
     start: NotRequired[dict[str, str]]
+    faults: NotRequired[list[FaultJson]]
+
+
+@dataclass(slots=True)
+class Faults:
+    """The parts that fail, with paths below *data* shortened, since the response is public."""
+
+    data: str
+    items: list[FaultJson] = field(default_factory=list)
+
+    def add(self, part: str, cause: str, cure: str) -> str:
+        """Add a part; return *cause* as it may be published: its paths relative, and as text that UTF-8 can encode."""
+        cause = cause.replace(f"{self.data}/", "").encode(errors="replace").decode()
+        self.items.append({"part": part, "cause": cause, "cure": cure})
+        return cause
+
+    async def attempt(self, part: str, work: Awaitable[T], otherwise: T, cure: str = _JOURNAL_CURE) -> T:
+        """Return the result of *work*; if it raises, whatever it is, add the part and return *otherwise*. *cure* is that of a JournalError.
+
+        A monitor must learn what fails even if that is what nobody expected.
+        """
+        try:
+            return await work
+        except JournalError as error:
+            self.add(part, str(error), cure)
+        except Exception as error:
+            log.exception("a part of /health failed", part=part)
+            self.add(part, f"{type(error).__name__}: {error}", _UNKNOWN_CURE)
+        return otherwise
 
 
 router = APIRouter()
@@ -51,7 +110,7 @@ _FRESH = {"Cache-Control": "no-store"}
 @router.get(
     "/health",
     operation_id="health",
-    summary="Report whether queries are answered and how far the store is behind the journal",
+    summary="Report whether queries are answered, how far the store is behind the journal, and what is at fault",
     tags=["watch"],
     response_model=Health,
     response_description="Queries are answered",
@@ -64,29 +123,26 @@ _FRESH = {"Cache-Control": "no-store"}
 )
 async def health(request: Request, service: ServiceDep) -> Response:
     """Load balancers and monitors read this."""
-    snapshot, (lag, details) = service.snapshot, await _journal_state(service)
+    snapshot, faults = service.snapshot, Faults(str(service.data))
+    lag, details = await _journal_state(service, faults)
     details |= {"store": {"error": service.journal.store_error}} if service.journal.store else {}
     details |= {"sparql_store": {"error": service.store_failure}} if service.store_failure else {}
+    add_store_faults(service, faults)
     if snapshot is None:
-        starting = {
-            "status": "starting",
-            "reason": service.starting,
-            "position": 0,
-            "quads": 0,
-            "lag": lag,
-            **details,
-        }
-        return JSONResponse(starting, HTTPStatus.SERVICE_UNAVAILABLE, _FRESH)
+        details |= {"status": "starting", "reason": service.starting, "position": 0, "quads": 0, "lag": lag}
+        details |= {"faults": faults.items} if faults.items else {}
+        return JSONResponse(details, HTTPStatus.SERVICE_UNAVAILABLE, _FRESH)
     details |= {"reason": service.follower.reason} if service.follower.reason else {}
-    if steps := await request.app.state.start.steps():
+    if steps := await faults.attempt("first start", request.app.state.start.steps(), []):
         details["start"] = {step.name: step.state.value for step in steps}
     answer = {
-        "status": _status(service, details),
+        "status": "unavailable" if service.store_failure else "degraded" if faults.items else "ok",
         "position": snapshot.position,
         "quads": snapshot.quads,
         "lag": lag,
         "snapshot": snapshot.number,
         "projections": service.follower.projections,
+        **({"faults": faults.items} if faults.items else {}),
         **details,
     }
     return JSONResponse(
@@ -94,23 +150,37 @@ async def health(request: Request, service: ServiceDep) -> Response:
     )
 
 
-async def _journal_state(service: QueryService) -> tuple[int, dict[str, Any]]:
-    """Return the number of entries that are not published yet, and the state of the journal or its origin."""
-    try:
-        origin = mirror_origin.read(service.journal.folder)
-        # An object store is checked in the background: while it is down, a response would take as long as its timeouts.
-        lag = (
-            service.behind
-            if service.journal.store
-            else await asyncio.to_thread(lambda: service.delay)
-        )
-    except JournalError as error:  # the snapshot is served even if the journal is damaged
-        return service.behind, {"journal": {"error": str(error).replace(f"{service.data}/", "")}}
-    return lag, {"mirror": asdict(origin)} if origin else {}
+async def _journal_state(service: QueryService, faults: Faults) -> tuple[int, dict[str, Any]]:
+    """Return the number of entries that are not published yet, and the state of the journal and of its origin."""
+    known, lag, snapshot = len(faults.items), service.behind, service.snapshot
+    origin = await faults.attempt("origin of the mirror", asyncio.to_thread(mirror_origin.read, service.journal.folder), None, _FILE_CURE)
+    if not service.journal.store:  # it is checked in the background: while it is down, a response would take as long as its timeouts
+        lag = await faults.attempt("journal", asyncio.to_thread(lambda: service.lag), lag)
+    if origin and snapshot:
+        lag = max(lag, origin.head - snapshot.position)
+    # The snapshot is served even if the journal is damaged.
+    details: dict[str, Any] = {"journal": {"error": faults.items[known]["cause"]}} if faults.items[known:] else {}
+    if origin:
+        _add_origin_faults(origin, faults)
+        details["mirror"] = asdict(origin)
+    return lag, details
 
 
-def _status(service: QueryService, details: dict[str, Any]) -> str:
-    if service.store_failure:  # every query fails until the store responds again
-        return "unavailable"
-    refused = details.get("mirror", {}).get("refused")
-    return "degraded" if "journal" in details or "reason" in details or refused else "ok"
+def _add_origin_faults(origin: Origin, faults: Faults) -> None:
+    if origin.refused:
+        faults.add("origin of the mirror", origin.refused.reason, _REFUSED_CURE)
+    elif origin.error:
+        faults.add("origin of the mirror", origin.error, _ORIGIN_CURE)
+
+
+def add_store_faults(service: QueryService, faults: Faults) -> None:
+    """Add what keeps the store, and the projections beside it, from following the journal."""
+    if service.store_failure:
+        faults.add("SPARQL store", service.store_failure, _EXTERNAL_CURE)
+    if service.journal.store_error:
+        faults.add("object store", service.journal.store_error, _SHARED_CURE)
+    if service.follower.reason:
+        faults.add("store", service.follower.reason, _STORE_CURE)
+    for name, state in service.follower.projections.items():
+        if "error" in state:
+            faults.add(name, str(state["error"]), _INDEX_CURE)

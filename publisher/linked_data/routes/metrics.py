@@ -14,6 +14,7 @@ from starlette.responses import PlainTextResponse, Response
 
 from publisher.http.endpoints import get
 from publisher.http.request_metrics import RequestMetrics
+from publisher.linked_data.routes.health import Faults, add_store_faults
 from publisher.pages.dependencies import ServiceDep
 from publisher.store.query_service import QueryService
 from publisher.store.source_status import SourceStatus, clock, source_statuses
@@ -37,8 +38,11 @@ async def metrics(request: Request, service: ServiceDep) -> Response:
     registry = CollectorRegistry()
     _add_store(registry, service)
     _add_queries(registry, service)
+    faults = Faults(str(service.data))
+    add_store_faults(service, faults)
     if service.snapshot and not service.store_failure:
-        _add_sources(registry, await source_statuses(service))
+        _add_sources(registry, await faults.attempt("sources", source_statuses(service), {}))
+    _add_degraded(registry, faults)
     requests: RequestMetrics = request.app.state.request_metrics
     content = generate_latest(registry) + generate_latest(requests.registry)
     return Response(content, headers={**_FRESH, "Content-Type": CONTENT_TYPE_LATEST})
@@ -84,7 +88,6 @@ def _add_store(registry: CollectorRegistry, service: QueryService) -> None:
         "stocktake_position": ("Number of the newest journal entry that is shown", snapshot.position if snapshot else 0),
         "stocktake_statements": ("Statements in the store, without the status of sources", snapshot.quads if snapshot else 0),
         "stocktake_queries_waiting": ("Queries that wait for a worker", service.queries_waiting),
-        "stocktake_degraded": ("1 if the store does not follow the journal, or is being rebuilt", bool(service.follower.reason)),
     }
     for name, (text, value) in values.items():
         Gauge(name, text, registry=registry).set(value)
@@ -94,6 +97,10 @@ def _add_store(registry: CollectorRegistry, service: QueryService) -> None:
         if isinstance(position := state.get("position"), int):
             positions.labels(name).set(position)
         failed.labels(name).set("error" in state)
+
+
+def _add_degraded(registry: CollectorRegistry, faults: Faults) -> None:
+    Gauge("stocktake_degraded", "1 if a part fails; /health has the cause and the cure", registry=registry).set(bool(faults.items))
 
 
 def _add_queries(registry: CollectorRegistry, service: QueryService) -> None:

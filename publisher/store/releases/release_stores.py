@@ -25,6 +25,7 @@ import structlog
 from pyoxigraph import NamedNode, RdfFormat, Store
 
 from journal.journal import Journal
+from publisher.errors import ReleaseError
 from publisher.projections.database_projection import link_published
 from publisher.projections.journal_reader import JournalReader
 from publisher.projections.position import read_position, write_position
@@ -155,7 +156,8 @@ def create_text_index(data: Path, release: Release, iris: Iris) -> None:
     updater = SearchUpdater(work, JournalReader(Journal(data / "journal"), iris.base))
     with closing(SlicedProjection(updater)) as sliced:
         while not sliced.step(store, release.position, release.entry, _SLICE):
-            pass
+            if sliced.error:
+                raise ReleaseError(f"release {release.number}: its search index cannot be written: {sliced.error}; free disk space")
     shutil.rmtree(folder / ".text", ignore_errors=True)
     link_index(updater.published, folder / ".text")
     shutil.rmtree(folder / "text", ignore_errors=True)  # an index of an older format
@@ -180,8 +182,8 @@ def _part(data: Path, release: Release) -> Path:
 
 
 def _publish(part: Path, folder: Path, release: Release) -> None:
-    write_checksums(part, None)
     (part / _ABOUT).write_text(json.dumps(_about(release)))
+    write_checksums(part, None)
     if folder.exists():
         shutil.rmtree(folder.rename(folder.with_name(f".old-{folder.name}-{os.getpid()}")), ignore_errors=True)
     part.rename(folder)
