@@ -14,7 +14,11 @@ from rich.console import Console
 
 from command_line.settings import Settings
 from harvesters.archive import archive_faults
+from harvesters.commands.terminal import harvest_context
+from harvesters.errors import HarvestError
 from harvesters.ledger.integrity import ledger_faults
+from harvesters.runs.status_file import write_status
+from journal import mirror_origin
 from journal.integrity import Fault, journal_faults
 from journal.journal import Journal
 from publisher import damaged_files as files
@@ -69,6 +73,7 @@ def _parts(settings: Settings) -> list[Part]:
     parts = [
         Part("journal", lambda: journal_faults(journal)),
         Part("ledger", lambda: ledger_faults(settings.ledger, journal, settings.base), needs_journal=True),
+        Part("status", lambda: files.status_faults(data, iris), is_derived=True),
         Part("archive", lambda: archive_faults(data / "archive")),
         Part("history", lambda: files.history_faults(data, settings.base), is_derived=True, needs_journal=True),
         Part("release stores", lambda: files.release_store_faults(data), is_derived=True),
@@ -78,7 +83,7 @@ def _parts(settings: Settings) -> list[Part]:
         Part("reports", lambda: report_faults(data / "reports")),
     ]
     if settings.elsewhere is None:  # stocktake store verify compares an external store
-        parts.insert(3, Part("store", lambda: files.store_faults(data, iris, lambda _: None), is_derived=True, needs_journal=True))
+        parts.insert(4, Part("store", lambda: files.store_faults(data, iris, lambda _: None), is_derived=True, needs_journal=True))
     return parts
 
 
@@ -90,13 +95,24 @@ def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, lis
     _err.print(f"Repairing {', '.join(damaged)} ...", style="dim", highlight=False)
     try:
         if {"store", "history", "release stores"} & damaged.keys():
-            files.repair(settings.data, Iris(settings.base), [fault for name in damaged if name != "dumps" for fault in faults[name]])
+            others = [fault for name in damaged.keys() - {"dumps", "status"} for fault in faults[name]]
+            files.repair(settings.data, Iris(settings.base), others)
+        if "status" in damaged:
+            _repair_status(settings)
         if "dumps" in damaged:
             _repair_dumps(settings.data, faults["dumps"])
-    except PublisherError as error:
+    except (PublisherError, HarvestError) as error:
         _err.print(str(error), style="red", markup=False, highlight=False)
         return {}
     return {name: faults[name] for name, part in damaged.items() if not list(part.check())}
+
+
+def _repair_status(settings: Settings) -> None:
+    """Write the status of sources again from the ledger; delete that of a mirror, which copies it again from its origin."""
+    (settings.data / "status.nq").unlink()
+    if mirror_origin.read(settings.data / "journal") is None:
+        with harvest_context(settings) as context:
+            write_status(context)
 
 
 def _repair_dumps(data: Path, faults: list[Fault]) -> None:

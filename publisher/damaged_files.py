@@ -7,8 +7,11 @@ import sqlite3
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
+
+from pyoxigraph import RdfFormat, parse
 
 from journal.errors import JournalError
 from journal.integrity import Fault
@@ -20,6 +23,7 @@ from publisher.projections.journal_reader import JournalReader
 from publisher.store.checksums import checksum_faults, first_fault
 from publisher.store.embedded import open_runner
 from publisher.store.snapshots import newest_snapshot, remove_all
+from publisher.store.source_freshness import recompute
 from publisher.store.verification.expected_counts import compare
 from publisher.store.verification.local_store import LocalStore
 from publisher.store.writer_lock import require_unlocked
@@ -75,6 +79,16 @@ def history_faults(data: Path, base: str) -> Iterator[Fault]:
     for table, digest in ours.items():
         if expected.get(table) != digest:
             yield Fault(name, f"the table {table} has not the rows that the journal yields", REBUILD)
+
+
+def status_faults(data: Path, iris: Iris) -> Iterator[Fault]:
+    """Yield the file of the status of sources if it cannot be read; it is written from the ledger, or copied from a mirror's origin."""
+    path = data / "status.nq"
+    try:
+        if path.exists():
+            recompute(parse(path.read_bytes(), RdfFormat.N_QUADS), iris.operations, datetime.now(UTC))
+    except (SyntaxError, ValueError, OSError) as error:
+        yield Fault(path.name, f"cannot be read: {error}", "run stocktake verify --repair, which writes it again")
 
 
 def release_store_faults(data: Path) -> Iterator[Fault]:
