@@ -93,26 +93,25 @@ def _repair(settings: Settings, faults: dict[str, list[Fault]]) -> dict[str, lis
     if not damaged:
         return {}
     _err.print(f"Repairing {', '.join(damaged)} ...", style="dim", highlight=False)
-    try:
-        if {"store", "history", "release stores"} & damaged.keys():
-            others = [fault for name in damaged.keys() - {"dumps", "status"} for fault in faults[name]]
-            files.repair(settings.data, Iris(settings.base), others)
-        if "status" in damaged:
-            _repair_status(settings)
-        if "dumps" in damaged:
-            _repair_dumps(settings.data, faults["dumps"])
-    except (PublisherError, HarvestError) as error:
-        _err.print(str(error), style="red", markup=False, highlight=False)
-        return {}
+    stores = [fault for name in damaged.keys() - {"dumps", "status"} for fault in faults[name]]
+    repairs: list[Callable[[], None]] = [lambda: files.repair(settings.data, Iris(settings.base), stores)] if stores else []
+    repairs += [lambda: _repair_dumps(settings.data, faults["dumps"])] if "dumps" in damaged else []
+    repairs += [lambda: _repair_status(settings)] if "status" in damaged else []
+    for repair in repairs:
+        try:
+            repair()
+        except (PublisherError, HarvestError) as error:  # the other parts are repaired all the same
+            _err.print(str(error), style="red", markup=False, highlight=False)
     return {name: faults[name] for name, part in damaged.items() if not list(part.check())}
 
 
 def _repair_status(settings: Settings) -> None:
     """Write the status of sources again from the ledger; delete that of a mirror, which copies it again from its origin."""
-    (settings.data / "status.nq").unlink()
-    if mirror_origin.read(settings.data / "journal") is None:
-        with harvest_context(settings) as context:
-            write_status(context)
+    if mirror_origin.read(settings.data / "journal"):
+        (settings.data / "status.nq").unlink()
+        return
+    with harvest_context(settings) as context:
+        write_status(context)
 
 
 def _repair_dumps(data: Path, faults: list[Fault]) -> None:

@@ -20,6 +20,7 @@ from publisher.rdf.gzip_files import gzip_lines
 from publisher.releases.export_passes import group_by_graph, stream_in_chunks, with_graph_first
 from publisher.releases.facet_rows import FacetRowWriter, read_auxiliary_data, row_files
 from publisher.releases.sorting import Sorter
+from publisher.store.checksums import write_checksums
 from publisher.store.releases.manifest import Release
 from vocab.iris import Iris
 
@@ -78,6 +79,7 @@ def _build(data: Path, release: Release, iris: Iris, folder: Path) -> None:
     build_bitmaps(part / "tables.duckdb", MEMORY)
     (part / "beside.json").write_text(json.dumps(auxiliary))
     (part / _ABOUT).write_text(json.dumps(_metadata(release)))
+    write_checksums(part, None)
     _publish(part, folder)
     shutil.rmtree(collected, ignore_errors=True)
 

@@ -27,6 +27,7 @@ from journal.journal import Journal
 from publisher import damaged_files as files
 from publisher.releases.builder import build_release
 from publisher.releases.dump import write_dumps
+from publisher.releases.release_tables import open_release_tables
 from publisher.store.releases import release_stores
 from stocktake import app
 from vocab.iris import BASE, Iris
@@ -48,6 +49,7 @@ DERIVED = [
     ("store/history/changes.db", "history"),
     ("status.nq", "status"),
     ("store/releases/1/store/*.sst", "release stores"),
+    ("store/releases/1.tables/tables.duckdb", "release stores"),
     ("dumps/*.nq.gz", "dumps"),
     ("dumps/*.ttl.gz.sha256", "dumps"),
 ]
@@ -78,6 +80,7 @@ def filled(context: HarvestContext, source: Source, registry: Any, project: Call
     write_dumps(Journal(data / "journal"), data / "dumps")
     release = build_release(data, IRIS, datetime(2026, 3, 2, tzinfo=UTC), lambda _: None)
     assert release_stores.copy_current(data, release, IRIS)
+    open_release_tables(data, release, IRIS)
     shutil.copy(data.parent / "ledger.sqlite", data / "ledger.sqlite")
     return data
 
