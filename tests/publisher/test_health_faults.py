@@ -50,13 +50,13 @@ async def opened(data: Path) -> AsyncIterator[tuple[QueryService, httpx.AsyncCli
 
 
 async def faults_of(client: httpx.AsyncClient) -> dict[str, dict[str, str]]:
-    """Return the faults by part; each has a cause and a cure, and the metrics say degraded."""
+    """Return the faults by part; each has a cause and a remedy, and the metrics say degraded."""
     answer, metrics = await client.get("/health"), await client.get("/metrics")
     body = answer.json()
     assert (answer.status_code, metrics.status_code) == (200, 200)
     faults = {fault["part"]: fault for fault in body.get("faults", [])}
     assert body["status"] == ("degraded" if faults else "ok")
-    assert all(fault["cause"] and fault["cure"] for fault in faults.values())
+    assert all(fault["cause"] and fault["remedy"] for fault in faults.values())
     return faults
 
 
@@ -75,17 +75,17 @@ async def test_invalid_description_of_the_origin_is_a_fault(level: Path, tmp_pat
             (data / "journal" / mirror_origin.NAME).write_bytes(content)
             fault = (await faults_of(client))["origin of the mirror"]
             assert "journal/origin.json cannot be read" in fault["cause"]
-            assert "stocktake mirror" in fault["cure"]
+            assert "stocktake mirror" in fault["remedy"]
 
 
 @pytest.mark.parametrize(
-    ("origin", "cure"),
+    ("origin", "remedy"),
     [
         (Origin("https://o.example/", IRIS.base, 3, "", "could not connect"), "check the address"),
         (Origin("https://o.example/", IRIS.base, 4, "", "it has no title", REFUSED), "report it"),
     ],
 )
-async def test_mirror_that_cannot_follow_is_degraded(level: Path, tmp_path: Path, origin: Origin, cure: str) -> None:
+async def test_mirror_that_cannot_follow_is_degraded(level: Path, tmp_path: Path, origin: Origin, remedy: str) -> None:
     data = Path(copytree(level, tmp_path / "data"))
     mirror_origin.write(data / "journal", origin)
 
@@ -93,7 +93,7 @@ async def test_mirror_that_cannot_follow_is_degraded(level: Path, tmp_path: Path
         faults = await faults_of(client)
 
     assert faults["origin of the mirror"]["cause"] == origin.error
-    assert cure in faults["origin of the mirror"]["cure"]
+    assert remedy in faults["origin of the mirror"]["remedy"]
 
 
 def _remove(path: Path) -> None:

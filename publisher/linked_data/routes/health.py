@@ -26,20 +26,20 @@ log = structlog.get_logger(component="health")
 
 T = TypeVar("T")
 
-_STORE_CURE = (
+_STORE_REMEDY = (
     "the server tries again by itself, and rebuilds damaged files; if this lasts, free disk space, check the permissions of store/, "
     "then stop the server and run stocktake verify --repair"
 )
-_JOURNAL_CURE = "run stocktake verify, and restore the file that it names from a backup or a mirror"
-_INDEX_CURE = (
+_JOURNAL_REMEDY = "run stocktake verify, and restore the file that it names from a backup or a mirror"
+_INDEX_REMEDY = (
     "it is rebuilt by itself, and tried again at growing intervals; if this lasts, free disk space or fix the permissions of store/"
 )
-_ORIGIN_CURE = "the mirror tries again by itself; check the address of its origin and the network between them"
-_REFUSED_CURE = "report it to the operator of the origin; the mirror continues once the origin has the correct entry"
-_FILE_CURE = "run stocktake mirror with the address of the origin: it writes the file again"
-_SHARED_CURE = "the entries of this server are used meanwhile, and the object store is asked again; check its address and the network"
-_UNKNOWN_CURE = "the log of the server has the traceback; run stocktake verify"
-_EXTERNAL_CURE = "start the SPARQL store, or correct its address; the server tries again by itself"
+_ORIGIN_REMEDY = "the mirror tries again by itself; check the address of its origin and the network between them"
+_REFUSED_REMEDY = "report it to the operator of the origin; the mirror continues once the origin has the correct entry"
+_FILE_REMEDY = "run stocktake mirror with the address of the origin: it writes the file again"
+_SHARED_REMEDY = "the entries of this server are used meanwhile, and the object store is asked again; check its address and the network"
+_UNKNOWN_REMEDY = "the log of the server has the traceback; run stocktake verify"
+_EXTERNAL_REMEDY = "start the SPARQL store, or correct its address; the server tries again by itself"
 
 
 class ProjectionJson(TypedDict):
@@ -54,7 +54,7 @@ class FaultJson(TypedDict):
 
     part: str
     cause: str
-    cure: str
+    remedy: str
 
 
 class Health(TypedDict):
@@ -82,24 +82,24 @@ class Faults:
     data: str
     items: list[FaultJson] = field(default_factory=list)
 
-    def add(self, part: str, cause: str, cure: str) -> str:
+    def add(self, part: str, cause: str, remedy: str) -> str:
         """Add a part; return *cause* as it may be published: its paths relative, and as text that UTF-8 can encode."""
         cause = cause.replace(f"{self.data}/", "").encode(errors="replace").decode()
-        self.items.append({"part": part, "cause": cause, "cure": cure})
+        self.items.append({"part": part, "cause": cause, "remedy": remedy})
         return cause
 
-    async def attempt(self, part: str, work: Awaitable[T], otherwise: T, cure: str = _JOURNAL_CURE) -> T:
-        """Return the result of *work*; if it raises, whatever it is, add the part and return *otherwise*. *cure* is that of a JournalError.
+    async def attempt(self, part: str, work: Awaitable[T], otherwise: T, remedy: str = _JOURNAL_REMEDY) -> T:
+        """Return the result of *work*; if it raises, whatever it is, add the part and return *otherwise*. *remedy*: of a JournalError.
 
         A monitor must learn what fails even if that is what nobody expected.
         """
         try:
             return await work
         except JournalError as error:
-            self.add(part, str(error), cure)
+            self.add(part, str(error), remedy)
         except Exception as error:
             log.exception("a part of /health failed", part=part)
-            self.add(part, f"{type(error).__name__}: {error}", _UNKNOWN_CURE)
+            self.add(part, f"{type(error).__name__}: {error}", _UNKNOWN_REMEDY)
         return otherwise
 
 
@@ -153,7 +153,7 @@ async def health(request: Request, service: ServiceDep) -> Response:
 async def _journal_state(service: QueryService, faults: Faults) -> tuple[int, dict[str, Any]]:
     """Return the number of entries that are not published yet, and the state of the journal and of its origin."""
     known, lag, snapshot = len(faults.items), service.behind, service.snapshot
-    origin = await faults.attempt("origin of the mirror", asyncio.to_thread(mirror_origin.read, service.journal.folder), None, _FILE_CURE)
+    origin = await faults.attempt("origin of the mirror", asyncio.to_thread(mirror_origin.read, service.journal.folder), None, _FILE_REMEDY)
     if not service.journal.store:  # it is checked in the background: while it is down, a response would take as long as its timeouts
         lag = await faults.attempt("journal", asyncio.to_thread(lambda: service.lag), lag)
     if origin and snapshot:
@@ -168,19 +168,19 @@ async def _journal_state(service: QueryService, faults: Faults) -> tuple[int, di
 
 def _add_origin_faults(origin: Origin, faults: Faults) -> None:
     if origin.refused:
-        faults.add("origin of the mirror", origin.refused.reason, _REFUSED_CURE)
+        faults.add("origin of the mirror", origin.refused.reason, _REFUSED_REMEDY)
     elif origin.error:
-        faults.add("origin of the mirror", origin.error, _ORIGIN_CURE)
+        faults.add("origin of the mirror", origin.error, _ORIGIN_REMEDY)
 
 
 def add_store_faults(service: QueryService, faults: Faults) -> None:
     """Add what keeps the store, and the projections beside it, from following the journal."""
     if service.store_failure:
-        faults.add("SPARQL store", service.store_failure, _EXTERNAL_CURE)
+        faults.add("SPARQL store", service.store_failure, _EXTERNAL_REMEDY)
     if service.journal.store_error:
-        faults.add("object store", service.journal.store_error, _SHARED_CURE)
+        faults.add("object store", service.journal.store_error, _SHARED_REMEDY)
     if service.follower.reason:
-        faults.add("store", service.follower.reason, _STORE_CURE)
+        faults.add("store", service.follower.reason, _STORE_REMEDY)
     for name, state in service.follower.projections.items():
         if "error" in state:
-            faults.add(name, str(state["error"]), _INDEX_CURE)
+            faults.add(name, str(state["error"]), _INDEX_REMEDY)

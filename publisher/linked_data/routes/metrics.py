@@ -100,7 +100,7 @@ def _add_store(registry: CollectorRegistry, service: QueryService) -> None:
 
 
 def _add_degraded(registry: CollectorRegistry, faults: Faults) -> None:
-    Gauge("stocktake_degraded", "1 if a part fails; /health has the cause and the cure", registry=registry).set(bool(faults.items))
+    Gauge("stocktake_degraded", "1 if a part fails; /health has the cause and the remedy", registry=registry).set(bool(faults.items))
 
 
 def _add_queries(registry: CollectorRegistry, service: QueryService) -> None:
