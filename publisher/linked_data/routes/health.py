@@ -93,13 +93,16 @@ class Faults:
 
         A monitor must learn what fails even if that is what nobody expected.
         """
-        try:
-            return await work
-        except JournalError as error:
-            self.add(part, str(error), remedy)
-        except Exception as error:
-            log.exception("a part of /health failed", part=part)
-            self.add(part, f"{type(error).__name__}: {error}", _UNKNOWN_REMEDY)
+        (result,) = await asyncio.gather(work, return_exceptions=True)
+        if not isinstance(result, BaseException):
+            return result
+        if isinstance(result, JournalError):
+            self.add(part, str(result), remedy)
+        elif isinstance(result, Exception):
+            log.error("a part of /health failed", part=part, exc_info=result)
+            self.add(part, f"{type(result).__name__}: {result}", _UNKNOWN_REMEDY)
+        else:
+            raise result
         return otherwise
 
 
