@@ -11,7 +11,7 @@ import typer
 from harvesters.commands.output import HarvestSettings, err
 from harvesters.commands.terminal import load_source
 from harvesters.inspection.scratch import has_ledger
-from harvesters.inspection.trace import ExplainError, explain, parse_iri, read_record
+from harvesters.inspection.trace import ExplainError, check_property, explain, parse_iri, read_record
 from harvesters.inspection.trace_output import WRITERS
 from harvesters.ledger.ledger import Ledger
 from harvesters.pipeline.bounded_call import call_bounded
@@ -29,7 +29,7 @@ def explain_record(
 ) -> None:
     """Explain the statements of a record: run, request, archived bytes, field and mapping of each, or that it is ours.
 
-    Exit code 1 if there is no such record here.
+    Exit code 1 if there is no such record here, or it has no such property.
     """
     settings: HarvestSettings = ctx.obj
     if output not in WRITERS:
@@ -40,6 +40,7 @@ def explain_record(
             raise ExplainError(f"{iri}: this machine has no ledger, as a mirror; ask the installation that harvests")
         with closing(Ledger(settings.ledger)) as ledger:
             described = read_record(ledger, source_name, key)
+        check_property(described, name)
     except ExplainError as error:
         err.print(str(error), style="red", markup=False, soft_wrap=True)
         raise typer.Exit(1) from error

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote
+from urllib.parse import quote, unquote
 from xml.sax.saxutils import escape
 
 import httpx
@@ -28,7 +28,7 @@ from harvesters.ledger.models import Run
 from harvesters.network.fetch import Fetch
 from harvesters.network.retry import RetryPolicy
 from harvesters.page_model import Record
-from harvesters.pipeline.field_tracing import FieldTrace, fields_behind, trace_fields
+from harvesters.pipeline.field_tracing import FieldTrace, alternative_fields, fields_behind, trace_fields
 from harvesters.pipeline.record_processor import MAPPING_ERRORS, ProcessingTask, create_processor
 from harvesters.replay import Replay
 from harvesters.source import Source
@@ -36,6 +36,7 @@ from harvesters.stored_response import SourcePosition
 from journal.store import Store
 from shapes.validate import EngineName
 from vocab.iris import Iris
+from vocab.terms import ADMS
 
 _CONTEXT = 120  # bytes before and after a value that are shown
 _MAIL = re.compile(r"[^\s\"'<>,;@]{0,64}@[^\s\"'<>,;@]{0,64}")
@@ -65,7 +66,8 @@ class StatementOrigin:
     """A statement (N-Triples without the dot) and its *origin*: ``source`` if the mapping of the archived record yields it again,
     ``validation`` if it is part of a validation result, ``ours`` if we made it, ``unknown`` if the bytes are not here.
 
-    *fields* are the publisher's fields that gave it, the likeliest first. *classification* says how its concept was found.
+    *fields* are the publisher's fields that gave it, the likeliest first, or those of which each alone would give it. *is_constant*: no
+    field decides it, the mapping or the source definition makes it of every record. *classification* says how its concept was found.
     """
 
     statement: str
@@ -74,6 +76,7 @@ class StatementOrigin:
     value: str = ""
     place: Place | None = None
     classification: Classification | None = None
+    is_constant: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,6 +171,14 @@ def read_record(ledger: Ledger, source: str, key: str) -> Described:
     return Described(source, key, run, tuple(decompress(row.statements).split("\n")), position, history)
 
 
+def check_property(described: Described, name: str) -> None:
+    """Raise ExplainError with the record's properties if none of them ends with *name*."""
+    properties = sorted({_property(line) for line in described.statements if line})
+    if not any(iri.endswith(name) for iri in properties):
+        names = ", ".join(dict.fromkeys(re.split("[/#]", iri)[-1] for iri in properties))
+        raise ExplainError(f"the record {described.key!r} of {described.source} has no property that ends with {name!r}; it has {names}")
+
+
 def explain(
     described: Described, source: Source, base: str, archive: Path, engine: EngineName = "rust", store: Store | None = None, name: str = ""
 ) -> Explanation:
@@ -181,6 +192,10 @@ def explain(
     iri = Iris(base).record(described.source, described.key)
     times = (run.id, f"{run.started:%Y-%m-%dT%H:%M:%SZ}", source.mapping, run.rules)
     common = (iri, described.source, described.key, *times)
+    if f"<{iri}> <{ADMS}status> <{Iris(base).operations}gone>" in described.statements:
+        note = f"the record was removed: {run.id} wrote its tombstone, with the title, type and pages that it had"
+        ours = tuple(StatementOrigin(line, "ours") for line in chosen)
+        return Explanation(*common, ours, note=note, history=described.history)
     try:
         record, position = _find_record(described, source, base, archive, store)
     except HarvestError as error:
@@ -194,7 +209,9 @@ def explain(
     origins = []
     for line in chosen:
         if line in mapped:
-            origin = _source_origin(line, traces, body, described.key)
+            behind = fields_behind(line, traces)
+            alternatives = [] if behind else alternative_fields(record, line, traces, processor.statements, _ERRORS)
+            origin = _source_origin(line, behind or alternatives, body, described.key)
             subject, _, value = line.split(" ", 2)
             origins.append(replace(origin, classification=classifications.get((subject, value))))
         else:
@@ -280,12 +297,14 @@ def _request(archive: Path, position: SourcePosition, store: Store | None) -> tu
     return Request(response.url, response.status, media, at.file, at.offset, at.length, size, digest.hexdigest()), bytes(begin)
 
 
-def _source_origin(line: str, traces: list[FieldTrace], body: bytes, key: str) -> StatementOrigin:
-    behind, literal = fields_behind(line, traces), _literal(line)
+def _source_origin(line: str, behind: list[FieldTrace], body: bytes, key: str) -> StatementOrigin:
+    literal = _literal(line)
     values = {value for trace in behind for value in trace.values}
     single = behind[0].values[0] if behind and len(behind[0].values) == 1 else ""
     value = literal if literal in values or not single else single
-    return StatementOrigin(line, "source", tuple(trace.name for trace in behind[:5]), value, find_value(body, value, key))
+    is_constant = not behind and literal != key and quote(key, safe="") not in line.split(" ", 2)[2]
+    place = None if is_constant else find_value(body, value, key)
+    return StatementOrigin(line, "source", tuple(trace.name for trace in behind[:5]), value, place, is_constant=is_constant)
 
 
 def _literal(line: str) -> str:

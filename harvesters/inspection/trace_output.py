@@ -21,6 +21,9 @@ _ORIGINS = {
 }
 
 
+_CONSTANT = ", by its mapping or definition: every record has it, whatever its fields say"
+
+
 def as_json(explanation: Explanation, base: str) -> bytes:
     """Write all of it."""
     return orjson.dumps(asdict(explanation), option=orjson.OPT_INDENT_2) + b"\n"
@@ -41,7 +44,8 @@ def as_text(explanation: Explanation, base: str) -> bytes:
         ]
     lines += [f"note:     {explanation.note}"] if explanation.note else []
     for item in explanation.statements:
-        lines += ["", item.statement, f"    {_ORIGINS[item.origin]}{': field ' + ', '.join(item.fields) if item.fields else ''}"]
+        cause = f": field {', '.join(item.fields)}" if item.fields else _CONSTANT if item.is_constant else ""
+        lines += ["", item.statement, f"    {_ORIGINS[item.origin]}{cause}"]
         if classification := item.classification:
             by = f" by {classification.crosswalk}" if classification.crosswalk else ""
             lines.append(f"    {classification.basis}{f' from {classification.word!r}' if classification.word else ''}{by}")
@@ -91,6 +95,8 @@ def _statement(item: StatementOrigin, node: BlankNode, run: NamedNode, response:
     if item.origin == "source" and response is not None:
         triples.append(Triple(node, NamedNode(f"{_PROV}wasDerivedFrom"), response))
         triples += [Triple(node, NamedNode(f"{DCT}description"), Literal(f"field {name}")) for name in item.fields]
+        if item.is_constant:
+            triples.append(Triple(node, NamedNode(f"{DCT}description"), Literal("every record has it, whatever its fields say")))
         if item.place:
             triples.append(Triple(node, NamedNode(f"{_PROV}value"), Literal(item.place.value)))
     elif item.origin in ("ours", "validation"):

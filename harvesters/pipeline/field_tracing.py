@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,6 +13,7 @@ from harvesters.page_model import Record
 from harvesters.payloads.graph import PREFIXES, Graph
 
 MAX_FIELDS = 300  # fields of a record that are left out, one after the other
+_MAX_ALTERNATIVES = 5  # fields of which one is enough
 _MAX_VALUES, _MAX_LENGTH = 5, 300  # values of a field that are kept, and characters of each
 Statements = Callable[[Record[Any]], frozenset[str]]  # what a record is mapped to; raises what the mapping raises
 
@@ -53,6 +54,37 @@ def trace_fields(record: Record[Any], statements: Statements, errors: tuple[type
         shortened = tuple(value[:_MAX_LENGTH] for value in values[:_MAX_VALUES])
         traces.append(FieldTrace(name, shortened, lost, required))
     return traces
+
+
+def alternative_fields(
+    record: Record[Any], statement: str, traces: Sequence[FieldTrace], statements: Statements, errors: tuple[type[Exception], ...]
+) -> list[FieldTrace]:
+    """Return the fields of which one is enough for a *statement* that the record still has without each of them, at most five.
+
+    The result is empty if the statement does not depend on any field that can be left out: the mapping makes it of every record.
+    """
+    record = record.parsed()
+    rest, found = [trace for trace in traces if not trace.is_required], list[FieldTrace]()
+
+    def is_made(left_out: Sequence[FieldTrace]) -> bool:
+        with ExitStack() as stack:
+            partial = record
+            for trace in left_out:
+                partial = stack.enter_context(_without(partial, trace.name))
+            try:
+                return statement in statements(partial)
+            except errors:
+                return False
+
+    if is_made(rest):
+        return []
+    while len(found) < _MAX_ALTERNATIVES and is_made(found):
+        low, high = 0, len(rest)  # without the first *low* fields it is made, without the first *high* it is not
+        while high - low > 1:
+            middle = (low + high) // 2
+            low, high = (middle, high) if is_made([*found, *rest[:middle]]) else (low, middle)
+        found.insert(0, rest.pop(high - 1))
+    return found
 
 
 def fields_of(payload: Any) -> dict[str, list[str]]:

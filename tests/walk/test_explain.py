@@ -17,9 +17,10 @@ import sqlalchemy as sa
 from typer.testing import CliRunner
 
 from harvesters.archive import read_body
-from harvesters.inspection.trace import ExplainError, Explanation, explain, find_value, parse_iri, read_record
+from harvesters.inspection.trace import ExplainError, Explanation, check_property, explain, find_value, parse_iri, read_record
 from harvesters.inspection.trace_output import as_text, as_turtle
 from harvesters.ledger import tables as t
+from harvesters.runs import plan_decisions, removal
 from harvesters.runs.context import HarvestContext
 from harvesters.runs.harvest import harvest
 from harvesters.runs.remap import remap
@@ -231,3 +232,50 @@ def test_command_explains_a_record_and_refuses_an_unknown_one(source: Source, co
     assert (done.exit_code, unknown.exit_code) == (0, 1), done.output
     assert json.loads(done.stdout)["statements"][0]["fields"] == ["name"]
     assert "no published record with the key 'p99'" in unknown.output
+
+
+def test_statement_that_one_of_two_fields_is_enough_for_names_both(source: Source, context: HarvestContext, registry) -> None:
+    for project in registry.projects:
+        project["iso"] = "KE"
+        project["country"] = "Kenya"
+    either = replace(source, fields={**source.fields, "countries": "iso || country"})
+    harvest(either, context)
+
+    [found] = [one for one in explained(either, context, "spatial") if one.key == "p4"]
+
+    [item] = found.statements
+    assert (item.fields, item.is_constant) == (("iso", "country"), False)
+
+
+def test_statement_that_no_field_decides_is_of_the_mapping(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+
+    [found] = [one for one in explained(source, context) if one.key == "p4"]
+
+    constant = {item.statement.split(" ", 1)[1] for item in found.statements if item.is_constant}
+    [kind] = [item for item in found.statements if "/id/initiative/" in item.statement.split(" ")[0] and "#type>" in item.statement]
+    assert kind.statement.split(" ", 1)[1] in constant
+    assert all(item.fields or item.is_constant or item.origin != "source" or "p4" in item.statement for item in found.statements)
+    assert "every record has it" in as_text(found, BASE).decode()
+    assert "every record has it" in as_turtle(found, BASE).decode()
+
+
+def test_tombstone_is_ours(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    plan = removal.plan_clear(source, context, by="bob")
+    plan_decisions.approve(context, source, plan.run.id, by="ann")
+
+    found = explained(source, context)[0]
+
+    assert {item.origin for item in found.statements} == {"ours"}
+    assert "projects.2 wrote its tombstone" in found.note
+    assert found.history[0].outcome == "deleted"
+
+
+def test_unknown_property_is_refused_with_those_of_the_record(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    described = read_record(context.ledger, "projects", "p4")
+
+    check_property(described, "title")
+    with pytest.raises(ExplainError, match=r"no property that ends with 'nothing'; it has .*title"):
+        check_property(described, "nothing")

@@ -1,0 +1,222 @@
+"""What registries get back, on PostgreSQL: checked links, reported problems, messages, followers, and removals."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import sqlalchemy as sa
+from definitions import paged_json
+
+from command_line.subscriptions import LedgerSubscriptions
+from harvesters.admin.context import AdminContext
+from harvesters.ledger import tables as t
+from harvesters.ledger.ledger import Ledger
+from harvesters.ledger.links import LinkState, link_history, links
+from harvesters.ledger.models import LINKS, State
+from harvesters.ledger.notifications import Notification, add_notification, find_notification
+from harvesters.ledger.outbox import Message
+from harvesters.ledger.reported_problems import ProblemState
+from harvesters.notifications.delivery import CONFIRMATION_AGE, Channels, deliver
+from harvesters.notifications.mail import parse_mail_server
+from harvesters.runs import plan_decisions, removal
+from harvesters.runs.context import HarvestContext, open_context
+from harvesters.runs.harvest import harvest
+from harvesters.runs.link_checks import LinkProgress, check_source
+from harvesters.runs.reported_problems import FiledProblem, file_problem
+from harvesters.source import Notify, Source, load
+from publisher.portal.following import ChangedThing, ComparedResults
+from vocab.iris import BASE
+
+NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
+DAY = timedelta(days=1)
+NOTIFY = Notify(webhook=("https://registry.example/hook",))
+
+
+@dataclass
+class Web:
+    """A registry of projects, the web site of their pages, and what takes webhooks."""
+
+    projects: list[dict[str, Any]]
+    statuses: dict[str, int] = field(default_factory=dict)
+    hooks: list[httpx.Request] = field(default_factory=list)
+
+    def __call__(self, request: httpx.Request) -> httpx.Response:
+        if request.method == "POST":
+            self.hooks.append(request)
+            return httpx.Response(204)
+        if request.url.path == "/robots.txt":
+            return httpx.Response(404)
+        if request.url.host == "pages.example":
+            return httpx.Response(self.statuses.get(request.url.path, 206), content=b"x")
+        page = int(request.url.params.get("page", "1"))
+        return httpx.Response(200, json={"total": len(self.projects), "results": self.projects[page * 10 - 10 : page * 10]})
+
+
+@dataclass
+class Clock:
+    now: datetime = NOON
+
+    def __call__(self) -> datetime:
+        self.now += timedelta(seconds=1)
+        return self.now
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def web() -> Web:
+    return Web([{"id": f"p{number}", "name": f"Project {number}", "sdgs": "SDG 4", "page": f"https://pages.example/{number}"}
+                for number in range(1, 13)])  # fmt: skip
+
+
+@pytest.fixture
+def source(tmp_path: Path) -> Source:
+    file = tmp_path / "projects.toml"
+    file.write_text(paged_json("https://registry.example/projects", every="0 0 1 1 *"))
+    loaded = load(file)
+    return replace(loaded, check_links=True, fields={**loaded.fields, "pages": "page"})
+
+
+@pytest.fixture
+def context(ledger: str, tmp_path: Path, web: Web, clock: Clock) -> Iterator[HarvestContext]:
+    with open_context(tmp_path / "data", ledger, BASE, "admin@example.org", frozenset()) as real:
+        yield replace(real, transport=httpx.MockTransport(web), now=clock)
+
+
+def message(number: int) -> Message:
+    return Message("webhook", f"https://a.example/{number}", f"t {number}", "", "text", {"number": number})
+
+
+def test_links_are_checked_published_and_forgotten(source: Source, context: HarvestContext, web: Web, clock: Clock) -> None:
+    harvest(source, context)
+    web.statuses = {"/1": 404, "/2": 403}
+    for _ in range(5):
+        check_source(context, source, LinkProgress(), lambda: True)
+        clock.now += DAY
+    states = {link.url.rpartition("/")[2]: link.state for link in links(context.ledger, "projects")}
+    gone = [link.url for link in links(context.ledger, "projects", LinkState.GONE)]
+    graph = context.ledger.graph(context.iris.links("projects"))
+    web.projects[0]["page"] = "https://pages.example/new"
+    harvest(source, context, full=True)
+    check_source(context, source, LinkProgress(), lambda: True)
+
+    assert (states.pop("1"), states.pop("2"), set(states.values())) == (LinkState.GONE, LinkState.BLOCKED, {LinkState.ALIVE})
+    assert (gone, graph.count('"gone"'), graph.count('"alive"')) == (["https://pages.example/1"], 1, 10)
+    assert link_history(context.ledger, "projects", "https://pages.example/1") == []
+    assert [event.state for event in link_history(context.ledger, "projects", "https://pages.example/new")] == [LinkState.ALIVE]
+    assert context.ledger.last_run(LINKS, [State.COMMITTED]) is not None
+
+
+def test_a_problem_is_sent_and_closed_by_the_harvest_that_changes_its_statements(
+    source: Source, context: HarvestContext, web: Web
+) -> None:
+    harvest(source, context)
+    numbers = [file_problem(context, "projects", key, FiledProblem("title", "Wrong", "", "en"), NOTIFY, "Name") for key in ("p1", "p2")]
+    sending = Channels(secret="s", transport=httpx.MockTransport(web))
+    delivered = deliver(context.ledger, sending, context.now)
+    web.projects[0]["name"] = "Another name"
+    harvest(source, context)
+
+    problems = [context.ledger.reported_problem(number or 0) for number in numbers]
+    assert (delivered, len(web.hooks)) == (2, 2)
+    assert [problem and problem.state for problem in problems] == [ProblemState.FIXED, ProblemState.SENT]
+    assert [problem.id for problem in context.ledger.undecided_problems("projects")] == numbers[1:]
+
+
+def test_senders_at_once_send_each_message_once(ledger: str) -> None:
+    with_messages = Ledger(ledger)
+    with_messages.queue_messages([message(number) for number in range(40)], NOON)
+    barrier = threading.Barrier(4)
+
+    def claim(_: int) -> list[int]:
+        opened = Ledger(ledger)
+        barrier.wait(60)
+        claimed = [row.id for _ in range(8) for row in opened.claim_messages(NOON, NOON + DAY, 5)]
+        opened.close()
+        return claimed
+
+    with ThreadPoolExecutor(4) as pool:
+        claimed = [id for part in pool.map(claim, range(4)) for id in part]
+    with_messages.settle_message(claimed[0], sent=NOON)
+    with_messages.settle_message(claimed[1], due=None, error="refused: é")
+    retried = [with_messages.retry_message(id, NOON) for id in claimed[:2]]
+    with_messages.prune_messages(NOON + DAY)
+
+    assert sorted(claimed) == sorted(set(claimed))
+    assert retried == [False, True]
+    assert len(with_messages.messages(100)) == 39
+    with_messages.close()
+
+
+def test_a_follower_confirms_gets_the_difference_and_ends_it(ledger: str, tmp_path: Path, clock: Clock) -> None:
+    Ledger(ledger).close()
+    channels = Channels(parse_mail_server("smtp://mail.example?from=a@example.org"), secret="s", public_url="https://site.example")
+    admin = AdminContext(tmp_path, tmp_path, ledger, BASE, now=clock, channels=channels)
+    store = LedgerSubscriptions(admin)
+    for search in ("goal=3", "goal=4"):
+        store.request("mail", "reader@example.org", search, "Health", "fr", "change")
+    confirmation, old = (item.message.text.partition("/follow/confirm/")[2].split()[0] for item in admin.ledger.messages(2))
+    store.confirm(confirmation)
+    for position, results in ((1, {"https://x.example/a": "1"}), (2, {"https://x.example/b": "2"})):
+        added = {"new": [ChangedThing("https://x.example/b", "B é", "/b")]} if position > 1 else {}
+        for due in store.due(position):
+            store.settle(due.key, ComparedResults(position, results, added))
+    digest = admin.ledger.messages(1)[0].message
+    admin.ledger.prune_subscriptions(clock.now + CONFIRMATION_AGE + DAY)
+    ended = [store.end(confirmation), store.end(confirmation), store.end(old)]
+
+    assert "- B é" in digest.text
+    assert ended == [True, False, False]
+    assert [item.message.topic for item in admin.ledger.messages() if item.message.topic == digest.topic] == []
+    admin.close()
+
+
+def test_a_notification_is_stored_once(ledger: str) -> None:
+    opened = Ledger(ledger)
+    item = Notification("urn:uuid:1", False, "https://a.example/inbox", "Offer", "https://a.example/x", {"é": [1]}, NOON)
+    barrier = threading.Barrier(2)
+
+    def add(_: int) -> bool:
+        barrier.wait(60)
+        return add_notification(opened, item)
+
+    with ThreadPoolExecutor(2) as pool:
+        added = sorted(pool.map(add, range(2)))
+
+    assert added == [False, True]
+    assert find_notification(opened, id=item.id) == item
+    opened.close()
+
+
+def test_a_source_is_cleared_retired_and_resumed_and_a_record_forgotten(source: Source, context: HarvestContext) -> None:
+    harvest(source, context)
+    harvest(source, context, full=True)
+
+    def approve(plan: Any) -> None:
+        plan_decisions.approve(context, source, plan.run.id, by="ann")
+
+    approve(removal.plan_forgetting(source, "p3", context, by="bob"))
+    positions = context.ledger.archived_positions("projects", "p3")
+    context.ledger.erase_record("projects", "p3")
+    approve(removal.plan_clear(source, context, by="bob"))
+    cleared = context.ledger.count_published("projects")
+    harvest(source, context)
+    approve(removal.plan_retirement(source, context, by="bob"))
+    retired = context.ledger.is_retired("projects")
+    resumed = context.ledger.resume_source("projects", context.now())
+
+    assert (len(positions), cleared, context.ledger.count_published("projects")) == (2, 0, 11)
+    assert (retired, resumed, context.ledger.is_retired("projects")) == (True, True, False)
+    with context.ledger.transaction() as connection:
+        assert connection.scalars(sa.select(t.undo.c.key).where(t.undo.c.key == "p3")).all() == []
