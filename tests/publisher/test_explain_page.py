@@ -13,6 +13,7 @@ from publish_fixture import session_loop
 from publisher.app import SiteOptions, create_app
 from publisher.portal.source_preview import PreviewRunner
 
+NO_FIELD = {"fields": [], "value": "", "place": None, "classification": None, "is_constant": False}
 FOUND = {
     "record": "https://x.example/record/demo/a%2F1", "source": "demo", "key": "a/1", "run": "demo.1", "started": "2026-03-01T12:00:00Z",
     "mapping": "fields", "rules": "abc", "note": "", "history": [{"run": "demo.1", "started": "2026-03-01T12:00:00Z", "outcome": "new"}],
@@ -21,9 +22,10 @@ FOUND = {
     "statements": [
         {"statement": "<a> <b> <script>", "origin": "source", "fields": ["na<me"], "value": "",
          "place": {"offset": 3, "length": 2, "before": "<i>", "value": "A&B", "after": "</i>"},
-         "classification": {"basis": "crosswalked", "word": "He<lth", "crosswalk": "https://x.example/crosswalk/1", "confidence": ""}},
-        {"statement": "<a> <c> 1", "origin": "ours", "fields": [], "value": "", "place": None, "classification": None},
-        {"statement": "<a> <d> 1", "origin": "validation", "fields": [], "value": "", "place": None, "classification": None},
+         "classification": {"basis": "crosswalked", "word": "He<lth", "crosswalk": "https://x.example/crosswalk/1", "confidence": ""}, "is_constant": False},
+        {"statement": "<a> <c> 1", "origin": "ours", **NO_FIELD},
+        {"statement": "<a> <d> 1", "origin": "validation", **NO_FIELD},
+        {"statement": "<a> <e> 1", "origin": "source", **NO_FIELD, "is_constant": True},
     ],
 }  # fmt: skip
 ECHO = "import sys; sys.stdout.write(sys.argv[1])"
@@ -44,10 +46,19 @@ async def test_value_is_highlighted_in_its_bytes(service):
     assert (page.status_code, page.headers["cache-control"]) == (200, "no-store")
     main = page.text.split("<main")[1]
     classification = ("resultado de la validación", "<q>He&lt;lth</q>", 'href="https://x.example/crosswalk/1"')
-    statement = ("&lt;i&gt;<mark>A&amp;B</mark>&lt;/i&gt;", "na&lt;me", "de la fuente", "ninguna fuente")
+    statement = ("&lt;i&gt;<mark>A&amp;B</mark>&lt;/i&gt;", "na&lt;me", "de la fuente", "ninguna fuente", "cada ficha lo tiene")
     for text in (*statement, *classification, "ff00", "/record/demo/a%2F1"):
         assert text in main
     assert "<script>" not in main
+
+
+@session_loop
+async def test_nothing_found_for_a_property_says_that_the_record_may_lack_it(service):
+    async with visitor(service, "") as client:
+        pages = [await client.get(f"/explain?iri=/record/demo/a{rest}", headers={"Accept": "text/html"}) for rest in ("", "&property=no")]
+
+    assert [page.status_code for page in pages] == [404, 404]
+    assert ["has no such property" in page.text for page in pages] == [False, True]
 
 
 @session_loop
