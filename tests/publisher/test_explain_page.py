@@ -22,7 +22,8 @@ FOUND = {
     "statements": [
         {"statement": "<a> <b> <script>", "origin": "source", "fields": ["na<me"], "value": "",
          "place": {"offset": 3, "length": 2, "before": "<i>", "value": "A&B", "after": "</i>"},
-         "classification": {"basis": "crosswalked", "word": "He<lth", "crosswalk": "https://x.example/crosswalk/1", "confidence": ""}, "is_constant": False},
+         "classification": {"basis": "crosswalked", "word": "He<lth", "crosswalk": "https://x.example/crosswalk/1", "confidence": ""},
+         "is_constant": False},
         {"statement": "<a> <c> 1", "origin": "ours", **NO_FIELD},
         {"statement": "<a> <d> 1", "origin": "validation", **NO_FIELD},
         {"statement": "<a> <e> 1", "origin": "source", **NO_FIELD, "is_constant": True},
