@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -230,6 +231,11 @@ def _find_record(
     name = described.position.file if described.position else f"{source.name}/{described.run.id}.warc.gz"
     if described.position is not None:
         response = next((one for one in list_responses(archive, name, store) if one.position.offset == described.position.offset), None)
+        if response is not None and response.status == HTTPStatus.GONE:
+            raise ArchiveError(
+                f"the response that had the record was erased from the archive, since another record in it was removed for good; "
+                f"`stocktake harvest {source.name} --full` archives the others again"
+            )
         if response is not None:
             single = _OneResponse(archive, response)
             for record in _records(source, single, single, base):

@@ -10,8 +10,9 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 
-from harvesters.archive import erase_response
+from harvesters.archive import erase_response, list_responses
 from harvesters.errors import ArchiveError, PlanError
 from harvesters.ledger.models import ERASED, SERVED, Outcome, Run, StagedRecord, State
 from harvesters.ledger.operator_actions import ActionType, AuditEntry
@@ -27,6 +28,7 @@ from harvesters.source import Source
 from harvesters.stored_response import SourcePosition
 
 _SUCCESSFUL = (State.COMMITTED, State.UNCHANGED)
+_WITH_CONTENT = (HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT)
 _BATCH_SIZE = 500  # records
 _LIMIT = "deleted"  # code of the reason that too many records were deleted by their source
 _CLEARED = "its source was cleared by an operator"
@@ -39,7 +41,8 @@ _ACTIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Remaining:
-    """Where a removed record remains: numbers of journal *entries* and of *releases*, *files* of the archive that may contain it.
+    """Where a removed record remains: numbers of journal *entries* and of *releases*, *files* of the archive that may contain it:
+    those with a response that was not erased.
 
     *erased* are archived responses without their content, since the record was in them.
     """
@@ -134,7 +137,8 @@ def erase(source: str, key: str, context: HarvestContext) -> Remaining:
     ledger.erase_record(source, key)
     entries = tuple(_entries_with(context.iris.record(source, key), context))
     folder = context.data / "archive"
-    files = tuple(str(path.relative_to(folder)) for path in sorted((folder / source).glob("*.warc.gz")))
+    names = (str(path.relative_to(folder)) for path in sorted((folder / source).glob("*.warc.gz")))
+    files = tuple(name for name in names if any(response.status in _WITH_CONTENT for response in list_responses(folder, name)))
     return Remaining(entries, tuple(_releases_with(entries, context)), files, tuple(map(_described, erased)))
 
 

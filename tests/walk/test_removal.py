@@ -12,6 +12,7 @@ import pytest
 
 from harvesters.archive import archive_faults, list_responses, read_body
 from harvesters.errors import PlanError
+from harvesters.inspection.trace import explain, read_record
 from harvesters.ledger.models import Outcome, StagedRecord, State
 from harvesters.ledger.removals import key_digest
 from harvesters.runs import plan_decisions, removal
@@ -164,6 +165,20 @@ def test_erasing_says_exactly_what_remains(source: Source, context: HarvestConte
     assert any(b"Project 4" in body for body in bodies)
     assert list(archive_faults(archive)) == []
     assert removal.erase("projects", "p1", context) == remaining
+
+
+def test_a_file_whose_responses_are_all_erased_does_not_remain(source: Source, context: HarvestContext, registry: Any) -> None:
+    del registry.projects[3:]
+    harvest(source, context)
+    approve(removal.plan_forgetting(source, "p1", context, by="bob"), source, context)
+
+    remaining = removal.erase("projects", "p1", context)
+    described = read_record(context.ledger, "projects", "p2")
+    explained = explain(described, source, context.iris.base, context.data / "archive")
+
+    assert (len(remaining.erased), remaining.files) == (1, ())
+    assert "erased from the archive" in explained.note
+    assert {item.origin for item in explained.statements} == {"unknown"}
 
 
 def test_the_ledger_has_no_text_of_an_erased_record(source: Source, context: HarvestContext, registry: Any, tmp_path: Path) -> None:
