@@ -41,7 +41,7 @@ NOTIFY = Notify(webhook=("https://registry.example/hook",))
 
 
 @dataclass
-class Web:
+class ProjectsWithPages:
     """A registry of projects, the web site of their pages, and what takes webhooks."""
 
     projects: list[dict[str, Any]]
@@ -61,7 +61,7 @@ class Web:
 
 
 @dataclass
-class Clock:
+class TickingClock:
     now: datetime = NOON
 
     def __call__(self) -> datetime:
@@ -70,13 +70,13 @@ class Clock:
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
+def clock() -> TickingClock:
+    return TickingClock()
 
 
 @pytest.fixture
-def web() -> Web:
-    return Web([{"id": f"p{number}", "name": f"Project {number}", "sdgs": "SDG 4", "page": f"https://pages.example/{number}"}
+def web() -> ProjectsWithPages:
+    return ProjectsWithPages([{"id": f"p{number}", "name": f"Project {number}", "sdgs": "SDG 4", "page": f"https://pages.example/{number}"}
                 for number in range(1, 13)])  # fmt: skip
 
 
@@ -89,7 +89,7 @@ def source(tmp_path: Path) -> Source:
 
 
 @pytest.fixture
-def context(ledger: str, tmp_path: Path, web: Web, clock: Clock) -> Iterator[HarvestContext]:
+def context(ledger: str, tmp_path: Path, web: ProjectsWithPages, clock: TickingClock) -> Iterator[HarvestContext]:
     with open_context(tmp_path / "data", ledger, BASE, "admin@example.org", frozenset()) as real:
         yield replace(real, transport=httpx.MockTransport(web), now=clock)
 
@@ -98,7 +98,9 @@ def message(number: int) -> Message:
     return Message("webhook", f"https://a.example/{number}", f"t {number}", "", "text", {"number": number})
 
 
-def test_links_are_checked_published_and_forgotten(source: Source, context: HarvestContext, web: Web, clock: Clock) -> None:
+def test_links_are_checked_published_and_forgotten(
+    source: Source, context: HarvestContext, web: ProjectsWithPages, clock: TickingClock
+) -> None:
     harvest(source, context)
     web.statuses = {"/1": 404, "/2": 403}
     for _ in range(5):
@@ -119,7 +121,7 @@ def test_links_are_checked_published_and_forgotten(source: Source, context: Harv
 
 
 def test_a_problem_is_sent_and_closed_by_the_harvest_that_changes_its_statements(
-    source: Source, context: HarvestContext, web: Web
+    source: Source, context: HarvestContext, web: ProjectsWithPages
 ) -> None:
     harvest(source, context)
     numbers = [file_problem(context, "projects", key, FiledProblem("title", "Wrong", "", "en"), NOTIFY, "Name") for key in ("p1", "p2")]
@@ -159,7 +161,7 @@ def test_senders_at_once_send_each_message_once(ledger: str) -> None:
     with_messages.close()
 
 
-def test_a_follower_confirms_gets_the_difference_and_ends_it(ledger: str, tmp_path: Path, clock: Clock) -> None:
+def test_a_follower_confirms_gets_the_difference_and_ends_it(ledger: str, tmp_path: Path, clock: TickingClock) -> None:
     Ledger(ledger).close()
     channels = Channels(parse_mail_server("smtp://mail.example?from=a@example.org"), secret="s", public_url="https://site.example")
     admin = AdminContext(tmp_path, tmp_path, ledger, BASE, now=clock, channels=channels)
