@@ -8,7 +8,16 @@ from contextlib import asynccontextmanager
 from fastapi import APIRouter, FastAPI
 from starlette.responses import FileResponse
 
-from harvesters.admin import alert_routes, form_routes, gap_routes, identity_routes, page_routes, problem_routes, source_routes
+from harvesters.admin import (
+    alert_routes,
+    form_routes,
+    gap_routes,
+    identity_routes,
+    identity_rule_routes,
+    page_routes,
+    problem_routes,
+    source_routes,
+)
 from harvesters.admin.api import audit_log, keys, metrics, plans, runs, sources
 from harvesters.admin.context import AdminContext
 from harvesters.admin.pages import PACKAGE_DIR, Pages
@@ -49,7 +58,7 @@ def create_admin(context: AdminContext, more: Iterable[APIRouter] = ()) -> FastA
     )
     more = tuple(more)
     app.state.context, app.state.pages = context, Pages(demo=context.demo, moderated=bool(more))
-    pages = (page_routes, form_routes, source_routes, alert_routes, problem_routes, identity_routes, gap_routes)
+    pages = (page_routes, form_routes, source_routes, alert_routes, problem_routes, identity_routes, identity_rule_routes, gap_routes)
     for part in (sources, plans, runs, audit_log, keys, metrics, *pages):
         app.include_router(part.routes)
     for router in more:

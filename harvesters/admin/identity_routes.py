@@ -27,9 +27,9 @@ from languages.request_locale import current_locale
 from vocab.iris import Iris
 from vocab.schemes import label
 
-_PAGE = "/page/identity"
+PAGE = "/page/identity"
 _ROWS = 50  # pairs on a page
-_MOST_CHARACTERS = 2000  # of a reason
+MOST_CHARACTERS = 2000  # of a reason
 _TAKEN_BACK = "undo"
 
 routes = APIRouter(include_in_schema=False, dependencies=[Depends(render_errors_as_pages)])
@@ -48,7 +48,7 @@ class ComparedField(NamedTuple):
         return bool(self.first and self.second) and set(self.first) != set(self.second)
 
 
-@routes.get(_PAGE)
+@routes.get(PAGE)
 def show_pairs(request: Request, user: CurrentUser, context: ContextDep, status: str = Status.QUEUED.value, after: int = 0) -> Response:
     """Show the pairs of one status, the highest score first; a pair that somebody was unsure about is among the queued."""
     chosen = Status(status) if status in set(Status) else Status.QUEUED
@@ -67,7 +67,7 @@ def show_pairs(request: Request, user: CurrentUser, context: ContextDep, status:
     return get_pages(request).render("identity.html", values)
 
 
-@routes.get(f"{_PAGE}/publish")
+@routes.get(f"{PAGE}/publish")
 def show_changes(request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show what publishing would change."""
     changes = plan_clusters(context.reader())
@@ -76,7 +76,7 @@ def show_changes(request: Request, user: CurrentUser, context: ContextDep) -> Re
     return get_pages(request).render("identity-publish.html", values)
 
 
-@routes.post(f"{_PAGE}/publish")
+@routes.post(f"{PAGE}/publish")
 def publish(form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
     """Publish the clusters as one journal entry."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
@@ -86,10 +86,10 @@ def publish(form: FormFields, user: CurrentUser, context: ContextDep) -> Respons
         counts = Counter(map(change_kind, changes))
         note = ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items()))
         context.ledger.record_audit_entry(AuditEntry(context.now(), user.key.display_name, ActionType.CLUSTERED.value, note=note))
-    return redirect(f"{_PAGE}/publish")
+    return redirect(f"{PAGE}/publish")
 
 
-@routes.get(f"{_PAGE}/pairs/{{id}}")
+@routes.get(f"{PAGE}/pairs/{{id}}")
 def show_pair(id: str, request: Request, user: CurrentUser, context: ContextDep) -> Response:
     """Show both sides of a pair, what each feature gave, and all decisions about it."""
     pair = _find(context.ledger, id)
@@ -102,18 +102,18 @@ def show_pair(id: str, request: Request, user: CurrentUser, context: ContextDep)
         "history": [decision for decision in decision_history(context.ledger) if decision.pair == pair.pair],
         "latest": current_decisions(context.ledger).get(pair.pair),
         "judgements": list(Judgement),
-        "most": _MOST_CHARACTERS,
+        "most": MOST_CHARACTERS,
     }
     return get_pages(request).render("identity-pair.html", values)
 
 
-@routes.post(f"{_PAGE}/pairs/{{id}}")
+@routes.post(f"{PAGE}/pairs/{{id}}")
 def decide(id: str, form: FormFields, user: CurrentUser, context: ContextDep) -> Response:
     """Store a decision about a pair, or take the one that counts back; the next waiting pair follows."""
     check_csrf(user, form.get("csrf", ""), Scope.OPERATE)
     reason, chosen = form.get("reason", "").strip(), form.get("judgement", "")
-    if len(reason) > _MOST_CHARACTERS:
-        raise InvalidValue("A reason has at most %(most)s characters.", most=_MOST_CHARACTERS)
+    if len(reason) > MOST_CHARACTERS:
+        raise InvalidValue("A reason has at most %(most)s characters.", most=MOST_CHARACTERS)
     if chosen != _TAKEN_BACK and chosen not in set(Judgement):
         raise InvalidValue("Choose whether the two are one thing.")
     pair = _find(context.ledger, id)
@@ -124,7 +124,7 @@ def decide(id: str, form: FormFields, user: CurrentUser, context: ContextDep) ->
     add_decisions(context.ledger, [Decision(pair.pair, judgement, who, now, reason)])
     note = f"{pair.id}: {judgement or 'taken back'}"
     context.ledger.record_audit_entry(AuditEntry(now, who, ActionType.PAIR_DECIDED.value, note=note))
-    return redirect(f"{_PAGE}/pairs/{pair.id}" if judgement is None else _next_page(context.ledger))
+    return redirect(f"{PAGE}/pairs/{pair.id}" if judgement is None else _next_page(context.ledger))
 
 
 def _next_page(ledger: Ledger) -> str:
@@ -132,7 +132,7 @@ def _next_page(ledger: Ledger) -> str:
     decisions = current_decisions(ledger)
     waiting = (item.pair for item in scored if item.status is Status.QUEUED and item.pair not in decisions)
     following = next(waiting, None)
-    return f"{_PAGE}/pairs/{stored[following].id}" if following else _PAGE
+    return f"{PAGE}/pairs/{stored[following].id}" if following else PAGE
 
 
 def _find(ledger: Ledger, id: str) -> StoredPair:

@@ -1,14 +1,14 @@
-"""Define the commands `identity match`, `queue`, `show`, `decide`, `undo`, `decisions`, `publish`, `export` and `import`."""
+"""Define the commands `identity`: match, decide, publish, and exchange decisions."""
 
 from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Annotated, TypedDict
+from typing import Annotated, Literal, TypedDict
 
 import orjson
 import typer
@@ -19,10 +19,12 @@ from harvesters.errors import IdentityError
 from harvesters.inspection.scratch import has_ledger
 from harvesters.ledger.ledger import Ledger
 from harvesters.ledger.models import Run
-from harvesters.matching.clusters import classify_stored
-from harvesters.matching.decision_table import read_table, write_table
+from harvesters.matching.agreement import draw_sample, measure_agreement
+from harvesters.matching.clusters import classify_pairs, classify_stored
+from harvesters.matching.decision_table import read_table, write_sample, write_table
 from harvesters.matching.match import Matching, match_records
 from harvesters.matching.pairs import Judgement, Status
+from harvesters.matching.rules import Rule, check_rule, covered_pairs
 from harvesters.matching.stored import (
     Decision,
     add_decisions,
@@ -173,6 +175,40 @@ def decide(
     out.print(f"{judgement.value}: {row.pair[0]} and {row.pair[1]}", highlight=False, soft_wrap=True)
 
 
+@app.command("decide-all")
+def decide_all(
+    ctx: typer.Context,
+    judgement: Annotated[Judgement, typer.Argument(help="positive: one thing; negative: two; unsure: they stay in the queue.")],
+    reason: Annotated[str, typer.Option(help="Why; it is stored with each decision.")],
+    kind: Annotated[Literal["", "initiative", "organization"], typer.Option(help="Only pairs of this kind.")] = "",
+    at_least: Annotated[float, typer.Option(metavar="BITS", help="Only pairs with this score or more.")] = float("-inf"),
+    at_most: Annotated[float, typer.Option(metavar="BITS", help="Only pairs with this score or less.")] = float("inf"),
+    agree: Annotated[list[str] | None, typer.Option(metavar="FEATURE", help="Only where it speaks for one thing; repeatable.")] = None,
+    differ: Annotated[list[str] | None, typer.Option(metavar="FEATURE", help="Only where it speaks for two things.")] = None,
+    silent: Annotated[list[str] | None, typer.Option(metavar="FEATURE", help="Only where it was not compared.")] = None,
+    source: Annotated[list[str] | None, typer.Option(help="Only where both sides are of these registries; repeatable.")] = None,
+    apply: Annotated[bool, typer.Option("--apply", help="Store the decisions; without it, they are only listed.")] = False,
+    json: Json = False,
+) -> None:
+    """Decide about all waiting pairs that a rule covers; without `--apply`, list them and the clusters that would result."""
+    sets = (frozenset(names or ()) for names in (agree, differ, silent, source))
+    rule = Rule(kind, at_least, at_most, *sets)
+    check_rule(rule)
+    with _open_ledger(ctx.obj) as ledger:
+        stored, scored, before = classify_stored(ledger)
+        decided = current_decisions(ledger)
+        pairs = covered_pairs(rule, stored, scored, decided)
+        now = datetime.now(UTC)
+        new = [Decision(pair.pair, judgement, current_user(), now, reason) for pair in pairs]
+        _, after = classify_pairs(stored, {**decided, **{item.pair: item for item in new}})
+        if apply:
+            add_decisions(ledger, new)
+    rows = [{"pair": pair.id, "bits": pair.score.bits, "first": pair.names[0], "second": pair.names[1]} for pair in pairs]
+    done = "decided" if apply else "would be decided"
+    counts = f"{len(pairs)} pairs {done}: {judgement.value}; sets {len(before.sets())} → {len(after.sets())}"
+    print_rows(rows, counts, json, empty="the rule covers no pair that waits")
+
+
 @app.command()
 def undo(ctx: typer.Context, pair: _Pair, reason: Annotated[str, typer.Option(help="Why.")] = "") -> None:
     """Take the decision about a pair back: it is matched by its score again, as before the decision."""
@@ -248,20 +284,58 @@ def export_decisions(ctx: typer.Context) -> None:
 def import_decisions(ctx: typer.Context, file: Annotated[Path, typer.Argument(help="A table as `identity export` writes it.")]) -> None:
     """Store the decisions of a table, all or none: an unknown record refuses the file, with its lines."""
     settings: HarvestSettings = ctx.obj
-    try:
-        text = file.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        raise IdentityError(f"{file}: {error}; nothing was stored") from error
     with _open_ledger(settings) as ledger:
-        known = read_entities(ledger, Iris(settings.base))
-        try:
-            read = read_table(text, known, current_user(), datetime.now(UTC).replace(microsecond=0))
-        except IdentityError as error:
-            raise IdentityError(f"{file}: {error}") from error
+        read = _read_decisions(file, read_entities(ledger, Iris(settings.base)))
         current = current_decisions(ledger)
         new = [decision for decision in read if current.get(decision.pair) != decision]
         add_decisions(ledger, new)
     out.print(f"{len(new)} decisions stored, {len(read) - len(new)} known already", highlight=False)
+
+
+def _read_decisions(file: Path, known: Collection[str]) -> list[Decision]:
+    """Return the decisions of a table. Raises IdentityError that names the file and its faults."""
+    try:
+        return read_table(file.read_text(encoding="utf-8-sig"), known, current_user(), datetime.now(UTC).replace(microsecond=0))
+    except (OSError, UnicodeDecodeError) as error:
+        raise IdentityError(f"{file}: {error}; nothing was stored") from error
+    except IdentityError as error:
+        raise IdentityError(f"{file}: {error}") from error
+
+
+@app.command()
+def sample(
+    ctx: typer.Context,
+    size: Annotated[int, typer.Option(min=1, help="Number of pairs.")] = 50,
+    seed: Annotated[int, typer.Option(help="Another number draws another sample.")] = 1,
+) -> None:
+    """Write waiting pairs as a table for two curators to decide apart; `identity agreement` compares what they wrote."""
+    with _open_ledger(ctx.obj) as ledger:
+        stored, scored, _ = classify_stored(ledger)
+        decided = current_decisions(ledger)
+    waiting = (stored[item.pair] for item in scored if item.status is Status.QUEUED and item.pair not in decided)
+    sys.stdout.write(write_sample(draw_sample(waiting, size, seed)))
+
+
+@app.command()
+def agreement(
+    ctx: typer.Context,
+    first: Annotated[Path, typer.Argument(help="The table of one curator.")],
+    second: Annotated[Path, typer.Argument(help="The table of the other.")],
+    json: Json = False,
+) -> None:
+    """Measure how far two curators agree about the pairs that both decided, and list those on which they differ. Nothing is stored."""
+    settings: HarvestSettings = ctx.obj
+    with _open_ledger(settings) as ledger:
+        known = read_entities(ledger, Iris(settings.base))
+    measured = measure_agreement(*(_read_decisions(file, known) for file in (first, second)))
+    if json:
+        print(orjson.dumps(measured, default=str).decode())
+        return
+    share = f"{measured.same / measured.both:.0%}" if measured.both else "none"
+    kappa = "undefined" if measured.kappa is None else f"{measured.kappa:.2f}"
+    rows = [{"pair": pair_id(pair), first.name: one.value, second.name: other.value} for pair, one, other in measured.differences]
+    out.print(f"{measured.both} pairs decided by both; agreement {share}; Cohen's kappa {kappa}", highlight=False)
+    print_rows(rows, "Differences", json, empty="no difference")
 
 
 def _id_of(decision: Decision) -> str:

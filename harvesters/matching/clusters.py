@@ -18,9 +18,13 @@ from vocab.iris import Iris
 def classify_stored(ledger: Ledger) -> tuple[dict[Pair, StoredPair], list[ScoredPair], Clusters]:
     """Return the stored pairs, what becomes of each by its score and the decisions, and the sets that result."""
     stored = {item.pair: item for item in stored_pairs(ledger)}
-    judgements = {pair: decision.judgement for pair, decision in current_decisions(ledger).items() if decision.judgement}
-    scored, clusters = classify(((pair, item.score) for pair, item in stored.items()), judgements)
-    return stored, scored, clusters
+    return stored, *classify_pairs(stored, current_decisions(ledger))
+
+
+def classify_pairs(stored: Mapping[Pair, StoredPair], decisions: Mapping[Pair, Decision]) -> tuple[list[ScoredPair], Clusters]:
+    """Return what becomes of each pair by its score and *decisions*, and the sets that result."""
+    judgements = {pair: decision.judgement for pair, decision in decisions.items() if decision.judgement}
+    return classify(((pair, item.score) for pair, item in stored.items()), judgements)
 
 
 def cluster_descriptions(
@@ -33,9 +37,8 @@ def cluster_descriptions(
     """
     known = {pair.pair: pair for pair in pairs if all(iri in entities for iri in pair.pair)}
     current = {pair: decision for pair, decision in decisions.items() if all(iri in entities for iri in pair)}
-    judgements = {pair: decision.judgement for pair, decision in current.items() if decision.judgement}
-    scored, clusters = classify(((pair, item.score) for pair, item in known.items()), judgements)
-    positive = {pair for pair, judgement in judgements.items() if judgement is Judgement.POSITIVE}
+    scored, clusters = classify_pairs(known, current)
+    positive = {pair for pair, decision in current.items() if decision.judgement is Judgement.POSITIVE}
     joined = positive.union(item.pair for item in scored if item.status is Status.AUTOMATIC)
     matches: dict[str, list[Match]] = {}
     for pair in sorted(joined):

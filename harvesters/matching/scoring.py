@@ -44,6 +44,10 @@ class Score:
         return round(sum(feature.bits for feature in self.features), 2)
 
 
+# All features, by name.
+FEATURES = frozenset(("acronym", "country", "identifier", "name", "origin", "page", "parties", "registry", "start", "type"))
+
+
 def score(first: Entity, second: Entity, weights: WordWeights) -> Score:
     """Return the score of a pair of entities of one kind."""
     compared = (_COMMON, _OF_KIND[first.kind])

@@ -156,3 +156,43 @@ async def test_the_pages_are_in_six_languages(client: httpx.AsyncClient, matched
 
     for english in ("Duplicates", "Are these one thing?", "What publishing would change", "Both records", "Take the decision back"):
         assert not any(english in page for page in pages)
+
+
+async def test_a_rule_is_previewed_and_decides_the_pairs_shown(client: httpx.AsyncClient, matched: Any) -> None:
+    await sign_in(client, matched.tokens["operate"])
+    query = "kind=initiative&agree=country&most=13"
+
+    page = (await client.get(f"{PAGE}/rule?{query}")).text
+    form = {"csrf": await csrf(client), "rule": query, "count": "1", "judgement": "negative", "reason": "two clinics"}
+    stale = await client.post(f"{PAGE}/rule", data={**form, "count": "2"})
+    undecided = current_decisions(matched.ledger)
+    decided = await client.post(f"{PAGE}/rule", data=form)
+
+    assert f'href="{PAGE}/pairs/{ID}"' in page
+    assert 'name="rule" value="kind=initiative&amp;agree=country&amp;most=13"' in page
+    assert (stale.status_code, undecided) == (422, {})
+    assert decided.status_code == 303
+    assert [(item.pair, item.judgement, item.reason) for item in current_decisions(matched.ledger).values()] == [
+        (PAIR, Judgement.NEGATIVE, "two clinics")
+    ]
+
+
+@pytest.mark.parametrize("query", ["kind=initiative", "agree=colour", "least=many"])
+async def test_a_rule_without_a_condition_is_refused(client: httpx.AsyncClient, matched: Any, query: str) -> None:
+    await sign_in(client, matched.tokens["operate"])
+    form = {"csrf": await csrf(client), "rule": query, "count": "1", "judgement": "positive", "reason": "all"}
+
+    assert (await client.get(f"{PAGE}/rule?{query}")).status_code == 422
+    assert (await client.post(f"{PAGE}/rule", data=form)).status_code == 422
+    assert current_decisions(matched.ledger) == {}
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+async def test_the_page_of_a_rule_is_in_six_languages(client: httpx.AsyncClient, matched: Any, language: str) -> None:
+    await sign_in(client, matched.tokens["read"])
+
+    page = (await client.get(f"{PAGE}/rule?agree=name&lang={language}")).text
+
+    assert f'lang="{language}"' in page
+    assert ("Pairs that the rule covers" in page) == (language == "en")
+    assert 'name="rule"' not in page  # of an operator

@@ -30,6 +30,7 @@ PAGES = (
     "/admin/page/identity",
     "/admin/page/gaps",
     "/admin/page/identity/publish",
+    "/admin/page/identity/rule",
     "/admin/page/logs",
     "/admin/page/audit-log",
     "/admin/page/keys",

@@ -229,3 +229,57 @@ def test_matching_can_publish_the_clusters(stocktake: Stocktake) -> None:
     assert "2 clusters changed; journal entry 1" in first.output
     assert "0 clusters changed" in again.output
     assert "journal entry" not in again.output
+
+
+def test_a_rule_decides_all_pairs_that_it_covers_after_a_preview(stocktake: Stocktake) -> None:
+    matched(stocktake)
+    waiting = {row["pair"] for row in rows(stocktake("queue", "--json")) if "start" not in str(row["because"])}
+    rule = ("decide-all", "negative", "--reason", "no date", "--kind=initiative", "--agree=country", "--silent=start", "--at-most=20")
+
+    previewed = {row["pair"] for row in rows(stocktake(*rule, "--json"))}
+    untouched = rows(stocktake("decisions", "--json"))
+    stored = {row["pair"] for row in rows(stocktake(*rule, "--apply", "--json"))}
+    again = stocktake(*rule, "--apply")
+
+    assert previewed == stored == waiting
+    assert len(waiting) == 2
+    assert untouched == []
+    assert {(row["pair"], row["judgement"], row["reason"]) for row in rows(stocktake("decisions", "--json"))} == {
+        (pair, "negative", "no date") for pair in waiting
+    }
+    assert "the rule covers no pair that waits" in again.output
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [((), "no condition"), (("--kind=initiative",), "no condition"), (("--agree=colour",), "no feature is called 'colour'")],
+)
+def test_a_rule_that_says_nothing_decides_nothing(stocktake: Stocktake, options: tuple[str, ...], part: str) -> None:
+    matched(stocktake)
+
+    result = stocktake("decide-all", "positive", "--reason", "all", "--apply", *options)
+
+    assert isinstance(result.exception, IdentityError)
+    assert part in str(result.exception)
+    assert rows(stocktake("decisions", "--json")) == []
+
+
+def test_the_agreement_of_two_curators_is_measured_on_a_sample(stocktake: Stocktake, tmp_path: Path) -> None:
+    matched(stocktake)
+    text = stocktake("sample", "--size=2").stdout
+    first, second, empty = (tmp_path / name for name in ("first.tsv", "second.tsv", "empty.tsv"))
+    lines = text.splitlines()
+    first.write_text(text.replace("\t?\t", "\t\t"))
+    second.write_text("\n".join([lines[0], lines[1].replace("\t?\t", "\t\t"), lines[2].replace("\t?\t", "\tNot\t")]) + "\n")
+    empty.write_text(text)
+
+    measured = json.loads(stocktake("agreement", str(first), str(second), "--json").stdout)
+    shown = stocktake("agreement", str(first), str(second)).output
+    refused = stocktake("import", str(empty))
+
+    assert stocktake("sample", "--size=2").stdout == text
+    assert (measured["both"], measured["same"], measured["kappa"]) == (2, 1, 0.0)
+    assert [difference[1:] for difference in measured["differences"]] == [["positive", "negative"]]
+    assert "2 pairs decided by both; agreement 50%; Cohen's kappa 0.00" in shown
+    assert "line 2: the predicate modifier is '?'" in str(refused.exception)
+    assert rows(stocktake("decisions", "--json")) == []
