@@ -21,7 +21,7 @@ from harvesters.ledger.operator_actions import ActionType, AuditEntry
 from harvesters.matching.clusters import classify_stored
 from harvesters.matching.entities import KINDS
 from harvesters.matching.pairs import Judgement
-from harvesters.matching.rules import Rule, check_rule, covered_pairs
+from harvesters.matching.rules import PairRule, check_rule, covered_pairs
 from harvesters.matching.scoring import FEATURES
 from harvesters.matching.stored import Decision, StoredPair, add_decisions, current_decisions
 
@@ -71,7 +71,7 @@ def decide_by_rule(form: FormFields, user: CurrentUser, context: ContextDep) -> 
     return redirect(f"{PAGE}?status=decided")
 
 
-def _covered(rule: Rule, ledger: Ledger) -> list[StoredPair]:
+def _covered(rule: PairRule, ledger: Ledger) -> list[StoredPair]:
     try:
         check_rule(rule)
     except IdentityError as error:
@@ -80,10 +80,10 @@ def _covered(rule: Rule, ledger: Ledger) -> list[StoredPair]:
     return covered_pairs(rule, stored, scored, current_decisions(ledger))
 
 
-def _read_rule(query: QueryParams) -> Rule:
+def _read_rule(query: QueryParams) -> PairRule:
     """Return the rule of the parameters of a form. Raises InvalidValue for bits that are no number."""
     try:
         least, most = float(query.get("least") or -inf), float(query.get("most") or inf)
     except ValueError as error:
         raise InvalidValue("Bits are a number, such as 12.5.") from error
-    return Rule(query.get("kind", ""), least, most, *(frozenset(query.getlist(name)) for name in ("agree", "differ", "silent")))
+    return PairRule(query.get("kind", ""), least, most, *(frozenset(query.getlist(name)) for name in ("agree", "differ", "silent")))

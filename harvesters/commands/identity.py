@@ -24,7 +24,7 @@ from harvesters.matching.clusters import classify_pairs, classify_stored
 from harvesters.matching.decision_table import read_table, write_sample, write_table
 from harvesters.matching.match import Matching, match_records
 from harvesters.matching.pairs import Judgement, Status
-from harvesters.matching.rules import Rule, check_rule, covered_pairs
+from harvesters.matching.rules import PairRule, check_rule, covered_pairs
 from harvesters.matching.stored import (
     Decision,
     add_decisions,
@@ -192,7 +192,7 @@ def decide_all(
 ) -> None:
     """Decide about all waiting pairs that a rule covers; without `--apply`, list them and the clusters that would result."""
     sets = (frozenset(names or ()) for names in (agree, differ, silent, source))
-    rule = Rule(kind, at_least, at_most, *sets)
+    rule = PairRule(kind, at_least, at_most, *sets)
     check_rule(rule)
     with _open_ledger(ctx.obj) as ledger:
         stored, scored, before = classify_stored(ledger)
